@@ -1,0 +1,140 @@
+"""Every error of ours names the next move.
+
+SagaError
+├── InvalidInputError           the caller's input is wrong; lists every problem with its path; never retried
+├── ConflictError               a conditional write lost: somebody else moved first; do nothing
+├── IllegalTransitionError      a bug: the store refused a move that transitions.py does not have
+├── UnknownVersionError         a record was written by a newer program; upgrade, or drain first
+├── NotFoundError               no such deployment, step or blob
+├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
+│   └── StorageAuthError        it answers, and refuses this identity or key
+├── LimitError                  Azure Storage would refuse it (entity, property, batch or message too large)
+└── FabricError                 the Fabric REST API said no, or said nothing
+    ├── FabricTransientError    try again: after `retry_after_seconds` where Fabric named it
+    │   └── FabricAmbiguousError    as above, and the effect may have happened: look before acting again
+    ├── FabricNameReservedError a deleted item's name is not free yet: wait
+    ├── FabricConflictError     something of that name or principal is there already: look
+    ├── FabricNotFoundError     what was addressed does not exist (or is not visible)
+    ├── FabricAuthError         401/403: a person must grant something
+    └── FabricRefusedError      any other refusal: final
+"""
+
+from dataclasses import dataclass
+
+MESSAGE_LIMIT = 1_000
+"""Characters of a vendor's message that are kept; the rest never reaches a table or a log."""
+
+
+class SagaError(Exception):
+    """Root of all errors of ours."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input: where (a JSON path) and what, with the remedy in the sentence."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class InvalidInputError(SagaError):
+    """The caller's input is wrong. `problems` holds all of them, in document order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(str(p) for p in problems))
+        self.problems = problems
+
+
+class ConflictError(SagaError):
+    """A conditional write lost its condition: the record moved since it was read."""
+
+
+class IllegalTransitionError(SagaError):
+    """A move that the tables in transitions.py do not have. A bug, never bad input."""
+
+    def __init__(self, what: str, before: str, after: str) -> None:
+        super().__init__(f"a {what} may not move from '{before}' to '{after}'")
+
+
+class UnknownVersionError(SagaError):
+    """A persisted record carries a schema version that this program does not know."""
+
+
+class NotFoundError(SagaError):
+    """No such deployment, step or blob."""
+
+
+class StorageUnavailableError(SagaError):
+    """The storage account cannot be reached or is failing; nothing was decided, the delivery is repeated."""
+
+
+class StorageAuthError(StorageUnavailableError):
+    """The storage account answers and refuses: 401 or 403. A person must grant a role or correct the connection."""
+
+
+class LimitError(SagaError):
+    """Azure Storage would refuse this write; Azurite would not, so the adapter does."""
+
+
+class FabricError(SagaError):
+    """An answer of the Fabric REST API that is not a success, or the absence of an answer.
+
+    `status` is None where no answer came. `error_code` is Fabric's own (`errorCode`), the thing to dispatch on:
+    the same code arrives under different HTTP statuses. `request_id` is what Microsoft's support asks for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        call: str,
+        status: int | None = None,
+        error_code: str | None = None,
+        request_id: str | None = None,
+        is_retriable: bool | None = None,
+        retry_after_seconds: float | None = None,
+        counts_as_attempt: bool = True,
+    ) -> None:
+        self.detail = message[:MESSAGE_LIMIT]
+        self.call = call
+        self.status = status
+        self.error_code = error_code
+        self.request_id = request_id
+        self.is_retriable = is_retriable
+        self.retry_after_seconds = retry_after_seconds
+        self.counts_as_attempt = counts_as_attempt
+        answer = f"HTTP {status}" if status is not None else "no answer"
+        code = f" {error_code}" if error_code else ""
+        request = f" (request {request_id})" if request_id else ""
+        super().__init__(f"{call}: {answer}{code}: {self.detail}{request}")
+
+
+class FabricTransientError(FabricError):
+    """May pass by itself: throttled (429), 408, 5xx on a call without effect, connection refused."""
+
+
+class FabricAmbiguousError(FabricTransientError):
+    """The connection broke, timed out or answered 5xx after a mutating call was sent: it may have happened."""
+
+
+class FabricNameReservedError(FabricError):
+    """ItemDisplayNameNotAvailableYet: the name of a deleted item is reserved for some minutes."""
+
+
+class FabricConflictError(FabricError):
+    """The name is taken, or the principal has a role already."""
+
+
+class FabricNotFoundError(FabricError):
+    """Not there, or not visible. Alone no proof of absence: a paused capacity answers 404 too."""
+
+
+class FabricAuthError(FabricError):
+    """401 or 403: the identity is unknown, expired beyond renewal, or not permitted."""
+
+
+class FabricRefusedError(FabricError):
+    """A final refusal; repeating it changes nothing."""

@@ -1,0 +1,179 @@
+"""What CI sends: a manifest, checked whole. Every problem is reported at once, each with its path."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.fields import Fields, suggestion
+from shared.domain.json import JsonObject
+from shared.domain.plan import MAX_STEPS, Plan, PlannedStep, check_graph
+from shared.domain.references import references, strings
+
+DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""An id a caller may choose: it becomes a table key, an orchestration id and a word on a command line."""
+_STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
+
+DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0
+LONGEST_STEP_TIMEOUT_SECONDS = 7 * 86400.0
+
+
+class KindRules(Protocol):
+    """What a manifest's check needs to know of a step kind."""
+
+    @property
+    def name(self) -> str:
+        """The word under `kind:`."""
+        ...
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """What other steps may refer to."""
+        ...
+
+    def check(self, spec: Fields) -> None:
+        """Note every problem of a step's `with`; strings that hold references are checked again when resolved."""
+        ...
+
+    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
+        """For a kind that stands for several steps: (suffix, kind, with) of each; None for a plain kind."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A step as the manifest writes it, before expansion."""
+
+    index: int
+    step_id: str
+    kind: KindRules | None
+    spec: JsonObject
+    needs: list[str]
+    timeout_seconds: float
+    on_failure: str
+
+    @property
+    def path(self) -> str:
+        return f"$.steps[{self.index}]"
+
+
+def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
+    """The plan that a manifest describes. Raises InvalidInputError with all problems."""
+    problems: list[Problem] = []
+    top = Fields(data, "$", problems)
+    name = top.text("name", required=True, longest=100)
+    target = top.text("target", longest=256) or name
+    concurrency = top.choice("concurrency", ("queue", "reject"), default="queue")
+    on_failure = top.choice("onFailure", ("rollback", "hold"), default="rollback")
+    requested_by = top.text("requestedBy", longest=256)
+    top.text("description", longest=4000)
+    written = [_step(i, row, kinds, on_failure, problems) for i, row in enumerate(_step_rows(top))]
+    top.finish()
+    _check_ids(written, problems)
+    steps = _expand(written, problems)
+    if not problems:
+        check_graph(steps, problems)
+    if problems:
+        raise InvalidInputError(problems)
+    return Plan(name, target, concurrency, on_failure, requested_by, tuple(step for step, _ in steps))
+
+
+def _step_rows(top: Fields) -> list[Any]:
+    rows = top.rows("steps", required=True)
+    if not rows and isinstance(top.data.get("steps"), list):
+        top.problem("steps", "must hold at least one step")
+    if len(rows) > MAX_STEPS:
+        top.problem("steps", f"has {len(rows)} steps; at most {MAX_STEPS} are accepted in one deployment")
+        return []
+    return rows
+
+
+def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str, problems: list[Problem]) -> _Written:
+    fields = Fields(row, f"$.steps[{index}]", problems)
+    step_id = fields.text(
+        "id",
+        required=True,
+        longest=63,
+        pattern=_STEP_ID,
+        hint="must begin with a letter or _ and go on with letters, digits, _ or - (63 at most)",
+    )
+    word = fields.text("kind", required=True)
+    kind = kinds.get(word)
+    if word and kind is None:
+        fields.problem(
+            "kind", f"'{word[:64]}' is not a kind.{suggestion(word, kinds)} Known: {', '.join(sorted(kinds))}"
+        )
+    spec = fields.sub("with") or Fields({}, f"{fields.path}.with", problems)
+    if kind is not None:
+        kind.check(spec)
+        spec.finish()
+    needs = fields.texts("needs")
+    timeout = fields.duration(
+        "timeout", default=DEFAULT_STEP_TIMEOUT_SECONDS, shortest=1, longest=LONGEST_STEP_TIMEOUT_SECONDS
+    )
+    failing = fields.choice("onFailure", ("rollback", "hold"), default=on_failure)
+    fields.finish()
+    return _Written(index, step_id, kind, spec.data, needs, timeout, failing)
+
+
+def _check_ids(written: list[_Written], problems: list[Problem]) -> None:
+    first: dict[str, int] = {}
+    for step in written:
+        if not step.step_id:
+            continue
+        if step.step_id in first:
+            problems.append(
+                Problem(f"{step.path}.id", f"'{step.step_id}' is the id of $.steps[{first[step.step_id]}] already")
+            )
+        first.setdefault(step.step_id, step.index)
+    by_id = {s.step_id: s for s in written}
+    for step in written:
+        for i, need in enumerate(step.needs):
+            if need not in by_id:
+                message = f"there is no step '{need[:64]}'.{suggestion(need, by_id)}"
+                problems.append(Problem(f"{step.path}.needs[{i}]", message))
+        for where, other, output in references(step.spec, f"{step.path}.with", problems):
+            referred = by_id.get(other)
+            if referred is None:
+                problems.append(Problem(where, f"there is no step '{other[:64]}'.{suggestion(other, by_id)}"))
+            elif referred.kind is not None and output not in referred.kind.outputs:
+                known = ", ".join(sorted(referred.kind.outputs)) or "none"
+                problems.append(
+                    Problem(
+                        where,
+                        f"a step of kind {referred.kind.name} has no output '{output[:64]}'. It has: {known}",
+                    )
+                )
+
+
+def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[PlannedStep, str]]:
+    """Planned steps with the path each came from; a group's name in `needs` stands for all of its members."""
+    if problems:
+        return []
+    members: dict[str, list[str]] = {}
+    steps: list[tuple[PlannedStep, str]] = []
+    for step in written:
+        assert step.kind is not None  # noqa: S101 - a step without a kind is among the problems
+        referred = [other for _, other, _ in references(step.spec, step.path, problems)]
+        needs = tuple(dict.fromkeys([*step.needs, *referred]))
+        parts = step.kind.expand(step.spec)
+        if parts is None:
+            members[step.step_id] = [step.step_id]
+            planned = PlannedStep(step.step_id, step.kind.name, step.spec, needs, step.timeout_seconds, step.on_failure)
+            steps.append((planned, step.path))
+            continue
+        members[step.step_id] = [f"{step.step_id}.{suffix}" for suffix, _, _ in parts]
+        for suffix, kind, spec in parts:
+            planned = PlannedStep(f"{step.step_id}.{suffix}", kind, spec, needs, step.timeout_seconds, step.on_failure)
+            steps.append((planned, step.path))
+    if len(steps) > MAX_STEPS:
+        problems.append(Problem("$.steps", f"come to {len(steps)} steps with their principals; at most {MAX_STEPS}"))
+    return [
+        (step.with_needs(tuple(m for need in step.needs for m in members.get(need, []))), path) for step, path in steps
+    ]
+
+
+def has_unpacked_file(data: Any) -> list[str]:
+    """Paths of strings that name local files (`file`, `folder`), which only the submitting side can read."""
+    return [path for path, _ in strings(data, "$") if path.endswith((".with.file", ".with.folder"))]

@@ -1,0 +1,62 @@
+"""The plan: an ordered graph of steps, ready to be journaled."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+
+from shared.domain.errors import Problem
+from shared.domain.json import JsonObject
+
+MAX_STEPS = 1_000
+"""Steps in one deployment, principals expanded. The orchestrator's state stays below 45 KB up to here."""
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of a plan: `needs` are the ids that must have succeeded before it starts."""
+
+    step_id: str
+    kind: str
+    spec: JsonObject
+    needs: tuple[str, ...]
+    timeout_seconds: float
+    on_failure: str
+
+    def with_needs(self, needs: tuple[str, ...]) -> "PlannedStep":
+        """The step with other needs."""
+        return replace(self, needs=needs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked manifest. The position of a step is its ordinal for good."""
+
+    name: str
+    target: str
+    concurrency: str
+    on_failure: str
+    requested_by: str
+    steps: tuple[PlannedStep, ...]
+
+
+def check_graph(steps: Sequence[tuple[PlannedStep, str]], problems: list[Problem]) -> None:
+    """Note a cycle, naming its members in order. Each step comes with the path it was written at."""
+    graph = {step.step_id: step.needs for step, _ in steps}
+    paths = {step.step_id: path for step, path in steps}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle: list[str] = list(reversed(error.args[1]))
+        problems.append(Problem(f"{paths[cycle[0]]}.needs", f"steps wait for each other: {' -> '.join(cycle)}"))
+
+
+def levels(needs: Mapping[int, Sequence[int]]) -> list[list[int]]:
+    """The waves in which an acyclic graph of ordinals can run; compensation runs them in reverse."""
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    waves: list[list[int]] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        waves.append(ready)
+        sorter.done(*ready)
+    return waves

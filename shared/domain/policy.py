@@ -1,0 +1,31 @@
+"""How long to wait and how often to try: the numbers, as one frozen value that settings.py fills."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Full-jitter exponential waits: the n-th wait is uniform in [0, min(longest, base * 2**n)] seconds, at least 1."""
+
+    max_attempts: int
+    base_seconds: float
+    longest_seconds: float
+
+
+@dataclass(frozen=True)
+class EnginePolicy:
+    """What bounds the engine. All durations in seconds.
+
+    `step_lease_seconds` must outlast the longest delivery (a handful of calls at `read_timeout` each is cut off by
+    `delivery_budget_seconds`), or a live worker would be taken for a dead one; its late write then fails.
+    """
+
+    forward: RetryPolicy = RetryPolicy(max_attempts=8, base_seconds=2.0, longest_seconds=60.0)
+    backward: RetryPolicy = RetryPolicy(max_attempts=10, base_seconds=2.0, longest_seconds=300.0)
+    step_lease_seconds: float = 90.0
+    compensation_timeout_seconds: float = 3600.0
+    settle_seconds: float = 10.0
+    watchdog_seconds: float = 30.0
+    target_lease_seconds: float = 900.0
+    target_retry_seconds: float = 3.0
+    restart_grace_seconds: float = 60.0

@@ -1,0 +1,200 @@
+"""What the engine needs of the outside, as Protocols that adapters (and the tests' in-memory twins) satisfy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain.json import JsonObject
+from shared.domain.messages import StepMessage
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+
+
+@dataclass(frozen=True)
+class Versioned[T]:
+    """A record as read, with the tag that a conditional write of its successor must match."""
+
+    record: T
+    etag: str
+
+
+@dataclass(frozen=True)
+class Change[T]:
+    """One conditional write: from what was read to what shall stand, who moved it and why."""
+
+    before: Versioned[T]
+    after: T
+    actor: str
+    reason: str
+
+
+class Journal(Protocol):
+    """Deployments, their steps and their audit: the truth. Every write is conditional and carries its audit.
+
+    All methods raise StorageUnavailableError where the service cannot be reached.
+    """
+
+    def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
+        """Write a new deployment, or finish writing one that a crash cut short, and return the header that stands.
+
+        The header is what claims the id: one that stands already is returned as it is, so a caller tells a
+        repetition from a conflict by its manifest_hash. Steps are only ever added, never overwritten.
+        """
+        ...
+
+    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
+        """Raises NotFoundError."""
+        ...
+
+    def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
+        """The header and one step in one read. Raises NotFoundError."""
+        ...
+
+    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
+        """All steps, by ordinal."""
+        ...
+
+    def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
+        """Raises ConflictError when the row moved since it was read, IllegalTransitionError for an illegal move."""
+        ...
+
+    def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
+        """Many rows of one deployment; each batch is all or nothing. Raises as `write_step`."""
+        ...
+
+    def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
+        """Raises as `write_step`."""
+        ...
+
+    def note(self, deployment_id: str, entry: AuditEntry) -> None:
+        """Append to the audit something that moved nothing (a refused submission, a poison message)."""
+        ...
+
+    def audit(self, deployment_id: str) -> list[AuditEntry]:
+        """All entries, oldest first."""
+        ...
+
+    def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
+        """Headers, newest first; of one target, or only those that have not ended. A projection of `header`."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content-addressed payloads too large for a row or a message."""
+
+    def put(self, content: bytes) -> str:
+        """Store and return the SHA-256 (hex) that names it; storing the same twice is harmless."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Raises NotFoundError; raises InvalidInputError where the content does not have that hash."""
+        ...
+
+
+class StepQueue(Protocol):
+    """The queue `deployment-steps`."""
+
+    def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
+        """Deliver the message, at least once, not before `delay_seconds` (0 to 7 days; whole seconds, rounded up)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lease on a target: who holds it until when, and the fencing number that grows with every holder."""
+
+    holder: str
+    expires_at: datetime
+    fence: int
+
+
+class Locks(Protocol):
+    """One deployment at a time for each target."""
+
+    def acquire(self, target: str, holder: str, now: datetime, lease_seconds: float) -> Lock:
+        """Take, keep or renew the lease; the Lock returned is the one that stands, perhaps another's."""
+        ...
+
+    def release(self, target: str, holder: str) -> None:
+        """Give the lease back; does nothing where another holds it by now."""
+        ...
+
+
+class Clock(Protocol):
+    """The time, so that tests own it."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+
+@dataclass(frozen=True)
+class OperationStarted:
+    """Fabric answered 202: the work goes on under this id."""
+
+    id: str
+    location: str | None
+    retry_after_seconds: float | None
+
+
+@dataclass(frozen=True)
+class FabricReply:
+    """A success of the Fabric REST API. `body` is None where there is none (or a bare `null`)."""
+
+    status: int
+    body: JsonObject | None
+    operation: OperationStarted | None = None
+
+
+@dataclass(frozen=True)
+class OperationStatus:
+    """How an operation stands: `running`, `succeeded` or `failed`; `has_result` says whether to ask for one."""
+
+    state: str
+    has_result: bool
+    error_code: str | None = None
+    message: str | None = None
+    is_retriable: bool | None = None
+    request_id: str | None = None
+
+
+class Fabric(Protocol):
+    """The Fabric REST API. Paths start with `/workspaces/...`; every method raises FabricError's children."""
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
+        """One resource. Repeated within the delivery's budget where the fault is transient."""
+        ...
+
+    def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
+        """All rows of all pages."""
+        ...
+
+    def send(
+        self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
+    ) -> FabricReply:
+        """One mutating call, sent once. Raises FabricAmbiguousError where it may have happened."""
+        ...
+
+    def poll(self, operation_id: str, location: str | None) -> OperationStatus:
+        """One look at a long-running operation."""
+        ...
+
+    def result(self, operation_id: str, location: str | None) -> JsonObject | None:
+        """The result of a succeeded operation, None where it has none."""
+        ...
+
+
+class Orchestrations(Protocol):
+    """The durable engine, as far as the saga needs it."""
+
+    def start(self, deployment_id: str) -> None:
+        """Start the orchestration of a deployment unless it is running; harmless to repeat."""
+        ...
+
+    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
+        """Tell the orchestration something; does nothing where it is gone."""
+        ...
+
+    def is_running(self, deployment_id: str) -> bool:
+        """Whether the engine knows it and it has not ended."""
+        ...

@@ -1,0 +1,258 @@
+"""What is persisted. Frozen, versioned, and JSON through and through; a change is `dataclasses.replace`.
+
+Times are aware UTC datetimes, written as ISO 8601. Payloads that may be large (a step's spec, a before-image)
+are either inline JSON or a reference `{"$blob": "<sha256>"}`; saga/payloads.py turns one into the other.
+"""
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Self, cast
+
+from shared.domain.errors import UnknownVersionError
+from shared.domain.json import JsonObject, as_object
+from shared.domain.states import DeploymentState, StepState
+
+SCHEMA_VERSION = 1
+"""Written into every row; a row of another version is refused rather than guessed at."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A thing in Fabric: its type in Fabric's terms, its id, its name, and the workspace that holds it."""
+
+    type: str
+    id: str
+    name: str
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A long-running operation of Fabric's, as its 202 named it.
+
+    `purpose` says what waits for it: `capture` (reading a before-image), `apply` or `compensate`.
+    `polls` counts the answers "still running"; `started_at` is when the 202 came.
+    """
+
+    id: str
+    purpose: str
+    kind: str
+    started_at: datetime
+    location: str | None = None
+    polls: int = 0
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is about to be done, written before it is done.
+
+    `action` is create, update or adopt. `before` is what was there (None: nothing), as much of it as this
+    deployment may change; it is what compensation restores. `marker` is put into the description of what is
+    created, so that after a lost answer it can be told from a stranger's thing of the same name.
+    """
+
+    action: str
+    marker: str
+    before: JsonObject | None = None
+    before_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who handles the step now, until when, and the fencing number that grows with every claim."""
+
+    owner: str
+    expires_at: datetime
+    fence: int
+
+
+@dataclass(frozen=True)
+class RecordedError:
+    """An error as a person needs it: what, where, and what to do next. Never a secret, never a whole body."""
+
+    message: str
+    remedy: str
+    call: str | None = None
+    status: int | None = None
+    error_code: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One row of the journal: everything known of one step.
+
+    `needs` are the ordinals that must have succeeded before it; `refers_to` maps the ids of the steps whose
+    outputs its spec names to their ordinals. `attempt` counts tries that went wrong in
+    the present direction; it is the only attempt count there is.
+    `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
+    once. `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
+    is on the queue already will come; `deadline_at` bounds the present direction. `sequence` grows with every
+    write of the row; only the store sets it.
+    """
+
+    deployment_id: str
+    ordinal: int
+    step_id: str
+    kind: str
+    spec: JsonObject
+    needs: tuple[int, ...]
+    refers_to: JsonObject
+    timeout_seconds: float
+    on_failure: str = "rollback"
+    state: StepState = StepState.PENDING
+    attempt: int = 0
+    deliveries: int = 0
+    fence: int = 0
+    sequence: int = 0
+    ambiguous: bool = False
+    moves_done: int = 0
+    claim: Claim | None = None
+    intent: Intent | None = None
+    operation: Operation | None = None
+    resource: Resource | None = None
+    outputs: JsonObject | None = None
+    error: RecordedError | None = None
+    compensation_error: RecordedError | None = None
+    wait_until: datetime | None = None
+    deadline_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    compensation_started_at: datetime | None = None
+    compensation_finished_at: datetime | None = None
+
+    def replace(self, **changes: Any) -> Self:
+        """The row with some fields changed."""
+        return replace(self, **changes)
+
+    def to_json(self) -> JsonObject:
+        """The row as JSON; fields that are None are left out."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> Self:
+        """The reverse of `to_json`. Raises UnknownVersionError for a row of another schema version."""
+        return _load(cls, data)
+
+
+@dataclass(frozen=True)
+class DeploymentRecord:
+    """The header of a deployment.
+
+    `manifest` is the blob that holds the manifest as validated, named by its content hash. `lock_fence` is the
+    fencing number of the lock on `target`. `cancel_requested_by` is who asked to turn back.
+    """
+
+    deployment_id: str
+    name: str
+    target: str
+    state: DeploymentState
+    manifest_hash: str
+    accepted_at: datetime
+    concurrency: str = "queue"
+    on_failure: str = "rollback"
+    requested_by: str = ""
+    step_count: int = 0
+    sequence: int = 0
+    lock_fence: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    cancel_requested_by: str | None = None
+    error: RecordedError | None = None
+    problems: tuple[JsonObject, ...] = ()
+
+    def to_json(self) -> JsonObject:
+        """The header as JSON; fields that are None are left out."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> Self:
+        """The reverse of `to_json`. Raises UnknownVersionError for a header of another schema version."""
+        return _load(cls, data)
+
+    def replace(self, **changes: Any) -> Self:
+        """The header with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One line of the append-only audit: what moved from where to where, when, by whom and why."""
+
+    at: datetime
+    subject: str
+    before: str
+    after: str
+    actor: str
+    reason: str
+    sequence: int
+
+    def to_json(self) -> JsonObject:
+        """The entry as JSON."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> Self:
+        """The reverse of `to_json`."""
+        return _load(cls, data)
+
+
+# The nested records by field name, so that loading needs no inspection of annotations at run time.
+_NESTED: dict[str, type[Any]] = {
+    "claim": Claim,
+    "intent": Intent,
+    "operation": Operation,
+    "resource": Resource,
+    "error": RecordedError,
+    "compensation_error": RecordedError,
+}
+_TUPLES = frozenset({"needs", "problems"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return list(cast(tuple[Any, ...], value))
+    if type(value) in _NESTED.values():
+        return _fields(value)
+    return value
+
+
+def _fields(record: Any) -> JsonObject:
+    return {f.name: _plain(value) for f in fields(record) if (value := getattr(record, f.name)) is not None}
+
+
+def _dump(record: Any) -> JsonObject:
+    return {"version": SCHEMA_VERSION, **_fields(record)}
+
+
+def _build[T](cls: type[T], data: JsonObject) -> T:
+    known = {f.name for f in fields(cast(Any, cls))}
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            continue
+        nested = _NESTED.get(name)
+        if nested is not None and (inner := as_object(value)) is not None:
+            values[name] = _build(nested, inner)
+        elif name == "at" or name.endswith(("_at", "_until")):
+            values[name] = datetime.fromisoformat(value)
+        elif name == "state":
+            values[name] = (StepState if cls is StepRecord else DeploymentState)(value)
+        elif name in _TUPLES:
+            values[name] = tuple(value)
+        else:
+            values[name] = value
+    return cast(Any, cls)(**values)
+
+
+def _load[T](cls: type[T], data: JsonObject) -> T:
+    version = data.get("version")
+    if version != SCHEMA_VERSION:
+        raise UnknownVersionError(
+            f"a {cls.__name__} of schema version {version!r} cannot be read: this program knows {SCHEMA_VERSION}. "
+            "Upgrade the app, or let the version that wrote it finish its deployments first."
+        )
+    return _build(cls, data)

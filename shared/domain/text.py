@@ -1,0 +1,140 @@
+"""From the text of a manifest (JSON or YAML) to plain JSON values, with every limit that hostile text needs."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import yaml
+
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.fields import child, type_name
+
+MAX_BYTES = 16 * 1024 * 1024
+"""A manifest with its packed folders; larger ones are refused before they are parsed."""
+MAX_DEPTH = 50
+MAX_VALUES = 200_000
+"""Values counted as a reader of the expanded document would see them, so that YAML aliases cannot multiply unseen."""
+
+_ALLOWED_CONTROLS = "\t\n\r"
+
+
+class _Refused(ValueError):
+    """What neither parser may make something of."""
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys without a word; this one says so."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
+                if key_node.value in seen:
+                    line = key_node.start_mark.line + 1
+                    raise _Refused(f"the key {key_node.value[:64]!r} appears twice (line {line}); keep one")
+                seen.add(key_node.value)
+        return cast(dict[Any, Any], super().construct_mapping(node, deep=deep))
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in data:
+            raise _Refused(f"the key {key[:64]!r} appears twice; keep one")
+        data[key] = value
+    return data
+
+
+def _no_constant(word: str) -> None:
+    raise _Refused(f"{word} is not a JSON number")
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON or YAML text. Raises InvalidInputError, with a line where the parser knows it."""
+    size = len(text.encode("utf-8", "replace"))
+    if size > MAX_BYTES:
+        raise _invalid("$", f"is {size} bytes; at most {MAX_BYTES} are accepted")
+    try:
+        value = _parse(text)
+    except _Refused as error:
+        raise _invalid("$", str(error)) from None
+    except RecursionError:
+        raise _invalid("$", f"is nested deeper than {MAX_DEPTH} levels") from None
+    problems: list[Problem] = []
+    _Walk(problems).visit(value, "$", 0)
+    if problems:
+        raise InvalidInputError(problems)
+    return value
+
+
+def _parse(text: str) -> Any:
+    if text.lstrip().startswith(("{", "[")):
+        try:
+            return json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_no_constant)
+        except _Refused:
+            raise
+        except ValueError as error:
+            json_error = str(error)
+    else:
+        json_error = ""
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        what = json_error or str(getattr(error, "problem", None) or "cannot be read").split("\n")[0]
+        raise _invalid("$", f"is neither JSON nor YAML: {what}{where}") from None
+    except _Refused:
+        raise
+    except (ValueError, TypeError, KeyError) as error:  # PyYAML's constructors on odd dates, ints and keys
+        raise _invalid("$", f"is not valid YAML: {str(error).splitlines()[0][:200]}") from None
+
+
+def _invalid(path: str, message: str) -> InvalidInputError:
+    return InvalidInputError([Problem(path, message)])
+
+
+class _Walk:
+    """Checks that a parsed document is plain JSON of bearable size and printable text."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        self.count = 0
+
+    def visit(self, value: Any, path: str, depth: int) -> None:
+        self.count += 1
+        if self.count > MAX_VALUES or depth > MAX_DEPTH:
+            what = (
+                f"holds more than {MAX_VALUES} values"
+                if self.count > MAX_VALUES
+                else (f"is nested deeper than {MAX_DEPTH} levels")
+            )
+            raise _invalid("$", what)
+        if isinstance(value, str):
+            self.text(value, path)
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                self.problems.append(Problem(path, "must be a finite number"))
+        elif isinstance(value, Mapping):
+            for key, member in cast(Mapping[Any, Any], value).items():
+                if isinstance(key, str):
+                    self.text(key, child(path, key))
+                    self.visit(member, child(path, key), depth + 1)
+                else:
+                    self.problems.append(
+                        Problem(path, f"has the key {str(key)[:64]!r}, which is not a string; quote it")
+                    )
+        elif isinstance(value, list):
+            for i, item in enumerate(cast(list[Any], value)):
+                self.visit(item, f"{path}[{i}]", depth + 1)
+        elif value is not None and not isinstance(value, bool | int):
+            kind = type(value).__name__ if type_name(value) == "an object" else type_name(value)
+            self.problems.append(Problem(path, f"is a {kind}, which JSON does not have; quote it to make it a string"))
+
+    def text(self, value: str, path: str) -> None:
+        for character in value:
+            code = ord(character)
+            if (code < 32 and character not in _ALLOWED_CONTROLS) or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:
+                self.problems.append(Problem(path, f"holds the character U+{code:04X}, which no name or text may have"))
+                return

@@ -1,0 +1,67 @@
+"""The legal moves, as tables. A store refuses every move that is not a row here.
+
+A move from a state to itself is a delivery that learned something (an attempt counted, an operation polled, a
+claim taken) without settling; it is legal wherever a delivery can happen.
+"""
+
+from shared.domain.errors import IllegalTransitionError
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+
+STEP_TRANSITIONS: dict[tuple[S, S], str] = {
+    (S.PENDING, S.PENDING): "waits: Fabric could not be asked, or a before-image is being fetched",
+    (S.PENDING, S.INTENT): "looked; what is about to be done is written down before it is done",
+    (S.PENDING, S.SUCCEEDED): "looked; it is there already as asked and is adopted, nothing to do",
+    (S.PENDING, S.FAILED): "cannot be done: refused, forbidden, or out of time before any call",
+    (S.PENDING, S.SKIPPED): "never begun when the deployment turned back",
+    (S.INTENT, S.INTENT): "the call is tried again after a look, or waits for its time",
+    (S.INTENT, S.SUBMITTED): "Fabric accepted it as a long-running operation",
+    (S.INTENT, S.SUCCEEDED): "applied and verified",
+    (S.INTENT, S.FAILED): "refused, or out of attempts or time",
+    (S.SUBMITTED, S.SUBMITTED): "the operation is polled",
+    (S.SUBMITTED, S.INTENT): "the operation failed in a way that may be tried again, after a look",
+    (S.SUBMITTED, S.SUCCEEDED): "the operation succeeded, and its effect is verified",
+    (S.SUBMITTED, S.FAILED): "the operation failed, or is out of time",
+    (S.SUCCEEDED, S.COMPENSATING): "the deployment turned back",
+    (S.FAILED, S.COMPENSATING): "the deployment turned back; what the failed step left is looked for",
+    (S.FAILED, S.PENDING): "resumed by a person; nothing was begun",
+    (S.FAILED, S.INTENT): "resumed by a person; what was begun is looked for first",
+    (S.SUCCEEDED, S.COMPENSATED): "it was adopted, so it is left alone",
+    (S.FAILED, S.COMPENSATED): "nothing was begun, so nothing is to be put back",
+    (S.COMPENSATING, S.COMPENSATING): "the undo is tried again, or waits for its time",
+    (S.COMPENSATING, S.COMPENSATED): "put back, or there was nothing to put back",
+    (S.COMPENSATING, S.COMPENSATION_FAILED): "out of attempts; a person is told",
+    (S.COMPENSATION_FAILED, S.COMPENSATING): "the sweeper or a person tries again",
+}
+
+DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
+    (D.ACCEPTED, D.ACCEPTED): "waits for its target",
+    (D.ACCEPTED, D.RUNNING): "holds its target; steps are dispatched",
+    (D.ACCEPTED, D.REJECTED): "its target is held by another and it asked not to queue",
+    (D.ACCEPTED, D.CANCELLED): "cancelled before anything was done",
+    (D.RUNNING, D.RUNNING): "a sign of life, or a request to cancel",
+    (D.RUNNING, D.SUCCEEDED): "every step is applied and verified",
+    (D.RUNNING, D.COMPENSATING): "a step failed, or it was cancelled",
+    (D.RUNNING, D.HELD): "a step failed and the manifest says to hold",
+    (D.HELD, D.HELD): "a request is noted",
+    (D.HELD, D.RUNNING): "resumed by a person",
+    (D.HELD, D.COMPENSATING): "turned back by a person",
+    (D.COMPENSATING, D.COMPENSATING): "a sign of life",
+    (D.COMPENSATING, D.COMPENSATED): "everything is put back",
+    (D.COMPENSATING, D.CANCELLED): "everything is put back, because a person asked",
+    (D.COMPENSATING, D.STUCK): "a compensation is out of attempts; alert, and the sweeper stays on it",
+    (D.STUCK, D.STUCK): "a sign of life",
+    (D.STUCK, D.COMPENSATING): "the sweeper or a person tries again",
+}
+
+
+def check_step(before: S, after: S) -> None:
+    """Raise IllegalTransitionError unless a step may move so."""
+    if (before, after) not in STEP_TRANSITIONS:
+        raise IllegalTransitionError("step", before, after)
+
+
+def check_deployment(before: D, after: D) -> None:
+    """Raise IllegalTransitionError unless a deployment may move so."""
+    if (before, after) not in DEPLOYMENT_TRANSITIONS:
+        raise IllegalTransitionError("deployment", before, after)

@@ -1,0 +1,102 @@
+"""Retry, polling, records, references: the small decisions."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain import errors
+from shared.domain.errors import InvalidInputError, UnknownVersionError
+from shared.domain.policy import RetryPolicy
+from shared.domain.polling import EXPECTED_SECONDS, poll_delay_seconds
+from shared.domain.records import Claim, DeploymentRecord, Intent, Operation, Resource, StepRecord
+from shared.domain.references import resolve
+from shared.domain.retry import GiveUp, TryAgain, backoff, decide, recorded
+from shared.domain.states import DeploymentState, StepState
+
+POLICY = RetryPolicy(max_attempts=3, base_seconds=2, longest_seconds=60)
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def test_retry_after_is_obeyed_exactly_and_is_no_attempt() -> None:
+    """A 429 waits as long as Fabric says, not longer, not shorter, however often."""
+    error = errors.FabricTransientError("blocked", call="GET /x", retry_after_seconds=57.0, counts_as_attempt=False)
+    for attempt in (0, 99):
+        assert decide(error, attempt, 5, POLICY, 0.5) == TryAgain(57.0, counts=False, ambiguous=False)
+
+
+def test_retry_gives_up_after_the_attempts_of_the_policy() -> None:
+    """The journal's count is the only count."""
+    error = errors.FabricTransientError("x", call="GET /x", status=503)
+    assert isinstance(decide(error, 1, 0, POLICY, 1.0), TryAgain)
+    assert isinstance(decide(error, 2, 0, POLICY, 1.0), GiveUp)
+
+
+@pytest.mark.parametrize("kind", [errors.FabricAuthError, errors.FabricRefusedError, errors.FabricConflictError])
+def test_retry_refusals_are_final(kind: type[errors.FabricError]) -> None:
+    """Repeating what was refused changes nothing; the remedy is for a person."""
+    error = kind("no", call="POST /x", status=403)
+    assert isinstance(decide(error, 0, 0, POLICY, 0.5), GiveUp)
+    assert recorded(error).remedy
+
+
+def test_retry_reserved_name_waits_and_never_gives_up_by_itself() -> None:
+    """The step's timeout bounds it, not the attempts: names come free after minutes."""
+    error = errors.FabricNameReservedError("later", call="POST /items")
+    waits = [decide(error, 99, n, POLICY, 0.0) for n in range(5)]
+    assert [w.seconds for w in waits if isinstance(w, TryAgain)] == [5, 10, 20, 30, 30]
+
+
+@given(st.integers(0, 200), st.floats(0, 1))
+def test_retry_backoff_stays_in_bounds(attempt: int, fraction: float) -> None:
+    """Never under a second, never over the longest."""
+    assert 1 <= backoff(POLICY, attempt, fraction) <= 60
+
+
+@given(st.sampled_from(sorted(EXPECTED_SECONDS.values())), st.floats(0.2, 400))
+def test_polling_sees_the_end_soon_and_asks_seldom(expected: float, duration: float) -> None:
+    """An operation is seen at most 25 % + 1.5 s late, with few looks (the quota is 200 a minute for everything)."""
+    elapsed, looks = float(poll_delay_seconds(expected, 0.0)), 1
+    while elapsed < duration:
+        elapsed += poll_delay_seconds(expected, elapsed)
+        looks += 1
+    assert elapsed - duration <= max(expected, 0.25 * duration + 1.5)
+    assert looks <= 45
+
+
+def step() -> StepRecord:
+    """A record with everything in it."""
+    return StepRecord(
+        "d", 3, "lh", "lakehouse", {"a": ["ü", 1]}, (0, 1), {"ws": 0}, 60.0,
+        state=StepState.SUBMITTED, claim=Claim("o", NOW, 4), intent=Intent("update", "m", {"x": 1}, "id"),
+        operation=Operation("op", "apply", "create Notebook", NOW, None, 2), resource=Resource("L", "i", "n", "p"),
+        outputs={"id": "i"}, error=recorded(errors.FabricRefusedError("no", call="POST /x", status=400)),
+        wait_until=NOW, deadline_at=NOW + timedelta(hours=1), started_at=NOW,
+    )  # fmt: skip
+
+
+def test_records_come_back_as_they_were() -> None:
+    """What is written is what is read, to the microsecond and the time zone."""
+    assert StepRecord.from_json(step().to_json()) == step()
+    header = DeploymentRecord("d", "n", "t", DeploymentState.HELD, "h", NOW, problems=({"path": "$", "message": "m"},))
+    assert DeploymentRecord.from_json(header.to_json()) == header
+
+
+def test_records_of_an_unknown_version_are_refused() -> None:
+    """A row of a newer program is not guessed at."""
+    with pytest.raises(UnknownVersionError, match="schema version 2"):
+        StepRecord.from_json({**step().to_json(), "version": 2})
+
+
+def test_references_keep_types_and_embed_in_text() -> None:
+    """A whole reference keeps its value's type; inside a text it is text."""
+    values = {("a", "n"): 7, ("a", "s"): "x"}
+    value = {"k": ["${{ steps.a.outputs.n }}", "-${{steps.a.outputs.s}}-${{ steps.a.outputs.n }}"]}
+    assert resolve(value, lambda s, o: values[s, o]) == {"k": [7, "-x-7"]}
+
+
+def test_references_without_a_value_name_the_place() -> None:
+    """An output that is not there is an error with a path, not a crash."""
+    with pytest.raises(InvalidInputError, match=r"\$\.k\[0\]"):
+        resolve({"k": ["${{ steps.a.outputs.gone }}"]}, lambda s, o: {}[s, o])

@@ -1,0 +1,219 @@
+"""Kind `item`: an item of any type by Fabric's items API, bare or with a definition."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject, as_list, as_object, canonical
+from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.records import Intent, Resource
+from shared.steps import items
+from shared.steps.kind import IF_EXISTS, Call, Snapshot, VerificationError, with_marker
+
+PLATFORM = ".platform"
+"""The part with name and type in Fabric's source-control format; Fabric ignores it unless told otherwise."""
+NEEDS_DEFINITION = frozenset({"SemanticModel", "Report"})
+"""Types that Fabric refuses to create bare."""
+
+
+class ItemKind:
+    """Creates, adopts or updates an item; an update keeps the prior definition and compensation restores it."""
+
+    name = "item"
+    if_exists = "adopt"
+    outputs = frozenset({"id", "displayName", "workspaceId", "type"})
+
+    def check(self, spec: Fields) -> None:
+        """`with`: workspaceId, type, displayName, description, definition or creationPayload, ifExists."""
+        spec.guid("workspaceId", required=True)
+        if spec.raw("folder") is not None:
+            spec.problem("folder", "is not packed: submit with the command line, which reads the folder")
+            for name in ("type", "displayName", "description", "definition", "creationPayload", "ifExists"):
+                spec.raw(name)
+            return
+        item_type = spec.text("type", required=True, longest=64)
+        if item_type in items.WORD_NAMED:
+            pattern, hint = items.WORD_NAME, items.WORD_HINT
+        else:
+            pattern, hint = None, ""
+        spec.text("displayName", required=True, longest=items.NAME_LIMIT, pattern=pattern, hint=hint)
+        spec.text("description", longest=items.DESCRIPTION_LIMIT)
+        payload, definition = spec.sub("creationPayload"), spec.sub("definition")
+        if definition is not None:
+            _check_definition(definition)
+        if payload is not None and definition is not None:
+            spec.problem("creationPayload", "cannot stand beside a definition (a rule of Fabric's)")
+        if item_type in NEEDS_DEFINITION and definition is None:
+            spec.problem("definition", f"is required: Fabric creates no {item_type} without one")
+        spec.choice("ifExists", IF_EXISTS)
+
+    def expand(self, spec: JsonObject) -> None:
+        """A plain kind."""
+        return
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """By type and name in the workspace."""
+        return items.find_item(fabric, spec, spec["type"])
+
+    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
+        """The description, or, as far as can be told before it is fetched, the definition."""
+        if items.description_differs(spec, found.image):
+            return True
+        if "definition" not in spec:
+            return False
+        present = as_object(found.image.get("definition"))
+        return present is None or not same_definition(spec["definition"], present)
+
+    def capture(
+        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
+    ) -> JsonObject | OperationStarted:
+        """The description, and the definition where the manifest has one; Fabric may answer with an operation."""
+        if "definition" not in spec:
+            return found.image
+        if captured is None:
+            resource = found.resource
+            path = f"/workspaces/{resource.parent_id}/items/{resource.id}/getDefinition"
+            # getDefinition is a POST that changes nothing, so it needs no intent.
+            reply = fabric.send("POST", path, None, _format_query(spec))
+            if reply.operation is not None:
+                return reply.operation
+            captured = reply.body or {}
+        return {**found.image, "definition": captured.get("definition")}
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """POST /items, or updateDefinition and PATCH."""
+        if intent.action == "create":
+            body: JsonObject = {
+                "displayName": spec["displayName"],
+                "type": spec["type"],
+                "description": with_marker(spec.get("description", ""), intent.marker),
+            }
+            if "definition" in spec:
+                body["definition"] = wire_definition(spec["definition"])
+            if "creationPayload" in spec:
+                body["creationPayload"] = spec["creationPayload"]
+            return [Call("POST", items.items_path(spec), f"create {spec['type']}", body)]
+        return _update_calls(spec, intent.before or {}, intent.before_id or "")
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        """The 201's body or the operation's result."""
+        return items.created_item(spec, answer, spec["type"])
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """By the marker in its description, which nobody else writes."""
+        return items.recognises_item(intent, found)
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """It exists with its type and, unless adopted, its description. The definition is not read back: Fabric
+        normalises it, and reading it can be an operation of its own."""
+        shown = fabric.get(f"{items.items_path(spec)}/{resource.id}")
+        if shown.get("type") != spec["type"]:
+            raise VerificationError(f"item {resource.id} is a {shown.get('type')}, not a {spec['type']}")
+        image: JsonObject = {"description": shown.get("description") or ""}
+        if intent.action != "adopt" and items.description_differs(spec, image):
+            raise VerificationError(f"{spec['type']} {resource.id}: Fabric shows another description")
+        name = shown.get("displayName", resource.name)
+        return {"id": resource.id, "displayName": name, "workspaceId": spec["workspaceId"], "type": spec["type"]}
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        """By id in the list."""
+        return items.locate_item(fabric, resource)
+
+    def guard(self, fabric: Fabric, resource: Resource) -> None:
+        """Nothing of another's lives inside an item of ours, as far as the API shows."""
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """DELETE it, or put definition and description back."""
+        if intent.action == "create":
+            return [items.delete_call(found)]
+        before = intent.before or {}
+        calls: list[Call] = []
+        if "definition" in spec and before.get("definition"):
+            calls.append(_update_definition(spec, found.resource.id, before["definition"]))
+        if items.description_differs(spec, before):
+            calls.append(items.description_call(spec["workspaceId"], found.resource.id, before["description"], ""))
+        return calls
+
+
+def _update_calls(spec: JsonObject, before: JsonObject, item_id: str) -> list[Call]:
+    calls: list[Call] = []
+    if "definition" in spec and not same_definition(spec["definition"], as_object(before.get("definition")) or {}):
+        calls.append(_update_definition(spec, item_id, wire_definition(spec["definition"])))
+    if items.description_differs(spec, before):
+        present = before.get("description", "")
+        calls.append(items.description_call(spec["workspaceId"], item_id, spec["description"], present))
+    return calls
+
+
+def _update_definition(spec: JsonObject, item_id: str, definition: JsonObject) -> Call:
+    path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
+    return Call("POST", path, "updateDefinition", {"definition": definition})
+
+
+def _format_query(spec: JsonObject) -> dict[str, str] | None:
+    chosen = spec["definition"].get("format")
+    return {"format": chosen} if chosen else None
+
+
+def _check_definition(definition: Fields) -> None:
+    definition.text("format", longest=64)
+    paths: set[str] = set()
+    parts = definition.rows("parts", required=True)
+    if not parts:
+        definition.problem("parts", "must hold at least one part")
+    for i, row in enumerate(parts):
+        part = Fields(row, f"{definition.path}.parts[{i}]", definition.problems)
+        path = part.text("path", required=True, longest=1024)
+        if path in paths:
+            part.problem("path", f"'{path}' stands in another part already")
+        paths.add(path)
+        payload, text = part.raw("payload"), part.raw("text")
+        part.choice("payloadType", ("InlineBase64",))
+        if (payload is None) == (text is None):
+            part.problem("payload", "give either payload (base64) or text")
+        elif text is not None and not isinstance(text, str):
+            part.problem("text", "must be a string")
+        elif payload is not None and not _is_base64(payload):
+            part.problem("payload", "is not base64; use `text` for plain text")
+        part.finish()
+    definition.finish()
+
+
+def _is_base64(payload: Any) -> bool:
+    try:
+        base64.b64decode(payload, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        return False
+    return True
+
+
+def wire_definition(definition: JsonObject) -> JsonObject:
+    """The definition as Fabric takes it: every part in base64."""
+    parts = [
+        {"path": part["path"], "payload": _payload(part), "payloadType": "InlineBase64"} for part in definition["parts"]
+    ]
+    return {"parts": parts, **({"format": definition["format"]} if definition.get("format") else {})}
+
+
+def _payload(part: JsonObject) -> str:
+    return part["payload"] if "payload" in part else base64.b64encode(part["text"].encode()).decode()
+
+
+def same_definition(wanted: JsonObject, present: JsonObject) -> bool:
+    """Whether two definitions say the same; `.platform` and the order and spacing of JSON do not count."""
+    return _contents(wanted) == _contents(present)
+
+
+def _contents(definition: JsonObject) -> dict[str, str | bytes]:
+    contents: dict[str, str | bytes] = {}
+    for part in as_list(definition.get("parts")) or []:
+        if part["path"] == PLATFORM:
+            continue
+        raw = base64.b64decode(_payload(part))
+        try:
+            contents[part["path"]] = canonical(json.loads(raw))
+        except ValueError:
+            contents[part["path"]] = raw.replace(b"\r\n", b"\n")
+    return contents

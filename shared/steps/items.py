@@ -1,0 +1,80 @@
+"""What every kind that is an item in a workspace does alike: looking by type and name, descriptions, deleting."""
+
+import re
+
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Resource
+from shared.steps.kind import (
+    MARKER_LENGTH,
+    Call,
+    Snapshot,
+    has_marker,
+    keep_marker,
+    without_marker,
+)
+
+NAME_LIMIT = 123
+"""Characters of an item's name: the cap of the Terraform provider for Fabric; the OpenAPI names none."""
+DESCRIPTION_LIMIT = 256 - MARKER_LENGTH
+"""Characters of an item's description (published OpenAPI: 256), less the marker's."""
+WORD_NAME = re.compile(r"[A-Za-z0-9_]+")
+WORD_NAMED = frozenset({"Lakehouse", "Warehouse", "Environment"})
+"""Item types whose names Fabric limits to letters, digits and underscores (400 InvalidInput otherwise)."""
+WORD_HINT = "may hold only letters, digits and underscores (a rule of Fabric's for this type)"
+
+
+def items_path(spec: JsonObject) -> str:
+    """The items of the step's workspace."""
+    return f"/workspaces/{spec['workspaceId']}/items"
+
+
+def snapshot(row: JsonObject, workspace_id: str) -> Snapshot:
+    """An item's row, as a list or a get shows it."""
+    resource = Resource(row["type"], row["id"], row.get("displayName", ""), workspace_id)
+    return Snapshot(resource, {"description": row.get("description") or ""})
+
+
+def find_item(fabric: Fabric, spec: JsonObject, item_type: str) -> Snapshot | None:
+    """The item of that type and name. A lakehouse's SQLEndpoint bears the same name, so the type is checked too."""
+    wanted = spec["displayName"].casefold()
+    for row in fabric.list(items_path(spec), {"type": item_type}):
+        if row.get("displayName", "").casefold() == wanted and row.get("type") == item_type:
+            return snapshot(row, spec["workspaceId"])
+    return None
+
+
+def locate_item(fabric: Fabric, resource: Resource) -> Snapshot | None:
+    """The very item, by id in the list: a 404 on it alone could be a paused capacity."""
+    for row in fabric.list(f"/workspaces/{resource.parent_id}/items", {"type": resource.type}):
+        if row["id"] == resource.id:
+            return snapshot(row, resource.parent_id or "")
+    return None
+
+
+def created_item(spec: JsonObject, answer: JsonObject, item_type: str) -> Resource:
+    """The resource that a 201's body, or an operation's result, names."""
+    name = answer.get("displayName", spec["displayName"])
+    return Resource(answer.get("type", item_type), answer["id"], name, spec["workspaceId"])
+
+
+def recognises_item(intent: Intent, found: Snapshot) -> bool:
+    """By the marker in its description."""
+    return has_marker(found.image["description"], intent.marker)
+
+
+def description_differs(spec: JsonObject, image: JsonObject) -> bool:
+    """Whether the manifest names a description and the item has another."""
+    return "description" in spec and without_marker(image["description"]) != spec["description"]
+
+
+def description_call(workspace_id: str, item_id: str, description: str, present: str) -> Call:
+    """PATCH the description, keeping the marker that stands in the present one."""
+    body = {"description": keep_marker(description, present)}
+    return Call("PATCH", f"/workspaces/{workspace_id}/items/{item_id}", "item", body)
+
+
+def delete_call(found: Snapshot) -> Call:
+    """DELETE the item: soft where Fabric supports it, so that a person can still bring it back."""
+    resource = found.resource
+    return Call("DELETE", f"/workspaces/{resource.parent_id}/items/{resource.id}", "item")

@@ -1,0 +1,157 @@
+"""What a step kind is: reads (`find`, `capture`, `verify`) and descriptions of calls (`apply`, `compensate`).
+
+A kind never sends a mutating call. It says which calls would do it, and the engine sends them one at a time, in
+the one place where the intent is journaled first, the claim is held, and an answer that was lost is looked for.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.domain.errors import SagaError
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.records import Intent, Resource
+
+IF_EXISTS = ("adopt", "update", "fail")
+_MARKER = re.compile(r"\s*\[saga:[0-9a-f]{12}\]")
+MARKER_LENGTH = len(" [saga:0123456789ab]")
+"""Characters that the marker takes from what a description may hold."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A thing as Fabric shows it now: which it is, and the fields of it that a step may change."""
+
+    resource: Resource
+    image: JsonObject
+
+
+@dataclass(frozen=True)
+class Call:
+    """One mutating call, described. `operation_kind` names it for the polling schedule (domain/polling.py).
+
+    Every call but a create is idempotent: sent again after a lost answer, it changes nothing more.
+    """
+
+    method: str
+    path: str
+    operation_kind: str
+    body: JsonObject | None = None
+    query: dict[str, str] | None = None
+
+
+class NotYetError(SagaError):
+    """Not a fault: it is on its way. Ask again; `expected_seconds` is how long it usually takes in all."""
+
+    def __init__(self, reason: str, expected_seconds: float) -> None:
+        super().__init__(reason)
+        self.expected_seconds = expected_seconds
+
+
+class VerificationError(SagaError):
+    """What Fabric shows is not what was asked for."""
+
+
+class GuardError(SagaError):
+    """Undoing it would destroy what this deployment did not create. A person has to look."""
+
+
+class StepKind(Protocol):
+    """One kind of Fabric resource. Methods stand in the order in which a step meets them."""
+
+    @property
+    def name(self) -> str:
+        """The word under `kind:` in a manifest."""
+        ...
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """What other steps may refer to."""
+        ...
+
+    @property
+    def if_exists(self) -> str:
+        """What happens, where the manifest says nothing, to a thing that is there already: adopt, update or fail."""
+        ...
+
+    def check(self, spec: Fields) -> None:
+        """Note every problem of `with`."""
+        ...
+
+    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
+        """The steps this one stands for, or None."""
+        ...
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """What is there now under the name asked for, by a successful look; None is a proof of absence."""
+        ...
+
+    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
+        """Whether `ifExists: update` has anything to do. May say yes where only `capture` can tell."""
+        ...
+
+    def capture(
+        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
+    ) -> JsonObject | OperationStarted:
+        """The before-image of all that an update may change.
+
+        Where Fabric answers with a long-running operation, that is returned; its result comes back as `captured`.
+        """
+        ...
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """The calls that create it (one) or update it (in order, each idempotent)."""
+        ...
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        """Which resource a create's answer (or its operation's result) names."""
+        ...
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Whether what is found is what this step created; `uncertain` where an answer to its create was lost."""
+        ...
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Read back what was asked for and return the outputs. Raises NotYetError or VerificationError."""
+        ...
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        """The very resource, by id, by a successful look; None is a proof of absence."""
+        ...
+
+    def guard(self, fabric: Fabric, resource: Resource) -> None:
+        """Raise GuardError where deleting it would take something with it that is not of this deployment."""
+        ...
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """The calls that delete what was created, or restore the before-image of what was updated."""
+        ...
+
+
+def marker_of(deployment_id: str, step_id: str) -> str:
+    """Twelve hex digits that only this step of this deployment has."""
+    return hashlib.sha256(f"{deployment_id}/{step_id}".encode()).hexdigest()[:12]
+
+
+def with_marker(description: str, marker: str) -> str:
+    """The description as Fabric gets it: the caller's words, then `[saga:<marker>]`."""
+    return f"{description} [saga:{marker}]".strip()
+
+
+def has_marker(description: str, marker: str) -> bool:
+    """Whether a description carries that very marker."""
+    return f"[saga:{marker}]" in description
+
+
+def without_marker(description: str) -> str:
+    """The caller's words alone; whoever's marker it is."""
+    return _MARKER.sub("", description)
+
+
+def keep_marker(description: str, present: str) -> str:
+    """The new words with the marker, if any, that the present description carries."""
+    found = _MARKER.search(present)
+    return f"{description}{found[0]}".strip() if found else description

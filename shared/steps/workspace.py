@@ -1,0 +1,164 @@
+"""Kind `workspace`: a workspace by its name, unique in the tenant whatever the case of its letters."""
+
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.records import Intent, Resource
+from shared.steps.kind import (
+    IF_EXISTS,
+    MARKER_LENGTH,
+    Call,
+    GuardError,
+    NotYetError,
+    Snapshot,
+    VerificationError,
+    has_marker,
+    keep_marker,
+    with_marker,
+    without_marker,
+)
+
+NAME_LIMIT = 256
+"""Characters of a workspace's name: published OpenAPI, CreateWorkspaceRequest.displayName."""
+DESCRIPTION_LIMIT = 4000
+"""Characters of a workspace's description: published OpenAPI, CreateWorkspaceRequest.description."""
+RESERVED_NAME = "admin monitoring"
+CAPACITY_SECONDS = 2.0
+"""Usual seconds of a capacity assignment; recorded reads right after it said Completed already."""
+
+
+class WorkspaceKind:
+    """Creates a workspace or adopts one; may set its description and its capacity."""
+
+    name = "workspace"
+    if_exists = "adopt"
+    outputs = frozenset({"id", "displayName", "capacityId"})
+
+    def check(self, spec: Fields) -> None:
+        """`with`: displayName, description, capacityId, ifExists."""
+        name = spec.text("displayName", required=True, longest=NAME_LIMIT)
+        if name.strip().lower() == RESERVED_NAME:
+            spec.problem("displayName", "is reserved by Fabric; choose another")
+        elif name != name.strip():
+            spec.problem("displayName", "must not begin or end with a space")
+        spec.text("description", longest=DESCRIPTION_LIMIT - MARKER_LENGTH)
+        spec.guid("capacityId")
+        spec.choice("ifExists", IF_EXISTS)
+
+    def expand(self, spec: JsonObject) -> None:
+        """A plain kind."""
+        return
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """By name among the workspaces that the identity can see."""
+        wanted = spec["displayName"].casefold()
+        for row in fabric.list("/workspaces"):
+            if row.get("displayName", "").casefold() == wanted and row.get("type") != "Personal":
+                return _snapshot(fabric.get(f"/workspaces/{row['id']}"))
+        return None
+
+    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
+        """Description or capacity, where the manifest names them."""
+        return bool(_changes(spec, found.image))
+
+    def capture(
+        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
+    ) -> JsonObject | OperationStarted:
+        """The snapshot holds everything already."""
+        return found.image
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """POST /workspaces, or PATCH and assignToCapacity."""
+        if intent.action == "create":
+            body = {
+                "displayName": spec["displayName"],
+                "description": with_marker(spec.get("description", ""), intent.marker),
+            }
+            if spec.get("capacityId"):
+                body["capacityId"] = spec["capacityId"]
+            return [Call("POST", "/workspaces", "workspace", body)]
+        before = intent.before or {}
+        return _calls(f"/workspaces/{intent.before_id}", _changes(spec, before), before.get("description", ""))
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        """The 201's own body."""
+        return Resource("Workspace", answer["id"], answer.get("displayName", spec["displayName"]))
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """By the marker in its description, which nobody else writes."""
+        return has_marker(found.image["description"], intent.marker)
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """It exists; description and capacity are as asked unless it was adopted as it is."""
+        shown = fabric.get(f"/workspaces/{resource.id}")
+        if intent.action != "adopt":
+            image = _image(shown)
+            if (spec.get("capacityId") or "").lower() and shown.get("capacityAssignmentProgress") == "InProgress":
+                raise NotYetError("the capacity is being assigned", CAPACITY_SECONDS)
+            if shown.get("capacityAssignmentProgress") == "Failed" and spec.get("capacityId"):
+                raise VerificationError(f"the capacity {spec['capacityId']} could not be assigned; is it running?")
+            wrong = sorted(_changes(spec, image))
+            if wrong:
+                raise VerificationError(f"workspace {resource.id}: Fabric shows another {' and '.join(wrong)}")
+        return {
+            "id": resource.id,
+            "displayName": shown.get("displayName", resource.name),
+            "capacityId": shown.get("capacityId", ""),
+        }
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        """By id in the list: a 404 alone could be a paused capacity."""
+        for row in fabric.list("/workspaces"):
+            if row["id"] == resource.id:
+                return _snapshot(fabric.get(f"/workspaces/{resource.id}"))
+        return None
+
+    def guard(self, fabric: Fabric, resource: Resource) -> None:
+        """Deleting a workspace deletes its items, so there must be none left: ours are gone by then."""
+        names = [f"{i.get('type')} '{i.get('displayName')}'" for i in fabric.list(f"/workspaces/{resource.id}/items")]
+        if names:
+            listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            raise GuardError(
+                f"workspace '{resource.name}' ({resource.id}) was created by this deployment, but holds what it did "
+                f"not create: {listed}. Move or delete them, and the sweeper will delete the workspace."
+            )
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """DELETE it, or set description and capacity back."""
+        path = f"/workspaces/{found.resource.id}"
+        if intent.action == "create":
+            return [Call("DELETE", path, "workspace")]
+        before = intent.before or {}
+        return _calls(path, {name: before[name] for name in _changes(spec, before)}, "")
+
+
+def _image(shown: JsonObject) -> JsonObject:
+    return {"description": shown.get("description") or "", "capacityId": shown.get("capacityId") or ""}
+
+
+def _snapshot(shown: JsonObject) -> Snapshot:
+    return Snapshot(Resource("Workspace", shown["id"], shown.get("displayName", "")), _image(shown))
+
+
+def _changes(spec: JsonObject, image: JsonObject) -> JsonObject:
+    """The fields that the manifest names and that are otherwise in the image."""
+    changes: JsonObject = {}
+    if "description" in spec and without_marker(image["description"]) != spec["description"]:
+        changes["description"] = spec["description"]
+    if spec.get("capacityId") and image["capacityId"].lower() != spec["capacityId"].lower():
+        changes["capacityId"] = spec["capacityId"]
+    return changes
+
+
+def _calls(path: str, changes: JsonObject, present: str) -> list[Call]:
+    calls: list[Call] = []
+    if "description" in changes:
+        text = keep_marker(changes["description"], present)
+        calls.append(Call("PATCH", path, "workspace", {"description": text}))
+    if changes.get("capacityId"):
+        # A PATCH of capacityId is silently ignored by Fabric; only assignToCapacity moves a workspace.
+        body = {"capacityId": changes["capacityId"]}
+        calls.append(Call("POST", f"{path}/assignToCapacity", "capacity", body))
+    elif "capacityId" in changes:
+        calls.append(Call("POST", f"{path}/unassignFromCapacity", "capacity"))
+    return calls

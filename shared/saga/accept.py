@@ -1,0 +1,220 @@
+"""Accepting a deployment: from the text on the queue to a header, journaled steps, and a started orchestration.
+
+Whatever arrives is answered and recorded; only storage trouble makes the message come again.
+"""
+
+import base64
+import binascii
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem
+from shared.domain.json import JsonObject, as_object, content_hash
+from shared.domain.manifest import DEPLOYMENT_ID, KindRules, compile_manifest
+from shared.domain.plan import Plan
+from shared.domain.ports import Blobs, Clock, Journal
+from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.references import references
+from shared.domain.states import DeploymentState
+from shared.domain.text import parse
+from shared.saga.payloads import Payloads
+
+log = logging.getLogger(__name__)
+
+KEPT_PROBLEMS = 100
+"""Problems kept in the header; their number is told in full."""
+_ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a message asks for, as far as it can be read."""
+
+    deployment_id: str
+    manifest: Any
+    requested_by: str = ""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The header that stands, and whether this submission is refused because the id is another manifest's."""
+
+    header: DeploymentRecord
+    conflict: bool = False
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Accepts submissions. Compiling is pure; the journal's create is idempotent; so is the whole."""
+
+    journal: Journal
+    blobs: Blobs
+    payloads: Payloads
+    clock: Clock
+    kinds: Mapping[str, KindRules]
+
+    def accept(self, content: bytes, message_id: str) -> Accepted:
+        """Record the submission as accepted or rejected. Raises StorageUnavailableError and nothing else on purpose."""
+        fallback_id = f"unreadable-{message_id}"
+        try:
+            submission = self._read(content, fallback_id)
+        except InvalidInputError as error:
+            return self._reject(_salvaged_id(content) or fallback_id, content, error.problems)
+        try:
+            plan = compile_manifest(submission.manifest, self.kinds)
+        except InvalidInputError as error:
+            return self._reject(submission.deployment_id, submission.manifest, error.problems, submission.requested_by)
+        return self._record(submission, plan)
+
+    def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
+        """Record as rejected what no delivery could handle; a deployment that stands under its id keeps its state."""
+        return self._reject(_salvaged_id(content) or f"unreadable-{message_id}", content, [problem])
+
+    def _record(self, submission: Submission, plan: Plan) -> Accepted:
+        now = self.clock.now()
+        digest = content_hash(submission.manifest)
+        header = DeploymentRecord(
+            deployment_id=submission.deployment_id,
+            name=plan.name,
+            target=normal_target(plan.target),
+            state=DeploymentState.ACCEPTED,
+            manifest_hash=digest,
+            accepted_at=now,
+            concurrency=plan.concurrency,
+            on_failure=plan.on_failure,
+            requested_by=plan.requested_by or submission.requested_by,
+            step_count=len(plan.steps),
+        )
+        steps = step_records(submission.deployment_id, plan, self.payloads)
+        standing = self.journal.create(header, steps, "submitted")
+        return self._answer(standing, digest, now)
+
+    def _reject(self, deployment_id: str, manifest: Any, problems: list[Problem], requested_by: str = "") -> Accepted:
+        now = self.clock.now()
+        fields = as_object(manifest) or {}
+        name = fields.get("name")
+        name = name[:100] if isinstance(name, str) and name else "(unreadable)"
+        digest = hashlib.sha256(manifest).hexdigest() if isinstance(manifest, bytes) else content_hash(manifest)
+        kept: list[JsonObject] = [{"path": p.path[:300], "message": p.message[:500]} for p in problems[:KEPT_PROBLEMS]]
+        header = DeploymentRecord(
+            deployment_id=deployment_id,
+            name=name,
+            target=normal_target(name),
+            state=DeploymentState.REJECTED,
+            manifest_hash=digest,
+            accepted_at=now,
+            finished_at=now,
+            requested_by=requested_by[:256],
+            error=RecordedError(
+                f"the manifest has {len(problems)} problem{'s' if len(problems) != 1 else ''}",
+                "Correct what is listed and submit again under a new id.",
+            ),
+            problems=tuple(kept),
+        )
+        standing = self.journal.create(header, [], header.error.message if header.error else "")
+        return self._answer(standing, digest, now)
+
+    def _answer(self, standing: DeploymentRecord, digest: str, now: datetime) -> Accepted:
+        if standing.manifest_hash == digest:
+            return Accepted(standing)
+        reason = f"refused: the id is taken by another manifest (this one's hash is {digest[:12]})"
+        entry = AuditEntry(now, "deployment", standing.state, standing.state, "accept", reason, standing.sequence)
+        self.journal.note(standing.deployment_id, entry)
+        log.warning("deployment %s: %s", standing.deployment_id, reason)
+        return Accepted(standing, conflict=True)
+
+    def _read(self, content: bytes, fallback_id: str) -> Submission:
+        """The message: an envelope, or a bare manifest; JSON or YAML; plain or base64."""
+        value = parse(decoded(content))
+        top = as_object(value)
+        if top is None or not _ENVELOPE & top.keys():
+            declared = top.get("id") if top else None
+            manifest = {k: v for k, v in top.items() if k != "id"} if top else value
+            return Submission(_checked_id(declared, "$.id") if declared is not None else fallback_id, manifest)
+        unknown = sorted(top.keys() - _ENVELOPE)
+        problems = [Problem(f"$.{name}", "is not a field of a submission") for name in unknown]
+        bodies = [name for name in ("manifest", "manifest_text", "manifest_blob") if top.get(name) is not None]
+        if len(bodies) != 1:
+            problems.append(Problem("$", "give exactly one of manifest, manifest_text, manifest_blob"))
+        if problems:
+            raise InvalidInputError(problems)
+        requester = top.get("requested_by")
+        return Submission(
+            _checked_id(top.get("deployment_id", fallback_id), "$.deployment_id"),
+            self._body(bodies[0], top[bodies[0]]),
+            requester if isinstance(requester, str) else "",
+        )
+
+    def _body(self, name: str, body: Any) -> Any:
+        if name == "manifest":
+            return body
+        if not isinstance(body, str):
+            raise InvalidInputError([Problem(f"$.{name}", "must be a string")])
+        if name == "manifest_text":
+            return parse(body)
+        try:
+            return parse(self.blobs.get(body).decode("utf-8"))
+        except (NotFoundError, UnicodeDecodeError) as error:
+            raise InvalidInputError([Problem("$.manifest_blob", f"cannot be read: {error}; submit again")]) from None
+
+
+def step_records(deployment_id: str, plan: Plan, payloads: Payloads) -> list[StepRecord]:
+    """The journal rows of a plan. The same plan gives the same rows, whoever writes them."""
+    ordinals = {step.step_id: i for i, step in enumerate(plan.steps)}
+    return [
+        StepRecord(
+            deployment_id=deployment_id,
+            ordinal=i,
+            step_id=step.step_id,
+            kind=step.kind,
+            spec=payloads.store(step.spec),
+            needs=tuple(sorted(ordinals[need] for need in step.needs)),
+            refers_to={other: ordinals[other] for _, other, _ in references(step.spec, "$", [])},
+            timeout_seconds=step.timeout_seconds,
+            on_failure=step.on_failure,
+        )
+        for i, step in enumerate(plan.steps)
+    ]
+
+
+def normal_target(target: str) -> str:
+    """Targets are compared without regard to case and surrounding space, as Fabric compares workspace names."""
+    return " ".join(target.casefold().split())
+
+
+def decoded(content: bytes) -> str:
+    """The text of a message: as it is, or, where a client encoded it (the extension's old default), from base64."""
+    stripped = content.strip()
+    if stripped[:1] not in (b"{", b"["):
+        try:
+            inner = base64.b64decode(stripped, validate=True)
+            if inner.strip()[:1] in (b"{", b"["):
+                content = inner
+        except (binascii.Error, ValueError):
+            pass
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = Problem("$", f"is not UTF-8 text (byte {error.start})")
+        raise InvalidInputError([problem]) from None
+
+
+def _checked_id(value: Any, path: str) -> str:
+    if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value):
+        return value
+    hint = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
+    raise InvalidInputError([Problem(path, hint)])
+
+
+def _salvaged_id(content: bytes) -> str | None:
+    """The id of a submission that is otherwise unreadable, so that who waits for that id gets the answer."""
+    try:
+        top = as_object(parse(decoded(content))) or {}
+    except InvalidInputError:
+        return None
+    value = top.get("deployment_id", top.get("id"))
+    return value if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value) else None

@@ -1,0 +1,339 @@
+"""What the orchestrator asks to have done: every read and write of the journal, the lock and the queue.
+
+Each is safe to repeat: durable engines run activities at least once. Each answers with a small JSON object, and the
+first word of it, `next`, tells the orchestrator what to do: run, wait, hold, ended.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from shared.domain.errors import ConflictError, NotFoundError, SagaError
+from shared.domain.json import JsonObject
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.ports import Change, Locks, Versioned
+from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.saga.delivery import Services
+from shared.saga.engine import turns_back
+from shared.saga.progress import Progress, from_journal, in_flight
+
+log = logging.getLogger(__name__)
+
+_RACES = 10
+"""Conditional writes of the header that may be lost in a row before the activity fails and is run again."""
+_PARALLEL_SENDS = 8
+_MISSED_SECONDS = 10.0
+"""How late a scheduled delivery may be before it is taken for lost."""
+
+
+def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
+    """Take the target and move the deployment to where its steps can run, from whatever state a crash left it in."""
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        record = header.record
+        if record.state in DEPLOYMENT_ENDED:
+            _release(locks, record)
+            return {"next": "ended", "state": record.state.value}
+        if record.state is DeploymentState.HELD:
+            _keep_target(services, locks, record)
+            return {"next": "hold"}
+        try:
+            if record.state is DeploymentState.ACCEPTED:
+                waiting = _take_target(services, locks, header)
+                if waiting is not None:
+                    return waiting
+            elif record.state is DeploymentState.STUCK:
+                _write(services, header, "another try", state=DeploymentState.COMPENSATING)
+            else:
+                _keep_target(services, locks, record)
+        except ConflictError:
+            continue
+        return _view(services, deployment_id, retry_failed=True)
+    raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
+    """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
+    record, now = header.record, services.clock.now()
+    if record.cancel_requested_by:
+        _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, finished_at=now)
+        return {"next": "ended", "state": DeploymentState.CANCELLED.value}
+    elder = _elder(services, record)
+    if elder is None:
+        lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
+        if lock.holder == record.deployment_id:
+            changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
+            _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
+            return None
+        elder = lock.holder
+    if record.concurrency == "reject":
+        error = RecordedError(
+            f"the target '{record.target}' is held by deployment {elder}",
+            "Wait until that one has ended, or set concurrency to queue.",
+        )
+        _write(services, header, error.message, state=DeploymentState.REJECTED, finished_at=now, error=error)
+        return {"next": "ended", "state": DeploymentState.REJECTED.value}
+    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
+
+
+def _elder(services: Services, record: DeploymentRecord) -> str | None:
+    """A deployment that came before this one and has not ended: targets are served in order of arrival."""
+    mine = (record.accepted_at, record.deployment_id)
+    for other in services.journal.deployments(record.target, open_only=True):
+        if other.deployment_id != record.deployment_id and (other.accepted_at, other.deployment_id) < mine:
+            return other.deployment_id
+    return None
+
+
+def _keep_target(services: Services, locks: Locks, record: DeploymentRecord) -> None:
+    lock = locks.acquire(
+        record.target, record.deployment_id, services.clock.now(), services.policy.target_lease_seconds
+    )
+    if lock.holder != record.deployment_id:
+        log.error("deployment %s goes on although %s holds its target", record.deployment_id, lock.holder)
+
+
+def _release(locks: Locks, record: DeploymentRecord) -> None:
+    locks.release(record.target, record.deployment_id)
+
+
+def dispatch(services: Services, deployment_id: str, ordinals: Sequence[int], direction: Direction) -> None:
+    """Put one message a step on the queue."""
+    messages = [StepMessage(deployment_id, ordinal, direction) for ordinal in ordinals]
+    if len(messages) == 1:
+        services.queue.send(messages[0])
+        return
+    with ThreadPoolExecutor(min(_PARALLEL_SENDS, len(messages))) as pool:
+        list(pool.map(services.queue.send, messages))
+
+
+def turn_back(services: Services, deployment_id: str) -> JsonObject:
+    """Note that a step failed, so that messages still on the queue begin nothing; answers with the fresh view."""
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        if header.record.state is not DeploymentState.RUNNING or turns_back(header.record):
+            break
+        failed = next(
+            (
+                s.record
+                for s in services.journal.steps(deployment_id)
+                if s.record.error is not None and s.record.state is StepState.FAILED
+            ),
+            None,
+        )
+        if failed is None or failed.error is None:
+            break
+        error = RecordedError(
+            f"step {failed.step_id}: {failed.error.message}",
+            failed.error.remedy,
+            failed.error.call,
+            failed.error.status,
+            failed.error.error_code,
+            failed.error.request_id,
+        )
+        try:
+            _write(services, header, f"step {failed.step_id} failed", error=error)
+            break
+        except ConflictError:
+            continue
+    return _view(services, deployment_id)
+
+
+def begin_compensation(services: Services, deployment_id: str) -> JsonObject:
+    """RUNNING to COMPENSATING (or HELD), once nothing is in flight.
+
+    The order matters. The header says already that the deployment turns back, so no delivery that reads it begins
+    anything; then every row that is still pending is skipped, by conditional writes that a delivery which read the
+    header earlier would make fail; only when neither pending nor moving rows are left does the header move.
+    """
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        record = header.record
+        if record.state is not DeploymentState.RUNNING:
+            return _view(services, deployment_id)
+        if not turns_back(record):
+            turn_back(services, deployment_id)
+            continue
+        steps = services.journal.steps(deployment_id)
+        hold = record.cancel_requested_by is None and _holds(steps)
+        try:
+            if not hold:
+                _skip_pending(services, steps)
+                steps = services.journal.steps(deployment_id)
+            if in_flight((s.record for s in steps), Direction.FORWARD):
+                return _view(services, deployment_id)
+            if hold:
+                _write(services, header, "a step failed; held for a person", state=DeploymentState.HELD)
+                return {"next": "hold"}
+            reason = f"cancelled by {record.cancel_requested_by}" if record.cancel_requested_by else "a step failed"
+            _write(services, header, reason, state=DeploymentState.COMPENSATING)
+            _settle_untouched(services, steps)
+        except ConflictError:
+            continue
+        return _view(services, deployment_id)
+    raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _holds(steps: Sequence[Versioned[StepRecord]]) -> bool:
+    return any(s.record.state is StepState.FAILED and s.record.on_failure == "hold" for s in steps)
+
+
+def _skip_pending(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
+    changes = [
+        Change(s, s.record.replace(state=StepState.SKIPPED, wait_until=None), "engine", "never begun")
+        for s in steps
+        if s.record.state is StepState.PENDING
+    ]
+    if changes:
+        services.journal.write_steps(changes)
+
+
+def _settle_untouched(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
+    """Rows that need no call to be undone, written together; a crash before this leaves them to a delivery each."""
+    now = services.clock.now()
+    changes = [
+        Change(
+            s,
+            s.record.replace(state=StepState.COMPENSATED, compensation_finished_at=now),
+            "engine",
+            "nothing of this deployment's to undo",
+        )
+        for s in steps
+        if s.record.state in (StepState.SUCCEEDED, StepState.FAILED) and _untouched(s.record)
+    ]
+    if changes:
+        services.journal.write_steps(changes)
+
+
+def _untouched(row: StepRecord) -> bool:
+    return row.intent is None or row.intent.action == "adopt"
+
+
+def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Progress, tick: int) -> JsonObject:
+    """The watchdog: a sign of life, the lease renewed, and a new message for every step whose message is lost.
+
+    A step counts as lost when its lease is over and the delivery it waits for is late. One that has not begun at
+    all may simply stand in a long queue: it gets another message at ticks 1, 2, 4, 8 ... only.
+    """
+    header = services.journal.header(deployment_id)
+    record = header.record
+    if record.state in DEPLOYMENT_ENDED or record.state is DeploymentState.HELD:
+        return _view(services, deployment_id)
+    _keep_target(services, locks, record)
+    now = services.clock.now()
+    try:
+        _write(services, header, "", heartbeat_at=now)
+    except ConflictError:
+        log.info("the header of %s moved during its sign of life", deployment_id)
+    view = _view(services, deployment_id)
+    if view["next"] != "run":
+        return view
+    fresh = Progress.from_json(view["progress"])
+    rows = [s.record for s in services.journal.steps(deployment_id)]
+    if fresh.direction is progress.direction:
+        waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else _NOT_YET_UNDONE
+        fresh.sent |= {i for i in progress.sent if rows[i].state in waiting}
+        for i, row in enumerate(rows):
+            if row.state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
+                fresh.states[i] = progress.states[i]
+    lost = [i for i in sorted(fresh.sent) if _is_lost(rows[i], tick, services)]
+    if lost:
+        dispatch(services, deployment_id, lost, fresh.direction)
+        log.warning("deployment %s: %d step(s) delivered anew", deployment_id, len(lost))
+    return {**view, "progress": fresh.to_json()}
+
+
+_NOT_YET_UNDONE = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
+
+
+def _is_lost(row: StepRecord, tick: int, services: Services) -> bool:
+    now = services.clock.now()
+    if row.claim is not None and row.claim.expires_at > now:
+        return False
+    if row.wait_until is not None:
+        return now > row.wait_until + timedelta(seconds=_MISSED_SECONDS)
+    if row.claim is None and row.state not in (StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATING):
+        return tick & (tick - 1) == 0
+    return True
+
+
+def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
+    """Write the end that the journal proves, and give the target back; a view to go on with where it is no end."""
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        record = header.record
+        if record.state in DEPLOYMENT_ENDED:
+            _release(locks, record)
+            return {"next": "ended", "state": record.state.value}
+        if record.state is DeploymentState.STUCK:
+            return {"next": "ended", "state": record.state.value}
+        end = _end(record, [s.record for s in services.journal.steps(deployment_id)])
+        if end is None:
+            return _view(services, deployment_id)
+        state, reason = end
+        try:
+            _write(services, header, reason, state=state, finished_at=services.clock.now())
+        except ConflictError:
+            continue
+        if state is not DeploymentState.STUCK:
+            _release(locks, record)
+        return {"next": "ended", "state": state.value}
+    raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
+    states = {row.state for row in rows}
+    if record.state is DeploymentState.RUNNING and not turns_back(record) and states == {StepState.SUCCEEDED}:
+        return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
+    if record.state is not DeploymentState.COMPENSATING:
+        return None
+    if states <= {StepState.COMPENSATED, StepState.SKIPPED}:
+        if record.cancel_requested_by:
+            return DeploymentState.CANCELLED, f"everything is put back, as {record.cancel_requested_by} asked"
+        return DeploymentState.COMPENSATED, "everything is put back"
+    if StepState.COMPENSATION_FAILED in states and StepState.COMPENSATING not in states:
+        failed = [row.step_id for row in rows if row.state is StepState.COMPENSATION_FAILED]
+        return DeploymentState.STUCK, f"could not be put back: {', '.join(failed[:10])}"
+    return None
+
+
+def request_cancel(services: Services, deployment_id: str, requested_by: str) -> DeploymentState | None:
+    """Note that a person wants it put back. The state it had; None where there is no such deployment."""
+    for _ in range(_RACES):
+        try:
+            header = services.journal.header(deployment_id)
+        except NotFoundError:
+            return None
+        record = header.record
+        if record.state not in (DeploymentState.ACCEPTED, DeploymentState.RUNNING) or record.cancel_requested_by:
+            return record.state
+        try:
+            _write(services, header, f"cancel requested by {requested_by}", cancel_requested_by=requested_by)
+        except ConflictError:
+            continue
+        return record.state
+    raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _write(
+    services: Services, header: Versioned[DeploymentRecord], reason: str, **changes: object
+) -> Versioned[DeploymentRecord]:
+    return services.journal.write_header(Change(header, header.record.replace(**changes), "orchestrator", reason))
+
+
+def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:
+    """The orchestrator's view, fresh from the journal. `retry_failed` puts failed compensations up for another try."""
+    record = services.journal.header(deployment_id).record
+    if record.state in DEPLOYMENT_ENDED or record.state is DeploymentState.STUCK:
+        return {"next": "ended", "state": record.state.value}
+    if record.state is DeploymentState.HELD:
+        return {"next": "hold"}
+    steps = services.journal.steps(deployment_id)
+    direction = Direction.FORWARD if record.state is DeploymentState.RUNNING else Direction.BACKWARD
+    progress = from_journal(steps, direction, turns_back(record))
+    if retry_failed:
+        failed = StepState.COMPENSATION_FAILED
+        progress.states = [StepState.FAILED if state is failed else state for state in progress.states]
+    return {"next": "run", "progress": progress.to_json(), "watchdog": services.policy.watchdog_seconds}

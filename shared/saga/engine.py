@@ -1,0 +1,100 @@
+"""One delivery of a step message: read the row, decide whether there is anything to do, and do it once."""
+
+import logging
+
+from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.ports import Change
+from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
+from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
+from shared.saga import backward, forward
+from shared.saga.delivery import Delivery, Services, Settled
+
+log = logging.getLogger(__name__)
+
+_POISON_TRIES = 5
+
+
+def execute_step(services: Services, message: StepMessage) -> Settled | None:
+    """Handle one message. The Settled is to be raised as an event; None where there is nothing to say.
+
+    Safe for any number of deliveries, late, doubled or out of order. Raises StorageUnavailableError: then the host
+    delivers the message again.
+    """
+    try:
+        header, row = services.journal.step(message.deployment_id, message.ordinal)
+    except NotFoundError:
+        log.warning("no step %d of deployment %s: message dropped", message.ordinal, message.deployment_id)
+        return None
+    delivery = Delivery(services, message, header.record, row)
+    try:
+        if message.direction is Direction.FORWARD:
+            return _forward(delivery)
+        return _backward(delivery)
+    except ConflictError:
+        # Somebody else moved the row: it is theirs now, and whatever was done here was looked for by them.
+        log.info("step %s of %s was moved by another delivery", row.record.step_id, message.deployment_id)
+        return None
+
+
+def _forward(delivery: Delivery) -> Settled | None:
+    step, header = delivery.step, delivery.header
+    if step.state in FORWARD_SETTLED:
+        return delivery.settled()
+    if header.state is not DeploymentState.RUNNING or delivery.is_claimed_by_another():
+        return None
+    if step.state is StepState.PENDING and turns_back(header):
+        return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
+    return forward.advance(delivery)
+
+
+def _backward(delivery: Delivery) -> Settled | None:
+    step = delivery.step
+    if step.state in BACKWARD_SETTLED - {StepState.COMPENSATION_FAILED}:
+        return delivery.settled()
+    if delivery.header.state is not DeploymentState.COMPENSATING or delivery.is_claimed_by_another():
+        return None
+    if step.state not in (
+        StepState.SUCCEEDED,
+        StepState.FAILED,
+        StepState.COMPENSATING,
+        StepState.COMPENSATION_FAILED,
+    ):
+        return None
+    return backward.advance(delivery)
+
+
+def turns_back(header: DeploymentRecord) -> bool:
+    """Whether nothing new is to be begun: a step failed, or a person asked to cancel."""
+    return header.error is not None or header.cancel_requested_by is not None
+
+
+def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:
+    """A message that every delivery failed on: the step fails, so that the deployment can turn back."""
+    for _ in range(_POISON_TRIES):
+        try:
+            header, row = services.journal.step(message.deployment_id, message.ordinal)
+            after = _poisoned(message, row.record, reason)
+            if after is None or header.record.state not in (DeploymentState.RUNNING, DeploymentState.COMPENSATING):
+                return Settled(message.deployment_id, message.ordinal, row.record.state)
+            written = services.journal.write_step(Change(row, after, "poison-queue", reason))
+            return Settled(message.deployment_id, message.ordinal, written.record.state)
+        except NotFoundError:
+            log.warning("poison message for an unknown step %s/%d", message.deployment_id, message.ordinal)
+            return None
+        except ConflictError:
+            continue
+    return None
+
+
+def _poisoned(message: StepMessage, step: StepRecord, reason: str) -> StepRecord | None:
+    error = RecordedError(reason, "Look for the exception in the app's log, mend its cause, and submit again.")
+    if message.direction is Direction.FORWARD:
+        if step.state not in (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED):
+            return None
+        return step.replace(
+            state=StepState.FAILED, error=error, claim=None, ambiguous=step.state is not StepState.PENDING
+        )
+    if step.state is not StepState.COMPENSATING:
+        return None
+    return step.replace(state=StepState.COMPENSATION_FAILED, compensation_error=error, claim=None)

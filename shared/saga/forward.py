@@ -1,0 +1,290 @@
+"""The forward action of a step. One call of `advance` is one delivery; it goes as far as it can go now.
+
+    pending ─ look ─┬─ absent ─────────── intent (create) ─ POST ─┬─ 201 ───────────────────┐
+                    ├─ there, differs ─── intent (update) ─ calls ┤                         ├─ verify ─ succeeded
+                    │                                             └─ 202 ─ submitted ─ poll ┘
+                    ├─ there, as it is ── verify ─ succeeded (adopted: never undone)
+                    └─ there, unwanted ── failed
+
+A delivery that finds the row in `intent` does not know whether the call was made: it looks before it acts.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.domain.errors import (
+    FabricConflictError,
+    FabricError,
+    FabricNotFoundError,
+    FabricRefusedError,
+    FabricTransientError,
+    InvalidInputError,
+    Problem,
+)
+from shared.domain.fields import Fields, has_reference
+from shared.domain.json import JsonObject
+from shared.domain.polling import poll_delay_seconds
+from shared.domain.ports import OperationStarted
+from shared.domain.records import Intent, RecordedError, Resource
+from shared.domain.references import resolve, strings
+from shared.domain.retry import GiveUp, decide, recorded
+from shared.domain.states import StepState
+from shared.saga import operations
+from shared.saga.delivery import Delivery, Settled
+from shared.steps.kind import NotYetError, Snapshot, VerificationError, marker_of
+
+_CONFLICT_TRIES = 3
+"""Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
+
+
+def advance(d: Delivery) -> Settled | None:
+    """Move the step. None: it will be delivered again. Raises ConflictError when overtaken, and whatever storage
+    raises; both leave the row for the next delivery."""
+    if d.step.deadline_at is not None and d.now >= d.step.deadline_at:
+        return _out_of_time(d, d.step.deadline_at)
+    try:
+        if d.step.state is StepState.PENDING:
+            return _begin(d)
+        if d.step.state is StepState.SUBMITTED:
+            return _poll(d)
+        return _resume(d)
+    except (FabricError, InvalidInputError, VerificationError) as error:
+        return _went_wrong(d, error)
+
+
+def _started(d: Delivery) -> dict[str, Any]:
+    """The times that the first write of a row sets: the timeout runs from the first delivery."""
+    if d.step.started_at is not None:
+        return {}
+    return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
+
+
+def _begin(d: Delivery) -> Settled | None:
+    spec = _resolved_spec(d)
+    found = d.kind.find(d.services.fabric, spec)
+    if found is not None:
+        return _present(d, spec, found)
+    intent = Intent("create", marker_of(d.step.deployment_id, d.step.step_id))
+    stored = d.services.payloads.store(spec)
+    d.claim("absent: create it", state=StepState.INTENT, intent=intent, spec=stored, error=None, **_started(d))
+    return _act(d, spec, intent)
+
+
+def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
+    """Something of that name is there that is not this step's: adopt it, update it, or refuse."""
+    policy = spec.get("ifExists") or d.kind.if_exists
+    if policy == "fail":
+        raise FabricConflictError(
+            f"{found.resource.type} '{found.resource.name}' ({found.resource.id}) is there, and ifExists is fail",
+            call=f"look for {d.step.kind}",
+        )
+    marker = marker_of(d.step.deployment_id, d.step.step_id)
+    if policy == "update" and d.kind.differs(spec, found):
+        before = _before_image(d, spec, found)
+        if before is None:
+            return None
+        if d.kind.differs(spec, Snapshot(found.resource, before)):
+            stored = d.services.payloads.store(before)
+            intent = Intent("update", marker, stored, found.resource.id)
+            d.claim(
+                "there: its before-image is kept, update it",
+                state=StepState.INTENT,
+                intent=intent,
+                spec=d.services.payloads.store(spec),
+                resource=found.resource,
+                operation=None,
+                moves_done=0,
+                error=None,
+                **_started(d),
+            )
+            return _act(d, spec, replace(intent, before=before))
+    d.learn(spec=d.services.payloads.store(spec), **_started(d))
+    return _verify(d, spec, found.resource, Intent("adopt", marker, None, found.resource.id))
+
+
+def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | None:
+    """The before-image; None where Fabric is still preparing it and the next look is on the queue."""
+    captured: JsonObject | None = None
+    operation = d.step.operation
+    if operation is not None and operation.purpose == "capture":
+        status = operations.look(d, operation)
+        if status is None:
+            return None
+        operations.check(status, operation)
+        captured = d.services.fabric.result(operation.id, operation.location) or {}
+    image = d.kind.capture(d.services.fabric, spec, found, captured)
+    if isinstance(image, OperationStarted):
+        begun = operations.started(d, image, "capture", "getDefinition")
+        d.again(operations.first_delay(begun.kind), operation=begun, **_started(d))
+        return None
+    return image
+
+
+def _resume(d: Delivery) -> Settled | None:
+    """The row says what was about to be done; whether it was is not known. Look, then act."""
+    step = d.step
+    spec, intent = _spec(d), _intent(d)
+    if step.resource is not None and intent.action != "update":
+        return _verify(d, spec, step.resource, intent)
+    # A claim that is still written belongs to a delivery that died in the middle: its call may have been made.
+    uncertain = step.ambiguous or step.claim is not None
+    if intent.action == "create":
+        found = d.kind.find(d.services.fabric, spec)
+        if found is not None and d.kind.recognises(spec, intent, found, uncertain):
+            return _verify(d, spec, found.resource, intent)
+        if found is not None:
+            return _present(d, spec, found)
+    d.claim(state=StepState.INTENT, ambiguous=uncertain)
+    return _act(d, spec, intent)
+
+
+def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
+    """Send the calls, one at a time; the claim is held."""
+    resource = d.step.resource
+    for call in d.kind.apply(spec, intent)[d.step.moves_done :]:
+        try:
+            reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
+        except FabricConflictError as error:
+            if intent.action != "create":
+                raise
+            return _conflicted(d, spec, intent, error)
+        if reply.operation is not None:
+            begun = operations.started(d, reply.operation, "apply", call.operation_kind)
+            d.again(operations.first_delay(begun.kind), state=StepState.SUBMITTED, operation=begun)
+            return None
+        if intent.action == "create":
+            resource = d.kind.created(spec, _body(reply.body, call.path))
+    return _verify(d, spec, _known(resource), intent)
+
+
+def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConflictError) -> Settled | None:
+    """The name is taken although the look said that it was not: by an earlier try of this step, or by another."""
+    found = d.kind.find(d.services.fabric, spec)
+    if found is None:
+        if d.step.ambiguous or d.step.attempt + 1 < _CONFLICT_TRIES:
+            raise FabricTransientError(error.detail, call=error.call, status=error.status, error_code=error.error_code)
+        raise error
+    if d.kind.recognises(spec, intent, found, d.step.ambiguous):
+        return _verify(d, spec, found.resource, intent)
+    return _present(d, spec, found)
+
+
+def _poll(d: Delivery) -> Settled | None:
+    spec, intent, operation = _spec(d), _intent(d), d.step.operation
+    if d.step.resource is not None and intent.action != "update":
+        return _verify(d, spec, d.step.resource, intent)
+    if operation is None:
+        return _resume(d)
+    try:
+        status = operations.look(d, operation)
+        if status is None:
+            return None
+        operations.check(status, operation)
+    except FabricNotFoundError:
+        # Fabric has forgotten the operation: what became of it is found by looking.
+        d.again(1.0, "the operation is unknown to Fabric", state=StepState.INTENT, operation=None, ambiguous=True)
+        return None
+    if intent.action == "update":
+        d.claim(state=StepState.INTENT, operation=None, moves_done=d.step.moves_done + 1)
+        return _act(d, spec, intent)
+    answer = d.services.fabric.result(operation.id, operation.location) if status.has_result else None
+    if answer is not None and "id" in answer:
+        return _verify(d, spec, d.kind.created(spec, answer), intent)
+    found = d.kind.find(d.services.fabric, spec)
+    if found is None:
+        raise FabricTransientError("the operation succeeded, but its item is not shown yet", call=operation.kind)
+    return _verify(d, spec, found.resource, intent)
+
+
+def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -> Settled | None:
+    """Read back what was asked for; only then is the step a success."""
+    if d.step.intent is None or d.step.intent.action != intent.action:
+        d.learn(intent=intent)
+    d.learn(resource=resource)
+    try:
+        outputs = d.kind.verify(d.services.fabric, spec, resource, intent)
+    except NotYetError as error:
+        waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
+        state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
+        done = len(d.kind.apply(spec, intent)) if intent.action == "update" else 0
+        d.again(poll_delay_seconds(error.expected_seconds, waited), state=state, moves_done=done)
+        return None
+    except FabricNotFoundError as error:
+        # A read right after a create may not find it yet (terraform-provider-fabric #497, on warehouses).
+        raise FabricTransientError(error.detail, call=error.call, status=error.status) from None
+    reason = {"create": "created", "update": "updated", "adopt": "adopted: it was there already"}[intent.action]
+    return d.settle(StepState.SUCCEEDED, reason, outputs=outputs, error=None)
+
+
+def _went_wrong(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Settled | None:
+    decision = decide(error, d.step.attempt, d.step.deliveries, d.services.policy.forward, d.services.jitter())
+    if isinstance(decision, GiveUp):
+        return d.settle(StepState.FAILED, str(error), error=recorded(error), **_started(d))
+    # A failed operation may have left its item behind, so the next delivery looks before it acts.
+    submitted = d.step.state is StepState.SUBMITTED and error_of_operation(error)
+    begun = {"state": StepState.INTENT, "operation": None} if submitted else {}
+    d.again(
+        decision.seconds,
+        attempt=d.step.attempt + (1 if decision.counts else 0),
+        ambiguous=d.step.ambiguous or submitted or (decision.ambiguous and d.step.state is StepState.INTENT),
+        error=recorded(error),
+        **begun,
+        **_started(d),
+    )
+    return None
+
+
+def error_of_operation(error: Exception) -> bool:
+    """Whether the error is an operation's own failure and not a failure to ask for it."""
+    return isinstance(error, FabricError) and error.call.startswith("operation ")
+
+
+def _out_of_time(d: Delivery, deadline: datetime) -> Settled:
+    message = f"the step's timeout of {d.step.timeout_seconds:g} s was over at {deadline:%Y-%m-%d %H:%M:%S} UTC"
+    last = f"; last: {d.step.error.message}" if d.step.error else ""
+    remedy = "Raise the step's timeout, or look into why Fabric took so long."
+    uncertain = d.step.ambiguous or d.step.claim is not None
+    return d.settle(StepState.FAILED, message, error=RecordedError(message + last, remedy), ambiguous=uncertain)
+
+
+def _spec(d: Delivery) -> JsonObject:
+    return d.services.payloads.load(d.step.spec)
+
+
+def _intent(d: Delivery) -> Intent:
+    intent = d.step.intent
+    if intent is None:
+        raise FabricRefusedError("the journal row has no intent", call=d.step.kind)
+    return replace(intent, before=d.services.payloads.load(intent.before)) if intent.before else intent
+
+
+def _resolved_spec(d: Delivery) -> JsonObject:
+    """The spec with every reference replaced by the value that stands in the journal, and checked once more."""
+    spec = _spec(d)
+    if not any(has_reference(text) for _, text in strings(spec, "$")):
+        return spec
+    outputs: dict[str, JsonObject] = {}
+    for step_id, ordinal in d.step.refers_to.items():
+        _, row = d.services.journal.step(d.step.deployment_id, ordinal)
+        outputs[step_id] = row.record.outputs or {}
+    resolved: JsonObject = resolve(spec, lambda step_id, name: outputs[step_id][name])
+    problems: list[Problem] = []
+    fields = Fields(resolved, "$.with", problems)
+    d.kind.check(fields)
+    fields.finish()
+    if problems:
+        raise InvalidInputError(problems)
+    return resolved
+
+
+def _body(body: JsonObject | None, path: str) -> JsonObject:
+    if body is None or "id" not in body:
+        raise FabricTransientError("the answer to the create names no id", call=f"POST {path}")
+    return body
+
+
+def _known(resource: Resource | None) -> Resource:
+    if resource is None:
+        raise FabricRefusedError("the step has no resource", call="engine")
+    return resource

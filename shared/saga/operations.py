@@ -1,0 +1,54 @@
+"""Long-running operations, as forward and backward actions wait for them: one look a delivery, never a sleep."""
+
+from dataclasses import replace
+
+from shared.domain.errors import FabricNameReservedError, FabricRefusedError, FabricTransientError
+from shared.domain.polling import expected_seconds, poll_delay_seconds
+from shared.domain.ports import OperationStarted, OperationStatus
+from shared.domain.records import Operation
+from shared.saga.delivery import Delivery
+
+RETRIABLE_CODES = frozenset({"InternalError", "UnknownError", "ServiceUnavailable", "OperationTimedOut"})
+"""Codes of a failed operation that may pass by themselves even where Fabric does not say isRetriable. No failed
+operation is on record; the codes are those of the Go SDK's catalogue."""
+
+
+def started(d: Delivery, operation: OperationStarted, purpose: str, kind: str) -> Operation:
+    """The record of an operation that Fabric has just accepted."""
+    return Operation(operation.id, purpose, kind, d.services.clock.now(), operation.location)
+
+
+def first_delay(kind: str) -> int:
+    """Whole seconds until the first look."""
+    return poll_delay_seconds(expected_seconds(kind), 0.0)
+
+
+def look(d: Delivery, operation: Operation) -> OperationStatus | None:
+    """How it stands; None where it still runs: then the next look is on the queue already."""
+    status = d.services.fabric.poll(operation.id, operation.location)
+    if status.state != "running":
+        return status
+    elapsed = (d.services.clock.now() - operation.started_at).total_seconds()
+    d.again(
+        poll_delay_seconds(expected_seconds(operation.kind), elapsed),
+        operation=replace(operation, polls=operation.polls + 1),
+    )
+    return None
+
+
+def check(status: OperationStatus, operation: Operation) -> None:
+    """Raise the FabricError that a failed operation stands for: worth another try, a name to wait for, or final."""
+    if status.state == "succeeded":
+        return
+    kind = FabricRefusedError
+    if status.error_code == "ItemDisplayNameNotAvailableYet":
+        kind = FabricNameReservedError
+    elif status.is_retriable or status.error_code in RETRIABLE_CODES:
+        kind = FabricTransientError
+    raise kind(
+        status.message or "the operation failed without a message",
+        call=f"operation {operation.id} ({operation.kind})",
+        error_code=status.error_code,
+        request_id=status.request_id,
+        is_retriable=status.is_retriable,
+    )

@@ -1,0 +1,32 @@
+"""Large JSON values: inline while they are small, in a content-addressed blob when they are not."""
+
+import json
+from dataclasses import dataclass
+
+from shared.domain.json import JsonObject, canonical
+from shared.domain.ports import Blobs
+
+INLINE_CHARACTERS = 6_000
+"""A row holds a few payloads and may hold 32,768 characters a property; a batch of 100 rows may hold 4 MiB."""
+_REFERENCE = "$blob"
+
+
+@dataclass(frozen=True)
+class Payloads:
+    """Stores and loads payloads. What is stored is immutable and named by its content, so repeating is harmless."""
+
+    blobs: Blobs
+
+    def store(self, value: JsonObject) -> JsonObject:
+        """The value itself, or a reference to a blob that holds it."""
+        text = canonical(value)
+        if len(text) <= INLINE_CHARACTERS:
+            return value
+        return {_REFERENCE: self.blobs.put(text.encode("utf-8", "surrogatepass"))}
+
+    def load(self, value: JsonObject) -> JsonObject:
+        """The value that `store` was given."""
+        digest = value.get(_REFERENCE)
+        if not isinstance(digest, str) or len(value) != 1:
+            return value
+        return json.loads(self.blobs.get(digest).decode("utf-8", "surrogatepass"))

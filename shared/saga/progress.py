@@ -1,0 +1,113 @@
+"""What the orchestrator knows and decides: a pure function of the plan's graph and the states heard of so far.
+
+It travels as the orchestration's input when that continues as new, so it is JSON and small (a few bytes a step).
+The journal is the truth; this is a view of it that is refreshed whenever in doubt.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shared.domain.json import JsonObject
+from shared.domain.messages import Direction
+from shared.domain.ports import Versioned
+from shared.domain.records import StepRecord
+from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, IN_FLIGHT, StepState
+
+_CODES = {state: i for i, state in enumerate(StepState)}
+_STATES: list[StepState] = list(StepState)
+
+
+@dataclass
+class Progress:
+    """The graph (`needs[i]` are the ordinals that step i waits for), each step's state, and who is on the way.
+
+    `sent` are ordinals whose message is out and whose end in the present direction has not been heard of.
+    """
+
+    needs: list[list[int]]
+    states: list[StepState]
+    direction: Direction = Direction.FORWARD
+    turning: bool = False
+    sent: set[int] = field(default_factory=lambda: set[int]())
+
+    def __post_init__(self) -> None:
+        self._dependents: list[list[int]] = [[] for _ in self.needs]
+        for step, needed in enumerate(self.needs):
+            for other in needed:
+                self._dependents[other].append(step)
+        self._candidates = set(range(len(self.needs)))
+
+    def hear(self, ordinal: int, state: StepState) -> None:
+        """Take in that a step has settled. News of the other direction, or heard twice, changes nothing."""
+        if not 0 <= ordinal < len(self.states):
+            return
+        forward = self.direction is Direction.FORWARD
+        if state not in (FORWARD_SETTLED if forward else BACKWARD_SETTLED):
+            return
+        self.states[ordinal] = state
+        self.sent.discard(ordinal)
+        self._candidates.update(self._dependents[ordinal] if forward else self.needs[ordinal])
+        if forward and state is StepState.FAILED:
+            self.turning = True
+
+    def take_ready(self) -> list[int]:
+        """The ordinals to be sent now, marked as sent. Forward: all needs succeeded. Backward: no dependent left."""
+        ready = sorted(i for i in self._candidates if i not in self.sent and self._is_ready(i))
+        self._candidates.clear()
+        self.sent.update(ready)
+        return ready
+
+    def _is_ready(self, i: int) -> bool:
+        if self.direction is Direction.FORWARD:
+            if self.turning or self.states[i] is not StepState.PENDING:
+                return False
+            return all(self.states[n] is StepState.SUCCEEDED for n in self.needs[i])
+        return self.states[i] in _TO_UNDO and all(self.states[n] in _UNDONE for n in self._dependents[i])
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is on its way; after `take_ready` gave nothing, this direction is over."""
+        return not self.sent
+
+    def to_json(self) -> JsonObject:
+        """For the orchestration's input; states as small numbers."""
+        return {
+            "needs": self.needs,
+            "states": [_CODES[s] for s in self.states],
+            "direction": self.direction.value,
+            "turning": self.turning,
+            "sent": sorted(self.sent),
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "Progress":
+        """The reverse of `to_json`."""
+        numbers: list[int] = data["states"]
+        states = [_STATES[i] for i in numbers]
+        return cls(data["needs"], states, Direction(data["direction"]), data["turning"], set(data["sent"]))
+
+
+_TO_UNDO = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATING})
+_UNDONE = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
+
+
+def from_journal(steps: Sequence[Versioned[StepRecord]], direction: Direction, turning: bool) -> Progress:
+    """The view that the journal gives. A step that is in flight counts as sent; `lost` tells which need a message."""
+    records = [s.record for s in steps]
+    states = [r.state for r in records]
+    progress = Progress([list(r.needs) for r in records], states, direction)
+    progress.turning = turning or (direction is Direction.FORWARD and StepState.FAILED in states)
+    progress.sent = set(in_flight(records, direction))
+    return progress
+
+
+def in_flight(records: Iterable[StepRecord], direction: Direction) -> list[int]:
+    """Ordinals whose action in that direction has begun and not settled."""
+    if direction is Direction.FORWARD:
+        moving = IN_FLIGHT - {StepState.COMPENSATING}
+        return [
+            r.ordinal
+            for r in records
+            if r.state in moving or (r.state is StepState.PENDING and r.started_at is not None)
+        ]
+    return [r.ordinal for r in records if r.state is StepState.COMPENSATING]

@@ -1,0 +1,217 @@
+"""In-memory twins of the adapters. They pass the contract suites of the real ones, and own no clock and no chance."""
+
+import hashlib
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from shared.adapters import journal_rows as rows
+from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS
+from shared.domain import transitions
+from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
+from shared.domain.messages import StepMessage
+from shared.domain.ports import Change, Clock, Lock, Versioned
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class FakeClock:
+    """A clock that moves when told to."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        """The present."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self._now += timedelta(seconds=seconds)
+
+
+class MemoryJournal:
+    """The port Journal in dictionaries; entities go through the real row form, so limits and JSON are the same."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._headers: dict[str, tuple[DeploymentRecord, int]] = {}
+        self._steps: dict[tuple[str, int], tuple[StepRecord, int]] = {}
+        self._audit: dict[str, dict[str, AuditEntry]] = {}
+        self._tags = itertools.count(1)
+
+    def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
+        """As the port says."""
+        standing = self._headers.get(header.deployment_id)
+        if standing is not None and standing[0].manifest_hash != header.manifest_hash:
+            return standing[0]
+        if standing is None:
+            rows.header_entity(header)
+            self._headers[header.deployment_id] = (header, next(self._tags))
+            entry = AuditEntry(self._clock.now(), "deployment", "", header.state.value, "accept", reason, 0)
+            self.note(header.deployment_id, entry)
+        for step in steps:
+            rows.step_entity(step)
+            self._steps.setdefault((step.deployment_id, step.ordinal), (step, next(self._tags)))
+        return self._headers[header.deployment_id][0]
+
+    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
+        """As the port says."""
+        found = self._headers.get(deployment_id)
+        if found is None:
+            raise NotFoundError(f"there is no deployment '{deployment_id}'")
+        return Versioned(found[0], str(found[1]))
+
+    def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
+        """As the port says."""
+        found = self._steps.get((deployment_id, ordinal))
+        if found is None:
+            raise NotFoundError(f"there is no step {ordinal} of deployment '{deployment_id}'")
+        return self.header(deployment_id), Versioned(found[0], str(found[1]))
+
+    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
+        """As the port says."""
+        mine = sorted((key, value) for key, value in self._steps.items() if key[0] == deployment_id)
+        return [Versioned(record, str(tag)) for _, (record, tag) in mine]
+
+    def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
+        """As the port says."""
+        return self._write([change])[0]
+
+    def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
+        """As the port says: fifty at a time, all or nothing."""
+        for i in range(0, len(changes), 50):
+            self._write(changes[i : i + 50])
+
+    def _write(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
+        written: list[StepRecord] = []
+        for change in changes:
+            before = change.before.record
+            transitions.check_step(before.state, change.after.state)
+            key = (before.deployment_id, before.ordinal)
+            if str(self._steps[key][1]) != change.before.etag:
+                raise ConflictError(f"step {before.ordinal} moved since it was read")
+            after = change.after.replace(sequence=before.sequence + 1)
+            rows.step_entity(after)
+            written.append(StepRecord.from_json(after.to_json()))
+        answers: list[Versioned[StepRecord]] = []
+        for change, after in zip(changes, written, strict=True):
+            tag = next(self._tags)
+            self._steps[(after.deployment_id, after.ordinal)] = (after, tag)
+            self._record(change, rows.step_key(after.ordinal), after.deployment_id, after.sequence)
+            answers.append(Versioned(after, str(tag)))
+        return answers
+
+    def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
+        """As the port says."""
+        before = change.before.record
+        transitions.check_deployment(before.state, change.after.state)
+        if str(self._headers[before.deployment_id][1]) != change.before.etag:
+            raise ConflictError("the header moved since it was read")
+        after = DeploymentRecord.from_json(change.after.replace(sequence=before.sequence + 1).to_json())
+        tag = next(self._tags)
+        self._headers[after.deployment_id] = (after, tag)
+        self._record(change, "deployment", after.deployment_id, after.sequence)
+        return Versioned(after, str(tag))
+
+    def _record(self, change: Change, subject: str, deployment_id: str, sequence: int) -> None:
+        entry = rows.audit_of(change, subject, sequence, self._clock.now())
+        if entry is not None:
+            self.note(deployment_id, entry)
+
+    def note(self, deployment_id: str, entry: AuditEntry) -> None:
+        """As the port says."""
+        self._audit.setdefault(deployment_id, {})[rows.audit_key(entry)] = entry
+
+    def audit(self, deployment_id: str) -> list[AuditEntry]:
+        """As the port says."""
+        return [entry for _, entry in sorted(self._audit.get(deployment_id, {}).items())]
+
+    def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
+        """As the port says."""
+        found = [h for h, _ in self._headers.values() if target in (None, h.target)]
+        for header in sorted(found, key=lambda h: (h.accepted_at, h.deployment_id), reverse=True):
+            if not open_only or header.state not in DEPLOYMENT_ENDED:
+                yield header
+
+
+class MemoryLocks:
+    """The port Locks in a dictionary."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, Lock] = {}
+
+    def acquire(self, target: str, holder: str, now: datetime, lease_seconds: float) -> Lock:
+        """As the port says."""
+        standing = self._locks.get(target)
+        expires = now + timedelta(seconds=lease_seconds)
+        if standing is None:
+            lock = Lock(holder, expires, 1)
+        elif standing.holder == holder:
+            lock = replace(standing, expires_at=expires)
+        elif standing.expires_at > now:
+            return standing
+        else:
+            lock = Lock(holder, expires, standing.fence + 1)
+        self._locks[target] = lock
+        return lock
+
+    def release(self, target: str, holder: str) -> None:
+        """As the port says."""
+        standing = self._locks.get(target)
+        if standing is not None and standing.holder == holder:
+            self._locks[target] = replace(standing, expires_at=datetime.fromtimestamp(0, UTC))
+
+
+class MemoryBlobs:
+    """The port Blobs in a dictionary."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+
+    def put(self, content: bytes) -> str:
+        """As the port says."""
+        digest = hashlib.sha256(content).hexdigest()
+        self._blobs[digest] = content
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """As the port says."""
+        if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+            raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
+        if digest not in self._blobs:
+            raise NotFoundError("no such payload")
+        return self._blobs[digest]
+
+
+class MemoryStepQueue:
+    """The port StepQueue as a heap of what is due when."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = itertools.count()
+        self.waiting: list[tuple[datetime, int, StepMessage]] = []
+
+    def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
+        """As the port says."""
+        if len(str(message.to_json())) > MESSAGE_BYTES:
+            raise LimitError("a message is too large")
+        delay = min(MOST_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
+        due = self._clock.now() + timedelta(seconds=delay)
+        heapq.heappush(self.waiting, (due, next(self._count), message))
+
+    def due(self) -> list[StepMessage]:
+        """Take everything that may be delivered now."""
+        found: list[StepMessage] = []
+        while self.waiting and self.waiting[0][0] <= self._clock.now():
+            found.append(heapq.heappop(self.waiting)[2])
+        return found
+
+    def next_due(self) -> datetime | None:
+        """When the next message may be delivered."""
+        return self.waiting[0][0] if self.waiting else None

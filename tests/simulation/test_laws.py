@@ -1,0 +1,371 @@
+"""The laws of the design, over thousands of small accidents. Each law's mechanism, switched off, is caught here."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local.fabric_simulator import control
+from shared.domain.ports import Versioned
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from tests.fakes import MemoryJournal
+from tests.simulation.world import IDENTITY, Crash, World
+
+PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
+WS = "${{ steps.ws.outputs.id }}"
+MEDALLION: dict[str, Any] = {
+    "name": "medallion",
+    "steps": [
+        {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}},
+        *(
+            {"id": n, "kind": "lakehouse", "with": {"workspaceId": WS, "displayName": n}}
+            for n in ("bronze", "silver", "gold")
+        ),
+        {
+            "id": "team",
+            "kind": "principals",
+            "with": {
+                "workspaceId": WS,
+                "principals": [
+                    {"principalId": f"{PRINCIPAL}{i}", "principalType": "User", "role": "Viewer"} for i in range(2)
+                ],
+            },
+        },
+        {
+            "id": "nb",
+            "kind": "item",
+            "needs": ["bronze"],
+            "with": {
+                "workspaceId": WS,
+                "type": "Notebook",
+                "displayName": "clean",
+                "definition": {"parts": [{"path": "notebook-content.py", "text": "x = 1"}]},
+            },
+        },
+    ],
+}
+BAD = {
+    "id": "bad",
+    "kind": "item",
+    "needs": ["nb", "silver", "gold", "team"],
+    "with": {"workspaceId": WS, "type": "CrystalBall", "displayName": "x"},
+}
+WHOLE = {"sales": ["bronze", "clean", "gold", "silver"]}
+
+
+def failing() -> dict[str, Any]:
+    """The medallion with a last step that cannot work."""
+    manifest = copy.deepcopy(MEDALLION)
+    manifest["steps"].append(BAD)
+    return manifest
+
+
+def check_laws(world: World) -> None:
+    """Laws 1 to 3 after a run: a lawful end, and Fabric holding exactly what that end means."""
+    state = world.state()
+    assert state in DEPLOYMENT_ENDED, world.log
+    if state is DeploymentState.SUCCEEDED:
+        assert world.names() == WHOLE
+        assert {s.record.state for s in world.journal.steps("d")} == {StepState.SUCCEEDED}
+    else:
+        assert world.names() == {}, world.log
+    created = [c for c in world.model.calls if c["method"] == "POST" and c["status"] in (201, 202) and c["effect"]]
+    deleted = {d["id"] for d in world.model.store.deleted}
+    known = {s.record.resource.id for s in world.journal.steps("d") if s.record.resource}
+    standing = {w.id for w in world.model.store.workspaces.values()}
+    standing |= {i.id for w in world.model.store.workspaces.values() for i in w.items.values()}
+    assert created or state is not DeploymentState.SUCCEEDED
+    assert standing <= known, "something stands in Fabric that the journal does not know"
+    assert deleted <= known | standing | deleted
+    moves = [(e.subject, e.before, e.after) for e in world.journal.audit("d") if e.before != e.after]
+    assert len(moves) == len({(e.subject, e.sequence) for e in world.journal.audit("d") if e.before != e.after})
+
+
+def test_world_success_applies_everything_and_calls_create_once() -> None:
+    """Without accidents each resource is created by exactly one call."""
+    world = World()
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    check_laws(world)
+    posts = [c["path"] for c in world.model.calls if c["method"] == "POST"]
+    assert len(posts) == 7
+
+
+def test_world_failure_puts_everything_back_in_reverse_order() -> None:
+    """Compensation deletes items before their workspace, and roles that were given."""
+    world = World()
+    world.submit(failing())
+    assert world.run() == [DeploymentState.COMPENSATED]
+    check_laws(world)
+    assert world.model.store.deleted[-1]["type"] == "Workspace"
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), fails=st.booleans(), rate=st.sampled_from([0.01, 0.05, 0.15]))
+def test_law_any_crash_leaves_all_or_nothing(seed: int, fails: bool, rate: float) -> None:
+    """Processes die before and after any port call, in any interleaving: the end is lawful all the same."""
+    world = World(seed, crash_rate=rate)
+    world.submit(failing() if fails else MEDALLION)
+    world.run(hours=2.0)
+    world.crash_rate = 0.0
+    world.run(hours=24.0)
+    check_laws(world)
+    assert world.state() is (DeploymentState.COMPENSATED if fails else DeploymentState.SUCCEEDED)
+
+
+FAULTS: list[dict[str, Any]] = [
+    {"reset": "after"},
+    {"reset": "before"},
+    {"status": 503, "body": {"errorCode": "ServiceUnavailable"}},
+    {"status": 500, "effect": "after", "body": {"errorCode": "UnknownError"}},
+    {"status": 429, "body": {"errorCode": "RequestBlocked"}, "headers": {"Retry-After": "7"}},
+    {"operation": "fail"},
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rules=st.lists(
+        st.tuples(st.sampled_from(FAULTS), st.sampled_from(["POST", "GET", "DELETE"]), st.floats(0.02, 0.3)),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_law_any_fault_leaves_all_or_nothing(seed: int, rules: list[tuple[dict[str, Any], str, float]]) -> None:
+    """Answers lost after the effect, resets, 5xx, 429, failing operations: retried after a look, or put back."""
+    world = World(seed)
+    world.model.faults.replace([{"match": {"method": m}, "when": {"probability": p}, "action": a} for a, m, p in rules])
+    world.submit(MEDALLION)
+    world.run(hours=1.0)
+    world.model.faults.replace([])
+    world.run(hours=24.0)
+    check_laws(world)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), at=st.integers(0, 60), what=st.sampled_from(["lose", "cancel", "duplicate"]))
+def test_law_lost_orchestration_cancel_and_doubled_messages(seed: int, at: int, what: str) -> None:
+    """At a random instant the task hub vanishes, a person cancels, or every message is delivered twice."""
+    world = World(seed)
+    world.submit(MEDALLION)
+    for _ in range(at):
+        if not world.step():
+            world._pass_time(world.clock.now().replace(year=2027), True)
+    if what == "lose":
+        world.lose_orchestration("d")
+    elif what == "cancel" and world.state() not in DEPLOYMENT_ENDED:
+        world.cancel("d")
+    else:
+        for _, _, message in list(world.queue.waiting):
+            world.queue.send(message)
+        world.ready += list(world.ready)
+    world.run(hours=24.0)
+    check_laws(world)
+
+
+def test_law_adopted_resources_are_never_deleted() -> None:
+    """What was there before is used and left alone, even when everything is put back."""
+    world = World()
+    workspace = _foreign(world, "Sales", ["bronze"])
+    world.submit(failing())
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {"Sales": ["bronze"]}
+    assert {d["id"] for d in world.model.store.deleted}.isdisjoint({workspace})
+
+
+@pytest.mark.parametrize("lost", ["before", "after"])
+def test_law_foreign_resource_between_look_and_act_is_not_deleted(lost: str) -> None:
+    """Somebody creates a lakehouse of our name in the moment between our look and our create: it is theirs."""
+    world = World()
+    world.submit(failing())
+    original = world.model.handle
+    seen = {"done": False}
+
+    def handle(request: Any) -> Any:
+        is_ours = request.method == "POST" and request.path.endswith("/lakehouses") and b'"silver"' in request.body
+        if is_ours and not seen["done"]:
+            seen["done"] = True
+            workspace = next(iter(world.model.store.workspaces.values()))
+            _put(world, workspace.id, "Lakehouse", "silver")
+            if lost == "before":
+                reply = original(request)
+                return type(reply)(reply.status, reply.headers, reply.body, 0.0, True)
+        return original(request)
+
+    world.model.handle = handle
+    world.run(hours=3.0)
+    names = {i.name for w in world.model.store.workspaces.values() for i in w.items.values()}
+    assert names == {"silver"}
+    assert "silver" not in {d["displayName"] for d in world.model.store.deleted}
+    assert world.state() is DeploymentState.STUCK  # our workspace cannot go while it holds what is theirs
+    error = next(s.record for s in world.journal.steps("d") if s.record.step_id == "ws").compensation_error
+    assert error is not None
+    assert "did not create: Lakehouse 'silver'" in error.message
+
+
+def test_law_stuck_deployment_is_finished_by_the_sweeper_when_the_obstacle_goes() -> None:
+    """Stuck is not the end: the sweeper tries on, and the end is compensated."""
+    world = World()
+    world.submit(failing())
+    world.model.faults.replace([{"match": {"method": "DELETE"}, "action": {"status": 503}}])
+    world.run(hours=3.0)
+    assert world.state() in (DeploymentState.STUCK, DeploymentState.COMPENSATING)
+    assert any(e.after == "stuck" for e in world.journal.audit("d"))
+    world.model.faults.replace([])
+    assert world.run(hours=6.0) == [DeploymentState.COMPENSATED]
+    check_laws(world)
+
+
+def test_law_one_deployment_per_target_in_order_of_arrival() -> None:
+    """A second deployment waits for the first; one that asks not to queue is refused."""
+    world = World()
+    world.submit({**MEDALLION, "target": "T"}, "d")
+    world.clock.advance(1)
+    world.submit({**MEDALLION, "target": " t "}, "second")
+    world.submit({**MEDALLION, "target": "t", "concurrency": "reject"}, "third")
+    states = world.run("d", "second", "third")
+    assert states == [DeploymentState.SUCCEEDED, DeploymentState.SUCCEEDED, DeploymentState.REJECTED]
+    first, second = (world.journal.header(d).record for d in ("d", "second"))
+    assert first.finished_at is not None
+    assert second.started_at is not None
+    assert second.started_at >= first.finished_at
+    assert second.lock_fence > first.lock_fence
+
+
+def test_law_update_is_undone_to_the_before_image() -> None:
+    """A changed description, role and definition come back as they were."""
+    world = World()
+    workspace = _foreign(world, "sales", [], description="old words")
+    part = {"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}
+    item = _put(world, workspace, "Notebook", "clean", {"parts": [part]})
+    stored = world.model.store.workspaces[workspace]
+    stored.roles[f"{PRINCIPAL}0"] = {"id": f"{PRINCIPAL}0", "type": "User", "role": "Contributor"}
+    manifest = failing()
+    manifest["steps"][0]["with"] |= {"description": "new words", "ifExists": "update"}
+    manifest["steps"][5]["with"]["ifExists"] = "update"
+    world.submit(manifest)
+    changed: list[str] = []
+    while world.state() is not DeploymentState.COMPENSATING:
+        changed = [stored.description, (stored.items[item].definition or {})["parts"][0]["payload"]]
+        if not world.step():
+            world._pass_time(world.clock.now().replace(year=2027), True)
+    assert changed == ["new words", "eCA9IDE="]
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert stored.description == "old words"
+    assert stored.roles[f"{PRINCIPAL}0"]["role"] == "Contributor"
+    assert (stored.items[item].definition or {})["parts"][0] == part
+
+
+def test_name_reserved_after_a_delete_is_waited_for() -> None:
+    """A name that Fabric holds back for five minutes is no failure: the step waits and succeeds."""
+    world = World()
+    workspace = _foreign(world, "sales", [])
+    until = world.clock.now().timestamp() + 300
+    world.model.store.workspaces[workspace].reserved[("Lakehouse", "bronze")] = until
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert 300 <= (world.clock.now().timestamp() - until + 300) <= 360
+
+
+# The proofs that the mechanisms matter: switched off, the same schedules break the laws.
+
+
+def violations(seeds: range, manifest: dict[str, Any]) -> int:
+    """How many of these schedules end unlawfully."""
+    found = 0
+    for seed in seeds:
+        world = World(seed, crash_rate=0.08)
+        world.submit(manifest)
+        try:
+            world.run(hours=2.0)
+            world.crash_rate = 0.0
+            world.run(hours=24.0)
+            check_laws(world)
+            posts = [c for c in world.model.calls if c["method"] == "POST" and c["effect"]]
+            names = [(c["path"].rsplit("/", 1)[-1]) for c in posts]
+            assert names.count("workspaces") == 1
+        except AssertionError:
+            found += 1
+    return found
+
+
+def test_mechanism_intent_first_is_what_keeps_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the intent not in the journal when the process dies, what it created is taken for a stranger's."""
+    assert violations(range(40), failing()) == 0
+    original = MemoryJournal.step
+
+    def forgetful(self: Any, deployment_id: str, ordinal: int) -> Any:
+        header, row = original(self, deployment_id, ordinal)
+        record = row.record
+        if record.state is StepState.INTENT and record.resource is None:
+            record = record.replace(state=StepState.PENDING, intent=None, claim=None)
+        return header, Versioned(record, row.etag)
+
+    monkeypatch.setattr(MemoryJournal, "step", forgetful)
+    assert violations(range(40), failing()) > 0
+
+
+def test_mechanism_conditional_claim_is_what_keeps_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two deliveries of one message at once: with the condition one of them acts, without it both do."""
+    assert _creates_with_two_deliveries() == 1
+    original = MemoryJournal._write
+
+    def unconditional(self: Any, changes: Any) -> Any:
+        fresh = [
+            type(c)(type(c.before)(c.before.record, str(self._steps[(c.after.deployment_id, c.after.ordinal)][1])),
+                    c.after, c.actor, c.reason)
+            for c in changes
+        ]  # fmt: skip
+        return original(self, fresh)
+
+    monkeypatch.setattr(MemoryJournal, "_write", unconditional)
+    assert _creates_with_two_deliveries() == 2
+
+
+def _creates_with_two_deliveries() -> int:
+    """Role assignments POSTed when a second delivery starts between the first one's look and its claim."""
+    world = World()
+    world.submit({"name": "m", "steps": [MEDALLION["steps"][0]]})
+    while not world.ready and not world.queue.waiting:
+        world.step()
+    world.ready += world.queue.due()
+    message = world.ready[0]
+    original = world.model.handle
+    nested = {"done": False}
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        if request.method == "GET" and request.path == "/v1/workspaces" and not nested["done"]:
+            nested["done"] = True
+            world.deliver(message)
+        return reply
+
+    world.model.handle = handle
+    world.deliver(message)
+    return sum(1 for c in world.model.calls if c["method"] == "POST" and c["path"] == "/v1/workspaces")
+
+
+def test_crash_is_not_swallowed_anywhere() -> None:
+    """The simulation's crash is real: no handler in the code catches it."""
+    world = World(1, crash_rate=1.0)
+    with pytest.raises(Crash):
+        world.services.journal.header("d")
+
+
+def _foreign(world: World, name: str, lakehouses: list[str], description: str = "") -> str:
+    row = {
+        "displayName": name,
+        "description": description,
+        "items": [{"type": "Lakehouse", "displayName": n} for n in lakehouses],
+        "roleAssignments": [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}],
+    }
+    return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]["id"]
+
+
+def _put(world: World, workspace: str, item_type: str, name: str, definition: Any = None) -> str:
+    item = {"type": item_type, "displayName": name, "definition": definition}
+    made = control.seed(world.model, {"workspaces": [{"id": workspace, "items": [item]}]})
+    return made["workspaces"][0]["items"][0]

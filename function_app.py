@@ -1,0 +1,117 @@
+"""The table of contents: every trigger of the app, with one line of body each.
+
+Nothing is read, built or connected at import: an exception here would make every function vanish in Azure, and
+every import here is paid at each cold start. Bodies live in shared/saga and take what they need as arguments.
+"""
+
+# The vendor annotates **kwargs of its decorators as unknown.
+# pyright: reportUnknownMemberType=false
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from shared import entry
+from shared.saga import orchestrator
+
+app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+STORAGE = "AzureWebJobsStorage"
+
+
+@app.function_name("accept_deployment")
+@app.queue_trigger(arg_name="message", queue_name="deployments", connection=STORAGE)
+@app.durable_client_input(client_name="client")
+def accept_deployment(message: func.QueueMessage, client: str) -> None:
+    """A deployment or a command was put on the queue."""
+    entry.accept(message.get_body(), message.id or "", client)
+
+
+@app.function_name("execute_step")
+@app.queue_trigger(arg_name="message", queue_name="deployment-steps", connection=STORAGE)
+@app.durable_client_input(client_name="client")
+def execute_step(message: func.QueueMessage, client: str) -> None:
+    """One step is to be moved as far as it can go now."""
+    entry.execute_step(message.get_body(), client)
+
+
+@app.function_name("poisoned_deployment")
+@app.queue_trigger(arg_name="message", queue_name="deployments-poison", connection=STORAGE)
+def poisoned_deployment(message: func.QueueMessage) -> None:
+    """Every delivery of a submission failed: record it."""
+    entry.poisoned_deployment(message.get_body(), message.id or "")
+
+
+@app.function_name("poisoned_step")
+@app.queue_trigger(arg_name="message", queue_name="deployment-steps-poison", connection=STORAGE)
+@app.durable_client_input(client_name="client")
+def poisoned_step(message: func.QueueMessage, client: str) -> None:
+    """Every delivery of a step failed: the step fails, and the deployment turns back."""
+    entry.poisoned_step(message.get_body(), client)
+
+
+@app.orchestration_trigger(context_name="context", orchestration="run_deployment")
+def run_deployment(context: Any, state: Any) -> Generator[Any, Any, Any]:
+    """The saga of one deployment."""
+    return (yield from orchestrator.run(context, state))
+
+
+@app.activity_trigger(input_name="deployment_id", activity="begin_deployment")
+def begin_deployment(deployment_id: str) -> Any:
+    """Take the target and start, or go on where a crash left it."""
+    return entry.begin(deployment_id)
+
+
+@app.activity_trigger(input_name="request", activity="dispatch_steps")
+def dispatch_steps(request: Any) -> None:
+    """Send a message for each step that is ready."""
+    entry.dispatch(request)
+
+
+@app.activity_trigger(input_name="deployment_id", activity="turn_back")
+def turn_back(deployment_id: str) -> Any:
+    """A step failed: begin nothing more."""
+    return entry.turn_back(deployment_id)
+
+
+@app.activity_trigger(input_name="deployment_id", activity="begin_compensation")
+def begin_compensation(deployment_id: str) -> Any:
+    """Nothing is in flight any more: undo."""
+    return entry.begin_compensation(deployment_id)
+
+
+@app.activity_trigger(input_name="request", activity="reconcile_deployment")
+def reconcile_deployment(request: Any) -> Any:
+    """The watchdog: compare with the journal and send anew what is lost."""
+    return entry.reconcile(request)
+
+
+@app.activity_trigger(input_name="deployment_id", activity="finish_deployment")
+def finish_deployment(deployment_id: str) -> Any:
+    """Write the end that the journal proves."""
+    return entry.finish(deployment_id)
+
+
+@app.function_name("sweep")
+@app.timer_trigger(arg_name="timer", schedule="%SWEEP_SCHEDULE%", run_on_startup=False)
+@app.durable_client_input(client_name="client")
+def sweep(timer: func.TimerRequest, client: str) -> None:
+    """Find what nothing is moving, and see to it."""
+    entry.sweep(client)
+
+
+@app.function_name("health_live")
+@app.route(route="health/live", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
+def health_live(request: func.HttpRequest) -> func.HttpResponse:
+    """The process answers; nothing else is asked."""
+    return func.HttpResponse('{"status":"pass"}', mimetype="application/health+json")
+
+
+@app.function_name("health_ready")
+@app.route(route="health/ready", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
+def health_ready(request: func.HttpRequest) -> func.HttpResponse:
+    """The app can do its work: storage and the identity for Fabric answer."""
+    passed, body = entry.ready()
+    return func.HttpResponse(json.dumps(body), status_code=200 if passed else 503, mimetype="application/health+json")

@@ -1,0 +1,1 @@
+"""One file per outside thing. Vendor errors become ours here and go no further."""

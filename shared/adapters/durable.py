@@ -1,0 +1,95 @@
+"""The durable engine, through the client that a durable-client binding gives to a function.
+
+The client comes with each invocation, so this wraps it for the length of one. gRPC's errors end here.
+"""
+
+import logging
+from typing import Any, Protocol
+
+import grpc
+
+from shared.domain.errors import StorageUnavailableError
+from shared.domain.json import JsonObject
+
+log = logging.getLogger(__name__)
+
+ORCHESTRATOR = "run_deployment"
+"""The orchestrator function's name; persisted in running instances, so it is never renamed."""
+
+_LIVE = frozenset({"RUNNING", "PENDING", "SUSPENDED", "CONTINUED_AS_NEW"})
+
+
+class DurableClient(Protocol):
+    """The part of durabletask's TaskHubGrpcClient that is used."""
+
+    def schedule_new_orchestration(
+        self, orchestrator: str, *, input: Any = None, instance_id: str | None = None
+    ) -> str:
+        """Start an instance."""
+        ...
+
+    def raise_orchestration_event(self, instance_id: str, event_name: str, *, data: Any = None) -> None:
+        """Send an event to an instance."""
+        ...
+
+    def get_orchestration_state(self, instance_id: str, *, fetch_payloads: bool = True) -> Any:
+        """The state, or None."""
+        ...
+
+    def purge_orchestration(self, instance_id: str, recursive: bool = True) -> Any:
+        """Forget an ended instance."""
+        ...
+
+
+class DurableOrchestrations:
+    """Implements the port `Orchestrations`."""
+
+    def __init__(self, client: DurableClient) -> None:
+        self._client = client
+
+    def start(self, deployment_id: str) -> None:
+        """Start it unless it runs; what is left of an ended one of the same id is forgotten first."""
+        try:
+            state = self._client.get_orchestration_state(deployment_id, fetch_payloads=False)
+            if _is_live(state):
+                return
+            if state is not None:
+                self._client.purge_orchestration(deployment_id)
+            self._client.schedule_new_orchestration(
+                ORCHESTRATOR, input={"deployment_id": deployment_id}, instance_id=deployment_id
+            )
+        except grpc.RpcError as error:
+            if _code(error) is grpc.StatusCode.ALREADY_EXISTS:
+                return
+            raise _unavailable(error) from None
+
+    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
+        """Send an event; an instance that is gone is no error, for its successor reads the journal."""
+        try:
+            self._client.raise_orchestration_event(deployment_id, name, data=payload)
+        except grpc.RpcError as error:
+            if _code(error) in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
+                log.info("event %s for %s: no running orchestration", name, deployment_id)
+                return
+            raise _unavailable(error) from None
+
+    def is_running(self, deployment_id: str) -> bool:
+        """Whether the engine knows it and it has not ended."""
+        try:
+            return _is_live(self._client.get_orchestration_state(deployment_id, fetch_payloads=False))
+        except grpc.RpcError as error:
+            raise _unavailable(error) from None
+
+
+def _is_live(state: Any) -> bool:
+    return state is not None and state.runtime_status.name in _LIVE
+
+
+def _code(error: grpc.RpcError) -> grpc.StatusCode | None:
+    code = getattr(error, "code", None)
+    return code() if callable(code) else None  # type: ignore[return-value]
+
+
+def _unavailable(error: grpc.RpcError) -> StorageUnavailableError:
+    code = _code(error)
+    return StorageUnavailableError(f"the durable engine does not answer ({code.name if code else 'no status'})")

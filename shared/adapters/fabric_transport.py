@@ -1,0 +1,90 @@
+"""One HTTP exchange over a pooled connection. Says whether a request that failed may have reached the other side."""
+
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.request import getproxies
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NewConnectionError
+
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
+_POOL = 64
+
+
+class NothingSentError(Exception):
+    """The connection never came about, so nothing happened on the other side."""
+
+
+class AnswerLostError(Exception):
+    """The request may have been received; its answer was not."""
+
+
+class Transport(Protocol):
+    """What the client needs of HTTP; the deterministic simulation has one without a network."""
+
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers with lower-case names, body. Raises NothingSentError or AnswerLostError."""
+        ...
+
+
+class RequestsTransport:
+    """`requests` with one session: connections are pooled and kept, redirects not followed, nothing repeated."""
+
+    def __init__(self, connect_timeout: float = 5.0, read_timeout: float = 30.0) -> None:
+        self._timeouts = (connect_timeout, read_timeout)
+        self._session = requests.Session()
+        adapter = HTTPAdapter(pool_connections=8, pool_maxsize=_POOL, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        # requests would read proxies and .netrc from the environment on every call: once is enough, .netrc never.
+        self._session.trust_env = False
+        self._session.proxies.update(getproxies())
+
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Raises NothingSentError or AnswerLostError; an answer above 64 MiB counts as lost."""
+        try:
+            with self._session.request(
+                method,
+                url,
+                headers=dict(headers),
+                data=body,
+                timeout=self._timeouts,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                content = answer.raw.read(MOST_ANSWER_BYTES + 1, decode_content=True)
+                if len(content) > MOST_ANSWER_BYTES:
+                    raise AnswerLostError(f"the answer is larger than {MOST_ANSWER_BYTES} bytes")
+                return answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content
+        except requests.exceptions.ConnectTimeout:
+            raise NothingSentError("no connection in time") from None
+        except requests.exceptions.SSLError as error:
+            raise NothingSentError(f"no secure connection: {_reason(error)}") from None
+        except requests.exceptions.ConnectionError as error:
+            if _never_connected(error):
+                raise NothingSentError(f"no connection: {_reason(error)}") from None
+            raise AnswerLostError(f"the connection broke: {_reason(error)}") from None
+        except requests.exceptions.RequestException as error:
+            raise AnswerLostError(f"no answer: {_reason(error)}") from None
+        except OSError as error:  # a broken body is read below requests, which then does not wrap it
+            raise AnswerLostError(f"the answer broke off: {_reason(error)}") from None
+        except Exception as error:
+            if type(error).__module__.startswith("urllib3"):
+                raise AnswerLostError(f"the answer broke off: {_reason(error)}") from None
+            raise
+
+
+def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
+    cause: object = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
+
+
+def _reason(error: Exception) -> str:
+    """The kind of the fault; the text of urllib3 repeats addresses and object ids that help nobody."""
+    cause: object = error.args[0] if error.args else error
+    return type(getattr(cause, "reason", cause)).__name__

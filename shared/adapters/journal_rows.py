@@ -1,0 +1,85 @@
+"""How records stand in the tables: keys, the columns an operator sees, and the record itself as one JSON property."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from shared.adapters.storage import checked_entity, checked_key, escape_key
+from shared.domain.json import JsonObject
+from shared.domain.ports import Change
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED
+
+HEADER = "header"
+AUDIT_PREFIX = "audit_"
+STEP_PREFIX = "step_"
+
+
+def step_key(ordinal: int) -> str:
+    """The row key of a step; sorts by ordinal."""
+    return f"{STEP_PREFIX}{ordinal:05d}"
+
+
+def audit_key(entry: AuditEntry) -> str:
+    """The row key of an audit entry; sorts by time, and is the same when the same write is repeated."""
+    milliseconds = int(entry.at.timestamp() * 1000)
+    return f"{AUDIT_PREFIX}{milliseconds:015d}_{entry.subject}_{entry.sequence:06d}"
+
+
+def header_entity(header: DeploymentRecord) -> JsonObject:
+    """The header's row in the deployment's partition."""
+    return _entity(
+        header.deployment_id,
+        HEADER,
+        header.to_json(),
+        {"state": header.state.value, "name": header.name, "target": header.target, "sequence": header.sequence},
+    )
+
+
+def step_entity(step: StepRecord) -> JsonObject:
+    """A step's row."""
+    columns = {"state": step.state.value, "step_id": step.step_id, "kind": step.kind, "sequence": step.sequence}
+    return _entity(step.deployment_id, step_key(step.ordinal), step.to_json(), columns)
+
+
+def audit_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
+    """An audit entry's row."""
+    columns = {"subject": entry.subject, "before": entry.before, "after": entry.after, "actor": entry.actor}
+    return _entity(deployment_id, audit_key(entry), entry.to_json(), columns)
+
+
+def index_entity(header: DeploymentRecord) -> JsonObject:
+    """The header once more, by target, for lists; `is_open` lets the sweeper ask for what has not ended."""
+    columns = {
+        "state": header.state.value,
+        "is_open": header.state not in DEPLOYMENT_ENDED,
+        "sequence": header.sequence,
+        "name": header.name,
+    }
+    return _entity(escape_key(header.target), header.deployment_id, header.to_json(), columns, key_is_escaped=True)
+
+
+def record_of(entity: Any) -> JsonObject:
+    """The JSON record in a row."""
+    return json.loads(entity["record"])
+
+
+def audit_of(change: Change[Any], subject: str, sequence: int, at: datetime) -> AuditEntry | None:
+    """The audit entry that a change owes: every move to another state, and every reason given."""
+    before, after = change.before.record.state, change.after.state
+    if before == after and not change.reason:
+        return None
+    return AuditEntry(at, subject, before.value, after.value, change.actor, change.reason[:1000], sequence)
+
+
+def _entity(
+    partition: str, row: str, record: JsonObject, columns: JsonObject, *, key_is_escaped: bool = False
+) -> JsonObject:
+    entity: JsonObject = {
+        "PartitionKey": partition if key_is_escaped else checked_key(partition, "a deployment id"),
+        "RowKey": checked_key(row, "a row key"),
+        **columns,
+        "record": json.dumps(record, ensure_ascii=True, separators=(",", ":")),
+    }
+    checked_entity(entity)
+    return entity

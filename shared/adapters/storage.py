@@ -1,0 +1,150 @@
+"""One place for what all storage adapters share: clients, limits that Azurite does not enforce, and errors.
+
+The limits are Azure's published ones ("Scalability and performance targets", "Understanding the Table service data
+model"). Azurite accepts more, so a test that passes locally would otherwise fail in production.
+"""
+
+# The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+import re
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypedDict
+from urllib.request import getproxies
+
+import requests
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+from requests.adapters import HTTPAdapter
+
+from shared.domain.errors import LimitError, StorageAuthError, StorageUnavailableError
+
+STRING_CHARACTERS = 32_768
+"""UTF-16 characters in a string property (64 KiB)."""
+ENTITY_BYTES = 1024 * 1024
+PROPERTIES = 252
+KEY_CHARACTERS = 1_024
+BATCH_OPERATIONS = 100
+BATCH_BYTES = 4 * 1024 * 1024
+MESSAGE_BYTES = 64 * 1024
+MOST_DELAY_SECONDS = 7 * 86400
+
+_POOL = 64
+"""Pooled connections: above the 32 worker threads, so that none waits for another's socket."""
+_FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
+
+
+class _Options(TypedDict):
+    transport: RequestsTransport
+    retry_total: int
+    retry_backoff_factor: float
+    connection_timeout: int
+    read_timeout: int
+    logging_enable: bool
+
+
+class StorageClients:
+    """The three services of one account, by connection string or by addresses and an identity; pooled, thread-safe."""
+
+    def __init__(
+        self,
+        connection_string: str = "",
+        *,
+        table_uri: str = "",
+        queue_uri: str = "",
+        blob_uri: str = "",
+        credential: Callable[[], Any] | None = None,
+    ) -> None:
+        if connection_string:
+            self.tables = TableServiceClient.from_connection_string(connection_string, **_options())
+            self.queues = QueueServiceClient.from_connection_string(connection_string, **_options())
+            self.blobs = BlobServiceClient.from_connection_string(connection_string, **_options())
+            return
+        if credential is None or not (table_uri and queue_uri and blob_uri):
+            raise StorageUnavailableError(
+                "no storage account is configured: set AzureWebJobsStorage to a connection string, or "
+                "AzureWebJobsStorage__tableServiceUri, __queueServiceUri and __blobServiceUri for an identity"
+            )
+        identity = credential()
+        self.tables = TableServiceClient(table_uri, credential=identity, **_options())
+        self.queues = QueueServiceClient(queue_uri, credential=identity, **_options())
+        self.blobs = BlobServiceClient(blob_uri, credential=identity, **_options())
+
+    def ping(self) -> None:
+        """One cheap call to tables and queues each. Raises StorageUnavailableError."""
+        with mapped("table", "ask"):
+            next(iter(self.tables.list_tables(results_per_page=1)), None)
+        with mapped("queue", "ask"):
+            next(iter(self.queues.list_queues(results_per_page=1)), None)
+
+
+def _options() -> _Options:
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    # The environment (proxies, .netrc) is read once: requests would otherwise read it on every call.
+    session.trust_env = False
+    session.proxies.update(getproxies())
+    return _Options(
+        transport=RequestsTransport(session=session, session_owner=False, use_env_settings=False),
+        retry_total=3,
+        retry_backoff_factor=0.3,
+        connection_timeout=5,
+        read_timeout=20,
+        logging_enable=False,
+    )
+
+
+@contextmanager
+def mapped(service: str, action: str) -> Generator[None]:
+    """Vendor errors become StorageUnavailableError or StorageAuthError; what the caller handles passes first."""
+    try:
+        yield
+    except HttpResponseError as error:
+        raise unavailable(service, action, error) from None
+    except AzureError as error:
+        raise StorageUnavailableError(f"{service} storage, {action}: no answer ({type(error).__name__})") from None
+
+
+def unavailable(service: str, action: str, error: HttpResponseError) -> StorageUnavailableError:
+    """One line, without addresses, keys or signatures."""
+    code = getattr(error, "error_code", None)
+    name = getattr(code, "value", code) or "no error code"
+    where = f"{service} storage, {action}: HTTP {error.status_code} {name}"
+    if error.status_code in (401, 403):
+        return StorageAuthError(f"{where}; grant the identity its data role on the account, or correct the connection")
+    return StorageUnavailableError(where)
+
+
+def checked_key(key: str, what: str) -> str:
+    """The key, if Azure Tables would take it. Raises LimitError."""
+    if len(key) > KEY_CHARACTERS or _FORBIDDEN.search(key):
+        raise LimitError(f"{what} is no table key: {len(key)} characters, or one of / \\ # ? or a control character")
+    return key
+
+
+def escape_key(text: str) -> str:
+    """Any text as a table key, one to one: what is no plain character becomes `=` and its UTF-8 bytes in hex."""
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "-._ ") else "".join(f"={b:02x}" for b in c.encode()) for c in text
+    )
+
+
+def checked_entity(entity: Mapping[str, Any]) -> int:
+    """The size of an entity in bytes, as Azure counts at most. Raises LimitError naming property and size."""
+    if len(entity) > PROPERTIES:
+        raise LimitError(f"an entity has {len(entity)} properties; Azure Tables takes {PROPERTIES}")
+    size = 0
+    for name, value in entity.items():
+        length = len(value.encode("utf-16-le", "surrogatepass")) if isinstance(value, str) else 16
+        if length > STRING_CHARACTERS * 2:
+            raise LimitError(f"property '{name}' has {length // 2} characters; Azure Tables takes {STRING_CHARACTERS}")
+        size += 8 + 2 * len(name) + length
+    if size > ENTITY_BYTES:
+        raise LimitError(f"an entity has {size} bytes; Azure Tables takes {ENTITY_BYTES}")
+    return size

@@ -1,0 +1,148 @@
+"""The composition root: builds every client once, on first use, and hands the engine its ports.
+
+Heavy libraries (the storage SDKs, azure-identity) are imported here and not before, so that importing
+function_app.py stays cheap and cannot fail.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from shared import settings
+from shared.domain.ports import Blobs, Journal, Locks, Orchestrations
+from shared.saga.accept import Acceptance
+from shared.saga.delivery import Services
+from shared.saga.payloads import Payloads
+from shared.steps import KINDS, STEPS
+
+if TYPE_CHECKING:
+    from shared.adapters.credentials import Credential
+    from shared.adapters.storage import StorageClients
+
+
+class SystemClock:
+    """The time of the machine."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What the command line needs too: the journal, the blobs, the queue that submissions go to."""
+
+    journal: Journal
+    blobs: Blobs
+    locks: Locks
+    submit: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class App:
+    """Everything that the triggers work with."""
+
+    services: Services
+    acceptance: Acceptance
+    locks: Locks
+    checks: Mapping[str, Callable[[], object]]
+
+
+_lock = threading.Lock()
+_app: App | None = None
+
+
+def app() -> App:
+    """The app of this process, built on first use. Raises settings.SettingsError."""
+    global _app
+    if _app is None:
+        with _lock:
+            if _app is None:
+                _app = build(settings.load())
+    return _app
+
+
+def build(loaded: settings.Settings) -> App:
+    """The app from its settings; connects to nothing yet."""
+    from shared.adapters.credentials import TokenSource
+    from shared.adapters.fabric_http import FabricClient
+    from shared.adapters.fabric_transport import RequestsTransport
+    from shared.adapters.queues import StorageStepQueue
+
+    clock = SystemClock()
+    clients = _clients(loaded.storage)
+    stores = _stores(clients, clock)
+    payloads = Payloads(stores.blobs)
+    tokens = TokenSource(lambda: _credential(loaded.fabric))
+    fabric = FabricClient(
+        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts
+    )
+    services = Services(
+        journal=stores.journal,
+        queue=StorageStepQueue(clients),
+        payloads=payloads,
+        fabric=fabric,
+        clock=clock,
+        kinds=STEPS,
+        policy=loaded.policy,
+        new_id=lambda: uuid.uuid4().hex,
+    )
+    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS)
+    return App(services, acceptance, stores.locks, {"storage": clients.ping, "fabric_identity": tokens.token})
+
+
+def storage(loaded: settings.Settings) -> Storage:
+    """The storage side alone, for the command line."""
+    return _stores(_clients(loaded.storage), SystemClock())
+
+
+def orchestrations(client: Any) -> Orchestrations:
+    """The durable engine behind the client of one invocation."""
+    from shared.adapters.durable import DurableOrchestrations
+
+    return DurableOrchestrations(client)
+
+
+def _clients(loaded: settings.StorageSettings) -> "StorageClients":
+    from shared.adapters.storage import StorageClients
+
+    def credential() -> Any:
+        import azure.identity as identity
+
+        if loaded.client_id:
+            return identity.ManagedIdentityCredential(client_id=loaded.client_id)
+        return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
+
+    return StorageClients(
+        loaded.connection_string,
+        table_uri=loaded.table_uri,
+        queue_uri=loaded.queue_uri,
+        blob_uri=loaded.blob_uri,
+        credential=credential,
+    )
+
+
+def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:
+    from shared.adapters.blobs import BlobStore
+    from shared.adapters.journal_table import TableJournal
+    from shared.adapters.lock_table import TableLocks
+    from shared.adapters.queues import SubmissionQueue
+
+    submissions = SubmissionQueue(clients)
+    return Storage(TableJournal(clients, clock.now), BlobStore(clients), TableLocks(clients), submissions.send)
+
+
+def _credential(loaded: settings.FabricSettings) -> "Credential":
+    from shared.adapters.credentials import build_credential
+
+    return build_credential(
+        loaded.credential,
+        base_url=loaded.base_url,
+        tenant_id=loaded.tenant_id,
+        client_id=loaded.client_id,
+        client_secret=settings.credential_secret,
+        certificate_path=loaded.certificate_path,
+    )

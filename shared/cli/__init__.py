@@ -1,0 +1,1 @@
+"""The command that CI and operators run: `python -m shared.cli`. It works over the storage account alone."""

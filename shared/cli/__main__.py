@@ -1,0 +1,248 @@
+"""`python -m shared.cli`: validate, submit, follow, status, audit, list.
+
+Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not all put back (stuck or held), 4 not authorised,
+5 storage unreachable, 8 cancelled, 9 timed out while running.
+"""
+
+import argparse
+import json
+import re
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from shared import bootstrap, settings
+from shared.cli import pack
+from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
+from shared.cli.output import Output, choose, header_json
+from shared.cli.timeline import clean
+from shared.domain.errors import (
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    SagaError,
+    StorageAuthError,
+    StorageUnavailableError,
+)
+from shared.domain.fields import Fields
+from shared.domain.json import as_object, canonical, content_hash
+from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.saga.accept import normal_target
+from shared.steps import KINDS
+
+MESSAGE_BYTES = 48 * 1024
+"""A submission above this goes to a blob: a queue message holds 64 KiB, and base64 takes a third."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    output = choose(as_json=options.json)
+    try:
+        command: Callable[[argparse.Namespace, Output], int] = options.run
+        return command(options, output)
+    except InvalidInputError as error:
+        output.close()
+        output.problems(error.problems)
+        return BAD_REQUEST
+    except (settings.SettingsError, StorageAuthError) as error:
+        output.close()
+        output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
+        return NOT_AUTHORISED if isinstance(error, StorageAuthError) else BAD_REQUEST
+    except StorageUnavailableError as error:
+        output.close()
+        output.event("error", f"error: {error}", error="unavailable", message=str(error))
+        return UNAVAILABLE
+    except SagaError as error:
+        output.close()
+        output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
+        return BAD_REQUEST
+    except KeyboardInterrupt:
+        output.close()
+        where = getattr(options, "id", None)
+        again = f" It goes on; follow it with: python -m shared.cli follow {where}" if where else ""
+        output.event("detached", f"\ndetached.{again}", deployment_id=where)
+        return 130
+    finally:
+        output.close()
+
+
+def _validate(options: argparse.Namespace, output: Output) -> int:
+    text, folder = pack.read_text(options.manifest)
+    plan = compile_manifest(_body(pack.packed(text, folder), None)[0], KINDS)
+    output.event(
+        "valid",
+        f"{clean(plan.name)} is valid: {len(plan.steps)} steps on target '{clean(plan.target)}'",
+        name=plan.name,
+        target=plan.target,
+        steps=[{"id": s.step_id, "kind": s.kind, "needs": list(s.needs)} for s in plan.steps],
+    )
+    return SUCCEEDED
+
+
+def _body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
+    """The manifest without its own `id`, and the id to use: the caller's, or the manifest's."""
+    top = as_object(manifest)
+    if top is None or "id" not in top:
+        return manifest, wanted
+    declared = top["id"]
+    if wanted is None and not (isinstance(declared, str) and DEPLOYMENT_ID.fullmatch(declared)):
+        raise InvalidInputError(
+            [Problem("$.id", "is not a deployment id: letters, digits, '.', '_', '-' (100 at most)")]
+        )
+    return {k: v for k, v in top.items() if k != "id"}, wanted or declared
+
+
+def _submit(options: argparse.Namespace, output: Output) -> int:
+    if options.id is not None and not DEPLOYMENT_ID.fullmatch(options.id):
+        raise InvalidInputError(
+            [Problem("--id", "letters, digits, '.', '_', '-' (100 at most), no '.', '_', '-' first")]
+        )
+    text, folder = pack.read_text(options.manifest)
+    problems: list[Problem] = []
+    body: dict[str, Any]
+    try:
+        manifest, options.id = _body(pack.packed(text, folder), options.id)
+        body = {"manifest": manifest}
+        digest = content_hash(manifest)
+        compile_manifest(manifest, KINDS)
+    except InvalidInputError as error:
+        # The app refuses it too, and records it: what was sent is never without an answer under its id.
+        problems = error.problems
+        body, digest = {"manifest_text": text}, ""
+    options.id = options.id or _new_id(body.get("manifest"))
+    output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
+    storage = bootstrap.storage(settings.load())
+    envelope = {"deployment_id": options.id, "requested_by": options.requested_by, **body}
+    message = json.dumps(envelope, ensure_ascii=True)
+    if len(message) > MESSAGE_BYTES:
+        name, content = next(iter(body.items()))
+        blob = content if name == "manifest_text" else canonical(content)
+        digest_of_blob = storage.blobs.put(blob.encode("utf-8", "surrogatepass"))
+        envelope = {**{k: v for k, v in envelope.items() if k not in body}, "manifest_blob": digest_of_blob}
+        message = json.dumps(envelope, ensure_ascii=True)
+    storage.submit(message)
+    if problems:
+        output.event("rejected", f"the manifest has {len(problems)} problem(s), and is recorded as rejected:")
+        output.problems(problems)
+        return BAD_REQUEST
+    if not options.wait:
+        output.event(
+            "submitted",
+            f"submitted; follow it with: python -m shared.cli follow {options.id}",
+            deployment_id=options.id,
+        )
+        return SUCCEEDED
+    return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, expected_hash=digest)
+
+
+def _new_id(manifest: Any) -> str:
+    name = (as_object(manifest) or {}).get("name")
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] if isinstance(name, str) else ""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{slug or 'deployment'}-{stamp}-{secrets.token_hex(3)}"
+
+
+def _follow(options: argparse.Namespace, output: Output) -> int:
+    storage = bootstrap.storage(settings.load())
+    return follow(
+        storage.journal,
+        _known_id(options.id),
+        output,
+        timeout_seconds=options.timeout,
+        unknown_seconds=options.unknown,
+    )
+
+
+def _known_id(text: str) -> str:
+    if not DEPLOYMENT_ID.fullmatch(text):
+        raise NotFoundError(f"'{clean(text, 80)}' is no deployment id")
+    return text
+
+
+def _status(options: argparse.Namespace, output: Output) -> int:
+    journal = bootstrap.storage(settings.load()).journal
+    header = journal.header(_known_id(options.id)).record
+    steps = [s.record for s in journal.steps(options.id)]
+    code = EXIT_CODES.get(header.state, SUCCEEDED)
+    output.ended(header, steps, code)
+    return SUCCEEDED
+
+
+def _audit(options: argparse.Namespace, output: Output) -> int:
+    journal = bootstrap.storage(settings.load()).journal
+    journal.header(_known_id(options.id))
+    names = {f"step_{s.record.ordinal:05d}": s.record.step_id for s in journal.steps(options.id)}
+    for entry in journal.audit(options.id):
+        subject = clean(names.get(entry.subject, entry.subject), 63)
+        move = f"{entry.before or '-'} -> {entry.after}" if entry.before != entry.after else entry.after
+        row = f"{entry.at:%Y-%m-%d %H:%M:%S.%f} {subject:12} {move:28} {entry.actor}: {clean(entry.reason, 1000)}"
+        output.event("audit", row, **entry.to_json())
+    return SUCCEEDED
+
+
+def _list(options: argparse.Namespace, output: Output) -> int:
+    journal = bootstrap.storage(settings.load()).journal
+    target = normal_target(options.target) if options.target else None
+    for i, header in enumerate(journal.deployments(target, open_only=options.open)):
+        if i >= options.limit:
+            break
+        when = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}"
+        row = f"{when}  {header.state.value:12} {header.deployment_id:44} {clean(header.target, 60)}"
+        output.event("deployment", row, **header_json(header))
+    return SUCCEEDED
+
+
+def _seconds(text: str) -> float:
+    problems: list[Problem] = []
+    seconds = Fields({"timeout": text}, "$", problems).duration("timeout", default=-1, shortest=0, longest=30 * 86400)
+    if problems:
+        raise argparse.ArgumentTypeError(problems[0].message)
+    return seconds
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.cli",
+        description="Transactional deployments to Microsoft Fabric: all applied, or all put back.",
+        epilog=__doc__.split("\n\n", 1)[1] if __doc__ else None,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace, Output], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        command.add_argument("--json", action="store_true", help="print JSON lines")
+        return command
+
+    validate = add("validate", _validate, "check a manifest and all the files it names; nothing is sent")
+    validate.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
+    submit = add("submit", _submit, "put a deployment on the queue")
+    submit.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
+    submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
+    submit.add_argument("--requested-by", default="", help="who asks, for the audit")
+    submit.add_argument("--wait", action="store_true", help="follow it to its end")
+    submit.add_argument("--timeout", type=_seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
+    following = add("follow", _follow, "follow a deployment to its end")
+    following.add_argument("id")
+    following.add_argument(
+        "--timeout", type=_seconds, help="stop following after this time (90s, 10m, 2h): exit code 9"
+    )
+    following.add_argument(
+        "--unknown", type=_seconds, default=60.0, help="how long the id may be unknown (default 60s)"
+    )
+    status = add("status", _status, "show a deployment as it stands")
+    status.add_argument("id")
+    audit = add("audit", _audit, "show every move of a deployment: what, when, who, why")
+    audit.add_argument("id")
+    listing = add("list", _list, "list deployments, newest first")
+    listing.add_argument("--target", help="of this target only")
+    listing.add_argument("--open", action="store_true", help="only those that have not ended")
+    listing.add_argument("--limit", type=int, default=50)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Following a deployment to its end, and what the end is to a pipeline: the exit code."""
+
+import time
+from collections.abc import Callable
+
+from shared.cli.output import Output
+from shared.domain.errors import NotFoundError
+from shared.domain.ports import Journal
+from shared.domain.records import DeploymentRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+
+SUCCEEDED, PUT_BACK, BAD_REQUEST, NOT_PUT_BACK, NOT_AUTHORISED, UNAVAILABLE, CANCELLED, TIMED_OUT = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    8,
+    9,
+)
+
+EXIT_CODES: dict[DeploymentState, int] = {
+    DeploymentState.SUCCEEDED: SUCCEEDED,
+    DeploymentState.COMPENSATED: PUT_BACK,
+    DeploymentState.REJECTED: BAD_REQUEST,
+    DeploymentState.STUCK: NOT_PUT_BACK,
+    DeploymentState.HELD: NOT_PUT_BACK,
+    DeploymentState.CANCELLED: CANCELLED,
+}
+_FOLLOWED_TO = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
+POLL_SECONDS = 0.5
+UNKNOWN_SECONDS = 60.0
+"""How long an id may be unknown: its message may still stand in the queue."""
+
+
+def follow(
+    journal: Journal,
+    deployment_id: str,
+    output: Output,
+    *,
+    timeout_seconds: float | None,
+    expected_hash: str | None = None,
+    unknown_seconds: float = UNKNOWN_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code.
+
+    With `expected_hash`, a deployment of that id with another manifest is a conflict: BAD_REQUEST at once.
+    """
+    began = time.monotonic()
+    while True:
+        waited = time.monotonic() - began
+        header = _header(journal, deployment_id)
+        if header is None:
+            if waited > (unknown_seconds if timeout_seconds is None else min(unknown_seconds, timeout_seconds)):
+                text = f"there is no deployment '{deployment_id}', or nothing takes messages from the queue"
+                output.close()
+                output.event("error", text, deployment_id=deployment_id, error="not_found", message=text)
+                return BAD_REQUEST if expected_hash is None else TIMED_OUT
+        elif expected_hash is not None and header.manifest_hash != expected_hash:
+            text = (
+                f"the id '{deployment_id}' belongs to another manifest already ({header.name}, {header.state.value}): "
+                "nothing was started; choose another id, or submit that same manifest"
+            )
+            output.close()
+            output.event("error", text, deployment_id=deployment_id, error="conflict", message=text)
+            return BAD_REQUEST
+        else:
+            steps = [s.record for s in journal.steps(deployment_id)]
+            if header.state in _FOLLOWED_TO:
+                code = EXIT_CODES[header.state]
+                output.ended(header, steps, code)
+                return code
+            output.progress(header, steps)
+        if timeout_seconds is not None and waited > timeout_seconds:
+            text = f"still going on after {timeout_seconds:g} s; go on with: follow {deployment_id}"
+            output.close()
+            output.event("timeout", text, deployment_id=deployment_id, message=text)
+            return TIMED_OUT
+        sleep(POLL_SECONDS)
+
+
+def _header(journal: Journal, deployment_id: str) -> DeploymentRecord | None:
+    try:
+        return journal.header(deployment_id).record
+    except NotFoundError:
+        return None

@@ -1,0 +1,232 @@
+"""What the command prints: live progress on a terminal, one line an event elsewhere, JSON lines on request."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from shared.cli.timeline import clean, timeline
+from shared.domain.errors import Problem
+from shared.domain.json import JsonObject
+from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
+from shared.domain.states import DeploymentState, StepState
+
+_COLOURS: dict[str, str] = {
+    "succeeded": "green",
+    "compensated": "yellow",
+    "compensating": "yellow",
+    "failed": "red",
+    "compensation_failed": "bold red",
+    "stuck": "bold red",
+    "rejected": "red",
+    "cancelled": "yellow",
+    "held": "magenta",
+}
+
+
+class Output:
+    """One way of telling; the subclasses are the others."""
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        """Something happened: `text` for people, `fields` for machines."""
+        raise NotImplementedError
+
+    def problems(self, problems: Sequence[Problem]) -> None:
+        """What is wrong with an input, all of it."""
+        for problem in problems:
+            self.event("problem", f"  {clean(problem.path)}: {clean(problem.message)}", **vars(problem))
+
+    def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """The present state of a deployment that goes on."""
+
+    def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
+        """How it ended."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the terminal back."""
+
+
+class JsonOutput(Output):
+    """One JSON object a line, for programs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._seen: dict[str, str] = {}
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        """Only the fields; `text` is for people."""
+        line = {"event": kind, **fields} if fields else {"event": kind, "message": text}
+        print(json.dumps(line, ensure_ascii=True), file=self._stream, flush=True)
+
+    def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """An event for each thing that moved."""
+        for subject, state, fields in _moved(self._seen, header, steps):
+            self.event("state", "", deployment_id=header.deployment_id, subject=subject, state=state, **fields)
+
+    def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
+        """The header and every step, whole."""
+        self.progress(header, steps)
+        rows = [_step_json(s) for s in steps]
+        self.event("ended", "", exit_code=exit_code, deployment=header_json(header), steps=rows)
+
+
+class LineOutput(Output):
+    """One line an event: for logs of pipelines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._seen: dict[str, str] = {}
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        """The text."""
+        print(text, file=self._stream, flush=True)
+
+    def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """A line for each thing that moved."""
+        for subject, state, fields in _moved(self._seen, header, steps):
+            error = f": {clean(fields['error'])}" if fields.get("error") else ""
+            self.event("state", f"{clean(subject, 63):32} {state}{error}")
+
+    def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
+        """The timeline and the verdict."""
+        self.progress(header, steps)
+        for line in summary(header, steps):
+            self.event("summary", line)
+
+
+class LiveOutput(LineOutput):
+    """A table that is redrawn in place, on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._console = Console(file=stream)
+        self._live: Live | None = None
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        """Above the table, where there is one."""
+        (self._live.console if self._live else self._console).print(Text(text))
+
+    def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """Redraw the table."""
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+            self._live.start()
+        self._live.update(_table(header, steps))
+
+    def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
+        """The timeline and the verdict, where the table was."""
+        self.close()
+        for line in summary(header, steps):
+            self._console.print(Text(line, style=_line_style(line)))
+
+    def close(self) -> None:
+        """Stop redrawing."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def choose(stream: TextIO = sys.stdout, *, as_json: bool = False) -> Output:
+    """JSON on request, live on a terminal, lines elsewhere."""
+    if as_json:
+        return JsonOutput(stream)
+    return LiveOutput(stream) if stream.isatty() else LineOutput(stream)
+
+
+def _moved(
+    seen: dict[str, str], header: DeploymentRecord, steps: Sequence[StepRecord]
+) -> list[tuple[str, str, JsonObject]]:
+    found: list[tuple[str, str, JsonObject]] = []
+    rows: list[tuple[str, str, RecordedError | None]] = [("deployment", header.state.value, header.error)]
+    rows += [(s.step_id, s.state.value, s.compensation_error or s.error) for s in steps]
+    for subject, state, error in rows:
+        key = f"{state}|{error.message if error else ''}"
+        if seen.get(subject) != key and not (subject not in seen and state == "pending"):
+            seen[subject] = key
+            found.append((subject, state, _error_json(error)))
+    return found
+
+
+def _error_json(error: RecordedError | None) -> JsonObject:
+    if error is None:
+        return {}
+    return {
+        "error": error.message,
+        "remedy": error.remedy,
+        "error_code": error.error_code,
+        "request_id": error.request_id,
+    }
+
+
+def header_json(header: DeploymentRecord) -> JsonObject:
+    """A header for machines."""
+    return header.to_json()
+
+
+def _step_json(step: StepRecord) -> JsonObject:
+    return {k: v for k, v in step.to_json().items() if k not in ("spec", "claim")}
+
+
+def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
+    """The end of a deployment in a few lines: the timeline, what went wrong, the verdict."""
+    lines = ["", *timeline(header, steps)]
+    failed = [s for s in steps if s.error is not None and s.state is not StepState.SUCCEEDED]
+    for step in failed[:20]:
+        if step.error is not None:
+            lines += ["", f"step {clean(step.step_id)} failed: {clean(step.error.message, 1000)}", *_facts(step.error)]
+    for step in steps:
+        if step.state is StepState.COMPENSATION_FAILED and step.compensation_error is not None:
+            lines += ["", f"step {clean(step.step_id)} is not put back: {clean(step.compensation_error.message, 1000)}"]
+            lines += _facts(step.compensation_error)
+    for problem in header.problems:
+        lines.append(f"  {clean(str(problem['path']))}: {clean(str(problem['message']))}")
+    return [*lines, "", verdict(header)]
+
+
+def _facts(error: RecordedError) -> list[str]:
+    call = (
+        f"{clean(error.call)}, HTTP {error.status}, {error.error_code}, request {error.request_id}"
+        if error.call
+        else ""
+    )
+    return [*([f"  {call}"] if call else []), f"  what to do: {clean(error.remedy, 1000)}"]
+
+
+def verdict(header: DeploymentRecord) -> str:
+    """The one sentence that matters."""
+    name = f"{clean(header.name)} ({header.deployment_id})"
+    reason = f": {clean(header.error.message)}" if header.error else ""
+    return {
+        DeploymentState.SUCCEEDED: f"{name} succeeded: every step is applied and verified.",
+        DeploymentState.COMPENSATED: f"{name} failed and everything is put back{reason}",
+        DeploymentState.CANCELLED: f"{name} was cancelled and everything is put back.",
+        DeploymentState.REJECTED: f"{name} was rejected{reason}",
+        DeploymentState.STUCK: f"{name} failed and NOT everything could be put back; the sweeper keeps trying{reason}",
+        DeploymentState.HELD: f"{name} failed and is held as it is, as its manifest asks{reason}",
+    }.get(header.state, f"{name} is {header.state.value}{reason}")
+
+
+def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
+    table = Table(box=None, pad_edge=False)
+    for column in ("step", "kind", "state", "tries", ""):
+        table.add_column(column)
+    for step in steps:
+        error = step.compensation_error or step.error
+        note = clean(error.message, 100) if error and step.state is not StepState.SUCCEEDED else ""
+        state = Text(step.state.value, style=_COLOURS.get(step.state.value, ""))
+        table.add_row(Text(clean(step.step_id)), step.kind, state, str(step.attempt or ""), Text(note))
+    title = Text(f" {clean(header.name)}  {header.state.value}", style=_COLOURS.get(header.state.value, "bold"))
+    return Group(Spinner("dots", title), table)
+
+
+def _line_style(line: str) -> str:
+    if "succeeded: every" in line:
+        return "green"
+    return "red" if " failed" in line or "not put back" in line or "was rejected" in line else ""

@@ -1,0 +1,53 @@
+# Every command works from a bare clone: it sets up what it needs first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+# What .python-version asks for: found by name, or through pyenv's shim.
+BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; do \
+	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+export STACK PROFILE TIME_SCALE SEED
+
+.PHONY: help demo test check format bench up down env clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt requirements-dev.txt .python-version
+	@if [ -z "$(BOOTSTRAP)" ]; then echo "Python 3.13 is needed (see .python-version); install it, e.g. with pyenv" >&2; exit 1; fi
+	@echo "setting up $(VENV)"
+	@"$(BOOTSTRAP)" -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $(READY)
+
+demo: $(READY) ## run a deployment that succeeds and one that is put back, on this machine
+	@$(PYTHON) -m local.demo
+
+test: $(READY) ## all tests, with everything they need
+	@$(PYTHON) -m local.azurite install
+	@$(PYTHON) -m pytest -n auto $(PYTEST_ARGS)
+
+check: $(READY) ## format, lint and types
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/pyright
+
+format: $(READY) ## write the format
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+bench: $(READY) ## medians and ratios, measured side by side
+	@$(PYTHON) -m local.bench $(BENCH_ARGS)
+
+up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
+	@$(PYTHON) -m local.stack up
+
+down: ## stop the stack; its data stay
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m local.stack down; fi
+
+env: ## print what a shell needs to talk to the stack: eval "$$(make -s env)"
+	@$(PYTHON) -m local.stack env
+
+clean: down ## remove everything that was set up
+	rm -rf $(VENV) .local .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,144 @@
+"""Azurite, Microsoft's storage emulator: installed from npm when absent, on free ports, with its data on disk."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+VERSION = "3.35.0"
+"""The last one for Node 20; later ones want Node 22."""
+_ACCOUNT = "devstoreaccount1"
+_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""The emulator's well-known key; it opens nothing else."""
+_START_SECONDS = 30.0
+
+
+class AzuriteError(Exception):
+    """Azurite cannot be installed or started; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """A running emulator."""
+
+    pid: int
+    ports: tuple[int, int, int]
+
+    @property
+    def connection_string(self) -> str:
+        """For the storage SDKs."""
+        return connection_string(self.ports)
+
+
+def connection_string(ports: tuple[int, int, int]) -> str:
+    """For an emulator on these ports (blob, queue, table)."""
+    endpoints = "".join(
+        f"{name}Endpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
+        for name, port in zip(("Blob", "Queue", "Table"), ports, strict=True)
+    )
+    return f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};{endpoints}"
+
+
+def ensure_installed(folder: Path) -> Path:
+    """The emulator's script, installed into `folder`/node_modules where absent. Raises AzuriteError."""
+    script = folder / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+    if script.exists():
+        return script
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        raise AzuriteError("Node.js (18 or later, with npm) is needed for Azurite, the storage emulator: install it")
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder), f"azurite@{VERSION}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not script.exists():
+        raise AzuriteError(f"npm could not install azurite {VERSION}: {done.stderr.strip()[-500:]}")
+    return script
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that are free now; all held at once while choosing, so that they differ."""
+    held: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.bind(("127.0.0.1", 0))
+            held.append(listener)
+        return [int(listener.getsockname()[1]) for listener in held]
+    finally:
+        for listener in held:
+            listener.close()
+
+
+def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None) -> Azurite:
+    """Start it on these ports, or on free ones, and wait until all three answer. Raises AzuriteError."""
+    script = ensure_installed(tools)
+    data.mkdir(parents=True, exist_ok=True)
+    chosen = ports or tuple(free_ports(3))
+    blob, queue, table = chosen
+    command = ["node", str(script), "--silent", "--disableTelemetry", "--skipApiVersionCheck", "--location", str(data)]
+    for name, port in (("blob", blob), ("queue", queue), ("table", table)):
+        command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
+    with (data / "azurite.log").open("ab") as log:
+        # A group of its own: Ctrl-C in the terminal must not end it before those who write to it.
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    until = time.monotonic() + _START_SECONDS
+    for port in chosen:
+        while not is_listening(port):
+            if process.poll() is not None or time.monotonic() > until:
+                raise AzuriteError(f"Azurite did not start; see {data / 'azurite.log'}")
+            time.sleep(0.02)
+    return Azurite(process.pid, (blob, queue, table))
+
+
+def is_listening(port: int) -> bool:
+    """Whether something answers on that port of loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def stop(pid: int, seconds: float = 15.0) -> None:
+    """End it with SIGTERM and wait: killed outright, it would lose up to 5 s of acknowledged writes."""
+    end_process(pid, signal.SIGTERM, seconds)
+
+
+def end_process(pid: int, number: signal.Signals, seconds: float) -> bool:
+    """Send a signal and wait until the process is gone; whether it is."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return True
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                return True
+        except ChildProcessError:
+            if not is_alive(pid):
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that number runs and is no zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+        return status.rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        pass
+    if Path("/proc/self").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    print(f"azurite: {ensure_installed(Path(__file__).resolve().parent.parent / '.local')}")

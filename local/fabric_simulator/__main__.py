@@ -1,0 +1,52 @@
+"""`python -m local.fabric_simulator --port P --profile realistic`: serve a simulated tenant on this machine."""
+
+import argparse
+import asyncio
+import logging
+import signal
+
+from local.fabric_simulator.model import FabricModel
+from local.fabric_simulator.server import Server, wall_clock
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    model = FabricModel(
+        wall_clock,
+        seed=options.seed,
+        profile=options.profile,
+        time_scale=options.time_scale,
+        page_size=options.page_size,
+    )
+    server = Server(model)
+    port, operations_port = await server.start(options.port, options.operations_port)
+    print(
+        f"fabric simulator ({options.profile}) on http://127.0.0.1:{port}, operations on {operations_port}", flush=True
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await asyncio.wait_for(server.stop(), 2)
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m local.fabric_simulator", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="the API's port; 0 takes a free one")
+    parser.add_argument(
+        "--operations-port", type=int, default=0, help="where operations live: another host to a client"
+    )
+    parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
+    parser.add_argument("--time-scale", type=float, default=1.0, help="10 makes everything ten times faster")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--page-size", type=int, default=1000)
+    options = parser.parse_args()
+    if options.time_scale <= 0:
+        parser.error("--time-scale must be above 0")
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(serve(options))
+
+
+if __name__ == "__main__":
+    main()

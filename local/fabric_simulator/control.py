@@ -1,0 +1,73 @@
+"""What tests and operators of the simulator ask under /_sim/: state, calls, faults, levers, seeding, reset."""
+
+import json
+from typing import Any
+
+from local.fabric_simulator.faults import RuleError
+from local.fabric_simulator.model import FabricModel
+from local.fabric_simulator.store import Item, Workspace
+
+
+def handle(model: FabricModel, method: str, path: str, query: dict[str, str], raw: bytes) -> tuple[int, Any]:
+    """Status and JSON body of a control call."""
+    try:
+        body: Any = json.loads(raw) if raw else {}
+        return _handle(model, f"{method} {path.removeprefix('/_sim/')}", query, body)
+    except (RuleError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return 400, {"error": f"{type(error).__name__}: {error}"}
+
+
+def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+    if call == "GET state":
+        return 200, model.state()
+    if call == "GET calls":
+        return 200, model.calls[int(query.get("after", "0")) :]
+    if call == "GET faults":
+        return 200, model.faults.shown()
+    if call == "POST faults":
+        model.faults.replace(body)
+        return 200, model.faults.shown()
+    if call == "POST reset":
+        model.reset(int(body.get("seed", 0)))
+        return 200, {}
+    if call in ("GET levers", "POST levers"):
+        return 200, model.pull(body)
+    if call == "POST seed":
+        return 200, seed(model, body)
+    return 404, {"error": "there are: GET state, calls, faults, levers; POST faults, levers, seed, reset"}
+
+
+def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
+    """Put things there that nobody deployed: capacities, and workspaces with items and roles."""
+    for capacity in body.get("capacities", []):
+        row = {"displayName": "capacity", "sku": "F2", "region": "West Europe", "state": "Active", **capacity}
+        model.store.capacities[row["id"].lower()] = row
+    made: list[dict[str, Any]] = []
+    for row in body.get("workspaces", []):
+        known = [w for w in model.store.workspaces.values() if w.id == row.get("id")]
+        workspace = known[0] if known else _workspace(model, row)
+        ids = [_item(model, workspace, item) for item in row.get("items", [])]
+        for role in row.get("roleAssignments", []):
+            workspace.roles[role["id"].lower()] = {**role, "id": role["id"].lower()}
+        made.append({"id": workspace.id, "displayName": workspace.name, "items": ids})
+    return {"workspaces": made}
+
+
+def _workspace(model: FabricModel, row: dict[str, Any]) -> Workspace:
+    workspace = Workspace(model.store.new_id(), row["displayName"], row.get("description", ""), row.get("capacityId"))
+    model.store.workspaces[workspace.id] = workspace
+    return workspace
+
+
+def _item(model: FabricModel, workspace: Workspace, row: dict[str, Any]) -> str:
+    item = Item(
+        model.store.new_id(),
+        row["type"],
+        row["displayName"],
+        row.get("description", ""),
+        0.0,
+        0.0,
+        row.get("definition"),
+    )
+    workspace.items[item.id] = item
+    return item.id

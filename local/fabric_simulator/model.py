@@ -1,0 +1,230 @@
+"""The simulator as a function of requests: signs in, counts, strikes faults, handles, and keeps a log of every call.
+
+Pure: the time comes from `clock`, chance from `seed`; nothing sleeps, opens or listens. A reply says how long the
+server would have taken; the shell around the model waits that long.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from local.fabric_simulator import routes
+from local.fabric_simulator.durations import call_seconds
+from local.fabric_simulator.faults import Faults
+from local.fabric_simulator.http import Answer, ApiError, Reply, Request
+from local.fabric_simulator.store import Store, Workspace, stamp
+from local.fabric_simulator.world import Levers, World
+
+QUOTA_PER_MINUTE = 200
+WINDOW_SECONDS = 60.0
+
+
+class FabricModel:
+    """One tenant. Not thread-safe: the shell calls it from one thread."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        seed: int = 0,
+        profile: str = "instant",
+        time_scale: float = 1.0,
+        page_size: int = 1000,
+        api_url: str = "http://127.0.0.1",
+        operations_url: str = "http://127.0.0.1",
+    ) -> None:
+        self._clock = clock
+        self._profile = profile
+        self._scale = time_scale
+        self._page_size = page_size
+        self.api_url = api_url
+        self.operations_url = operations_url
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        """Everything as at the start."""
+        is_realistic = self._profile == "realistic"
+        self._seed = seed
+        self.levers = Levers(
+            page_size=self._page_size,
+            name_reservation_seconds=60.0 if is_realistic else 0.0,
+            quota_per_minute=QUOTA_PER_MINUTE if is_realistic else 0,
+        )
+        self.store = Store(seed)
+        self.faults = Faults()
+        self.calls: list[dict[str, Any]] = []
+        self._windows: dict[tuple[str, str], tuple[float, int]] = {}
+        self._world = World(
+            self.store,
+            self._clock,
+            self.levers,
+            self._scale,
+            is_realistic,
+            lambda: self.operations_url,
+            lambda: self.api_url,
+        )
+
+    def handle(self, request: Request) -> Reply:
+        """One call, from the token to the log."""
+        request_id = self.store.new_id()
+        fault: dict[str, Any] = {}
+        effect = False
+        identity = ""
+        try:
+            identity = self._identity(request)
+            self._count(identity, routes.bucket(request.method, request.path))
+            fault = self.faults.strike(request.method, request.path, self.store.chance)
+            if self._is_struck_before(fault):
+                answer = self._struck(fault)
+            else:
+                self._world.identity, self._world.fault = identity, fault
+                answer = routes.find(request.method, request.path)(self._world, request)
+                effect = request.method != "GET"
+                if "status" in fault:
+                    answer = self._struck(fault)
+            reply = self._reply(answer, request, request_id)
+        except ApiError as error:
+            reply = self._refusal(error, request_id)
+        reply = self._delayed(reply, request, fault)
+        self._log(request, reply, identity, request_id, fault, effect)
+        return reply
+
+    @staticmethod
+    def _is_struck_before(fault: dict[str, Any]) -> bool:
+        return fault.get("reset") == "before" or ("status" in fault and fault.get("effect") != "after")
+
+    @staticmethod
+    def _struck(fault: dict[str, Any]) -> Answer:
+        return Answer(int(fault.get("status", 500)), fault.get("body"), dict(fault.get("headers") or {}))
+
+    def _identity(self, request: Request) -> str:
+        """The caller: from `Bearer sim.<identity>.<expiry>`."""
+        header = request.headers.get("authorization", "")
+        if not header:
+            raise ApiError(401, "TokenIsMissing", "The access token is missing.")
+        parts = header.removeprefix("Bearer ").split(".")
+        if not header.startswith("Bearer ") or len(parts) != 3 or parts[0] != "sim" or not parts[2].isdigit():
+            raise ApiError(401, "InvalidToken", "The access token is not valid.")
+        if int(parts[2]) <= self._clock():
+            raise ApiError(401, "TokenExpired", "Access token has expired, resubmit with a new access token")
+        return parts[1].lower()
+
+    def _count(self, identity: str, bucket: str) -> None:
+        """Fixed windows of a minute, each identity and bucket its own; the answer names when the window ends."""
+        limit = self.levers.quota_per_minute
+        if limit <= 0:
+            return
+        now, length = self._clock(), WINDOW_SECONDS / self._scale
+        began, used = self._windows.get((identity, bucket), (now, 0))
+        if now - began >= length:
+            began, used = now, 0
+        if used >= limit:
+            wait = max(1, int(began + length - now) + 1)
+            until = datetime.fromtimestamp(now + wait, UTC).strftime("%-m/%-d/%Y %-I:%M:%S %p")
+            message = f"Request is blocked by the upstream service until: {until} (UTC)"
+            raise ApiError(429, "RequestBlocked", message, retriable=True, headers={"Retry-After": str(wait)})
+        self._windows[(identity, bucket)] = (began, used + 1)
+
+    def _headers(self, request_id: str) -> dict[str, str]:
+        return {
+            "RequestId": request_id,
+            "home-cluster-uri": "https://wabi-simulated-redirect.analysis.windows.net/",
+            "request-redirected": "true",
+            "x-ms-public-api-error-code": "",
+        }
+
+    def _reply(self, answer: Answer, request: Request, request_id: str) -> Reply:
+        headers = self._headers(request_id)
+        del headers["x-ms-public-api-error-code"]
+        if answer.empty:
+            headers |= {"Content-Type": "application/octet-stream"}
+            body = b""
+        else:
+            headers |= {"Content-Type": "application/json; charset=utf-8"}
+            body = json.dumps(answer.body).encode()
+        return Reply(answer.status, headers | answer.headers, body)
+
+    def _refusal(self, error: ApiError, request_id: str) -> Reply:
+        headers = self._headers(request_id) | {"Content-Type": "application/json; charset=utf-8"}
+        headers["x-ms-public-api-error-code"] = error.code
+        if error.synthetic:
+            headers["x-sim-synthetic"] = "true"
+        return Reply(error.status, headers | error.headers, json.dumps(error.body(request_id)).encode())
+
+    def _delayed(self, reply: Reply, request: Request, fault: dict[str, Any]) -> Reply:
+        seconds = 0.0
+        if self._profile == "realistic" and reply.status not in (401, 429):
+            seconds = call_seconds(request.method, request.path, self.store.chance) / self._scale
+        seconds += float(fault.get("delay_seconds", 0.0)) / self._scale
+        return Reply(reply.status, reply.headers, reply.body, seconds, bool(fault.get("reset")))
+
+    def _log(
+        self, request: Request, reply: Reply, identity: str, request_id: str, fault: dict[str, Any], effect: bool
+    ) -> None:
+        self.calls.append(
+            {
+                "n": len(self.calls) + 1,
+                "at": self._clock(),
+                "method": request.method,
+                "path": request.path,
+                "query": request.query,
+                "status": None if reply.reset else reply.status,
+                "seconds": round(reply.delay_seconds, 4),
+                "identity": identity,
+                "request_id": request_id,
+                "error_code": reply.headers.get("x-ms-public-api-error-code"),
+                "fault": fault or None,
+                "effect": effect and reply.status < 400 if not fault else effect,
+            }
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Every resource there is."""
+        return {
+            "workspaces": [self._workspace_state(w) for w in self.store.workspaces.values()],
+            "operations": [
+                {
+                    "id": o.id,
+                    "kind": o.kind,
+                    "began_at": o.began_at,
+                    "over_at": o.over_at,
+                    "failed": o.error is not None,
+                }
+                for o in self.store.operations.values()
+            ],
+            "capacities": list(self.store.capacities.values()),
+            "deleted": self.store.deleted,
+        }
+
+    def _workspace_state(self, workspace: Workspace) -> dict[str, Any]:
+        now = self._clock()
+        return {
+            "id": workspace.id,
+            "displayName": workspace.name,
+            "description": workspace.description,
+            "capacityId": workspace.capacity_id,
+            "roleAssignments": list(workspace.roles.values()),
+            "items": [
+                {
+                    "id": i.id,
+                    "type": i.type,
+                    "displayName": i.name,
+                    "description": i.description,
+                    "createdAt": stamp(i.created_at),
+                    "definition": i.definition,
+                    "visible": i.visible_at <= now,
+                }
+                for i in workspace.items.values()
+            ],
+        }
+
+    def pull(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change levers by name; all of them as they stand. Raises ValueError for an unknown one."""
+        known = {f.name for f in fields(Levers)}
+        for name, value in changes.items():
+            if name not in known:
+                raise ValueError(f"there is no lever {name!r}; there are: {', '.join(sorted(known))}")
+            setattr(self.levers, name, value)
+        return asdict(self.levers)

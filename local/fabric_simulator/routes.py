@@ -1,0 +1,78 @@
+"""The table of routes: what is served, by whom, and which quota it counts against."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from local.fabric_simulator import catalogue, items, workspaces
+from local.fabric_simulator.http import Answer, ApiError, Request
+from local.fabric_simulator.world import World
+
+Handler = Callable[[World, Request], Answer]
+
+
+def _capacities(world: World, request: Request) -> Answer:
+    """GET /capacities."""
+    return world.page(list(world.store.capacities.values()), request.query, request.path)
+
+
+_WORKSPACE = "/v1/workspaces/([^/]+)"
+_ROLES = f"{_WORKSPACE}/roleAssignments"
+_FIXED: list[tuple[str, str, Callable[..., Answer]]] = [
+    ("GET", "/v1/workspaces", workspaces.list_),
+    ("POST", "/v1/workspaces", workspaces.create),
+    ("GET", _WORKSPACE, workspaces.get),
+    ("PATCH", _WORKSPACE, workspaces.update),
+    ("DELETE", _WORKSPACE, workspaces.delete),
+    ("POST", f"{_WORKSPACE}/assignToCapacity", workspaces.assign),
+    ("POST", f"{_WORKSPACE}/unassignFromCapacity", workspaces.unassign),
+    ("GET", _ROLES, workspaces.list_roles),
+    ("POST", _ROLES, workspaces.add_role),
+    ("GET", f"{_ROLES}/([^/]+)", workspaces.get_role),
+    ("PATCH", f"{_ROLES}/([^/]+)", workspaces.update_role),
+    ("DELETE", f"{_ROLES}/([^/]+)", workspaces.remove_role),
+    ("GET", "/v1/capacities", _capacities),
+    ("GET", "/v1/operations/([^/]+)", items.operation),
+    ("GET", "/v1/operations/([^/]+)/result", items.operation_result),
+]
+_ITEM: list[tuple[str, str, Callable[..., Answer]]] = [
+    ("GET", "", items.list_),
+    ("POST", "", items.create),
+    ("GET", "/([^/]+)", items.get),
+    ("PATCH", "/([^/]+)", items.update),
+    ("DELETE", "/([^/]+)", items.delete),
+    ("POST", "/([^/]+)/getDefinition", items.get_definition),
+    ("POST", "/([^/]+)/updateDefinition", items.update_definition),
+]
+_TABLE = [(method, re.compile(pattern), handler) for method, pattern, handler in _FIXED]
+_COLLECTION = re.compile(f"({_WORKSPACE}/([A-Za-z]+))(.*)")
+_ITEM_TABLE = [(method, re.compile(pattern), handler) for method, pattern, handler in _ITEM]
+
+
+def find(method: str, path: str) -> Handler:
+    """The handler for a request. Raises ApiError 404."""
+    for known, pattern, handler in _TABLE:
+        match = pattern.fullmatch(path)
+        if match and known == method:
+            return _bound(handler, *match.groups())
+    match = _COLLECTION.fullmatch(path)
+    word = match[3].lower() if match else ""
+    if match and (word == "items" or word in catalogue.TYPED_ROUTES):
+        item_type = catalogue.TYPED_ROUTES.get(word)
+        for known, pattern, handler in _ITEM_TABLE:
+            rest = pattern.fullmatch(match[4])
+            if rest and known == method:
+                return _bound(handler, match[2], *rest.groups(), item_type=item_type)
+    raise ApiError(404, "EndpointNotFound", f"There is no {method} {path[:200]} here.", synthetic=True)
+
+
+def _bound(handler: Callable[..., Answer], *arguments: str, **keywords: Any) -> Handler:
+    given = {name: value for name, value in keywords.items() if value is not None}
+    return lambda world, request: handler(world, request, *arguments, **given)
+
+
+def bucket(method: str, path: str) -> str:
+    """Which of the three quotas a call counts against (Unified Quota: platform, jobs, long-running operations)."""
+    if path.startswith("/v1/operations/"):
+        return "operations"
+    return "jobs" if "/jobs/" in path else "platform"

@@ -1,0 +1,72 @@
+"""The HTTP shell: two listeners (the API, and the host that operations live on), waiting and breaking off as told."""
+
+import asyncio
+import json
+import logging
+import socket
+import time
+
+from aiohttp import web
+
+from local.fabric_simulator import control
+from local.fabric_simulator.http import Reply, Request
+from local.fabric_simulator.model import FabricModel
+
+log = logging.getLogger(__name__)
+_MOST_BODY_BYTES = 100 << 20
+
+
+class Server:
+    """Serves one model on loopback."""
+
+    def __init__(self, model: FabricModel) -> None:
+        self._model = model
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, port: int, operations_port: int) -> tuple[int, int]:
+        """Listen; 0 takes a free port. Both ports."""
+        app = web.Application(client_max_size=_MOST_BODY_BYTES)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=300)
+        self._runner = runner
+        await runner.setup()
+        ports: list[int] = []
+        for wanted in (port, operations_port):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", wanted))
+            await web.SockSite(runner, listener).start()
+            ports.append(int(listener.getsockname()[1]))
+        self._model.api_url = f"http://127.0.0.1:{ports[0]}"
+        self._model.operations_url = f"http://127.0.0.1:{ports[1]}"
+        return ports[0], ports[1]
+
+    async def stop(self) -> None:
+        """Close the listeners."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        query = dict(request.query)
+        body = await request.read()
+        if request.path.startswith("/_sim/"):
+            status, data = control.handle(self._model, request.method, request.path, query, body)
+            return web.Response(status=status, text=json.dumps(data), content_type="application/json")
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        try:
+            reply = self._model.handle(Request(request.method, request.path, query, headers, body))
+        except Exception:
+            log.exception("%s %s", request.method, request.path)
+            reply = Reply(500, {"Content-Type": "application/json"}, b'{"errorCode":"InternalServerError"}')
+        if reply.delay_seconds > 0:
+            await asyncio.sleep(reply.delay_seconds)
+        if reply.reset:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+
+def wall_clock() -> float:
+    """Epoch seconds."""
+    return time.time()

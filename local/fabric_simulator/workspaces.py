@@ -1,0 +1,199 @@
+"""Workspaces, their capacity and their role assignments."""
+
+import re
+from typing import Any
+
+from local.fabric_simulator.http import Answer, ApiError, Request
+from local.fabric_simulator.store import Workspace
+from local.fabric_simulator.world import Body, World, text_field
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_ROLES = {"admin": "Admin", "member": "Member", "contributor": "Contributor", "viewer": "Viewer"}
+_TYPES = frozenset({"User", "Group", "ServicePrincipal", "ServicePrincipalProfile"})
+_MOST_ROLES = 1000
+
+
+def shown(workspace: Workspace) -> Body:
+    """A workspace as lists and creates show it."""
+    body: Body = {"id": workspace.id, "displayName": workspace.name, "description": workspace.description}
+    body["type"] = "Workspace"
+    if workspace.capacity_id:
+        body["capacityId"] = workspace.capacity_id
+    return body
+
+
+def list_(world: World, request: Request) -> Answer:
+    """GET /workspaces: those on which the caller has a role."""
+    if world.levers.paused_capacity == "500":
+        raise ApiError(500, "InternalServerError", "An unexpected error occurred.", synthetic=True)
+    rows = [shown(w) for w in world.store.workspaces.values() if world.identity in w.roles]
+    return world.page(rows, request.query, request.path)
+
+
+def create(world: World, request: Request) -> Answer:
+    """POST /workspaces: 201 always. The creator becomes Admin."""
+    body = request.json()
+    name = text_field(body, "displayName", 256, required=True)
+    description = text_field(body, "description", 4000)
+    if name.strip().lower() == "admin monitoring":
+        raise ApiError(400, "WorkspaceNameIsReserved", "The workspace name is reserved.", synthetic=True)
+    _check_free(world, name, None)
+    capacity = _capacity(world, body)
+    workspace = Workspace(world.store.new_id(), name, description, capacity)
+    workspace.roles[world.identity] = {"id": world.identity, "type": "ServicePrincipal", "role": "Admin"}
+    world.store.workspaces[workspace.id] = workspace
+    return Answer(201, shown(workspace), {"Location": f"{world.api_url()}/v1/workspaces/{workspace.id}"})
+
+
+def _check_free(world: World, name: str, own: str | None) -> None:
+    for other in world.store.workspaces.values():
+        if other.name.casefold() == name.casefold() and other.id != own:
+            raise ApiError(409, "WorkspaceNameAlreadyExists", "The workspace name already exists.", synthetic=True)
+
+
+def _capacity(world: World, body: Body) -> str | None:
+    capacity_id = body.get("capacityId")
+    if not capacity_id:
+        return None
+    if not isinstance(capacity_id, str) or not _GUID.fullmatch(capacity_id):
+        raise ApiError(400, "InvalidInput", "The capacityId is not valid.")
+    known = world.store.capacities.get(capacity_id.lower())
+    if world.store.capacities and known is None:
+        raise ApiError(404, "CapacityNotFound", "The requested capacity was not found.")
+    if known is not None and known.get("state") != "Active":
+        raise ApiError(400, "CapacityNotInActiveState", "The capacity is not in an active state.")
+    return capacity_id.lower()
+
+
+def get(world: World, request: Request, workspace_id: str) -> Answer:
+    """GET /workspaces/{id}: with the progress of its capacity's assignment."""
+    workspace = world.workspace(workspace_id)
+    body = shown(workspace)
+    if workspace.capacity_id:
+        done = world.clock() >= workspace.assigned_at
+        body["capacityAssignmentProgress"] = "Completed" if done else "InProgress"
+    return Answer(200, body)
+
+
+def update(world: World, request: Request, workspace_id: str) -> Answer:
+    """PATCH /workspaces/{id}: name and description. A capacityId is silently ignored, as Fabric does."""
+    workspace, body = world.workspace(workspace_id), request.json()
+    world.needs_admin(workspace)
+    if "displayName" in body:
+        name = text_field(body, "displayName", 256, required=True)
+        _check_free(world, name, workspace.id)
+        workspace.name = name
+    if "description" in body:
+        workspace.description = text_field(body, "description", 4000)
+    return Answer(200, shown(workspace))
+
+
+def delete(world: World, request: Request, workspace_id: str) -> Answer:
+    """DELETE /workspaces/{id}: with everything in it, at once, 200 and an empty body."""
+    workspace = world.workspace(workspace_id)
+    world.needs_admin(workspace)
+    del world.store.workspaces[workspace.id]
+    world.store.deleted.append({"type": "Workspace", "id": workspace.id, "displayName": workspace.name})
+    return Answer(200, empty=True)
+
+
+def assign(world: World, request: Request, workspace_id: str) -> Answer:
+    """POST assignToCapacity: 202 without Location, id or Retry-After; the workspace shows the progress."""
+    workspace = world.workspace(workspace_id)
+    world.needs_admin(workspace)
+    capacity = _capacity(world, request.json())
+    if capacity is None:
+        raise ApiError(400, "InvalidInput", "The capacityId field is required.")
+    workspace.capacity_id = capacity
+    workspace.assigned_at = world.clock() + world.scaled(world.levers.capacity_assignment_seconds)
+    return Answer(202, empty=True)
+
+
+def unassign(world: World, request: Request, workspace_id: str) -> Answer:
+    """POST unassignFromCapacity: 202 likewise."""
+    workspace = world.workspace(workspace_id)
+    world.needs_admin(workspace)
+    workspace.capacity_id = None
+    return Answer(202, empty=True)
+
+
+def _role(row: dict[str, str]) -> Body:
+    return {"id": row["id"], "principal": {"id": row["id"], "type": row["type"]}, "role": row["role"]}
+
+
+def list_roles(world: World, request: Request, workspace_id: str) -> Answer:
+    """GET roleAssignments."""
+    workspace = world.workspace(workspace_id)
+    return world.page([_role(r) for r in workspace.roles.values()], request.query, request.path)
+
+
+def add_role(world: World, request: Request, workspace_id: str) -> Answer:
+    """POST roleAssignments: 201; the id is the principal's. No upsert: a second one is a conflict."""
+    workspace, body = world.workspace(workspace_id), request.json()
+    world.needs_admin(workspace)
+    principal: Any = body.get("principal")
+    if not isinstance(principal, dict):
+        raise ApiError(400, "InvalidInput", "The Principal field is required.")
+    row = {name: str(principal.get(name, "")) for name in ("id", "type")}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - as sent
+    role = _ROLES.get(str(body.get("role", "")).lower())
+    if not _GUID.fullmatch(row["id"]) or role is None or row["type"] not in _TYPES:
+        raise ApiError(400, "InvalidInput", "The principal or the role is not valid.")
+    known = world.levers.known_principals
+    if known is not None and row["id"].lower() not in {k.lower() for k in known}:
+        raise ApiError(
+            400,
+            "PrincipalNotFound",
+            "The principal was not found.",
+            details=[{"relatedResource": {"resourceId": row["id"], "resourceType": "Principal"}}],
+            related={"resourceId": workspace.id, "resourceType": "Workspace"},
+        )
+    key = row["id"].lower()
+    if key in workspace.roles:
+        message = "The principal already has a role on the workspace."
+        raise ApiError(409, "PrincipalAlreadyHasWorkspaceRolePermissions", message, synthetic=True)
+    if len(workspace.roles) >= _MOST_ROLES:
+        raise ApiError(400, "WorkspaceRoleAssignmentsLimitExceeded", "At most 1,000.", synthetic=True)
+    workspace.roles[key] = {"id": key, "type": row["type"], "role": role}
+    location = f"{world.api_url()}/v1/workspaces/{workspace.id}/roleAssignments/{key}"
+    return Answer(201, _role(workspace.roles[key]), {"Location": location})
+
+
+def _assignment(workspace: Workspace, principal_id: str) -> dict[str, str]:
+    row = workspace.roles.get(principal_id.lower())
+    if row is None:
+        raise ApiError(404, "EntityNotFound", "The requested role assignment was not found.")
+    return row
+
+
+def get_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
+    """GET roleAssignments/{id}."""
+    return Answer(200, _role(_assignment(world.workspace(workspace_id), principal_id)))
+
+
+def update_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
+    """PATCH roleAssignments/{id}: {role}."""
+    workspace = world.workspace(workspace_id)
+    world.needs_admin(workspace)
+    row, role = _assignment(workspace, principal_id), _ROLES.get(str(request.json().get("role", "")).lower())
+    if role is None:
+        raise ApiError(400, "InvalidInput", "The role is not valid.")
+    if role != "Admin":
+        _keep_an_admin(workspace, row)
+    row["role"] = role
+    return Answer(200, _role(row))
+
+
+def remove_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
+    """DELETE roleAssignments/{id}."""
+    workspace = world.workspace(workspace_id)
+    world.needs_admin(workspace)
+    row = _assignment(workspace, principal_id)
+    _keep_an_admin(workspace, row)
+    del workspace.roles[row["id"]]
+    return Answer(200, empty=True)
+
+
+def _keep_an_admin(workspace: Workspace, row: dict[str, str]) -> None:
+    others = [r for r in workspace.roles.values() if r["role"] == "Admin" and r is not row]
+    if row["role"] == "Admin" and not others:
+        raise ApiError(400, "LastAdminCannotBeRemoved", "A workspace must have at least one admin.", synthetic=True)

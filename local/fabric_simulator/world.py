@@ -1,0 +1,114 @@
+"""What every handler works with: the store, the time, the levers, who asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.fabric_simulator.durations import operation_seconds
+from local.fabric_simulator.http import Answer, ApiError
+from local.fabric_simulator.store import Operation, Store, Workspace
+
+Body = dict[str, Any]
+
+
+@dataclass
+class Levers:
+    """What a test may change while the simulator runs. Durations in seconds at scale 1."""
+
+    page_size: int = 1000
+    name_reservation_seconds: float = 0.0
+    quota_per_minute: int = 0
+    conflict_status: int = 409
+    require_capacity: bool = False
+    paused_capacity: str = ""
+    known_principals: list[str] | None = None
+    capacity_assignment_seconds: float = 0.0
+    list_lag_seconds: float = 0.0
+
+
+@dataclass
+class World:
+    """The state and its rules; `identity` and `fault` are those of the request being handled."""
+
+    store: Store
+    clock: Callable[[], float]
+    levers: Levers
+    time_scale: float
+    is_realistic: bool
+    operations_url: Callable[[], str]
+    api_url: Callable[[], str]
+    identity: str = ""
+    fault: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+
+    def scaled(self, seconds: float) -> float:
+        """Server seconds in the time of this run."""
+        return seconds / self.time_scale
+
+    def workspace(self, workspace_id: str) -> Workspace:
+        """The workspace, if the caller has a role on it; what it may not see does not exist for it."""
+        found = self.store.workspaces.get(workspace_id.lower())
+        if found is None or self.identity not in found.roles:
+            raise ApiError(404, "WorkspaceNotFound", "The requested workspace was not found.")
+        self.check_capacity(found)
+        return found
+
+    def check_capacity(self, workspace: Workspace) -> None:
+        """The paused-capacity lever; real tenants have been seen to answer in each of these ways."""
+        mode = self.levers.paused_capacity
+        if mode == "404":
+            raise ApiError(404, "WorkspaceNotFound", "The requested workspace was not found.", synthetic=True)
+        if mode == "500":
+            raise ApiError(500, "InternalServerError", "An unexpected error occurred.", synthetic=True)
+        if mode:
+            raise ApiError(400, "CapacityNotActive", "The capacity is not active.", synthetic=True)
+
+    def needs_admin(self, workspace: Workspace) -> None:
+        """Only admins may."""
+        if workspace.roles[self.identity]["role"] != "Admin":
+            raise ApiError(403, "InsufficientPrivileges", "The caller does not have sufficient permissions.")
+
+    def begin(self, kind: str, result: Body | None) -> tuple[Answer, Operation]:
+        """Start an operation: 202 with the body `null`, and a Location on another host or port."""
+        now = self.clock()
+        seconds = operation_seconds(kind, self.store.chance) if self.is_realistic else 0.0
+        over: float | None = now + self.scaled(seconds)
+        error = None
+        if self.fault.get("operation") == "never":
+            over = None
+        elif self.fault.get("operation") == "fail":
+            error = self.fault.get("error") or {
+                "errorCode": "UnknownError", "message": "The operation failed.", "isRetriable": False,
+            }  # fmt: skip
+        operation = Operation(self.store.new_id(), kind, now, over, result, error)
+        self.store.operations[operation.id] = operation
+        headers = {
+            "Location": f"{self.operations_url()}/v1/operations/{operation.id}",
+            "x-ms-operation-id": operation.id,
+            "Retry-After": "20",
+            "ETag": '""',
+        }
+        return Answer(202, None, headers), operation
+
+    def page(self, rows: list[Body], query: dict[str, str], path: str) -> Answer:
+        """One page of a list, with the token for the next."""
+        token = query.get("continuationToken", "0")
+        if not token.isdigit():
+            raise ApiError(400, "InvalidParameter", "The continuation token is not valid.")
+        start, size = int(token), max(1, self.levers.page_size)
+        body: Body = {"value": rows[start : start + size]}
+        if start + size < len(rows):
+            body["continuationToken"] = str(start + size)
+            body["continuationUri"] = f"{self.api_url()}{path}?continuationToken={start + size}"
+        return Answer(200, body)
+
+
+def text_field(body: Body, name: str, longest: int, *, required: bool = False) -> str:
+    """A string member. Raises ApiError."""
+    value = body.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str) or (required and not value.strip()):
+        raise ApiError(400, "InvalidInput", f"The {name} field is required." if required else f"{name} is not valid.")
+    if len(value) > longest:
+        raise ApiError(400, "InvalidInput", f"The field {name} must be a string with a maximum length of {longest}.")
+    return value

@@ -1,0 +1,46 @@
+"""`python -m local.functions_host APP_DIR`: serve a function app on this machine."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+from local.functions_host.host import Host
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    host = Host(
+        Path(options.app), options.port, state=options.state, lease_seconds=options.queue_lease, keys=options.keys
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await host.start()
+    await stop.wait()
+    await host.stop()
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=__doc__)
+    parser.add_argument("app", help="the folder with function_app.py and host.json")
+    parser.add_argument("--port", type=int, default=7071)
+    parser.add_argument("--state", type=Path, help="file for the state of orchestrations; without it, in memory")
+    parser.add_argument("--keys", type=Path, help="file for the function keys; made where absent")
+    parser.add_argument("--queue-lease", type=float, default=600.0, help="seconds a message is invisible while handled")
+    options = parser.parse_args()
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
+    )
+    for name in ("azure", "azure_functions_runtime", "durabletask"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.run(serve(options))
+    logging.shutdown()
+    os._exit(0)  # threads of abandoned invocations must not keep the process alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""durabletask's in-memory engine with what it lacks as a host's engine mended.
+
+Mended: it listens on all interfaces with ten threads (loopback, 64); a late result of an activity runs a finished
+orchestrator again; a timer of an execution that has continued as new fires into its successor, whose ids are the
+same (here a result or a timer counts only while the present history waits for it); one thread sleeps a timer (one
+thread for all); a sub-orchestration above 30 s is never reported; a start over an ended instance is refused, while the
+real extension lets it be overwritten.
+"""
+
+# Hooks private methods of a library that is pinned exactly, and whose protobuf classes have no types.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportIncompatibleMethodOverride=false
+
+import heapq
+import threading
+from concurrent import futures
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+from durabletask.internal import helpers
+from durabletask.internal import orchestrator_service_pb2 as pb
+from durabletask.internal import orchestrator_service_pb2_grpc as stubs
+from durabletask.testing.in_memory_backend import InMemoryOrchestrationBackend, OrchestrationInstance
+
+_SERVER_THREADS = 64
+_LONGEST_SUB_ORCHESTRATION_SECONDS = 86400
+
+
+class Engine(InMemoryOrchestrationBackend):
+    """The engine, in memory; engine_store.py makes it durable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timers: list[tuple[float, int, str, int, Any]] = []
+        self._timer_count = 0
+        self._timers_changed = threading.Condition()
+        self._address = ""
+
+    def start(self) -> str:
+        """Listen on a free port of loopback; the address."""
+        self._shutdown_event.clear()
+        server = grpc.server(futures.ThreadPoolExecutor(max_workers=_SERVER_THREADS))
+        self._server = server
+        stubs.add_TaskHubSidecarServiceServicer_to_server(self, server)
+        self._port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        threading.Thread(target=self._run_timers, daemon=True, name="timers").start()
+        return f"127.0.0.1:{self._port}"
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop serving; nothing is persisted here."""
+        super().stop(grace)
+        with self._timers_changed:
+            self._timers_changed.notify_all()
+
+    def StartInstance(self, request: Any, context: Any) -> Any:
+        """As the real extension: an ended instance of the same id is overwritten, a live one refuses."""
+        with self._lock:
+            standing = self._instances.get(request.instanceId)
+            if standing is not None and self._is_terminal_status(standing.status):
+                del self._instances[request.instanceId]
+                self._orchestration_queue_set.discard(request.instanceId)
+            return super().StartInstance(request, context)
+
+    def CompleteActivityTask(self, request: Any, context: Any) -> Any:
+        """A result counts once, and only while the present execution waits for it."""
+        with self._lock:
+            instance = self._instances.get(request.instanceId)
+            if instance is None or self._is_terminal_status(instance.status):
+                return pb.CompleteTaskResponse()
+            if not _waits_for_task(instance, request.taskId):
+                return pb.CompleteTaskResponse()
+            return super().CompleteActivityTask(request, context)
+
+    def _process_create_timer_action(self, instance: OrchestrationInstance, action: Any) -> None:
+        fire_at = action.createTimer.fireAt.ToDatetime(tzinfo=UTC)
+        instance.history.append(helpers.new_timer_created_event(action.id, fire_at))
+        if instance.status == pb.ORCHESTRATION_STATUS_PENDING:
+            instance.status = pb.ORCHESTRATION_STATUS_RUNNING
+        self._arm(instance.instance_id, action.id, fire_at)
+
+    def _arm(self, instance_id: str, timer_id: int, fire_at: datetime) -> None:
+        with self._timers_changed:
+            self._timer_count += 1
+            entry = (fire_at.timestamp(), self._timer_count, instance_id, timer_id, fire_at)
+            heapq.heappush(self._timers, entry)
+            self._timers_changed.notify_all()
+
+    def _run_timers(self) -> None:
+        while not self._shutdown_event.is_set():
+            with self._timers_changed:
+                now = datetime.now(UTC).timestamp()
+                if not self._timers or self._timers[0][0] > now:
+                    self._timers_changed.wait(min(1.0, self._timers[0][0] - now) if self._timers else 1.0)
+                    continue
+                _, _, instance_id, timer_id, fire_at = heapq.heappop(self._timers)
+            self._fire(instance_id, timer_id, fire_at)
+
+    def _fire(self, instance_id: str, timer_id: int, fire_at: datetime) -> None:
+        with self._lock:
+            instance = self._instances.get(instance_id)
+            if instance is None or self._is_terminal_status(instance.status):
+                return
+            if not _waits_for_timer(instance, timer_id, fire_at):
+                return
+            instance.pending_events.append(helpers.new_timer_fired_event(timer_id, fire_at))
+            instance.last_updated_at = datetime.now(UTC)
+            self._enqueue_orchestration(instance_id)
+
+    def _watch_sub_orchestration(self, parent_instance_id: str, sub_instance_id: str, task_id: int) -> None:
+        def watch() -> None:
+            ended = self._wait_for_state(
+                sub_instance_id, self._is_terminal_status_check, _LONGEST_SUB_ORCHESTRATION_SECONDS
+            )
+            if ended is not None and not self._shutdown_event.is_set():
+                super(Engine, self)._watch_sub_orchestration(parent_instance_id, sub_instance_id, task_id)
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _events(instance: OrchestrationInstance) -> list[Any]:
+    return [*instance.history, *instance.dispatched_events, *instance.pending_events]
+
+
+def _waits_for_task(instance: OrchestrationInstance, task_id: int) -> bool:
+    scheduled = False
+    for event in _events(instance):
+        if event.HasField("taskScheduled") and event.eventId == task_id:
+            scheduled = True
+        for ended in ("taskCompleted", "taskFailed"):
+            if event.HasField(ended) and getattr(event, ended).taskScheduledId == task_id:
+                return False
+    return scheduled
+
+
+def _waits_for_timer(instance: OrchestrationInstance, timer_id: int, fire_at: datetime) -> bool:
+    created = False
+    for event in _events(instance):
+        if event.HasField("timerCreated") and event.eventId == timer_id:
+            created = event.timerCreated.fireAt.ToDatetime(tzinfo=UTC) == fire_at
+        elif event.HasField("timerFired") and event.timerFired.timerId == timer_id:
+            return False
+    return created

@@ -1,0 +1,96 @@
+"""The host: reads host.json, loads the app, and runs every listener until told to stop."""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from local.functions_host import timers
+from local.functions_host.durable import Durable
+from local.functions_host.queues import QueueConfig, Queues, seconds_of
+from local.functions_host.web import Keys, Web
+from local.functions_host.worker import Worker
+
+log = logging.getLogger("host")
+
+_SERVED = frozenset({"httpTrigger", "queueTrigger", "timerTrigger", "orchestrationTrigger", "activityTrigger"})
+_DRAIN_SECONDS = 10.0
+_DEFAULT_TIMEOUT_SECONDS = 1800.0
+_DEVELOPMENT = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey="
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
+    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+)
+"""What UseDevelopmentStorage=true stands for; the key is the emulator's well-known one."""
+
+
+class Host:
+    """One function app on one machine."""
+
+    def __init__(self, folder: Path, port: int, *, state: Path | None, lease_seconds: float, keys: Path | None) -> None:
+        self._folder, self._port, self._state, self._lease = folder.resolve(), port, state, lease_seconds
+        self._config = _read(self._folder / "host.json")
+        for name, value in _read(self._folder / "local.settings.json").get("Values", {}).items():
+            os.environ.setdefault(name, value)
+        if os.environ.get("AzureWebJobsStorage", "UseDevelopmentStorage=true") == "UseDevelopmentStorage=true":
+            os.environ["AzureWebJobsStorage"] = _DEVELOPMENT  # the Python SDKs do not know the short form
+        self._keys = Keys.load(keys)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> int:
+        """Load and listen; the HTTP port. Raises RuntimeError where the app cannot be loaded."""
+        began = time.perf_counter()
+        extensions: dict[str, Any] = self._config.get("extensions", {})
+        timeout = seconds_of(self._config.get("functionTimeout"), _DEFAULT_TIMEOUT_SECONDS)
+        worker = self._worker = Worker(self._folder, timeout)
+        await worker.load()
+        config = QueueConfig.of(extensions.get("queues", {}))
+        self._queues = Queues(worker, config, os.environ["AzureWebJobsStorage"], self._lease)
+        self._durable: Durable | None = None
+        if worker.of_type("orchestrationTrigger"):
+            self._durable = Durable(worker, extensions.get("durableTask", {}), self._state)
+        prefix = extensions.get("http", {}).get("routePrefix", "api").strip("/")
+        served = Web(worker, self._queues, self._durable, self._keys, prefix)
+        self._runner = web.AppRunner(served.app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        port: int = self._runner.addresses[0][1]
+        if self._durable is not None:
+            await self._durable.start(f"http://127.0.0.1:{port}", self._keys.master)
+        self._tasks += [asyncio.create_task(self._queues.listen(f)) for f in worker.of_type("queueTrigger")]
+        self._tasks += [asyncio.create_task(timers.run(worker, f)) for f in worker.of_type("timerTrigger")]
+        for task in self._tasks:
+            task.add_done_callback(_report)
+        for function in worker.functions:
+            if function.trigger["type"] not in _SERVED:
+                log.warning("%s: this host does not serve %s", function.name, function.trigger["type"])
+        took = time.perf_counter() - began
+        log.info("%d functions on http://127.0.0.1:%d after %.2f s", len(worker.functions), port, took)
+        return port
+
+    async def stop(self) -> None:
+        """Take nothing new, let what runs finish for ten seconds, close."""
+        for task in self._tasks:
+            task.cancel()
+        if self._queues.running:
+            await asyncio.wait(self._queues.running, timeout=_DRAIN_SECONDS)
+        await self._runner.cleanup()
+        if self._durable is not None:
+            await self._durable.stop()
+        await self._queues.close()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("a listener ended: %r", task.exception())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}

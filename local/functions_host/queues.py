@@ -1,0 +1,216 @@
+"""Queue triggers with host.json's semantics: batches, retries after visibilityTimeout, poison queues, encodings.
+
+A message is invisible while it is handled, and the lease is renewed at half its time. The real extension's lease is
+ten minutes; `lease_seconds` makes it short for tests that kill the host and do not want to wait as long.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
+
+from local.functions_host.worker import Function, InvocationError, Message, Worker, protocol
+
+log = logging.getLogger("host.queues")
+
+FIRST_WAIT_SECONDS = 0.1
+_GROWTH = 1.5
+_OUTAGE_WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class QueueConfig:
+    """The part of host.json under extensions.queues."""
+
+    batch_size: int
+    new_batch_size: int
+    max_dequeue_count: int
+    retry_seconds: float
+    longest_wait_seconds: float
+    is_base64: bool
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> "QueueConfig":
+        """From host.json, with the real extension's defaults."""
+        batch = int(data.get("batchSize", 16))
+        return cls(
+            batch,
+            int(data.get("newBatchSize", max(1, batch // 2))),
+            int(data.get("maxDequeueCount", 5)),
+            seconds_of(data.get("visibilityTimeout"), 0.0),
+            seconds_of(data.get("maxPollingInterval"), 60.0),
+            str(data.get("messageEncoding", "base64")).lower() == "base64",
+        )
+
+
+def seconds_of(span: str | None, default: float) -> float:
+    """`hh:mm:ss[.fff]` in seconds."""
+    if not span:
+        return default
+    hours, minutes, seconds = span.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+class Queues:
+    """All queue triggers and queue outputs of an app."""
+
+    def __init__(self, worker: Worker, config: QueueConfig, connection: str, lease_seconds: float) -> None:
+        self._worker, self._config, self._lease = worker, config, lease_seconds
+        self._service = QueueServiceClient.from_connection_string(
+            connection, retry_total=1, connection_timeout=3, read_timeout=15
+        )
+        self._known: dict[str, QueueClient] = {}
+        self.running: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._service.close()
+
+    async def _queue(self, name: str) -> QueueClient:
+        client = self._known.get(name)
+        if client is None:
+            client = self._service.get_queue_client(name)
+            with suppress(ResourceExistsError):
+                await client.create_queue()
+            self._known[name] = client
+        return client
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Put a message on a queue, encoded as host.json says."""
+        queue = await self._queue(name)
+        text = base64.b64encode(content).decode() if self._config.is_base64 else content.decode()
+        await queue.send_message(text)
+
+    async def outputs(self, function: Function, value: Message | None, outputs: dict[str, Message]) -> None:
+        """Write a function's queue outputs: one message, or a JSON list of them."""
+        if value is not None and "$return" in function.outputs:
+            outputs = {**outputs, "$return": value}
+        for name, data in outputs.items():
+            if function.outputs[name]["type"] != "queue":
+                continue
+            kind = data.WhichOneof("data") or "string"
+            raw = getattr(data, kind)
+            items = json.loads(raw) if kind == "json" and raw.lstrip().startswith("[") else [raw]
+            for item in items:
+                text = item if isinstance(item, str | bytes) else json.dumps(item)
+                content = text.encode() if isinstance(text, str) else text
+                await self.put(function.outputs[name]["queueName"], content)
+
+    async def listen(self, function: Function) -> None:
+        """Serve one trigger until cancelled; an outage of the storage is said once and waited out."""
+        name = function.setting("queueName") or ""
+        wait, is_out = FIRST_WAIT_SECONDS, False
+        mine: set[asyncio.Task[None]] = set()
+        while True:
+            got: list[tuple[QueueClient, Any]] = []
+            try:
+                queue = await self._queue(name)
+                got = [(queue, message) for message in await self._receive(queue, len(mine))]
+                if is_out:
+                    log.warning("queue %s is back", name)
+                is_out = False
+            except ResourceNotFoundError:
+                self._known.pop(name, None)
+            except (AzureError, OSError, TimeoutError) as error:
+                if not is_out:
+                    log.warning("queue %s does not answer (%s); waiting for it", name, type(error).__name__)
+                is_out = True
+                await asyncio.sleep(_OUTAGE_WAIT_SECONDS)
+            for queue, message in got:
+                task = asyncio.create_task(self._handle(function, queue, name, message))
+                mine.add(task)
+                self.running.add(task)
+                task.add_done_callback(mine.discard)
+                task.add_done_callback(self.running.discard)
+            if got:
+                wait = FIRST_WAIT_SECONDS
+                if len(mine) <= self._config.new_batch_size:
+                    continue
+            if len(mine) > self._config.new_batch_size:
+                await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(wait)
+                wait = min(wait * _GROWTH, max(FIRST_WAIT_SECONDS, self._config.longest_wait_seconds))
+
+    async def _receive(self, queue: QueueClient, in_hand: int) -> list[Any]:
+        if in_hand > self._config.new_batch_size:
+            return []
+        pages = queue.receive_messages(
+            messages_per_page=min(32, self._config.batch_size),
+            max_messages=self._config.batch_size,
+            visibility_timeout=int(self._lease),
+        )
+        return [message async for message in pages]
+
+    async def _handle(self, function: Function, queue: QueueClient, name: str, message: Any) -> None:
+        renewal = asyncio.create_task(self._renew(queue, message))
+        try:
+            if message.dequeue_count > self._config.max_dequeue_count:
+                await self._poison(queue, name, message)
+                return
+            try:
+                value, outputs = await self._worker.invoke(function, self._data(message), _metadata(message))
+                await self.outputs(function, value, outputs)
+            except (InvocationError, binascii.Error) as error:
+                tries = f"try {message.dequeue_count} of {self._config.max_dequeue_count}"
+                log.error("%s failed (%s): %s\n%s", function.name, tries, error, getattr(error, "stack", ""))
+                renewal.cancel()
+                if message.dequeue_count >= self._config.max_dequeue_count:
+                    await self._poison(queue, name, message)
+                else:
+                    await queue.update_message(
+                        message.id,
+                        message.pop_receipt,
+                        visibility_timeout=int(self._config.retry_seconds),
+                        content=message.content,
+                    )
+                return
+            renewal.cancel()
+            await queue.delete_message(message.id, message.pop_receipt)
+        except (AzureError, OSError) as error:
+            # The message comes again when its lease is over; whoever handles it must bear that.
+            log.warning("queue %s: a message could not be finished (%s)", name, type(error).__name__)
+        finally:
+            renewal.cancel()
+
+    def _data(self, message: Any) -> Message:
+        raw: str = message.content
+        body = base64.b64decode(raw, validate=True) if self._config.is_base64 else raw.encode()
+        return protocol.TypedData(bytes=body)
+
+    async def _renew(self, queue: QueueClient, message: Any) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 2)
+            with suppress(AzureError):
+                renewed = await queue.update_message(
+                    message.id, message.pop_receipt, visibility_timeout=int(self._lease), content=message.content
+                )
+                message.pop_receipt = renewed.pop_receipt
+
+    async def _poison(self, queue: QueueClient, name: str, message: Any) -> None:
+        target = await self._queue(f"{name}-poison")
+        await target.send_message(message.content, time_to_live=-1)
+        await queue.delete_message(message.id, message.pop_receipt)
+        log.error("a message of %s went to %s-poison after %d tries", name, name, message.dequeue_count)
+
+
+def _metadata(message: Any) -> dict[str, Message]:
+    def moment(value: datetime) -> Message:
+        return protocol.TypedData(string=value.isoformat())
+
+    return {
+        "Id": protocol.TypedData(string=message.id),
+        "DequeueCount": protocol.TypedData(json=str(message.dequeue_count)),
+        "PopReceipt": protocol.TypedData(string=message.pop_receipt),
+        "ExpirationTime": moment(message.expires_on),
+        "InsertionTime": moment(message.inserted_on),
+        "NextVisibleTime": moment(message.next_visible_on),
+    }

@@ -1,0 +1,170 @@
+"""HTTP triggers with function keys, the durable extension's webhooks, and the host's admin endpoints."""
+
+import hmac
+import json
+import os
+import re
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+from aiohttp import web
+
+from local.functions_host import timers
+from local.functions_host.durable import Durable
+from local.functions_host.queues import Queues
+from local.functions_host.worker import Function, InvocationError, Worker, log_error, protocol
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The host's keys: `default` opens functions of level `function`, `master` everything."""
+
+    default: str
+    master: str
+
+    @classmethod
+    def load(cls, path: Path | None) -> "Keys":
+        """From the file, which is made (mode 0600) where it is absent; without a file, new keys each start."""
+        if path is not None and path.exists():
+            return cls(**json.loads(path.read_text()))
+        keys = cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(asdict(keys), file)
+        return keys
+
+    def open(self, request: web.Request, level: str) -> bool:
+        """Whether the request carries a key for that level."""
+        if level == "anonymous":
+            return True
+        given = request.headers.get("x-functions-key") or request.query.get("code") or ""
+        allowed = [self.master] if level == "admin" else [self.master, self.default]
+        return any(hmac.compare_digest(given.encode(), key.encode()) for key in allowed)
+
+
+def routes_of(template: str, prefix: str) -> list[str]:
+    """An Azure route template as aiohttp's: `{x?}` is optional, `{x:int}` constrained, `{*rest}` takes the rest."""
+    text = "/" + "/".join(part for part in (prefix, template.strip("/")) if part)
+    text = re.sub(r"\{\*(\w+)\}", r"{\1:.*}", text)
+    text = re.sub(r"\{(\w+):(int|long)\}", r"{\1:-?\\d+}", text)
+    text = re.sub(r"\{(\w+):guid\}", r"{\1:[0-9a-fA-F-]{36}}", text)
+    text = re.sub(r"\{(\w+):[a-z]+(\([^)]*\))?\}", r"{\1}", text)
+    optional = re.search(r"/\{(\w+)\?\}$", text)
+    if optional is None:
+        return [text]
+    start = text[: optional.start()]
+    return [start, f"{start}/{{{optional[1]}}}"]
+
+
+class Web:
+    """The HTTP side of the host."""
+
+    def __init__(self, worker: Worker, queues: Queues, durable: Durable | None, keys: Keys, prefix: str) -> None:
+        self._worker, self._queues, self._durable, self._keys = worker, queues, durable, keys
+        self.app = web.Application(client_max_size=100 << 20)
+        for function in worker.of_type("httpTrigger"):
+            for route in routes_of(function.setting("route") or function.name, prefix):
+                for method in function.trigger.get("methods") or ["*"]:
+                    self.app.router.add_route(method, route, self._handler(function))
+        self.app.router.add_get("/admin/host/status", self._status)
+        self.app.router.add_get("/admin/host/metrics", self._metrics)
+        self.app.router.add_post("/admin/functions/{name}", self._fire)
+        if durable is not None:
+            instance = "/runtime/webhooks/durabletask/instances/{id}"
+            self.app.router.add_get(instance, self._instance)
+            self.app.router.add_delete(instance, self._purge)
+            self.app.router.add_post(instance + "/raiseEvent/{name}", self._raise_event)
+            self.app.router.add_post(instance + "/terminate", self._terminate)
+
+    def _handler(self, function: Function) -> Any:
+        level = str(function.trigger.get("authLevel") or "function").lower()
+
+        async def handle(request: web.Request) -> web.Response:
+            if not self._keys.open(request, level):
+                return web.Response(status=401)
+            sent = protocol.RpcHttp(
+                method=request.method,
+                url=str(request.url),
+                headers=dict(request.headers),
+                params=dict(request.match_info),
+                query=dict(request.query),
+                body=protocol.TypedData(bytes=await request.read()),
+            )
+            try:
+                value, outputs = await self._worker.invoke(function, protocol.TypedData(http=sent))
+                await self._queues.outputs(function, None, {k: v for k, v in outputs.items() if k != "$return"})
+            except InvocationError as error:
+                log_error(function.name, error)
+                return web.Response(status=500)
+            return _response(value)
+
+        return handle
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return web.json_response({"state": "Running", "functions": [f.name for f in self._worker.functions]})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        usage = {name: asdict(u) for name, u in self._worker.usage.items()}
+        times = os.times()
+        return web.json_response({"functions": usage, "cpu_seconds": times.user + times.system})
+
+    async def _fire(self, request: web.Request) -> web.Response:
+        """As the real host: runs a timer function now; puts `input` on the queue of a queue function."""
+        if not self._keys.open(request, "admin"):
+            return web.Response(status=401)
+        function = next((f for f in self._worker.functions if f.name == request.match_info["name"]), None)
+        if function is None:
+            return web.Response(status=404)
+        if function.trigger["type"] == "timerTrigger":
+            now = datetime.now(UTC)
+            await timers.fire(self._worker, function, now, now)
+            return web.Response(status=202)
+        if function.trigger["type"] == "queueTrigger":
+            body = await request.json()
+            await self._queues.put(function.setting("queueName") or "", str(body.get("input", "")).encode())
+            return web.Response(status=202)
+        return web.Response(status=400, text="only timer and queue functions can be run by hand")
+
+    def _durable_for(self, request: web.Request) -> Durable:
+        if self._durable is None or not self._keys.open(request, "admin"):
+            raise web.HTTPUnauthorized
+        return self._durable
+
+    async def _instance(self, request: web.Request) -> web.Response:
+        state = await self._durable_for(request).status(request.match_info["id"])
+        if state is None:
+            return web.json_response({}, status=404)
+        is_live = state["runtimeStatus"] in ("Pending", "Running", "Suspended")
+        return web.json_response(state, status=202 if is_live else 200)
+
+    async def _raise_event(self, request: web.Request) -> web.Response:
+        durable, text = self._durable_for(request), await request.text()
+        try:
+            await durable.raise_event(request.match_info["id"], request.match_info["name"], text or "null")
+        except grpc.aio.AioRpcError:
+            return web.Response(status=404)
+        return web.Response(status=202)
+
+    async def _terminate(self, request: web.Request) -> web.Response:
+        await self._durable_for(request).terminate(request.match_info["id"], request.query.get("reason", ""))
+        return web.Response(status=202)
+
+    async def _purge(self, request: web.Request) -> web.Response:
+        count = await self._durable_for(request).purge(request.match_info["id"])
+        return web.json_response({"instancesDeleted": count}, status=200 if count else 404)
+
+
+def _response(value: Any) -> web.Response:
+    if value is None:
+        return web.Response(status=204)
+    if value.WhichOneof("data") != "http":
+        return web.Response(text=str(getattr(value, value.WhichOneof("data"))))
+    sent = value.http
+    headers = {k: v for k, v in sent.headers.items() if k.lower() != "content-length"}
+    body = getattr(sent.body, sent.body.WhichOneof("data"))
+    return web.Response(status=int(sent.status_code), headers=headers, body=body)

@@ -1,0 +1,189 @@
+"""Microsoft's worker library (azure-functions-runtime) in this process, without gRPC and without the worker process.
+
+The library takes its message classes from the request, so plain objects stand in for the protobuf ones; indexing,
+bindings, converters and the thread pool are the same code that runs in Azure.
+"""
+
+# The worker library has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+import asyncio
+import json
+import logging
+import os
+import re
+import sys
+import time
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+log = logging.getLogger("host.worker")
+
+
+class Message(SimpleNamespace):
+    """Stands in for any message of the worker's protocol; `WhichOneof` names the one member that is set."""
+
+    def WhichOneof(self, group: str) -> str | None:
+        """The name of the populated member."""
+        if group == "rpc_data":
+            return "data"
+        return next((name for name, value in self.__dict__.items() if value is not None), None)
+
+
+def _message(name: str, **constants: Any) -> type[Message]:
+    return type(name, (Message,), constants)
+
+
+_PLAIN = (
+    *("TypedData", "ParameterBinding", "RpcHttp", "RpcException", "RpcFunctionMetadata", "RpcRetryOptions"),
+    *("WorkerMetadata", "WorkerInitResponse", "FunctionMetadataResponse", "FunctionLoadResponse"),
+    *("InvocationResponse", "NullableString", "NullableBool", "NullableDouble", "NullableTimestamp"),
+)
+protocol = SimpleNamespace(
+    BindingInfo=_message("BindingInfo", out=1, inout=2, undefined=0),
+    StatusResult=_message("StatusResult", Failure=0, Success=1),
+    RpcHttpCookie=_message("RpcHttpCookie", SameSite=SimpleNamespace(Lax="Lax", Strict="Strict", **{"None": "None"})),
+    **{name: _message(name) for name in _PLAIN},
+)
+
+
+class InvocationError(Exception):
+    """A function raised. `kind` and `text` are what the real host gets over its wire."""
+
+    def __init__(self, message: str, stack: str) -> None:
+        super().__init__(message)
+        self.kind, _, self.text = message.partition(": ")
+        self.stack = stack
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function as indexed: its trigger and its bindings."""
+
+    name: str
+    id: str
+    bindings: list[dict[str, Any]]
+
+    @property
+    def trigger(self) -> dict[str, Any]:
+        """The trigger binding."""
+        return next(b for b in self.bindings if b["type"].lower().endswith("trigger"))
+
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """Output bindings by name."""
+        return {b["name"]: b for b in self.bindings if b["direction"].upper() == "OUT"}
+
+    @property
+    def clients(self) -> list[str]:
+        """Parameters that take a durable client."""
+        return [b["name"] for b in self.bindings if b["type"] == "durableClient"]
+
+    def setting(self, key: str) -> str | None:
+        """An attribute of the trigger, with %SETTING% replaced from the environment."""
+        value = self.trigger.get(key)
+        return re.sub(r"%([^%]+)%", _from_environment, value) if isinstance(value, str) else None
+
+
+def _from_environment(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1])
+    if value is None:
+        raise LookupError(f"the app setting {match[1]!r}, which a trigger names, is not set")
+    return value
+
+
+@dataclass
+class Usage:
+    """What the functions of one name have cost: the sum of the wall time inside their invocations."""
+
+    invocations: int = 0
+    failures: int = 0
+    busy_seconds: float = 0.0
+
+
+@dataclass
+class Worker:
+    """One function app, loaded."""
+
+    folder: Path
+    timeout_seconds: float
+    functions: list[Function] = field(default_factory=lambda: list[Function]())
+    durable_client: str = "{}"
+    usage: dict[str, Usage] = field(default_factory=lambda: defaultdict[str, Usage](Usage))
+
+    async def load(self) -> None:
+        """Import the app and index its functions. Raises RuntimeError with the app's own traceback."""
+        import azure_functions_runtime as runtime
+
+        self._runtime: Any = runtime
+        sys.path.insert(0, str(self.folder))
+        runtime.start_threadpool_executor()
+        properties = {"host": "127.0.0.1", "protos": protocol}
+        init = Message(worker_init_request=Message(capabilities={}, function_app_directory=str(self.folder)))
+        answer = await runtime.worker_init_request(Message(properties=properties, request=init))
+        _check(answer)
+        answer = await runtime.functions_metadata_request(Message(properties=properties))
+        _check(answer)
+        self.functions = [
+            Function(row.name, row.function_id, [json.loads(b) for b in row.raw_bindings])
+            for row in answer.function_metadata_results or []
+        ]
+
+    def of_type(self, trigger: str) -> list[Function]:
+        """The functions with that trigger."""
+        return [f for f in self.functions if f.trigger["type"] == trigger]
+
+    async def invoke(
+        self, function: Function, data: Message, metadata: dict[str, Message] | None = None
+    ) -> tuple[Message | None, dict[str, Message]]:
+        """Run a function. Its return value and its outputs by name. Raises InvocationError."""
+        usage = self.usage[function.name]
+        began = time.perf_counter()
+        try:
+            return await asyncio.wait_for(self._invoke(function, data, metadata), self.timeout_seconds)
+        except TimeoutError:
+            usage.failures += 1
+            raise InvocationError(f"FunctionTimeoutException: over {self.timeout_seconds:g} s", "") from None
+        except InvocationError:
+            usage.failures += 1
+            raise
+        finally:
+            usage.invocations += 1
+            usage.busy_seconds += time.perf_counter() - began
+
+    async def _invoke(
+        self, function: Function, data: Message, metadata: dict[str, Message] | None
+    ) -> tuple[Message | None, dict[str, Message]]:
+        typed, binding = protocol.TypedData, protocol.ParameterBinding
+        inputs = [binding(name=function.trigger["name"], data=data)]
+        inputs += [binding(name=name, data=typed(string=self.durable_client)) for name in function.clients]
+        parent = f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01"
+        request = Message(
+            invocation_id=str(uuid.uuid4()),
+            function_id=function.id,
+            input_data=inputs,
+            trigger_metadata=metadata or {},
+            trace_context=Message(trace_parent=parent, trace_state="", attributes={}),
+            retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
+        )
+        answer = await self._runtime.invocation_request(Message(request=Message(invocation_request=request)))
+        if answer.result.status != protocol.StatusResult.Success:
+            failure = answer.result.exception
+            raise InvocationError(failure.message, failure.stack_trace)
+        return answer.return_value, {p.name: p.data for p in answer.output_data}
+
+
+def _check(answer: Any) -> None:
+    if answer.result.status != protocol.StatusResult.Success:
+        failure = answer.result.exception
+        raise RuntimeError(f"the function app cannot be loaded: {failure.message}\n{failure.stack_trace}")
+
+
+def log_error(name: str, error: InvocationError) -> None:
+    """Say which function failed and how."""
+    log.error("%s failed: %s\n%s", name, error, error.stack)

@@ -1,0 +1,276 @@
+"""The whole on one machine: Azurite, Fabric's simulator, and the functions host with the app of this repository.
+
+`python -m local.stack up|down|status|env`. Stacks are told apart by STACK (or --name), each with ports and a data
+folder of its own under .local/stacks; what runs where stands in its stack.json.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from local import azurite
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".local"
+_START_SECONDS = 60.0
+READY = "/api/health/live"
+
+
+class StackError(Exception):
+    """Something did not start; the message says what, and which log to read."""
+
+
+@dataclass
+class Stack:
+    """One stack. Every part can be killed, stopped and started by itself; the data stay."""
+
+    name: str = "default"
+    profile: str = "instant"
+    time_scale: str = "1"
+    seed: str = "0"
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    queue_lease_seconds: str = "600"
+    ports: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    pids: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+
+    @property
+    def folder(self) -> Path:
+        """Where its data and logs are."""
+        return HOME / "stacks" / self.name
+
+    @property
+    def functions_url(self) -> str:
+        """The app."""
+        return f"http://127.0.0.1:{self.ports['functions']}"
+
+    @property
+    def fabric_url(self) -> str:
+        """Fabric: the simulator, or what FABRIC_API_BASE_URL says."""
+        return self.environment.get("FABRIC_API_BASE_URL") or f"http://127.0.0.1:{self.ports['fabric']}"
+
+    @property
+    def has_simulator(self) -> bool:
+        """Whether Fabric is ours to start."""
+        return not self.environment.get("FABRIC_API_BASE_URL")
+
+    @property
+    def connection_string(self) -> str:
+        """The storage."""
+        return azurite.connection_string((self.ports["blob"], self.ports["queue"], self.ports["table"]))
+
+    @property
+    def function_key(self) -> str:
+        """The key of the routes that are not anonymous."""
+        return json.loads((self.folder / "keys.json").read_text())["default"]
+
+    @property
+    def master_key(self) -> str:
+        """The key of the host's admin endpoints."""
+        return json.loads((self.folder / "keys.json").read_text())["master"]
+
+    def __enter__(self) -> Self:
+        return self.up()
+
+    def __exit__(self, *error: object) -> None:
+        self.down()
+
+    def up(self) -> Self:
+        """Start what does not run; a half-dead stack is mended with its data and ports."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._load()
+        needed = ("blob", "queue", "table", "fabric", "operations", "functions")
+        if not self.ports:
+            self.ports = dict(zip(needed, azurite.free_ports(len(needed)), strict=True))
+        if not self.runs("azurite"):
+            self.start_azurite()
+        if self.has_simulator and not self.runs("fabric"):
+            self.start_fabric()
+        if not self.runs("functions"):
+            self.start_host()
+        self._save()
+        return self
+
+    def down(self) -> None:
+        """Stop everything: the host first, the storage last. Stopping twice is fine."""
+        self._load()
+        for part in ("functions", "fabric"):
+            if not self._end(part, signal.SIGTERM, 15.0):
+                self._end(part, signal.SIGKILL, 5.0)
+        self._end("azurite", signal.SIGTERM, 20.0)
+        for file in self._files():
+            file.unlink(missing_ok=True)
+
+    def start_azurite(self) -> None:
+        """Start the storage on its ports."""
+        ports = (self.ports["blob"], self.ports["queue"], self.ports["table"])
+        self.pids["azurite"] = azurite.start(HOME, self.folder / "azurite", ports).pid
+        self._save()
+
+    def start_fabric(self) -> None:
+        """Start the simulator: an empty tenant."""
+        arguments = ["--port", str(self.ports["fabric"]), "--operations-port", str(self.ports["operations"])]
+        arguments += ["--profile", self.profile, "--time-scale", self.time_scale, "--seed", self.seed]
+        self._spawn("fabric", "local.fabric_simulator", arguments, dict(self.environment))
+        self._wait(f"http://127.0.0.1:{self.ports['fabric']}/_sim/levers", "fabric")
+
+    def start_host(self) -> None:
+        """Start the functions host and wait until the app answers."""
+        environment = {
+            **self.environment,
+            "AzureWebJobsStorage": self.connection_string,
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            "PYTHON_THREADPOOL_THREAD_COUNT": self.environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "32"),
+            "SWEEP_SCHEDULE": self.environment.get("SWEEP_SCHEDULE", "0 */5 * * * *"),
+        }
+        if self.has_simulator:
+            environment["FABRIC_API_BASE_URL"] = self.fabric_url
+            environment["FABRIC_OPERATION_HOSTS"] = f"127.0.0.1:{self.ports['operations']}"
+            environment["FABRIC_CREDENTIAL"] = "simulator"
+        arguments = [str(ROOT), "--port", str(self.ports["functions"]), "--state", str(self.folder / "engine.sqlite")]
+        arguments += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.queue_lease_seconds]
+        self._spawn("functions", "local.functions_host", arguments, environment)
+        self._wait(self.functions_url + READY, "functions")
+
+    def kill_host(self) -> None:
+        """SIGKILL, as a crash would."""
+        self._end("functions", signal.SIGKILL, 5.0)
+
+    def stop_azurite(self) -> None:
+        """SIGTERM, which saves its data."""
+        self._end("azurite", signal.SIGTERM, 20.0)
+
+    def runs(self, part: str) -> bool:
+        """Whether that process lives and is still the one that was started."""
+        pid = self.pids.get(part)
+        if pid is None or not azurite.is_alive(pid):
+            return False
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return True  # no /proc here: the number is all there is
+        word = {"azurite": b"azurite", "fabric": b"fabric_simulator", "functions": b"functions_host"}[part]
+        return word in command
+
+    def describe(self) -> dict[str, Any]:
+        """What stack.json holds."""
+        return {
+            "name": self.name,
+            "functions_url": self.functions_url,
+            "fabric_url": self.fabric_url,
+            "storage_connection_string": self.connection_string,
+            "function_key": self.function_key if (self.folder / "keys.json").exists() else "",
+            "pids": self.pids,
+            "data_folder": str(self.folder),
+            "ports": self.ports,
+        }
+
+    def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+        with (self.folder / f"{part}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=ROOT,
+                env={**environment, "PYTHONUNBUFFERED": "1"},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self.pids[part] = process.pid
+        self._save()
+
+    def _wait(self, url: str, part: str) -> None:
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                pass
+            if not self.runs(part):
+                break
+            time.sleep(0.03)
+        raise StackError(f"{part} did not come up; its log is {self.folder / f'{part}.log'}")
+
+    def _end(self, part: str, number: signal.Signals, seconds: float) -> bool:
+        if not self.runs(part):
+            return True
+        return azurite.end_process(self.pids[part], number, seconds)
+
+    def _files(self) -> list[Path]:
+        own = [self.folder / "stack.json"]
+        return [*own, HOME / "stack.json"] if self.name == "default" else own
+
+    def _save(self) -> None:
+        text = json.dumps(self.describe(), indent=2)
+        for file in self._files():
+            fresh = file.with_suffix(".new")
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+                stream.write(text)
+            fresh.replace(file)
+
+    def _load(self) -> None:
+        file = self.folder / "stack.json"
+        if file.exists():
+            data = json.loads(file.read_text())
+            self.ports, self.pids = data["ports"], data["pids"]
+
+
+def from_environment(name: str | None = None) -> Stack:
+    """The stack that STACK, PROFILE, TIME_SCALE and SEED describe."""
+    given = os.environ
+    return Stack(
+        name=name or given.get("STACK") or "default",
+        profile=given.get("PROFILE") or "instant",
+        time_scale=given.get("TIME_SCALE") or "1",
+        seed=given.get("SEED") or "0",
+        queue_lease_seconds=given.get("QUEUE_LEASE_SECONDS") or "600",
+    )
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
+    parser.add_argument("command", choices=("up", "down", "status", "env"))
+    parser.add_argument("--name")
+    options = parser.parse_args()
+    stack = from_environment(options.name)
+    if options.command == "down":
+        stack.down()
+        print(f"stack {stack.name} is down")
+        return 0
+    if options.command == "up":
+        try:
+            stack.up()
+        except (StackError, azurite.AzuriteError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    file = stack.folder / "stack.json"
+    if not file.exists():
+        print(f"stack {stack.name} is not up")
+        return 1
+    data = json.loads(file.read_text())
+    if options.command == "env":
+        print(f"export AzureWebJobsStorage={shlex.quote(data['storage_connection_string'])}")
+        return 0
+    print(f"stack      {stack.name}")
+    print(f"app        {data['functions_url']}{READY}")
+    print(f"fabric     {data['fabric_url']}" + (f"/_sim/state ({stack.profile})" if stack.has_simulator else ""))
+    print(f"details    {file}")
+    print('next       eval "$(make -s env)"; python -m shared.cli submit examples/medallion.yaml --wait')
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

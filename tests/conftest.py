@@ -1,0 +1,42 @@
+"""What many tests need: Azurite where it can be had, and a clear word where it cannot."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from local import azurite
+
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def require(condition: bool, what: str) -> None:
+    """Skip on a laptop, fail in CI: a check that silently does not run is no check."""
+    if condition:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}; in CI it must be there")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The connection string of an Azurite of this worker's own."""
+    require(shutil.which("npm") is not None, "Azurite needs Node.js and npm")
+    running = azurite.start(ROOT / ".local", tmp_path_factory.mktemp("azurite"))
+    yield running.connection_string
+    azurite.stop(running.pid)
+
+
+def reference(name: str) -> Path:
+    """A folder of recorded traffic or published specifications, beside the repository; skips where it is absent."""
+    folder = ROOT.parent / "shared" / name
+    if not folder.exists():
+        pytest.skip(f"reference material {name} is not beside this checkout")
+    return folder

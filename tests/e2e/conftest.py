@@ -1,0 +1,118 @@
+"""Stacks for end-to-end tests: the real app on the embedded host, Azurite and the simulator, all on free ports."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from local.stack import ROOT, Stack
+from tests.conftest import require
+
+QUICK = {
+    "STEP_LEASE_SECONDS": "4",
+    "WATCHDOG_SECONDS": "2",
+    "SETTLE_SECONDS": "1",
+    "RESTART_GRACE_SECONDS": "2",
+    "TARGET_RETRY_SECONDS": "1",
+    "SWEEP_SCHEDULE": "*/3 * * * * *",
+}
+"""Leases and watchdogs in seconds instead of minutes, so that what recovers does so within a test."""
+
+
+class Running:
+    """A stack and what a test asks of it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def cli(self, *arguments: str, text: str = "", check: int | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the command line against this stack."""
+        environment = {**os.environ, "AzureWebJobsStorage": self.stack.connection_string}
+        command = [sys.executable, "-m", "shared.cli", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, input=text, capture_output=True, text=True, check=False, timeout=150
+        )
+        if check is not None:
+            assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def ended(self, deployment_id: str, timeout: str = "90s") -> dict[str, Any]:
+        """Follow to the end; the last JSON line."""
+        done = self.cli("follow", deployment_id, "--json", "--timeout", timeout)
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def fabric(self, path: str, body: Any = None) -> Any:
+        """Ask the simulator's control."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+            return json.loads(answer.read())
+
+    def names(self) -> dict[str, list[str]]:
+        """What Fabric holds: items by workspace."""
+        return {
+            w["displayName"]: sorted(i["displayName"] for i in w["items"]) for w in self.fabric("state")["workspaces"]
+        }
+
+    def http(self, path: str, key: str = "", method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
+        """Ask the host."""
+        request = urllib.request.Request(self.stack.functions_url + path, method=method, data=body)  # noqa: S310
+        request.add_header("content-type", "application/json")
+        if key:
+            request.add_header("x-functions-key", key)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until it holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to hold in time"
+        time.sleep(0.1)
+
+
+def make_stack(**changes: Any) -> Stack:
+    """A stack of a name of its own."""
+    require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
+    environment = {**os.environ, **QUICK, **changes.pop("environment", {})}
+    environment.pop("FABRIC_API_BASE_URL", None)
+    return Stack(name=f"test-{secrets.token_hex(4)}", environment=environment, queue_lease_seconds="5", **changes)
+
+
+def finish(stack: Stack) -> None:
+    """Stop it and remove its data."""
+    stack.down()
+    shutil.rmtree(stack.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def shared_stack() -> Iterator[Running]:
+    """One stack for the tests of a module that do not harm it."""
+    stack = make_stack()
+    try:
+        yield Running(stack.up())
+    finally:
+        finish(stack)
+
+
+@pytest.fixture
+def own_stack() -> Iterator[Running]:
+    """A stack for a test that kills parts of it."""
+    stack = make_stack(profile="realistic", time_scale="4")
+    try:
+        yield Running(stack.up())
+    finally:
+        finish(stack)

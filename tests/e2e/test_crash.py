@@ -1,0 +1,34 @@
+"""kill -9 of the host in mid-run: the deployment ends as it should, and Fabric holds exactly what it should."""
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.e2e.conftest import Running
+
+pytestmark = pytest.mark.e2e
+WHOLE = {"contoso-sales-dev": ["bronze", "gold", "silver"]}
+
+
+@pytest.mark.parametrize(("manifest", "expected"), [("medallion", 0), ("failing", 1)])
+def test_crash_of_the_host_at_random_instants_changes_nothing(own_stack: Running, manifest: str, expected: int) -> None:
+    """Five kills at random instants of a deployment; each time the host comes back and goes on."""
+    seed = int(os.environ.get("CRASH_SEED") or random.randrange(10**6))
+    print(f"CRASH_SEED={seed}")
+    chance = random.Random(seed)
+    own_stack.cli("submit", f"examples/{manifest}.yaml", "--id", "c", check=0)
+    for _ in range(5):
+        time.sleep(chance.uniform(0.05, 1.6))
+        own_stack.stack.kill_host()
+        own_stack.stack.start_host()
+    ended = own_stack.ended("c", "100s")
+    assert ended.get("exit_code") == expected, ended
+    assert own_stack.names() == (WHOLE if expected == 0 else {})
+    state = own_stack.fabric("state")
+    created = [c for c in own_stack.fabric("calls") if c["method"] == "POST" and c["effect"] and c["status"] == 201]
+    resources = {s["resource"]["id"] for s in ended["steps"] if s.get("resource")}
+    standing = {w["id"] for w in state["workspaces"]} | {i["id"] for w in state["workspaces"] for i in w["items"]}
+    assert standing <= resources, "something stands in Fabric that the journal does not know"
+    assert created

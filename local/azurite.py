@@ -73,13 +73,17 @@ def free_ports(count: int) -> list[int]:
             listener.close()
 
 
-def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None) -> Azurite:
-    """Start it on these ports, or on free ones, and wait until all three answer. Raises AzuriteError."""
+def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *, access_log: bool = False) -> Azurite:
+    """Start it on these ports, or on free ones, and wait until all three answer. Raises AzuriteError.
+
+    `access_log` has it write a line for each request into `data`/azurite.log, at a cost; benchmarks count them.
+    """
     script = ensure_installed(tools)
     data.mkdir(parents=True, exist_ok=True)
     chosen = ports or tuple(free_ports(3))
     blob, queue, table = chosen
-    command = ["node", str(script), "--silent", "--disableTelemetry", "--skipApiVersionCheck", "--location", str(data)]
+    command = ["node", str(script), "--disableTelemetry", "--skipApiVersionCheck", "--location", str(data)]
+    command += [] if access_log else ["--silent"]
     for name, port in (("blob", blob), ("queue", queue), ("table", table)):
         command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
     with (data / "azurite.log").open("ab") as log:

@@ -41,6 +41,9 @@ class Stack:
     seed: str = "0"
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     queue_lease_seconds: str = "600"
+    access_log: bool = False
+    app: Path = ROOT
+    ready: str = READY
     ports: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     pids: dict[str, int] = field(default_factory=lambda: dict[str, int]())
 
@@ -114,7 +117,7 @@ class Stack:
     def start_azurite(self) -> None:
         """Start the storage on its ports."""
         ports = (self.ports["blob"], self.ports["queue"], self.ports["table"])
-        self.pids["azurite"] = azurite.start(HOME, self.folder / "azurite", ports).pid
+        self.pids["azurite"] = azurite.start(HOME, self.folder / "azurite", ports, access_log=self.access_log).pid
         self._save()
 
     def start_fabric(self) -> None:
@@ -137,10 +140,16 @@ class Stack:
             environment["FABRIC_API_BASE_URL"] = self.fabric_url
             environment["FABRIC_OPERATION_HOSTS"] = f"127.0.0.1:{self.ports['operations']}"
             environment["FABRIC_CREDENTIAL"] = "simulator"
-        arguments = [str(ROOT), "--port", str(self.ports["functions"]), "--state", str(self.folder / "engine.sqlite")]
+        arguments = [
+            str(self.app),
+            "--port",
+            str(self.ports["functions"]),
+            "--state",
+            str(self.folder / "engine.sqlite"),
+        ]
         arguments += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.queue_lease_seconds]
         self._spawn("functions", "local.functions_host", arguments, environment)
-        self._wait(self.functions_url + READY, "functions")
+        self._wait(self.functions_url + self.ready, "functions")
 
     def kill_host(self) -> None:
         """SIGKILL, as a crash would."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from local.fabric_simulator import routes
 from local.fabric_simulator.durations import call_seconds
@@ -175,6 +175,7 @@ class FabricModel:
                 "identity": identity,
                 "request_id": request_id,
                 "error_code": reply.headers.get("x-ms-public-api-error-code"),
+                "names": _named(reply),
                 "fault": fault or None,
                 "effect": effect and reply.status < 400 if not fault else effect,
             }
@@ -213,6 +214,7 @@ class FabricModel:
                     "displayName": i.name,
                     "description": i.description,
                     "createdAt": stamp(i.created_at),
+                    "endpointSeconds": round(i.endpoint_at - i.created_at, 3) if i.endpoint_id else None,
                     "definition": i.definition,
                     "visible": i.visible_at <= now,
                 }
@@ -228,3 +230,10 @@ class FabricModel:
                 raise ValueError(f"there is no lever {name!r}; there are: {', '.join(sorted(known))}")
             setattr(self.levers, name, value)
         return asdict(self.levers)
+
+
+def _named(reply: Reply) -> str | None:
+    """The id of the one resource, or of the operation, that an answer is about."""
+    operation = reply.headers.get("x-ms-operation-id")
+    body: Any = json.loads(reply.body) if reply.body else None
+    return operation or (cast(dict[str, Any], body).get("id") if isinstance(body, dict) else None)

@@ -1,11 +1,13 @@
 """Azurite, Microsoft's storage emulator: installed from npm when absent, on free ports, with its data on disk."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The emulator's well-known key; it opens nothing else."""
 _START_SECONDS = 30.0
+_PORTS = (12_000, 32_000)
 
 
 class AzuriteError(Exception):
@@ -60,13 +63,18 @@ def ensure_installed(folder: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that are free now; all held at once while choosing, so that they differ."""
+    """Ports of loopback that are free now; all held at once while choosing, so that they differ.
+
+    Drawn at random below the range that systems take for outgoing connections: a port chosen by the system would be
+    handed out again, to any connection or to another stack, before the server that it is meant for has bound it.
+    """
     held: list[socket.socket] = []
     try:
-        for _ in range(count):
+        while len(held) < count:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.bind(("127.0.0.1", 0))
-            held.append(listener)
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", random.randrange(*_PORTS)))
+            held.append(listener) if listener.getsockname()[1] else listener.close()
         return [int(listener.getsockname()[1]) for listener in held]
     finally:
         for listener in held:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Host:
 
     def __init__(self, folder: Path, port: int, *, state: Path | None, lease_seconds: float, keys: Path | None) -> None:
         self._folder, self._port, self._state, self._lease = folder.resolve(), port, state, lease_seconds
-        self._config = _read(self._folder / "host.json")
+        self._config = overridden(_read(self._folder / "host.json"), os.environ)
         for name, value in _read(self._folder / "local.settings.json").get("Values", {}).items():
             os.environ.setdefault(name, value)
         if os.environ.get("AzureWebJobsStorage", "UseDevelopmentStorage=true") == "UseDevelopmentStorage=true":
@@ -85,6 +86,20 @@ class Host:
         if self._durable is not None:
             await self._durable.stop()
         await self._queues.close()
+
+
+def overridden(config: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """host.json with the values that app settings put in their place, as the real host does:
+    `AzureFunctionsJobHost__extensions__queues__visibilityTimeout=00:00:01`."""
+    for name, value in environment.items():
+        first, *path = name.split("__")
+        if first != "AzureFunctionsJobHost" or not path:
+            continue
+        at = config
+        for part in path[:-1]:
+            at = at.setdefault(part, {})
+        at[path[-1]] = value
+    return config
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -1,5 +1,6 @@
 """Stacks for end-to-end tests: the real app on the embedded host, Azurite and the simulator, all on free ports."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceExistsError
+from azure.storage.queue import QueueClient
 
 from local.stack import ROOT, Stack
 from tests.conftest import require
@@ -24,6 +27,8 @@ QUICK = {
     "RESTART_GRACE_SECONDS": "2",
     "TARGET_RETRY_SECONDS": "1",
     "SWEEP_SCHEDULE": "*/3 * * * * *",
+    "RETRY_BASE_SECONDS": "0.5",
+    "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:01",
 }
 """Leases and watchdogs in seconds instead of minutes, so that what recovers does so within a test."""
 
@@ -56,6 +61,18 @@ class Running:
         request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
             return json.loads(answer.read())
+
+    def put(self, queue: str, content: bytes) -> None:
+        """Put raw bytes on a queue, as any client might."""
+        client = QueueClient.from_connection_string(self.stack.connection_string, queue)
+        with contextlib.suppress(ResourceExistsError):
+            client.create_queue()
+        client.send_message(content.decode("latin-1"))
+
+    def posts(self, ending: str) -> list[dict[str, Any]]:
+        """The POSTs to paths with that ending that had an effect."""
+        calls = self.fabric("calls")
+        return [c for c in calls if c["method"] == "POST" and c["path"].endswith(ending) and c["effect"]]
 
     def names(self) -> dict[str, list[str]]:
         """What Fabric holds: items by workspace."""
@@ -96,6 +113,16 @@ def finish(stack: Stack) -> None:
     """Stop it and remove its data."""
     stack.down()
     shutil.rmtree(stack.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def quick_stack() -> Iterator[Running]:
+    """A stack for a test that stops parts of it, with a Fabric that answers at once."""
+    stack = make_stack()
+    try:
+        yield Running(stack.up())
+    finally:
+        finish(stack)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,147 @@
+"""Fabric, storage or the host in trouble: a clear state, tried again as the design says, never lost."""
+
+import itertools
+import json
+import signal
+import time
+from typing import Any
+
+import pytest
+from azure.data.tables import TableClient, UpdateMode
+
+from tests.e2e.conftest import Running, eventually
+from tests.e2e.test_submission import item, lakehouse, manifest
+
+pytestmark = pytest.mark.e2e
+
+
+def submit(running: Running, deployment_id: str, content: dict[str, Any]) -> None:
+    """Put it on the queue."""
+    running.put("deployments", json.dumps({"deployment_id": deployment_id, "manifest": content}).encode())
+
+
+@pytest.fixture
+def fabric(shared_stack: Running) -> Any:
+    """The shared stack, its faults gone afterwards."""
+    yield shared_stack
+    shared_stack.fabric("faults", [])
+
+
+def test_throttled_call_comes_again_exactly_when_fabric_said(fabric: Running) -> None:
+    """429 with Retry-After 3: not a moment sooner, and no failed try is counted."""
+    answer = {"status": 429, "headers": {"Retry-After": "3"}, "body": {"errorCode": "RequestBlocked", "message": "x"}}
+    rule = {"match": {"method": "POST", "path": ".*/lakehouses"}, "when": {"times": 2}, "action": answer}
+    fabric.fabric("faults", [rule])
+    submit(fabric, "throttled", manifest("throttled", lakehouse("bronze")))
+    ended = fabric.ended("throttled")
+    assert ended["exit_code"] == 0
+    tries = [c for c in fabric.fabric("calls") if c["method"] == "POST" and c["path"].endswith("/lakehouses")][-3:]
+    assert [c["status"] for c in tries] == [429, 429, 201]
+    gaps = [b["at"] - a["at"] for a, b in itertools.pairwise(tries)]
+    assert all(3.0 <= gap < 6.0 for gap in gaps), gaps
+    assert next(s for s in ended["steps"] if s["step_id"] == "bronze").get("attempt", 0) == 0
+
+
+def test_expired_token_is_renewed_and_the_call_sent_again(fabric: Running) -> None:
+    """One 401 is no failure."""
+    answer = {"status": 401, "body": {"errorCode": "TokenExpired", "message": "x"}}
+    fabric.fabric("faults", [{"match": {"method": "POST"}, "when": {"times": 1}, "action": answer}])
+    submit(fabric, "renewed", manifest("renewed"))
+    assert fabric.ended("renewed")["exit_code"] == 0
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "Unauthorized"), (403, "InsufficientPrivileges")])
+def test_refused_identity_is_a_clear_failure(fabric: Running, status: int, code: str) -> None:
+    """401 and 403 that stay: the step fails with Fabric's code and what to grant; what was done is put back."""
+    answer = {"status": status, "body": {"errorCode": code, "message": "not permitted", "requestId": "r-1"}}
+    fabric.fabric("faults", [{"match": {"method": "POST", "path": ".*/lakehouses"}, "action": answer}])
+    name = f"refused-{status}"
+    submit(fabric, name, manifest(name, lakehouse("bronze")))
+    ended = fabric.ended(name)
+    assert ended["exit_code"] == 1
+    error = ended["deployment"]["error"]
+    assert (error["status"], error["error_code"], error["request_id"]) == (status, code, "r-1")
+    assert "rant" in error["remedy"] or "role" in error["remedy"]
+    assert name not in fabric.names()
+
+
+@pytest.mark.parametrize("reset", ["before", "after"])
+def test_lost_answers_of_every_create_make_nothing_twice(fabric: Running, reset: str) -> None:
+    """The connection breaks on the first try of every mutating call; each resource is there once."""
+    paths = (".*/workspaces", ".*/lakehouses", ".*/roleAssignments", ".*/items")
+    rules = [{"match": {"method": "POST", "path": p}, "when": {"nth": [1]}, "action": {"reset": reset}} for p in paths]
+    fabric.fabric("faults", rules)
+    people = {
+        "id": "people",
+        "kind": "role_assignment",
+        "with": {
+            "workspaceId": "${{ steps.ws.outputs.id }}",
+            "principalId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c09",
+            "principalType": "User",
+            "role": "Viewer",
+        },
+    }
+    name = f"lost-{reset}"
+    submit(fabric, name, manifest(name, lakehouse("bronze"), people, item("nb", "Notebook")))
+    assert fabric.ended(name)["exit_code"] == 0
+    workspaces = [w for w in fabric.fabric("state")["workspaces"] if w["displayName"] == name]
+    assert [sorted(i["displayName"] for i in w["items"]) for w in workspaces] == [["bronze", "nb"]]
+    assert len(workspaces[0]["roleAssignments"]) == 2
+
+
+def test_step_whose_every_delivery_fails_is_recorded_and_put_back(fabric: Running) -> None:
+    """A row of a kind that this program does not know: from the poison queue, the deployment turns back."""
+    fabric.fabric("faults", [{"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 3}}])
+    submit(fabric, "poisoned", manifest("poisoned", lakehouse("bronze")))
+    eventually(lambda: "poisoned" in fabric.names())
+    with TableClient.from_connection_string(fabric.stack.connection_string, "journal") as table:
+        row = table.get_entity("poisoned", "step_00001")
+        record = json.loads(row["record"])
+        record["kind"] = "gone"
+        row["record"] = json.dumps(record)
+        table.update_entity(row, mode=UpdateMode.REPLACE)
+    ended = fabric.ended("poisoned")
+    assert ended["exit_code"] == 1
+    assert "every delivery of this step ended in an unexpected error" in ended["deployment"]["error"]["message"]
+    assert "poisoned" not in fabric.names()
+
+
+def test_fabric_down_for_a_while_is_waited_out(quick_stack: Running) -> None:
+    """No connection at all: the deployment waits, and goes on when Fabric is back."""
+    quick_stack.stack._end("fabric", signal.SIGKILL, 5.0)
+    submit(quick_stack, "patient", manifest("patient", lakehouse("bronze")))
+    eventually(lambda: "no connection" in quick_stack.cli("status", "patient", "--json").stdout, 40)
+    quick_stack.stack.start_fabric()
+    assert quick_stack.ended("patient")["exit_code"] == 0
+    assert quick_stack.names() == {"patient": ["bronze"]}
+
+
+def test_storage_stopped_in_mid_run_is_waited_out(quick_stack: Running) -> None:
+    """Azurite stops while calls are under way and comes back: ready says so meanwhile, and the deployment ends."""
+    rule = {"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 2}}
+    quick_stack.fabric("faults", [rule])
+    submit(quick_stack, "outage", manifest("outage", lakehouse("bronze"), lakehouse("silver")))
+    eventually(lambda: "outage" in quick_stack.names())
+    quick_stack.stack.stop_azurite()
+    eventually(lambda: quick_stack.http("/api/health/ready")[0] == 503)
+    assert quick_stack.http("/api/health/live")[0] == 200
+    time.sleep(3)
+    quick_stack.stack.start_azurite()
+    assert quick_stack.ended("outage")["exit_code"] == 0
+    assert quick_stack.names() == {"outage": ["bronze", "silver"]}
+    assert len(quick_stack.posts("/v1/workspaces")) == 1
+
+
+def test_task_hub_wiped_in_mid_run_is_rebuilt_from_the_journal(quick_stack: Running) -> None:
+    """The orchestration is gone with its history: the sweeper starts it again, and finished steps answer at once."""
+    rule = {"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 2}}
+    quick_stack.fabric("faults", [rule])
+    submit(quick_stack, "wiped", manifest("wiped", lakehouse("bronze")))
+    eventually(lambda: "wiped" in quick_stack.names())
+    quick_stack.stack.kill_host()
+    for file in quick_stack.stack.folder.glob("engine.sqlite*"):
+        file.unlink()
+    quick_stack.stack.start_host()
+    assert quick_stack.ended("wiped")["exit_code"] == 0
+    assert quick_stack.names() == {"wiped": ["bronze"]}
+    assert len(quick_stack.posts("/v1/workspaces")) == 1

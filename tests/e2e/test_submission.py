@@ -1,0 +1,211 @@
+"""From a queue message to Fabric and back: what a pipeline sends, and what it gets."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import Running, eventually
+
+pytestmark = pytest.mark.e2e
+REFERENCE = "${{ steps.ws.outputs.id }}"
+
+
+def manifest(name: str, *steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A manifest with a workspace of that name and further steps."""
+    workspace = {"id": "ws", "kind": "workspace", "with": {"displayName": name}}
+    return {"name": name, "target": name, "steps": [workspace, *steps], **fields}
+
+
+def lakehouse(name: str) -> dict[str, Any]:
+    """A step."""
+    return {"id": name, "kind": "lakehouse", "with": {"workspaceId": REFERENCE, "displayName": name}}
+
+
+def item(name: str, item_type: str, *needs: str) -> dict[str, Any]:
+    """A step."""
+    spec = {"workspaceId": REFERENCE, "type": item_type, "displayName": name}
+    return {"id": name, "kind": "item", "needs": list(needs), "with": spec}
+
+
+def written(folder: Path, content: dict[str, Any]) -> str:
+    """A manifest as a file."""
+    file = folder / f"{content['name']}.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return str(file)
+
+
+def test_submit_of_a_good_manifest_ends_with_everything_applied(shared_stack: Running, tmp_path: Path) -> None:
+    """Exit code 0, and Fabric holds it."""
+    file = written(tmp_path, manifest("good", lakehouse("bronze"), lakehouse("silver")))
+    done = shared_stack.cli("submit", file, "--wait", "--timeout", "60s", check=0)
+    assert "succeeded: every step is applied and verified" in done.stdout
+    assert shared_stack.names()["good"] == ["bronze", "silver"]
+
+
+def test_submit_of_a_failing_manifest_ends_with_everything_put_back(shared_stack: Running, tmp_path: Path) -> None:
+    """Exit code 1; the error says what, where and what to do; Fabric holds nothing of it."""
+    file = written(tmp_path, manifest("put-back", lakehouse("bronze"), item("ball", "Crystal", "bronze")))
+    done = shared_stack.cli("submit", file, "--wait", "--timeout", "60s", check=1)
+    assert "InvalidItemType" in done.stdout
+    assert "what to do" in done.stdout
+    assert "put-back" not in shared_stack.names()
+
+
+def test_submit_of_a_bad_manifest_is_recorded_with_every_problem(shared_stack: Running, tmp_path: Path) -> None:
+    """Exit code 2 at once, and again for whoever follows that id later."""
+    wrong = manifest("wrong", {**lakehouse("bronze"), "kind": "lakehuose"}, {**lakehouse("silver"), "needs": ["gold"]})
+    wrong["steps"][0]["with"]["displayName"] = "x" * 300
+    done = shared_stack.cli("submit", written(tmp_path, wrong), "--id", "wrong", "--wait", check=2)
+    followed = shared_stack.cli("follow", "wrong", check=2)
+    for text in (done.stdout, followed.stdout):
+        assert "$.steps[0].with.displayName: has 300 characters; at most 256 are allowed" in text
+        assert "Did you mean 'lakehouse'?" in text
+        assert "$.steps[2].needs[0]: there is no step 'gold'" in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[1, 2]",
+        b"null",
+        b"\xff\xfe not text",
+        b"a: &a [*a, *a]",
+        b'{"manifest": 1, "manifest_blob": "x"}',
+        json.dumps({"manifest_blob": "0" * 64}).encode(),
+        b"[" * 5000,
+        base64.b64encode(b'{"name": 7}'),
+        b"x" * 60_000,
+    ],
+    ids=["empty", "cut", "array", "null", "binary", "alias", "two bodies", "no blob", "deep", "base64", "long"],
+)
+def test_junk_on_the_queue_is_recorded_as_rejected(shared_stack: Running, content: bytes) -> None:
+    """Whatever a client puts there gets an answer under an id of its message, and nothing is taken down."""
+    before = {line["deployment_id"] for line in rejected(shared_stack)}
+    shared_stack.put("deployments", content)
+    eventually(lambda: len(rejected(shared_stack)) == len(before) + 1, 20)
+    new = next(line for line in rejected(shared_stack) if line["deployment_id"] not in before)
+    assert new["deployment_id"].startswith("unreadable-")
+    assert shared_stack.cli("follow", new["deployment_id"]).returncode == 2
+    assert shared_stack.http("/api/health/live")[0] == 200
+
+
+def rejected(running: Running) -> list[dict[str, Any]]:
+    """The rejected deployments as the list shows them."""
+    lines = [json.loads(line) for line in running.cli("list", "--json", "--limit", "1000").stdout.splitlines()]
+    return [line for line in lines if line.get("state") == "rejected"]
+
+
+def test_message_in_base64_is_accepted(shared_stack: Running) -> None:
+    """Clients of the extension's old default go on working."""
+    body = json.dumps({"deployment_id": "encoded", "manifest": manifest("encoded")}).encode()
+    shared_stack.put("deployments", base64.b64encode(body))
+    assert shared_stack.ended("encoded")["exit_code"] == 0
+
+
+def test_same_message_three_times_starts_one_deployment(shared_stack: Running) -> None:
+    """One workspace is created, by one call."""
+    body = json.dumps({"deployment_id": "thrice", "manifest": manifest("thrice", lakehouse("bronze"))}).encode()
+    first = len(shared_stack.posts("/v1/workspaces"))
+    for _ in range(3):
+        shared_stack.put("deployments", body)
+    assert shared_stack.ended("thrice")["exit_code"] == 0
+    shared_stack.put("deployments", body)
+    time.sleep(1)
+    assert len(shared_stack.posts("/v1/workspaces")) == first + 1
+
+
+def test_same_id_with_another_manifest_is_a_conflict(shared_stack: Running, tmp_path: Path) -> None:
+    """Exit code 2 and nothing started; what stands under the id is untouched, and its audit tells."""
+    file = written(tmp_path, manifest("first"))
+    shared_stack.cli("submit", file, "--id", "taken", "--wait", check=0)
+    other = written(tmp_path, manifest("second"))
+    done = shared_stack.cli("submit", other, "--id", "taken", "--wait", check=2)
+    assert "belongs to another manifest already" in done.stdout + done.stderr
+    assert shared_stack.cli("status", "taken", check=0).stdout.count("first")
+    assert "second" not in shared_stack.names()
+    eventually(lambda: "the id is taken by another manifest" in shared_stack.cli("audit", "taken").stdout, 20)
+
+
+def test_manifest_larger_than_a_message_travels_as_a_blob(shared_stack: Running, tmp_path: Path) -> None:
+    """Two hundred kilobytes of notebooks arrive whole."""
+    notebooks = [
+        {
+            "id": f"nb{i}",
+            "kind": "item",
+            "with": {
+                "workspaceId": REFERENCE,
+                "type": "Notebook",
+                "displayName": f"nb{i}",
+                "definition": {"parts": [{"path": "notebook-content.py", "text": f"x = {i}\n" + "# words\n" * 2500}]},
+            },
+        }
+        for i in range(10)
+    ]
+    file = written(tmp_path, manifest("large", *notebooks))
+    assert Path(file).stat().st_size > 200_000
+    shared_stack.cli("submit", file, "--wait", "--timeout", "90s", check=0)
+    workspace = next(w for w in shared_stack.fabric("state")["workspaces"] if w["displayName"] == "large")
+    contents = {base64.b64decode(i["definition"]["parts"][0]["payload"]).split(b"\n")[0] for i in workspace["items"]}
+    assert contents == {f"x = {i}".encode() for i in range(10)}
+
+
+def test_folder_in_source_control_format_becomes_an_item(shared_stack: Running) -> None:
+    """The example's notebook arrives with its parts, byte for byte."""
+    shared_stack.cli("submit", "examples/notebook.yaml", "--wait", "--timeout", "60s", check=0)
+    source = Path("examples/notebook/Clean sales.Notebook/notebook-content.py").read_bytes()
+    items = [i for w in shared_stack.fabric("state")["workspaces"] for i in w["items"] if i["type"] == "Notebook"]
+    parts = {
+        p["path"]: base64.b64decode(p["payload"]) for i in items if i["definition"] for p in i["definition"]["parts"]
+    }
+    assert source in parts.values()
+
+
+def test_cancel_puts_everything_back(shared_stack: Running) -> None:
+    """A command on the queue while a step waits for its operation: exit code 8, the audit says who."""
+    endless = {"match": {"path": ".*/items", "method": "POST"}, "action": {"delay_seconds": 3}}
+    shared_stack.fabric("faults", [endless])
+    body = {"deployment_id": "stopped", "manifest": manifest("stopped", lakehouse("bronze"), item("nb", "Notebook"))}
+    shared_stack.put("deployments", json.dumps(body).encode())
+    eventually(lambda: "stopped" in shared_stack.names())
+    command = {"command": "cancel", "deployment_id": "stopped", "requested_by": "an operator"}
+    shared_stack.put("deployments", json.dumps(command).encode())
+    assert shared_stack.ended("stopped")["exit_code"] == 8
+    shared_stack.fabric("faults", [])
+    assert "stopped" not in shared_stack.names()
+    assert "cancel requested by an operator" in shared_stack.cli("audit", "stopped").stdout
+
+
+def test_hold_keeps_what_is_there_for_inspection(shared_stack: Running, tmp_path: Path) -> None:
+    """onFailure: hold ends the following with exit code 3, and nothing is deleted."""
+    file = written(tmp_path, manifest("kept", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold"))
+    shared_stack.cli("submit", file, "--wait", "--timeout", "60s", check=3)
+    assert shared_stack.names()["kept"] == ["bronze"]
+
+
+def test_two_deployments_at_one_target_do_not_interleave(shared_stack: Running) -> None:
+    """The second begins when the first has ended."""
+    for name, item in (("one", "bronze"), ("two", "silver")):
+        body = {"deployment_id": name, "manifest": {**manifest("shared-ws", lakehouse(item)), "name": name}}
+        shared_stack.put("deployments", json.dumps(body).encode())
+    first, second = shared_stack.ended("one")["deployment"], shared_stack.ended("two")["deployment"]
+    first, second = sorted((first, second), key=lambda d: d["started_at"])
+    assert second["started_at"] >= first["finished_at"]
+    assert shared_stack.names()["shared-ws"] == ["bronze", "silver"]
+
+
+def test_health_is_anonymous_and_coarse_and_the_rest_needs_a_key(shared_stack: Running) -> None:
+    """Live and ready answer anybody, without an address, a key or an error text; admin endpoints do not."""
+    assert shared_stack.http("/api/health/live") == (200, '{"status":"pass"}')
+    status, body = shared_stack.http("/api/health/ready")
+    assert status == 200
+    assert json.loads(body)["status"] == "pass"
+    assert "127.0.0.1" not in body
+    assert shared_stack.http("/admin/functions/sweep", method="POST", body=b"{}")[0] == 401
+    assert shared_stack.http("/runtime/webhooks/durabletask/instances/x")[0] == 401

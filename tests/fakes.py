@@ -3,7 +3,9 @@
 import hashlib
 import heapq
 import itertools
+import json
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from shared.adapters import journal_rows as rows
 from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS
 from shared.domain import transitions
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
+from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
 from shared.domain.ports import Change, Clock, Lock, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
@@ -44,21 +47,25 @@ class MemoryJournal:
         self._steps: dict[tuple[str, int], tuple[StepRecord, int]] = {}
         self._audit: dict[str, dict[str, AuditEntry]] = {}
         self._tags = itertools.count(1)
+        self._lock = threading.RLock()
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
         """As the port says."""
-        standing = self._headers.get(header.deployment_id)
-        if standing is not None and standing[0].manifest_hash != header.manifest_hash:
-            return standing[0]
-        if standing is None:
-            rows.header_entity(header)
-            self._headers[header.deployment_id] = (header, next(self._tags))
-            entry = AuditEntry(self._clock.now(), "deployment", "", header.state.value, "accept", reason, 0)
-            self.note(header.deployment_id, entry)
+        rows.header_entity(header)
+        rows.index_entity(header)
         for step in steps:
             rows.step_entity(step)
-            self._steps.setdefault((step.deployment_id, step.ordinal), (step, next(self._tags)))
-        return self._headers[header.deployment_id][0]
+        with self._lock:
+            standing = self._headers.get(header.deployment_id)
+            if standing is not None and standing[0].manifest_hash != header.manifest_hash:
+                return standing[0]
+            if standing is None:
+                self._headers[header.deployment_id] = (header, next(self._tags))
+                entry = AuditEntry(self._clock.now(), "deployment", "", header.state.value, "accept", reason[:1000], 0)
+                self._append(rows.audit_entity(header.deployment_id, entry))
+            for step in steps:
+                self._steps.setdefault((step.deployment_id, step.ordinal), (step, next(self._tags)))
+            return self._headers[header.deployment_id][0]
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
         """As the port says."""
@@ -89,12 +96,16 @@ class MemoryJournal:
             self._write(changes[i : i + 50])
 
     def _write(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
+        with self._lock:
+            return self._write_batch(changes)
+
+    def _write_batch(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
         written: list[StepRecord] = []
         for change in changes:
             before = change.before.record
             transitions.check_step(before.state, change.after.state)
             key = (before.deployment_id, before.ordinal)
-            if str(self._steps[key][1]) != change.before.etag:
+            if key not in self._steps or str(self._steps[key][1]) != change.before.etag:
                 raise ConflictError(f"step {before.ordinal} moved since it was read")
             after = change.after.replace(sequence=before.sequence + 1)
             rows.step_entity(after)
@@ -111,22 +122,29 @@ class MemoryJournal:
         """As the port says."""
         before = change.before.record
         transitions.check_deployment(before.state, change.after.state)
-        if str(self._headers[before.deployment_id][1]) != change.before.etag:
-            raise ConflictError("the header moved since it was read")
-        after = DeploymentRecord.from_json(change.after.replace(sequence=before.sequence + 1).to_json())
-        tag = next(self._tags)
-        self._headers[after.deployment_id] = (after, tag)
-        self._record(change, "deployment", after.deployment_id, after.sequence)
-        return Versioned(after, str(tag))
+        with self._lock:
+            standing = self._headers.get(before.deployment_id)
+            if standing is None or str(standing[1]) != change.before.etag:
+                raise ConflictError("the header moved since it was read")
+            after = DeploymentRecord.from_json(change.after.replace(sequence=before.sequence + 1).to_json())
+            rows.header_entity(after)
+            tag = next(self._tags)
+            self._headers[after.deployment_id] = (after, tag)
+            self._record(change, "deployment", after.deployment_id, after.sequence)
+            return Versioned(after, str(tag))
 
     def _record(self, change: Change, subject: str, deployment_id: str, sequence: int) -> None:
         entry = rows.audit_of(change, subject, sequence, self._clock.now())
         if entry is not None:
-            self.note(deployment_id, entry)
+            self._append(rows.audit_entity(deployment_id, entry))
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """As the port says."""
-        self._audit.setdefault(deployment_id, {})[rows.audit_key(entry)] = entry
+        self._append(rows.note_entity(deployment_id, entry))
+
+    def _append(self, entity: JsonObject) -> None:
+        entry = AuditEntry.from_json(rows.record_of(entity))
+        self._audit.setdefault(entity["PartitionKey"], {})[entity["RowKey"]] = entry
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """As the port says."""
@@ -199,7 +217,7 @@ class MemoryStepQueue:
 
     def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
         """As the port says."""
-        if len(str(message.to_json())) > MESSAGE_BYTES:
+        if len(json.dumps(message.to_json())) > MESSAGE_BYTES:
             raise LimitError("a message is too large")
         delay = min(MOST_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
         due = self._clock.now() + timedelta(seconds=delay)

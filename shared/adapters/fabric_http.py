@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 OPERATION_DOMAINS = (".fabric.microsoft.com", ".analysis.windows.net", ".powerbi.com")
 """Where Fabric's operations live: 656 of 663 recorded Locations are on wabi-<region>-redirect.analysis.windows.net."""
 _OPERATION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[::1\](?::[0-9]+)?")
+"""What every parser of addresses reads alike: urlsplit takes `https://evil.example\\.analysis.windows.net/` for a host
+of Fabric's, urllib3 connects to evil.example; and an IPv6 zone may end in any name."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MOST_PAGES = 10_000
 
@@ -170,8 +173,7 @@ class FabricClient:
         if status != 202:
             return None
         location = headers.get("location")
-        last = urlsplit(location).path.rstrip("/").rsplit("/", 1)[-1] if location else ""
-        operation_id = headers.get("x-ms-operation-id") or last
+        operation_id = headers.get("x-ms-operation-id") or _last_segment(location or "")
         if not operation_id:
             return None  # assignToCapacity: accepted, and nothing to poll
         return OperationStarted(operation_id, location, retry_after(headers, self._now()))
@@ -191,7 +193,7 @@ class FabricClient:
             host, port = address.hostname or "", address.port
         except ValueError:
             return False
-        if address.username is not None or address.password is not None or not host or address.fragment:
+        if not _HOST.fullmatch(address.netloc) or address.netloc not in location or address.fragment:
             return False
         if address.netloc in self._operation_hosts:
             return address.scheme == "https" or (address.scheme == "http" and host in _LOOPBACK)
@@ -208,6 +210,13 @@ class FabricClient:
             sleep=sleep,
             reraise=True,
         )
+
+
+def _last_segment(location: str) -> str:
+    try:
+        return urlsplit(location).path.rstrip("/").rsplit("/", 1)[-1]
+    except ValueError:  # no address at all; what was accepted stays accepted
+        return ""
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """How records stand in the tables: keys, the columns an operator sees, and the record itself as one JSON property."""
 
+import hashlib
 import json
 from datetime import datetime
 from typing import Any
@@ -48,11 +49,20 @@ def audit_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
     return _entity(deployment_id, audit_key(entry), entry.to_json(), columns)
 
 
-def index_entity(header: DeploymentRecord) -> JsonObject:
-    """The header once more, by target, for lists; `is_open` lets the sweeper ask for what has not ended."""
+def note_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
+    """A note's row. It counts no write of its own, so what it says tells it from what happened at the same instant."""
+    said = hashlib.sha256(f"{entry.actor}\n{entry.reason}".encode("utf-8", "surrogatepass")).hexdigest()
+    row = audit_entity(deployment_id, entry)
+    return {**row, "RowKey": f"{row['RowKey']}_{said[:12]}"}
+
+
+def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonObject:
+    """The header once more, by target, for lists; `is_open` lets the sweeper ask for what has not ended. It may be
+    said beforehand of what is only about to be written, so that the sweeper looks at it in any case.
+    """
     columns = {
         "state": header.state.value,
-        "is_open": header.state not in DEPLOYMENT_ENDED,
+        "is_open": header.state not in DEPLOYMENT_ENDED if is_open is None else is_open,
         "sequence": header.sequence,
         "name": header.name,
     }

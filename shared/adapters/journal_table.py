@@ -10,7 +10,7 @@ one. Table `deployments` is a projection of the headers, by target, for lists; i
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ from shared.adapters.storage import (
     mapped,
 )
 from shared.domain import transitions
-from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.errors import ConflictError, NotFoundError, StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 JOURNAL, DEPLOYMENTS = "journal", "deployments"
 _ORPHAN_AGE = timedelta(hours=1)
 """A projection whose header never came to be is dropped after this; until then its accept may be under way."""
+_RACES = 20
 
 
 class TableJournal:
@@ -56,24 +57,20 @@ class TableJournal:
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
         """Write a deployment whole, or finish writing it; the header that stands."""
         self._ensure()
+        entities = [rows.step_entity(s) for s in steps]  # limits are checked before anything is written
         standing = self._header_or_none(header.deployment_id)
-        if standing is not None and standing.manifest_hash != header.manifest_hash:
-            return standing
-        header = standing or header
         if standing is None:
-            # The projection goes first: a header that no list shows would never be swept.
-            with mapped("table", "create deployment"):
-                self._deployments.upsert_entity(rows.index_entity(header), mode=UpdateMode.REPLACE)
-        entry = AuditEntry(self._now(), "deployment", "", header.state.value, "accept", reason[:1000], 0)
-        first = [rows.header_entity(header), rows.audit_entity(header.deployment_id, entry)]
-        for whole in _batches(first, [rows.step_entity(s) for s in steps]):
-            # A batch is written whole or not at all, so finishing another's work must cut it at the same places.
-            batch = whole if standing is None else [e for e in whole if e["RowKey"].startswith(rows.STEP_PREFIX)]
-            if not batch:
-                continue
-            if not self._insert(batch) and standing is None and batch[0]["RowKey"] == rows.HEADER:
-                return self.create(header, steps, reason)  # another accept was quicker; read what it wrote
-        return header
+            if self._insert_whole(header, entities, reason):
+                return header
+            # Another accept was quicker, or the answer to our own write was lost.
+            standing = self.header(header.deployment_id).record
+            if standing.target == header.target:
+                self._list(standing)
+            else:
+                self._unlist(header)
+        if standing.manifest_hash == header.manifest_hash:
+            self._add_missing(header.deployment_id, entities)
+        return standing
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
         """Raises NotFoundError."""
@@ -133,14 +130,14 @@ class TableJournal:
         operations = self._operations(change, rows.header_entity(after), "deployment", after.sequence)
         etag = self._submit(after.deployment_id, operations, None)[0]
         if before.state != after.state:
-            with mapped("table", "list deployment"):
-                self._deployments.upsert_entity(rows.index_entity(after), mode=UpdateMode.REPLACE)
+            self._list(after)
         return Versioned(after, etag)
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """Append to the audit."""
+        self._ensure()
         with mapped("table", "note"):
-            self._journal.upsert_entity(rows.audit_entity(deployment_id, entry))
+            self._journal.upsert_entity(rows.note_entity(deployment_id, entry), mode=UpdateMode.REPLACE)
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Oldest first."""
@@ -163,14 +160,42 @@ class TableJournal:
 
     def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)
-        with mapped("table", "mend list"):
-            if fresh is None or fresh.target != record.target:
-                if self._now() - record.accepted_at > _ORPHAN_AGE:
-                    self._deployments.delete_entity(escape_key(record.target), record.deployment_id)
-                return None
-            if fresh.state != record.state:
-                self._deployments.upsert_entity(rows.index_entity(fresh), mode=UpdateMode.REPLACE)
-        return None if fresh.state in DEPLOYMENT_ENDED else fresh
+        if fresh is None or fresh.target != record.target:
+            if self._now() - record.accepted_at > _ORPHAN_AGE:
+                self._unlist(record)
+            return None
+        has_ended = fresh.state in DEPLOYMENT_ENDED
+        if has_ended or (fresh.state, fresh.manifest_hash) != (record.state, record.manifest_hash):
+            self._list(fresh)
+        return None if has_ended else fresh
+
+    def _list(self, header: DeploymentRecord, *, is_open: bool | None = None) -> None:
+        with mapped("table", "list deployment"):
+            self._deployments.upsert_entity(rows.index_entity(header, is_open), mode=UpdateMode.REPLACE)
+
+    def _unlist(self, header: DeploymentRecord) -> None:
+        with mapped("table", "unlist deployment"):
+            self._deployments.delete_entity(escape_key(header.target), header.deployment_id)
+
+    def _insert_whole(self, header: DeploymentRecord, entities: Sequence[JsonObject], reason: str) -> bool:
+        """Whether all was written; False where a row stood already, and perhaps others were not written."""
+        entry = AuditEntry(self._now(), "deployment", "", header.state.value, "accept", reason[:1000], 0)
+        first = [rows.header_entity(header), rows.audit_entity(header.deployment_id, entry)]
+        # The projection goes first, and as open: a header that no list shows would never be swept.
+        self._list(header, is_open=True)
+        if not all(self._insert(batch) for batch in _batches([*first, *entities])):
+            return False
+        if header.state in DEPLOYMENT_ENDED:
+            self._list(header)
+        return True
+
+    def _add_missing(self, deployment_id: str, entities: Sequence[JsonObject]) -> None:
+        """Steps that a crash kept from being written; who else does the same at the same time does no harm."""
+        for _ in range(_RACES):
+            there = {entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])}
+            if all(self._insert(batch) for batch in _batches(e for e in entities if e["RowKey"] not in there)):
+                return
+        raise StorageUnavailableError(f"the steps of '{deployment_id}' were written by {_RACES} others at once")
 
     def _operations(self, change: Change[Any], entity: JsonObject, subject: str, sequence: int) -> list[Any]:
         condition = {
@@ -237,15 +262,15 @@ class TableJournal:
             except ResourceNotFoundError:
                 return None
 
-    def _range(self, deployment_id: str, prefix: str) -> list[Any]:
+    def _range(self, deployment_id: str, prefix: str, columns: list[str] | None = None) -> list[Any]:
         last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         partition = f"PartitionKey eq '{_quoted(deployment_id)}'"
-        return self._query(self._journal, f"{partition} and RowKey ge '{prefix}' and RowKey lt '{last}'")
+        return self._query(self._journal, f"{partition} and RowKey ge '{prefix}' and RowKey lt '{last}'", columns)
 
-    def _query(self, table: TableClient, query: str) -> list[Any]:
+    def _query(self, table: TableClient, query: str, columns: list[str] | None = None) -> list[Any]:
         self._ensure()
         with mapped("table", "query"):
-            return list(table.query_entities(query) if query else table.list_entities())
+            return list(table.query_entities(query, select=columns) if query else table.list_entities())
 
     def _ensure(self) -> None:
         if self._is_there:
@@ -270,10 +295,10 @@ class mapped_transaction:
         return self._outer.__exit__(kind, error, trace)
 
 
-def _batches(first: list[JsonObject], others: list[JsonObject]) -> Iterator[list[JsonObject]]:
-    """Rows in batches that Azure takes: 100 operations, 4 MiB. The header is in the first one."""
+def _batches(entities: Iterable[JsonObject]) -> Iterator[list[JsonObject]]:
+    """Rows, in their order, in batches that Azure takes: 100 operations, 4 MiB."""
     batch, size = list[JsonObject](), 0
-    for entity in [*first, *others]:
+    for entity in entities:
         length = 2 * checked_entity(entity) + 1024  # JSON and MIME around it, on the safe side
         if batch and (len(batch) >= BATCH_OPERATIONS or size + length > BATCH_BYTES):
             yield batch

@@ -1,0 +1,49 @@
+"""One fixture a port, twice over: the in-memory twin, and the real adapter on Azurite."""
+
+import uuid
+from dataclasses import dataclass
+
+import pytest
+
+from shared.adapters.journal_table import TableJournal
+from shared.domain.ports import Journal
+from tests.contract.harness import VARIANTS, FaultyTransport, faulty_clients
+from tests.fakes import FakeClock, MemoryJournal
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The time, which stands still unless a test moves it."""
+    return FakeClock()
+
+
+@pytest.fixture
+def fresh_id() -> str:
+    """An id that no other test has used: all tests of a worker share one emulator."""
+    return f"d-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=VARIANTS)
+def journal(request: pytest.FixtureRequest, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """The port Journal, by either implementation."""
+    if request.param == "memory":
+        return MemoryJournal(clock)
+    clients, _ = faulty_clients(request.getfixturevalue("storage"), monkeypatch)
+    return TableJournal(clients, clock.now)
+
+
+@dataclass(frozen=True)
+class FaultyJournal:
+    """The journal on tables, and the wire below it."""
+
+    journal: TableJournal
+    wire: FaultyTransport
+
+
+@pytest.fixture
+def faulty(storage: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FaultyJournal:
+    """The real journal over a transport that fails on demand; its tables exist."""
+    clients, wire = faulty_clients(storage, monkeypatch)
+    journal = TableJournal(clients, clock.now)
+    journal.steps("warm-up")
+    return FaultyJournal(journal, wire)

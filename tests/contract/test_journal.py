@@ -1,0 +1,776 @@
+"""The laws of the port Journal: the header claims the id, every write is conditional and carries its audit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.adapters import journal_rows as rows
+from shared.adapters import journal_table
+from shared.adapters.journal_table import TableJournal
+from shared.adapters.storage import StorageClients
+from shared.domain.errors import (
+    ConflictError,
+    IllegalTransitionError,
+    LimitError,
+    NotFoundError,
+    StorageUnavailableError,
+)
+from shared.domain.ports import Change, Journal, Versioned
+from shared.domain.records import (
+    AuditEntry,
+    Claim,
+    DeploymentRecord,
+    Intent,
+    Operation,
+    RecordedError,
+    Resource,
+    StepRecord,
+)
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
+from tests.contract.conftest import FaultyJournal
+from tests.contract.harness import Cut, a_header, a_step, at_once, some_steps
+from tests.fakes import START, FakeClock, MemoryJournal
+
+
+def moved(row: Versioned[StepRecord], state: S, reason: str = "", **changes: Any) -> Change[StepRecord]:
+    """A step's change to another state."""
+    return Change(row, row.record.replace(state=state, **changes), "tester", reason)
+
+
+def headed(row: Versioned[DeploymentRecord], state: D, reason: str = "", **changes: Any) -> Change[DeploymentRecord]:
+    """A header's change to another state."""
+    return Change(row, row.record.replace(state=state, **changes), "tester", reason)
+
+
+def everything(journal: Journal, deployment_id: str) -> tuple[object, ...]:
+    """All that is kept of a deployment, to see that nothing was written."""
+    return journal.header(deployment_id), journal.steps(deployment_id), journal.audit(deployment_id)
+
+
+def listed(journal: Journal, target: str, *, open_only: bool = False) -> list[str]:
+    """The ids of a target's deployments, as the list tells them."""
+    return [h.deployment_id for h in journal.deployments(target, open_only=open_only)]
+
+
+# --- create -----------------------------------------------------------------------------------------------------
+
+
+def test_journal_create_keeps_header_steps_and_one_audit_entry(journal: Journal, fresh_id: str) -> None:
+    """What was given is what is read, and the acceptance is in the audit."""
+    header, steps = a_header(fresh_id), some_steps(fresh_id, 3)
+    assert journal.create(header, steps, "submitted") == header
+    assert journal.header(fresh_id).record == header
+    assert [s.record for s in journal.steps(fresh_id)] == steps
+    assert journal.audit(fresh_id) == [AuditEntry(START, "deployment", "", "accepted", "accept", "submitted", 0)]
+    assert journal.step(fresh_id, 1)[0] == journal.header(fresh_id)
+    assert journal.step(fresh_id, 1)[1] == journal.steps(fresh_id)[1]
+
+
+def test_journal_create_without_steps_is_a_deployment(journal: Journal, fresh_id: str) -> None:
+    """A rejected submission has a header and no steps."""
+    journal.create(a_header(fresh_id, state=D.REJECTED, finished_at=START), [], "refused")
+    assert journal.header(fresh_id).record.state == D.REJECTED
+    assert journal.steps(fresh_id) == []
+
+
+def test_journal_create_repeated_changes_nothing(journal: Journal, clock: FakeClock, fresh_id: str) -> None:
+    """A repetition of the same manifest gets the header that stands, and overwrites neither it nor a step."""
+    steps = some_steps(fresh_id, 3)
+    journal.create(a_header(fresh_id), steps, "submitted")
+    running = journal.write_header(headed(journal.header(fresh_id), D.RUNNING)).record
+    journal.write_step(moved(journal.steps(fresh_id)[1], S.INTENT))
+    before = everything(journal, fresh_id)
+    clock.advance(60)
+    again = a_header(fresh_id, accepted_at=clock.now(), requested_by="another")
+    assert journal.create(again, steps, "submitted again") == running
+    assert everything(journal, fresh_id) == before
+
+
+def test_journal_create_of_another_manifest_leaves_the_standing_one(journal: Journal, fresh_id: str) -> None:
+    """Who comes second with other content learns whose id it is, and writes nothing, not even a missing step."""
+    standing = a_header(fresh_id)
+    journal.create(standing, some_steps(fresh_id, 2), "submitted")
+    before = everything(journal, fresh_id)
+    other = a_header(fresh_id, manifest_hash="b" * 64, target=f"elsewhere {fresh_id}")
+    assert journal.create(other, some_steps(fresh_id, 5), "submitted") == standing
+    assert everything(journal, fresh_id) == before
+    assert listed(journal, other.target) == []
+    assert [h.manifest_hash for h in journal.deployments(standing.target)] == [standing.manifest_hash]
+
+
+@pytest.mark.parametrize("written", [0, 1, 50, 98, 99, 198, 249, 250])
+def test_journal_create_finishes_what_was_cut_short(journal: Journal, fresh_id: str, written: int) -> None:
+    """Wherever the first writer stopped, the second adds exactly what is missing."""
+    steps = some_steps(fresh_id, 250)
+    journal.create(a_header(fresh_id), steps[:written], "submitted")
+    if written:
+        journal.write_step(moved(journal.steps(fresh_id)[0], S.INTENT))
+        steps[0] = journal.steps(fresh_id)[0].record
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 250), "submitted")
+    assert [s.record for s in journal.steps(fresh_id)] == steps
+    assert [e.after for e in journal.audit(fresh_id)] == ["accepted", "intent"][: 1 + bool(written)]
+
+
+@pytest.mark.azurite
+def test_journal_create_cut_between_any_two_writes_is_finished_by_repeating_it(
+    faulty: FaultyJournal, fresh_id: str
+) -> None:
+    """A process that ends before its n-th write, for every n, leaves what a repetition completes."""
+    cuts, whole = 0, False
+    while not whole:
+        deployment_id = f"{fresh_id}-{cuts}"
+        header, steps = a_header(deployment_id), some_steps(deployment_id, 250)
+        faulty.wire.cut_before_write(cuts)
+        try:
+            faulty.journal.create(header, steps, "submitted")
+            whole = True
+        except Cut:
+            cuts += 1
+        faulty.wire.heal()
+        if cuts >= 3 and not whole:  # the first batch stands; what moved since must stay as it is
+            first = faulty.journal.write_step(moved(faulty.journal.steps(deployment_id)[0], S.INTENT))
+            steps[0] = first.record
+        assert faulty.journal.create(header, some_steps(deployment_id, 250), "submitted") == header
+        assert [s.record for s in faulty.journal.steps(deployment_id)] == steps
+        assert [e.before for e in faulty.journal.audit(deployment_id)].count("") == 1
+        assert listed(faulty.journal, header.target) == [deployment_id]
+    assert cuts == 4, "the projection and three batches are four writes"
+
+
+def test_journal_create_finishes_though_the_header_grew_since(journal: Journal, fresh_id: str) -> None:
+    """Batches are cut by size too: a header that is longer now must not shift the cuts past rows that are missing."""
+    bulk = {"text": "x" * 28_000}
+    steps = [a_step(fresh_id, i, spec=bulk) for i in range(150)]
+    journal.create(a_header(fresh_id), steps[:66], "submitted")
+    problems = tuple({"path": "$", "message": "m" * 200} for _ in range(120))
+    journal.write_header(headed(journal.header(fresh_id), D.ACCEPTED, "waits", problems=problems))
+    journal.create(a_header(fresh_id), steps, "submitted")
+    assert [s.record for s in journal.steps(fresh_id)] == steps
+
+
+def test_journal_create_by_two_threads_is_one_deployment(journal: Journal, fresh_id: str) -> None:
+    """Two deliveries of one submission at once make it once, whole, and both are told the same."""
+    header, steps = a_header(fresh_id), some_steps(fresh_id, 150)
+    answers = at_once([lambda: journal.create(header, steps, "submitted")] * 2)
+    assert answers == [header, header]
+    assert [s.record for s in journal.steps(fresh_id)] == steps
+    assert len(journal.audit(fresh_id)) == 1
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_journal_create_race_of_two_manifests_has_one_winner(journal: Journal, fresh_id: str, round_: int) -> None:
+    """Two manifests race for one id: both are told which stands, and no list shows the loser."""
+    headers = [
+        a_header(fresh_id, manifest_hash=c * 64, target=f"{c} {fresh_id}", name=f"{c}{round_}") for c in ("a", "b")
+    ]
+    tasks: list[Callable[[], DeploymentRecord]] = [
+        lambda h=h: journal.create(h, some_steps(fresh_id, 5), "submitted") for h in headers
+    ]
+    answers = at_once(tasks)
+    standing = journal.header(fresh_id).record
+    assert answers == [standing, standing]
+    assert len(journal.audit(fresh_id)) == 1
+    assert {h.target: listed(journal, h.target) for h in headers} == {
+        h.target: [fresh_id] if h == standing else [] for h in headers
+    }
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("same_target", [True, False])
+def test_journal_create_that_lost_the_race_leaves_no_trace_in_the_list(
+    faulty: FaultyJournal, fresh_id: str, monkeypatch: pytest.MonkeyPatch, same_target: bool
+) -> None:
+    """The loser wrote its projection first; it puts the winner's in its place, or takes its own away."""
+    winner = a_header(fresh_id)
+    target = winner.target if same_target else f"loser {fresh_id}"
+    loser = a_header(fresh_id, manifest_hash="b" * 64, target=target, name="loser")
+    read = faulty.journal._header_or_none
+    calls = iter(range(100))
+
+    def late(deployment_id: str) -> DeploymentRecord | None:
+        if next(calls) == 0:  # nothing stands yet, but it will before the first batch arrives
+            found = read(deployment_id)
+            faulty.journal.create(winner, [], "submitted")
+            return found
+        return read(deployment_id)
+
+    monkeypatch.setattr(faulty.journal, "_header_or_none", late)
+    assert faulty.journal.create(loser, some_steps(fresh_id, 2), "submitted") == winner
+    assert list(faulty.journal.deployments(winner.target)) == [winner]
+    assert listed(faulty.journal, target) == ([fresh_id] if same_target else [])
+    assert faulty.journal.steps(fresh_id) == []
+
+
+@pytest.mark.azurite
+def test_journal_crash_of_the_loser_does_not_hide_the_winner(
+    faulty: FaultyJournal, fresh_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused submission that ends between its projection and its header must not close a running deployment."""
+    winner = a_header(fresh_id)
+    loser = a_header(fresh_id, manifest_hash="b" * 64, state=D.REJECTED, name="loser")
+    read = faulty.journal._header_or_none
+
+    def late(deployment_id: str) -> DeploymentRecord | None:
+        monkeypatch.setattr(faulty.journal, "_header_or_none", read)
+        faulty.journal.create(winner, [], "submitted")
+        faulty.wire.cut_before_write(1)
+        return None
+
+    monkeypatch.setattr(faulty.journal, "_header_or_none", late)
+    with pytest.raises(Cut):
+        faulty.journal.create(loser, [], "refused")
+    faulty.wire.heal()
+    assert list(faulty.journal.deployments(winner.target, open_only=True)) == [winner]
+    assert list(faulty.journal.deployments(winner.target)) == [winner]
+
+
+@pytest.mark.azurite
+def test_journal_works_on_an_account_without_tables(
+    storage: str, clock: FakeClock, fresh_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever method comes first makes the tables."""
+    entry = AuditEntry(START, "deployment", "", "", "a", "r", 0)
+    firsts: list[Callable[[TableJournal], object]] = [
+        lambda j: j.create(a_header(fresh_id), [], "submitted"),
+        lambda j: j.steps(fresh_id),
+        lambda j: j.note(fresh_id, entry),
+        lambda j: list(j.deployments()),
+    ]
+    for i, first in enumerate(firsts):
+        monkeypatch.setattr(journal_table, "JOURNAL", f"journal{fresh_id[2:]}{i}")
+        monkeypatch.setattr(journal_table, "DEPLOYMENTS", f"deployments{fresh_id[2:]}{i}")
+        first(TableJournal(StorageClients(storage), clock.now))
+
+
+# --- conditional writes -----------------------------------------------------------------------------------------
+
+
+def test_journal_write_step_returns_what_the_next_write_needs(journal: Journal, fresh_id: str) -> None:
+    """A chain of writes needs no reading in between; the sequence counts them."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    row = journal.steps(fresh_id)[0]
+    for n, state in enumerate((S.INTENT, S.INTENT, S.SUBMITTED, S.SUCCEEDED), start=1):
+        row = journal.write_step(moved(row, state))
+        assert (row.record.state, row.record.sequence) == (state, n)
+    assert journal.steps(fresh_id)[0] == row
+
+
+def test_journal_write_step_keeps_every_field(journal: Journal, fresh_id: str) -> None:
+    """Nested records, times and text of any script come back as they went."""
+    full = a_step(
+        fresh_id,
+        0,
+        needs=(1, 2),
+        refers_to={"ws": 1},
+        attempt=2,
+        deliveries=3,
+        fence=4,
+        ambiguous=True,
+        moves_done=1,
+        claim=Claim("me", START + timedelta(microseconds=1), 4),
+        intent=Intent("update", "marker", {"a": [1, None, "\u2028\x00\x1f\ud800\U0001f600'\"\\"]}, "id"),
+        operation=Operation("op", "apply", "workspace", START, "https://x/y?z", 5),
+        resource=Resource("Workspace", "id", "nämé", "parent"),
+        outputs={"id": "x", "n": 1.5},
+        error=RecordedError("m", "r", "GET /x", 400, "Code", "req"),
+        wait_until=START,
+        deadline_at=START,
+        started_at=START,
+    )
+    journal.create(a_header(fresh_id), [a_step(fresh_id, 0)], "submitted")
+    row = journal.steps(fresh_id)[0]
+    written = journal.write_step(Change(row, full.replace(state=S.INTENT), "tester", ""))
+    assert journal.steps(fresh_id)[0] == written
+    assert written.record == full.replace(state=S.INTENT, sequence=1)
+
+
+def test_journal_stale_step_is_a_conflict_and_nothing_is_written(journal: Journal, fresh_id: str) -> None:
+    """Who moves a row that moved since it was read changes neither the row nor the audit."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    stale = journal.steps(fresh_id)[0]
+    journal.write_step(moved(stale, S.INTENT, attempt=1))
+    before = everything(journal, fresh_id)
+    for change in (moved(stale, S.INTENT), moved(stale, S.PENDING), moved(stale, S.FAILED, "late")):
+        with pytest.raises(ConflictError):
+            journal.write_step(change)
+    assert everything(journal, fresh_id) == before
+
+
+def test_journal_stale_header_is_a_conflict_and_nothing_is_written(journal: Journal, fresh_id: str) -> None:
+    """The same for the header, and its projection stays too."""
+    journal.create(a_header(fresh_id), [], "submitted")
+    stale = journal.header(fresh_id)
+    journal.write_header(headed(stale, D.RUNNING, heartbeat_at=START))
+    before = everything(journal, fresh_id)
+    for change in (headed(stale, D.CANCELLED), headed(stale, D.ACCEPTED), headed(stale, D.RUNNING, "late")):
+        with pytest.raises(ConflictError):
+            journal.write_header(change)
+    assert everything(journal, fresh_id) == before
+    assert [h.state for h in journal.deployments(a_header(fresh_id).target)] == [D.RUNNING]
+
+
+def test_journal_write_of_what_is_not_there_is_a_conflict(journal: Journal, fresh_id: str) -> None:
+    """A row that does not exist cannot be moved, and is not made by trying."""
+    journal.create(a_header(fresh_id), [], "submitted")
+    etag = journal.header(fresh_id).etag
+    with pytest.raises(ConflictError):
+        journal.write_step(moved(Versioned(a_step(fresh_id, 7), etag), S.INTENT))
+    with pytest.raises(ConflictError):
+        journal.write_header(headed(Versioned(a_header(f"{fresh_id}x"), etag), D.RUNNING))
+    assert journal.steps(fresh_id) == []
+    with pytest.raises(NotFoundError):
+        journal.header(f"{fresh_id}x")
+
+
+def test_journal_eight_threads_on_one_row_have_one_winner(journal: Journal, fresh_id: str) -> None:
+    """A claim is one conditional write: of all who read the same row, exactly one moves it."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    row = journal.steps(fresh_id)[0]
+    tasks: list[Callable[[], Versioned[StepRecord]]] = [
+        lambda n=n: journal.write_step(moved(row, S.INTENT, claim=Claim(f"worker {n}", START, 1))) for n in range(8)
+    ]
+    answers = at_once(tasks)
+    won = [a for a in answers if isinstance(a, Versioned)]
+    assert len(won) == 1
+    assert all(isinstance(a, ConflictError) for a in answers if a is not won[0])
+    assert journal.steps(fresh_id) == won
+    assert len(journal.audit(fresh_id)) == 2
+
+
+def test_journal_takes_exactly_the_legal_moves_of_a_step(journal: Journal, fresh_id: str) -> None:
+    """Every pair of states: a row of the table is written with one audit entry at most, any other changes nothing."""
+    pairs = [(before, after) for before in S for after in S]
+    journal.create(
+        a_header(fresh_id), [a_step(fresh_id, i, state=before) for i, (before, _) in enumerate(pairs)], "submitted"
+    )
+    for row, (before, after) in zip(journal.steps(fresh_id), pairs, strict=True):
+        if (before, after) in STEP_TRANSITIONS:
+            journal.write_step(moved(row, after))
+        else:
+            with pytest.raises(IllegalTransitionError):
+                journal.write_step(moved(row, after))
+    for row, (before, after) in zip(journal.steps(fresh_id), pairs, strict=True):
+        assert row.record.state == (after if (before, after) in STEP_TRANSITIONS else before)
+    moves = [(e.subject, e.before, e.after, e.sequence) for e in journal.audit(fresh_id)][1:]
+    assert moves == [
+        (rows.step_key(i), before, after, 1)
+        for i, (before, after) in enumerate(pairs)
+        if before != after and (before, after) in STEP_TRANSITIONS
+    ]
+
+
+def test_journal_takes_exactly_the_legal_moves_of_a_deployment(journal: Journal, fresh_id: str) -> None:
+    """The same for headers: from each state, every other one is tried."""
+    for i, before in enumerate(D):
+        for j, after in enumerate(D):
+            deployment_id = f"{fresh_id}-{i}-{j}"
+            journal.create(a_header(deployment_id, state=before), [], "submitted")
+            change = headed(journal.header(deployment_id), after)
+            legal = (before, after) in DEPLOYMENT_TRANSITIONS
+            if legal:
+                journal.write_header(change)
+            else:
+                with pytest.raises(IllegalTransitionError):
+                    journal.write_header(change)
+            assert journal.header(deployment_id).record.state == (after if legal else before)
+            assert len(journal.audit(deployment_id)) == 1 + (legal and before != after)
+
+
+# --- audit ------------------------------------------------------------------------------------------------------
+
+
+def test_journal_audit_has_one_entry_for_each_move_and_each_reason(
+    journal: Journal, clock: FakeClock, fresh_id: str
+) -> None:
+    """A move is noted once; a delivery that only learned something is noted where it gives a reason."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    row = journal.steps(fresh_id)[0]
+    for state, reason in ((S.PENDING, ""), (S.PENDING, "busy"), (S.INTENT, ""), (S.INTENT, ""), (S.SUCCEEDED, "done")):
+        clock.advance(1)
+        row = journal.write_step(moved(row, state, reason))
+    assert [(e.before, e.after, e.reason, e.sequence) for e in journal.audit(fresh_id)[1:]] == [
+        ("pending", "pending", "busy", 2),
+        ("pending", "intent", "", 3),
+        ("intent", "succeeded", "done", 5),
+    ]
+    assert {(e.subject, e.actor) for e in journal.audit(fresh_id)[1:]} == {("step_00000", "tester")}
+
+
+def test_journal_audit_is_told_oldest_first(journal: Journal, clock: FakeClock, fresh_id: str) -> None:
+    """Entries of header and steps stand in the order of time."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 2), "submitted")
+    for write in (
+        lambda: journal.write_step(moved(journal.steps(fresh_id)[1], S.INTENT)),
+        lambda: journal.write_header(headed(journal.header(fresh_id), D.RUNNING)),
+        lambda: journal.write_step(moved(journal.steps(fresh_id)[0], S.INTENT)),
+    ):
+        clock.advance(0.5)
+        write()
+    entries = journal.audit(fresh_id)
+    assert [e.subject for e in entries] == ["deployment", "step_00001", "deployment", "step_00000"]
+    assert [e.at for e in entries] == [START + timedelta(seconds=0.5 * i) for i in range(4)]
+
+
+def test_journal_note_is_added_and_moves_nothing(journal: Journal, fresh_id: str) -> None:
+    """A note beside a move, or another note, of the same instant stands beside it: the audit is append-only."""
+    header = a_header(fresh_id)
+    journal.create(header, [], "submitted")
+    for reason in ("refused: first", "refused: second"):
+        journal.note(fresh_id, AuditEntry(START, "deployment", "accepted", "accepted", "accept", reason, 0))
+    assert sorted(e.reason for e in journal.audit(fresh_id)) == ["refused: first", "refused: second", "submitted"]
+    assert journal.header(fresh_id).record == header
+
+
+def test_journal_note_repeated_is_one_entry(journal: Journal, fresh_id: str) -> None:
+    """The same note again, after a lost answer, is no second entry."""
+    entry = AuditEntry(START, "step_00003", "intent", "failed", "poison-queue", "five deliveries", 4)
+    journal.note(fresh_id, entry)
+    journal.note(fresh_id, entry)
+    assert journal.audit(fresh_id) == [entry]
+
+
+def test_journal_reason_is_cut_rather_than_refused(journal: Journal, fresh_id: str) -> None:
+    """A long reason must not make a move impossible."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "s" * 50_000)
+    journal.write_step(moved(journal.steps(fresh_id)[0], S.FAILED, "r" * 50_000))
+    assert [len(e.reason) for e in journal.audit(fresh_id)] == [1000, 1000]
+
+
+@pytest.mark.azurite
+def test_journal_move_and_audit_are_one_write(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A process that ends before the write leaves neither, and one request carries both."""
+    faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    change = moved(faulty.journal.steps(fresh_id)[0], S.INTENT)
+    before = everything(faulty.journal, fresh_id)
+    faulty.wire.cut_before_write(0)
+    with pytest.raises(Cut):
+        faulty.journal.write_step(change)
+    faulty.wire.heal()
+    assert everything(faulty.journal, fresh_id) == before
+    written = faulty.wire.writes
+    faulty.journal.write_step(change)
+    assert faulty.wire.writes == written + 1
+    assert [e.after for e in faulty.journal.audit(fresh_id)] == ["accepted", "intent"]
+
+
+# --- many rows --------------------------------------------------------------------------------------------------
+
+
+def test_journal_write_steps_moves_120_rows(journal: Journal, fresh_id: str) -> None:
+    """All rows move, each with its own audit entry."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 120), "submitted")
+    journal.write_steps([moved(row, S.SKIPPED) for row in journal.steps(fresh_id)])
+    assert {(s.record.state, s.record.sequence) for s in journal.steps(fresh_id)} == {(S.SKIPPED, 1)}
+    assert sorted(e.subject for e in journal.audit(fresh_id)[1:]) == [rows.step_key(i) for i in range(120)]
+
+
+def test_journal_write_steps_of_nothing_does_nothing(journal: Journal, fresh_id: str) -> None:
+    """An empty wave is no write."""
+    journal.create(a_header(fresh_id), [], "submitted")
+    before = everything(journal, fresh_id)
+    journal.write_steps([])
+    assert everything(journal, fresh_id) == before
+
+
+@pytest.mark.parametrize("fault", ["stale", "illegal"])
+def test_journal_write_steps_batch_is_all_or_nothing(journal: Journal, fresh_id: str, fault: str) -> None:
+    """One row that may not move stops its whole batch; batches before it stand, those after are not begun."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 120), "submitted")
+    changes = [moved(row, S.SKIPPED) for row in journal.steps(fresh_id)]
+    if fault == "stale":
+        journal.write_step(moved(journal.steps(fresh_id)[70], S.PENDING))
+        expected: type[Exception] = ConflictError
+    else:
+        changes[70] = moved(journal.steps(fresh_id)[70], S.COMPENSATED)
+        expected = IllegalTransitionError
+    with pytest.raises(expected):
+        journal.write_steps(changes)
+    assert [s.record.state for s in journal.steps(fresh_id)] == [S.SKIPPED] * 50 + [S.PENDING] * 70
+    assert len(journal.audit(fresh_id)) == 1 + 50
+
+
+# --- lost answers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("reason", ["", "noted"])
+@pytest.mark.parametrize("state", [S.PENDING, S.INTENT])
+def test_journal_own_step_write_is_recognised_after_a_lost_answer(
+    faulty: FaultyJournal, fresh_id: str, state: S, reason: str
+) -> None:
+    """Whether the SDK repeats the write or we do, the row that stands by our own hand is no conflict."""
+    faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    change = moved(faulty.journal.steps(fresh_id)[0], state, reason, claim=Claim("me", START, 1))
+    faulty.wire.lose_next_answer()
+    written = repeated_once(lambda: faulty.journal.write_step(change))
+    assert faulty.journal.steps(fresh_id) == [written]
+    assert len(faulty.journal.audit(fresh_id)) == 1 + bool(reason or state != S.PENDING)
+    assert faulty.journal.write_step(moved(written, S.INTENT)).record.sequence == 2
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("state", [D.ACCEPTED, D.RUNNING])
+def test_journal_own_header_write_is_recognised_after_a_lost_answer(
+    faulty: FaultyJournal, fresh_id: str, state: D
+) -> None:
+    """The same for the header, whose projection follows."""
+    faulty.journal.create(a_header(fresh_id), [], "submitted")
+    change = headed(faulty.journal.header(fresh_id), state, "go", heartbeat_at=START)
+    faulty.wire.lose_next_answer()
+    written = repeated_once(lambda: faulty.journal.write_header(change))
+    assert faulty.journal.header(fresh_id) == written
+    assert len(faulty.journal.audit(fresh_id)) == 2
+    assert [h.state for h in faulty.journal.deployments(a_header(fresh_id).target)] == [state]
+
+
+@pytest.mark.azurite
+def test_journal_own_batch_is_recognised_after_a_lost_answer(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A wave of rows whose answer was lost is written once."""
+    faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 60), "submitted")
+    changes = [moved(row, S.SKIPPED) for row in faulty.journal.steps(fresh_id)]
+    faulty.wire.lose_next_answer()
+    repeated_once(lambda: faulty.journal.write_steps(changes))
+    assert {(s.record.state, s.record.sequence) for s in faulty.journal.steps(fresh_id)} == {(S.SKIPPED, 1)}
+    assert len(faulty.journal.audit(fresh_id)) == 61
+
+
+@pytest.mark.azurite
+def test_journal_strangers_write_after_a_lost_answer_is_a_conflict(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A row that moved on since our write was lost is another's, not ours."""
+    faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    change = moved(faulty.journal.steps(fresh_id)[0], S.INTENT)
+    faulty.journal.write_step(change)
+    faulty.journal.write_step(moved(faulty.journal.steps(fresh_id)[0], S.SUCCEEDED))
+    before = everything(faulty.journal, fresh_id)
+    with pytest.raises(ConflictError):
+        faulty.journal.write_step(change)
+    assert everything(faulty.journal, fresh_id) == before
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("lost", range(4))
+def test_journal_create_is_whole_after_a_lost_answer(faulty: FaultyJournal, fresh_id: str, lost: int) -> None:
+    """Whichever of its answers is lost, the creation that is repeated ends whole, with one acceptance in the audit."""
+    header, steps = a_header(fresh_id), some_steps(fresh_id, 250)
+    left = iter(range(lost))
+
+    def count(_: object) -> None:
+        if next(left, None) is None:
+            faulty.wire.before = lambda _: None
+            faulty.wire.lose_next_answer()
+
+    faulty.wire.before = count
+    assert repeated_once(lambda: faulty.journal.create(header, steps, "submitted")) == header
+    assert [s.record for s in faulty.journal.steps(fresh_id)] == steps
+    assert len(faulty.journal.audit(fresh_id)) == 1
+    assert listed(faulty.journal, header.target) == [fresh_id]
+
+
+def repeated_once[T](write: Callable[[], T]) -> T:
+    """The write; once more where the adapter said that the service did not answer, as the engine does."""
+    try:
+        return write()
+    except StorageUnavailableError:
+        return write()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def test_journal_tells_what_is_not_there(journal: Journal, fresh_id: str) -> None:
+    """An unknown deployment or step is NotFoundError, and has neither steps nor audit."""
+    with pytest.raises(NotFoundError):
+        journal.header(fresh_id)
+    with pytest.raises(NotFoundError):
+        journal.step(fresh_id, 0)
+    assert journal.steps(fresh_id) == []
+    assert journal.audit(fresh_id) == []
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 2), "submitted")
+    for ordinal in (2, -1, 99_999):
+        with pytest.raises(NotFoundError):
+            journal.step(fresh_id, ordinal)
+
+
+def test_journal_reads_300_steps_back_in_order(journal: Journal, fresh_id: str) -> None:
+    """Steps come by ordinal, whatever the order of writing and the size of pages."""
+    steps = some_steps(fresh_id, 300)
+    journal.create(a_header(fresh_id), steps[::-1], "submitted")
+    assert [s.record for s in journal.steps(fresh_id)] == steps
+    assert journal.step(fresh_id, 299)[1].record == steps[299]
+
+
+def test_journal_keeps_deployments_apart(journal: Journal, fresh_id: str) -> None:
+    """An id that is another's beginning, or differs in case, is a deployment of its own."""
+    names = [fresh_id, f"{fresh_id}0", f"{fresh_id}-", fresh_id.upper()]
+    for i, name in enumerate(names):
+        journal.create(a_header(name), some_steps(name, i), f"reason {i}")
+    for i, name in enumerate(names):
+        assert [s.record.deployment_id for s in journal.steps(name)] == [name] * i
+        assert [e.reason for e in journal.audit(name)] == [f"reason {i}"]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "{}.",
+        "{}..",
+        "{}_header",
+        "{}-" + "x" * 60,
+        "{}'or'1'eq'1",
+        "{} space",
+        "{}é漢😀",
+        "{}+&=%20;,@$!*()",
+        '{}"<>|`^~{{}}',
+    ],
+)
+def test_journal_takes_hostile_ids_that_are_legal(journal: Journal, fresh_id: str, shape: str) -> None:
+    """Whatever Azure Tables takes as a key works through create, query and write, and nothing else is found by it."""
+    deployment_id = shape.format(fresh_id)
+    header = a_header(deployment_id)
+    journal.create(header, some_steps(deployment_id, 2), "submitted")
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    journal.write_step(moved(journal.step(deployment_id, 1)[1], S.INTENT))
+    journal.write_header(headed(journal.header(deployment_id), D.RUNNING))
+    assert [s.record.state for s in journal.steps(deployment_id)] == [S.PENDING, S.INTENT]
+    assert len(journal.audit(deployment_id)) == 3
+    assert listed(journal, header.target, open_only=True) == [deployment_id]
+    assert len(journal.steps(fresh_id)) == 1
+
+
+@pytest.mark.parametrize("bad", ["/", "\\", "#", "?", "\x00", "\t", "\x7f", "\x9f", "y" * 1024])
+def test_journal_refuses_ids_that_are_no_key(journal: Journal, fresh_id: str, bad: str) -> None:
+    """What Azure Tables forbids in a key is refused before anything is written, and finds nothing when read."""
+    deployment_id = fresh_id + bad
+    header = a_header(deployment_id, target=fresh_id)
+    with pytest.raises(LimitError):
+        journal.create(header, some_steps(deployment_id, 1), "submitted")
+    assert listed(journal, fresh_id) == []
+    with pytest.raises((LimitError, NotFoundError)):
+        journal.header(deployment_id)
+
+
+# --- limits -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\U0001f600"])
+def test_journal_create_with_a_row_too_large_writes_nothing(journal: Journal, fresh_id: str, character: str) -> None:
+    """A record beyond 32,768 characters of JSON is refused: no header, no other step, nothing in the list."""
+    header = a_header(fresh_id)
+    steps = [a_step(fresh_id, 0), a_step(fresh_id, 1, spec={"text": character * 32_768})]
+    with pytest.raises(LimitError, match="record"):
+        journal.create(header, steps, "submitted")
+    with pytest.raises(NotFoundError):
+        journal.header(fresh_id)
+    assert journal.steps(fresh_id) == []
+    assert listed(journal, header.target) == []
+
+
+def test_journal_move_to_a_row_too_large_writes_nothing(journal: Journal, fresh_id: str) -> None:
+    """The same for a step's and a header's move, whose audit is not written either."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    before = everything(journal, fresh_id)
+    with pytest.raises(LimitError):
+        journal.write_step(moved(journal.steps(fresh_id)[0], S.INTENT, outputs={"text": "x" * 32_768}))
+    with pytest.raises(LimitError):
+        journal.write_header(headed(journal.header(fresh_id), D.RUNNING, problems=({"message": "x" * 32_768},)))
+    assert everything(journal, fresh_id) == before
+
+
+# --- the list ---------------------------------------------------------------------------------------------------
+
+
+def test_journal_lists_a_target_newest_first(journal: Journal, fresh_id: str) -> None:
+    """Deployments of one target and no other, the newest first, those of one instant by id."""
+    target = f"t {fresh_id}"
+    for name, seconds in (("b", 1), ("a", 2), ("d", 1), ("c", 0)):
+        at = START + timedelta(seconds=seconds)
+        journal.create(a_header(f"{fresh_id}-{name}", target=target, accepted_at=at), [], "submitted")
+    journal.create(a_header(f"{fresh_id}-e", target=f"{target}x"), [], "submitted")
+    assert [name[-1] for name in listed(journal, target)] == ["a", "d", "b", "c"]
+    everywhere = [h.deployment_id for h in journal.deployments() if h.deployment_id.startswith(fresh_id)]
+    assert [name[-1] for name in everywhere] == ["a", "d", "b", "e", "c"]
+
+
+def test_journal_lists_what_is_open(journal: Journal, fresh_id: str) -> None:
+    """What has not ended is listed as open in every state, `stuck` and `held` among them; what ended is not."""
+    target = f"t {fresh_id}"
+    for state in D:
+        journal.create(a_header(f"{fresh_id}-{state}", target=target, state=state), [], "submitted")
+    states = {h.state for h in journal.deployments(target, open_only=True)}
+    assert states == {D.ACCEPTED, D.RUNNING, D.COMPENSATING, D.STUCK, D.HELD}
+    assert {h.state for h in journal.deployments(target)} == set(D)
+    mine = {h.state for h in journal.deployments(open_only=True) if h.deployment_id.startswith(fresh_id)}
+    assert mine == states
+
+
+def test_journal_list_follows_the_header(journal: Journal, fresh_id: str) -> None:
+    """A deployment that ended is open no more, and its end is what the list shows."""
+    target = a_header(fresh_id).target
+    journal.create(a_header(fresh_id), [], "submitted")
+    journal.write_header(headed(journal.header(fresh_id), D.RUNNING))
+    assert [h.state for h in journal.deployments(target, open_only=True)] == [D.RUNNING]
+    journal.write_header(headed(journal.header(fresh_id), D.SUCCEEDED, finished_at=START))
+    assert listed(journal, target, open_only=True) == []
+    assert [(h.state, h.finished_at) for h in journal.deployments(target)] == [(D.SUCCEEDED, START)]
+
+
+@pytest.mark.parametrize(
+    "target", ["o'brien's", "a/b\\c#d?e", "=3d", "", " ", "ß漢😀", "x" * 256, "\t\n", "%2F..", "\ud800"]
+)
+def test_journal_lists_targets_of_any_name(journal: Journal, fresh_id: str, target: str) -> None:
+    """A target is text of a person's own: characters that no key may have are no obstacle."""
+    journal.create(a_header(fresh_id, target=target), [], "submitted")
+    assert fresh_id in listed(journal, target, open_only=True)
+    assert fresh_id not in listed(journal, target + "_", open_only=True)
+
+
+@pytest.mark.azurite
+def test_journal_list_is_mended_when_it_lags(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A process that ended between a header's end and its projection: the next look at what is open sets it right."""
+    target = a_header(fresh_id).target
+    faulty.journal.create(a_header(fresh_id, state=D.RUNNING), [], "submitted")
+    faulty.wire.cut_before_write(1)
+    with pytest.raises(Cut):
+        faulty.journal.write_header(headed(faulty.journal.header(fresh_id), D.SUCCEEDED))
+    faulty.wire.heal()
+    assert [h.state for h in faulty.journal.deployments(target)] == [D.RUNNING], "the projection lags"
+    assert listed(faulty.journal, target, open_only=True) == []
+    assert [h.state for h in faulty.journal.deployments(target)] == [D.SUCCEEDED], "and is mended"
+
+
+@pytest.mark.azurite
+def test_journal_list_shows_open_headers_as_they_are(faulty: FaultyJournal, fresh_id: str) -> None:
+    """What is open is told from the header itself, however old its projection is."""
+    target = a_header(fresh_id).target
+    faulty.journal.create(a_header(fresh_id, state=D.RUNNING), [], "submitted")
+    written = faulty.journal.write_header(headed(faulty.journal.header(fresh_id), D.RUNNING, heartbeat_at=START))
+    assert list(faulty.journal.deployments(target, open_only=True)) == [written.record]
+
+
+@pytest.mark.azurite
+def test_journal_list_drops_what_never_came_to_be(faulty: FaultyJournal, clock: FakeClock, fresh_id: str) -> None:
+    """A projection whose header was never written is not open; while young it stays: its accept may be under way."""
+    header = a_header(fresh_id)
+    faulty.wire.cut_before_write(1)
+    with pytest.raises(Cut):
+        faulty.journal.create(header, [], "submitted")
+    faulty.wire.heal()
+    clock.advance(3599)
+    assert listed(faulty.journal, header.target, open_only=True) == []
+    assert listed(faulty.journal, header.target) == [fresh_id]
+    clock.advance(2)
+    assert listed(faulty.journal, header.target, open_only=True) == []
+    assert listed(faulty.journal, header.target) == []
+
+
+def test_journal_twin_refuses_what_is_stale_by_its_tag_alone(clock: FakeClock, fresh_id: str) -> None:
+    """The twin is no easier than the service: a forged tag is a conflict."""
+    journal = MemoryJournal(clock)
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    with pytest.raises(ConflictError):
+        journal.write_step(moved(replace(journal.steps(fresh_id)[0], etag="0"), S.INTENT))

@@ -1,0 +1,170 @@
+"""The laws of the port StepQueue: a message arrives as it was sent, and never before its time."""
+
+import json
+import time
+import uuid
+from typing import Protocol
+
+import pytest
+from azure.storage.queue import QueueClient
+
+from shared.adapters import queues
+from shared.adapters.queues import StorageStepQueue, TextQueue
+from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients
+from shared.domain.errors import LimitError
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.ports import StepQueue
+from tests.contract.harness import VARIANTS
+from tests.fakes import FakeClock, MemoryStepQueue
+
+
+class Waiting(Protocol):
+    """A queue, its consumer, and its time."""
+
+    @property
+    def queue(self) -> StepQueue:
+        """What is tested."""
+        ...
+
+    def received(self) -> list[StepMessage]:
+        """What may be taken now; it is taken."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+
+class MemoryWaiting:
+    """The twin, whose time is a test's."""
+
+    def __init__(self) -> None:
+        self._clock = FakeClock()
+        self.queue = MemoryStepQueue(self._clock)
+
+    def received(self) -> list[StepMessage]:
+        """As the protocol says."""
+        return self.queue.due()
+
+    def wait(self, seconds: float) -> None:
+        """As the protocol says."""
+        self._clock.advance(seconds)
+
+
+class StorageWaiting:
+    """The real queue, whose time is the world's."""
+
+    def __init__(self, clients: StorageClients, name: str) -> None:
+        self.queue = StorageStepQueue(clients)
+        self._consumer: QueueClient = clients.queues.get_queue_client(name)
+        self._consumer.create_queue()
+
+    def received(self) -> list[StepMessage]:
+        """As the protocol says."""
+        found: list[StepMessage] = []
+        for message in self._consumer.receive_messages(messages_per_page=32, visibility_timeout=600):
+            found.append(StepMessage.from_json(json.loads(message.content)))
+            self._consumer.delete_message(message)
+        return found
+
+    def wait(self, seconds: float) -> None:
+        """As the protocol says."""
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def clients(storage: str, monkeypatch: pytest.MonkeyPatch) -> StorageClients:
+    """The account, with a step queue of this test's own."""
+    monkeypatch.setattr(queues, "STEPS", f"steps-{uuid.uuid4().hex}")
+    return StorageClients(storage)
+
+
+@pytest.fixture(params=VARIANTS)
+def waiting(request: pytest.FixtureRequest) -> Waiting:
+    """The port StepQueue, by either implementation, with its consumer."""
+    if request.param == "memory":
+        return MemoryWaiting()
+    clients = request.getfixturevalue("clients")
+    return StorageWaiting(clients, queues.STEPS)
+
+
+def a_message(ordinal: int = 0, deployment_id: str = "d", direction: Direction = Direction.FORWARD) -> StepMessage:
+    """A message as the engine sends it."""
+    return StepMessage(deployment_id, ordinal, direction)
+
+
+def test_queue_delivers_what_was_sent(waiting: Waiting) -> None:
+    """Every message arrives, as often as it was sent, whatever its id holds."""
+    sent = [
+        a_message(0),
+        a_message(0),
+        a_message(99_999, direction=Direction.BACKWARD),
+        *(a_message(i, name) for i, name in enumerate(["<&>\"'", "é漢😀", "a\r\nb\tc\x00\x0b", "\ud800", "]]>"])),
+    ]
+    for message in sent:
+        waiting.queue.send(message)
+    assert sorted(map(repr, waiting.received())) == sorted(map(repr, sent))
+    assert waiting.received() == []
+
+
+def test_queue_holds_a_message_back_for_its_delay(waiting: Waiting) -> None:
+    """A delay is rounded up to whole seconds and respected; what has none is not held back by it."""
+    waiting.queue.send(a_message(1), 0.2)
+    waiting.queue.send(a_message(2))
+    waiting.queue.send(a_message(3), -5.0)
+    waiting.queue.send(a_message(4), 10 * MOST_DELAY_SECONDS)
+    assert sorted(m.ordinal for m in waiting.received()) == [2, 3]
+    waiting.wait(0.5)
+    assert waiting.received() == []
+    waiting.wait(0.75)
+    assert [m.ordinal for m in waiting.received()] == [1]
+
+
+def test_queue_refuses_what_is_too_large(waiting: Waiting) -> None:
+    """64 KiB is a message's limit, and up to it everything arrives."""
+    overhead = len(json.dumps(a_message(deployment_id="").to_json()))
+    largest = a_message(deployment_id="x" * (MESSAGE_BYTES - overhead))
+    waiting.queue.send(largest)
+    for text in (largest.deployment_id + "x", "é" * (MESSAGE_BYTES // 6)):
+        with pytest.raises(LimitError):
+            waiting.queue.send(a_message(deployment_id=text))
+    assert waiting.received() == [largest]
+
+
+@pytest.mark.azurite
+def test_queue_message_never_expires(clients: StorageClients) -> None:
+    """What waits longer than the service's default of 7 days is not lost."""
+    StorageStepQueue(clients).send(a_message())
+    message = next(iter(clients.queues.get_queue_client(queues.STEPS).receive_messages()))
+    assert message.expires_on is None or message.expires_on.year > 9000
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "a\nb",
+        "a\r\nb\rc",
+        "\ttab",
+        "<&>]]>\"'",
+        "é漢😀\u2028",
+        "x" * MESSAGE_BYTES,
+        "é" * 5000,
+    ],
+)
+def test_queue_text_arrives_byte_for_byte(clients: StorageClients, text: str) -> None:
+    """What CI sends is hashed and read as it was written: no line end, space or sign is changed on the way."""
+    # Nothing long outside ASCII here: Azurite reads a request in chunks and breaks the character at their border.
+    TextQueue(clients, queues.STEPS).send_text(text)
+    message = next(iter(clients.queues.get_queue_client(queues.STEPS).receive_messages()))
+    assert (message.content or "") == text
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("text", ["x" * (MESSAGE_BYTES + 1), "é" * (MESSAGE_BYTES // 2) + "x"])
+def test_queue_text_above_the_limit_is_refused(clients: StorageClients, text: str) -> None:
+    """The limit is in bytes of UTF-8, not in characters."""
+    with pytest.raises(LimitError, match=r"65537 bytes"):
+        TextQueue(clients, queues.STEPS).send_text(text)

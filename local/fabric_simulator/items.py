@@ -164,6 +164,9 @@ def update(world: World, request: Request, workspace_id: str, item_id: str, item
     body = request.json()
     name = text_field(body, "displayName", 256, required=True) if "displayName" in body else item.name
     description = text_field(body, "description", 256) if "description" in body else item.description
+    if item.type == "CosmosDBDatabase" and name != item.name:
+        message = "The display name of CosmosDBDatabase items cannot be changed"
+        raise ApiError(400, "CosmosDBDatabaseDisplayNameCannotBeChanged", message)
     if not catalogue.is_valid_name(item.type, name):
         raise ApiError(400, "InvalidInput", _INVALID_NAME.format(name))
     if name.casefold() != item.name.casefold():
@@ -222,14 +225,15 @@ def _platform(item: Item) -> str:
 def update_definition(
     world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None
 ) -> Answer:
-    """POST updateDefinition: 200 or 202 by type; the operation has no result."""
-    _, item = _item(world, workspace_id, item_id, item_type)
+    """POST updateDefinition: 200 or 202 by type; the operation of most types has no result."""
+    workspace, item = _item(world, workspace_id, item_id, item_type)
     if item.type in catalogue.NO_DEFINITION:
         raise ApiError(400, "OperationNotSupportedForItem", "The operation is not supported for the item.")
     definition = request.json().get("definition")
     _check_definition(definition)
     if item.type in catalogue.UPDATE_LATER:
-        answer, operation = world.begin("updateDefinition", None)
+        result = shown(item, workspace) if item.type in catalogue.UPDATE_GIVES_ITEM else None
+        answer, operation = world.begin("updateDefinition", result)
         if operation.error is None:
             item.definition = definition
         return answer

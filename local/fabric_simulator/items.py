@@ -102,9 +102,9 @@ def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
         raise ApiError(400, "InvalidInput", _INVALID_NAME.format(name))
     if body.get("definition") is not None and body.get("creationPayload"):
         code = "RequestWithDefinitionAndCreationPayloadNotSupported"
-        raise ApiError(400, code, "Use either definition or creationPayload.")
+        raise ApiError(400, code, "Use either definition or creationPayload.", synthetic=True)
     if kind in catalogue.NEEDS_DEFINITION and body.get("definition") is None:
-        raise ApiError(400, "MissingDefinition", f"A definition is required to create a {kind}.")
+        raise ApiError(400, "MissingDefinition", f"A definition is required to create a {kind}.", synthetic=True)
     if body.get("definition") is not None:
         _check_definition(body["definition"])
     for member, wanted, word in (("creationPayload", dict, "object"), ("folderId", str, "string")):
@@ -276,5 +276,5 @@ def operation_result(world: World, request: Request, operation_id: str) -> Answe
 def _operation(world: World, operation_id: str) -> Operation:
     found = world.store.operations.get(operation_id.lower())
     if found is None:
-        raise ApiError(404, "OperationNotFound", "The requested operation was not found.")
+        raise ApiError(404, "OperationNotFound", "The requested operation was not found.", synthetic=True)
     return found

@@ -112,12 +112,13 @@ class FabricModel:
         """The caller: from `Bearer sim.<identity>.<expiry>`."""
         header = request.headers.get("authorization", "")
         if not header:
-            raise ApiError(401, "TokenIsMissing", "The access token is missing.")
+            raise ApiError(401, "TokenIsMissing", "The access token is missing.", synthetic=True)
         parts = header.removeprefix("Bearer ").split(".")
         if not header.startswith("Bearer ") or len(parts) != 3 or parts[0] != "sim" or not _EXPIRY.fullmatch(parts[2]):
-            raise ApiError(401, "InvalidToken", "The access token is not valid.")
+            raise ApiError(401, "InvalidToken", "The access token is not valid.", synthetic=True)
         if int(parts[2]) <= self._clock():
-            raise ApiError(401, "TokenExpired", "Access token has expired, resubmit with a new access token")
+            message = "Access token has expired, resubmit with a new access token"
+            raise ApiError(401, "TokenExpired", message, synthetic=True)
         return parts[1].lower()
 
     def _count(self, identity: str, bucket: str) -> None:

@@ -63,7 +63,7 @@ def _capacity(world: World, body: Body) -> str | None:
     if world.store.capacities and known is None:
         raise ApiError(404, "CapacityNotFound", "The requested capacity was not found.")
     if known is not None and known.get("state") != "Active":
-        raise ApiError(400, "CapacityNotInActiveState", "The capacity is not in an active state.")
+        raise ApiError(400, "CapacityNotInActiveState", "The capacity is not in an active state.", synthetic=True)
     return capacity_id.lower()
 
 

@@ -29,10 +29,15 @@ TYPED_ROUTES: dict[str, str] = {
     "dataflows": "Dataflow",
     "mirroreddatabases": "MirroredDatabase",
     "userdatafunctions": "UserDataFunction",
+    "maps": "Map",
+    "cosmosdbdatabases": "CosmosDBDatabase",
+    "digitaltwinbuilders": "DigitalTwinBuilder",
+    "graphquerysets": "GraphQuerySet",
+    "mounteddatafactories": "MountedDataFactory",
 }
 """The last word of a typed collection's path, in lower case, and its item type."""
 
-ITEM_TYPES = frozenset(TYPED_ROUTES.values()) | {"Map", "CosmosDBDatabase", "DigitalTwinBuilder", "Dashboard"}
+ITEM_TYPES = frozenset(TYPED_ROUTES.values()) | {"Dashboard"}
 
 CREATE_LATER = frozenset(
     {
@@ -51,6 +56,8 @@ READ_LATER = frozenset(
 """getDefinition answers 202."""
 UPDATE_LATER = READ_LATER | {"Lakehouse"}
 """updateDefinition answers 202."""
+UPDATE_GIVES_ITEM = frozenset({"Environment", "CosmosDBDatabase"})
+"""Types whose updateDefinition was recorded with a result, the item; the others' operations have none."""
 NEEDS_DEFINITION = frozenset({"SemanticModel", "Report"})
 NO_DEFINITION = frozenset({"Dashboard", "Warehouse", "SQLEndpoint"})
 WORD_NAMED = frozenset({"Lakehouse", "Warehouse", "Environment"})

@@ -1,7 +1,8 @@
 """What tests and operators of the simulator ask under /_sim/: state, calls, faults, levers, seeding, reset."""
 
 import json
-from typing import Any
+from collections.abc import Collection
+from typing import Any, cast
 
 from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.model import FabricModel
@@ -12,8 +13,10 @@ def handle(model: FabricModel, method: str, path: str, query: dict[str, str], ra
     """Status and JSON body of a control call."""
     try:
         body: Any = json.loads(raw) if raw else {}
+        if not isinstance(body, dict | list):
+            return 400, {"error": "$: must be an object or a list"}
         return _handle(model, f"{method} {path.removeprefix('/_sim/')}", query, body)
-    except (RuleError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (RuleError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return 400, {"error": f"{type(error).__name__}: {error}"}
 
 
@@ -31,7 +34,7 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
         model.reset(int(body.get("seed", 0)))
         return 200, {}
     if call in ("GET levers", "POST levers"):
-        return 200, model.pull(body)
+        return 200, model.pull(body if call == "POST levers" else {})
     if call == "POST seed":
         return 200, seed(model, body)
     return 404, {"error": "there are: GET state, calls, faults, levers; POST faults, levers, seed, reset"}
@@ -39,12 +42,13 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
 
 def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
     """Put things there that nobody deployed: capacities, and workspaces with items and roles."""
+    _check(body, model.store.workspaces)
     for capacity in body.get("capacities", []):
         row = {"displayName": "capacity", "sku": "F2", "region": "West Europe", "state": "Active", **capacity}
         model.store.capacities[row["id"].lower()] = row
     made: list[dict[str, Any]] = []
     for row in body.get("workspaces", []):
-        known = [w for w in model.store.workspaces.values() if w.id == row.get("id")]
+        known = [w for w in model.store.workspaces.values() if w.id == str(row.get("id")).lower()]
         workspace = known[0] if known else _workspace(model, row)
         ids = [_item(model, workspace, item) for item in row.get("items", [])]
         for role in row.get("roleAssignments", []):
@@ -54,20 +58,59 @@ def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _workspace(model: FabricModel, row: dict[str, Any]) -> Workspace:
-    workspace = Workspace(model.store.new_id(), row["displayName"], row.get("description", ""), row.get("capacityId"))
+    capacity = row.get("capacityId")
+    workspace = Workspace(
+        (row.get("id") or model.store.new_id()).lower(),
+        row["displayName"],
+        row.get("description", ""),
+        capacity.lower() if capacity else None,
+        type=row.get("type", "Workspace"),
+    )
     model.store.workspaces[workspace.id] = workspace
     return workspace
 
 
+_REQUIRED = {
+    "capacities": ("id",),
+    "workspaces": ("displayName",),
+    "items": ("type", "displayName"),
+    "roleAssignments": ("id", "type", "role"),
+}
+
+
+def _check(
+    body: Any, known: Collection[str], path: str = "$", among: tuple[str, ...] = ("capacities", "workspaces")
+) -> None:
+    """Raise ValueError with the path of the first thing that cannot be seeded, before anything is."""
+    if not isinstance(body, dict):
+        raise ValueError(f"{path}: must be an object")
+    data = cast(dict[str, Any], body)
+    for name in among:
+        rows = data.get(name, [])
+        if not isinstance(rows, list):
+            raise ValueError(f"{path}.{name}: must be a list")
+        for i, row in enumerate(cast(list[Any], rows)):
+            at = f"{path}.{name}[{i}]"
+            _check(row, known, at, ("items", "roleAssignments") if name == "workspaces" else ())
+            is_known = name == "workspaces" and str(row.get("id")).lower() in known
+            for member in _REQUIRED[name]:
+                if not is_known and not isinstance(row.get(member), str):
+                    raise ValueError(f"{at}.{member}: must be a string")
+
+
 def _item(model: FabricModel, workspace: Workspace, row: dict[str, Any]) -> str:
     item = Item(
-        model.store.new_id(),
+        (row.get("id") or model.store.new_id()).lower(),
         row["type"],
         row["displayName"],
         row.get("description", ""),
         0.0,
         0.0,
         row.get("definition"),
+        row.get("creationPayload") or {},
+        folder_id=row.get("folderId"),
     )
+    if item.type == "Lakehouse":
+        item.endpoint_id = model.store.new_id()
     workspace.items[item.id] = item
     return item.id

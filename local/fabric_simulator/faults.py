@@ -4,15 +4,19 @@ A rule: {"match": {"method": "POST", "path": "/v1/workspaces/[^/]+/lakehouses"},
          "when": {"nth": 2} or {"nth": [1, 3]} or {"probability": 0.2} or {"times": 5}   (absent: always),
          "action": {"status": 503, "body": {...}, "headers": {...}, "effect": "before" | "after"}
                 or {"reset": "before" | "after"} or {"delay_seconds": 3} or {"operation": "fail" | "never"}}
+`error` beside a failing operation is what the operation then shows.
 `path` is a regular expression that must match the whole path, without query. "after" means: the effect happens.
 """
 
 import random
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-ACTIONS = frozenset({"status", "body", "headers", "effect", "reset", "delay_seconds", "operation"})
+from local.fabric_simulator.levers import is_number, is_whole
+
+ACTIONS = frozenset({"status", "body", "headers", "effect", "reset", "delay_seconds", "operation", "error"})
 
 
 class RuleError(Exception):
@@ -73,23 +77,72 @@ class Faults:
 
 
 def _rule(row: Any, path: str) -> Rule:
-    if not isinstance(row, dict):
-        raise RuleError(f"{path}: must be an object")
-    data = cast(dict[str, Any], row)
-    unknown = data.keys() - {"match", "when", "action", "name"}
-    if unknown:
-        raise RuleError(f"{path}.{sorted(unknown)[0]}: is not known; a rule has match, when, action, name")
-    match: dict[str, Any] = data.get("match") or {}
-    when: dict[str, Any] = data.get("when") or {}
-    action: dict[str, Any] = data.get("action") or {}
-    if not action or action.keys() - ACTIONS:
+    data = _object(row, path, {"match", "when", "action", "name"})
+    match = _object(data.get("match", {}), f"{path}.match", {"method", "path"})
+    when = _object(data.get("when", {}), f"{path}.when", {"nth", "probability", "times"})
+    action = _object(data.get("action", {}), f"{path}.action", ACTIONS)
+    if not action:
         raise RuleError(f"{path}.action: one or more of {', '.join(sorted(ACTIONS))}")
-    if when.keys() - {"nth", "probability", "times"}:
-        raise RuleError(f"{path}.when: nth, probability, times")
-    if action.get("reset") not in (None, "before", "after") or action.get("effect") not in (None, "before", "after"):
-        raise RuleError(f"{path}.action: reset and effect are 'before' or 'after'")
+    for place, given, rules in (("match", match, _MATCH), ("when", when, _WHEN), ("action", action, _ACTION)):
+        for name, value in given.items():
+            says, holds = rules[name]
+            if not holds(value):
+                raise RuleError(f"{path}.{place}.{name}: must be {says}")
+    if "error" in action and action.get("operation") != "fail":
+        raise RuleError(f"{path}.action.error: goes with an operation that fails")
+    for name in ("body", "headers", "effect"):
+        if name in action and "status" not in action:
+            raise RuleError(f"{path}.action.{name}: goes with a status")
+    return Rule(match.get("method"), re.compile(match.get("path", ".*")), when, action, data)
+
+
+def _object(value: Any, path: str, known: Collection[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RuleError(f"{path}: must be an object")
+    data = cast(dict[str, Any], value)
+    unknown = sorted(data.keys() - set(known))
+    if unknown:
+        raise RuleError(f"{path}.{unknown[0]}: is not known; there are: {', '.join(sorted(known))}")
+    return data
+
+
+def _is_pattern(value: Any) -> bool:
     try:
-        pattern = re.compile(match.get("path", ".*"))
-    except re.error as error:
-        raise RuleError(f"{path}.match.path: {error}") from None
-    return Rule(match.get("method"), pattern, when, action, data)
+        return isinstance(value, str) and bool(re.compile(value))
+    except (re.error, OverflowError, RecursionError):
+        return False
+
+
+def _is_nth(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(is_whole(v, 1) for v in cast(list[Any], value))
+    return is_whole(value, 1)
+
+
+def _is_headers(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(v, str) and "\n" not in v and "\r" not in v for v in cast(dict[str, Any], value).values()
+    )
+
+
+_Says = dict[str, tuple[str, Callable[[Any], bool]]]
+_SIDES: tuple[str, Callable[[Any], bool]] = ("'before' or 'after'", lambda v: v in ("before", "after"))
+_MATCH: _Says = {
+    "method": ("a string", lambda v: isinstance(v, str)),
+    "path": ("a regular expression", _is_pattern),
+}
+_WHEN: _Says = {
+    "nth": ("a whole number from 1 on, or a list of them", _is_nth),
+    "probability": ("a number from 0 to 1", lambda v: is_number(v, 0, 1)),
+    "times": ("a whole number from 0 on", is_whole),
+}
+_ACTION: _Says = {
+    "status": ("a status from 200 to 599", lambda v: is_whole(v, 200) and v < 600),
+    "body": ("JSON", lambda v: True),
+    "headers": ("an object of strings", _is_headers),
+    "effect": _SIDES,
+    "reset": _SIDES,
+    "delay_seconds": ("a number of seconds from 0 on", is_number),
+    "operation": ("'fail' or 'never'", lambda v: v in ("fail", "never")),
+    "error": ("an object", lambda v: isinstance(v, dict)),
+}

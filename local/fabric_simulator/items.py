@@ -2,23 +2,33 @@
 
 import base64
 import binascii
-from typing import Any
+import json
+from typing import Any, cast
 
 from local.fabric_simulator import catalogue
 from local.fabric_simulator.http import Answer, ApiError, Request
+from local.fabric_simulator.properties import SHOWN_ON_UPDATE, properties
 from local.fabric_simulator.store import Item, Operation, Workspace, stamp
 from local.fabric_simulator.world import Body, World, text_field
+
+_INVALID_NAME = "DisplayName is Invalid for ArtifactType. DisplayName: <pi>{}</pi>"
+_PLATFORM_SCHEMA = (
+    "https://developer.microsoft.com/json-schemas/fabric/gitIntegration/platformProperties/2.0.0/schema.json"
+)
 
 
 def shown(item: Item, workspace: Workspace) -> Body:
     """An item as lists and creates show it."""
-    return {
+    body: Body = {
         "id": item.id,
         "type": item.type,
         "displayName": item.name,
         "description": item.description,
         "workspaceId": workspace.id,
     }
+    if item.folder_id:
+        body["folderId"] = item.folder_id
+    return body
 
 
 def visible(world: World, workspace: Workspace) -> list[Item]:
@@ -58,9 +68,11 @@ def create(world: World, request: Request, workspace_id: str, item_type: str | N
         world.clock(),
         body.get("definition"),
         body.get("creationPayload") or {},
+        folder_id=body.get("folderId"),
     )
-    later = kind in catalogue.CREATE_LATER or (
-        kind in catalogue.CREATE_LATER_WITH_DEFINITION and body.get("definition") is not None
+    later = kind not in world.levers.create_at_once and (
+        kind in catalogue.CREATE_LATER
+        or (kind in catalogue.CREATE_LATER_WITH_DEFINITION and body.get("definition") is not None)
     )
     if kind == "Lakehouse":
         item.endpoint_id = world.store.new_id()
@@ -87,15 +99,21 @@ def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
     if world.levers.require_capacity and not workspace.capacity_id:
         raise ApiError(403, "FeatureNotAvailable", "The feature is not available.")
     if not catalogue.is_valid_name(kind, name):
-        message = f"DisplayName is Invalid for ArtifactType. DisplayName: <pi>{name}</pi>"
-        raise ApiError(400, "InvalidInput", message)
+        raise ApiError(400, "InvalidInput", _INVALID_NAME.format(name))
     if body.get("definition") is not None and body.get("creationPayload"):
         code = "RequestWithDefinitionAndCreationPayloadNotSupported"
-        raise ApiError(400, code, "Use either definition or creationPayload.")
+        raise ApiError(400, code, "Use either definition or creationPayload.", synthetic=True)
     if kind in catalogue.NEEDS_DEFINITION and body.get("definition") is None:
-        raise ApiError(400, "MissingDefinition", f"A definition is required to create a {kind}.")
+        raise ApiError(400, "MissingDefinition", f"A definition is required to create a {kind}.", synthetic=True)
     if body.get("definition") is not None:
         _check_definition(body["definition"])
+    for member, wanted, word in (("creationPayload", dict, "object"), ("folderId", str, "string")):
+        if body.get(member) is not None and not isinstance(body[member], wanted):
+            raise ApiError(400, "InvalidInput", f"The {member} field must be a JSON {word}.")
+    _check_free(world, workspace, kind, name)
+
+
+def _check_free(world: World, workspace: Workspace, kind: str, name: str) -> None:
     key = (kind, name.casefold())
     if any((i.type, i.name.casefold()) == key for i in workspace.items.values()):
         status = world.levers.conflict_status
@@ -131,38 +149,41 @@ def _item(world: World, workspace_id: str, item_id: str, item_type: str | None =
 
 
 def get(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
-    """GET one; a lakehouse read as a lakehouse has properties."""
+    """GET one; read through its own collection, most types have properties."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
     body = shown(item, workspace)
-    if item_type == "Lakehouse":
-        ready = item.endpoint_at <= world.clock()
-        root = f"https://onelake.dfs.fabric.microsoft.com/{workspace.id}/{item.id}"
-        body["properties"] = {
-            "oneLakeTablesPath": f"{root}/Tables",
-            "oneLakeFilesPath": f"{root}/Files",
-            "sqlEndpointProperties": {
-                "connectionString": f"{item.id[:8]}.datawarehouse.fabric.microsoft.com" if ready else None,
-                "id": item.endpoint_id if ready else None,
-                "provisioningStatus": "Success" if ready else "InProgress",
-            },
-        }
-        if item.creation_payload.get("enableSchemas"):
-            body["properties"]["defaultSchema"] = "dbo"
-    return Answer(200, body)
+    more = properties(world, workspace, item) if item_type else None
+    return Answer(200, body if more is None else {**body, "properties": more})
 
 
 def update(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
     """PATCH name and description."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
+    if item.type == "SQLEndpoint":
+        raise ApiError(400, "OperationNotSupportedForItem", "A SQL endpoint goes with its lakehouse.", synthetic=True)
     body = request.json()
-    if "displayName" in body:
-        name = text_field(body, "displayName", 256, required=True)
-        if not catalogue.is_valid_name(item.type, name):
-            raise ApiError(400, "InvalidInput", "DisplayName is Invalid for ArtifactType.")
-        item.name = name
-    if "description" in body:
-        item.description = text_field(body, "description", 256)
-    return Answer(200, shown(item, workspace))
+    name = text_field(body, "displayName", 256, required=True) if "displayName" in body else item.name
+    description = text_field(body, "description", 256) if "description" in body else item.description
+    if item.type == "CosmosDBDatabase" and name != item.name:
+        message = "The display name of CosmosDBDatabase items cannot be changed"
+        raise ApiError(400, "CosmosDBDatabaseDisplayNameCannotBeChanged", message)
+    if not catalogue.is_valid_name(item.type, name):
+        raise ApiError(400, "InvalidInput", _INVALID_NAME.format(name))
+    if name.casefold() != item.name.casefold():
+        _check_free(world, workspace, item.type, name)
+    item.name, item.description = name, description
+    shape = shown(item, workspace)
+    if item_type in SHOWN_ON_UPDATE:
+        shape["properties"] = _changed(world, workspace, item, body)
+    return Answer(200, shape)
+
+
+def _changed(world: World, workspace: Workspace, item: Item, body: Body) -> Body:
+    sent: Any = body.get("properties")
+    if item.type == "VariableLibrary" and isinstance(sent, dict):
+        item.value_set = text_field(cast(Body, sent), "activeValueSetName", 256) or item.value_set
+    more = properties(world, workspace, item) or {}
+    return {"$type": "VariableLibraryProperties", **more} if item.type == "VariableLibrary" else more
 
 
 def delete(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
@@ -185,8 +206,7 @@ def get_definition(
     if item.type in catalogue.NO_DEFINITION:
         raise ApiError(400, "OperationNotSupportedForItem", "The operation is not supported for the item.")
     parts = [p for p in (item.definition or {}).get("parts", []) if p["path"] != ".platform"]
-    metadata = f'{{"metadata":{{"type":"{item.type}","displayName":"{item.name}"}}}}'
-    platform = base64.b64encode(metadata.encode()).decode()
+    platform = base64.b64encode(_platform(item).encode()).decode()
     parts.append({"path": ".platform", "payload": platform, "payloadType": "InlineBase64"})
     result: Body = {"definition": {"parts": parts}}
     if item.type in catalogue.READ_LATER:
@@ -194,20 +214,30 @@ def get_definition(
     return Answer(200, result)
 
 
+def _platform(item: Item) -> str:
+    metadata = {"type": item.type, "displayName": item.name}
+    if item.description:
+        metadata["description"] = item.description
+    config = {"version": "2.0", "logicalId": "00000000-0000-0000-0000-000000000000"}
+    return json.dumps({"$schema": _PLATFORM_SCHEMA, "metadata": metadata, "config": config}, indent=2)
+
+
 def update_definition(
     world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None
 ) -> Answer:
-    """POST updateDefinition: 200 or 202 by type; the operation has no result."""
-    _, item = _item(world, workspace_id, item_id, item_type)
+    """POST updateDefinition: 200 or 202 by type; the operation of most types has no result."""
+    workspace, item = _item(world, workspace_id, item_id, item_type)
+    if item.type in catalogue.NO_DEFINITION:
+        raise ApiError(400, "OperationNotSupportedForItem", "The operation is not supported for the item.")
     definition = request.json().get("definition")
     _check_definition(definition)
-    stored = next(i for i in world.workspace(workspace_id).items.values() if i.id == item.id)
     if item.type in catalogue.UPDATE_LATER:
-        answer, operation = world.begin("updateDefinition", None)
+        result = shown(item, workspace) if item.type in catalogue.UPDATE_GIVES_ITEM else None
+        answer, operation = world.begin("updateDefinition", result)
         if operation.error is None:
-            stored.definition = definition
+            item.definition = definition
         return answer
-    stored.definition = definition
+    item.definition = definition
     return Answer(200, empty=True)
 
 
@@ -225,11 +255,14 @@ def operation(world: World, request: Request, operation_id: str) -> Answer:
         "error": found.error if status == "Failed" else None,
     }
     location = f"{world.operations_url()}/v1/operations/{found.id}"
+    headers = {"x-ms-operation-id": found.id}
     if status == "Running":
-        return Answer(200, body, {"Retry-After": "20", "Location": location})
-    if status == "Succeeded" and found.result is not None:
-        return Answer(200, body, {"Location": f"{location}/result"})
-    return Answer(200, body)
+        headers |= {"Retry-After": "20", "Location": location}
+    elif status == "Failed":
+        headers["x-sim-synthetic"] = "true"
+    elif found.result is not None:
+        headers["Location"] = f"{location}/result"
+    return Answer(200, body, headers)
 
 
 def operation_result(world: World, request: Request, operation_id: str) -> Answer:
@@ -237,11 +270,11 @@ def operation_result(world: World, request: Request, operation_id: str) -> Answe
     found = _operation(world, operation_id)
     if found.over_at is None or found.over_at > world.clock() or found.result is None or found.error:
         raise ApiError(400, "OperationHasNoResult", "The operation has no result.")
-    return Answer(200, found.result)
+    return Answer(200, found.result, {"Content-Type": "application/json"})
 
 
 def _operation(world: World, operation_id: str) -> Operation:
     found = world.store.operations.get(operation_id.lower())
     if found is None:
-        raise ApiError(404, "OperationNotFound", "The requested operation was not found.")
+        raise ApiError(404, "OperationNotFound", "The requested operation was not found.", synthetic=True)
     return found

@@ -5,20 +5,22 @@ server would have taken; the shell around the model waits that long.
 """
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from local.fabric_simulator import routes
+from local.fabric_simulator import levers, routes
 from local.fabric_simulator.durations import call_seconds
 from local.fabric_simulator.faults import Faults
 from local.fabric_simulator.http import Answer, ApiError, Reply, Request
 from local.fabric_simulator.store import Store, Workspace, stamp
-from local.fabric_simulator.world import Levers, World
+from local.fabric_simulator.world import World
 
 QUOTA_PER_MINUTE = 200
 WINDOW_SECONDS = 60.0
+_EXPIRY = re.compile("[0-9]{1,12}")
 
 
 class FabricModel:
@@ -47,7 +49,7 @@ class FabricModel:
         """Everything as at the start."""
         is_realistic = self._profile == "realistic"
         self._seed = seed
-        self.levers = Levers(
+        self.levers = levers.Levers(
             page_size=self._page_size,
             name_reservation_seconds=60.0 if is_realistic else 0.0,
             quota_per_minute=QUOTA_PER_MINUTE if is_realistic else 0,
@@ -77,13 +79,13 @@ class FabricModel:
             self._count(identity, routes.bucket(request.method, request.path))
             fault = self.faults.strike(request.method, request.path, self.store.chance)
             if self._is_struck_before(fault):
-                answer = self._struck(fault)
+                answer = self._struck(fault, request_id)
             else:
                 self._world.identity, self._world.fault = identity, fault
                 answer = routes.find(request.method, request.path)(self._world, request)
                 effect = request.method != "GET"
                 if "status" in fault:
-                    answer = self._struck(fault)
+                    answer = self._struck(fault, request_id)
             reply = self._reply(answer, request, request_id)
         except ApiError as error:
             reply = self._refusal(error, request_id)
@@ -96,19 +98,27 @@ class FabricModel:
         return fault.get("reset") == "before" or ("status" in fault and fault.get("effect") != "after")
 
     @staticmethod
-    def _struck(fault: dict[str, Any]) -> Answer:
-        return Answer(int(fault.get("status", 500)), fault.get("body"), dict(fault.get("headers") or {}))
+    def _struck(fault: dict[str, Any], request_id: str) -> Answer:
+        """What the rule says, marked as synthetic; a refusal without a body gets one in Fabric's form."""
+        status, body = int(fault.get("status", 500)), fault.get("body")
+        if body is None and status >= 400:
+            body = ApiError(status, "UnknownError", "An error occurred.").body(request_id)
+        headers = {"x-sim-synthetic": "true"}
+        if status >= 400 and isinstance(body, dict) and "errorCode" in body:
+            headers["x-ms-public-api-error-code"] = str(cast(dict[str, Any], body)["errorCode"])
+        return Answer(status, body, headers | fault.get("headers", {}))
 
     def _identity(self, request: Request) -> str:
         """The caller: from `Bearer sim.<identity>.<expiry>`."""
         header = request.headers.get("authorization", "")
         if not header:
-            raise ApiError(401, "TokenIsMissing", "The access token is missing.")
+            raise ApiError(401, "TokenIsMissing", "The access token is missing.", synthetic=True)
         parts = header.removeprefix("Bearer ").split(".")
-        if not header.startswith("Bearer ") or len(parts) != 3 or parts[0] != "sim" or not parts[2].isdigit():
-            raise ApiError(401, "InvalidToken", "The access token is not valid.")
+        if not header.startswith("Bearer ") or len(parts) != 3 or parts[0] != "sim" or not _EXPIRY.fullmatch(parts[2]):
+            raise ApiError(401, "InvalidToken", "The access token is not valid.", synthetic=True)
         if int(parts[2]) <= self._clock():
-            raise ApiError(401, "TokenExpired", "Access token has expired, resubmit with a new access token")
+            message = "Access token has expired, resubmit with a new access token"
+            raise ApiError(401, "TokenExpired", message, synthetic=True)
         return parts[1].lower()
 
     def _count(self, identity: str, bucket: str) -> None:
@@ -222,12 +232,10 @@ class FabricModel:
             ],
         }
 
-    def pull(self, changes: dict[str, Any]) -> dict[str, Any]:
-        """Change levers by name; all of them as they stand. Raises ValueError for an unknown one."""
-        known = {f.name for f in fields(Levers)}
+    def pull(self, changes: Any) -> dict[str, Any]:
+        """Change levers by name, all or none; all of them as they stand. Raises ValueError with the path."""
+        levers.check(changes)
         for name, value in changes.items():
-            if name not in known:
-                raise ValueError(f"there is no lever {name!r}; there are: {', '.join(sorted(known))}")
             setattr(self.levers, name, value)
         return asdict(self.levers)
 

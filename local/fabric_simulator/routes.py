@@ -35,14 +35,15 @@ _FIXED: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", "/v1/operations/([^/]+)", items.operation),
     ("GET", "/v1/operations/([^/]+)/result", items.operation_result),
 ]
+_ID = "/([0-9a-fA-F-]{36})"
 _ITEM: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", "", items.list_),
     ("POST", "", items.create),
-    ("GET", "/([^/]+)", items.get),
-    ("PATCH", "/([^/]+)", items.update),
-    ("DELETE", "/([^/]+)", items.delete),
-    ("POST", "/([^/]+)/getDefinition", items.get_definition),
-    ("POST", "/([^/]+)/updateDefinition", items.update_definition),
+    ("GET", _ID, items.get),
+    ("PATCH", _ID, items.update),
+    ("DELETE", _ID, items.delete),
+    ("POST", f"{_ID}/getDefinition", items.get_definition),
+    ("POST", f"{_ID}/updateDefinition", items.update_definition),
 ]
 _TABLE = [(method, re.compile(pattern), handler) for method, pattern, handler in _FIXED]
 _COLLECTION = re.compile(f"({_WORKSPACE}/([A-Za-z]+))(.*)")

@@ -21,6 +21,8 @@ class Item:
     creation_payload: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     endpoint_id: str | None = None
     endpoint_at: float = 0.0
+    folder_id: str | None = None
+    value_set: str = "Default value set"
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Workspace:
     roles: dict[str, dict[str, str]] = field(default_factory=lambda: dict[str, dict[str, str]]())
     reserved: dict[tuple[str, str], float] = field(default_factory=lambda: dict[tuple[str, str], float]())
     assigned_at: float = 0.0
+    type: str = "Workspace"
 
 
 @dataclass

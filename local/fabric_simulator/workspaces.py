@@ -1,6 +1,7 @@
 """Workspaces, their capacity and their role assignments."""
 
 import re
+import uuid
 from typing import Any
 
 from local.fabric_simulator.http import Answer, ApiError, Request
@@ -13,12 +14,13 @@ _TYPES = frozenset({"User", "Group", "ServicePrincipal", "ServicePrincipalProfil
 _MOST_ROLES = 1000
 
 
-def shown(workspace: Workspace) -> Body:
+def shown(world: World, workspace: Workspace) -> Body:
     """A workspace as lists and creates show it."""
     body: Body = {"id": workspace.id, "displayName": workspace.name, "description": workspace.description}
-    body["type"] = "Workspace"
+    body["type"] = workspace.type
     if workspace.capacity_id:
         body["capacityId"] = workspace.capacity_id
+        body["capacityRegion"] = world.region(workspace.capacity_id)
     return body
 
 
@@ -26,7 +28,7 @@ def list_(world: World, request: Request) -> Answer:
     """GET /workspaces: those on which the caller has a role."""
     if world.levers.paused_capacity == "500":
         raise ApiError(500, "InternalServerError", "An unexpected error occurred.", synthetic=True)
-    rows = [shown(w) for w in world.store.workspaces.values() if world.identity in w.roles]
+    rows = [shown(world, w) for w in world.store.workspaces.values() if world.identity in w.roles]
     return world.page(rows, request.query, request.path)
 
 
@@ -42,7 +44,7 @@ def create(world: World, request: Request) -> Answer:
     workspace = Workspace(world.store.new_id(), name, description, capacity)
     workspace.roles[world.identity] = {"id": world.identity, "type": "ServicePrincipal", "role": "Admin"}
     world.store.workspaces[workspace.id] = workspace
-    return Answer(201, shown(workspace), {"Location": f"{world.api_url()}/v1/workspaces/{workspace.id}"})
+    return Answer(201, shown(world, workspace), {"Location": f"{world.api_url()}/v1/workspaces/{workspace.id}"})
 
 
 def _check_free(world: World, name: str, own: str | None) -> None:
@@ -61,17 +63,22 @@ def _capacity(world: World, body: Body) -> str | None:
     if world.store.capacities and known is None:
         raise ApiError(404, "CapacityNotFound", "The requested capacity was not found.")
     if known is not None and known.get("state") != "Active":
-        raise ApiError(400, "CapacityNotInActiveState", "The capacity is not in an active state.")
+        raise ApiError(400, "CapacityNotInActiveState", "The capacity is not in an active state.", synthetic=True)
     return capacity_id.lower()
 
 
 def get(world: World, request: Request, workspace_id: str) -> Answer:
     """GET /workspaces/{id}: with the progress of its capacity's assignment."""
     workspace = world.workspace(workspace_id)
-    body = shown(workspace)
+    body = shown(world, workspace)
     if workspace.capacity_id:
-        done = world.clock() >= workspace.assigned_at
-        body["capacityAssignmentProgress"] = "Completed" if done else "InProgress"
+        host = f"https://{world.region(workspace.capacity_id).replace(' ', '').lower()}-onelake"
+        body["oneLakeEndpoints"] = {
+            "blobEndpoint": f"{host}.blob.fabric.microsoft.com",
+            "dfsEndpoint": f"{host}.dfs.fabric.microsoft.com",
+        }
+    done = world.clock() >= workspace.assigned_at
+    body["capacityAssignmentProgress"] = "Completed" if done else "InProgress"
     return Answer(200, body)
 
 
@@ -79,13 +86,14 @@ def update(world: World, request: Request, workspace_id: str) -> Answer:
     """PATCH /workspaces/{id}: name and description. A capacityId is silently ignored, as Fabric does."""
     workspace, body = world.workspace(workspace_id), request.json()
     world.needs_admin(workspace)
+    name, description = workspace.name, workspace.description
     if "displayName" in body:
         name = text_field(body, "displayName", 256, required=True)
         _check_free(world, name, workspace.id)
-        workspace.name = name
     if "description" in body:
-        workspace.description = text_field(body, "description", 4000)
-    return Answer(200, shown(workspace))
+        description = text_field(body, "description", 4000)
+    workspace.name, workspace.description = name, description
+    return Answer(200, shown(world, workspace))
 
 
 def delete(world: World, request: Request, workspace_id: str) -> Answer:
@@ -113,7 +121,7 @@ def unassign(world: World, request: Request, workspace_id: str) -> Answer:
     """POST unassignFromCapacity: 202 likewise."""
     workspace = world.workspace(workspace_id)
     world.needs_admin(workspace)
-    workspace.capacity_id = None
+    workspace.capacity_id, workspace.assigned_at = None, world.clock()
     return Answer(202, empty=True)
 
 
@@ -121,10 +129,26 @@ def _role(row: dict[str, str]) -> Body:
     return {"id": row["id"], "principal": {"id": row["id"], "type": row["type"]}, "role": row["role"]}
 
 
+def _role_in_full(row: dict[str, str]) -> Body:
+    """As every answer but that to POST shows it: what the directory knows of the principal, too."""
+    name = row.get("displayName") or f"principal {row['id'][:8]}"
+    other = str(uuid.uuid5(uuid.NAMESPACE_OID, row["id"]))
+    details: dict[str, Body] = {
+        "User": {"userDetails": {"userPrincipalName": f"{row['id'][:8]}@simulated.example"}},
+        "Group": {"groupDetails": {"groupType": "SecurityGroup"}},
+        "ServicePrincipal": {"servicePrincipalDetails": {"aadAppId": other}},
+        "ServicePrincipalProfile": {
+            "servicePrincipalProfileDetails": {"parentPrincipal": {"id": other, "type": "ServicePrincipal"}}
+        },
+    }
+    principal: Body = {"id": row["id"], "displayName": name, "type": row["type"], **details.get(row["type"], {})}
+    return {"id": row["id"], "principal": principal, "role": row["role"]}
+
+
 def list_roles(world: World, request: Request, workspace_id: str) -> Answer:
     """GET roleAssignments."""
     workspace = world.workspace(workspace_id)
-    return world.page([_role(r) for r in workspace.roles.values()], request.query, request.path)
+    return world.page([_role_in_full(r) for r in workspace.roles.values()], request.query, request.path)
 
 
 def add_role(world: World, request: Request, workspace_id: str) -> Answer:
@@ -167,7 +191,7 @@ def _assignment(workspace: Workspace, principal_id: str) -> dict[str, str]:
 
 def get_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
     """GET roleAssignments/{id}."""
-    return Answer(200, _role(_assignment(world.workspace(workspace_id), principal_id)))
+    return Answer(200, _role_in_full(_assignment(world.workspace(workspace_id), principal_id)))
 
 
 def update_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
@@ -180,7 +204,7 @@ def update_role(world: World, request: Request, workspace_id: str, principal_id:
     if role != "Admin":
         _keep_an_admin(workspace, row)
     row["role"] = role
-    return Answer(200, _role(row))
+    return Answer(200, _role_in_full(row))
 
 
 def remove_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:

@@ -1,29 +1,17 @@
 """What every handler works with: the store, the time, the levers, who asks."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from local.fabric_simulator.durations import operation_seconds
 from local.fabric_simulator.http import Answer, ApiError
+from local.fabric_simulator.levers import Levers
 from local.fabric_simulator.store import Operation, Store, Workspace
 
 Body = dict[str, Any]
-
-
-@dataclass
-class Levers:
-    """What a test may change while the simulator runs. Durations in seconds at scale 1."""
-
-    page_size: int = 1000
-    name_reservation_seconds: float = 0.0
-    quota_per_minute: int = 0
-    conflict_status: int = 409
-    require_capacity: bool = False
-    paused_capacity: str = ""
-    known_principals: list[str] | None = None
-    capacity_assignment_seconds: float = 0.0
-    list_lag_seconds: float = 0.0
 
 
 @dataclass
@@ -62,6 +50,10 @@ class World:
         if mode:
             raise ApiError(400, "CapacityNotActive", "The capacity is not active.", synthetic=True)
 
+    def region(self, capacity_id: str) -> str:
+        """Where a capacity is; one that nobody seeded is in West Europe."""
+        return str(self.store.capacities.get(capacity_id, {}).get("region") or "West Europe")
+
     def needs_admin(self, workspace: Workspace) -> None:
         """Only admins may."""
         if workspace.roles[self.identity]["role"] != "Admin":
@@ -92,13 +84,14 @@ class World:
     def page(self, rows: list[Body], query: dict[str, str], path: str) -> Answer:
         """One page of a list, with the token for the next."""
         token = query.get("continuationToken", "0")
-        if not token.isdigit():
+        if not re.fullmatch("[0-9]{1,9}", token):
             raise ApiError(400, "InvalidParameter", "The continuation token is not valid.")
         start, size = int(token), max(1, self.levers.page_size)
         body: Body = {"value": rows[start : start + size]}
         if start + size < len(rows):
             body["continuationToken"] = str(start + size)
-            body["continuationUri"] = f"{self.api_url()}{path}?continuationToken={start + size}"
+            following = urlencode({**query, "continuationToken": str(start + size)})
+            body["continuationUri"] = f"{self.api_url()}{path}?{following}"
         return Answer(200, body)
 
 

@@ -1,0 +1,68 @@
+"""What a test may change while the simulator runs."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+
+@dataclass
+class Levers:
+    """The levers and where they stand at the start. Durations in seconds at scale 1."""
+
+    page_size: int = 1000
+    name_reservation_seconds: float = 0.0
+    quota_per_minute: int = 0
+    conflict_status: int = 409
+    create_at_once: list[str] = field(default_factory=lambda: list[str]())
+    require_capacity: bool = False
+    paused_capacity: str = ""
+    known_principals: list[str] | None = None
+    capacity_assignment_seconds: float = 0.0
+    list_lag_seconds: float = 0.0
+
+
+def check(changes: Any) -> None:
+    """Raise ValueError, with the path, for a lever that is not there or cannot stand so."""
+    if not isinstance(changes, dict):
+        raise ValueError("$: must be an object of levers by name")
+    for name, value in cast(dict[str, Any], changes).items():
+        if name not in _RULES:
+            raise ValueError(f"$.{name}: there is no such lever; there are: {', '.join(sorted(_RULES))}")
+        says, holds = _RULES[name]
+        if not holds(value):
+            raise ValueError(f"$.{name}: must be {says}")
+
+
+def is_number(value: Any, least: float = 0.0, most: float = math.inf) -> bool:
+    """Whether it is a finite number within the bounds; true and false are none."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and least <= value <= most
+    )
+
+
+def is_whole(value: Any, least: int = 0) -> bool:
+    """Whether it is a whole number from `least` on."""
+    return isinstance(value, int) and is_number(value, least)
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in cast(list[Any], value))
+
+
+_SECONDS: tuple[str, Callable[[Any], bool]] = ("a number of seconds from 0 on", is_number)
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "page_size": ("a whole number from 1 on", lambda v: is_whole(v, 1)),
+    "name_reservation_seconds": _SECONDS,
+    "quota_per_minute": ("a whole number from 0 on; 0 is no quota", is_whole),
+    "conflict_status": ("400 or 409", lambda v: is_whole(v) and v in (400, 409)),
+    "create_at_once": ("a list of item types", _is_strings),
+    "require_capacity": ("true or false", lambda v: isinstance(v, bool)),
+    "paused_capacity": ("'', '400', '404' or '500'", lambda v: isinstance(v, str) and v in ("", "400", "404", "500")),
+    "known_principals": ("null or a list of ids", lambda v: v is None or _is_strings(v)),
+    "capacity_assignment_seconds": _SECONDS,
+    "list_lag_seconds": _SECONDS,
+}

@@ -1,0 +1,115 @@
+"""What a typed GET adds to an item: `properties`, with the members that recorded traffic shows for its type."""
+
+import uuid
+from collections.abc import Callable
+
+from local.fabric_simulator.store import Item, Workspace, stamp
+from local.fabric_simulator.world import Body, World
+
+SHOWN_ON_UPDATE = frozenset({"Environment", "MLExperiment", "VariableLibrary"})
+"""Types whose typed PATCH was recorded with properties."""
+_Made = Callable[[World, Workspace, Item], Body]
+
+
+def properties(world: World, workspace: Workspace, item: Item) -> Body | None:
+    """The properties of the item; None where its type has none."""
+    made = _BY_TYPE.get(item.type)
+    return made(world, workspace, item) if made else None
+
+
+def _derived(item: Item, word: str) -> str:
+    """An id that belongs to the item, the same on every read."""
+    return str(uuid.uuid5(uuid.UUID(item.id), word))
+
+
+def _one_lake(workspace: Workspace, item: Item) -> str:
+    return f"https://onelake.dfs.fabric.microsoft.com/{workspace.id}/{item.id}"
+
+
+def _host(item: Item, service: str) -> str:
+    return f"{item.id[:8]}.{service}.fabric.microsoft.com"
+
+
+def _lakehouse(world: World, workspace: Workspace, item: Item) -> Body:
+    ready = item.endpoint_at <= world.clock()
+    root = _one_lake(workspace, item)
+    body: Body = {
+        "oneLakeTablesPath": f"{root}/Tables",
+        "oneLakeFilesPath": f"{root}/Files",
+        "sqlEndpointProperties": {
+            "connectionString": _host(item, "datawarehouse") if ready else None,
+            "id": item.endpoint_id if ready else None,
+            "provisioningStatus": "Success" if ready else "InProgress",
+        },
+    }
+    if item.creation_payload.get("enableSchemas"):
+        body["defaultSchema"] = "dbo"
+    return body
+
+
+def _mirrored(world: World, workspace: Workspace, item: Item) -> Body:
+    endpoint = {
+        "connectionString": _host(item, "datawarehouse"), "id": _derived(item, "endpoint"),
+        "provisioningStatus": "Success",
+    }  # fmt: skip
+    return {"oneLakeTablesPath": f"{_one_lake(workspace, item)}/Tables", "sqlEndpointProperties": endpoint}
+
+
+def _environment(world: World, workspace: Workspace, item: Item) -> Body:
+    at = f"{stamp(item.created_at)}Z"
+    details: Body = {"state": "Success", "targetVersion": _derived(item, "version"), "startTime": at, "endTime": at}
+    details["componentPublishInfo"] = {"sparkSettings": {"state": "Success"}, "sparkLibraries": {"state": "Success"}}
+    return {"publishDetails": details}
+
+
+def _kusto(item: Item) -> Body:
+    host = f"trd-{item.id[:8]}.z0.kusto.fabric.microsoft.com"
+    return {"queryServiceUri": f"https://{host}", "ingestionServiceUri": f"https://ingest-{host}"}
+
+
+def _eventhouse(world: World, workspace: Workspace, item: Item) -> Body:
+    return {**_kusto(item), "databasesItemIds": [_derived(item, "database")], "minimumConsumptionUnits": 0.0}
+
+
+def _kql_database(world: World, workspace: Workspace, item: Item) -> Body:
+    parent = item.creation_payload.get("parentEventhouseItemId") or _derived(item, "eventhouse")
+    kind = item.creation_payload.get("databaseType") or "ReadWrite"
+    return {"parentEventhouseItemId": parent, **_kusto(item), "databaseType": kind}
+
+
+def _sql_database(world: World, workspace: Workspace, item: Item) -> Body:
+    name, server = f"{item.name}-{item.id}", f"{_host(item, 'database')},1433"
+    return {
+        "connectionInfo": f"Data Source={server};Initial Catalog={name};Encrypt=True",
+        "connectionString": f"Data Source={server};Initial Catalog={name};Encrypt=True",
+        "databaseName": name,
+        "serverFqdn": server,
+        "earliestRestorePoint": f"{stamp(item.created_at)[:19]}Z",
+        "latestRestorePoint": f"{stamp(world.clock())[:19]}Z",
+        "backupRetentionDays": item.creation_payload.get("backupRetentionDays") or 7,
+        "collation": item.creation_payload.get("collation") or "SQL_Latin1_General_CP1_CI_AS",
+    }
+
+
+def _warehouse(world: World, workspace: Workspace, item: Item) -> Body:
+    payload = item.creation_payload
+    collation = payload.get("collationType") or payload.get("defaultCollation") or "Latin1_General_100_BIN2_UTF8"
+    host = _host(item, "datawarehouse")
+    times = {"createdDate": stamp(item.created_at), "lastUpdatedTime": stamp(item.created_at)}
+    shown = {"connectionInfo": host, "connectionString": host, **times}
+    return {**shown, "collationType": collation, "creationMode": "New"}
+
+
+_BY_TYPE: dict[str, _Made] = {
+    "Lakehouse": _lakehouse,
+    "MirroredDatabase": _mirrored,
+    "Environment": _environment,
+    "Eventhouse": _eventhouse,
+    "KQLDatabase": _kql_database,
+    "SQLDatabase": _sql_database,
+    "Warehouse": _warehouse,
+    "Dataflow": lambda world, workspace, item: {"isParametric": False},
+    "MLExperiment": lambda world, workspace, item: {"mlFlowExperimentId": item.id},
+    "SparkJobDefinition": lambda world, workspace, item: {"oneLakeRootPath": _one_lake(workspace, item)},
+    "VariableLibrary": lambda world, workspace, item: {"activeValueSetName": item.value_set},
+}

@@ -1,0 +1,124 @@
+"""Microsoft's published OpenAPI (Swagger 2.0) as JSON Schemas that an answer of a route can be validated against."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft7Validator, FormatChecker
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT7
+
+from local.fabric_simulator.http import Reply
+from tests.simulator.replay import is_served
+
+NULLABLE = {"OperationState": {"percentComplete", "error"}, "SqlEndpointProperties": {"id", "connectionString"}}
+"""Members that recorded traffic shows as null though the published schema has no null; nothing else is relaxed."""
+FORMATS = FormatChecker(formats=("uuid",))  # times lack a zone in recorded traffic, against their published format
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One published operation that the simulator serves."""
+
+    method: str
+    path: str
+    responses: dict[str, Any]
+    file: str
+
+    @property
+    def name(self) -> str:
+        """As it is reported: method and path template."""
+        return f"{self.method} {self.path}"
+
+
+class Spec:
+    """All published files below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._documents = {p.as_uri(): json.loads(p.read_text()) for p in sorted(folder.rglob("*.json"))}
+        for document in self._documents.values():
+            _adapt(document.get("definitions", {}))
+        resources = [(uri, Resource(d, DRAFT7)) for uri, d in self._documents.items()]
+        self._registry: Registry[Any] = Registry().with_resources(resources)
+
+    @cached_property
+    def text(self) -> str:
+        """Everything that is said, to look for a code in."""
+        return json.dumps(list(self._documents.values()))
+
+    @cached_property
+    def served(self) -> list[tuple[re.Pattern[str], Operation]]:
+        """The published operations that the simulator serves, those with fewer placeholders first."""
+        found: list[tuple[re.Pattern[str], Operation]] = []
+        for uri, document in self._documents.items():
+            if document.get("basePath") != "/v1":
+                continue  # the admin API is another
+            for path, operations in document["paths"].items():
+                template = path.partition("?")[0]
+                for method, operation in operations.items():
+                    name = f"{method.upper()} /v1{re.sub('{[^}]+}', '{id}', template)}"
+                    if method != "parameters" and is_served(name):
+                        pattern = re.compile(f"{method} /v1{re.sub('{[^}]+}', '([^/]+)', template)}", re.IGNORECASE)
+                        where = Operation(method.upper(), f"/v1{template}", operation["responses"], uri)
+                        found.append((pattern, where))
+        return sorted(found, key=lambda row: row[1].path.count("{"))
+
+    def find(self, method: str, path: str) -> Operation | None:
+        """The published operation of a call; None where it is not published."""
+        return next((o for pattern, o in self.served if pattern.fullmatch(f"{method} {path}")), None)
+
+    def problems(self, operation: Operation, reply: Reply) -> list[str]:
+        """What about the reply is against the published contract."""
+        published = operation.responses.get(str(reply.status))
+        if published is None:
+            if reply.status < 400:
+                return [f"status {reply.status} is not published"]
+            published = operation.responses["default"]
+        found: list[str] = []
+        if reply.status in (201, 202, 429):  # a poll's Location and Retry-After depend on the operation's state
+            found += [f"no {name} header" for name in published.get("headers", {}) if name not in reply.headers]
+        for name, header in published.get("headers", {}).items():
+            if header["type"] == "integer" and not reply.headers.get(name, "0").isdecimal():
+                found.append(f"{name} is no integer")
+        schema = published.get("schema")
+        if schema is None:
+            return found if reply.body in (b"", b"null") else [*found, "a body where none is published"]
+        value = json.loads(reply.body)
+        return found if schema.get("type") == "file" else found + self.violations(operation, schema, value)
+
+    def violations(self, operation: Operation, schema: Any, value: Any) -> list[str]:
+        """What of the value is against a schema of the operation's file."""
+        resolver: Any = self._registry.resolver(operation.file)
+        validator = Draft7Validator(_absolute(schema, resolver), registry=self._registry, format_checker=FORMATS)
+        return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(value)]
+
+
+def _absolute(schema: Any, resolver: Any) -> Any:
+    """The schema of a response, with its reference told from the file that it stands in."""
+    if isinstance(schema, dict) and "$ref" in schema:
+        found = resolver.lookup(schema["$ref"])
+        uri = found.resolver._base_uri
+        return {"$ref": f"{uri}#{schema['$ref'].partition('#')[2]}"}
+    return schema
+
+
+def _adapt(definitions: dict[str, Any]) -> None:
+    """Say in JSON Schema what Swagger says otherwise: discriminators; and allow the recorded nulls."""
+    for name, members in NULLABLE.items():
+        for member in members & definitions.get(name, {}).get("properties", {}).keys():
+            properties = definitions[name]["properties"]
+            properties[member] = {"anyOf": [{"type": "null"}, properties[member]]}
+    for name, base in definitions.items():
+        discriminator = base.get("discriminator")
+        if not isinstance(discriminator, str):
+            continue
+        for sub in definitions.values():
+            value = sub.get("x-ms-discriminator-value")
+            if value is None or not any(a.get("$ref") == f"#/definitions/{name}" for a in sub.get("allOf", [])):
+                continue
+            own = {key: part for key, part in sub.items() if key != "allOf"}
+            of_this_type = {"properties": {discriminator: {"const": value}}, "required": [discriminator]}
+            base.setdefault("allOf", []).append({"if": of_this_type, "then": own})

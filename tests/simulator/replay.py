@@ -1,0 +1,280 @@
+"""Recorded exchanges played to the simulator: the situation is made, the call repeated, the answers compared."""
+
+import json
+import re
+from email.utils import parsedate_to_datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local.fabric_simulator import control, routes
+from local.fabric_simulator.catalogue import TYPED_ROUTES
+from local.fabric_simulator.http import ApiError, Reply
+from tests.simulator.tenant import API, CAPACITY, ME, OPERATIONS, PARTS, Tenant
+
+Exchange = dict[str, Any]
+GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ANY_ID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
+_WORKSPACE = re.compile(rf"/v1/workspaces/({GUID.pattern})")
+_ITEM = re.compile(rf"/v1/workspaces/({GUID.pattern})/([A-Za-z]+)/({GUID.pattern})")
+OPERATION = re.compile(rf"/v1/operations/({GUID.pattern})(/result)?")
+HEADERS = ("Location", "Retry-After", "x-ms-operation-id", "Content-Type", "ETag", "x-ms-public-api-error-code")
+"""Those a client acts on; besides, every answer has a RequestId."""
+MIXED = "Warehouse"
+"""The one type whose creation was recorded both ways, at once and as an operation."""
+
+
+@cache
+def is_served(route: str) -> bool:
+    """Whether the simulator serves the method and path template."""
+    method, _, path = route.partition(" ")
+    try:
+        routes.find(method, path.replace("{id}", _ANY_ID))
+    except ApiError:
+        return False
+    return True
+
+
+def read(file: Path) -> list[Any]:
+    """The lines of a file of JSON lines."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def lacking(recorded: Any, simulated: Any, at: str = "$") -> list[str]:
+    """What the simulated JSON lacks of the recorded one's keys and types; null goes with everything."""
+    if recorded is None or simulated is None:
+        return []
+    if isinstance(recorded, dict):
+        if not isinstance(simulated, dict):
+            return [f"{at}: {type(simulated).__name__} for an object"]
+        found: list[str] = []
+        for key, value in recorded.items():
+            found += lacking(value, simulated[key], f"{at}.{key}") if key in simulated else [f"{at}.{key}: absent"]
+        return found
+    if isinstance(recorded, list):
+        if not isinstance(simulated, list) or (recorded and not simulated):
+            return [f"{at}: no rows"]
+        return [gap for row in recorded for gap in lacking(row, _counterpart(row, simulated), f"{at}[]")]
+    if kind_of(recorded) != kind_of(simulated):
+        return [f"{at}: {kind_of(simulated)} for {kind_of(recorded)}"]
+    return []
+
+
+def _counterpart(row: Any, rows: list[Any]) -> Any:
+    """The row of the same name and type, else the one that lacks least."""
+    if isinstance(row, dict):
+        for names in (("id",), ("path",), ("displayName", "type")):
+            same = [r for r in rows if all(n in row and r.get(n) == row[n] for n in names)]
+            if same:
+                return same[0]
+    return min(rows, key=lambda other: len(lacking(row, other)))
+
+
+def kind_of(value: Any) -> str:
+    """The type of a JSON value; an id and a time are kinds of their own."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if GUID.fullmatch(value):
+        return "id"
+    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value):
+        return "time with zone"
+    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", value):
+        return "time without zone"
+    return "string"
+
+
+class Replay:
+    """One tenant and the recorded ids' counterparts in it."""
+
+    def __init__(self, exchanges: list[Exchange]) -> None:
+        self.tenant = Tenant(profile="realistic")
+        self.tenant.pull(quota_per_minute=0)
+        self.ids: dict[str, str] = {}
+        self.gone: set[str] = set()
+        self.facts: dict[str, dict[str, Any]] = {}
+        for exchange in exchanges:
+            self._learn_facts(exchange["response"])
+        region = next((f["capacityRegion"] for f in self.facts.values() if "capacityRegion" in f), "West Europe")
+        self._seed({"capacities": [{"id": CAPACITY, "sku": "F16", "region": region}]})
+
+    def _seed(self, body: Any) -> None:
+        control.seed(self.tenant.model, body)
+
+    def _learn_facts(self, value: Any) -> None:
+        """What the recording says of each id."""
+        if isinstance(value, list):
+            for row in value:
+                self._learn_facts(row)
+        elif isinstance(value, dict):
+            if isinstance(value.get("id"), str) and ("displayName" in value or "principal" in value):
+                self.facts[value["id"]] = {**value, **self.facts.get(value["id"], {})}
+            for inner in value.values():
+                self._learn_facts(inner)
+
+    def mapped(self, text: str) -> str:
+        """The text with recorded ids replaced by ours."""
+        return GUID.sub(lambda m: self.ids.get(m[0], m[0]), text)
+
+    def known(self, recorded_id: str) -> bool:
+        """Whether the id has a counterpart, or had one."""
+        return recorded_id in self.ids
+
+    # The situation.
+
+    def prepare(self, exchange: Exchange) -> bool:
+        """Make what the call needs and did not create itself; False where that cannot be."""
+        self.tenant.now = max(self.tenant.now, parsedate_to_datetime(exchange["headers"]["date"]).timestamp())
+        path, response = exchange["path"].partition("?")[0], exchange["response"]
+        operation = OPERATION.fullmatch(path)
+        if operation:
+            return self._prepare_operation(operation[1], exchange)
+        if exchange["route"] == "GET /v1/workspaces":
+            for row in response["value"]:
+                self._need_workspace(row["id"], row)
+            return True
+        at = _WORKSPACE.match(path)
+        if at:
+            self._need_workspace(at[1], self.facts.get(at[1], {}))
+        item = _ITEM.match(path)
+        if item and item[2] == "roleAssignments":
+            assumed = {"id": item[3], "principal": {"type": "User"}, "role": "Member"}
+            self._need_role(item[1], {**assumed, **self.facts.get(item[3], {})})
+        elif item:
+            self._need_item(item[1], self._row_of(exchange, item[2], item[3]))
+        if exchange["method"] == "GET" and at and isinstance(response, dict) and "value" in response:
+            for row in response["value"]:
+                if "roleAssignments" in path:
+                    self._need_role(at[1], row)
+                else:
+                    self._need_item(at[1], row)
+        self._need_created(exchange)
+        return True
+
+    def _need_created(self, exchange: Exchange) -> None:
+        body = exchange["request"]
+        if exchange["method"] == "POST" and isinstance(body, dict) and body.get("type") == MIXED:
+            self.tenant.pull(create_at_once=[MIXED] if exchange["status"] == 201 else [])
+
+    def _row_of(self, exchange: Exchange, collection: str, item_id: str) -> dict[str, Any]:
+        row = {"id": item_id, "displayName": f"i{len(self.ids)}", **self.facts.get(item_id, {})}
+        if "type" not in row:
+            guess = "DataPipeline" if exchange["status"] == 200 else "Notebook"
+            row["type"] = TYPED_ROUTES.get(collection.lower(), guess)
+        return row
+
+    def _need_workspace(self, recorded_id: str, row: dict[str, Any]) -> None:
+        if self.known(recorded_id):
+            return
+        seeded = {"displayName": f"workspace {recorded_id}", **row, "id": recorded_id}
+        seeded["roleAssignments"] = [{"id": ME, "type": "User", "role": "Admin"}]
+        self._seed({"workspaces": [seeded]})
+        self.ids[recorded_id] = recorded_id
+
+    def _need_item(self, workspace: str, row: dict[str, Any]) -> None:
+        """An item that the recording found there; where it is one that came with another, ours is its counterpart."""
+        if self.known(row["id"]):
+            return
+        there = self.tenant.get(f"/v1/workspaces/{self.mapped(workspace)}/items")["value"]
+        taken = set(self.ids.values())
+        same = [
+            r
+            for r in there
+            if (r["type"], r["displayName"]) == (row["type"], row["displayName"]) and r["id"] not in taken
+        ]
+        if same:
+            self.ids[row["id"]] = same[0]["id"]
+            return
+        schemas = {"enableSchemas": "defaultSchema" in (row.get("properties") or {})}
+        seeded = {**row, "definition": PARTS, "creationPayload": schemas}
+        self._seed({"workspaces": [{"id": self.mapped(workspace), "items": [seeded]}]})
+        self.ids[row["id"]] = row["id"]
+
+    def _need_role(self, workspace: str, row: dict[str, Any]) -> None:
+        held = self.tenant.model.store.workspaces[self.mapped(workspace)].roles
+        if row["id"] not in held and row["id"] not in self.gone:
+            seeded = {"id": row["id"], "type": row["principal"]["type"], "role": row["role"]}
+            self._seed({"workspaces": [{"id": self.mapped(workspace), "roleAssignments": [seeded]}]})
+
+    def _prepare_operation(self, recorded_id: str, exchange: Exchange) -> bool:
+        if not self.known(recorded_id):
+            return False
+        operation = self.tenant.model.store.operations[self.ids[recorded_id]]
+        if exchange["response"] and exchange["response"].get("status") == "Running":
+            operation.over_at = self.tenant.now + 60.0
+        elif operation.over_at is not None:
+            self.tenant.now = max(self.tenant.now, operation.over_at)
+        return True
+
+    def begin(self, recorded_id: str, *, with_result: bool) -> None:
+        """An operation for an exchange that is looked at by itself."""
+        workspace = self.tenant.workspace("of the operation")
+        item = self.tenant.item(workspace, "Notebook", "n", folderId=_ANY_ID, definition=PARTS)
+        word = "getDefinition" if with_result else "updateDefinition"
+        url = f"/v1/workspaces/{workspace}/items/{item}/{word}"
+        if with_result:
+            url, body = f"/v1/workspaces/{workspace}/notebooks", {"displayName": "m", "folderId": _ANY_ID}
+        else:
+            body = {"definition": PARTS}
+        self.ids[recorded_id] = self.tenant.call("POST", url, body).headers["x-ms-operation-id"]
+
+    # The call.
+
+    def play(self, exchange: Exchange) -> list[str]:
+        """Repeat the call; how the answer differs from the recorded one."""
+        request = exchange["request"]
+        body = None if request is None else json.loads(self.mapped(json.dumps(request)))
+        path = self.mapped(exchange["path"])
+        reply = self.tenant.call(exchange["method"], path, body)
+        simulated = json.loads(reply.body) if reply.body else None
+        if reply.status != exchange["status"]:
+            return [f"status {reply.status} for {exchange['status']}: {reply.body[:200]!r}"]
+        self._learn_ids(exchange, reply, simulated)
+        found = self._header_differences(exchange, reply)
+        ours = json.loads(self.mapped(json.dumps(exchange["response"])))
+        found += lacking(ours, simulated)
+        if exchange["response"] is not None and simulated is None:
+            found.append("no body")
+        if exchange["method"] == "DELETE":
+            self._check_gone(exchange, found)
+        return found
+
+    def _check_gone(self, exchange: Exchange, found: list[str]) -> None:
+        last = GUID.findall(exchange["path"])[-1]
+        self.gone.add(last)
+        collection = self.mapped(exchange["path"]).rpartition("/")[0]
+        if any(row["id"] == self.ids.get(last, last) for row in self.tenant.get(collection)["value"]):
+            found.append("listed after its deletion")
+
+    def _learn_ids(self, exchange: Exchange, reply: Reply, simulated: Any) -> None:
+        recorded = exchange["response"]
+        if isinstance(recorded, dict) and isinstance(simulated, dict) and "id" in recorded and "id" in simulated:
+            self.ids.setdefault(recorded["id"], simulated["id"])
+            if exchange["route"] == "POST /v1/workspaces":  # the recordings were made by a user
+                me = {"id": ME, "type": "User", "role": "Admin"}
+                self._seed({"workspaces": [{"id": simulated["id"], "roleAssignments": [me]}]})
+        operation = exchange["headers"].get("x-ms-operation-id")
+        if operation and "x-ms-operation-id" in reply.headers:
+            self.ids.setdefault(operation, reply.headers["x-ms-operation-id"])
+
+    def _header_differences(self, exchange: Exchange, reply: Reply) -> list[str]:
+        found = [] if reply.headers.get("RequestId") else ["no RequestId"]
+        for name in HEADERS:
+            recorded, simulated = exchange["headers"].get(name.lower()), reply.headers.get(name)
+            if name == "ETag" and recorded is None:
+                continue  # the recordings were scrubbed of it
+            if recorded is None or simulated is None:
+                if recorded != simulated:
+                    found.append(f"{name}: {simulated} for {recorded}")
+            elif name == "Location":
+                expected = re.sub("https://([^/]+)", self._host, self.mapped(recorded))
+                if simulated != expected:
+                    found.append(f"Location: {simulated} for {expected}")
+            elif self.mapped(recorded) != simulated:
+                found.append(f"{name}: {simulated} for {recorded}")
+        return found
+
+    @staticmethod
+    def _host(found: re.Match[str]) -> str:
+        return API if found[1] == "api.fabric.microsoft.com" else OPERATIONS

@@ -1,0 +1,90 @@
+"""A simulated tenant without a network: the model, a clock that a test sets, and calls as one identity or another."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from local.fabric_simulator import control
+from local.fabric_simulator.http import Reply, Request
+from local.fabric_simulator.model import FabricModel
+
+ME = "00000000-0000-0000-0000-000000000001"
+OTHER = "00000000-0000-0000-0000-0000000000aa"
+CAPACITY = "00000000-0000-0000-0000-000000000004"
+API, OPERATIONS = "http://api.example", "http://operations.example"
+PARTS = {"parts": [{"path": "content.py", "payload": "eA==", "payloadType": "InlineBase64"}]}
+
+
+class Tenant:
+    """A model and who calls it."""
+
+    def __init__(self, *, profile: str = "instant", seed: int = 0, time_scale: float = 1.0) -> None:
+        self.now = 1_000_000.0
+        self.model = FabricModel(
+            lambda: self.now,
+            seed=seed,
+            profile=profile,
+            time_scale=time_scale,
+            api_url=API,
+            operations_url=OPERATIONS,
+        )
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        identity: str = ME,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> Reply:
+        """One call; `url` may begin with either host."""
+        path, _, query = url.removeprefix(API).removeprefix(OPERATIONS).partition("?")
+        given = {"authorization": f"Bearer sim.{identity}.{int(self.now) + 3600}"} if headers is None else headers
+        data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        return self.model.handle(Request(method, path, dict(parse_qsl(query)), given, data))
+
+    def get(self, url: str, **more: Any) -> Any:
+        """The body of a GET that succeeds."""
+        reply = self.call("GET", url, **more)
+        assert reply.status == 200, reply
+        return json.loads(reply.body)
+
+    def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """A control call."""
+        return control.handle(
+            self.model, method, f"/_sim/{path}", {}, b"" if body is None else json.dumps(body).encode()
+        )
+
+    def pull(self, **levers: Any) -> None:
+        """Set levers."""
+        self.model.pull(levers)
+
+    def fault(self, action: dict[str, Any], when: dict[str, Any] | None = None, **match: str) -> None:
+        """One rule in place of all others."""
+        self.model.faults.replace([{"match": match, "when": when or {}, "action": action}])
+
+    def workspace(self, name: str = "w", **more: Any) -> str:
+        """The id of a workspace of our own."""
+        reply = self.call("POST", "/v1/workspaces", {"displayName": name, **more})
+        assert reply.status == 201, reply
+        return json.loads(reply.body)["id"]
+
+    def item(self, workspace: str, item_type: str = "DataPipeline", name: str = "i", **more: Any) -> str:
+        """The id of a new item, whichever way it is created."""
+        body = {"type": item_type, "displayName": name, **more}
+        reply = self.call("POST", f"/v1/workspaces/{workspace}/items", body)
+        assert reply.status in (201, 202), reply
+        if reply.status == 201:
+            return json.loads(reply.body)["id"]
+        self.now = max(self.now, self.model.store.operations[reply.headers["x-ms-operation-id"]].over_at or 0.0)
+        return self.get(f"{reply.headers['Location']}/result")["id"]
+
+
+def code_of(reply: Reply) -> str:
+    """The error code of a refusal, the same in body and header."""
+    body = json.loads(reply.body)
+    assert body["errorCode"] == reply.headers["x-ms-public-api-error-code"]
+    assert body["requestId"] == reply.headers["RequestId"]
+    return body["errorCode"]

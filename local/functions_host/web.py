@@ -125,8 +125,11 @@ class Web:
             await timers.fire(self._worker, function, now, now)
             return web.Response(status=202)
         if function.trigger["type"] == "queueTrigger":
-            body = await request.json()
-            await self._queues.put(function.setting("queueName") or "", str(body.get("input", "")).encode())
+            try:
+                given = str(json.loads(await request.text() or "{}").get("input", ""))
+            except (ValueError, AttributeError):
+                return web.Response(status=400, text='the body must be a JSON object with "input"')
+            await self._queues.put(function.setting("queueName") or "", given.encode())
             return web.Response(status=202)
         return web.Response(status=400, text="only timer and queue functions can be run by hand")
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -47,7 +48,8 @@ class Host:
         """Load and listen; the HTTP port. Raises RuntimeError where the app cannot be loaded."""
         began = time.perf_counter()
         extensions: dict[str, Any] = self._config.get("extensions", {})
-        timeout = seconds_of(self._config.get("functionTimeout"), _DEFAULT_TIMEOUT_SECONDS)
+        span = self._config.get("functionTimeout")
+        timeout = math.inf if span == "-1" else seconds_of(span, _DEFAULT_TIMEOUT_SECONDS)
         worker = self._worker = Worker(self._folder, timeout)
         await worker.load()
         config = QueueConfig.of(extensions.get("queues", {}))

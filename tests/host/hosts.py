@@ -93,6 +93,7 @@ class Served:
             "PYTHONUNBUFFERED": "1",
             **(environment or {}),
         }
+        self.state = True
         (self.port,) = azurite.free_ports(1)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -105,8 +106,8 @@ class Served:
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting."""
         command = [sys.executable, "-m", "local.functions_host", str(self.app), "--port", str(self.port)]
-        command += ["--state", str(self.folder / "engine.sqlite"), "--keys", str(self.folder / "keys.json")]
-        command += ["--queue-lease", self.lease]
+        command += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.lease]
+        command += ["--state", str(self.folder / "engine.sqlite")] if self.state else []
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -197,7 +198,7 @@ class Served:
 
     def begin(self, orchestration: str, instance_id: str, given: Any = None) -> Answer:
         """Start an orchestration."""
-        return self.http("POST", f"/api/start/{orchestration}/{instance_id}", given)
+        return self.http("POST", f"/api/start/{orchestration}/{instance_id}", json.dumps(given).encode())
 
     def instance(self, instance_id: str, method: str = "GET", rest: str = "", body: Any = None) -> Answer:
         """The durable extension's webhooks."""

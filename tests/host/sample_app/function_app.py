@@ -332,7 +332,8 @@ def two_activities(context: Any, state: Any) -> Steps:
 @app.orchestration_trigger(context_name="context", orchestration="two_children")
 def two_children(context: Any, state: Any) -> Steps:
     """The first execution leaves a child behind; what the second one's child answered."""
-    child = context.call_sub_orchestrator("sleeper", input=state["seconds"])
+    child_id = f"{context.instance_id}-{state['generation']}"
+    child = context.call_sub_orchestrator("sleeper", input=state["seconds"], instance_id=child_id)
     if state["generation"] == 0:
         yield context.wait_for_external_event("on")
         context.continue_as_new({"generation": 1, "seconds": state["then"]})

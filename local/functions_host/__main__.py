@@ -10,17 +10,28 @@ from pathlib import Path
 from local.functions_host.host import Host
 
 
-async def serve(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    host = Host(
-        Path(options.app), options.port, state=options.state, lease_seconds=options.queue_lease, keys=options.keys
-    )
+log = logging.getLogger("host")
+
+
+async def serve(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await host.start()
+    try:
+        host = Host(
+            Path(options.app), options.port, state=options.state, lease_seconds=options.queue_lease, keys=options.keys
+        )
+        await host.start()
+    except RuntimeError as error:
+        log.error("the host cannot start: %s", error)
+        return 1
+    except Exception:
+        log.exception("the host cannot start")
+        return 1
     await stop.wait()
     await host.stop()
+    return 0
 
 
 def main() -> None:
@@ -37,9 +48,9 @@ def main() -> None:
     )
     for name in ("azure", "azure_functions_runtime", "durabletask"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    asyncio.run(serve(options))
+    code = asyncio.run(serve(options))
     logging.shutdown()
-    os._exit(0)  # threads of abandoned invocations must not keep the process alive
+    os._exit(code)  # threads of abandoned invocations must not keep the process alive
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as stubs
 from google.protobuf.wrappers_pb2 import StringValue
 
-from local.functions_host.engine import Engine
+from local.functions_host.engine import CHANNEL_OPTIONS, Engine
 from local.functions_host.engine_store import StoredEngine
 from local.functions_host.worker import Function, InvocationError, Worker, protocol
 
 log = logging.getLogger("host.durable")
+
+_REOPEN_SECONDS = 0.1
 
 
 class Durable:
@@ -43,7 +45,7 @@ class Durable:
     async def start(self, base_url: str, code: str) -> None:
         """Serve, and tell the worker what a durable client binding shall say."""
         address = self._engine.start()
-        self._channel = grpc.aio.insecure_channel(address)
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = stubs.TaskHubSidecarServiceStub(self._channel)
         base = f"{base_url}/runtime/webhooks/durabletask"
         instance = f"{base}/instances/INSTANCEID"
@@ -83,8 +85,13 @@ class Durable:
         task.add_done_callback(self._tasks.discard)
 
     async def _pump(self) -> None:
-        async for item in self._stub.GetWorkItems(pb.GetWorkItemsRequest()):
-            self._spawn(self._run(item))
+        while True:
+            try:
+                async for item in self._stub.GetWorkItems(pb.GetWorkItemsRequest()):
+                    self._spawn(self._run(item))
+            except grpc.aio.AioRpcError as error:
+                log.error("the stream of work items broke (%s); opening it again", error.details())
+            await asyncio.sleep(_REOPEN_SECONDS)
 
     async def _run(self, item: Any) -> None:
         try:

@@ -4,7 +4,8 @@ Mended: it listens on all interfaces with ten threads (loopback, 64); a late res
 orchestrator again; a timer of an execution that has continued as new fires into its successor, whose ids are the
 same (here a result or a timer counts only while the present history waits for it); one thread sleeps a timer (one
 thread for all); a sub-orchestration above 30 s is never reported; a start over an ended instance is refused, while the
-real extension lets it be overwritten.
+real extension lets it be overwritten; an event for an ended instance is accepted, while the real extension refuses it;
+a message above 4 MB breaks its streams.
 """
 
 # Hooks private methods of a library that is pinned exactly, and whose protobuf classes have no types.
@@ -25,6 +26,8 @@ from durabletask.testing.in_memory_backend import InMemoryOrchestrationBackend, 
 
 _SERVER_THREADS = 64
 _LONGEST_SUB_ORCHESTRATION_SECONDS = 86400
+CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+"""No limit: the real extension puts large payloads in blobs."""
 
 
 class Engine(InMemoryOrchestrationBackend):
@@ -35,12 +38,13 @@ class Engine(InMemoryOrchestrationBackend):
         self._timers: list[tuple[float, int, str, int, Any]] = []
         self._timer_count = 0
         self._timers_changed = threading.Condition()
-        self._address = ""
+        self._expected: dict[str, dict[int, str]] = {}
+        """The token of each activity whose result counts, by instance and task id."""
 
     def start(self) -> str:
         """Listen on a free port of loopback; the address."""
         self._shutdown_event.clear()
-        server = grpc.server(futures.ThreadPoolExecutor(max_workers=_SERVER_THREADS))
+        server = grpc.server(futures.ThreadPoolExecutor(max_workers=_SERVER_THREADS), options=CHANNEL_OPTIONS)
         self._server = server
         stubs.add_TaskHubSidecarServiceServicer_to_server(self, server)
         self._port = server.add_insecure_port("127.0.0.1:0")
@@ -61,7 +65,16 @@ class Engine(InMemoryOrchestrationBackend):
             if standing is not None and self._is_terminal_status(standing.status):
                 del self._instances[request.instanceId]
                 self._orchestration_queue_set.discard(request.instanceId)
+                self._expected.pop(request.instanceId, None)
             return super().StartInstance(request, context)
+
+    def RaiseEvent(self, request: Any, context: Any) -> Any:
+        """As the real extension: an instance that has ended takes no events."""
+        with self._lock:
+            standing = self._instances.get(request.instanceId)
+            if standing is not None and self._is_terminal_status(standing.status):
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"instance '{request.instanceId}' has ended")
+            return super().RaiseEvent(request, context)
 
     def CompleteActivityTask(self, request: Any, context: Any) -> Any:
         """A result counts once, and only while the present execution waits for it."""
@@ -69,9 +82,23 @@ class Engine(InMemoryOrchestrationBackend):
             instance = self._instances.get(request.instanceId)
             if instance is None or self._is_terminal_status(instance.status):
                 return pb.CompleteTaskResponse()
-            if not _waits_for_task(instance, request.taskId):
+            expected = self._expected.get(request.instanceId, {})
+            if expected.get(request.taskId) != request.completionToken:
                 return pb.CompleteTaskResponse()
+            del expected[request.taskId]
             return super().CompleteActivityTask(request, context)
+
+    def _process_schedule_task_action(self, instance: OrchestrationInstance, action: Any) -> None:
+        super()._process_schedule_task_action(instance, action)
+        self._expect(instance, action.id)
+
+    def _expect(self, instance: OrchestrationInstance, task_id: int) -> None:
+        self._expected.setdefault(instance.instance_id, {})[task_id] = str(instance.completion_token)
+
+    def _process_complete_orchestration_action(self, instance: OrchestrationInstance, complete_action: Any) -> None:
+        """The execution is over, be it the end or a continuation: it waits for nothing any more."""
+        super()._process_complete_orchestration_action(instance, complete_action)
+        self._expected.pop(instance.instance_id, None)
 
     def _process_create_timer_action(self, instance: OrchestrationInstance, action: Any) -> None:
         fire_at = action.createTimer.fireAt.ToDatetime(tzinfo=UTC)
@@ -114,24 +141,42 @@ class Engine(InMemoryOrchestrationBackend):
                 sub_instance_id, self._is_terminal_status_check, _LONGEST_SUB_ORCHESTRATION_SECONDS
             )
             if ended is not None and not self._shutdown_event.is_set():
-                super(Engine, self)._watch_sub_orchestration(parent_instance_id, sub_instance_id, task_id)
+                self._report(parent_instance_id, task_id, ended)
 
         threading.Thread(target=watch, daemon=True).start()
+
+    def _report(self, parent_id: str, task_id: int, child: OrchestrationInstance) -> None:
+        """Tell a parent that a child has ended, if it still waits for that."""
+        with self._lock:
+            parent = self._instances.get(parent_id)
+            if parent is None or self._is_terminal_status(parent.status):
+                return
+            if not _waits_for_child(parent, task_id, child.instance_id):
+                return
+            if child.status == pb.ORCHESTRATION_STATUS_COMPLETED:
+                event = helpers.new_sub_orchestration_completed_event(task_id, child.output)
+            else:
+                details = child.failure_details
+                message = details.errorMessage if details else "the sub-orchestration was terminated"
+                event = helpers.new_sub_orchestration_failed_event(task_id, Exception(message))
+            parent.pending_events.append(event)
+            parent.last_updated_at = datetime.now(UTC)
+            self._enqueue_orchestration(parent_id)
 
 
 def _events(instance: OrchestrationInstance) -> list[Any]:
     return [*instance.history, *instance.dispatched_events, *instance.pending_events]
 
 
-def _waits_for_task(instance: OrchestrationInstance, task_id: int) -> bool:
-    scheduled = False
+def _waits_for_child(instance: OrchestrationInstance, task_id: int, child_id: str) -> bool:
+    created = False
     for event in _events(instance):
-        if event.HasField("taskScheduled") and event.eventId == task_id:
-            scheduled = True
-        for ended in ("taskCompleted", "taskFailed"):
+        if event.HasField("subOrchestrationInstanceCreated") and event.eventId == task_id:
+            created = event.subOrchestrationInstanceCreated.instanceId == child_id
+        for ended in ("subOrchestrationInstanceCompleted", "subOrchestrationInstanceFailed"):
             if event.HasField(ended) and getattr(event, ended).taskScheduledId == task_id:
                 return False
-    return scheduled
+    return created
 
 
 def _waits_for_timer(instance: OrchestrationInstance, timer_id: int, fire_at: datetime) -> bool:

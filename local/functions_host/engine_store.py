@@ -78,13 +78,15 @@ class StoredEngine(Engine):
                     instance.instance_id, task.name, event.eventId, given, instance.completion_token
                 )
                 self._activity_queue.append(item)
+                self._expect(instance, event.eventId)
             elif event.HasField("timerCreated"):
                 fire_at = event.timerCreated.fireAt.ToDatetime(tzinfo=UTC)
                 self._arm(instance.instance_id, event.eventId, fire_at)
             elif event.HasField("subOrchestrationInstanceCreated"):
                 child = event.subOrchestrationInstanceCreated.instanceId
                 self._watch_sub_orchestration(instance.instance_id, child, event.eventId)
-        if instance.pending_events and instance.status != pb.ORCHESTRATION_STATUS_SUSPENDED:
+        wakes = any(e.HasField("executionResumed") or e.HasField("executionTerminated") for e in instance.pending_events)
+        if instance.pending_events and (instance.status != pb.ORCHESTRATION_STATUS_SUSPENDED or wakes):
             self._enqueue_orchestration(instance.instance_id)
 
     # Every change of an instance goes through one of these two, or through a call below.
@@ -114,6 +116,11 @@ class StoredEngine(Engine):
     def _fire(self, instance_id: str, timer_id: int, fire_at: datetime) -> None:
         with self._lock:
             super()._fire(instance_id, timer_id, fire_at)
+            self._save()
+
+    def _report(self, parent_id: str, task_id: int, child: OrchestrationInstance) -> None:
+        with self._lock:
+            super()._report(parent_id, task_id, child)
             self._save()
 
     def _call(self, method: Callable[[Any, Any], Any], request: Any, context: Any) -> Any:

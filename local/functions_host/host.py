@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from local.functions_host import timers
 from local.functions_host.durable import Durable
 from local.functions_host.queues import QueueConfig, Queues, seconds_of
 from local.functions_host.web import Keys, Web
-from local.functions_host.worker import Worker
+from local.functions_host.worker import Function, Worker
 
 log = logging.getLogger("host")
 
@@ -48,9 +49,11 @@ class Host:
         """Load and listen; the HTTP port. Raises RuntimeError where the app cannot be loaded."""
         began = time.perf_counter()
         extensions: dict[str, Any] = self._config.get("extensions", {})
-        timeout = seconds_of(self._config.get("functionTimeout"), _DEFAULT_TIMEOUT_SECONDS)
+        span = self._config.get("functionTimeout")
+        timeout = math.inf if span == "-1" else seconds_of(span, _DEFAULT_TIMEOUT_SECONDS)
         worker = self._worker = Worker(self._folder, timeout)
         await worker.load()
+        schedules = {f.name: _schedule(f) for f in worker.of_type("timerTrigger")}
         config = QueueConfig.of(extensions.get("queues", {}))
         self._queues = Queues(worker, config, os.environ["AzureWebJobsStorage"], self._lease)
         self._durable: Durable | None = None
@@ -66,7 +69,7 @@ class Host:
         if self._durable is not None:
             await self._durable.start(f"http://127.0.0.1:{port}", self._keys.master)
         self._tasks += [asyncio.create_task(self._queues.listen(f)) for f in worker.of_type("queueTrigger")]
-        self._tasks += [asyncio.create_task(timers.run(worker, f)) for f in worker.of_type("timerTrigger")]
+        self._tasks += [asyncio.create_task(timers.run(worker, f, schedules[f.name])) for f in worker.of_type("timerTrigger")]
         for task in self._tasks:
             task.add_done_callback(_report)
         for function in worker.functions:
@@ -100,6 +103,14 @@ def overridden(config: dict[str, Any], environment: Mapping[str, str]) -> dict[s
             at = at.setdefault(part, {})
         at[path[-1]] = value
     return config
+
+
+def _schedule(function: Function) -> timers.Schedule:
+    text = function.setting("schedule") or ""
+    try:
+        return timers.Schedule(text)
+    except ValueError as error:
+        raise RuntimeError(f"function {function.name}: its schedule {text!r} cannot be used: {error}") from None
 
 
 def _report(task: asyncio.Task[None]) -> None:

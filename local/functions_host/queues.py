@@ -6,9 +6,10 @@ ten minutes; `lease_seconds` makes it short for tests that kill the host and do 
 
 import asyncio
 import base64
-import binascii
 import json
 import logging
+import math
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,7 +44,7 @@ class QueueConfig:
         batch = int(data.get("batchSize", 16))
         return cls(
             batch,
-            int(data.get("newBatchSize", max(1, batch // 2))),
+            int(data.get("newBatchSize", batch // 2)),
             int(data.get("maxDequeueCount", 5)),
             seconds_of(data.get("visibilityTimeout"), 0.0),
             seconds_of(data.get("maxPollingInterval"), 60.0),
@@ -51,12 +52,18 @@ class QueueConfig:
         )
 
 
+_SPAN = re.compile(r"(?:(?P<d>\d+)\.)?(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]?\d)(?::(?P<s>[0-5]?\d(?:\.\d+)?))?|(?P<days>\d+)")
+
+
 def seconds_of(span: str | None, default: float) -> float:
-    """`hh:mm:ss[.fff]` in seconds."""
+    """`[d.]hh:mm[:ss[.fff]]`, or days, in seconds. Raises ValueError."""
     if not span:
         return default
-    hours, minutes, seconds = span.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    found = _SPAN.fullmatch(span.strip())
+    if found is None:
+        raise ValueError(f"{span!r} is no time span, such as 00:05:00")
+    part = {name: float(value or 0) for name, value in found.groupdict().items()}
+    return (part["d"] + part["days"]) * 86400 + part["h"] * 3600 + part["m"] * 60 + part["s"]
 
 
 class Queues:
@@ -64,6 +71,7 @@ class Queues:
 
     def __init__(self, worker: Worker, config: QueueConfig, connection: str, lease_seconds: float) -> None:
         self._worker, self._config, self._lease = worker, config, lease_seconds
+        self._visibility = max(1, math.ceil(lease_seconds))
         self._service = QueueServiceClient.from_connection_string(
             connection, retry_total=1, connection_timeout=3, read_timeout=15
         )
@@ -90,7 +98,7 @@ class Queues:
         await queue.send_message(text)
 
     async def outputs(self, function: Function, value: Message | None, outputs: dict[str, Message]) -> None:
-        """Write a function's queue outputs: one message, or a JSON list of them."""
+        """Write a function's queue outputs: one message, or a JSON list of them. Raises InvocationError."""
         if value is not None and "$return" in function.outputs:
             outputs = {**outputs, "$return": value}
         for name, data in outputs.items():
@@ -102,7 +110,11 @@ class Queues:
             for item in items:
                 text = item if isinstance(item, str | bytes) else json.dumps(item)
                 content = text.encode() if isinstance(text, str) else text
-                await self.put(function.outputs[name]["queueName"], content)
+                queue = function.outputs[name]["queueName"]
+                try:
+                    await self.put(queue, content)
+                except (AzureError, OSError, UnicodeError) as error:
+                    raise InvocationError(f"{type(error).__name__}: output to queue {queue}: {error}", "") from error
 
     async def listen(self, function: Function) -> None:
         """Serve one trigger until cancelled; an outage of the storage is said once and waited out."""
@@ -143,55 +155,60 @@ class Queues:
     async def _receive(self, queue: QueueClient, in_hand: int) -> list[Any]:
         if in_hand > self._config.new_batch_size:
             return []
-        pages = queue.receive_messages(
-            messages_per_page=min(32, self._config.batch_size),
-            max_messages=self._config.batch_size,
-            visibility_timeout=int(self._lease),
-        )
-        return [message async for message in pages]
+        batch = min(32, self._config.batch_size)
+        pages = queue.receive_messages(messages_per_page=batch, visibility_timeout=self._visibility).by_page()
+        # One page: were another asked for and the storage gone, this one's messages would wait out their lease.
+        async for page in pages:
+            return [message async for message in page]
+        return []
 
     async def _handle(self, function: Function, queue: QueueClient, name: str, message: Any) -> None:
-        renewal = asyncio.create_task(self._renew(queue, message))
+        done = asyncio.Event()
+        renewal = asyncio.create_task(self._renew(queue, message, done))
         try:
-            if message.dequeue_count > self._config.max_dequeue_count:
+            failure = await self._run(function, message)
+            # A renewal in flight would change the pop receipt under what follows.
+            done.set()
+            await renewal
+            if failure is None:
+                await queue.delete_message(message.id, message.pop_receipt)
+            elif message.dequeue_count >= self._config.max_dequeue_count:
                 await self._poison(queue, name, message)
-                return
-            try:
-                value, outputs = await self._worker.invoke(function, self._data(message), _metadata(message))
-                await self.outputs(function, value, outputs)
-            except (InvocationError, binascii.Error) as error:
-                tries = f"try {message.dequeue_count} of {self._config.max_dequeue_count}"
-                log.error("%s failed (%s): %s\n%s", function.name, tries, error, getattr(error, "stack", ""))
-                renewal.cancel()
-                if message.dequeue_count >= self._config.max_dequeue_count:
-                    await self._poison(queue, name, message)
-                else:
-                    await queue.update_message(
-                        message.id,
-                        message.pop_receipt,
-                        visibility_timeout=int(self._config.retry_seconds),
-                        content=message.content,
-                    )
-                return
-            renewal.cancel()
-            await queue.delete_message(message.id, message.pop_receipt)
+            else:
+                wait = int(self._config.retry_seconds)
+                await queue.update_message(message, visibility_timeout=wait, content=message.content)
         except (AzureError, OSError) as error:
             # The message comes again when its lease is over; whoever handles it must bear that.
             log.warning("queue %s: a message could not be finished (%s)", name, type(error).__name__)
         finally:
             renewal.cancel()
 
+    async def _run(self, function: Function, message: Any) -> Exception | None:
+        """Run the function on a message that has deliveries left; how it failed."""
+        tries = f"try {message.dequeue_count} of {self._config.max_dequeue_count}"
+        try:
+            if message.dequeue_count > self._config.max_dequeue_count:
+                raise InvocationError("MaxDequeueCount: the last delivery did not end", "")
+            value, outputs = await self._worker.invoke(function, self._data(message), _metadata(message))
+            await self.outputs(function, value, outputs)
+        except (InvocationError, ValueError) as error:  # ValueError: its text is not base64
+            log.error("%s failed (%s): %s\n%s", function.name, tries, error, getattr(error, "stack", ""))
+            return error
+        return None
+
     def _data(self, message: Any) -> Message:
         raw: str = message.content
         body = base64.b64decode(raw, validate=True) if self._config.is_base64 else raw.encode()
         return protocol.TypedData(bytes=body)
 
-    async def _renew(self, queue: QueueClient, message: Any) -> None:
+    async def _renew(self, queue: QueueClient, message: Any, done: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(self._lease / 2)
-            with suppress(AzureError):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), self._lease / 2)
+                return
+            with suppress(AzureError, OSError):
                 renewed = await queue.update_message(
-                    message.id, message.pop_receipt, visibility_timeout=int(self._lease), content=message.content
+                    message.id, message.pop_receipt, visibility_timeout=self._visibility, content=message.content
                 )
                 message.pop_receipt = renewed.pop_receipt
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 
 from local.functions_host.queues import seconds_of
@@ -10,12 +11,16 @@ from local.functions_host.worker import Function, InvocationError, Worker, proto
 
 log = logging.getLogger("host.timers")
 
-_NAMES = {
-    name: number
-    for names, first in (("jan feb mar apr may jun jul aug sep oct nov dec", 1), ("sun mon tue wed thu fri sat", 0))
-    for number, name in enumerate(names.split(), first)
-}
-_LIMITS = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_FIELDS = (
+    (0, 59, ""),
+    (0, 59, ""),
+    (0, 23, ""),
+    (1, 31, ""),
+    (1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    (0, 7, "sun mon tue wed thu fri sat"),
+)
+"""The lowest and the highest value of each field, and the names of its values from the lowest on."""
+_ITEM = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
 _LONGEST_YEARS = 5
 
 
@@ -27,7 +32,7 @@ class NCrontab:
         parts = ["0", *parts] if len(parts) == 5 else parts
         if len(parts) != 6:
             raise ValueError(f"{expression!r} is no NCRONTAB expression of five or six fields")
-        fields = [_field(part.lower(), *limits) for part, limits in zip(parts, _LIMITS, strict=True)]
+        fields = [_field(part.lower(), *limits) for part, limits in zip(parts, _FIELDS, strict=True)]
         if 7 in fields[5]:
             fields[5].add(0)
         self._seconds, self._minutes, self._hours, self._days, self._months, self._weekdays = fields
@@ -50,24 +55,37 @@ class NCrontab:
         raise ValueError("the expression has no next occurrence")
 
 
-def _field(text: str, low: int, high: int) -> set[int]:
+def _field(text: str, low: int, high: int, names: str) -> set[int]:
+    numbers = {str(n): n for n in range(low, high + 1)} | {n: i for i, n in enumerate(names.split(), low)}
     found: set[int] = set()
     for item in text.split(","):
-        span, _, step = item.partition("/")
-        first, _, last = span.partition("-")
-        if span == "*":
-            start, end = low, high
-        else:
-            start = _number(first)
-            end = _number(last) if last else (high if step else start)
-        if not low <= start <= end <= high or (step and int(step) < 1):
+        parts = _ITEM.fullmatch(item)
+        if parts is None:
+            raise ValueError(f"{item!r} is no part of an NCRONTAB expression")
+        first, last, step = parts["first"], parts["last"], int(parts["step"] or 1)
+        start = numbers.get(first.lstrip("0") or "0", -1) if first else low
+        end = numbers.get(last.lstrip("0") or "0", -1) if last else (start if first and not parts["step"] else high)
+        if not low <= start <= end <= high or step < 1:
             raise ValueError(f"{item!r} does not lie within {low} to {high}")
-        found.update(range(start, end + 1, int(step or 1)))
+        found.update(range(start, end + 1, step))
     return found
 
 
-def _number(text: str) -> int:
-    return _NAMES[text] if text in _NAMES else int(text)
+class Schedule:
+    """What a timer trigger says: an NCRONTAB expression or a time span. Raises ValueError."""
+
+    def __init__(self, text: str) -> None:
+        self._every = timedelta(seconds=seconds_of(text, 0.0)) if ":" in text else None
+        self._expression = NCrontab(text) if self._every is None else None
+        if self._every is not None and self._every <= timedelta():
+            raise ValueError(f"a timer cannot fire every {text}")
+
+    def next(self, last: datetime, now: datetime) -> datetime:
+        """The occurrence after the last one; those that a long run covered are skipped."""
+        if self._expression is not None:
+            return self._expression.next(max(last, now))
+        every = self._every or timedelta()
+        return last + every * max(1, -((last - now) // every))
 
 
 async def fire(worker: Worker, function: Function, last: datetime, due: datetime) -> None:
@@ -83,17 +101,14 @@ async def fire(worker: Worker, function: Function, last: datetime, due: datetime
         log.error("timer %s failed: %s\n%s", function.name, error, error.stack)
 
 
-async def run(worker: Worker, function: Function) -> None:
+async def run(worker: Worker, function: Function, schedule: Schedule) -> None:
     """Fire on schedule until cancelled; one run at a time, one that is late is skipped."""
-    expression = function.setting("schedule") or ""
-    every = seconds_of(expression, 0.0) if ":" in expression else None
-    schedule = NCrontab(expression) if every is None else None
     last = datetime.now(UTC)
     if function.trigger.get("runOnStartup"):
         await fire(worker, function, last, last)
     while True:
         now = datetime.now(UTC)
-        due = schedule.next(now) if schedule is not None else last + timedelta(seconds=every or 1.0)
+        due = schedule.next(last, now)
         await asyncio.sleep(max(0.0, (due - now).total_seconds()))
         await fire(worker, function, last, due)
         last = due

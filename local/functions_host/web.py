@@ -125,8 +125,11 @@ class Web:
             await timers.fire(self._worker, function, now, now)
             return web.Response(status=202)
         if function.trigger["type"] == "queueTrigger":
-            body = await request.json()
-            await self._queues.put(function.setting("queueName") or "", str(body.get("input", "")).encode())
+            try:
+                given = str(json.loads(await request.text() or "{}").get("input", ""))
+            except (ValueError, AttributeError):
+                return web.Response(status=400, text='the body must be a JSON object with "input"')
+            await self._queues.put(function.setting("queueName") or "", given.encode())
             return web.Response(status=202)
         return web.Response(status=400, text="only timer and queue functions can be run by hand")
 
@@ -139,24 +142,31 @@ class Web:
         state = await self._durable_for(request).status(request.match_info["id"])
         if state is None:
             return web.json_response({}, status=404)
-        is_live = state["runtimeStatus"] in ("Pending", "Running", "Suspended")
-        return web.json_response(state, status=202 if is_live else 200)
+        return web.json_response(state, status=202 if _is_live(state) else 200)
 
     async def _raise_event(self, request: web.Request) -> web.Response:
         durable, text = self._durable_for(request), await request.text()
         try:
             await durable.raise_event(request.match_info["id"], request.match_info["name"], text or "null")
-        except grpc.aio.AioRpcError:
-            return web.Response(status=404)
+        except grpc.aio.AioRpcError as error:
+            return web.Response(status=410 if error.code() is grpc.StatusCode.FAILED_PRECONDITION else 404)
         return web.Response(status=202)
 
     async def _terminate(self, request: web.Request) -> web.Response:
-        await self._durable_for(request).terminate(request.match_info["id"], request.query.get("reason", ""))
+        durable, instance_id = self._durable_for(request), request.match_info["id"]
+        state = await durable.status(instance_id)
+        if state is None or not _is_live(state):
+            return web.Response(status=404 if state is None else 410)
+        await durable.terminate(instance_id, request.query.get("reason", ""))
         return web.Response(status=202)
 
     async def _purge(self, request: web.Request) -> web.Response:
         count = await self._durable_for(request).purge(request.match_info["id"])
         return web.json_response({"instancesDeleted": count}, status=200 if count else 404)
+
+
+def _is_live(state: dict[str, Any]) -> bool:
+    return state["runtimeStatus"] in ("Pending", "Running", "Suspended")
 
 
 def _response(value: Any) -> web.Response:

@@ -85,16 +85,21 @@ class Function:
         return [b["name"] for b in self.bindings if b["type"] == "durableClient"]
 
     def setting(self, key: str) -> str | None:
-        """An attribute of the trigger, with %SETTING% replaced from the environment."""
+        """An attribute of the trigger that is text."""
         value = self.trigger.get(key)
-        return re.sub(r"%([^%]+)%", _from_environment, value) if isinstance(value, str) else None
+        return value if isinstance(value, str) else None
 
 
-def _from_environment(match: re.Match[str]) -> str:
-    value = os.environ.get(match[1])
-    if value is None:
-        raise LookupError(f"the app setting {match[1]!r}, which a trigger names, is not set")
-    return value
+def _resolved(name: str, binding: dict[str, Any]) -> dict[str, Any]:
+    """A binding with each %SETTING% replaced from the environment."""
+
+    def replace(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1])
+        if value is None:
+            raise RuntimeError(f"function {name}: the app setting {match[1]}, which a binding names, is not set")
+        return value
+
+    return {k: re.sub(r"%([^%]+)%", replace, v) if isinstance(v, str) else v for k, v in binding.items()}
 
 
 @dataclass
@@ -117,7 +122,8 @@ class Worker:
     usage: dict[str, Usage] = field(default_factory=lambda: defaultdict[str, Usage](Usage))
 
     async def load(self) -> None:
-        """Import the app and index its functions. Raises RuntimeError with the app's own traceback."""
+        """Import the app and index its functions. Raises RuntimeError with the app's own traceback, or with the app
+        setting that a binding names and that is not set."""
         import azure_functions_runtime as runtime
 
         self._runtime: Any = runtime
@@ -130,7 +136,7 @@ class Worker:
         answer = await runtime.functions_metadata_request(Message(properties=properties))
         _check(answer)
         self.functions = [
-            Function(row.name, row.function_id, [json.loads(b) for b in row.raw_bindings])
+            Function(row.name, row.function_id, [_resolved(row.name, json.loads(b)) for b in row.raw_bindings])
             for row in answer.function_metadata_results or []
         ]
 

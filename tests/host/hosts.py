@@ -1,0 +1,233 @@
+"""The functions host as a process of its own, and what tests ask of it."""
+
+import http.client
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from azure.storage.queue import QueueClient
+
+from local import azurite
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SAMPLE = ROOT / "tests" / "host" / "sample_app"
+NEVER = "0 0 0 1 1 *"
+"""A schedule that no test lives to see."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    text: str
+    headers: dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.text)
+
+
+def eventually[T](what: Callable[[], T], seconds: float = 30.0) -> T:
+    """Wait until it is true; what it then was."""
+    until = time.monotonic() + seconds
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < until, "it did not come to hold in time"
+        time.sleep(0.03)
+
+
+class Served:
+    """A copy of the sample app on a host: ports, queues, state and keys of its own, which a restart keeps."""
+
+    def __init__(
+        self,
+        folder: Path,
+        storage: str,
+        *,
+        lease: str = "30",
+        environment: dict[str, str] | None = None,
+        configuration: dict[str, Any] | None = None,
+        source: str | None = None,
+    ) -> None:
+        self.folder, self.storage, self.lease = folder, storage, lease
+        self.app = folder / "app"
+        shutil.copytree(SAMPLE, self.app, ignore=shutil.ignore_patterns("__pycache__"))
+        if source is not None:
+            (self.app / "function_app.py").write_text(source)
+        self.configuration = json.loads((self.app / "host.json").read_text())
+        for path, value in (configuration or {}).items():
+            *above, last = path.split(".")
+            at = self.configuration
+            for name in above:
+                at = at.setdefault(name, {})
+            if value is None:
+                at.pop(last, None)
+            else:
+                at[last] = value
+        (self.app / "host.json").write_text(json.dumps(self.configuration))
+        self.prefix = f"t{secrets.token_hex(4)}"
+        self.trace_file = folder / "trace.jsonl"
+        self.trace_file.touch()
+        self.log_file = folder / "host.log"
+        self.environment = {
+            **os.environ,
+            "AzureWebJobsStorage": storage,
+            "PREFIX": self.prefix,
+            "TRACE": str(self.trace_file),
+            "TICK": NEVER,
+            "SPAN": "1.00:00:00",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "32",
+            "PYTHONUNBUFFERED": "1",
+            **(environment or {}),
+        }
+        self.state = True
+        (self.port,) = azurite.free_ports(1)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process without waiting."""
+        command = [sys.executable, "-m", "local.functions_host", str(self.app), "--port", str(self.port)]
+        command += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.lease]
+        command += ["--state", str(self.folder / "engine.sqlite")] if self.state else []
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        return self.process
+
+    def start(self) -> Self:
+        """Start, and wait until it answers."""
+        process = self.spawn()
+
+        def answers() -> bool:
+            assert process.poll() is None, self.log
+            return azurite.is_listening(self.port) and self.http("GET", "/admin/host/status").status == 200
+
+        eventually(answers)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def terminate(self, seconds: float = 30.0) -> int:
+        """SIGTERM; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    @property
+    def log(self) -> str:
+        """What it said."""
+        return self.log_file.read_text()
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The function key (`default`) and the master key."""
+        return json.loads((self.folder / "keys.json").read_text())
+
+    def traces(self, *what: str, **facts: Any) -> list[dict[str, Any]]:
+        """What the app's functions wrote down."""
+        lines = [json.loads(line) for line in self.trace_file.read_text().splitlines()]
+        return [t for t in lines if t["what"] in what and all(t.get(k) == v for k, v in facts.items())]
+
+    # HTTP
+
+    def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        """One request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+            connection.request(method, path, sent, headers or {})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read().decode(), {k.lower(): v for k, v in answer.getheaders()})
+        finally:
+            connection.close()
+
+    # Queues
+
+    def queue(self, name: str) -> QueueClient:
+        """A queue of this app; it exists."""
+        client = QueueClient.from_connection_string(self.storage, f"{self.prefix}-{name}")
+        eventually(lambda: _exists(client))
+        return client
+
+    def put(self, name: str, content: Any) -> None:
+        """Put a message as it is."""
+        self.queue(name).send_message(content if isinstance(content, str) else json.dumps(content))
+
+    def take(self, name: str, count: int) -> list[str]:
+        """Wait for that many messages and take them off; their texts, sorted."""
+        client, found = self.queue(name), list[str]()
+
+        def all_there() -> bool:
+            for message in client.receive_messages(messages_per_page=32):
+                found.append(message.content)
+                client.delete_message(message)
+            return len(found) >= count
+
+        eventually(all_there)
+        return sorted(found)
+
+    def depth(self, name: str) -> int:
+        """How many messages a queue has, visible or not."""
+        return self.queue(name).get_queue_properties().approximate_message_count or 0
+
+    # Durable
+
+    def begin(self, orchestration: str, instance_id: str, given: Any = None) -> Answer:
+        """Start an orchestration."""
+        return self.http("POST", f"/api/start/{orchestration}/{instance_id}", json.dumps(given).encode())
+
+    def instance(self, instance_id: str, method: str = "GET", rest: str = "", body: Any = None) -> Answer:
+        """The durable extension's webhooks."""
+        path = f"/runtime/webhooks/durabletask/instances/{instance_id}{rest}"
+        return self.http(method, path, body, {"x-functions-key": self.keys["master"]})
+
+    def status(self, instance_id: str) -> str:
+        """An instance's runtime status."""
+        answer = self.instance(instance_id)
+        return answer.json["runtimeStatus"] if answer.status != 404 else ""
+
+    def ended(self, instance_id: str, seconds: float = 30.0) -> dict[str, Any]:
+        """Wait for the end; the status."""
+        return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else None, seconds)
+
+    def output(self, instance_id: str, seconds: float = 30.0) -> Any:
+        """Wait for the success; the output."""
+        ended = self.ended(instance_id, seconds)
+        assert ended["runtimeStatus"] == "Completed", ended
+        return ended["output"]
+
+    def send(self, instance_id: str, event: str, data: Any = None) -> Answer:
+        """Raise an event through the webhook."""
+        return self.instance(instance_id, "POST", f"/raiseEvent/{event}", data)
+
+
+def _exists(client: QueueClient) -> bool:
+    try:
+        client.get_queue_properties()
+    except Exception:
+        return False
+    return True

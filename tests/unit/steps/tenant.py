@@ -8,6 +8,7 @@ from local.fabric_simulator.store import Item, Workspace
 from shared.adapters.fabric_http import FabricClient
 from shared.domain.errors import Problem
 from shared.domain.fields import Fields
+from shared.domain.manifest import KindRules
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps.kind import Call, Snapshot, StepKind, marker_of
@@ -76,7 +77,7 @@ class Tenant:
         self.send(kind.compensate(spec, intent, found))
 
 
-def problems(kind: StepKind, spec: Any) -> dict[str, str]:
+def problems(kind: KindRules, spec: Any) -> dict[str, str]:
     """Path to message of everything wrong with a `with`."""
     found: list[Problem] = []
     fields = Fields(spec, "$", found)

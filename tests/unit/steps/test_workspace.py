@@ -1,4 +1,4 @@
-"""Kind `workspace` against the simulator: found whatever the case, marked, restored, and not deleted with others in it."""
+"""Kind `workspace` against the simulator: found in any case, marked, restored, and not deleted with others in it."""
 
 import pytest
 

@@ -42,6 +42,9 @@ class _Options(TypedDict):
     transport: RequestsTransport
     retry_total: int
     retry_backoff_factor: float
+    initial_backoff: int
+    increment_base: int
+    random_jitter_range: int
     connection_timeout: int
     read_timeout: int
     logging_enable: bool
@@ -94,6 +97,10 @@ def _options() -> _Options:
         transport=RequestsTransport(session=session, session_owner=False, use_env_settings=False),
         retry_total=3,
         retry_backoff_factor=0.3,
+        # Tables read the line above, queues and blobs these: their own default waits for some 90 s in all.
+        initial_backoff=0,
+        increment_base=1,
+        random_jitter_range=1,
         connection_timeout=5,
         read_timeout=20,
         logging_enable=False,

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -133,11 +134,14 @@ class LiveOutput(LineOutput):
             self._live = None
 
 
-def choose(stream: TextIO = sys.stdout, *, as_json: bool = False) -> Output:
+def choose(stream: TextIO | None = None, *, as_json: bool = False) -> Output:
     """JSON on request, live on a terminal, lines elsewhere."""
+    chosen = stream or sys.stdout
+    if isinstance(chosen, TextIOWrapper):
+        chosen.reconfigure(errors="backslashreplace")  # a name that the reader's encoding lacks is no crash
     if as_json:
-        return JsonOutput(stream)
-    return LiveOutput(stream) if stream.isatty() else LineOutput(stream)
+        return JsonOutput(chosen)
+    return LiveOutput(chosen) if chosen.isatty() else LineOutput(chosen)
 
 
 def _moved(

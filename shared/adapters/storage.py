@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 from urllib.request import getproxies
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
@@ -122,8 +122,9 @@ def unavailable(service: str, action: str, error: HttpResponseError) -> StorageU
     """One line, without addresses, keys or signatures."""
     code = getattr(error, "error_code", None)
     name = getattr(code, "value", code) or "no error code"
-    where = f"{service} storage, {action}: HTTP {error.status_code} {name}"
-    if error.status_code in (401, 403):
+    answer = f"HTTP {error.status_code} {name}" if error.status_code is not None else type(error).__name__
+    where = f"{service} storage, {action}: {answer}"
+    if error.status_code in (401, 403) or isinstance(error, ClientAuthenticationError):
         return StorageAuthError(f"{where}; grant the identity its data role on the account, or correct the connection")
     return StorageUnavailableError(where)
 

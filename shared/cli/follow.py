@@ -62,7 +62,8 @@ def follow(
         elif expected_hash is not None and header.manifest_hash != expected_hash:
             text = (
                 f"the id '{deployment_id}' belongs to another manifest already "
-                f"({clean(header.name)}, {header.state.value}): nothing was started; choose another id, or submit that same manifest"
+                f"({clean(header.name)}, {header.state.value}): nothing was started; "
+                "choose another id, or submit that same manifest"
             )
             output.close()
             output.event("error", text, deployment_id=deployment_id, error="conflict", message=text)

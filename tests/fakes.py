@@ -50,13 +50,15 @@ class MemoryJournal:
         standing = self._headers.get(header.deployment_id)
         if standing is not None and standing[0].manifest_hash != header.manifest_hash:
             return standing[0]
+        for step in steps:
+            rows.step_entity(step)
         if standing is None:
             rows.header_entity(header)
+            rows.index_entity(header)
             self._headers[header.deployment_id] = (header, next(self._tags))
             entry = AuditEntry(self._clock.now(), "deployment", "", header.state.value, "accept", reason, 0)
             self.note(header.deployment_id, entry)
         for step in steps:
-            rows.step_entity(step)
             self._steps.setdefault((step.deployment_id, step.ordinal), (step, next(self._tags)))
         return self._headers[header.deployment_id][0]
 

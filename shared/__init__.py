@@ -1,13 +1,16 @@
 """Fabric Saga: transactional deployments to Microsoft Fabric. The package that runs in Azure.
 
-The rooms, and who may import whom ("A <- B": A may import B; held by tests/test_architecture.py):
+The rooms, and who may import whom ("A <- B": A may import B; tests/test_architecture.py reads this table and holds it):
 
-    domain              <- nothing                      pure decisions: no I/O, no clock, no ids
-    steps, adapters     <- domain                       Fabric's kinds / the outside things
-    saga, web           <- domain, steps                the engine / its HTTP face
-    settings            <- domain                       the only reader of the environment
-    bootstrap           <- all of the above             the composition root
-    cli, client         <- bootstrap, saga, web, domain what CI and operators run
+    domain      <- nothing                                   pure decisions: no I/O, no clock, no ids, no chance
+    steps       <- domain                                    Fabric's kinds
+    adapters    <- domain                                    the outside things: storage, Fabric, the durable engine
+    settings    <- domain                                    the only reader of the environment
+    saga        <- domain, steps                             the engine
+    bootstrap   <- domain, steps, saga, settings, adapters   the composition root; adapters only inside functions
+    entry       <- domain, saga, bootstrap                   from a trigger to the saga
+    cli         <- domain, steps, saga, settings, bootstrap  what CI and operators run
 
-`azure.functions` and `azure.durable_functions` appear only in function_app.py, other `azure.*` only in adapters.
+function_app.py imports entry and saga. `azure.functions` and `azure.durable_functions` appear only there; other
+`azure.*` only in adapters, and inside functions in bootstrap.
 """

@@ -116,13 +116,19 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
             return identity.ManagedIdentityCredential(client_id=loaded.client_id)
         return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
 
-    return StorageClients(
-        loaded.connection_string,
-        table_uri=loaded.table_uri,
-        queue_uri=loaded.queue_uri,
-        blob_uri=loaded.blob_uri,
-        credential=credential,
-    )
+    try:
+        return StorageClients(
+            loaded.connection_string,
+            table_uri=loaded.table_uri,
+            queue_uri=loaded.queue_uri,
+            blob_uri=loaded.blob_uri,
+            credential=credential,
+        )
+    except ValueError:  # its message may hold a part of the connection string
+        raise settings.SettingsError(
+            "AzureWebJobsStorage is no connection string (AccountName=...;AccountKey=...;...), or a service's "
+            "address is none"
+        ) from None
 
 
 def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:

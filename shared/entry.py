@@ -9,7 +9,9 @@ from typing import Any
 from shared import bootstrap
 from shared.domain.errors import Problem, SagaError
 from shared.domain.json import JsonObject, as_object
+from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
+from shared.domain.plan import MAX_STEPS
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.saga import activities, engine, health, sweeper
 from shared.saga.accept import decoded
@@ -47,9 +49,12 @@ def _command(content: bytes) -> tuple[str, str] | None:
         data = as_object(json.loads(decoded(content)))
     except (SagaError, ValueError, RecursionError):
         return None
-    if data is None or data.get("command") != "cancel" or not isinstance(data.get("deployment_id"), str):
+    if data is None or data.get("command") != "cancel":
         return None
-    return data["deployment_id"], str(data.get("requested_by") or "somebody")[:256]
+    deployment_id = data.get("deployment_id")
+    if not isinstance(deployment_id, str) or not DEPLOYMENT_ID.fullmatch(deployment_id):
+        return None
+    return deployment_id, str(data.get("requested_by") or "somebody")[:256]
 
 
 def execute_step(content: bytes, client: Any) -> None:
@@ -76,7 +81,10 @@ def poisoned_deployment(content: bytes, message_id: str) -> None:
 def _step_message(content: bytes) -> StepMessage | None:
     """The message; one that is none was not put there by this app, and is logged and dropped."""
     try:
-        return StepMessage.from_json(json.loads(decoded(content)))
+        message = StepMessage.from_json(json.loads(decoded(content)))
+        if not DEPLOYMENT_ID.fullmatch(message.deployment_id) or not 0 <= message.ordinal < MAX_STEPS:
+            raise ValueError("it names no step that could be")
+        return message
     except (SagaError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.error("not a step message, dropped (%s): %.200r", error, content)
         return None

@@ -59,7 +59,11 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of an environment. Raises SettingsError."""
     read = _Reader(environment)
     base_url = read.text("FABRIC_API_BASE_URL", FABRIC_API).rstrip("/")
-    address = urlsplit(base_url)
+    try:
+        address = urlsplit(base_url)
+        _ = address.port  # reading it is the check
+    except ValueError:
+        raise SettingsError(f"FABRIC_API_BASE_URL is not an http(s) address: {base_url[:100]!r}") from None
     if address.scheme not in ("http", "https") or not address.hostname:
         raise SettingsError(f"FABRIC_API_BASE_URL is not an http(s) address: {base_url[:100]!r}")
     if address.scheme == "http" and address.hostname not in ("127.0.0.1", "localhost", "::1"):
@@ -75,7 +79,9 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         fabric=FabricSettings(
             base_url=base_url,
-            operation_hosts=frozenset(h for h in read.text("FABRIC_OPERATION_HOSTS", "").split(",") if h.strip()),
+            operation_hosts=frozenset(
+                h.strip() for h in read.text("FABRIC_OPERATION_HOSTS", "").split(",") if h.strip()
+            ),
             credential=read.word(
                 "FABRIC_CREDENTIAL", ("default", "service_principal", "managed_identity", "simulator"), "default"
             ),
@@ -86,14 +92,14 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         policy=EnginePolicy(
             forward=_retry(read, "RETRY", default.forward),
             backward=_retry(read, "COMPENSATION", default.backward),
-            step_lease_seconds=read.seconds("STEP_LEASE_SECONDS", default.step_lease_seconds),
+            step_lease_seconds=read.seconds("STEP_LEASE_SECONDS", default.step_lease_seconds, least=1.0),
             compensation_timeout_seconds=read.seconds(
-                "COMPENSATION_TIMEOUT_SECONDS", default.compensation_timeout_seconds
+                "COMPENSATION_TIMEOUT_SECONDS", default.compensation_timeout_seconds, least=1.0
             ),
             settle_seconds=read.seconds("SETTLE_SECONDS", default.settle_seconds),
-            watchdog_seconds=read.seconds("WATCHDOG_SECONDS", default.watchdog_seconds),
-            target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", default.target_lease_seconds),
-            target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", default.target_retry_seconds),
+            watchdog_seconds=read.seconds("WATCHDOG_SECONDS", default.watchdog_seconds, least=1.0),
+            target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", default.target_lease_seconds, least=1.0),
+            target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", default.target_retry_seconds, least=1.0),
             restart_grace_seconds=read.seconds("RESTART_GRACE_SECONDS", default.restart_grace_seconds),
         ),
     )
@@ -122,8 +128,8 @@ class _Reader:
             raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(allowed)}")
         return value
 
-    def seconds(self, name: str, default: float) -> float:
-        return self._number(name, default, float, 0.0)
+    def seconds(self, name: str, default: float, *, least: float = 0.0) -> float:
+        return self._number(name, default, float, least)
 
     def count(self, name: str, default: int) -> int:
         return self._number(name, default, int, 1)

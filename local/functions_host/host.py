@@ -69,7 +69,9 @@ class Host:
         if self._durable is not None:
             await self._durable.start(f"http://127.0.0.1:{port}", self._keys.master)
         self._tasks += [asyncio.create_task(self._queues.listen(f)) for f in worker.of_type("queueTrigger")]
-        self._tasks += [asyncio.create_task(timers.run(worker, f, schedules[f.name])) for f in worker.of_type("timerTrigger")]
+        self._tasks += [
+            asyncio.create_task(timers.run(worker, f, schedules[f.name])) for f in worker.of_type("timerTrigger")
+        ]
         for task in self._tasks:
             task.add_done_callback(_report)
         for function in worker.functions:

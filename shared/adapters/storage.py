@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from urllib.request import getproxies
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
@@ -45,6 +45,9 @@ class _Options(TypedDict):
     transport: RequestsTransport
     retry_total: int
     retry_backoff_factor: float
+    initial_backoff: int
+    increment_base: int
+    random_jitter_range: int
     connection_timeout: int
     read_timeout: int
     logging_enable: bool
@@ -97,6 +100,10 @@ def _options() -> _Options:
         transport=RequestsTransport(session=session, session_owner=False, use_env_settings=False),
         retry_total=3,
         retry_backoff_factor=0.3,
+        # Tables read the line above, queues and blobs these: their own default waits for some 90 s in all.
+        initial_backoff=0,
+        increment_base=1,
+        random_jitter_range=1,
         connection_timeout=5,
         read_timeout=20,
         logging_enable=False,
@@ -118,8 +125,9 @@ def unavailable(service: str, action: str, error: HttpResponseError) -> StorageU
     """One line, without addresses, keys or signatures."""
     code = getattr(error, "error_code", None)
     name = getattr(code, "value", code) or "no error code"
-    where = f"{service} storage, {action}: HTTP {error.status_code} {name}"
-    if error.status_code in (401, 403):
+    answer = f"HTTP {error.status_code} {name}" if error.status_code is not None else type(error).__name__
+    where = f"{service} storage, {action}: {answer}"
+    if error.status_code in (401, 403) or isinstance(error, ClientAuthenticationError):
         return StorageAuthError(f"{where}; grant the identity its data role on the account, or correct the connection")
     return StorageUnavailableError(where)
 

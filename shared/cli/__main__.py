@@ -1,11 +1,12 @@
 """`python -m shared.cli`: validate, submit, follow, status, audit, list.
 
 Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not all put back (stuck or held), 4 not authorised,
-5 storage unreachable, 8 cancelled, 9 timed out while running.
+5 storage unreachable, 8 cancelled, 9 timed out while running, 130 interrupted, 141 nobody reads the output.
 """
 
 import argparse
 import json
+import os
 import re
 import secrets
 import sys
@@ -27,11 +28,13 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.fields import Fields
-from shared.domain.json import as_object, canonical, content_hash
+from shared.domain.json import JsonObject, as_object, canonical, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.domain.text import parse
 from shared.saga.accept import normal_target
 from shared.steps import KINDS
 
+INTERRUPTED, READER_GONE = 130, 141
 MESSAGE_BYTES = 48 * 1024
 """A submission above this goes to a blob: a queue message holds 64 KiB, and base64 takes a third."""
 
@@ -59,19 +62,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.close()
         output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
         return BAD_REQUEST
+    except BrokenPipeError:
+        # Who read our output has gone (`... | head`). What is left in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except KeyboardInterrupt:
         output.close()
         where = getattr(options, "id", None)
         again = f" It goes on; follow it with: python -m shared.cli follow {where}" if where else ""
         output.event("detached", f"\ndetached.{again}", deployment_id=where)
-        return 130
+        return INTERRUPTED
     finally:
         output.close()
 
 
 def _validate(options: argparse.Namespace, output: Output) -> int:
     text, folder = pack.read_text(options.manifest)
-    plan = compile_manifest(_body(pack.packed(text, folder), None)[0], KINDS)
+    manifest, _ = _body(parse(text), None)
+    plan = compile_manifest(pack.packed(manifest, folder), KINDS)
     output.event(
         "valid",
         f"{clean(plan.name)} is valid: {len(plan.steps)} steps on target '{clean(plan.target)}'",
@@ -102,16 +110,15 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         )
     text, folder = pack.read_text(options.manifest)
     problems: list[Problem] = []
-    body: dict[str, Any]
+    body: JsonObject = {"manifest_text": text}
     try:
-        manifest, options.id = _body(pack.packed(text, folder), options.id)
+        manifest, options.id = _body(parse(text), options.id)
         body = {"manifest": manifest}
-        digest = content_hash(manifest)
+        manifest = body["manifest"] = pack.packed(manifest, folder)
         compile_manifest(manifest, KINDS)
     except InvalidInputError as error:
         # The app refuses it too, and records it: what was sent is never without an answer under its id.
         problems = error.problems
-        body, digest = {"manifest_text": text}, ""
     options.id = options.id or _new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
     storage = bootstrap.storage(settings.load())
@@ -135,7 +142,8 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
             deployment_id=options.id,
         )
         return SUCCEEDED
-    return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, expected_hash=digest)
+    expected = content_hash(body["manifest"])
+    return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, expected_hash=expected)
 
 
 def _new_id(manifest: Any) -> str:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from shared.cli.output import Output
+from shared.cli.timeline import clean
 from shared.domain.errors import NotFoundError
 from shared.domain.ports import Journal
 from shared.domain.records import DeploymentRecord
@@ -60,8 +61,9 @@ def follow(
                 return BAD_REQUEST if expected_hash is None else TIMED_OUT
         elif expected_hash is not None and header.manifest_hash != expected_hash:
             text = (
-                f"the id '{deployment_id}' belongs to another manifest already ({header.name}, {header.state.value}): "
-                "nothing was started; choose another id, or submit that same manifest"
+                f"the id '{deployment_id}' belongs to another manifest already "
+                f"({clean(header.name)}, {header.state.value}): nothing was started; "
+                "choose another id, or submit that same manifest"
             )
             output.close()
             output.event("error", text, deployment_id=deployment_id, error="conflict", message=text)

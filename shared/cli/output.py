@@ -29,6 +29,8 @@ _COLOURS: dict[str, str] = {
     "held": "magenta",
 }
 
+_LONGEST_LINE = 3_000
+
 
 class Output:
     """One way of telling; the subclasses are the others."""
@@ -86,7 +88,7 @@ class LineOutput(Output):
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
         """The text."""
-        print(text, file=self._stream, flush=True)
+        print(_harmless(text), file=self._stream, flush=True)
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """A line for each thing that moved."""
@@ -111,7 +113,7 @@ class LiveOutput(LineOutput):
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
         """Above the table, where there is one."""
-        (self._live.console if self._live else self._console).print(Text(text))
+        (self._live.console if self._live else self._console).print(Text(_harmless(text)))
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """Redraw the table."""
@@ -124,7 +126,7 @@ class LiveOutput(LineOutput):
         """The timeline and the verdict, where the table was."""
         self.close()
         for line in summary(header, steps):
-            self._console.print(Text(line, style=_line_style(line)))
+            self._console.print(Text(_harmless(line), style=_line_style(line)))
 
     def close(self) -> None:
         """Stop redrawing."""
@@ -133,11 +135,19 @@ class LiveOutput(LineOutput):
             self._live = None
 
 
-def choose(stream: TextIO = sys.stdout, *, as_json: bool = False) -> Output:
+def choose(stream: TextIO | None = None, *, as_json: bool = False) -> Output:
     """JSON on request, live on a terminal, lines elsewhere."""
+    chosen: TextIO = stream or sys.stdout
+    if (reconfigure := getattr(chosen, "reconfigure", None)) is not None:
+        reconfigure(errors="backslashreplace")  # a name that the reader's encoding lacks is no crash
     if as_json:
-        return JsonOutput(stream)
-    return LiveOutput(stream) if stream.isatty() else LineOutput(stream)
+        return JsonOutput(chosen)
+    return LiveOutput(chosen) if chosen.isatty() else LineOutput(chosen)
+
+
+def _harmless(text: str) -> str:
+    """Whatever a caller forgot to clean; the line ends are ours."""
+    return "\n".join(clean(line, _LONGEST_LINE) for line in text.split("\n"))
 
 
 def _moved(
@@ -192,7 +202,8 @@ def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
 
 def _facts(error: RecordedError) -> list[str]:
     call = (
-        f"{clean(error.call)}, HTTP {error.status}, {error.error_code}, request {error.request_id}"
+        f"{clean(error.call)}, HTTP {error.status}, {clean(str(error.error_code), 100)}, "
+        f"request {clean(str(error.request_id), 100)}"
         if error.call
         else ""
     )

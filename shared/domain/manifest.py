@@ -114,7 +114,8 @@ def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str,
     )
     failing = fields.choice("onFailure", ("rollback", "hold"), default=on_failure)
     fields.finish()
-    return _Written(index, step_id, kind, spec.data, needs, timeout, failing)
+    given = {name: value for name, value in spec.data.items() if value is not None}  # `description:` says nothing
+    return _Written(index, step_id, kind, given, needs, timeout, failing)
 
 
 def _check_ids(written: list[_Written], problems: list[Problem]) -> None:

@@ -6,13 +6,14 @@ Whatever arrives is answered and recorded; only storage trouble makes the messag
 import base64
 import binascii
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.domain.errors import InvalidInputError, NotFoundError, Problem
+from shared.domain.errors import InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, KindRules, compile_manifest
 from shared.domain.plan import Plan
@@ -25,8 +26,8 @@ from shared.saga.payloads import Payloads
 
 log = logging.getLogger(__name__)
 
-KEPT_PROBLEMS = 100
-"""Problems kept in the header; their number is told in full."""
+KEPT_PROBLEMS, KEPT_CHARACTERS = 100, 16_000
+"""Problems kept in the header, which has 32,768 characters of ASCII in all; their number is told in full."""
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
 
 
@@ -86,11 +87,15 @@ class Acceptance:
             accepted_at=now,
             concurrency=plan.concurrency,
             on_failure=plan.on_failure,
-            requested_by=plan.requested_by or submission.requested_by,
+            requested_by=(plan.requested_by or submission.requested_by)[:256],
             step_count=len(plan.steps),
         )
         steps = step_records(submission.deployment_id, plan, self.payloads)
-        standing = self.journal.create(header, steps, "submitted")
+        try:
+            standing = self.journal.create(header, steps, "submitted")
+        except LimitError as error:
+            problem = Problem("$", f"holds more than the journal can keep: {error}")
+            return self._reject(submission.deployment_id, submission.manifest, [problem], submission.requested_by)
         return self._answer(standing, digest, now)
 
     def _reject(self, deployment_id: str, manifest: Any, problems: list[Problem], requested_by: str = "") -> Accepted:
@@ -99,7 +104,6 @@ class Acceptance:
         name = fields.get("name")
         name = name[:100] if isinstance(name, str) and name else "(unreadable)"
         digest = hashlib.sha256(manifest).hexdigest() if isinstance(manifest, bytes) else content_hash(manifest)
-        kept: list[JsonObject] = [{"path": p.path[:300], "message": p.message[:500]} for p in problems[:KEPT_PROBLEMS]]
         header = DeploymentRecord(
             deployment_id=deployment_id,
             name=name,
@@ -113,7 +117,7 @@ class Acceptance:
                 f"the manifest has {len(problems)} problem{'s' if len(problems) != 1 else ''}",
                 "Correct what is listed and submit again under a new id.",
             ),
-            problems=tuple(kept),
+            problems=_kept(problems),
         )
         standing = self.journal.create(header, [], header.error.message if header.error else "")
         return self._answer(standing, digest, now)
@@ -203,6 +207,19 @@ def decoded(content: bytes) -> str:
         raise InvalidInputError([problem]) from None
 
 
+def _kept(problems: list[Problem]) -> tuple[JsonObject, ...]:
+    """As many as fit, as they will stand in the row: a character beyond ASCII takes up to twelve there."""
+    kept: list[JsonObject] = []
+    left = KEPT_CHARACTERS
+    for problem in problems[:KEPT_PROBLEMS]:
+        row: JsonObject = {"path": problem.path[:300], "message": problem.message[:500]}
+        left -= len(json.dumps(row))
+        if left < 0:
+            break
+        kept.append(row)
+    return tuple(kept)
+
+
 def _checked_id(value: Any, path: str) -> str:
     if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value):
         return value
@@ -213,8 +230,15 @@ def _checked_id(value: Any, path: str) -> str:
 def _salvaged_id(content: bytes) -> str | None:
     """The id of a submission that is otherwise unreadable, so that who waits for that id gets the answer."""
     try:
-        top = as_object(parse(decoded(content))) or {}
+        text = decoded(content)
     except InvalidInputError:
         return None
+    try:
+        top = as_object(parse(text)) or {}
+    except InvalidInputError:
+        try:  # an envelope may be sound where what it carries is not: too deep, or with characters no text may have
+            top = as_object(json.loads(text)) or {}
+        except (ValueError, RecursionError):
+            return None
     value = top.get("deployment_id", top.get("id"))
     return value if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value) else None

@@ -20,7 +20,8 @@ class Payloads:
     def store(self, value: JsonObject) -> JsonObject:
         """The value itself, or a reference to a blob that holds it."""
         text = canonical(value)
-        if len(text) <= INLINE_CHARACTERS:
+        # A row is ASCII: a character beyond it takes up to twelve there.
+        if len(text) <= INLINE_CHARACTERS and len(json.dumps(value, separators=(",", ":"))) <= INLINE_CHARACTERS:
             return value
         return {_REFERENCE: self.blobs.put(text.encode("utf-8", "surrogatepass"))}
 

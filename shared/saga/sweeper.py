@@ -42,13 +42,12 @@ def sweep(
     seen, restarted, failed = 0, list[str](), list[str]()
     for record in journal.deployments(open_only=True):
         seen += 1
-        if record.state is DeploymentState.HELD:
-            locks.acquire(record.target, record.deployment_id, now, target_lease_seconds)
-            continue
         if now - record.accepted_at < timedelta(seconds=grace_seconds):
             continue
         try:
-            if _needs_a_start(record, orchestrations):
+            if record.state is DeploymentState.HELD:
+                locks.acquire(record.target, record.deployment_id, now, target_lease_seconds)
+            elif _needs_a_start(record, orchestrations):
                 orchestrations.start(record.deployment_id)
                 restarted.append(record.deployment_id)
                 log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)

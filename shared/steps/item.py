@@ -198,7 +198,8 @@ def wire_definition(definition: JsonObject) -> JsonObject:
 
 
 def _payload(part: JsonObject) -> str:
-    return part["payload"] if "payload" in part else base64.b64encode(part["text"].encode()).decode()
+    payload = part.get("payload")
+    return payload if payload is not None else base64.b64encode(part["text"].encode()).decode()
 
 
 def same_definition(wanted: JsonObject, present: JsonObject) -> bool:
@@ -214,6 +215,6 @@ def _contents(definition: JsonObject) -> dict[str, str | bytes]:
         raw = base64.b64decode(_payload(part))
         try:
             contents[part["path"]] = canonical(json.loads(raw))
-        except ValueError:
+        except (ValueError, RecursionError):
             contents[part["path"]] = raw.replace(b"\r\n", b"\n")
     return contents

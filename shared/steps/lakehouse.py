@@ -84,7 +84,8 @@ class LakehouseKind:
                 f"lakehouse '{resource.name}' ({resource.id}) has no schemas, and Fabric cannot add them later: "
                 "delete it, or leave enableSchemas out"
             )
-        if intent.action == "update" and items.description_differs(spec, {"description": shown.get("description", "")}):
+        image: JsonObject = {"description": shown.get("description") or ""}
+        if intent.action == "update" and items.description_differs(spec, image):
             raise VerificationError(f"lakehouse {resource.id}: Fabric shows another description")
         outputs: JsonObject = {"id": resource.id, "displayName": resource.name, "workspaceId": spec["workspaceId"]}
         if spec.get("waitForSqlEndpoint"):

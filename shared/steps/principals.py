@@ -62,16 +62,20 @@ def _inline(rows: list[Any], path: str, problems: list[Problem]) -> list[Princip
         problems.append(Problem(path, "names no principal"))
     for i, row in enumerate(rows):
         fields = Fields(row, f"{path}[{i}]", problems)
+        for name in ("workspaceId", "ifExists"):
+            if fields.data.get(name) is not None:
+                fields.problem(name, "is said beside the list, once for all of it")
         assignment = RoleAssignmentKind()
-        checked = Fields({**fields.data, "workspaceId": "${{ }}"}, fields.path, problems)
+        checked = Fields({**fields.data, "workspaceId": "${{ }}", "ifExists": None}, fields.path, problems)
         assignment.check(checked)
         checked.finish()
         data = {k: v for k, v in fields.data.items() if isinstance(v, str)}
-        if any(p.principal_id.lower() == data.get("principalId", "").lower() for p in found):
+        principal_id = data.get("principalId", "")
+        if principal_id and any(p.principal_id.lower() == principal_id.lower() for p in found):
             fields.problem("principalId", "stands in this list already")
         found.append(
             Principal(
-                data.get("principalId", ""),
+                principal_id,
                 data.get("role", ""),
                 data.get("principalType", ""),
                 data.get("description", ""),

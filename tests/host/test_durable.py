@@ -71,7 +71,8 @@ def test_durable_activity_is_retried_by_its_policy(host: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "expected"), [("one line", "one line"), ("first\nsecond", "first"), ("a: b", "a: b"), ("", "ValueError")]
+    ("message", "expected"),
+    [("one line", "one line"), ("first\nsecond", "first"), ("a: b", "a: b"), ("", "ValueError")],
 )
 def test_durable_activity_exception_reaches_the_orchestrator(host: Served, message: str, expected: str) -> None:
     """Its type and the first line of its message, as with the real extension; without a message it still fails."""

@@ -1,0 +1,214 @@
+"""The rule of shared/__init__.py's docstring, held by reading the source: who imports whom, and who may touch what."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import shared
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_LINES = 400
+SOURCES = [*sorted((ROOT / "shared").rglob("*.py")), ROOT / "function_app.py"]
+TRIGGERS = ("azure.functions", "azure.durable_functions")
+ENVIRONMENT = ("os.environ", "os.getenv", "os.environb")
+OUTSIDE = frozenset({"local", "tests", "function_app"})
+IMPURE = frozenset(
+    {"asyncio", "http", "logging", "os", "pathlib", "random", "secrets", "shutil", "socket", "subprocess", "sys"}
+    | {"tempfile", "threading", "time", "urllib", "uuid", "requests", "azure", "grpc", "durabletask"}
+)
+"""What no module of the domain may import: I/O, the clock, ids, chance."""
+IMPURE_CALLS = frozenset({"now", "today", "utcnow", "open", "print", "input"})
+
+
+def rule() -> dict[str, frozenset[str]]:
+    """Room to the rooms that it may import, from the table in the docstring."""
+    found = re.findall(r"^    (\w+) +<- +(nothing|\w+(?:, \w+)*)  ", shared.__doc__ or "", re.MULTILINE)
+    return {room: frozenset() if others == "nothing" else frozenset(others.split(", ")) for room, others in found}
+
+
+RULE = rule()
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, and whether it is imported only when a function runs (or never, but for type checkers)."""
+
+    name: str
+    line: int
+    is_lazy: bool
+
+
+def imports(tree: ast.AST, *, is_lazy: bool = False) -> Iterator[Import]:
+    """Every import of a module, with `from a import b` as both a and a.b."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, is_lazy) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield from (Import(f"{base}.{alias.name}", node.lineno, is_lazy) for alias in node.names)
+        else:
+            is_guard = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_guard
+            yield from imports(node, is_lazy=is_lazy or deferred)
+
+
+def room_of(module: str) -> str:
+    """`shared.saga.accept` is in the room saga; function_app is a room of its own."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "shared" and len(parts) > 1 else parts[0]
+
+
+def is_in(name: str, *packages: str) -> bool:
+    """Whether a module is one of the packages or inside one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """Every breach of the rule in one module."""
+    tree, room = ast.parse(source), room_of(module)
+    found: list[str] = []
+    for each in imports(tree):
+        breach = _import_breach(room, each)
+        if breach:
+            found.append(f"{module}:{each.line} imports {each.name}: {breach}")
+    for node in ast.walk(tree):
+        if module != "shared.settings" and isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT:
+            found.append(f"{module}:{node.lineno} reads the environment")
+        if room == "domain" and isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in IMPURE_CALLS:
+                found.append(f"{module}:{node.lineno} calls {name}: the domain is pure")
+    if len(source.splitlines()) > MOST_LINES:
+        found.append(f"{module} has more than {MOST_LINES} lines")
+    return found
+
+
+def _import_breach(room: str, each: Import) -> str:
+    name = each.name
+    if name.startswith("."):
+        return "a relative import"
+    top = name.split(".")[0]
+    if top in OUTSIDE:
+        return "shared must stand alone"
+    if top == "shared":
+        other = room_of(name)
+        allowed = frozenset({"entry", "saga"}) if room == "function_app" else RULE[room] | {room}
+        if other not in allowed:
+            return f"{room} may not import {other}"
+        if (room, other) == ("bootstrap", "adapters") and not each.is_lazy:
+            return "adapters are imported on first use"
+    if is_in(name, *TRIGGERS):
+        return "" if room == "function_app" else "only function_app.py knows the triggers"
+    if top in ("azure", "grpc", "requests") and room != "adapters" and not (room == "bootstrap" and each.is_lazy):
+        return "vendors' clients live in adapters"
+    if is_in(name, "os.environ", "os.getenv") and room != "settings":
+        return "only settings.py reads the environment"
+    if room == "domain" and top in IMPURE:
+        return "the domain is pure"
+    return ""
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a source file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: module_of(path))
+def test_architecture_module_keeps_the_rule(path: Path) -> None:
+    """No module imports, reads or calls what its room may not."""
+    assert violations(module_of(path), path.read_text()) == []
+
+
+def test_architecture_table_names_every_room_and_no_other() -> None:
+    """The docstring tells the truth: each room that it names is there, and each that is there is named."""
+    there = {room_of(module_of(path)) for path in SOURCES} - {"shared", "function_app"}
+    assert set(RULE) == there
+    assert all(others <= there for others in RULE.values())
+
+
+def test_architecture_rule_has_no_circle() -> None:
+    """Whoever may import a room may not be imported by it, however far round."""
+    reached = {room: set(others) for room, others in RULE.items()}
+    for _ in RULE:
+        for others in reached.values():
+            others |= {far for near in set(others) for far in reached[near]}
+    assert [room for room, others in reached.items() if room in others] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "says"),
+    [
+        ("shared.domain.plan", "from shared.saga import engine", "domain may not import saga"),
+        ("shared.domain.plan", "import random", "the domain is pure"),
+        ("shared.domain.plan", "from datetime import datetime\ndatetime.now()", "calls now"),
+        ("shared.domain.plan", "def f():\n    open('x')", "calls open"),
+        ("shared.steps.item", "from shared.adapters import blobs", "steps may not import adapters"),
+        ("shared.saga.accept", "import shared.bootstrap", "saga may not import bootstrap"),
+        ("shared.saga.accept", "def f():\n    import azure.identity", "vendors' clients"),
+        ("shared.saga.accept", "import azure.functions", "only function_app.py"),
+        ("shared.saga.accept", "import os\nos.environ['X']", "reads the environment"),
+        ("shared.saga.accept", "import os\nos.getenv('X')", "reads the environment"),
+        ("shared.saga.accept", "from os import environ", "only settings.py"),
+        ("shared.saga.accept", "from local import stack", "stand alone"),
+        ("shared.cli.pack", "from tests import fakes", "stand alone"),
+        ("shared.entry", "from shared.cli import pack", "entry may not import cli"),
+        ("shared.bootstrap", "from shared.adapters.blobs import BlobStore", "on first use"),
+        ("shared.bootstrap", "import azure.identity", "vendors' clients"),
+        ("shared.adapters.blobs", "from . import storage", "relative"),
+        ("shared.adapters.blobs", "x = 1\n" * 401, "more than 400 lines"),
+        ("function_app", "from shared import bootstrap", "function_app may not import bootstrap"),
+    ],
+)
+def test_architecture_planted_violation_is_found(module: str, source: str, says: str) -> None:
+    """The rule can fail: each kind of breach, parsed from a string, is named."""
+    found = violations(module, source)
+    assert len(found) == 1
+    assert says in found[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("shared.bootstrap", "def f():\n    from shared.adapters.blobs import BlobStore\n    import azure.identity"),
+        ("shared.bootstrap", "if TYPE_CHECKING:\n    from shared.adapters.blobs import BlobStore"),
+        ("shared.settings", "import os\nos.environ"),
+        ("function_app", "import azure.functions as func\nfrom shared import entry"),
+    ],
+)
+def test_architecture_lawful_source_passes(module: str, source: str) -> None:
+    """What the rule allows is not reported."""
+    assert violations(module, source) == []
+
+
+WATCH = """
+import collections.abc, os, sys
+
+class Watched(collections.abc.MutableMapping):
+    def __init__(self, real): self.real, self.read = real, set()
+    def __getitem__(self, name): self.read.add(name); return self.real[name]
+    def __setitem__(self, name, value): self.real[name] = value
+    def __delitem__(self, name): del self.real[name]
+    def __iter__(self): return iter(self.real)
+    def __len__(self): return len(self.real)
+
+os.environ = watched = Watched(os.environ)
+import function_app
+ours = ("FABRIC_", "AZURE_CLIENT", "AZURE_TENANT", "AzureWebJobsStorage", "RETRY_", "COMPENSATION_", "STEP_LEASE",
+        "SETTLE_", "WATCHDOG_", "TARGET_", "RESTART_", "FEATURE_", "SWEEP_")
+print(sorted(name for name in watched.read if name.startswith(ours)))
+heavy = ("requests", "azure.data.tables", "azure.storage", "azure.identity")
+print(sorted(name for name in sys.modules if name in heavy))
+"""
+
+
+def test_architecture_importing_the_app_is_cheap_and_reads_no_settings() -> None:
+    """At a cold start nothing of ours is read from the environment, and no heavy library is loaded."""
+    done = subprocess.run([sys.executable, "-c", WATCH], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["[]", "[]"]

@@ -1,0 +1,427 @@
+"""The commands as CI runs them: processes against Azurite, their exit codes, and lines that a program can read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.storage.queue import QueueClient
+
+from shared import bootstrap, settings
+from shared.domain.json import content_hash
+from shared.domain.ports import Change
+from shared.domain.records import AuditEntry, DeploymentRecord
+from shared.domain.states import DeploymentState, StepState
+from shared.saga.accept import Acceptance
+from shared.saga.payloads import Payloads
+from shared.steps import KINDS
+from tests.fakes import FakeClock
+from tests.unit.cli.records import HOSTILE, step
+
+ROOT = Path(__file__).resolve().parents[3]
+MANIFEST: dict[str, Any] = {
+    "name": "sales",
+    "target": "Contoso Sales",
+    "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}],
+}
+KEY = "c2VjcmV0c2VjcmV0c2VjcmV0"
+COMMANDS = ["validate", "submit", "follow", "status", "audit", "list"]
+pytestmark = pytest.mark.azurite
+
+
+def unreachable(key: str = KEY) -> str:
+    """An account where nothing listens."""
+    ends = "".join(f"{name}Endpoint=http://127.0.0.1:1/acc;" for name in ("Blob", "Queue", "Table"))
+    return f"DefaultEndpointsProtocol=http;AccountName=acc;AccountKey={key};{ends}"
+
+
+def run(*arguments: str, storage: str = "", text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """One command, to its end."""
+    command = [sys.executable, "-m", "shared.cli", *arguments]
+    given = {**os.environ, "AzureWebJobsStorage": storage, **environment}
+    return subprocess.run(command, cwd=ROOT, env=given, input=text, capture_output=True, text=True, timeout=60)
+
+
+def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """Every line of the output, each one JSON object."""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def new_id() -> str:
+    """An id that no other test has."""
+    return f"t-{uuid.uuid4().hex}"
+
+
+class Account:
+    """The emulator, seen from the app's side."""
+
+    def __init__(self, connection: str) -> None:
+        self.connection = connection
+        self.stores = bootstrap.storage(settings.load({"AzureWebJobsStorage": connection}))
+        self._queue = QueueClient.from_connection_string(connection, "deployments")
+
+    def take(self, deployment_id: str) -> dict[str, Any]:
+        """The submission with that id, off the queue."""
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            for message in self._queue.receive_messages(messages_per_page=32, visibility_timeout=1):
+                body = json.loads(message.content)
+                if body.get("deployment_id") == deployment_id:
+                    assert len(message.content) <= 64 * 1024
+                    self._queue.delete_message(message)
+                    return body
+        raise AssertionError("no such message")
+
+    def accept(self, message: dict[str, Any]) -> DeploymentRecord:
+        """Accept a submission as the app would."""
+        payloads = Payloads(self.stores.blobs)
+        acceptance = Acceptance(self.stores.journal, self.stores.blobs, payloads, FakeClock(datetime.now(UTC)), KINDS)
+        return acceptance.accept(json.dumps(message).encode(), "m").header
+
+    def deployment(self, state: DeploymentState = DeploymentState.SUCCEEDED, **changes: Any) -> DeploymentRecord:
+        """One that stands in the journal."""
+        record = DeploymentRecord(new_id(), "sales", "contoso", state, "hash", datetime.now(UTC)).replace(**changes)
+        steps = [step(0, StepState.SUCCEEDED).replace(deployment_id=record.deployment_id)]
+        return self.stores.journal.create(record, steps, "submitted")
+
+    def move(self, deployment_id: str, state: DeploymentState) -> None:
+        """Write its header."""
+        before = self.stores.journal.header(deployment_id)
+        self.stores.journal.write_header(Change(before, before.record.replace(state=state), "test", "moved"))
+
+
+@pytest.fixture(scope="module")
+def account(storage: str) -> Account:
+    """The emulator of this worker."""
+    return Account(storage)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """A manifest on disk."""
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(MANIFEST))
+    return path
+
+
+def test_help_of_all_commands_and_exit_codes() -> None:
+    """What there is, and what each exit code means, without any storage."""
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert all(command in shown.stdout for command in COMMANDS)
+    assert "timed out" in shown.stdout
+    for command in COMMANDS:
+        assert run(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["deploy"], ["follow"], ["follow", "x", "--timeout", "soon"], ["list", "--limit", "many"]]
+)
+def test_usage_errors_are_bad_requests(arguments: list[str]) -> None:
+    """Code 2, and the usage on the error stream."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+
+
+def test_validate_needs_no_storage(manifest: Path) -> None:
+    """A valid manifest is said to be so, with its steps."""
+    done = run("validate", str(manifest), "--json", storage=unreachable())
+    assert done.returncode == 0
+    [said] = events(done)
+    assert (said["event"], said["name"], [s["id"] for s in said["steps"]]) == ("valid", "sales", ["ws"])
+    assert "sales is valid: 1 steps" in run("validate", "-", text=manifest.read_text()).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("{", "$"),
+        ("name: x\nname: y", "$"),
+        ('{"name": "x"}', "$.steps"),
+        ('{"id": "a/b", "name": "x", "steps": []}', "$.id"),
+        ("name: x\nsteps: [{id: a, kind: workspace, with: {displayName: x, ' \\u202e': 1}}]", "$.steps[0].with"),
+    ],
+)
+def test_validate_tells_every_problem_with_its_path(text: str, path: str) -> None:
+    """Code 2, and a line a problem."""
+    done = run("validate", "-", "--json", text=text)
+    assert done.returncode == 2
+    assert any(e["event"] == "problem" and e["path"].startswith(path) for e in events(done))
+    assert "\u202e" not in run("validate", "-", text=text).stdout
+
+
+def test_validate_missing_file_is_a_bad_request() -> None:
+    """Named, and no trace."""
+    done = run("validate", "/nowhere.yaml")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "/nowhere.yaml cannot be read" in done.stdout
+
+
+def test_submit_puts_the_manifest_on_the_queue(account: Account, manifest: Path) -> None:
+    """The app accepts what was sent, under the id asked for, with who asked."""
+    wanted = new_id()
+    done = run("submit", str(manifest), "--id", wanted, "--requested-by", "ci", "--json", storage=account.connection)
+    assert done.returncode == 0
+    assert [e["event"] for e in events(done)] == ["submitting", "submitted"]
+    message = account.take(wanted)
+    assert message["manifest"] == MANIFEST
+    header = account.accept(message)
+    assert (header.state, header.requested_by) == (DeploymentState.ACCEPTED, "ci")
+
+
+def test_submit_uses_the_manifests_own_id_or_makes_one(account: Account, tmp_path: Path) -> None:
+    """An `id` in the manifest is the deployment's; without one it is the name's slug, the time and chance."""
+    wanted = new_id()
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps({"id": wanted, **MANIFEST}))
+    assert events(run("submit", str(path), "--json", storage=account.connection))[0]["deployment_id"] == wanted
+    assert account.take(wanted)["manifest"] == MANIFEST
+    path.write_text(json.dumps({**MANIFEST, "name": "Größe / Sales!"}))
+    made = events(run("submit", str(path), "--json", storage=account.connection))[0]["deployment_id"]
+    assert made.startswith("gr-e-sales-")
+    account.take(made)
+
+
+def test_submit_large_manifest_goes_to_a_blob(account: Account, tmp_path: Path) -> None:
+    """Above what a message may hold, the message names a blob, and the app reads it; its hash is the same."""
+    wanted, path = new_id(), tmp_path / "m.json"
+    large = {**MANIFEST, "steps": [_notebook(i, "ä" * 10_000) for i in range(8)]}
+    path.write_text(json.dumps(large))
+    assert path.stat().st_size > 64 * 1024
+    assert run("submit", str(path), "--id", wanted, storage=account.connection).returncode == 0
+    message = account.take(wanted)
+    assert "manifest" not in message
+    header = account.accept(message)
+    assert (header.state, header.step_count) == (DeploymentState.ACCEPTED, 8)
+    assert header.manifest_hash == content_hash(large)
+
+
+def _notebook(number: int, text: str) -> dict[str, Any]:
+    spec = {"workspaceId": str(uuid.uuid4()), "type": "Notebook", "displayName": f"n{number}"}
+    return {
+        "id": f"n{number}",
+        "kind": "item",
+        "with": {**spec, "definition": {"parts": [{"path": "a", "text": text}]}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"name": "x", "steps": []}, "$.steps"),
+        ({"name": "x", "steps": [{"id": "i", "kind": "item", "with": {"folder": "gone"}}]}, "$.steps[0].with.folder"),
+    ],
+)
+def test_submit_invalid_manifest_is_told_and_recorded(
+    account: Account, tmp_path: Path, body: dict[str, Any], path: str
+) -> None:
+    """Code 2 with every problem, and the app records the rejection under the id that the manifest declares."""
+    wanted, file = new_id(), tmp_path / "m.json"
+    file.write_text(json.dumps({"id": wanted, **body}))
+    done = run("submit", str(file), "--json", storage=account.connection)
+    assert done.returncode == 2
+    assert path in [e.get("path") for e in events(done)]
+    header = account.accept(account.take(wanted))
+    assert header.state is DeploymentState.REJECTED
+    paths = [p["path"] for p in header.problems]
+    assert path in paths
+    assert "$.id" not in paths
+
+
+def test_submit_text_that_is_no_manifest_is_recorded(account: Account) -> None:
+    """What cannot even be parsed is sent as it is, and rejected with its own words."""
+    done = run("submit", "-", "--json", text="{\x00 nonsense", storage=account.connection)
+    assert done.returncode == 2
+    wanted = events(done)[0]["deployment_id"]
+    header = account.accept(account.take(wanted))
+    assert (header.deployment_id, header.state) == (wanted, DeploymentState.REJECTED)
+    assert "U+0000" in header.problems[0]["message"]
+
+
+def test_submit_bad_id_is_a_bad_request(manifest: Path) -> None:
+    """Nothing is sent."""
+    done = run("submit", str(manifest), "--id", "../x", storage=unreachable())
+    assert done.returncode == 2
+    assert "--id" in done.stdout
+
+
+def test_submit_and_wait_ends_with_the_deployment(account: Account, manifest: Path) -> None:
+    """The exit code is the deployment's; an id that another manifest has is refused at once."""
+    taken = account.deployment(DeploymentState.SUCCEEDED, manifest_hash=content_hash(MANIFEST))
+    arguments = ("submit", str(manifest), "--wait", "--timeout", "20s", "--json", "--id")
+    done = run(*arguments, taken.deployment_id, storage=account.connection)
+    assert done.returncode == 0
+    assert events(done)[-1]["event"] == "ended"
+    other = account.deployment(DeploymentState.RUNNING)
+    done = run(*arguments, other.deployment_id, storage=account.connection)
+    assert done.returncode == 2
+    assert events(done)[-1]["error"] == "conflict"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (DeploymentState.SUCCEEDED, 0),
+        (DeploymentState.COMPENSATED, 1),
+        (DeploymentState.REJECTED, 2),
+        (DeploymentState.STUCK, 3),
+        (DeploymentState.CANCELLED, 8),
+        (DeploymentState.RUNNING, 9),
+    ],
+)
+def test_follow_exit_code_is_the_state(account: Account, state: DeploymentState, code: int) -> None:
+    """The same over a real journal."""
+    made = account.deployment(state)
+    done = run("follow", made.deployment_id, "--timeout", "0", "--json", storage=account.connection)
+    assert done.returncode == code
+    assert all("event" in e for e in events(done))
+
+
+def test_follow_unknown_id_is_a_bad_request(account: Account) -> None:
+    """After the time that was given."""
+    done = run("follow", new_id(), "--unknown", "0", storage=account.connection)
+    assert done.returncode == 2
+    assert "there is no deployment" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["follow"], ["follow", "--json"]])
+def test_follow_interrupted_tells_how_to_go_on(account: Account, arguments: list[str]) -> None:
+    """Ctrl-C ends the following, not the deployment: 130, and the command that takes it up again."""
+    made = account.deployment(DeploymentState.RUNNING)
+    environment = {**os.environ, "AzureWebJobsStorage": account.connection}
+    command = [sys.executable, "-m", "shared.cli", *arguments, made.deployment_id]
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    assert "running" in running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    shown, errors = running.communicate(timeout=20)
+    assert (running.returncode, errors) == (130, "")
+    assert made.deployment_id in shown
+    if "--json" in arguments:
+        assert json.loads(shown.splitlines()[-1]) == {"event": "detached", "deployment_id": made.deployment_id}
+    else:
+        assert f"python -m shared.cli follow {made.deployment_id}" in shown
+    assert account.stores.journal.header(made.deployment_id).record.cancel_requested_by is None
+
+
+def test_status_audit_and_list_show_what_the_journal_holds(account: Account) -> None:
+    """As lines and as JSON lines; names in the journal cannot harm a terminal."""
+    target = f"target {new_id()}"
+    made = account.deployment(DeploymentState.RUNNING, target=target, name=HOSTILE[:100])
+    account.move(made.deployment_id, DeploymentState.SUCCEEDED)
+    entry = AuditEntry(datetime.now(UTC), "deployment", "a", "b", "test", HOSTILE[:900], 9)
+    account.stores.journal.note(made.deployment_id, entry)
+    older = account.deployment(DeploymentState.RUNNING, target=target)
+    status = run("status", made.deployment_id, "--json", storage=account.connection)
+    assert status.returncode == 0
+    assert events(status)[-1]["deployment"]["state"] == "succeeded"
+    audit = run("audit", made.deployment_id, "--json", storage=account.connection)
+    assert {"running", "succeeded"} <= {e["after"] for e in events(audit)}
+    listed = events(run("list", "--target", f" {target.upper()} ", "--json", storage=account.connection))
+    assert {e["deployment_id"] for e in listed} == {made.deployment_id, older.deployment_id}
+    still = events(run("list", "--target", target, "--open", "--json", storage=account.connection))
+    assert [e["deployment_id"] for e in still] == [older.deployment_id]
+    assert len(run("list", "--limit", "1", storage=account.connection).stdout.splitlines()) == 1
+    for command in (["status", made.deployment_id], ["audit", made.deployment_id], ["list", "--target", target]):
+        shown = run(*command, storage=account.connection)
+        assert shown.returncode == 0
+        assert "\x1b" not in shown.stdout
+        assert made.deployment_id in shown.stdout or "succeeded" in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "audit", "follow"])
+@pytest.mark.parametrize("wrong", ["gone", "a/b", "\x1b[31m"])
+def test_unknown_and_impossible_ids_are_bad_requests(account: Account, command: str, wrong: str) -> None:
+    """Code 2 and a plain word."""
+    extra = ["--unknown", "0"] if command == "follow" else []
+    done = run(command, wrong, *extra, storage=account.connection)
+    assert done.returncode == 2
+    assert "\x1b" not in done.stdout
+    assert "no deployment" in done.stdout
+
+
+ASKING: list[Callable[[Path], list[str]]] = [
+    lambda manifest: ["submit", str(manifest)],
+    lambda _: ["status", "x"],
+    lambda _: ["list"],
+]
+
+
+@pytest.mark.parametrize("arguments", ASKING)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_unreachable_storage_is_code_5_without_the_key(
+    manifest: Path, arguments: Callable[[Path], list[str]], as_json: bool
+) -> None:
+    """A clear sentence, within seconds, and nothing secret in it."""
+    began = time.monotonic()
+    done = run(*arguments(manifest), *(["--json"] if as_json else []), storage=unreachable())
+    assert done.returncode == 5
+    assert time.monotonic() - began < 30
+    assert "storage" in done.stdout
+    assert KEY not in done.stdout + done.stderr
+    assert done.stderr == ""
+    if as_json:
+        assert events(done)[-1]["error"] == "unavailable"
+
+
+def test_wrong_key_is_code_4_without_the_key(account: Account, manifest: Path) -> None:
+    """The account answers and refuses: a person must act."""
+    right = next(p for p in account.connection.split(";") if p.startswith("AccountKey="))
+    wrong = account.connection.replace(right, f"AccountKey={KEY}")
+    for arguments in (["status", "x"], ["submit", str(manifest)]):
+        done = run(*arguments, storage=wrong)
+        assert done.returncode == 4, done.stdout
+        assert "correct the connection" in done.stdout
+        assert KEY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("text", ["garbage", "AccountName=a;AccountKey=", "a=b;c", f"AccountKey={KEY}"])
+def test_connection_string_that_is_none_is_a_bad_request(text: str) -> None:
+    """The variable is named, its value is not."""
+    done = run("status", "x", storage=text)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "AzureWebJobsStorage" in done.stdout
+    assert KEY not in done.stdout
+
+
+def test_no_storage_at_all_says_what_to_set() -> None:
+    """The first thing that a new user meets."""
+    done = run("list")
+    assert done.returncode == 5
+    assert "set AzureWebJobsStorage" in done.stdout
+
+
+def test_setting_that_cannot_be_used_is_a_bad_request() -> None:
+    """The variable is named."""
+    done = run("list", storage=unreachable(), WATCHDOG_SECONDS="often")
+    assert done.returncode == 2
+    assert "WATCHDOG_SECONDS" in done.stdout
+
+
+def test_output_that_nobody_reads_is_no_trace(account: Account) -> None:
+    """`list | head` ends quietly."""
+    made = account.deployment()
+    script = f"{sys.executable} -m shared.cli audit {made.deployment_id} --json | true; echo ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "AzureWebJobsStorage": account.connection}
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.strip() == "141"
+
+
+def test_output_in_a_poor_encoding_is_no_crash(account: Account) -> None:
+    """A log that takes only ASCII gets escapes."""
+    made = account.deployment(name="Größe 日本")
+    done = run("status", made.deployment_id, storage=account.connection, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert "Gr\\xf6\\xdfe" in done.stdout

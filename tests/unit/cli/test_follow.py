@@ -1,0 +1,119 @@
+"""Following over a journal in memory: each end's exit code, timeouts, unknown ids, conflicts."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.cli.follow import EXIT_CODES, follow
+from shared.cli.output import JsonOutput
+from shared.domain.ports import Change
+from shared.domain.states import DeploymentState
+from tests.fakes import FakeClock, MemoryJournal
+from tests.unit.cli.records import HOSTILE, header
+
+ENDS = [
+    (DeploymentState.SUCCEEDED, 0),
+    (DeploymentState.COMPENSATED, 1),
+    (DeploymentState.REJECTED, 2),
+    (DeploymentState.STUCK, 3),
+    (DeploymentState.HELD, 3),
+    (DeploymentState.CANCELLED, 8),
+]
+
+
+class Followed:
+    """A journal, and what following it printed."""
+
+    def __init__(self, *states: DeploymentState, **changes: Any) -> None:
+        self.journal = MemoryJournal(FakeClock())
+        self.stream = io.StringIO()
+        self._left = list(states)
+        if self._left:
+            self.journal.create(header(self._left.pop(0), **changes), [], "test")
+
+    def sleep(self, seconds: float) -> None:
+        """The next state comes while the follower sleeps."""
+        assert self._left, "follow slept although nothing more will happen"
+        before = self.journal.header("d")
+        self.journal.write_header(Change(before, before.record.replace(state=self._left.pop(0)), "test", ""))
+
+    def follow(self, sleep: Callable[[float], None] | None = None, **options: Any) -> int:
+        """The exit code."""
+        options = {"timeout_seconds": None, **options}
+        return follow(self.journal, "d", JsonOutput(self.stream), sleep=sleep or self.sleep, **options)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What was printed."""
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(("state", "code"), ENDS)
+def test_follow_end_is_the_exit_code(state: DeploymentState, code: int) -> None:
+    """Each end has its code, and the last line says it."""
+    followed = Followed(state)
+    assert followed.follow() == code
+    assert followed.events[-1]["event"] == "ended"
+    assert followed.events[-1]["exit_code"] == code
+    assert EXIT_CODES[state] == code
+
+
+def test_follow_goes_on_until_the_end() -> None:
+    """Every state on the way is told once."""
+    way = [DeploymentState.ACCEPTED, DeploymentState.RUNNING, DeploymentState.COMPENSATING, DeploymentState.COMPENSATED]
+    followed = Followed(*way)
+    assert followed.follow() == 1
+    assert [e["state"] for e in followed.events if e["event"] == "state"] == [s.value for s in way]
+
+
+def test_follow_timeout_tells_how_to_go_on() -> None:
+    """Code 9, and the command that takes it up again."""
+    followed = Followed(DeploymentState.RUNNING)
+    assert followed.follow(timeout_seconds=-1) == 9
+    assert "follow d" in followed.events[-1]["message"]
+    assert followed.events[-1]["event"] == "timeout"
+
+
+def test_follow_unknown_id_is_a_bad_request() -> None:
+    """After its time an id that nobody knows is an error that names both causes."""
+    followed = Followed()
+    assert followed.follow(unknown_seconds=-1) == 2
+    assert followed.events[-1]["error"] == "not_found"
+    assert "nothing takes messages from the queue" in followed.events[-1]["message"]
+
+
+def test_follow_own_submission_that_nobody_takes_is_a_timeout() -> None:
+    """What was just submitted is not a bad request: it waits on the queue."""
+    assert Followed().follow(unknown_seconds=-1, expected_hash="hash") == 9
+
+
+def test_follow_unknown_id_may_come_later() -> None:
+    """An id is unknown while its message still stands in the queue."""
+    followed = Followed()
+
+    def arrive(seconds: float) -> None:
+        followed.journal.create(header(DeploymentState.SUCCEEDED), [], "test")
+
+    assert followed.follow(arrive) == 0
+
+
+def test_follow_timeout_shortens_the_wait_for_an_unknown_id() -> None:
+    """A short timeout is not outlasted by the wait for the id."""
+    assert Followed().follow(timeout_seconds=-1, unknown_seconds=60) == 2
+
+
+@pytest.mark.parametrize("state", [DeploymentState.RUNNING, DeploymentState.SUCCEEDED])
+def test_follow_conflict_is_a_bad_request_at_once(state: DeploymentState) -> None:
+    """An id that belongs to another manifest is never followed to that one's end, whatever that is."""
+    followed = Followed(state, name=HOSTILE)
+    assert followed.follow(expected_hash="another") == 2
+    assert followed.events[-1]["error"] == "conflict"
+    assert "\x1b" not in followed.events[-1]["message"]
+
+
+def test_follow_own_manifest_is_no_conflict() -> None:
+    """The same manifest under the same id is the same deployment."""
+    assert Followed(DeploymentState.SUCCEEDED).follow(expected_hash="hash") == 0

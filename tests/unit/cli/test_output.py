@@ -1,0 +1,148 @@
+"""What is printed: lines for people, JSON lines for programs, and nothing that could harm a terminal."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from shared.cli.output import JsonOutput, LineOutput, LiveOutput, choose, summary, verdict
+from shared.cli.timeline import WIDTH, clean, timeline
+from shared.domain.errors import Problem
+from shared.domain.states import DeploymentState, StepState
+from tests.fakes import START
+from tests.unit.cli.records import FORBIDDEN, HOSTILE, error, failed_steps, header, step
+
+
+def json_lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Every line, parsed."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_output_lines_tell_each_move_once() -> None:
+    """A move is one line; what has not moved since is not said again, and what waits is not said at all."""
+    stream = io.StringIO()
+    output = LineOutput(stream)
+    for _ in range(2):
+        output.progress(header(), [step(0, StepState.INTENT), step(1, StepState.PENDING)])
+    output.progress(header(), [step(0, StepState.FAILED, error=error()), step(1, StepState.PENDING)])
+    lines = stream.getvalue().splitlines()
+    assert [line.split() for line in lines[:2]] == [["deployment", "running"], ["s0", "intent"]]
+    assert lines[2].endswith("failed: Fabric said no")
+    assert len(lines) == 3
+
+
+def test_output_json_lines_hold_the_whole_end() -> None:
+    """Every line is one JSON object of ASCII; the last one has the header, all steps and the exit code."""
+    stream = io.StringIO()
+    output = JsonOutput(stream)
+    output.progress(header(name="Größe\u202e"), [step(0, StepState.INTENT)])
+    output.ended(header(DeploymentState.STUCK, name="Größe\u202e", error=error()), failed_steps(), 3)
+    assert stream.getvalue().isascii()
+    lines = json_lines(stream)
+    assert [line["event"] for line in lines[:2]] == ["state", "state"]
+    last = lines[-1]
+    assert (last["event"], last["exit_code"], last["deployment"]["name"]) == ("ended", 3, "Größe\u202e")
+    assert [s["state"] for s in last["steps"]] == ["compensated", "failed", "compensation_failed", "succeeded"]
+    assert all("spec" not in s and "claim" not in s for s in last["steps"])
+    told = next(line for line in lines if line.get("subject") == "s1")
+    assert told["error_code"] == "InsufficientPrivileges"
+    assert told["remedy"] == "Ask for a role."
+
+
+def test_output_summary_tells_what_failed_and_what_to_do() -> None:
+    """Each failed step with its call, code, request id and remedy; what is not put back; the verdict."""
+    text = "\n".join(summary(header(DeploymentState.STUCK, error=error("step s1: no")), failed_steps()))
+    assert "step s1 failed: Fabric said no" in text
+    assert "POST /workspaces, HTTP 403, InsufficientPrivileges, request r-1" in text
+    assert "what to do: Ask for a role." in text
+    assert "step s2 is not put back: it is locked" in text
+    assert "(was there already: adopted)" in text
+    assert "NOT everything could be put back" in text
+
+
+@pytest.mark.parametrize("state", DeploymentState)
+def test_output_verdict_has_a_sentence_for_every_state(state: DeploymentState) -> None:
+    """No state leaves the reader without a word."""
+    said = verdict(header(state))
+    assert said.startswith("sales (d) ")
+    assert len(said) > len("sales (d) is ")
+
+
+@pytest.mark.parametrize("kind", [LineOutput, LiveOutput])
+def test_output_hostile_names_are_shown_harmless(kind: type[LineOutput]) -> None:
+    """No escape, control character or bidi mark of a name or an error reaches the terminal, and none floods it."""
+    stream = io.StringIO()
+    output = kind(stream)
+    hostile = header(
+        DeploymentState.REJECTED,
+        name=HOSTILE,
+        error=error(HOSTILE),
+        problems=({"path": HOSTILE, "message": HOSTILE},),
+    )
+    bad = error(HOSTILE)
+    bad = type(bad)(HOSTILE, HOSTILE, HOSTILE, 403, HOSTILE, HOSTILE)
+    steps = [
+        step(0, StepState.FAILED, step_id=HOSTILE, error=bad),
+        step(1, StepState.COMPENSATION_FAILED, step_id=HOSTILE, compensation_error=bad),
+    ]
+    output.progress(hostile, steps)
+    output.ended(hostile, steps, 2)
+    output.problems([Problem(HOSTILE, HOSTILE)])
+    output.close()
+    shown = stream.getvalue()
+    assert [mark for mark in FORBIDDEN if mark in shown] == []
+    assert max(len(line) for line in shown.splitlines()) < 3_500
+
+
+def test_output_any_event_is_shown_harmless() -> None:
+    """What reaches an event uncleaned is cleaned there; line ends of ours stay."""
+    stream = io.StringIO()
+    LineOutput(stream).event("error", "one\n" + HOSTILE.replace("\n", ""))
+    assert [mark for mark in FORBIDDEN if mark in stream.getvalue()] == []
+    assert stream.getvalue().startswith("one\na [31mred")
+
+
+def test_output_problem_is_a_line_and_an_event() -> None:
+    """Path and message, for people and for programs."""
+    lines, events = io.StringIO(), io.StringIO()
+    for output in (LineOutput(lines), JsonOutput(events)):
+        output.problems([Problem("$.name", "is required")])
+    assert lines.getvalue() == "  $.name: is required\n"
+    assert json_lines(events) == [{"event": "problem", "path": "$.name", "message": "is required"}]
+
+
+def test_output_choose_by_stream_and_wish() -> None:
+    """JSON on request, live on a terminal, lines elsewhere."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert type(choose(Terminal(), as_json=True)) is JsonOutput
+    assert type(choose(Terminal())) is LiveOutput
+    assert type(choose(io.StringIO())) is LineOutput
+
+
+def test_output_encoding_of_the_reader_is_no_crash() -> None:
+    """A name that an ASCII log cannot show is escaped."""
+    raw = io.BytesIO()
+    output = choose(io.TextIOWrapper(raw, encoding="ascii"))
+    output.event("x", "Größe 日本")
+    assert b"Gr\\xf6\\xdfe" in raw.getvalue()
+
+
+def test_clean_keeps_what_can_be_printed() -> None:
+    """Letters of any script stay; everything else becomes a space, a lone surrogate too."""
+    assert clean("Größe 日本\t\ud800\u2028x") == "Größe 日本   x"
+    assert clean("x" * 600) == "x" * 500
+    assert clean("xyz", 2) == "xy"
+
+
+def test_timeline_draws_every_step_within_its_width() -> None:
+    """Bars lie inside the axis, also where a clock went backwards."""
+    early = step(4, StepState.SUCCEEDED, started_at=START.replace(year=2025), finished_at=START)
+    rows = timeline(header(), [*failed_steps(), early, step(5, StepState.PENDING)])
+    assert len(rows) == 7
+    assert all(row.count("=") + row.count("<") <= WIDTH for row in rows)
+    assert timeline(header(), [step(0, StepState.PENDING)]) == []

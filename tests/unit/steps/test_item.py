@@ -1,0 +1,210 @@
+"""Kind `item` against the simulator: definitions kept and restored, operations, markers, comparison."""
+
+import base64
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.records import Intent
+from shared.steps.item import ItemKind, same_definition, wire_definition
+from shared.steps.kind import VerificationError
+from tests.unit.steps.tenant import MARKER, PERSON, Tenant, problems
+
+KIND = ItemKind()
+CREATE = Intent("create", MARKER)
+NOTEBOOK = {"parts": [{"path": "notebook-content.py", "text": "x = 1"}]}
+
+
+def encoded(text: str) -> str:
+    """Base64 of a text."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def wire(text: str) -> dict[str, Any]:
+    """A notebook's definition as Fabric keeps it."""
+    return {"parts": [{"path": "notebook-content.py", "payload": encoded(text), "payloadType": "InlineBase64"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"type": None}, "$.type"),
+        ({"displayName": ""}, "$.displayName"),
+        ({"type": "Warehouse", "displayName": "a-b"}, "$.displayName"),
+        ({"type": "Report"}, "$.definition"),
+        ({"definition": NOTEBOOK, "creationPayload": {"a": 1}}, "$.creationPayload"),
+        ({"definition": {"parts": []}}, "$.definition.parts"),
+        ({"definition": {}}, "$.definition.parts"),
+        ({"definition": {"parts": [{"path": "a"}]}}, "$.definition.parts[0].payload"),
+        ({"definition": {"parts": [{"path": "a", "text": 7}]}}, "$.definition.parts[0].text"),
+        ({"definition": {"parts": [{"path": "a", "payload": "a b"}]}}, "$.definition.parts[0].payload"),
+        ({"definition": {"parts": [{"path": "a", "payload": ["eA=="]}]}}, "$.definition.parts[0].payload"),
+        ({"definition": {"parts": [{"path": "a", "text": "", "payloadType": "Url"}]}}, "$.definition.parts[0]"),
+        ({"definition": "x"}, "$.definition"),
+        ({"folder": "x"}, "$.folder"),
+        ({"description": "x" * 237}, "$.description"),
+    ],
+)
+def test_item_check_names_the_field(change: dict[str, Any], where: str) -> None:
+    """Each value that Fabric would refuse, or that the app cannot read, is refused at its path."""
+    found = problems(KIND, {"workspaceId": PERSON, "type": "Notebook", "displayName": "n", **change})
+    assert next(iter(found)).startswith(where)
+
+
+def test_item_check_takes_a_null_for_an_absent_payload() -> None:
+    """`payload: null` beside a text says nothing, and is sent as the text."""
+    part = {"path": "a", "payload": None, "text": "x"}
+    definition = {"parts": [part]}
+    assert (
+        problems(KIND, {"workspaceId": PERSON, "type": "Notebook", "displayName": "n", "definition": definition}) == {}
+    )
+    assert wire_definition(definition)["parts"][0]["payload"] == encoded("x")
+
+
+def test_item_create_by_operation_is_recognised_verified_and_deleted() -> None:
+    """A notebook comes by an operation; it is marked, found, and soft-deleted."""
+    tenant = Tenant()
+    spec: dict[str, Any] = {"workspaceId": tenant.workspace(), "type": "Notebook", "displayName": "clean"}
+    spec |= {"description": "ours", "definition": NOTEBOOK}
+    assert KIND.find(tenant.fabric, spec) is None
+    resource = tenant.create(KIND, spec)
+    stored = tenant.item(spec["workspaceId"], "clean")
+    assert stored.description == f"ours [saga:{MARKER}]"
+    assert stored.definition == wire("x = 1")
+    found = KIND.find(tenant.fabric, {**spec, "displayName": "Clean"})
+    assert found is not None
+    assert found.resource == resource
+    assert KIND.recognises(spec, CREATE, found, uncertain=False)
+    assert set(KIND.verify(tenant.fabric, spec, resource, CREATE)) == KIND.outputs
+    tenant.undo(KIND, spec, CREATE, resource)
+    assert KIND.locate(tenant.fabric, spec, resource) is None
+    assert "hardDelete" not in tenant.model.calls[-1]["path"]
+
+
+def test_item_bare_create_with_payload_is_sent_as_given() -> None:
+    """An item without a definition is created at once, with its creation payload."""
+    tenant = Tenant()
+    spec: dict[str, Any] = {"workspaceId": tenant.workspace(), "type": "DataPipeline", "displayName": "p"}
+    [call] = KIND.apply({**spec, "creationPayload": {"a": None}}, CREATE)
+    assert call.body is not None
+    assert call.body["creationPayload"] == {"a": None}
+    resource = tenant.create(KIND, spec)
+    assert resource.type == "DataPipeline"
+    assert tenant.item(spec["workspaceId"], "p").description == f"[saga:{MARKER}]"
+
+
+def test_item_longest_description_fits_with_its_marker() -> None:
+    """The marker's characters are kept free, so that Fabric takes the longest lawful description."""
+    tenant = Tenant()
+    spec = {"workspaceId": tenant.workspace(), "type": "DataPipeline", "displayName": "p", "description": "d" * 236}
+    assert problems(KIND, spec) == {}
+    tenant.create(KIND, spec)
+    assert len(tenant.item(spec["workspaceId"], "p").description) == 256
+
+
+@pytest.mark.parametrize("item_type", ["Notebook", "DataPipeline"])
+def test_item_update_is_put_back_as_it_was(item_type: str) -> None:
+    """Definition and description are kept before and restored after, by operations (Notebook) or at once."""
+    tenant = Tenant()
+    row = {"type": item_type, "displayName": "clean", "description": "theirs", "definition": wire("old")}
+    spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": item_type, "displayName": "clean"}
+    spec |= {"description": "ours", "definition": NOTEBOOK}
+    found, intent = tenant.image(KIND, spec)
+    assert KIND.differs(spec, found)
+    assert [c.operation_kind for c in KIND.apply(spec, intent)] == ["updateDefinition", "item"]
+    tenant.send(KIND.apply(spec, intent))
+    stored = tenant.item(spec["workspaceId"], "clean")
+    assert stored.description == "ours"
+    assert stored.definition == wire("x = 1")
+    KIND.verify(tenant.fabric, spec, found.resource, intent)
+    tenant.undo(KIND, spec, intent, found.resource)
+    assert stored.description == "theirs"
+    assert stored.definition is not None
+    assert same_definition(stored.definition, wire("old"))
+
+
+def test_item_same_definition_makes_no_call() -> None:
+    """Where the definition is the same already, only the description is patched."""
+    tenant = Tenant()
+    row = {"type": "Notebook", "displayName": "n", "definition": wire("x = 1")}
+    spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
+    _, intent = tenant.image(KIND, {**spec, "definition": NOTEBOOK})
+    assert KIND.apply({**spec, "definition": NOTEBOOK}, intent) == []
+    [call] = KIND.apply({**spec, "definition": NOTEBOOK, "description": "new"}, intent)
+    assert call.method == "PATCH"
+
+
+def test_item_without_definition_keeps_only_the_description() -> None:
+    """A manifest without a definition asks for none, differs only in the description, and restores only that."""
+    tenant = Tenant()
+    row = {"type": "Notebook", "displayName": "n", "definition": wire("old"), "description": "theirs"}
+    spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
+    found, intent = tenant.image(KIND, spec)
+    assert not KIND.differs(spec, found)
+    assert intent.before == {"description": "theirs"}
+    changed = {**spec, "description": "ours"}
+    assert KIND.differs(changed, found)
+    tenant.send(KIND.apply(changed, intent))
+    tenant.undo(KIND, changed, intent, found.resource)
+    assert tenant.item(spec["workspaceId"], "n").description == "theirs"
+
+
+def test_item_verify_finds_another_type_and_another_description() -> None:
+    """What Fabric shows otherwise is an error that names it; an adopted item's description is its own."""
+    tenant = Tenant()
+    row = {"type": "Notebook", "displayName": "n", "description": "theirs"}
+    spec = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n", "description": "ours"}
+    found = KIND.find(tenant.fabric, spec)
+    assert found is not None
+    with pytest.raises(VerificationError, match="another description"):
+        KIND.verify(tenant.fabric, spec, found.resource, CREATE)
+    KIND.verify(tenant.fabric, spec, found.resource, Intent("adopt", MARKER))
+    with pytest.raises(VerificationError, match="is a Notebook, not a Report"):
+        KIND.verify(tenant.fabric, {**spec, "type": "Report"}, found.resource, CREATE)
+
+
+def test_item_format_is_passed_on() -> None:
+    """A definition's format is sent on create and asked for in the before-image."""
+    tenant = Tenant()
+    row = {"type": "Notebook", "displayName": "n", "definition": wire("old")}
+    spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
+    spec["definition"] = {**NOTEBOOK, "format": "ipynb"}
+    [call] = KIND.apply(spec, CREATE)
+    assert call.body is not None
+    assert call.body["definition"]["format"] == "ipynb"
+    asked: list[Any] = []
+    send = tenant.fabric.send
+    tenant.fabric.send = lambda *given: asked.append(given) or send(*given)  # type: ignore[method-assign]
+    tenant.image(KIND, spec)
+    assert asked[0][3] == {"format": "ipynb"}
+
+
+def test_item_definitions_are_compared_by_what_they_say() -> None:
+    """`.platform`, JSON's spacing and line ends do not count; text, JSON values and paths do."""
+
+    def parts(**texts: str) -> dict[str, Any]:
+        return {"parts": [{"path": path, "text": text} for path, text in texts.items()]}
+
+    assert same_definition(parts(a='{"x": 1, "y": 2}'), parts(a='{"y":2,"x":1}'))
+    assert same_definition(parts(a="1\r\n2"), parts(a="1\n2"))
+    platform = {"parts": [{"path": ".platform", "text": "{}"}, {"path": "a", "text": "1"}]}
+    assert same_definition(platform, parts(a="1"))
+    assert not same_definition(parts(a="1"), parts(a="2"))
+    assert not same_definition(parts(a="1"), parts(b="1"))
+    assert not same_definition(parts(a="1"), {})
+
+
+@given(first=st.text(), second=st.text())
+def test_item_comparison_never_breaks(first: str, second: str) -> None:
+    """Whatever the parts hold, they can be compared, and each is the same as itself."""
+    one, two = ({"parts": [{"path": "a", "payload": encoded(t)}]} for t in (first, second))
+    assert same_definition(one, one)
+    assert same_definition(one, two) == same_definition(two, one)
+
+
+def test_item_comparison_bears_deep_json() -> None:
+    """A part nested beyond what a parser takes is compared as bytes."""
+    deep = "[" * 200_000
+    assert same_definition({"parts": [{"path": "a", "text": deep}]}, {"parts": [{"path": "a", "text": deep}]})

@@ -1,0 +1,60 @@
+"""A field without a value, as YAML's `description:` is: it counts as absent all the way to Fabric."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.manifest import compile_manifest
+from shared.domain.records import Intent
+from shared.domain.text import parse
+from shared.steps import KINDS, STEPS
+from tests.unit.steps.tenant import MARKER, OTHER, PERSON, problems
+
+SPECS: dict[str, dict[str, Any]] = {
+    "workspace": {"displayName": "w", "description": None, "capacityId": None, "ifExists": None},
+    "lakehouse": {
+        "workspaceId": PERSON,
+        "displayName": "l",
+        "description": None,
+        "enableSchemas": None,
+        "waitForSqlEndpoint": None,
+        "ifExists": None,
+    },
+    "item": {
+        "workspaceId": PERSON,
+        "type": "DataPipeline",
+        "displayName": "i",
+        "description": None,
+        "definition": None,
+        "creationPayload": None,
+        "ifExists": None,
+    },
+    "role_assignment": {
+        "workspaceId": PERSON,
+        "principalId": OTHER,
+        "principalType": "User",
+        "role": "Viewer",
+        "description": None,
+        "ifExists": None,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", sorted(SPECS))
+def test_null_field_counts_as_absent(kind: str) -> None:
+    """A null passes the check, and the calls are those of a manifest without the field."""
+    assert problems(STEPS[kind], SPECS[kind]) == {}
+    steps = [{"id": "s", "kind": kind, "with": SPECS[kind]}]
+    spec = compile_manifest({"name": "m", "steps": steps}, KINDS).steps[0].spec
+    assert None not in spec.values()
+    [call] = STEPS[kind].apply(spec, Intent("create", MARKER))
+    assert "None" not in str(call.body)
+
+
+def test_null_description_of_yaml_is_no_word_in_fabric() -> None:
+    """`description:` with nothing behind it leaves the description empty but for the marker."""
+    text = "name: m\nsteps: [{id: w, kind: workspace, with: {displayName: w, description: }}]"
+    plan = compile_manifest(parse(text), KINDS)
+    [call] = STEPS["workspace"].apply(plan.steps[0].spec, Intent("create", MARKER))
+    assert call.body is not None
+    assert call.body["description"] == f"[saga:{MARKER}]"

@@ -43,12 +43,12 @@ def expected_seconds(operation_kind: str) -> float:
 def poll_delay_seconds(expected: float, elapsed_seconds: float) -> int:
     """Whole seconds (a queue knows no others) until the next look at something that takes `expected` in the median.
 
-    Before the median: until just then. After it: a seventh of what has passed, so that what is waited for is seen at
-    most about 15 % (or a second) late, and the number of looks grows with the logarithm of the time.
+    Before the median: until just then. After it: a sixth of what has passed, so that what is waited for is seen at
+    most about 17 % (or a second) late, and the number of looks grows with the logarithm of the time.
     """
     if elapsed_seconds < expected * 0.9:
         return max(1, math.floor(expected - elapsed_seconds))
-    return max(1, min(int(LONGEST_POLL_SECONDS), math.floor(elapsed_seconds / 7)))
+    return max(1, min(int(LONGEST_POLL_SECONDS), math.floor(elapsed_seconds / 6)))
 
 
 def name_wait_seconds(waits_before: int) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import struct
 import time
 
 from aiohttp import web
@@ -27,7 +28,7 @@ class Server:
         """Listen; 0 takes a free port. Both ports."""
         app = web.Application(client_max_size=_MOST_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=300)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=300, shutdown_timeout=0.5)
         self._runner = runner
         await runner.setup()
         ports: list[int] = []
@@ -61,10 +62,19 @@ class Server:
         if reply.delay_seconds > 0:
             await asyncio.sleep(reply.delay_seconds)
         if reply.reset:
-            if request.transport is not None:
-                request.transport.abort()
+            _reset(request)
             return web.Response()
         return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+
+def _reset(request: web.Request) -> None:
+    """Break the connection off with a TCP reset; without the zero linger it would end in good order."""
+    if request.transport is None:
+        return
+    line = request.transport.get_extra_info("socket")
+    if line is not None:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.transport.abort()
 
 
 def wall_clock() -> float:

@@ -49,6 +49,7 @@ class App:
     acceptance: Acceptance
     locks: Locks
     checks: Mapping[str, Callable[[], object]]
+    sweep_dry_run: bool = False
 
 
 _lock = threading.Lock()
@@ -90,8 +91,9 @@ def build(loaded: settings.Settings) -> App:
         policy=loaded.policy,
         new_id=lambda: uuid.uuid4().hex,
     )
-    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS)
-    return App(services, acceptance, stores.locks, {"storage": clients.ping, "fabric_identity": tokens.token})
+    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
+    checks = {"storage": clients.ping, "fabric_identity": tokens.token}
+    return App(services, acceptance, stores.locks, checks, loaded.sweep_dry_run)
 
 
 def storage(loaded: settings.Settings) -> Storage:

@@ -134,16 +134,9 @@ def finish(deployment_id: str) -> JsonObject:
 def sweep(client: Any) -> None:
     """The timer."""
     app = bootstrap.app()
-    policy = app.services.policy
-    swept = sweeper.sweep(
-        app.services.journal,
-        app.locks,
-        bootstrap.orchestrations(client),
-        app.services.clock,
-        policy.restart_grace_seconds,
-        policy.target_lease_seconds,
-    )
-    log.info("swept %d open deployments: %d restarted", swept.seen, len(swept.restarted))
+    dry_run = app.sweep_dry_run
+    swept = sweeper.sweep(app.services, app.locks, bootstrap.orchestrations(client), dry_run=dry_run)
+    log.info("swept%s: %s", " (dry run, nothing was done)" if dry_run else "", json.dumps(swept.counts()))
 
 
 def ready() -> tuple[bool, JsonObject]:

@@ -48,6 +48,7 @@ class Settings:
     storage: StorageSettings
     fabric: FabricSettings
     policy: EnginePolicy
+    sweep_dry_run: bool
 
 
 def credential_secret(environment: Mapping[str, str] = os.environ) -> str:
@@ -101,7 +102,10 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", default.target_lease_seconds, least=1.0),
             target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", default.target_retry_seconds, least=1.0),
             restart_grace_seconds=read.seconds("RESTART_GRACE_SECONDS", default.restart_grace_seconds),
+            orphan_grace_seconds=read.seconds("ORPHAN_GRACE_SECONDS", default.orphan_grace_seconds),
+            retention_seconds=read.seconds("RETENTION_SECONDS", default.retention_seconds, least=3600.0),
         ),
+        sweep_dry_run=read.flag("SWEEP_DRY_RUN"),
     )
 
 
@@ -111,6 +115,9 @@ def _retry(read: "_Reader", prefix: str, default: RetryPolicy) -> RetryPolicy:
         base_seconds=read.seconds(f"{prefix}_BASE_SECONDS", default.base_seconds),
         longest_seconds=read.seconds(f"{prefix}_LONGEST_SECONDS", default.longest_seconds),
     )
+
+
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class _Reader:
@@ -127,6 +134,12 @@ class _Reader:
         if value not in allowed:
             raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(allowed)}")
         return value
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name, "false").lower()
+        if value not in _WORDS:
+            raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(_WORDS)}")
+        return _WORDS[value]
 
     def seconds(self, name: str, default: float, *, least: float = 0.0) -> float:
         return self._number(name, default, float, least)

@@ -157,6 +157,19 @@ class MemoryJournal:
             if not open_only or header.state not in DEPLOYMENT_ENDED:
                 yield header
 
+    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
+        """As the port says."""
+        for header, _ in list(self._headers.values()):
+            if header.state in DEPLOYMENT_ENDED and header.due_at is not None and header.due_at <= now:
+                yield header
+
+    def purge(self, deployment_id: str) -> None:
+        """As the port says."""
+        found = self._headers.get(deployment_id)
+        if found is not None and found[0].state in DEPLOYMENT_ENDED:
+            del self._headers[deployment_id]
+            self._steps = {key: value for key, value in self._steps.items() if key[0] != deployment_id}
+
 
 class MemoryLocks:
     """The port Locks in a dictionary."""

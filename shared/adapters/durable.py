@@ -80,6 +80,16 @@ class DurableOrchestrations:
         except grpc.RpcError as error:
             raise _unavailable(error) from None
 
+    def forget(self, deployment_id: str) -> None:
+        """Purge its history; one that still runs is left alone."""
+        try:
+            state = self._client.get_orchestration_state(deployment_id, fetch_payloads=False)
+            if state is not None and not _is_live(state):
+                self._client.purge_orchestration(deployment_id)
+        except grpc.RpcError as error:
+            if _code(error) is not grpc.StatusCode.NOT_FOUND:
+                raise _unavailable(error) from None
+
 
 def _is_live(state: Any) -> bool:
     return state is not None and state.runtime_status.name in _LIVE

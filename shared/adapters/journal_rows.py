@@ -14,6 +14,8 @@ from shared.domain.states import DEPLOYMENT_ENDED
 HEADER = "header"
 AUDIT_PREFIX = "audit_"
 STEP_PREFIX = "step_"
+NEVER = "9999"
+"""Sorts after every moment, as text."""
 
 
 def step_key(ordinal: int) -> str:
@@ -63,6 +65,7 @@ def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonO
     columns = {
         "state": header.state.value,
         "is_open": header.state not in DEPLOYMENT_ENDED if is_open is None else is_open,
+        "due_at": header.due_at.isoformat() if header.due_at is not None else NEVER,
         "sequence": header.sequence,
         "name": header.name,
     }

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.core import MatchConditions
@@ -129,7 +129,7 @@ class TableJournal:
         after = change.after.replace(sequence=before.sequence + 1)
         operations = self._operations(change, rows.header_entity(after), "deployment", after.sequence)
         etag = self._submit(after.deployment_id, operations, None)[0]
-        if before.state != after.state:
+        if (before.state, before.due_at) != (after.state, after.due_at):
             self._list(after)
         return Versioned(after, etag)
 
@@ -157,6 +157,33 @@ class TableJournal:
             fresh = self._mended(record) if open_only else record
             if fresh is not None:
                 yield fresh
+
+    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
+        """The headers themselves, as fresh as can be; the projection is mended where it lagged behind."""
+        self._ensure()
+        for entity in self._query(self._deployments, f"due_at le '{now.astimezone(UTC).isoformat()}'"):
+            record = DeploymentRecord.from_json(rows.record_of(entity))
+            fresh = self._header_or_none(record.deployment_id)
+            if fresh is None or fresh.target != record.target:
+                self._unlist(record)
+            elif fresh.state in DEPLOYMENT_ENDED and fresh.due_at is not None and fresh.due_at <= now:
+                yield fresh
+            else:
+                self._list(fresh)
+
+    def purge(self, deployment_id: str) -> None:
+        """Steps, then the header, then its projection: cut short anywhere, the rest is still due."""
+        header = self._header_or_none(deployment_id)
+        if header is None or header.state not in DEPLOYMENT_ENDED:
+            return
+        keys = [entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])]
+        for start in range(0, len(keys), BATCH_OPERATIONS):
+            batch = [{"PartitionKey": deployment_id, "RowKey": key} for key in keys[start : start + BATCH_OPERATIONS]]
+            with suppress(ConflictError), mapped_transaction():
+                self._journal.submit_transaction([("delete", entity) for entity in batch])
+        with mapped("table", "purge"):
+            self._journal.delete_entity(deployment_id, rows.HEADER)
+        self._unlist(header)
 
     def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)

@@ -17,6 +17,7 @@ _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0
 LONGEST_STEP_TIMEOUT_SECONDS = 7 * 86400.0
+LONGEST_LIFE_SECONDS = 365 * 86400.0
 
 
 class KindRules(Protocol):
@@ -68,6 +69,7 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
     on_failure = top.choice("onFailure", ("rollback", "hold"), default="rollback")
     requested_by = top.text("requestedBy", longest=256)
     top.text("description", longest=4000)
+    expires = top.duration("expiresAfter", default=0.0, shortest=60, longest=LONGEST_LIFE_SECONDS)
     written = [_step(i, row, kinds, on_failure, problems) for i, row in enumerate(_step_rows(top))]
     top.finish()
     _check_ids(written, problems)
@@ -76,7 +78,7 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
         check_graph(steps, problems)
     if problems:
         raise InvalidInputError(problems)
-    return Plan(name, target, concurrency, on_failure, requested_by, tuple(step for step, _ in steps))
+    return Plan(name, target, concurrency, on_failure, requested_by, expires, tuple(step for step, _ in steps))
 
 
 def _step_rows(top: Fields) -> list[Any]:

@@ -36,6 +36,7 @@ class Plan:
     concurrency: str
     on_failure: str
     requested_by: str
+    expires_after_seconds: float
     steps: tuple[PlannedStep, ...]
 
 

@@ -16,8 +16,10 @@ class RetryPolicy:
 class EnginePolicy:
     """What bounds the engine. All durations in seconds.
 
-    `step_lease_seconds` must outlast the longest delivery (a handful of calls at `read_timeout` each is cut off by
-    `delivery_budget_seconds`), or a live worker would be taken for a dead one; its late write then fails.
+    `step_lease_seconds` must outlast a delivery's usual calls, or a live worker would be taken for a dead one; one
+    that has used up most of it sends nothing more, and its late write fails.
+    `orphan_grace_seconds` is how long after a deployment was put back the sweeper looks for what a call that was
+    still under way may have left: it must outlast the host's functionTimeout, after which no delivery lives.
     """
 
     forward: RetryPolicy = RetryPolicy(max_attempts=8, base_seconds=2.0, longest_seconds=60.0)
@@ -29,3 +31,5 @@ class EnginePolicy:
     target_lease_seconds: float = 900.0
     target_retry_seconds: float = 3.0
     restart_grace_seconds: float = 60.0
+    orphan_grace_seconds: float = 900.0
+    retention_seconds: float = 90 * 86400.0

@@ -78,6 +78,14 @@ class Journal(Protocol):
         """Headers, newest first; of one target, or only those that have not ended. A projection of `header`."""
         ...
 
+    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
+        """Headers of deployments that have ended and whose `due_at` is over."""
+        ...
+
+    def purge(self, deployment_id: str) -> None:
+        """Forget a deployment that has ended: its header and steps go, its audit stays. Safe to repeat."""
+        ...
+
 
 class Blobs(Protocol):
     """Content-addressed payloads too large for a row or a message."""
@@ -197,4 +205,8 @@ class Orchestrations(Protocol):
 
     def is_running(self, deployment_id: str) -> bool:
         """Whether the engine knows it and it has not ended."""
+        ...
+
+    def forget(self, deployment_id: str) -> None:
+        """Drop the history of an orchestration that has ended; one that is gone already is no error."""
         ...

@@ -139,8 +139,9 @@ class StepRecord:
 class DeploymentRecord:
     """The header of a deployment.
 
-    `manifest` is the blob that holds the manifest as validated, named by its content hash. `lock_fence` is the
-    fencing number of the lock on `target`. `cancel_requested_by` is who asked to turn back.
+    `lock_fence` is the fencing number of the lock on `target`. `cancel_requested_by` is who asked to turn back.
+    `expires_after_seconds` is how long what it deployed shall live (0: for good). Of a deployment that has ended,
+    `due_at` is when the sweeper has to see to it again, and `swept_at` when it was last looked over for orphans.
     """
 
     deployment_id: str
@@ -152,12 +153,15 @@ class DeploymentRecord:
     concurrency: str = "queue"
     on_failure: str = "rollback"
     requested_by: str = ""
+    expires_after_seconds: float = 0.0
     step_count: int = 0
     sequence: int = 0
     lock_fence: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
     heartbeat_at: datetime | None = None
+    due_at: datetime | None = None
+    swept_at: datetime | None = None
     cancel_requested_by: str | None = None
     error: RecordedError | None = None
     problems: tuple[JsonObject, ...] = ()

@@ -51,6 +51,9 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.COMPENSATING, D.CANCELLED): "everything is put back, because a person asked",
     (D.COMPENSATING, D.STUCK): "a compensation is out of attempts; alert, and the sweeper stays on it",
     (D.STUCK, D.STUCK): "a sign of life",
+    (D.COMPENSATED, D.COMPENSATED): "looked over for what a lost call may have left",
+    (D.CANCELLED, D.CANCELLED): "looked over for what a lost call may have left",
+    (D.SUCCEEDED, D.COMPENSATING): "its time is up (expiresAfter)",
     (D.STUCK, D.COMPENSATING): "the sweeper or a person tries again",
 }
 

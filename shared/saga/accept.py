@@ -10,13 +10,14 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.errors import InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, KindRules, compile_manifest
 from shared.domain.plan import Plan
+from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Blobs, Clock, Journal
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.references import references
@@ -57,6 +58,7 @@ class Acceptance:
     payloads: Payloads
     clock: Clock
     kinds: Mapping[str, KindRules]
+    retention_seconds: float = EnginePolicy.retention_seconds
 
     def accept(self, content: bytes, message_id: str) -> Accepted:
         """Record the submission as accepted or rejected. Raises StorageUnavailableError and nothing else on purpose."""
@@ -88,6 +90,7 @@ class Acceptance:
             concurrency=plan.concurrency,
             on_failure=plan.on_failure,
             requested_by=(plan.requested_by or submission.requested_by)[:256],
+            expires_after_seconds=plan.expires_after_seconds,
             step_count=len(plan.steps),
         )
         steps = step_records(submission.deployment_id, plan, self.payloads)
@@ -112,6 +115,7 @@ class Acceptance:
             manifest_hash=digest,
             accepted_at=now,
             finished_at=now,
+            due_at=now + timedelta(seconds=self.retention_seconds),
             requested_by=requested_by[:256],
             error=RecordedError(
                 f"the manifest has {len(problems)} problem{'s' if len(problems) != 1 else ''}",

@@ -7,7 +7,7 @@ first word of it, `next`, tells the orchestrator what to do: run, wait, hold, en
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.domain.errors import ConflictError, NotFoundError, SagaError
 from shared.domain.json import JsonObject
@@ -44,10 +44,12 @@ def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
                 waiting = _take_target(services, locks, header)
                 if waiting is not None:
                     return waiting
-            elif record.state is DeploymentState.STUCK:
-                _write(services, header, "another try", state=DeploymentState.COMPENSATING)
             else:
-                _keep_target(services, locks, record)
+                elder = _keep_target(services, locks, record)
+                if elder is not None:
+                    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
+                if record.state is DeploymentState.STUCK:
+                    _write(services, header, "another try", state=DeploymentState.COMPENSATING)
         except ConflictError:
             continue
         return _view(services, deployment_id, retry_failed=True)
@@ -58,7 +60,8 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
     if record.cancel_requested_by:
-        _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, finished_at=now)
+        closing = _closing(services, record, DeploymentState.CANCELLED)
+        _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **closing)
         return {"next": "ended", "state": DeploymentState.CANCELLED.value}
     elder = _elder(services, record)
     if elder is None:
@@ -73,7 +76,8 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
             f"the target '{record.target}' is held by deployment {elder}",
             "Wait until that one has ended, or set concurrency to queue.",
         )
-        _write(services, header, error.message, state=DeploymentState.REJECTED, finished_at=now, error=error)
+        closing = _closing(services, record, DeploymentState.REJECTED)
+        _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **closing)
         return {"next": "ended", "state": DeploymentState.REJECTED.value}
     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
 
@@ -87,12 +91,15 @@ def _elder(services: Services, record: DeploymentRecord) -> str | None:
     return None
 
 
-def _keep_target(services: Services, locks: Locks, record: DeploymentRecord) -> None:
+def _keep_target(services: Services, locks: Locks, record: DeploymentRecord) -> str | None:
+    """Renew the lease. None: it is ours; else who holds it, and then nothing may be dispatched."""
     lock = locks.acquire(
         record.target, record.deployment_id, services.clock.now(), services.policy.target_lease_seconds
     )
     if lock.holder != record.deployment_id:
-        log.error("deployment %s goes on although %s holds its target", record.deployment_id, lock.holder)
+        log.error("deployment %s waits: %s holds its target", record.deployment_id, lock.holder)
+        return lock.holder
+    return None
 
 
 def _release(locks: Locks, record: DeploymentRecord) -> None:
@@ -221,7 +228,9 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     record = header.record
     if record.state in DEPLOYMENT_ENDED or record.state is DeploymentState.HELD:
         return _view(services, deployment_id)
-    _keep_target(services, locks, record)
+    holder = _keep_target(services, locks, record)
+    if holder is not None:
+        return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": holder}
     now = services.clock.now()
     try:
         _write(services, header, "", heartbeat_at=now)
@@ -274,13 +283,26 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
             return _view(services, deployment_id)
         state, reason = end
         try:
-            _write(services, header, reason, state=state, finished_at=services.clock.now())
+            _write(services, header, reason, state=state, **_closing(services, record, state))
         except ConflictError:
             continue
         if state is not DeploymentState.STUCK:
             _release(locks, record)
         return {"next": "ended", "state": state.value}
     raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _closing(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime]:
+    """When it ended, and when the sweeper has to see to it again."""
+    now, policy = services.clock.now(), services.policy
+    if state is DeploymentState.STUCK:
+        return {"finished_at": now}
+    seconds = policy.retention_seconds
+    if state in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
+        seconds = policy.orphan_grace_seconds
+    elif state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
+        seconds = record.expires_after_seconds
+    return {"finished_at": now, "due_at": now + timedelta(seconds=seconds)}
 
 
 def _end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:

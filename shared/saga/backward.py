@@ -79,6 +79,9 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
     if intent.action == "create":
         d.kind.guard(d.services.fabric, found.resource)
     for call in d.kind.compensate(spec, intent, found)[d.step.moves_done :]:
+        if not d.may_send():
+            d.again(1.0, "held up for most of its lease: looks again")
+            return None
         reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None:
             begun = operations.started(d, reply.operation, "compensate", call.operation_kind)

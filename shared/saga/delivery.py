@@ -102,6 +102,13 @@ class Delivery:
         changes.setdefault("deliveries", self.step.deliveries + 1)
         self.write(reason, claim=claim, fence=fence, wait_until=None, **changes)
 
+    def may_send(self) -> bool:
+        """Whether enough of the lease is left to send a call that changes something. A holder that was held up
+        must not act on what it saw long ago: another delivery may have taken the step over by then."""
+        claim = self.step.claim
+        lease = self.services.policy.step_lease_seconds
+        return claim is not None and self.services.clock.now() < claim.expires_at - timedelta(seconds=lease / 3)
+
     def again(self, seconds: float, reason: str = "", **changes: Any) -> None:
         """Give the claim up and have the step delivered again after `seconds`.
 

@@ -143,6 +143,9 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
     """Send the calls, one at a time; the claim is held."""
     resource = d.step.resource
     for call in d.kind.apply(spec, intent)[d.step.moves_done :]:
+        if not d.may_send():
+            d.again(1.0, "held up for most of its lease: looks again")
+            return None
         try:
             reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         except FabricConflictError as error:

@@ -1,63 +1,168 @@
 """The sweeper: nobody watches, and nothing is forgotten. Bounded per run, safe to run twice at once.
 
-It goes over every deployment that has not ended and sees to it that something is moving it: an orchestration that
-is gone (task hub lost, host killed, accept cut short) is started again from the journal, and a stuck deployment's
-compensation is tried again.
+What it does, in this order, one deployment's trouble never keeping it from the others:
+
+- a deployment that has not ended and that nothing is moving (task hub lost, host killed, accept cut short) is started
+  again from the journal; so is one that is stuck, whose compensation is tried again;
+- one whose time is up (`expiresAfter`) is put back as a whole;
+- one that was put back is looked over, once, for what a call that was still under way may have made afterwards;
+- one that is past its retention is forgotten, but for its audit.
+
+Everything it writes is conditional or idempotent, so two runs at once do no harm, and `dry_run` writes nothing.
 """
 
 import logging
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
 
-from shared.domain.errors import SagaError
-from shared.domain.ports import Clock, Journal, Locks, Orchestrations
+from shared.domain.errors import ConflictError, SagaError
+from shared.domain.ports import Change, Locks, Orchestrations
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState
+from shared.saga.delivery import Services
+from shared.saga.orphans import delete_orphan, find_orphans
 
 log = logging.getLogger(__name__)
 
-MOST_RESTARTS = 50
-"""Orchestrations started in one run; what is left over waits for the next."""
+MOST_DUTIES = 50
+"""Deployments that one run does something for; what is left over waits for the next."""
+BUDGET_SECONDS = 180.0
+"""A run takes up nothing new after this; the host ends a function after functionTimeout."""
+
+_PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Swept:
-    """What one run found and did."""
+    """What one run found and did, by deployment id; with `dry_run`, what it would have done."""
 
-    seen: int
-    restarted: tuple[str, ...]
-    failed: tuple[str, ...]
+    seen: int = 0
+    restarted: list[str] = field(default_factory=lambda: list[str]())
+    expired: list[str] = field(default_factory=lambda: list[str]())
+    looked_over: list[str] = field(default_factory=lambda: list[str]())
+    orphans: list[str] = field(default_factory=lambda: list[str]())
+    purged: list[str] = field(default_factory=lambda: list[str]())
+    failed: list[str] = field(default_factory=lambda: list[str]())
+
+    def counts(self) -> dict[str, int]:
+        """How many of each, for the log."""
+        return {f.name: v if isinstance(v := getattr(self, f.name), int) else len(v) for f in fields(self)}
+
+    @property
+    def duties(self) -> int:
+        """How many deployments something was done for, or should have been."""
+        return sum(map(len, (self.restarted, self.expired, self.looked_over, self.purged, self.failed)))
 
 
-def sweep(
-    journal: Journal,
-    locks: Locks,
-    orchestrations: Orchestrations,
-    clock: Clock,
-    grace_seconds: float,
-    target_lease_seconds: float,
-) -> Swept:
-    """One run. One deployment's trouble does not keep the others from being looked at."""
-    now = clock.now()
-    seen, restarted, failed = 0, list[str](), list[str]()
-    for record in journal.deployments(open_only=True):
-        seen += 1
-        if now - record.accepted_at < timedelta(seconds=grace_seconds):
-            continue
+def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> Swept:
+    """One run. Raises StorageUnavailableError where the lists cannot be read."""
+    run = _Run(services, locks, orchestrations, dry_run)
+    began = services.clock.now()
+    for record in services.journal.deployments(open_only=True):
+        if run.is_over(began):
+            return run.swept
+        run.swept.seen += 1
+        run.attempt(record, run.revive)
+    for record in services.journal.due(began):
+        if run.is_over(began):
+            return run.swept
+        run.swept.seen += 1
+        run.attempt(record, run.duty_of(record))
+    return run.swept
+
+
+@dataclass
+class _Run:
+    services: Services
+    locks: Locks
+    orchestrations: Orchestrations
+    dry_run: bool
+    swept: Swept = field(default_factory=Swept)
+
+    def is_over(self, began: datetime) -> bool:
+        now = self.services.clock.now()
+        return self.swept.duties >= MOST_DUTIES or now - began > timedelta(seconds=BUDGET_SECONDS)
+
+    def attempt(self, record: DeploymentRecord, duty: Callable[[DeploymentRecord], None]) -> None:
         try:
-            if record.state is DeploymentState.HELD:
-                locks.acquire(record.target, record.deployment_id, now, target_lease_seconds)
-            elif _needs_a_start(record, orchestrations):
-                orchestrations.start(record.deployment_id)
-                restarted.append(record.deployment_id)
-                log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
+            duty(record)
+        except ConflictError:
+            log.info("deployment %s moved while it was looked at: left to the next run", record.deployment_id)
         except SagaError as error:
-            failed.append(record.deployment_id)
-            log.warning("deployment %s could not be restarted: %s", record.deployment_id, error)
-        if len(restarted) + len(failed) >= MOST_RESTARTS:
-            break
-    return Swept(seen, tuple(restarted), tuple(failed))
+            self.swept.failed.append(record.deployment_id)
+            log.warning("deployment %s: the sweeper could not see to it: %s", record.deployment_id, error)
 
+    def duty_of(self, record: DeploymentRecord) -> Callable[[DeploymentRecord], None]:
+        if record.state in _PUT_BACK and record.swept_at is None:
+            return self.look_over
+        if record.state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
+            return self.expire
+        return self.purge
 
-def _needs_a_start(record: DeploymentRecord, orchestrations: Orchestrations) -> bool:
-    return not orchestrations.is_running(record.deployment_id)
+    def revive(self, record: DeploymentRecord) -> None:
+        """See to it that something is moving a deployment that has not ended."""
+        policy, now = self.services.policy, self.services.clock.now()
+        if now - record.accepted_at < timedelta(seconds=policy.restart_grace_seconds):
+            return
+        if record.state is DeploymentState.HELD:
+            if not self.dry_run:
+                self.locks.acquire(record.target, record.deployment_id, now, policy.target_lease_seconds)
+        elif not self.orchestrations.is_running(record.deployment_id):
+            if not self.dry_run:
+                self.orchestrations.start(record.deployment_id)
+            self.swept.restarted.append(record.deployment_id)
+            log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
+
+    def expire(self, record: DeploymentRecord) -> None:
+        """Put back a whole deployment whose time is up, when its target is free."""
+        if self.dry_run:
+            self.swept.expired.append(record.deployment_id)
+            return
+        now, policy = self.services.clock.now(), self.services.policy
+        lock = self.locks.acquire(record.target, record.deployment_id, now, policy.target_lease_seconds)
+        if lock.holder != record.deployment_id:
+            return
+        header = self.services.journal.header(record.deployment_id)
+        if header.record.state is not DeploymentState.SUCCEEDED:
+            return
+        after = header.record.replace(state=DeploymentState.COMPENSATING, finished_at=None, due_at=None)
+        reason = f"its time is up: expiresAfter {record.expires_after_seconds:g} s"
+        self.services.journal.write_header(Change(header, after, "sweeper", reason))
+        self.orchestrations.start(record.deployment_id)
+        self.swept.expired.append(record.deployment_id)
+
+    def look_over(self, record: DeploymentRecord) -> None:
+        """Find and delete the orphans of a deployment that was put back; done once nothing is left."""
+        now = self.services.clock.now()
+        lock = self.locks.acquire(record.target, record.deployment_id, now, BUDGET_SECONDS)
+        if lock.holder != record.deployment_id:
+            return
+        try:
+            self._look_over(record)
+        finally:
+            self.locks.release(record.target, record.deployment_id)
+
+    def _look_over(self, record: DeploymentRecord) -> None:
+        services = self.services
+        orphans = find_orphans(services, record)
+        for orphan in orphans:
+            self.swept.orphans.append(orphan.found.resource.id)
+            if not self.dry_run:
+                delete_orphan(services, record, orphan)
+        self.swept.looked_over.append(record.deployment_id)
+        if self.dry_run:
+            return
+        header = services.journal.header(record.deployment_id)
+        now = services.clock.now()
+        due = now + timedelta(seconds=services.policy.retention_seconds)
+        after = header.record.replace(swept_at=now, due_at=due)
+        reason = f"looked over: {len(orphans)} orphan(s) deleted" if orphans else ""
+        services.journal.write_header(Change(header, after, "sweeper", reason))
+
+    def purge(self, record: DeploymentRecord) -> None:
+        """Forget a deployment past its retention; its audit stays."""
+        self.swept.purged.append(record.deployment_id)
+        if not self.dry_run:
+            self.orchestrations.forget(record.deployment_id)
+            self.services.journal.purge(record.deployment_id)

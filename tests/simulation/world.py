@@ -326,10 +326,18 @@ class World:
         self.clock.advance(max(0.001, (target - self.clock.now()).total_seconds()))
         if sweeping and self.clock.now() >= self._next_sweep:
             self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
-            policy = self.policy
-            sweeper.sweep(
-                self.journal, self.locks, self, self.clock, policy.restart_grace_seconds, policy.target_lease_seconds
-            )
+            try:
+                self.sweep()
+            except Crash as crash:
+                self.log.append(f"crash {crash} in the sweeper")
+
+    def sweep(self, *, dry_run: bool = False) -> sweeper.Swept:
+        """The timer's run; a crash ends it."""
+        return sweeper.sweep(self.services, self.locks, self, dry_run=dry_run)
+
+    def forget(self, deployment_id: str) -> None:
+        """The engine's history is gone."""
+        self.orchestrations.pop(deployment_id, None)
 
     def state(self, deployment_id: str = "d") -> DeploymentState:
         """Where a deployment stands."""

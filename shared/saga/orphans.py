@@ -1,0 +1,75 @@
+"""Orphans: what a call that was still under way when its deployment was put back may have made afterwards.
+
+The journal says what each step was about to create, and under which marker. Only a thing that bears that marker is
+taken for an orphan; the same name alone proves nothing. A role assignment carries no marker, so none is ever deleted here.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from shared.domain.errors import FabricNotFoundError
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState as D
+from shared.saga.delivery import Services
+from shared.steps.kind import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A resource that a step of a deployment made, and that nobody accounts for."""
+
+    step: StepRecord
+    found: Snapshot
+
+
+def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
+    """Look for each thing that was to be created; the last one first, so that a container comes after its contents.
+
+    The caller holds the target. What a later deployment at the same target has taken up is its own by now.
+    """
+    found: list[Orphan] = []
+    steps = services.journal.steps(header.deployment_id)
+    taken = _taken_up(services, header)
+    for row in reversed([s.record for s in steps]):
+        if row.intent is None or row.intent.action != "create":
+            continue
+        kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
+        try:
+            snapshot = kind.find(services.fabric, spec)
+        except FabricNotFoundError:
+            continue  # its workspace is gone, and it with that
+        if snapshot is None or snapshot.resource.id in taken:
+            continue
+        if kind.recognises(spec, row.intent, snapshot, False):
+            found.append(Orphan(row, snapshot))
+    return found
+
+
+def _taken_up(services: Services, header: DeploymentRecord) -> set[str]:
+    """Ids of what other deployments at that target account for: whatever they did not put back."""
+    others = [
+        other
+        for other in services.journal.deployments(header.target)
+        if other.deployment_id != header.deployment_id and other.state not in (D.COMPENSATED, D.CANCELLED, D.REJECTED)
+    ]
+    rows = [s.record for other in others for s in services.journal.steps(other.deployment_id)]
+    return {row.resource.id for row in rows if row.resource is not None}
+
+
+def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan) -> None:
+    """Delete it, the audit first. Raises FabricError, and GuardError where something of others lives inside."""
+    row, resource = orphan.step, orphan.found.resource
+    kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
+    kind.guard(services.fabric, resource)
+    reason = (
+        f"orphan: {resource.type} '{resource.name}' ({resource.id}) bears the marker of step {row.step_id}: deleted"
+    )
+    state = header.state.value
+    entry = AuditEntry(services.clock.now(), f"orphan_{row.ordinal:05d}", state, state, "sweeper", reason, row.sequence)
+    services.journal.note(header.deployment_id, entry)
+    assert row.intent is not None  # noqa: S101 - find_orphans gave it
+    for call in kind.compensate(spec, row.intent, orphan.found):
+        services.fabric.send(call.method, call.path, call.body, call.query)
+    log.warning("deployment %s: %s", header.deployment_id, reason)

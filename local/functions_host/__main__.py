@@ -9,7 +9,6 @@ from pathlib import Path
 
 from local.functions_host.host import Host
 
-
 log = logging.getLogger("host")
 
 

@@ -85,7 +85,9 @@ class StoredEngine(Engine):
             elif event.HasField("subOrchestrationInstanceCreated"):
                 child = event.subOrchestrationInstanceCreated.instanceId
                 self._watch_sub_orchestration(instance.instance_id, child, event.eventId)
-        wakes = any(e.HasField("executionResumed") or e.HasField("executionTerminated") for e in instance.pending_events)
+        wakes = any(
+            e.HasField("executionResumed") or e.HasField("executionTerminated") for e in instance.pending_events
+        )
         if instance.pending_events and (instance.status != pb.ORCHESTRATION_STATUS_SUSPENDED or wakes):
             self._enqueue_orchestration(instance.instance_id)
 

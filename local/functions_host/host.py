@@ -34,7 +34,14 @@ class Host:
     """One function app on one machine."""
 
     def __init__(
-        self, folder: Path, port: int, *, state: Path | None, lease_seconds: float, keys: Path | None, drain_seconds: float
+        self,
+        folder: Path,
+        port: int,
+        *,
+        state: Path | None,
+        lease_seconds: float,
+        keys: Path | None,
+        drain_seconds: float,
     ) -> None:
         self._folder, self._port, self._state, self._lease = folder.resolve(), port, state, lease_seconds
         self._config = _read(self._folder / "host.json")
@@ -69,7 +76,9 @@ class Host:
         port: int = self._runner.addresses[0][1]
         if self._durable is not None:
             await self._durable.start(f"http://127.0.0.1:{port}", self._keys.master)
-        self._tasks += [asyncio.create_task(self._queues.listen(f, self._stopping)) for f in worker.of_type("queueTrigger")]
+        self._tasks += [
+            asyncio.create_task(self._queues.listen(f, self._stopping)) for f in worker.of_type("queueTrigger")
+        ]
         for function in worker.of_type("timerTrigger"):
             schedule = schedules[function.name]
             self._tasks.append(asyncio.create_task(timers.run(worker, function, schedule, self._stopping)))
@@ -89,7 +98,6 @@ class Host:
         if self._durable is not None:
             await self._durable.stop()
         await self._queues.close()
-
 
     async def _drained(self) -> None:
         until = time.monotonic() + self._drain

@@ -54,7 +54,9 @@ class QueueConfig:
         )
 
 
-_SPAN = re.compile(r"(?:(?P<d>\d+)\.)?(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]?\d)(?::(?P<s>[0-5]?\d(?:\.\d+)?))?|(?P<days>\d+)")
+_SPAN = re.compile(
+    r"(?:(?P<d>\d+)\.)?(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]?\d)(?::(?P<s>[0-5]?\d(?:\.\d+)?))?|(?P<days>\d+)"
+)
 
 
 def seconds_of(span: str | None, default: float) -> float:

@@ -214,7 +214,7 @@ class Served:
 
     def ended(self, instance_id: str, seconds: float = 30.0) -> dict[str, Any]:
         """Wait for the end; the status."""
-        return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else None, seconds)
+        return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else {}, seconds)
 
     def output(self, instance_id: str, seconds: float = 30.0) -> Any:
         """Wait for the success; the output."""

@@ -29,7 +29,7 @@ def test_durable_urls_of_the_check_status_response_work(host: Served) -> None:
     url = host.begin("fan_out", i, 1).json["statusQueryGetUri"]
     assert url.startswith(f"http://127.0.0.1:{host.port}/")
     path = url.removeprefix(f"http://127.0.0.1:{host.port}")
-    ended = eventually(lambda: a.json if (a := host.http("GET", path)).status == 200 else None)
+    ended = eventually(lambda: a.json if (a := host.http("GET", path)).status == 200 else {})
     assert ended["output"] == 0
 
 
@@ -71,7 +71,8 @@ def test_durable_activity_is_retried_by_its_policy(host: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "expected"), [("one line", "one line"), ("first\nsecond", "first"), ("a: b", "a: b"), ("", "ValueError")]
+    ("message", "expected"),
+    [("one line", "one line"), ("first\nsecond", "first"), ("a: b", "a: b"), ("", "ValueError")],
 )
 def test_durable_activity_exception_reaches_the_orchestrator(host: Served, message: str, expected: str) -> None:
     """Its type and the first line of its message, as with the real extension; without a message it still fails."""

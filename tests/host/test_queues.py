@@ -12,7 +12,9 @@ from tests.host.hosts import Served, eventually
 
 def most_in_hand(served: Served) -> int:
     """How many runs of `slow` overlapped at most."""
-    marks = sorted((t["at"], 1 if t["what"] == "slow begins" else -1) for t in served.traces("slow begins", "slow ends"))
+    marks = sorted(
+        (t["at"], 1 if t["what"] == "slow begins" else -1) for t in served.traces("slow begins", "slow ends")
+    )
     now = most = 0
     for _, change in marks:
         now += change

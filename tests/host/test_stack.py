@@ -169,7 +169,9 @@ def test_stack_pid_of_another_process_is_not_mistaken(tmp_path: Path, part: str)
     stack = stack_of(fresh_name())
     stack.ports = {"fabric": 1, "functions": 2, "blob": 3, "queue": 4, "table": 5, "operations": 6}
     others = f"azurite.js fabric_simulator functions_host --location {HOME}/stacks/other/azurite --port 22"
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", *others.split()], stdin=subprocess.PIPE) as stranger:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()", *others.split()], stdin=subprocess.PIPE
+    ) as stranger:
         stack.pids[part] = stranger.pid
         eventually(lambda: b"other" in Path(f"/proc/{stranger.pid}/cmdline").read_bytes())
         assert not stack.runs(part)

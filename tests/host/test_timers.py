@@ -133,9 +133,7 @@ def test_ncrontab_next_is_later_and_fits_every_field(schedule: tuple[str, list[s
 
 
 @given(schedules(), moments, st.integers(1, 4000))
-def test_ncrontab_next_skips_no_occurrence(
-    schedule: tuple[str, list[set[int]]], after: datetime, seconds: int
-) -> None:
+def test_ncrontab_next_skips_no_occurrence(schedule: tuple[str, list[set[int]]], after: datetime, seconds: int) -> None:
     """No second that fits lies between a moment and the next occurrence after it."""
     expression, fields = schedule
     try:

@@ -258,9 +258,7 @@ def fails_at_once(context: Any, given: Any) -> Steps:
 @app.orchestration_trigger(context_name="context", orchestration="retrying")
 def retrying(context: Any, state: Any) -> Steps:
     """An activity that fails, with a retry policy."""
-    policy = task.RetryPolicy(
-        first_retry_interval=timedelta(milliseconds=50), max_number_of_attempts=state["attempts"]
-    )
+    policy = task.RetryPolicy(first_retry_interval=timedelta(milliseconds=50), max_number_of_attempts=state["attempts"])
     return (yield context.call_activity("flaky", input=state, retry_policy=policy))
 
 

@@ -90,6 +90,9 @@ def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *,
     data.mkdir(parents=True, exist_ok=True)
     chosen = ports or tuple(free_ports(3))
     blob, queue, table = chosen
+    for port in chosen:
+        if is_listening(port):
+            raise AzuriteError(f"Azurite did not start: something else listens on port {port}")
     command = ["node", str(script), "--disableTelemetry", "--skipApiVersionCheck", "--location", str(data)]
     command += [] if access_log else ["--silent"]
     for name, port in (("blob", blob), ("queue", queue), ("table", table)):
@@ -101,6 +104,7 @@ def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *,
     for port in chosen:
         while not is_listening(port):
             if process.poll() is not None or time.monotonic() > until:
+                end_process(process.pid, signal.SIGKILL, 5.0)
                 raise AzuriteError(f"Azurite did not start; see {data / 'azurite.log'}")
             time.sleep(0.02)
     return Azurite(process.pid, (blob, queue, table))

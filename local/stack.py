@@ -68,6 +68,11 @@ class Stack:
         return not self.environment.get("FABRIC_API_BASE_URL")
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """The processes that it consists of."""
+        return ("azurite", "fabric", "functions") if self.has_simulator else ("azurite", "functions")
+
+    @property
     def connection_string(self) -> str:
         """The storage."""
         return azurite.connection_string((self.ports["blob"], self.ports["queue"], self.ports["table"]))
@@ -165,11 +170,16 @@ class Stack:
         if pid is None or not azurite.is_alive(pid):
             return False
         try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             return True  # no /proc here: the number is all there is
-        word = {"azurite": b"azurite", "fabric": b"fabric_simulator", "functions": b"functions_host"}[part]
-        return word in command
+        # Not the program's name: the number may by now be that of another stack's part.
+        marks = {
+            "azurite": ["--location", str(self.folder / "azurite")],
+            "fabric": ["--port", str(self.ports["fabric"])],
+            "functions": ["--state", str(self.folder / "engine.sqlite")],
+        }
+        return marks[part] in [command[n : n + 2] for n in range(len(command))]
 
     def describe(self) -> dict[str, Any]:
         """What stack.json holds."""
@@ -267,9 +277,11 @@ def main() -> int:
             return 1
     file = stack.folder / "stack.json"
     if not file.exists():
-        print(f"stack {stack.name} is not up")
+        # To stderr: what `env` prints is evaluated.
+        print(f"stack {stack.name} is not up", file=sys.stderr if options.command == "env" else sys.stdout)
         return 1
     data = json.loads(file.read_text())
+    stack.ports, stack.pids = data["ports"], data["pids"]
     if options.command == "env":
         print(f"export AzureWebJobsStorage={shlex.quote(data['storage_connection_string'])}")
         return 0
@@ -277,6 +289,11 @@ def main() -> int:
     print(f"app        {data['functions_url']}{READY}")
     print(f"fabric     {data['fabric_url']}" + (f"/_sim/state ({stack.profile})" if stack.has_simulator else ""))
     print(f"details    {file}")
+    dead = [part for part in stack.parts if not stack.runs(part)]
+    for part in dead:
+        print(f"parts      {part} does not run; `make up` starts it")
+    if dead:
+        return 1
     print('next       eval "$(make -s env)"; python -m shared.cli submit examples/medallion.yaml --wait')
     return 0
 

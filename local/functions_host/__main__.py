@@ -19,7 +19,12 @@ async def serve(options: argparse.Namespace) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         host = Host(
-            Path(options.app), options.port, state=options.state, lease_seconds=options.queue_lease, keys=options.keys
+            Path(options.app),
+            options.port,
+            state=options.state,
+            lease_seconds=options.queue_lease,
+            keys=options.keys,
+            drain_seconds=options.drain,
         )
         await host.start()
     except RuntimeError as error:
@@ -41,6 +46,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, help="file for the state of orchestrations; without it, in memory")
     parser.add_argument("--keys", type=Path, help="file for the function keys; made where absent")
     parser.add_argument("--queue-lease", type=float, default=600.0, help="seconds a message is invisible while handled")
+    parser.add_argument("--drain", type=float, default=10.0, help="seconds to finish what runs, at SIGTERM")
     options = parser.parse_args()
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)-7s %(name)s %(message)s"

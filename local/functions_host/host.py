@@ -21,7 +21,6 @@ from local.functions_host.worker import Function, Worker
 log = logging.getLogger("host")
 
 _SERVED = frozenset({"httpTrigger", "queueTrigger", "timerTrigger", "orchestrationTrigger", "activityTrigger"})
-_DRAIN_SECONDS = 10.0
 _DEFAULT_TIMEOUT_SECONDS = 1800.0
 _DEVELOPMENT = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey="
@@ -35,7 +34,16 @@ _DEVELOPMENT = (
 class Host:
     """One function app on one machine."""
 
-    def __init__(self, folder: Path, port: int, *, state: Path | None, lease_seconds: float, keys: Path | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        state: Path | None,
+        lease_seconds: float,
+        keys: Path | None,
+        drain_seconds: float,
+    ) -> None:
         self._folder, self._port, self._state, self._lease = folder.resolve(), port, state, lease_seconds
         self._config = overridden(_read(self._folder / "host.json"), os.environ)
         for name, value in _read(self._folder / "local.settings.json").get("Values", {}).items():
@@ -44,6 +52,7 @@ class Host:
             os.environ["AzureWebJobsStorage"] = _DEVELOPMENT  # the Python SDKs do not know the short form
         self._keys = Keys.load(keys)
         self._tasks: list[asyncio.Task[None]] = []
+        self._drain, self._stopping = drain_seconds, asyncio.Event()
 
     async def start(self) -> int:
         """Load and listen; the HTTP port. Raises RuntimeError where the app cannot be loaded."""
@@ -61,17 +70,19 @@ class Host:
             self._durable = Durable(worker, extensions.get("durableTask", {}), self._state)
         prefix = extensions.get("http", {}).get("routePrefix", "api").strip("/")
         served = Web(worker, self._queues, self._durable, self._keys, prefix)
-        self._runner = web.AppRunner(served.app, access_log=None)
+        self._runner = web.AppRunner(served.app, access_log=None, shutdown_timeout=self._drain)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         port: int = self._runner.addresses[0][1]
         if self._durable is not None:
             await self._durable.start(f"http://127.0.0.1:{port}", self._keys.master)
-        self._tasks += [asyncio.create_task(self._queues.listen(f)) for f in worker.of_type("queueTrigger")]
         self._tasks += [
-            asyncio.create_task(timers.run(worker, f, schedules[f.name])) for f in worker.of_type("timerTrigger")
+            asyncio.create_task(self._queues.listen(f, self._stopping)) for f in worker.of_type("queueTrigger")
         ]
+        for function in worker.of_type("timerTrigger"):
+            schedule = schedules[function.name]
+            self._tasks.append(asyncio.create_task(timers.run(worker, function, schedule, self._stopping)))
         for task in self._tasks:
             task.add_done_callback(_report)
         for function in worker.functions:
@@ -82,15 +93,21 @@ class Host:
         return port
 
     async def stop(self) -> None:
-        """Take nothing new, let what runs finish for ten seconds, close."""
-        for task in self._tasks:
-            task.cancel()
-        if self._queues.running:
-            await asyncio.wait(self._queues.running, timeout=_DRAIN_SECONDS)
-        await self._runner.cleanup()
+        """Take nothing new, let queue, timer and HTTP functions finish within the time to drain, close."""
+        self._stopping.set()
+        await asyncio.gather(self._drained(), self._runner.cleanup())
         if self._durable is not None:
             await self._durable.stop()
         await self._queues.close()
+
+    async def _drained(self) -> None:
+        until = time.monotonic() + self._drain
+        # The listeners first: one may just be receiving messages, which then run and would else wait out their lease.
+        for tasks in (self._tasks, self._queues.running):
+            if tasks:
+                _, late = await asyncio.wait(tasks, timeout=max(0.0, until - time.monotonic()))
+                for task in late:
+                    task.cancel()
 
 
 def overridden(config: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

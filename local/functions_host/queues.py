@@ -18,13 +18,15 @@ from typing import Any
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from local.functions_host.worker import Function, InvocationError, Message, Worker, protocol
+from local.functions_host.worker import Function, InvocationError, Message, Worker, pause, protocol
 
 log = logging.getLogger("host.queues")
 
 FIRST_WAIT_SECONDS = 0.1
 _GROWTH = 1.5
 _OUTAGE_WAIT_SECONDS = 1.0
+_RETRY: dict[str, Any] = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0}
+"""Again after a second, twice. The SDK's own way is to wait 15 s and more: the storage may long be back."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Queues:
         self._worker, self._config, self._lease = worker, config, lease_seconds
         self._visibility = max(1, math.ceil(lease_seconds))
         self._service = QueueServiceClient.from_connection_string(
-            connection, retry_total=1, connection_timeout=3, read_timeout=15
+            connection, **_RETRY, connection_timeout=3, read_timeout=15
         )
         self._known: dict[str, QueueClient] = {}
         self.running: set[asyncio.Task[None]] = set()
@@ -118,12 +120,12 @@ class Queues:
                 except (AzureError, OSError, UnicodeError) as error:
                     raise InvocationError(f"{type(error).__name__}: output to queue {queue}: {error}", "") from error
 
-    async def listen(self, function: Function) -> None:
-        """Serve one trigger until cancelled; an outage of the storage is said once and waited out."""
+    async def listen(self, function: Function, stopping: asyncio.Event) -> None:
+        """Serve one trigger until told to stop; an outage of the storage is said once and waited out."""
         name = function.setting("queueName") or ""
         wait, is_out = FIRST_WAIT_SECONDS, False
         mine: set[asyncio.Task[None]] = set()
-        while True:
+        while not stopping.is_set():
             got: list[tuple[QueueClient, Any]] = []
             try:
                 queue = await self._queue(name)
@@ -137,7 +139,7 @@ class Queues:
                 if not is_out:
                     log.warning("queue %s does not answer (%s); waiting for it", name, type(error).__name__)
                 is_out = True
-                await asyncio.sleep(_OUTAGE_WAIT_SECONDS)
+                await pause(stopping, _OUTAGE_WAIT_SECONDS)
             for queue, message in got:
                 task = asyncio.create_task(self._handle(function, queue, name, message))
                 mine.add(task)
@@ -151,7 +153,7 @@ class Queues:
             if len(mine) > self._config.new_batch_size:
                 await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
             else:
-                await asyncio.sleep(wait)
+                await pause(stopping, wait)
                 wait = min(wait * _GROWTH, max(FIRST_WAIT_SECONDS, self._config.longest_wait_seconds))
 
     async def _receive(self, queue: QueueClient, in_hand: int) -> list[Any]:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from local.functions_host.queues import seconds_of
-from local.functions_host.worker import Function, InvocationError, Worker, protocol
+from local.functions_host.worker import Function, InvocationError, Worker, pause, protocol
 
 log = logging.getLogger("host.timers")
 
@@ -101,14 +101,15 @@ async def fire(worker: Worker, function: Function, last: datetime, due: datetime
         log.error("timer %s failed: %s\n%s", function.name, error, error.stack)
 
 
-async def run(worker: Worker, function: Function, schedule: Schedule) -> None:
-    """Fire on schedule until cancelled; one run at a time, one that is late is skipped."""
+async def run(worker: Worker, function: Function, schedule: Schedule, stopping: asyncio.Event) -> None:
+    """Fire on schedule until told to stop; one run at a time, one that is late is skipped."""
     last = datetime.now(UTC)
     if function.trigger.get("runOnStartup"):
         await fire(worker, function, last, last)
     while True:
         now = datetime.now(UTC)
         due = schedule.next(last, now)
-        await asyncio.sleep(max(0.0, (due - now).total_seconds()))
+        if await pause(stopping, max(0.0, (due - now).total_seconds())):
+            return
         await fire(worker, function, last, due)
         last = due

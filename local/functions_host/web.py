@@ -34,8 +34,10 @@ class Keys:
         keys = cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            fresh = path.with_suffix(".new")  # whole or not at all: a start after a kill must be able to read it
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 json.dump(asdict(keys), file)
+            fresh.replace(path)
         return keys
 
     def open(self, request: web.Request, level: str) -> bool:

@@ -184,6 +184,15 @@ class Worker:
         return answer.return_value, {p.name: p.data for p in answer.output_data}
 
 
+async def pause(stopping: asyncio.Event, seconds: float) -> bool:
+    """Sleep unless told to stop; whether told."""
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
 def _check(answer: Any) -> None:
     if answer.result.status != protocol.StatusResult.Success:
         failure = answer.result.exception

@@ -58,11 +58,12 @@ class Served:
         storage: str,
         *,
         lease: str = "30",
+        drain: str = "10",
         environment: dict[str, str] | None = None,
         configuration: dict[str, Any] | None = None,
         source: str | None = None,
     ) -> None:
-        self.folder, self.storage, self.lease = folder, storage, lease
+        self.folder, self.storage, self.lease, self.drain = folder, storage, lease, drain
         self.app = folder / "app"
         shutil.copytree(SAMPLE, self.app, ignore=shutil.ignore_patterns("__pycache__"))
         if source is not None:
@@ -107,6 +108,7 @@ class Served:
         """Start the process without waiting."""
         command = [sys.executable, "-m", "local.functions_host", str(self.app), "--port", str(self.port)]
         command += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.lease]
+        command += ["--drain", self.drain]
         command += ["--state", str(self.folder / "engine.sqlite")] if self.state else []
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -212,7 +214,7 @@ class Served:
 
     def ended(self, instance_id: str, seconds: float = 30.0) -> dict[str, Any]:
         """Wait for the end; the status."""
-        return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else None, seconds)
+        return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else {}, seconds)
 
     def output(self, instance_id: str, seconds: float = 30.0) -> Any:
         """Wait for the success; the output."""

@@ -29,7 +29,7 @@ def test_durable_urls_of_the_check_status_response_work(host: Served) -> None:
     url = host.begin("fan_out", i, 1).json["statusQueryGetUri"]
     assert url.startswith(f"http://127.0.0.1:{host.port}/")
     path = url.removeprefix(f"http://127.0.0.1:{host.port}")
-    ended = eventually(lambda: a.json if (a := host.http("GET", path)).status == 200 else None)
+    ended = eventually(lambda: a.json if (a := host.http("GET", path)).status == 200 else {})
     assert ended["output"] == 0
 
 

@@ -94,8 +94,8 @@ def test_http_function_may_also_write_to_a_queue(host: Served) -> None:
     assert "from http" in host.take("out", 1)
 
 
-def test_http_route_prefix_of_host_json(make: object) -> None:
-    """The route templates of Azure become aiohttp's."""
+def test_http_route_templates_become_aiohttps() -> None:
+    """With the prefix of host.json; optional, constrained and catch-all parameters."""
     assert routes_of("a/{b:int}", "api") == ["/api/a/{b:-?\\d+}"]
     assert routes_of("/a/{b?}", "") == ["/a", "/a/{b}"]
     assert routes_of("{*rest}", "x") == ["/x/{rest:.*}"]

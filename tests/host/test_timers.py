@@ -174,15 +174,16 @@ class Clock(datetime):
 def fired(monkeypatch: pytest.MonkeyPatch, schedule: str, recorder: Recorder, early: float = 0.0) -> list[datetime]:
     """Run a timer on the clock above, whose sleeps may end early; when each run was due."""
 
-    async def sleep(seconds: float) -> None:
+    async def pause(stopping: asyncio.Event, seconds: float) -> bool:
         Clock.moment += timedelta(seconds=max(0.0, seconds - early))
+        return False
 
     Clock.moment = datetime(2026, 3, 1, 10, 0, 0, tzinfo=UTC)
     monkeypatch.setattr(timers, "datetime", Clock)
-    monkeypatch.setattr(timers.asyncio, "sleep", sleep)
+    monkeypatch.setattr(timers, "pause", pause)
     function = Function("t", "t", [{"type": "timerTrigger", "name": "timer", "schedule": schedule, "direction": "IN"}])
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(timers.run(recorder, function, timers.Schedule(schedule)))  # type: ignore[arg-type]
+        asyncio.run(timers.run(recorder, function, timers.Schedule(schedule), asyncio.Event()))  # type: ignore[arg-type]
     return [datetime.fromisoformat(t["ScheduleStatus"]["Next"]) for t in recorder.told]
 
 

@@ -1,0 +1,161 @@
+"""The host as a process: how it starts, what it listens on, how it ends."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.functions_host.web import Keys
+from tests.host.hosts import Served, eventually
+
+
+def fails(served: Served) -> str:
+    """Start what cannot start; what it said. It must end with code 1 by itself."""
+    assert served.spawn().wait(30) == 1
+    return served.log
+
+
+def test_process_app_that_fails_at_import_ends_it_with_the_apps_traceback(make: Callable[..., Served]) -> None:
+    """Exit code 1, and the app's own line in the log."""
+    said = fails(make(source="import azure.functions\n\nraise ValueError('half an app')\n"))
+    assert "the host cannot start: the function app cannot be loaded" in said
+    assert "half an app" in said
+    assert "function_app.py" in said
+
+
+def test_process_app_with_a_syntax_error_ends_it(make: Callable[..., Served]) -> None:
+    """The same for what is no Python."""
+    assert "SyntaxError" in fails(make(source="def broken(:\n"))
+
+
+def test_process_missing_app_setting_of_a_trigger_is_named(make: Callable[..., Served]) -> None:
+    """Which function, and which setting."""
+    served = make()
+    del served.environment["TICK"]
+    said = fails(served)
+    assert "function tick: the app setting TICK, which a binding names, is not set" in said
+    assert "Traceback" not in said
+
+
+def test_process_schedule_that_is_none_is_named(make: Callable[..., Served]) -> None:
+    """Which function, and which text."""
+    said = fails(make(environment={"TICK": "every monday"}))
+    assert "function tick: its schedule 'every monday' cannot be used" in said
+
+
+def test_process_taken_port_ends_it(make: Callable[..., Served]) -> None:
+    """It does not go on without its port."""
+    served = make()
+    with socket.create_server(("127.0.0.1", served.port)):
+        assert "address already in use" in fails(served)
+
+
+def test_process_broken_host_json_ends_it(make: Callable[..., Served]) -> None:
+    """With the place of the mistake."""
+    served = make()
+    (served.app / "host.json").write_text("{")
+    assert "JSONDecodeError" in fails(served)
+
+
+def test_process_entities_are_refused(make: Callable[..., Served]) -> None:
+    """What the host does not serve is said at once."""
+    source = (
+        "import azure.durable_functions as df\n\napp = df.DFApp()\n\n\n"
+        "@app.entity_trigger(context_name='context')\ndef counter(context):\n    pass\n"
+    )
+    assert "no durable entities" in fails(make(source=source))
+
+
+def test_process_listens_on_loopback_only(host: Served) -> None:
+    """Neither the HTTP port nor the engine's is open to the network."""
+    assert host.process is not None
+    found = listeners(host.process.pid)
+    assert len(found) >= 2
+    assert set(found) <= {"0100007F", "0000000000000000FFFF00000100007F"}, found
+
+
+def listeners(pid: int) -> list[str]:
+    """The addresses that a process listens on, as /proc writes them."""
+    if not Path("/proc/net/tcp").exists():
+        pytest.skip("needs /proc")
+    targets = [target for fd in Path(f"/proc/{pid}/fd").iterdir() if (target := link(fd)).startswith("socket:")]
+    own = {target[len("socket:[") : -1] for target in targets}
+    found: list[str] = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if not Path(table).exists():
+            continue
+        for line in Path(table).read_text().splitlines()[1:]:
+            parts = line.split()
+            if parts[3] == "0A" and parts[9] in own:
+                found.append(parts[1].split(":")[0])
+    return found
+
+
+def link(fd: Path) -> str:
+    """Where a descriptor leads; it may be closed by now."""
+    try:
+        return str(fd.readlink())
+    except OSError:
+        return ""
+
+
+def test_process_signal_drains(make: Callable[..., Served]) -> None:
+    """What runs is finished and acknowledged, nothing new is begun, and the exit code is 0."""
+    with make(configuration={"extensions.queues.batchSize": 2, "extensions.queues.newBatchSize": 0}) as served:
+        for n in range(4):
+            served.put("slow", {"n": n, "seconds": 2})
+        answers: list[Any] = []
+        asking = threading.Thread(target=lambda: answers.append(served.http("GET", "/api/pause?seconds=2")))
+        asking.start()
+        eventually(lambda: len(served.traces("slow begins")) >= 2 and served.traces("pause begins"))
+        assert served.terminate() == 0
+        asking.join()
+        assert answers[0].text == "rested"
+        begun = len(served.traces("slow begins"))
+        assert len(served.traces("slow ends")) == begun
+        assert served.depth("slow") == 4 - begun
+        served.start()
+        eventually(lambda: served.depth("slow") == 0)
+        assert sorted(t["body"]["n"] for t in served.traces("slow begins")) == [0, 1, 2, 3]
+
+
+def test_process_drain_has_an_end(make: Callable[..., Served]) -> None:
+    """A function that takes longer than the time to drain is given up; its message comes again."""
+    with make(lease="1", drain="1") as served:
+        served.put("slow", {"n": 1, "seconds": 18})
+        eventually(lambda: served.traces("slow begins"))
+        assert served.terminate(12) == 0
+        assert served.depth("slow") == 1
+
+
+def test_process_idle_host_ends_at_once(make: Callable[..., Served]) -> None:
+    """A connection that is kept alive does not hold it up; Ctrl-C is as good as SIGTERM."""
+    with make() as served:
+        idle = socket.create_connection(("127.0.0.1", served.port))
+        idle.sendall(b"GET /api/items/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(10)
+        assert served.process is not None
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(8) == 0
+        idle.close()
+
+
+def test_keys_survive_a_kill_while_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is there whole or not at all."""
+    file = tmp_path / "keys.json"
+
+    def cut(value: Any, stream: Any) -> None:
+        stream.write('{"default"')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("local.functions_host.web.json.dump", cut)
+        with pytest.raises(KeyboardInterrupt):
+            Keys.load(file)
+    keys = Keys.load(file)
+    assert Keys.load(file) == keys
+    assert file.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,225 @@
+"""The stack of one machine: up, status, env, down; mended after a kill of any part; stacks beside each other."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from azure.storage.queue import QueueClient
+
+from local import azurite
+from local.stack import HOME, ROOT, Stack
+from tests.conftest import require
+from tests.host.hosts import eventually
+
+PARTS = ("azurite", "fabric", "functions")
+
+
+def fresh_name() -> str:
+    """A name that no other stack has."""
+    return f"test-{secrets.token_hex(4)}"
+
+
+def command(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """`python -m local.stack`."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("FABRIC_API_BASE_URL", "STACK")}
+    return subprocess.run(
+        [sys.executable, "-m", "local.stack", *words, "--name", name],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+
+
+def stack_of(name: str) -> Stack:
+    """A stack that is not yet up."""
+    environment = {k: v for k, v in os.environ.items() if k != "FABRIC_API_BASE_URL"}
+    return Stack(name=name, environment=environment)
+
+
+def answers(stack: Stack) -> bool:
+    """Whether all parts can be reached."""
+    return all(azurite.is_listening(port) for port in stack.ports.values())
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A name; whatever is up under it is taken down and removed."""
+    require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
+    given = fresh_name()
+    yield given
+    stack_of(given).down()
+    shutil.rmtree(HOME / "stacks" / given, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Stack]:
+    """One stack that is up, for tests that leave it so."""
+    require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
+    stack = stack_of(fresh_name())
+    try:
+        yield stack.up()
+    finally:
+        stack.down()
+        shutil.rmtree(stack.folder, ignore_errors=True)
+
+
+def test_stack_command_up_status_env_down(name: str) -> None:
+    """The life of a stack through the command line; going down twice is fine."""
+    file = HOME / "stacks" / name / "stack.json"
+    assert command(name, "status").returncode == 1
+    up = command(name, "up")
+    assert up.returncode == 0, up.stderr
+    data = json.loads(file.read_text())
+    assert data["functions_url"] in up.stdout
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert data["function_key"]
+    assert set(data["pids"]) == set(PARTS)
+    assert len(set(data["ports"].values())) == 6
+    env = command(name, "env")
+    said = subprocess.run(
+        ["bash", "-c", f'{env.stdout}\nprintf %s "$AzureWebJobsStorage"'], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == data["storage_connection_string"]
+    assert command(name, "status").returncode == 0
+    assert command(name, "down").returncode == 0
+    assert not file.exists()
+    assert not any(azurite.is_alive(pid) for pid in data["pids"].values())
+    assert not any(azurite.is_listening(port) for port in data["ports"].values())
+    assert command(name, "down").returncode == 0
+
+
+def test_stack_env_of_a_stack_that_is_not_up_prints_nothing_to_evaluate(name: str) -> None:
+    """What goes to `eval` is empty, and the word goes to stderr."""
+    env = command(name, "env")
+    assert (env.returncode, env.stdout) == (1, "")
+    assert "is not up" in env.stderr
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_stack_up_after_a_kill_mends_with_the_same_data_and_ports(shared: Stack, part: str) -> None:
+    """Only what died is started anew; another process that calls `up` sees the same stack."""
+    queue = QueueClient.from_connection_string(shared.connection_string, f"kept-{part}")
+    queue.create_queue()
+    queue.send_message("kept")
+    ports, pids, keys = dict(shared.ports), dict(shared.pids), shared.function_key
+    if part == "azurite":
+        # Killed outright, Azurite loses what it has not saved, and it saves every five seconds.
+        saved = shared.folder / "azurite" / "__azurite_db_queue__.json"
+        eventually(lambda: saved.exists() and '"queueName":"kept-azurite"' in saved.read_text())
+    os.kill(shared.pids[part], signal.SIGKILL)
+    eventually(lambda: not shared.runs(part))
+    status = command(shared.name, "status")
+    assert status.returncode == 1
+    assert f"{part} does not run" in status.stdout
+    assert command(shared.name, "up").returncode == 0
+    shared.up()
+    assert shared.ports == ports
+    assert {p for p in PARTS if shared.pids[p] != pids[p]} == {part}
+    assert shared.function_key == keys
+    assert answers(shared)
+    assert [message.content for message in queue.receive_messages()] == ["kept"]
+    assert command(shared.name, "status").returncode == 0
+
+
+def test_stack_up_twice_changes_nothing(shared: Stack) -> None:
+    """The same processes serve."""
+    pids = dict(shared.pids)
+    again = stack_of(shared.name).up()
+    assert again.pids == pids
+    assert again.ports == shared.ports
+
+
+def test_stacks_beside_each_other_share_nothing(shared: Stack, name: str) -> None:
+    """Ports, data and keys of their own; one goes down and the other stays up."""
+    with stack_of(name) as other:
+        assert not set(other.ports.values()) & set(shared.ports.values())
+        assert other.function_key != shared.function_key
+        QueueClient.from_connection_string(other.connection_string, "only-here").create_queue()
+        assert answers(other)
+    assert not any(azurite.is_listening(port) for port in other.ports.values())
+    assert answers(shared)
+
+
+def test_stack_data_outlive_down(name: str) -> None:
+    """Down and up again: the storage holds what it held, though the ports are new."""
+    stack = stack_of(name)
+    stack.up()
+    QueueClient.from_connection_string(stack.connection_string, "kept").create_queue()
+    QueueClient.from_connection_string(stack.connection_string, "kept").send_message("x")
+    stack.down()
+    again = stack_of(name).up()
+    kept = QueueClient.from_connection_string(again.connection_string, "kept")
+    assert [message.content for message in kept.receive_messages()] == ["x"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_stack_pid_of_another_process_is_not_mistaken(tmp_path: Path, part: str) -> None:
+    """A number that the system gave to something else since, be it the same part of another stack."""
+    stack = stack_of(fresh_name())
+    stack.ports = {"fabric": 1, "functions": 2, "blob": 3, "queue": 4, "table": 5, "operations": 6}
+    others = f"azurite.js fabric_simulator functions_host --location {HOME}/stacks/other/azurite --port 22"
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()", *others.split()], stdin=subprocess.PIPE
+    ) as stranger:
+        stack.pids[part] = stranger.pid
+        eventually(lambda: b"other" in Path(f"/proc/{stranger.pid}/cmdline").read_bytes())
+        assert not stack.runs(part)
+        stack.kill_host()
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_stack_zombie_and_gone_processes_do_not_run() -> None:
+    """A child that has ended and was not yet waited for is dead."""
+    child = subprocess.Popen(["true"])
+    eventually(lambda: not azurite.is_alive(child.pid))
+    child.wait()
+    assert not azurite.is_alive(child.pid)
+    assert azurite.is_alive(os.getpid())
+    assert azurite.end_process(child.pid, signal.SIGTERM, 1.0)
+
+
+def test_azurite_free_ports_differ() -> None:
+    """All at once, none twice."""
+    assert len(set(azurite.free_ports(20))) == 20
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_azurite_on_a_taken_port_is_an_error_and_leaves_no_process(tmp_path: Path, taken: int) -> None:
+    """Something else answers there: that is not taken for Azurite."""
+    blob, queue, table = ports = azurite.free_ports(3)
+    with socket.create_server(("127.0.0.1", ports[taken])), pytest.raises(azurite.AzuriteError, match="did not start"):
+        azurite.start(HOME, tmp_path, (blob, queue, table))
+    assert not any(azurite.is_listening(port) for port in ports)
+
+
+def test_azurite_keeps_what_it_holds_over_a_stop(tmp_path: Path) -> None:
+    """SIGTERM saves; the same ports serve again; stopping twice is fine."""
+    running = azurite.start(HOME, tmp_path)
+    queue = QueueClient.from_connection_string(running.connection_string, "kept")
+    queue.create_queue()
+    queue.send_message("x")
+    azurite.stop(running.pid)
+    azurite.stop(running.pid)
+    assert not azurite.is_listening(running.ports[1])
+    again = azurite.start(HOME, tmp_path, running.ports)
+    assert [message.content for message in queue.receive_messages()] == ["x"]
+    azurite.stop(again.pid)
+
+
+def test_azurite_without_node_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word on what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(azurite.AzuriteError, match=r"Node\.js"):
+        azurite.ensure_installed(tmp_path)

@@ -156,9 +156,17 @@ def test_transport_opens_another_connection_where_the_old_one_was_closed(
     serve: Serve, transport: RequestsTransport
 ) -> None:
     """A kept connection that the server closed in the meantime costs no call."""
-    server = serve(_then_close(HEAD + b"Content-Length: 2\r\n\r\n{}"))
+    closed = threading.Event()
+
+    def close(connection: socket.socket, request: bytes) -> None:
+        _then_close(HEAD + b"Content-Length: 2\r\n\r\n{}")(connection, request)
+        closed.set()
+
+    server = serve(close)
     for _ in range(3):
         assert transport.exchange("POST", server.url(), {}, b"{}")[2] == b"{}"
+        assert closed.wait(10)
+        closed.clear()
     assert (server.connections, len(server.requests)) == (3, 3)
 
 

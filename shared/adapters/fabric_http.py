@@ -145,6 +145,10 @@ class FabricClient:
             if body is None and raw.strip() not in (b"", b"null"):
                 kind = FabricAmbiguousError if is_mutating else FabricTransientError
                 raise kind("the answer is not JSON: a proxy's page?", call=call, status=status)
+            if not is_mutating and not raw.strip():
+                # Fabric answers reads with JSON, be it `null`. An answer cut within its head looks like this, and an
+                # empty list taken for the truth would make the engine create what is there.
+                raise FabricTransientError("the answer is empty: did it break off?", call=call, status=status)
             return status, headers, body
         raise error_from(call, status, headers, body, is_mutating=is_mutating, now=self._now())
 

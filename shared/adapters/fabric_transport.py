@@ -1,5 +1,6 @@
 """One HTTP exchange over a pooled connection. Says whether a request that failed may have reached the other side."""
 
+import ssl
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.request import getproxies
@@ -64,7 +65,10 @@ class RequestsTransport:
         except requests.exceptions.ConnectTimeout:
             raise NothingSentError("no connection in time") from None
         except requests.exceptions.SSLError as error:
-            raise NothingSentError(f"no secure connection: {_reason(error)}") from None
+            if _is_untrusted(error):
+                raise NothingSentError(f"no secure connection: {_reason(error)}") from None
+            # TLS breaks after the request too (a garbled record, an alert); only a certificate comes surely before it.
+            raise AnswerLostError(f"the secure connection broke: {_reason(error)}") from None
         except requests.exceptions.ConnectionError as error:
             if _never_connected(error):
                 raise NothingSentError(f"no connection: {_reason(error)}") from None
@@ -82,6 +86,15 @@ class RequestsTransport:
 def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
     cause: object = error.args[0] if error.args else None
     return isinstance(getattr(cause, "reason", cause), NewConnectionError)
+
+
+def _is_untrusted(error: requests.exceptions.SSLError) -> bool:
+    cause: object = error
+    while isinstance(cause, Exception):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
+    return False
 
 
 def _reason(error: Exception) -> str:

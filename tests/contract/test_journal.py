@@ -744,6 +744,21 @@ def test_journal_list_is_mended_when_it_lags(faulty: FaultyJournal, fresh_id: st
 
 
 @pytest.mark.azurite
+def test_journal_list_closes_what_ended_at_once(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A refused submission whose last write was cut is looked at once more, and then no longer among what is open."""
+    header = a_header(fresh_id, state=D.REJECTED)
+    faulty.wire.cut_before_write(2)
+    with pytest.raises(Cut):
+        faulty.journal.create(header, [], "refused")
+    faulty.wire.heal()
+    for mends in (1, 0):
+        written = faulty.wire.writes
+        assert listed(faulty.journal, header.target, open_only=True) == []
+        assert faulty.wire.writes == written + mends
+    assert listed(faulty.journal, header.target) == [fresh_id]
+
+
+@pytest.mark.azurite
 def test_journal_list_shows_open_headers_as_they_are(faulty: FaultyJournal, fresh_id: str) -> None:
     """What is open is told from the header itself, however old its projection is."""
     target = a_header(fresh_id).target

@@ -221,10 +221,24 @@ def test_get_returns_the_body() -> None:
     assert (sent.method, sent.url, sent.token, sent.body) == ("GET", f"{BASE}/v1/workspaces/x", "t0", None)
 
 
-@pytest.mark.parametrize("raw", [b"null", b"", b" null\n"])
-def test_get_of_nothing_is_empty(raw: bytes) -> None:
-    """A bare null or no body is an empty resource, not an error."""
+@pytest.mark.parametrize("raw", [b"null", b" null\n"])
+def test_get_of_null_is_empty(raw: bytes) -> None:
+    """A bare null is an empty resource, not an error."""
     assert client(Script((200, {}, raw))).get("/x") == {}
+
+
+@pytest.mark.parametrize("raw", [b"", b" \r\n"])
+def test_read_without_any_body_is_transient(raw: bytes) -> None:
+    """An answer that was cut within its head has no body: it is neither an empty list nor an operation that runs."""
+    calls: list[Callable[[FabricClient], object]] = [
+        lambda f: f.get("/x"),
+        lambda f: list(f.list("/x")),
+        lambda f: f.poll(OPERATION, None),
+        lambda f: f.result(OPERATION, None),
+    ]
+    for call in calls:
+        with pytest.raises(FabricTransientError, match="empty"):
+            call(client(Script((200, {}, raw))))
 
 
 @pytest.mark.parametrize("fault", [AnswerLostError("x"), NothingSentError("x"), ok({}, 500), ok({}, 503), ok({}, 408)])

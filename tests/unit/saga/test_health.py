@@ -41,7 +41,7 @@ def test_health_failure_names_no_error_text() -> None:
 @pytest.mark.parametrize("order", [("slow", "fast"), ("fast", "slow")])
 def test_health_hanging_check_fails_within_the_budget(monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]) -> None:
     """The others are not made to fail by it, and show their own seconds, not its."""
-    monkeypatch.setattr(health, "BUDGET_SECONDS", 0.3)
+    monkeypatch.setattr(health, "BUDGET_SECONDS", 1.0)
     release = threading.Event()
     checks: dict[str, Callable[[], object]] = {"slow": release.wait, "fast": lambda: None}
     began = time.monotonic()
@@ -49,8 +49,8 @@ def test_health_hanging_check_fails_within_the_budget(monkeypatch: pytest.Monkey
         passed, body = health.ready({name: checks[name] for name in order})
     finally:
         release.set()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert not passed
     assert body["checks"]["slow"][0]["status"] == "fail"
     assert body["checks"]["fast"][0]["status"] == "pass"
-    assert body["checks"]["fast"][0]["observedValue"] < 0.25
+    assert body["checks"]["fast"][0]["observedValue"] < 0.9

@@ -15,6 +15,8 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 50
 MAX_VALUES = 200_000
 """Values counted as a reader of the expanded document would see them, so that YAML aliases cannot multiply unseen."""
+MAX_INTEGER_BITS = 1024
+"""YAML's 0x... builds integers that Python then refuses to write down."""
 
 _ALLOWED_CONTROLS = "\t\n\r"
 
@@ -113,6 +115,8 @@ class _Walk:
             raise _invalid("$", what)
         if isinstance(value, str):
             self.text(value, path)
+        elif isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+            self.problems.append(Problem(path, "is an integer too large for any field"))
         elif isinstance(value, float):
             if not math.isfinite(value):
                 self.problems.append(Problem(path, "must be a finite number"))

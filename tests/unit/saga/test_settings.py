@@ -1,0 +1,104 @@
+"""Settings: sensible without any, and every value that cannot be used names its variable."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared import settings
+from shared.domain.policy import EnginePolicy
+
+SECONDS = [
+    "RETRY_BASE_SECONDS",
+    "RETRY_LONGEST_SECONDS",
+    "COMPENSATION_BASE_SECONDS",
+    "COMPENSATION_LONGEST_SECONDS",
+    "STEP_LEASE_SECONDS",
+    "COMPENSATION_TIMEOUT_SECONDS",
+    "SETTLE_SECONDS",
+    "WATCHDOG_SECONDS",
+    "TARGET_LEASE_SECONDS",
+    "TARGET_RETRY_SECONDS",
+    "RESTART_GRACE_SECONDS",
+]
+COUNTS = ["RETRY_MAX_ATTEMPTS", "COMPENSATION_MAX_ATTEMPTS"]
+
+
+def test_settings_are_sensible_without_any() -> None:
+    """An empty environment gives the defaults; an empty or blank value counts as absent."""
+    loaded = settings.load({})
+    assert loaded.policy == EnginePolicy()
+    assert loaded.fabric.base_url == "https://api.fabric.microsoft.com"
+    assert loaded.fabric.credential == "default"
+    assert settings.load(dict.fromkeys([*SECONDS, *COUNTS, "FABRIC_CREDENTIAL"], "  ")) == loaded
+
+
+@pytest.mark.parametrize("name", [*SECONDS, *COUNTS])
+@pytest.mark.parametrize("value", ["often", "-1", "nan", "inf", "1e10", "1,5", "0x10", "5s"])
+def test_settings_number_that_is_none_names_its_variable(name: str, value: str) -> None:
+    """Whatever is wrong with it."""
+    with pytest.raises(settings.SettingsError, match=f"{name} is '{value}'"):
+        settings.load({name: value})
+
+
+@pytest.mark.parametrize(
+    "name", [*COUNTS, *[n for n in SECONDS if n.endswith(("LEASE_SECONDS", "TIMEOUT_SECONDS", "WATCHDOG_SECONDS"))]]
+)
+def test_settings_zero_that_would_undo_the_engine_is_refused(name: str) -> None:
+    """A lease of nothing protects nothing, and a watchdog of nothing never rests."""
+    with pytest.raises(settings.SettingsError, match=f"{name} is '0'; it must be a number of at least 1"):
+        settings.load({name: "0"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FABRIC_CREDENTIAL", "password"),
+        ("FABRIC_API_BASE_URL", "api.fabric.microsoft.com"),
+        ("FABRIC_API_BASE_URL", "ftp://api.fabric.microsoft.com"),
+        ("FABRIC_API_BASE_URL", "http://api.fabric.microsoft.com"),
+        ("FABRIC_API_BASE_URL", "https://"),
+        ("FABRIC_API_BASE_URL", "https://[::1"),
+        ("FABRIC_API_BASE_URL", "https://fabric:port"),
+        ("FABRIC_API_BASE_URL", "https://fabric:99999"),
+    ],
+)
+def test_settings_word_or_address_that_is_none_names_its_variable(name: str, value: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(settings.SettingsError, match=name):
+        settings.load({name: value})
+
+
+def test_settings_are_read_from_their_variables() -> None:
+    """Each name goes to its field."""
+    loaded = settings.load(
+        {
+            **dict.fromkeys(SECONDS, "7.5"),
+            **dict.fromkeys(COUNTS, "3"),
+            "AzureWebJobsStorage": "connection",
+            "AzureWebJobsStorage__tableServiceUri": "t",
+            "FABRIC_API_BASE_URL": "http://127.0.0.1:8080/",
+            "FABRIC_OPERATION_HOSTS": "a:1, b:2 ,",
+            "FABRIC_CREDENTIAL": "simulator",
+        }
+    )
+    policy = loaded.policy
+    assert {policy.step_lease_seconds, policy.settle_seconds, policy.forward.base_seconds} == {7.5}
+    assert (policy.forward.max_attempts, policy.backward.max_attempts) == (3, 3)
+    assert (loaded.storage.connection_string, loaded.storage.table_uri) == ("connection", "t")
+    assert loaded.fabric.base_url == "http://127.0.0.1:8080"
+    assert loaded.fabric.operation_hosts == {"a:1", "b:2"}
+
+
+def test_settings_keep_no_secret() -> None:
+    """The client secret is asked for when it is needed, and stands in no settings."""
+    environment = {"AZURE_CLIENT_SECRET": "hush"}
+    assert "hush" not in repr(settings.load(environment))
+    assert settings.credential_secret(environment) == "hush"
+    assert settings.credential_secret({}) == ""
+
+
+def test_settings_sample_can_be_loaded() -> None:
+    """What is shipped as an example works."""
+    sample = Path(settings.__file__).resolve().parents[1] / "local.settings.sample.json"
+    settings.load(json.loads(sample.read_text())["Values"])

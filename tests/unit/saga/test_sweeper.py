@@ -1,0 +1,97 @@
+"""The sweeper: what nothing moves is started again, and one deployment's trouble is its own."""
+
+from typing import Any
+
+from shared.domain.errors import StorageUnavailableError
+from shared.domain.json import JsonObject
+from shared.domain.states import DeploymentState, StepState
+from shared.saga import sweeper
+from tests.unit.saga.rows import Room
+
+D = DeploymentState
+
+
+class Engine:
+    """The port Orchestrations as a set of what runs."""
+
+    def __init__(self, *running: str, failing: str = "") -> None:
+        self.running = set(running)
+        self.failing = failing
+
+    def start(self, deployment_id: str) -> None:
+        """Start it."""
+        if deployment_id == self.failing:
+            raise StorageUnavailableError("the durable engine does not answer")
+        self.running.add(deployment_id)
+
+    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
+        """Not used."""
+
+    def is_running(self, deployment_id: str) -> bool:
+        """Whether it runs."""
+        return deployment_id in self.running
+
+
+def sweep(room: Room, engine: Engine, locks: Any = None) -> sweeper.Swept:
+    """One run."""
+    return sweeper.sweep(room.journal, locks or room.locks, engine, room.clock, 60.0, 900.0)
+
+
+def open_room(*states: D) -> Room:
+    """Deployments d0, d1, ... a second apart, all past the grace."""
+    room = Room()
+    for i, state in enumerate(states):
+        room.deployment(state, StepState.PENDING, deployment_id=f"d{i}")
+        room.clock.advance(1)
+    room.clock.advance(60)
+    return room
+
+
+def test_sweep_starts_what_nothing_moves() -> None:
+    """Every state that has not ended is started where it does not run; a second run finds nothing to do."""
+    states = [s for s in D if s is not D.HELD]
+    room, engine = open_room(*states), Engine("d0")
+    swept = sweep(room, engine)
+    wanted = {f"d{i}" for i, s in enumerate(states) if s in (D.ACCEPTED, D.RUNNING, D.COMPENSATING, D.STUCK)} - {"d0"}
+    assert set(swept.restarted) == wanted
+    assert sweep(room, engine).restarted == ()
+
+
+def test_sweep_leaves_the_young_alone() -> None:
+    """What was just accepted is about to be started by who accepted it."""
+    room, engine = Room(), Engine()
+    room.deployment(D.ACCEPTED)
+    room.clock.advance(59)
+    assert (sweep(room, engine).seen, engine.running) == (1, set())
+    room.clock.advance(2)
+    assert sweep(room, engine).restarted == ("d",)
+
+
+def test_sweep_keeps_the_target_of_what_is_held() -> None:
+    """A held deployment has no orchestration; its lease is renewed here."""
+    room, engine = open_room(D.HELD), Engine()
+    assert sweep(room, engine).restarted == ()
+    room.clock.advance(600)
+    assert room.locks.acquire("target", "other", room.clock.now(), 900).holder == "d0"
+
+
+def test_sweep_goes_on_after_one_that_fails() -> None:
+    """One that cannot be started, and a lock that cannot be renewed, are told, and the others are looked at."""
+
+    class Broken:
+        def acquire(self, *_: object) -> Any:
+            raise StorageUnavailableError("down")
+
+        def release(self, *_: object) -> None:
+            """Not used."""
+
+    room, engine = open_room(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
+    swept = sweep(room, engine, Broken())
+    assert swept == sweeper.Swept(3, ("d0",), ("d2", "d1"))
+
+
+def test_sweep_is_bounded() -> None:
+    """At most so many a run; the next run takes the rest."""
+    room, engine = open_room(*[D.RUNNING] * (sweeper.MOST_RESTARTS + 5)), Engine()
+    assert len(sweep(room, engine).restarted) == sweeper.MOST_RESTARTS
+    assert len(sweep(room, engine).restarted) == 5

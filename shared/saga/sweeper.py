@@ -51,8 +51,8 @@ class Swept:
 
     @property
     def duties(self) -> int:
-        """How many deployments something was done for, or should have been."""
-        return sum(map(len, (self.restarted, self.expired, self.looked_over, self.purged, self.failed)))
+        """How many deployments something was done for. Failures do not count: they must not starve the others."""
+        return sum(map(len, (self.restarted, self.expired, self.looked_over, self.purged)))
 
 
 def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> Swept:

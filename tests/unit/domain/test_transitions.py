@@ -27,7 +27,7 @@ def test_transitions_every_step_state_has_a_way_to_a_lawful_end() -> None:
 
 
 def test_transitions_every_deployment_state_has_a_way_to_an_end() -> None:
-    """No deployment is without a way out; ended ones stay as they are, but a success may be put back when it expires."""
+    """No deployment is without a way out; ended ones stay as they are, but a success that expires is put back."""
     for state in DeploymentState:
         found = reachable(transitions.DEPLOYMENT_TRANSITIONS, state)
         assert found & DEPLOYMENT_ENDED, state

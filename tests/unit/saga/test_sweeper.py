@@ -27,6 +27,10 @@ class Engine:
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
         """Not used."""
 
+    def forget(self, deployment_id: str) -> None:
+        """Drop it."""
+        self.running.discard(deployment_id)
+
     def is_running(self, deployment_id: str) -> bool:
         """Whether it runs."""
         return deployment_id in self.running
@@ -34,7 +38,7 @@ class Engine:
 
 def sweep(room: Room, engine: Engine, locks: Any = None) -> sweeper.Swept:
     """One run."""
-    return sweeper.sweep(room.journal, locks or room.locks, engine, room.clock, 60.0, 900.0)
+    return sweeper.sweep(room.services, locks or room.locks, engine)
 
 
 def open_room(*states: D) -> Room:
@@ -54,7 +58,7 @@ def test_sweep_starts_what_nothing_moves() -> None:
     swept = sweep(room, engine)
     wanted = {f"d{i}" for i, s in enumerate(states) if s in (D.ACCEPTED, D.RUNNING, D.COMPENSATING, D.STUCK)} - {"d0"}
     assert set(swept.restarted) == wanted
-    assert sweep(room, engine).restarted == ()
+    assert sweep(room, engine).restarted == []
 
 
 def test_sweep_leaves_the_young_alone() -> None:
@@ -64,13 +68,13 @@ def test_sweep_leaves_the_young_alone() -> None:
     room.clock.advance(59)
     assert (sweep(room, engine).seen, engine.running) == (1, set())
     room.clock.advance(2)
-    assert sweep(room, engine).restarted == ("d",)
+    assert sweep(room, engine).restarted == ["d"]
 
 
 def test_sweep_keeps_the_target_of_what_is_held() -> None:
     """A held deployment has no orchestration; its lease is renewed here."""
     room, engine = open_room(D.HELD), Engine()
-    assert sweep(room, engine).restarted == ()
+    assert sweep(room, engine).restarted == []
     room.clock.advance(600)
     assert room.locks.acquire("target", "other", room.clock.now(), 900).holder == "d0"
 
@@ -87,11 +91,12 @@ def test_sweep_goes_on_after_one_that_fails() -> None:
 
     room, engine = open_room(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
     swept = sweep(room, engine, Broken())
-    assert swept == sweeper.Swept(3, ("d0",), ("d2", "d1"))
+    assert swept == sweeper.Swept(3, restarted=["d0"], failed=["d2", "d1"])
 
 
 def test_sweep_is_bounded() -> None:
-    """At most so many a run; the next run takes the rest."""
-    room, engine = open_room(*[D.RUNNING] * (sweeper.MOST_RESTARTS + 5)), Engine()
-    assert len(sweep(room, engine).restarted) == sweeper.MOST_RESTARTS
+    """At most so many a run; the next run takes the rest. What fails does not keep the others from their turn."""
+    room, engine = open_room(*[D.RUNNING] * (sweeper.MOST_DUTIES + 5)), Engine(failing=f"d{sweeper.MOST_DUTIES + 4}")
+    assert len(sweep(room, engine).restarted) == sweeper.MOST_DUTIES
+    engine.failing = ""
     assert len(sweep(room, engine).restarted) == 5

@@ -7,9 +7,9 @@ READY := $(VENV)/.ready
 # What .python-version asks for: found by name, or through pyenv's shim.
 BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
-export STACK PROFILE TIME_SCALE SEED
+export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test check format bench up down env clean
+.PHONY: help demo test check format bench simulate up down env clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ format: $(READY) ## write the format
 
 bench: $(READY) ## medians and ratios, measured side by side
 	@$(PYTHON) -m local.bench $(BENCH_ARGS)
+
+simulate: $(READY) ## random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
+	@$(PYTHON) -m tests.simulation
 
 up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
 	@$(PYTHON) -m local.stack up

@@ -48,6 +48,7 @@ class MemoryJournal:
         self._audit: dict[str, dict[str, AuditEntry]] = {}
         self._tags = itertools.count(1)
         self._lock = threading.RLock()
+        self.history: list[tuple[StepRecord | DeploymentRecord, StepRecord | DeploymentRecord]] = []
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
         """As the port says."""
@@ -115,6 +116,7 @@ class MemoryJournal:
             tag = next(self._tags)
             self._steps[(after.deployment_id, after.ordinal)] = (after, tag)
             self._record(change, rows.step_key(after.ordinal), after.deployment_id, after.sequence)
+            self.history.append((change.before.record, after))
             answers.append(Versioned(after, str(tag)))
         return answers
 
@@ -131,6 +133,7 @@ class MemoryJournal:
             tag = next(self._tags)
             self._headers[after.deployment_id] = (after, tag)
             self._record(change, "deployment", after.deployment_id, after.sequence)
+            self.history.append((before, after))
             return Versioned(after, str(tag))
 
     def _record(self, change: Change, subject: str, deployment_id: str, sequence: int) -> None:

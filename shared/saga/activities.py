@@ -67,6 +67,7 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
     if elder is None:
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
+            now = services.clock.now()  # asking for the target may have taken its time
             changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
             _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
             return None

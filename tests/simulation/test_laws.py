@@ -153,7 +153,7 @@ def test_law_lost_orchestration_cancel_and_doubled_messages(seed: int, at: int, 
     world.submit(MEDALLION)
     for _ in range(at):
         if not world.step():
-            world._pass_time(world.clock.now().replace(year=2027), True)
+            world.pass_time()
     if what == "lose":
         world.lose_orchestration("d")
     elif what == "cancel" and world.state() not in DEPLOYMENT_ENDED:
@@ -251,7 +251,7 @@ def test_law_update_is_undone_to_the_before_image() -> None:
     while world.state() is not DeploymentState.COMPENSATING:
         changed = [stored.description, (stored.items[item].definition or {})["parts"][0]["payload"]]
         if not world.step():
-            world._pass_time(world.clock.now().replace(year=2027), True)
+            world.pass_time()
     assert changed == ["new words", "eCA9IDE="]
     assert world.run() == [DeploymentState.COMPENSATED]
     assert stored.description == "old words"

@@ -1,12 +1,14 @@
 """The whole system in one thread: the real engine, the real orchestrator generator and the real Fabric client over
 in-memory ports and the simulator's model, driven by one seeded scheduler. The same seed gives the same run.
 
-The scheduler chooses who goes next, and where a process dies: every port call is a place to crash, before or after
-its effect. What a real host would deliver again after a crash is delivered again here.
+The scheduler chooses who goes next, and what befalls a process: every port call is a place, before and after its
+effect, where it may die, be overtaken by others, or be held up past its lease. What a real host would deliver again
+after a crash is delivered again here.
 """
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +19,7 @@ from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
 from shared.adapters.fabric_http import FabricClient
 from shared.adapters.fabric_transport import AnswerLostError
+from shared.domain.errors import NotFoundError
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
@@ -31,6 +34,8 @@ from tests.fakes import FakeClock, MemoryBlobs, MemoryJournal, MemoryLocks, Memo
 IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 REDELIVERY_SECONDS = 120
 SWEEP_SECONDS = 300
+_DEEPEST = 2
+"""How many deliveries may be going on inside each other."""
 
 
 class Crash(BaseException):
@@ -94,6 +99,7 @@ class Orchestration:
 
     def __init__(self, world: "World", state: dict[str, Any]) -> None:
         self._world = world
+        self.is_busy = False
         self.deployment_id: str = state["deployment_id"]
         self.activity: tuple[str, Any, task.CompletableTask] | None = None
         self.timers: list[tuple[datetime, task.CompletableTask]] = []
@@ -150,7 +156,13 @@ class Orchestration:
         """Run what is scheduled; a crash leaves it scheduled, as a durable engine would."""
         assert self.activity is not None
         name, given, found = self.activity
-        answer = self._world.activity(name, given)
+        self.is_busy = True
+        try:
+            answer = self._world.activity(name, given)
+        finally:
+            self.is_busy = False
+        if self._world.orchestrations.get(self.deployment_id) is not self:
+            return  # lost meanwhile: nobody hears the answer
         self.activity = None
         found.complete(json.loads(json.dumps(answer)))
         self._step()
@@ -184,10 +196,19 @@ class Orchestration:
 class World:
     """Everything, and the scheduler."""
 
-    def __init__(self, seed: int = 0, policy: EnginePolicy | None = None, *, crash_rate: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        policy: EnginePolicy | None = None,
+        *,
+        crash_rate: float = 0.0,
+        overtake_rate: float = 0.0,
+        stall_rate: float = 0.0,
+    ) -> None:
         self.chance = random.Random(seed)
-        self.crash_rate = crash_rate
-        self.crashes = 0
+        self.crash_rate, self.overtake_rate, self.stall_rate = crash_rate, overtake_rate, stall_rate
+        self.befell: Counter[str] = Counter()
+        self._depth = 0
         self.clock = FakeClock()
         self.model = FabricModel(lambda: self.clock.now().timestamp(), seed=seed)
         self.journal = MemoryJournal(self.clock)
@@ -195,12 +216,12 @@ class World:
         self.locks = MemoryLocks()
         blobs = MemoryBlobs()
         payloads = Payloads(blobs)
-        transport = crashing(ModelTransport(self.model, self.clock), self._maybe_crash)
+        transport = crashing(ModelTransport(self.model, self.clock), self._point)
         self.fabric = FabricClient("http://127.0.0.1", FixedToken(), transport, sleep=self.clock.advance)
         self.policy = policy or EnginePolicy()
         self.services = Services(
-            journal=crashing(self.journal, self._maybe_crash),
-            queue=crashing(self.queue, self._maybe_crash),
+            journal=crashing(self.journal, self._point),
+            queue=crashing(self.queue, self._point),
             payloads=payloads,
             fabric=self.fabric,
             clock=self.clock,
@@ -209,16 +230,38 @@ class World:
             new_id=lambda: f"{self.chance.getrandbits(64):016x}",
             jitter=self.chance.random,
         )
-        self.acceptance = Acceptance(self.journal, blobs, payloads, self.clock, KINDS)
+        self.acceptance = Acceptance(self.services.journal, blobs, payloads, self.clock, KINDS)
+        self.inbox: list[tuple[datetime, str, bytes]] = []
         self.orchestrations: dict[str, Orchestration] = {}
         self.ready: list[StepMessage] = []
         self.log: list[str] = []
         self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
 
-    def _maybe_crash(self, where: str) -> None:
+    def _point(self, where: str) -> None:
+        """Between any two effects: die here, let others go first, or be held up."""
         if self.crash_rate and self.chance.random() < self.crash_rate:
-            self.crashes += 1
+            self.befell["crash"] += 1
             raise Crash(where)
+        if self._depth >= _DEEPEST:
+            return
+        if self.overtake_rate and self.chance.random() < self.overtake_rate:
+            self.befell["overtaken"] += 1
+            self._others(self.chance.randint(1, 6))
+        elif self.stall_rate and self.chance.random() < self.stall_rate:
+            self.befell["held up"] += 1
+            # A call that was let go is on its way for less than the margin that is kept before one is sent.
+            longest = self.policy.step_lease_seconds * (0.3 if where.endswith("exchange") else 2.0)
+            self.clock.advance(self.chance.uniform(0.0, longest))
+            self._others(40, is_last=where.endswith("exchange"))
+
+    def _others(self, most: int, *, is_last: bool = False) -> None:
+        depth, self._depth = self._depth, _DEEPEST if is_last else self._depth + 1
+        try:
+            for _ in range(most):
+                if not self.step():
+                    break
+        finally:
+            self._depth = depth
 
     def submit(self, manifest: dict[str, Any], deployment_id: str = "d") -> DeploymentState:
         """Accept a manifest and start it."""
@@ -227,6 +270,23 @@ class World:
         if header.state not in DEPLOYMENT_ENDED:
             self.start(deployment_id)
         return header.state
+
+    def post(self, manifest: dict[str, Any], deployment_id: str) -> None:
+        """Put a submission on the queue; it is accepted when its turn comes, and again after a crash."""
+        message = json.dumps({"deployment_id": deployment_id, "manifest": manifest}).encode()
+        self.inbox.append((self.clock.now(), deployment_id, message))
+
+    def _accept(self, entry: tuple[datetime, str, bytes]) -> None:
+        self.inbox.remove(entry)
+        _, deployment_id, message = entry
+        try:
+            header = self.acceptance.accept(message, "message").header
+            self._point("before start")
+            if header.state not in DEPLOYMENT_ENDED:
+                self.start(deployment_id)
+        except Crash as crash:
+            self.log.append(f"crash {crash} in accept")
+            self.inbox.append((self.clock.now() + timedelta(seconds=REDELIVERY_SECONDS), deployment_id, message))
 
     # The port Orchestrations.
 
@@ -291,11 +351,12 @@ class World:
         self.ready += self.queue.due()
         live = [o for o in self.orchestrations.values() if not o.is_over]
         choices: list[Callable[[], None]] = [lambda m=m: self._take(m) for m in self.ready]
-        choices += [lambda o=o: self._act(o) for o in live if o.activity is not None]
+        choices += [lambda o=o: self._act(o) for o in live if o.activity is not None and not o.is_busy]
+        choices += [lambda e=e: self._accept(e) for e in self.inbox if e[0] <= self.clock.now()]
         if choices:
             self.chance.choice(choices)()
             return True
-        return any(o.fire(self.clock.now()) for o in live)
+        return any(o.fire(self.clock.now()) for o in live if not o.is_busy)
 
     def _take(self, message: StepMessage) -> None:
         self.ready.remove(message)
@@ -312,14 +373,18 @@ class World:
         wanted = deployment_ids or ("d",)
         end = self.clock.now() + timedelta(hours=hours)
         while self.clock.now() < end:
-            if all(self.state(d) in DEPLOYMENT_ENDED for d in wanted):
+            if all(self.has_ended(d) for d in wanted):
                 break
             if not self.step():
                 self._pass_time(end, sweeping)
         return [self.state(d) for d in wanted]
 
+    def pass_time(self) -> None:
+        """Nothing can be done now: go on to when something can."""
+        self._pass_time(self.clock.now() + timedelta(days=1), True)
+
     def _pass_time(self, end: datetime, sweeping: bool) -> None:
-        moments = [due for due, _, _ in self.queue.waiting]
+        moments = [due for due, _, _ in self.queue.waiting] + [due for due, _, _ in self.inbox]
         moments += [due for o in self.orchestrations.values() if not o.is_over for due, _ in o.timers]
         moments += [self._next_sweep] if sweeping else []
         target = min([*moments, end])
@@ -342,6 +407,13 @@ class World:
     def state(self, deployment_id: str = "d") -> DeploymentState:
         """Where a deployment stands."""
         return self.journal.header(deployment_id).record.state
+
+    def has_ended(self, deployment_id: str) -> bool:
+        """Whether it was accepted and is over."""
+        try:
+            return self.state(deployment_id) in DEPLOYMENT_ENDED
+        except NotFoundError:
+            return False
 
     def names(self) -> dict[str, list[str]]:
         """What Fabric holds: items by workspace."""

@@ -1,0 +1,66 @@
+"""`make simulate N=10000 SEED=1`: schedules from a seed on, on all cores; what befell them, and what broke."""
+
+import argparse
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.simulation import schedules
+from tests.simulation.schedules import Report
+
+_CHUNK = 20
+_SHOWN = 20
+
+
+def main() -> int:
+    """Run, print, and exit with 1 on any violation."""
+    parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
+    parser.add_argument("--n", type=int, default=int(os.environ.get("N") or 1000))
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or int(time.time())))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    print(f"{options.n} schedules from seed {options.seed} on, {options.jobs} processes", flush=True)
+    began = time.monotonic()
+    befell, states, broken = Counter[str](), Counter[str](), list[Report]()
+    for i, report in enumerate(_reports(options.seed, options.n, options.jobs), start=1):
+        befell += report.befell
+        states += report.states
+        if report.violations:
+            broken.append(report)
+            if len(broken) <= _SHOWN:
+                print(f"seed {report.seed}: {'; '.join(report.violations[:3])}", flush=True)
+        if i % 1000 == 0:
+            print(f"  {i} done, {i / (time.monotonic() - began):.1f} a second", flush=True)
+    took = time.monotonic() - began
+    print(f"{options.n} schedules in {took:.0f} s: {options.n / took:.1f} a second")
+    print("befell:     " + ", ".join(f"{name} {count}" for name, count in befell.most_common()))
+    print("ended:      " + ", ".join(f"{name} {count}" for name, count in states.most_common()))
+    print(
+        f"violations: {len(broken)}" + "".join(f"\n  replay: make simulate N=1 SEED={r.seed}" for r in broken[:_SHOWN])
+    )
+    return 1 if broken else 0
+
+
+def _reports(seed: int, count: int, jobs: int) -> Iterator[Report]:
+    seeds = range(seed, seed + count)
+    if jobs == 1 or count == 1:
+        yield from map(_one, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(_one, seeds, chunksize=_CHUNK)
+
+
+def _one(seed: int) -> Report:
+    logging.disable(logging.CRITICAL)
+    try:
+        return schedules.run(seed)
+    except Exception as error:
+        return Report(seed, Counter(), Counter(), [f"ended in {error!r}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Bugs planted on purpose: each takes one mechanism of the laws away, and the schedules must notice."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from shared.domain.messages import STEP_EVENT
+from shared.domain.ports import Versioned
+from shared.domain.records import Intent
+from shared.domain.states import StepState
+from shared.saga import forward
+from shared.saga.delivery import Delivery
+from tests.simulation.world import World
+
+Bug = Callable[[], Any]
+
+
+@contextmanager
+def undo_registered_after_the_call() -> Generator[None]:
+    """What is about to be created is claimed, but written down only when Fabric has answered."""
+    claim, again = Delivery.claim, Delivery.again
+
+    def forgetful(self: Any, reason: str = "", **changes: Any) -> None:
+        intent = changes.get("intent")
+        if intent is not None and intent.action == "create":
+            self.unwritten = intent
+            changes = {k: v for k, v in changes.items() if k not in ("intent", "state")}
+        claim(self, reason, **changes)
+
+    def late(self: Any, seconds: float, reason: str = "", **changes: Any) -> None:
+        if changes.get("state") is StepState.SUBMITTED and self.step.state is StepState.PENDING:
+            self.write(state=StepState.INTENT, intent=self.unwritten)
+        again(self, seconds, reason, **changes)
+
+    with patch.object(Delivery, "claim", forgetful), patch.object(Delivery, "again", late):
+        yield
+
+
+@contextmanager
+def unconditional_finish() -> Generator[None]:
+    """The write that settles a step does not ask whether the row moved since it was read."""
+    original = Delivery.settle
+
+    def settle(self: Any, state: Any, reason: str, **changes: Any) -> Any:
+        _, row = self.services.journal.step(self.step.deployment_id, self.step.ordinal)
+        self._row = Versioned(self._row.record, row.etag)
+        return original(self, state, reason, **changes)
+
+    with patch.object(Delivery, "settle", settle):
+        yield
+
+
+@contextmanager
+def adopted_treated_as_created() -> Generator[None]:
+    """What was there before is journaled as this deployment's creation."""
+
+    def intent(action: str, *rest: Any) -> Intent:
+        return Intent("create" if action == "adopt" else action, *rest)
+
+    with patch.object(forward, "Intent", intent):
+        yield
+
+
+@contextmanager
+def event_before_the_journal() -> Generator[None]:
+    """The orchestration hears of a success that is not written yet."""
+    original = Delivery.settle
+    worlds: list[World] = []
+    build = World.__init__
+
+    def remember(self: World, *args: Any, **kwargs: Any) -> None:
+        worlds[:] = [self]
+        build(self, *args, **kwargs)
+
+    def settle(self: Any, state: Any, reason: str, **changes: Any) -> Any:
+        payload = {"ordinal": self.step.ordinal, "state": state.value}
+        worlds[0].raise_event(self.step.deployment_id, STEP_EVENT, payload)
+        return original(self, state, reason, **changes)
+
+    with patch.object(World, "__init__", remember), patch.object(Delivery, "settle", settle):
+        yield
+
+
+@contextmanager
+def claim_without_lease() -> Generator[None]:
+    """A claim never ends, so what a dead process held is nobody's ever after."""
+    original = Delivery.write
+
+    def write(self: Any, reason: str = "", **changes: Any) -> None:
+        claim = changes.get("claim")
+        if claim is not None:
+            changes["claim"] = replace(claim, expires_at=claim.expires_at + timedelta(days=36500))
+        original(self, reason, **changes)
+
+    with patch.object(Delivery, "write", write):
+        yield
+
+
+@contextmanager
+def post_repeated_without_a_look() -> Generator[None]:
+    """After a lost answer the create is sent again unseen, and the conflict that follows is taken for a refusal."""
+
+    def resume(d: Any) -> Any:
+        spec, intent = forward._spec(d), forward._intent(d)
+        if d.step.resource is not None and intent.action != "update":
+            return forward._verify(d, spec, d.step.resource, intent)
+        d.claim(state=StepState.INTENT, ambiguous=True)
+        return forward._act(d, spec, intent)
+
+    def conflicted(d: Any, spec: Any, intent: Any, error: Any) -> Any:
+        raise error
+
+    with patch.object(forward, "_resume", resume), patch.object(forward, "_conflicted", conflicted):
+        yield
+
+
+@contextmanager
+def sweeper_trusts_names() -> Generator[None]:
+    """Whatever bears the name of something that was put back is taken for an orphan."""
+    from shared.saga import orphans
+
+    original = orphans.find_orphans
+
+    def find(services: Any, header: Any) -> Any:
+        kinds = {name: _Trusting(kind) for name, kind in services.kinds.items()}
+        return original(replace(services, kinds=kinds), header)
+
+    with patch("shared.saga.sweeper.find_orphans", find):
+        yield
+
+
+class _Trusting:
+    """A kind that recognises anything."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *_: True) if name == "recognises" else getattr(self._kind, name)
+
+
+BUGS: dict[str, Bug] = {
+    bug.__name__: bug
+    for bug in (
+        undo_registered_after_the_call,
+        unconditional_finish,
+        adopted_treated_as_created,
+        event_before_the_journal,
+        claim_without_lease,
+        post_repeated_without_a_look,
+        sweeper_trusts_names,
+    )
+}

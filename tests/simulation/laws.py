@@ -1,0 +1,187 @@
+"""What must hold when all is over, whatever happened on the way. Each violation is a sentence."""
+
+import json
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from shared.domain import transitions
+from shared.domain.records import DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.steps.item import same_definition
+from shared.steps.kind import without_marker
+from tests.simulation.strangers import Strangers
+from tests.simulation.world import IDENTITY, World
+
+PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED, DeploymentState.REJECTED)
+_CONFLICTS = (
+    "ItemDisplayNameAlreadyInUse",
+    "WorkspaceNameAlreadyExists",
+    "PrincipalAlreadyHasWorkspaceRolePermissions",
+)
+
+
+def encoded(value: Any) -> bytes:
+    """As it travels."""
+    return json.dumps(value).encode()
+
+
+def violations(world: World, strangers: Strangers, ids: list[str]) -> list[str]:
+    """All laws, over one world."""
+    found = [*_liveness(world, ids)]
+    if found:
+        return found
+    rows = {d: [s.record for s in world.journal.steps(d)] for d in ids}
+    return [
+        *_nothing_of_others_deleted(world, strangers),
+        *_everything_standing_is_accounted_for(world, strangers, ids, rows),
+        *_everything_applied_is_there(world, strangers, ids, rows),
+        *_others_are_as_they_were(world, strangers, ids, rows),
+        *_history_is_lawful(world),
+        *_failures_have_reasons(world, strangers),
+        *_no_two_at_once(world, ids),
+    ]
+
+
+def _liveness(world: World, ids: list[str]) -> Iterable[str]:
+    for d in ids:
+        if world.state(d) not in DEPLOYMENT_ENDED:
+            stuck = [
+                (s.record.step_id, s.record.state.value, s.record.compensation_error)
+                for s in world.journal.steps(d)
+                if s.record.state not in (StepState.COMPENSATED, StepState.SKIPPED)
+            ]
+            yield f"{d} is {world.state(d).value} long after all faults: {stuck}"
+
+
+def _nothing_of_others_deleted(world: World, strangers: Strangers) -> Iterable[str]:
+    for gone in world.model.store.deleted:
+        if gone["id"] in strangers.things:
+            yield f"deleted what is not ours: {gone}"
+
+
+def _everything_standing_is_accounted_for(
+    world: World, strangers: Strangers, ids: list[str], rows: dict[str, list[StepRecord]]
+) -> Iterable[str]:
+    known = {
+        r.resource.id
+        for d in ids
+        if world.state(d) is DeploymentState.SUCCEEDED
+        for r in rows[d]
+        if r.resource is not None
+    }
+    now = world.clock.now().timestamp()
+    for workspace in world.model.store.workspaces.values():
+        if workspace.id not in known and workspace.id not in strangers.things:
+            yield f"workspace {workspace.name} ({workspace.id}) stands and no deployment accounts for it"
+        for item in workspace.items.values():
+            if item.visible_at <= now and item.id not in known and item.id not in strangers.things:
+                yield f"{item.type} {item.name} ({item.id}) stands and no deployment accounts for it"
+        theirs = strangers.things.get(workspace.id, {}).get("roles", {})
+        for principal in workspace.roles:
+            if principal not in known and principal not in theirs and principal != IDENTITY:
+                yield f"role of {principal} on {workspace.name} stands and no deployment accounts for it"
+
+
+def _everything_applied_is_there(
+    world: World, strangers: Strangers, ids: list[str], rows: dict[str, list[StepRecord]]
+) -> Iterable[str]:
+    standing: dict[str, Any] = {}
+    for workspace in world.model.store.workspaces.values():
+        standing[workspace.id] = workspace
+        standing |= workspace.items
+    for d in ids:
+        if world.state(d) is not DeploymentState.SUCCEEDED:
+            continue
+        for row in rows[d]:
+            if row.state is not StepState.SUCCEEDED or row.resource is None:
+                yield f"{d} succeeded, and its step {row.step_id} is {row.state.value}"
+            elif row.resource.type == "RoleAssignment":
+                roles = standing[row.resource.parent_id].roles if row.resource.parent_id in standing else {}
+                if row.resource.id not in roles:
+                    yield f"{d} succeeded, and the role of {row.resource.id} is not there"
+            elif row.resource.id not in standing and row.resource.id not in strangers.taken_away:
+                yield f"{d} succeeded, and {row.resource.type} {row.resource.name} is not there"
+
+
+def _others_are_as_they_were(
+    world: World, strangers: Strangers, ids: list[str], rows: dict[str, list[StepRecord]]
+) -> Iterable[str]:
+    """Unless a deployment that succeeded was asked to change them."""
+    changed = {
+        r.resource.id
+        for d in ids
+        if world.state(d) is DeploymentState.SUCCEEDED
+        for r in rows[d]
+        if r.resource is not None and r.intent is not None and r.intent.action == "update"
+    }
+    workspaces = world.model.store.workspaces
+    for thing_id, was in strangers.things.items():
+        if thing_id in strangers.taken_away or thing_id in changed:
+            continue
+        if "roles" in was:
+            now: Any = workspaces.get(thing_id)
+            if now is not None:
+                for principal, role in was["roles"].items():
+                    if principal not in changed and now.roles.get(principal) != role:
+                        yield f"the role of {principal} was {role} and is {now.roles.get(principal)}"
+        else:
+            now = workspaces[was["in"]].items.get(thing_id) if was["in"] in workspaces else None
+            if now is not None and not same_definition(now.definition or {}, was["definition"] or {}):
+                yield f"the definition of {now.name} is not as it was"
+        if now is None:
+            yield f"{thing_id} of somebody else's is gone"
+        elif without_marker(now.description) != was["description"]:
+            yield f"the description of {now.name} was {was['description']!r} and is {now.description!r}"
+
+
+def _history_is_lawful(world: World) -> Iterable[str]:
+    """Every move is a legal one from where the record stood, and a step begins only when its needs are met."""
+    states: dict[tuple[str, int], StepState] = {}
+    headers: dict[str, DeploymentState] = {}
+    for before, after in world.journal.history:
+        if isinstance(after, DeploymentRecord):
+            assert isinstance(before, DeploymentRecord)
+            stood = headers.get(after.deployment_id, DeploymentState.ACCEPTED)
+            if stood is not before.state or (before.state, after.state) not in transitions.DEPLOYMENT_TRANSITIONS:
+                yield f"{after.deployment_id} stood at {stood.value}, moved {before.state.value} -> {after.state.value}"
+            headers[after.deployment_id] = after.state
+            continue
+        assert isinstance(before, StepRecord)
+        key = (after.deployment_id, after.ordinal)
+        stood = states.get(key, StepState.PENDING)
+        if stood is not before.state or (before.state, after.state) not in transitions.STEP_TRANSITIONS:
+            yield f"{key} stood at {stood.value} and moved {before.state.value} -> {after.state.value}"
+        if before.started_at is None and after.started_at is not None:
+            unmet = [n for n in after.needs if states.get((after.deployment_id, n)) is not StepState.SUCCEEDED]
+            if unmet:
+                yield f"{key} began before its needs {unmet} had succeeded"
+        states[key] = after.state
+
+
+def _failures_have_reasons(world: World, strangers: Strangers) -> Iterable[str]:
+    """A step never fails on what it created itself. (Strangers hold names, and a failed operation may too.)"""
+    if strangers.things or any(o.error for o in world.model.store.operations.values()):
+        return
+    for _, after in world.journal.history:
+        if not isinstance(after, StepRecord) or after.state is not StepState.FAILED or after.error is None:
+            continue
+        if after.error.error_code in _CONFLICTS:
+            yield f"{after.deployment_id} {after.step_id} failed on a conflict with nobody: {after.error.message}"
+
+
+def _no_two_at_once(world: World, ids: list[str]) -> Iterable[str]:
+    """At one target, one deployment holds the target at a time."""
+    spans: list[tuple[Any, Any, str]] = []
+    for d in ids:
+        moves = [e for e in world.journal.audit(d) if e.subject == "deployment"]
+        begin = next((e.at for e in moves if (e.before, e.after) == ("accepted", "running")), None)
+        if begin is not None:
+            end = max(
+                e.at for e in moves if e.after in ("succeeded", "compensated", "cancelled") and e.before != e.after
+            )
+            spans.append((begin, end, d))
+    spans.sort()
+    for (_, end, first), (begin, _, second) in pairwise(spans):
+        if begin < end:
+            yield f"{second} began at {begin} while {first} held the target until {end}"

@@ -1,0 +1,91 @@
+"""What others do in the same tenant: things that are not ours, and that must be as they were when all is over."""
+
+import copy
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.fabric_simulator import control
+from local.fabric_simulator.store import Item, Workspace
+from tests.simulation.world import IDENTITY, World
+
+_OWN = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
+PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
+
+
+@dataclass
+class Strangers:
+    """Puts things there, remembers them as they were, and takes its own away when asked."""
+
+    world: World
+    chance: random.Random
+    things: dict[str, dict[str, Any]] = field(default_factory=lambda: dict[str, dict[str, Any]]())
+    taken_away: set[str] = field(default_factory=lambda: set[str]())
+
+    def settle(self) -> None:
+        """A workspace of our name with some of our names in it, before anything of ours."""
+        role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+        roles = [role]
+        if self.chance.random() < 0.5:
+            roles.append({"id": f"{PRINCIPAL}0", "type": "User", "role": "Contributor"})
+        names = self.chance.sample(["bronze", "silver", "clean", "join"], self.chance.randint(0, 3))
+        row = {
+            "displayName": self.chance.choice(["sales", "Sales"]),
+            "description": "own words",
+            "roleAssignments": roles,
+        }
+        made = control.seed(self.world.model, {"workspaces": [{**row, "items": [_item(name) for name in names]}]})
+        self._remember(made["workspaces"][0]["id"])
+
+    def appear(self) -> None:
+        """A thing of a name that we are about to use, or have used."""
+        self.world.befell["stranger"] += 1
+        workspaces = list(self.world.model.store.workspaces.values())
+        if not workspaces:
+            role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+            made = control.seed(self.world.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [role]}]})
+            self._remember(made["workspaces"][0]["id"])
+            return
+        place = self.chance.choice(workspaces)
+        taken = {i.name for i in place.items.values()}
+        free = [name for name in ("bronze", "silver", "gold", "clean", "join") if name not in taken]
+        if free:
+            made = control.seed(
+                self.world.model, {"workspaces": [{"id": place.id, "items": [_item(self.chance.choice(free))]}]}
+            )
+            self._remember_item(place, place.items[made["workspaces"][0]["items"][0]])
+
+    def clear_the_way(self) -> None:
+        """Take away what stands in workspaces that are not ours: whoever put it there was told why it is in the way."""
+        for workspace in self.world.model.store.workspaces.values():
+            if workspace.id in self.things:
+                continue
+            for item_id in [i for i in workspace.items if i in self.things]:
+                del workspace.items[item_id]
+                self.taken_away.add(item_id)
+
+    def unfinished(self) -> set[str]:
+        """Items whose operation was never to end: they show when it does."""
+        done = {
+            o.result["id"]
+            for o in self.world.model.store.operations.values()
+            if o.result and not o.error and "id" in o.result
+        }
+        items = [i for w in self.world.model.store.workspaces.values() for i in w.items.values()]
+        return {i.id for i in items if i.visible_at == float("inf")} & done
+
+    def _remember(self, workspace_id: str) -> None:
+        workspace = self.world.model.store.workspaces[workspace_id]
+        self.things[workspace.id] = {"description": workspace.description, "roles": copy.deepcopy(workspace.roles)}
+        for item in workspace.items.values():
+            self._remember_item(workspace, item)
+
+    def _remember_item(self, workspace: Workspace, item: Item) -> None:
+        definition = copy.deepcopy(item.definition)
+        self.things[item.id] = {"description": item.description, "definition": definition, "in": workspace.id}
+
+
+def _item(name: str) -> dict[str, Any]:
+    if name in ("clean", "join"):
+        return {"type": "Notebook", "displayName": name, "description": "own", "definition": copy.deepcopy(_OWN)}
+    return {"type": "Lakehouse", "displayName": name, "description": "own"}

@@ -44,7 +44,7 @@ class Issuer:
         self.scopes += scopes
         self.asked.set()
         if self.gate is not None:
-            assert self.gate.wait(5)
+            assert self.gate.wait(20)
         if self.fault is not None:
             raise self.fault
         return Issued(f"token {len(self.scopes)}", int(self._now() + LIFE))

@@ -117,7 +117,7 @@ def at_once[T](tasks: Sequence[Callable[[], T]]) -> list[T | Exception]:
     gate = threading.Barrier(len(tasks))
 
     def run(task: Callable[[], T]) -> T | Exception:
-        gate.wait(10)
+        gate.wait(60)
         try:
             return task()
         except Exception as error:

@@ -44,7 +44,7 @@ class Issuer:
         self.scopes += scopes
         self.asked.set()
         if self.gate is not None:
-            assert self.gate.wait(10)
+            assert self.gate.wait(20)
         if self.fault is not None:
             raise self.fault
         return Issued(f"token {len(self.scopes)}", int(self._now() + LIFE))
@@ -98,7 +98,7 @@ def test_renewal_is_done_by_one_thread_while_the_others_go_on(world: World) -> N
     found: list[str] = []
     renewing = threading.Thread(target=lambda: found.append(world.source.token()))
     renewing.start()
-    assert world.issuer.asked.wait(10)
+    assert world.issuer.asked.wait(60)
     assert at_once([world.source.token] * 15) == ["token 1"] * 15
     world.issuer.gate.set()
     renewing.join(10)

@@ -83,14 +83,17 @@ class FallbackBreakers:
         return row
 
     def _ask[T](self, question: Callable[[BreakerStore], T]) -> T:
-        if self._retry_at is not None and self._now() < self._retry_at:
-            return question(self._local)
+        was_lost = self._retry_at is not None
+        if self._retry_at is not None:
+            if self._now() < self._retry_at:
+                return question(self._local)
+            self._retry_at = self._now() + timedelta(seconds=RETRY_SECONDS)  # the others need not try as well
         try:
             answer = question(self._shared)
         except (StorageUnavailableError, UnknownVersionError) as error:
             self._lost(error)
             return question(self._local)
-        if self._retry_at is not None:
+        if was_lost:
             self._retry_at = None
             log.warning("the circuit breakers are shared by all workers again")
         return answer

@@ -77,7 +77,9 @@ class BreakerRecord:
         """Raises UnknownVersionError."""
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
-            raise UnknownVersionError(f"a breaker's record has version {version!r}; this program knows {SCHEMA_VERSION}")
+            raise UnknownVersionError(
+                f"a breaker's record has version {version!r}; this program knows {SCHEMA_VERSION}"
+            )
         given: dict[str, Any] = {k: v for k, v in data.items() if k != "schema_version"}
         for name in ("opened_at", "open_until", "probe_until"):
             given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None

@@ -19,7 +19,9 @@ from shared.saga.payloads import Payloads
 from shared.steps import KINDS, STEPS
 
 if TYPE_CHECKING:
+    from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.credentials import Credential
+    from shared.adapters.rate_limiter import RateLimiter
     from shared.adapters.storage import StorageClients
 
 
@@ -48,6 +50,7 @@ class App:
     services: Services
     acceptance: Acceptance
     locks: Locks
+    breakers: "CircuitBreakers"
     checks: Mapping[str, Callable[[], object]]
 
 
@@ -68,6 +71,7 @@ def app() -> App:
 def build(loaded: settings.Settings) -> App:
     """The app from its settings; connects to nothing yet."""
     from shared.adapters.credentials import TokenSource
+    from shared.adapters.fabric_gate import FabricGate
     from shared.adapters.fabric_http import FabricClient
     from shared.adapters.fabric_transport import RequestsTransport
     from shared.adapters.queues import StorageStepQueue
@@ -77,8 +81,10 @@ def build(loaded: settings.Settings) -> App:
     stores = _stores(clients, clock)
     payloads = Payloads(stores.blobs)
     tokens = TokenSource(lambda: _credential(loaded.fabric))
+    breakers = _breakers(clients, loaded, clock)
+    gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
     fabric = FabricClient(
-        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts
+        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts, gate=gate
     )
     services = Services(
         journal=stores.journal,
@@ -91,7 +97,8 @@ def build(loaded: settings.Settings) -> App:
         new_id=lambda: uuid.uuid4().hex,
     )
     acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS)
-    return App(services, acceptance, stores.locks, {"storage": clients.ping, "fabric_identity": tokens.token})
+    checks = {"storage": clients.ping, "fabric_identity": tokens.token}
+    return App(services, acceptance, stores.locks, breakers, checks)
 
 
 def storage(loaded: settings.Settings) -> Storage:
@@ -123,6 +130,19 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
         blob_uri=loaded.blob_uri,
         credential=credential,
     )
+
+
+def _breakers(clients: "StorageClients", loaded: settings.Settings, clock: SystemClock) -> "CircuitBreakers":
+    from shared.adapters.breaker_registry import CircuitBreakers
+    from shared.adapters.breaker_table import TableBreakers
+
+    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now)
+
+
+def _limiter(loaded: settings.Settings, clock: SystemClock) -> "RateLimiter | None":
+    from shared.adapters.rate_limiter import RateLimiter
+
+    return RateLimiter(loaded.rate, clock.now) if loaded.rate.per_minute else None
 
 
 def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:

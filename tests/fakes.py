@@ -180,6 +180,11 @@ class MemoryBreakers:
         self._lock = threading.Lock()
         self.reads = self.writes = 0
 
+    @property
+    def is_shared(self) -> bool:
+        """As the port says."""
+        return True
+
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
         """As the port says."""
         self.reads += 1

@@ -28,6 +28,11 @@ class BreakerCell:
         self._copy: tuple[BreakerRecord, datetime] | None = None
         self._reading = threading.Lock()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all workers see this record."""
+        return self._store.is_shared
+
     def record(self) -> BreakerRecord:
         """The record, at most `cache_seconds` old, or twice that while another thread is reading it."""
         copy = self._copy

@@ -28,6 +28,11 @@ class LocalBreakers:
         self._tags = itertools.count(1)
         self._lock = threading.Lock()
 
+    @property
+    def is_shared(self) -> bool:
+        """As the port says."""
+        return False
+
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
         """As the port says; never raises."""
         return self._rows.get(name)

@@ -39,6 +39,11 @@ class TableBreakers:
         self._table: TableClient = clients.tables.get_table_client(TABLE)
         self._is_there = False
 
+    @property
+    def is_shared(self) -> bool:
+        """As the port says."""
+        return True
+
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
         """One point read. Raises StorageUnavailableError, UnknownVersionError."""
         with mapped("table", "read a breaker"):

@@ -16,6 +16,7 @@ import threading
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -46,6 +47,20 @@ _THEIRS = {
     BreakerState.HALF_OPEN: pybreaker.STATE_HALF_OPEN,
 }
 _OURS = {theirs: ours for ours, theirs in _THEIRS.items()}
+
+
+@dataclass(frozen=True)
+class BreakerStatus:
+    """A breaker for people and monitors, at most `cache_seconds` old. `retry_after_seconds` is None unless calls are
+    refused now; `is_shared` is false while storage fails and this worker goes by what it sees itself."""
+
+    name: str
+    state: BreakerState
+    faults: int
+    opened_at: datetime | None
+    retry_after_seconds: float | None
+    reason: str
+    is_shared: bool
 
 
 class BreakerOpenError(pybreaker.CircuitBreakerError):
@@ -235,6 +250,21 @@ class SharedCircuitBreaker(pybreaker.CircuitBreaker):
     def state(self, state_str: str) -> None:
         """Nothing to set: `open`, `close` and `half_open` have written the record, and this looks at it."""
         _ = self.state
+
+    def status(self) -> BreakerStatus:
+        """How it stands."""
+        record = self.cell.record()
+        may = permission(record, self.cell.now())
+        wait = may.seconds if isinstance(may, Refuse) else None
+        return BreakerStatus(
+            self.cell.name,
+            record.state,
+            len(record.faults),
+            record.opened_at,
+            wait,
+            record.reason,
+            self.cell.is_shared,
+        )
 
     def call[T](self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Without pybreaker's lock, which would make one call at a time of a whole worker."""

@@ -182,6 +182,8 @@ def _probes(record: BreakerRecord, probe: str | None) -> bool:
 
 
 def _fault(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
+    if policy.failures <= 0:
+        return record
     since = now - timedelta(seconds=policy.window_seconds)
     faults = (*(at for at in record.faults if at > since), now)[-policy.failures :]
     counted = replace(record, faults=faults, reason=reason[:REASON_CHARACTERS])

@@ -124,6 +124,11 @@ class Locks(Protocol):
 class BreakerStore(Protocol):
     """Where the records of the circuit breakers are, one row each. Raises StorageUnavailableError."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all workers see the same records, as far as is known."""
+        ...
+
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
         """The record as it stands; None where there is none yet."""
         ...

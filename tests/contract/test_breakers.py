@@ -1,4 +1,4 @@
-"""What every store of breakers promises: the table on Azurite, its twin in memory, and the local one to fall back to."""
+"""What every store of breakers promises: the table on Azurite, its twin in memory, and the local one in its stead."""
 
 import secrets
 import threading

@@ -12,6 +12,7 @@ from shared.domain.ports import BreakerStore
 log = logging.getLogger(__name__)
 
 _RACES = 50
+_NOTHING = timedelta(0)
 _STALE = 2.0
 """While one thread reads, the others go by a copy of up to so many times its age; by an older one nobody goes."""
 
@@ -38,9 +39,8 @@ class BreakerCell:
         copy = self._copy
         if copy is not None:
             age = self.now() - copy[1]
-            if age <= self._fresh_for:
-                return copy[0]
-            if age <= _STALE * self._fresh_for and self._reading.locked():
+            longest = _STALE * self._fresh_for if self._reading.locked() else self._fresh_for
+            if _NOTHING <= age < longest:  # a clock that was set back makes no copy young again
                 return copy[0]
         with self._reading:
             standing = self._copy

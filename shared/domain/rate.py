@@ -157,8 +157,8 @@ def bucket(path: str) -> Bucket:
 
 
 def urgency(method: str, path: str, is_repeated: bool) -> Urgency:
-    """How urgent a call is. `is_repeated`: the same GET was answered before, so it is a poll of something that is
-    not ready, or a look at something that was not there."""
+    """How urgent a call is. `is_repeated`: the same GET was made before, so it is a poll of something that is not
+    ready, or a second look."""
     if method != "GET":
         return Urgency.FIRST
     parts = [part for part in path.split("?", 1)[0].split("/") if part]

@@ -8,6 +8,7 @@ its effect. What a real host would deliver again after a crash is delivered agai
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,18 +16,23 @@ from durabletask import task
 
 from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
+from shared.adapters.breaker_registry import CircuitBreakers
+from shared.adapters.fabric_gate import FabricGate
 from shared.adapters.fabric_http import FabricClient
 from shared.adapters.fabric_transport import AnswerLostError
+from shared.adapters.rate_limiter import RateLimiter
+from shared.domain.breaker import BreakerPolicy
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.rate import RatePolicy
 from shared.saga import activities, engine, orchestrator, sweeper
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
 from shared.saga.payloads import Payloads
 from shared.saga.progress import Progress
 from shared.steps import KINDS, STEPS
-from tests.fakes import FakeClock, MemoryBlobs, MemoryJournal, MemoryLocks, MemoryStepQueue
+from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryJournal, MemoryLocks, MemoryStepQueue
 
 IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 REDELIVERY_SECONDS = 120
@@ -184,7 +190,16 @@ class Orchestration:
 class World:
     """Everything, and the scheduler."""
 
-    def __init__(self, seed: int = 0, policy: EnginePolicy | None = None, *, crash_rate: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        policy: EnginePolicy | None = None,
+        *,
+        crash_rate: float = 0.0,
+        breaker: BreakerPolicy | None = None,
+        rate: RatePolicy | None = None,
+        workers: int = 1,
+    ) -> None:
         self.chance = random.Random(seed)
         self.crash_rate = crash_rate
         self.crashes = 0
@@ -195,8 +210,10 @@ class World:
         self.locks = MemoryLocks()
         blobs = MemoryBlobs()
         payloads = Payloads(blobs)
-        transport = crashing(ModelTransport(self.model, self.clock), self._maybe_crash)
-        self.fabric = FabricClient("http://127.0.0.1", FixedToken(), transport, sleep=self.clock.advance)
+        self.breaker_store = MemoryBreakers()
+        self.gates = [self._gate(breaker, rate) for _ in range(workers)]
+        self.fabrics = [self._client(gate) for gate in self.gates]
+        self.fabric = self.fabrics[0]
         self.policy = policy or EnginePolicy()
         self.services = Services(
             journal=crashing(self.journal, self._maybe_crash),
@@ -214,6 +231,19 @@ class World:
         self.ready: list[StepMessage] = []
         self.log: list[str] = []
         self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
+
+    def _gate(self, breaker: BreakerPolicy | None, rate: RatePolicy | None) -> FabricGate:
+        """What one worker's calls pass; the breakers' records are shared by all workers."""
+        store = crashing(self.breaker_store, self._maybe_crash)
+        self.breakers = CircuitBreakers(store, breaker or BreakerPolicy(), self.clock.now)
+        limiter = RateLimiter(rate, self.clock.now) if rate else None
+        return FabricGate(self.breakers if breaker else None, limiter, self.clock.now)
+
+    def _client(self, gate: FabricGate) -> FabricClient:
+        transport = crashing(ModelTransport(self.model, self.clock), self._maybe_crash)
+        return FabricClient(
+            "http://127.0.0.1", FixedToken(), transport, gate=gate, now=self.clock.now, sleep=self.clock.advance
+        )
 
     def _maybe_crash(self, where: str) -> None:
         if self.crash_rate and self.chance.random() < self.crash_rate:
@@ -277,7 +307,7 @@ class World:
     def deliver(self, message: StepMessage) -> None:
         """One delivery, as the host makes it: a crash or an error brings the message back later."""
         try:
-            settled = engine.execute_step(self.services, message)
+            settled = engine.execute_step(self._worker(), message)
             if settled is not None:
                 self.raise_event(
                     settled.deployment_id, STEP_EVENT, {"ordinal": settled.ordinal, "state": settled.state.value}
@@ -285,6 +315,11 @@ class World:
         except Crash as crash:
             self.log.append(f"crash {crash} in {message}")
             self.queue.send(message, REDELIVERY_SECONDS)
+
+    def _worker(self) -> Services:
+        if len(self.fabrics) == 1:
+            return self.services
+        return replace(self.services, fabric=self.chance.choice(self.fabrics))
 
     def step(self) -> bool:
         """One thing happens; False where nothing can but the passing of time."""

@@ -93,7 +93,7 @@ def test_breakers_storage_down_does_not_stop_deployments(caplog: pytest.LogCaptu
     """The breaker is local then, says so once, and works all the same."""
     world = World(breaker=POLICY)
 
-    def down(*_: Any) -> Any:
+    def down(*_: Any, **__: Any) -> Any:
         raise StorageUnavailableError("table storage, read a breaker: no answer")
 
     world.breaker_store.read = world.breaker_store.write = down

@@ -24,8 +24,8 @@ from shared.adapters.rate_limiter import RateLimiter
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.rate import RatePolicy
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.saga import activities, engine, orchestrator, sweeper
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ POLICY = BreakerPolicy(cache_seconds=0.0)
 
 def worker(store: BreakerStore, now: Callable[[], datetime], name: str = "items", **more: Any) -> SharedCircuitBreaker:
     """The breaker as one more worker has it."""
-    return CircuitBreakers(store, BreakerPolicy(**{"cache_seconds": 0.0, **more}), now).get(name)
+    return CircuitBreakers(store, replace(POLICY, **more), now).get(name)
 
 
 def ill() -> None:

@@ -1,6 +1,7 @@
 """What every call of the client passes: token, then breaker; and what it makes of each answer."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -98,10 +99,8 @@ ITEM = "/workspaces/w/items/1"
 def test_gate_counts_faults_of_the_service_only(answer: int | Reply | Exception, counts: int) -> None:
     """By the answer to one mutating call."""
     rig = Rig(answer)
-    try:
+    with suppress(FabricError):
         rig.client.send("POST", "/workspaces/w/items", {})
-    except FabricError:
-        pass
     assert rig.faults() == counts
 
 

@@ -3,7 +3,7 @@
 import heapq
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.rate import (
@@ -42,6 +42,7 @@ class Windows:
 
 @settings(max_examples=200, deadline=None)
 @given(limit=st.integers(1, 12), calls=CALLS, arrives=st.floats(0, 1))
+@example(limit=1, calls=[(0.0, 10.0, True), *[(8.0, 0.0, True)] * 9], arrives=1.0)
 def test_bucket_never_exceeds_any_window(limit: int, calls: list[tuple[float, float, bool]], arrives: float) -> None:
     """Calls at any time, of any length, counted by Fabric at any moment of theirs: none is one too many."""
     policy = RatePolicy(limit)

@@ -28,15 +28,16 @@ from shared.domain.ports import Versioned
 
 TABLE = "breakers"
 _PARTITION = "breaker"
-_BRIEF: dict[str, Any] = {"retry_total": 0, "connection_timeout": 2, "read_timeout": 3}
-"""No repetition: a write whose answer was lost and that is sent again would fail its own condition."""
 
 
 class TableBreakers:
     """Implements the port `BreakerStore`."""
 
-    def __init__(self, clients: StorageClients) -> None:
+    def __init__(self, clients: StorageClients, answer_seconds: float = 5.0) -> None:
+        """`answer_seconds` is how long one answer of the table may take before the table counts as failing."""
         self._table: TableClient = clients.tables.get_table_client(TABLE)
+        # No repetition: a write whose answer was lost and that is sent again would fail its own condition.
+        self._brief: dict[str, Any] = {"retry_total": 0, "connection_timeout": 2, "read_timeout": answer_seconds}
         self._is_there = False
 
     @property
@@ -49,7 +50,9 @@ class TableBreakers:
         with mapped("table", "read a breaker"):
             self._ensure()
             try:
-                return _versioned(self._table.get_entity(_PARTITION, checked_key(name, "a breaker's name"), **_BRIEF))
+                return _versioned(
+                    self._table.get_entity(_PARTITION, checked_key(name, "a breaker's name"), **self._brief)
+                )
             except ResourceNotFoundError:
                 return None
 
@@ -60,14 +63,14 @@ class TableBreakers:
             self._ensure()
             try:
                 if before is None:
-                    done = self._table.create_entity(entity, **_BRIEF)
+                    done = self._table.create_entity(entity, **self._brief)
                 else:
                     done = self._table.update_entity(
                         entity,
                         mode=UpdateMode.REPLACE,
                         etag=before.etag,
                         match_condition=MatchConditions.IfNotModified,
-                        **_BRIEF,
+                        **self._brief,
                     )
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 raise _moved(after) from None
@@ -81,12 +84,12 @@ class TableBreakers:
         """Every record, by name. Raises StorageUnavailableError, UnknownVersionError."""
         with mapped("table", "list the breakers"):
             self._ensure()
-            return [_versioned(e) for e in self._table.query_entities(f"PartitionKey eq '{_PARTITION}'", **_BRIEF)]
+            return [_versioned(e) for e in self._table.query_entities(f"PartitionKey eq '{_PARTITION}'", **self._brief)]
 
     def _ensure(self) -> None:
         if not self._is_there:
             with suppress(ResourceExistsError):
-                self._table.create_table(**_BRIEF)
+                self._table.create_table(**self._brief)
             self._is_there = True
 
 

@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest) -> BreakerStore:
         return MemoryBreakers()
     if request.param == "local":
         return LocalBreakers()
-    return TableBreakers(StorageClients(request.getfixturevalue("storage")))
+    return TableBreakers(StorageClients(request.getfixturevalue("storage")), 60.0)
 
 
 def named() -> BreakerRecord:
@@ -110,7 +110,7 @@ def test_store_refuses_a_name_that_is_no_key(make: Callable[..., BreakerStore], 
 def test_store_row_that_is_no_record_is_refused(storage: str, junk: str) -> None:
     """A newer program's row, or a stranger's, is not guessed at."""
     clients = StorageClients(storage)
-    store = TableBreakers(clients)
+    store = TableBreakers(clients, 60.0)
     name = f"b-{secrets.token_hex(6)}"
     assert store.read(name) is None
     table = clients.tables.get_table_client("breakers")

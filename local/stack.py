@@ -145,6 +145,9 @@ class Stack:
             environment["FABRIC_API_BASE_URL"] = self.fabric_url
             environment["FABRIC_OPERATION_HOSTS"] = f"127.0.0.1:{self.ports['operations']}"
             environment["FABRIC_CREDENTIAL"] = "simulator"
+            if (self.profile, self.time_scale) != ("realistic", "1"):
+                # No quota there to keep, or one whose minute is shorter than ours.
+                environment.setdefault("RATE_PER_MINUTE", "0")
         arguments = [
             str(self.app),
             "--port",

@@ -19,7 +19,9 @@ from shared.saga.payloads import Payloads
 from shared.steps import KINDS, STEPS
 
 if TYPE_CHECKING:
+    from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.credentials import Credential
+    from shared.adapters.rate_limiter import RateLimiter
     from shared.adapters.storage import StorageClients
 
 
@@ -48,6 +50,7 @@ class App:
     services: Services
     acceptance: Acceptance
     locks: Locks
+    breakers: "CircuitBreakers"
     checks: Mapping[str, Callable[[], object]]
     sweep_dry_run: bool = False
 
@@ -69,6 +72,7 @@ def app() -> App:
 def build(loaded: settings.Settings) -> App:
     """The app from its settings; connects to nothing yet."""
     from shared.adapters.credentials import TokenSource
+    from shared.adapters.fabric_gate import FabricGate
     from shared.adapters.fabric_http import FabricClient
     from shared.adapters.fabric_transport import RequestsTransport
     from shared.adapters.queues import StorageStepQueue
@@ -78,8 +82,10 @@ def build(loaded: settings.Settings) -> App:
     stores = _stores(clients, clock)
     payloads = Payloads(stores.blobs)
     tokens = TokenSource(lambda: _credential(loaded.fabric))
+    breakers = _breakers(clients, loaded, clock)
+    gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
     fabric = FabricClient(
-        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts
+        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts, gate=gate
     )
     services = Services(
         journal=stores.journal,
@@ -93,7 +99,7 @@ def build(loaded: settings.Settings) -> App:
     )
     acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
     checks = {"storage": clients.ping, "fabric_identity": tokens.token}
-    return App(services, acceptance, stores.locks, checks, loaded.sweep_dry_run)
+    return App(services, acceptance, stores.locks, breakers, checks, loaded.sweep_dry_run)
 
 
 def storage(loaded: settings.Settings) -> Storage:
@@ -131,6 +137,19 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
             "AzureWebJobsStorage is no connection string (AccountName=...;AccountKey=...;...), or a service's "
             "address is none"
         ) from None
+
+
+def _breakers(clients: "StorageClients", loaded: settings.Settings, clock: SystemClock) -> "CircuitBreakers":
+    from shared.adapters.breaker_registry import CircuitBreakers
+    from shared.adapters.breaker_table import TableBreakers
+
+    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now)
+
+
+def _limiter(loaded: settings.Settings, clock: SystemClock) -> "RateLimiter | None":
+    from shared.adapters.rate_limiter import RateLimiter
+
+    return RateLimiter(loaded.rate, clock.now) if loaded.rate.per_minute else None
 
 
 def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from shared.domain.breaker import BreakerPolicy
 from shared.domain.policy import EnginePolicy, RetryPolicy
+from shared.domain.rate import RatePolicy
 
 FABRIC_API = "https://api.fabric.microsoft.com"
 
@@ -49,6 +51,8 @@ class Settings:
     fabric: FabricSettings
     policy: EnginePolicy
     sweep_dry_run: bool
+    breaker: BreakerPolicy
+    rate: RatePolicy
 
 
 def credential_secret(environment: Mapping[str, str] = os.environ) -> str:
@@ -106,7 +110,24 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             retention_seconds=read.seconds("RETENTION_SECONDS", default.retention_seconds, least=3600.0),
         ),
         sweep_dry_run=read.flag("SWEEP_DRY_RUN"),
+        breaker=_breaker(read, BreakerPolicy()),
+        rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
     )
+
+
+def _breaker(read: "_Reader", default: BreakerPolicy) -> BreakerPolicy:
+    policy = BreakerPolicy(
+        failures=read.count("BREAKER_FAILURES", default.failures, least=0),
+        window_seconds=read.seconds("BREAKER_WINDOW_SECONDS", default.window_seconds),
+        open_seconds=read.seconds("BREAKER_OPEN_SECONDS", default.open_seconds),
+        longest_open_seconds=read.seconds("BREAKER_LONGEST_OPEN_SECONDS", default.longest_open_seconds),
+        probe_seconds=read.seconds("BREAKER_PROBE_SECONDS", default.probe_seconds),
+        cache_seconds=read.seconds("BREAKER_CACHE_SECONDS", default.cache_seconds),
+    )
+    if policy.failures and 2 * policy.cache_seconds >= policy.open_seconds:
+        # A worker that still believes it closed would call beside the one probe.
+        raise SettingsError("BREAKER_CACHE_SECONDS must be less than half of BREAKER_OPEN_SECONDS")
+    return policy
 
 
 def _retry(read: "_Reader", prefix: str, default: RetryPolicy) -> RetryPolicy:
@@ -144,8 +165,8 @@ class _Reader:
     def seconds(self, name: str, default: float, *, least: float = 0.0) -> float:
         return self._number(name, default, float, least)
 
-    def count(self, name: str, default: int) -> int:
-        return self._number(name, default, int, 1)
+    def count(self, name: str, default: int, least: int = 1) -> int:
+        return self._number(name, default, int, least)
 
     def _number[T: (int, float)](self, name: str, default: T, convert: Callable[[str], T], least: T) -> T:
         text = self.text(name, "")

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from shared.adapters import breaker_table
 from shared.adapters import journal_rows as rows
 from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS
 from shared.domain import transitions
+from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
@@ -200,6 +202,43 @@ class MemoryLocks:
         standing = self._locks.get(target)
         if standing is not None and standing.holder == holder:
             self._locks[target] = replace(standing, expires_at=datetime.fromtimestamp(0, UTC))
+
+
+class MemoryBreakers:
+    """The port BreakerStore in a dictionary; rows go through the real entity, so limits and JSON are the same."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[dict[str, object], int]] = {}
+        self._tags = itertools.count(1)
+        self._lock = threading.Lock()
+        self.reads = self.writes = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """As the port says."""
+        return True
+
+    def read(self, name: str) -> Versioned[BreakerRecord] | None:
+        """As the port says."""
+        self.reads += 1
+        found = self._rows.get(name)
+        return None if found is None else Versioned(breaker_table.record_of(found[0]), str(found[1]))
+
+    def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
+        """As the port says."""
+        entity = breaker_table.entity_of(after)
+        with self._lock:
+            self.writes += 1
+            standing = self._rows.get(after.name)
+            if (str(standing[1]) if standing else None) != (before.etag if before else None):
+                raise ConflictError(f"the breaker '{after.name}' moved since it was read")
+            tag = next(self._tags)
+            self._rows[after.name] = (entity, tag)
+        return Versioned(after, str(tag))
+
+    def all(self) -> list[Versioned[BreakerRecord]]:
+        """As the port says."""
+        return [Versioned(breaker_table.record_of(e), str(tag)) for _, (e, tag) in sorted(self._rows.items())]
 
 
 class MemoryBlobs:

@@ -43,6 +43,16 @@ class Tokens(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """What every exchange passes: fabric_gate.py's breaker and rate. It may refuse; it never waits."""
+
+    def through(
+        self, method: str, path: str, exchange: Callable[[], tuple[int, dict[str, str], bytes]]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """The exchange's answer. Raises FabricTransientError, counting as no attempt, where it was not made."""
+        ...
+
+
 class FabricClient:
     """Thread-safe. Reads are repeated in-process for a few seconds where the fault may pass; a mutating call is sent
     once, and repeated only where it certainly did not arrive (no connection), or was refused unread (401).
@@ -55,6 +65,7 @@ class FabricClient:
         transport: Transport,
         *,
         operation_hosts: frozenset[str] = frozenset(),
+        gate: Gate | None = None,
         attempts: int = 3,
         budget_seconds: float = 6.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -63,6 +74,7 @@ class FabricClient:
         self._base = base_url.rstrip("/")
         self._tokens = tokens
         self._transport = transport
+        self._gate = gate
         self._operation_hosts = operation_hosts | {urlsplit(self._base).netloc}
         self._now = now
         self._read_retry = self._retry(tenacity.retry_if_exception(_may_pass), attempts, budget_seconds, sleep)
@@ -155,6 +167,15 @@ class FabricClient:
     def _once(
         self, method: str, url: str, call: str, content: bytes | None, token: str, is_mutating: bool
     ) -> tuple[int, dict[str, str], bytes]:
+        def exchange() -> tuple[int, dict[str, str], bytes]:
+            return self._sent(method, url, call, content, token, is_mutating)
+
+        return exchange() if self._gate is None else self._gate.through(method, call.partition(" ")[2], exchange)
+
+    def _sent(
+        self, method: str, url: str, call: str, content: bytes | None, token: str, is_mutating: bool
+    ) -> tuple[int, dict[str, str], bytes]:
+        """The answer; one that may be a fault of the service is raised, so that the gate sees it as what it is."""
         headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
         if content is not None:
             headers["content-type"] = "application/json"
@@ -167,6 +188,8 @@ class FabricClient:
             kind = FabricAmbiguousError if is_mutating else FabricTransientError
             raise kind(str(error), call=call) from None
         log.debug("%s: %d in %.3f s, request %s", call, status, time.perf_counter() - began, answered.get("requestid"))
+        if status == 408 or status >= 500:
+            raise error_from(call, status, answered, _json(raw), is_mutating=is_mutating, now=self._now())
         return status, answered, raw
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
@@ -229,8 +252,12 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _never_sent(error: BaseException) -> bool:
+    """No connection came about. Not where the gate refused: then the engine comes back at the time it named."""
     return (
-        isinstance(error, FabricTransientError) and error.status is None and not isinstance(error, FabricAmbiguousError)
+        isinstance(error, FabricTransientError)
+        and error.counts_as_attempt
+        and error.status is None
+        and not isinstance(error, FabricAmbiguousError)
     )
 
 

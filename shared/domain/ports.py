@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.breaker import BreakerRecord
 from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
@@ -125,6 +126,28 @@ class Locks(Protocol):
 
     def release(self, target: str, holder: str) -> None:
         """Give the lease back; does nothing where another holds it by now."""
+        ...
+
+
+class BreakerStore(Protocol):
+    """Where the records of the circuit breakers are, one row each. Raises StorageUnavailableError."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all workers see the same records, as far as is known."""
+        ...
+
+    def read(self, name: str) -> Versioned[BreakerRecord] | None:
+        """The record as it stands; None where there is none yet."""
+        ...
+
+    def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
+        """The whole record in one conditional write: on what was read, or, where `before` is None, on there being
+        none. Raises ConflictError where somebody else was first."""
+        ...
+
+    def all(self) -> list[Versioned[BreakerRecord]]:
+        """Every record, by name."""
         ...
 
 

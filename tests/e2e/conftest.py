@@ -28,6 +28,8 @@ QUICK = {
     "TARGET_RETRY_SECONDS": "1",
     "SWEEP_SCHEDULE": "*/3 * * * * *",
     "RETRY_BASE_SECONDS": "0.5",
+    "BREAKER_OPEN_SECONDS": "2",
+    "BREAKER_CACHE_SECONDS": "0.5",
     "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:01",
 }
 """Leases and watchdogs in seconds instead of minutes, so that what recovers does so within a test."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator import control
+from shared.domain.breaker import BreakerPolicy
+from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from tests.simulation import laws
 from tests.simulation.strangers import Strangers
@@ -74,7 +76,9 @@ def run(seed: int) -> Report:
     """Run the schedule of a seed."""
     chance = random.Random(seed)
     crashes, overtakes, stalls = chance.choice([(0, 0.02, 0), (0.02, 0.02, 0.004), (0.06, 0, 0), (0, 0.05, 0.02)])
-    world = World(seed, crash_rate=crashes, overtake_rate=overtakes, stall_rate=stalls)
+    breaker = BreakerPolicy() if chance.random() < 0.5 else None
+    rate = RatePolicy() if chance.random() < 0.3 else None
+    world = World(seed, crash_rate=crashes, overtake_rate=overtakes, stall_rate=stalls, breaker=breaker, rate=rate)
     strangers = Strangers(world, chance)
     if chance.random() < 0.4:
         strangers.settle()

@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,11 +18,16 @@ from durabletask import task
 
 from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
+from shared.adapters.breaker_registry import CircuitBreakers
+from shared.adapters.fabric_gate import FabricGate
 from shared.adapters.fabric_http import FabricClient
 from shared.adapters.fabric_transport import AnswerLostError
+from shared.adapters.rate_limiter import RateLimiter
+from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
+from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.saga import activities, engine, orchestrator, sweeper
 from shared.saga.accept import Acceptance
@@ -29,7 +35,7 @@ from shared.saga.delivery import Services
 from shared.saga.payloads import Payloads
 from shared.saga.progress import Progress
 from shared.steps import KINDS, STEPS
-from tests.fakes import FakeClock, MemoryBlobs, MemoryJournal, MemoryLocks, MemoryStepQueue
+from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryJournal, MemoryLocks, MemoryStepQueue
 
 IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 REDELIVERY_SECONDS = 120
@@ -204,6 +210,9 @@ class World:
         crash_rate: float = 0.0,
         overtake_rate: float = 0.0,
         stall_rate: float = 0.0,
+        breaker: BreakerPolicy | None = None,
+        rate: RatePolicy | None = None,
+        workers: int = 1,
     ) -> None:
         self.chance = random.Random(seed)
         self.crash_rate, self.overtake_rate, self.stall_rate = crash_rate, overtake_rate, stall_rate
@@ -216,8 +225,10 @@ class World:
         self.locks = MemoryLocks()
         blobs = MemoryBlobs()
         payloads = Payloads(blobs)
-        transport = crashing(ModelTransport(self.model, self.clock), self._point)
-        self.fabric = FabricClient("http://127.0.0.1", FixedToken(), transport, sleep=self.clock.advance)
+        self.breaker_store = MemoryBreakers()
+        self.gates = [self._gate(breaker, rate) for _ in range(workers)]
+        self.fabrics = [self._client(gate) for gate in self.gates]
+        self.fabric = self.fabrics[0]
         self.policy = policy or EnginePolicy()
         self.services = Services(
             journal=crashing(self.journal, self._point),
@@ -237,11 +248,27 @@ class World:
         self.log: list[str] = []
         self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
 
-    def _point(self, where: str) -> None:
-        """Between any two effects: die here, let others go first, or be held up."""
+    def _gate(self, breaker: BreakerPolicy | None, rate: RatePolicy | None) -> FabricGate:
+        """What one worker's calls pass; the breakers' records are shared by all workers."""
+        store = crashing(self.breaker_store, self._may_die)
+        self.breakers = CircuitBreakers(store, breaker or BreakerPolicy(), self.clock.now)
+        limiter = RateLimiter(rate, self.clock.now) if rate else None
+        return FabricGate(self.breakers if breaker else None, limiter, self.clock.now)
+
+    def _client(self, gate: FabricGate) -> FabricClient:
+        transport = crashing(ModelTransport(self.model, self.clock), self._point)
+        return FabricClient(
+            "http://127.0.0.1", FixedToken(), transport, gate=gate, now=self.clock.now, sleep=self.clock.advance
+        )
+
+    def _may_die(self, where: str) -> None:
         if self.crash_rate and self.chance.random() < self.crash_rate:
             self.befell["crash"] += 1
             raise Crash(where)
+
+    def _point(self, where: str) -> None:
+        """Between any two effects: die here, let others go first, or be held up."""
+        self._may_die(where)
         if self._depth >= _DEEPEST:
             return
         if self.overtake_rate and self.chance.random() < self.overtake_rate:
@@ -337,7 +364,7 @@ class World:
     def deliver(self, message: StepMessage) -> None:
         """One delivery, as the host makes it: a crash or an error brings the message back later."""
         try:
-            settled = engine.execute_step(self.services, message)
+            settled = engine.execute_step(self._worker(), message)
             if settled is not None:
                 self.raise_event(
                     settled.deployment_id, STEP_EVENT, {"ordinal": settled.ordinal, "state": settled.state.value}
@@ -345,6 +372,11 @@ class World:
         except Crash as crash:
             self.log.append(f"crash {crash} in {message}")
             self.queue.send(message, REDELIVERY_SECONDS)
+
+    def _worker(self) -> Services:
+        if len(self.fabrics) == 1:
+            return self.services
+        return replace(self.services, fabric=self.chance.choice(self.fabrics))
 
     def step(self) -> bool:
         """One thing happens; False where nothing can but the passing of time."""

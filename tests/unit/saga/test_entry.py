@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import bootstrap, entry
+from shared.adapters.breaker_registry import CircuitBreakers
+from shared.domain.breaker import BreakerPolicy
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.accept import Acceptance
 from shared.steps import KINDS
-from tests.fakes import MemoryBlobs
+from tests.fakes import MemoryBlobs, MemoryBreakers
 from tests.unit.saga.rows import ERROR, Room
 
 STEP = {"deployment_id": "d", "ordinal": 3, "direction": "forward"}
@@ -107,7 +109,8 @@ class Host:
         blobs = MemoryBlobs()
         services = self.room.services
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
-        app = bootstrap.App(services, acceptance, self.room.locks, {"storage": lambda: None})
+        breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
+        app = bootstrap.App(services, acceptance, self.room.locks, breakers, {"storage": lambda: None})
         monkeypatch.setattr(bootstrap, "app", lambda: app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self)
 

@@ -1,0 +1,39 @@
+"""All circuit breakers of a process: one each name, made on first use."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from shared.adapters.breaker_cell import BreakerCell
+from shared.adapters.breaker_fallback import FallbackBreakers
+from shared.adapters.breakers import SharedCircuitBreaker
+from shared.domain.breaker import BreakerPolicy
+from shared.domain.ports import BreakerStore
+
+
+class CircuitBreakers:
+    """Thread-safe. Never raises StorageUnavailableError."""
+
+    def __init__(self, store: BreakerStore, policy: BreakerPolicy, now: Callable[[], datetime]) -> None:
+        self._store = FallbackBreakers(store, now)
+        self._policy, self._now = policy, now
+        self._made: dict[str, SharedCircuitBreaker] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> SharedCircuitBreaker:
+        """The breaker of that name."""
+        found = self._made.get(name)
+        if found is not None:
+            return found
+        made = SharedCircuitBreaker(BreakerCell(name, self._store, self._policy, self._now))
+        with self._lock:
+            return self._made.setdefault(name, made)
+
+    def all(self) -> dict[str, SharedCircuitBreaker]:
+        """Those that any worker has ever written a record of, and those in use here; by name."""
+        names = {row.record.name for row in self._store.all()} | set(self._made)
+        return {name: self.get(name) for name in sorted(names)}
+
+    def reset(self, name: str) -> None:
+        """Close it for all workers and forget its faults; others notice within `cache_seconds`."""
+        self.get(name).close()

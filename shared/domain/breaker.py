@@ -1,0 +1,246 @@
+"""The circuit breaker's decisions: (record, event, now) -> record. One record a breaker, shared by all workers.
+
+              five faults within the window                 its time is over, one claims the probe
+    closed ───────────────────────────────────> open ──────────────────────────────────────────> half_open
+       ^                                          ^                                               │     │
+       │                                          └────────── the probe met a fault ──────────────┘     │
+       └──────────────────────────────────────── the probe was answered ────────────────────────────────┘
+
+A claim on the probe carries a lease: a prober that died is superseded when it is over. What is reported by a call
+that began before the breaker opened, or by a prober that was superseded, changes nothing.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from shared.domain.errors import FabricError, FabricTransientError, UnknownVersionError
+from shared.domain.json import JsonObject
+
+SCHEMA_VERSION = 1
+LONGEST_PROBE_WAIT_SECONDS = 5.0
+"""While another probes, come back after this at the latest: a probe is one call."""
+REASON_CHARACTERS = 300
+CAPACITY_CODES = frozenset({"CapacityNotActive", "CapacityNotInActiveState"})
+"""A paused capacity answers 500 at times; that is the tenant's doing and concerns one workspace."""
+
+
+class BreakerState(StrEnum):
+    """Persisted: add, never rename."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """`failures` faults within `window_seconds` open it for `open_seconds`, twice as long after each probe that met
+    a fault, up to `longest_open_seconds`. `probe_seconds` is the lease of a probe and must outlast one call.
+    `cache_seconds` is how old a worker's copy may be. `failures` 0: there is no breaker.
+    """
+
+    failures: int = 5
+    window_seconds: float = 60.0
+    open_seconds: float = 30.0
+    longest_open_seconds: float = 300.0
+    probe_seconds: float = 60.0
+    cache_seconds: float = 2.0
+
+
+@dataclass(frozen=True)
+class BreakerRecord:
+    """What is persisted, in one row and one conditional write. `faults` are the last ones, oldest first, at most as
+    many as open it. `open_until` is when the first probe may go; `openings` counts those since it was last closed.
+    `sequence` grows with every change.
+    """
+
+    name: str
+    state: BreakerState = BreakerState.CLOSED
+    faults: tuple[datetime, ...] = ()
+    opened_at: datetime | None = None
+    open_until: datetime | None = None
+    openings: int = 0
+    probe: str | None = None
+    probe_until: datetime | None = None
+    reason: str = ""
+    sequence: int = 0
+
+    def to_json(self) -> JsonObject:
+        """As stored; times in ISO 8601."""
+        data = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
+        return {**data, "faults": [at.isoformat() for at in self.faults], "schema_version": SCHEMA_VERSION}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "BreakerRecord":
+        """Raises UnknownVersionError."""
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise UnknownVersionError(
+                f"a breaker's record has version {version!r}; this program knows {SCHEMA_VERSION}"
+            )
+        given: dict[str, Any] = {k: v for k, v in data.items() if k != "schema_version"}
+        for name in ("opened_at", "open_until", "probe_until"):
+            given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
+        given["faults"] = tuple(datetime.fromisoformat(at) for at in given["faults"])
+        given["state"] = BreakerState(given["state"])
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A call met a fault of the service; `probe` is its claim where it was the probe."""
+
+    reason: str
+    probe: str | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The probe was answered, be it with a refusal: the service works."""
+
+    probe: str
+
+
+@dataclass(frozen=True)
+class ClaimProbe:
+    """Somebody wants to be the one who tries; the record's `probe` says whether they are."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """An operator (or a program) says what it shall be."""
+
+    state: BreakerState
+    reason: str = "by hand"
+
+
+Event = Fault | Answered | ClaimProbe | ByHand
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Call."""
+
+
+@dataclass(frozen=True)
+class AskForProbe:
+    """Call only after the claim on the probe was won."""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Do not call; come back after so many seconds."""
+
+    seconds: float
+
+
+def permission(record: BreakerRecord, now: datetime) -> Pass | AskForProbe | Refuse:
+    """What a caller may do, by the record alone."""
+    if record.state is BreakerState.CLOSED:
+        return Pass()
+    if record.state is BreakerState.OPEN:
+        left = (record.open_until - now).total_seconds() if record.open_until else 0.0
+        return Refuse(left) if left > 0 else AskForProbe()
+    left = (record.probe_until - now).total_seconds() if record.probe_until else 0.0
+    return Refuse(min(left, LONGEST_PROBE_WAIT_SECONDS)) if left > 0 else AskForProbe()
+
+
+def decide(record: BreakerRecord, event: Event, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
+    """The record after the event; the very same object where nothing changes, so nothing is to be written."""
+    after = _decided(record, event, now, policy)
+    return record if after is record else replace(after, sequence=record.sequence + 1)
+
+
+def _decided(record: BreakerRecord, event: Event, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
+    match event:
+        case Fault(reason, probe):
+            if record.state is BreakerState.CLOSED:
+                return _fault(record, reason, now, policy)
+            return _opened(record, reason, now, policy) if _probes(record, probe) else record
+        case Answered(probe):
+            return BreakerRecord(record.name, reason="the probe was answered") if _probes(record, probe) else record
+        case ClaimProbe(holder):
+            if not isinstance(permission(record, now), AskForProbe):
+                return record
+            until = now + timedelta(seconds=policy.probe_seconds)
+            return replace(record, state=BreakerState.HALF_OPEN, probe=holder, probe_until=until)
+        case ByHand(BreakerState.CLOSED, reason):
+            is_plain = record.state is BreakerState.CLOSED and not record.faults
+            return record if is_plain else BreakerRecord(record.name, reason=reason[:REASON_CHARACTERS])
+        case ByHand(BreakerState.OPEN, reason):
+            return record if record.state is BreakerState.OPEN else _opened(record, reason, now, policy)
+        case ByHand(_, reason):
+            return replace(record, state=BreakerState.HALF_OPEN, probe=None, probe_until=None, reason=reason)
+
+
+def _probes(record: BreakerRecord, probe: str | None) -> bool:
+    return record.state is BreakerState.HALF_OPEN and probe is not None and record.probe == probe
+
+
+def _fault(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
+    if policy.failures <= 0:
+        return record
+    since = now - timedelta(seconds=policy.window_seconds)
+    faults = (*(at for at in record.faults if at > since), now)[-policy.failures :]
+    counted = replace(record, faults=faults, reason=reason[:REASON_CHARACTERS])
+    return _opened(counted, reason, now, policy) if len(faults) >= policy.failures else counted
+
+
+def _opened(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
+    seconds = min(policy.longest_open_seconds, policy.open_seconds * 2 ** min(record.openings, 20))
+    return replace(
+        record,
+        state=BreakerState.OPEN,
+        opened_at=now,
+        open_until=now + timedelta(seconds=seconds),
+        openings=record.openings + 1,
+        probe=None,
+        probe_until=None,
+        reason=reason[:REASON_CHARACTERS],
+    )
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether an error says that the service is ill: no answer, 408 or 5xx. Refusals, throttling and failed
+    operations are answers of a service that works."""
+    if not isinstance(error, FabricTransientError) or not error.counts_as_attempt:
+        return False
+    if error.error_code in CAPACITY_CODES:
+        return False
+    return error.status is None or error.status == 408 or error.status >= 500
+
+
+def reason_of(error: FabricError) -> str:
+    """What of an error is kept in the record: status and code, or that no answer came. No ids, no bodies."""
+    if error.status is None:
+        return f"no answer: {error.detail}"[:REASON_CHARACTERS]
+    return f"HTTP {error.status} {error.error_code or ''}".strip()
+
+
+_ROOTS = {"operations": "operations", "capacities": "capacities", "connections": "connections", "admin": "admin"}
+_IN_WORKSPACE = {
+    "roleassignments": "roles",
+    "assigntocapacity": "capacities",
+    "unassignfromcapacity": "capacities",
+    "git": "git",
+}
+
+
+def area(path: str) -> str:
+    """The area of the Fabric API that a path (`/workspaces/...`, without version) belongs to: one breaker each."""
+    parts = [part.lower() for part in path.split("?", 1)[0].split("/") if part]
+    if not parts or parts[0] != "workspaces":
+        return _ROOTS.get(parts[0], "other") if parts else "other"
+    if len(parts) <= 2:
+        return "workspaces"
+    if "jobs" in parts[3:]:
+        return "jobs"
+    return _IN_WORKSPACE.get(parts[2], "items")
+
+
+AREAS = ("workspaces", "items", "roles", "operations", "capacities", "jobs", "git", "connections", "admin", "other")
+"""Every area that `area` names."""

@@ -1,0 +1,158 @@
+"""The circuit breaker and the rate in the whole system: steps wait, they do not fail, and nothing is called in vain."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.breaker import BreakerPolicy, BreakerState
+from shared.domain.errors import StorageUnavailableError
+from shared.domain.rate import RatePolicy
+from shared.domain.states import DeploymentState
+from tests.simulation.test_laws import FAULTS, MEDALLION, WS, check_laws, failing
+from tests.simulation.world import World
+
+POLICY = BreakerPolicy()
+
+
+def attempts(world: World) -> dict[str, int]:
+    """Failed attempts by step."""
+    return {row.record.step_id: row.record.attempt for row in world.journal.steps("d")}
+
+
+def test_open_breaker_puts_the_step_back_and_it_succeeds_later() -> None:
+    """While it is open nothing is called; then the steps go on, and none has used up an attempt."""
+    world = World(breaker=POLICY)
+    world.breakers.get("items").open()
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    check_laws(world)
+    assert set(attempts(world).values()) == {0}
+    began = world.journal.header("d").record.accepted_at.timestamp()
+    early = [c for c in world.model.calls if c["at"] - began < 30]
+    assert early
+    assert not [c for c in early if "/items" in c["path"] or "/lakehouses" in c["path"]]
+    lakehouses = [row.record for row in world.journal.steps("d") if row.record.kind == "lakehouse"]
+    assert min(row.deliveries for row in lakehouses) > 1
+    assert world.breakers.get("items").status().state is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_ill_service_opens_the_breaker_and_is_left_alone(workers: int) -> None:
+    """Twenty minutes of 503 on items: a handful of calls and then single probes, not a storm; then success."""
+    world = World(breaker=POLICY, workers=workers)
+    world.model.faults.replace([{"match": {"path": ".*/items"}, "action": {"status": 503}}])
+    world.submit(MEDALLION)
+    world.run(hours=1 / 3, sweeping=False)
+    ill = [c for c in world.model.calls if c["status"] == 503]
+    assert 5 <= len(ill) <= 20, Counter(c["path"] for c in ill)
+    assert max(attempts(world).values()) <= 5
+    world.model.faults.replace([])
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    check_laws(world)
+
+
+def test_ill_service_is_stormed_without_the_breaker() -> None:
+    """The same twenty minutes, no breaker: attempts run out and the deployment is put back."""
+    world = World()
+    world.model.faults.replace([{"match": {"path": ".*/items"}, "action": {"status": 503}}])
+    world.submit(MEDALLION)
+    world.run(hours=1 / 3, sweeping=False)
+    assert len([c for c in world.model.calls if c["status"] == 503]) > 40
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rules=st.lists(
+        st.tuples(st.sampled_from(FAULTS), st.sampled_from(["POST", "GET", "DELETE"]), st.floats(0.02, 0.6)),
+        min_size=1,
+        max_size=3,
+    ),
+    rate=st.sampled_from([0.0, 0.0, 0.05]),
+    workers=st.sampled_from([1, 3]),
+    fails=st.booleans(),
+)
+def test_law_any_fault_and_crash_behind_breaker_and_rate(
+    seed: int, rules: list[tuple[dict[str, Any], str, float]], rate: float, workers: int, fails: bool
+) -> None:
+    """The laws hold with calls refused by ourselves at any place, and probers that die."""
+    world = World(seed, crash_rate=rate, breaker=POLICY, rate=RatePolicy(30), workers=workers)
+    world.model.faults.replace([{"match": {"method": m}, "when": {"probability": p}, "action": a} for a, m, p in rules])
+    world.submit(failing() if fails else MEDALLION)
+    world.run(hours=1.0)
+    world.model.faults.replace([])
+    world.crash_rate = 0.0
+    world.run(hours=24.0)
+    check_laws(world)
+
+
+def test_breakers_storage_down_does_not_stop_deployments(caplog: pytest.LogCaptureFixture) -> None:
+    """The breaker is local then, says so once, and works all the same."""
+    world = World(breaker=POLICY)
+
+    def down(*_: Any, **__: Any) -> Any:
+        raise StorageUnavailableError("table storage, read a breaker: no answer")
+
+    world.breaker_store.read = world.breaker_store.write = down
+    world.model.faults.replace([{"match": {"path": ".*/items"}, "when": {"times": 12}, "action": {"status": 503}}])
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    check_laws(world)
+    assert not world.breakers.get("items").status().is_shared
+    assert len([r for r in caplog.records if "storage fails" in r.message]) == 1
+    assert len([r for r in caplog.records if "'items' is open" in r.message]) >= 1
+
+
+def many(lakehouses: int) -> dict[str, Any]:
+    """A workspace full of lakehouses, side by side."""
+    steps: list[dict[str, Any]] = [MEDALLION["steps"][0]]
+    steps += [
+        {"id": f"l{i}", "kind": "lakehouse", "with": {"workspaceId": WS, "displayName": f"l{i}"}}
+        for i in range(lakehouses)
+    ]
+    return {"name": "many", "steps": steps}
+
+
+def throttled(world: World) -> int:
+    """Calls that Fabric's quota refused."""
+    return len([c for c in world.model.calls if c["status"] == 429])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rate_keeps_150_lakehouses_inside_the_quota(seed: int) -> None:
+    """Without one 429, in about as many minutes as the quota has to have."""
+    world = World(seed, rate=RatePolicy(180), breaker=POLICY)
+    world.model.levers.quota_per_minute = 200
+    world.submit(many(150))
+    began = world.clock.now()
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert throttled(world) == 0
+    assert set(attempts(world).values()) == {0}
+    minutes = (world.clock.now() - began).total_seconds() / 60
+    assert minutes <= len(world.model.calls) / 180 + 1
+
+
+def test_rate_off_runs_into_the_quota() -> None:
+    """The same without: Fabric refuses, so the test above would see it."""
+    world = World()
+    world.model.levers.quota_per_minute = 200
+    world.submit(many(150))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert throttled(world) > 100
+
+
+def test_rate_of_three_workers_adapts_to_one_quota() -> None:
+    """Each begins with the whole, for it knows of no other; refusals are few, and all ends well."""
+    world = World(rate=RatePolicy(180), workers=3)
+    world.model.levers.quota_per_minute = 200
+    world.submit(many(150))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    alone = World(workers=3)
+    alone.model.levers.quota_per_minute = 200
+    alone.submit(many(150))
+    alone.run()
+    assert throttled(world) <= 10 * 3 < throttled(alone)
+    assert set(attempts(world).values()) == {0}

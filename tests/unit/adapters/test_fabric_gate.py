@@ -1,0 +1,194 @@
+"""What every call of the client passes: token, then breaker; and what it makes of each answer."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from shared.adapters.breaker_registry import CircuitBreakers
+from shared.adapters.fabric_gate import FabricGate
+from shared.adapters.fabric_http import FabricClient
+from shared.adapters.fabric_transport import AnswerLostError, NothingSentError
+from shared.adapters.rate_limiter import RateLimiter
+from shared.domain.breaker import BreakerPolicy, BreakerState
+from shared.domain.errors import FabricAmbiguousError, FabricError, FabricTransientError
+from shared.domain.rate import Bucket, RatePolicy
+from tests.fakes import FakeClock, MemoryBreakers
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class Script:
+    """A transport that answers as told, or raises; then 200 for ever."""
+
+    def __init__(self, *answers: int | Reply | Exception) -> None:
+        self.answers = list(answers)
+        self.calls: list[str] = []
+
+    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        """The next answer."""
+        self.calls.append(f"{method} {url}")
+        answer = self.answers.pop(0) if self.answers else 200
+        if isinstance(answer, Exception):
+            raise answer
+        return (answer, {}, b"{}") if isinstance(answer, int) else answer
+
+
+class Token:
+    """A token that never ends."""
+
+    def token(self) -> str:
+        """It."""
+        return "t"
+
+    def invalidate(self, token: str) -> None:
+        """Nothing to forget."""
+
+
+class Rig:
+    """A client with its gate, and everything at hand."""
+
+    def __init__(self, *answers: int | Reply | Exception, per_minute: int = 180) -> None:
+        self.clock, self.script, self.store = FakeClock(), Script(*answers), MemoryBreakers()
+        self.breakers = CircuitBreakers(self.store, BreakerPolicy(), self.clock.now)
+        self.limiter = RateLimiter(RatePolicy(per_minute), self.clock.now)
+        gate = FabricGate(self.breakers, self.limiter, self.clock.now)
+        self.client = FabricClient(
+            "http://127.0.0.1", Token(), self.script, gate=gate, now=self.clock.now, sleep=lambda _: None
+        )
+
+    def faults(self, name: str = "items") -> int:
+        """What the breaker has counted."""
+        self.clock.advance(3)
+        return self.breakers.get(name).status().faults
+
+    def refused(self, call: Any) -> FabricTransientError:
+        """The error of a call that is not made."""
+        before = len(self.script.calls)
+        with pytest.raises(FabricTransientError) as error:
+            call()
+        assert len(self.script.calls) == before
+        assert not error.value.counts_as_attempt
+        assert error.value.retry_after_seconds is not None
+        assert not isinstance(error.value, FabricAmbiguousError), "nothing was sent, so nothing happened"
+        return error.value
+
+
+ITEM = "/workspaces/w/items/1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts"),
+    [
+        (200, 0),
+        (400, 0),
+        (403, 0),
+        (404, 0),
+        (409, 0),
+        (429, 0),
+        (430, 0),
+        (408, 1),
+        (500, 1),
+        (502, 1),
+        ((503, {}, b"<html>a proxy's page"), 1),
+        ((500, {}, b'{"errorCode": "CapacityNotActive"}'), 0),
+        (AnswerLostError("reset"), 1),
+    ],
+)
+def test_gate_counts_faults_of_the_service_only(answer: int | Reply | Exception, counts: int) -> None:
+    """By the answer to one mutating call."""
+    rig = Rig(answer)
+    with suppress(FabricError):
+        rig.client.send("POST", "/workspaces/w/items", {})
+    assert rig.faults() == counts
+
+
+def test_gate_counts_each_repetition_in_process() -> None:
+    """Each is a call that met a fault."""
+    rig = Rig(*[NothingSentError("no connection")] * 3)
+    with pytest.raises(FabricTransientError):
+        rig.client.get(ITEM)
+    assert rig.faults() == 3
+
+
+def test_gate_open_breaker_makes_no_call_and_names_the_time() -> None:
+    """Reads and sends alike, at once and without repetition in-process; other areas go on."""
+    rig = Rig()
+    rig.breakers.get("items").open()
+    assert rig.refused(lambda: rig.client.get(ITEM)).retry_after_seconds == 30
+    error = rig.refused(lambda: rig.client.send("POST", "/workspaces/w/lakehouses", {}))
+    assert "circuit breaker 'items' is open" in error.detail
+    rig.client.get("/workspaces/w")
+    rig.clock.advance(30)
+    rig.client.get(ITEM)
+    assert rig.breakers.get("items").status().state is BreakerState.CLOSED
+
+
+def test_gate_401_is_renewed_without_counting() -> None:
+    """Two exchanges, two tokens of the bucket, no fault."""
+    rig = Rig(401, 200)
+    rig.client.get(ITEM)
+    assert len(rig.script.calls) == 2
+    assert rig.faults() == 0
+
+
+def test_gate_without_tokens_makes_no_call() -> None:
+    """Each bucket by itself; a minute after they were used, the tokens are back."""
+    rig = Rig(per_minute=3)
+    for i in range(3):
+        rig.client.get(f"/workspaces/w/items/{i}")
+    error = rig.refused(lambda: rig.client.get("/workspaces/w/items/9"))
+    assert error.retry_after_seconds == 60
+    assert rig.refused(lambda: rig.client.send("POST", "/workspaces", {})).retry_after_seconds == 60
+    rig.client.poll("0a", None)
+    rig.clock.advance(60)
+    rig.client.get("/workspaces/w/items/9")
+
+
+def test_gate_probe_without_token_is_not_claimed() -> None:
+    """The breaker stays open for somebody who can call."""
+    rig = Rig(per_minute=2)
+    rig.client.get(ITEM)
+    rig.client.get(ITEM)
+    rig.breakers.get("items").open()
+    rig.clock.advance(31)
+    rig.refused(lambda: rig.client.get(ITEM))
+    assert rig.breakers.get("items").status().state is BreakerState.OPEN
+    rig.clock.advance(30)
+    rig.client.get(ITEM)
+    assert rig.breakers.get("items").status().state is BreakerState.CLOSED
+
+
+def test_gate_call_that_the_breaker_refuses_costs_no_token() -> None:
+    """A hundred refusals later the bucket is as full as before."""
+    rig = Rig(per_minute=2)
+    rig.breakers.get("items").open()
+    for _ in range(100):
+        assert "breaker" in rig.refused(lambda: rig.client.get(ITEM)).detail
+    rig.client.get("/workspaces/w")
+    rig.client.get("/workspaces/v")
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [({"retry-after": "17"}, 17), ({}, 30)])
+def test_gate_429_empties_the_bucket_for_all_until_then(headers: dict[str, str], seconds: float) -> None:
+    """Also for other paths of the same quota, exactly so long; and the share is halved."""
+    rig = Rig((429, headers, b'{"errorCode": "RequestBlocked"}'))
+    with pytest.raises(FabricTransientError) as error:
+        rig.client.send("POST", "/workspaces/w/items", {})
+    assert error.value.status == 429
+    assert rig.refused(lambda: rig.client.get("/workspaces")).retry_after_seconds == seconds
+    rig.client.poll("0a", None)
+    assert (rig.limiter.share(Bucket.PLATFORM), rig.limiter.share(Bucket.OPERATIONS)) == (90, 180)
+    rig.clock.advance(seconds)
+    rig.client.get("/workspaces")
+    assert rig.faults() == 0
+
+
+def test_gate_polls_leave_tokens_to_what_unblocks() -> None:
+    """The same GET again is a poll: it does not take the last tokens, a POST does."""
+    rig = Rig(per_minute=20)
+    for _ in range(1 + 18):
+        rig.client.get(ITEM)
+    rig.refused(lambda: rig.client.get(ITEM))
+    rig.client.send("POST", "/workspaces/w/items", {})

@@ -5,6 +5,7 @@ SWEEP_ARGS="--manifest failing --only 10-40 --jobs 2" sweeps a slice; exit code 
 
 import argparse
 import random
+import signal
 import sys
 import time
 
@@ -35,6 +36,8 @@ def arguments() -> argparse.ArgumentParser:
 def main(given: list[str] | None = None) -> int:
     """Record, sweep, report."""
     options = arguments().parse_args(given)
+    for number in (signal.SIGINT, signal.SIGTERM):  # either ends it in order: no stack is left behind
+        signal.signal(number, signal.default_int_handler)
     seed: int = random.randrange(10**6) if options.seed is None else options.seed
     began = time.monotonic()
     azurite.ensure_installed(HOME)

@@ -1,4 +1,4 @@
-"""`python -m local.crash_sweep.host APP_DIR`: the functions host with its edges watched.
+"""`python -m local.crash_sweep.host`: functions hosts with their edges watched, as nursery.py asks for them.
 
 Watched are the transports of the storage SDKs, the app's HTTP to Fabric, the calls of the durable engine, and the
 receipt of messages. The app itself is not touched.
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from azure.core.pipeline.transport import AioHttpTransport, RequestsTransport
 
 from local.crash_sweep import names
+from local.crash_sweep.nursery import breed
 from local.crash_sweep.plan import PLAN_VARIABLE
 from local.crash_sweep.strikes import READ, TAKEN, WRITE, Strikes
 from local.functions_host import __main__ as functions_host
@@ -159,15 +160,13 @@ def _text(body: Any) -> str:
 
 
 def main() -> None:
-    """Watch, then serve as the host does."""
-    file = os.environ.get(PLAN_VARIABLE)
-    if file:
-        strikes = Strikes(Path(file))
-        watch_storage(strikes, os.environ["AzureWebJobsStorage"])
-        watch_fabric(strikes)
-        watch_messages(strikes)
-        watch_engine(strikes)
-    functions_host.main()
+    """Watch, then serve as the host does, once for each line of standard input."""
+    strikes = Strikes(Path(os.environ[PLAN_VARIABLE]))
+    watch_storage(strikes, os.environ["AzureWebJobsStorage"])
+    watch_fabric(strikes)
+    watch_messages(strikes)
+    watch_engine(strikes)
+    breed(functions_host.main)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from azure.storage.queue import QueueServiceClient
 from local.crash_sweep import expect
 from local.crash_sweep.manifests import Manifest, new_id
 from local.crash_sweep.names import ids_in
+from local.crash_sweep.nursery import NurseryStack
 from local.crash_sweep.plan import PLAN_VARIABLE, Boundary, Plan, recorded, struck_file
-from local.stack import Stack, StackError
+from local.stack import StackError
 from shared import bootstrap, settings
 from shared.domain.errors import NotFoundError
 from shared.domain.records import DeploymentRecord
@@ -31,7 +32,7 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
 QUICK = {
     "STEP_LEASE_SECONDS": "2",
-    "WATCHDOG_SECONDS": "1",
+    "WATCHDOG_SECONDS": "2",
     "SETTLE_SECONDS": "1",
     "RESTART_GRACE_SECONDS": "1",
     "TARGET_RETRY_SECONDS": "1",
@@ -46,6 +47,7 @@ END_SECONDS = 60.0
 QUIET_SECONDS = 30.0
 SLOW_SECONDS = 0.3
 """What each call to Fabric takes in a slow run."""
+_LOOK_SECONDS = 0.1
 _QUEUES = ("deployments", "deployment-steps")
 _POISON = tuple(f"{queue}-poison" for queue in _QUEUES)
 _ENDED = DEPLOYMENT_ENDED | {DeploymentState.STUCK}
@@ -75,12 +77,7 @@ class Lane:
     def __init__(self, name: str, evidence: Path) -> None:
         environment = {**os.environ, **QUICK}
         environment.pop("FABRIC_API_BASE_URL", None)
-        self.stack = Stack(
-            name=name,
-            environment=environment,
-            queue_lease_seconds=QUEUE_LEASE_SECONDS,
-            host_module="local.crash_sweep.host",
-        )
+        self.stack = NurseryStack(name=name, environment=environment, queue_lease_seconds=QUEUE_LEASE_SECONDS)
         self._plan = self.stack.folder / "crash-plan.json"
         environment[PLAN_VARIABLE] = str(self._plan)
         self._evidence = evidence
@@ -173,7 +170,7 @@ class Lane:
             self._revive()
             if condition():
                 return True
-            time.sleep(0.05)
+            time.sleep(_LOOK_SECONDS)
         return False
 
     def _noise(self, deployment_id: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 PLAN_VARIABLE = "CRASH_SWEEP_PLAN"
-"""The environment variable that names the plan's file; without it the host runs as ever."""
+"""The environment variable that names the plan's file."""
 
 BEFORE, AFTER = "before", "after"
 

@@ -1,4 +1,5 @@
-"""`make crash-sweep`: kill the host at every boundary of the medallion deployment, and of the one that fails.
+"""`make crash-sweep`: kill the host at every boundary of the medallion deployment, of the one that fails, and of one
+that must restore what it changed.
 
 SWEEP_ARGS="--manifest failing --only 10-40 --jobs 2" sweeps a slice; exit code 1 on any violation.
 """

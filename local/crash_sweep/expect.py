@@ -1,6 +1,7 @@
 """What must stand in the end, whatever crashed: in Fabric, in the journal, and in the audit. Each function answers
 with its violations, a sentence each."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
 
 _DEPLOYMENT = "deployment"
+_COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "roleAssignments"})
 _MAY_RECUR = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATION_FAILED})
 """Moves between these are tries; every other move of a row happens once."""
 
@@ -43,7 +45,7 @@ def fabric(
     """Exactly what the manifest says or nothing; made once each; known to the journal; nobody else's touched."""
     own = [w for w in after["workspaces"] if w["displayName"] == deployment_id]
     others = [w for w in after["workspaces"] if w["displayName"] != deployment_id]
-    if others != before["workspaces"]:
+    if others != [w for w in before["workspaces"] if w["displayName"] != deployment_id]:
         yield "a workspace that is not the deployment's was touched"
     known = {s.resource.id.lower() for s in steps if s.resource is not None}
     taken = after["deleted"][len(before["deleted"]) :]
@@ -56,8 +58,8 @@ def fabric(
         yield from _standing(manifest, own, known)
         if taken:
             yield f"deleted in a deployment that succeeded: {[row['displayName'] for row in taken]}"
-    elif own:
-        yield f"{len(own)} workspace(s) still stand"
+    elif _comparable(own) != _comparable([w for w in before["workspaces"] if w["displayName"] == deployment_id]):
+        yield f"the workspace is not as it was: {_comparable(own)[:1000]}"
     yield from _calls(manifest, calls)
 
 
@@ -76,9 +78,26 @@ def _standing(manifest: Manifest, own: Sequence[dict[str, Any]], known: set[str]
             yield f"{resource} stands, and the journal does not know it"
 
 
+def _comparable(workspaces: Sequence[dict[str, Any]]) -> str:
+    """Without `.platform`, which Fabric puts into every definition that it gives out, and the order of roles."""
+    shown: list[dict[str, Any]] = json.loads(json.dumps(workspaces))
+    for workspace in shown:
+        roles: list[dict[str, Any]] = workspace["roleAssignments"]
+        workspace["roleAssignments"] = sorted(roles, key=_id)
+        for item in workspace["items"]:
+            parts: list[dict[str, Any]] = (item["definition"] or {"parts": []})["parts"]
+            item["definition"] = [part for part in parts if part["path"] != ".platform"]
+    return json.dumps(shown, sort_keys=True)
+
+
+def _id(row: dict[str, Any]) -> str:
+    return row["id"]
+
+
 def _calls(manifest: Manifest, calls: Sequence[dict[str, Any]]) -> Iterator[str]:
     effective = [c for c in calls if c["effect"]]
     made = Counter(c["path"].rsplit("/", 1)[-1] for c in effective if c["method"] == "POST")
+    made = Counter({word: count for word, count in made.items() if word in _COLLECTIONS})
     if made != manifest.creations:
         yield f"created {dict(made)} instead of {dict(manifest.creations)}"
     for (method, path), count in Counter((c["method"], c["path"]) for c in effective).items():

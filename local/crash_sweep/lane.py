@@ -104,6 +104,8 @@ class Lane:
             plan = replace(plan, name=boundary.name, nth=boundary.nth, phase=phase)
         plan.write(self._plan)
         self._up()
+        self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
+        self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
         self.fabric("faults", [{"action": {"delay_seconds": SLOW_SECONDS}}] if slow else [])
         self._storage.submit(manifest.submission(plan.deployment_id))
         violations = self._follow(manifest, plan.deployment_id)
@@ -115,7 +117,6 @@ class Lane:
 
     def _up(self) -> None:
         if self.stack.ports:
-            self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
             return
         with contextlib.suppress(StackError):  # the plan may strike before the host answers
             self.stack.up()
@@ -125,7 +126,6 @@ class Lane:
         self._tables = TableServiceClient.from_connection_string(connection)
         self._queues = QueueServiceClient.from_connection_string(connection)
         self.fabric("seed", {"workspaces": [_FOREIGN]})
-        self._before, self._calls = self.fabric("state"), 0
 
     def _revive(self) -> None:
         """Start the host again if it is dead; more than once where a start is what the plan struck."""

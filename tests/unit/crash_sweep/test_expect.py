@@ -21,7 +21,7 @@ CALLS = [
 
 def whole() -> dict[str, Any]:
     """Fabric as the medallion leaves it."""
-    items = [{"id": f"i-{name}", "displayName": name} for name in MEDALLION.items]
+    items = [{"id": f"i-{name}", "displayName": name, "definition": None} for name in MEDALLION.items]
     own = {"id": "w", "displayName": ID, "items": items, "roleAssignments": ROLES}
     return {"workspaces": [*NOBODY["workspaces"], own], "deleted": []}
 
@@ -63,7 +63,7 @@ def test_fabric_with_something_missing_doubled_or_foreign_is_a_violation() -> No
     assert "instead of" in fabric(less)
     assert "2 workspaces stand" in fabric({**whole(), "workspaces": [*whole()["workspaces"], whole()["workspaces"][1]]})
     assert "not the deployment's was touched" in fabric({**whole(), "workspaces": whole()["workspaces"][1:]})
-    assert "still stand" in fabric(whole(), manifest=FAILING)
+    assert "not as it was" in fabric(whole(), manifest=FAILING)
     assert "created" in fabric(whole(), [*CALLS, CALLS[1]])
     strange = {"id": "x", "type": "Lakehouse", "displayName": "gold"}
     assert "does not know it" in fabric({**NOBODY, "deleted": [strange]}, manifest=FAILING)

@@ -85,7 +85,8 @@ def _comparable(workspaces: Sequence[dict[str, Any]]) -> str:
         roles: list[dict[str, Any]] = workspace["roleAssignments"]
         workspace["roleAssignments"] = sorted(roles, key=_id)
         for item in workspace["items"]:
-            parts: list[dict[str, Any]] = (item["definition"] or {"parts": []})["parts"]
+            definition: dict[str, Any] = item["definition"] or {}
+            parts: list[dict[str, Any]] = definition.get("parts", [])
             item["definition"] = [part for part in parts if part["path"] != ".platform"]
     return json.dumps(shown, sort_keys=True)
 

@@ -9,10 +9,10 @@ BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; 
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test check format bench simulate up down env clean
+.PHONY: help demo test check format bench simulate crash-sweep up down env clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt requirements-dev.txt .python-version
 	@if [ -z "$(BOOTSTRAP)" ]; then echo "Python 3.13 is needed (see .python-version); install it, e.g. with pyenv" >&2; exit 1; fi
@@ -42,6 +42,9 @@ bench: $(READY) ## medians and ratios, measured side by side
 
 simulate: $(READY) ## random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
 	@$(PYTHON) -m tests.simulation
+
+crash-sweep: $(READY) ## kill the host at every boundary of two deployments (SWEEP_ARGS="--manifest failing --only 10-40")
+	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)
 
 up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
 	@$(PYTHON) -m local.stack up

@@ -44,6 +44,7 @@ class Stack:
     access_log: bool = False
     app: Path = ROOT
     ready: str = READY
+    host_module: str = "local.functions_host"
     ports: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     pids: dict[str, int] = field(default_factory=lambda: dict[str, int]())
 
@@ -156,7 +157,7 @@ class Stack:
             str(self.folder / "engine.sqlite"),
         ]
         arguments += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.queue_lease_seconds]
-        self._spawn("functions", "local.functions_host", arguments, environment)
+        self._spawn("functions", self.host_module, arguments, environment)
         self._wait(self.functions_url + self.ready, "functions")
 
     def kill_host(self) -> None:

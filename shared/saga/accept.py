@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.domain.errors import InvalidInputError, LimitError, NotFoundError, Problem
+from shared.domain.errors import InvalidInputError, LimitError, NotFoundError, Problem, StorageUnavailableError
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, KindRules, compile_manifest
 from shared.domain.plan import Plan
@@ -75,7 +75,16 @@ class Acceptance:
 
     def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
         """Record as rejected what no delivery could handle; a deployment that stands under its id keeps its state."""
-        return self._reject(_salvaged_id(content) or f"unreadable-{message_id}", content, [problem])
+        fallback_id = f"unreadable-{message_id}"
+        manifest: Any = content
+        try:
+            # A delivery may have been accepted and cut short: by its manifest's hash the record of it is known again.
+            manifest = self._read(content, fallback_id).manifest
+        except StorageUnavailableError:
+            raise
+        except Exception as error:  # reading it may be the very thing that failed every time
+            log.info("a poisoned submission cannot be read: %s", error)
+        return self._reject(_salvaged_id(content) or fallback_id, manifest, [problem])
 
     def _record(self, submission: Submission, plan: Plan) -> Accepted:
         now = self.clock.now()

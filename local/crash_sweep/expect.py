@@ -1,0 +1,144 @@
+"""What must stand in the end, whatever crashed: in Fabric, in the journal, and in the audit. Each function answers
+with its violations, a sentence each."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from local.crash_sweep.manifests import Manifest
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState, StepState
+from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
+
+_DEPLOYMENT = "deployment"
+_COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "roleAssignments"})
+_MAY_RECUR = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATION_FAILED})
+"""Moves between these are tries; every other move of a row happens once."""
+
+
+def journal(manifest: Manifest, header: DeploymentRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
+    """The header's end, and that of every step."""
+    if header.state is not manifest.end:
+        yield f"the deployment is {header.state}, not {manifest.end}"
+    if len(steps) != header.step_count:
+        yield f"the journal has {len(steps)} steps of {header.step_count}"
+    is_success = manifest.end is DeploymentState.SUCCEEDED
+    allowed = {StepState.SUCCEEDED} if is_success else {StepState.COMPENSATED, StepState.SKIPPED}
+    for step in steps:
+        if step.state not in allowed:
+            yield f"step {step.step_id} is {step.state}"
+        if step.claim is not None:
+            yield f"step {step.step_id} is still claimed"
+        if is_success and step.resource is None:
+            yield f"step {step.step_id} knows no resource"
+
+
+def fabric(
+    manifest: Manifest,
+    deployment_id: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    calls: Sequence[dict[str, Any]],
+    steps: Sequence[StepRecord],
+) -> Iterator[str]:
+    """Exactly what the manifest says or nothing; made once each; known to the journal; nobody else's touched."""
+    own = [w for w in after["workspaces"] if w["displayName"] == deployment_id]
+    others = [w for w in after["workspaces"] if w["displayName"] != deployment_id]
+    if others != [w for w in before["workspaces"] if w["displayName"] != deployment_id]:
+        yield "a workspace that is not the deployment's was touched"
+    known = {s.resource.id.lower() for s in steps if s.resource is not None}
+    taken = after["deleted"][len(before["deleted"]) :]
+    if after["deleted"][: len(before["deleted"])] != before["deleted"]:
+        yield "the record of earlier deletions changed"
+    for row in taken:
+        if row["id"].lower() not in known:
+            yield f"{row['type']} {row['displayName']} was deleted, and the journal does not know it"
+    if manifest.end is DeploymentState.SUCCEEDED:
+        yield from _standing(manifest, own, known)
+        if taken:
+            yield f"deleted in a deployment that succeeded: {[row['displayName'] for row in taken]}"
+    elif _comparable(own) != _comparable([w for w in before["workspaces"] if w["displayName"] == deployment_id]):
+        yield f"the workspace is not as it was: {_comparable(own)[:1000]}"
+    yield from _calls(manifest, calls)
+
+
+def _standing(manifest: Manifest, own: Sequence[dict[str, Any]], known: set[str]) -> Iterator[str]:
+    if len(own) != 1:
+        yield f"{len(own)} workspaces stand instead of one"
+        return
+    items = sorted(i["displayName"] for i in own[0]["items"])
+    if items != manifest.items:
+        yield f"items {items} stand instead of {manifest.items}"
+    roles = sorted(r["id"] for r in own[0]["roleAssignments"])
+    if not set(manifest.roles) <= set(roles) or len(roles) != len(manifest.roles) + 1:
+        yield f"roles {roles} are held instead of {manifest.roles} and the maker's"
+    for resource in (own[0]["id"], *(i["id"] for i in own[0]["items"]), *manifest.roles):
+        if resource.lower() not in known:
+            yield f"{resource} stands, and the journal does not know it"
+
+
+def _comparable(workspaces: Sequence[dict[str, Any]]) -> str:
+    """Without `.platform`, which Fabric puts into every definition that it gives out, and the order of roles."""
+    shown: list[dict[str, Any]] = json.loads(json.dumps(workspaces))
+    for workspace in shown:
+        roles: list[dict[str, Any]] = workspace["roleAssignments"]
+        workspace["roleAssignments"] = sorted(roles, key=_id)
+        for item in workspace["items"]:
+            definition: dict[str, Any] = item["definition"] or {}
+            parts: list[dict[str, Any]] = definition.get("parts", [])
+            item["definition"] = [part for part in parts if part["path"] != ".platform"]
+    return json.dumps(shown, sort_keys=True)
+
+
+def _id(row: dict[str, Any]) -> str:
+    return row["id"]
+
+
+def _calls(manifest: Manifest, calls: Sequence[dict[str, Any]]) -> Iterator[str]:
+    effective = [c for c in calls if c["effect"]]
+    made = Counter(c["path"].rsplit("/", 1)[-1] for c in effective if c["method"] == "POST")
+    made = Counter({word: count for word, count in made.items() if word in _COLLECTIONS})
+    if made != manifest.creations:
+        yield f"created {dict(made)} instead of {dict(manifest.creations)}"
+    for (method, path), count in Counter((c["method"], c["path"]) for c in effective).items():
+        if method == "DELETE" and count > 1:
+            yield f"{method} {path} had an effect {count} times"
+
+
+def audit(entries: Sequence[AuditEntry], header: DeploymentRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
+    """Replayed from the start, the audit's moves are legal, happen once, and end where the journal stands."""
+    ends = {f"step_{s.ordinal:05d}": s.state.value for s in steps} | {_DEPLOYMENT: header.state.value}
+    for subject in sorted({e.subject for e in entries} - ends.keys()):
+        yield f"the audit speaks of {subject}, which the journal does not know"
+    for subject, end in ends.items():
+        moves = sorted((e for e in entries if e.subject == subject and not _is_note(e)), key=lambda e: e.sequence)
+        state = "" if subject == _DEPLOYMENT else StepState.PENDING.value
+        seen: set[tuple[str, str]] = set()
+        for i, move in enumerate(moves):
+            if i and move.sequence == moves[i - 1].sequence:
+                yield f"{subject}: write {move.sequence} is in the audit twice"
+            if move.before != state:
+                yield f"{subject}: a move from {move.before} to {move.after} begins at {state}"
+            if not _is_legal(subject, move):
+                yield f"{subject}: {move.before} to {move.after} is no legal move"
+            pair = (move.before, move.after)
+            if pair in seen and move.before != move.after and not _MAY_RECUR & set(pair):
+                yield f"{subject}: moved from {move.before} to {move.after} twice"
+            seen.add(pair)
+            state = move.after
+        if state != end:
+            yield f"{subject}: the audit ends at {state}, the journal at {end}"
+
+
+def _is_note(entry: AuditEntry) -> bool:
+    """What came of a submission of an id that stands already: it moves nothing and bears the number of no write."""
+    return entry.actor == "accept" and entry.before == entry.after
+
+
+def _is_legal(subject: str, move: AuditEntry) -> bool:
+    if subject == _DEPLOYMENT:
+        if not move.before:
+            return move.after == DeploymentState.ACCEPTED
+        return (move.before, move.after) in DEPLOYMENT_TRANSITIONS
+    return (move.before, move.after) in STEP_TRANSITIONS

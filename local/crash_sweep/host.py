@@ -1,0 +1,173 @@
+"""`python -m local.crash_sweep.host`: functions hosts with their edges watched, as nursery.py asks for them.
+
+Watched are the transports of the storage SDKs, the app's HTTP to Fabric, the calls of the durable engine, and the
+receipt of messages. The app itself is not touched.
+"""
+
+# Wraps methods of vendors' classes, whose types are partly unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
+
+import json
+import os
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core.pipeline.transport import AioHttpTransport, RequestsTransport
+
+from local.crash_sweep import names
+from local.crash_sweep.nursery import breed
+from local.crash_sweep.plan import PLAN_VARIABLE
+from local.crash_sweep.strikes import READ, TAKEN, WRITE, Strikes
+from local.functions_host import __main__ as functions_host
+from local.functions_host.engine_store import StoredEngine
+from local.functions_host.queues import Queues
+from shared.adapters.fabric_transport import RequestsTransport as FabricTransport
+from shared.domain.json import as_object
+
+_in_hand: ContextVar[str] = ContextVar("_in_hand", default="")
+"""The message that the host handles in this task."""
+_CREATED = (200, 201, 202)
+
+
+def watch_storage(strikes: Strikes, connection: str) -> None:
+    """Every request of the SDKs but for the host's polls of its queues."""
+    settings = dict(part.split("=", 1) for part in connection.split(";") if part)
+    services = {urlsplit(settings[f"{s}Endpoint"]).netloc: s.lower() for s in ("Blob", "Queue", "Table")}
+
+    def begin(request: Any) -> bool:
+        service = services.get(urlsplit(request.url).netloc, "")
+        body = _text(request.body)
+        if service == "table":
+            name = names.of_table(request.method, request.url, body)
+        elif service == "queue":
+            name = names.of_queue(request.method, request.url, body, _in_hand.get())
+        else:
+            name = names.of_blob(request.method, request.url)
+        return strikes.begin(name, READ if request.method in ("GET", "HEAD") else WRITE, f"{request.url} {body}")
+
+    plain: Callable[..., Any] = RequestsTransport.send
+    asynchronous: Callable[..., Any] = AioHttpTransport.send
+
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        is_last = begin(request)
+        answer = plain(self, request, **options)
+        if is_last:
+            strikes.strike()
+        return answer
+
+    async def send_async(self: Any, request: Any, **options: Any) -> Any:
+        is_last = request.method != "GET" and begin(request)
+        answer = await asynchronous(self, request, **options)
+        if is_last:
+            strikes.strike()
+        return answer
+
+    RequestsTransport.send = send
+    AioHttpTransport.send = send_async
+
+
+def watch_fabric(strikes: Strikes) -> None:
+    """Every call; what it creates is known by its name from then on."""
+    plain = FabricTransport.exchange
+
+    def exchange(self: Any, method: str, url: str, headers: Any, body: bytes | None) -> Any:
+        name = names.of_fabric(method, url, body)
+        is_last = strikes.begin(name, READ if method == "GET" else WRITE, f"{url} {_text(body)}")
+        answer = plain(self, method, url, headers, body)
+        if is_last:
+            strikes.strike()
+        if method == "POST" and answer[0] in _CREATED and answer[2]:
+            made = as_object(json.loads(answer[2])) or {}
+            if isinstance(made.get("displayName"), str):
+                strikes.learn(str(made["id"]), f"<{made.get('type', '')} {made['displayName']}>")
+        return answer
+
+    FabricTransport.exchange = exchange
+
+
+def watch_messages(strikes: Strikes) -> None:
+    """A message was received: it is invisible now, and nothing was done with it yet."""
+    plain = Queues._handle
+
+    async def handle(self: Any, function: Any, queue: Any, name: str, message: Any) -> None:
+        what = names.of_message(message.content)
+        found = names.DEPLOYMENT.search(message.content)
+        _in_hand.set(f"{what} of {found[0]}" if found else what)
+        if strikes.begin(f"queue receive {name} {_in_hand.get()}", TAKEN, message.content):
+            strikes.strike()
+        await plain(self, function, queue, name, message)
+
+    Queues._handle = handle
+
+
+def watch_engine(strikes: Strikes) -> None:
+    """Every call that changes an instance, the timers, and the look at its state."""
+
+    def wrap(method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str]) -> None:
+        plain: Callable[..., Any] = getattr(StoredEngine, method)
+
+        def call(self: Any, request: Any, *rest: Any) -> Any:
+            if method == "GetInstance" and request.getInputsAndOutputs:
+                return plain(self, request, *rest)  # the host's own HTTP API, which only the sweep's driver asks
+            instance_id = request if isinstance(request, str) else request.instanceId
+            is_last = strikes.begin(f"durable {named(self, request)}", phases, instance_id)
+            answer = plain(self, request, *rest)
+            if is_last:
+                strikes.strike()
+            return answer
+
+        setattr(StoredEngine, method, call)
+
+    wrap("StartInstance", WRITE, lambda _, request: "start")
+    wrap("PurgeInstances", WRITE, lambda _, request: "purge")
+    wrap("GetInstance", READ, lambda _, request: "state")
+    wrap("RaiseEvent", WRITE, lambda _, request: f"event {_event(request.input.value)}")
+    wrap("CompleteOrchestratorTask", WRITE, lambda _, request: f"turn: {_actions(request)}")
+    wrap("CompleteActivityTask", WRITE, lambda engine, request: f"activity {_activity(engine, request)} done")
+    wrap("_fire", WRITE, lambda _, request: "timer")
+
+
+def _event(text: str) -> str:
+    heard = as_object(json.loads(text)) or {}
+    return f"step {heard['ordinal']} {heard['state']}" if "ordinal" in heard else "command"
+
+
+def _actions(request: Any) -> str:
+    """What the orchestrator asked for in this turn."""
+    kinds = [
+        a.scheduleTask.name if a.HasField("scheduleTask") else str(a.WhichOneof("orchestratorActionType"))
+        for a in request.actions
+    ]
+    return ", ".join(sorted(kinds)) or "nothing"
+
+
+def _activity(engine: Any, request: Any) -> str:
+    instance = engine._instances.get(request.instanceId)
+    for event in instance.history if instance is not None else []:
+        if event.eventId == request.taskId and event.HasField("taskScheduled"):
+            return event.taskScheduled.name
+    return "of the past"
+
+
+def _text(body: Any) -> str:
+    if isinstance(body, bytes):
+        return body.decode("utf-8", "replace")
+    return body if isinstance(body, str) else ""
+
+
+def main() -> None:
+    """Watch, then serve as the host does, once for each line of standard input."""
+    strikes = Strikes(Path(os.environ[PLAN_VARIABLE]))
+    watch_storage(strikes, os.environ["AzureWebJobsStorage"])
+    watch_fabric(strikes)
+    watch_messages(strikes)
+    watch_engine(strikes)
+    breed(functions_host.main)
+
+
+if __name__ == "__main__":
+    main()

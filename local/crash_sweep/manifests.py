@@ -1,0 +1,107 @@
+"""The deployments that are swept, each under a name of its own for every kill, and what each must leave behind."""
+
+import base64
+import json
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from local.crash_sweep.names import ids_in
+from local.stack import ROOT
+from shared.adapters.credentials import SIMULATOR_IDENTITY
+from shared.cli.pack import packed
+from shared.domain.states import DeploymentState
+
+EXAMPLES = ROOT / "examples"
+NAMES = ("medallion", "failing", "restoring")
+"""The two examples, and one of this module's own: it changes what is there already and must put all of it back."""
+_TARGET = "sweep-target"
+_READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c04"
+_PAYLOAD_LINES = 600
+"""Makes a definition too large for a row, so that spec and before-image go to blobs."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One of them, packed as the command line packs it; `present` is what stands in its workspace beforehand."""
+
+    name: str
+    content: Any
+    end: DeploymentState
+    present: dict[str, Any] | None = None
+
+    @classmethod
+    def load(cls, name: str) -> "Manifest":
+        """By its name."""
+        if name == "restoring":
+            return cls(name, _restoring(), DeploymentState.COMPENSATED, _present())
+        end = DeploymentState.SUCCEEDED if name == "medallion" else DeploymentState.COMPENSATED
+        return cls(name, packed((EXAMPLES / f"{name}.yaml").read_text(), EXAMPLES), end)
+
+    def submission(self, deployment_id: str) -> str:
+        """The message: target and workspace bear the deployment's id, so no two kills share anything."""
+        text = json.dumps(self.content).replace(self.content["target"], deployment_id)
+        return json.dumps({"deployment_id": deployment_id, "manifest": json.loads(text), "requested_by": "crash sweep"})
+
+    def seed(self, deployment_id: str) -> list[dict[str, Any]]:
+        """The workspaces that must stand before it begins."""
+        return [{**self.present, "displayName": deployment_id}] if self.present is not None else []
+
+    @property
+    def items(self) -> list[str]:
+        """The items that it makes; the failing ones take them away again."""
+        return sorted(
+            s["with"]["displayName"]
+            for s in self.content["steps"]
+            if s["kind"] == "lakehouse" or s["with"].get("displayName") == "fresh"
+        )
+
+    @property
+    def roles(self) -> list[str]:
+        """The principals that it gives a role."""
+        lists = [s["with"]["csv"] for s in self.content["steps"] if s["kind"] == "principals"]
+        return sorted(principal for text in lists for principal in ids_in(text))
+
+    @property
+    def creations(self) -> Counter[str]:
+        """Calls that create something, by the last word of their path: each must have an effect exactly once."""
+        if self.present is not None:
+            return Counter({"items": len(self.items)})
+        return Counter({"workspaces": 1, "lakehouses": len(self.items), "roleAssignments": len(self.roles)})
+
+
+def new_id() -> str:
+    """A name that no other run has."""
+    return f"sweep-{secrets.token_hex(4)}"
+
+
+def _present() -> dict[str, Any]:
+    old = {"type": "Notebook", "displayName": "present", "description": "Old", "definition": _definition("old")}
+    roles = [
+        {"id": SIMULATOR_IDENTITY, "type": "ServicePrincipal", "role": "Admin"},
+        {"id": _READER, "type": "Group", "role": "Viewer"},
+    ]
+    return {"description": "Was there", "items": [old], "roleAssignments": roles}
+
+
+def _restoring() -> dict[str, Any]:
+    """Updates a notebook and a role, creates a notebook, and then cannot go on."""
+    place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
+    notebook = {**place, "type": "Notebook", "description": "New", "definition": _definition("new")}
+    role = {**place, "principalId": _READER, "principalType": "Group", "role": "Contributor"}
+    impossible = {**place, "type": "CrystalBall", "displayName": "forecast"}
+    steps = [
+        {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET, "ifExists": "adopt"}},
+        {"id": "present", "kind": "item", "with": {**notebook, "displayName": "present", "ifExists": "update"}},
+        {"id": "fresh", "kind": "item", "with": {**notebook, "displayName": "fresh"}},
+        {"id": "reader", "kind": "role_assignment", "with": {**role, "ifExists": "update"}},
+        {"id": "forecast", "kind": "item", "needs": ["present", "fresh", "reader"], "with": impossible},
+    ]
+    return {"name": "restoring", "target": _TARGET, "steps": steps}
+
+
+def _definition(word: str) -> dict[str, Any]:
+    text = "".join(f"# {word} {line}\n" for line in range(_PAYLOAD_LINES))
+    payload = base64.b64encode(text.encode()).decode()
+    return {"parts": [{"path": "notebook-content.py", "payload": payload, "payloadType": "InlineBase64"}]}

@@ -1,0 +1,160 @@
+"""The sweep: record what there is to strike, strike each once in every phase, and count what was wrong.
+
+A boundary that does not come up in its run is tried again at the end, by turns slowly and at full speed; what does
+not come up in `TRIES` runs is listed.
+"""
+
+import random
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from local.crash_sweep.lane import Lane, Result
+from local.crash_sweep.manifests import Manifest
+from local.crash_sweep.plan import Boundary
+from local.crash_sweep.strikes import READ
+
+PLAIN, SLOW, COLD = "plain", "slow", "cold"
+"""How a boundary comes up: in any run; in a slow one; only in the first run on empty storage."""
+TRIES = 4
+READS = 2
+_CREATES = re.compile(r"(table|queue|blob) create\b")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill to be made. `number` is the boundary's in its manifest's recording, from 1."""
+
+    manifest: Manifest
+    number: int
+    boundary: Boundary
+    mode: str
+    phase: str
+    tries: int = 0
+
+    def __str__(self) -> str:
+        """As it is printed."""
+        return f"{self.manifest.name} {self.number} {self.phase} {self.boundary}"
+
+
+@dataclass
+class Report:
+    """What came of it."""
+
+    boundaries: int
+    planned: int
+    deployments: int = 0
+    struck: int = 0
+    violations: list[str] = field(default_factory=lambda: list[str]())
+    never: list[Kill] = field(default_factory=lambda: list[Kill]())
+
+
+def record(
+    manifest: Manifest, evidence: Path, report: Report, rounds: int, *, slow: bool
+) -> list[tuple[Boundary, str]]:
+    """Every boundary met, in order, with the mode in which it was met first."""
+    found: dict[tuple[str, int], tuple[Boundary, str]] = {}
+    with Lane(f"sweep-record-{secrets.token_hex(3)}", evidence) as lane:
+        modes = [COLD, *[PLAIN] * rounds, *([SLOW] if slow else [])]
+        runs = [(mode, lane.run(manifest, slow=mode == SLOW)) for mode in modes]
+    for mode, result in runs:
+        judge(report, f"{manifest.name}, recorded ({mode})", result)
+    # The plain runs go first: what they meet needs neither empty storage nor patience.
+    for mode, result in sorted(runs, key=lambda run: [PLAIN, COLD, SLOW].index(run[0])):
+        for boundary in result.boundaries:
+            own = COLD if _CREATES.match(boundary.name) else PLAIN if mode == COLD else mode
+            found.setdefault((boundary.name, boundary.nth), (boundary, own))
+    return list(found.values())
+
+
+def kills_of(manifest: Manifest, boundaries: Sequence[tuple[Boundary, str]]) -> list[Kill]:
+    """Each write in both phases; of the reads of one name, which have no effect and differ little, the first two."""
+    return [
+        Kill(manifest, number, boundary, mode, phase)
+        for number, (boundary, mode) in enumerate(boundaries, 1)
+        for phase in boundary.phases
+        if boundary.phases != READ or boundary.nth <= READS
+    ]
+
+
+def judge(report: Report, what: str, result: Result) -> list[str]:
+    """Count the violations of one deployment."""
+    found = [f"{what} ({result.deployment_id}): {violation}" for violation in result.violations]
+    report.violations += found
+    report.deployments += 1
+    return found
+
+
+def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say: Callable[[str], None]) -> None:
+    """Make the kills, `jobs` at a time, each lane on a stack of its own."""
+    left, lock = deque(kills), threading.Lock()
+    total, done, began = len(left), [0], time.monotonic()
+    errors: list[BaseException] = []
+
+    def finished(kill: Kill, result: Result) -> None:
+        with lock:
+            wrong = judge(report, str(kill), result)
+            if result.struck:
+                report.struck += 1
+            elif kill.tries + 1 < TRIES:
+                mode = kill.mode if kill.mode == COLD else SLOW if kill.tries % 2 == 0 else PLAIN
+                left.append(replace(kill, tries=kill.tries + 1, mode=mode))
+            else:
+                report.never.append(kill)
+            again = not result.struck and kill.tries + 1 < TRIES
+            done[0] += 0 if again else 1
+            word = "killed" if result.struck else "did not come up; again later" if again else "NEVER CAME UP"
+            clock = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
+            say(f"{clock} {done[0]:4}/{total} {kill}: {word}, {'ok' if not wrong else 'WRONG'} {result.seconds:.1f} s")
+            for line in wrong:
+                say(f"      VIOLATION {line}")
+
+    def serve() -> None:
+        lane: Lane | None = None
+        try:
+            while not errors:
+                with lock:
+                    if not left:
+                        return
+                    kill = left.popleft()
+                if kill.mode == COLD:
+                    with Lane(f"sweep-cold-{secrets.token_hex(3)}", evidence) as fresh:
+                        result = fresh.run(kill.manifest, kill.boundary, kill.phase)
+                else:
+                    if lane is None:
+                        lane = Lane(f"sweep-{secrets.token_hex(3)}", evidence).__enter__()
+                    result = lane.run(kill.manifest, kill.boundary, kill.phase, slow=kill.mode == SLOW)
+                    if any(violation.startswith("not ended") for violation in result.violations):
+                        lane.__exit__()  # what moves no more would disturb what comes after it
+                        lane = None
+                finished(kill, result)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            if lane is not None:
+                lane.__exit__()
+
+    threads = [threading.Thread(target=serve, name=f"lane-{i}") for i in range(jobs)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt as error:
+        errors.append(error)
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+
+
+def sample(kills: Sequence[Kill], size: int, seed: int) -> list[Kill]:
+    """So many of them, spread over the whole recording: one of each of as many stretches."""
+    chance = random.Random(seed)
+    stretches = [kills[len(kills) * i // size : len(kills) * (i + 1) // size] for i in range(size)]
+    return [chance.choice(stretch) for stretch in stretches if stretch]

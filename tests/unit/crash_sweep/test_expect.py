@@ -1,0 +1,100 @@
+"""What the sweep compares with: a run as it should be has no violation, and each thing that may go wrong is one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from local.crash_sweep import expect
+from local.crash_sweep.manifests import Manifest
+from shared.domain.records import AuditEntry, DeploymentRecord, Resource, StepRecord
+from shared.domain.states import DeploymentState, StepState
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ID = "sweep-0123abcd"
+MEDALLION, FAILING = Manifest.load("medallion"), Manifest.load("failing")
+ROLES = [{"id": i, "type": "Group", "role": "Viewer"} for i in [*MEDALLION.roles, "maker"]]
+NOBODY: dict[str, Any] = {"workspaces": [{"id": "f", "displayName": "foreign", "items": []}], "deleted": []}
+CALLS = [
+    {"method": "POST", "path": path, "effect": True}
+    for path in ["/v1/workspaces", *["/v1/workspaces/w/lakehouses"] * 3, *["/v1/workspaces/w/roleAssignments"] * 3]
+]
+
+
+def whole() -> dict[str, Any]:
+    """Fabric as the medallion leaves it."""
+    items = [{"id": f"i-{name}", "displayName": name, "definition": None} for name in MEDALLION.items]
+    own = {"id": "w", "displayName": ID, "items": items, "roleAssignments": ROLES}
+    return {"workspaces": [*NOBODY["workspaces"], own], "deleted": []}
+
+
+def steps(state: StepState = StepState.SUCCEEDED) -> list[StepRecord]:
+    """The journal's rows, a resource each."""
+    ids = ["w", *(f"i-{name}" for name in MEDALLION.items), *MEDALLION.roles]
+    return [
+        StepRecord(ID, n, f"s{n}", "item", {}, (), {}, 60.0, state=state, resource=Resource("T", i, i))
+        for n, i in enumerate(ids)
+    ]
+
+
+def header(state: DeploymentState = DeploymentState.SUCCEEDED, count: int = 7) -> DeploymentRecord:
+    """The header at the end."""
+    return DeploymentRecord(ID, "medallion", ID, state, "hash", NOW, step_count=count)
+
+
+def fabric(state: dict[str, Any], calls: list[dict[str, Any]] = CALLS, manifest: Manifest = MEDALLION) -> str:
+    """All violations in one text."""
+    return "\n".join(expect.fabric(manifest, ID, NOBODY, state, calls, steps()))
+
+
+def move(subject: str, before: str, after: str, sequence: int) -> AuditEntry:
+    """An audit entry."""
+    return AuditEntry(NOW, subject, before, after, "engine", "", sequence)
+
+
+def test_fabric_as_it_should_be_has_no_violation() -> None:
+    """A success leaves everything, a compensation nothing."""
+    assert fabric(whole()) == ""
+    assert fabric(NOBODY, manifest=FAILING) == ""
+
+
+def test_fabric_with_something_missing_doubled_or_foreign_is_a_violation() -> None:
+    """Each deviation is named."""
+    less = whole()
+    less["workspaces"][1]["items"].pop()
+    assert "instead of" in fabric(less)
+    assert "2 workspaces stand" in fabric({**whole(), "workspaces": [*whole()["workspaces"], whole()["workspaces"][1]]})
+    assert "not the deployment's was touched" in fabric({**whole(), "workspaces": whole()["workspaces"][1:]})
+    assert "not as it was" in fabric(whole(), manifest=FAILING)
+    assert "created" in fabric(whole(), [*CALLS, CALLS[1]])
+    strange = {"id": "x", "type": "Lakehouse", "displayName": "gold"}
+    assert "does not know it" in fabric({**NOBODY, "deleted": [strange]}, manifest=FAILING)
+    delete = {"method": "DELETE", "path": "/v1/workspaces/w", "effect": True}
+    assert "had an effect 2 times" in fabric(NOBODY, [*CALLS, delete, delete], FAILING)
+
+
+def test_journal_that_stops_half_way_is_a_violation() -> None:
+    """The header's state, every step's, and their number."""
+    assert list(expect.journal(MEDALLION, header(), steps())) == []
+    assert "is running" in "".join(expect.journal(MEDALLION, header(DeploymentState.RUNNING), steps()))
+    assert "is intent" in "".join(expect.journal(MEDALLION, header(), steps(StepState.INTENT)))
+    assert "7 steps of 8" in "".join(expect.journal(MEDALLION, header(count=8), steps()))
+
+
+def test_audit_must_replay_to_the_journal_by_legal_moves() -> None:
+    """Gaps, illegal moves, repetitions and another end are each named."""
+    row = steps()[:1]
+    deployment = [
+        move("deployment", "", "accepted", 0),
+        move("deployment", "accepted", "running", 1),
+        move("deployment", "running", "succeeded", 2),
+    ]
+    good = [*deployment, move("step_00000", "pending", "intent", 1), move("step_00000", "intent", "succeeded", 2)]
+    assert list(expect.audit(good, header(), row)) == []
+
+    def wrong(entries: list[AuditEntry]) -> str:
+        return "\n".join(expect.audit(entries, header(), row))
+
+    assert "begins at pending" in wrong([*deployment, good[-1]])
+    assert "no legal move" in wrong([*deployment, move("step_00000", "pending", "submitted", 1)])
+    assert "in the audit twice" in wrong([*good, move("deployment", "succeeded", "succeeded", 2)])
+    assert "the journal at succeeded" in wrong(good[:-1])
+    assert "does not know" in wrong([*good, move("step_00009", "pending", "intent", 1)])

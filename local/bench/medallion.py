@@ -10,13 +10,14 @@ from local.stack import ROOT
 from shared.cli.pack import packed
 from shared.domain.ports import Versioned
 from shared.domain.records import StepRecord
+from shared.domain.text import parse
 
 EXAMPLE = ROOT / "examples" / "medallion.yaml"
 
 
 def run(bench: Bench, rounds: int) -> None:
     """Deployments and scripts by turns, on the same simulator."""
-    manifest = packed(EXAMPLE.read_text(), EXAMPLE.parent)
+    manifest = packed(parse(EXAMPLE.read_text()), EXAMPLE.parent)
     trip = bench.round_trip_seconds()
     walls, paths, busy, own, cpu = (list[float]() for _ in range(5))
     plain, waiting = list[float](), list[float]()

@@ -12,6 +12,7 @@ from local.stack import ROOT
 from shared.adapters.credentials import SIMULATOR_IDENTITY
 from shared.cli.pack import packed
 from shared.domain.states import DeploymentState
+from shared.domain.text import parse
 
 EXAMPLES = ROOT / "examples"
 NAMES = ("medallion", "failing", "restoring")
@@ -37,7 +38,7 @@ class Manifest:
         if name == "restoring":
             return cls(name, _restoring(), DeploymentState.COMPENSATED, _present())
         end = DeploymentState.SUCCEEDED if name == "medallion" else DeploymentState.COMPENSATED
-        return cls(name, packed((EXAMPLES / f"{name}.yaml").read_text(), EXAMPLES), end)
+        return cls(name, packed(parse((EXAMPLES / f"{name}.yaml").read_text()), EXAMPLES), end)
 
     def submission(self, deployment_id: str) -> str:
         """The message: target and workspace bear the deployment's id, so no two kills share anything."""

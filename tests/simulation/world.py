@@ -293,10 +293,15 @@ class World:
     def submit(self, manifest: dict[str, Any], deployment_id: str = "d") -> DeploymentState:
         """Accept a manifest and start it."""
         message = json.dumps({"deployment_id": deployment_id, "manifest": manifest}).encode()
-        header = self.acceptance.accept(message, "message").header
-        if header.state not in DEPLOYMENT_ENDED:
-            self.start(deployment_id)
-        return header.state
+        while True:
+            try:
+                header = self.acceptance.accept(message, "message").header
+            except Crash as crash:
+                self.log.append(f"crash {crash} in accept")
+                continue
+            if header.state not in DEPLOYMENT_ENDED:
+                self.start(deployment_id)
+            return header.state
 
     def post(self, manifest: dict[str, Any], deployment_id: str) -> None:
         """Put a submission on the queue; it is accepted when its turn comes, and again after a crash."""

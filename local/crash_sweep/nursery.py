@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from local import azurite
 from local.stack import ROOT, Stack
 
 _HEAVY = (
@@ -55,6 +56,14 @@ class NurseryStack(Stack):
 
     def __post_init__(self) -> None:
         self._nursery: subprocess.Popen[str] | None = None
+        self._forked: set[int] = set()
+
+    def runs(self, part: str) -> bool:
+        """A forked host has its nursery's command line, so it is known by its number."""
+        pid = self.pids.get(part)
+        if part != "functions" or pid is None:
+            return super().runs(part)
+        return pid in self._forked and azurite.is_alive(pid)
 
     def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         if part != "functions":
@@ -75,6 +84,7 @@ class NurseryStack(Stack):
                 )
         print(json.dumps({"arguments": arguments, "log": str(log)}), file=_open(self._nursery.stdin), flush=True)
         self.pids[part] = int(_open(self._nursery.stdout).readline())
+        self._forked.add(self.pids[part])
         self._save()
 
     def down(self) -> None:

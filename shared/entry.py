@@ -12,7 +12,7 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.plan import MAX_STEPS
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.saga import activities, engine, health, sweeper
 from shared.saga.accept import decoded
 from shared.saga.delivery import Settled
@@ -31,6 +31,8 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
         state = activities.request_cancel(app.services, deployment_id, requested_by)
         if state is None:
             log.warning("cancel of the unknown deployment %s: dropped", deployment_id)
+        elif state is DeploymentState.HELD:
+            orchestrations.start(deployment_id)
         elif state not in DEPLOYMENT_ENDED:
             orchestrations.raise_event(deployment_id, COMMAND_EVENT, {"command": "cancel"})
         return

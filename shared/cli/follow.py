@@ -43,10 +43,12 @@ def follow(
     timeout_seconds: float | None,
     expected_hash: str | None = None,
     unknown_seconds: float = UNKNOWN_SECONDS,
+    is_held_passing: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code.
 
+    With `is_held_passing`, a held deployment is not at its end: it was just told to turn back.
     With `expected_hash`, a deployment of that id with another manifest is a conflict: BAD_REQUEST at once.
     """
     began = time.monotonic()
@@ -70,7 +72,8 @@ def follow(
             return BAD_REQUEST
         else:
             steps = [s.record for s in journal.steps(deployment_id)]
-            if header.state in _FOLLOWED_TO:
+            is_passing = is_held_passing and header.state is DeploymentState.HELD
+            if header.state in _FOLLOWED_TO and not is_passing:
                 code = EXIT_CODES[header.state]
                 output.ended(header, steps, code)
                 return code

@@ -44,7 +44,7 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.RUNNING, D.COMPENSATING): "a step failed, or it was cancelled",
     (D.RUNNING, D.HELD): "a step failed and the manifest says to hold",
     (D.HELD, D.HELD): "a request is noted",
-    (D.HELD, D.RUNNING): "resumed by a person",
+    (D.HELD, D.RUNNING): "resumed, or told to turn back, by a person",
     (D.HELD, D.COMPENSATING): "turned back by a person",
     (D.COMPENSATING, D.COMPENSATING): "a sign of life",
     (D.COMPENSATING, D.COMPENSATED): "everything is put back",

@@ -322,18 +322,27 @@ def _end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[Deployme
     return None
 
 
+_CANCELLABLE = (DeploymentState.ACCEPTED, DeploymentState.RUNNING, DeploymentState.HELD)
+
+
 def request_cancel(services: Services, deployment_id: str, requested_by: str) -> DeploymentState | None:
-    """Note that a person wants it put back. The state it had; None where there is no such deployment."""
+    """Note that a person wants it put back. The state it had; None where there is no such deployment.
+
+    One that is held runs again, in order to turn back: what is in flight settles first, as in any other. Its
+    orchestration has ended, so the caller starts it; if the caller dies before, the sweeper does.
+    """
     for _ in range(_RACES):
         try:
             header = services.journal.header(deployment_id)
         except NotFoundError:
             return None
         record = header.record
-        if record.state not in (DeploymentState.ACCEPTED, DeploymentState.RUNNING) or record.cancel_requested_by:
+        if record.state not in _CANCELLABLE or record.cancel_requested_by:
             return record.state
+        state = DeploymentState.RUNNING if record.state is DeploymentState.HELD else record.state
         try:
-            _write(services, header, f"cancel requested by {requested_by}", cancel_requested_by=requested_by)
+            reason = f"cancel requested by {requested_by}"
+            _write(services, header, reason, state=state, cancel_requested_by=requested_by)
         except ConflictError:
             continue
         return record.state

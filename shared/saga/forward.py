@@ -108,11 +108,14 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
     captured: JsonObject | None = None
     operation = d.step.operation
     if operation is not None and operation.purpose == "capture":
-        status = operations.look(d, operation)
-        if status is None:
-            return None
-        operations.check(status, operation)
-        captured = d.services.fabric.result(operation.id, operation.location) or {}
+        try:
+            status = operations.look(d, operation)
+            if status is None:
+                return None
+            operations.check(status, operation)
+            captured = d.services.fabric.result(operation.id, operation.location) or {}
+        except FabricNotFoundError:
+            captured = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
     image = d.kind.capture(d.services.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
         begun = operations.started(d, image, "capture", "getDefinition")
@@ -191,7 +194,10 @@ def _poll(d: Delivery) -> Settled | None:
     if intent.action == "update":
         d.claim(state=StepState.INTENT, operation=None, moves_done=d.step.moves_done + 1)
         return _act(d, spec, intent)
-    answer = d.services.fabric.result(operation.id, operation.location) if status.has_result else None
+    try:
+        answer = d.services.fabric.result(operation.id, operation.location) if status.has_result else None
+    except FabricNotFoundError:
+        answer = None  # forgotten meanwhile: what it made is found by looking
     if answer is not None and "id" in answer:
         return _verify(d, spec, d.kind.created(spec, answer), intent)
     found = d.kind.find(d.services.fabric, spec)

@@ -174,19 +174,22 @@ def test_cancel_puts_everything_back(shared_stack: Running) -> None:
     body = {"deployment_id": "stopped", "manifest": manifest("stopped", lakehouse("bronze"), item("nb", "Notebook"))}
     shared_stack.put("deployments", json.dumps(body).encode())
     eventually(lambda: "stopped" in shared_stack.names())
-    command = {"command": "cancel", "deployment_id": "stopped", "requested_by": "an operator"}
-    shared_stack.put("deployments", json.dumps(command).encode())
+    shared_stack.cli("cancel", "stopped", "--requested-by", "an operator", check=0)
     assert shared_stack.ended("stopped")["exit_code"] == 8
     shared_stack.fabric("faults", [])
     assert "stopped" not in shared_stack.names()
     assert "cancel requested by an operator" in shared_stack.cli("audit", "stopped").stdout
 
 
-def test_hold_keeps_what_is_there_for_inspection(shared_stack: Running, tmp_path: Path) -> None:
-    """onFailure: hold ends the following with exit code 3, and nothing is deleted."""
+def test_hold_keeps_what_is_there_until_it_is_cancelled(shared_stack: Running, tmp_path: Path) -> None:
+    """onFailure: hold ends the following with exit code 3, and nothing is deleted until a person says so."""
     file = written(tmp_path, manifest("kept", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold"))
-    shared_stack.cli("submit", file, "--wait", "--timeout", "60s", check=3)
+    shared_stack.cli("submit", file, "--id", "kept", "--wait", "--timeout", "60s", check=3)
     assert shared_stack.names()["kept"] == ["bronze"]
+    shared_stack.cli("cancel", "kept", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=8)
+    assert "kept" not in shared_stack.names()
+    assert "cancel requested by an operator" in shared_stack.cli("audit", "kept").stdout
+    assert "has ended already" in shared_stack.cli("cancel", "kept", check=2).stdout
 
 
 def test_two_deployments_at_one_target_do_not_interleave(shared_stack: Running) -> None:

@@ -69,7 +69,8 @@ def manifest(chance: random.Random) -> dict[str, Any]:
         step["needs"] = [s["id"] for s in steps[1:i] if chance.random() < 0.25]
         if chance.random() < 0.08:
             step["timeout"] = "3m"
-    return {"name": "m", "target": "T", "steps": steps}
+    on_failure = "hold" if chance.random() < 0.1 else "rollback"
+    return {"name": "m", "target": "T", "onFailure": on_failure, "steps": steps}
 
 
 def run(seed: int) -> Report:
@@ -168,6 +169,11 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
+    world.run(*ids, hours=1.0)
+    for deployment_id in ids:
+        if world.state(deployment_id) is DeploymentState.HELD:
+            world.befell["held"] += 1
+            world.cancel(deployment_id)  # the person who asked to hold has seen enough
     world.run(*ids, hours=CALM_HOURS / 2)
     if not all(world.has_ended(d) for d in ids):
         strangers.clear_the_way()
@@ -179,5 +185,5 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         world.sweep()
     for deployment_id in ids:
         state = world.state(deployment_id)
-        if state not in DEPLOYMENT_ENDED or state is DeploymentState.HELD:
+        if state not in DEPLOYMENT_ENDED:
             world.befell["not ended"] += 1

@@ -343,7 +343,8 @@ class World:
 
     def cancel(self, deployment_id: str) -> None:
         """As a command on the queue would."""
-        activities.request_cancel(self.services, deployment_id, "tester")
+        if activities.request_cancel(self.services, deployment_id, "tester") is DeploymentState.HELD:
+            self.start(deployment_id)
         self.raise_event(deployment_id, COMMAND_EVENT, {})
 
     def activity(self, name: str, given: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from local import diagrams
 from shared.domain import transitions
 from shared.domain.errors import IllegalTransitionError
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
@@ -51,3 +52,8 @@ def test_transitions_settled_effects_are_never_begun_again() -> None:
                 transitions.check_step(before, after)
     allowed = {after for before, after in transitions.STEP_TRANSITIONS if before is StepState.SUCCEEDED}
     assert allowed == {StepState.COMPENSATING, StepState.COMPENSATED}
+
+
+def test_transitions_are_drawn_in_the_docs_as_they_are() -> None:
+    """docs/states.md is what `make diagrams` would write."""
+    assert diagrams.FILE.read_text() == diagrams.document(), "run: make diagrams"

@@ -1,0 +1,167 @@
+"""One fault of Fabric's at each call of each kind: `python -m tests.simulation.fault_table` prints the table.
+
+A scenario is one step in a workspace that was there before, followed by nothing (it succeeds) or by a step that cannot
+work (it is put back). Its calls are counted in a run without faults; then each is struck once by each fault.
+"""
+
+import copy
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from local.fabric_simulator import control
+from shared.domain.states import DEPLOYMENT_ENDED
+from tests.simulation.laws import encoded
+from tests.simulation.world import IDENTITY, World
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "reset before": {"reset": "before"},
+    "reset after": {"reset": "after"},
+    "503 before": {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "x"}},
+    "500 after": {"status": 500, "effect": "after", "body": {"errorCode": "UnknownError", "message": "x"}},
+    "408 after": {"status": 408, "effect": "after", "body": {"errorCode": "RequestTimeout", "message": "x"}},
+    "429": {"status": 429, "headers": {"Retry-After": "9"}, "body": {"errorCode": "RequestBlocked", "message": "x"}},
+    "401 once": {"status": 401, "body": {"errorCode": "TokenExpired", "message": "x"}},
+    "operation forgotten": {"status": 404, "body": {"errorCode": "OperationNotFound", "message": "x"}},
+}
+"""All of them pass: what is struck must end as if nothing had been."""
+WORKSPACE = "${{ steps.ws.outputs.id }}"
+PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c00"
+_OLD = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
+_NEW = {"parts": [{"path": "notebook-content.py", "text": "new"}]}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A step, and what is there before it."""
+
+    name: str
+    step: dict[str, Any]
+    items: tuple[dict[str, Any], ...] = ()
+    role: str = ""
+    has_workspace: bool = True
+
+
+def _step(kind: str, **spec: Any) -> dict[str, Any]:
+    return {"id": "it", "kind": kind, "with": spec}
+
+
+_LAKE = {"workspaceId": WORKSPACE, "displayName": "lake"}
+_BOOK = {"workspaceId": WORKSPACE, "type": "Notebook", "displayName": "book"}
+_ROLE = {"workspaceId": WORKSPACE, "principalId": PRINCIPAL, "principalType": "User", "role": "Viewer"}
+_THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
+SCENARIOS = (
+    Scenario("workspace, created", _step("lakehouse", **_LAKE), has_workspace=False),
+    Scenario("workspace, updated", _step("workspace", displayName="sales", description="new", ifExists="update")),
+    Scenario("lakehouse, created", _step("lakehouse", **_LAKE, waitForSqlEndpoint=True)),
+    Scenario("lakehouse, adopted", _step("lakehouse", **_LAKE), (_THERE,)),
+    Scenario("lakehouse, updated", _step("lakehouse", **_LAKE, description="new", ifExists="update"), (_THERE,)),
+    Scenario("item, created", _step("item", **_BOOK, definition=_NEW)),
+    Scenario(
+        "item, updated",
+        _step("item", **_BOOK, definition=_NEW, description="new", ifExists="update"),
+        ({"type": "Notebook", "displayName": "book", "description": "old", "definition": _OLD},),
+    ),
+    Scenario("role, given", _step("role_assignment", **_ROLE)),
+    Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What stands when it is over: the state, and Fabric without ids and markers."""
+
+    state: str
+    fabric: str
+    made: tuple[tuple[str, int], ...]
+
+
+def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> tuple[Outcome, World]:
+    """One deployment of a scenario, with one rule of faults."""
+    world = World(7)
+    if scenario.has_workspace:
+        roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+        if scenario.role:
+            roles.append({"id": PRINCIPAL, "type": "User", "role": scenario.role})
+        place = {"displayName": "sales", "description": "old", "roleAssignments": roles}
+        items = copy.deepcopy(list(scenario.items))
+        control.seed(world.model, {"workspaces": [{**place, "items": items}]})
+    steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]
+    if scenario.step["kind"] == "workspace":
+        steps = [scenario.step]
+    if fails:
+        spec = {
+            "workspaceId": f"${{{{ steps.{steps[0]['id']}.outputs.id }}}}",
+            "type": "Crystal",
+            "displayName": "ball",
+        }
+        steps.append({"id": "ball", "kind": "item", "needs": [s["id"] for s in steps], "with": spec})
+    if rule is not None:
+        assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    world.submit({"name": "m", "steps": copy.deepcopy(steps)})
+    world.run(hours=10.0)
+    return _outcome(world), world
+
+
+def _outcome(world: World) -> Outcome:
+    shown: list[Any] = []
+    for workspace in world.model.store.workspaces.values():
+        items = sorted((i.type, i.name, i.description, str(i.definition)) for i in workspace.items.values())
+        shown.append((workspace.name, workspace.description, items, sorted(map(str, workspace.roles.values()))))
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "{id}", str(shown))
+    state = world.state()
+    assert state in DEPLOYMENT_ENDED, state
+    made = Counter(
+        c["path"].rsplit("/", 1)[-1]
+        for c in world.model.calls
+        if c["method"] == "POST" and c["effect"] and not re.search(r"Definition|Capacity", c["path"])
+    )
+    return Outcome(state.value, text, tuple(sorted(made.items())))
+
+
+def calls_of(scenario: Scenario, fails: bool) -> list[tuple[str, str, int]]:
+    """Every call of an undisturbed run: method, path pattern, and which of that pattern."""
+    _, world = run(scenario, fails)
+    seen: Counter[tuple[str, str]] = Counter()
+    calls: list[tuple[str, str, int]] = []
+    for call in world.model.calls:
+        pattern = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "[^/]+", call["path"])
+        seen[(call["method"], pattern)] += 1
+        calls.append((call["method"], pattern, seen[(call["method"], pattern)]))
+    return calls
+
+
+def strikes(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[str, bool]]:
+    """Strike each call once; which it was, and whether all ended as it should."""
+    wanted, _ = run(scenario, fails)
+    for method, pattern, nth in calls_of(scenario, fails):
+        if fault == "operation forgotten" and not pattern.startswith("/v1/operations/"):
+            continue
+        rule = {"match": {"method": method, "path": pattern}, "when": {"nth": nth}, "action": FAULTS[fault]}
+        outcome, world = run(scenario, fails, rule)
+        struck = world.model.faults.shown()[0]["struck"]
+        yield f"{method} {pattern} #{nth}", outcome == wanted and struck == 1
+
+
+def main() -> int:
+    """The table in Markdown: calls struck, and how many of them ended otherwise."""
+    print("| kind | end | " + " | ".join(FAULTS) + " |")
+    print("|---" * (len(FAULTS) + 2) + "|")
+    wrong = 0
+    for scenario in SCENARIOS:
+        for fails, end in ((False, "succeeded"), (True, "compensated")):
+            cells: list[str] = []
+            for fault in FAULTS:
+                found = list(strikes(scenario, fails, fault))
+                bad = [call for call, is_good in found if not is_good]
+                wrong += len(bad)
+                cells.append(f"{len(found)}" + (f" ({len(bad)} wrong: {bad[0]})" if bad else ""))
+            print(f"| {scenario.name} | {end} | " + " | ".join(cells) + " |", flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

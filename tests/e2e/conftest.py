@@ -95,12 +95,12 @@ class Running:
             return error.code, error.read().decode()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until it holds."""
+def eventually(condition: Callable[[], bool], seconds: float = 30.0, *, pause: float = 0.1) -> None:
+    """Wait until it holds, asking every `pause` seconds."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not come to hold in time"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def make_stack(**changes: Any) -> Stack:

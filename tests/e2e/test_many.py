@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared import bootstrap, settings
 from shared.domain.states import DeploymentState
 from tests.e2e.conftest import Running, eventually
 from tests.e2e.test_submission import item, lakehouse, manifest
@@ -30,11 +31,12 @@ def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(quick_
         body = {"deployment_id": f"many-{i}", "manifest": manifest(f"many-{i}", *steps)}
         quick_stack.put("deployments", json.dumps(body).encode())
 
-    def listed() -> dict[str, str]:
-        lines = quick_stack.cli("list", "--json", "--limit", "1000", check=0).stdout.splitlines()
-        return {row["deployment_id"]: row["state"] for row in map(json.loads, lines)}
+    journal = bootstrap.storage(settings.load({"AzureWebJobsStorage": quick_stack.stack.connection_string})).journal
 
-    eventually(lambda: sum(state in LAWFUL for state in listed().values()) == COUNT, 240)
+    def listed() -> dict[str, str]:
+        return {header.deployment_id: header.state.value for header in journal.deployments()}
+
+    eventually(lambda: sum(state in LAWFUL for state in listed().values()) == COUNT, 300, pause=1.0)
     assert sum(rule["struck"] for rule in quick_stack.fabric("faults")) > COUNT
     quick_stack.fabric("faults", [])
     states = listed()
@@ -42,7 +44,7 @@ def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(quick_
     known: set[str] = set()
     for deployment_id, state in states.items():
         if state == "succeeded":
-            known |= {s["resource"]["id"] for s in quick_stack.ended(deployment_id)["steps"]}
+            known |= {s.record.resource.id for s in journal.steps(deployment_id) if s.record.resource is not None}
     workspaces = quick_stack.fabric("state")["workspaces"]
     standing = {w["id"] for w in workspaces} | {i["id"] for w in workspaces for i in w["items"]}
     assert standing == known

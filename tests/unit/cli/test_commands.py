@@ -300,7 +300,14 @@ def test_follow_interrupted_tells_how_to_go_on(account: Account, arguments: list
     environment = {**os.environ, "AzureWebJobsStorage": account.connection}
     command = [sys.executable, "-m", "shared.cli", *arguments, made.deployment_id]
     running = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background of a shell, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert running.stdout is not None
     assert "running" in running.stdout.readline()

@@ -23,7 +23,7 @@ FAULTS: list[dict[str, Any]] = [
 
 def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(quick_stack: Running) -> None:
     """All end; what stands in Fabric is what the journals of the succeeded ones say, to the last resource."""
-    rules = [{"when": {"probability": 0.05}, "action": action} for action in FAULTS]
+    rules = [{"when": {"probability": 0.055}, "action": action} for action in FAULTS]
     quick_stack.fabric("faults", rules)
     for i in range(COUNT):
         steps = [lakehouse("bronze"), item("nb", "Notebook", "bronze")]

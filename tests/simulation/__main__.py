@@ -1,7 +1,6 @@
 """`make simulate N=10000 SEED=1`: schedules from a seed on, on all cores; what befell them, and what broke."""
 
 import argparse
-import logging
 import multiprocessing
 import os
 import sys
@@ -9,8 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.simulation import schedules
-from tests.simulation.schedules import Report
+from tests.simulation.schedules import Report, attempt
 
 _CHUNK = 20
 _SHOWN = 20
@@ -48,18 +46,10 @@ def main() -> int:
 def _reports(seed: int, count: int, jobs: int) -> Iterator[Report]:
     seeds = range(seed, seed + count)
     if jobs == 1 or count == 1:
-        yield from map(_one, seeds)
+        yield from map(attempt, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(_one, seeds, chunksize=_CHUNK)
-
-
-def _one(seed: int) -> Report:
-    logging.disable(logging.CRITICAL)
-    try:
-        return schedules.run(seed)
-    except Exception as error:
-        return Report(seed, Counter(), Counter(), [f"ended in {error!r}"])
+        yield from pool.imap_unordered(attempt, seeds, chunksize=_CHUNK)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ First a chaotic phase (crashes, faults, strangers, cancellations, lost orchestra
 that passes has passed. What must hold afterwards is in laws.py.
 """
 
+import logging
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -104,6 +105,15 @@ def run(seed: int) -> Report:
     return Report(seed, world.befell, states, laws.violations(world, strangers, ids))
 
 
+def attempt(seed: int) -> Report:
+    """As `run`, in a process of its own: quiet, and an exception is a violation too."""
+    logging.disable(logging.CRITICAL)
+    try:
+        return run(seed)
+    except Exception as error:
+        return Report(seed, Counter(), Counter(), [f"ended in {error!r}"])
+
+
 def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, str]]]:
     """What happens when, by the number of the scheduler's step."""
     events: dict[int, list[tuple[str, str]]] = {}
@@ -169,11 +179,12 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
-    world.run(*ids, hours=1.0)
-    for deployment_id in ids:
-        if world.state(deployment_id) is DeploymentState.HELD:
-            world.befell["held"] += 1
-            world.cancel(deployment_id)  # the person who asked to hold has seen enough
+    for _ in ids:  # one that was held may have kept the next one waiting, which then is held itself
+        world.run(*ids, hours=1.0)
+        for deployment_id in ids:
+            if world.state(deployment_id) is DeploymentState.HELD:
+                world.befell["held"] += 1
+                world.cancel(deployment_id)  # the person who asked to hold has seen enough
     world.run(*ids, hours=CALM_HOURS / 2)
     if not all(world.has_ended(d) for d in ids):
         strangers.clear_the_way()

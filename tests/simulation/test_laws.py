@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.fabric_simulator import control
+from shared.domain.breaker import BreakerPolicy
 from shared.domain.ports import Versioned
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from tests.fakes import MemoryJournal
@@ -369,3 +370,43 @@ def _put(world: World, workspace: str, item_type: str, name: str, definition: An
     item = {"type": item_type, "displayName": name, "definition": definition}
     made = control.seed(world.model, {"workspaces": [{"id": workspace, "items": [item]}]})
     return made["workspaces"][0]["items"][0]
+
+
+@pytest.mark.parametrize("breaker", [None, BreakerPolicy()], ids=["without breaker", "with breaker"])
+def test_fabric_down_for_an_hour_ends_lawfully(breaker: BreakerPolicy | None) -> None:
+    """No connection for an hour in mid-run: whatever was begun is finished or put back when Fabric is there again."""
+    world = World(breaker=breaker)
+    world.submit(MEDALLION)
+    for _ in range(25):
+        if not world.step():
+            world.pass_time()
+    assert world.names()  # something stands already
+    world.model.faults.replace([{"action": {"reset": "before"}}])
+    world.run(hours=1.0)
+    world.model.faults.replace([])
+    world.run(hours=24.0)
+    check_laws(world)
+
+
+def test_deployment_whose_target_is_another_s_waits_until_it_is_free() -> None:
+    """Its lease was over and somebody else took the target: it dispatches nothing, and goes on afterwards."""
+    world = World()
+    world.submit(MEDALLION)
+    for _ in range(6):
+        world.step()
+    target = world.journal.header("d").record.target
+    world.clock.advance(world.policy.target_lease_seconds + 1)
+    lock = world.locks.acquire(target, "another", world.clock.now(), 600)
+    assert lock.fence == 2
+    world.lose_orchestration("d")
+    world.ready.clear()
+    world.queue.waiting.clear()
+    world.start("d")
+    began = world.clock.now()
+    calls = len(world.model.calls)
+    while (world.clock.now() - began).total_seconds() < 590:
+        if not world.step():
+            world.pass_time()
+    assert len(world.model.calls) == calls
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    check_laws(world)

@@ -6,6 +6,7 @@ are either inline JSON or a reference `{"$blob": "<sha256>"}`; saga/payloads.py 
 
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Self, cast
 
 from shared.domain.errors import UnknownVersionError
@@ -211,7 +212,14 @@ _NESTED: dict[str, type[Any]] = {
     "error": RecordedError,
     "compensation_error": RecordedError,
 }
+_KINDS = frozenset(_NESTED.values())
 _TUPLES = frozenset({"needs", "problems"})
+
+
+@cache
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    """The fields of a record; asked for with every row, so kept."""
+    return tuple(f.name for f in fields(cls))
 
 
 def _plain(value: Any) -> Any:
@@ -219,13 +227,13 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, tuple):
         return list(cast(tuple[Any, ...], value))
-    if type(value) in _NESTED.values():
+    if type(value) in _KINDS:
         return _fields(value)
     return value
 
 
 def _fields(record: Any) -> JsonObject:
-    return {f.name: _plain(value) for f in fields(record) if (value := getattr(record, f.name)) is not None}
+    return {n: _plain(value) for n in _names(cast(Any, type(record))) if (value := getattr(record, n)) is not None}
 
 
 def _dump(record: Any) -> JsonObject:
@@ -233,7 +241,7 @@ def _dump(record: Any) -> JsonObject:
 
 
 def _build[T](cls: type[T], data: JsonObject) -> T:
-    known = {f.name for f in fields(cast(Any, cls))}
+    known = _names(cast(Any, cls))
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name not in known:

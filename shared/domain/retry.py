@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from shared.domain.errors import (
-    FabricAmbiguousError,
     FabricAuthError,
     FabricConflictError,
     FabricError,
@@ -23,7 +22,6 @@ class TryAgain:
 
     seconds: float
     counts: bool
-    ambiguous: bool
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,16 @@ def decide(error: SagaError, attempt: int, deliveries: int, policy: RetryPolicy,
     `fraction` (0 to 1) is the jitter. A Retry-After is obeyed exactly: never sooner, and no jitter added.
     """
     if isinstance(error, FabricNameReservedError):
-        return TryAgain(name_wait_seconds(deliveries), counts=False, ambiguous=False)
+        return TryAgain(name_wait_seconds(deliveries), counts=False)
     if not isinstance(error, FabricTransientError):
         return GiveUp()
-    ambiguous = isinstance(error, FabricAmbiguousError)
     if not error.counts_as_attempt:
         wait = error.retry_after_seconds
-        return TryAgain(backoff(policy, attempt, fraction) if wait is None else wait, counts=False, ambiguous=ambiguous)
+        return TryAgain(backoff(policy, attempt, fraction) if wait is None else wait, counts=False)
     if attempt + 1 >= policy.max_attempts:
         return GiveUp()
     wait = error.retry_after_seconds
-    return TryAgain(backoff(policy, attempt, fraction) if wait is None else wait, counts=True, ambiguous=ambiguous)
+    return TryAgain(backoff(policy, attempt, fraction) if wait is None else wait, counts=True)
 
 
 def backoff(policy: RetryPolicy, attempt: int, fraction: float) -> float:

@@ -117,7 +117,7 @@ def _went_wrong(d: Delivery, error: SagaError) -> Settled | None:
         if isinstance(error, GuardError) or d.step.attempt + 1 >= policy.max_attempts:
             return _give_up(d, recorded(error))
         seconds = backoff(policy, d.step.attempt, d.services.jitter())
-        decision = TryAgain(seconds, counts=True, ambiguous=False)
+        decision = TryAgain(seconds, counts=True)
     failed = isinstance(error, FabricTransientError) and error.call.startswith("operation ")
     d.again(
         decision.seconds,

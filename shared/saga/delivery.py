@@ -66,6 +66,10 @@ class Delivery:
         self.header = header
         self.now = services.clock.now()
         self._row = row
+        step = row.record
+        self.was_left_uncertain = step.ambiguous or (step.state is StepState.INTENT and step.claim is not None)
+        """Whether an earlier delivery may have made a call whose answer is not known: it said so, or it died with
+        its claim still written. Whatever this one writes must not forget it."""
         self._learned: dict[str, Any] = {}
 
     @property

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain.errors import (
+    FabricAmbiguousError,
     FabricConflictError,
     FabricError,
     FabricNotFoundError,
@@ -130,8 +131,7 @@ def _resume(d: Delivery) -> Settled | None:
     spec, intent = _spec(d), _intent(d)
     if step.resource is not None and intent.action != "update":
         return _verify(d, spec, step.resource, intent)
-    # A claim that is still written belongs to a delivery that died in the middle: its call may have been made.
-    uncertain = step.ambiguous or step.claim is not None
+    uncertain = d.was_left_uncertain
     if intent.action == "create":
         found = d.kind.find(d.services.fabric, spec)
         if found is not None and d.kind.recognises(spec, intent, found, uncertain):
@@ -228,15 +228,17 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
 
 def _went_wrong(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Settled | None:
     decision = decide(error, d.step.attempt, d.step.deliveries, d.services.policy.forward, d.services.jitter())
+    uncertain = d.step.ambiguous or d.was_left_uncertain
+    uncertain |= isinstance(error, FabricAmbiguousError) and d.step.state is StepState.INTENT
     if isinstance(decision, GiveUp):
-        return d.settle(StepState.FAILED, str(error), error=recorded(error), **_started(d))
+        return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=uncertain, **_started(d))
     # A failed operation may have left its item behind, so the next delivery looks before it acts.
     submitted = d.step.state is StepState.SUBMITTED and error_of_operation(error)
     begun = {"state": StepState.INTENT, "operation": None} if submitted else {}
     d.again(
         decision.seconds,
         attempt=d.step.attempt + (1 if decision.counts else 0),
-        ambiguous=d.step.ambiguous or submitted or (decision.ambiguous and d.step.state is StepState.INTENT),
+        ambiguous=uncertain or submitted,
         error=recorded(error),
         **begun,
         **_started(d),
@@ -253,8 +255,8 @@ def _out_of_time(d: Delivery, deadline: datetime) -> Settled:
     message = f"the step's timeout of {d.step.timeout_seconds:g} s was over at {deadline:%Y-%m-%d %H:%M:%S} UTC"
     last = f"; last: {d.step.error.message}" if d.step.error else ""
     remedy = "Raise the step's timeout, or look into why Fabric took so long."
-    uncertain = d.step.ambiguous or d.step.claim is not None
-    return d.settle(StepState.FAILED, message, error=RecordedError(message + last, remedy), ambiguous=uncertain)
+    error = RecordedError(message + last, remedy)
+    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.was_left_uncertain)
 
 
 def _spec(d: Delivery) -> JsonObject:

@@ -179,7 +179,7 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
-    for _ in ids:  # one that was held may have kept the next one waiting, which then is held itself
+    for _ in range(6):  # one that was held may have kept the next one waiting, which then is held itself
         world.run(*ids, hours=1.0)
         for deployment_id in ids:
             if world.state(deployment_id) is DeploymentState.HELD:

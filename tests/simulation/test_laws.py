@@ -1,6 +1,7 @@
 """The laws of the design, over thousands of small accidents. Each law's mechanism, switched off, is caught here."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -410,3 +411,28 @@ def test_deployment_whose_target_is_another_s_waits_until_it_is_free() -> None:
     assert len(world.model.calls) == calls
     assert world.run() == [DeploymentState.SUCCEEDED]
     check_laws(world)
+
+
+def test_uncertainty_outlives_a_look_that_failed() -> None:
+    """A role is given, the process dies, the next delivery's look fails, the one after sees the role: it is ours."""
+    world = World()
+    workspace = _foreign(world, "sales", [])
+    world.submit(failing())
+    original = world.model.handle
+    told: list[str] = []
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        if request.path.endswith("/roleAssignments"):
+            if request.method == "POST" and not told:
+                told.append("died")
+                raise Crash("after the role was given")
+            if request.method == "GET" and told == ["died"]:
+                told.append("look failed")
+                return original(replace(request, path="/v1/workspaces/nowhere/roleAssignments"))
+        return reply
+
+    world.model.handle = handle
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert told == ["died", "look failed"]
+    assert set(world.model.store.workspaces[workspace].roles) == {IDENTITY}

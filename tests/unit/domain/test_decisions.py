@@ -23,7 +23,7 @@ def test_retry_after_is_obeyed_exactly_and_is_no_attempt() -> None:
     """A 429 waits as long as Fabric says, not longer, not shorter, however often."""
     error = errors.FabricTransientError("blocked", call="GET /x", retry_after_seconds=57.0, counts_as_attempt=False)
     for attempt in (0, 99):
-        assert decide(error, attempt, 5, POLICY, 0.5) == TryAgain(57.0, counts=False, ambiguous=False)
+        assert decide(error, attempt, 5, POLICY, 0.5) == TryAgain(57.0, counts=False)
 
 
 def test_retry_gives_up_after_the_attempts_of_the_policy() -> None:

@@ -417,7 +417,9 @@ def test_uncertainty_outlives_a_look_that_failed() -> None:
     """A role is given, the process dies, the next delivery's look fails, the one after sees the role: it is ours."""
     world = World()
     workspace = _foreign(world, "sales", [])
-    world.submit(failing())
+    spec = {"workspaceId": WS, "principalId": f"{PRINCIPAL}0", "principalType": "User", "role": "Viewer"}
+    role = {"id": "role", "kind": "role_assignment", "with": spec}
+    world.submit({"name": "m", "steps": [MEDALLION["steps"][0], role]})
     original = world.model.handle
     told: list[str] = []
 

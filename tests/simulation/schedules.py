@@ -28,7 +28,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation for ever": {"operation": "never"},
 }
 CHAOS_STEPS = 260
-CALM_HOURS = 60.0
+CALM_HOURS = 30.0
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 WORKSPACE = "${{ steps.ws.outputs.id }}"
 
@@ -105,6 +105,17 @@ def run(seed: int) -> Report:
     return Report(seed, world.befell, states, laws.violations(world, strangers, ids))
 
 
+def _wait_for_all(world: World, ids: list[str]) -> None:
+    """Time passes; who asked to hold has seen enough, and the one that waited behind may then be held itself."""
+    for _ in range(6):
+        world.run(*ids, hours=1.0)
+        for deployment_id in ids:
+            if world.state(deployment_id) is DeploymentState.HELD:
+                world.befell["held"] += 1
+                world.cancel(deployment_id)
+    world.run(*ids, hours=CALM_HOURS)
+
+
 def attempt(seed: int) -> Report:
     """As `run`, in a process of its own: quiet, and an exception is a violation too."""
     logging.disable(logging.CRITICAL)
@@ -179,16 +190,10 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
-    for _ in range(6):  # one that was held may have kept the next one waiting, which then is held itself
-        world.run(*ids, hours=1.0)
-        for deployment_id in ids:
-            if world.state(deployment_id) is DeploymentState.HELD:
-                world.befell["held"] += 1
-                world.cancel(deployment_id)  # the person who asked to hold has seen enough
-    world.run(*ids, hours=CALM_HOURS / 2)
+    _wait_for_all(world, ids)
     if not all(world.has_ended(d) for d in ids):
         strangers.clear_the_way()
-        world.run(*ids, hours=CALM_HOURS / 2)
+        _wait_for_all(world, ids)
     if chance.random() < 0.3:
         strangers.appear()
     world.clock.advance(world.policy.orphan_grace_seconds + 1)

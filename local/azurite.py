@@ -18,6 +18,8 @@ _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOt
 """The emulator's well-known key; it opens nothing else."""
 _START_SECONDS = 30.0
 _PORTS = (12_000, 32_000)
+_CHANCE = random.SystemRandom()
+"""Not the shared source, which tests seed: two processes would draw the same ports."""
 
 
 class AzuriteError(Exception):
@@ -73,7 +75,7 @@ def free_ports(count: int) -> list[int]:
         while len(held) < count:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             with suppress(OSError):
-                listener.bind(("127.0.0.1", random.randrange(*_PORTS)))
+                listener.bind(("127.0.0.1", _CHANCE.randrange(*_PORTS)))
             held.append(listener) if listener.getsockname()[1] else listener.close()
         return [int(listener.getsockname()[1]) for listener in held]
     finally:

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".local"
 _START_SECONDS = 60.0
 READY = "/api/health/live"
+_PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
 
 
 class StackError(Exception):
@@ -98,9 +99,21 @@ class Stack:
         """Start what does not run; a half-dead stack is mended with its data and ports."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._load()
-        needed = ("blob", "queue", "table", "fabric", "operations", "functions")
-        if not self.ports:
-            self.ports = dict(zip(needed, azurite.free_ports(len(needed)), strict=True))
+        if self.ports:
+            return self._start_what_does_not_run()
+        for tries_left in (2, 1, 0):
+            self.ports = dict(zip(_PORTS, azurite.free_ports(len(_PORTS)), strict=True))
+            try:
+                return self._start_what_does_not_run()
+            except (StackError, azurite.AzuriteError):
+                for part in ("functions", "fabric", "azurite"):
+                    self._end(part, signal.SIGKILL, 5.0)
+                # Another program may have taken a port between the choice and the start: then others are chosen.
+                if not tries_left or not any(azurite.is_listening(port) for port in self.ports.values()):
+                    raise
+        return self
+
+    def _start_what_does_not_run(self) -> Self:
         if not self.runs("azurite"):
             self.start_azurite()
         if self.has_simulator and not self.runs("fabric"):

@@ -456,7 +456,3 @@ class World:
     def names(self) -> dict[str, list[str]]:
         """What Fabric holds: items by workspace."""
         return {w.name: sorted(i.name for i in w.items.values()) for w in self.model.store.workspaces.values()}
-
-    def created_ids(self) -> set[str]:
-        """Ids of everything that was ever created through the API, by the calls that did."""
-        return {c["created"] for c in self.model.calls if c.get("created")}

@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from local import azurite
+from shared.domain.flags import FeatureFlags
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".local"
 _START_SECONDS = 60.0
 READY = "/api/health/live"
+_FLAGS = ("retry_logic", "circuit_breaker", "rollback", "health_checks")
+"""The features that need nothing of Azure; the environment may say otherwise."""
 _PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
 
 
@@ -149,6 +152,7 @@ class Stack:
     def start_host(self) -> None:
         """Start the functions host and wait until the app answers."""
         environment = {
+            **{FeatureFlags.variable(name): "true" for name in _FLAGS},
             **self.environment,
             "AzureWebJobsStorage": self.connection_string,
             "FUNCTIONS_WORKER_RUNTIME": "python",

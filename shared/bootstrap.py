@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from shared import settings
+from shared.domain.flags import FeatureFlags
 from shared.domain.ports import Blobs, Journal, Locks, Orchestrations
+from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
 from shared.saga.payloads import Payloads
@@ -52,6 +54,8 @@ class App:
     locks: Locks
     breakers: "CircuitBreakers"
     checks: Mapping[str, Callable[[], object]]
+    flags: FeatureFlags
+    telemetry: Telemetry
     sweep_dry_run: bool = False
 
 
@@ -99,7 +103,8 @@ def build(loaded: settings.Settings) -> App:
     )
     acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
     checks = {"storage": clients.ping, "fabric_identity": tokens.token}
-    return App(services, acceptance, stores.locks, breakers, checks, loaded.sweep_dry_run)
+    telemetry = NoTelemetry()
+    return App(services, acceptance, stores.locks, breakers, checks, loaded.flags, telemetry, loaded.sweep_dry_run)
 
 
 def storage(loaded: settings.Settings) -> Storage:

@@ -6,10 +6,11 @@ that names the variable; nothing is guessed.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
 from shared.domain.breaker import BreakerPolicy
+from shared.domain.flags import FeatureFlags
 from shared.domain.policy import EnginePolicy, RetryPolicy
 from shared.domain.rate import RatePolicy
 
@@ -53,6 +54,7 @@ class Settings:
     sweep_dry_run: bool
     breaker: BreakerPolicy
     rate: RatePolicy
+    flags: FeatureFlags
 
 
 def credential_secret(environment: Mapping[str, str] = os.environ) -> str:
@@ -112,6 +114,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         sweep_dry_run=read.flag("SWEEP_DRY_RUN"),
         breaker=_breaker(read, BreakerPolicy()),
         rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
+        flags=FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)}),
     )
 
 

@@ -84,6 +84,13 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     AZURE_CLIENT_ID: identity.properties.clientId
     FABRIC_CREDENTIAL: 'managed_identity'
     SWEEP_SCHEDULE: '0 */5 * * * *'
+    FEATURE_USE_SECRET_MANAGER: 'true'
+    FEATURE_USE_AZURE_KEYVAULT: 'true'
+    FEATURE_USE_RETRY_LOGIC: 'true'
+    FEATURE_USE_CIRCUIT_BREAKER: 'true'
+    FEATURE_USE_ROLLBACK: 'true'
+    FEATURE_USE_TELEMETRY: 'true'
+    FEATURE_USE_HEALTH_CHECKS: 'true'
     PYTHON_THREADPOOL_THREAD_COUNT: '32'
     APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from shared import bootstrap, entry
 from shared.adapters.breaker_registry import CircuitBreakers
 from shared.domain.breaker import BreakerPolicy
+from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.states import DeploymentState, StepState
+from shared.domain.telemetry import NoTelemetry
 from shared.saga.accept import Acceptance
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs, MemoryBreakers
@@ -110,7 +112,9 @@ class Host:
         services = self.room.services
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
-        app = bootstrap.App(services, acceptance, self.room.locks, breakers, {"storage": lambda: None})
+        app = bootstrap.App(
+            services, acceptance, self.room.locks, breakers, {"storage": lambda: None}, ALL_ON, NoTelemetry()
+        )
         monkeypatch.setattr(bootstrap, "app", lambda: app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self)
 

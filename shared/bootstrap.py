@@ -4,6 +4,7 @@ Heavy libraries (the storage SDKs, azure-identity) are imported here and not bef
 function_app.py stays cheap and cannot fail.
 """
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,8 +24,12 @@ from shared.steps import KINDS, STEPS
 if TYPE_CHECKING:
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.credentials import Credential
+    from shared.adapters.fabric_transport import Transport
     from shared.adapters.rate_limiter import RateLimiter
     from shared.adapters.storage import StorageClients
+    from shared.adapters.telemetry_handover import Exporter
+
+log = logging.getLogger(__name__)
 
 
 class SystemClock:
@@ -82,17 +87,19 @@ def build(loaded: settings.Settings) -> App:
     from shared.adapters.queues import StorageStepQueue
 
     clock = SystemClock()
+    telemetry = _telemetry(loaded, clock)
     clients = _clients(loaded.storage)
     stores = _stores(clients, clock)
+    journal, transport = _observed(stores.journal, RequestsTransport(), telemetry, clock)
     payloads = Payloads(stores.blobs)
     tokens = TokenSource(lambda: _credential(loaded.fabric))
-    breakers = _breakers(clients, loaded, clock)
+    breakers = _breakers(clients, loaded, clock, telemetry)
     gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
     fabric = FabricClient(
-        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts, gate=gate
+        loaded.fabric.base_url, tokens, transport, operation_hosts=loaded.fabric.operation_hosts, gate=gate
     )
     services = Services(
-        journal=stores.journal,
+        journal=journal,
         queue=StorageStepQueue(clients),
         payloads=payloads,
         fabric=fabric,
@@ -100,10 +107,11 @@ def build(loaded: settings.Settings) -> App:
         kinds=STEPS,
         policy=loaded.policy,
         new_id=lambda: uuid.uuid4().hex,
+        telemetry=telemetry,
     )
-    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
+    acceptance = Acceptance(journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
     checks = {"storage": clients.ping, "fabric_identity": tokens.token}
-    telemetry = NoTelemetry()
+    telemetry.trace(loaded.flags.log_status())
     return App(services, acceptance, stores.locks, breakers, checks, loaded.flags, telemetry, loaded.sweep_dry_run)
 
 
@@ -144,11 +152,58 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
         ) from None
 
 
-def _breakers(clients: "StorageClients", loaded: settings.Settings, clock: SystemClock) -> "CircuitBreakers":
+def _breakers(
+    clients: "StorageClients", loaded: settings.Settings, clock: SystemClock, telemetry: Telemetry
+) -> "CircuitBreakers":
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.breaker_table import TableBreakers
 
-    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now)
+    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now, telemetry)
+
+
+def _observed(
+    journal: Journal, transport: "Transport", telemetry: Telemetry, clock: SystemClock
+) -> tuple[Journal, "Transport"]:
+    """What tells what passes through it; the same as before where nobody is told."""
+    if isinstance(telemetry, NoTelemetry):
+        return journal, transport
+    from shared.adapters.fabric_observed import ObservedTransport
+    from shared.saga.observed import ObservedJournal
+
+    return ObservedJournal(journal, telemetry, clock.now), ObservedTransport(transport, telemetry)
+
+
+def _telemetry(loaded: settings.Settings, clock: SystemClock) -> Telemetry:
+    """The way to Application Insights. Its libraries are imported by the thread that sends, with the first signal."""
+    if not loaded.flags.telemetry:
+        return NoTelemetry()
+    if not loaded.telemetry.connection_string:
+        log.warning(
+            "FEATURE_USE_TELEMETRY is on, but APPLICATIONINSIGHTS_CONNECTION_STRING is empty: no telemetry is sent"
+        )
+        return NoTelemetry()
+    import atexit
+
+    from shared.adapters.telemetry_handover import HandOver
+
+    telemetry = HandOver(lambda: _exporter(loaded.telemetry), clock.now)
+    atexit.register(telemetry.stop)
+    return telemetry
+
+
+def _exporter(loaded: settings.TelemetrySettings) -> "Exporter":
+    import platform
+
+    if loaded.exporter == "opencensus":
+        from shared.adapters.telemetry_opencensus import OpenCensusExporter as Chosen
+    else:
+        from shared.adapters.telemetry_opentelemetry import OpenTelemetryExporter as Chosen
+    credential = None
+    if loaded.uses_identity:
+        import azure.identity as identity
+
+        credential = identity.ManagedIdentityCredential(client_id=loaded.client_id or None)
+    return Chosen(loaded.connection_string, platform.node(), credential)
 
 
 def _limiter(loaded: settings.Settings, clock: SystemClock) -> "RateLimiter | None":

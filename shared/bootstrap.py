@@ -182,12 +182,10 @@ def _telemetry(loaded: settings.Settings, clock: SystemClock) -> Telemetry:
             "FEATURE_USE_TELEMETRY is on, but APPLICATIONINSIGHTS_CONNECTION_STRING is empty: no telemetry is sent"
         )
         return NoTelemetry()
-    import atexit
-
     from shared.adapters.telemetry_handover import HandOver
 
     telemetry = HandOver(lambda: _exporter(loaded.telemetry), clock.now)
-    atexit.register(telemetry.stop)
+    telemetry.at_exit()
     return telemetry
 
 

@@ -4,6 +4,8 @@ So nobody who deploys ever waits for the exporter, be it slow, down, or still to
 the list is dropped and counted, never waited for; the count is told as a metric once sending works again.
 """
 
+import atexit
+import importlib
 import logging
 import threading
 from collections import deque
@@ -24,8 +26,8 @@ MOST_WAITING = 8192
 BATCH = 200
 LINGER_SECONDS = 0.5
 """How long the first signal of a batch waits for others."""
-EXIT_SECONDS = 5.0
-"""How long the end of the process waits for what is still here."""
+EXIT_SECONDS, LATE_SECONDS = 5.0, 1.0
+"""How long the end of the process waits for what is still here, and for what its last threads told meanwhile."""
 
 
 class SignalKind(StrEnum):
@@ -148,7 +150,15 @@ class HandOver:
         self._something.set()
         mark.reached.wait(seconds)
 
-    def stop(self, seconds: float = EXIT_SECONDS) -> None:
+    def at_exit(self) -> None:
+        """Send what is still here when the process ends, for six seconds at most."""
+        # atexit alone is too late: by then Python runs no more futures, and a library that is still to be imported
+        # may want one (OpenTelemetry's does). What concurrent.futures registers itself with runs before that.
+        importlib.import_module("concurrent.futures.thread")  # last come, first served: it comes before ours
+        threading._register_atexit(self.flush, EXIT_SECONDS)  # type: ignore[attr-defined]  # no public name
+        atexit.register(self.stop, LATE_SECONDS)
+
+    def stop(self, seconds: float) -> None:
         """The process ends: send what is here, for at most so long."""
         self.flush(seconds)
         lost = sum(isinstance(each, Signal) for each in self._waiting)

@@ -5,7 +5,7 @@ The first header that is read in it says so: saga/observed.py calls `belongs_to`
 does, calls to Fabric included, is part of that deployment's trace.
 """
 
-import secrets
+import random
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -36,7 +36,12 @@ def current() -> TraceContext | None:
 def next_span() -> TraceContext:
     """A new span within the current one, or of a new trace."""
     outer = current()
-    return outer.child(secrets.token_hex(8)) if outer else TraceContext(secrets.token_hex(16), secrets.token_hex(8))
+    return outer.child(_new_span_id()) if outer else TraceContext(f"{random.getrandbits(128):032x}", _new_span_id())
+
+
+def _new_span_id() -> str:
+    # Not `secrets`: its system call lets other threads in, and whoever tells something would wait for them.
+    return f"{random.getrandbits(64):016x}"
 
 
 def belongs_to(parent: TraceContext) -> None:
@@ -68,7 +73,7 @@ def operation(
         yield
         return
     outer = _current.get()
-    context = parent.child(secrets.token_hex(8)) if parent else next_span()
+    context = parent.child(_new_span_id()) if parent else next_span()
     span = _Span(context, parent is not None or (outer is not None and outer.is_placed))
     token, began, success = _current.set(span), time.perf_counter(), False
     try:

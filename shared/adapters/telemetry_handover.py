@@ -10,10 +10,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared import tracing
 from shared.domain.telemetry import Metric, Properties
@@ -40,9 +39,8 @@ class SignalKind(StrEnum):
     TRACE = "trace"
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Something told, on its way to an exporter.
+class Signal(NamedTuple):
+    """Something told, on its way to an exporter. A tuple, for it is made while somebody waits.
 
     `name` is the event's, metric's or dependency's name, or the text of a trace. `value` is a metric's value, or a
     dependency's seconds (it ended `at`). `context` is the span it was told in; of a dependency, its own span.

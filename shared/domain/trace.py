@@ -10,17 +10,16 @@ names the same span. Only what lives in one process (a delivery, a call) gets an
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 """The header of W3C Trace Context: version, trace, span, flags; neither id all zeros."""
 TRACEPARENT_HINT = "must be a W3C traceparent: 00-<32 hex digits>-<16 hex digits>-01, lower case, not all zeros"
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
-    """A span: its trace, its own id, and the id of the span it is part of."""
+class TraceContext(NamedTuple):
+    """A span: its trace, its own id, and the id of the span it is part of. A tuple, for calls to Fabric wait for it."""
 
     trace_id: str
     span_id: str

@@ -158,9 +158,7 @@ def test_exchange_without_an_answer_is_told_too() -> None:
     told = MemoryTelemetry()
     transport = ObservedTransport(Answering(AnswerLostError("no answer: Timeout")), told)
     with pytest.raises(AnswerLostError):
-        ObservedTransport(Answering(AnswerLostError("no answer: Timeout")), told).exchange(
-            "GET", "https://h/", {}, None
-        )
+        transport.exchange("GET", "https://h/", {}, None)
     (found,) = told.told
     assert (found.status, found.success, found.properties) == (None, False, {"error": "no answer: Timeout"})
 

@@ -21,12 +21,24 @@ class Versioned[T]:
 
 @dataclass(frozen=True)
 class Change[T]:
-    """One conditional write: from what was read to what shall stand, who moved it and why."""
+    """One conditional write: from what was read to what shall stand, who moved it and why.
+
+    `correlation_id` finds the same work in telemetry; without one, the deployment's id does.
+    """
 
     before: Versioned[T]
     after: T
     actor: str
     reason: str
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class NoteHead:
+    """How many notes a deployment's audit has, and the hash of the last one."""
+
+    number: int
+    hash: str
 
 
 class Journal(Protocol):
@@ -73,6 +85,10 @@ class Journal(Protocol):
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """All entries, oldest first."""
+        ...
+
+    def note_head(self, deployment_id: str) -> NoteHead | None:
+        """The last note's place in the chain of the notes; None where there is none."""
         ...
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:

@@ -18,7 +18,7 @@ from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
-from shared.domain.ports import Change, Clock, Lock, NoteHead, Versioned
+from shared.domain.ports import Change, Clock, LastSweep, Lock, NoteHead, Poisonings, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 
@@ -299,3 +299,30 @@ class MemoryStepQueue:
     def next_due(self) -> datetime | None:
         """When the next message may be delivered."""
         return self.waiting[0][0] if self.waiting else None
+
+
+class MemorySignals:
+    """The port Signals in two attributes."""
+
+    def __init__(self) -> None:
+        self._sweep: LastSweep | None = None
+        self._poisonings: Poisonings | None = None
+        self._lock = threading.Lock()
+
+    def swept(self, sweep: LastSweep) -> None:
+        """As the port says."""
+        self._sweep = sweep
+
+    def last_sweep(self) -> LastSweep | None:
+        """As the port says."""
+        return self._sweep
+
+    def poisoned(self, queue: str, at: datetime) -> None:
+        """As the port says."""
+        with self._lock:
+            count = self._poisonings.count if self._poisonings is not None else 0
+            self._poisonings = Poisonings(count + 1, at, queue)
+
+    def poisonings(self) -> Poisonings | None:
+        """As the port says."""
+        return self._poisonings

@@ -1,4 +1,5 @@
-"""`python -m shared.cli`: validate, submit, follow, cancel, status, audit, verify-journal, list.
+"""`python -m shared.cli`: validate, submit, follow, cancel, status, audit, verify-journal, health,
+list.
 
 Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not all put back (stuck or held), 4 not authorised,
 5 storage unreachable, 8 cancelled, 9 timed out while running, 130 interrupted, 141 nobody reads the output.
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import audit, pack
+from shared.cli import audit, health, pack
 from shared.cli.arguments import known_id
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
 from shared.cli.output import Output, choose, header_json
@@ -246,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", _status, "show a deployment as it stands")
     status.add_argument("id")
     audit.add_commands(add)
+    health.add_commands(add)
     listing = add("list", _list, "list deployments, newest first")
     listing.add_argument("--target", help="of this target only")
     listing.add_argument("--open", action="store_true", help="only those that have not ended")

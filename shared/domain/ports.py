@@ -145,6 +145,53 @@ class Locks(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LastSweep:
+    """What the sweeper left behind for monitors: when it ended, how long it took, and how many it found of what."""
+
+    at: datetime
+    seconds: float
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Poisonings:
+    """How many messages ended on a poison queue since the app was installed, and when the last one did."""
+
+    count: int
+    last_at: datetime
+    queue: str
+
+
+class Signals(Protocol):
+    """What monitors must know and no single worker does. All methods raise StorageUnavailableError."""
+
+    def swept(self, sweep: LastSweep) -> None:
+        """Keep it in place of the one before."""
+        ...
+
+    def last_sweep(self) -> LastSweep | None:
+        """None where there was none yet."""
+        ...
+
+    def poisoned(self, queue: str, at: datetime) -> None:
+        """Count one more. Raises ConflictError where too many others count at once."""
+        ...
+
+    def poisonings(self) -> Poisonings | None:
+        """None where there was none yet."""
+        ...
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """About how many messages a queue holds, waiting ones included, and when the oldest visible one was put there."""
+
+    name: str
+    messages: int
+    oldest_at: datetime | None
+
+
 class BreakerStore(Protocol):
     """Where the records of the circuit breakers are, one row each. Raises StorageUnavailableError."""
 

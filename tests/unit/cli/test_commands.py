@@ -34,7 +34,7 @@ MANIFEST: dict[str, Any] = {
     "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}],
 }
 KEY = "c2VjcmV0c2VjcmV0c2VjcmV0"
-COMMANDS = ["validate", "submit", "follow", "status", "audit", "verify-journal", "list"]
+COMMANDS = ["validate", "submit", "follow", "status", "audit", "verify-journal", "health", "list"]
 pytestmark = pytest.mark.azurite
 
 

@@ -5,7 +5,6 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any, cast
 from urllib.parse import urlsplit
 
 from shared import bootstrap, settings
@@ -74,6 +73,6 @@ def _asked(url: str) -> tuple[int, JsonObject | None]:
 
 def _body(content: bytes) -> JsonObject | None:
     try:
-        return as_object(cast(Any, json.loads(content)))
+        return as_object(json.loads(content))
     except ValueError:
         return None

@@ -8,7 +8,8 @@ writer wait for every other. Row and entry are one batch under the row's ETag, s
                                       row = digest       no entry owed)          row = digest
                                       hash = H1                                  hash = H2
 
-H0 is the digest of the row as it was created. The entry of the acceptance binds the H0 of all steps; an entry of a
+H0 is the digest of the row as it was created. A row keeps its own digest too, and is held to it before it is written
+again: the chain of one that was changed in between is broken from there on. The entry of the acceptance binds the H0 of all steps; an entry of a
 deployment that has ended binds the heads of all their chains. Notes, which move no row, have a chain of their own.
 A hash is SHA-256 over the canonical JSON of an entry, the deployment's id and `previous`. No key goes into it: who
 can rewrite the whole partition can compute it anew, which a copy of the last hash elsewhere gives away.
@@ -86,9 +87,9 @@ def accepted(
 def moved[T: (StepRecord, DeploymentRecord)](change: Change[T], at: datetime, heads: str | None = None) -> Written[T]:
     """A row's next version, with the entry it owes: for every move to another state, every reason given, and every
     write of a deployment that has ended. `heads` is `heads_of` its steps and goes into the entry of an ended one."""
-    before, chain = change.before.record, change.before.record.chain
+    before = change.before.record
     after = change.after.replace(sequence=before.sequence + 1)
-    head, row = chain.head if chain is not None else "", row_digest(after)
+    head, row = _head(before), row_digest(after)
     if before.state == after.state and not change.reason and not has_ended(after):
         return Written(after.replace(chain=Chain(head, row)), None)
     entry = AuditEntry(
@@ -103,6 +104,15 @@ def moved[T: (StepRecord, DeploymentRecord)](change: Change[T], at: datetime, he
     )
     entry = _linked(after.deployment_id, entry, Link(head, "", row, heads))
     return Written(after.replace(chain=Chain(_hash(entry), row)), entry)
+
+
+def _head(found: StepRecord | DeploymentRecord) -> str:
+    """Where a row's chain goes on. From a row that is not what was written last it leads nowhere: our own next write,
+    which takes over what it finds, must not make good what somebody else changed."""
+    if found.chain is None:
+        return ""
+    digest = row_digest(found)
+    return found.chain.head if digest == found.chain.row else content_hash([found.chain.head, digest])
 
 
 def noted(deployment_id: str, entry: AuditEntry, last: NoteHead | None) -> tuple[AuditEntry, NoteHead]:

@@ -167,7 +167,9 @@ def _chain(deployment_id: str, subject: str, entries: Sequence[AuditEntry]) -> I
         # A step's first entry names the row as it was created; that is compared with the entry of the acceptance.
         may_name_creation = i == 0 and subject not in (NOTES, audit.DEPLOYMENT)
         if not may_name_creation and entry.link.previous != (head or ""):
-            yield Difference(subject, number, "does not follow the entry before it: one is missing, or was put in")
+            yield Difference(
+                subject, number, "does not follow the entry before it: one is missing or put in, or the row was changed"
+            )
         head = entry.link.hash
 
 
@@ -218,7 +220,9 @@ def _row(
             yield Difference(subject, None, "the row bears no hash, and its last entry does")
         return
     if link is not None and row.chain.head != link.hash:
-        yield Difference(subject, None, "the row does not name the audit's last entry: one is missing, or was put in")
+        yield Difference(
+            subject, None, "the row does not name the audit's last entry: one is missing or put in, or it was changed"
+        )
     digest = audit.row_digest(row)
     if digest != row.chain.row:
         yield Difference(subject, None, "the row is not what was written: its digest does not fit")

@@ -499,6 +499,22 @@ def test_journal_row_that_was_changed_or_deleted_in_the_table_is_noticed(
     assert found
 
 
+@pytest.mark.azurite
+@pytest.mark.parametrize("reason", ["", "create it"])
+def test_journal_row_that_was_changed_is_noticed_though_it_was_written_again(
+    faulty: FaultyJournal, storage: str, fresh_id: str, reason: str
+) -> None:
+    """The app takes over what it finds; neither a silent write nor a move makes good what somebody else changed."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
+    with TableClient.from_connection_string(storage, "journal") as table:
+        row = dict(table.get_entity(fresh_id, "step_00000"))
+        table.update_entity({**row, "record": row["record"].replace('"kind":"workspace"', '"kind":"gone"')})
+    row = journal.write_step(moved(journal.steps(fresh_id)[0], S.PENDING, reason, attempt=1))
+    journal.write_step(moved(row, S.FAILED, "unknown kind"))
+    assert verify(read(journal, fresh_id)).differences
+
+
 def test_journal_reason_is_cut_rather_than_refused(journal: Journal, fresh_id: str) -> None:
     """A long reason must not make a move impossible."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "s" * 50_000)

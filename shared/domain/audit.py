@@ -9,10 +9,11 @@ writer wait for every other. Row and entry are one batch under the row's ETag, s
                                       hash = H1                                  hash = H2
 
 H0 is the digest of the row as it was created. A row keeps its own digest too, and is held to it before it is written
-again: the chain of one that was changed in between is broken from there on. The entry of the acceptance binds the H0 of all steps; an entry of a
-deployment that has ended binds the heads of all their chains. Notes, which move no row, have a chain of their own.
-A hash is SHA-256 over the canonical JSON of an entry, the deployment's id and `previous`. No key goes into it: who
-can rewrite the whole partition can compute it anew, which a copy of the last hash elsewhere gives away.
+again: the chain of one that was changed in between is broken from there on. The entry of the acceptance binds the H0
+of all steps; an entry of a deployment that has ended binds the heads of all their chains. Notes, which move no row,
+have a chain of their own. A hash is SHA-256 over the canonical JSON of an entry, the deployment's id and `previous`.
+No key goes into it: who can rewrite the whole partition can compute it anew, which a copy of the last hash elsewhere
+gives away.
 """
 
 from collections.abc import Iterable, Sequence

@@ -5,7 +5,6 @@ orchestration. One function a trigger; function_app.py holds the decorators.
 import functools
 import json
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.plan import MAX_STEPS
+from shared.domain.ports import LastSweep
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import Event, Metric
 from shared.saga import activities, engine, health, sweeper
@@ -86,6 +86,7 @@ def execute_step(content: bytes, client: Any) -> None:
 @_operation
 def poisoned_step(content: bytes, client: Any) -> None:
     """A message that every delivery failed on."""
+    _count_poisoned("deployment-steps")
     message = _step_message(content)
     telemetry.event(Event.POISON_MESSAGE, {"queue": "deployment-steps", **(message.to_json() if message else {})})
     if message is not None:
@@ -96,10 +97,20 @@ def poisoned_step(content: bytes, client: Any) -> None:
 @_operation
 def poisoned_deployment(content: bytes, message_id: str) -> None:
     """A submission that every delivery failed on: recorded as rejected under the id it asked for."""
+    _count_poisoned("deployments")
     problem = Problem("$", "every delivery of this submission ended in an unexpected error; see the app's log")
     refused = bootstrap.app().acceptance.refuse(content, message_id, problem)
     about = {"queue": "deployments", "deployment_id": refused.header.deployment_id}
     telemetry.event(Event.POISON_MESSAGE, about)
+
+
+def _count_poisoned(queue: str) -> None:
+    """For health. That it cannot be counted must not keep it from being recorded."""
+    app = bootstrap.app()
+    try:
+        app.signals.poisoned(queue, app.services.clock.now())
+    except SagaError as error:
+        log.warning("a poisoned message of %s was not counted: %s", queue, error)
 
 
 def _step_message(content: bytes) -> StepMessage | None:
@@ -164,15 +175,31 @@ def finish(deployment_id: str) -> JsonObject:
 @_operation
 def sweep(client: Any) -> None:
     """The timer."""
-    app, began = bootstrap.app(), time.perf_counter()
-    dry_run = app.sweep_dry_run
+    app = bootstrap.app()
+    dry_run, clock = app.sweep_dry_run, app.services.clock
+    began = clock.now()
     swept = sweeper.sweep(app.services, app.locks, bootstrap.orchestrations(client), dry_run=dry_run)
-    seconds = round(time.perf_counter() - began, 3)
-    telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
     log.info("swept%s: %s", " (dry run, nothing was done)" if dry_run else "", json.dumps(swept.counts()))
+    ended = clock.now()
+    seconds = (ended - began).total_seconds()
+    telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
+    app.signals.swept(LastSweep(ended, seconds, swept.counts()))
 
 
 @telemetry.track_performance(Metric.READY_SECONDS)
 def ready() -> tuple[bool, JsonObject]:
-    """The checks behind `health/ready`."""
-    return health.ready(bootstrap.app().checks)
+    """`health/ready`, for anybody: whether the app can do its work, and how each check stands, in a word."""
+    app = bootstrap.app()
+    if not app.flags.health_checks:
+        return True, health.OFF
+    report = app.health.report()
+    return report.status is not health.Status.FAIL, report.coarse()
+
+
+def health_details() -> tuple[bool, JsonObject]:
+    """`health`, for operators: as `ready`, with everything that was found."""
+    app = bootstrap.app()
+    if not app.flags.health_checks:
+        return True, health.OFF
+    report = app.health.report()
+    return report.status is not health.Status.FAIL, report.details()

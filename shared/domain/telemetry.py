@@ -75,10 +75,11 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = {
     Event.ORPHAN_FOUND: _ORPHAN,
     Event.ORPHAN_DELETED: _ORPHAN,
     Event.POISON_MESSAGE: ("queue", "deployment_id", "ordinal", "direction"),
-    Event.HEALTH_CHANGED: ("check", "before", "after", "message"),
+    Event.HEALTH_CHANGED: ("before", "after", "checks"),
     Event.SWEEP_FINISHED: (
-        *("seen", "restarted", "expired", "looked_over", "orphans", "purged", "failed", "dry_run"),
-        "seconds",
+        *("seen", "restarted", "expired", "looked_over", "orphans", "orphans_left", "purged", "failed"),
+        *("stuck", "held"),
+        *("dry_run", "seconds"),
     ),
 }
 """What each event may carry; what is not known is left out."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from shared.adapters.fabric_transport import AnswerLostError
 from shared.adapters.telemetry_handover import HandOver, Signal
 from shared.domain import trace
 from shared.domain.telemetry import PROPERTIES, Event, Metric, NoTelemetry, Telemetry
-from tests.fakes import START, MemoryTelemetry
+from shared.saga.sweeper import Swept
+from tests.fakes import START, FakeClock, MemorySignals, MemoryTelemetry
 
 ROOT = Path(__file__).resolve().parents[2]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -35,6 +37,11 @@ def test_documentation_names_every_event_with_its_properties() -> None:
     assert documented == {name: set(given) for name, given in PROPERTIES.items()}
     assert set(PROPERTIES) == names_of(Event)
     assert [name for name in names_of(Metric) if f"`{name}`" not in text] == []
+
+
+def test_sweep_finished_carries_every_count_of_a_sweep() -> None:
+    """And how long it took, and whether it was dry."""
+    assert {*Swept().counts(), "dry_run", "seconds"} == set(PROPERTIES[Event.SWEEP_FINISHED])
 
 
 class Stuck:
@@ -221,7 +228,8 @@ class FakeApp:
     """As much of the app as the module asks for."""
 
     def __init__(self, told: Telemetry) -> None:
-        self.telemetry = told
+        self.telemetry, self.signals = told, MemorySignals()
+        self.services = SimpleNamespace(clock=FakeClock())
 
 
 @pytest.fixture

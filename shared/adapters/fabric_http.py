@@ -18,6 +18,7 @@ from shared.adapters.fabric_transport import AnswerLostError, NothingSentError, 
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
+from shared.domain.redaction import MASK
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +188,9 @@ class FabricClient:
         except AnswerLostError as error:
             kind = FabricAmbiguousError if is_mutating else FabricTransientError
             raise kind(str(error), call=call) from None
+        if status >= 400:
+            # An answer that quotes what was sent would carry the token into the journal.
+            raw = raw.replace(token.encode(), MASK.encode())
         log.debug("%s: %d in %.3f s, request %s", call, status, time.perf_counter() - began, answered.get("requestid"))
         if status == 408 or status >= 500:
             raise error_from(call, status, answered, _json(raw), is_mutating=is_mutating, now=self._now())

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from shared import bootstrap, entry
 from shared.adapters.breaker_registry import CircuitBreakers
+from shared.adapters.secret_manager import SecretManager
+from shared.adapters.secrets_environment import EnvironmentSecrets
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
@@ -112,8 +114,9 @@ class Host:
         services = self.room.services
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
+        secrets = SecretManager(EnvironmentSecrets(lambda name: ""))
         app = bootstrap.App(
-            services, acceptance, self.room.locks, breakers, {"storage": lambda: None}, ALL_ON, NoTelemetry()
+            services, acceptance, self.room.locks, breakers, {"storage": lambda: None}, ALL_ON, NoTelemetry(), secrets
         )
         monkeypatch.setattr(bootstrap, "app", lambda: app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self)

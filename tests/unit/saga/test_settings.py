@@ -94,8 +94,8 @@ def test_settings_keep_no_secret() -> None:
     """The client secret is asked for when it is needed, and stands in no settings."""
     environment = {"AZURE_CLIENT_SECRET": "hush"}
     assert "hush" not in repr(settings.load(environment))
-    assert settings.credential_secret(environment) == "hush"
-    assert settings.credential_secret({}) == ""
+    assert settings.environment_secret("AZURE_CLIENT_SECRET", environment) == "hush"
+    assert settings.environment_secret("AZURE_CLIENT_SECRET", {}) == ""
 
 
 def test_settings_sample_can_be_loaded() -> None:

@@ -124,5 +124,6 @@ def _word(text: object) -> str:
 
 
 def _retry_after(error: HttpResponseError) -> float | None:
-    text = "" if error.response is None else str(error.response.headers.get("Retry-After", ""))
+    headers: Any = getattr(error.response, "headers", None)
+    text = "" if headers is None else str(headers.get("Retry-After", ""))
     return float(text) if text.isdigit() and len(text) < 6 else None

@@ -32,7 +32,8 @@ class Entra:
     life_seconds: int = 3600
     now: Callable[[], float] = time.time
     clients: dict[str, Client] = field(default_factory=lambda: dict[str, Client]())
-    issued: int = 0
+    issued: list[str] = field(default_factory=lambda: list[str]())
+    """Every token, for tests that look for them where they must not be."""
     echoes: bool = False
     """A refusal quotes what was sent: no real service should, and nothing of it may come out of the app."""
 
@@ -78,9 +79,10 @@ class Entra:
         )
 
     def _issue(self, scope: str, client_id: str) -> str:
-        self.issued += 1
         expiry = int(self.now()) + self.life_seconds
-        return f"vlt.{expiry}" if scope.startswith("https://vault.azure.net") else f"sim.{client_id}.{expiry}"
+        is_for_vault = scope.startswith("https://vault.azure.net")
+        self.issued.append(f"vlt.{expiry}" if is_for_vault else f"sim.{client_id}.{expiry}")
+        return self.issued[-1]
 
     def _invalid(self, description: str, form: dict[str, str]) -> Answer:
         return _refused("invalid_client", f"{description} {form}" if self.echoes else description)

@@ -1,8 +1,8 @@
 """The HTTPS shell: one listener for vault, Entra and identity endpoint, with faults on order and a control of its own.
 
-Control: `GET /_sim/calls`; `POST /_sim/secrets` (a new version: name, value, attributes), `/_sim/clients` (by id, what
-is accepted), `/_sim/faults` (rules as in local/fabric_simulator/faults.py), `/_sim/levers` (echoes, forbidden,
-life_seconds).
+Control: `GET /_sim/calls`, `/_sim/tokens` (all that were issued); `POST /_sim/secrets` (a new version: name, value,
+attributes), `/_sim/clients` (by id, what is accepted), `/_sim/faults` (rules as in local/fabric_simulator/faults.py),
+`/_sim/levers` (echoes, forbidden, life_seconds).
 """
 
 import asyncio
@@ -45,6 +45,8 @@ class KeyVaultServer:
         self.faults = Faults()
         self.calls: list[tuple[str, str, int | None]] = []
         self._chance = random.Random(0)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = asyncio.Event()
 
     def asked(self, path: str) -> int:
         """How often that path was answered or broken off, challenges left out."""
@@ -54,7 +56,7 @@ class KeyVaultServer:
         started = threading.Event()
 
         async def serve() -> None:
-            self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+            self._loop = asyncio.get_running_loop()
             await self.start()
             started.set()
             await self._over.wait()
@@ -67,7 +69,8 @@ class KeyVaultServer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(10)
 
     async def start(self) -> None:
@@ -115,6 +118,8 @@ class KeyVaultServer:
         match request.path.removeprefix("/_sim/"):
             case "calls":
                 return Answer(200, self.calls)
+            case "tokens":
+                return Answer(200, self.entra.issued)
             case "secrets":
                 return Answer(200, {"version": self.vault.put(body.pop("name"), body.pop("value"), **body)})
             case "clients":
@@ -126,7 +131,7 @@ class KeyVaultServer:
                 self.entra.life_seconds = int(body.get("life_seconds", self.entra.life_seconds))
                 self.vault.is_forbidden = bool(body.get("forbidden", self.vault.is_forbidden))
             case _:
-                return Answer(404, {"error": "there are: calls, secrets, clients, faults, levers"})
+                return Answer(404, {"error": "there are: calls, tokens, secrets, clients, faults, levers"})
         return Answer(200, {})
 
 

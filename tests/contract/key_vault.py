@@ -1,6 +1,6 @@
 """The stand-ins of Key Vault and Entra for a test, with the environment that leads the real SDKs to them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ IDENTITY_HEADER = "the-header-that-the-platform-gives"
 
 
 @contextmanager
-def serving(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[KeyVaultServer]:
+def serving(folder: Path, patch: pytest.MonkeyPatch) -> Generator[KeyVaultServer]:
     """Stand-ins that know one application without any secret yet."""
     with KeyVaultServer(folder, identity_header=IDENTITY_HEADER) as server:
         server.entra.clients[CLIENT_ID] = Client()

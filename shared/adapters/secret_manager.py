@@ -63,15 +63,13 @@ class SecretManager:
                 slot.hits += 1
                 return _told(key, entry)
             flight, is_mine = self._board(slot)
-        if entry is None or state is Freshness.EXPIRED:
-            return _told(key, self._fly(key, slot, flight) if is_mine else flight.result())
+        if not is_mine:
+            return _told(key, flight.result())
         try:
             return _told(key, self._fly(key, slot, flight))
         except Exception as error:
-            if (
-                isinstance(error, SecretNotFoundError)
-                or freshness(entry, self._now(), self._policy) is Freshness.EXPIRED
-            ):
+            is_over = freshness(entry, self._now(), self._policy) is Freshness.EXPIRED
+            if entry is None or is_over or isinstance(error, SecretNotFoundError):
                 raise
             said = error if isinstance(error, SecretError) else f"secret '{key}': {type(error).__name__}"
             log.warning("%s; the copy of before is served while it lives", said)

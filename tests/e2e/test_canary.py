@@ -82,9 +82,6 @@ class World:
         """Submit, follow to its end; the last line in JSON."""
         content = json.dumps({"deployment_id": deployment_id, "manifest": manifest(deployment_id, *steps)})
         self.running.put("deployments", content.encode())
-        import time
-
-        print(time.time(), deployment_id)
         _, out = self.cli("follow", deployment_id, "--json", "--timeout", timeout)
         return json.loads(out.strip().splitlines()[-1])
 
@@ -223,9 +220,6 @@ def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
 
 def ask_everything(world: World) -> None:
     """Every route with and without a key, every command, and connection strings that are wrong."""
-    import time
-
-    print(time.time(), "ask")
     stack = world.running.stack
     for method, route in routes():
         path = re.sub(r"\{[^}]*\}", "medallion", route)
@@ -234,7 +228,6 @@ def ask_everything(world: World) -> None:
         world.ask(path, method, stack.function_key, in_query=True)
     world.ask("/admin/host/status", key=stack.master_key)
     world.ask("/runtime/webhooks/durabletask/instances/medallion", key=stack.master_key, in_query=True)
-    print(time.time(), "cli")
     environment = {"AZURE_CLIENT_SECRET": world.canaries["client secret in the environment"]}
     _, usage = world.cli("--help", **environment)
     commands = re.findall(r"^    ([a-z-]+)(?: |$)", usage, re.MULTILINE)
@@ -244,12 +237,10 @@ def ask_everything(world: World) -> None:
     for arguments in (["list"], ["list", "--json"], ["audit", "refused-403"], ["audit", "wrong", "--json"]):
         world.cli(*arguments, **environment)
     key = world.canaries["account key of a connection string"]
-    print(time.time(), "wrong")
     wrong = stack.connection_string.replace(world.canaries["storage account key"], key)
     for connection in (wrong, wrong.replace("AccountName", "Name"), f"AccountKey={key}"):
-        for arguments in (["list"], ["follow", "medallion", "--json"]):
-            code, _ = world.cli(*arguments, AzureWebJobsStorage=connection)
-            assert code != 0
+        code, _ = world.cli("list", "--json", AzureWebJobsStorage=connection)
+        assert code != 0
 
 
 def test_planted_secrets_are_nowhere_but_in_memory(world: World, tmp_path: Path) -> None:
@@ -257,9 +248,6 @@ def test_planted_secrets_are_nowhere_but_in_memory(world: World, tmp_path: Path)
     run_what_succeeds_and_what_fails(world, tmp_path)
     ask_everything(world)
     stack = world.running.stack
-    import time
-
-    print(time.time(), "search")
     tokens = world.vault("tokens")
     assert len(set(tokens)) > 3
     canaries = world.canaries | {f"token {n}": token for n, token in enumerate(sorted(set(tokens)))}
@@ -278,7 +266,6 @@ def test_planted_secrets_are_nowhere_but_in_memory(world: World, tmp_path: Path)
     assert f"/secrets/{NAME}" in log, "the vendor's loggers are not at their loudest"
     assert leaks(canaries, world.everything()) == []
 
-    print(time.time(), "plant")
     # The search can fail: one planted in each kind of place is found there, in whatever form.
     secret = canaries["client secret"]
     tables = TableServiceClient.from_connection_string(stack.connection_string)
@@ -292,7 +279,6 @@ def test_planted_secrets_are_nowhere_but_in_memory(world: World, tmp_path: Path)
     blobs.get_blob_client("payloads", "planted").upload_blob(encoded)
     with (stack.folder / "functions.log").open("ab") as stream:
         stream.write(forms(canaries["token 0"])["percent-encoded"])
-    print(time.time(), "again")
     found = leaks(canaries, world.everything())
     for expected in (
         "client secret (plain) in table journal",

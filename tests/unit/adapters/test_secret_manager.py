@@ -151,9 +151,15 @@ def test_one_question_for_all_spellings_and_many_readings(world: World) -> None:
     assert (stats["hits"], stats["fetches"], list(stats["names"])) == (3, 1, ["a-b"])
 
 
+@pytest.mark.parametrize("has_copy", [False, True])
 @pytest.mark.parametrize("fault", [None, *FAULTS])
-def test_sixteen_readers_ask_once_and_share_the_answer(world: World, fault: str | None) -> None:
-    """Also the bad one: a vault that fails slowly is not asked sixteen times in turn."""
+def test_sixteen_readers_ask_once_and_share_the_answer(world: World, fault: str | None, has_copy: bool) -> None:
+    """Also the bad one: a vault that fails slowly is not asked sixteen times in turn. A copy that is over is none."""
+    if has_copy:
+        world.get()
+        world.time += POLICY.ttl_seconds
+        world.source.asked.clear()
+        world.source.entered.clear()
     world.source.fault = FAULTS[fault] if fault else None
     world.source.gate = threading.Event()
 

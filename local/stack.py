@@ -28,7 +28,7 @@ _START_SECONDS = 60.0
 READY = "/api/health/live"
 _FLAGS = ("retry_logic", "circuit_breaker", "rollback", "health_checks")
 """The features that need nothing of Azure; the environment may say otherwise."""
-_PORTS = ("blob", "queue", "table", "fabric", "operations", "functions", "vault")
+_PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
 APPLICATION = "5a9a0000-0000-4000-8000-00000000a991"
 """The client id that the app signs in to Fabric with where the stack has a vault."""
 
@@ -125,7 +125,8 @@ class Stack:
         if self.ports:
             return self._start_what_does_not_run()
         for tries_left in (2, 1, 0):
-            self.ports = dict(zip(_PORTS, azurite.free_ports(len(_PORTS)), strict=True))
+            names = (*_PORTS, "vault") if self.has_vault else _PORTS
+            self.ports = dict(zip(names, azurite.free_ports(len(names)), strict=True))
             try:
                 return self._start_what_does_not_run()
             except (StackError, azurite.AzuriteError):

@@ -98,10 +98,14 @@ class World:
             said = f"{error.code} {error.headers}".encode() + error.read()
         self.answers.append((f"{method} {path}", said))
 
+    def telemetry_envelopes(self) -> Iterator[tuple[str, bytes]]:
+        """What a stand-in of the ingestion endpoint received: to be connected here, with FEATURE_USE_TELEMETRY on."""
+        yield from ()
+
     def everything(self) -> Iterator[tuple[str, bytes]]:
-        """All that was written or answered. What telemetry sends is in here once the stand-in of its ingestion endpoint
-        records below the stack's folder."""
+        """All that was written, answered or sent."""
         yield from self.answers
+        yield from self.telemetry_envelopes()
         yield from dumps(self.running.stack)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import InvalidInputError
 from shared.domain.flags import FeatureFlags
-from shared.domain.policy import EnginePolicy, RetryPolicy
+from shared.domain.policy import EnginePolicy, HealthPolicy, RetryPolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.secrets import CachePolicy, secret_name
 
@@ -80,6 +80,12 @@ class Settings:
     breaker: BreakerPolicy
     rate: RatePolicy
     flags: FeatureFlags
+    health: HealthPolicy
+
+
+def function_key(environment: Mapping[str, str] = os.environ) -> str:
+    """The key by which the command line asks the app over HTTP; kept nowhere else."""
+    return environment.get("FUNCTION_KEY", "")
 
 
 def environment_secret(name: str, environment: Mapping[str, str] = os.environ, dotenv: Path | None = None) -> str:
@@ -149,6 +155,16 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         breaker=_breaker(read, BreakerPolicy()),
         rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
         flags=flags,
+        health=_health(read, HealthPolicy()),
+    )
+
+
+def _health(read: "_Reader", default: HealthPolicy) -> HealthPolicy:
+    return HealthPolicy(
+        cache_seconds=read.seconds("HEALTH_CACHE_SECONDS", default.cache_seconds),
+        queue_age_seconds=read.seconds("HEALTH_QUEUE_AGE_SECONDS", default.queue_age_seconds),
+        sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", default.sweep_late_seconds, least=1.0),
+        poison_seconds=read.seconds("HEALTH_POISON_SECONDS", default.poison_seconds),
     )
 
 

@@ -143,6 +143,7 @@ def world() -> Iterator[World]:
         "IDENTITY_HEADER": canaries["identity header"],
         "SECRET_CACHE_TTL": "2",
         "BREAKER_FAILURES": "0",
+        "HEALTH_CACHE_SECONDS": "0",
     }
     stack = make_stack(has_vault=True, environment=environment)
     try:

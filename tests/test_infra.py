@@ -59,7 +59,7 @@ def names_read() -> set[str]:
     """Every environment variable that the settings ask for."""
     environment = Recording()
     settings.load(environment)
-    settings.credential_secret(environment)
+    settings.environment_secret("AZURE_CLIENT_SECRET", environment)
     return environment.asked
 
 

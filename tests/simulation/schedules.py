@@ -110,7 +110,7 @@ class Persons:
             gate = {"id": f"gate{i}", "kind": "approval", "needs": needs, "with": spec}
             before = len(steps)
             steps.append({**gate, "timeout": chance.choice(["4m", "20m"])})
-            for step in chance.sample(steps[:before], chance.randint(0, 2)):
+            for step in chance.sample(steps[:before], min(before, chance.randint(0, 2))):
                 if step["id"] not in needs and not _leads_to(steps, needs, step["id"]):
                     step["needs"] = [*step.get("needs", []), f"gate{i}"]
         if chance.random() < 0.25:
@@ -319,7 +319,10 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
             swept = world.sweep()
         if not persons or (all(world.has_ended(d) for d in ids) and not swept.duties):
             break
-        world.run(*ids, hours=CALM_HOURS)  # one that was retired while its target was not free is put back now
+        world.run(*ids, hours=1.0)  # one that was retired while its target was not free is put back now
+        if not all(world.has_ended(d) for d in ids):
+            strangers.clear_the_way()
+            world.run(*ids, hours=CALM_HOURS)
     for deployment_id in ids:
         state = world.state(deployment_id)
         if state not in DEPLOYMENT_ENDED:

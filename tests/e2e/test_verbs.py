@@ -125,7 +125,7 @@ def test_flags_are_covered_in_pairs() -> None:
 @pytest.fixture(scope="module")
 def flagged_stack() -> Iterator[Running]:
     """A stack whose host is started anew with other flags."""
-    stack = make_stack(environment={"AZURE_KEY_VAULT_URL": "https://example.vault.azure.net"})
+    stack = make_stack(environment={"KEY_VAULT_URL": "https://example.vault.azure.net"})
     try:
         yield Running(stack.up())
     finally:

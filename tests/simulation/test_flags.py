@@ -30,7 +30,7 @@ ENVIRONMENT = {
     "AzureWebJobsStorage": "DefaultEndpointsProtocol=http;AccountName=acc;AccountKey=c2VjcmV0;"
     "BlobEndpoint=http://127.0.0.1:1/acc;QueueEndpoint=http://127.0.0.1:1/acc;TableEndpoint=http://127.0.0.1:1/acc;",
     "FABRIC_API_BASE_URL": "http://127.0.0.1",
-    "AZURE_KEY_VAULT_URL": "https://example.vault.azure.net",
+    "KEY_VAULT_URL": "https://example.vault.azure.net",
 }
 """What the flags need to find; nothing of it is ever connected to."""
 

@@ -125,17 +125,13 @@ def handle(services: Services, locks: Locks, orchestrations: Orchestrations, ask
     act = _ACTS[asked.verb]
     for _ in range(_RACES):
         header = services.journal.header(asked.deployment_id)
+        attempt = _Asked(services, locks, orchestrations, asked, header)
         try:
-            answer = act(_Asked(services, locks, orchestrations, asked, header))
+            answer = act(attempt)
         except ConflictError:
             continue
         if not answer.accepted:
-            state = header.record.state.value
-            reason = f"{asked.why}: not granted: {answer.message}"[:1000]
-            entry = AuditEntry(
-                services.clock.now(), "deployment", state, state, asked.requested_by, reason, header.record.sequence
-            )
-            services.journal.note(asked.deployment_id, entry)
+            attempt.note(f"not granted: {answer.message}")
         log.info("deployment %s: %s: %s", asked.deployment_id, asked.why, answer.message)
         return answer
     raise SagaError(f"the header of {asked.deployment_id} is written too often at once")
@@ -163,6 +159,14 @@ class _Asked:
         after = self.record.replace(**changes)
         self.services.journal.write_header(Change(self.header, after, self.who, self.command.why))
 
+    def note(self, outcome: str) -> None:
+        """What moved nothing is in the audit too: somebody wanted it."""
+        state = self.record.state.value
+        reason = f"{self.command.why}: {outcome}"[:1000]
+        now = self.services.clock.now()
+        entry = AuditEntry(now, "deployment", state, state, self.who, reason, self.record.sequence)
+        self.services.journal.note(self.command.deployment_id, entry)
+
     def wake(self) -> None:
         """Whatever the orchestration is at: it runs, and looks at the journal now. Repeating it does no harm."""
         deployment_id = self.command.deployment_id
@@ -174,6 +178,7 @@ class _Asked:
 
     def already(self, message: str) -> Answer:
         """Asked before. Who asked first may have died before it told the orchestration."""
+        self.note(f"nothing to do: {message}")
         if self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
             self.wake()
         return Answer(self.record.state, True, message)
@@ -283,6 +288,7 @@ def _decide(asked: _Asked) -> Answer:
     step = row.record
     if step.state is wanted:
         _tell(asked, step)
+        asked.note(f"nothing to do: step {step.step_id} is {done} already")
         return Answer(record.state, True, f"step {step.step_id} is {done} already")
     if record.state is not D.RUNNING or turns_back(record) or not waits_for_person(step):
         message = f"step {step.step_id} does not wait for a person: it is {step.state.value}, its deployment "

@@ -87,6 +87,7 @@ class Persons:
     chance: random.Random
     policy: EnginePolicy
     asks: dict[int, int]
+    are_there: bool = True
 
     @classmethod
     def of(cls, seed: int) -> "Persons":
@@ -99,7 +100,7 @@ class Persons:
     @classmethod
     def nobody(cls) -> "Persons":
         """Nobody asks for anything."""
-        return cls(random.Random(0), EnginePolicy(), {})
+        return cls(random.Random(0), EnginePolicy(), {}, are_there=False)
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Approvals among the steps, and more to hold."""
@@ -197,23 +198,27 @@ def run(seed: int, *, asking: bool = True) -> Report:
     control.handle(world.model, "POST", "/_sim/faults", {}, laws.encoded(rules))
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
     events = _events(chance, ids)
-    _chaos(world, strangers, events, chance, persons if asking else None)
+    _chaos(world, strangers, events, chance, persons)
     world.befell.update(
         {name: rule["struck"] for (name, _), rule in zip(chosen, world.model.faults.shown(), strict=True)}
     )
-    _calm(world, strangers, ids, chance, persons if asking else None)
+    _calm(world, strangers, ids, chance, persons)
     states = Counter(world.state(d).value for d in ids)
     return Report(seed, world.befell, states, laws.violations(world, strangers, ids))
 
 
-def _wait_for_all(world: World, ids: list[str], persons: Persons | None) -> None:
-    """Time passes; who asked to hold has seen enough, and the one that waited behind may then be held itself."""
-    for _ in range(4 if persons else 0):
-        world.run(*ids, hours=1.0)
+def _wait_for_all(world: World, ids: list[str], persons: Persons, *, until_stuck: bool) -> None:
+    """Time passes; who asked to hold has seen enough, and the one that waited behind may then be held itself.
+
+    With `until_stuck`, no longer than until somebody has to clear the way."""
+    for hours in (0.2, 0.5, 1.0, 1.0) if persons.are_there else ():
+        world.run(*ids, hours=hours)
         for deployment_id in ids:
-            persons.see_to_what_waits(world, deployment_id) if persons else None
+            persons.see_to_what_waits(world, deployment_id)
     for _ in range(6):
         world.run(*ids, hours=1.0)
+        if until_stuck and any(world.state(d) is DeploymentState.STUCK for d in ids):
+            return
         for deployment_id in ids:
             if world.state(deployment_id) is DeploymentState.HELD:
                 world.befell["held"] += 1
@@ -253,17 +258,17 @@ def _chaos(
     strangers: Strangers,
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
-    persons: Persons | None,
+    persons: Persons,
 ) -> None:
     manifests: dict[str, dict[str, Any]] = {}
     ids = sorted({which for row in events.values() for what, which in row if what == "submit"})
     for step in range(CHAOS_STEPS):
-        for _ in range(persons.asks.get(step, 0) if persons else 0):
-            persons.ask(world, ids) if persons else None
+        for _ in range(persons.asks.get(step, 0)):
+            persons.ask(world, ids)
         for what, which in events.get(step, []):
             if what == "submit":
                 drawn = manifest(chance)
-                if persons and which not in manifests:
+                if persons.are_there and which not in manifests:
                     persons.amend(drawn)
                 world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
@@ -293,7 +298,7 @@ def _double(world: World, chance: random.Random) -> None:
     world.ready += list(world.ready)
 
 
-def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Random, persons: Persons | None) -> None:
+def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Random, persons: Persons) -> None:
     """All faults are over, every operation ends, strangers clear what stands in the way; time passes."""
     world.crash_rate = world.stall_rate = 0.0
     world.model.faults.replace([])
@@ -305,17 +310,16 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
-    _wait_for_all(world, ids, persons)
+    _wait_for_all(world, ids, persons, until_stuck=True)
     if not all(world.has_ended(d) for d in ids):
         strangers.clear_the_way()
-        _wait_for_all(world, ids, None)
+        _wait_for_all(world, ids, Persons.nobody(), until_stuck=False)
     if chance.random() < 0.3:
         strangers.appear()
     for _ in range(4):
         world.clock.advance(world.policy.orphan_grace_seconds + 1)
-        for _ in range(3):
-            swept = world.sweep()
-        if not persons or (all(world.has_ended(d) for d in ids) and not swept.duties):
+        duties = [world.sweep().duties for _ in range(3)]
+        if not persons.are_there or (all(world.has_ended(d) for d in ids) and not duties[-1]):
             break
         world.run(*ids, hours=1.0)  # one that was retired while its target was not free is put back now
         if not all(world.has_ended(d) for d in ids):

@@ -87,8 +87,13 @@ def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], o
 def _send(
     verb: Verb, options: argparse.Namespace, output: Output, storage: bootstrap.Storage, header: DeploymentRecord
 ) -> int:
-    command = {"command": verb.value, "deployment_id": options.id, "requested_by": options.requested_by}
-    command |= {"reason": options.reason[:500], "step": getattr(options, "step", "")}
+    command = {
+        "command": verb.value,
+        "deployment_id": options.id,
+        "requested_by": options.requested_by[:256],
+        "reason": options.reason[:500],
+        "step": getattr(options, "step", ""),
+    }
     storage.submit(json.dumps(command))
     if not options.wait:
         output.event(verb.value, f"asked to {verb.value} {options.id}", deployment_id=options.id)

@@ -34,8 +34,9 @@ from shared.saga.orphans import built_upon_by
 log = logging.getLogger(__name__)
 
 _RACES = 10
-_LONGEST_MESSAGE = 4_000
 _LONGEST_NAME, _LONGEST_REASON = 256, 500
+_LONGEST_MESSAGE = 16_000
+"""Bytes: names and a reason of the longest, each character beyond ASCII escaped, fit."""
 
 
 class Verb(StrEnum):

@@ -6,6 +6,7 @@ function_app.py stays cheap and cannot fail.
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Journal, Locks, Orchestrations, Signals
+from shared.domain.ports import Blobs, Clock, Journal, Locks, Orchestrations, Signals
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga import checks as bodies
 from shared.saga.accept import Acceptance
@@ -26,6 +27,7 @@ from shared.steps import KINDS, STEPS
 if TYPE_CHECKING:
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.credentials import Credential
+    from shared.adapters.fabric_http import FabricClient, Tokens
     from shared.adapters.fabric_transport import Transport
     from shared.adapters.rate_limiter import RateLimiter
     from shared.adapters.secret_manager import SecretManager
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from shared.adapters.telemetry_handover import Exporter
 
 log = logging.getLogger(__name__)
+
+_READ_ATTEMPTS = 3
+"""In-process tries of a read, within one delivery."""
 
 
 class SystemClock:
@@ -87,8 +92,6 @@ def app() -> App:
 def build(loaded: settings.Settings) -> App:
     """The app from its settings; connects to nothing yet."""
     from shared.adapters.credentials import TokenSource
-    from shared.adapters.fabric_gate import FabricGate
-    from shared.adapters.fabric_http import FabricClient
     from shared.adapters.fabric_transport import RequestsTransport, answered_status
     from shared.adapters.queues import StorageStepQueue
     from shared.adapters.signal_table import TableSignals
@@ -102,11 +105,10 @@ def build(loaded: settings.Settings) -> App:
     secrets, ping_vault = _secrets(loaded.secrets)
     tokens = TokenSource(lambda: _credential(loaded, secrets))
     breakers = _breakers(clients, loaded, clock, telemetry)
+    flags, policy = loaded.flags, loaded.policy.under(loaded.flags)
+    log.info(flags.log_status())
+    fabric = fabric_client(loaded, tokens, transport, breakers, clock)
     probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
-    gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
-    fabric = FabricClient(
-        loaded.fabric.base_url, tokens, transport, operation_hosts=loaded.fabric.operation_hosts, gate=gate
-    )
     services = Services(
         journal=journal,
         queue=StorageStepQueue(clients),
@@ -114,11 +116,11 @@ def build(loaded: settings.Settings) -> App:
         fabric=fabric,
         clock=clock,
         kinds=STEPS,
-        policy=loaded.policy,
+        policy=policy,
         new_id=lambda: uuid.uuid4().hex,
         telemetry=telemetry,
     )
-    acceptance = Acceptance(journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
+    acceptance = Acceptance(journal, stores.blobs, payloads, clock, KINDS, policy.retention_seconds)
     signals = TableSignals(clients)
     checks: dict[str, Callable[[], object]] = {
         **_storage_checks(clients, signals, breakers, loaded, clock),
@@ -136,12 +138,36 @@ def build(loaded: settings.Settings) -> App:
         stores.locks,
         breakers,
         checks,
-        loaded.flags,
+        flags,
         telemetry,
         secrets,
         signals,
         monitor,
         dry_run,
+    )
+
+
+def fabric_client(
+    loaded: settings.Settings,
+    tokens: "Tokens",
+    transport: "Transport",
+    breakers: "CircuitBreakers",
+    clock: Clock,
+    sleep: Callable[[float], None] = time.sleep,
+) -> "FabricClient":
+    """The client of Fabric's API behind its gates, with what the feature flags leave of them."""
+    from shared.adapters.fabric_gate import FabricGate
+    from shared.adapters.fabric_http import FabricClient
+
+    return FabricClient(
+        loaded.fabric.base_url,
+        tokens,
+        transport,
+        operation_hosts=loaded.fabric.operation_hosts,
+        gate=FabricGate(breakers if loaded.has_breakers else None, _limiter(loaded, clock), clock.now),
+        attempts=_READ_ATTEMPTS if loaded.flags.retry_logic else 1,
+        now=clock.now,
+        sleep=sleep,
     )
 
 
@@ -171,7 +197,7 @@ def _storage_checks(
         "storage": clients.ping,
         "queues": lambda: bodies.queues(depths(clients), clock.now(), policy),
         "breakers": lambda: bodies.breakers(
-            {name: each.status() for name, each in breakers.all().items()}, is_on=bool(loaded.breaker.failures)
+            {name: each.status() for name, each in breakers.all().items()}, is_on=loaded.has_breakers
         ),
         "sweep": lambda: bodies.sweep(signals, clock.now(), up_since, policy),
         "poison": lambda: bodies.poison(signals, clock.now(), policy),
@@ -260,7 +286,7 @@ def _exporter(loaded: settings.TelemetrySettings) -> "Exporter":
     return Chosen(loaded.connection_string, platform.node(), credential)
 
 
-def _limiter(loaded: settings.Settings, clock: SystemClock) -> "RateLimiter | None":
+def _limiter(loaded: settings.Settings, clock: Clock) -> "RateLimiter | None":
     from shared.adapters.rate_limiter import RateLimiter
 
     return RateLimiter(loaded.rate, clock.now) if loaded.rate.per_minute else None

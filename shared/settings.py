@@ -98,6 +98,11 @@ class Settings:
     traceparent: str = ""
     """The span that this process runs in, where its caller says so: what OpenTelemetry's tools for pipelines set."""
 
+    @property
+    def has_breakers(self) -> bool:
+        """Whether calls pass a circuit breaker: its flag is on, and a number of faults opens it."""
+        return self.flags.circuit_breaker and self.breaker.failures > 0
+
 
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
     """The key by which the command line asks the app over HTTP; kept nowhere else."""

@@ -135,6 +135,9 @@ class TableJournal:
         if audit.has_ended(change.after):
             heads = audit.heads_of(s.record for s in self.steps(deployment_id))
         written = audit.moved(change, self._now(), heads)
+        if before.state in DEPLOYMENT_ENDED and written.record.state not in DEPLOYMENT_ENDED:
+            # The projection goes first: what goes on again and no list shows would never be swept.
+            self._list(written.record)
         update = _Update(rows.header_entity(written.record), change.before.etag, written.entry)
         tag = self._submit(deployment_id, [update], "the header")[0]
         after = written.record.replace(chain=tag.chain or written.record.chain)

@@ -1,7 +1,7 @@
-"""`python -m shared.cli`: validate, submit, follow, cancel, status, audit, verify-journal, health,
-list.
+"""`python -m shared.cli`: validate, submit, follow, cancel, resume, compensate, retire, approve, status, audit,
+verify-journal, health, list.
 
-Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not all put back (stuck or held), 4 not authorised,
+Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not put back (stuck, held or failed), 4 not authorised,
 5 storage unreachable, 8 cancelled, 9 timed out while running, 130 interrupted, 141 nobody reads the output.
 """
 
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import audit, health, pack
+from shared.cli import audit, health, pack, verbs
 from shared.cli.arguments import known_id
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
 from shared.cli.output import Output, choose, header_json
@@ -31,7 +31,6 @@ from shared.domain.errors import (
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject, as_object, canonical, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
-from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT
 from shared.saga.accept import normal_target
@@ -179,20 +178,6 @@ def _status(options: argparse.Namespace, output: Output) -> int:
     return SUCCEEDED
 
 
-def _cancel(options: argparse.Namespace, output: Output) -> int:
-    storage = bootstrap.storage(settings.load())
-    header = storage.journal.header(known_id(options.id)).record
-    if header.state in DEPLOYMENT_ENDED:
-        output.event("cancel", f"{options.id} has ended already: {header.state.value}", state=header.state.value)
-        return BAD_REQUEST
-    command = {"command": "cancel", "deployment_id": options.id, "requested_by": options.requested_by}
-    storage.submit(json.dumps(command))
-    if not options.wait:
-        output.event("cancel", f"asked to put {options.id} back", deployment_id=options.id)
-        return SUCCEEDED
-    return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, is_held_passing=True)
-
-
 def _list(options: argparse.Namespace, output: Output) -> int:
     journal = bootstrap.storage(settings.load()).journal
     target = normal_target(options.target) if options.target else None
@@ -243,11 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     following.add_argument(
         "--unknown", type=_seconds, default=60.0, help="how long the id may be unknown (default 60s)"
     )
-    cancelling = add("cancel", _cancel, "put a deployment back that has not ended, or is held")
-    cancelling.add_argument("id")
-    cancelling.add_argument("--requested-by", default="", help="who asks, for the audit")
-    cancelling.add_argument("--wait", action="store_true", help="follow it to its end")
-    cancelling.add_argument("--timeout", type=_seconds, help="stop following after this time: exit code 9")
+    verbs.register(add, _seconds)
     status = add("status", _status, "show a deployment as it stands")
     status.add_argument("id")
     audit.add_commands(add)

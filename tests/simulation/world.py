@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,12 +26,12 @@ from shared.adapters.fabric_transport import AnswerLostError
 from shared.adapters.rate_limiter import RateLimiter
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
-from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
+from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import NoTelemetry, Telemetry
-from shared.saga import activities, engine, orchestrator, sweeper
+from shared.saga import activities, commands, engine, orchestrator, sweeper
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
 from shared.saga.observed import ObservedJournal
@@ -314,10 +315,22 @@ class World:
         message = json.dumps({"deployment_id": deployment_id, "manifest": manifest}).encode()
         self.inbox.append((self.clock.now(), deployment_id, message))
 
+    def post_command(self, verb: str, deployment_id: str, step: str = "") -> None:
+        """Put a command on the queue; it is handled when its turn comes, and again after a crash."""
+        data = {"command": verb, "deployment_id": deployment_id, "requested_by": "tester", "step": step}
+        self.inbox.append((self.clock.now(), deployment_id, json.dumps(data).encode()))
+
     def _accept(self, entry: tuple[datetime, str, bytes]) -> None:
+        """As entry.accept does."""
         self.inbox.remove(entry)
         _, deployment_id, message = entry
         try:
+            command = commands.read(message)
+            if command is not None:
+                with suppress(NotFoundError):
+                    if commands.handle(self.services, self.locks, self, command).accepted:
+                        self.befell[f"granted {command.verb.value}"] += 1
+                return
             header = self.acceptance.accept(message, "message").header
             self._point("before start")
             if header.state not in DEPLOYMENT_ENDED:
@@ -349,9 +362,12 @@ class World:
 
     def cancel(self, deployment_id: str) -> None:
         """As a command on the queue would."""
-        if activities.request_cancel(self.services, deployment_id, "tester") is DeploymentState.HELD:
-            self.start(deployment_id)
-        self.raise_event(deployment_id, COMMAND_EVENT, {})
+        self.ask(commands.Verb.CANCEL, deployment_id)
+
+    def ask(self, verb: commands.Verb, deployment_id: str = "d", step: str = "") -> commands.Answer:
+        """As a command on the queue would. Raises NotFoundError, and Crash where the process dies on the way."""
+        command = commands.command(verb, deployment_id, "tester", "a test", step)
+        return commands.handle(self.services, self.locks, self, command)
 
     def activity(self, name: str, given: Any) -> Any:
         """Run an activity as function_app.py would."""
@@ -366,7 +382,7 @@ class World:
         if name == "turn_back":
             return activities.turn_back(services, given)
         if name == "begin_compensation":
-            return activities.begin_compensation(services, given)
+            return activities.begin_compensation(services, locks, given)
         if name == "finish_deployment":
             return activities.finish(services, locks, given)
         assert name == "reconcile_deployment"

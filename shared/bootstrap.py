@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Journal, Locks, Orchestrations
+from shared.domain.ports import Blobs, Fabric, Journal, Locks, Orchestrations
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
@@ -22,7 +22,7 @@ from shared.steps import KINDS, STEPS
 
 if TYPE_CHECKING:
     from shared.adapters.breaker_registry import CircuitBreakers
-    from shared.adapters.credentials import Credential
+    from shared.adapters.credentials import Credential, TokenSource
     from shared.adapters.rate_limiter import RateLimiter
     from shared.adapters.storage import StorageClients
 
@@ -75,27 +75,20 @@ def app() -> App:
 
 def build(loaded: settings.Settings) -> App:
     """The app from its settings; connects to nothing yet."""
-    from shared.adapters.credentials import TokenSource
-    from shared.adapters.fabric_gate import FabricGate
-    from shared.adapters.fabric_http import FabricClient
-    from shared.adapters.fabric_transport import RequestsTransport
     from shared.adapters.queues import StorageStepQueue
 
     clock = SystemClock()
     clients = _clients(loaded.storage)
     stores = _stores(clients, clock)
     payloads = Payloads(stores.blobs)
-    tokens = TokenSource(lambda: _credential(loaded.fabric))
+    tokens = _tokens(loaded)
     breakers = _breakers(clients, loaded, clock)
-    gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
-    fabric = FabricClient(
-        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts, gate=gate
-    )
+    client = _fabric(loaded, tokens, breakers if loaded.breaker.failures else None, clock)
     services = Services(
         journal=stores.journal,
         queue=StorageStepQueue(clients),
         payloads=payloads,
-        fabric=fabric,
+        fabric=client,
         clock=clock,
         kinds=STEPS,
         policy=loaded.policy,
@@ -110,6 +103,11 @@ def build(loaded: settings.Settings) -> App:
 def storage(loaded: settings.Settings) -> Storage:
     """The storage side alone, for the command line."""
     return _stores(_clients(loaded.storage), SystemClock())
+
+
+def fabric(loaded: settings.Settings) -> Fabric:
+    """Fabric alone, for the command line: as whoever runs it, without storage and so without the shared breakers."""
+    return _fabric(loaded, _tokens(loaded), None, SystemClock())
 
 
 def orchestrations(client: Any) -> Orchestrations:
@@ -142,6 +140,24 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
             "AzureWebJobsStorage is no connection string (AccountName=...;AccountKey=...;...), or a service's "
             "address is none"
         ) from None
+
+
+def _tokens(loaded: settings.Settings) -> "TokenSource":
+    from shared.adapters.credentials import TokenSource
+
+    return TokenSource(lambda: _credential(loaded.fabric))
+
+
+def _fabric(
+    loaded: settings.Settings, tokens: "TokenSource", breakers: "CircuitBreakers | None", clock: SystemClock
+) -> Fabric:
+    from shared.adapters.fabric_gate import FabricGate
+    from shared.adapters.fabric_http import FabricClient
+    from shared.adapters.fabric_transport import RequestsTransport
+
+    gate = FabricGate(breakers, _limiter(loaded, clock), clock.now)
+    hosts = loaded.fabric.operation_hosts
+    return FabricClient(loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=hosts, gate=gate)
 
 
 def _breakers(clients: "StorageClients", loaded: settings.Settings, clock: SystemClock) -> "CircuitBreakers":

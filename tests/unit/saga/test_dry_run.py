@@ -263,3 +263,14 @@ def test_dry_run_as_json_is_the_contract() -> None:
         "reason": "there: used as it is",
         "resource": {"type": "Workspace", "id": workspace_id, "name": "sales", "parent_id": None},
     }
+
+
+def test_dry_run_of_an_approval_is_nothing_to_do_at_fabric() -> None:
+    """A person will be waited for; what follows is looked at as if they approved."""
+    tenant = Tenant()
+    gate = {"id": "gate", "kind": "approval", "with": {"message": "Go live?"}}
+    found = looked(tenant, gate, {**workspace(), "needs": ["gate"]}).steps
+    assert [(s.action, s.reason) for s in found] == [
+        (Action.UNCHANGED, "waits for a person"),
+        (Action.CREATE, "absent"),
+    ]

@@ -16,7 +16,7 @@ from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.manifest import compile_manifest
 from shared.domain.plan import Plan
 from shared.domain.text import parse
-from shared.saga.dry_run import Action, DryRun, StepChange, dry_run
+from shared.saga.dry_run import PATIENCE, Action, DryRun, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 
 BLOCKED, CHANGES = 1, 2
@@ -59,7 +59,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
         problems = error.problems if isinstance(error, InvalidInputError) else [Problem("settings", str(error))]
         output.problems(problems)
         return BLOCKED
-    found = dry_run(bootstrap.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock())
+    policy = PATIENCE if loaded.flags.retry_logic else PATIENCE.once()
+    found = dry_run(bootstrap.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
     if options.json:
         output.event("plan", "", **found.to_json())
     else:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from shared.domain.approval import APPROVAL
 from shared.domain.errors import (
     FabricAuthError,
     FabricConflictError,
@@ -160,6 +161,8 @@ class _Run:
         return self.outputs[step_id].get(name, f"${{{{ steps.{step_id}.outputs.{name} }}}}")
 
     def _looked_up(self, step: PlannedStep, kind: StepKind, spec: JsonObject) -> tuple[StepChange, JsonObject]:
+        if kind.name == APPROVAL:
+            return _change(step, spec, Action.UNCHANGED, "waits for a person"), {}
         unknown = [name for name in kind.keys if any(has_reference(text) for _, text in strings(spec.get(name), "$"))]
         if unknown:
             reason = f"known after apply: {', '.join(unknown)}"

@@ -138,6 +138,18 @@ class MemoryJournal:
             self.history.append((before, after))
             return Versioned(after, str(tag))
 
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """As the port says."""
+        rows.step_entity(step)
+        with self._lock:
+            if (step.deployment_id, step.ordinal) in self._steps:
+                raise ConflictError(f"step {step.ordinal} is there already")
+            written = self.write_header(replace(change, reason=""))
+            self._steps[(step.deployment_id, step.ordinal)] = (StepRecord.from_json(step.to_json()), next(self._tags))
+            entry = rows.audit_of_row(step, change.actor, change.reason, self._clock.now())
+            self._append(rows.audit_entity(step.deployment_id, entry))
+            return written
+
     def _record(self, change: Change, subject: str, deployment_id: str, sequence: int) -> None:
         entry = rows.audit_of(change, subject, sequence, self._clock.now())
         if entry is not None:

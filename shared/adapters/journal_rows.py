@@ -85,6 +85,11 @@ def audit_of(change: Change[Any], subject: str, sequence: int, at: datetime) -> 
     return AuditEntry(at, subject, before.value, after.value, change.actor, change.reason[:1000], sequence)
 
 
+def audit_of_row(step: StepRecord, actor: str, reason: str, at: datetime) -> AuditEntry:
+    """The audit entry that a row owes which was not there before."""
+    return AuditEntry(at, step_key(step.ordinal), "", step.state.value, actor, reason[:1000], step.sequence)
+
+
 def _entity(
     partition: str, row: str, record: JsonObject, columns: JsonObject, *, key_is_escaped: bool = False
 ) -> JsonObject:

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -135,6 +136,18 @@ class TableJournal:
         if (before.state, before.due_at) != (after.state, after.due_at):
             self._list(after)
         return Versioned(after, etag)
+
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """Header, row and the row's audit entry in one batch. Raises ConflictError or IllegalTransitionError."""
+        before = change.before.record
+        transitions.check_deployment(before.state, change.after.state)
+        after = change.after.replace(sequence=before.sequence + 1)
+        operations = self._operations(
+            replace(change, reason=""), rows.header_entity(after), "deployment", after.sequence
+        )
+        entry = rows.audit_of_row(step, change.actor, change.reason, self._now())
+        operations += [("create", rows.step_entity(step)), ("create", rows.audit_entity(step.deployment_id, entry))]
+        return Versioned(after, self._submit(after.deployment_id, operations, None)[0])
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """Append to the audit."""

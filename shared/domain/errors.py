@@ -8,6 +8,8 @@ SagaError
 ├── NotFoundError               no such deployment, step or blob
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
 │   └── StorageAuthError        it answers, and refuses this identity or key
+├── TransactionError            a script's transaction cannot do what was asked
+│   └── TurnedBackError         it was put back, or is being: nothing more is to be begun in it
 ├── LimitError                  Azure Storage would refuse it (entity, property, batch or message too large)
 └── FabricError                 the Fabric REST API said no, or said nothing
     ├── FabricTransientError    try again: after `retry_after_seconds` where Fabric named it
@@ -77,6 +79,15 @@ class StorageAuthError(StorageUnavailableError):
 
 class LimitError(SagaError):
     """Azure Storage would refuse this write; Azurite would not, so the adapter does."""
+
+
+class TransactionError(SagaError):
+    """A script's transaction cannot do what was asked; the message says why."""
+
+
+class TurnedBackError(TransactionError):
+    """Somebody asked for the transaction to be put back, or took its script for dead. What it tracked is, or will be,
+    put back."""
 
 
 class FabricError(SagaError):

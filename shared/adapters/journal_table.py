@@ -272,12 +272,13 @@ class TableJournal:
         """Where a write's answer was lost and the SDK sent it again, the condition fails on our own first write."""
         etags: list[str] = []
         for kind, entity, *_ in operations:
-            if kind != "update":
+            if kind != "update" and not entity["RowKey"].startswith(rows.STEP_PREFIX):
                 continue
             found = self._read(deployment_id, entity["RowKey"])
             if found is None or found["record"] != entity["record"]:
                 return None
-            etags.append(found.metadata["etag"])
+            if kind == "update":
+                etags.append(found.metadata["etag"])
         return etags
 
     def _insert(self, batch: list[JsonObject]) -> bool:

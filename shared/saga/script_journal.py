@@ -2,12 +2,13 @@
 so whoever turns the transaction back and whoever adds to it see each other.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.domain.errors import ConflictError, TransactionError, TurnedBackError
+from shared.domain.errors import ConflictError, StorageUnavailableError, TransactionError, TurnedBackError
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
@@ -16,6 +17,7 @@ from shared.saga.engine import turns_back
 from shared.saga.script_rows import Made, row_of
 
 _RACES = 20
+_TRIES, _PAUSE_SECONDS = 3, 2.0
 
 
 @dataclass
@@ -25,6 +27,7 @@ class ScriptJournal:
 
     services: Services
     deployment_id: str
+    sleep: Callable[[float], None] = time.sleep
     _workspaces: dict[str, int] = field(default_factory=lambda: dict[str, int]())
 
     @property
@@ -50,12 +53,23 @@ class ScriptJournal:
             needs = () if parent is None else (parent,)
             row = row_of(self.services, self.deployment_id, record.step_count, made, needs=needs, is_there=is_there)
             after = record.replace(step_count=record.step_count + 1, heartbeat_at=self.now())
-            self.services.journal.append(Change(header, after, SCRIPT, reason), row)
+            self._surely(Change(header, after, SCRIPT, reason), row)
             return row, record
 
         row, record = self._write(add)
         self._remember(row)
         return row, record
+
+    def _surely(self, change: Change[DeploymentRecord], row: StepRecord) -> None:
+        """What is there must not be forgotten for a fault of storage that passes. Repeating the very same is safe."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self.services.journal.append(change, row)
+                return
+            except StorageUnavailableError:
+                if not tries_left:
+                    raise
+                self.sleep(_PAUSE_SECONDS)
 
     def created(self, row: StepRecord, made: Made) -> StepRecord:
         """What was about to be made is there. Raises TurnedBackError where the row was given up meanwhile."""

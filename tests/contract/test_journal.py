@@ -247,6 +247,89 @@ def test_journal_works_on_an_account_without_tables(
         first(TableJournal(StorageClients(storage), clock.now))
 
 
+# --- append -----------------------------------------------------------------------------------------------------
+
+
+def appended(journal: Journal, deployment_id: str, ordinal: int, **changes: Any) -> Versioned[DeploymentRecord]:
+    """Add a step to a deployment that runs, as a script does."""
+    header = journal.header(deployment_id)
+    step = a_step(deployment_id, ordinal, state=S.SUCCEEDED, **changes)
+    return journal.append(headed(header, D.RUNNING, "made", step_count=ordinal + 1), step)
+
+
+def running(journal: Journal, deployment_id: str) -> None:
+    """One without steps."""
+    journal.create(a_header(deployment_id), [], "begun")
+    journal.write_header(headed(journal.header(deployment_id), D.RUNNING))
+
+
+def test_journal_append_writes_header_row_and_audit_together(journal: Journal, fresh_id: str) -> None:
+    """The row is there as given, its reason is its own audit entry, and the header that counts it is what is told."""
+    running(journal, fresh_id)
+    written = [appended(journal, fresh_id, i) for i in range(3)][-1]
+    assert written == journal.header(fresh_id)
+    assert (written.record.step_count, written.record.sequence) == (3, 4)
+    assert [s.record for s in journal.steps(fresh_id)] == [a_step(fresh_id, i, state=S.SUCCEEDED) for i in range(3)]
+    entries = [e for e in journal.audit(fresh_id) if e.subject.startswith("step_")]
+    assert [(e.subject, e.before, e.after, e.reason) for e in entries] == [
+        (f"step_{i:05d}", "", "succeeded", "made") for i in range(3)
+    ]
+    assert [e.after for e in journal.audit(fresh_id) if e.subject == "deployment"] == ["accepted", "running"]
+    moved_on = journal.write_step(moved(journal.steps(fresh_id)[1], S.COMPENSATING, "back"))
+    assert moved_on.record.state is S.COMPENSATING
+
+
+def test_journal_append_to_a_header_that_moved_adds_nothing(journal: Journal, fresh_id: str) -> None:
+    """Whoever turned the deployment back was first: the row must not slip in behind them; nor one that is there."""
+    running(journal, fresh_id)
+    stale = journal.header(fresh_id)
+    journal.write_header(headed(stale, D.COMPENSATING, "back"))
+    before = everything(journal, fresh_id)
+    with pytest.raises(ConflictError):
+        journal.append(headed(stale, D.RUNNING, "made", step_count=1), a_step(fresh_id, 0))
+    assert everything(journal, fresh_id) == before
+    header = journal.header(fresh_id)
+    journal.append(headed(header, D.COMPENSATING, "made", step_count=1), a_step(fresh_id, 0))
+    before = everything(journal, fresh_id)
+    with pytest.raises(ConflictError):
+        journal.append(headed(journal.header(fresh_id), D.COMPENSATING, "again"), a_step(fresh_id, 0))
+    with pytest.raises(IllegalTransitionError):
+        journal.append(headed(journal.header(fresh_id), D.ACCEPTED), a_step(fresh_id, 1))
+    assert everything(journal, fresh_id) == before
+
+
+def test_journal_append_by_many_threads_loses_none(journal: Journal, fresh_id: str) -> None:
+    """Of those who write on the same header one succeeds; after its own tries each row stands once."""
+    running(journal, fresh_id)
+
+    def add(who: int) -> None:
+        while True:
+            try:
+                appended(journal, fresh_id, journal.header(fresh_id).record.step_count, spec={"who": who})
+                return
+            except ConflictError:
+                continue
+
+    tasks: list[Callable[[], None]] = [lambda who=who: add(who) for who in range(6)]
+    assert at_once(tasks) == [None] * 6
+    assert sorted(s.record.spec["who"] for s in journal.steps(fresh_id)) == list(range(6))
+    assert journal.header(fresh_id).record.step_count == 6
+
+
+@pytest.mark.azurite
+def test_journal_append_whose_answer_is_lost_has_succeeded(faulty: FaultyJournal, fresh_id: str) -> None:
+    """Repeated, its condition fails on our own write, which is told from that of another who added another row."""
+    running(faulty.journal, fresh_id)
+    header = faulty.journal.header(fresh_id)
+    change = headed(header, D.RUNNING, "made", step_count=1)
+    faulty.wire.lose_next_answer()
+    written = repeated_once(lambda: faulty.journal.append(change, a_step(fresh_id, 0)))
+    assert written == faulty.journal.header(fresh_id)
+    assert len(faulty.journal.steps(fresh_id)) == 1
+    with pytest.raises(ConflictError):
+        faulty.journal.append(change, a_step(fresh_id, 0, spec={"displayName": "another"}))
+
+
 # --- conditional writes -----------------------------------------------------------------------------------------
 
 

@@ -204,10 +204,11 @@ def test_transaction_of_a_living_script_is_left_alone() -> None:
     for _ in range(20):
         shop.world.clock.advance(LEASE * 0.9)
         transaction.journal.beat()
-        shop.world.sweep()
+        assert shop.world.sweep().restarted == []
         shop.world.start("s")  # whoever starts it by mistake
         while shop.world.step():
             pass
+        assert not shop.world.is_running("s")
     assert shop.world.state("s") is DeploymentState.RUNNING
     assert row_states(shop) == [StepState.SUCCEEDED]
     transaction.commit()

@@ -9,7 +9,7 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
     saga        <- domain, steps                             the engine
     bootstrap   <- domain, steps, saga, settings, adapters   the composition root; adapters only inside functions
     entry       <- domain, saga, bootstrap                   from a trigger to the saga
-    resilience  <- bootstrap, adapters                       the circuit breakers, for operators and monitors
+    resilience  <- domain, settings, bootstrap, adapters     breakers and retry, for operators and scripts
     transaction <- domain, steps, saga, bootstrap            what scripts make in Fabric, all or nothing
     cli         <- domain, steps, saga, settings, bootstrap  what CI and operators run
 

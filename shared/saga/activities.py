@@ -74,8 +74,7 @@ def _is_scripts_own(record: DeploymentRecord) -> bool:
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
-    is_first_time = record.started_at is None
-    if record.cancel_requested_by and is_first_time:
+    if record.cancel_requested_by:
         closing = _closing(services, record, DeploymentState.CANCELLED)
         _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **closing)
         return {"next": "ended", "state": DeploymentState.CANCELLED.value}
@@ -84,11 +83,11 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
-            changes = {"started_at": record.started_at or now, "heartbeat_at": now, "lock_fence": lock.fence}
+            changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
             _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
             return None
         elder = lock.holder
-    if record.concurrency == "reject" and is_first_time:
+    if record.concurrency == "reject":
         error = RecordedError(
             f"the target '{record.target}' is held by deployment {elder}",
             "Wait until that one has ended, or set concurrency to queue.",
@@ -191,7 +190,7 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             if _holds(record, steps):
                 _hold(services, header)
                 return {"next": "hold"}
-            if not services.policy.rollback and not record.compensate_requested_by:
+            if not (services.policy.rollback or record.compensate_requested_by or record.origin == SCRIPT):
                 _fail(services, locks, header)
                 return {"next": "ended", "state": DeploymentState.FAILED.value}
             _write(services, header, _why_back(record), state=DeploymentState.COMPENSATING)

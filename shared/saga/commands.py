@@ -22,19 +22,21 @@ from shared.domain.errors import ConflictError, SagaError
 from shared.domain.json import as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
-from shared.domain.ports import Change, Locks, Orchestrations, Versioned
+from shared.domain.ports import Change, Lock, Locks, Orchestrations, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 from shared.domain.states import DeploymentState as D
 from shared.saga.accept import decoded
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
+from shared.saga.orphans import built_upon_by
 
 log = logging.getLogger(__name__)
 
 _RACES = 10
-_LONGEST_MESSAGE = 4_000
 _LONGEST_NAME, _LONGEST_REASON = 256, 500
+_LONGEST_MESSAGE = 16_000
+"""Bytes: names and a reason of the longest, each character beyond ASCII escaped, fit."""
 
 
 class Verb(StrEnum):
@@ -124,17 +126,13 @@ def handle(services: Services, locks: Locks, orchestrations: Orchestrations, ask
     act = _ACTS[asked.verb]
     for _ in range(_RACES):
         header = services.journal.header(asked.deployment_id)
+        attempt = _Asked(services, locks, orchestrations, asked, header)
         try:
-            answer = act(_Asked(services, locks, orchestrations, asked, header))
+            answer = act(attempt)
         except ConflictError:
             continue
         if not answer.accepted:
-            state = header.record.state.value
-            reason = f"{asked.why}: not granted: {answer.message}"[:1000]
-            entry = AuditEntry(
-                services.clock.now(), "deployment", state, state, asked.requested_by, reason, header.record.sequence
-            )
-            services.journal.note(asked.deployment_id, entry)
+            attempt.note(f"not granted: {answer.message}")
         log.info("deployment %s: %s: %s", asked.deployment_id, asked.why, answer.message)
         return answer
     raise SagaError(f"the header of {asked.deployment_id} is written too often at once")
@@ -162,6 +160,14 @@ class _Asked:
         after = self.record.replace(**changes)
         self.services.journal.write_header(Change(self.header, after, self.who, self.command.why))
 
+    def note(self, outcome: str) -> None:
+        """What moved nothing is in the audit too: somebody wanted it."""
+        state = self.record.state.value
+        reason = f"{self.command.why}: {outcome}"[:1000]
+        now = self.services.clock.now()
+        entry = AuditEntry(now, "deployment", state, state, self.who, reason, self.record.sequence)
+        self.services.journal.note(self.command.deployment_id, entry)
+
     def wake(self) -> None:
         """Whatever the orchestration is at: it runs, and looks at the journal now. Repeating it does no harm."""
         deployment_id = self.command.deployment_id
@@ -173,6 +179,7 @@ class _Asked:
 
     def already(self, message: str) -> Answer:
         """Asked before. Who asked first may have died before it told the orchestration."""
+        self.note(f"nothing to do: {message}")
         if self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
             self.wake()
         return Answer(self.record.state, True, message)
@@ -211,10 +218,7 @@ def _compensate(asked: _Asked) -> Answer:
         return asked.already("it is being put back already")
     if record.state not in (D.HELD, D.FAILED):
         return asked.refused()
-    state = _taken_up(record)
-    asked.write(state=state, compensate_requested_by=asked.who, **_OPENED)
-    asked.wake()
-    return asked.granted(state, "it is being put back")
+    return _take_up(asked, "it is being put back", compensate_requested_by=asked.who)
 
 
 def _resume(asked: _Asked) -> Answer:
@@ -223,20 +227,21 @@ def _resume(asked: _Asked) -> Answer:
         return asked.already("it goes on already")
     if record.state not in (D.HELD, D.FAILED):
         return asked.refused()
-    state = _taken_up(record)
-    asked.write(
-        state=state, resume_requested_by=asked.who, cancel_requested_by=None, compensate_requested_by=None, **_OPENED
-    )
+    wish = {"resume_requested_by": asked.who, "cancel_requested_by": None, "compensate_requested_by": None}
+    return _take_up(asked, "it goes on from where it failed", **wish)
+
+
+def _take_up(asked: _Asked, message: str, **wish: object) -> Answer:
+    """Running again. What is held has its target still; what has failed gave it back, and needs it anew."""
+    changes: dict[str, object] = {"finished_at": None, "due_at": None, "held_until": None, **wish}
+    if asked.record.state is D.FAILED:
+        lock, obstacle = _target(asked)
+        if obstacle is not None:
+            return Answer(D.FAILED, False, f"{obstacle}: ask again then")
+        changes |= {"started_at": asked.services.clock.now(), "lock_fence": lock.fence}
+    asked.write(state=D.RUNNING, **changes)
     asked.wake()
-    return asked.granted(state, "it goes on from where it failed")
-
-
-_OPENED: dict[str, None] = {"finished_at": None, "due_at": None, "held_until": None}
-
-
-def _taken_up(record: DeploymentRecord) -> D:
-    """What is held has its target still; what has failed gave it back, and waits for it in the order of arrival."""
-    return D.RUNNING if record.state is D.HELD else D.ACCEPTED
+    return asked.granted(D.RUNNING, message)
 
 
 def _retire(asked: _Asked) -> Answer:
@@ -245,22 +250,30 @@ def _retire(asked: _Asked) -> Answer:
         if record.retire_requested_by:
             return asked.already(f"{record.retire_requested_by} retired it already")
         return asked.refused()
-    now, lease = asked.services.clock.now(), asked.services.policy.target_lease_seconds
-    lock = asked.locks.acquire(record.target, record.deployment_id, now, lease)
-    if lock.holder == record.deployment_id:
-        asked.write(
-            state=D.COMPENSATING,
-            retire_requested_by=record.retire_requested_by or asked.who,
-            lock_fence=lock.fence,
-            finished_at=None,
-            due_at=None,
-        )
-        asked.wake()
-        return asked.granted(D.COMPENSATING, "it is being put back as a whole")
-    if not record.retire_requested_by:
-        asked.write(retire_requested_by=asked.who, due_at=now)
-    message = f"noted; deployment {lock.holder} is at its target, and the sweeper puts it back when that one has ended"
-    return asked.granted(D.SUCCEEDED, message)
+    who = record.retire_requested_by or asked.who
+    lock, obstacle = _target(asked)
+    if obstacle is not None:
+        if record.retire_requested_by is None:
+            asked.write(retire_requested_by=who, due_at=asked.services.clock.now())
+        return asked.granted(D.SUCCEEDED, f"noted; {obstacle}, and then the sweeper puts it back")
+    opened: dict[str, object] = {"finished_at": None, "due_at": None, "lock_fence": lock.fence}
+    asked.write(state=D.COMPENSATING, retire_requested_by=who, **opened)
+    asked.wake()
+    return asked.granted(D.COMPENSATING, "it is being put back as a whole")
+
+
+def _target(asked: _Asked) -> tuple[Lock, str | None]:
+    """Take the target of what has ended; with it, what has to end first, or None: then the target is its own."""
+    record, services = asked.record, asked.services
+    lease = services.policy.target_lease_seconds
+    lock = asked.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
+    if lock.holder != record.deployment_id:
+        return lock, f"its target is free when deployment {lock.holder} has ended"
+    later = built_upon_by(services, record)
+    if later is not None:
+        asked.locks.release(record.target, record.deployment_id)
+        return lock, f"deployment {later} builds upon what this one made, and has to be put back first"
+    return lock, None
 
 
 def _decide(asked: _Asked) -> Answer:
@@ -276,6 +289,7 @@ def _decide(asked: _Asked) -> Answer:
     step = row.record
     if step.state is wanted:
         _tell(asked, step)
+        asked.note(f"nothing to do: step {step.step_id} is {done} already")
         return Answer(record.state, True, f"step {step.step_id} is {done} already")
     if record.state is not D.RUNNING or turns_back(record) or not waits_for_person(step):
         message = f"step {step.step_id} does not wait for a person: it is {step.state.value}, its deployment "

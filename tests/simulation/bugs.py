@@ -11,7 +11,7 @@ from shared.domain.messages import STEP_EVENT
 from shared.domain.ports import Versioned
 from shared.domain.records import Intent
 from shared.domain.states import StepState
-from shared.saga import forward
+from shared.saga import forward, resume
 from shared.saga.delivery import Delivery
 from tests.simulation.world import World
 
@@ -132,6 +132,25 @@ def sweeper_trusts_names() -> Generator[None]:
         yield
 
 
+@contextmanager
+def resumed_as_if_nothing_had_begun() -> Generator[None]:
+    """What a failed step had begun is forgotten when a person resumes it."""
+    original = resume.ready
+
+    def ready(row: Any) -> Any:
+        return original(row.replace(intent=None))
+
+    with patch.object(resume, "ready", ready):
+        yield
+
+
+@contextmanager
+def put_back_from_under_a_later_one() -> Generator[None]:
+    """Nobody asks whether a later deployment builds upon what is retired."""
+    with patch("shared.saga.commands.built_upon_by", lambda *_: None):
+        yield
+
+
 class _Trusting:
     """A kind that recognises anything."""
 
@@ -152,5 +171,7 @@ BUGS: dict[str, Bug] = {
         claim_without_lease,
         post_repeated_without_a_look,
         sweeper_trusts_names,
+        resumed_as_if_nothing_had_begun,
+        put_back_from_under_a_later_one,
     )
 }

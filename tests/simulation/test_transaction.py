@@ -389,14 +389,15 @@ def test_transaction_dry_run_writes_and_deletes_nothing() -> None:
 def test_transaction_is_put_back_though_rollback_is_switched_off() -> None:
     """The flag is about what nobody asked for by name; a transaction is asked for by name, also by one that died."""
     shop = Shop(replace(QUICK, rollback=False))
-    for deployment_id, is_killed in (("s1", False), ("s2", True)):
-        transaction = shop.transaction(deployment_id).start()
-        transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse(deployment_id), workspace_id=shop.workspace)
-        if is_killed:
-            shop.kill(transaction)
-            assert shop.recover(deployment_id) is DeploymentState.COMPENSATED
-        else:
+    for how in ("rollback", "kill", "cancel"):
+        transaction = shop.transaction(how).start()
+        transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse(how), workspace_id=shop.workspace)
+        if how == "rollback":
             transaction.rollback()
+        elif how == "cancel":
+            handle(shop.world.services, shop.world.locks, shop.world, command(Verb.CANCEL, how, "operator"))
+        shop.kill(transaction)
+        assert shop.recover(how) in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
     assert shop.world.names() == {"sales": ["theirs"]}
 
 

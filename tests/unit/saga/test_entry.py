@@ -53,7 +53,7 @@ def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> 
         {**CANCEL, "deployment_id": 7},
         {**CANCEL, "deployment_id": "a/b"},
         {**CANCEL, "deployment_id": "x" * 101},
-        {**CANCEL, "requested_by": "x" * 4_000},
+        {**CANCEL, "requested_by": "x" * 16_000},
         {"command": "cancel"},
         MANIFEST,
     ],

@@ -1,0 +1,191 @@
+"""What persons ask for in the whole system: approvals, holding for a time, going on while Fabric is still at it."""
+
+import copy
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import control
+from shared.domain.flags import ALL_ON, FeatureFlags
+from shared.domain.policy import EnginePolicy
+from shared.domain.states import DeploymentState, StepState
+from shared.saga.commands import Verb
+from tests.simulation.laws import encoded
+from tests.simulation.test_laws import BAD, MEDALLION, WHOLE, WS, check_laws, failing
+from tests.simulation.world import World
+
+
+def gated(**fields: Any) -> dict[str, Any]:
+    """The medallion, whose notebook waits for a person's word."""
+    manifest = copy.deepcopy(MEDALLION)
+    gate = {"id": "gate", "kind": "approval", "needs": ["bronze"], "with": {"message": "Shall it?"}, **fields}
+    manifest["steps"].append(gate)
+    notebook = next(s for s in manifest["steps"] if s["id"] == "nb")
+    notebook["needs"] = ["gate"]
+    return manifest
+
+
+def step(world: World, step_id: str) -> Any:
+    """A row."""
+    return next(s.record for s in world.journal.steps("d") if s.record.step_id == step_id)
+
+
+def until(world: World, seconds: float) -> None:
+    """Let so much time pass."""
+    end = world.clock.now() + timedelta(seconds=seconds)
+    while world.clock.now() < end:
+        if not world.step():
+            world.pass_time()
+
+
+def faults(world: World, *rules: dict[str, Any]) -> None:
+    """What Fabric does from now on."""
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded(list(rules)))[0] == 200
+
+
+def test_approval_waits_for_days_and_acts_within_a_second() -> None:
+    """Lost messages and a lost orchestration do not end the waiting; the word ends it at once."""
+    world = World()
+    world.submit(gated(timeout="6d"))
+    until(world, 3 * 86400)
+    world.queue.waiting.clear()
+    until(world, 86400)
+    world.lose_orchestration("d")
+    until(world, 3600)
+    assert world.names() == {"sales": ["bronze", "gold", "silver"]}
+    assert world.ask(Verb.APPROVE, step="gate").accepted
+    asked = world.clock.now()
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert world.clock.now() - asked < timedelta(seconds=2)
+    assert world.names() == WHOLE
+
+
+def test_approval_makes_no_call_while_it_waits() -> None:
+    """Nothing is asked of Fabric for it, however long it takes, and hardly anything of the queue."""
+    world = World()
+    world.submit(gated(timeout="6d"))
+    until(world, 600)
+    calls, deliveries = len(world.model.calls), step(world, "gate").deliveries
+    until(world, 86400)
+    assert len(world.model.calls) == calls
+    assert step(world, "gate").deliveries - deliveries <= 25
+
+
+@pytest.mark.parametrize(("default", "end"), [("reject", "compensated"), ("approve", "succeeded")])
+def test_approval_that_nobody_answers_takes_its_default(default: str, end: str) -> None:
+    """When its time is over, and not before."""
+    world = World()
+    world.submit(gated(timeout="2h", **{"with": {"message": "Shall it?", "default": default}}))
+    until(world, 7100)
+    assert step(world, "gate").state is StepState.PENDING
+    until(world, 200)
+    assert world.state().value == end
+    check_put_back_or_whole(world)
+
+
+def check_put_back_or_whole(world: World) -> None:
+    """Either everything stands, or nothing does."""
+    assert world.names() == (WHOLE if world.state() is DeploymentState.SUCCEEDED else {})
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_who_turns_back_waits_for_no_person(hold: bool) -> None:
+    """Another step fails while an approval waits: skipped at once; held and resumed, it is asked for anew."""
+    world = World()
+    manifest = gated(timeout="6d")
+    manifest["steps"].append({**BAD, "needs": ["silver"]})
+    if hold:
+        manifest["onFailure"] = "hold"
+    world.submit(manifest)
+    until(world, 60)
+    assert step(world, "gate").state is StepState.SKIPPED
+    assert world.state() is (DeploymentState.HELD if hold else DeploymentState.COMPENSATED)
+    if hold:
+        world.ask(Verb.RESUME)
+        until(world, 60)
+        assert world.state() is DeploymentState.HELD  # the other step fails again
+        assert step(world, "gate").state is StepState.SKIPPED
+        world.ask(Verb.COMPENSATE)
+        until(world, 60)
+    assert world.state() is DeploymentState.COMPENSATED
+    assert world.names() == {}
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+def test_hold_for_a_time_ends_by_itself(rollback: bool) -> None:
+    """keepFor: held until then, and put back by the sweeper, because the manifest says so, whatever the flag."""
+    world = World(policy=EnginePolicy().under(FeatureFlags(rollback=rollback, retry_logic=True)))
+    world.submit({**failing(), "onFailure": "hold", "keepFor": "2h"})
+    until(world, 7000)
+    assert world.state() is DeploymentState.HELD
+    until(world, 900)
+    assert world.state() is DeploymentState.COMPENSATED
+    assert world.names() == {}
+    assert any("its time is up: keepFor 7200 s" in e.reason for e in world.journal.audit("d"))
+
+
+def test_resume_waits_for_what_fabric_is_still_at() -> None:
+    """A step ran out of time while its operation went on: resumed, that is asked about first, and nothing is made
+    twice."""
+    world = World()
+    faults(world, {"match": {"method": "POST", "path": ".*/items"}, "action": {"operation": "never"}})
+    manifest: dict[str, Any] = {**copy.deepcopy(MEDALLION), "onFailure": "hold"}
+    next(s for s in manifest["steps"] if s["id"] == "nb")["timeout"] = "2m"
+    world.submit(manifest)
+    until(world, 300)
+    assert (world.state(), step(world, "nb").state) == (DeploymentState.HELD, StepState.FAILED)
+    assert world.ask(Verb.RESUME).accepted
+    until(world, 60)
+    assert (world.state(), step(world, "nb").state) == (DeploymentState.RUNNING, StepState.INTENT)
+    for operation in world.model.store.operations.values():
+        operation.over_at = operation.over_at or world.clock.now().timestamp()
+    for workspace in world.model.store.workspaces.values():
+        for item in workspace.items.values():
+            item.visible_at = min(item.visible_at, world.clock.now().timestamp())
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert len([c for c in world.model.calls if c["method"] == "POST" and c["path"].endswith("/items")]) == 1
+    check_laws(world)
+
+
+def test_resume_after_the_cause_is_mended_begins_where_it_failed() -> None:
+    """What succeeded is not touched again; the failed step has all its attempts anew."""
+    world = World()
+    refused = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "x"}}
+    faults(world, {"match": {"method": "POST", "path": ".*/items"}, "action": refused})
+    world.submit({**copy.deepcopy(MEDALLION), "onFailure": "hold"})
+    until(world, 600)
+    assert world.state() is DeploymentState.HELD
+    faults(world)
+    made = [s.record.resource for s in world.journal.steps("d") if s.record.step_id != "nb"]
+    world.ask(Verb.RESUME)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert [s.record.resource for s in world.journal.steps("d") if s.record.step_id != "nb"] == made
+    check_laws(world)
+
+
+def test_retire_while_the_target_is_busy_is_done_by_the_sweeper() -> None:
+    """The one that runs ends first. It built upon what is retired, so it has to be put back before."""
+    world = World()
+    world.submit(MEDALLION)
+    world.run()
+    lake = {"id": "x", "kind": "lakehouse", "needs": ["gate"], "with": {"workspaceId": WS, "displayName": "x"}}
+    ask = {"id": "gate", "kind": "approval", "timeout": "6d", "with": {"message": "?"}}
+    world.submit({"name": "medallion", "steps": [MEDALLION["steps"][0], ask, lake]}, "second")
+    until(world, 60)
+    answer = world.ask(Verb.RETIRE)
+    assert (answer.accepted, answer.state) == (True, DeploymentState.SUCCEEDED)
+    world.ask(Verb.APPROVE, "second", "gate")
+    assert world.run("second") == [DeploymentState.SUCCEEDED]
+    until(world, 900)
+    assert world.state() is DeploymentState.SUCCEEDED
+    assert world.names() == {"sales": [*WHOLE["sales"], "x"]}
+    assert world.ask(Verb.RETIRE, "second").state is DeploymentState.COMPENSATING
+    until(world, 900)
+    assert (world.state("second"), world.state()) == (DeploymentState.COMPENSATED, DeploymentState.COMPENSATED)
+    assert world.names() == {}
+
+
+def test_policy_under_all_flags_is_the_policy() -> None:
+    """With everything on, nothing is taken from what the settings say."""
+    assert EnginePolicy().under(ALL_ON) == EnginePolicy()

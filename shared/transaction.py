@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from shared import bootstrap
 from shared.domain.errors import (
@@ -28,7 +28,7 @@ from shared.domain.errors import (
     TurnedBackError,
 )
 from shared.domain.json import JsonObject
-from shared.domain.ports import Fabric
+from shared.domain.ports import Fabric, Locks
 from shared.domain.records import SCRIPT, Intent, RecordedError, StepRecord
 from shared.domain.states import DeploymentState
 from shared.saga import scripts
@@ -76,6 +76,20 @@ class ResourceType(StrEnum):
     ML_EXPERIMENT = "MLExperiment"
 
 
+class Engine(Protocol):
+    """The part of an app that a transaction needs."""
+
+    @property
+    def services(self) -> Services:
+        """Journal, queue and Fabric."""
+        ...
+
+    @property
+    def locks(self) -> Locks:
+        """Of the targets."""
+        ...
+
+
 class Pending:
     """Something that is about to be made: the journal knows of it already, by the marker in its description."""
 
@@ -110,7 +124,7 @@ class DeploymentTransaction:
         dry_run: bool = False,
         wait_seconds: float = 600.0,
         rollback_seconds: float = 300.0,
-        app: bootstrap.App | None = None,
+        app: Engine | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name, self.target = name[:100], normal_target(target or name)[:256]
@@ -131,8 +145,8 @@ class DeploymentTransaction:
         return self._services.fabric
 
     @property
-    def app(self) -> bootstrap.App:
-        """The app that it works with: this process's, built from the settings. Raises settings.SettingsError."""
+    def app(self) -> Engine:
+        """What it works with: this process's app, built from the settings. Raises settings.SettingsError."""
         self._app = self._app or bootstrap.app()
         return self._app
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from shared import bootstrap, settings
+from shared.cli.arguments import known_id
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
 from shared.cli.output import Output
 from shared.cli.timeline import clean
@@ -31,9 +32,8 @@ _GOALS = {Verb.COMPENSATE: DeploymentState.COMPENSATED, Verb.RETIRE: DeploymentS
 def register(
     add: Callable[[str, Run, str], argparse.ArgumentParser],
     seconds: Callable[[str], float],
-    known_id: Callable[[str], str],
 ) -> None:
-    """Add the commands to a parser: `add` makes one, `seconds` and `known_id` read its arguments."""
+    """Add the commands to a parser: `add` makes one, `seconds` reads a duration."""
 
     def asking(name: str, run: Run, text: str) -> argparse.ArgumentParser:
         parser = add(name, run, text)
@@ -45,13 +45,13 @@ def register(
         return parser
 
     for verb, text in _HELP.items():
-        asking(verb.value, lambda options, output, verb=verb: _ask(verb, options, output, known_id), text)
-    approving = asking("approve", lambda o, out: _approve(o, out, known_id), "approve or refuse a step that waits")
+        asking(verb.value, lambda options, output, verb=verb: _ask(verb, options, output), text)
+    approving = asking("approve", _approve, "approve or refuse a step that waits")
     approving.add_argument("step", help="the id of the step of kind approval")
     approving.add_argument("--refuse", action="store_true", help="refuse it: the deployment turns back")
 
 
-def _ask(verb: Verb, options: argparse.Namespace, output: Output, known_id: Callable[[str], str]) -> int:
+def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
     storage = bootstrap.storage(settings.load())
     header = storage.journal.header(known_id(options.id)).record
     if verb not in ALLOWED.get(header.state, ()):
@@ -59,7 +59,7 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output, known_id: Call
     return _send(verb, options, output, storage, header)
 
 
-def _approve(options: argparse.Namespace, output: Output, known_id: Callable[[str], str]) -> int:
+def _approve(options: argparse.Namespace, output: Output) -> int:
     verb = Verb.REFUSE if options.refuse else Verb.APPROVE
     storage = bootstrap.storage(settings.load())
     header = storage.journal.header(known_id(options.id)).record

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from azure.data.tables import TableClient
 
 from shared.adapters import journal_rows as rows
 from shared.adapters import journal_table
@@ -29,9 +30,11 @@ from shared.domain.records import (
     Resource,
     StepRecord,
 )
+from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
+from shared.saga.verify import read, verify
 from tests.contract.conftest import FaultyJournal
 from tests.contract.harness import Cut, a_header, a_step, at_once, some_steps
 from tests.fakes import START, FakeClock, MemoryJournal
@@ -264,19 +267,41 @@ def running(journal: Journal, deployment_id: str) -> None:
 
 
 def test_journal_append_writes_header_row_and_audit_together(journal: Journal, fresh_id: str) -> None:
-    """The row is there as given, its reason is its own audit entry, and the header that counts it is what is told."""
+    """The row is there as given, with its own entry; one of the header's says that it took it up; all is proven."""
     running(journal, fresh_id)
     written = [appended(journal, fresh_id, i) for i in range(3)][-1]
     assert written == journal.header(fresh_id)
     assert (written.record.step_count, written.record.sequence) == (3, 4)
-    assert [s.record for s in journal.steps(fresh_id)] == [a_step(fresh_id, i, state=S.SUCCEEDED) for i in range(3)]
-    entries = [e for e in journal.audit(fresh_id) if e.subject.startswith("step_")]
-    assert [(e.subject, e.before, e.after, e.reason) for e in entries] == [
-        (f"step_{i:05d}", "", "succeeded", "made") for i in range(3)
-    ]
-    assert [e.after for e in journal.audit(fresh_id) if e.subject == "deployment"] == ["accepted", "running"]
+    given = [a_step(fresh_id, i, state=S.SUCCEEDED, sequence=1) for i in range(3)]
+    assert [s.record.replace(chain=None) for s in journal.steps(fresh_id)] == given
+    entries = [(e.subject, e.before, e.after, e.reason) for e in journal.audit(fresh_id) if e.subject != "deployment"]
+    assert entries == [(f"step_{i:05d}", "pending", "succeeded", "made") for i in range(3)]
+    taken = [e.reason for e in journal.audit(fresh_id) if e.subject == "deployment"]
+    assert taken == ["begun", "", "takes up step s0", "takes up step s1", "takes up step s2"]
+    assert verify(read(journal, fresh_id)).differences == ()
     moved_on = journal.write_step(moved(journal.steps(fresh_id)[1], S.COMPENSATING, "back"))
     assert moved_on.record.state is S.COMPENSATING
+    assert verify(read(journal, fresh_id)).differences == ()
+
+
+def test_journal_append_is_bound_by_the_header(journal: Journal, fresh_id: str) -> None:
+    """A row put in beside those that the header took up, one taken away, or one that is another, is told."""
+    running(journal, fresh_id)
+    for i in range(3):
+        appended(journal, fresh_id, i)
+    whole = read(journal, fresh_id)
+    for keep in ({0, 1}, {0, 2}, {1, 2}):
+        steps = [s for s in whole.steps if s.ordinal in keep]
+        entries = [e for e in whole.entries if e.subject in {"deployment", *(f"step_{i:05d}" for i in keep)}]
+        header = whole.header.replace(step_count=2) if whole.header else None
+        forged = replace(whole, steps=steps, entries=entries, header=header)
+        assert any("took up" in d.message for d in verify(forged).differences), keep
+    other = f"{fresh_id}-x"
+    running(journal, other)
+    for i in range(4):
+        appended(journal, other, i, spec={"displayName": "forged"})
+    forged = replace(whole, steps=[*whole.steps, read(journal, other).steps[3]])
+    assert verify(forged).differences
 
 
 def test_journal_append_to_a_header_that_moved_adds_nothing(journal: Journal, fresh_id: str) -> None:
@@ -461,7 +486,8 @@ def test_journal_takes_exactly_the_legal_moves_of_a_deployment(journal: Journal,
                 with pytest.raises(IllegalTransitionError):
                     journal.write_header(change)
             assert journal.header(deployment_id).record.state == (after if legal else before)
-            assert len(journal.audit(deployment_id)) == 1 + (legal and before != after)
+            owes_entry = legal and (before != after or after in DEPLOYMENT_ENDED)
+            assert len(journal.audit(deployment_id)) == 1 + owes_entry
 
 
 # --- audit ------------------------------------------------------------------------------------------------------
@@ -515,6 +541,83 @@ def test_journal_note_repeated_is_one_entry(journal: Journal, fresh_id: str) -> 
     journal.note(fresh_id, entry)
     journal.note(fresh_id, entry)
     assert journal.audit(fresh_id) == [entry]
+
+
+def test_journal_notes_of_many_at_once_are_one_chain(journal: Journal, fresh_id: str) -> None:
+    """Eight notes at the same instant: each has its place, and none is lost."""
+    journal.create(a_header(fresh_id), [], "submitted")
+    notes = [AuditEntry(START, "deployment", "accepted", "accepted", "accept", f"note {i}", 0) for i in range(8)]
+    assert at_once([lambda n=n: journal.note(fresh_id, n) for n in notes]) == [None] * 8
+    assert sorted(e.link.note for e in journal.audit(fresh_id) if e.link and e.link.note) == list(range(1, 9))
+    head = journal.note_head(fresh_id)
+    assert head is not None
+    assert head.number == 8
+    assert verify(read(journal, fresh_id)).is_proven
+
+
+def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
+    journal: Journal, clock: FakeClock, fresh_id: str
+) -> None:
+    """Moves, silent writes, a wave of rows, a note and an end: proven as long as the rows stand, and afterwards."""
+    journal.create(a_header(fresh_id, step_count=60), some_steps(fresh_id, 60), "submitted")
+    header = journal.write_header(headed(journal.header(fresh_id), D.RUNNING, "holds its target"))
+    clock.advance(1)
+    row = journal.write_step(moved(journal.steps(fresh_id)[0], S.INTENT, "create it", deliveries=1))
+    row = journal.write_step(moved(row, S.INTENT, attempt=1))
+    assert verify(read(journal, fresh_id)).is_proven
+    journal.write_step(moved(row, S.FAILED, "refused"))
+    journal.write_steps([moved(s, S.SKIPPED) for s in journal.steps(fresh_id)[1:]])
+    header = journal.write_header(headed(header, D.COMPENSATING, "a step failed"))
+    journal.write_step(moved(journal.steps(fresh_id)[0], S.COMPENSATED, "nothing was begun"))
+    journal.note(fresh_id, AuditEntry(START, "deployment", "compensating", "compensating", "accept", "refused", 2))
+    header = journal.write_header(headed(header, D.COMPENSATED, "everything is put back", finished_at=START))
+    journal.write_header(headed(header, D.COMPENSATED, swept_at=START))
+    verdict = verify(read(journal, fresh_id))
+    assert verdict.is_proven, verdict
+    journal.purge(fresh_id)
+    assert verify(read(journal, fresh_id)) == verdict
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("key", ["header", "step_00000", "audit_", "notes"])
+def test_journal_row_that_was_changed_or_deleted_in_the_table_is_noticed(
+    faulty: FaultyJournal, storage: str, fresh_id: str, key: str
+) -> None:
+    """By whoever may write to the storage account: one value in the stored record, or the row gone."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
+    journal.write_step(moved(journal.steps(fresh_id)[0], S.SUCCEEDED, "adopted"))
+    journal.note(fresh_id, AuditEntry(START, "deployment", "accepted", "accepted", "accept", "refused", 0))
+    assert verify(read(journal, fresh_id)).is_proven
+    with TableClient.from_connection_string(storage, "journal") as table:
+        found = [e for e in table.query_entities(f"PartitionKey eq '{fresh_id}'") if e["RowKey"].startswith(key)]
+        for entity in found:
+            kept = dict(entity)
+            for word, other in (("submitted", "ordered"), ("adopted", "created"), ("name of", "nome of")):
+                if word in kept["record"]:
+                    table.update_entity({**kept, "record": kept["record"].replace(word, other)})
+                    assert verify(read(journal, fresh_id)).differences, (key, word)
+            table.delete_entity(entity["PartitionKey"], entity["RowKey"])
+            assert verify(read(journal, fresh_id)).differences, key
+            table.create_entity(kept)
+            assert verify(read(journal, fresh_id)).is_proven
+    assert found
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("reason", ["", "create it"])
+def test_journal_row_that_was_changed_is_noticed_though_it_was_written_again(
+    faulty: FaultyJournal, storage: str, fresh_id: str, reason: str
+) -> None:
+    """The app takes over what it finds; neither a silent write nor a move makes good what somebody else changed."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
+    with TableClient.from_connection_string(storage, "journal") as table:
+        row = dict(table.get_entity(fresh_id, "step_00000"))
+        table.update_entity({**row, "record": row["record"].replace('"kind":"workspace"', '"kind":"gone"')})
+    row = journal.write_step(moved(journal.steps(fresh_id)[0], S.PENDING, reason, attempt=1))
+    journal.write_step(moved(row, S.FAILED, "unknown kind"))
+    assert verify(read(journal, fresh_id)).differences
 
 
 def test_journal_reason_is_cut_rather_than_refused(journal: Journal, fresh_id: str) -> None:
@@ -594,6 +697,22 @@ def test_journal_own_step_write_is_recognised_after_a_lost_answer(
     assert faulty.journal.steps(fresh_id) == [written]
     assert len(faulty.journal.audit(fresh_id)) == 1 + bool(reason or state != S.PENDING)
     assert faulty.journal.write_step(moved(written, S.INTENT)).record.sequence == 2
+
+
+@pytest.mark.azurite
+def test_journal_own_write_keeps_its_place_in_the_chain_when_it_is_repeated_later(
+    faulty: FaultyJournal, clock: FakeClock, fresh_id: str
+) -> None:
+    """The lost write was audited at its own time: that entry counts, and what follows is chained to it."""
+    faulty.journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
+    change = moved(faulty.journal.steps(fresh_id)[0], S.INTENT, "create it")
+    assert faulty.journal.write_step(change).record.state == S.INTENT
+    clock.advance(7)
+    written = faulty.journal.write_step(change)
+    assert written == faulty.journal.steps(fresh_id)[0]
+    assert written.record.chain == faulty.journal.steps(fresh_id)[0].record.chain
+    faulty.journal.write_step(moved(written, S.SUCCEEDED))
+    assert verify(read(faulty.journal, fresh_id)).is_proven
 
 
 @pytest.mark.azurite

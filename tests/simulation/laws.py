@@ -9,6 +9,7 @@ from shared.domain import transitions
 from shared.domain.approval import APPROVAL, BY_DEFAULT
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.saga import verify
 from shared.steps.item import same_definition
 from shared.steps.kind import has_marker, without_marker
 from tests.simulation.strangers import Strangers
@@ -44,6 +45,7 @@ def violations(world: World, strangers: Strangers, ids: list[str]) -> list[str]:
         *_no_two_at_once(world, ids),
         *_nothing_is_undone_unasked_without_rollback(world, ids),
         *_approvals_are_somebodys(world, rows),
+        *(f"{d} {each}" for d in ids for each in verify.verify(verify.read(world.journal, d)).differences),
     ]
 
 

@@ -10,15 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.fabric_simulator import control
-from shared import bootstrap
 from shared.domain.errors import FabricNotFoundError, InvalidInputError
-from shared.domain.flags import ALL_ON
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy, RetryPolicy
 from shared.domain.states import DeploymentState, StepState
-from shared.domain.telemetry import NoTelemetry
 from shared.saga import engine
 from shared.saga.commands import Verb, command, handle
+from shared.saga.verify import read, verify
 from shared.transaction import (
     DeploymentTransaction,
     ResourceType,
@@ -44,15 +42,11 @@ class Shop:
         items = [{"type": "Lakehouse", "displayName": "theirs"}]
         row = {"displayName": "sales", "roleAssignments": roles, "items": items}
         self.workspace = control.seed(self.world.model, {"workspaces": [row]})["workspaces"][0]["id"]
-        nothing: Any = None
-        self.app = bootstrap.App(
-            self.world.services, self.world.acceptance, self.world.locks, nothing, {}, ALL_ON, NoTelemetry()
-        )
 
     def transaction(self, deployment_id: str = "s", **options: Any) -> DeploymentTransaction:
         """One of a script that has yet to begin."""
         return DeploymentTransaction(
-            "script", target="T", deployment_id=deployment_id, app=self.app, sleep=self.world.clock.advance, **options
+            "script", target="T", deployment_id=deployment_id, app=self.world, sleep=self.world.clock.advance, **options
         )
 
     def lakehouse(self, name: str, description: str = "", workspace: str = "") -> str:
@@ -243,7 +237,11 @@ def test_transaction_commit_keeps_what_was_made_before_an_exception_that_the_scr
             with pytest.raises(RuntimeError):
                 shop.break_off(transaction, name, RuntimeError(), was_made=is_made)
     assert row_states(shop) == [StepState.SUCCEEDED, StepState.FAILED]
-    assert shop.world.state("s") is DeploymentState.SUCCEEDED
+    assert verify(read(shop.world.journal, "s")).is_proven
+    handle(shop.world.services, shop.world.locks, shop.world, command(Verb.RETIRE, "s", "operator"))
+    assert shop.recover() is DeploymentState.COMPENSATED
+    assert verify(read(shop.world.journal, "s")).is_proven
+    assert shop.world.names() == {"sales": ["theirs"]}
 
 
 def test_transaction_cancelled_by_a_person_puts_back_what_comes_afterwards_too() -> None:
@@ -510,6 +508,7 @@ def test_law_script_killed_at_any_instant_leaves_all_or_nothing(seed: int) -> No
     if not list(world.journal.deployments()):
         return  # it died before it began
     state = shop.recover()
+    assert verify(read(world.journal, "s")).is_proven
     standing = sorted(name for items in world.names().values() for name in items)
     if state is DeploymentState.SUCCEEDED:
         assert standing == sorted([*names, "theirs"])

@@ -45,6 +45,8 @@ def _forward(delivery: Delivery) -> Settled | None:
         return None
     if header.origin == SCRIPT:
         return _left_by_script(delivery)
+    if header.resume_requested_by is not None:
+        return None  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and turns_back(header):
         return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
     return forward.advance(delivery)

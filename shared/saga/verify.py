@@ -14,7 +14,7 @@ from shared.domain import audit
 from shared.domain.errors import ConflictError, NotFoundError
 from shared.domain.ports import Journal, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, DeploymentState, StepState
 from shared.saga import replay
 from shared.saga.replay import Difference
 
@@ -24,6 +24,7 @@ _STEPS_AT_THE_END: dict[str, frozenset[StepState]] = {
     DeploymentState.COMPENSATED: _PUT_BACK,
     DeploymentState.CANCELLED: _PUT_BACK | {StepState.PENDING},
     DeploymentState.REJECTED: frozenset({StepState.PENDING}),
+    DeploymentState.FAILED: FORWARD_SETTLED,
 }
 """What an end of the deployment says of its steps; cancelled or rejected before it began, it leaves them pending."""
 _READINGS = 10
@@ -169,9 +170,11 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
             if entry.link is not None and entry.after in DEPLOYMENT_ENDED:
                 yield Difference(audit.DEPLOYMENT, entry.sequence, "the end says nothing of the steps")
             continue
-        heads = {s: head for s, e in steps.items() if (head := _head_at(entry.after, e))} | alone
-        expected = audit.steps_digest(heads.items()) if heads or header is not None or begin is None else begin.steps
-        if entry.link.steps != expected:
+        possible = [
+            audit.steps_digest(heads.items()) if heads or header is not None or begin is None else begin.steps
+            for heads in _heads_at(entry.after, steps, alone)
+        ]
+        if entry.link.steps not in possible:
             yield Difference(audit.DEPLOYMENT, entry.sequence, "the steps' chains are not what they were at this end")
     states = {StepState(e[-1].after) if e[-1].after in set(StepState) else None for e in steps.values()}
     states |= {StepState.PENDING} if alone else set()
@@ -184,6 +187,17 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
 def _takes_up(entry: AuditEntry) -> bool:
     """Whether a header's entry binds a row that it takes up, one by one, and not all of them at an end."""
     return entry.link is not None and entry.link.steps is not None and entry.after not in DEPLOYMENT_ENDED
+
+
+def _heads_at(end: str, steps: dict[str, list[AuditEntry]], alone: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The heads of the steps' chains at an end of their deployment. A `failed` one may have been resumed and have
+    failed again: each time every step that was not done settled once more, so one of these times it is."""
+    if end != DeploymentState.FAILED:
+        yield {s: head for s, e in steps.items() if (head := _head_at(end, e))} | alone
+        return
+    settled = {s: [e.link.hash for e in es if e.link and e.after in FORWARD_SETTLED] for s, es in steps.items()}
+    for time in range(max(map(len, settled.values()), default=0)):
+        yield {s: hashes[min(time, len(hashes) - 1)] for s, hashes in settled.items() if hashes} | alone
 
 
 def _head_at(end: str, entries: Iterable[AuditEntry]) -> str:

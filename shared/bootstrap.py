@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Clock, Journal, Locks, Orchestrations, Signals
+from shared.domain.ports import Blobs, Clock, Fabric, Journal, Locks, Orchestrations, Signals
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga import checks as bodies
 from shared.saga.accept import Acceptance
@@ -107,13 +107,13 @@ def build(loaded: settings.Settings) -> App:
     breakers = _breakers(clients, loaded, clock, telemetry)
     flags, policy = loaded.flags, loaded.policy.under(loaded.flags)
     log.info(flags.log_status())
-    fabric = fabric_client(loaded, tokens, transport, breakers, clock)
+    client = fabric_client(loaded, tokens, transport, breakers, clock)
     probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
     services = Services(
         journal=journal,
         queue=StorageStepQueue(clients),
         payloads=payloads,
-        fabric=fabric,
+        fabric=client,
         clock=clock,
         kinds=STEPS,
         policy=policy,
@@ -151,7 +151,7 @@ def fabric_client(
     loaded: settings.Settings,
     tokens: "Tokens",
     transport: "Transport",
-    breakers: "CircuitBreakers",
+    breakers: "CircuitBreakers | None",
     clock: Clock,
     sleep: Callable[[float], None] = time.sleep,
 ) -> "FabricClient":
@@ -207,6 +207,16 @@ def _storage_checks(
 def storage(loaded: settings.Settings) -> Storage:
     """The storage side alone, for the command line."""
     return _stores(_clients(loaded.storage), SystemClock())
+
+
+def fabric(loaded: settings.Settings) -> Fabric:
+    """Fabric alone, for the command line: as whoever runs it, without storage and so without the shared breakers."""
+    from shared.adapters.credentials import TokenSource
+    from shared.adapters.fabric_transport import RequestsTransport
+
+    secrets, _ = _secrets(loaded.secrets)
+    tokens = TokenSource(lambda: _credential(loaded, secrets))
+    return fabric_client(loaded, tokens, RequestsTransport(), None, SystemClock())
 
 
 def orchestrations(client: Any) -> Orchestrations:

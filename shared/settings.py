@@ -170,6 +170,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", default.target_retry_seconds, least=1.0),
             restart_grace_seconds=read.seconds("RESTART_GRACE_SECONDS", default.restart_grace_seconds),
             orphan_grace_seconds=read.seconds("ORPHAN_GRACE_SECONDS", default.orphan_grace_seconds),
+            script_lease_seconds=read.seconds("SCRIPT_LEASE_SECONDS", default.script_lease_seconds, least=1.0),
             retention_seconds=read.seconds("RETENTION_SECONDS", default.retention_seconds, least=3600.0),
         ),
         sweep_dry_run=read.flag("SWEEP_DRY_RUN"),

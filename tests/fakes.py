@@ -147,6 +147,27 @@ class MemoryJournal:
             self.history.append((before, after))
             return Versioned(after, str(tag))
 
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """As the port says."""
+        before = change.before.record
+        transitions.check_deployment(before.state, change.after.state)
+        with self._lock:
+            standing = self._headers.get(before.deployment_id)
+            is_there = (step.deployment_id, step.ordinal) in self._steps
+            if standing is None or str(standing[1]) != change.before.etag or is_there:
+                raise ConflictError("the header moved since it was read, or the step is there already")
+            header, row = audit.appended(change, step, self._clock.now())
+            rows.header_entity(header.record)
+            rows.step_entity(row.record)
+            tag, after = next(self._tags), DeploymentRecord.from_json(header.record.to_json())
+            self._headers[after.deployment_id] = (after, tag)
+            added = StepRecord.from_json(row.record.to_json())
+            self._steps[(step.deployment_id, step.ordinal)] = (added, next(self._tags))
+            self._record(after.deployment_id, header.entry)
+            self._record(after.deployment_id, row.entry)
+            self.history.append((before, after))
+            return Versioned(after, str(tag))
+
     def _record(self, deployment_id: str, entry: AuditEntry | None) -> None:
         if entry is not None:
             self._append(rows.audit_entity(deployment_id, entry))

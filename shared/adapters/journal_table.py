@@ -145,6 +145,14 @@ class TableJournal:
             self._list(after)
         return Versioned(after, tag.etag)
 
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """Header, row and their audit entries in one batch. Raises ConflictError or IllegalTransitionError."""
+        transitions.check_deployment(change.before.record.state, change.after.state)
+        header, row = audit.appended(change, step, self._now())
+        update = _Update(rows.header_entity(header.record), change.before.etag, header.entry)
+        tag = self._submit(step.deployment_id, [update], "the header", row)[0]
+        return Versioned(header.record.replace(chain=tag.chain or header.record.chain), tag.etag)
+
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """Append to the audit."""
         for _ in range(_RACES):
@@ -250,13 +258,22 @@ class TableJournal:
                 return
         raise StorageUnavailableError(f"the steps of '{deployment_id}' were written by {_RACES} others at once")
 
-    def _submit(self, deployment_id: str, updates: Sequence["_Update"], row: str) -> list["_Standing"]:
+    def _submit(
+        self,
+        deployment_id: str,
+        updates: Sequence["_Update"],
+        row: str,
+        added: "audit.Written[StepRecord] | None" = None,
+    ) -> list["_Standing"]:
         """The batch, all or nothing; how each row stands then. Raises ConflictError where a condition fails."""
         operations: list[Any] = []
         for update in updates:
             operations.append(("update", update.entity, _condition(update.etag)))
             if update.entry is not None:
                 operations.append(("create", rows.audit_entity(deployment_id, update.entry)))
+        if added is not None:
+            operations.append(("create", rows.step_entity(added.record)))
+            operations += [("create", rows.audit_entity(deployment_id, e)) for e in [added.entry] if e is not None]
         try:
             with mapped_transaction():
                 if len(operations) == 1:
@@ -265,18 +282,19 @@ class TableJournal:
                 answers = self._journal.submit_transaction(operations)
                 return [_Standing(a["etag"]) for a, o in zip(answers, operations, strict=True) if o[0] == "update"]
         except ConflictError:
-            standing = [self._own_write(deployment_id, update) for update in updates]
-            if None in standing:
+            standing = [self._own_write(deployment_id, update.entity) for update in updates]
+            is_added = added is None or self._own_write(deployment_id, rows.step_entity(added.record)) is not None
+            if None in standing or not is_added:
                 raise ConflictError(f"{row} of '{deployment_id}' moved since it was read") from None
             return [each for each in standing if each is not None]
 
-    def _own_write(self, deployment_id: str, update: "_Update") -> "_Standing | None":
+    def _own_write(self, deployment_id: str, entity: JsonObject) -> "_Standing | None":
         """Where a write's answer was lost and it is sent again, its condition fails on our own first write. That one
         may have been audited a moment earlier, so its place in the chain is the one that counts."""
-        found = self._read(deployment_id, update.entity["RowKey"])
+        found = self._read(deployment_id, entity["RowKey"])
         if found is None:
             return None
-        stands, ours = rows.record_of(found), rows.record_of(update.entity)
+        stands, ours = rows.record_of(found), rows.record_of(entity)
         chain = stands.pop("chain", None)
         ours.pop("chain", None)
         return _Standing(found.metadata["etag"], Chain(**chain) if chain else None) if stands == ours else None

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain.json import content_hash
-from shared.domain.ports import Change, NoteHead
+from shared.domain.ports import Change, NoteHead, Versioned
 from shared.domain.records import AuditEntry, Chain, DeploymentRecord, Link, StepRecord, evidence
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, StepState
 
 DEPLOYMENT = "deployment"
 """The header, as the subject of an entry."""
@@ -105,6 +105,17 @@ def moved[T: (StepRecord, DeploymentRecord)](change: Change[T], at: datetime, he
     )
     entry = _linked(after.deployment_id, entry, Link(head, "", row, heads))
     return Written(after.replace(chain=Chain(_hash(entry), row)), entry)
+
+
+def appended(
+    change: Change[DeploymentRecord], step: StepRecord, at: datetime
+) -> tuple[Written[DeploymentRecord], Written[StepRecord]]:
+    """A header and a row that was not known at the acceptance: its first move, from `pending`, and an entry of the
+    header's that binds what it was created as, so that no row can be put in unseen."""
+    born = begun([step.replace(state=StepState.PENDING)])[0]
+    row = moved(Change(Versioned(born, ""), step, change.actor, change.reason), at)
+    birth = steps_digest([(subject_of(step), _head(born))])
+    return moved(replace(change, reason=f"takes up step {step.step_id}"), at, birth), row
 
 
 def _head(found: StepRecord | DeploymentRecord) -> str:

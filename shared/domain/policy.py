@@ -27,6 +27,7 @@ class EnginePolicy:
     that has used up most of it sends nothing more, and its late write fails.
     `orphan_grace_seconds` is how long after a deployment was put back the sweeper looks for what a call that was
     still under way may have left: it must outlast the host's functionTimeout, after which no delivery lives.
+    `script_lease_seconds` is how long a script may give no sign of life before it is taken for dead and put back.
     With `rollback` False a deployment that fails or is cancelled ends `failed`, and nothing of it is undone until a
     person asks; what its manifest asks for by name (keepFor, expiresAfter) is done all the same.
     """
@@ -44,6 +45,7 @@ class EnginePolicy:
     restart_grace_seconds: float = 60.0
     orphan_grace_seconds: float = 900.0
     retention_seconds: float = 90 * 86400.0
+    script_lease_seconds: float = 120.0
 
     def under(self, flags: FeatureFlags) -> Self:
         """The policy that the feature flags leave: the one place where they reach the engine."""

@@ -75,6 +75,11 @@ class Journal(Protocol):
         """Many rows of one deployment; each batch is all or nothing. Raises as `write_step`."""
         ...
 
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """Add a row to a deployment whose steps become known one by one, together with the header's change, whose
+        reason is the row's. Raises ConflictError where the header moved or the row is there, and as `write_step`."""
+        ...
+
     def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
         """Raises as `write_step`."""
         ...

@@ -13,6 +13,8 @@ from shared.domain.errors import UnknownVersionError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.states import DeploymentState, StepState
 
+SCRIPT = "script"
+"""The origin of a deployment whose steps a script takes forward itself: the engine never does, and only undoes them."""
 SCHEMA_VERSION = 1
 """Written into every row; a row of another version is refused rather than guessed at."""
 
@@ -153,6 +155,7 @@ class StepRecord:
 class DeploymentRecord:
     """The header of a deployment.
 
+    `origin` is where its steps come from: a `manifest`, or a `script` that says one by one what it made.
     `lock_fence` is the fencing number of the lock on `target`. `expires_after_seconds` is how long what it deployed
     shall live, and `keep_for_seconds` how long it is held at most (0: for good); `held_until` is when that is over.
     Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `swept_at` when it was
@@ -168,6 +171,7 @@ class DeploymentRecord:
     state: DeploymentState
     manifest_hash: str
     accepted_at: datetime
+    origin: str = "manifest"
     concurrency: str = "queue"
     on_failure: str = "rollback"
     requested_by: str = ""

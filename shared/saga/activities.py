@@ -14,7 +14,7 @@ from shared.domain.errors import ConflictError, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
-from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
@@ -30,8 +30,11 @@ _MISSED_SECONDS = 10.0
 """How late a scheduled delivery may be before it is taken for lost."""
 
 
-def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
-    """Take the target and move the deployment to where its steps can run, from whatever state a crash left it in."""
+def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bool = False) -> JsonObject:
+    """Take the target and move the deployment to where its steps can run, from whatever state a crash left it in.
+
+    What a script takes forward is left to it (`by_script`: it is the script that asks) until it turns back.
+    """
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)
         record = header.record
@@ -40,6 +43,8 @@ def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
             return {"next": "ended", "state": record.state.value}
         if record.state is DeploymentState.HELD:
             _keep_target(services, locks, record)
+            return {"next": "hold"}
+        if _is_scripts_own(record) and not by_script:
             return {"next": "hold"}
         try:
             if record.state is DeploymentState.ACCEPTED:
@@ -58,6 +63,12 @@ def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
             continue
         return _view(services, deployment_id, retry_failed=True)
     raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _is_scripts_own(record: DeploymentRecord) -> bool:
+    """Whether only its script may say what becomes of it: it goes forward, or has yet to begin."""
+    is_forward = record.state in (DeploymentState.ACCEPTED, DeploymentState.RUNNING)
+    return record.origin == SCRIPT and is_forward and not turns_back(record)
 
 
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
@@ -179,7 +190,7 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             if _holds(record, steps):
                 _hold(services, header)
                 return {"next": "hold"}
-            if not services.policy.rollback and not record.compensate_requested_by:
+            if not (services.policy.rollback or record.compensate_requested_by or record.origin == SCRIPT):
                 _fail(services, locks, header)
                 return {"next": "ended", "state": DeploymentState.FAILED.value}
             _write(services, header, _why_back(record), state=DeploymentState.COMPENSATING)
@@ -193,7 +204,9 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
 def _why_back(record: DeploymentRecord) -> str:
     if record.cancel_requested_by:
         return f"cancelled by {record.cancel_requested_by}"
-    return f"{record.compensate_requested_by} asked" if record.compensate_requested_by else "a step failed"
+    if record.compensate_requested_by:
+        return f"{record.compensate_requested_by} asked"
+    return "the script did not commit" if record.origin == SCRIPT else "a step failed"
 
 
 def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
@@ -344,6 +357,8 @@ def _closing(services: Services, record: DeploymentRecord, state: DeploymentStat
 
 def _end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
     states = {row.state for row in rows}
+    if _is_scripts_own(record):
+        return None
     if record.state is DeploymentState.RUNNING and not turns_back(record) and states == {StepState.SUCCEEDED}:
         return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
     if record.state is not DeploymentState.COMPENSATING:

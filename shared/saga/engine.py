@@ -5,7 +5,7 @@ import logging
 from shared.domain.errors import ConflictError, NotFoundError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change
-from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
 from shared.saga import backward, forward
 from shared.saga.delivery import Delivery, Services, Settled
@@ -43,9 +43,23 @@ def _forward(delivery: Delivery) -> Settled | None:
         return delivery.settled()
     if header.state is not DeploymentState.RUNNING or delivery.is_claimed_by_another():
         return None
+    if header.origin == SCRIPT:
+        return _left_by_script(delivery)
+    if header.resume_requested_by is not None:
+        return None  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and turns_back(header):
         return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
     return forward.advance(delivery)
+
+
+def _left_by_script(delivery: Delivery) -> Settled | None:
+    """A script's step goes forward by its script alone. What one that turned back was at, nobody may finish for it."""
+    if delivery.step.state is not StepState.INTENT or not turns_back(delivery.header):
+        return None
+    error = RecordedError(
+        "the script did not say what became of it", "Nothing: what it made is looked for by its marker and deleted."
+    )
+    return delivery.settle(StepState.FAILED, error.message, error=error, ambiguous=True)
 
 
 def _backward(delivery: Delivery) -> Settled | None:

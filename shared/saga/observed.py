@@ -71,6 +71,12 @@ class ObservedJournal:
                 self._turned(before, after, change.reason)
         return written
 
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """As the port says; then what the row says already is told."""
+        written = self._journal.append(change, step)
+        self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
+        return written
+
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """As the port says."""
         self._journal.note(deployment_id, entry)

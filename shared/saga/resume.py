@@ -6,6 +6,7 @@ as long as the header has the wish, nobody has finished, and whoever finishes wr
 activity that was held up and wakes later loses its conditional writes instead of undoing what happened since.
 """
 
+from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change
 from shared.domain.records import StepRecord
 from shared.domain.states import DeploymentState, StepState
@@ -31,6 +32,9 @@ def make_ready(services: Services, deployment_id: str) -> None:
         services.journal.write_steps(changes)
     after = header.record.replace(error=None, resume_requested_by=None)
     services.journal.write_header(Change(header, after, who, "its steps are ready again"))
+    for change in changes:
+        if change.after.state is StepState.INTENT:  # counts as under way already; a lost message is the watchdog's
+            services.queue.send(StepMessage(deployment_id, change.after.ordinal, Direction.FORWARD))
 
 
 def ready(row: StepRecord) -> StepRecord:

@@ -3,7 +3,8 @@
 What it does, in this order, one deployment's trouble never keeping it from the others:
 
 - a deployment that has not ended and that nothing is moving (task hub lost, host killed, accept cut short) is started
-  again from the journal; so is one that is stuck, whose compensation is tried again;
+  again from the journal; so is one that is stuck, whose compensation is tried again; one whose script gives no sign
+  of life is turned back with that;
 - one that is held and whose time is up (`keepFor`) is put back; so is, as a whole, one that succeeded and whose time
   is up (`expiresAfter`) or that a person retired while its target was not free;
 - one that was put back is looked over, once, for what a call that was still under way may have made afterwards;
@@ -20,11 +21,11 @@ from datetime import datetime, timedelta
 from shared import tracing
 from shared.domain.errors import ConflictError, SagaError
 from shared.domain.ports import Change, Locks, Orchestrations
-from shared.domain.records import DeploymentRecord
+from shared.domain.records import SCRIPT, DeploymentRecord
 from shared.domain.states import DeploymentState
 from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
-from shared.saga import commands
+from shared.saga import commands, scripts
 from shared.saga.delivery import Services
 from shared.saga.orphans import about, delete_orphan, find_orphans
 
@@ -119,10 +120,13 @@ class _Run:
             self.swept.held.append(record.deployment_id)
         if now - record.accepted_at < timedelta(seconds=self.services.policy.restart_grace_seconds):
             return
+        if record.origin == SCRIPT and scripts.is_attended(record, now, self.services.policy):
+            return
         if record.state is DeploymentState.HELD:
             self.hold(record, now)
         elif not self.orchestrations.is_running(record.deployment_id):
             if not self.dry_run:
+                scripts.abandon(self.services, record.deployment_id)
                 self.orchestrations.start(record.deployment_id)
             self.swept.restarted.append(record.deployment_id)
             log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)

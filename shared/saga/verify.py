@@ -8,13 +8,13 @@ state; every other row is held to the digest in its last entry.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from shared.domain import audit
 from shared.domain.errors import ConflictError, NotFoundError
 from shared.domain.ports import Journal, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, DeploymentState, StepState
 from shared.saga import replay
 from shared.saga.replay import Difference
 
@@ -24,6 +24,7 @@ _STEPS_AT_THE_END: dict[str, frozenset[StepState]] = {
     DeploymentState.COMPENSATED: _PUT_BACK,
     DeploymentState.CANCELLED: _PUT_BACK | {StepState.PENDING},
     DeploymentState.REJECTED: frozenset({StepState.PENDING}),
+    DeploymentState.FAILED: FORWARD_SETTLED,
 }
 """What an end of the deployment says of its steps; cancelled or rejected before it began, it leaves them pending."""
 _READINGS = 10
@@ -148,21 +149,55 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
     }
     begin = moves[0].link
     is_complete = header is not None or len(born) > 0
-    if begin is not None and is_complete and begin.steps != audit.steps_digest([*born.items(), *alone.items()]):
+    births = sorted([*born.items(), *alone.items()])
+    appends = [e for e in moves[1:] if _takes_up(e)]
+    first_added = max(0, len(births) - len(appends))
+    accepted, added = births[:first_added], births[first_added:]
+    if begin is not None and is_complete and begin.steps != audit.steps_digest(accepted):
         yield Difference(audit.DEPLOYMENT, moves[0].sequence, "the steps are not those that were accepted")
+    for entry, birth in zip_longest(appends, added):
+        if (
+            is_complete
+            and entry is not None
+            and entry.link is not None
+            and entry.link.steps != audit.steps_digest([birth] if birth else [])
+        ):
+            yield Difference(audit.DEPLOYMENT, entry.sequence, "the step that it took up is not the one that stands")
     for entry in moves[1:]:
+        if _takes_up(entry):
+            continue
         if entry.link is None or entry.link.steps is None:
             if entry.link is not None and entry.after in DEPLOYMENT_ENDED:
                 yield Difference(audit.DEPLOYMENT, entry.sequence, "the end says nothing of the steps")
             continue
-        heads = {s: head for s, e in steps.items() if (head := _head_at(entry.after, e))} | alone
-        expected = audit.steps_digest(heads.items()) if heads or header is not None or begin is None else begin.steps
-        if entry.link.steps != expected:
+        possible = [
+            audit.steps_digest(heads.items()) if heads or header is not None or begin is None else begin.steps
+            for heads in _heads_at(entry.after, steps, alone)
+        ]
+        if entry.link.steps not in possible:
             yield Difference(audit.DEPLOYMENT, entry.sequence, "the steps' chains are not what they were at this end")
     states = {StepState(e[-1].after) if e[-1].after in set(StepState) else None for e in steps.values()}
     states |= {StepState.PENDING} if alone else set()
+    # A script may go on where something could not be made, and commit the rest.
+    states -= {StepState.FAILED} if appends and last.after == DeploymentState.SUCCEEDED else set()
     if last.after in _STEPS_AT_THE_END and not states <= _STEPS_AT_THE_END[last.after]:
         yield Difference(audit.DEPLOYMENT, last.sequence, f"ends '{last.after}', which its steps' ends do not bear out")
+
+
+def _takes_up(entry: AuditEntry) -> bool:
+    """Whether a header's entry binds a row that it takes up, one by one, and not all of them at an end."""
+    return entry.link is not None and entry.link.steps is not None and entry.after not in DEPLOYMENT_ENDED
+
+
+def _heads_at(end: str, steps: dict[str, list[AuditEntry]], alone: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The heads of the steps' chains at an end of their deployment. A `failed` one may have been resumed and have
+    failed again: each time every step that was not done settled once more, so one of these times it is."""
+    if end != DeploymentState.FAILED:
+        yield {s: head for s, e in steps.items() if (head := _head_at(end, e))} | alone
+        return
+    settled = {s: [e.link.hash for e in es if e.link and e.after in FORWARD_SETTLED] for s, es in steps.items()}
+    for time in range(max(map(len, settled.values()), default=0)):
+        yield {s: hashes[min(time, len(hashes) - 1)] for s, hashes in settled.items() if hashes} | alone
 
 
 def _head_at(end: str, entries: Iterable[AuditEntry]) -> str:
@@ -170,5 +205,5 @@ def _head_at(end: str, entries: Iterable[AuditEntry]) -> str:
     later, of the one by which the step had succeeded."""
     hashes = [(e.after, e.link.hash) for e in entries if e.link is not None]
     if end == DeploymentState.SUCCEEDED:
-        hashes = [h for h in hashes if h[0] == StepState.SUCCEEDED]
+        hashes = [h for h in hashes if h[0] in (StepState.SUCCEEDED, StepState.FAILED)]
     return hashes[-1][1] if hashes else ""

@@ -250,6 +250,111 @@ def test_journal_works_on_an_account_without_tables(
         first(TableJournal(StorageClients(storage), clock.now))
 
 
+# --- append -----------------------------------------------------------------------------------------------------
+
+
+def appended(journal: Journal, deployment_id: str, ordinal: int, **changes: Any) -> Versioned[DeploymentRecord]:
+    """Add a step to a deployment that runs, as a script does."""
+    header = journal.header(deployment_id)
+    step = a_step(deployment_id, ordinal, state=S.SUCCEEDED, **changes)
+    return journal.append(headed(header, D.RUNNING, "made", step_count=ordinal + 1), step)
+
+
+def running(journal: Journal, deployment_id: str) -> None:
+    """One without steps."""
+    journal.create(a_header(deployment_id), [], "begun")
+    journal.write_header(headed(journal.header(deployment_id), D.RUNNING))
+
+
+def test_journal_append_writes_header_row_and_audit_together(journal: Journal, fresh_id: str) -> None:
+    """The row is there as given, with its own entry; one of the header's says that it took it up; all is proven."""
+    running(journal, fresh_id)
+    written = [appended(journal, fresh_id, i) for i in range(3)][-1]
+    assert written == journal.header(fresh_id)
+    assert (written.record.step_count, written.record.sequence) == (3, 4)
+    given = [a_step(fresh_id, i, state=S.SUCCEEDED, sequence=1) for i in range(3)]
+    assert [s.record.replace(chain=None) for s in journal.steps(fresh_id)] == given
+    entries = [(e.subject, e.before, e.after, e.reason) for e in journal.audit(fresh_id) if e.subject != "deployment"]
+    assert entries == [(f"step_{i:05d}", "pending", "succeeded", "made") for i in range(3)]
+    taken = [e.reason for e in journal.audit(fresh_id) if e.subject == "deployment"]
+    assert taken == ["begun", "", "takes up step s0", "takes up step s1", "takes up step s2"]
+    assert verify(read(journal, fresh_id)).differences == ()
+    moved_on = journal.write_step(moved(journal.steps(fresh_id)[1], S.COMPENSATING, "back"))
+    assert moved_on.record.state is S.COMPENSATING
+    assert verify(read(journal, fresh_id)).differences == ()
+
+
+def test_journal_append_is_bound_by_the_header(journal: Journal, fresh_id: str) -> None:
+    """A row put in beside those that the header took up, one taken away, or one that is another, is told."""
+    running(journal, fresh_id)
+    for i in range(3):
+        appended(journal, fresh_id, i)
+    whole = read(journal, fresh_id)
+    for keep in ({0, 1}, {0, 2}, {1, 2}):
+        steps = [s for s in whole.steps if s.ordinal in keep]
+        entries = [e for e in whole.entries if e.subject in {"deployment", *(f"step_{i:05d}" for i in keep)}]
+        header = whole.header.replace(step_count=2) if whole.header else None
+        forged = replace(whole, steps=steps, entries=entries, header=header)
+        assert any("took up" in d.message for d in verify(forged).differences), keep
+    other = f"{fresh_id}-x"
+    running(journal, other)
+    for i in range(4):
+        appended(journal, other, i, spec={"displayName": "forged"})
+    forged = replace(whole, steps=[*whole.steps, read(journal, other).steps[3]])
+    assert verify(forged).differences
+
+
+def test_journal_append_to_a_header_that_moved_adds_nothing(journal: Journal, fresh_id: str) -> None:
+    """Whoever turned the deployment back was first: the row must not slip in behind them; nor one that is there."""
+    running(journal, fresh_id)
+    stale = journal.header(fresh_id)
+    journal.write_header(headed(stale, D.COMPENSATING, "back"))
+    before = everything(journal, fresh_id)
+    with pytest.raises(ConflictError):
+        journal.append(headed(stale, D.RUNNING, "made", step_count=1), a_step(fresh_id, 0))
+    assert everything(journal, fresh_id) == before
+    header = journal.header(fresh_id)
+    journal.append(headed(header, D.COMPENSATING, "made", step_count=1), a_step(fresh_id, 0))
+    before = everything(journal, fresh_id)
+    with pytest.raises(ConflictError):
+        journal.append(headed(journal.header(fresh_id), D.COMPENSATING, "again"), a_step(fresh_id, 0))
+    with pytest.raises(IllegalTransitionError):
+        journal.append(headed(journal.header(fresh_id), D.ACCEPTED), a_step(fresh_id, 1))
+    assert everything(journal, fresh_id) == before
+
+
+def test_journal_append_by_many_threads_loses_none(journal: Journal, fresh_id: str) -> None:
+    """Of those who write on the same header one succeeds; after its own tries each row stands once."""
+    running(journal, fresh_id)
+
+    def add(who: int) -> None:
+        while True:
+            try:
+                appended(journal, fresh_id, journal.header(fresh_id).record.step_count, spec={"who": who})
+                return
+            except ConflictError:
+                continue
+
+    tasks: list[Callable[[], None]] = [lambda who=who: add(who) for who in range(6)]
+    assert at_once(tasks) == [None] * 6
+    assert sorted(s.record.spec["who"] for s in journal.steps(fresh_id)) == list(range(6))
+    assert journal.header(fresh_id).record.step_count == 6
+
+
+@pytest.mark.azurite
+def test_journal_append_whose_answer_is_lost_has_succeeded(faulty: FaultyJournal, fresh_id: str) -> None:
+    """Repeated, its condition fails on our own write, which is told from that of another who added another row."""
+    running(faulty.journal, fresh_id)
+    header = faulty.journal.header(fresh_id)
+    change = headed(header, D.RUNNING, "made", step_count=1)
+    faulty.wire.lose_next_answer()
+    written = repeated_once(lambda: faulty.journal.append(change, a_step(fresh_id, 0)))
+    assert written == faulty.journal.header(fresh_id)
+    assert len(faulty.journal.steps(fresh_id)) == 1
+    with pytest.raises(ConflictError):
+        faulty.journal.append(change, a_step(fresh_id, 0, spec={"displayName": "another"}))
+
+
 # --- conditional writes -----------------------------------------------------------------------------------------
 
 

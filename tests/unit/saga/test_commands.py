@@ -206,6 +206,7 @@ def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
     assert room.states() == [r.state for r in rows]  # the orchestration does it, under the target's lease
     assert activities.begin(room.services, room.locks, "d")["next"] == "run"
     assert room.states() == [S.SUCCEEDED, S.INTENT, S.PENDING, S.PENDING, S.PENDING]
+    assert room.sent() == [(1, "forward")]  # what had begun is under way; the rest is the orchestration's to send
     header, steps = room.header(), [s.record for s in room.journal.steps("d")]
     assert (header.error, header.resume_requested_by, header.held_until) == (None, None, None)
     assert (steps[1].ambiguous, steps[1].operation, steps[1].intent) == (True, operation, created)

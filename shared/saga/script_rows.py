@@ -1,0 +1,94 @@
+"""What a script made, as a row of the journal: by which kind it is undone, and how that kind finds it."""
+
+import re
+from dataclasses import dataclass, replace
+
+from shared.domain.errors import InvalidInputError, LimitError, Problem
+from shared.domain.fields import GUID
+from shared.domain.json import JsonObject
+from shared.domain.plan import MAX_STEPS
+from shared.domain.records import Intent, Resource, StepRecord
+from shared.domain.states import StepState
+from shared.saga.delivery import Services
+from shared.steps.kind import marker_of
+
+CUSTOM = "custom"
+_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_WORKSPACE, _ROLE, _LAKEHOUSE = "Workspace", "RoleAssignment", "Lakehouse"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a script made or is about to make, in Fabric's words. `name` may be unknown where `id` is known."""
+
+    type: str
+    id: str = ""
+    name: str = ""
+    workspace_id: str = ""
+    role: str = ""
+
+    def check(self) -> None:
+        """Raises InvalidInputError with all problems. What cannot be addressed could never be put back."""
+        problems: list[Problem] = []
+        ids = {"id": self.id} if self.type != CUSTOM else {}
+        if self.type not in (_WORKSPACE, CUSTOM):
+            ids["workspace_id"] = self.workspace_id
+        if not _TYPE.fullmatch(self.type):
+            problems.append(Problem("type", f"{self.type[:64]!r} is no item type of Fabric's"))
+        for name, value in ids.items():
+            is_named = name == "id" and not value and self.name and self.type != _ROLE
+            if not GUID.fullmatch(value) and not is_named:
+                problems.append(Problem(name, f"must be the GUID that Fabric gave, not {value[:64]!r}"))
+        if self.type == _ROLE and not self.role:
+            problems.append(Problem("role", "is required: a role that somebody changed since is left to them"))
+        if problems:
+            raise InvalidInputError(problems)
+
+    @property
+    def kind(self) -> str:
+        """The step kind that undoes it."""
+        plain = {_WORKSPACE: "workspace", _ROLE: "role_assignment", _LAKEHOUSE: "lakehouse", CUSTOM: CUSTOM}
+        return plain.get(self.type, "item")
+
+    @property
+    def spec(self) -> JsonObject:
+        """The `with` by which that kind finds it."""
+        if self.type == CUSTOM:
+            return {"description": self.name}
+        if self.type == _WORKSPACE:
+            return {"displayName": self.name}
+        if self.type == _ROLE:
+            return {"workspaceId": self.workspace_id, "principalId": self.id, "role": self.role}
+        spec: JsonObject = {"workspaceId": self.workspace_id, "displayName": self.name}
+        return spec if self.type == _LAKEHOUSE else {**spec, "type": self.type}
+
+    @property
+    def resource(self) -> Resource:
+        """As the journal names it. Fabric writes ids in lower case, and compares so."""
+        parent = self.workspace_id.lower() or None
+        return Resource(self.type, self.id.lower(), self.name or self.id, parent)
+
+
+def row_of(
+    services: Services, deployment_id: str, ordinal: int, made: Made, *, needs: tuple[int, ...], is_there: bool
+) -> StepRecord:
+    """The row of a thing. Raises LimitError where the deployment has as many as it may have."""
+    if ordinal >= MAX_STEPS:
+        raise LimitError(f"a transaction holds at most {MAX_STEPS} resources: commit it and begin another")
+    step_id, now = f"{made.type.lower()}_{ordinal:03d}", services.clock.now()
+    resource = replace(made.resource, id=step_id) if made.type == CUSTOM else made.resource
+    return StepRecord(
+        deployment_id=deployment_id,
+        ordinal=ordinal,
+        step_id=step_id,
+        kind=made.kind,
+        spec=services.payloads.store(made.spec),
+        needs=needs,
+        refers_to={},
+        timeout_seconds=services.policy.compensation_timeout_seconds,
+        state=StepState.SUCCEEDED if is_there else StepState.INTENT,
+        intent=Intent("create", marker_of(deployment_id, step_id)),
+        resource=resource if is_there else None,
+        started_at=now,
+        finished_at=now if is_there else None,
+    )

@@ -1,0 +1,170 @@
+"""Scripts with a DeploymentTransaction as real processes, killed and not, beside the real app and its sweeper."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack import ROOT
+from tests.e2e.conftest import Running, eventually, finish, make_stack
+
+pytestmark = pytest.mark.e2e
+IDENTITY = {"id": "00000000-0000-0000-0000-00000000c1c1", "type": "ServicePrincipal", "role": "Admin"}
+QUICK = {"SCRIPT_LEASE_SECONDS": "4", "SWEEP_SCHEDULE": "* * * * * *", "COMPENSATION_MAX_ATTEMPTS": "2"}
+SCRIPT = """
+import sys, time
+from shared.transaction import DeploymentTransaction, ResourceType
+
+WORKSPACE = sys.argv[1]
+
+def lakehouse(name, description=""):
+    body = {"displayName": name, "description": description}
+    return transaction.fabric.send("POST", f"/workspaces/{WORKSPACE}/lakehouses", body).body["id"]
+
+def wait_for_the_end():
+    print("ready", flush=True)
+    time.sleep(120)
+
+transaction = DeploymentTransaction("script", target=WORKSPACE, deployment_id=sys.argv[2])
+with transaction:
+"""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Running]:
+    """A stack that sweeps every second and takes a silent script for dead after four."""
+    made = make_stack(environment=QUICK)
+    try:
+        yield Running(made.up())
+    finally:
+        finish(made)
+
+
+@pytest.fixture
+def workspace(stack: Running) -> str:
+    """Somebody's workspace, with a lakehouse of theirs; its id."""
+    stack.fabric("reset", {})
+    stack.fabric("faults", [])
+    items = [{"type": "Lakehouse", "displayName": "theirs"}]
+    row = {"displayName": "sales", "roleAssignments": [IDENTITY], "items": items}
+    return stack.fabric("seed", {"workspaces": [row]})["workspaces"][0]["id"]
+
+
+def script(stack: Running, folder: Path, body: str, workspace: str, deployment_id: str) -> subprocess.Popen[str]:
+    """Start a script whose block is `body`."""
+    path = folder / f"{deployment_id}.py"
+    path.write_text(SCRIPT + textwrap.indent(textwrap.dedent(body), "    "))
+    command = [sys.executable, str(path), workspace, deployment_id]
+    environment = {**stack.environment, **QUICK, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def killed_when_ready(process: subprocess.Popen[str]) -> None:
+    """SIGKILL, once it says that it is where it shall be killed."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.kill()
+    _, errors = process.communicate(timeout=20)
+    assert line == "ready\n", errors
+
+
+def put_back(stack: Running, deployment_id: str) -> dict[str, Any]:
+    """Follow it until it is; the last line."""
+    ended = stack.ended(deployment_id)
+    assert ended["deployment"]["state"] == "compensated", ended
+    assert ended["deployment"]["origin"] == "script"
+    assert ended["exit_code"] == 1
+    return ended
+
+
+def test_script_killed_between_two_creations_is_put_back_by_the_next_sweep(
+    stack: Running, workspace: str, tmp_path: Path
+) -> None:
+    """What it tracked is gone, what it never made was never made, and what is not its own stays."""
+    body = """
+    transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("bronze"), workspace_id=WORKSPACE, name="bronze")
+    wait_for_the_end()
+    transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("silver"), workspace_id=WORKSPACE, name="silver")
+    """
+    process = script(stack, tmp_path, body, workspace, "killed-1")
+    killed_when_ready(process)
+    assert stack.names() == {"sales": ["bronze", "theirs"]}
+    ended = put_back(stack, "killed-1")
+    assert stack.names() == {"sales": ["theirs"]}
+    assert "no sign of life" in ended["deployment"]["error"]["message"]
+    assert [s["state"] for s in ended["steps"]] == ["compensated"]
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_script_killed_between_call_and_word_is_put_back_by_the_marker(
+    stack: Running, workspace: str, tmp_path: Path, is_made: bool
+) -> None:
+    """Killed right after (or right before) the call that made it: the journal knew of it before, and it is found."""
+    body = f"""
+    with transaction.creating(ResourceType.LAKEHOUSE, name="bronze", workspace_id=WORKSPACE) as pending:
+        pending.created(lakehouse("bronze", pending.description()))
+    with transaction.creating(ResourceType.LAKEHOUSE, name="silver", workspace_id=WORKSPACE) as pending:
+        if {is_made}:
+            lakehouse("silver", pending.description("of a script"))
+        wait_for_the_end()
+    """
+    deployment_id = f"killed-{'after' if is_made else 'before'}"
+    process = script(stack, tmp_path, body, workspace, deployment_id)
+    killed_when_ready(process)
+    assert stack.names() == {"sales": ["bronze", *(["silver"] if is_made else []), "theirs"]}
+    put_back(stack, deployment_id)
+    assert stack.names() == {"sales": ["theirs"]}
+
+
+def test_script_that_lives_on_is_not_swept(stack: Running, workspace: str, tmp_path: Path) -> None:
+    """Longer than its lease, doing nothing but being alive; then it commits."""
+    body = """
+    transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("bronze"), workspace_id=WORKSPACE, name="bronze")
+    time.sleep(10)
+    """
+    process = script(stack, tmp_path, body, workspace, "lives")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert stack.ended("lives")["deployment"]["state"] == "succeeded"
+    assert stack.names() == {"sales": ["bronze", "theirs"]}
+
+
+def test_script_whose_undo_is_refused_says_so_and_the_sweeper_finishes_it(
+    stack: Running, workspace: str, tmp_path: Path
+) -> None:
+    """The exception is the script's own, with a note; nothing is called done until it is."""
+    refusal = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "not yours", "requestId": "r"}}
+    stack.fabric("faults", [{"match": {"method": "DELETE", "path": ".*/items/.*"}, "action": refusal}])
+    body = """
+    transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("bronze"), workspace_id=WORKSPACE, name="bronze")
+    raise RuntimeError("of the script")
+    """
+    process = script(stack, tmp_path, body, workspace, "refused")
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "RuntimeError: of the script" in errors
+    assert "not everything is put back" in errors
+    assert "InsufficientPrivileges" in json.dumps(stack.ended("refused")["steps"])
+    assert stack.names() == {"sales": ["bronze", "theirs"]}
+    stack.fabric("faults", [])
+    eventually(lambda: stack.names() == {"sales": ["theirs"]}, 60)
+    eventually(lambda: stack.ended("refused")["deployment"]["state"] == "compensated", 60)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_example_script(stack: Running, workspace: str, fails: bool) -> None:
+    """The example of the documentation does what it says."""
+    command = [sys.executable, "examples/script.py", "contoso-scripted", *(["--fail"] if fails else [])]
+    environment = {**stack.environment, **QUICK, "FEATURE_USE_RETRY_LOGIC": "true"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+    assert done.returncode == (1 if fails else 0), done.stderr
+    assert "made bronze, silver" in done.stdout
+    whole = {"contoso-scripted": ["bronze", "silver"]}
+    assert stack.names() == {"sales": ["theirs"], **({} if fails else whole)}

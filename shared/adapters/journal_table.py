@@ -129,6 +129,9 @@ class TableJournal:
         transitions.check_deployment(before.state, change.after.state)
         after = change.after.replace(sequence=before.sequence + 1)
         operations = self._operations(change, rows.header_entity(after), "deployment", after.sequence)
+        if before.state in DEPLOYMENT_ENDED and after.state not in DEPLOYMENT_ENDED:
+            # The projection goes first: what goes on again and no list shows would never be swept.
+            self._list(after)
         etag = self._submit(after.deployment_id, operations, None)[0]
         if (before.state, before.due_at) != (after.state, after.due_at):
             self._list(after)

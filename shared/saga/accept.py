@@ -108,6 +108,7 @@ class Acceptance:
             on_failure=plan.on_failure,
             requested_by=(submission.requested_by or plan.requested_by)[:256],
             expires_after_seconds=plan.expires_after_seconds,
+            keep_for_seconds=plan.keep_for_seconds,
             step_count=len(plan.steps),
         )
         steps = step_records(submission.deployment_id, plan, self.payloads)

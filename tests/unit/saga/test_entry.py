@@ -114,7 +114,14 @@ class Host:
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
         app = bootstrap.App(
-            services, acceptance, self.room.locks, breakers, {"storage": lambda: None}, ALL_ON, NoTelemetry()
+            services,
+            acceptance,
+            self.room.locks,
+            breakers,
+            {"storage": lambda: None},
+            ALL_ON,
+            NoTelemetry(),
+            submit=lambda text, delay_seconds=0.0: None,
         )
         monkeypatch.setattr(bootstrap, "app", lambda: app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.room.told)

@@ -27,6 +27,7 @@ EXIT_CODES: dict[DeploymentState, int] = {
     DeploymentState.REJECTED: BAD_REQUEST,
     DeploymentState.STUCK: NOT_PUT_BACK,
     DeploymentState.HELD: NOT_PUT_BACK,
+    DeploymentState.FAILED: NOT_PUT_BACK,
     DeploymentState.CANCELLED: CANCELLED,
 }
 _FOLLOWED_TO = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
@@ -45,12 +46,14 @@ def follow(
     timeout_seconds: float | None,
     expected_hash: str | None = None,
     unknown_seconds: float = UNKNOWN_SECONDS,
-    is_held_passing: bool = False,
+    is_passing: Callable[[DeploymentRecord], bool] = lambda header: False,
+    goal: DeploymentState = DeploymentState.SUCCEEDED,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code.
 
-    With `is_held_passing`, a held deployment is not at its end: it was just told to turn back.
+    `is_passing` says of an end that it is none: a command to leave it was just sent. `goal` is the end that was asked
+    for, whose exit code is SUCCEEDED.
     With `expected_hash`, a deployment of that id with another manifest is a conflict: BAD_REQUEST at once.
     Raises StorageUnavailableError where storage does not answer the first time, or is away for OUTAGE_SECONDS.
     """
@@ -85,9 +88,8 @@ def follow(
             output.event("error", text, deployment_id=deployment_id, error="conflict", message=text)
             return BAD_REQUEST
         else:
-            is_passing = is_held_passing and header.state is DeploymentState.HELD
-            if header.state in _FOLLOWED_TO and not is_passing:
-                code = EXIT_CODES[header.state]
+            if header.state in _FOLLOWED_TO and not is_passing(header):
+                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state]
                 output.ended(header, steps, code)
                 return code
             output.progress(header, steps)

@@ -21,6 +21,7 @@ ENDS = [
     (DeploymentState.REJECTED, 2),
     (DeploymentState.STUCK, 3),
     (DeploymentState.HELD, 3),
+    (DeploymentState.FAILED, 3),
     (DeploymentState.CANCELLED, 8),
 ]
 

@@ -15,7 +15,7 @@ from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
 from shared.web.deployments import MOST_PAGE, PAGE
 from shared.web.http import JSON, PROBLEM, Reply, Request, tagged
-from shared.web.schemas import ID, ref, schemas
+from shared.web.schemas import ID, TEXT, ref, schemas
 
 VERSION = "1.0"
 HEALTH = "application/health+json"
@@ -79,6 +79,7 @@ OPERATIONS: Mapping[str, Operation] = {
                 "The idempotency key: the same id with the same manifest is the same deployment. Without it, the "
                 "manifest's own `id`, or a new one each time.",
             ),
+            _parameter("requested_by", {**TEXT, "maxLength": 256}, "Who asks; what the caller says of itself."),
         ),
         "Manifest",
         description="Files that a manifest names (`file`, `folder`) must be packed into it: the command line does so.",

@@ -59,9 +59,9 @@ class Settings:
     api_url: str
 
 
-def api_key(environment: Mapping[str, str] = os.environ) -> str:
-    """The key that the command line sends to the app's HTTP API; read when it is needed and kept nowhere else."""
-    return environment.get("FABRIC_SAGA_KEY", "")
+def function_key(environment: Mapping[str, str] = os.environ) -> str:
+    """The key by which the command line asks the app over HTTP; kept nowhere else."""
+    return environment.get("FUNCTION_KEY", "")
 
 
 def credential_secret(environment: Mapping[str, str] = os.environ) -> str:

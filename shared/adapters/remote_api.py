@@ -77,7 +77,7 @@ def _error(answer: requests.Response) -> SagaError:
         said = {}
     detail = str(said.get("detail") or f"the API answers {status}")
     if status in (401, 403):
-        return StorageAuthError(f"the API answers {status}: set FABRIC_SAGA_KEY to a function key of the app")
+        return StorageAuthError(f"the API answers {status}: set FUNCTION_KEY to a function key of the app")
     if status >= 500:
         return StorageUnavailableError(f"the API answers {status}: {detail}")
     if status == 404:

@@ -7,7 +7,7 @@ from shared import bootstrap, settings
 
 def add_url(parser: argparse.ArgumentParser) -> None:
     """The option; the key is read from the environment, for an argument can be seen by others."""
-    text = "go through the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FABRIC_SAGA_KEY"
+    text = "go through the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FUNCTION_KEY"
     parser.add_argument("--url", default="", help=text)
 
 
@@ -15,4 +15,4 @@ def connect(options: argparse.Namespace) -> bootstrap.Access:
     """Raises settings.SettingsError, and SagaError where the address is none."""
     loaded = settings.load()
     url = options.url or loaded.api_url
-    return bootstrap.remote(url, settings.api_key()) if url else bootstrap.storage(loaded)
+    return bootstrap.remote(url, settings.function_key()) if url else bootstrap.storage(loaded)

@@ -162,6 +162,8 @@ OPERATIONS: Mapping[str, Operation] = {
         media_type=HEALTH,
     ),
 }
+OF_THE_APP = {"health_live": "health/live", "health_ready": "health/ready"}
+"""HTTP functions that function_app.py has itself, and their paths."""
 _TAGGED = ("get_deployment", "get_openapi", "dashboard", "dashboard_file")
 _PLAIN = frozenset({"get_openapi", "dashboard", "dashboard_file", "health_live", "health_ready"})
 """They need neither a key nor the app's storage."""
@@ -172,8 +174,8 @@ def document(routes: Iterable[Route]) -> JsonObject:
     paths: JsonObject = {}
     for route in routes:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route.name)
-    for name, path in (("health_live", "/health/live"), ("health_ready", "/health/ready")):
-        paths[path] = {"get": _operation(name)}
+    for name, path in OF_THE_APP.items():
+        paths[f"/{path}"] = {"get": _operation(name)}
     return {
         "openapi": "3.1.0",
         "info": {

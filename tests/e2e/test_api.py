@@ -137,7 +137,7 @@ def over_http(running: Running, *arguments: str, check: int, key: str | None = N
     """The command line with nothing but the address and a key."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AzureWebJobs")}
     environment |= {"FABRIC_SAGA_URL": running.stack.functions_url}
-    environment |= {"FABRIC_SAGA_KEY": running.stack.function_key if key is None else key}
+    environment |= {"FUNCTION_KEY": running.stack.function_key if key is None else key}
     command = [sys.executable, "-m", "shared.cli", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -168,6 +168,6 @@ def test_cli_over_http_tells_failures_by_the_same_exit_codes(shared_stack: Runni
     assert ask(shared_stack, "GET", "/deployments/http-wrong")[2]["state"] == "rejected"
     over_http(shared_stack, "submit", written(tmp_path, manifest("other")), "--id", "http-fails", check=2)
     over_http(shared_stack, "status", "nobody", check=2)
-    assert "FABRIC_SAGA_KEY" in over_http(shared_stack, "list", check=4, key="wrong")
+    assert "FUNCTION_KEY" in over_http(shared_stack, "list", check=4, key="wrong")
     over_http(shared_stack, "list", "--url", "http://127.0.0.1:9", check=5)
     over_http(shared_stack, "list", "--url", "http://app.example", check=2)

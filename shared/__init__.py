@@ -15,7 +15,8 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
     resilience  <- domain, settings, bootstrap, adapters     breakers and retry, for operators and scripts
     transaction <- domain, steps, saga, bootstrap            what scripts make in Fabric, all or nothing
     cli         <- domain, steps, saga, settings, bootstrap  what CI and operators run
+    web         <- domain, steps, saga, settings, bootstrap  the HTTP API and the page
 
-function_app.py imports entry and saga. `azure.functions` and `azure.durable_functions` appear only there; other
-`azure.*` only in adapters, and inside functions in bootstrap.
+function_app.py imports entry, saga and web. `azure.functions` and `azure.durable_functions` appear only there and in
+shared/web/routes.py; other `azure.*` only in adapters, and inside functions in bootstrap.
 """

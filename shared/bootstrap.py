@@ -11,11 +11,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Clock, Fabric, Journal, Locks, Orchestrations, Signals
+from shared.domain.ports import Blobs, Clock, Fabric, Journal, JournalReads, Locks, Orchestrations, Signals
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga import checks as bodies
 from shared.saga.accept import Acceptance
@@ -48,14 +48,29 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class Submit(Protocol):
+    """Puts a submission or a command on the queue `deployments`. Raises StorageUnavailableError."""
+
+    def __call__(self, text: str, delay_seconds: float = 0.0) -> None:
+        """Deliver it, not before `delay_seconds`."""
+        ...
+
+
 @dataclass(frozen=True)
-class Storage:
-    """What the command line needs too: the journal, the blobs, the queue that submissions go to."""
+class Access:
+    """What the command line needs: the journal to read, the blobs, and where submissions and commands go to."""
+
+    journal: JournalReads
+    blobs: Blobs
+    submit: Submit
+
+
+@dataclass(frozen=True)
+class Storage(Access):
+    """The same on storage itself."""
 
     journal: Journal
-    blobs: Blobs
     locks: Locks
-    submit: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,9 @@ class App:
     secrets: "SecretManager"
     signals: Signals
     health: Monitor
+    submit: Submit
     sweep_dry_run: bool = False
+    trusts_client_principal: bool = False
 
 
 _lock = threading.Lock()
@@ -131,7 +148,6 @@ def build(loaded: settings.Settings) -> App:
         checks["key_vault"] = ping_vault
     monitor = Monitor(checks, cache_seconds=loaded.health.cache_seconds, now=clock.now, telemetry=telemetry)
     telemetry.trace(loaded.flags.log_status())
-    dry_run = loaded.sweep_dry_run
     return App(
         services,
         acceptance,
@@ -143,7 +159,9 @@ def build(loaded: settings.Settings) -> App:
         secrets,
         signals,
         monitor,
-        dry_run,
+        submit=stores.submit,
+        sweep_dry_run=loaded.sweep_dry_run,
+        trusts_client_principal=loaded.trusts_client_principal,
     )
 
 
@@ -207,6 +225,15 @@ def _storage_checks(
 def storage(loaded: settings.Settings) -> Storage:
     """The storage side alone, for the command line."""
     return _stores(_clients(loaded.storage), SystemClock())
+
+
+def remote(url: str, key: str) -> Access:
+    """The same through the app's HTTP API. Raises SagaError where the address is none."""
+    from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
+
+    api = RemoteApi(url, key)
+    desk = RemoteDesk(api)
+    return Access(RemoteJournal(api), desk, desk.submit)
 
 
 def fabric(loaded: settings.Settings) -> Fabric:
@@ -309,7 +336,8 @@ def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:
     from shared.adapters.queues import SubmissionQueue
 
     submissions = SubmissionQueue(clients)
-    return Storage(TableJournal(clients, clock.now), BlobStore(clients), TableLocks(clients), submissions.send)
+    journal, locks = TableJournal(clients, clock.now), TableLocks(clients)
+    return Storage(journal, BlobStore(clients), submissions.send, locks)
 
 
 def _identity(client_id: str) -> Any:

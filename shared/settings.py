@@ -95,6 +95,8 @@ class Settings:
     flags: FeatureFlags
     health: HealthPolicy
     telemetry: TelemetrySettings
+    trusts_client_principal: bool
+    api_url: str
     traceparent: str = ""
     """The span that this process runs in, where its caller says so: what OpenTelemetry's tools for pipelines set."""
 
@@ -180,6 +182,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         health=_health(read, HealthPolicy()),
         telemetry=_telemetry(read),
         traceparent=read.text("TRACEPARENT", ""),
+        trusts_client_principal=read.flag("TRUST_CLIENT_PRINCIPAL"),
+        api_url=read.text("FABRIC_SAGA_URL", ""),
     )
 
 

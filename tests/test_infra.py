@@ -9,7 +9,7 @@ import tree_sitter_bicep
 from tree_sitter import Language, Parser
 
 from shared import settings
-from shared.adapters import blobs, breaker_table, journal_table, lock_table, queues, signal_table
+from shared.adapters import blobs, breaker_table, journal_pages, journal_table, lock_table, queues, signal_table
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "infra").rglob("*.bicep"))
@@ -76,6 +76,7 @@ def test_bicep_creates_the_tables_queues_and_containers_that_the_code_uses() -> 
     expected = {
         journal_table.JOURNAL,
         journal_table.DEPLOYMENTS,
+        journal_pages.TABLE,
         lock_table.TABLE,
         breaker_table.TABLE,
         signal_table.TABLE,

@@ -6,7 +6,6 @@ Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not put back (s
 """
 
 import argparse
-import json
 import os
 import re
 import secrets
@@ -15,9 +14,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from shared import bootstrap, settings
+from shared import settings
 from shared.cli import audit, health, pack, plan, verbs
 from shared.cli.arguments import known_id
+from shared.cli.connection import add_url, connect
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
 from shared.cli.output import Output, choose, header_json
 from shared.cli.timeline import clean
@@ -31,16 +31,15 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.fields import Fields
-from shared.domain.json import JsonObject, as_object, canonical, content_hash
+from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT
 from shared.saga.accept import normal_target
+from shared.saga.submission import envelope
 from shared.steps import KINDS
 
 INTERRUPTED, READER_GONE = 130, 141
-MESSAGE_BYTES = 48 * 1024
-"""A submission above this goes to a blob: a queue message holds 64 KiB, and base64 takes a third."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,18 +109,11 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         problems = error.problems
     options.id = options.id or _new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
-    loaded = settings.load()
-    storage = bootstrap.storage(loaded)
-    envelope = {"deployment_id": options.id, "requested_by": options.requested_by, **body}
-    if TRACEPARENT.fullmatch(loaded.traceparent):  # set by a tool, not by a person: one that is none begins no trace
-        envelope["traceparent"] = loaded.traceparent
-    message = json.dumps(envelope, ensure_ascii=True)
-    if len(message) > MESSAGE_BYTES:
-        name, content = next(iter(body.items()))
-        blob = content if name == "manifest_text" else canonical(content)
-        digest_of_blob = storage.blobs.put(blob.encode("utf-8", "surrogatepass"))
-        envelope = {**{k: v for k, v in envelope.items() if k not in body}, "manifest_blob": digest_of_blob}
-        message = json.dumps(envelope, ensure_ascii=True)
+    storage = connect(options)
+    wanted = settings.load().traceparent
+    # Set by a tool, not by a person: one that is none begins no trace.
+    traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
+    message = envelope(storage.blobs, options.id, body, options.requested_by, traceparent)
     storage.submit(message)
     if problems:
         output.event("rejected", f"the manifest has {len(problems)} problem(s), and is recorded as rejected:")
@@ -146,7 +138,7 @@ def _new_id(manifest: Any) -> str:
 
 
 def _follow(options: argparse.Namespace, output: Output) -> int:
-    storage = bootstrap.storage(settings.load())
+    storage = connect(options)
     return follow(
         storage.journal,
         known_id(options.id),
@@ -157,7 +149,7 @@ def _follow(options: argparse.Namespace, output: Output) -> int:
 
 
 def _status(options: argparse.Namespace, output: Output) -> int:
-    journal = bootstrap.storage(settings.load()).journal
+    journal = connect(options).journal
     header = journal.header(known_id(options.id)).record
     steps = [s.record for s in journal.steps(options.id)]
     code = EXIT_CODES.get(header.state, SUCCEEDED)
@@ -166,11 +158,9 @@ def _status(options: argparse.Namespace, output: Output) -> int:
 
 
 def _list(options: argparse.Namespace, output: Output) -> int:
-    journal = bootstrap.storage(settings.load()).journal
+    journal = connect(options).journal
     target = normal_target(options.target) if options.target else None
-    for i, header in enumerate(journal.deployments(target, open_only=options.open)):
-        if i >= options.limit:
-            break
+    for header in journal.page(max(0, options.limit), target=target, open_only=options.open):
         when = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}"
         row = f"{when}  {header.state.value:12} {header.deployment_id:44} {clean(header.target, 60)}"
         output.event("deployment", row, **header_json(header))
@@ -202,14 +192,16 @@ def _parser() -> argparse.ArgumentParser:
     validate = add("validate", _validate, "check a manifest and all the files it names; nothing is sent")
     validate.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
     plan.add_arguments(add("plan", plan.run, "say what a deployment would do to the live workspace, changing nothing"))
-    submit = add("submit", _submit, "put a deployment on the queue")
+    submit = add("submit", _submit, "put a deployment on the queue, or send it to the API")
     submit.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
+    add_url(submit)
     submit.add_argument("--requested-by", default="", help="who asks, for the audit")
     submit.add_argument("--wait", action="store_true", help="follow it to its end")
     submit.add_argument("--timeout", type=_seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
     following = add("follow", _follow, "follow a deployment to its end")
     following.add_argument("id")
+    add_url(following)
     following.add_argument(
         "--timeout", type=_seconds, help="stop following after this time (90s, 10m, 2h): exit code 9"
     )
@@ -219,9 +211,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs.register(add, _seconds)
     status = add("status", _status, "show a deployment as it stands")
     status.add_argument("id")
+    add_url(status)
     audit.add_commands(add)
     health.add_commands(add)
     listing = add("list", _list, "list deployments, newest first")
+    add_url(listing)
     listing.add_argument("--target", help="of this target only")
     listing.add_argument("--open", action="store_true", help="only those that have not ended")
     listing.add_argument("--limit", type=int, default=50)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from shared import bootstrap, settings
 from shared.cli.arguments import known_id
+from shared.cli.connection import add_url, connect
 from shared.cli.follow import SUCCEEDED
 from shared.cli.output import Output
 from shared.cli.timeline import clean
@@ -19,13 +20,15 @@ type Command = Callable[[argparse.Namespace, Output], int]
 
 def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
     """Both commands, by the parser's own helper."""
-    add("audit", _audit, "show every move of a deployment: what, when, who, why").add_argument("id")
+    showing = add("audit", _audit, "show every move of a deployment: what, when, who, why")
+    showing.add_argument("id")
+    add_url(showing)
     text = "replay a deployment's audit, recompute its hashes and compare with the journal: exit code 1 if they differ"
     add("verify-journal", _verify, text).add_argument("id")
 
 
 def _audit(options: argparse.Namespace, output: Output) -> int:
-    journal = bootstrap.storage(settings.load()).journal
+    journal = connect(options).journal
     entries = journal.audit(known_id(options.id))
     if not entries:  # an audit outlives its deployment's journal; where there is neither, there is no such deployment
         journal.header(options.id)

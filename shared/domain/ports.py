@@ -1,6 +1,6 @@
 """What the engine needs of the outside, as Protocols that adapters (and the tests' in-memory twins) satisfy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +9,7 @@ from shared.domain.breaker import BreakerRecord
 from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,35 @@ class NoteHead:
     hash: str
 
 
-class Journal(Protocol):
+class JournalReads(Protocol):
+    """What can be read of the journal from outside. All methods raise StorageUnavailableError where the service cannot
+    be reached."""
+
+    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
+        """Raises NotFoundError."""
+        ...
+
+    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
+        """All steps, by ordinal."""
+        ...
+
+    def audit(self, deployment_id: str) -> list[AuditEntry]:
+        """All entries, oldest first."""
+        ...
+
+    def page(
+        self,
+        limit: int,
+        *,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """At most `limit` headers, newest first; of one target, in some states, or only those that have not ended."""
+        ...
+
+
+class Journal(JournalReads, Protocol):
     """Deployments, their steps and their audit: the truth. Every write is conditional and carries its audit.
 
     All methods raise StorageUnavailableError where the service cannot be reached.
@@ -55,16 +84,8 @@ class Journal(Protocol):
         """
         ...
 
-    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """Raises NotFoundError."""
-        ...
-
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
         """The header and one step in one read. Raises NotFoundError."""
-        ...
-
-    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        """All steps, by ordinal."""
         ...
 
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
@@ -88,16 +109,28 @@ class Journal(Protocol):
         """Append to the audit something that moved nothing (a refused submission, a poison message)."""
         ...
 
-    def audit(self, deployment_id: str) -> list[AuditEntry]:
-        """All entries, oldest first."""
-        ...
-
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """The last note's place in the chain of the notes; None where there is none."""
         ...
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
         """Headers, newest first; of one target, or only those that have not ended. A projection of `header`."""
+        ...
+
+    def page(
+        self,
+        limit: int,
+        *,
+        after: tuple[datetime, str] | None = None,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """At most `limit` headers, newest first and of one instant by id; those after the position (accepted_at, id).
+
+        What is accepted meanwhile comes before any position, so whoever goes on from the last header of a page meets
+        each deployment once. A projection, but for what is open. Costs as much as the page, not as what there is.
+        """
         ...
 
     def due(self, now: datetime) -> Iterator[DeploymentRecord]:

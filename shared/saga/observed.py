@@ -2,7 +2,7 @@
 move here, after the write was won, tells it once, by whoever made it, and nothing can move without it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 
 from shared import tracing
@@ -92,6 +92,18 @@ class ObservedJournal:
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
         """As the port says."""
         return self._journal.deployments(target, open_only=open_only)
+
+    def page(
+        self,
+        limit: int,
+        *,
+        after: tuple[datetime, str] | None = None,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """As the port says."""
+        return self._journal.page(limit, after=after, target=target, states=states, open_only=open_only)
 
     def due(self, now: datetime) -> Iterator[DeploymentRecord]:
         """As the port says."""

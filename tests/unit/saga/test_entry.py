@@ -125,7 +125,17 @@ class Host:
         telemetry, self.signals = NoTelemetry(), MemorySignals()
         monitor = Monitor(checks, cache_seconds=0.0, now=self.room.clock.now, telemetry=telemetry)
         self.app = bootstrap.App(
-            services, acceptance, self.room.locks, breakers, checks, ALL_ON, telemetry, secrets, self.signals, monitor
+            services,
+            acceptance,
+            self.room.locks,
+            breakers,
+            checks,
+            ALL_ON,
+            telemetry,
+            secrets,
+            self.signals,
+            monitor,
+            submit=lambda text, delay_seconds=0.0: None,
         )
         monkeypatch.setattr(bootstrap, "app", lambda: self.app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.room.told)

@@ -11,23 +11,20 @@ lag and is mended when read.
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.data.tables import TableClient, TableTransactionError, UpdateMode
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import TableClient, UpdateMode
 
 from shared.adapters import journal_rows as rows
+from shared.adapters.journal_batches import Standing, Update, batches, condition_of, mapped_transaction, quoted
 from shared.adapters.journal_pages import JournalPages
 from shared.adapters.storage import (
-    BATCH_BYTES,
     BATCH_OPERATIONS,
     StorageClients,
-    checked_entity,
     checked_key,
     escape_key,
     mapped,
@@ -86,7 +83,7 @@ class TableJournal:
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
         """Header and step. Raises NotFoundError."""
         key = rows.step_key(ordinal)
-        query = f"PartitionKey eq '{_quoted(deployment_id)}' and (RowKey eq '{rows.HEADER}' or RowKey eq '{key}')"
+        query = f"PartitionKey eq '{quoted(deployment_id)}' and (RowKey eq '{rows.HEADER}' or RowKey eq '{key}')"
         found = {entity["RowKey"]: entity for entity in self._query(self._journal, query)}
         if rows.HEADER not in found or key not in found:
             raise NotFoundError(f"there is no step {ordinal} of deployment '{deployment_id}'")
@@ -118,7 +115,7 @@ class TableJournal:
             transitions.check_step(change.before.record.state, change.after.state)
         written = [audit.moved(change, self._now()) for change in changes]
         updates = [
-            _Update(rows.step_entity(w.record), change.before.etag, w.entry)
+            Update(rows.step_entity(w.record), change.before.etag, w.entry)
             for change, w in zip(changes, written, strict=True)
         ]
         last = written[-1].record
@@ -139,7 +136,7 @@ class TableJournal:
         if before.state in DEPLOYMENT_ENDED and written.record.state not in DEPLOYMENT_ENDED:
             # The projection goes first: what goes on again and no list shows would never be swept.
             self._list(written.record)
-        update = _Update(rows.header_entity(written.record), change.before.etag, written.entry)
+        update = Update(rows.header_entity(written.record), change.before.etag, written.entry)
         tag = self._submit(deployment_id, [update], "the header")[0]
         after = written.record.replace(chain=tag.chain or written.record.chain)
         if (before.state, before.due_at) != (after.state, after.due_at):
@@ -150,7 +147,7 @@ class TableJournal:
         """Header, row and their audit entries in one batch. Raises ConflictError or IllegalTransitionError."""
         transitions.check_deployment(change.before.record.state, change.after.state)
         header, row = audit.appended(change, step, self._now())
-        update = _Update(rows.header_entity(header.record), change.before.etag, header.entry)
+        update = Update(rows.header_entity(header.record), change.before.etag, header.entry)
         tag = self._submit(step.deployment_id, [update], "the header", row)[0]
         return Versioned(header.record.replace(chain=tag.chain or header.record.chain), tag.etag)
 
@@ -163,7 +160,7 @@ class TableJournal:
             last = rows.note_head_of(standing) if standing is not None else None
             linked, head = audit.noted(deployment_id, entry, last)
             first = rows.note_head_entity(deployment_id, head)
-            condition = _condition(standing.metadata["etag"]) if standing is not None else {}
+            condition = condition_of(standing.metadata["etag"]) if standing is not None else {}
             operations: list[Any] = [("update", first, condition) if standing is not None else ("create", first)]
             with suppress(ConflictError), mapped_transaction():
                 self._journal.submit_transaction([*operations, ("create", rows.note_entity(deployment_id, linked))])
@@ -184,7 +181,7 @@ class TableJournal:
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
         """Newest first. Of what is open, the headers themselves are read and the projection is mended."""
         self._ensure()
-        parts = [f"PartitionKey eq '{_quoted(escape_key(target))}'"] if target is not None else []
+        parts = [f"PartitionKey eq '{quoted(escape_key(target))}'"] if target is not None else []
         parts += ["is_open eq true"] if open_only else []
         found = [
             DeploymentRecord.from_json(rows.record_of(e)) for e in self._query(self._deployments, " and ".join(parts))
@@ -273,7 +270,7 @@ class TableJournal:
         first = [rows.header_entity(header), rows.audit_entity(header.deployment_id, entry)]
         # The projection goes first, and as open: a header that no list shows would never be swept.
         self._list(header, is_open=True)
-        if not all(self._insert(batch) for batch in _batches([*first, *entities])):
+        if not all(self._insert(batch) for batch in batches([*first, *entities])):
             return False
         if header.state in DEPLOYMENT_ENDED:
             self._list(header)
@@ -283,21 +280,21 @@ class TableJournal:
         """Steps that a crash kept from being written; who else does the same at the same time does no harm."""
         for _ in range(_RACES):
             there = {entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])}
-            if all(self._insert(batch) for batch in _batches(e for e in entities if e["RowKey"] not in there)):
+            if all(self._insert(batch) for batch in batches(e for e in entities if e["RowKey"] not in there)):
                 return
         raise StorageUnavailableError(f"the steps of '{deployment_id}' were written by {_RACES} others at once")
 
     def _submit(
         self,
         deployment_id: str,
-        updates: Sequence["_Update"],
+        updates: Sequence["Update"],
         row: str,
         added: "audit.Written[StepRecord] | None" = None,
-    ) -> list["_Standing"]:
+    ) -> list["Standing"]:
         """The batch, all or nothing; how each row stands then. Raises ConflictError where a condition fails."""
         operations: list[Any] = []
         for update in updates:
-            operations.append(("update", update.entity, _condition(update.etag)))
+            operations.append(("update", update.entity, condition_of(update.etag)))
             if update.entry is not None:
                 operations.append(("create", rows.audit_entity(deployment_id, update.entry)))
         if added is not None:
@@ -307,9 +304,9 @@ class TableJournal:
             with mapped_transaction():
                 if len(operations) == 1:
                     _, entity, condition = operations[0]
-                    return [_Standing(self._journal.update_entity(entity, **condition)["etag"])]
+                    return [Standing(self._journal.update_entity(entity, **condition)["etag"])]
                 answers = self._journal.submit_transaction(operations)
-                return [_Standing(a["etag"]) for a, o in zip(answers, operations, strict=True) if o[0] == "update"]
+                return [Standing(a["etag"]) for a, o in zip(answers, operations, strict=True) if o[0] == "update"]
         except ConflictError:
             standing = [self._own_write(deployment_id, update.entity) for update in updates]
             is_added = added is None or self._own_write(deployment_id, rows.step_entity(added.record)) is not None
@@ -317,7 +314,7 @@ class TableJournal:
                 raise ConflictError(f"{row} of '{deployment_id}' moved since it was read") from None
             return [each for each in standing if each is not None]
 
-    def _own_write(self, deployment_id: str, entity: JsonObject) -> "_Standing | None":
+    def _own_write(self, deployment_id: str, entity: JsonObject) -> Standing | None:
         """Where a write's answer was lost and it is sent again, its condition fails on our own first write. That one
         may have been audited a moment earlier, so its place in the chain is the one that counts."""
         found = self._read(deployment_id, entity["RowKey"])
@@ -326,7 +323,7 @@ class TableJournal:
         stands, ours = rows.record_of(found), rows.record_of(entity)
         chain = stands.pop("chain", None)
         ours.pop("chain", None)
-        return _Standing(found.metadata["etag"], Chain(**chain) if chain else None) if stands == ours else None
+        return Standing(found.metadata["etag"], Chain(**chain) if chain else None) if stands == ours else None
 
     def _insert(self, batch: list[JsonObject]) -> bool:
         try:
@@ -355,7 +352,7 @@ class TableJournal:
 
     def _range(self, deployment_id: str, prefix: str, columns: list[str] | None = None) -> list[Any]:
         last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        partition = f"PartitionKey eq '{_quoted(deployment_id)}'"
+        partition = f"PartitionKey eq '{quoted(deployment_id)}'"
         return self._query(self._journal, f"{partition} and RowKey ge '{prefix}' and RowKey lt '{last}'", columns)
 
     def _query(self, table: TableClient, query: str, columns: list[str] | None = None) -> list[Any]:
@@ -371,56 +368,3 @@ class TableJournal:
                 with suppress(ResourceExistsError):
                     table.create_table()
             self._is_there = True
-
-
-@dataclass(frozen=True)
-class _Update:
-    """One row to be written, on condition of its ETag, and the audit entry that goes with it."""
-
-    entity: JsonObject
-    etag: str
-    entry: AuditEntry | None
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """A row that was written; its chain where it is not the one that was just to be written."""
-
-    etag: str
-    chain: Chain | None = None
-
-
-def _condition(etag: str) -> dict[str, Any]:
-    return {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-
-
-class mapped_transaction:
-    """Failed conditions become ConflictError; everything else as `storage.mapped`."""
-
-    def __enter__(self) -> None:
-        self._outer = mapped("table", "write")
-        self._outer.__enter__()
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
-        if isinstance(error, HttpResponseError | TableTransactionError) and error.status_code in (404, 409, 412):
-            raise ConflictError("a condition of the write failed") from None
-        return self._outer.__exit__(kind, error, trace)
-
-
-def _batches(entities: Iterable[JsonObject]) -> Iterator[list[JsonObject]]:
-    """Rows, in their order, in batches that Azure takes: 100 operations, 4 MiB."""
-    batch, size = list[JsonObject](), 0
-    for entity in entities:
-        length = 2 * checked_entity(entity) + 1024  # JSON and MIME around it, on the safe side
-        if batch and (len(batch) >= BATCH_OPERATIONS or size + length > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(entity)
-        size += length
-    if batch:
-        yield batch
-
-
-def _quoted(text: str) -> str:
-    """For an OData filter: quotes doubled, and only what may be a key at all."""
-    return checked_key(text, "a key").replace("'", "''")

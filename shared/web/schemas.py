@@ -11,8 +11,19 @@ from typing import Any, TypeAliasType, get_args, get_origin, get_type_hints
 from shared.domain.breaker import BreakerState
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
-from shared.domain.records import AuditEntry, DeploymentRecord, Intent, Operation, RecordedError, Resource, StepRecord
+from shared.domain.records import (
+    AuditEntry,
+    Chain,
+    DeploymentRecord,
+    Intent,
+    Link,
+    Operation,
+    RecordedError,
+    Resource,
+    StepRecord,
+)
 from shared.domain.states import DeploymentState
+from shared.domain.trace import TRACEPARENT
 from shared.saga.commands import Verb
 from shared.saga.dry_run import Action
 from shared.steps import KINDS
@@ -123,6 +134,8 @@ def schemas() -> JsonObject:
         "Operation": of(Operation),
         "Intent": of(Intent, omit=("before",)),
         "RecordedError": of(RecordedError),
+        "Chain": of(Chain),
+        "Link": of(Link),
         "Step": step,
         "Header": header,
         "Deployment": {
@@ -227,6 +240,7 @@ def _manifest() -> JsonObject:
         concurrency={"type": "string", "enum": ["queue", "reject"]},
         onFailure={"type": "string", "enum": ["rollback", "hold"]},
         requestedBy=_text(256),
+        traceparent={"type": "string", "pattern": f"^{TRACEPARENT.pattern}$"},
         description=_text(4000),
         expiresAfter=_DURATION,
         keepFor=_DURATION,

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.adapters import journal_rows as rows
@@ -26,6 +26,7 @@ from shared.adapters.storage import (
     StorageClients,
     checked_entity,
     checked_key,
+    ensure,
     escape_key,
     mapped,
 )
@@ -304,8 +305,7 @@ class TableJournal:
             return
         with self._lock, mapped("table", "create table"):
             for table in (self._journal, self._deployments):
-                with suppress(ResourceExistsError):
-                    table.create_table()
+                ensure(table.create_table)
             self._is_there = True
 
 

@@ -9,7 +9,7 @@ BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; 
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test check format bench simulate crash-sweep diagrams up down env clean
+.PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep diagrams up down env clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -32,6 +32,14 @@ check: $(READY) ## format, lint and types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/pyright
+
+lint-infra: $(READY) ## infra/ and the pipelines' files, with every checker (installs checkov, npm's language service)
+	@$(PYTHON) -m tests.infra.checkov
+	@$(PYTHON) -m pytest tests/infra tests/pipelines $(PYTEST_ARGS)
+
+coverage: $(READY) ## which lines the tests reach, into htmlcov/ (PYTEST_ARGS=tests/unit for a part)
+	@$(PYTHON) -m local.azurite install
+	@$(PYTHON) -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(PYTEST_ARGS)
 
 format: $(READY) ## write the format
 	@$(VENV)/bin/ruff format .

@@ -28,7 +28,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-// Events, whichever exporter sent them; each query below goes on from there.
+// The app's events, of either exporter; each query below goes on from there.
 var events = loadTextContent('../queries/events.kql')
 
 // `resolves`: the alert is closed by itself when the query finds nothing any more; the others are raised anew each time.

@@ -13,7 +13,11 @@ from tests.e2e.conftest import Running, eventually
 from tests.e2e.test_submission import item, lakehouse, manifest, written
 
 pytestmark = pytest.mark.e2e
-SLOW = {"match": {"path": ".*/items", "method": "POST"}, "action": {"delay_seconds": 4}}
+THROTTLED = {
+    "match": {"path": ".*/items", "method": "POST"},
+    "action": {"status": 429, "headers": {"Retry-After": "1"}, "body": {"errorCode": "RequestBlocked"}},
+}
+"""While it stands, a step waits and counts no failed try: the deployment goes on until a test lets it."""
 PIPELINES = pytest.mark.parametrize("kind", ["github", "azure"])
 UNDER_WAY = "running"
 
@@ -32,6 +36,10 @@ class Pipeline:
             return jobs.github_step(self.folder, storage, given, attempt, run_id=self.folder.name)
         given = {"onCancel" if name == "on-cancel" else name: value for name, value in given.items()}
         return jobs.azure_step(self.folder, storage, given, attempt)
+
+    def has_turned_back(self, deployment_id: str) -> bool:
+        """Whether the wish to cancel has arrived."""
+        return "cancel requested" in self.running.cli("audit", deployment_id).stdout
 
     def output(self, done: jobs.Done, name: str) -> str:
         """An output, whatever the runner calls it."""
@@ -83,15 +91,16 @@ def test_pipeline_of_a_failing_manifest_fails_with_everything_put_back(pipeline:
 def test_pipeline_whose_deployment_is_cancelled_by_somebody_says_so(pipeline: Pipeline) -> None:
     """Exit code 8."""
     wanted = f"stopped-{pipeline.kind}"
-    pipeline.running.fabric("faults", [SLOW])
+    pipeline.running.fabric("faults", [THROTTLED])
     step = pipeline.step(named(pipeline, "pl-stop", item("nb", "Notebook")), {"id": wanted})
     process = step.start(pipeline.folder)
     try:
         eventually(lambda: UNDER_WAY in pipeline.running.cli("status", wanted).stdout, 40)
         pipeline.running.cli("cancel", wanted, "--requested-by", "an operator", check=0)
-        done = step.end(process)
+        eventually(lambda: pipeline.has_turned_back(wanted), 40)
     finally:
         pipeline.running.fabric("faults", [])
+    done = step.end(process)
     assert done.code == 8, done.log
     assert pipeline.outputs(done) == (wanted, "cancelled", "8")
 
@@ -99,7 +108,7 @@ def test_pipeline_whose_deployment_is_cancelled_by_somebody_says_so(pipeline: Pi
 @PIPELINES
 def test_pipeline_that_waits_no_longer_leaves_the_deployment_to_go_on(pipeline: Pipeline) -> None:
     """Exit code 9 after the timeout; the deployment ends by itself, and a job that is run again follows it."""
-    pipeline.running.fabric("faults", [SLOW])
+    pipeline.running.fabric("faults", [THROTTLED])
     file = named(pipeline, "pl-late", item("nb", "Notebook"))
     try:
         done = pipeline.step(file, {"timeout": "1s"}).run(pipeline.folder)
@@ -120,13 +129,14 @@ def test_pipeline_that_waits_no_longer_leaves_the_deployment_to_go_on(pipeline: 
 def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, state: str) -> None:
     """The step ends at once; the deployment goes on, or is put back, as the input says. The id is put out before."""
     wanted = f"job-{on_cancel}-{pipeline.kind}"
-    pipeline.running.fabric("faults", [SLOW])
+    pipeline.running.fabric("faults", [THROTTLED])
     file = named(pipeline, f"pl-{on_cancel}", item("nb", "Notebook"))
     step = pipeline.step(file, {"id": wanted, "on-cancel": on_cancel})
     process = step.start(pipeline.folder)
     try:
         seen = jobs.interrupted(process, UNDER_WAY, (signal.SIGINT, signal.SIGTERM))
         done = step.end(process, 20)
+        eventually(lambda: on_cancel == "detach" or pipeline.has_turned_back(wanted), 40)
     finally:
         pipeline.running.fabric("faults", [])
     assert done.code == 130, seen + done.log

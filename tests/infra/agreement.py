@@ -1,11 +1,13 @@
 """Where the Bicep files and the code must say the same: names, settings, events. Each check returns what differs."""
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from shared import settings
-from shared.adapters import blobs, breaker_table, journal_table, lock_table, queues
+from shared import adapters, settings
+from shared.adapters import blobs, queues
 from shared.domain.telemetry import Event
 from tests.infra import kql
 from tests.infra.bicep import Infra, properties, sources
@@ -20,11 +22,11 @@ SECRETS = {"AZURE_CLIENT_SECRET"}
 IN_PRODUCTION = {
     *(f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")),
     *("AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId", "AZURE_CLIENT_ID", "FABRIC_CREDENTIAL"),
-    *("KEY_VAULT_URL", "RETENTION_SECONDS", "PYTHON_THREADPOOL_THREAD_COUNT"),
+    *("KEY_VAULT_URL", "RETENTION_SECONDS", "TELEMETRY_EXPORTER", "PYTHON_THREADPOOL_THREAD_COUNT"),
     *("APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
 }
 """What an app in Azure cannot do without, beside the flags and what its triggers name."""
-AWAITED = {"KEY_VAULT_URL"}
+AWAITED = {"KEY_VAULT_URL", "TELEMETRY_EXPORTER"}
 """Set already, and read as soon as the code that needs it is here."""
 ALERTED = {
     Event.BREAKER_OPENED,
@@ -78,13 +80,23 @@ def names(files: Infra) -> Iterator[str]:
     storage = sources(files)["modules/storage.bicep"]
     sent = {queues.SUBMISSIONS, queues.STEPS}
     for kind, used in {
-        "tables": {journal_table.JOURNAL, journal_table.DEPLOYMENTS, lock_table.TABLE, breaker_table.TABLE},
+        "tables": _tables(),
         "queues": sent | {f"{name}-poison" for name in sent},
         "containers": {blobs.CONTAINER, "app-package"},
     }.items():
         made = set(strings(storage, kind))
         if made != used:
             yield f"storage.bicep makes {kind} {sorted(made)}; the code uses {sorted(used)}"
+
+
+def _tables() -> set[str]:
+    """The names that the adapters `..._table` give; a new one is found by its name."""
+    found: set[str] = set()
+    for module in pkgutil.iter_modules(adapters.__path__):
+        if module.name.endswith("_table"):
+            names = vars(importlib.import_module(f"{adapters.__name__}.{module.name}"))
+            found |= {names[constant] for constant in ("TABLE", "JOURNAL", "DEPLOYMENTS") if constant in names}
+    return found
 
 
 def app_settings(files: Infra) -> Iterator[str]:

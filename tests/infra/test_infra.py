@@ -168,9 +168,9 @@ def test_infra_readme_names_only_what_is_there() -> None:
 
 
 QUERY_FAULTS: dict[str, tuple[str, str]] = {
-    "a column that is not there": ("AppEvents\n    | project TimeGenerated,", "AppEvents\n    | project Timestamp,"),
-    "a word left out": ("| where isnotempty", "| isnotempty"),
-    "a table that is not there": ("(AppTraces", "(traces"),
+    "a column that is not there": ("TimeGenerated", "Timestamp"),
+    "a word left out": ("| project", "|"),
+    "a table of the other schema": ("AppEvents", "customEvents"),
 }
 
 

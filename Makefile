@@ -54,8 +54,9 @@ simulate: $(READY) ## random schedules of crashes and faults over the whole syst
 crash-sweep: $(READY) ## kill the host at every boundary of three deployments (SWEEP_ARGS="--manifest failing --only 10-40")
 	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)
 
-diagrams: $(READY) ## draw the states and moves into docs/states.md
+diagrams: $(READY) ## draw states and moves (docs/states.md) and who imports whom (docs/architecture.md)
 	@$(PYTHON) -m local.diagrams
+	@$(PYTHON) -m local.rooms
 
 up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
 	@$(PYTHON) -m local.stack up

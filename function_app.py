@@ -112,6 +112,16 @@ def health_live(request: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("health_ready")
 @app.route(route="health/ready", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
 def health_ready(request: func.HttpRequest) -> func.HttpResponse:
-    """The app can do its work: storage and the identity for Fabric answer."""
-    passed, body = entry.ready()
+    """The app can do its work, or what keeps it from that, in a word."""
+    return _health(*entry.ready())
+
+
+@app.function_name("health")
+@app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.FUNCTION, trigger_arg_name="request")
+def health(request: func.HttpRequest) -> func.HttpResponse:
+    """Everything that the checks found."""
+    return _health(*entry.health_details())
+
+
+def _health(passed: bool, body: Any) -> func.HttpResponse:
     return func.HttpResponse(json.dumps(body), status_code=200 if passed else 503, mimetype="application/health+json")

@@ -32,7 +32,7 @@ refuse() {
 
 # Azure Pipelines obeys ##vso[...] wherever it stands in a line, also in a name that Fabric reports.
 harmless() {
-  trap '' INT # Who writes is interrupted; what was written is still read.
+  trap '' INT TERM # Who writes is interrupted; what was written is still read.
   if [[ -n ${TF_BUILD:-} ]]; then sed -u 's/##\(vso\)\{0,1\}\[/## \1[/g'; else cat; fi
 }
 
@@ -114,7 +114,13 @@ code=0
 wait %1 || code=$?
 
 if [[ -n $is_cancelled ]]; then
-  wait %1 2>/dev/null || true # The signal ended the waiting; the command says that it detaches, and ends.
+  # The signal ended the waiting; the command says that it detaches, and ends. Where interrupts are ignored, it is told to.
+  for _ in 1 2 3 4 5 6; do
+    kill -0 %1 2>/dev/null || break
+    sleep 0.5
+  done
+  kill -TERM %1 2>/dev/null || true
+  wait %1 2>/dev/null || true
   code=130
   if [[ ${SAGA_ON_CANCEL:-detach} == cancel ]]; then
     saga cancel --requested-by="${SAGA_REQUESTED_BY:-}, whose job was cancelled" -- "$id" 2>&1 | harmless || true

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Journal, Locks, Orchestrations
+from shared.domain.ports import Blobs, Journal, Locks, Orchestrations, Signals
 from shared.domain.telemetry import NoTelemetry, Telemetry
+from shared.saga import checks as bodies
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
+from shared.saga.health import Monitor
 from shared.saga.payloads import Payloads
 from shared.steps import KINDS, STEPS
 
@@ -56,6 +58,8 @@ class App:
     checks: Mapping[str, Callable[[], object]]
     flags: FeatureFlags
     telemetry: Telemetry
+    signals: Signals
+    health: Monitor
     sweep_dry_run: bool = False
 
 
@@ -78,8 +82,9 @@ def build(loaded: settings.Settings) -> App:
     from shared.adapters.credentials import TokenSource
     from shared.adapters.fabric_gate import FabricGate
     from shared.adapters.fabric_http import FabricClient
-    from shared.adapters.fabric_transport import RequestsTransport
+    from shared.adapters.fabric_transport import RequestsTransport, answered_status
     from shared.adapters.queues import StorageStepQueue
+    from shared.adapters.signal_table import TableSignals
 
     clock = SystemClock()
     clients = _clients(loaded.storage)
@@ -87,6 +92,7 @@ def build(loaded: settings.Settings) -> App:
     payloads = Payloads(stores.blobs)
     tokens = TokenSource(lambda: _credential(loaded.fabric))
     breakers = _breakers(clients, loaded, clock)
+    probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
     gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
     fabric = FabricClient(
         loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts, gate=gate
@@ -102,9 +108,47 @@ def build(loaded: settings.Settings) -> App:
         new_id=lambda: uuid.uuid4().hex,
     )
     acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
-    checks = {"storage": clients.ping, "fabric_identity": tokens.token}
     telemetry = NoTelemetry()
-    return App(services, acceptance, stores.locks, breakers, checks, loaded.flags, telemetry, loaded.sweep_dry_run)
+    signals = TableSignals(clients)
+    checks = {
+        **_storage_checks(clients, signals, breakers, loaded, clock),
+        "fabric_identity": tokens.token,
+        "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
+    }
+    monitor = Monitor(checks, cache_seconds=loaded.health.cache_seconds, now=clock.now, telemetry=telemetry)
+    dry_run = loaded.sweep_dry_run
+    return App(services, acceptance, stores.locks, breakers, checks, loaded.flags, telemetry, signals, monitor, dry_run)
+
+
+def storage_monitor(loaded: settings.Settings) -> Monitor:
+    """The checks of the storage side alone, for the command line."""
+    from shared.adapters.signal_table import TableSignals
+
+    clock, clients = SystemClock(), _clients(loaded.storage)
+    checks = _storage_checks(clients, TableSignals(clients), _breakers(clients, loaded, clock), loaded, clock)
+    return Monitor(checks, cache_seconds=0.0, now=clock.now, telemetry=NoTelemetry())
+
+
+def _storage_checks(
+    clients: "StorageClients",
+    signals: Signals,
+    breakers: "CircuitBreakers",
+    loaded: settings.Settings,
+    clock: SystemClock,
+) -> dict[str, Callable[[], object]]:
+    """By name; what a failure of each means is said in shared/saga/health.py."""
+    from shared.adapters.queues import depths
+
+    policy, up_since = loaded.health, clock.now()
+    return {
+        "storage": clients.ping,
+        "queues": lambda: bodies.queues(depths(clients), clock.now(), policy),
+        "breakers": lambda: bodies.breakers(
+            {name: each.status() for name, each in breakers.all().items()}, is_on=bool(loaded.breaker.failures)
+        ),
+        "sweep": lambda: bodies.sweep(signals, clock.now(), up_since, policy),
+        "poison": lambda: bodies.poison(signals, clock.now(), policy),
+    }
 
 
 def storage(loaded: settings.Settings) -> Storage:

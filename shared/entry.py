@@ -12,6 +12,7 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.plan import MAX_STEPS
+from shared.domain.ports import LastSweep
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.saga import activities, engine, health, sweeper
 from shared.saga.accept import decoded
@@ -68,6 +69,7 @@ def execute_step(content: bytes, client: Any) -> None:
 
 def poisoned_step(content: bytes, client: Any) -> None:
     """A message that every delivery failed on."""
+    _count_poisoned("deployment-steps")
     message = _step_message(content)
     if message is not None:
         reason = "every delivery of this step ended in an unexpected error"
@@ -76,8 +78,18 @@ def poisoned_step(content: bytes, client: Any) -> None:
 
 def poisoned_deployment(content: bytes, message_id: str) -> None:
     """A submission that every delivery failed on: recorded as rejected under the id it asked for."""
+    _count_poisoned("deployments")
     problem = Problem("$", "every delivery of this submission ended in an unexpected error; see the app's log")
     bootstrap.app().acceptance.refuse(content, message_id, problem)
+
+
+def _count_poisoned(queue: str) -> None:
+    """For health. That it cannot be counted must not keep it from being recorded."""
+    app = bootstrap.app()
+    try:
+        app.signals.poisoned(queue, app.services.clock.now())
+    except SagaError as error:
+        log.warning("a poisoned message of %s was not counted: %s", queue, error)
 
 
 def _step_message(content: bytes) -> StepMessage | None:
@@ -136,11 +148,27 @@ def finish(deployment_id: str) -> JsonObject:
 def sweep(client: Any) -> None:
     """The timer."""
     app = bootstrap.app()
-    dry_run = app.sweep_dry_run
+    dry_run, clock = app.sweep_dry_run, app.services.clock
+    began = clock.now()
     swept = sweeper.sweep(app.services, app.locks, bootstrap.orchestrations(client), dry_run=dry_run)
     log.info("swept%s: %s", " (dry run, nothing was done)" if dry_run else "", json.dumps(swept.counts()))
+    ended = clock.now()
+    app.signals.swept(LastSweep(ended, (ended - began).total_seconds(), swept.counts()))
 
 
 def ready() -> tuple[bool, JsonObject]:
-    """The checks behind `health/ready`."""
-    return health.ready(bootstrap.app().checks)
+    """`health/ready`, for anybody: whether the app can do its work, and how each check stands, in a word."""
+    app = bootstrap.app()
+    if not app.flags.health_checks:
+        return True, health.OFF
+    report = app.health.report()
+    return report.status is not health.Status.FAIL, report.coarse()
+
+
+def health_details() -> tuple[bool, JsonObject]:
+    """`health`, for operators: as `ready`, with everything that was found."""
+    app = bootstrap.app()
+    if not app.flags.health_checks:
+        return True, health.OFF
+    report = app.health.report()
+    return report.status is not health.Status.FAIL, report.details()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.flags import FeatureFlags
-from shared.domain.policy import EnginePolicy, RetryPolicy
+from shared.domain.policy import EnginePolicy, HealthPolicy, RetryPolicy
 from shared.domain.rate import RatePolicy
 
 FABRIC_API = "https://api.fabric.microsoft.com"
@@ -55,6 +55,12 @@ class Settings:
     breaker: BreakerPolicy
     rate: RatePolicy
     flags: FeatureFlags
+    health: HealthPolicy
+
+
+def function_key(environment: Mapping[str, str] = os.environ) -> str:
+    """The key by which the command line asks the app over HTTP; kept nowhere else."""
+    return environment.get("FUNCTION_KEY", "")
 
 
 def credential_secret(environment: Mapping[str, str] = os.environ) -> str:
@@ -115,6 +121,16 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         breaker=_breaker(read, BreakerPolicy()),
         rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
         flags=FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)}),
+        health=_health(read, HealthPolicy()),
+    )
+
+
+def _health(read: "_Reader", default: HealthPolicy) -> HealthPolicy:
+    return HealthPolicy(
+        cache_seconds=read.seconds("HEALTH_CACHE_SECONDS", default.cache_seconds),
+        queue_age_seconds=read.seconds("HEALTH_QUEUE_AGE_SECONDS", default.queue_age_seconds),
+        sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", default.sweep_late_seconds, least=1.0),
+        poison_seconds=read.seconds("HEALTH_POISON_SECONDS", default.poison_seconds),
     )
 
 

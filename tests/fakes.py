@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from shared.adapters import breaker_table
 from shared.adapters import journal_rows as rows
 from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS
-from shared.domain import transitions
+from shared.domain import audit, transitions
 from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
-from shared.domain.ports import Change, Clock, Lock, Versioned
+from shared.domain.ports import Change, Clock, LastSweep, Lock, NoteHead, Poisonings, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 
@@ -48,6 +48,7 @@ class MemoryJournal:
         self._headers: dict[str, tuple[DeploymentRecord, int]] = {}
         self._steps: dict[tuple[str, int], tuple[StepRecord, int]] = {}
         self._audit: dict[str, dict[str, AuditEntry]] = {}
+        self._notes: dict[str, NoteHead] = {}
         self._tags = itertools.count(1)
         self._lock = threading.RLock()
         self.history: list[tuple[StepRecord | DeploymentRecord, StepRecord | DeploymentRecord]] = []
@@ -56,6 +57,7 @@ class MemoryJournal:
         """As the port says."""
         rows.header_entity(header)
         rows.index_entity(header)
+        steps = audit.begun(steps)
         for step in steps:
             rows.step_entity(step)
         with self._lock:
@@ -63,8 +65,8 @@ class MemoryJournal:
             if standing is not None and standing[0].manifest_hash != header.manifest_hash:
                 return standing[0]
             if standing is None:
+                header, entry = audit.accepted(header, steps, reason, self._clock.now())
                 self._headers[header.deployment_id] = (header, next(self._tags))
-                entry = AuditEntry(self._clock.now(), "deployment", "", header.state.value, "accept", reason[:1000], 0)
                 self._append(rows.audit_entity(header.deployment_id, entry))
             for step in steps:
                 self._steps.setdefault((step.deployment_id, step.ordinal), (step, next(self._tags)))
@@ -103,21 +105,21 @@ class MemoryJournal:
             return self._write_batch(changes)
 
     def _write_batch(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
-        written: list[StepRecord] = []
+        written: list[audit.Written[StepRecord]] = []
         for change in changes:
             before = change.before.record
             transitions.check_step(before.state, change.after.state)
             key = (before.deployment_id, before.ordinal)
             if key not in self._steps or str(self._steps[key][1]) != change.before.etag:
                 raise ConflictError(f"step {before.ordinal} moved since it was read")
-            after = change.after.replace(sequence=before.sequence + 1)
-            rows.step_entity(after)
-            written.append(StepRecord.from_json(after.to_json()))
+            moved = audit.moved(change, self._clock.now())
+            rows.step_entity(moved.record)
+            written.append(replace(moved, record=StepRecord.from_json(moved.record.to_json())))
         answers: list[Versioned[StepRecord]] = []
-        for change, after in zip(changes, written, strict=True):
-            tag = next(self._tags)
+        for change, each in zip(changes, written, strict=True):
+            tag, after = next(self._tags), each.record
             self._steps[(after.deployment_id, after.ordinal)] = (after, tag)
-            self._record(change, rows.step_key(after.ordinal), after.deployment_id, after.sequence)
+            self._record(after.deployment_id, each.entry)
             self.history.append((change.before.record, after))
             answers.append(Versioned(after, str(tag)))
         return answers
@@ -130,22 +132,31 @@ class MemoryJournal:
             standing = self._headers.get(before.deployment_id)
             if standing is None or str(standing[1]) != change.before.etag:
                 raise ConflictError("the header moved since it was read")
-            after = DeploymentRecord.from_json(change.after.replace(sequence=before.sequence + 1).to_json())
+            ended = audit.has_ended(change.after)
+            heads = audit.heads_of(s.record for s in self.steps(before.deployment_id)) if ended else None
+            moved = audit.moved(change, self._clock.now(), heads)
+            after = DeploymentRecord.from_json(moved.record.to_json())
             rows.header_entity(after)
             tag = next(self._tags)
             self._headers[after.deployment_id] = (after, tag)
-            self._record(change, "deployment", after.deployment_id, after.sequence)
+            self._record(after.deployment_id, moved.entry)
             self.history.append((before, after))
             return Versioned(after, str(tag))
 
-    def _record(self, change: Change, subject: str, deployment_id: str, sequence: int) -> None:
-        entry = rows.audit_of(change, subject, sequence, self._clock.now())
+    def _record(self, deployment_id: str, entry: AuditEntry | None) -> None:
         if entry is not None:
             self._append(rows.audit_entity(deployment_id, entry))
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """As the port says."""
-        self._append(rows.note_entity(deployment_id, entry))
+        with self._lock:
+            if rows.note_entity(deployment_id, entry)["RowKey"] not in self._audit.get(deployment_id, {}):
+                entry, self._notes[deployment_id] = audit.noted(deployment_id, entry, self.note_head(deployment_id))
+                self._append(rows.note_entity(deployment_id, entry))
+
+    def note_head(self, deployment_id: str) -> NoteHead | None:
+        """As the port says."""
+        return self._notes.get(deployment_id)
 
     def _append(self, entity: JsonObject) -> None:
         entry = AuditEntry.from_json(rows.record_of(entity))
@@ -288,3 +299,30 @@ class MemoryStepQueue:
     def next_due(self) -> datetime | None:
         """When the next message may be delivered."""
         return self.waiting[0][0] if self.waiting else None
+
+
+class MemorySignals:
+    """The port Signals in two attributes."""
+
+    def __init__(self) -> None:
+        self._sweep: LastSweep | None = None
+        self._poisonings: Poisonings | None = None
+        self._lock = threading.Lock()
+
+    def swept(self, sweep: LastSweep) -> None:
+        """As the port says."""
+        self._sweep = sweep
+
+    def last_sweep(self) -> LastSweep | None:
+        """As the port says."""
+        return self._sweep
+
+    def poisoned(self, queue: str, at: datetime) -> None:
+        """As the port says."""
+        with self._lock:
+            count = self._poisonings.count if self._poisonings is not None else 0
+            self._poisonings = Poisonings(count + 1, at, queue)
+
+    def poisonings(self) -> Poisonings | None:
+        """As the port says."""
+        return self._poisonings

@@ -29,6 +29,7 @@ from shared import bootstrap, settings
 from shared.domain.errors import NotFoundError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.saga import verify
 
 QUICK = {
     "STEP_LEASE_SECONDS": "2",
@@ -162,6 +163,7 @@ class Lane:
             *expect.journal(manifest, last, steps),
             *expect.fabric(manifest, deployment_id, self._before, state, calls, steps),
             *expect.audit(self._storage.journal.audit(deployment_id), last, steps),
+            *map(str, verify.verify(verify.read(self._storage.journal, deployment_id)).differences),
         ]
 
     def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:

@@ -9,6 +9,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NewConnectionError
 
+from shared.domain.errors import FabricTransientError
+
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
 _POOL = 64
 
@@ -81,6 +83,15 @@ class RequestsTransport:
             if type(error).__module__.startswith("urllib3"):
                 raise AnswerLostError(f"the answer broke off: {_reason(error)}") from None
             raise
+
+
+def answered_status(base_url: str, transport: Transport) -> int:
+    """The status of a call without a token: whatever it is, somebody answers there, and no quota is touched. Raises
+    FabricTransientError where nobody does; its text names no address."""
+    try:
+        return transport.exchange("GET", f"{base_url}/v1/workspaces", {}, None)[0]
+    except (NothingSentError, AnswerLostError) as error:
+        raise FabricTransientError(str(error), call="GET /workspaces") from None
 
 
 def _never_connected(error: requests.exceptions.ConnectionError) -> bool:

@@ -2,25 +2,26 @@
 
 import hashlib
 import json
-from datetime import datetime
 from typing import Any
 
 from shared.adapters.storage import checked_entity, checked_key, escape_key
+from shared.domain.audit import step_subject
 from shared.domain.json import JsonObject
-from shared.domain.ports import Change
+from shared.domain.ports import NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 
 HEADER = "header"
 AUDIT_PREFIX = "audit_"
 STEP_PREFIX = "step_"
+NOTES = "notes"
 NEVER = "9999"
 """Sorts after every moment, as text."""
 
 
 def step_key(ordinal: int) -> str:
     """The row key of a step; sorts by ordinal."""
-    return f"{STEP_PREFIX}{ordinal:05d}"
+    return step_subject(ordinal)
 
 
 def audit_key(entry: AuditEntry) -> str:
@@ -77,12 +78,14 @@ def record_of(entity: Any) -> JsonObject:
     return json.loads(entity["record"])
 
 
-def audit_of(change: Change[Any], subject: str, sequence: int, at: datetime) -> AuditEntry | None:
-    """The audit entry that a change owes: every move to another state, and every reason given."""
-    before, after = change.before.record.state, change.after.state
-    if before == after and not change.reason:
-        return None
-    return AuditEntry(at, subject, before.value, after.value, change.actor, change.reason[:1000], sequence)
+def note_head_entity(deployment_id: str, head: NoteHead) -> JsonObject:
+    """The row of the notes' chain; it stays with the audit."""
+    return _entity(deployment_id, NOTES, vars(head), {"number": head.number})
+
+
+def note_head_of(entity: Any) -> NoteHead:
+    """The reverse of `note_head_entity`."""
+    return NoteHead(**record_of(entity))
 
 
 def _entity(

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,11 +31,11 @@ from shared.adapters.storage import (
     escape_key,
     mapped,
 )
-from shared.domain import transitions
+from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, NotFoundError, StorageUnavailableError
 from shared.domain.json import JsonObject
-from shared.domain.ports import Change, Versioned
-from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.ports import Change, NoteHead, Versioned
+from shared.domain.records import AuditEntry, Chain, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,12 @@ class TableJournal:
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
         """Write a deployment whole, or finish writing it; the header that stands."""
         self._ensure()
-        entities = [rows.step_entity(s) for s in steps]  # limits are checked before anything is written
+        begun = audit.begun(steps)
+        entities = [rows.step_entity(s) for s in begun]  # limits are checked before anything is written
         standing = self._header_or_none(header.deployment_id)
         if standing is None:
-            if self._insert_whole(header, entities, reason):
+            header, entry = audit.accepted(header, begun, reason, self._now())
+            if self._insert_whole(header, entry, entities):
                 return header
             # Another accept was quicker, or the answer to our own write was lost.
             standing = self.header(header.deployment_id).record
@@ -111,34 +114,55 @@ class TableJournal:
             self._write(changes[i : i + size])
 
     def _write(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
-        operations: list[Any] = []
-        written: list[StepRecord] = []
         for change in changes:
-            before = change.before.record
-            transitions.check_step(before.state, change.after.state)
-            after = change.after.replace(sequence=before.sequence + 1)
-            written.append(after)
-            subject = rows.step_key(after.ordinal)
-            operations += self._operations(change, rows.step_entity(after), subject, after.sequence)
-        etags = self._submit(written[0].deployment_id, operations, written[-1].ordinal)
-        return [Versioned(record, etag) for record, etag in zip(written, etags, strict=True)]
+            transitions.check_step(change.before.record.state, change.after.state)
+        written = [audit.moved(change, self._now()) for change in changes]
+        updates = [
+            _Update(rows.step_entity(w.record), change.before.etag, w.entry)
+            for change, w in zip(changes, written, strict=True)
+        ]
+        last = written[-1].record
+        tags = self._submit(last.deployment_id, updates, f"step {last.ordinal}")
+        return [
+            Versioned(w.record.replace(chain=tag.chain or w.record.chain), tag.etag)
+            for w, tag in zip(written, tags, strict=True)
+        ]
 
     def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
         """Raises ConflictError or IllegalTransitionError. The projection follows."""
-        before = change.before.record
+        before, deployment_id = change.before.record, change.after.deployment_id
         transitions.check_deployment(before.state, change.after.state)
-        after = change.after.replace(sequence=before.sequence + 1)
-        operations = self._operations(change, rows.header_entity(after), "deployment", after.sequence)
-        etag = self._submit(after.deployment_id, operations, None)[0]
+        heads = None
+        if audit.has_ended(change.after):
+            heads = audit.heads_of(s.record for s in self.steps(deployment_id))
+        written = audit.moved(change, self._now(), heads)
+        update = _Update(rows.header_entity(written.record), change.before.etag, written.entry)
+        tag = self._submit(deployment_id, [update], "the header")[0]
+        after = written.record.replace(chain=tag.chain or written.record.chain)
         if (before.state, before.due_at) != (after.state, after.due_at):
             self._list(after)
-        return Versioned(after, etag)
+        return Versioned(after, tag.etag)
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """Append to the audit."""
-        self._ensure()
-        with mapped("table", "note"):
-            self._journal.upsert_entity(rows.note_entity(deployment_id, entry), mode=UpdateMode.REPLACE)
+        for _ in range(_RACES):
+            if self._read(deployment_id, rows.note_entity(deployment_id, entry)["RowKey"]) is not None:
+                return  # the same note, whose answer was lost
+            standing = self._read(deployment_id, rows.NOTES)
+            last = rows.note_head_of(standing) if standing is not None else None
+            linked, head = audit.noted(deployment_id, entry, last)
+            first = rows.note_head_entity(deployment_id, head)
+            condition = _condition(standing.metadata["etag"]) if standing is not None else {}
+            operations: list[Any] = [("update", first, condition) if standing is not None else ("create", first)]
+            with suppress(ConflictError), mapped_transaction():
+                self._journal.submit_transaction([*operations, ("create", rows.note_entity(deployment_id, linked))])
+                return
+        raise StorageUnavailableError(f"{_RACES} others wrote notes to '{deployment_id}' at once")
+
+    def note_head(self, deployment_id: str) -> NoteHead | None:
+        """None where there is no note."""
+        found = self._read(deployment_id, rows.NOTES)
+        return rows.note_head_of(found) if found is not None else None
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Oldest first."""
@@ -205,9 +229,8 @@ class TableJournal:
         with mapped("table", "unlist deployment"):
             self._deployments.delete_entity(escape_key(header.target), header.deployment_id)
 
-    def _insert_whole(self, header: DeploymentRecord, entities: Sequence[JsonObject], reason: str) -> bool:
+    def _insert_whole(self, header: DeploymentRecord, entry: AuditEntry, entities: Sequence[JsonObject]) -> bool:
         """Whether all was written; False where a row stood already, and perhaps others were not written."""
-        entry = AuditEntry(self._now(), "deployment", "", header.state.value, "accept", reason[:1000], 0)
         first = [rows.header_entity(header), rows.audit_entity(header.deployment_id, entry)]
         # The projection goes first, and as open: a header that no list shows would never be swept.
         self._list(header, is_open=True)
@@ -225,45 +248,36 @@ class TableJournal:
                 return
         raise StorageUnavailableError(f"the steps of '{deployment_id}' were written by {_RACES} others at once")
 
-    def _operations(self, change: Change[Any], entity: JsonObject, subject: str, sequence: int) -> list[Any]:
-        condition = {
-            "mode": UpdateMode.REPLACE,
-            "etag": change.before.etag,
-            "match_condition": MatchConditions.IfNotModified,
-        }
-        operations: list[Any] = [("update", entity, condition)]
-        entry = rows.audit_of(change, subject, sequence, self._now())
-        if entry is not None:
-            operations.append(("create", rows.audit_entity(entity["PartitionKey"], entry)))
-        return operations
-
-    def _submit(self, deployment_id: str, operations: list[Any], ordinal: int | None) -> list[str]:
-        """The batch, all or nothing; the ETags of its updates. Raises ConflictError where a condition fails."""
+    def _submit(self, deployment_id: str, updates: Sequence["_Update"], row: str) -> list["_Standing"]:
+        """The batch, all or nothing; how each row stands then. Raises ConflictError where a condition fails."""
+        operations: list[Any] = []
+        for update in updates:
+            operations.append(("update", update.entity, _condition(update.etag)))
+            if update.entry is not None:
+                operations.append(("create", rows.audit_entity(deployment_id, update.entry)))
         try:
             with mapped_transaction():
                 if len(operations) == 1:
-                    entity, condition = operations[0][1], operations[0][2]
-                    return [self._journal.update_entity(entity, **condition)["etag"]]
+                    _, entity, condition = operations[0]
+                    return [_Standing(self._journal.update_entity(entity, **condition)["etag"])]
                 answers = self._journal.submit_transaction(operations)
-                return [a["etag"] for a, o in zip(answers, operations, strict=True) if o[0] == "update"]
+                return [_Standing(a["etag"]) for a, o in zip(answers, operations, strict=True) if o[0] == "update"]
         except ConflictError:
-            etags = self._own_write(deployment_id, operations)
-            if etags is not None:
-                return etags
-            row = "the header" if ordinal is None else f"step {ordinal}"
-            raise ConflictError(f"{row} of '{deployment_id}' moved since it was read") from None
+            standing = [self._own_write(deployment_id, update) for update in updates]
+            if None in standing:
+                raise ConflictError(f"{row} of '{deployment_id}' moved since it was read") from None
+            return [each for each in standing if each is not None]
 
-    def _own_write(self, deployment_id: str, operations: list[Any]) -> list[str] | None:
-        """Where a write's answer was lost and the SDK sent it again, the condition fails on our own first write."""
-        etags: list[str] = []
-        for kind, entity, *_ in operations:
-            if kind != "update":
-                continue
-            found = self._read(deployment_id, entity["RowKey"])
-            if found is None or found["record"] != entity["record"]:
-                return None
-            etags.append(found.metadata["etag"])
-        return etags
+    def _own_write(self, deployment_id: str, update: "_Update") -> "_Standing | None":
+        """Where a write's answer was lost and it is sent again, its condition fails on our own first write. That one
+        may have been audited a moment earlier, so its place in the chain is the one that counts."""
+        found = self._read(deployment_id, update.entity["RowKey"])
+        if found is None:
+            return None
+        stands, ours = rows.record_of(found), rows.record_of(update.entity)
+        chain = stands.pop("chain", None)
+        ours.pop("chain", None)
+        return _Standing(found.metadata["etag"], Chain(**chain) if chain else None) if stands == ours else None
 
     def _insert(self, batch: list[JsonObject]) -> bool:
         try:
@@ -307,6 +321,27 @@ class TableJournal:
             for table in (self._journal, self._deployments):
                 ensure(table.create_table)
             self._is_there = True
+
+
+@dataclass(frozen=True)
+class _Update:
+    """One row to be written, on condition of its ETag, and the audit entry that goes with it."""
+
+    entity: JsonObject
+    etag: str
+    entry: AuditEntry | None
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A row that was written; its chain where it is not the one that was just to be written."""
+
+    etag: str
+    chain: Chain | None = None
+
+
+def _condition(etag: str) -> dict[str, Any]:
+    return {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
 
 
 class mapped_transaction:

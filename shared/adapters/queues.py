@@ -1,18 +1,45 @@
-"""The queues that the app and the command line write to. Reading is the host's business."""
+"""The queues that the app and the command line write to. Taking messages off is the host's business."""
+
+# The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
+# pyright: reportUnknownMemberType=false
 
 import json
 import math
+from contextlib import suppress
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
 from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients, ensure, mapped
 from shared.domain.errors import LimitError
 from shared.domain.messages import StepMessage
+from shared.domain.ports import QueueDepth
 
 SUBMISSIONS = "deployments"
 STEPS = "deployment-steps"
+POISON = "-poison"
+"""What the host puts behind a queue's name for messages whose every delivery failed."""
+_PEEKED = 32
+_COMMON = "deployment"
 _FOR_EVER = -1
 """Time to live. The service's default of 7 days would lose what waited longer."""
+
+
+def depths(clients: StorageClients) -> list[QueueDepth]:
+    """Of every queue of the app that exists, those of poisoned messages too. Takes nothing off. Raises
+    StorageUnavailableError."""
+    found: list[QueueDepth] = []
+    with mapped("queue", "count"):
+        for each in clients.queues.list_queues(name_starts_with=_COMMON):
+            if each.name.split(POISON)[0] not in (SUBMISSIONS, STEPS):
+                continue
+            with suppress(ResourceNotFoundError):  # deleted since it was listed
+                queue = clients.queues.get_queue_client(each.name)
+                count = int(queue.get_queue_properties().approximate_message_count or 0)
+                seen = queue.peek_messages(max_messages=_PEEKED) if count else []
+                times = [message.inserted_on for message in seen if message.inserted_on is not None]
+                found.append(QueueDepth(each.name, count, min(times, default=None)))
+    return found
 
 
 class TextQueue:

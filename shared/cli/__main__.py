@@ -1,4 +1,5 @@
-"""`python -m shared.cli`: validate, submit, follow, cancel, status, audit, list.
+"""`python -m shared.cli`: validate, submit, follow, cancel, status, audit, verify-journal, health,
+list.
 
 Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not all put back (stuck or held), 4 not authorised,
 5 storage unreachable, 8 cancelled, 9 timed out while running, 130 interrupted, 141 nobody reads the output.
@@ -15,13 +16,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import pack
+from shared.cli import audit, health, pack
+from shared.cli.arguments import known_id
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
 from shared.cli.output import Output, choose, header_json
 from shared.cli.timeline import clean
 from shared.domain.errors import (
     InvalidInputError,
-    NotFoundError,
     Problem,
     SagaError,
     StorageAuthError,
@@ -158,22 +159,16 @@ def _follow(options: argparse.Namespace, output: Output) -> int:
     storage = bootstrap.storage(settings.load())
     return follow(
         storage.journal,
-        _known_id(options.id),
+        known_id(options.id),
         output,
         timeout_seconds=options.timeout,
         unknown_seconds=options.unknown,
     )
 
 
-def _known_id(text: str) -> str:
-    if not DEPLOYMENT_ID.fullmatch(text):
-        raise NotFoundError(f"'{clean(text, 80)}' is no deployment id")
-    return text
-
-
 def _status(options: argparse.Namespace, output: Output) -> int:
     journal = bootstrap.storage(settings.load()).journal
-    header = journal.header(_known_id(options.id)).record
+    header = journal.header(known_id(options.id)).record
     steps = [s.record for s in journal.steps(options.id)]
     code = EXIT_CODES.get(header.state, SUCCEEDED)
     output.ended(header, steps, code)
@@ -182,7 +177,7 @@ def _status(options: argparse.Namespace, output: Output) -> int:
 
 def _cancel(options: argparse.Namespace, output: Output) -> int:
     storage = bootstrap.storage(settings.load())
-    header = storage.journal.header(_known_id(options.id)).record
+    header = storage.journal.header(known_id(options.id)).record
     if header.state in DEPLOYMENT_ENDED:
         output.event("cancel", f"{options.id} has ended already: {header.state.value}", state=header.state.value)
         return BAD_REQUEST
@@ -192,20 +187,6 @@ def _cancel(options: argparse.Namespace, output: Output) -> int:
         output.event("cancel", f"asked to put {options.id} back", deployment_id=options.id)
         return SUCCEEDED
     return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, is_held_passing=True)
-
-
-def _audit(options: argparse.Namespace, output: Output) -> int:
-    journal = bootstrap.storage(settings.load()).journal
-    entries = journal.audit(_known_id(options.id))
-    if not entries:  # an audit outlives its deployment's journal; where there is neither, there is no such deployment
-        journal.header(options.id)
-    names = {f"step_{s.record.ordinal:05d}": s.record.step_id for s in journal.steps(options.id)}
-    for entry in entries:
-        subject = clean(names.get(entry.subject, entry.subject), 63)
-        move = f"{entry.before or '-'} -> {entry.after}" if entry.before != entry.after else entry.after
-        row = f"{entry.at:%Y-%m-%d %H:%M:%S.%f} {subject:12} {move:28} {entry.actor}: {clean(entry.reason, 1000)}"
-        output.event("audit", row, **entry.to_json())
-    return SUCCEEDED
 
 
 def _list(options: argparse.Namespace, output: Output) -> int:
@@ -265,8 +246,8 @@ def _parser() -> argparse.ArgumentParser:
     cancelling.add_argument("--timeout", type=_seconds, help="stop following after this time: exit code 9")
     status = add("status", _status, "show a deployment as it stands")
     status.add_argument("id")
-    audit = add("audit", _audit, "show every move of a deployment: what, when, who, why")
-    audit.add_argument("id")
+    audit.add_commands(add)
+    health.add_commands(add)
     listing = add("list", _list, "list deployments, newest first")
     listing.add_argument("--target", help="of this target only")
     listing.add_argument("--open", action="store_true", help="only those that have not ended")

@@ -33,3 +33,14 @@ class EnginePolicy:
     restart_grace_seconds: float = 60.0
     orphan_grace_seconds: float = 900.0
     retention_seconds: float = 90 * 86400.0
+
+
+@dataclass(frozen=True)
+class HealthPolicy:
+    """How old a round of health checks may be that is told again, and from when on what is found is a warning: how
+    long a message may lie untouched, how long ago the last sweep and the last poisoned message were. In seconds."""
+
+    cache_seconds: float = 10.0
+    queue_age_seconds: float = 300.0
+    sweep_late_seconds: float = 900.0
+    poison_seconds: float = 3600.0

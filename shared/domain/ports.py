@@ -21,12 +21,24 @@ class Versioned[T]:
 
 @dataclass(frozen=True)
 class Change[T]:
-    """One conditional write: from what was read to what shall stand, who moved it and why."""
+    """One conditional write: from what was read to what shall stand, who moved it and why.
+
+    `correlation_id` finds the same work in telemetry; without one, the deployment's id does.
+    """
 
     before: Versioned[T]
     after: T
     actor: str
     reason: str
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class NoteHead:
+    """How many notes a deployment's audit has, and the hash of the last one."""
+
+    number: int
+    hash: str
 
 
 class Journal(Protocol):
@@ -73,6 +85,10 @@ class Journal(Protocol):
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """All entries, oldest first."""
+        ...
+
+    def note_head(self, deployment_id: str) -> NoteHead | None:
+        """The last note's place in the chain of the notes; None where there is none."""
         ...
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
@@ -127,6 +143,53 @@ class Locks(Protocol):
     def release(self, target: str, holder: str) -> None:
         """Give the lease back; does nothing where another holds it by now."""
         ...
+
+
+@dataclass(frozen=True)
+class LastSweep:
+    """What the sweeper left behind for monitors: when it ended, how long it took, and how many it found of what."""
+
+    at: datetime
+    seconds: float
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Poisonings:
+    """How many messages ended on a poison queue since the app was installed, and when the last one did."""
+
+    count: int
+    last_at: datetime
+    queue: str
+
+
+class Signals(Protocol):
+    """What monitors must know and no single worker does. All methods raise StorageUnavailableError."""
+
+    def swept(self, sweep: LastSweep) -> None:
+        """Keep it in place of the one before."""
+        ...
+
+    def last_sweep(self) -> LastSweep | None:
+        """None where there was none yet."""
+        ...
+
+    def poisoned(self, queue: str, at: datetime) -> None:
+        """Count one more. Raises ConflictError where too many others count at once."""
+        ...
+
+    def poisonings(self) -> Poisonings | None:
+        """None where there was none yet."""
+        ...
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """About how many messages a queue holds, waiting ones included, and when the oldest visible one was put there."""
+
+    name: str
+    messages: int
+    oldest_at: datetime | None
 
 
 class BreakerStore(Protocol):

@@ -4,7 +4,7 @@ Times are aware UTC datetimes, written as ISO 8601. Payloads that may be large (
 are either inline JSON or a reference `{"$blob": "<sha256>"}`; saga/payloads.py turns one into the other.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Self, cast
@@ -80,6 +80,18 @@ class RecordedError:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """What ties a row to the audit; only the store sets it (audit.py says how).
+
+    `head` is the hash of the row's last audit entry, or of the row as it was created where it has none; `row` is the
+    digest of the row as it stands.
+    """
+
+    head: str
+    row: str
+
+
+@dataclass(frozen=True)
 class StepRecord:
     """One row of the journal: everything known of one step.
 
@@ -121,6 +133,7 @@ class StepRecord:
     finished_at: datetime | None = None
     compensation_started_at: datetime | None = None
     compensation_finished_at: datetime | None = None
+    chain: Chain | None = field(default=None, compare=False)
 
     def replace(self, **changes: Any) -> Self:
         """The row with some fields changed."""
@@ -166,6 +179,7 @@ class DeploymentRecord:
     cancel_requested_by: str | None = None
     error: RecordedError | None = None
     problems: tuple[JsonObject, ...] = ()
+    chain: Chain | None = field(default=None, compare=False)
 
     def to_json(self) -> JsonObject:
         """The header as JSON; fields that are None are left out."""
@@ -182,8 +196,27 @@ class DeploymentRecord:
 
 
 @dataclass(frozen=True)
+class Link:
+    """An audit entry's place in its chain; audit.py says how it is made and verify.py what it proves.
+
+    `previous` is the head of the chain before it and `hash` the head after it. `row` is the digest of the row that
+    was written together with it. `steps` is a digest over the steps: how they were created, in the entry of an
+    acceptance; the heads of their chains, in an entry of a deployment that has ended. `note` counts the notes.
+    """
+
+    previous: str
+    hash: str
+    row: str | None = None
+    steps: str | None = None
+    note: int | None = None
+
+
+@dataclass(frozen=True)
 class AuditEntry:
-    """One line of the append-only audit: what moved from where to where, when, by whom and why."""
+    """One line of the append-only audit: what moved from where to where, when, by whom and why.
+
+    `correlation_id` finds the same work in telemetry. Entries written before there were chains have no `link`.
+    """
 
     at: datetime
     subject: str
@@ -192,6 +225,8 @@ class AuditEntry:
     actor: str
     reason: str
     sequence: int
+    correlation_id: str | None = field(default=None, compare=False)
+    link: Link | None = field(default=None, compare=False)
 
     def to_json(self) -> JsonObject:
         """The entry as JSON."""
@@ -211,6 +246,8 @@ _NESTED: dict[str, type[Any]] = {
     "resource": Resource,
     "error": RecordedError,
     "compensation_error": RecordedError,
+    "chain": Chain,
+    "link": Link,
 }
 _KINDS = frozenset(_NESTED.values())
 _TUPLES = frozenset({"needs", "problems"})
@@ -234,6 +271,25 @@ def _plain(value: Any) -> Any:
 
 def _fields(record: Any) -> JsonObject:
     return {n: _plain(value) for n in _names(cast(Any, type(record))) if (value := getattr(record, n)) is not None}
+
+
+def evidence(record: Any) -> JsonObject:
+    """What a digest is made of: every field but those at their defaults, and but what ties it to the audit.
+
+    A field that a later version adds, with whatever default, so leaves the digests of older rows as they are.
+    """
+    shown: JsonObject = {}
+    for name, default in _defaults(cast(Any, type(record))):
+        value = getattr(record, name)
+        if value is not default and value != default:
+            shown[name] = evidence(value) if type(value) in _KINDS else _plain(value)
+    return shown
+
+
+@cache
+def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """The fields of a record that count as evidence, and what they are where nothing was said."""
+    return tuple((f.name, f.default) for f in fields(cls) if f.name != "chain")
 
 
 def _dump(record: Any) -> JsonObject:

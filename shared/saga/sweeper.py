@@ -44,6 +44,9 @@ class Swept:
     orphans: list[str] = field(default_factory=lambda: list[str]())
     purged: list[str] = field(default_factory=lambda: list[str]())
     failed: list[str] = field(default_factory=lambda: list[str]())
+    stuck: list[str] = field(default_factory=lambda: list[str]())
+    held: list[str] = field(default_factory=lambda: list[str]())
+    orphans_left: list[str] = field(default_factory=lambda: list[str]())
 
     def counts(self) -> dict[str, int]:
         """How many of each, for the log."""
@@ -103,6 +106,10 @@ class _Run:
     def revive(self, record: DeploymentRecord) -> None:
         """See to it that something is moving a deployment that has not ended."""
         policy, now = self.services.policy, self.services.clock.now()
+        if record.state is DeploymentState.STUCK:
+            self.swept.stuck.append(record.deployment_id)
+        if record.state is DeploymentState.HELD:
+            self.swept.held.append(record.deployment_id)
         if now - record.accepted_at < timedelta(seconds=policy.restart_grace_seconds):
             return
         if record.state is DeploymentState.HELD:
@@ -146,10 +153,13 @@ class _Run:
     def _look_over(self, record: DeploymentRecord) -> None:
         services = self.services
         orphans = find_orphans(services, record)
+        ids = [orphan.found.resource.id for orphan in orphans]
+        self.swept.orphans += ids
+        self.swept.orphans_left += ids
         for orphan in orphans:
-            self.swept.orphans.append(orphan.found.resource.id)
             if not self.dry_run:
                 delete_orphan(services, record, orphan)
+                self.swept.orphans_left.remove(orphan.found.resource.id)
         self.swept.looked_over.append(record.deployment_id)
         if self.dry_run:
             return

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from azure.data.tables import TableClient
 
 from shared.adapters import journal_rows as rows
 from shared.adapters import journal_table
@@ -29,9 +30,11 @@ from shared.domain.records import (
     Resource,
     StepRecord,
 )
+from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
+from shared.saga.verify import read, verify
 from tests.contract.conftest import FaultyJournal
 from tests.contract.harness import Cut, a_header, a_step, at_once, some_steps
 from tests.fakes import START, FakeClock, MemoryJournal
@@ -378,7 +381,8 @@ def test_journal_takes_exactly_the_legal_moves_of_a_deployment(journal: Journal,
                 with pytest.raises(IllegalTransitionError):
                     journal.write_header(change)
             assert journal.header(deployment_id).record.state == (after if legal else before)
-            assert len(journal.audit(deployment_id)) == 1 + (legal and before != after)
+            owes_entry = legal and (before != after or after in DEPLOYMENT_ENDED)
+            assert len(journal.audit(deployment_id)) == 1 + owes_entry
 
 
 # --- audit ------------------------------------------------------------------------------------------------------
@@ -432,6 +436,83 @@ def test_journal_note_repeated_is_one_entry(journal: Journal, fresh_id: str) -> 
     journal.note(fresh_id, entry)
     journal.note(fresh_id, entry)
     assert journal.audit(fresh_id) == [entry]
+
+
+def test_journal_notes_of_many_at_once_are_one_chain(journal: Journal, fresh_id: str) -> None:
+    """Eight notes at the same instant: each has its place, and none is lost."""
+    journal.create(a_header(fresh_id), [], "submitted")
+    notes = [AuditEntry(START, "deployment", "accepted", "accepted", "accept", f"note {i}", 0) for i in range(8)]
+    assert at_once([lambda n=n: journal.note(fresh_id, n) for n in notes]) == [None] * 8
+    assert sorted(e.link.note for e in journal.audit(fresh_id) if e.link and e.link.note) == list(range(1, 9))
+    head = journal.note_head(fresh_id)
+    assert head is not None
+    assert head.number == 8
+    assert verify(read(journal, fresh_id)).is_proven
+
+
+def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
+    journal: Journal, clock: FakeClock, fresh_id: str
+) -> None:
+    """Moves, silent writes, a wave of rows, a note and an end: proven as long as the rows stand, and afterwards."""
+    journal.create(a_header(fresh_id, step_count=60), some_steps(fresh_id, 60), "submitted")
+    header = journal.write_header(headed(journal.header(fresh_id), D.RUNNING, "holds its target"))
+    clock.advance(1)
+    row = journal.write_step(moved(journal.steps(fresh_id)[0], S.INTENT, "create it", deliveries=1))
+    row = journal.write_step(moved(row, S.INTENT, attempt=1))
+    assert verify(read(journal, fresh_id)).is_proven
+    journal.write_step(moved(row, S.FAILED, "refused"))
+    journal.write_steps([moved(s, S.SKIPPED) for s in journal.steps(fresh_id)[1:]])
+    header = journal.write_header(headed(header, D.COMPENSATING, "a step failed"))
+    journal.write_step(moved(journal.steps(fresh_id)[0], S.COMPENSATED, "nothing was begun"))
+    journal.note(fresh_id, AuditEntry(START, "deployment", "compensating", "compensating", "accept", "refused", 2))
+    header = journal.write_header(headed(header, D.COMPENSATED, "everything is put back", finished_at=START))
+    journal.write_header(headed(header, D.COMPENSATED, swept_at=START))
+    verdict = verify(read(journal, fresh_id))
+    assert verdict.is_proven, verdict
+    journal.purge(fresh_id)
+    assert verify(read(journal, fresh_id)) == verdict
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("key", ["header", "step_00000", "audit_", "notes"])
+def test_journal_row_that_was_changed_or_deleted_in_the_table_is_noticed(
+    faulty: FaultyJournal, storage: str, fresh_id: str, key: str
+) -> None:
+    """By whoever may write to the storage account: one value in the stored record, or the row gone."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
+    journal.write_step(moved(journal.steps(fresh_id)[0], S.SUCCEEDED, "adopted"))
+    journal.note(fresh_id, AuditEntry(START, "deployment", "accepted", "accepted", "accept", "refused", 0))
+    assert verify(read(journal, fresh_id)).is_proven
+    with TableClient.from_connection_string(storage, "journal") as table:
+        found = [e for e in table.query_entities(f"PartitionKey eq '{fresh_id}'") if e["RowKey"].startswith(key)]
+        for entity in found:
+            kept = dict(entity)
+            for word, other in (("submitted", "ordered"), ("adopted", "created"), ("name of", "nome of")):
+                if word in kept["record"]:
+                    table.update_entity({**kept, "record": kept["record"].replace(word, other)})
+                    assert verify(read(journal, fresh_id)).differences, (key, word)
+            table.delete_entity(entity["PartitionKey"], entity["RowKey"])
+            assert verify(read(journal, fresh_id)).differences, key
+            table.create_entity(kept)
+            assert verify(read(journal, fresh_id)).is_proven
+    assert found
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("reason", ["", "create it"])
+def test_journal_row_that_was_changed_is_noticed_though_it_was_written_again(
+    faulty: FaultyJournal, storage: str, fresh_id: str, reason: str
+) -> None:
+    """The app takes over what it finds; neither a silent write nor a move makes good what somebody else changed."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
+    with TableClient.from_connection_string(storage, "journal") as table:
+        row = dict(table.get_entity(fresh_id, "step_00000"))
+        table.update_entity({**row, "record": row["record"].replace('"kind":"workspace"', '"kind":"gone"')})
+    row = journal.write_step(moved(journal.steps(fresh_id)[0], S.PENDING, reason, attempt=1))
+    journal.write_step(moved(row, S.FAILED, "unknown kind"))
+    assert verify(read(journal, fresh_id)).differences
 
 
 def test_journal_reason_is_cut_rather_than_refused(journal: Journal, fresh_id: str) -> None:
@@ -511,6 +592,22 @@ def test_journal_own_step_write_is_recognised_after_a_lost_answer(
     assert faulty.journal.steps(fresh_id) == [written]
     assert len(faulty.journal.audit(fresh_id)) == 1 + bool(reason or state != S.PENDING)
     assert faulty.journal.write_step(moved(written, S.INTENT)).record.sequence == 2
+
+
+@pytest.mark.azurite
+def test_journal_own_write_keeps_its_place_in_the_chain_when_it_is_repeated_later(
+    faulty: FaultyJournal, clock: FakeClock, fresh_id: str
+) -> None:
+    """The lost write was audited at its own time: that entry counts, and what follows is chained to it."""
+    faulty.journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
+    change = moved(faulty.journal.steps(fresh_id)[0], S.INTENT, "create it")
+    assert faulty.journal.write_step(change).record.state == S.INTENT
+    clock.advance(7)
+    written = faulty.journal.write_step(change)
+    assert written == faulty.journal.steps(fresh_id)[0]
+    assert written.record.chain == faulty.journal.steps(fresh_id)[0].record.chain
+    faulty.journal.write_step(moved(written, S.SUCCEEDED))
+    assert verify(read(faulty.journal, fresh_id)).is_proven
 
 
 @pytest.mark.azurite

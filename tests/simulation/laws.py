@@ -8,6 +8,7 @@ from typing import Any
 from shared.domain import transitions
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.saga import verify
 from shared.steps.item import same_definition
 from shared.steps.kind import without_marker
 from tests.simulation.strangers import Strangers
@@ -40,6 +41,7 @@ def violations(world: World, strangers: Strangers, ids: list[str]) -> list[str]:
         *_history_is_lawful(world),
         *_failures_have_reasons(world, strangers),
         *_no_two_at_once(world, ids),
+        *(f"{d} {each}" for d in ids for each in verify.verify(verify.read(world.journal, d)).differences),
     ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
 from shared import bootstrap, settings
@@ -33,7 +34,7 @@ MANIFEST: dict[str, Any] = {
     "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}],
 }
 KEY = "c2VjcmV0c2VjcmV0c2VjcmV0"
-COMMANDS = ["validate", "submit", "follow", "status", "audit", "list"]
+COMMANDS = ["validate", "submit", "follow", "status", "audit", "verify-journal", "health", "list"]
 pytestmark = pytest.mark.azurite
 
 
@@ -347,7 +348,22 @@ def test_status_audit_and_list_show_what_the_journal_holds(account: Account) -> 
         assert made.deployment_id in shown.stdout or "succeeded" in shown.stdout
 
 
-@pytest.mark.parametrize("command", ["status", "audit", "follow"])
+def test_verify_journal_says_what_is_proven_and_where_the_journal_differs(account: Account) -> None:
+    """Code 0 for what was written, 1 and the place for what was changed afterwards."""
+    made = account.accept({"deployment_id": new_id(), "manifest": MANIFEST})
+    done = run("verify-journal", made.deployment_id, storage=account.connection)
+    assert (done.returncode, "every move is legal" in done.stdout) == (0, True)
+    with TableClient.from_connection_string(account.connection, "journal") as table:
+        row = table.get_entity(made.deployment_id, "header")
+        table.update_entity({**row, "record": row["record"].replace('"sequence":0', '"sequence":1')})
+    done = run("verify-journal", made.deployment_id, "--json", storage=account.connection)
+    assert done.returncode == 1
+    *differences, verdict = events(done)
+    assert (verdict["proven"], verdict["differences"]) == (False, len(differences))
+    assert {d["subject"] for d in differences} == {"deployment"}
+
+
+@pytest.mark.parametrize("command", ["status", "audit", "verify-journal", "follow"])
 @pytest.mark.parametrize("wrong", ["gone", "a/b", "\x1b[31m"])
 def test_unknown_and_impossible_ids_are_bad_requests(account: Account, command: str, wrong: str) -> None:
     """Code 2 and a plain word."""

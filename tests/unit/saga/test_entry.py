@@ -2,6 +2,8 @@
 
 import base64
 import json
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,13 +13,17 @@ from hypothesis import strategies as st
 from shared import bootstrap, entry
 from shared.adapters.breaker_registry import CircuitBreakers
 from shared.domain.breaker import BreakerPolicy
+from shared.domain.errors import StorageUnavailableError
 from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
+from shared.domain.ports import Poisonings
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import NoTelemetry
+from shared.saga import health
 from shared.saga.accept import Acceptance
+from shared.saga.health import Check, Monitor
 from shared.steps import KINDS
-from tests.fakes import MemoryBlobs, MemoryBreakers
+from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals
 from tests.unit.saga.rows import ERROR, Room
 
 STEP = {"deployment_id": "d", "ordinal": 3, "direction": "forward"}
@@ -112,10 +118,13 @@ class Host:
         services = self.room.services
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
-        app = bootstrap.App(
-            services, acceptance, self.room.locks, breakers, {"storage": lambda: None}, ALL_ON, NoTelemetry()
+        checks: dict[str, Check] = {"storage": lambda: None}
+        telemetry, self.signals = NoTelemetry(), MemorySignals()
+        monitor = Monitor(checks, cache_seconds=0.0, now=self.room.clock.now, telemetry=telemetry)
+        self.app = bootstrap.App(
+            services, acceptance, self.room.locks, breakers, checks, ALL_ON, telemetry, self.signals, monitor
         )
-        monkeypatch.setattr(bootstrap, "app", lambda: app)
+        monkeypatch.setattr(bootstrap, "app", lambda: self.app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self)
 
     def start(self, deployment_id: str) -> None:
@@ -168,10 +177,25 @@ def test_entry_poisoned_step_fails_and_is_told(host: Host) -> None:
     entry.execute_step(raw({**STEP, "ordinal": 9}), None)
     assert host.room.states() == [StepState.FAILED]
     assert host.told == [("d", STEP_EVENT, "failed")]
+    assert host.signals.poisonings() == Poisonings(3, host.room.clock.now(), "deployment-steps")
 
 
 def test_entry_poisoned_deployment_is_recorded(host: Host) -> None:
     """Under the id that it asked for."""
+    entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
+    assert host.room.header("p").state is DeploymentState.REJECTED
+    assert host.signals.poisonings() == Poisonings(1, host.room.clock.now(), "deployments")
+
+
+def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The count is for monitors; the record is what matters."""
+
+    def down(queue: str, at: datetime) -> None:
+        raise StorageUnavailableError("down")
+
+    monkeypatch.setattr(host.signals, "poisoned", down)
     entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
     assert host.room.header("p").state is DeploymentState.REJECTED
 
@@ -197,8 +221,26 @@ def test_entry_sweep_starts_what_nothing_moves(host: Host) -> None:
     host.room.clock.advance(61)
     entry.sweep(None)
     assert host.told == [("start", "d")]
+    last = host.signals.last_sweep()
+    assert last is not None
+    assert (last.at, last.seconds, last.counts["restarted"]) == (host.room.clock.now(), 0.0, 1)
 
 
-def test_entry_ready_is_the_checks(host: Host) -> None:
-    """As the monitor sees it."""
-    assert entry.ready()[0]
+def test_entry_health_is_coarse_for_anybody_and_whole_for_operators(host: Host) -> None:
+    """The same round, told twice."""
+    assert entry.ready() == (True, {"status": "pass", "checks": {"storage": [{"status": "pass"}]}})
+    passed, body = entry.health_details()
+    assert passed
+    assert body["checks"]["storage:responseTime"][0]["observedUnit"] == "s"
+
+
+def test_entry_health_that_is_off_asks_nothing_and_says_so(host: Host) -> None:
+    """Ready and details answer alike, and the checks are not run."""
+
+    def asked() -> None:
+        raise AssertionError
+
+    monitor = Monitor({"storage": asked}, cache_seconds=0.0, now=host.room.clock.now, telemetry=NoTelemetry())
+    host.app = replace(host.app, flags=replace(ALL_ON, health_checks=False), health=monitor)
+    assert entry.ready() == entry.health_details() == (True, health.OFF)
+    assert "FEATURE_USE_HEALTH_CHECKS" in health.OFF["notes"][0]

@@ -91,7 +91,7 @@ def test_sweep_goes_on_after_one_that_fails() -> None:
 
     room, engine = open_room(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
     swept = sweep(room, engine, Broken())
-    assert swept == sweeper.Swept(3, restarted=["d0"], failed=["d2", "d1"])
+    assert swept == sweeper.Swept(3, restarted=["d0"], failed=["d2", "d1"], held=["d1"])
 
 
 def test_sweep_is_bounded() -> None:

@@ -1,0 +1,68 @@
+"""`audit ID` shows every move of a deployment; `verify-journal ID` proves them, or says where they differ."""
+
+import argparse
+from collections.abc import Callable
+
+from shared import bootstrap, settings
+from shared.cli.arguments import known_id
+from shared.cli.follow import SUCCEEDED
+from shared.cli.output import Output
+from shared.cli.timeline import clean
+from shared.domain.audit import step_subject
+from shared.domain.records import AuditEntry
+from shared.saga import verify
+
+NOT_PROVEN = 1
+
+type Command = Callable[[argparse.Namespace, Output], int]
+
+
+def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    """Both commands, by the parser's own helper."""
+    add("audit", _audit, "show every move of a deployment: what, when, who, why").add_argument("id")
+    text = "replay a deployment's audit, recompute its hashes and compare with the journal: exit code 1 if they differ"
+    add("verify-journal", _verify, text).add_argument("id")
+
+
+def _audit(options: argparse.Namespace, output: Output) -> int:
+    journal = bootstrap.storage(settings.load()).journal
+    entries = journal.audit(known_id(options.id))
+    if not entries:  # an audit outlives its deployment's journal; where there is neither, there is no such deployment
+        journal.header(options.id)
+    names = {step_subject(s.record.ordinal): s.record.step_id for s in journal.steps(options.id)}
+    for entry in entries:
+        subject = clean(names.get(entry.subject, entry.subject), 63)
+        output.event("audit", _line(entry, subject, options.id), **entry.to_json())
+    return SUCCEEDED
+
+
+def _line(entry: AuditEntry, subject: str, deployment_id: str) -> str:
+    move = f"{entry.before or '-'} -> {entry.after}" if entry.before != entry.after else entry.after
+    correlation = entry.correlation_id if entry.correlation_id not in (None, deployment_id) else ""
+    work = f" [{clean(correlation, 64)}]" if correlation else ""
+    return f"{entry.at:%Y-%m-%d %H:%M:%S.%f} {subject:12} {move:28} {entry.actor}{work}: {clean(entry.reason, 1000)}"
+
+
+def _verify(options: argparse.Namespace, output: Output) -> int:
+    verdict = verify.verify(verify.read(bootstrap.storage(settings.load()).journal, known_id(options.id)))
+    for each in verdict.differences:
+        output.event("difference", f"  {clean(str(each), 1000)}", **vars(each))
+    text = f"{options.id} is {verdict.state or 'without a state'}: {verdict.entries} entries, "
+    if verdict.is_proven:
+        text += f"every move is legal and in its chain, and the journal is what they say (head {verdict.head[:12]})"
+    elif verdict.differences:
+        text += f"and {len(verdict.differences)} difference(s) to what was written"
+    else:
+        text += f"of which {verdict.unchained} bear no hash: an older version wrote them. Replayed, not proven"
+    output.event(
+        "verdict",
+        text,
+        deployment_id=options.id,
+        proven=verdict.is_proven,
+        state=verdict.state,
+        entries=verdict.entries,
+        unchained=verdict.unchained,
+        differences=len(verdict.differences),
+        head=verdict.head,
+    )
+    return SUCCEEDED if verdict.is_proven else NOT_PROVEN

@@ -1,0 +1,126 @@
+"""One chain of the audit, replayed: is every entry what was written, in its place, legal, and where does it end?
+
+The audit of a deployment has a chain for its header, for each step, and for the notes; verify.py takes them together.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from shared.domain import audit
+from shared.domain.ports import NoteHead
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState, StepState
+from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
+
+NOTES = "notes"
+"""The chain of what moved nothing."""
+_BEGINNINGS = (DeploymentState.ACCEPTED, DeploymentState.REJECTED)
+_DEPLOYMENT_MOVES = frozenset((str(b), str(a)) for b, a in DEPLOYMENT_TRANSITIONS)
+_STEP_MOVES = frozenset((str(b), str(a)) for b, a in STEP_TRANSITIONS)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where audit and journal, or the audit and itself, do not agree. `sequence` is None where it is about no entry."""
+
+    subject: str
+    sequence: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = self.subject if self.sequence is None else f"{self.subject}, write {self.sequence}"
+        return f"{where}: {self.message}"
+
+
+def is_note(entry: AuditEntry) -> bool:
+    """It moves nothing and bears the number of no write. One from before there were chains shows it less clearly."""
+    if entry.link is not None:
+        return entry.link.note is not None
+    return entry.before == entry.after and (entry.actor == "accept" or entry.subject.startswith("orphan_"))
+
+
+def number_of(note: AuditEntry) -> int:
+    """Its place in the chain of the notes; 0 for one from before there was one."""
+    return (note.link.note or 0) if note.link is not None else 0
+
+
+def links(deployment_id: str, subject: str, entries: Sequence[AuditEntry]) -> Iterator[Difference]:
+    """The hashes of one chain, entry by entry."""
+    head: str | None = None
+    for i, entry in enumerate(entries):
+        number = number_of(entry) if subject == NOTES else entry.sequence
+        if entry.link is None:
+            if head is not None:
+                yield Difference(subject, number, "bears no hash, and entries before it do")
+            continue
+        if audit.entry_hash(deployment_id, entry) != entry.link.hash:
+            yield Difference(subject, number, "is not what was written: its hash does not fit")
+        # A step's first entry names the row as it was created; that is compared with the entry of the acceptance.
+        may_name_creation = i == 0 and subject not in (NOTES, audit.DEPLOYMENT)
+        if not may_name_creation and entry.link.previous != (head or ""):
+            yield Difference(
+                subject,
+                number,
+                "does not follow the one before it: one is missing or put in, or the row was changed",
+            )
+        head = entry.link.hash
+
+
+def notes(head: NoteHead | None, entries: Sequence[AuditEntry]) -> Iterator[Difference]:
+    chained = [e for e in entries if e.link is not None]
+    last = chained[-1].link.hash if chained and chained[-1].link else ""
+    stands = head or NoteHead(0, "")
+    if (stands.number, stands.hash) != (len(chained), last):
+        yield Difference(NOTES, None, f"{len(chained)} stand in the audit, and {stands.number} were written")
+
+
+def moves(subject: str, entries: Sequence[AuditEntry]) -> Iterator[Difference]:
+    """Every move is legal, begins where the one before it ended, and happens once."""
+    is_header, legal = subject == audit.DEPLOYMENT, _legal(subject)
+    state, last = ("" if is_header else str(StepState.PENDING)), -1
+    for i, entry in enumerate(entries):
+        if entry.sequence == last:
+            yield Difference(subject, entry.sequence, "this write is in the audit twice")
+        if entry.before != state:
+            yield Difference(subject, entry.sequence, f"moves from '{entry.before}', and '{state}' was its state")
+        is_begin = is_header and i == 0 and (entry.before, entry.sequence) == ("", 0)
+        is_legal = entry.after in _BEGINNINGS if is_begin else (entry.before, entry.after) in legal
+        if not is_legal:
+            yield Difference(subject, entry.sequence, f"'{entry.before}' to '{entry.after}' is no legal move")
+        state, last = entry.after, entry.sequence
+
+
+def _legal(subject: str) -> frozenset[tuple[str, str]]:
+    return _DEPLOYMENT_MOVES if subject == audit.DEPLOYMENT else _STEP_MOVES
+
+
+def row(
+    deployment_id: str, subject: str, row: StepRecord | DeploymentRecord, entries: Sequence[AuditEntry]
+) -> Iterator[Difference]:
+    """The row as it stands, against its own digest and its last entry."""
+    last = entries[-1] if entries else None
+    state = last.after if last else str(StepState.PENDING)
+    if row.deployment_id != deployment_id:
+        yield Difference(subject, None, "the row is another deployment's")
+    if row.state != state:
+        yield Difference(subject, None, f"the audit ends at '{state}', and the row is '{row.state}'")
+    written = last.sequence if last else 0
+    if row.sequence < written:
+        yield Difference(subject, None, f"the row is at write {row.sequence}, and the audit at {written}")
+    link = last.link if last else None
+    if row.chain is None:
+        if link is not None:
+            yield Difference(subject, None, "the row bears no hash, and its last entry does")
+        return
+    if link is not None and row.chain.head != link.hash:
+        yield Difference(
+            subject, None, "the row does not name the audit's last entry: one is missing or put in, or it was changed"
+        )
+    digest = audit.row_digest(row)
+    if digest != row.chain.row:
+        yield Difference(subject, None, "the row is not what was written: its digest does not fit")
+    if row.sequence == written and digest != (link.row if link is not None else row.chain.head):
+        yield Difference(subject, written, "the row is not what was written with this entry")
+    may_be_silent = not audit.has_ended(row) and (str(row.state), str(row.state)) in _legal(subject)
+    if row.sequence > written and not may_be_silent:
+        yield Difference(subject, None, f"the row is at write {row.sequence}, which nobody audited")

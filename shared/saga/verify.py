@@ -1,0 +1,174 @@
+"""Proves a deployment from its audit: replays every move, recomputes every hash, and says where the journal differs.
+
+Pure, over what was read: the entries, the rows as they stand (none of them after retention, which leaves the audit),
+and the head of the notes. What the hashes bind is drawn in shared/domain/audit.py. A row that only learned something
+since its last entry (an attempt counted, an operation polled) is held to its own digest and to its last entry's
+state; every other row is held to the digest in its last entry.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from shared.domain import audit
+from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.ports import Journal, NoteHead
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.saga import replay
+from shared.saga.replay import Difference
+
+_PUT_BACK = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
+_STEPS_AT_THE_END: dict[str, frozenset[StepState]] = {
+    DeploymentState.SUCCEEDED: frozenset({StepState.SUCCEEDED}),
+    DeploymentState.COMPENSATED: _PUT_BACK,
+    DeploymentState.CANCELLED: _PUT_BACK | {StepState.PENDING},
+    DeploymentState.REJECTED: frozenset({StepState.PENDING}),
+}
+"""What an end of the deployment says of its steps; cancelled or rejected before it began, it leaves them pending."""
+_READINGS = 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of it. `unchained` entries are from before there were hashes: they are replayed, not proven.
+    `head` is the last hash of the header's chain, for comparison with a copy kept elsewhere."""
+
+    state: str
+    entries: int
+    unchained: int
+    differences: tuple[Difference, ...]
+    head: str
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether every entry is in its chain and nothing differs."""
+        return not self.differences and not self.unchained
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A deployment as it was read. Without a header it is past its retention, and the audit stands alone."""
+
+    deployment_id: str
+    entries: Sequence[AuditEntry]
+    header: DeploymentRecord | None
+    steps: Sequence[StepRecord]
+    notes: NoteHead | None
+
+
+def read(journal: Journal, deployment_id: str) -> Evidence:
+    """Everything of a deployment, as it stood at one moment. Raises NotFoundError where there is neither a header
+    nor an audit, and ConflictError where it moves too fast to be read whole."""
+    for _ in range(_READINGS):
+        (header, tag), steps = _header(journal, deployment_id), journal.steps(deployment_id)
+        entries, notes = journal.audit(deployment_id), journal.note_head(deployment_id)
+        if header is None and not entries:
+            raise NotFoundError(f"there is no deployment '{deployment_id}'")
+        again = [s.etag for s in journal.steps(deployment_id)]
+        if (tag, [s.etag for s in steps]) == (_header(journal, deployment_id)[1], again):
+            return Evidence(deployment_id, entries, header, [s.record for s in steps], notes)
+    raise ConflictError(f"'{deployment_id}' moved whenever it was read: verify it when it rests")
+
+
+def _header(journal: Journal, deployment_id: str) -> tuple[DeploymentRecord | None, str]:
+    try:
+        found = journal.header(deployment_id)
+    except NotFoundError:
+        return None, ""
+    return found.record, found.etag
+
+
+def verify(evidence: Evidence) -> Verdict:
+    """Never raises for anything that may stand in the journal."""
+    chains = _chains(evidence)
+    differences = list(_differences(evidence, chains))
+    moves = chains.get(audit.DEPLOYMENT, [])
+    last = moves[-1] if moves else None
+    return Verdict(
+        last.after if last else "",
+        len(evidence.entries),
+        sum(e.link is None for e in evidence.entries),
+        tuple(differences),
+        last.link.hash if last and last.link else "",
+    )
+
+
+def _chains(evidence: Evidence) -> dict[str, list[AuditEntry]]:
+    """Entries by the chain they are in, in its order."""
+    found: dict[str, list[AuditEntry]] = {}
+    for entry in evidence.entries:
+        found.setdefault(replay.NOTES if replay.is_note(entry) else entry.subject, []).append(entry)
+    for name, entries in found.items():
+        entries.sort(key=replay.number_of if name == replay.NOTES else lambda e: e.sequence)
+    return found
+
+
+def _differences(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[Difference]:
+    rows: dict[str, StepRecord | DeploymentRecord] = {audit.subject_of(s): s for s in evidence.steps}
+    if evidence.header is not None:
+        rows[audit.DEPLOYMENT] = evidence.header
+    for before, after in pairwise(evidence.entries):
+        if after.at < before.at and int(after.at.timestamp() * 1000) < int(before.at.timestamp() * 1000):
+            yield Difference(after.subject, after.sequence, "stands after an entry that is younger")
+    for subject in sorted(chains.keys() | rows.keys() | {replay.NOTES}):
+        entries = chains.get(subject, [])
+        yield from replay.links(evidence.deployment_id, subject, entries)
+        if subject == replay.NOTES:
+            yield from replay.notes(evidence.notes, entries)
+            continue
+        yield from replay.moves(subject, entries)
+        row = rows.get(subject)
+        if row is not None:
+            yield from replay.row(evidence.deployment_id, subject, row, entries)
+        elif rows:
+            yield Difference(subject, None, "the audit speaks of it, and the journal does not know it")
+    yield from _whole(evidence, chains)
+
+
+def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[Difference]:
+    """What the header's entries say of the steps."""
+    moves = chains.get(audit.DEPLOYMENT, [])
+    if not moves:
+        yield Difference(audit.DEPLOYMENT, None, "there is no entry of its acceptance")
+        return
+    header, last = evidence.header, moves[-1]
+    if header is None and last.after not in DEPLOYMENT_ENDED:
+        yield Difference(audit.DEPLOYMENT, None, f"the header is gone, and the audit ends at '{last.after}'")
+    if header is not None and header.step_count != len(evidence.steps):
+        yield Difference(
+            audit.DEPLOYMENT, None, f"{len(evidence.steps)} steps stand, and {header.step_count} were accepted"
+        )
+    steps = {s: e for s, e in chains.items() if s not in (audit.DEPLOYMENT, replay.NOTES)}
+    born = {s: e[0].link.previous for s, e in steps.items() if e[0].link is not None}
+    alone = {
+        audit.subject_of(s): s.chain.head
+        for s in evidence.steps
+        if s.chain is not None and s.chain.head and audit.subject_of(s) not in steps
+    }
+    begin = moves[0].link
+    is_complete = header is not None or len(born) > 0
+    if begin is not None and is_complete and begin.steps != audit.steps_digest([*born.items(), *alone.items()]):
+        yield Difference(audit.DEPLOYMENT, moves[0].sequence, "the steps are not those that were accepted")
+    for entry in moves[1:]:
+        if entry.link is None or entry.link.steps is None:
+            if entry.link is not None and entry.after in DEPLOYMENT_ENDED:
+                yield Difference(audit.DEPLOYMENT, entry.sequence, "the end says nothing of the steps")
+            continue
+        heads = {s: head for s, e in steps.items() if (head := _head_at(entry.after, e))} | alone
+        expected = audit.steps_digest(heads.items()) if heads or header is not None or begin is None else begin.steps
+        if entry.link.steps != expected:
+            yield Difference(audit.DEPLOYMENT, entry.sequence, "the steps' chains are not what they were at this end")
+    states = {StepState(e[-1].after) if e[-1].after in set(StepState) else None for e in steps.values()}
+    states |= {StepState.PENDING} if alone else set()
+    if last.after in _STEPS_AT_THE_END and not states <= _STEPS_AT_THE_END[last.after]:
+        yield Difference(audit.DEPLOYMENT, last.sequence, f"ends '{last.after}', which its steps' ends do not bear out")
+
+
+def _head_at(end: str, entries: Iterable[AuditEntry]) -> str:
+    """The head of a step's chain at an end of its deployment: of the last entry, or, of a success that was put back
+    later, of the one by which the step had succeeded."""
+    hashes = [(e.after, e.link.hash) for e in entries if e.link is not None]
+    if end == DeploymentState.SUCCEEDED:
+        hashes = [h for h in hashes if h[0] == StepState.SUCCEEDED]
+    return hashes[-1][1] if hashes else ""

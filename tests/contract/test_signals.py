@@ -1,0 +1,77 @@
+"""The laws of the port Signals: the last sweep stands, and no poisoning is lost in the count."""
+
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.storage.queue import QueueClient
+
+from shared.adapters import queues, signal_table
+from shared.adapters.signal_table import TableSignals
+from shared.adapters.storage import StorageClients
+from shared.domain.errors import StorageUnavailableError
+from shared.domain.ports import LastSweep, Poisonings, Signals
+from tests.contract.harness import VARIANTS, at_once
+from tests.fakes import START, MemorySignals
+
+
+@pytest.fixture(params=VARIANTS)
+def signals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Signals:
+    """The port Signals, by either implementation, with nothing in it."""
+    if request.param == "memory":
+        return MemorySignals()
+    monkeypatch.setattr(signal_table, "TABLE", f"signals{uuid.uuid4().hex}")
+    return TableSignals(StorageClients(request.getfixturevalue("storage")))
+
+
+def test_signals_of_nothing_are_none(signals: Signals) -> None:
+    """A fresh app has neither swept nor poisoned anything."""
+    assert signals.last_sweep() is None
+    assert signals.poisonings() is None
+
+
+def test_signals_keep_the_last_sweep(signals: Signals) -> None:
+    """Its time, its seconds and its counts, as they were given."""
+    first = LastSweep(START, 1.5, {"seen": 3, "stuck": 1})
+    signals.swept(first)
+    assert signals.last_sweep() == first
+    later = replace(first, at=START + timedelta(minutes=5), counts={})
+    signals.swept(later)
+    assert signals.last_sweep() == later
+
+
+def test_signals_count_every_poisoning(signals: Signals) -> None:
+    """Eight at once are eight; the last one's time and queue stand beside the count."""
+    assert at_once([lambda: signals.poisoned("deployments", START)] * 8) == [None] * 8
+    signals.poisoned("deployment-steps", START + timedelta(seconds=1))
+    assert signals.poisonings() == Poisonings(9, START + timedelta(seconds=1), "deployment-steps")
+
+
+def test_signals_without_storage_say_so() -> None:
+    """As every port of storage."""
+    dead = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;TableEndpoint=http://127.0.0.1:9/a;"
+    dead += "QueueEndpoint=http://127.0.0.1:9/a;BlobEndpoint=http://127.0.0.1:9/a;"
+    with pytest.raises(StorageUnavailableError):
+        TableSignals(StorageClients(dead)).last_sweep()
+
+
+@pytest.mark.azurite
+def test_queue_depths_count_what_waits_and_take_nothing_off(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Visible, delayed and poisoned messages; the age is of the oldest that may be taken; no other queue's."""
+    name = f"q{uuid.uuid4().hex[:12]}"
+    for attribute, value in (("SUBMISSIONS", name), ("STEPS", f"{name}-steps"), ("_COMMON", name)):
+        monkeypatch.setattr(queues, attribute, value)
+    made: dict[str, Any] = {}
+    for queue in (name, f"{name}-steps", f"{name}-poison", f"{name}-other"):
+        made[queue] = QueueClient.from_connection_string(storage, queue)
+        made[queue].create_queue()
+    first = made[name].send_message("one")
+    made[name].send_message("two")
+    made[f"{name}-steps"].send_message("later", visibility_timeout=600)
+    for _ in range(2):
+        found = {d.name: d for d in queues.depths(StorageClients(storage))}
+        assert {n: d.messages for n, d in found.items()} == {name: 2, f"{name}-steps": 1, f"{name}-poison": 0}
+        assert found[name].oldest_at == first.inserted_on
+        assert found[f"{name}-steps"].oldest_at is None

@@ -1,0 +1,161 @@
+"""Readiness in each state that docs/health.md names, brought about for real: what anybody is told, and operators."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from azure.data.tables import TableClient, UpdateMode
+
+from local.stack import ROOT
+from tests.e2e.conftest import Running, eventually, finish, make_stack
+from tests.e2e.test_faults import submit
+from tests.e2e.test_submission import lakehouse, manifest
+
+pytestmark = pytest.mark.e2e
+
+ESSENTIAL = {"storage", "fabric_identity", "fabric_endpoint"}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    """One stack, taken through every state in turn; rounds are fresh after half a second."""
+    stack = make_stack(environment={"HEALTH_CACHE_SECONDS": "0.5", "BREAKER_OPEN_SECONDS": "60"})
+    try:
+        yield Running(stack.up())
+    finally:
+        finish(stack)
+
+
+def ready(running: Running) -> tuple[int, dict[str, Any]]:
+    """What anybody is told: the status code, and a word for each check."""
+    code, body = running.http("/api/health/ready")
+    told = json.loads(body)
+    for checks in told["checks"].values():
+        assert [set(check) for check in checks] == [{"status"}], "a word each, and nothing else"
+    assert "127.0.0.1" not in body
+    assert (code == 503) == (told["status"] == "fail")
+    return code, {"whole": told["status"], **{name: checks[0]["status"] for name, checks in told["checks"].items()}}
+
+
+def details(running: Running) -> dict[str, Any]:
+    """What operators are told: by check and component."""
+    _, body = running.http("/api/health", key=running.stack.function_key)
+    assert "AccountKey" not in body
+    return {
+        f"{name}/{entry.get('componentId', '')}": entry
+        for name, entries in json.loads(body)["checks"].items()
+        for entry in entries
+    }
+
+
+def health_cli(running: Running, key: str) -> subprocess.CompletedProcess[str]:
+    """The command line, over HTTP."""
+    command = [sys.executable, "-m", "shared.cli", "health", "--url", running.stack.functions_url]
+    return subprocess.run(
+        command, cwd=ROOT, env={"FUNCTION_KEY": key}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_all_well_is_pass_and_a_thousand_requests_are_few_rounds(running: Running) -> None:
+    """200 and pass; details need the key; whoever asks at the same time shares a round, as Fabric's calls show."""
+    eventually(lambda: ready(running)[1]["whole"] == "pass" and "sweep:age/" in details(running))
+    code, told = ready(running)
+    assert (code, set(told.values())) == (200, {"pass"})
+    assert set(told) >= ESSENTIAL | {"queues", "breakers", "sweep", "poison"}
+    assert running.http("/api/health")[0] == 401
+    eventually(lambda: details(running)["queues:depth/deployments"]["observedValue"] == 0)
+    assert health_cli(running, running.stack.function_key).returncode == 0
+    assert health_cli(running, "wrong").returncode == 4
+    assert running.cli("health").returncode == 0
+    before = len(probes(running))
+    with ThreadPoolExecutor(40) as pool:
+        codes = list(pool.map(lambda _: running.http("/api/health/ready")[0], range(1_000)))
+    assert set(codes) == {200}
+    assert len(probes(running)) - before < 200, "a round each would be a thousand"
+
+
+def probes(running: Running) -> list[dict[str, Any]]:
+    """Health's own calls to Fabric: one a round."""
+    return [
+        c
+        for c in running.fabric("calls")
+        if c["method"] == "GET" and c["path"] == "/v1/workspaces" and c["status"] == 401
+    ]
+
+
+def test_open_breaker_is_a_warning(running: Running) -> None:
+    """Fabric answers 503 to lakehouses until the breaker of their area opens: 200, warn, and its real state."""
+    answer = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "x"}}
+    running.fabric("faults", [{"match": {"path": ".*/lakehouses"}, "action": answer}])
+    submit(running, "ill", manifest("ill", *(lakehouse(f"lake{i}") for i in range(6))))
+    eventually(lambda: ready(running)[1]["breakers"] == "warn", 60)
+    code, told = ready(running)
+    assert (code, told["whole"], told["breakers"]) == (200, "warn", "warn")
+    shown = details(running)["breakers:state/items"]
+    assert (shown["observedValue"], shown["status"]) == ("open", "warn")
+    assert "503" in shown["output"]
+    assert health_cli(running, running.stack.function_key).returncode == 1
+    running.fabric("faults", [])
+    with TableClient.from_connection_string(running.stack.connection_string, "breakers") as table:
+        table.delete_entity("breaker", "items")
+    eventually(lambda: ready(running)[1]["breakers"] == "pass")
+    running.cli("cancel", "ill")
+    assert running.ended("ill")["exit_code"] in (0, 8)
+
+
+def test_fabric_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
+    """Nobody answers there: 503; the rest is well. It is back: 200."""
+    running.stack._end("fabric", signal.SIGKILL, 5.0)
+    eventually(lambda: ready(running)[0] == 503)
+    _, told = ready(running)
+    assert {name for name in ESSENTIAL if told[name] == "fail"} == {"fabric_endpoint"}
+    assert "no connection" in details(running)["fabric_endpoint/"]["output"]
+    assert health_cli(running, running.stack.function_key).returncode == 3
+    running.stack.start_fabric()
+    eventually(lambda: ready(running)[0] == 200)
+
+
+def test_storage_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
+    """Azurite is stopped: 503 for storage, within the budget; live answers all the while. It is back: 200."""
+    running.stack.stop_azurite()
+    eventually(lambda: ready(running)[0] == 503, 60)
+    _, told = ready(running)
+    assert {name for name in ESSENTIAL if told[name] == "fail"} == {"storage"}
+    assert running.http("/api/health/live")[0] == 200
+    assert running.cli("health").returncode == 3
+    running.stack.start_azurite()
+    eventually(lambda: ready(running)[0] == 200, 60)
+
+
+def test_poison_is_a_warning_though_it_is_recorded_at_once(running: Running) -> None:
+    """A step whose every delivery fails: its deployment turns back, its poison queue is empty; health still warns."""
+    rule = {"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 3}}
+    running.fabric("faults", [rule])
+    submit(running, "poisoned", manifest("poisoned", lakehouse("bronze")))
+    eventually(lambda: "poisoned" in running.names())
+    with TableClient.from_connection_string(running.stack.connection_string, "journal") as table:
+        row = table.get_entity("poisoned", "step_00001")
+        row["record"] = row["record"].replace('"kind":"lakehouse"', '"kind":"gone"')
+        table.update_entity(row, mode=UpdateMode.REPLACE)
+    assert running.ended("poisoned")["exit_code"] == 1
+    eventually(lambda: ready(running)[1]["poison"] == "warn")
+    code, told = ready(running)
+    assert (code, told["whole"]) == (200, "warn")
+    shown = details(running)
+    assert shown["poison:recorded/"]["observedValue"] >= 1
+    assert shown["queues:depth/deployment-steps-poison"]["observedValue"] == 0
+
+
+def test_journal_of_a_real_deployment_is_proven_and_a_changed_one_is_not(running: Running) -> None:
+    """By the command line, over what the real host wrote; the poisoned one's row was changed by hand above."""
+    running.fabric("faults", [])
+    submit(running, "proven", manifest("proven", lakehouse("bronze")))
+    assert running.ended("proven")["exit_code"] == 0
+    done = running.cli("verify-journal", "proven", check=0)
+    assert "every move is legal" in done.stdout
+    running.cli("verify-journal", "poisoned", check=1)

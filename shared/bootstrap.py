@@ -4,6 +4,7 @@ Heavy libraries (the storage SDKs, azure-identity) are imported here and not bef
 function_app.py stays cheap and cannot fail.
 """
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -25,8 +26,12 @@ from shared.steps import KINDS, STEPS
 if TYPE_CHECKING:
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.credentials import Credential
+    from shared.adapters.fabric_transport import Transport
     from shared.adapters.rate_limiter import RateLimiter
     from shared.adapters.storage import StorageClients
+    from shared.adapters.telemetry_handover import Exporter
+
+log = logging.getLogger(__name__)
 
 
 class SystemClock:
@@ -87,18 +92,20 @@ def build(loaded: settings.Settings) -> App:
     from shared.adapters.signal_table import TableSignals
 
     clock = SystemClock()
+    telemetry = _telemetry(loaded, clock)
     clients = _clients(loaded.storage)
     stores = _stores(clients, clock)
+    journal, transport = _observed(stores.journal, RequestsTransport(), telemetry, clock)
     payloads = Payloads(stores.blobs)
     tokens = TokenSource(lambda: _credential(loaded.fabric))
-    breakers = _breakers(clients, loaded, clock)
+    breakers = _breakers(clients, loaded, clock, telemetry)
     probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
     gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
     fabric = FabricClient(
-        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts, gate=gate
+        loaded.fabric.base_url, tokens, transport, operation_hosts=loaded.fabric.operation_hosts, gate=gate
     )
     services = Services(
-        journal=stores.journal,
+        journal=journal,
         queue=StorageStepQueue(clients),
         payloads=payloads,
         fabric=fabric,
@@ -106,9 +113,9 @@ def build(loaded: settings.Settings) -> App:
         kinds=STEPS,
         policy=loaded.policy,
         new_id=lambda: uuid.uuid4().hex,
+        telemetry=telemetry,
     )
-    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
-    telemetry = NoTelemetry()
+    acceptance = Acceptance(journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
     signals = TableSignals(clients)
     checks = {
         **_storage_checks(clients, signals, breakers, loaded, clock),
@@ -116,6 +123,7 @@ def build(loaded: settings.Settings) -> App:
         "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
     }
     monitor = Monitor(checks, cache_seconds=loaded.health.cache_seconds, now=clock.now, telemetry=telemetry)
+    telemetry.trace(loaded.flags.log_status())
     dry_run = loaded.sweep_dry_run
     return App(services, acceptance, stores.locks, breakers, checks, loaded.flags, telemetry, signals, monitor, dry_run)
 
@@ -125,7 +133,9 @@ def storage_monitor(loaded: settings.Settings) -> Monitor:
     from shared.adapters.signal_table import TableSignals
 
     clock, clients = SystemClock(), _clients(loaded.storage)
-    checks = _storage_checks(clients, TableSignals(clients), _breakers(clients, loaded, clock), loaded, clock)
+    checks = _storage_checks(
+        clients, TableSignals(clients), _breakers(clients, loaded, clock, NoTelemetry()), loaded, clock
+    )
     return Monitor(checks, cache_seconds=0.0, now=clock.now, telemetry=NoTelemetry())
 
 
@@ -188,11 +198,56 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
         ) from None
 
 
-def _breakers(clients: "StorageClients", loaded: settings.Settings, clock: SystemClock) -> "CircuitBreakers":
+def _breakers(
+    clients: "StorageClients", loaded: settings.Settings, clock: SystemClock, telemetry: Telemetry
+) -> "CircuitBreakers":
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.breaker_table import TableBreakers
 
-    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now)
+    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now, telemetry)
+
+
+def _observed(
+    journal: Journal, transport: "Transport", telemetry: Telemetry, clock: SystemClock
+) -> tuple[Journal, "Transport"]:
+    """What tells what passes through it; the same as before where nobody is told."""
+    if isinstance(telemetry, NoTelemetry):
+        return journal, transport
+    from shared.adapters.fabric_observed import ObservedTransport
+    from shared.saga.observed import ObservedJournal
+
+    return ObservedJournal(journal, telemetry, clock.now), ObservedTransport(transport, telemetry)
+
+
+def _telemetry(loaded: settings.Settings, clock: SystemClock) -> Telemetry:
+    """The way to Application Insights. Its libraries are imported by the thread that sends, with the first signal."""
+    if not loaded.flags.telemetry:
+        return NoTelemetry()
+    if not loaded.telemetry.connection_string:
+        log.warning(
+            "FEATURE_USE_TELEMETRY is on, but APPLICATIONINSIGHTS_CONNECTION_STRING is empty: no telemetry is sent"
+        )
+        return NoTelemetry()
+    from shared.adapters.telemetry_handover import HandOver
+
+    telemetry = HandOver(lambda: _exporter(loaded.telemetry), clock.now)
+    telemetry.at_exit()
+    return telemetry
+
+
+def _exporter(loaded: settings.TelemetrySettings) -> "Exporter":
+    import platform
+
+    if loaded.exporter == "opencensus":
+        from shared.adapters.telemetry_opencensus import OpenCensusExporter as Chosen
+    else:
+        from shared.adapters.telemetry_opentelemetry import OpenTelemetryExporter as Chosen
+    credential = None
+    if loaded.uses_identity:
+        import azure.identity as identity
+
+        credential = identity.ManagedIdentityCredential(client_id=loaded.client_id or None)
+    return Chosen(loaded.connection_string, platform.node(), credential)
 
 
 def _limiter(loaded: settings.Settings, clock: SystemClock) -> "RateLimiter | None":

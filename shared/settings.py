@@ -45,6 +45,19 @@ class FabricSettings:
 
 
 @dataclass(frozen=True)
+class TelemetrySettings:
+    """Where telemetry goes and how. Without a connection string, or with the feature off, it goes nowhere.
+
+    `uses_identity` says that the endpoint takes a token of a managed identity (`client_id`; empty: the system's).
+    """
+
+    exporter: str
+    connection_string: str
+    uses_identity: bool
+    client_id: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything the app is told from outside."""
 
@@ -56,6 +69,9 @@ class Settings:
     rate: RatePolicy
     flags: FeatureFlags
     health: HealthPolicy
+    telemetry: TelemetrySettings
+    traceparent: str = ""
+    """The span that this process runs in, where its caller says so: what OpenTelemetry's tools for pipelines set."""
 
 
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
@@ -122,6 +138,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
         flags=FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)}),
         health=_health(read, HealthPolicy()),
+        telemetry=_telemetry(read),
+        traceparent=read.text("TRACEPARENT", ""),
     )
 
 
@@ -132,6 +150,32 @@ def _health(read: "_Reader", default: HealthPolicy) -> HealthPolicy:
         sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", default.sweep_late_seconds, least=1.0),
         poison_seconds=read.seconds("HEALTH_POISON_SECONDS", default.poison_seconds),
     )
+
+
+def _telemetry(read: "_Reader") -> TelemetrySettings:
+    name = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+    connection_string = read.text(name, "")
+    if connection_string and not _pairs(connection_string).get("instrumentationkey"):
+        # Its text is not repeated: it is told to nobody who does not know it.
+        raise SettingsError(f"{name} must be InstrumentationKey=...;IngestionEndpoint=https://...")
+    name = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
+    authentication = _pairs(read.text(name, ""))
+    if authentication and authentication.get("authorization", "").lower() != "aad":
+        raise SettingsError(
+            f"{name} must be Authorization=AAD, and ClientId=... before it for an identity of one's own"
+        )
+    return TelemetrySettings(
+        exporter=read.word("TELEMETRY_EXPORTER", ("opentelemetry", "opencensus"), "opentelemetry"),
+        connection_string=connection_string,
+        uses_identity=bool(authentication),
+        client_id=authentication.get("clientid", ""),
+    )
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`Name=value;...` by lower-case name."""
+    pairs = [pair.partition("=") for pair in text.split(";") if pair.strip()]
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 def _breaker(read: "_Reader", default: BreakerPolicy) -> BreakerPolicy:

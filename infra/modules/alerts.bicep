@@ -70,6 +70,15 @@ var rules = [
     query: loadTextContent('../queries/deployment-stuck.kql')
   }
   {
+    name: 'deployment-held'
+    title: 'A deployment failed and is held as it is: somebody must decide'
+    severity: 2
+    window: 'PT5M'
+    every: 'PT5M'
+    resolves: false
+    query: loadTextContent('../queries/deployment-held.kql')
+  }
+  {
     name: 'retry-rate'
     title: 'More than a tenth of the calls to Fabric were tried again'
     severity: 3

@@ -154,7 +154,8 @@ class DeploymentRecord:
     """The header of a deployment.
 
     `lock_fence` is the fencing number of the lock on `target`. `cancel_requested_by` is who asked to turn back.
-    `expires_after_seconds` is how long what it deployed shall live (0: for good). Of a deployment that has ended,
+    `expires_after_seconds` is how long what it deployed shall live (0: for good). `traceparent` is the span it was
+    submitted in, as W3C Trace Context writes it (domain/trace.py). Of a deployment that has ended,
     `due_at` is when the sweeper has to see to it again, and `swept_at` when it was last looked over for orphans.
     """
 
@@ -179,6 +180,7 @@ class DeploymentRecord:
     cancel_requested_by: str | None = None
     error: RecordedError | None = None
     problems: tuple[JsonObject, ...] = ()
+    traceparent: str | None = None
     chain: Chain | None = field(default=None, compare=False)
 
     def to_json(self) -> JsonObject:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared import adapters, settings
 from shared.adapters import blobs, queues
-from shared.domain.telemetry import Event
+from shared.domain.telemetry import PROPERTIES, Event
 from tests.infra import kql
 from tests.infra.bicep import Infra, properties, sources
 from tests.infra.lint import strings
@@ -26,7 +26,7 @@ IN_PRODUCTION = {
     *("APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
 }
 """What an app in Azure cannot do without, beside the flags and what its triggers name."""
-AWAITED = {"KEY_VAULT_URL", "TELEMETRY_EXPORTER"}
+AWAITED = {"KEY_VAULT_URL"}
 """Set already, and read as soon as the code that needs it is here."""
 ALERTED = {
     Event.BREAKER_OPENED,
@@ -36,6 +36,7 @@ ALERTED = {
     Event.POISON_MESSAGE,
     Event.HEALTH_CHANGED,
     Event.RETRY,
+    Event.DEPLOYMENT_HELD,
 }
 """Events that a person is told of."""
 
@@ -107,7 +108,7 @@ def app_settings(files: Infra) -> Iterator[str]:
         yield f"app.bicep does not set {name}"
     of_others = OF_THE_HOST | OF_A_SCHEDULER | AWAITED | settings_of_triggers()
     for name in sorted(given - read - of_others):
-        if not name.startswith(("APPLICATIONINSIGHTS_", "AzureFunctionsJobHost__")):
+        if not name.startswith("AzureFunctionsJobHost__"):
             yield f"app.bicep sets {name}, which nothing reads"
     for name in sorted(SECRETS & given):
         yield f"app.bicep sets {name}: secrets belong in the vault"
@@ -133,6 +134,16 @@ def events(files: Infra) -> Iterator[str]:
     yield from (f"rule {name} asks for no event" for name, names_ in of_rules.items() if not names_)
 
 
+def event_properties(files: Infra) -> Iterator[str]:
+    """A property in a query that no event of that query carries: its column would be empty for ever."""
+    shared = files["queries/events.kql"].strip()
+    for query, text in (kql.rules(files) | kql.workbook(files)).items():
+        asked = set(re.findall(r"\bProperties\.(\w+)", text.replace(shared, "")))
+        of = kql.event_names(text) & set(PROPERTIES) or set(PROPERTIES)
+        for name in sorted(asked - {known for event in of for known in PROPERTIES[event]}):
+            yield f"{query}: none of its events has a property {name}"
+
+
 def remedies(files: Infra) -> Iterator[str]:
     """A rule without a section in docs/alerts.md that says what to do, or a section without a rule."""
     written = set(re.findall(r"^## `([\w-]+)`", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE))
@@ -147,5 +158,5 @@ def queries(files: Infra) -> Iterator[str]:
 
 
 CHECKS: dict[str, Callable[[Infra], Iterator[str]]] = {
-    check.__name__: check for check in (names, app_settings, flags_on, events, remedies)
+    check.__name__: check for check in (names, app_settings, flags_on, events, event_properties, remedies)
 }

@@ -63,6 +63,9 @@ FAULTS = {
     "an event of the workbook that the code does not send": (
         *("events", "workbook.json", "StepFailed", "StepsFailed"),
     ),
+    "a property that the event has not": (
+        *("event_properties", "queries/compensation-failed.kql", "Properties.error_code", "Properties.code"),
+    ),
     "a rule that is gone": (
         *("events", "modules/alerts.bicep", "loadTextContent('../queries/orphan-found.kql')", "''"),
     ),

@@ -12,6 +12,7 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
     telemetry   <- domain, tracing, bootstrap                events, metrics and spans, for the triggers and for scripts
     entry       <- domain, saga, bootstrap, telemetry        from a trigger to the saga
     resilience  <- bootstrap, adapters                       the circuit breakers, for operators and monitors
+    secret_manager <- bootstrap, adapters                    secrets, for programs of one's own
     cli         <- domain, steps, saga, settings, bootstrap  what CI and operators run
 
 function_app.py imports entry and saga. `azure.functions` and `azure.durable_functions` appear only there; other

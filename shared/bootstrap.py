@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shared.adapters.credentials import Credential
     from shared.adapters.fabric_transport import Transport
     from shared.adapters.rate_limiter import RateLimiter
+    from shared.adapters.secret_manager import SecretManager
     from shared.adapters.storage import StorageClients
     from shared.adapters.telemetry_handover import Exporter
 
@@ -63,6 +64,7 @@ class App:
     checks: Mapping[str, Callable[[], object]]
     flags: FeatureFlags
     telemetry: Telemetry
+    secrets: "SecretManager"
     signals: Signals
     health: Monitor
     sweep_dry_run: bool = False
@@ -97,7 +99,8 @@ def build(loaded: settings.Settings) -> App:
     stores = _stores(clients, clock)
     journal, transport = _observed(stores.journal, RequestsTransport(), telemetry, clock)
     payloads = Payloads(stores.blobs)
-    tokens = TokenSource(lambda: _credential(loaded.fabric))
+    secrets, ping_vault = _secrets(loaded.secrets)
+    tokens = TokenSource(lambda: _credential(loaded, secrets))
     breakers = _breakers(clients, loaded, clock, telemetry)
     probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
     gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
@@ -117,15 +120,29 @@ def build(loaded: settings.Settings) -> App:
     )
     acceptance = Acceptance(journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
     signals = TableSignals(clients)
-    checks = {
+    checks: dict[str, Callable[[], object]] = {
         **_storage_checks(clients, signals, breakers, loaded, clock),
         "fabric_identity": tokens.token,
         "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
     }
+    if ping_vault is not None:
+        checks["key_vault"] = ping_vault
     monitor = Monitor(checks, cache_seconds=loaded.health.cache_seconds, now=clock.now, telemetry=telemetry)
     telemetry.trace(loaded.flags.log_status())
     dry_run = loaded.sweep_dry_run
-    return App(services, acceptance, stores.locks, breakers, checks, loaded.flags, telemetry, signals, monitor, dry_run)
+    return App(
+        services,
+        acceptance,
+        stores.locks,
+        breakers,
+        checks,
+        loaded.flags,
+        telemetry,
+        secrets,
+        signals,
+        monitor,
+        dry_run,
+    )
 
 
 def storage_monitor(loaded: settings.Settings) -> Monitor:
@@ -176,20 +193,13 @@ def orchestrations(client: Any) -> Orchestrations:
 def _clients(loaded: settings.StorageSettings) -> "StorageClients":
     from shared.adapters.storage import StorageClients
 
-    def credential() -> Any:
-        import azure.identity as identity
-
-        if loaded.client_id:
-            return identity.ManagedIdentityCredential(client_id=loaded.client_id)
-        return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
-
     try:
         return StorageClients(
             loaded.connection_string,
             table_uri=loaded.table_uri,
             queue_uri=loaded.queue_uri,
             blob_uri=loaded.blob_uri,
-            credential=credential,
+            credential=lambda: _identity(loaded.client_id),
         )
     except ValueError:  # its message may hold a part of the connection string
         raise settings.SettingsError(
@@ -266,14 +276,40 @@ def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:
     return Storage(TableJournal(clients, clock.now), BlobStore(clients), TableLocks(clients), submissions.send)
 
 
-def _credential(loaded: settings.FabricSettings) -> "Credential":
-    from shared.adapters.credentials import build_credential
+def _identity(client_id: str) -> Any:
+    """Who the app is to Azure itself: its user-assigned identity, or azure-identity's chain."""
+    import azure.identity as identity
 
+    if client_id:
+        return identity.ManagedIdentityCredential(client_id=client_id)
+    return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
+
+
+def _secrets(loaded: settings.SecretSettings) -> "tuple[SecretManager, Callable[[], object] | None]":
+    """What secrets are read through, and the vault's ping where there is a vault."""
+    from shared.adapters.secret_manager import SecretManager
+    from shared.adapters.secrets_environment import EnvironmentSecrets
+    from shared.adapters.secrets_keyvault import KeyVaultSecrets
+
+    if loaded.vault_url:
+        vault = KeyVaultSecrets(loaded.vault_url, lambda: _identity(loaded.vault_client_id))
+        return SecretManager(vault, loaded.cache), vault.ping
+    local = EnvironmentSecrets(lambda name: settings.environment_secret(name, dotenv=loaded.dotenv))
+    return SecretManager(local, loaded.cache), None
+
+
+def _credential(loaded: settings.Settings, secrets: "SecretManager") -> "Credential":
+    from shared.adapters.credentials import build_credential
+    from shared.adapters.service_principal import Proof
+
+    fabric, certificate = loaded.fabric, loaded.secrets.client_certificate_name
+    name = certificate or loaded.secrets.client_secret_name
     return build_credential(
-        loaded.credential,
-        base_url=loaded.base_url,
-        tenant_id=loaded.tenant_id,
-        client_id=loaded.client_id,
-        client_secret=settings.credential_secret,
-        certificate_path=loaded.certificate_path,
+        fabric.credential,
+        base_url=fabric.base_url,
+        tenant_id=fabric.tenant_id,
+        client_id=fabric.client_id,
+        proof=Proof(lambda: secrets.get_secret(name), lambda: secrets.refresh(name), is_certificate=bool(certificate)),
+        certificate_path=fabric.certificate_path,
+        authority=fabric.authority,
     )

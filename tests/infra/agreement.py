@@ -26,8 +26,6 @@ IN_PRODUCTION = {
     *("APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
 }
 """What an app in Azure cannot do without, beside the flags and what its triggers name."""
-AWAITED = {"KEY_VAULT_URL"}
-"""Set already, and read as soon as the code that needs it is here."""
 ALERTED = {
     Event.BREAKER_OPENED,
     Event.ROLLBACK_STARTED,
@@ -106,7 +104,7 @@ def app_settings(files: Infra) -> Iterator[str]:
     flags = {name for name in read if name.startswith("FEATURE_USE_")}
     for name in sorted((IN_PRODUCTION | settings_of_triggers() | flags) - given):
         yield f"app.bicep does not set {name}"
-    of_others = OF_THE_HOST | OF_A_SCHEDULER | AWAITED | settings_of_triggers()
+    of_others = OF_THE_HOST | OF_A_SCHEDULER | settings_of_triggers()
     for name in sorted(given - read - of_others):
         if not name.startswith("AzureFunctionsJobHost__"):
             yield f"app.bicep sets {name}, which nothing reads"

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,16 @@ def test_pipeline_module_of_the_same_name_in_the_workspace_is_not_run(shared_sta
     done = step.run(tmp_path)
     assert "not this one" not in done.log
     assert done.code == 2
+
+
+@PIPELINES
+def test_pipeline_that_only_plans_says_what_it_would_do_and_does_nothing(pipeline: Pipeline) -> None:
+    """Exit code 0 and the state planned; no deployment, nothing at Fabric."""
+    pytest.importorskip("shared.cli.plan")
+    step = pipeline.step(named(pipeline, "pl-plan", lakehouse("bronze")), {"mode": "plan"})
+    fabric = {"FABRIC_API_BASE_URL": pipeline.running.stack.fabric_url, "FABRIC_CREDENTIAL": "simulator"}
+    done = replace(step, environment={**step.environment, **fabric}).run(pipeline.folder)
+    assert done.code == 0, done.log
+    assert pipeline.output(done, "state") == "planned"
+    assert "2 to create" in done.log
+    assert f"pl-plan-{pipeline.kind}" not in pipeline.running.names()

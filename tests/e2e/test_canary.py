@@ -20,8 +20,9 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient
 
 import function_app
+from local.ingestion import Ingestion, connection_string, serving
 from local.key_vault import certificate
-from local.stack import APPLICATION
+from local.stack import APPLICATION, Stack
 from tests.e2e.canaries import dumps, forms, leaks
 from tests.e2e.conftest import Running, eventually, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
@@ -41,6 +42,7 @@ class World:
 
     running: Running
     canaries: dict[str, str]
+    ingestion: Ingestion
     answers: list[tuple[str, bytes]] = field(default_factory=lambda: list[tuple[str, bytes]]())
 
     def vault(self, path: str, body: Any = None) -> Any:
@@ -98,14 +100,10 @@ class World:
             said = f"{error.code} {error.headers}".encode() + error.read()
         self.answers.append((f"{method} {path}", said))
 
-    def telemetry_envelopes(self) -> Iterator[tuple[str, bytes]]:
-        """What a stand-in of the ingestion endpoint received: to be connected here, with FEATURE_USE_TELEMETRY on."""
-        yield from ()
-
     def everything(self) -> Iterator[tuple[str, bytes]]:
         """All that was written, answered or sent."""
         yield from self.answers
-        yield from self.telemetry_envelopes()
+        yield "telemetry", json.dumps(self.ingestion.envelopes).encode()
         yield from dumps(self.running.stack)
 
 
@@ -145,14 +143,23 @@ def world() -> Iterator[World]:
         "BREAKER_FAILURES": "0",
         "HEALTH_CACHE_SECONDS": "0",
     }
-    stack = make_stack(has_vault=True, environment=environment)
+    with serving() as (ingestion, port):
+        environment |= {
+            "FEATURE_USE_TELEMETRY": "true",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": connection_string(port),
+        }
+        yield from planted(make_stack(has_vault=True, environment=environment), canaries, ingestion)
+
+
+def planted(stack: Stack, canaries: dict[str, str], ingestion: Ingestion) -> Iterator[World]:
+    """The world of a stack, which is brought up and ended here."""
     try:
         stack.up()
         canaries["storage account key"] = dict(p.split("=", 1) for p in stack.connection_string.split(";") if p)[
             "AccountKey"
         ]
         canaries["function key"], canaries["master key"] = stack.function_key, stack.master_key
-        world = World(Running(stack), canaries)
+        world = World(Running(stack), canaries, ingestion)
         world.vault("secrets", {"name": NAME, "value": canaries["client secret"]})
         world.vault("secrets", {"name": "fabric-certificate", "value": PRIVATE + PUBLIC})
         world.accept("client secret")
@@ -262,10 +269,13 @@ def test_planted_secrets_are_nowhere_but_in_memory(world: World, tmp_path: Path)
         "blob payloads/",
         "file functions.log",
         "file engine.sqlite",
+        "telemetry",
         "GET /api/",
         "stdout",
     ):
         assert any(place.startswith(expected) for place in places), expected
+    kinds = {envelope["data"]["baseType"] for envelope in world.ingestion.envelopes}
+    assert {"EventData", "RemoteDependencyData"} <= kinds
     log = (stack.folder / "functions.log").read_text()
     assert " DEBUG " in log, "the log is not at its loudest"
     assert f"/secrets/{NAME}" in log, "the vendor's loggers are not at their loudest"

@@ -9,7 +9,7 @@ BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; 
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test check format bench simulate crash-sweep diagrams up down env clean
+.PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep diagrams up down env clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -33,6 +33,14 @@ check: $(READY) ## format, lint and types
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/pyright
 
+lint-infra: $(READY) ## infra/ and the pipelines' files, with every checker (installs checkov, npm's language service)
+	@$(PYTHON) -m tests.infra.checkov
+	@$(PYTHON) -m pytest tests/infra tests/pipelines $(PYTEST_ARGS)
+
+coverage: $(READY) ## which lines the tests reach, into htmlcov/ (PYTEST_ARGS=tests/unit for a part)
+	@$(PYTHON) -m local.azurite install
+	@$(PYTHON) -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(PYTEST_ARGS)
+
 format: $(READY) ## write the format
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
@@ -46,8 +54,9 @@ simulate: $(READY) ## random schedules of crashes and faults over the whole syst
 crash-sweep: $(READY) ## kill the host at every boundary of three deployments (SWEEP_ARGS="--manifest failing --only 10-40")
 	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)
 
-diagrams: $(READY) ## draw the states and moves into docs/states.md
+diagrams: $(READY) ## draw states and moves (docs/states.md) and who imports whom (docs/architecture.md)
 	@$(PYTHON) -m local.diagrams
+	@$(PYTHON) -m local.rooms
 
 up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
 	@$(PYTHON) -m local.stack up

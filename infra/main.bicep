@@ -9,17 +9,56 @@ param environmentName string
 @description('Azure region.')
 param location string
 
-@description('Object id of the identity that submits and follows deployments (a pipeline). Empty: grant it yourself.')
+@description('Object id of an identity that submits and follows deployments (a pipeline). Empty: none, or the one made for githubRepository.')
 param submitterPrincipalId string = ''
 
 @description('What that identity is.')
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param submitterPrincipalType string = 'ServicePrincipal'
 
+@description('owner/name of a GitHub repository: makes an identity that its workflows sign in as, without a secret. Empty: none.')
+param githubRepository string = ''
+
+@description('The GitHub environment whose jobs may do so.')
+param githubEnvironment string = 'production'
+
 @description('Most instances at once; bounds the load on Fabric.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 10
+
+@description('How long an ended deployment stays in the journal; its audit stays for good.')
+@minValue(1)
+@maxValue(3650)
+param journalRetentionDays int = 90
+
+@description('How long Log Analytics keeps logs and events.')
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int = 30
+
+@description('Most that is ingested into Log Analytics a day; above it nothing is recorded until the next day.')
+@minValue(1)
+param logDailyQuotaGb int = 5
+
+@description('Address that alerts are mailed to. Empty: alerts are raised and mailed to nobody.')
+param alertEmail string = ''
+
+@description('What keeps the orchestrations: the storage account, or a Durable Task Scheduler of its own.')
+@allowed(['AzureStorage', 'DurableTaskScheduler'])
+param durableBackend string = 'AzureStorage'
+
+@description('true: storage and Key Vault are reached through private endpoints only. A pipeline then needs a runner in that network.')
+param privateNetworking bool = false
+
+@description('Address space of that network.')
+param networkPrefix string = '10.74.0.0/24'
+
+@description('The part of it that the app calls out from; a /27 or larger.')
+param appSubnetPrefix string = '10.74.0.0/26'
+
+@description('The part of it where the private endpoints are.')
+param endpointSubnetPrefix string = '10.74.0.64/26'
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = { 'azd-env-name': environmentName }
@@ -30,6 +69,31 @@ resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
   tags: tags
 }
 
+module identity 'modules/identity.bicep' = {
+  name: 'identity'
+  scope: group
+  params: { location: location, tags: tags, token: token }
+}
+
+module pipeline 'modules/pipeline.bicep' = if (!empty(githubRepository)) {
+  name: 'pipeline'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    token: token
+    githubRepository: githubRepository
+    githubEnvironment: githubEnvironment
+  }
+}
+
+var givenSubmitters = empty(submitterPrincipalId) ? [] : [
+  { principalId: submitterPrincipalId, principalType: submitterPrincipalType }
+]
+var madeSubmitters = empty(githubRepository) ? [] : [
+  { principalId: pipeline!.outputs.principalId, principalType: 'ServicePrincipal' }
+]
+
 module storage 'modules/storage.bicep' = {
   name: 'storage'
   scope: group
@@ -37,15 +101,57 @@ module storage 'modules/storage.bicep' = {
     location: location
     tags: tags
     token: token
-    submitterPrincipalId: submitterPrincipalId
-    submitterPrincipalType: submitterPrincipalType
+    appPrincipalId: identity.outputs.principalId
+    submitters: concat(givenSubmitters, madeSubmitters)
+    privateNetworking: privateNetworking
   }
 }
 
 module monitoring 'modules/monitoring.bicep' = {
   name: 'monitoring'
   scope: group
-  params: { location: location, tags: tags, token: token }
+  params: {
+    location: location
+    tags: tags
+    token: token
+    appPrincipalId: identity.outputs.principalId
+    retentionDays: logRetentionDays
+    dailyQuotaGb: logDailyQuotaGb
+  }
+}
+
+module vault 'modules/vault.bicep' = {
+  name: 'vault'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    token: token
+    appPrincipalId: identity.outputs.principalId
+    logsName: monitoring.outputs.logsName
+    privateNetworking: privateNetworking
+  }
+}
+
+module network 'modules/network.bicep' = if (privateNetworking) {
+  name: 'network'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    token: token
+    prefix: networkPrefix
+    appPrefix: appSubnetPrefix
+    endpointPrefix: endpointSubnetPrefix
+    storageAccountName: storage.outputs.accountName
+    vaultName: vault.outputs.name
+  }
+}
+
+module scheduler 'modules/scheduler.bicep' = if (durableBackend == 'DurableTaskScheduler') {
+  name: 'scheduler'
+  scope: group
+  params: { location: location, tags: tags, token: token, appPrincipalId: identity.outputs.principalId }
 }
 
 module app 'modules/app.bicep' = {
@@ -55,16 +161,39 @@ module app 'modules/app.bicep' = {
     location: location
     tags: union(tags, { 'azd-service-name': 'saga' })
     token: token
+    identityName: identity.outputs.name
     storageAccountName: storage.outputs.accountName
     applicationInsightsName: monitoring.outputs.applicationInsightsName
+    vaultName: vault.outputs.name
+    subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
+    schedulerEndpoint: durableBackend == 'DurableTaskScheduler' ? scheduler!.outputs.endpoint : ''
+    taskHubName: durableBackend == 'DurableTaskScheduler' ? scheduler!.outputs.taskHubName : ''
     maximumInstanceCount: maximumInstanceCount
+    journalRetentionDays: journalRetentionDays
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    token: token
+    logsName: monitoring.outputs.logsName
+    applicationInsightsName: monitoring.outputs.applicationInsightsName
+    healthUrl: 'https://${app.outputs.hostName}/api/health/ready'
+    alertEmail: alertEmail
   }
 }
 
 output AZURE_LOCATION string = location
+output AZURE_TENANT_ID string = tenant().tenantId
 output AZURE_FUNCTION_NAME string = app.outputs.name
 output AZURE_FUNCTION_HOST string = app.outputs.hostName
-output FABRIC_SAGA_IDENTITY_CLIENT_ID string = app.outputs.identityClientId
+output KEY_VAULT_URL string = vault.outputs.url
+output FABRIC_SAGA_IDENTITY_CLIENT_ID string = identity.outputs.clientId
+output FABRIC_SAGA_PIPELINE_CLIENT_ID string = empty(githubRepository) ? '' : pipeline!.outputs.clientId
 output AzureWebJobsStorage__blobServiceUri string = storage.outputs.blobUri
 output AzureWebJobsStorage__queueServiceUri string = storage.outputs.queueUri
 output AzureWebJobsStorage__tableServiceUri string = storage.outputs.tableUri

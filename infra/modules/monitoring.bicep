@@ -1,7 +1,14 @@
-// Logs of the host and the app.
+// Logs of the host and the app, in a workspace of their own.
 param location string
 param tags object
 param token string
+param appPrincipalId string
+param retentionDays int
+param dailyQuotaGb int
+
+var roles = {
+  metricsPublisher: '3913510d-42f4-4e42-8a64-420c390055eb'
+}
 
 resource logs 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
   name: 'log-${token}'
@@ -9,8 +16,9 @@ resource logs 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
   tags: tags
   properties: {
     sku: { name: 'PerGB2018' }
-    retentionInDays: 30
-    workspaceCapping: { dailyQuotaGb: 5 }
+    retentionInDays: retentionDays
+    workspaceCapping: { dailyQuotaGb: dailyQuotaGb }
+    features: { disableLocalAuth: true }
   }
 }
 
@@ -26,4 +34,15 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
   }
 }
 
+resource appMayPublish 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(insights.id, appPrincipalId, roles.metricsPublisher)
+  scope: insights
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.metricsPublisher)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+output logsName string = logs.name
 output applicationInsightsName string = insights.name

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-from shared.adapters.storage import StorageClients, mapped
+from shared.adapters.storage import StorageClients, ensure, mapped
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem
 
 CONTAINER = "payloads"
@@ -60,6 +60,5 @@ class BlobStore:
 
     def _ensure(self) -> None:
         if not self._is_there:
-            with suppress(ResourceExistsError):
-                self._container.create_container()
+            ensure(self._container.create_container)
             self._is_there = True

@@ -9,7 +9,6 @@ and what to do when storage is down is decided one floor up (breaker_fallback.py
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import json
-from contextlib import suppress
 from typing import Any
 
 from azure.core import MatchConditions
@@ -21,7 +20,7 @@ from azure.core.exceptions import (
 )
 from azure.data.tables import TableClient, UpdateMode
 
-from shared.adapters.storage import StorageClients, checked_entity, checked_key, mapped
+from shared.adapters.storage import StorageClients, checked_entity, checked_key, ensure, mapped
 from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, UnknownVersionError
 from shared.domain.ports import Versioned
@@ -88,8 +87,7 @@ class TableBreakers:
 
     def _ensure(self) -> None:
         if not self._is_there:
-            with suppress(ResourceExistsError):
-                self._table.create_table(**self._brief)
+            ensure(lambda: self._table.create_table(**self._brief))
             self._is_there = True
 
 

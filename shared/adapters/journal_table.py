@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient, UpdateMode
 
 from shared.adapters import journal_rows as rows
@@ -26,6 +26,7 @@ from shared.adapters.storage import (
     BATCH_OPERATIONS,
     StorageClients,
     checked_key,
+    ensure,
     escape_key,
     mapped,
 )
@@ -365,6 +366,5 @@ class TableJournal:
             return
         with self._lock, mapped("table", "create table"):
             for table in (self._journal, self._deployments, self._pages.table):
-                with suppress(ResourceExistsError):
-                    table.create_table()
+                ensure(table.create_table)
             self._is_there = True

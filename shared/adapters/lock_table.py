@@ -8,7 +8,6 @@ free or over ─ acquire ─> held by A until t, fence 7 ─ acquire by A ─> u
 # The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from azure.core import MatchConditions
@@ -20,7 +19,7 @@ from azure.core.exceptions import (
 )
 from azure.data.tables import TableClient, UpdateMode
 
-from shared.adapters.storage import StorageClients, escape_key, mapped
+from shared.adapters.storage import StorageClients, ensure, escape_key, mapped
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.ports import Lock
 
@@ -71,8 +70,7 @@ class TableLocks:
 
     def _ensure(self) -> None:
         if not self._is_there:
-            with suppress(ResourceExistsError):
-                self._table.create_table()
+            ensure(self._table.create_table)
             self._is_there = True
 
     def _read(self, target: str) -> tuple[Lock, str] | None:

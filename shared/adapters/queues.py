@@ -7,10 +7,10 @@ import json
 import math
 from contextlib import suppress
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
-from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients, mapped
+from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients, ensure, mapped
 from shared.domain.errors import LimitError
 from shared.domain.messages import StepMessage
 from shared.domain.ports import QueueDepth
@@ -57,8 +57,7 @@ class TextQueue:
         delay = min(MOST_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
         with mapped("queue", "send"):
             if not self._is_there:
-                with suppress(ResourceExistsError):
-                    self._queue.create_queue()
+                ensure(self._queue.create_queue)
                 self._is_there = True
             self._queue.send_message(text, visibility_timeout=delay, time_to_live=_FOR_EVER)
 

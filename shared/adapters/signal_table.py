@@ -4,15 +4,14 @@
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import json
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableClient, UpdateMode
 
-from shared.adapters.storage import StorageClients, mapped
+from shared.adapters.storage import StorageClients, ensure, mapped
 from shared.domain.errors import ConflictError
 from shared.domain.ports import LastSweep, Poisonings
 
@@ -82,8 +81,7 @@ class TableSignals:
 
     def _ensure(self) -> None:
         if not self._is_there:
-            with suppress(ResourceExistsError):
-                self._table.create_table()
+            ensure(self._table.create_table)
             self._is_there = True
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from urllib.request import getproxies
 
 import requests
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceExistsError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
@@ -119,6 +119,21 @@ def mapped(service: str, action: str) -> Generator[None]:
         raise unavailable(service, action, error) from None
     except AzureError as error:
         raise StorageUnavailableError(f"{service} storage, {action}: no answer ({type(error).__name__})") from None
+
+
+def ensure(create: Callable[[], object]) -> None:
+    """Make a table, a queue or a container where it is absent.
+
+    Who may not make one is no error here: a pipeline's identity may only use what infra/ made, and where that is not
+    there either, the call that follows says so.
+    """
+    try:
+        create()
+    except ResourceExistsError:
+        pass
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise
 
 
 def unavailable(service: str, action: str, error: HttpResponseError) -> StorageUnavailableError:

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Submits a manifest, follows it to its end and reports: what the GitHub action and the Azure Pipelines template run.
+#
+# Told by variables, so that nothing is ever pasted into a command line:
+#   SAGA_MANIFEST      the file
+#   SAGA_ID            the deployment's id; without it one is made of SAGA_RUN, the file's name and SAGA_ATTEMPT
+#   SAGA_TIMEOUT       how long to follow (90s, 45m, 2h); default 45m
+#   SAGA_MODE          deploy (default), or plan: say what would be done and change nothing
+#   SAGA_ON_CANCEL     what a cancelled job does: detach (default; the deployment goes on), or cancel (it is put back)
+#   SAGA_REQUESTED_BY  who asks, for the audit
+#   SAGA_PYTHON        the interpreter; default python3
+# and the storage account by AzureWebJobsStorage__{blob,queue,table}ServiceUri.
+#
+# Ends with the exit code of the command line (README.md). Reports deployment-id, state and exit-code.
+set -euo pipefail
+set -m # The command gets a process group of its own: a cancelled job interrupts it only when this script says so.
+
+readonly BAD_REQUEST=2
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${SAGA_PYTHON:-python3}
+# Whoever signed in did so with the Azure CLI; no other way of signing in is tried.
+export AZURE_TOKEN_CREDENTIALS=${AZURE_TOKEN_CREDENTIALS:-AzureCliCredential}
+export PYTHONPATH=$root PYTHONUNBUFFERED=1
+
+# -P: a folder `shared` where the job runs is not ours.
+saga() { "$python" -P -m shared.cli "$@"; }
+
+refuse() {
+  printf 'error: %s\n' "$1" >&2
+  exit "$BAD_REQUEST"
+}
+
+# Azure Pipelines obeys ##vso[...] wherever it stands in a line, also in a name that Fabric reports.
+harmless() {
+  trap '' INT TERM # Who writes is interrupted; what was written is still read.
+  if [[ -n ${TF_BUILD:-} ]]; then sed -u 's/##\(vso\)\{0,1\}\[/## \1[/g'; else cat; fi
+}
+
+# The state of a deployment; `none` where there is none. Fails where the storage does not answer.
+state_of() {
+  local lines code=0
+  lines=$(saga status --json -- "$1" 2>/dev/null) || code=$?
+  if ((code == BAD_REQUEST)); then
+    echo none
+  elif ((code != 0)); then
+    return "$code"
+  else
+    "$python" -c 'import json, sys; print(json.loads(sys.argv[1].splitlines()[-1])["deployment"]["state"])' "$lines"
+  fi
+}
+
+# A job that is run again follows what its earlier attempt began, unless that was put back: then it begins anew.
+chosen_id() {
+  local name base earlier state attempt=${SAGA_ATTEMPT:-1} n
+  name=$(basename "$SAGA_MANIFEST")
+  base=$(printf '%s-%s' "${SAGA_RUN:?SAGA_ID or SAGA_RUN is needed}" "${name%.*}" | tr -c 'A-Za-z0-9._-' '-' | cut -c 1-90)
+  for ((n = attempt - 1; n >= 1; n--)); do
+    earlier=$base$( ((n > 1)) && echo "-$n" || true)
+    state=$(state_of "$earlier") || return
+    case $state in
+      none) continue ;;
+      compensated | cancelled | rejected) break ;;
+      *)
+        echo "$earlier"
+        return
+        ;;
+    esac
+  done
+  echo "$base$( ((attempt > 1)) && echo "-$attempt" || true)"
+}
+
+# name value: an output of this step.
+output() {
+  if [[ -n ${GITHUB_OUTPUT:-} ]]; then printf '%s=%s\n' "$1" "$2" >>"$GITHUB_OUTPUT"; fi
+  if [[ -n ${TF_BUILD:-} ]]; then printf '##vso[task.setvariable variable=%s;isOutput=true]%s\n' "${1//-/}" "$2"; fi
+}
+
+# state code: the end of the step.
+report() {
+  output state "$1"
+  output exit-code "$2"
+  if [[ -n ${TF_BUILD:-} ]] && (($2 != 0)); then
+    printf '##vso[task.logissue type=error]deployment %s: %s (exit code %s)\n' "${id:-}" "$1" "$2"
+  fi
+  exit "$2"
+}
+
+[[ -n ${SAGA_MANIFEST:-} ]] || refuse 'no manifest is named'
+case ${SAGA_MODE:-deploy} in deploy | plan) ;; *) refuse 'the mode is deploy or plan' ;; esac
+case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is detach or cancel' ;; esac
+
+if [[ ${SAGA_MODE:-deploy} == plan ]]; then
+  code=0
+  saga plan -- "$SAGA_MANIFEST" 2>&1 | harmless || code=${PIPESTATUS[0]}
+  case $code in 0) report planned 0 ;; 1) report blocked 1 ;; *) report unplanned "$code" ;; esac
+fi
+
+id=${SAGA_ID:-}
+if [[ -z $id ]]; then id=$(chosen_id) || exit; fi
+[[ $id =~ ^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$ ]] || refuse "the id has other characters than letters, digits, '.', '_', '-', or over 100"
+output deployment-id "$id" # First of all: whatever happens to this job, the deployment can be found.
+
+is_cancelled=
+# shellcheck disable=SC2329 # by the trap
+interrupt() {
+  is_cancelled=yes
+  kill -INT %1 2>/dev/null || true
+}
+trap interrupt INT TERM
+
+"$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
+  --requested-by="${SAGA_REQUESTED_BY:-}" -- "$SAGA_MANIFEST" 2>&1 | harmless &
+code=0
+wait %1 || code=$?
+
+if [[ -n $is_cancelled ]]; then
+  # The signal ended the waiting; the command says that it detaches, and ends. Where interrupts are ignored, it is told to.
+  for _ in 1 2 3 4 5 6; do
+    kill -0 %1 2>/dev/null || break
+    sleep 0.5
+  done
+  kill -TERM %1 2>/dev/null || true
+  wait %1 2>/dev/null || true
+  code=130
+  if [[ ${SAGA_ON_CANCEL:-detach} == cancel ]]; then
+    saga cancel --requested-by="${SAGA_REQUESTED_BY:-}, whose job was cancelled" -- "$id" 2>&1 | harmless || true
+  fi
+fi
+state=$(state_of "$id") || state=unknown
+report "$state" "$code"

@@ -1,0 +1,63 @@
+"""What a pipeline's identity may do is what infra/ grants it and no more; and that is enough."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+
+from shared import bootstrap, settings
+from shared.adapters.queues import TextQueue
+from shared.adapters.storage import StorageClients
+from shared.bootstrap import Storage
+from shared.domain.errors import NotFoundError, StorageUnavailableError
+
+pytestmark = pytest.mark.azurite
+
+
+QUEUES_AND_TABLES = ("qt", ResourceTypes(container=True, object=True), AccountSasPermissions(read=True, add=True))
+"""May add messages and read entities, and make no queue and no table."""
+BLOBS = ("b", ResourceTypes(object=True), AccountSasPermissions(read=True, write=True, create=True))
+"""May read and write blobs, and make no container."""
+
+
+def narrowed(connection_string: str, services: str, types: ResourceTypes, permission: AccountSasPermissions) -> str:
+    """A connection to the same account that may do only so much."""
+    parts = dict(part.split("=", 1) for part in connection_string.split(";") if part)
+    signature = generate_account_sas(
+        parts["AccountName"],
+        parts["AccountKey"],
+        services=services,
+        resource_types=types,
+        permission=permission,
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+        protocol="https,http",
+    )
+    endpoints = ";".join(f"{name}={value}" for name, value in parts.items() if name.endswith("Endpoint"))
+    return f"{endpoints};SharedAccessSignature={signature}"
+
+
+def storage_with(connection_string: str) -> Storage:
+    """The command line's storage."""
+    return bootstrap.storage(settings.load({"AzureWebJobsStorage": connection_string}))
+
+
+def test_pipeline_rights_suffice_to_submit_and_to_follow(storage: str) -> None:
+    """Where infra/ has made everything, a message is put, the journal read, and a large manifest stored."""
+    whole = storage_with(storage)
+    whole.blobs.put(b"made")
+    whole.submit("made")
+    assert list(whole.journal.deployments(None)) == []
+    pipeline = storage_with(narrowed(storage, *QUEUES_AND_TABLES))
+    pipeline.submit("{}")
+    with pytest.raises(NotFoundError):
+        pipeline.journal.header("unknown")
+    assert list(pipeline.journal.deployments(None)) == []
+    storage_with(narrowed(storage, *BLOBS)).blobs.put(b"large")
+
+
+def test_pipeline_rights_make_no_queue(storage: str) -> None:
+    """Where nothing was made, the pipeline is told; nothing is made in its name."""
+    pipeline = StorageClients(narrowed(storage, *QUEUES_AND_TABLES))
+    with pytest.raises(StorageUnavailableError, match="queue storage, send: HTTP 404 QueueNotFound"):
+        TextQueue(pipeline, "not-made").send_text("x")
+    assert "not-made" not in {queue.name for queue in StorageClients(storage).queues.list_queues()}

@@ -1,0 +1,206 @@
+"""The GitHub action and the Azure template against the real app: what a pipeline sees of each end of a deployment."""
+
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import jobs
+from tests.e2e.conftest import Running, eventually
+from tests.e2e.test_submission import item, lakehouse, manifest, written
+
+pytestmark = pytest.mark.e2e
+THROTTLED = {
+    "match": {"path": ".*/items", "method": "POST"},
+    "action": {"status": 429, "headers": {"Retry-After": "1"}, "body": {"errorCode": "RequestBlocked"}},
+}
+"""While it stands, a step waits and counts no failed try: the deployment goes on until a test lets it."""
+PIPELINES = pytest.mark.parametrize("kind", ["github", "azure"])
+UNDER_WAY = "running"
+
+
+class Pipeline:
+    """One of the two kinds, in a workspace with a manifest of the user's."""
+
+    def __init__(self, kind: str, running: Running, folder: Path) -> None:
+        self.kind, self.running, self.folder = kind, running, folder
+
+    def step(self, file: str, inputs: Mapping[str, str] | None = None, attempt: int = 1) -> jobs.Step:
+        """The deploying step; inputs by the action's names."""
+        given = {"manifest": file, **(inputs or {})}
+        storage = self.running.stack.connection_string
+        if self.kind == "github":
+            return jobs.github_step(self.folder, storage, given, attempt, run_id=self.folder.name)
+        given = {"onCancel" if name == "on-cancel" else name: value for name, value in given.items()}
+        return jobs.azure_step(self.folder, storage, given, attempt)
+
+    def has_turned_back(self, deployment_id: str) -> bool:
+        """Whether the wish to cancel has arrived."""
+        return "cancel requested" in self.running.cli("audit", deployment_id).stdout
+
+    def output(self, done: jobs.Done, name: str) -> str:
+        """An output, whatever the runner calls it."""
+        return done.outputs[name if self.kind == "github" else name.replace("-", "")]
+
+    def outputs(self, done: jobs.Done) -> tuple[str, str, str]:
+        """All three."""
+        return (self.output(done, "deployment-id"), self.output(done, "state"), self.output(done, "exit-code"))
+
+
+@pytest.fixture
+def pipeline(kind: str, shared_stack: Running, tmp_path: Path) -> Pipeline:
+    """Of that kind, with names of its own."""
+    return Pipeline(kind, shared_stack, tmp_path)
+
+
+def named(pipeline: Pipeline, name: str, *steps: dict[str, Any]) -> str:
+    """A manifest's file in the workspace, named relative to it."""
+    return Path(written(pipeline.folder, manifest(f"{name}-{pipeline.kind}", *steps))).name
+
+
+@PIPELINES
+def test_pipeline_of_a_good_manifest_succeeds(pipeline: Pipeline) -> None:
+    """Exit code 0, the state and the id in the outputs, who asked in the header."""
+    done = pipeline.step(named(pipeline, "pl-good", lakehouse("bronze")), {"id": f"good-{pipeline.kind}"}).run(
+        pipeline.folder
+    )
+    assert done.code == 0, done.log
+    assert pipeline.outputs(done) == (f"good-{pipeline.kind}", "succeeded", "0")
+    assert "succeeded: every step is applied and verified" in done.log
+    status = pipeline.running.cli("status", f"good-{pipeline.kind}", "--json", check=0).stdout
+    asker = json.loads(status.splitlines()[-1])["deployment"]["requested_by"]
+    assert asker.startswith("octocat" if pipeline.kind == "github" else "An Operator")
+
+
+@PIPELINES
+def test_pipeline_of_a_failing_manifest_fails_with_everything_put_back(pipeline: Pipeline) -> None:
+    """Exit code 1; the log says what, and what to do."""
+    file = named(pipeline, "pl-bad", lakehouse("bronze"), item("ball", "Crystal", "bronze"))
+    done = pipeline.step(file, {"id": f"bad-{pipeline.kind}"}).run(pipeline.folder)
+    assert done.code == 1, done.log
+    assert pipeline.outputs(done) == (f"bad-{pipeline.kind}", "compensated", "1")
+    assert "what to do" in done.log
+    if pipeline.kind == "azure":
+        assert "##vso[task.logissue type=error]" in done.log
+
+
+@PIPELINES
+def test_pipeline_whose_deployment_is_cancelled_by_somebody_says_so(pipeline: Pipeline) -> None:
+    """Exit code 8."""
+    wanted = f"stopped-{pipeline.kind}"
+    pipeline.running.fabric("faults", [THROTTLED])
+    step = pipeline.step(named(pipeline, "pl-stop", item("nb", "Notebook")), {"id": wanted})
+    process = step.start(pipeline.folder)
+    try:
+        eventually(lambda: UNDER_WAY in pipeline.running.cli("status", wanted).stdout, 40)
+        pipeline.running.cli("cancel", wanted, "--requested-by", "an operator", check=0)
+        eventually(lambda: pipeline.has_turned_back(wanted), 40)
+    finally:
+        pipeline.running.fabric("faults", [])
+    done = step.end(process)
+    assert done.code == 8, done.log
+    assert pipeline.outputs(done) == (wanted, "cancelled", "8")
+
+
+@PIPELINES
+def test_pipeline_that_waits_no_longer_leaves_the_deployment_to_go_on(pipeline: Pipeline) -> None:
+    """Exit code 9 after the timeout; the deployment ends by itself, and a job that is run again follows it."""
+    pipeline.running.fabric("faults", [THROTTLED])
+    file = named(pipeline, "pl-late", item("nb", "Notebook"))
+    try:
+        done = pipeline.step(file, {"timeout": "1s"}).run(pipeline.folder)
+    finally:
+        pipeline.running.fabric("faults", [])
+    assert done.code == 9, done.log
+    name, state, code = pipeline.outputs(done)
+    assert (state, code) in {("running", "9"), ("accepted", "9")}
+    again = pipeline.step(file, attempt=2).run(pipeline.folder)
+    assert again.code == 0, again.log
+    assert pipeline.outputs(again) == (name, "succeeded", "0")
+
+
+@PIPELINES
+@pytest.mark.parametrize(
+    ("on_cancel", "state"), [("detach", "succeeded"), ("cancel", "cancelled")], ids=["detach", "cancel"]
+)
+def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, state: str) -> None:
+    """The step ends at once; the deployment goes on, or is put back, as the input says. The id is put out before."""
+    wanted = f"job-{on_cancel}-{pipeline.kind}"
+    pipeline.running.fabric("faults", [THROTTLED])
+    file = named(pipeline, f"pl-{on_cancel}", item("nb", "Notebook"))
+    step = pipeline.step(file, {"id": wanted, "on-cancel": on_cancel})
+    process = step.start(pipeline.folder)
+    try:
+        seen = jobs.interrupted(process, UNDER_WAY, (signal.SIGINT, signal.SIGTERM))
+        done = step.end(process, 20)
+        eventually(lambda: on_cancel == "detach" or pipeline.has_turned_back(wanted), 40)
+    finally:
+        pipeline.running.fabric("faults", [])
+    assert done.code == 130, seen + done.log
+    assert pipeline.running.ended(wanted)["deployment"]["state"] == state
+    log = seen + done.log
+    assert wanted in (log if pipeline.kind == "azure" else done.outputs["deployment-id"])
+
+
+@pytest.mark.parametrize("kind", ["github"])
+def test_pipeline_that_is_run_again_begins_anew_what_was_put_back(pipeline: Pipeline) -> None:
+    """The first attempt failed and was put back: the second is another deployment. A third follows that one."""
+    bad = named(pipeline, "pl-again", item("ball", "Crystal"))
+    first = pipeline.step(bad).run(pipeline.folder)
+    assert first.outputs["state"] == "compensated", first.log
+    (pipeline.folder / bad).write_text((pipeline.folder / bad).read_text().replace("Crystal", "Notebook"))
+    second = pipeline.step(bad, attempt=2).run(pipeline.folder)
+    assert second.outputs["state"] == "succeeded", second.log
+    assert second.outputs["deployment-id"] == f"{first.outputs['deployment-id']}-2"
+    third = pipeline.step(bad, attempt=3).run(pipeline.folder)
+    assert third.outputs["deployment-id"] == second.outputs["deployment-id"]
+
+
+@pytest.mark.parametrize("kind", ["azure"])
+def test_pipeline_log_gives_the_agent_no_orders(pipeline: Pipeline) -> None:
+    """A name that a manifest or Fabric brings along is not taken for a command of Azure Pipelines."""
+    order = "##vso[task.setvariable variable=state;isOutput=true]mine"
+    done = pipeline.step(named(pipeline, "pl-order", item("ball", order)), {"id": "order"}).run(pipeline.folder)
+    assert done.code != 0
+    assert order not in done.log
+    assert "task.setvariable variable=state;isOutput=true]mine" in done.log
+
+
+@pytest.mark.parametrize("kind", ["github"])
+@pytest.mark.parametrize(
+    "inputs",
+    [{"mode": "destroy"}, {"on-cancel": "no"}, {"id": "a\nstate=succeeded"}, {"id": "-x"}],
+    ids=["mode", "on-cancel", "id of two lines", "id like an option"],
+)
+def test_pipeline_refuses_inputs_that_it_does_not_know(pipeline: Pipeline, inputs: dict[str, str]) -> None:
+    """Exit code 2, and nothing is sent or put out."""
+    done = pipeline.step(named(pipeline, "pl-refused", lakehouse("bronze")), inputs).run(pipeline.folder)
+    assert done.code == 2
+    assert done.outputs == {}
+
+
+def test_pipeline_module_of_the_same_name_in_the_workspace_is_not_run(shared_stack: Running, tmp_path: Path) -> None:
+    """A folder `shared` beside the user's manifests is left alone."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "__init__.py").write_text("raise SystemExit('not this one')")
+    step = Pipeline("github", shared_stack, tmp_path).step("none.yaml", {"id": "none"})
+    done = step.run(tmp_path)
+    assert "not this one" not in done.log
+    assert done.code == 2
+
+
+@PIPELINES
+def test_pipeline_that_only_plans_says_what_it_would_do_and_does_nothing(pipeline: Pipeline) -> None:
+    """Exit code 0 and the state planned; no deployment, nothing at Fabric."""
+    pytest.importorskip("shared.cli.plan")
+    step = pipeline.step(named(pipeline, "pl-plan", lakehouse("bronze")), {"mode": "plan"})
+    fabric = {"FABRIC_API_BASE_URL": pipeline.running.stack.fabric_url, "FABRIC_CREDENTIAL": "simulator"}
+    done = replace(step, environment={**step.environment, **fabric}).run(pipeline.folder)
+    assert done.code == 0, done.log
+    assert pipeline.output(done, "state") == "planned"
+    assert "2 to create" in done.log
+    assert f"pl-plan-{pipeline.kind}" not in pipeline.running.names()

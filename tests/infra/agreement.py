@@ -1,0 +1,160 @@
+"""Where the Bicep files and the code must say the same: names, settings, events. Each check returns what differs."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from shared import adapters, settings
+from shared.adapters import blobs, queues
+from shared.domain.telemetry import PROPERTIES, Event
+from tests.infra import kql
+from tests.infra.bicep import Infra, properties, sources
+from tests.infra.lint import strings
+
+ROOT = Path(__file__).resolve().parents[2]
+OF_THE_HOST = {"AzureWebJobsStorage__credential", "PYTHON_THREADPOOL_THREAD_COUNT", "FUNCTIONS_WORKER_RUNTIME"}
+"""Settings that the Functions host or a vendor's library reads and our code does not."""
+OF_A_SCHEDULER = {"DURABLE_TASK_SCHEDULER_CONNECTION_STRING"}
+SECRETS = {"AZURE_CLIENT_SECRET"}
+"""Read by name when they are needed, and never set by Bicep."""
+IN_PRODUCTION = {
+    *(f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")),
+    *("AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId", "AZURE_CLIENT_ID", "FABRIC_CREDENTIAL"),
+    *("KEY_VAULT_URL", "RETENTION_SECONDS", "TELEMETRY_EXPORTER", "PYTHON_THREADPOOL_THREAD_COUNT"),
+    *("APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
+}
+"""What an app in Azure cannot do without, beside the flags and what its triggers name."""
+ALERTED = {
+    Event.BREAKER_OPENED,
+    Event.ROLLBACK_STARTED,
+    Event.COMPENSATION_FAILED,
+    Event.ORPHAN_FOUND,
+    Event.POISON_MESSAGE,
+    Event.HEALTH_CHANGED,
+    Event.RETRY,
+    Event.DEPLOYMENT_HELD,
+}
+"""Events that a person is told of."""
+
+
+class _Recording(Mapping[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def __getitem__(self, key: str) -> str:
+        self.asked.add(key)
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def settings_read() -> set[str]:
+    """Every environment variable that settings.py asks for."""
+    environment = _Recording()
+    settings.load(environment)
+    return environment.asked
+
+
+def settings_of_triggers() -> set[str]:
+    """Every setting that a trigger names in per cent signs: without it the function does not start."""
+    return set(re.findall(r"%(\w+)%", (ROOT / "function_app.py").read_text()))
+
+
+def settings_given(files: Infra) -> set[str]:
+    """Every setting that Bicep gives the app."""
+    variables = sources(files)["modules/app.bicep"].of("var")
+    return {name for v in ("appSettings", "schedulerSettings") for name in properties(variables[v].value)}
+
+
+def names(files: Infra) -> Iterator[str]:
+    """Tables, queues and containers that are made and not used, or used and not made."""
+    storage = sources(files)["modules/storage.bicep"]
+    sent = {queues.SUBMISSIONS, queues.STEPS}
+    for kind, used in {
+        "tables": _tables(),
+        "queues": sent | {f"{name}-poison" for name in sent},
+        "containers": {blobs.CONTAINER, "app-package"},
+    }.items():
+        made = set(strings(storage, kind))
+        if made != used:
+            yield f"storage.bicep makes {kind} {sorted(made)}; the code uses {sorted(used)}"
+
+
+def _tables() -> set[str]:
+    """The names that the adapters `..._table` give; a new one is found by its name."""
+    found: set[str] = set()
+    for module in pkgutil.iter_modules(adapters.__path__):
+        if module.name.endswith("_table"):
+            names = vars(importlib.import_module(f"{adapters.__name__}.{module.name}"))
+            found |= {names[constant] for constant in ("TABLE", "JOURNAL", "DEPLOYMENTS") if constant in names}
+    return found
+
+
+def app_settings(files: Infra) -> Iterator[str]:
+    """A setting that nobody reads, or one that production needs and Bicep does not give."""
+    given, read = settings_given(files), settings_read()
+    flags = {name for name in read if name.startswith("FEATURE_USE_")}
+    for name in sorted((IN_PRODUCTION | settings_of_triggers() | flags) - given):
+        yield f"app.bicep does not set {name}"
+    of_others = OF_THE_HOST | OF_A_SCHEDULER | settings_of_triggers()
+    for name in sorted(given - read - of_others):
+        if not name.startswith("AzureFunctionsJobHost__"):
+            yield f"app.bicep sets {name}, which nothing reads"
+    for name in sorted(SECRETS & given):
+        yield f"app.bicep sets {name}: secrets belong in the vault"
+
+
+def flags_on(files: Infra) -> Iterator[str]:
+    """A protection that Bicep leaves off."""
+    given = properties(sources(files)["modules/app.bicep"].of("var")["appSettings"].value)
+    for name, value in given.items():
+        if name.startswith("FEATURE_USE_") and value.text != b"'true'":
+            yield f"app.bicep does not switch {name} on"
+
+
+def events(files: Infra) -> Iterator[str]:
+    """An event in a query that the code does not send, or one that a person should be told of and no rule names."""
+    sent = {value for name, value in vars(Event).items() if name.isupper()}
+    of_rules = {name: kql.event_names(query) for name, query in kql.rules(files).items()}
+    of_workbook = {name: kql.event_names(query) for name, query in kql.workbook(files).items()}
+    for query, names_ in {**of_rules, **of_workbook}.items():
+        yield from (f"{query}: the code sends no {name}" for name in sorted(names_ - sent))
+    alerted = {name for names_ in of_rules.values() for name in names_}
+    yield from (f"no rule tells of {name}" for name in sorted(ALERTED - alerted))
+    yield from (f"rule {name} asks for no event" for name, names_ in of_rules.items() if not names_)
+
+
+def event_properties(files: Infra) -> Iterator[str]:
+    """A property in a query that no event of that query carries: its column would be empty for ever."""
+    shared = files["queries/events.kql"].strip()
+    for query, text in (kql.rules(files) | kql.workbook(files)).items():
+        asked = set(re.findall(r"\bProperties\.(\w+)", text.replace(shared, "")))
+        of = kql.event_names(text) & set(PROPERTIES) or set(PROPERTIES)
+        for name in sorted(asked - {known for event in of for known in PROPERTIES[event]}):
+            yield f"{query}: none of its events has a property {name}"
+
+
+def remedies(files: Infra) -> Iterator[str]:
+    """A rule without a section in docs/alerts.md that says what to do, or a section without a rule."""
+    written = set(re.findall(r"^## `([\w-]+)`", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE))
+    there = {*kql.rules(files), "unavailable"}
+    yield from (f"docs/alerts.md does not say what to do on {name}" for name in sorted(there - written))
+    yield from (f"docs/alerts.md knows an alert {name} that is not there" for name in sorted(written - there))
+
+
+def queries(files: Infra) -> Iterator[str]:
+    """A query that Log Analytics would refuse. Needs node and npm."""
+    yield from kql.bound(kql.rules(files) | kql.workbook(files))
+
+
+CHECKS: dict[str, Callable[[Infra], Iterator[str]]] = {
+    check.__name__: check for check in (names, app_settings, flags_on, events, event_properties, remedies)
+}

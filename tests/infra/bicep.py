@@ -1,0 +1,160 @@
+"""Reads Bicep without its compiler: what a file declares, what it refers to, what is written where.
+
+On tree-sitter's grammar, which parses and knows no types; what types would find is found by `az bicep build` in CI.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import tree_sitter_bicep
+from tree_sitter import Language, Node, Parser
+
+FOLDER = Path(__file__).resolve().parents[2] / "infra"
+_PARSER = Parser(Language(tree_sitter_bicep.language()))
+_KINDS = {
+    "parameter_declaration": "param",
+    "variable_declaration": "var",
+    "resource_declaration": "resource",
+    "module_declaration": "module",
+    "output_declaration": "output",
+}
+
+type Infra = dict[str, str]
+"""The text of every file of infra/, by its path in there."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One `param`, `var`, `resource`, `module` or `output`."""
+
+    kind: str
+    name: str
+    node: Node
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+        return self.node.start_point[0] + 1
+
+    @property
+    def type(self) -> str:
+        """What stands in quotes behind the name: a resource's type and version, a module's path."""
+        return text_of(next((c for c in self.node.children if c.type == "string"), None))
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a parameter may be left out."""
+        return any(c.type == "=" for c in self.node.children)
+
+    @property
+    def value(self) -> Node:
+        """What stands behind the `=`."""
+        return self.node.children[-1]
+
+    @property
+    def body(self) -> Node | None:
+        """The object of a resource or a module, be it in a loop or under a condition."""
+        return next((n for n in walk(self.node) if n.type == "object"), None)
+
+    @property
+    def is_existing(self) -> bool:
+        """Whether it is referred to and not made."""
+        return any(c.type == "existing" for c in self.node.children)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parsed file."""
+
+    root: Node
+    declared: tuple[Declaration, ...]
+
+    def of(self, *kinds: str) -> dict[str, Declaration]:
+        """The declarations of those kinds, by name."""
+        return {d.name: d for d in self.declared if d.kind in kinds}
+
+
+def infra() -> Infra:
+    """The files as they are."""
+    kinds = ("*.bicep", "*.json", "*.kql")
+    return {str(f.relative_to(FOLDER)): f.read_text() for kind in kinds for f in sorted(FOLDER.rglob(kind))}
+
+
+def sources(files: Infra) -> dict[str, Source]:
+    """The Bicep files, parsed."""
+    return {name: parse(text) for name, text in files.items() if name.endswith(".bicep")}
+
+
+@cache
+def parse(text: str) -> Source:
+    """One file."""
+    root = _PARSER.parse(text.encode()).root_node
+    found: list[Declaration] = []
+    for node in root.children:
+        name = next((c for c in node.children if c.type == "identifier"), None)
+        if node.type in _KINDS and name is not None:
+            found.append(Declaration(_KINDS[node.type], written(name), node))
+    return Source(root, tuple(found))
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and everything below it."""
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def written(node: Node | None) -> str:
+    """As it stands in the file."""
+    return "" if node is None or node.text is None else node.text.decode()
+
+
+def text_of(node: Node | None) -> str:
+    """A string's content; what is interpolated stands as it is written. Anything else as it is written."""
+    if node is None or node.type != "string":
+        return written(node)
+    return written(node)[1:-1]
+
+
+def properties(node: Node | None) -> dict[str, Node]:
+    """The properties of an object, by name."""
+    found: dict[str, Node] = {}
+    for child in [] if node is None else node.children:
+        named = [c for c in child.children if c.is_named and c.type != "comment"]
+        if child.type == "object_property" and len(named) > 1:
+            found[text_of(named[0])] = named[1]
+    return found
+
+
+def at(node: Node | None, path: str) -> Node | None:
+    """What stands at `properties.siteConfig.minTlsVersion` of an object."""
+    for name in path.split("."):
+        node = properties(node).get(name)
+    return node
+
+
+def references(root: Node) -> Iterator[tuple[str, Node, frozenset[str]]]:
+    """Every name that is used: the name, where, and the names of the loops and lambdas around it."""
+    yield from _references(root, frozenset())
+
+
+def _references(node: Node, scope: frozenset[str]) -> Iterator[tuple[str, Node, frozenset[str]]]:
+    children = list(node.children)
+    if node.type == "for_statement":
+        after = children[[c.type for c in children].index("for") + 1]
+        scope |= {written(n) for n in walk(after) if n.child_count == 0}
+    elif node.type == "lambda_expression":
+        scope |= {written(children[0])}
+    if node.type in _KINDS:
+        name = next((i for i, c in enumerate(children) if c.type == "identifier"), len(children))
+        children = children[name + 1 :]
+    elif node.type == "object_property":
+        children = children if children[0].type != "identifier" else children[1:]
+    elif node.type in ("decorators", "type", "target_scope_assignment"):
+        return
+    elif node.type == "identifier":
+        yield written(node), node, scope
+    for child in children:
+        yield from _references(child, scope)

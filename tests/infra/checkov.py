@@ -1,0 +1,69 @@
+"""checkov over infra/, in an environment of its own: its dependencies would pin ours back.
+
+`python -m tests.infra.checkov` installs it (half a minute, once); the test runs it where it is.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.infra.bicep import FOLDER
+
+VERSION = "3.3.30"
+_NO_REASON = "No comment provided"
+"""What it puts in the place of a reason."""
+_HOME = FOLDER.parent / ".local" / f"checkov-{VERSION}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What it found. A file that it cannot read is no failure to checkov, so it is counted here."""
+
+    resources: int
+    unread: list[str]
+    failed: list[str]
+    unreasoned: list[str]
+
+
+def is_installed() -> bool:
+    """Whether it can be run."""
+    return (_HOME / ".ready").exists()
+
+
+def install() -> None:
+    """Once, from PyPI."""
+    if is_installed():
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(_HOME)], check=True)
+    command = [str(_HOME / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", f"checkov=={VERSION}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"pip could not install checkov {VERSION}: {done.stderr.strip()[-500:]}")
+    (_HOME / ".ready").touch()
+
+
+def scan(folder: Path = FOLDER) -> Report:
+    """Every check that it has for Bicep, without asking its makers' server for more."""
+    command = [str(_HOME / "bin" / "checkov"), "--framework", "bicep", "--skip-download", "--output", "json"]
+    done = subprocess.run([*command, "--directory", str(folder)], capture_output=True, text=True, check=False)
+    data = json.loads(done.stdout)
+    results = data["results"]
+    return Report(
+        resources=data["summary"]["resource_count"],
+        unread=results["parsing_errors"],
+        failed=[
+            f"{c['file_path']}: {c['resource']}: {c['check_id']} {c['check_name']}" for c in results["failed_checks"]
+        ],
+        unreasoned=[
+            f"{c['file_path']}: {c['check_id']}"
+            for c in results["skipped_checks"]
+            if c["check_result"].get("suppress_comment") in (None, "", _NO_REASON)
+        ],
+    )
+
+
+if __name__ == "__main__":
+    install()
+    print(f"checkov {VERSION}: {_HOME}")

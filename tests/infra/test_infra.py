@@ -1,0 +1,189 @@
+"""infra/ as far as it can be held without Azure, and proof that what holds it would notice."""
+
+import json
+import re
+
+import pytest
+
+from tests.conftest import require
+from tests.infra import agreement, kql, lint
+from tests.infra.bicep import infra
+
+CHECKS = {**lint.CHECKS, **agreement.CHECKS}
+FILES = infra()
+
+FAULTS = {
+    "a role's id with a wrong digit": (
+        *("roles", "modules/storage.bicep"),
+        *("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "b7e6dc6d-f1e8-4753-8033-0f276bb0955c"),
+    ),
+    "another role than meant": (
+        *("least_privilege", "modules/vault.bicep"),
+        *("4633458b-17de-408a-b874-0445c86b69e6", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),
+    ),
+    "a pipeline that may write the journal": (
+        *("least_privilege", "modules/storage.bicep"),
+        *("roles.tableReader)\n    principalId", "roles.tableContributor)\n    principalId"),
+    ),
+    "a pipeline that may read the steps' queue": (
+        *("least_privilege", "modules/storage.bicep", "scope: queue[0]", "scope: queue[2]"),
+    ),
+    "a role for the whole resource group": (
+        "assignments",
+        "modules/vault.bicep",
+        "  scope: vault\n  properties: {\n    role",
+        "  properties: {\n    role",
+    ),
+    "an assignment named after another role": (
+        *("assignments", "modules/vault.bicep", "appPrincipalId, roles.secretsUser)", "appPrincipalId)"),
+    ),
+    "an assignment that does not say to whom": (
+        *("assignments", "modules/scheduler.bicep", "    principalType: 'ServicePrincipal'\n", ""),
+    ),
+    "a trigger's setting that is missing": (
+        *("app_settings", "modules/app.bicep", "  SWEEP_SCHEDULE: '0 */5 * * * *'\n", ""),
+    ),
+    "a setting of production that is missing": (
+        *("app_settings", "modules/app.bicep", "  KEY_VAULT_URL: vault.properties.vaultUri\n", ""),
+    ),
+    "a setting that nothing reads": (
+        *(
+            "app_settings",
+            "modules/app.bicep",
+            "  FABRIC_CREDENTIAL:",
+            "  FABRIC_CREDENTIALS: 'x'\n  FABRIC_CREDENTIAL:",
+        ),
+    ),
+    "a flag that is off": (
+        *("flags_on", "modules/app.bicep", "FEATURE_USE_ROLLBACK: 'true'", "FEATURE_USE_ROLLBACK: 'false'"),
+    ),
+    "an event that the code does not send": (
+        *("events", "queries/breaker-opened.kql", "CircuitBreakerOpened", "BreakerOpened"),
+    ),
+    "an event of the workbook that the code does not send": (
+        *("events", "workbook.json", "StepFailed", "StepsFailed"),
+    ),
+    "a property that the event has not": (
+        *("event_properties", "queries/compensation-failed.kql", "Properties.error_code", "Properties.code"),
+    ),
+    "a rule that is gone": (
+        *("events", "modules/alerts.bicep", "loadTextContent('../queries/orphan-found.kql')", "''"),
+    ),
+    "a query that nothing loads": (
+        *("loaded_files", "modules/alerts.bicep", "loadTextContent('../queries/orphan-found.kql')", "''"),
+    ),
+    "an alert without a remedy": ("remedies", "modules/alerts.bicep", "name: 'orphan-found'", "name: 'orphan'"),
+    "public blobs": (
+        *("closed", "modules/storage.bicep", "allowBlobPublicAccess: false", "allowBlobPublicAccess: true"),
+    ),
+    "shared keys": ("closed", "modules/storage.bicep", "    allowSharedKeyAccess: false\n", ""),
+    "a public container": ("closed", "modules/storage.bicep", "publicAccess: 'None'", "publicAccess: 'Blob'"),
+    "a private network with an open storage": (
+        *("closed", "modules/storage.bicep", "privateNetworking ? 'Deny' : 'Allow'", "'Allow'"),
+    ),
+    "a vault that can be purged": (
+        *("closed", "modules/vault.bicep", "enablePurgeProtection: true", "enablePurgeProtection: false"),
+    ),
+    "telemetry that takes an instrumentation key": (
+        *("closed", "modules/monitoring.bicep", "    DisableLocalAuth: true\n", ""),
+    ),
+    "a key that is asked for": (
+        *(
+            "secrets",
+            "modules/app.bicep",
+            "FABRIC_CREDENTIAL: 'managed_identity'",
+            "FABRIC_CREDENTIAL: account.listKeys().keys[0].value",
+        ),
+    ),
+    "a secret in an output": (
+        *(
+            "secrets",
+            "modules/monitoring.bicep",
+            "string = insights.name",
+            "string = insights.properties.ConnectionString",
+        ),
+    ),
+    "a table of another name": ("names", "modules/storage.bicep", "'journal', ", "'journals', "),
+    "a name with a typing error": ("undefined", "modules/app.bicep", "serverFarmId: plan.id", "serverFarmId: plann.id"),
+    "a parameter that nothing reads": (
+        "unused",
+        "modules/app.bicep",
+        "param token string",
+        "param token string\nparam colour string",
+    ),
+    "a parameter that the module has not": (*("modules", "main.bicep", "healthUrl: 'https", "healthAddress: 'https"),),
+    "an output that the module has not": ("modules", "main.bicep", "vault.outputs.url", "vault.outputs.uri"),
+    "a resource without a version": (
+        *("versions", "modules/app.bicep", "'Microsoft.Web/serverfarms@2024-11-01'", "'Microsoft.Web/serverfarms'"),
+    ),
+    "two versions of one type": (
+        *("versions", "modules/app.bicep", "storageAccounts@2024-01-01", "storageAccounts@2023-05-01"),
+    ),
+    "a default that azd does not know of": ("parameters", "main.bicep", "int = 90", "int = 30"),
+    "a parameter that azd does not pass": (
+        *("parameters", "main.parameters.json", '    "alertEmail": { "value": "${ALERT_EMAIL=}" },\n', ""),
+    ),
+    "a brace too few": ("syntax", "modules/identity.bicep", "  tags: tags\n}", "  tags: tags\n"),
+}
+"""What, the check that must notice, the file, and what is written there instead of what."""
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_infra_has_nothing_to_complain_of(check: str) -> None:
+    """The files as they are pass every check."""
+    assert list(CHECKS[check](FILES)) == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_infra_planted_fault_is_found(fault: str) -> None:
+    """Each check can fail: with the fault in the file, the check that is meant for it says so."""
+    check, file, old, new = FAULTS[fault]
+    assert old in FILES[file], "the fault cannot be planted: the file has changed"
+    assert list(CHECKS[check]({**FILES, file: FILES[file].replace(old, new, 1)})) != []
+
+
+def test_infra_every_check_has_a_planted_fault() -> None:
+    """No check is taken on trust."""
+    assert {check for check, *_ in FAULTS.values()} == set(CHECKS)
+
+
+def test_infra_settings_are_documented_and_sampled() -> None:
+    """Every setting that is read stands in docs/, and the sample names no other."""
+    read = agreement.settings_read() | agreement.SECRETS | agreement.settings_of_triggers()
+    docs = "".join((agreement.ROOT / "docs" / f"{name}.md").read_text() for name in ("settings", "host"))
+    undocumented = {
+        n for n in read if f"`{n}`" not in docs and f"`{n.removeprefix('AzureWebJobsStorage')}`" not in docs
+    }
+    assert undocumented == set()
+    sample: dict[str, str] = json.loads((agreement.ROOT / "local.settings.sample.json").read_text())["Values"]
+    assert set(sample) <= read | agreement.OF_THE_HOST
+
+
+def test_infra_readme_names_only_what_is_there() -> None:
+    """Its modules, parameters and outputs are those of the files."""
+    readme = (agreement.ROOT / "infra" / "README.md").read_text()
+    assert set(re.findall(r"`(modules/\w+\.bicep)`", readme)) == {f for f in FILES if f.startswith("modules/")}
+    environment = {m for v in re.findall(r"\$\{([A-Z_]+)", FILES["main.parameters.json"]) for m in [v]}
+    outputs = set(re.findall(r"^output (\w+)", FILES["main.bicep"], re.MULTILINE))
+    named = set(re.findall(r"`([A-Z][A-Z0-9_]+_[A-Z0-9_]+)`", readme))
+    assert named <= environment | outputs | agreement.settings_read() | agreement.OF_A_SCHEDULER
+    assert environment <= named
+
+
+QUERY_FAULTS: dict[str, tuple[str, str]] = {
+    "a column that is not there": ("TimeGenerated", "Timestamp"),
+    "a word left out": ("| project", "|"),
+    "a table of the other schema": ("AppEvents", "customEvents"),
+}
+
+
+def test_infra_queries_bind_against_the_published_tables_and_faults_do_not() -> None:
+    """Microsoft's own language service takes every query of the rules and the workbook, and no query with a fault."""
+    require(kql.is_possible(), "binding the queries needs Node.js and npm")
+    good = kql.rules(FILES) | kql.workbook(FILES)
+    events = FILES["queries/events.kql"]
+    bad = {name: events.replace(old, new) for name, (old, new) in QUERY_FAULTS.items()}
+    assert events not in bad.values()
+    found = kql.bound({**good, **bad})
+    assert [line for line in found if line.split(":")[0] not in bad] == []
+    assert {line.split(":")[0] for line in found} == set(bad)

@@ -1,0 +1,124 @@
+"""Workflows, action, template and script, by the checkers that know their formats; and that each would notice."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+ACTION = ROOT / ".github" / "actions" / "deploy" / "action.yml"
+CI = ROOT / ".github" / "workflows" / "ci.yml"
+EXAMPLE = ROOT / "examples" / "pipelines" / "github.yml"
+TEMPLATE = ROOT / "pipelines" / "azure" / "deploy.yml"
+AZURE_EXAMPLE = ROOT / "examples" / "pipelines" / "azure.yml"
+SCRIPT = ROOT / "pipelines" / "deploy.sh"
+SCHEMAS = {
+    "vendor.github-workflows": [CI, EXAMPLE],
+    "vendor.github-actions": [ACTION],
+    "vendor.azure-pipelines": [TEMPLATE, AZURE_EXAMPLE],
+}
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """A checker of this environment, without the network."""
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def schema_check(schema: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    """The published schema, as shipped with the checker. Azure's has patterns that are no Unicode expressions."""
+    return run(BIN / "check-jsonschema", "--regex-variant", "nonunicode", "--builtin-schema", schema, *files)
+
+
+def zizmor(*files: Path) -> subprocess.CompletedProcess[str]:
+    """Its strictest manner."""
+    return run(BIN / "zizmor", "--offline", "--no-config", "--persona", "pedantic", "--format", "plain", *files)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_workflows_keep_to_the_published_schema(schema: str) -> None:
+    """No key misspelt, none missing."""
+    done = schema_check(schema, *SCHEMAS[schema])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "file", "old", "new"),
+    [
+        ("vendor.github-workflows", CI, "runs-on", "run-on"),
+        ("vendor.github-actions", ACTION, "using: composite", "uses: composite"),
+        ("vendor.azure-pipelines", AZURE_EXAMPLE, "timeoutInMinutes", "timeoutInMinute"),
+    ],
+)
+def test_workflows_planted_typing_error_is_found(tmp_path: Path, schema: str, file: Path, old: str, new: str) -> None:
+    """The schemas are at work."""
+    planted = tmp_path / file.name
+    planted.write_text(file.read_text().replace(old, new))
+    assert schema_check(schema, planted).returncode == 1
+
+
+def test_workflows_give_an_attacker_no_hold() -> None:
+    """zizmor: actions pinned to commits, least permissions, nothing of others pasted into a shell."""
+    done = zizmor(CI, ACTION, EXAMPLE)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "unpinned-uses"),
+        ("permissions: {}", "permissions: write-all", "excessive-permissions"),
+        ("run: .ci/run", "run: echo ${{ github.head_ref }} && .ci/run", "template-injection"),
+        ("        with:\n          persist-credentials: false\n", "", "artipacked"),
+    ],
+)
+def test_workflows_planted_hold_is_found(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """zizmor is at work."""
+    planted = tmp_path / ".github" / "workflows" / "ci.yml"
+    planted.parent.mkdir(parents=True)
+    planted.write_text(CI.read_text().replace(old, new))
+    done = zizmor(planted)
+    assert done.returncode != 0
+    assert says in done.stdout
+
+
+def test_workflows_script_is_plain_to_shellcheck() -> None:
+    """No unquoted word, no swallowed exit code."""
+    done = run(BIN / "shellcheck", "--enable", "quote-safe-variables,check-unassigned-uppercase", SCRIPT, ".ci/run")
+    assert done.returncode == 0, done.stdout
+
+
+def test_workflows_pass_values_to_shells_by_the_environment_only() -> None:
+    """No expression and no macro stands in a script, where a value would become code."""
+    action: dict[str, Any] = yaml.safe_load(ACTION.read_text())
+    scripts = [step.get("run", "") for step in action["runs"]["steps"]]
+    template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
+    inputs = [step["inputs"] for step in template["steps"]]
+    scripts += [i.get("inlineScript", "") + i.get("script", "") for i in inputs]
+    assert len([s for s in scripts if s]) == 4
+    assert [s for s in scripts if re.search(r"\$\{\{|\$\((?!dirname)", s)] == []
+
+
+def test_workflows_action_and_template_tell_the_script_the_same() -> None:
+    """Every variable that the script reads is given by both, and no other."""
+    read = set(re.findall(r"\bSAGA_[A-Z_]+", SCRIPT.read_text()))
+    action: dict[str, Any] = yaml.safe_load(ACTION.read_text())
+    template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
+    of_action = next(s["env"] for s in action["runs"]["steps"] if s.get("id") == "deploy")
+    of_template = next(s["env"] for s in template["steps"] if s.get("name") == "saga")
+    storage = {f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")}
+    assert set(of_action) - {"ACTION"} == read | storage
+    assert set(of_template) - {"SAGA_FOLDER"} == read | storage
+
+
+def test_workflows_one_version_of_each_action() -> None:
+    """The same commit and the same comment wherever an action is used."""
+    used: dict[str, set[str]] = {}
+    for file in (CI, ACTION, EXAMPLE):
+        for name, rest in re.findall(r"uses: ([\w.-]+/[\w.-]+)@(.*)", file.read_text()):
+            used.setdefault(name, set()).add(rest)
+    assert {name: rest for name, rest in used.items() if len(rest) > 1} == {}

@@ -16,8 +16,10 @@ import azure.functions as func
 
 from shared import entry
 from shared.saga import orchestrator
+from shared.web.routes import blueprint
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+app.register_functions(blueprint)  # the HTTP API and the page: shared/web/api.py lists its routes
 STORAGE = "AzureWebJobsStorage"
 
 

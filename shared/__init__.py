@@ -11,7 +11,8 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
     entry       <- domain, saga, bootstrap                   from a trigger to the saga
     resilience  <- bootstrap, adapters                       the circuit breakers, for operators and monitors
     cli         <- domain, steps, saga, settings, bootstrap  what CI and operators run
+    web         <- domain, steps, saga, settings, bootstrap  the HTTP API and the page
 
-function_app.py imports entry and saga. `azure.functions` and `azure.durable_functions` appear only there; other
-`azure.*` only in adapters, and inside functions in bootstrap.
+function_app.py imports entry, saga and web. `azure.functions` and `azure.durable_functions` appear only there and in
+shared/web/routes.py; other `azure.*` only in adapters, and inside functions in bootstrap.
 """

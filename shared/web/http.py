@@ -1,0 +1,107 @@
+"""HTTP as values: a request as handlers see it, a reply as they give it, errors as RFC 9457 problem details."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+PROBLEM = "application/problem+json"
+JSON = "application/json"
+SAFE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""On every answer that names nothing else: what a deployment holds is nobody's to cache."""
+
+
+def _none() -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked. Header names are lower case; a query parameter keeps every value that it was given."""
+
+    method: str
+    path: str
+    route: Mapping[str, str] = field(default_factory=_none)
+    query: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict[str, tuple[str, ...]]())
+    headers: Mapping[str, str] = field(default_factory=_none)
+    body: bytes = b""
+
+    @classmethod
+    def of(
+        cls, method: str, url: str, route: Mapping[str, str], headers: Mapping[str, str], read: Callable[[], bytes]
+    ) -> "Request":
+        """From what a host hands over. The query is read from the address: hosts keep one value of each name."""
+        parts = urlsplit(url)
+        query: dict[str, tuple[str, ...]] = {}
+        for name, value in parse_qsl(parts.query, keep_blank_values=True):
+            query[name] = (*query.get(name, ()), value)
+        lower = {name.lower(): value for name, value in headers.items()}
+        return cls(method.upper(), parts.path, dict(route), query, lower, read())
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered; `headers` go over the safe ones."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=_none)
+
+
+class HttpError(Exception):
+    """A handler's way of answering with a problem: `detail` says what is wrong and what to do next."""
+
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.members = status, detail, headers or {}, members
+
+
+TITLES = {
+    400: "The request cannot be used",
+    401: "A function key is needed",
+    404: "There is no such thing",
+    409: "It does not fit what stands",
+    413: "The body is too large",
+    415: "The body has a type that is not understood",
+    500: "Something unexpected went wrong",
+    503: "It cannot be answered now",
+}
+
+
+def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer."""
+    return Reply(status, json.dumps(value, ensure_ascii=True).encode(), JSON, headers or {})
+
+
+def problem(request: Request, error: HttpError) -> Reply:
+    """The error as problem details; `instance` is the path alone, for a query may hold a key."""
+    members = {"type": "about:blank", "title": TITLES[error.status], "status": error.status, "detail": error.detail}
+    body = json.dumps({**members, "instance": request.path, **error.members}, ensure_ascii=True)
+    return Reply(error.status, body.encode(), PROBLEM, error.headers)
+
+
+def is_unchanged(request: Request, etag: str) -> bool:
+    """Whether If-None-Match names this tag (compared weakly, as for a GET it is to be)."""
+    given = request.headers.get("if-none-match", "")
+    tags = [tag.strip().removeprefix("W/") for tag in given.split(",")]
+    return given.strip() == "*" or etag.removeprefix("W/") in tags
+
+
+def tagged(request: Request, etag: str, reply: Reply) -> Reply:
+    """The reply with its tag; 304 without the body where the caller has it already."""
+    headers = {**reply.headers, "ETag": etag}
+    if is_unchanged(request, etag):
+        return Reply(304, b"", "", headers)
+    return Reply(reply.status, reply.body, reply.content_type, headers)
+
+
+def media_type(request: Request, accepted: Sequence[str], default: str) -> str:
+    """The type of the body without its parameters. Raises HttpError 415."""
+    given = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if not given:
+        return default
+    if given not in accepted:
+        raise HttpError(415, f"the body is '{given[:100]}'; send one of: {', '.join(accepted)}")
+    return given

@@ -1,0 +1,51 @@
+"""The blueprint: every row of the table as a function of the app. Only here and in function_app.py the host is known.
+
+A blueprint's own auth level is ignored by the library, so it stands on each route.
+"""
+
+# The vendor annotates **kwargs of its decorators as unknown.
+# pyright: reportUnknownMemberType=false
+
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from shared import bootstrap
+from shared.web.api import ROUTES, Backend, Route, answer
+from shared.web.http import SAFE_HEADERS, Reply, Request
+
+blueprint = df.Blueprint()
+
+
+def _sent(reply: Reply) -> func.HttpResponse:
+    headers = {**SAFE_HEADERS, **reply.headers}
+    if reply.content_type:
+        headers["Content-Type"] = reply.content_type
+    return func.HttpResponse(reply.body or None, status_code=reply.status, headers=headers)
+
+
+def _answered(route: Route, request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
+    read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)
+    orchestrations = bootstrap.orchestrations(client) if client is not None else None
+    return _sent(answer(route.handler, read, Backend(bootstrap.app, orchestrations)))
+
+
+def _function(route: Route) -> Any:
+    def plain(request: func.HttpRequest) -> func.HttpResponse:
+        return _answered(route, request)
+
+    def starting(request: func.HttpRequest, client: str) -> func.HttpResponse:
+        return _answered(route, request, client)
+
+    return blueprint.durable_client_input(client_name="client")(starting) if route.starts else plain
+
+
+def _register(route: Route) -> None:
+    level = func.AuthLevel.ANONYMOUS if route.is_anonymous else func.AuthLevel.FUNCTION
+    trigger = blueprint.route(route=route.path, methods=[route.method], auth_level=level, trigger_arg_name="request")
+    blueprint.function_name(route.name)(trigger(_function(route)))
+
+
+for _route in ROUTES:
+    _register(_route)

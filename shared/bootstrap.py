@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
@@ -35,6 +35,14 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class Submit(Protocol):
+    """Puts a submission or a command on the queue `deployments`. Raises StorageUnavailableError."""
+
+    def __call__(self, text: str, delay_seconds: float = 0.0) -> None:
+        """Deliver it, not before `delay_seconds`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Storage:
     """What the command line needs too: the journal, the blobs, the queue that submissions go to."""
@@ -42,7 +50,7 @@ class Storage:
     journal: Journal
     blobs: Blobs
     locks: Locks
-    submit: Callable[[str], None]
+    submit: Submit
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,9 @@ class App:
     checks: Mapping[str, Callable[[], object]]
     flags: FeatureFlags
     telemetry: Telemetry
+    submit: Submit
     sweep_dry_run: bool = False
+    trusts_client_principal: bool = False
 
 
 _lock = threading.Lock()
@@ -104,7 +114,18 @@ def build(loaded: settings.Settings) -> App:
     acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
     checks = {"storage": clients.ping, "fabric_identity": tokens.token}
     telemetry = NoTelemetry()
-    return App(services, acceptance, stores.locks, breakers, checks, loaded.flags, telemetry, loaded.sweep_dry_run)
+    return App(
+        services,
+        acceptance,
+        stores.locks,
+        breakers,
+        checks,
+        loaded.flags,
+        telemetry,
+        submit=stores.submit,
+        sweep_dry_run=loaded.sweep_dry_run,
+        trusts_client_principal=loaded.trusts_client_principal,
+    )
 
 
 def storage(loaded: settings.Settings) -> Storage:

@@ -7,13 +7,13 @@ import logging
 from typing import Any
 
 from shared import bootstrap
-from shared.domain.errors import Problem, SagaError
-from shared.domain.json import JsonObject, as_object
+from shared.domain.errors import NotFoundError, Problem, SagaError
+from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
-from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
+from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.plan import MAX_STEPS
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
-from shared.saga import activities, engine, health, sweeper
+from shared.domain.states import DEPLOYMENT_ENDED
+from shared.saga import activities, commands, engine, health, sweeper
 from shared.saga.accept import decoded
 from shared.saga.delivery import Settled
 from shared.saga.progress import Progress
@@ -25,38 +25,18 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
     """A message of the queue `deployments`: a command to a deployment that exists, or a new submission."""
     app = bootstrap.app()
     orchestrations = bootstrap.orchestrations(client)
-    command = _command(content)
+    command = commands.read(content)
     if command is not None:
-        deployment_id, requested_by = command
-        state = activities.request_cancel(app.services, deployment_id, requested_by)
-        if state is None:
-            log.warning("cancel of the unknown deployment %s: dropped", deployment_id)
-        elif state is DeploymentState.HELD:
-            orchestrations.start(deployment_id)
-        elif state not in DEPLOYMENT_ENDED:
-            orchestrations.raise_event(deployment_id, COMMAND_EVENT, {"command": "cancel"})
+        try:
+            commands.handle(app.services, app.locks, orchestrations, command)
+        except NotFoundError:
+            log.warning("%s of the unknown deployment %s: dropped", command.verb.value, command.deployment_id)
         return
     accepted = app.acceptance.accept(content, message_id)
     header = accepted.header
     log.info("deployment %s of %s is %s", header.deployment_id, header.target, header.state.value)
     if not accepted.conflict and header.state not in DEPLOYMENT_ENDED:
         orchestrations.start(header.deployment_id)
-
-
-def _command(content: bytes) -> tuple[str, str] | None:
-    """(deployment id, who) where the message asks to cancel; anything else is a submission."""
-    if len(content) > 2_000:
-        return None
-    try:
-        data = as_object(json.loads(decoded(content)))
-    except (SagaError, ValueError, RecursionError):
-        return None
-    if data is None or data.get("command") != "cancel":
-        return None
-    deployment_id = data.get("deployment_id")
-    if not isinstance(deployment_id, str) or not DEPLOYMENT_ID.fullmatch(deployment_id):
-        return None
-    return deployment_id, str(data.get("requested_by") or "somebody")[:256]
 
 
 def execute_step(content: bytes, client: Any) -> None:
@@ -117,7 +97,8 @@ def turn_back(deployment_id: str) -> JsonObject:
 
 def begin_compensation(deployment_id: str) -> JsonObject:
     """Activity `begin_compensation`."""
-    return activities.begin_compensation(bootstrap.app().services, deployment_id)
+    app = bootstrap.app()
+    return activities.begin_compensation(app.services, app.locks, deployment_id)
 
 
 def reconcile(request: JsonObject) -> JsonObject:

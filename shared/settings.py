@@ -55,6 +55,7 @@ class Settings:
     breaker: BreakerPolicy
     rate: RatePolicy
     flags: FeatureFlags
+    trusts_client_principal: bool
 
 
 def credential_secret(environment: Mapping[str, str] = os.environ) -> str:
@@ -115,6 +116,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         breaker=_breaker(read, BreakerPolicy()),
         rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
         flags=FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)}),
+        trusts_client_principal=read.flag("TRUST_CLIENT_PRINCIPAL"),
     )
 
 

@@ -6,12 +6,13 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.adapters import breaker_table
 from shared.adapters import journal_rows as rows
+from shared.adapters.journal_pages import time_key
 from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS
 from shared.domain import transitions
 from shared.domain.breaker import BreakerRecord
@@ -20,7 +21,7 @@ from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
 from shared.domain.ports import Change, Clock, Lock, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -161,6 +162,23 @@ class MemoryJournal:
         for header in sorted(found, key=lambda h: (h.accepted_at, h.deployment_id), reverse=True):
             if not open_only or header.state not in DEPLOYMENT_ENDED:
                 yield header
+
+    def page(
+        self,
+        limit: int,
+        *,
+        after: tuple[datetime, str] | None = None,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """As the port says."""
+        last = time_key(*after) if after is not None else ""
+        keyed = sorted(
+            ((time_key(h.accepted_at, h.deployment_id), h) for h in self.deployments(target)), key=lambda k: k[0]
+        )
+        found = [h for key, h in keyed if key > last and (not states or h.state in states)]
+        return [h for h in found if not open_only or h.state not in DEPLOYMENT_ENDED][:limit]
 
     def due(self, now: datetime) -> Iterator[DeploymentRecord]:
         """As the port says."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from local.functions_host import timers
 from local.functions_host.durable import Durable
@@ -55,12 +56,22 @@ def routes_of(template: str, prefix: str) -> list[str]:
     text = re.sub(r"\{\*(\w+)\}", r"{\1:.*}", text)
     text = re.sub(r"\{(\w+):(int|long)\}", r"{\1:-?\\d+}", text)
     text = re.sub(r"\{(\w+):guid\}", r"{\1:[0-9a-fA-F-]{36}}", text)
-    text = re.sub(r"\{(\w+):[a-z]+(\([^)]*\))?\}", r"{\1}", text)
+    text = re.sub(r"\{(\w+)(:[a-z]+(\([^)]*\))?)?\}", r"{\1:[^/]+}", text)  # aiohttp's own refuses braces in a value
     optional = re.search(r"/\{(\w+)\?\}$", text)
     if optional is None:
         return [text]
     start = text[: optional.start()]
-    return [start, f"{start}/{{{optional[1]}}}"]
+    return [start, f"{start}/{{{optional[1]}:[^/]+}}"]
+
+
+@web.middleware
+async def as_azure(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What no function serves is 404 without a body, a known route with another method too: so does Azure's host
+    (github.com/Azure/azure-functions-host/issues/10098)."""
+    try:
+        return await handler(request)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        return web.Response(status=404)
 
 
 class Web:
@@ -68,7 +79,7 @@ class Web:
 
     def __init__(self, worker: Worker, queues: Queues, durable: Durable | None, keys: Keys, prefix: str) -> None:
         self._worker, self._queues, self._durable, self._keys = worker, queues, durable, keys
-        self.app = web.Application(client_max_size=100 << 20)
+        self.app = web.Application(client_max_size=100 << 20, middlewares=[as_azure])
         for function in worker.of_type("httpTrigger"):
             for route in routes_of(function.setting("route") or function.name, prefix):
                 for method in function.trigger.get("methods") or ["*"]:

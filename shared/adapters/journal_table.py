@@ -2,7 +2,8 @@
 
 A deployment is one partition of table `journal`: its header, a row a step, and its audit. A partition is what a
 batch can write all or nothing, so a move and its audit entry are one write: the audit cannot miss a move or invent
-one. Table `deployments` is a projection of the headers, by target, for lists; it may lag and is mended when read.
+one. Table `deployments` is a projection of the headers, by target, for lists (journal_pages.py has one by time); it may
+lag and is mended when read.
 """
 
 # The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
@@ -10,7 +11,7 @@ one. Table `deployments` is a projection of the headers, by target, for lists; i
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.adapters import journal_rows as rows
+from shared.adapters.journal_pages import JournalPages
 from shared.adapters.storage import (
     BATCH_BYTES,
     BATCH_OPERATIONS,
@@ -34,7 +36,7 @@ from shared.domain.errors import ConflictError, NotFoundError, StorageUnavailabl
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class TableJournal:
     def __init__(self, clients: StorageClients, now: Callable[[], datetime]) -> None:
         self._journal: TableClient = clients.tables.get_table_client(JOURNAL)
         self._deployments: TableClient = clients.tables.get_table_client(DEPLOYMENTS)
+        self._pages = JournalPages(clients, self._as_it_stands)
         self._now = now
         self._is_there = False
         self._lock = threading.Lock()
@@ -64,10 +67,8 @@ class TableJournal:
                 return header
             # Another accept was quicker, or the answer to our own write was lost.
             standing = self.header(header.deployment_id).record
-            if standing.target == header.target:
-                self._list(standing)
-            else:
-                self._unlist(header)
+            self._unlist(header, standing)
+            self._list(standing)
         if standing.manifest_hash == header.manifest_hash:
             self._add_missing(header.deployment_id, entities)
         return standing
@@ -128,6 +129,9 @@ class TableJournal:
         transitions.check_deployment(before.state, change.after.state)
         after = change.after.replace(sequence=before.sequence + 1)
         operations = self._operations(change, rows.header_entity(after), "deployment", after.sequence)
+        if before.state in DEPLOYMENT_ENDED and after.state not in DEPLOYMENT_ENDED:
+            # The projection goes first: what goes on again and no list shows would never be swept.
+            self._list(after)
         etag = self._submit(after.deployment_id, operations, None)[0]
         if (before.state, before.due_at) != (after.state, after.due_at):
             self._list(after)
@@ -158,6 +162,19 @@ class TableJournal:
             if fresh is not None:
                 yield fresh
 
+    def page(
+        self,
+        limit: int,
+        *,
+        after: tuple[datetime, str] | None = None,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """As the port says."""
+        self._ensure()
+        return self._pages.page(limit, after, target, states, open_only)
+
     def due(self, now: datetime) -> Iterator[DeploymentRecord]:
         """The headers themselves, as fresh as can be; the projection is mended where it lagged behind."""
         self._ensure()
@@ -165,7 +182,7 @@ class TableJournal:
             record = DeploymentRecord.from_json(rows.record_of(entity))
             fresh = self._header_or_none(record.deployment_id)
             if fresh is None or fresh.target != record.target:
-                self._unlist(record)
+                self._unlist(record, fresh)
             elif fresh.state in DEPLOYMENT_ENDED and fresh.due_at is not None and fresh.due_at <= now:
                 yield fresh
             else:
@@ -189,20 +206,35 @@ class TableJournal:
         fresh = self._header_or_none(record.deployment_id)
         if fresh is None or fresh.target != record.target:
             if self._now() - record.accepted_at > _ORPHAN_AGE:
-                self._unlist(record)
+                self._unlist(record, fresh)
             return None
         has_ended = fresh.state in DEPLOYMENT_ENDED
         if has_ended or (fresh.state, fresh.manifest_hash) != (record.state, record.manifest_hash):
             self._list(fresh)
         return None if has_ended else fresh
 
+    def _as_it_stands(self, record: DeploymentRecord) -> DeploymentRecord | None:
+        fresh = self._header_or_none(record.deployment_id)
+        if fresh is None or fresh.accepted_at != record.accepted_at:
+            if self._now() - record.accepted_at > _ORPHAN_AGE:
+                self._unlist(record, fresh)
+            return None
+        if fresh.state in DEPLOYMENT_ENDED or fresh.state != record.state:
+            self._list(fresh)
+        return fresh
+
     def _list(self, header: DeploymentRecord, *, is_open: bool | None = None) -> None:
+        self._pages.put(header, is_open)
         with mapped("table", "list deployment"):
             self._deployments.upsert_entity(rows.index_entity(header, is_open), mode=UpdateMode.REPLACE)
 
-    def _unlist(self, header: DeploymentRecord) -> None:
-        with mapped("table", "unlist deployment"):
-            self._deployments.delete_entity(escape_key(header.target), header.deployment_id)
+    def _unlist(self, header: DeploymentRecord, standing: DeploymentRecord | None = None) -> None:
+        """Take away the projections of a header, but for those that the one which stands under its id shares."""
+        if standing is None or standing.accepted_at != header.accepted_at:
+            self._pages.remove(header)
+        if standing is None or standing.target != header.target:
+            with mapped("table", "unlist deployment"):
+                self._deployments.delete_entity(escape_key(header.target), header.deployment_id)
 
     def _insert_whole(self, header: DeploymentRecord, entities: Sequence[JsonObject], reason: str) -> bool:
         """Whether all was written; False where a row stood already, and perhaps others were not written."""
@@ -303,7 +335,7 @@ class TableJournal:
         if self._is_there:
             return
         with self._lock, mapped("table", "create table"):
-            for table in (self._journal, self._deployments):
+            for table in (self._journal, self._deployments, self._pages.table):
                 with suppress(ResourceExistsError):
                     table.create_table()
             self._is_there = True

@@ -44,9 +44,9 @@ class SubmissionQueue(TextQueue):
     def __init__(self, clients: StorageClients) -> None:
         super().__init__(clients, SUBMISSIONS)
 
-    def send(self, text: str) -> None:
-        """One submission. Raises as `send_text`."""
-        self.send_text(text)
+    def send(self, text: str, delay_seconds: float = 0.0) -> None:
+        """One submission or command. Raises as `send_text`."""
+        self.send_text(text, delay_seconds)
 
 
 class StorageStepQueue(TextQueue):

@@ -28,16 +28,15 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.fields import Fields
-from shared.domain.json import JsonObject, as_object, canonical, content_hash
+from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.text import parse
 from shared.saga.accept import normal_target
+from shared.saga.submission import envelope
 from shared.steps import KINDS
 
 INTERRUPTED, READER_GONE = 130, 141
-MESSAGE_BYTES = 48 * 1024
-"""A submission above this goes to a blob: a queue message holds 64 KiB, and base64 takes a third."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,14 +122,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     options.id = options.id or _new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
     storage = bootstrap.storage(settings.load())
-    envelope = {"deployment_id": options.id, "requested_by": options.requested_by, **body}
-    message = json.dumps(envelope, ensure_ascii=True)
-    if len(message) > MESSAGE_BYTES:
-        name, content = next(iter(body.items()))
-        blob = content if name == "manifest_text" else canonical(content)
-        digest_of_blob = storage.blobs.put(blob.encode("utf-8", "surrogatepass"))
-        envelope = {**{k: v for k, v in envelope.items() if k not in body}, "manifest_blob": digest_of_blob}
-        message = json.dumps(envelope, ensure_ascii=True)
+    message = envelope(storage.blobs, options.id, body, options.requested_by)
     storage.submit(message)
     if problems:
         output.event("rejected", f"the manifest has {len(problems)} problem(s), and is recorded as rejected:")

@@ -18,6 +18,7 @@ _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0
 LONGEST_STEP_TIMEOUT_SECONDS = 7 * 86400.0
 LONGEST_LIFE_SECONDS = 365 * 86400.0
+LONGEST_HOLD_SECONDS = 90 * 86400.0
 
 
 class KindRules(Protocol):
@@ -70,15 +71,20 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
     requested_by = top.text("requestedBy", longest=256)
     top.text("description", longest=4000)
     expires = top.duration("expiresAfter", default=0.0, shortest=60, longest=LONGEST_LIFE_SECONDS)
+    keep_for = top.duration("keepFor", default=0.0, shortest=60, longest=LONGEST_HOLD_SECONDS)
     written = [_step(i, row, kinds, on_failure, problems) for i, row in enumerate(_step_rows(top))]
     top.finish()
+    if keep_for and not any(step.on_failure == "hold" for step in written):
+        top.problem("keepFor", "says how long to hold, and nothing here is held: set onFailure to hold")
     _check_ids(written, problems)
     steps = _expand(written, problems)
     if not problems:
         check_graph(steps, problems)
     if problems:
         raise InvalidInputError(problems)
-    return Plan(name, target, concurrency, on_failure, requested_by, expires, tuple(step for step, _ in steps))
+    return Plan(
+        name, target, concurrency, on_failure, requested_by, expires, keep_for, tuple(step for step, _ in steps)
+    )
 
 
 def _step_rows(top: Fields) -> list[Any]:

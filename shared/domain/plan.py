@@ -37,6 +37,7 @@ class Plan:
     on_failure: str
     requested_by: str
     expires_after_seconds: float
+    keep_for_seconds: float
     steps: tuple[PlannedStep, ...]
 
 

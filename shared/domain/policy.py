@@ -1,6 +1,9 @@
 """How long to wait and how often to try: the numbers, as one frozen value that settings.py fills."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
+
+from shared.domain.flags import FeatureFlags
 
 
 @dataclass(frozen=True)
@@ -11,6 +14,10 @@ class RetryPolicy:
     base_seconds: float
     longest_seconds: float
 
+    def once(self) -> Self:
+        """One try and no other. Waiting out a throttled call or a reserved name is no try, and goes on."""
+        return replace(self, max_attempts=1)
+
 
 @dataclass(frozen=True)
 class EnginePolicy:
@@ -20,7 +27,11 @@ class EnginePolicy:
     that has used up most of it sends nothing more, and its late write fails.
     `orphan_grace_seconds` is how long after a deployment was put back the sweeper looks for what a call that was
     still under way may have left: it must outlast the host's functionTimeout, after which no delivery lives.
+    With `rollback` False a deployment that fails or is cancelled ends `failed`, and nothing of it is undone until a
+    person asks; what its manifest asks for by name (keepFor, expiresAfter) is done all the same.
     """
+
+    rollback: bool = True
 
     forward: RetryPolicy = RetryPolicy(max_attempts=8, base_seconds=2.0, longest_seconds=60.0)
     backward: RetryPolicy = RetryPolicy(max_attempts=10, base_seconds=2.0, longest_seconds=300.0)
@@ -33,3 +44,10 @@ class EnginePolicy:
     restart_grace_seconds: float = 60.0
     orphan_grace_seconds: float = 900.0
     retention_seconds: float = 90 * 86400.0
+
+    def under(self, flags: FeatureFlags) -> Self:
+        """The policy that the feature flags leave: the one place where they reach the engine."""
+        policy = replace(self, rollback=flags.rollback)
+        if flags.retry_logic:
+            return policy
+        return replace(policy, forward=self.forward.once(), backward=self.backward.once())

@@ -1,6 +1,6 @@
 """What the engine needs of the outside, as Protocols that adapters (and the tests' in-memory twins) satisfy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +9,7 @@ from shared.domain.breaker import BreakerRecord
 from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,22 @@ class Journal(Protocol):
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
         """Headers, newest first; of one target, or only those that have not ended. A projection of `header`."""
+        ...
+
+    def page(
+        self,
+        limit: int,
+        *,
+        after: tuple[datetime, str] | None = None,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """At most `limit` headers, newest first and of one instant by id; those after the position (accepted_at, id).
+
+        What is accepted meanwhile comes before any position, so whoever goes on from the last header of a page meets
+        each deployment once. A projection, but for what is open. Costs as much as the page, not as what there is.
+        """
         ...
 
     def due(self, now: datetime) -> Iterator[DeploymentRecord]:

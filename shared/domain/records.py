@@ -140,9 +140,12 @@ class StepRecord:
 class DeploymentRecord:
     """The header of a deployment.
 
-    `lock_fence` is the fencing number of the lock on `target`. `cancel_requested_by` is who asked to turn back.
-    `expires_after_seconds` is how long what it deployed shall live (0: for good). Of a deployment that has ended,
-    `due_at` is when the sweeper has to see to it again, and `swept_at` when it was last looked over for orphans.
+    `lock_fence` is the fencing number of the lock on `target`. `expires_after_seconds` is how long what it deployed
+    shall live, and `keep_for_seconds` how long it is held at most (0: for good); `held_until` is when that is over.
+    Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `swept_at` when it was
+    last looked over for orphans. `..._requested_by` is who asked for what: to stop (`cancel`), to undo although it was
+    held or had failed (`compensate`), to go on (`resume`; only until its steps are made ready), to undo what had
+    succeeded (`retire`).
     """
 
     deployment_id: str
@@ -155,6 +158,7 @@ class DeploymentRecord:
     on_failure: str = "rollback"
     requested_by: str = ""
     expires_after_seconds: float = 0.0
+    keep_for_seconds: float = 0.0
     step_count: int = 0
     sequence: int = 0
     lock_fence: int = 0
@@ -163,7 +167,11 @@ class DeploymentRecord:
     heartbeat_at: datetime | None = None
     due_at: datetime | None = None
     swept_at: datetime | None = None
+    held_until: datetime | None = None
     cancel_requested_by: str | None = None
+    compensate_requested_by: str | None = None
+    resume_requested_by: str | None = None
+    retire_requested_by: str | None = None
     error: RecordedError | None = None
     problems: tuple[JsonObject, ...] = ()
 

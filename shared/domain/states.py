@@ -29,6 +29,7 @@ class DeploymentState(StrEnum):
     REJECTED = "rejected"
     CANCELLED = "cancelled"
     HELD = "held"
+    FAILED = "failed"
 
 
 FORWARD_SETTLED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED})
@@ -46,6 +47,8 @@ DEPLOYMENT_ENDED = frozenset(
         DeploymentState.COMPENSATED,
         DeploymentState.REJECTED,
         DeploymentState.CANCELLED,
+        DeploymentState.FAILED,
     }
 )
-"""Nothing more will happen by itself. `stuck` is not among them: the sweeper is still on it."""
+"""Nothing more will happen by itself. `stuck` is not among them: the sweeper is still on it. A person may still have
+a `failed` one resumed or put back, and a `succeeded` one retired."""

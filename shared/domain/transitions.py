@@ -9,10 +9,19 @@ from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 
 STEP_TRANSITIONS: dict[tuple[S, S], str] = {
-    (S.PENDING, S.PENDING): "waits: Fabric could not be asked, or a before-image is being fetched",
+    (
+        S.PENDING,
+        S.PENDING,
+    ): "waits: Fabric could not be asked, a before-image is being fetched, or a person has yet to approve",
     (S.PENDING, S.INTENT): "looked; what is about to be done is written down before it is done",
-    (S.PENDING, S.SUCCEEDED): "looked; it is there already as asked and is adopted, nothing to do",
-    (S.PENDING, S.FAILED): "cannot be done: refused, forbidden, or out of time before any call",
+    (
+        S.PENDING,
+        S.SUCCEEDED,
+    ): "looked; it is there already as asked and is adopted, nothing to do; or a person approved",
+    (
+        S.PENDING,
+        S.FAILED,
+    ): "cannot be done: refused by Fabric or by a person, forbidden, or out of time before any call",
     (S.PENDING, S.SKIPPED): "never begun when the deployment turned back",
     (S.INTENT, S.INTENT): "the call is tried again after a look, or waits for its time",
     (S.INTENT, S.SUBMITTED): "Fabric accepted it as a long-running operation",
@@ -26,6 +35,7 @@ STEP_TRANSITIONS: dict[tuple[S, S], str] = {
     (S.FAILED, S.COMPENSATING): "the deployment turned back; what the failed step left is looked for",
     (S.FAILED, S.PENDING): "resumed by a person; nothing was begun",
     (S.FAILED, S.INTENT): "resumed by a person; what was begun is looked for first",
+    (S.SKIPPED, S.PENDING): "resumed by a person; it is begun after all",
     (S.SUCCEEDED, S.COMPENSATED): "it was adopted, so it is left alone",
     (S.FAILED, S.COMPENSATED): "nothing was begun, so nothing is to be put back",
     (S.COMPENSATING, S.COMPENSATING): "the undo is tried again, or waits for its time",
@@ -43,8 +53,10 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.RUNNING, D.SUCCEEDED): "every step is applied and verified",
     (D.RUNNING, D.COMPENSATING): "a step failed, or it was cancelled",
     (D.RUNNING, D.HELD): "a step failed and the manifest says to hold",
+    (D.RUNNING, D.FAILED): "a step failed, or it was cancelled, and rollback is off: nothing is undone",
+    (D.FAILED, D.ACCEPTED): "resumed, or told to turn back, by a person; waits for its target again",
     (D.HELD, D.HELD): "a request is noted",
-    (D.HELD, D.RUNNING): "resumed, or told to turn back, by a person",
+    (D.HELD, D.RUNNING): "resumed, or told to turn back, by a person; or its time is up (keepFor)",
     (D.HELD, D.COMPENSATING): "turned back by a person",
     (D.COMPENSATING, D.COMPENSATING): "a sign of life",
     (D.COMPENSATING, D.COMPENSATED): "everything is put back",
@@ -53,7 +65,8 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.STUCK, D.STUCK): "a sign of life",
     (D.COMPENSATED, D.COMPENSATED): "looked over for what a lost call may have left",
     (D.CANCELLED, D.CANCELLED): "looked over for what a lost call may have left",
-    (D.SUCCEEDED, D.COMPENSATING): "its time is up (expiresAfter)",
+    (D.SUCCEEDED, D.SUCCEEDED): "a request is noted; its target is not free",
+    (D.SUCCEEDED, D.COMPENSATING): "its time is up (expiresAfter), or a person retires it",
     (D.STUCK, D.COMPENSATING): "the sweeper or a person tries again",
 }
 

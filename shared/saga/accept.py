@@ -67,11 +67,19 @@ class Acceptance:
             submission = self._read(content, fallback_id)
         except InvalidInputError as error:
             return self._reject(_salvaged_id(content) or fallback_id, content, error.problems)
+        return self.submit(submission)
+
+    def submit(self, submission: Submission) -> Accepted:
+        """As `accept`, of what has been read already."""
         try:
             plan = compile_manifest(submission.manifest, self.kinds)
         except InvalidInputError as error:
-            return self._reject(submission.deployment_id, submission.manifest, error.problems, submission.requested_by)
+            return self.reject(submission, error.problems)
         return self._record(submission, plan)
+
+    def reject(self, submission: Submission, problems: list[Problem]) -> Accepted:
+        """Record it as rejected for these problems. Raises StorageUnavailableError."""
+        return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by)
 
     def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
         """Record as rejected what no delivery could handle; a deployment that stands under its id keeps its state."""
@@ -98,8 +106,9 @@ class Acceptance:
             accepted_at=now,
             concurrency=plan.concurrency,
             on_failure=plan.on_failure,
-            requested_by=(plan.requested_by or submission.requested_by)[:256],
+            requested_by=(submission.requested_by or plan.requested_by)[:256],
             expires_after_seconds=plan.expires_after_seconds,
+            keep_for_seconds=plan.keep_for_seconds,
             step_count=len(plan.steps),
         )
         steps = step_records(submission.deployment_id, plan, self.payloads)

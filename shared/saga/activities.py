@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from shared.domain.errors import ConflictError, NotFoundError, SagaError
+from shared.domain.approval import waits_for_person
+from shared.domain.errors import ConflictError, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
@@ -18,6 +19,7 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
 from shared.saga.progress import Progress, from_journal, in_flight
+from shared.saga.resume import make_ready
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
                     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
                 if record.state is DeploymentState.STUCK:
                     _write(services, header, "another try", state=DeploymentState.COMPENSATING)
+            if record.resume_requested_by:
+                make_ready(services, deployment_id)
         except ConflictError:
             continue
         return _view(services, deployment_id, retry_failed=True)
@@ -59,7 +63,8 @@ def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
-    if record.cancel_requested_by:
+    is_first_time = record.started_at is None
+    if record.cancel_requested_by and is_first_time:
         closing = _closing(services, record, DeploymentState.CANCELLED)
         _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **closing)
         return {"next": "ended", "state": DeploymentState.CANCELLED.value}
@@ -68,11 +73,11 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
-            changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
+            changes = {"started_at": record.started_at or now, "heartbeat_at": now, "lock_fence": lock.fence}
             _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
             return None
         elder = lock.holder
-    if record.concurrency == "reject":
+    if record.concurrency == "reject" and is_first_time:
         error = RecordedError(
             f"the target '{record.target}' is held by deployment {elder}",
             "Wait until that one has ended, or set concurrency to queue.",
@@ -149,8 +154,8 @@ def turn_back(services: Services, deployment_id: str) -> JsonObject:
     return _view(services, deployment_id)
 
 
-def begin_compensation(services: Services, deployment_id: str) -> JsonObject:
-    """RUNNING to COMPENSATING (or HELD), once nothing is in flight.
+def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
+    """RUNNING to COMPENSATING (or HELD, or FAILED where rollback is off), once nothing is in flight.
 
     The order matters. The header says already that the deployment turns back, so no delivery that reads it begins
     anything; then every row that is still pending is skipped, by conditional writes that a delivery which read the
@@ -164,19 +169,21 @@ def begin_compensation(services: Services, deployment_id: str) -> JsonObject:
         if not turns_back(record):
             turn_back(services, deployment_id)
             continue
-        steps = services.journal.steps(deployment_id)
-        hold = record.cancel_requested_by is None and _holds(steps)
         try:
-            if not hold:
-                _skip_pending(services, steps)
-                steps = services.journal.steps(deployment_id)
+            if record.resume_requested_by:
+                make_ready(services, deployment_id)
+                return _view(services, deployment_id)
+            _skip_pending(services, services.journal.steps(deployment_id))
+            steps = services.journal.steps(deployment_id)
             if in_flight((s.record for s in steps), Direction.FORWARD):
                 return _view(services, deployment_id)
-            if hold:
-                _write(services, header, "a step failed; held for a person", state=DeploymentState.HELD)
+            if _holds(record, steps):
+                _hold(services, header)
                 return {"next": "hold"}
-            reason = f"cancelled by {record.cancel_requested_by}" if record.cancel_requested_by else "a step failed"
-            _write(services, header, reason, state=DeploymentState.COMPENSATING)
+            if not services.policy.rollback and not record.compensate_requested_by:
+                _fail(services, locks, header)
+                return {"next": "ended", "state": DeploymentState.FAILED.value}
+            _write(services, header, _why_back(record), state=DeploymentState.COMPENSATING)
             _settle_untouched(services, steps)
         except ConflictError:
             continue
@@ -184,13 +191,41 @@ def begin_compensation(services: Services, deployment_id: str) -> JsonObject:
     raise SagaError(f"the header of {deployment_id} is written too often at once")
 
 
-def _holds(steps: Sequence[Versioned[StepRecord]]) -> bool:
+def _why_back(record: DeploymentRecord) -> str:
+    if record.cancel_requested_by:
+        return f"cancelled by {record.cancel_requested_by}"
+    return f"{record.compensate_requested_by} asked" if record.compensate_requested_by else "a step failed"
+
+
+def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
+    if record.cancel_requested_by or record.compensate_requested_by:
+        return False
     return any(s.record.state is StepState.FAILED and s.record.on_failure == "hold" for s in steps)
+
+
+def _hold(services: Services, header: Versioned[DeploymentRecord]) -> None:
+    """Everything stays as it is, and the target is kept, until a person says what next or its time is up."""
+    keep = header.record.keep_for_seconds
+    until = services.clock.now() + timedelta(seconds=keep) if keep else None
+    reason = f"a step failed; held for a person{f' until {until:%Y-%m-%d %H:%M:%S} UTC' if until else ''}"
+    _write(services, header, reason, state=DeploymentState.HELD, held_until=until)
+
+
+def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> None:
+    """Rollback is off: everything stays as it is, and the target is free for the next one."""
+    record = header.record
+    error = record.error or RecordedError(
+        f"cancelled by {record.cancel_requested_by}", "What was applied stands: resume it, or have it put back."
+    )
+    closing = _closing(services, record, DeploymentState.FAILED)
+    reason = f"rollback is off, so nothing is undone: {_why_back(record)}"
+    _write(services, header, reason, state=DeploymentState.FAILED, error=error, **closing)
+    _release(locks, record)
 
 
 def _skip_pending(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
     changes = [
-        Change(s, s.record.replace(state=StepState.SKIPPED, wait_until=None), "engine", "never begun")
+        Change(s, s.record.replace(state=StepState.SKIPPED, wait_until=None), "engine", "not begun")
         for s in steps
         if s.record.state is StepState.PENDING
     ]
@@ -244,7 +279,9 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     rows = [s.record for s in services.journal.steps(deployment_id)]
     if fresh.direction is progress.direction:
         waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else _NOT_YET_UNDONE
-        fresh.sent |= {i for i in progress.sent if rows[i].state in waiting}
+        fresh.sent |= {
+            i for i in progress.sent if rows[i].state in waiting and not (fresh.turning and waits_for_person(rows[i]))
+        }
         for i, row in enumerate(rows):
             if row.state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
                 fresh.states[i] = progress.states[i]
@@ -320,33 +357,6 @@ def _end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[Deployme
         failed = [row.step_id for row in rows if row.state is StepState.COMPENSATION_FAILED]
         return DeploymentState.STUCK, f"could not be put back: {', '.join(failed[:10])}"
     return None
-
-
-_CANCELLABLE = (DeploymentState.ACCEPTED, DeploymentState.RUNNING, DeploymentState.HELD)
-
-
-def request_cancel(services: Services, deployment_id: str, requested_by: str) -> DeploymentState | None:
-    """Note that a person wants it put back. The state it had; None where there is no such deployment.
-
-    One that is held runs again, in order to turn back: what is in flight settles first, as in any other. Its
-    orchestration has ended, so the caller starts it; if the caller dies before, the sweeper does.
-    """
-    for _ in range(_RACES):
-        try:
-            header = services.journal.header(deployment_id)
-        except NotFoundError:
-            return None
-        record = header.record
-        if record.state not in _CANCELLABLE or record.cancel_requested_by:
-            return record.state
-        state = DeploymentState.RUNNING if record.state is DeploymentState.HELD else record.state
-        try:
-            reason = f"cancel requested by {requested_by}"
-            _write(services, header, reason, state=state, cancel_requested_by=requested_by)
-        except ConflictError:
-            continue
-        return record.state
-    raise SagaError(f"the header of {deployment_id} is written too often at once")
 
 
 def _write(

@@ -65,8 +65,8 @@ def _backward(delivery: Delivery) -> Settled | None:
 
 
 def turns_back(header: DeploymentRecord) -> bool:
-    """Whether nothing new is to be begun: a step failed, or a person asked to cancel."""
-    return header.error is not None or header.cancel_requested_by is not None
+    """Whether nothing new is to be begun: a step failed, or a person asked to have it stopped or undone."""
+    return bool(header.error or header.cancel_requested_by or header.compensate_requested_by)
 
 
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:

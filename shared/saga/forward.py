@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain.approval import APPROVAL
 from shared.domain.errors import (
     FabricAmbiguousError,
     FabricConflictError,
@@ -27,11 +28,11 @@ from shared.domain.fields import Fields, has_reference
 from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
-from shared.domain.records import Intent, RecordedError, Resource
+from shared.domain.records import Intent, Operation, RecordedError, Resource
 from shared.domain.references import resolve, strings
 from shared.domain.retry import GiveUp, decide, recorded
 from shared.domain.states import StepState
-from shared.saga import operations
+from shared.saga import approvals, operations
 from shared.saga.delivery import Delivery, Settled
 from shared.steps.kind import NotYetError, Snapshot, VerificationError, marker_of
 
@@ -42,9 +43,14 @@ _CONFLICT_TRIES = 3
 def advance(d: Delivery) -> Settled | None:
     """Move the step. None: it will be delivered again. Raises ConflictError when overtaken, and whatever storage
     raises; both leave the row for the next delivery."""
-    if d.step.deadline_at is not None and d.now >= d.step.deadline_at:
+    is_approval = d.step.kind == APPROVAL
+    if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_approval:
         return _out_of_time(d, d.step.deadline_at)
+    if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its time begins anew
+        d.learn(deadline_at=d.now + timedelta(seconds=d.step.timeout_seconds))
     try:
+        if is_approval:
+            return approvals.wait(d, _resolved_spec(d))
         if d.step.state is StepState.PENDING:
             return _begin(d)
         if d.step.state is StepState.SUBMITTED:
@@ -131,6 +137,10 @@ def _resume(d: Delivery) -> Settled | None:
     spec, intent = _spec(d), _intent(d)
     if step.resource is not None and intent.action != "update":
         return _verify(d, spec, step.resource, intent)
+    if step.operation is not None and step.operation.purpose == "apply":
+        if not _is_over(d, step.operation):
+            return None
+        d.learn(operation=None)
     uncertain = d.was_left_uncertain
     if intent.action == "create":
         found = d.kind.find(d.services.fabric, spec)
@@ -140,6 +150,15 @@ def _resume(d: Delivery) -> Settled | None:
             return _present(d, spec, found)
     d.claim(state=StepState.INTENT, ambiguous=uncertain)
     return _act(d, spec, intent)
+
+
+def _is_over(d: Delivery, operation: Operation) -> bool:
+    """Whether Fabric is done with what an earlier try began, however it went: the look that follows tells. False: it
+    still runs, and the next look at it is on the queue."""
+    try:
+        return operations.look(d, operation) is not None
+    except FabricNotFoundError:
+        return True
 
 
 def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:

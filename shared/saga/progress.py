@@ -7,6 +7,7 @@ The journal is the truth; this is a view of it that is refreshed whenever in dou
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from shared.domain.approval import waits_for_person
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction
 from shared.domain.ports import Versioned
@@ -92,12 +93,16 @@ _UNDONE = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
 
 
 def from_journal(steps: Sequence[Versioned[StepRecord]], direction: Direction, turning: bool) -> Progress:
-    """The view that the journal gives. A step that is in flight counts as sent; `lost` tells which need a message."""
+    """The view that the journal gives. A step that is in flight counts as sent; `lost` tells which need a message.
+
+    Who turns back waits for no person: an approval is not on its way then, and will be skipped."""
     records = [s.record for s in steps]
     states = [r.state for r in records]
     progress = Progress([list(r.needs) for r in records], states, direction)
     progress.turning = turning or (direction is Direction.FORWARD and StepState.FAILED in states)
-    progress.sent = set(in_flight(records, direction))
+    progress.sent = {
+        i for i in in_flight(records, direction) if not (progress.turning and waits_for_person(records[i]))
+    }
     return progress
 
 

@@ -4,7 +4,8 @@ What it does, in this order, one deployment's trouble never keeping it from the 
 
 - a deployment that has not ended and that nothing is moving (task hub lost, host killed, accept cut short) is started
   again from the journal; so is one that is stuck, whose compensation is tried again;
-- one whose time is up (`expiresAfter`) is put back as a whole;
+- one that is held and whose time is up (`keepFor`) is put back; so is, as a whole, one that succeeded and whose time
+  is up (`expiresAfter`) or that a person retired while its target was not free;
 - one that was put back is looked over, once, for what a call that was still under way may have made afterwards;
 - one that is past its retention is forgotten, but for its audit.
 
@@ -20,6 +21,7 @@ from shared.domain.errors import ConflictError, SagaError
 from shared.domain.ports import Change, Locks, Orchestrations
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState
+from shared.saga import commands
 from shared.saga.delivery import Services
 from shared.saga.orphans import delete_orphan, find_orphans
 
@@ -96,26 +98,36 @@ class _Run:
     def duty_of(self, record: DeploymentRecord) -> Callable[[DeploymentRecord], None]:
         if record.state in _PUT_BACK and record.swept_at is None:
             return self.look_over
-        if record.state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
+        if record.state is DeploymentState.SUCCEEDED and (record.expires_after_seconds or record.retire_requested_by):
             return self.expire
         return self.purge
 
     def revive(self, record: DeploymentRecord) -> None:
         """See to it that something is moving a deployment that has not ended."""
-        policy, now = self.services.policy, self.services.clock.now()
-        if now - record.accepted_at < timedelta(seconds=policy.restart_grace_seconds):
+        now = self.services.clock.now()
+        if now - record.accepted_at < timedelta(seconds=self.services.policy.restart_grace_seconds):
             return
         if record.state is DeploymentState.HELD:
-            if not self.dry_run:
-                self.locks.acquire(record.target, record.deployment_id, now, policy.target_lease_seconds)
+            self.hold(record, now)
         elif not self.orchestrations.is_running(record.deployment_id):
             if not self.dry_run:
                 self.orchestrations.start(record.deployment_id)
             self.swept.restarted.append(record.deployment_id)
             log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
 
+    def hold(self, record: DeploymentRecord, now: datetime) -> None:
+        """Keep the target of what is held, and put it back when its time is up."""
+        is_over = record.held_until is not None and record.held_until <= now
+        if is_over:
+            self.swept.expired.append(record.deployment_id)
+        if self.dry_run:
+            return
+        self.locks.acquire(record.target, record.deployment_id, now, self.services.policy.target_lease_seconds)
+        if is_over:
+            self.ask(commands.Verb.COMPENSATE, record, f"its time is up: keepFor {record.keep_for_seconds:g} s")
+
     def expire(self, record: DeploymentRecord) -> None:
-        """Put back a whole deployment whose time is up, when its target is free."""
+        """Put back a whole deployment whose time is up, or that a person retired, when its target is free."""
         if self.dry_run:
             self.swept.expired.append(record.deployment_id)
             return
@@ -123,14 +135,16 @@ class _Run:
         lock = self.locks.acquire(record.target, record.deployment_id, now, policy.target_lease_seconds)
         if lock.holder != record.deployment_id:
             return
-        header = self.services.journal.header(record.deployment_id)
-        if header.record.state is not DeploymentState.SUCCEEDED:
-            return
-        after = header.record.replace(state=DeploymentState.COMPENSATING, finished_at=None, due_at=None)
         reason = f"its time is up: expiresAfter {record.expires_after_seconds:g} s"
-        self.services.journal.write_header(Change(header, after, "sweeper", reason))
-        self.orchestrations.start(record.deployment_id)
-        self.swept.expired.append(record.deployment_id)
+        if record.retire_requested_by:
+            reason = f"{record.retire_requested_by} retired it"
+        if self.ask(commands.Verb.RETIRE, record, reason).state is DeploymentState.COMPENSATING:
+            self.swept.expired.append(record.deployment_id)
+
+    def ask(self, verb: commands.Verb, record: DeploymentRecord, reason: str) -> commands.Answer:
+        """As a person would."""
+        command = commands.command(verb, record.deployment_id, "sweeper", reason)
+        return commands.handle(self.services, self.locks, self.orchestrations, command)
 
     def look_over(self, record: DeploymentRecord) -> None:
         """Find and delete the orphans of a deployment that was put back; done once nothing is left."""

@@ -4,6 +4,7 @@ Kinds are built here and nowhere else; the engine and the manifest's check see t
 """
 
 from shared.domain.manifest import KindRules
+from shared.steps.approval import ApprovalKind
 from shared.steps.item import ItemKind
 from shared.steps.kind import StepKind
 from shared.steps.lakehouse import LakehouseKind
@@ -12,7 +13,7 @@ from shared.steps.role_assignment import RoleAssignmentKind
 from shared.steps.workspace import WorkspaceKind
 
 STEPS: dict[str, StepKind] = {
-    kind.name: kind for kind in (WorkspaceKind(), LakehouseKind(), ItemKind(), RoleAssignmentKind())
+    kind.name: kind for kind in (WorkspaceKind(), LakehouseKind(), ItemKind(), RoleAssignmentKind(), ApprovalKind())
 }
 """The kinds that run, by name."""
 

@@ -2,50 +2,48 @@
 
 import logging
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from shared.domain.errors import StorageUnavailableError
+from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
+from shared.saga.commands import Verb
 from shared.settings import SettingsError
-from shared.web import page
+from shared.web import breakers, deployments, openapi, orphans, page, verbs
+from shared.web.backend import Backend, Handler, Route
 from shared.web.http import HttpError, Reply, Request, problem
-
-if TYPE_CHECKING:
-    from shared.bootstrap import App
-    from shared.domain.ports import Orchestrations
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 5
 
 
-@dataclass(frozen=True)
-class Backend:
-    """What handlers work with; the app is built on first use, so a static file needs none."""
-
-    app: "Callable[[], App]"
-    orchestrations: "Orchestrations | None" = None
+def _document(request: Request, backend: Backend) -> Reply:
+    return openapi.serve(request, ROUTES)
 
 
-Handler = Callable[[Request, Backend], Reply]
-
-
-@dataclass(frozen=True)
-class Route:
-    """One row. `path` is as in OpenAPI and in the host's templates, without the prefix; `name` is the function's."""
-
-    name: str
-    method: str
-    path: str
-    handler: Handler
-    is_anonymous: bool = False
-    starts: bool = False
-    """Whether it needs the durable engine."""
+def _page(request: Request, backend: Backend) -> Reply:
+    return page.serve(request)
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("api_dashboard", "GET", "dashboard", lambda request, _: page.serve(request), is_anonymous=True),
-    Route("api_dashboard_file", "GET", "dashboard/{file}", lambda request, _: page.serve(request), is_anonymous=True),
+    Route("submit_deployment", "POST", "deployments", deployments.submit, needs_engine=True),
+    Route("list_deployments", "GET", "deployments", deployments.listed),
+    Route("get_deployment", "GET", "deployments/{id}", deployments.one),
+    Route("get_audit", "GET", "deployments/{id}/audit", deployments.audit),
+    Route("get_plan", "GET", "deployments/{id}/plan", deployments.plan),
+    *(
+        Route(
+            f"{verb.value}_deployment",
+            "POST",
+            f"deployments/{{id}}/{verb.value}",
+            verbs.asking(verb),
+            needs_engine=True,
+        )
+        for verb in Verb
+    ),
+    Route("list_breakers", "GET", "breakers", breakers.listed),
+    Route("reset_breaker", "POST", "breakers/{name}/reset", breakers.reset),
+    Route("list_orphans", "GET", "orphans", orphans.listed),
+    Route("get_openapi", "GET", "openapi.json", _document, is_anonymous=True),
+    Route("dashboard", "GET", "dashboard", _page, is_anonymous=True),
+    Route("dashboard_file", "GET", "dashboard/{file}", _page, is_anonymous=True),
 )
 
 
@@ -55,9 +53,11 @@ def answer(handler: Handler, request: Request, backend: Backend) -> Reply:
         return handler(request, backend)
     except HttpError as error:
         return problem(request, error)
-    except (StorageUnavailableError, SettingsError) as error:
+    except FabricError as error:
+        return problem(request, HttpError(502, f"{error}; ask again later"))
+    except (StorageUnavailableError, ConflictError, SettingsError) as error:
         log.warning("%s %s: %s", request.method, request.path, error)
-        detail = "the app's storage or its settings do not let it answer; the app's log says why"
+        detail = "the app's storage, its engine or its settings do not let it answer now; the app's log says why"
         return problem(request, HttpError(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}))
     except Exception:
         correlation_id = uuid.uuid4().hex

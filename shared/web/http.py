@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from shared.domain.errors import Problem
+
 PROBLEM = "application/problem+json"
 JSON = "application/json"
 SAFE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -66,8 +68,16 @@ TITLES = {
     413: "The body is too large",
     415: "The body has a type that is not understood",
     500: "Something unexpected went wrong",
+    502: "Fabric did not give what was needed",
     503: "It cannot be answered now",
 }
+
+
+def bad_request(problems: Sequence[Problem], detail: str = "", **members: Any) -> HttpError:
+    """400 with every problem by its path: `$...` in the body, `query...` in the address."""
+    rows = [{"path": p.path, "message": p.message} for p in problems]
+    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+    return HttpError(400, detail or f"{count} in the request; correct what is listed", problems=rows, **members)
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:

@@ -12,7 +12,8 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared import bootstrap
-from shared.web.api import ROUTES, Backend, Route, answer
+from shared.web.api import ROUTES, answer
+from shared.web.backend import Backend, Route
 from shared.web.http import SAFE_HEADERS, Reply, Request
 
 blueprint = df.Blueprint()
@@ -35,10 +36,10 @@ def _function(route: Route) -> Any:
     def plain(request: func.HttpRequest) -> func.HttpResponse:
         return _answered(route, request)
 
-    def starting(request: func.HttpRequest, client: str) -> func.HttpResponse:
+    def with_engine(request: func.HttpRequest, client: str) -> func.HttpResponse:
         return _answered(route, request, client)
 
-    return blueprint.durable_client_input(client_name="client")(starting) if route.starts else plain
+    return blueprint.durable_client_input(client_name="client")(with_engine) if route.needs_engine else plain
 
 
 def _register(route: Route) -> None:

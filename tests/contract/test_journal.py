@@ -132,14 +132,14 @@ def test_journal_create_cut_between_any_two_writes_is_finished_by_repeating_it(
         except Cut:
             cuts += 1
         faulty.wire.heal()
-        if cuts >= 3 and not whole:  # the first batch stands; what moved since must stay as it is
+        if cuts >= 4 and not whole:  # the first batch stands; what moved since must stay as it is
             first = faulty.journal.write_step(moved(faulty.journal.steps(deployment_id)[0], S.INTENT))
             steps[0] = first.record
         assert faulty.journal.create(header, some_steps(deployment_id, 250), "submitted") == header
         assert [s.record for s in faulty.journal.steps(deployment_id)] == steps
         assert [e.before for e in faulty.journal.audit(deployment_id)].count("") == 1
         assert listed(faulty.journal, header.target) == [deployment_id]
-    assert cuts == 4, "the projection and three batches are four writes"
+    assert cuts == 5, "two projections and three batches are five writes"
 
 
 def test_journal_create_finishes_though_the_header_grew_since(journal: Journal, fresh_id: str) -> None:
@@ -218,7 +218,7 @@ def test_journal_crash_of_the_loser_does_not_hide_the_winner(
     def late(deployment_id: str) -> DeploymentRecord | None:
         monkeypatch.setattr(faulty.journal, "_header_or_none", read)
         faulty.journal.create(winner, [], "submitted")
-        faulty.wire.cut_before_write(1)
+        faulty.wire.cut_before_write(2)
         return None
 
     monkeypatch.setattr(faulty.journal, "_header_or_none", late)
@@ -553,7 +553,7 @@ def test_journal_strangers_write_after_a_lost_answer_is_a_conflict(faulty: Fault
 
 
 @pytest.mark.azurite
-@pytest.mark.parametrize("lost", range(4))
+@pytest.mark.parametrize("lost", range(5))
 def test_journal_create_is_whole_after_a_lost_answer(faulty: FaultyJournal, fresh_id: str, lost: int) -> None:
     """Whichever of its answers is lost, the creation that is repeated ends whole, with one acceptance in the audit."""
     header, steps = a_header(fresh_id), some_steps(fresh_id, 250)
@@ -747,11 +747,11 @@ def test_journal_list_is_mended_when_it_lags(faulty: FaultyJournal, fresh_id: st
 def test_journal_list_closes_what_ended_at_once(faulty: FaultyJournal, fresh_id: str) -> None:
     """A refused submission whose last write was cut is looked at once more, and then no longer among what is open."""
     header = a_header(fresh_id, state=D.REJECTED)
-    faulty.wire.cut_before_write(2)
+    faulty.wire.cut_before_write(3)
     with pytest.raises(Cut):
         faulty.journal.create(header, [], "refused")
     faulty.wire.heal()
-    for mends in (1, 0):
+    for mends in (2, 0):
         written = faulty.wire.writes
         assert listed(faulty.journal, header.target, open_only=True) == []
         assert faulty.wire.writes == written + mends
@@ -771,7 +771,7 @@ def test_journal_list_shows_open_headers_as_they_are(faulty: FaultyJournal, fres
 def test_journal_list_drops_what_never_came_to_be(faulty: FaultyJournal, clock: FakeClock, fresh_id: str) -> None:
     """A projection whose header was never written is not open; while young it stays: its accept may be under way."""
     header = a_header(fresh_id)
-    faulty.wire.cut_before_write(1)
+    faulty.wire.cut_before_write(2)
     with pytest.raises(Cut):
         faulty.journal.create(header, [], "submitted")
     faulty.wire.heal()

@@ -25,11 +25,11 @@ from shared.adapters.fabric_transport import AnswerLostError
 from shared.adapters.rate_limiter import RateLimiter
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
-from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
+from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
-from shared.saga import activities, engine, orchestrator, sweeper
+from shared.saga import activities, commands, engine, orchestrator, sweeper
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
 from shared.saga.payloads import Payloads
@@ -343,9 +343,12 @@ class World:
 
     def cancel(self, deployment_id: str) -> None:
         """As a command on the queue would."""
-        if activities.request_cancel(self.services, deployment_id, "tester") is DeploymentState.HELD:
-            self.start(deployment_id)
-        self.raise_event(deployment_id, COMMAND_EVENT, {})
+        self.ask(commands.Verb.CANCEL, deployment_id)
+
+    def ask(self, verb: commands.Verb, deployment_id: str = "d", step: str = "") -> commands.Answer:
+        """As a command on the queue would. Raises NotFoundError, and Crash where the process dies on the way."""
+        command = commands.command(verb, deployment_id, "tester", "a test", step)
+        return commands.handle(self.services, self.locks, self, command)
 
     def activity(self, name: str, given: Any) -> Any:
         """Run an activity as function_app.py would."""
@@ -360,7 +363,7 @@ class World:
         if name == "turn_back":
             return activities.turn_back(services, given)
         if name == "begin_compensation":
-            return activities.begin_compensation(services, given)
+            return activities.begin_compensation(services, locks, given)
         if name == "finish_deployment":
             return activities.finish(services, locks, given)
         assert name == "reconcile_deployment"

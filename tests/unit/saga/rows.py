@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from shared.domain.json import JsonObject
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
@@ -13,6 +14,28 @@ from tests.fakes import FakeClock, MemoryBlobs, MemoryJournal, MemoryLocks, Memo
 ERROR = RecordedError("Fabric said no", "Ask for a role.")
 
 
+class Told:
+    """The port Orchestrations that runs nothing, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, ...]] = []
+
+    def start(self, deployment_id: str) -> None:
+        """Note it."""
+        self.heard.append(("start", deployment_id))
+
+    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
+        """Note it."""
+        self.heard.append((deployment_id, name, str(payload.get("state", payload.get("command")))))
+
+    def is_running(self, deployment_id: str) -> bool:
+        """Nothing runs."""
+        return False
+
+    def forget(self, deployment_id: str) -> None:
+        """Nothing is kept."""
+
+
 class Room:
     """What the activities work on."""
 
@@ -21,6 +44,7 @@ class Room:
         self.journal = MemoryJournal(self.clock)
         self.queue = MemoryStepQueue(self.clock)
         self.locks = MemoryLocks()
+        self.told = Told()
         nothing: Any = None
         self.services = Services(
             journal=self.journal,

@@ -10,10 +10,10 @@ from shared.domain.errors import SagaError, StorageUnavailableError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change
 from shared.domain.records import Claim, DeploymentRecord, Intent, Operation
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.saga import activities
+from shared.saga import activities, commands
 from shared.saga.progress import Progress
 from tests.fakes import START
 from tests.unit.saga.rows import ERROR, Room, row
@@ -140,7 +140,9 @@ class Racing:
 
 ACTS: list[Callable[[Room], Any]] = [
     begin,
-    lambda room: activities.request_cancel(room.services, "d", "anna"),
+    lambda room: commands.handle(
+        room.services, room.locks, room.told, commands.command(commands.Verb.CANCEL, "d", "anna")
+    ),
 ]
 
 
@@ -203,12 +205,12 @@ def test_begin_compensation_waits_for_what_is_in_flight() -> None:
     """What was not begun is skipped at once; the header moves only when nothing is under way."""
     room = Room()
     room.deployment(D.RUNNING, S.FAILED, row(1, S.SUBMITTED, needs=()), row(2, S.PENDING, started_at=START), S.PENDING)
-    answer = activities.begin_compensation(room.services, "d")
+    answer = activities.begin_compensation(room.services, room.locks, "d")
     assert (answer["next"], sent_of(answer)) == ("run", {1})
     assert room.header().state is D.RUNNING
     assert room.states() == [S.FAILED, S.SUBMITTED, S.SKIPPED, S.SKIPPED]
     room.change(1, state=S.SUCCEEDED, intent=Intent("create", "m"))
-    answer = activities.begin_compensation(room.services, "d")
+    answer = activities.begin_compensation(room.services, room.locks, "d")
     assert room.header().state is D.COMPENSATING
     assert Progress.from_json(answer["progress"]).take_ready() == [1]
 
@@ -223,27 +225,27 @@ def test_begin_compensation_settles_what_needs_no_call() -> None:
         row(2, S.FAILED, intent=Intent("update", "m")),
         row(3, S.FAILED),
     )
-    first = activities.begin_compensation(room.services, "d")
+    first = activities.begin_compensation(room.services, room.locks, "d")
     assert room.states() == [S.COMPENSATED, S.SUCCEEDED, S.FAILED, S.COMPENSATED]
-    assert activities.begin_compensation(room.services, "d") == first
+    assert activities.begin_compensation(room.services, room.locks, "d") == first
 
 
 def test_begin_compensation_because_of_a_cancel_says_who() -> None:
     """The audit names the person; a step that fails does not hold what a person cancelled."""
     room = Room()
     room.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING, cancel_requested_by="anna")
-    activities.begin_compensation(room.services, "d")
+    activities.begin_compensation(room.services, room.locks, "d")
     assert room.header().state is D.COMPENSATING
     assert "cancelled by anna" in [e.reason for e in room.journal.audit("d")]
 
 
 def test_begin_compensation_holds_where_the_manifest_asks() -> None:
-    """Held: nothing is skipped, nothing undone, the target kept."""
+    """Held: what was not begun is fenced off, nothing is undone, the target kept."""
     room = Room()
     room.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING)
-    assert activities.begin_compensation(room.services, "d") == {"next": "hold"}
-    assert (room.header().state, room.states()) == (D.HELD, [S.FAILED, S.PENDING])
-    assert activities.begin_compensation(room.services, "d") == {"next": "hold"}
+    assert activities.begin_compensation(room.services, room.locks, "d") == {"next": "hold"}
+    assert (room.header().state, room.states()) == (D.HELD, [S.FAILED, S.SKIPPED])
+    assert activities.begin_compensation(room.services, room.locks, "d") == {"next": "hold"}
 
 
 @pytest.mark.parametrize("state", [D.COMPENSATING, D.COMPENSATED, D.STUCK])
@@ -251,7 +253,7 @@ def test_begin_compensation_after_it_began_only_looks(state: D) -> None:
     """An activity that is run twice finds the header moved."""
     room = Room()
     room.deployment(state, S.SUCCEEDED)
-    activities.begin_compensation(room.services, "d")
+    activities.begin_compensation(room.services, room.locks, "d")
     assert (room.header().state, room.states()) == (state, [S.SUCCEEDED])
 
 
@@ -377,21 +379,3 @@ def test_finish_without_proof_writes_nothing(state: D, steps: list[S], changes: 
     room.deployment(state, *steps, **changes)
     assert activities.finish(room.services, room.locks, "d")["next"] == "run"
     assert room.header().state is state
-
-
-@pytest.mark.parametrize("state", DeploymentState)
-def test_request_cancel_in_every_state(state: D) -> None:
-    """Noted once, and only where there is something to turn back; the answer is the state it had. What is held runs
-    again in order to turn back."""
-    room = Room()
-    room.deployment(state, S.PENDING)
-    assert activities.request_cancel(room.services, "d", "anna") is state
-    after = D.RUNNING if state is D.HELD else state
-    assert room.header().state is after
-    assert activities.request_cancel(room.services, "d", "bert") is after
-    assert room.header().cancel_requested_by == ("anna" if state in (D.ACCEPTED, D.RUNNING, D.HELD) else None)
-
-
-def test_request_cancel_of_the_unknown_is_nothing() -> None:
-    """No such deployment."""
-    assert activities.request_cancel(Room().services, "gone", "anna") is None

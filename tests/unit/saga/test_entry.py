@@ -15,6 +15,7 @@ from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import NoTelemetry
+from shared.saga import commands
 from shared.saga.accept import Acceptance
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs, MemoryBreakers
@@ -33,7 +34,7 @@ def raw(value: Any) -> bytes:
 @pytest.mark.parametrize("encode", [raw, lambda v: b"\xef\xbb\xbf" + raw(v), lambda v: base64.b64encode(raw(v))])
 def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> None:
     """Plain, with a byte order mark, and in base64."""
-    assert entry._command(encode(CANCEL)) == ("d", "anna")
+    assert commands.read(encode(CANCEL)) == commands.Command(commands.Verb.CANCEL, "d", "anna")
     assert entry._step_message(encode(STEP)) == StepMessage("d", 3, Direction.FORWARD)
 
 
@@ -52,20 +53,20 @@ def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> 
         {**CANCEL, "deployment_id": 7},
         {**CANCEL, "deployment_id": "a/b"},
         {**CANCEL, "deployment_id": "x" * 101},
-        {**CANCEL, "requested_by": "x" * 2_000},
+        {**CANCEL, "requested_by": "x" * 4_000},
         {"command": "cancel"},
         MANIFEST,
     ],
 )
 def test_entry_what_is_no_command_is_a_submission(content: Any) -> None:
     """Nothing is raised, and nothing is cancelled by chance."""
-    assert entry._command(raw(content)) is None
+    assert commands.read(raw(content)) is None
 
 
 @pytest.mark.parametrize(("who", "shown"), [(None, "somebody"), ("", "somebody"), (7, "7"), ("x" * 300, "x" * 256)])
 def test_entry_command_says_who(who: Any, shown: str) -> None:
     """Somebody, where nobody is named; never more than a column holds."""
-    assert entry._command(raw({**CANCEL, "requested_by": who})) == ("d", shown)
+    assert commands.read(raw({**CANCEL, "requested_by": who})) == commands.Command(commands.Verb.CANCEL, "d", shown)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_entry_what_is_no_step_message_is_dropped(content: Any) -> None:
 @given(st.binary(max_size=200))
 def test_entry_reading_never_breaks(content: bytes) -> None:
     """Whatever bytes arrive."""
-    entry._command(content)
+    commands.read(content)
     entry._step_message(content)
 
 
@@ -107,28 +108,23 @@ class Host:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room = Room()
-        self.told: list[tuple[str, ...]] = []
+        self.told = self.room.told.heard
         blobs = MemoryBlobs()
         services = self.room.services
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
         app = bootstrap.App(
-            services, acceptance, self.room.locks, breakers, {"storage": lambda: None}, ALL_ON, NoTelemetry()
+            services,
+            acceptance,
+            self.room.locks,
+            breakers,
+            {"storage": lambda: None},
+            ALL_ON,
+            NoTelemetry(),
+            submit=lambda text, delay_seconds=0.0: None,
         )
         monkeypatch.setattr(bootstrap, "app", lambda: app)
-        monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self)
-
-    def start(self, deployment_id: str) -> None:
-        """Note it."""
-        self.told.append(("start", deployment_id))
-
-    def raise_event(self, deployment_id: str, name: str, payload: dict[str, Any]) -> None:
-        """Note it."""
-        self.told.append((deployment_id, name, str(payload.get("state", payload.get("command")))))
-
-    def is_running(self, deployment_id: str) -> bool:
-        """Nothing runs."""
-        return False
+        monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.room.told)
 
 
 @pytest.fixture
@@ -155,7 +151,7 @@ def test_entry_cancel_notes_and_tells(host: Host) -> None:
     for deployment_id in ("d", "e", "gone"):
         entry.accept(raw({**CANCEL, "deployment_id": deployment_id}), "m", None)
     assert host.room.header().cancel_requested_by == "anna"
-    assert host.told == [("d", COMMAND_EVENT, "cancel")]
+    assert host.told == [("start", "d"), ("d", COMMAND_EVENT, "cancel")]
 
 
 def test_entry_poisoned_step_fails_and_is_told(host: Host) -> None:

@@ -1,0 +1,306 @@
+"""What a person may ask of a deployment, whichever way it comes: by queue message, over HTTP, from the sweeper.
+
+    cancel      accepted, running, held -> put back, ends `cancelled` (with rollback off: stopped, ends `failed`)
+    compensate  held, failed -> put back, ends `compensated`; stuck -> another try now
+    resume      held, failed -> goes on from the failed steps
+    retire      succeeded -> put back as a whole, ends `compensated`
+    approve     a step of kind approval that waits -> succeeded
+    refuse      a step of kind approval that waits -> failed
+
+Each is one conditional write of the header or of one step, with who and why in the audit, and a word to the
+orchestration, which does the rest. So each is safe to repeat, and a crash after the write is mended by the sweeper.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.domain.approval import APPROVAL, approved, waits_for_person
+from shared.domain.errors import ConflictError, SagaError
+from shared.domain.json import as_object
+from shared.domain.manifest import DEPLOYMENT_ID
+from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
+from shared.domain.ports import Change, Locks, Orchestrations, Versioned
+from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, StepState
+from shared.domain.states import DeploymentState as D
+from shared.saga.accept import decoded
+from shared.saga.delivery import Services
+from shared.saga.engine import turns_back
+
+log = logging.getLogger(__name__)
+
+_RACES = 10
+_LONGEST_MESSAGE = 4_000
+_LONGEST_NAME, _LONGEST_REASON = 256, 500
+
+
+class Verb(StrEnum):
+    """What may be asked; the words of the queue message, the routes and the command line."""
+
+    CANCEL = "cancel"
+    APPROVE = "approve"
+    REFUSE = "refuse"
+    RESUME = "resume"
+    COMPENSATE = "compensate"
+    RETIRE = "retire"
+
+
+@dataclass(frozen=True)
+class Command:
+    """Who asks for what, and why; `step` is the id of the step that approve and refuse are about.
+
+    `requested_by` is what the caller says of itself: whoever may write to the queue, or has the function key, may ask.
+    """
+
+    verb: Verb
+    deployment_id: str
+    requested_by: str
+    reason: str = ""
+    step: str = ""
+
+    @property
+    def why(self) -> str:
+        """For the audit."""
+        asked = f"{self.verb.value} requested by {self.requested_by}"
+        return f"{asked}: {self.reason}" if self.reason else asked
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The state after the command, whether it is granted (or was already), and a sentence for who asked."""
+
+    state: D
+    accepted: bool
+    message: str
+
+
+ALLOWED: dict[D, tuple[Verb, ...]] = {
+    D.ACCEPTED: (Verb.CANCEL,),
+    D.RUNNING: (Verb.CANCEL,),
+    D.HELD: (Verb.CANCEL, Verb.RESUME, Verb.COMPENSATE),
+    D.FAILED: (Verb.RESUME, Verb.COMPENSATE),
+    D.STUCK: (Verb.COMPENSATE,),
+    D.SUCCEEDED: (Verb.RETIRE,),
+}
+
+
+def allowed_verbs(record: DeploymentRecord, steps: Iterable[StepRecord] = ()) -> list[Verb]:
+    """What may be asked of a deployment as it stands; approve and refuse only where `steps` has one that waits."""
+    asked = {Verb.CANCEL: record.cancel_requested_by, Verb.RETIRE: record.retire_requested_by}
+    verbs = [verb for verb in ALLOWED.get(record.state, ()) if not asked.get(verb)]
+    if record.state is D.RUNNING and not turns_back(record) and any(map(waits_for_person, steps)):
+        verbs += [Verb.APPROVE, Verb.REFUSE]
+    return verbs
+
+
+def read(content: bytes) -> Command | None:
+    """The command that a message holds, whatever bytes it is; None where it is none (it is a submission then)."""
+    if len(content) > _LONGEST_MESSAGE:
+        return None
+    try:
+        data = as_object(json.loads(decoded(content)))
+        verb = Verb((data or {}).get("command"))
+    except (SagaError, ValueError, RecursionError):
+        return None
+    deployment_id = (data or {}).get("deployment_id")
+    if data is None or not isinstance(deployment_id, str) or not DEPLOYMENT_ID.fullmatch(deployment_id):
+        return None
+    return command(verb, deployment_id, data.get("requested_by"), data.get("reason"), data.get("step"))
+
+
+def command(
+    verb: Verb, deployment_id: str, requested_by: object = "", reason: object = "", step: object = ""
+) -> Command:
+    """A command from whatever a caller sent in its fields: cut to what a row holds, and never without a who."""
+    who = str(requested_by or "somebody")[:_LONGEST_NAME]
+    return Command(verb, deployment_id, who, str(reason or "")[:_LONGEST_REASON], str(step or "")[:_LONGEST_NAME])
+
+
+def handle(services: Services, locks: Locks, orchestrations: Orchestrations, asked: Command) -> Answer:
+    """Do what is asked, or say why not. Raises NotFoundError, and StorageUnavailableError: then repeat it."""
+    act = _ACTS[asked.verb]
+    for _ in range(_RACES):
+        header = services.journal.header(asked.deployment_id)
+        try:
+            answer = act(_Asked(services, locks, orchestrations, asked, header))
+        except ConflictError:
+            continue
+        if not answer.accepted:
+            state = header.record.state.value
+            reason = f"{asked.why}: not granted: {answer.message}"[:1000]
+            entry = AuditEntry(
+                services.clock.now(), "deployment", state, state, asked.requested_by, reason, header.record.sequence
+            )
+            services.journal.note(asked.deployment_id, entry)
+        log.info("deployment %s: %s: %s", asked.deployment_id, asked.why, answer.message)
+        return answer
+    raise SagaError(f"the header of {asked.deployment_id} is written too often at once")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One try at one command, from the header as just read."""
+
+    services: Services
+    locks: Locks
+    orchestrations: Orchestrations
+    command: Command
+    header: Versioned[DeploymentRecord]
+
+    @property
+    def record(self) -> DeploymentRecord:
+        return self.header.record
+
+    @property
+    def who(self) -> str:
+        return self.command.requested_by
+
+    def write(self, **changes: object) -> None:
+        after = self.record.replace(**changes)
+        self.services.journal.write_header(Change(self.header, after, self.who, self.command.why))
+
+    def wake(self) -> None:
+        """Whatever the orchestration is at: it runs, and looks at the journal now. Repeating it does no harm."""
+        deployment_id = self.command.deployment_id
+        self.orchestrations.start(deployment_id)
+        self.orchestrations.raise_event(deployment_id, COMMAND_EVENT, {"command": self.command.verb.value})
+
+    def granted(self, state: D, message: str) -> Answer:
+        return Answer(state, True, message)
+
+    def already(self, message: str) -> Answer:
+        """Asked before. Who asked first may have died before it told the orchestration."""
+        if self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
+            self.wake()
+        return Answer(self.record.state, True, message)
+
+    def refused(self) -> Answer:
+        state = self.record.state
+        allowed = [verb.value for verb in allowed_verbs(self.record)]
+        instead = f"; what may be asked now: {', '.join(allowed)}" if allowed else "; nothing may be asked of it now"
+        return Answer(state, False, f"a deployment that is {state.value} cannot {self.command.verb.value}{instead}")
+
+
+def _cancel(asked: _Asked) -> Answer:
+    record = asked.record
+    if record.cancel_requested_by:
+        return asked.already(f"{record.cancel_requested_by} cancelled it already")
+    if record.state not in (D.ACCEPTED, D.RUNNING, D.HELD):
+        return asked.refused()
+    # What is held runs again in order to turn back: what is in flight settles first, as in any other.
+    state = D.RUNNING if record.state is D.HELD else record.state
+    asked.write(state=state, cancel_requested_by=asked.who, held_until=None)
+    asked.wake()
+    if asked.services.policy.rollback or record.state is D.ACCEPTED:
+        return asked.granted(state, "it is being put back")
+    return asked.granted(state, "it stops; rollback is off, so nothing is undone")
+
+
+def _compensate(asked: _Asked) -> Answer:
+    record = asked.record
+    if record.state is D.STUCK:
+        asked.write(compensate_requested_by=asked.who)  # the orchestration moves it, once it has the target
+        asked.wake()
+        return asked.granted(D.STUCK, "what could not be put back is tried again now")
+    if record.state is D.COMPENSATED:
+        return asked.already("it is put back")
+    if record.state is D.COMPENSATING or record.compensate_requested_by:
+        return asked.already("it is being put back already")
+    if record.state not in (D.HELD, D.FAILED):
+        return asked.refused()
+    state = _taken_up(record)
+    asked.write(state=state, compensate_requested_by=asked.who, **_OPENED)
+    asked.wake()
+    return asked.granted(state, "it is being put back")
+
+
+def _resume(asked: _Asked) -> Answer:
+    record = asked.record
+    if record.resume_requested_by or (record.state in (D.ACCEPTED, D.RUNNING) and not turns_back(record)):
+        return asked.already("it goes on already")
+    if record.state not in (D.HELD, D.FAILED):
+        return asked.refused()
+    state = _taken_up(record)
+    asked.write(
+        state=state, resume_requested_by=asked.who, cancel_requested_by=None, compensate_requested_by=None, **_OPENED
+    )
+    asked.wake()
+    return asked.granted(state, "it goes on from where it failed")
+
+
+_OPENED: dict[str, None] = {"finished_at": None, "due_at": None, "held_until": None}
+
+
+def _taken_up(record: DeploymentRecord) -> D:
+    """What is held has its target still; what has failed gave it back, and waits for it in the order of arrival."""
+    return D.RUNNING if record.state is D.HELD else D.ACCEPTED
+
+
+def _retire(asked: _Asked) -> Answer:
+    record = asked.record
+    if record.state is not D.SUCCEEDED:
+        if record.retire_requested_by:
+            return asked.already(f"{record.retire_requested_by} retired it already")
+        return asked.refused()
+    now, lease = asked.services.clock.now(), asked.services.policy.target_lease_seconds
+    lock = asked.locks.acquire(record.target, record.deployment_id, now, lease)
+    if lock.holder == record.deployment_id:
+        asked.write(
+            state=D.COMPENSATING,
+            retire_requested_by=record.retire_requested_by or asked.who,
+            lock_fence=lock.fence,
+            finished_at=None,
+            due_at=None,
+        )
+        asked.wake()
+        return asked.granted(D.COMPENSATING, "it is being put back as a whole")
+    if not record.retire_requested_by:
+        asked.write(retire_requested_by=asked.who, due_at=now)
+    message = f"noted; deployment {lock.holder} is at its target, and the sweeper puts it back when that one has ended"
+    return asked.granted(D.SUCCEEDED, message)
+
+
+def _decide(asked: _Asked) -> Answer:
+    command, record = asked.command, asked.record
+    wanted = StepState.SUCCEEDED if command.verb is Verb.APPROVE else StepState.FAILED
+    done = "approved" if wanted is StepState.SUCCEEDED else "refused"
+    rows = asked.services.journal.steps(command.deployment_id)
+    row = next((r for r in rows if r.record.step_id == command.step), None)
+    if row is None or row.record.kind != APPROVAL:
+        waiting = [r.record.step_id for r in rows if waits_for_person(r.record)]
+        hint = f"; it waits for: {', '.join(waiting[:10])}" if waiting else ""
+        return Answer(record.state, False, f"there is no approval '{command.step[:64]}' in it{hint}")
+    step = row.record
+    if step.state is wanted:
+        _tell(asked, step)
+        return Answer(record.state, True, f"step {step.step_id} is {done} already")
+    if record.state is not D.RUNNING or turns_back(record) or not waits_for_person(step):
+        message = f"step {step.step_id} does not wait for a person: it is {step.state.value}, its deployment "
+        return Answer(record.state, False, message + record.state.value)
+    reason = f"{done} by {asked.who}" + (f": {command.reason}" if command.reason else "")
+    after = step.replace(state=wanted, finished_at=asked.services.clock.now(), claim=None, wait_until=None)
+    if wanted is StepState.SUCCEEDED:
+        after = after.replace(outputs=approved(asked.who, command.reason), error=None)
+    else:
+        after = after.replace(error=RecordedError(reason, "Settle it with who refused, then submit again or resume."))
+    asked.services.journal.write_step(Change(row, after, asked.who, reason))
+    _tell(asked, after)
+    return Answer(record.state, True, f"step {step.step_id} is {done}")
+
+
+def _tell(asked: _Asked, step: StepRecord) -> None:
+    payload = {"ordinal": step.ordinal, "state": step.state.value}
+    asked.orchestrations.raise_event(step.deployment_id, STEP_EVENT, payload)
+
+
+_ACTS: dict[Verb, Callable[[_Asked], Answer]] = {
+    Verb.CANCEL: _cancel,
+    Verb.COMPENSATE: _compensate,
+    Verb.RESUME: _resume,
+    Verb.RETIRE: _retire,
+    Verb.APPROVE: _decide,
+    Verb.REFUSE: _decide,
+}

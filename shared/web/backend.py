@@ -1,0 +1,66 @@
+"""What handlers are given besides the request, and what a route is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.domain.errors import NotFoundError
+from shared.domain.manifest import DEPLOYMENT_ID
+from shared.web.http import HttpError, Reply, Request
+
+if TYPE_CHECKING:
+    from shared.bootstrap import App
+    from shared.domain.ports import Orchestrations
+    from shared.domain.records import DeploymentRecord
+
+PRINCIPAL = "x-ms-client-principal-name"
+"""Set by App Service authentication, which also takes it out of what comes from outside. Where that is off, anybody
+may send it: so it counts only where the setting TRUST_CLIENT_PRINCIPAL says that it is on."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What handlers work with; the app is built on first use, so a static file needs none."""
+
+    app: "Callable[[], App]"
+    orchestrations: "Orchestrations | None" = None
+
+    def engine(self) -> "Orchestrations":
+        """The durable engine; only for routes that are registered with it."""
+        if self.orchestrations is None:
+            raise RuntimeError("this route is registered without the durable client")
+        return self.orchestrations
+
+    def header(self, deployment_id: str) -> "DeploymentRecord":
+        """Raises HttpError 404."""
+        if not DEPLOYMENT_ID.fullmatch(deployment_id):
+            raise HttpError(404, "this is no deployment's id: those have letters, digits, '.', '_', '-' (100 at most)")
+        try:
+            return self.app().services.journal.header(deployment_id).record
+        except NotFoundError:
+            detail = f"there is no deployment '{deployment_id}'; one that is past its retention has its audit alone"
+            raise HttpError(404, detail) from None
+
+    def requester(self, request: Request, claimed: str) -> str:
+        """Who asks, for the audit: the signed-in principal where there is one that can be trusted, else what the
+        caller says of itself, marked as such."""
+        principal = request.headers.get(PRINCIPAL, "").strip()
+        if principal and self.app().trusts_client_principal:
+            return principal[:256]
+        return f"{claimed[:200]} (by key)" if claimed else "somebody (by key)"
+
+
+Handler = Callable[[Request, Backend], Reply]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row. `path` is as in OpenAPI and in the host's templates, without the prefix; `name` is the function's, and
+    the operation's in the document. `needs_engine` is whether it is given the durable client."""
+
+    name: str
+    method: str
+    path: str
+    handler: Handler
+    is_anonymous: bool = False
+    needs_engine: bool = False

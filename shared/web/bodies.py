@@ -1,0 +1,112 @@
+"""Reading what a caller sends: manifests and small JSON objects, with every problem by its path."""
+
+from typing import Any
+
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.fields import Fields
+from shared.domain.json import as_object
+from shared.domain.manifest import DEPLOYMENT_ID
+from shared.domain.text import MAX_BYTES, parse
+from shared.web.http import JSON, HttpError, Request, bad_request, media_type
+
+MANIFEST_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")
+MOST_COMMAND_BYTES = 16 * 1024
+ID_HINT = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
+
+
+def _checked(request: Request, types: tuple[str, ...], most_bytes: int) -> None:
+    media_type(request, types, JSON)
+    if len(request.body) > most_bytes:
+        raise HttpError(413, f"the body has {len(request.body)} bytes; at most {most_bytes} are accepted")
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InvalidInputError([Problem("$", f"is not UTF-8 text (byte {error.start})")]) from None
+
+
+def manifest(request: Request) -> Any:
+    """The manifest as sent. Raises HttpError 413 and 415, and InvalidInputError where it cannot be read."""
+    _checked(request, MANIFEST_TYPES, MAX_BYTES)
+    return _parsed(request.body)
+
+
+def without_id(value: Any) -> tuple[Any, str | None]:
+    """A manifest without its own `id`, and that id. Raises InvalidInputError."""
+    top = as_object(value)
+    if top is None or top.get("id") is None:
+        return value, None
+    declared = top["id"]
+    if not isinstance(declared, str) or not DEPLOYMENT_ID.fullmatch(declared):
+        raise InvalidInputError([Problem("$.id", ID_HINT)])
+    return {name: member for name, member in top.items() if name != "id"}, declared
+
+
+def texts(request: Request, **longest: int) -> dict[str, str]:
+    """A small JSON object of optional strings, each with its longest length; no body is an empty one.
+
+    Raises HttpError 400 with every problem, unknown fields among them, and 413 and 415.
+    """
+    _checked(request, (JSON,), MOST_COMMAND_BYTES)
+    problems: list[Problem] = []
+    try:
+        fields = Fields(_parsed(request.body) if request.body.strip() else {}, "$", problems)
+    except InvalidInputError as error:
+        raise bad_request(error.problems) from None
+    found = {name: fields.text(name, longest=most) for name, most in longest.items()}
+    fields.finish()
+    if problems:
+        raise bad_request(problems)
+    return found
+
+
+class Query:
+    """The parameters of the address. Each accessor checks one and notes its problem; `finish` raises them all."""
+
+    def __init__(self, request: Request) -> None:
+        self._query = request.query
+        self._problems: list[Problem] = []
+
+    def problem(self, name: str, message: str) -> None:
+        """Note that a parameter is wrong."""
+        self._problems.append(Problem(f"query.{name}", message))
+
+    def text(self, name: str) -> str | None:
+        """The one value; None where it is absent."""
+        values = self._query.get(name, ())
+        if len(values) > 1:
+            self.problem(name, "is given more than once")
+        return values[0] if values else None
+
+    def words(self, name: str, allowed: tuple[str, ...]) -> frozenset[str]:
+        """Every value, given repeatedly or with commas."""
+        values = [word for value in self._query.get(name, ()) for word in value.split(",")]
+        for word in values:
+            if word not in allowed:
+                self.problem(name, f"'{word[:64]}' is not one of: {', '.join(allowed)}")
+        return frozenset(values)
+
+    def flag(self, name: str) -> bool:
+        """true or false; absent is false."""
+        value = self.text(name)
+        if value not in (None, "true", "false"):
+            self.problem(name, "must be true or false")
+        return value == "true"
+
+    def count(self, name: str, default: int, most: int) -> int:
+        """An integer from 1 to `most`."""
+        value = self.text(name)
+        if value is None:
+            return default
+        number = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
+        if not 1 <= number <= most:
+            self.problem(name, f"must be an integer from 1 to {most}")
+            return default
+        return number
+
+    def finish(self) -> None:
+        """Raises HttpError 400."""
+        if self._problems:
+            raise bad_request(self._problems)

@@ -1,0 +1,201 @@
+"""Deployments over HTTP: submit one, list them, one with its steps, its audit and its plan."""
+
+import base64
+import binascii
+import hashlib
+import json
+import logging
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.domain.errors import InvalidInputError, NotFoundError, StorageUnavailableError
+from shared.domain.json import JsonObject, as_object
+from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.domain.plan import levels
+from shared.domain.records import DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.saga.accept import Submission, normal_target
+from shared.saga.commands import allowed_verbs
+from shared.saga.submission import envelope
+from shared.web import bodies
+from shared.web.backend import Backend
+from shared.web.bodies import Query
+from shared.web.http import HttpError, Reply, Request, bad_request, json_reply, tagged
+
+log = logging.getLogger(__name__)
+
+FOLLOW_SECONDS = 2
+"""When to look again, as a submission's Retry-After."""
+REPEAT_SECONDS = 5.0
+"""When the queue's copy of a submission comes: by then the one made here stands, unless this process has died."""
+PAGE, MOST_PAGE = 50, 200
+_CURSOR = re.compile(r"(-?\d{1,17}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def submit(request: Request, backend: Backend) -> Reply:
+    """202 once it is durable: on the queue, which brings it again should this process die, and in the journal."""
+    query = Query(request)
+    wanted = query.text("id")
+    if wanted is not None and not DEPLOYMENT_ID.fullmatch(wanted):
+        query.problem("id", bodies.ID_HINT)
+    query.finish()
+    app = backend.app()
+    manifest: Any = request.body
+    try:
+        manifest, declared = bodies.without_id(bodies.manifest(request))
+        wanted = wanted or declared
+        compile_manifest(manifest, app.acceptance.kinds)
+    except InvalidInputError as error:
+        raise _refused(request, backend, wanted, manifest, error) from None
+    claimed = str((as_object(manifest) or {}).get("requestedBy") or "")
+    requested_by = backend.requester(request, claimed)
+    deployment_id = wanted or f"http-{uuid.uuid4().hex}"
+    if not _stands(backend, deployment_id):
+        message = envelope(app.acceptance.blobs, deployment_id, {"manifest": manifest}, requested_by)
+        app.submit(message, REPEAT_SECONDS)
+    accepted = app.acceptance.submit(Submission(deployment_id, manifest, requested_by))
+    header = accepted.header
+    if accepted.conflict:
+        detail = f"the id is another manifest's ({header.name}, {header.state.value}); choose another id"
+        raise HttpError(409, detail, deployment_id=deployment_id, state=header.state.value)
+    if header.state is DeploymentState.REJECTED:
+        raise _rejected(header)
+    if header.state not in DEPLOYMENT_ENDED:
+        _start(backend, deployment_id)
+    body = {name: header.to_json()[name] for name in ("deployment_id", "state", "target", "manifest_hash")}
+    location = f"{request.path.rstrip('/')}/{deployment_id}"
+    return json_reply(body, 202, {"Location": location, "Retry-After": str(FOLLOW_SECONDS)})
+
+
+def _refused(
+    request: Request, backend: Backend, wanted: str | None, manifest: Any, error: InvalidInputError
+) -> HttpError:
+    """The problems; recorded as rejected where an id was given, so that who waits for that id gets the answer."""
+    if wanted is None:
+        return bad_request(error.problems)
+    who = backend.requester(request, "")
+    accepted = backend.app().acceptance.reject(Submission(wanted, manifest, who), error.problems)
+    recorded = "; not recorded, for the id is another manifest's" if accepted.conflict else "; recorded as rejected"
+    count = f"the manifest has {len(error.problems)} problem(s){recorded}"
+    return bad_request(error.problems, count, deployment_id=wanted)
+
+
+def _rejected(header: DeploymentRecord) -> HttpError:
+    """It was accepted in form, and cannot be run: too large for the journal, or its target was taken."""
+    said = header.error.message if header.error else "it was rejected"
+    deployment_id, state = header.deployment_id, header.state.value
+    if header.problems:
+        return HttpError(400, said, problems=list(header.problems), deployment_id=deployment_id, state=state)
+    return HttpError(409, f"{said}; submit again under a new id", deployment_id=deployment_id, state=state)
+
+
+def _stands(backend: Backend, deployment_id: str) -> bool:
+    try:
+        backend.app().services.journal.header(deployment_id)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _start(backend: Backend, deployment_id: str) -> None:
+    try:
+        backend.engine().start(deployment_id)
+    except StorageUnavailableError as error:
+        log.warning(
+            "deployment %s is accepted and not started: %s; its message or the sweeper will", deployment_id, error
+        )
+
+
+def listed(request: Request, backend: Backend) -> Reply:
+    """One page, newest first. The cursor is a position in time, so what arrives meanwhile shifts nothing."""
+    query = Query(request)
+    target = query.text("target")
+    states = query.words("state", tuple(state.value for state in DeploymentState))
+    open_only = query.flag("open")
+    limit = query.count("limit", PAGE, MOST_PAGE)
+    cursor = query.text("cursor")
+    after = read_cursor(cursor) if cursor is not None else None
+    if cursor is not None and after is None:
+        query.problem("cursor", "is not a cursor that this API gave; begin again without one")
+    query.finish()
+    found = backend.app().services.journal.page(
+        limit + 1,
+        after=after,
+        target=normal_target(target) if target is not None else None,
+        states=[DeploymentState(word) for word in states],
+        open_only=open_only,
+    )
+    following = make_cursor(found[limit - 1]) if len(found) > limit else None
+    return json_reply({"items": [header.to_json() for header in found[:limit]], "next": following})
+
+
+def make_cursor(header: DeploymentRecord) -> str:
+    """The position of a header, for a caller to hand back and not to read."""
+    microseconds = (header.accepted_at - _EPOCH) // _MICROSECOND
+    return base64.urlsafe_b64encode(f"{microseconds}:{header.deployment_id}".encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> tuple[datetime, str] | None:
+    """The position, or None where it is none."""
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
+        match = _CURSOR.fullmatch(plain)
+        return (_EPOCH + int(match[1]) * _MICROSECOND, match[2]) if match else None
+    except (binascii.Error, ValueError, OverflowError):
+        return None
+
+
+def one(request: Request, backend: Backend) -> Reply:
+    """The header, its steps and what may be asked of it. The tag is of the answer itself: one tag, the same bytes."""
+    header = backend.header(request.route["id"])
+    steps = _steps(backend, header.deployment_id)
+    allowed = [verb.value for verb in allowed_verbs(header, steps)]
+    body = {**header.to_json(), "steps": [step_json(step) for step in steps], "allowed": allowed}
+    content = json.dumps(body, ensure_ascii=True).encode()
+    return tagged(request, f'"{hashlib.sha256(content).hexdigest()[:32]}"', Reply(200, content))
+
+
+def step_json(step: StepRecord) -> JsonObject:
+    """A step for outside: without what it is given, what was there before, and who handles it."""
+    data = {name: value for name, value in step.to_json().items() if name not in ("spec", "claim")}
+    if "intent" in data:
+        data["intent"] = {name: value for name, value in data["intent"].items() if name != "before"}
+    return data
+
+
+def _steps(backend: Backend, deployment_id: str) -> list[StepRecord]:
+    return [row.record for row in backend.app().services.journal.steps(deployment_id)]
+
+
+def audit(request: Request, backend: Backend) -> Reply:
+    """Every move, oldest first. It outlives the deployment; where there is neither, there is no such deployment."""
+    deployment_id = request.route["id"]
+    entries = backend.app().services.journal.audit(deployment_id) if DEPLOYMENT_ID.fullmatch(deployment_id) else []
+    if not entries:
+        backend.header(deployment_id)
+    names = {f"step_{step.ordinal:05d}": step.step_id for step in _steps(backend, deployment_id)}
+    rows = [(entry, names.get(entry.subject)) for entry in entries]
+    return json_reply({"items": [{**e.to_json(), **({"step_id": name} if name else {})} for e, name in rows]})
+
+
+def plan(request: Request, backend: Backend) -> Reply:
+    """What the manifest was compiled to, as it was journaled."""
+    header = backend.header(request.route["id"])
+    steps = _steps(backend, header.deployment_id)
+    ids = {step.ordinal: step.step_id for step in steps}
+    rows = [
+        {
+            "id": step.step_id,
+            "kind": step.kind,
+            "needs": [ids[need] for need in step.needs if need in ids],
+            "timeout_seconds": step.timeout_seconds,
+            "on_failure": step.on_failure,
+        }
+        for step in steps
+    ]
+    waves = [[ids[i] for i in wave if i in ids] for wave in levels({step.ordinal: step.needs for step in steps})]
+    return json_reply({"name": header.name, "target": header.target, "steps": rows, "waves": waves})

@@ -1,0 +1,40 @@
+"""Orphans over HTTP: what the next sweep would delete. Looked for in Fabric now; nothing is deleted here."""
+
+from datetime import timedelta
+
+from shared.domain.json import JsonObject
+from shared.domain.states import DeploymentState
+from shared.saga.orphans import Orphan, find_orphans
+from shared.web.backend import Backend
+from shared.web.http import Reply, Request, json_reply
+
+MOST_DEPLOYMENTS = 20
+"""Looked over in one request: each step that was about to create something costs a call to Fabric."""
+BUDGET_SECONDS = 20.0
+_PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
+_CONSIDERED = 500
+
+
+def _json(orphan: Orphan) -> JsonObject:
+    resource = {name: value for name, value in vars(orphan.found.resource).items() if value is not None}
+    return {"deployment_id": orphan.step.deployment_id, "step_id": orphan.step.step_id, "resource": resource}
+
+
+def listed(request: Request, backend: Backend) -> Reply:
+    """Of the deployments that were put back and not looked over by the sweeper yet, newest first. Raises FabricError.
+
+    `is_complete` says whether all of those were looked at. What the sweeper has looked over has none left.
+    """
+    services = backend.app().services
+    until = services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
+    put_back = services.journal.page(_CONSIDERED, states=_PUT_BACK)
+    waiting = [header for header in put_back if header.swept_at is None]
+    items: list[JsonObject] = []
+    looked_at = 0
+    for header in waiting[:MOST_DEPLOYMENTS]:
+        if services.clock.now() > until:
+            break
+        items += [_json(orphan) for orphan in find_orphans(services, header)]
+        looked_at += 1
+    is_complete = looked_at == len(waiting) and len(put_back) < _CONSIDERED
+    return json_reply({"items": items, "looked_at": looked_at, "is_complete": is_complete})

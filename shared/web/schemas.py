@@ -1,0 +1,230 @@
+"""JSON Schemas: of the records from their dataclasses, so that they cannot drift; of the small shapes by hand."""
+
+import inspect
+from collections.abc import Collection
+from dataclasses import is_dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import NoneType
+from typing import Any, TypeAliasType, get_args, get_origin, get_type_hints
+
+from shared.domain.breaker import BreakerState
+from shared.domain.json import JsonObject
+from shared.domain.manifest import DEPLOYMENT_ID
+from shared.domain.records import AuditEntry, DeploymentRecord, Intent, Operation, RecordedError, Resource, StepRecord
+from shared.domain.states import DeploymentState
+from shared.saga.commands import Verb
+from shared.steps import KINDS
+
+_PLAIN: dict[Any, JsonObject] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    datetime: {"type": "string", "format": "date-time"},
+    Any: {},
+}
+TEXT: JsonObject = {"type": "string", "pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"}
+"""What names and texts may hold: no control characters."""
+ID: JsonObject = {"type": "string", "pattern": f"^{DEPLOYMENT_ID.pattern}$"}
+EXAMPLE: JsonObject = {
+    "name": "sales",
+    "target": "contoso-sales-dev",
+    "steps": [
+        {"id": "workspace", "kind": "workspace", "with": {"displayName": "contoso-sales-dev"}},
+        {
+            "id": "bronze",
+            "kind": "lakehouse",
+            "with": {"workspaceId": "${{ steps.workspace.outputs.id }}", "displayName": "bronze"},
+        },
+    ],
+}
+
+
+def ref(name: str) -> JsonObject:
+    """A reference to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def of(cls: type[Any], omit: Collection[str] = (), **added: JsonObject) -> JsonObject:
+    """The schema of what `to_json` makes of a record: fields that are None are left out, so all others are required."""
+    properties: JsonObject = {}
+    required: list[str] = []
+    for name, hint in get_type_hints(cls).items():
+        if name in omit:
+            continue
+        options = [option for option in (get_args(hint) or (hint,)) if option is not NoneType]
+        is_optional = NoneType in get_args(hint)
+        properties[name] = _of_type(options[0] if is_optional else hint)
+        if not is_optional:
+            required.append(name)
+    text = " ".join((inspect.getdoc(cls) or "").split())
+    return {"type": "object", "description": text, "properties": {**properties, **added}, "required": required}
+
+
+def _of_type(hint: Any) -> JsonObject:
+    if hint in _PLAIN:
+        return dict(_PLAIN[hint])
+    if isinstance(hint, TypeAliasType) or get_origin(hint) is dict:
+        return {"type": "object"}
+    if get_origin(hint) is tuple:
+        return {"type": "array", "items": _of_type(get_args(hint)[0])}
+    cls: type[Any] = hint
+    if issubclass(cls, StrEnum):
+        return {"type": "string", "enum": [str(member) for member in cls]}
+    if is_dataclass(cls):
+        return ref(cls.__name__)
+    raise TypeError(f"no schema is known of {hint}")
+
+
+def _object(required: Collection[str], **properties: JsonObject) -> JsonObject:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def items_of(name: str, **more: JsonObject) -> JsonObject:
+    """A list in an object, so that more may be said beside it."""
+    return _object(["items", *more], items={"type": "array", "items": ref(name)}, **more)
+
+
+_STRING: JsonObject = {"type": "string"}
+_STRINGS: JsonObject = {"type": "array", "items": _STRING}
+_TIME: JsonObject = _PLAIN[datetime]
+_VERSION: JsonObject = {"type": "integer", "description": "Of the record's schema."}
+_STATE: JsonObject = {"type": "string", "enum": [str(state) for state in DeploymentState]}
+_ALLOWED: JsonObject = {"type": "array", "items": {"type": "string", "enum": [str(verb) for verb in Verb]}}
+_DURATION: JsonObject = {
+    "oneOf": [{"type": "number"}, {"type": "string"}],
+    "description": "Seconds, or a text such as 90s, 10m, 2h.",
+}
+
+
+def _text(longest: int, **more: Any) -> JsonObject:
+    return {**TEXT, "maxLength": longest, **more}
+
+
+def _asked(*required: str) -> JsonObject:
+    """The body of a verb: who asks, and why."""
+    optional = {"type": ["string", "null"]}
+    properties: JsonObject = {
+        "requested_by": {**_text(256), **optional, "description": "Who asks; what the caller says of itself."},
+        "reason": {**_text(500), **optional, "description": "Why, for the audit."},
+        "step": _text(256, minLength=1) if required else {**_text(256), **optional},
+    }
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def schemas() -> JsonObject:
+    """All schemas of the document, by name."""
+    header = of(DeploymentRecord, version=_VERSION)
+    step = of(StepRecord, omit=("spec", "claim"), version=_VERSION)
+    return {
+        "Resource": of(Resource),
+        "Operation": of(Operation),
+        "Intent": of(Intent, omit=("before",)),
+        "RecordedError": of(RecordedError),
+        "Step": step,
+        "Header": header,
+        "Deployment": {
+            "allOf": [
+                ref("Header"),
+                _object(["steps", "allowed"], steps={"type": "array", "items": ref("Step")}, allowed=_ALLOWED),
+            ]
+        },
+        "Deployments": items_of("Header", next={"type": ["string", "null"], "description": "The next page's cursor."}),
+        "Accepted": _object(
+            ["deployment_id", "state", "target", "manifest_hash"],
+            deployment_id=ID,
+            state=_STATE,
+            target=_STRING,
+            manifest_hash={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        ),
+        "AuditEntry": of(AuditEntry, version=_VERSION, step_id=_STRING),
+        "Audit": items_of("AuditEntry"),
+        "Plan": _object(
+            ["name", "target", "steps", "waves"],
+            name=_STRING,
+            target=_STRING,
+            steps={"type": "array", "items": ref("PlannedStep")},
+            waves={"type": "array", "items": _STRINGS, "description": "Ids of steps that run side by side."},
+        ),
+        "PlannedStep": _object(
+            ["id", "kind", "needs", "timeout_seconds", "on_failure"],
+            id=_STRING,
+            kind=_STRING,
+            needs=_STRINGS,
+            timeout_seconds={"type": "number"},
+            on_failure={"type": "string", "enum": ["rollback", "hold"]},
+        ),
+        "Asked": _asked(),
+        "AskedOfStep": _asked("step"),
+        "Granted": _object(["deployment_id", "state", "message"], deployment_id=ID, state=_STATE, message=_STRING),
+        "Breaker": _object(
+            ["name", "state", "failures", "reason", "is_shared"],
+            name=_STRING,
+            state={"type": "string", "enum": [str(state) for state in BreakerState]},
+            failures={"type": "integer", "minimum": 0},
+            reason=_STRING,
+            is_shared={"type": "boolean", "description": "False while storage fails: this worker's own view."},
+            opened_at=_TIME,
+            retry_at=_TIME,
+        ),
+        "Breakers": items_of("Breaker"),
+        "Orphan": _object(
+            ["deployment_id", "step_id", "resource"], deployment_id=ID, step_id=_STRING, resource=ref("Resource")
+        ),
+        "Orphans": items_of(
+            "Orphan",
+            looked_at={"type": "integer", "description": "Deployments that were looked over for this answer."},
+            is_complete={"type": "boolean", "description": "Whether those are all that wait to be looked over."},
+        ),
+        "Health": _object(["status"], status={"type": "string", "enum": ["pass", "warn", "fail"]}),
+        "Manifest": _manifest(),
+        "Problem": _problem(),
+    }
+
+
+def _manifest() -> JsonObject:
+    """A manifest's form. What one part says of another (needs, references, a kind's own fields) is checked beyond."""
+    step = _object(
+        ["id", "kind"],
+        id={"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,62}$"},
+        kind={"type": "string", "enum": sorted(KINDS)},
+        **{"with": {"type": ["object", "null"], "description": "The kind's own fields: docs/manifest.md."}},
+        needs={"type": ["array", "null"], "items": _STRING},
+        timeout=_DURATION,
+        onFailure={"type": "string", "enum": ["rollback", "hold"]},
+    )
+    whole = _object(
+        ["name", "steps"],
+        id=ID,
+        name=_text(100, minLength=1),
+        target=_text(256),
+        concurrency={"type": "string", "enum": ["queue", "reject"]},
+        onFailure={"type": "string", "enum": ["rollback", "hold"]},
+        requestedBy=_text(256),
+        description=_text(4000),
+        expiresAfter=_DURATION,
+        keepFor=_DURATION,
+        steps={"type": "array", "minItems": 1, "maxItems": 1000, "items": {**step, "additionalProperties": False}},
+    )
+    return {**whole, "additionalProperties": False, "examples": [EXAMPLE]}
+
+
+def _problem() -> JsonObject:
+    problem = _object(["path", "message"], path=_STRING, message=_STRING)
+    return {
+        **_object(
+            ["type", "title", "status", "detail", "instance"],
+            type=_STRING,
+            title=_STRING,
+            status={"type": "integer"},
+            detail={"type": "string", "description": "What is wrong, and what to do next."},
+            instance=_STRING,
+            problems={"type": "array", "items": problem, "description": "Every problem of the input, by its path."},
+            deployment_id=_STRING,
+            state=_STATE,
+            allowed=_ALLOWED,
+            correlation_id={"type": "string", "description": "By which the app's log has more."},
+        ),
+        "description": "Problem details (RFC 9457).",
+    }

@@ -1,7 +1,8 @@
 """A Chromium for the page's tests and screenshots, and axe-core: found on this machine, or installed from npm.
 
-Looked for in this order: CHROMIUM in the environment, Playwright's own, one on the PATH, the one installed here. The one
-from npm is built for servers: it brings its libraries, and needs neither root nor a package manager. Linux on x64 only.
+Looked for in this order: CHROMIUM in the environment, Playwright's own, one on the PATH, the one installed here.
+The one from npm is built for servers: it brings its libraries, and needs neither root nor a package manager.
+It is for Linux on x64 only.
 """
 
 import fcntl
@@ -11,7 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +136,15 @@ def _install(home: Path) -> Browser:
 def _npm(prefix: Path, package: str) -> None:
     """Each into a folder of its own: npm removes what it did not install in the same call."""
     prefix.mkdir(parents=True, exist_ok=True)
-    command = [_program("npm"), "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error"]
+    command = [
+        _program("npm"),
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--no-save",
+        "--ignore-scripts",
+        "--loglevel=error",
+    ]
     _run([*command, "--prefix", str(prefix), package], f"install {package} from npm")
 
 
@@ -153,7 +162,7 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _alone(home: Path) -> Generator[None]:
     """One process at a time: test workers start side by side."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "browser.lock").open("w") as lock:

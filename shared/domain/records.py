@@ -88,7 +88,8 @@ class StepRecord:
     the present direction; it is the only attempt count there is.
     `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
     once. `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
-    is on the queue already will come; `deadline_at` bounds the present direction. `sequence` grows with every
+    is on the queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told
+    from work; `deadline_at` bounds the present direction. `sequence` grows with every
     write of the row; only the store sets it.
     """
 
@@ -116,6 +117,7 @@ class StepRecord:
     error: RecordedError | None = None
     compensation_error: RecordedError | None = None
     wait_until: datetime | None = None
+    waits: tuple[JsonObject, ...] = ()
     deadline_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -221,7 +223,7 @@ _NESTED: dict[str, type[Any]] = {
     "compensation_error": RecordedError,
 }
 _KINDS = frozenset(_NESTED.values())
-_TUPLES = frozenset({"needs", "problems"})
+_TUPLES = frozenset({"needs", "problems", "waits"})
 
 
 @cache

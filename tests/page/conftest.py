@@ -1,5 +1,6 @@
 """A real Chromium for the tests of the page, one for each module."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,7 @@ def chromium() -> Iterator[Browser]:
     found = browsers.find()
     require(found is not None, "no Chromium is here; `python -m local.browser install` fetches one")
     assert found is not None
-    import os
-
-    environment = {**os.environ, **found.environment}
+    environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=found.program, env=environment, args=["--no-sandbox", "--disable-dev-shm-usage"]

@@ -1,7 +1,7 @@
 """The HTTP API as the page sees it, with deployments made up in a test: for thousands of them, and for rare states.
 
-Records are the app's own, so their shape is the API's. The page's files come through the app's own `page.serve`, with its
-headers. test_contract.py holds this fake against what the real API says of itself.
+Records are the app's own, so their shape is the API's; the page's files come through the app's own `page.serve`, with
+its headers. test_contract.py holds this fake against what the real API says of itself.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.web import page
+from shared.web.deployments import step_json
 from shared.web.http import HttpError, Request
 
 KEY = "a-function-key-of-this-test"
@@ -62,9 +63,7 @@ class World:
         standing = self.deployments[deployment_id]
         header = standing.header
         after = header.replace(state=state, sequence=header.sequence + 1, **changes)
-        entry = AuditEntry(
-            datetime.now(UTC), "deployment", header.state.value, state.value, "test", "", after.sequence
-        )
+        entry = AuditEntry(datetime.now(UTC), "deployment", header.state.value, state.value, "test", "", after.sequence)
         self.deployments[deployment_id] = replace(standing, header=after, audit=[*standing.audit, entry])
 
 
@@ -155,14 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, self._list(query)
             case ["deployments", deployment_id] if deployment_id in world.deployments:
                 found = world.deployments[deployment_id]
-                steps = [shown(step) for step in found.steps]
+                steps = [step_json(step) for step in found.steps]
                 return 200, {**found.header.to_json(), "steps": steps, "allowed": list(found.allowed)}
             case ["deployments", deployment_id, "audit"] if deployment_id in world.deployments:
                 return 200, {"items": [entry.to_json() for entry in world.deployments[deployment_id].audit]}
             case ["breakers"]:
                 return 200, {"items": world.breakers}
             case ["orphans"]:
-                return 200, {"items": world.orphans}
+                return 200, {"items": world.orphans, "looked_at": 1, "is_complete": True}
             case ["health"]:
                 return (200 if world.health["status"] != "fail" else 503), world.health
             case _:
@@ -196,21 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for breaker in world.breakers:
                     if breaker["name"] == name:
                         breaker.update(state="closed", failures=0)
-                return 200, {"name": name, "state": "closed"}
+                return 200, {"name": name, "state": "closed", "failures": 0, "reason": "", "is_shared": True}
             case _:
                 return 404, {"title": "There is no such thing", "status": 404}
-
-
-HIDDEN = ("spec", "claim")
-"""What of a step is nobody's to read."""
-
-
-def shown(step: StepRecord) -> dict[str, Any]:
-    """A step as the API shows it."""
-    data = {name: value for name, value in step.to_json().items() if name not in HIDDEN}
-    if "intent" in data:
-        data["intent"] = {name: value for name, value in data["intent"].items() if name != "before"}
-    return data
 
 
 def header(number: int, state: D, now: datetime, **changes: Any) -> DeploymentRecord:

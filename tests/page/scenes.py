@@ -59,6 +59,7 @@ def running(number: int = 0) -> Deployment:
             intent=made,
             attempt=2,
             deliveries=5,
+            waits=(_wait(t(11), 4), _wait(t(16), 8)),
             started_at=t(8.7),
             error=RecordedError(
                 "the service is not there", "Wait: it is tried again.", "POST /workspaces", 503, None, GUID
@@ -66,7 +67,8 @@ def running(number: int = 0) -> Deployment:
         ),
         step(own, 4, "report", S.PENDING, kind="item", needs=(1, 2, 3)),
     ]
-    audit = _begun(top) + [
+    audit = [
+        *_begun(top),
         _move(t(1.2), 0, "pending", "intent", "absent: create it"),
         _move(t(8), 0, "intent", "succeeded", "created"),
         _move(t(9), 1, "pending", "intent", "absent: create it"),
@@ -125,7 +127,8 @@ def compensated(number: int = 1) -> Deployment:
             compensation_finished_at=t(15),
         ),
     ]
-    audit = _begun(top) + [
+    audit = [
+        *_begun(top),
         _move(t(1.4), 0, "pending", "intent", "absent: create it"),
         _move(t(8.6), 0, "intent", "succeeded", "created"),
         _move(t(9.6), 1, "pending", "intent", "absent: create it"),
@@ -166,7 +169,8 @@ def stuck(number: int = 2) -> Deployment:
             compensation_finished_at=t(900),
         )
     ]
-    audit = _begun(top) + [
+    audit = [
+        *_begun(top),
         _move(t(20), 0, "succeeded", "compensating", "undo it"),
         _move(t(900), 0, "compensating", "compensation_failed", error.message),
         AuditEntry(t(901), "deployment", "compensating", "stuck", "orchestrator", "a compensation failed", 4),
@@ -213,6 +217,8 @@ def hostile(number: int = 4) -> Deployment:
         )
         for i, text in enumerate(HOSTILE)
     ]
+    gate = step(top.deployment_id, len(steps), SCRIPT, S.PENDING, kind="approval", started_at=top.started_at)
+    steps.append(gate)
     audit = [AuditEntry(now(), "deployment", "", text, text, text, i) for i, text in enumerate(HOSTILE)]
     return Deployment(top, steps, audit, ("cancel", "approve"))
 
@@ -222,14 +228,21 @@ def world() -> World:
     made = World()
     for scene in (running(), compensated(), stuck(), held(), hostile()):
         made.add(scene)
-    states = [D.SUCCEEDED, D.REJECTED, D.CANCELLED, D.COMPENSATING, D.ACCEPTED]
+    states = [D.SUCCEEDED, D.REJECTED, D.CANCELLED, D.COMPENSATING, D.ACCEPTED, D.FAILED]
     for number, state in enumerate(states, 5):
         made.add(Deployment(header(number, state, now())))
     made.breakers = [
-        {"name": "items", "state": "open", "failures": 5, "opened_at": now().isoformat(), "is_shared": True}
+        {
+            "name": "items",
+            "state": "open",
+            "failures": 5,
+            "reason": "HTTP 503",
+            "opened_at": now().isoformat(),
+            "is_shared": True,
+        }
         | {"retry_at": (now() + timedelta(seconds=300)).isoformat()},
-        {"name": "workspaces", "state": "closed", "failures": 0, "is_shared": True},
-        {"name": "operations", "state": "half_open", "failures": 6, "is_shared": False},
+        {"name": "workspaces", "state": "closed", "failures": 0, "reason": "", "is_shared": True},
+        {"name": "operations", "state": "half_open", "failures": 6, "reason": "no answer", "is_shared": False},
     ]
     made.orphans = [
         {
@@ -262,6 +275,10 @@ def many(number: int) -> World:
 def _after(zero: datetime | None) -> Any:
     assert zero is not None
     return lambda seconds: zero + timedelta(seconds=seconds)
+
+
+def _wait(since: datetime, seconds: float) -> dict[str, str]:
+    return {"since": since.isoformat(), "until": (since + timedelta(seconds=seconds)).isoformat()}
 
 
 def _begun(top: Any) -> list[AuditEntry]:

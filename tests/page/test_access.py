@@ -48,7 +48,10 @@ def findings(page: Page, axe: str) -> list[str]:
     page.evaluate(axe)
     found: Any = page.evaluate("rules => axe.run(document, { runOnly: rules })", RULES)
     assert found["passes"], "axe looked at nothing"
-    return [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:200]} {v['nodes'][0]['failureSummary']}" for v in found["violations"]]
+    return [
+        f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:200]} {v['nodes'][0]['failureSummary']}"
+        for v in found["violations"]
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -32,11 +32,14 @@ def test_deployment_running_shows_waits_apart_from_work(tab: Page, serve: Servin
     assert spans(tab, 2) == ["line", "look", "work", "fabric", "next"]
     assert tab.locator("[data-key='lane-2'] .hatch").count() == 1
     assert tab.locator("[data-key='lane-0'] .hatch").count() == 0
+    assert spans(tab, 3) == ["line", "look", "work", "wait", "work", "wait", "work"]
     assert spans(tab, 4) == []
     legend = tab.locator(".legend").inner_text()
     assert "Waiting: Fabric works on it" in legend
     assert "Putting back" not in legend
-    widths = tab.locator("[data-key='lane-0'] .span").evaluate_all("all => all.map(s => s.getBoundingClientRect().width)")
+    widths = tab.locator("[data-key='lane-0'] .span").evaluate_all(
+        "all => all.map(s => s.getBoundingClientRect().width)"
+    )
     assert widths[2] == pytest.approx(widths[1] * (8 - 1.2) / (1.2 - 0.5), rel=0.05)
 
 
@@ -46,7 +49,7 @@ def test_deployment_running_shows_what_is_tried_again(tab: Page, serve: Serving)
     card = tab.locator(".trouble-card")
     expect(card).to_contain_text("went wrong 2 times and is tried again")
     expect(card).to_contain_text("503")
-    expect(tab.locator("[data-key='lane-3'] .tries")).to_have_text("2×")
+    expect(tab.locator("[data-key='lane-3'] .tries")).to_have_text("2\u00d7")
     expect(tab.locator(".facts").first).to_contain_text("2 of 5 applied")
 
 
@@ -110,7 +113,7 @@ def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve
 
 
 def test_deployment_cancel_asks_first_and_sends_who_and_why(tab: Page, serve: Serving) -> None:
-    """Nothing is sent before the confirmation; then the command goes with name and reason, and the page shows its effect."""
+    """Nothing is sent before the confirmation; then the command goes with name and reason, and its effect is shown."""
     world = opened(serve, scenes.running())
     world.on_command = lambda verb, deployment_id: world.move(deployment_id, D.COMPENSATING)
     cancel = tab.get_by_role("button", name="Cancel")
@@ -151,10 +154,12 @@ def test_deployment_command_that_is_refused_says_why_and_stays(tab: Page, serve:
 def test_deployment_approval_names_the_step_that_waits(tab: Page, serve: Serving) -> None:
     """Approve is offered when the API allows it, for the approval that waits and no other step."""
     top = header(0, D.RUNNING, scenes.now())
-    gate = step(top.deployment_id, 1, "go-live", scenes.S.INTENT, kind="approval", started_at=top.started_at)
+    gate = step(top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at)
     other = step(top.deployment_id, 2, "report", scenes.S.PENDING)
     world = opened(serve, Deployment(top, [gate, other], [], ("approve", "refuse", "cancel")))
     tab.get_by_role("button", name="Approve").click()
+    expect(tab.locator("[data-key='lane-1'] .badge")).to_have_text("waits")
+    assert spans(tab, 1) == ["person"]
     expect(tab.get_by_label("Step").locator("option")).to_have_text(["go-live"])
     tab.get_by_role("dialog").get_by_role("button", name="Approve").click()
     expect(tab.get_by_role("dialog")).to_have_count(0)

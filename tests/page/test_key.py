@@ -127,6 +127,11 @@ def test_orphans_lead_to_their_deployment(tab: Page, serve: Serving) -> None:
     world.orphans.clear()
     tab.reload()
     expect(tab.get_by_text("No orphans.")).to_be_visible()
+    world.calls.clear()
+    tab.wait_for_timeout(1500)
+    assert world.calls == [], "each look costs calls to Fabric"
+    with tab.expect_response("**/api/orphans"):
+        tab.get_by_role("button", name="Look again").click()
 
 
 def test_page_works_under_an_address_with_a_slash_at_its_end(tab: Page, serve: Serving) -> None:

@@ -38,7 +38,9 @@ def test_list_state_is_told_by_shape_and_word_too(tab: Page, serve: Serving) -> 
     """States differ without their colour: each has a word, and ended well, badly and put back differ in shape."""
     serve(scenes.world())
     expect(tab.locator(ROWS).first).to_be_visible()
-    badges = tab.locator(".grid .badge").evaluate_all("all => all.map(b => [b.textContent, b.querySelector('svg').innerHTML])")
+    badges = tab.locator(".grid .badge").evaluate_all(
+        "all => all.map(b => [b.textContent, b.querySelector('svg').innerHTML])"
+    )
     by_word = dict(badges)
     assert {"running", "stuck", "succeeded", "compensated", "held"} <= set(by_word)
     shapes = [by_word[word] for word in ("running", "stuck", "succeeded", "compensated", "held", "rejected")]
@@ -176,6 +178,9 @@ def test_list_first_paint_and_scroll_of_5000_are_measured(tab: Page, serve: Serv
           return { median: times[60], worst: times[119], most };
         }"""
     )
-    print(f"\n5,000 deployments: first paint {paint:.0f} ms, a scrolled frame {frames['median']:.1f} ms (median), ", end="")
+    print(
+        f"\n5,000 deployments: first paint {paint:.0f} ms, a scrolled frame {frames['median']:.1f} ms (median), ",
+        end="",
+    )
     print(f"{frames['worst']:.1f} ms (worst), at most {frames['most']} rows")
     assert frames["most"] < 100

@@ -2,7 +2,7 @@
 
 const BASE = new URL("..", import.meta.url);
 const KEY = "fabric-saga-key";
-const TIMEOUT_MILLISECONDS = 20_000;
+const TIMEOUT = 20_000;
 
 /** An answer that is no success, in the words of its problem details; status 0 is no answer at all. */
 export class ApiError extends Error {
@@ -45,9 +45,9 @@ export function setKey(value) {
  * GET: the body, and whether it is another than last time (by ETag). Raises ApiError.
  * `accept` are further statuses whose body is an answer: health says 503 when something fails.
  */
-export async function get(path, { accept = [], signal } = {}) {
+export async function get(path, { accept = [], timeout = TIMEOUT } = {}) {
   const before = kept.get(path);
-  const response = await send("GET", path, undefined, before ? { "if-none-match": before.etag } : {}, signal);
+  const response = await send("GET", path, undefined, before ? { "if-none-match": before.etag } : {}, timeout);
   if (response.status === 304 && before) return { body: before.body, isNew: false };
   if (!response.ok && !accept.includes(response.status)) throw await errorOf(response);
   const body = await jsonOf(response);
@@ -63,14 +63,14 @@ export async function post(path, body = {}) {
   return response.status === 204 ? {} : jsonOf(response);
 }
 
-async function send(method, path, body, headers, signal) {
-  const limit = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
+async function send(method, path, body, headers, timeout = TIMEOUT) {
+  const limit = AbortSignal.timeout(timeout);
   try {
     const response = await fetch(new URL(path, BASE), {
       method,
       body,
       headers: { accept: "application/json", "x-functions-key": key() ?? "", ...headers },
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      signal: limit,
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
@@ -80,8 +80,7 @@ async function send(method, path, body, headers, signal) {
     // The header has whole seconds: only what is more than their rounding counts as a difference.
     if (!Number.isNaN(date)) offset = Math.abs(date - Date.now()) > 1500 ? date - Date.now() : 0;
     return response;
-  } catch (error) {
-    if (signal?.aborted) throw error;
+  } catch {
     throw new ApiError(0, limit.aborted ? "The app did not answer in time." : "The app does not answer.");
   }
 }

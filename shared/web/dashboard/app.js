@@ -60,7 +60,7 @@ function open(isNew = false) {
   return ask();
 }
 
-/** Ask the app once, draw, and plan the next time. A newer round makes an older one void. */
+/** Ask the app once, draw, and plan the next time, unless the view wants none. A newer round makes an older one void. */
 async function ask() {
   const mine = ++round;
   const asked = view;
@@ -79,7 +79,7 @@ async function ask() {
   }
   draw();
   // A page that nobody sees asks nothing; it asks at once when it is seen again.
-  if (!document.hidden) timer = setTimeout(ask, pause);
+  if (!document.hidden && pause !== null) timer = setTimeout(ask, pause);
 }
 
 /** Say what went wrong; milliseconds until the next try, or null where the key is asked for first. */

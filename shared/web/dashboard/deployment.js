@@ -4,7 +4,7 @@ import { get, now } from "./api.js";
 import { command, VERBS } from "./dialogs.js";
 import { el, say, show, svg } from "./dom.js";
 import { ago, count, duration, instant, moment, name, visible } from "./format.js";
-import { deploymentBadge, isOpen, meaning, stepBadge } from "./states.js";
+import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
 import { axis, bars, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
 
 const QUICK = 2000;
@@ -100,10 +100,23 @@ export class DeploymentView {
         { class: "row wrap" },
         el("h1", {}, name(header.name || header.deployment_id)),
         deploymentBadge(header.state),
-        el("span", { class: "muted grow" }, meaning(header.state)),
-        el("div", { class: "row verbs" }, verbs.map((v) => el("button", { type: "button", "data-action": "verb", "data-verb": v, "data-key": v, class: VERBS[v].isGrave ? "grave quiet" : "first" }, VERBS[v].label))),
+        el("span", { class: "muted grow" }, meaningOf(header)),
+        el("div", { class: "row verbs" }, verbs.filter((v) => !VERBS[v].isForStep).map(verbButton)),
       ),
       el("dl", { class: "facts" }, this.facts(header, steps, at)),
+      this.approvals(verbs.filter((v) => VERBS[v].isForStep), at),
+    );
+  }
+
+  approvals(verbs, at) {
+    const waiting = this.steps.filter(waitsForPerson);
+    if (!verbs.length || !waiting.length) return null;
+    const until = waiting.length === 1 && waiting[0].deadline_at ? [", until ", moment(waiting[0].deadline_at, at)] : null;
+    return el(
+      "div",
+      { class: "waiting", "data-key": "waiting" },
+      el("span", { class: "grow" }, "Waits for a person: ", waiting.map((s, i) => [i ? ", " : null, name(s.step_id)]), until),
+      el("div", { class: "row verbs" }, verbs.map(verbButton)),
     );
   }
 
@@ -122,7 +135,8 @@ export class DeploymentView {
       started !== null && started - accepted > 1000 ? fact("Waited for target", duration(started - accepted)) : null,
       fact(ended === null ? "Runs for" : "Took", duration((ended ?? at) - accepted).replace(/\.\d+ s$/, ended === null ? " s" : "$&")),
       steps.length ? fact("Steps", progress) : null,
-      header.cancel_requested_by ? fact("Cancelled by", name(header.cancel_requested_by)) : null,
+      ["cancel", "compensate", "resume", "retire"].map((verb) => (header[`${verb}_requested_by`] ? fact(`${VERBS[verb].label} asked by`, name(header[`${verb}_requested_by`])) : null)),
+      header.held_until ? fact("Held until", moment(header.held_until, at)) : null,
       header.expires_after_seconds ? fact("Lives for", duration(header.expires_after_seconds * 1000)) : null,
       header.on_failure && header.on_failure !== "rollback" ? fact("On failure", visible(header.on_failure)) : null,
       header.manifest_hash ? fact("Manifest", el("span", { class: "mono", title: header.manifest_hash }, header.manifest_hash.slice(0, 12)), copy(header.manifest_hash, "manifest hash")) : null,
@@ -211,7 +225,7 @@ export class DeploymentView {
           name(step.step_id),
           step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "try", "tries")} went wrong in this direction` }, `${step.attempt}×`) : null,
         ),
-        stepBadge(step.state),
+        stepBadge(step),
         bars(spans, scale, { now: at, waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
         el("span", { class: "number muted" }, took),
       ),
@@ -226,7 +240,7 @@ export class DeploymentView {
     return el(
       "div",
       { class: "detail", id, "data-key": `detail-${step.ordinal}` },
-      el("p", { class: "muted" }, meaning(step.state)),
+      el("p", { class: "muted" }, meaningOfStep(step)),
       el(
         "dl",
         { class: "facts small" },
@@ -268,7 +282,7 @@ export class DeploymentView {
       String(s.ordinal),
       name(s.step_id),
       visible(s.kind),
-      stepBadge(s.state),
+      stepBadge(s),
       s.intent ? visible(s.intent.action) : "–",
       s.resource ? [visible(s.resource.type), " ", name(s.resource.name)] : "–",
       String(s.attempt),
@@ -311,18 +325,14 @@ export class DeploymentView {
       this.draw();
     },
     verb: async (button) => {
-      const answer = await command(button.dataset.verb, this.header, this.waiting());
+      const answer = await command(button.dataset.verb, this.header, this.steps.filter(waitsForPerson));
       if (answer) this.ask();
     },
   };
+}
 
-  /** The steps that an approval can be for. */
-  waiting() {
-    const waiting = this.steps.filter((s) => s.kind === "approval" && !SETTLED.has(s.state));
-    const begun = waiting.filter((s) => s.started_at);
-    if (begun.length) return begun;
-    return waiting.length ? waiting : this.steps.filter((s) => !SETTLED.has(s.state));
-  }
+function verbButton(verb) {
+  return el("button", { type: "button", "data-action": "verb", "data-verb": verb, "data-key": verb, class: VERBS[verb].isGrave ? "grave quiet" : "first" }, VERBS[verb].label);
 }
 
 function fact(term, ...description) {

@@ -12,6 +12,7 @@ const DEPLOYMENT = {
   rejected: ["bad", "cross", "Refused; nothing was done"],
   cancelled: ["quiet", "undone", "Cancelled; everything is put back"],
   held: ["warn", "pause", "A step failed, and everything stays for inspection"],
+  failed: ["bad", "cross", "A step failed or it was stopped; rollback is off, so nothing is undone"],
 };
 
 const STEP = {
@@ -26,6 +27,8 @@ const STEP = {
   skipped: ["quiet", "skip", "Never begun"],
 };
 
+const PERSON = ["warn", "pause", "Waits for a person to approve or refuse"];
+
 const OTHER = {
   closed: ["good", "check", "Calls go"],
   half_open: ["warn", "hourglass", "One call tries whether it is well again"],
@@ -38,7 +41,8 @@ const OTHER = {
 /** The states of a deployment, in the order of its life. */
 export const DEPLOYMENT_STATES = Object.keys(DEPLOYMENT);
 
-const ENDED = new Set(["succeeded", "compensated", "rejected", "cancelled"]);
+/** Nothing more happens by itself. `stuck` is not among them: the sweeper is still on it. */
+export const ENDED = new Set(["succeeded", "compensated", "rejected", "cancelled", "failed"]);
 
 /** Whether something may still happen to it by itself. */
 export function isOpen(header) {
@@ -50,9 +54,14 @@ export function deploymentBadge(state) {
   return badge(state, DEPLOYMENT[state]);
 }
 
-/** The badge of a step's state. */
-export function stepBadge(state) {
-  return badge(state, STEP[state]);
+/** The badge of a step's state; of an approval that waits, that it does. */
+export function stepBadge(step) {
+  return waitsForPerson(step) ? badge("waits", PERSON) : badge(step.state, STEP[step.state]);
+}
+
+/** Whether a step was begun and is neither approved nor refused. */
+export function waitsForPerson(step) {
+  return step.kind === "approval" && step.state === "pending" && Boolean(step.started_at);
 }
 
 /** The badge of a breaker or a health check. */
@@ -60,14 +69,19 @@ export function otherBadge(state) {
   return badge(state, OTHER[state]);
 }
 
-/** What a state means, in a sentence. */
-export function meaning(state) {
-  return (DEPLOYMENT[state] ?? STEP[state] ?? OTHER[state])?.[2] ?? "";
+/** What the state of a deployment means, in a sentence. */
+export function meaningOf(header) {
+  return DEPLOYMENT[header.state]?.[2] ?? "";
 }
 
-/** Its colour's name, for a class. */
+/** The same for a step. */
+export function meaningOfStep(step) {
+  return waitsForPerson(step) ? PERSON[2] : (STEP[step.state]?.[2] ?? "");
+}
+
+/** The colour of a breaker's or a check's state, for a class. */
 export function tone(state) {
-  return (DEPLOYMENT[state] ?? STEP[state] ?? OTHER[state])?.[0] ?? "quiet";
+  return OTHER[state]?.[0] ?? "quiet";
 }
 
 function badge(state, [colour, shape, title] = ["quiet", "ring", ""]) {

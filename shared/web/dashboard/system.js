@@ -7,7 +7,6 @@ import { ago, count, name, visible } from "./format.js";
 import { otherBadge, tone } from "./states.js";
 
 const PERIOD = 5000;
-const SLOW = 30_000;
 
 class SystemView {
   items = null;
@@ -55,6 +54,7 @@ export class BreakersView extends SystemView {
               "dl",
               { class: "facts small" },
               fact("Faults", String(b.failures ?? 0)),
+              b.reason && b.state !== "closed" ? fact("Why", visible(b.reason)) : null,
               b.opened_at ? fact("Opened", ago(b.opened_at, at)) : null,
               b.retry_at && b.state !== "closed" ? fact("Tries again", ago(b.retry_at, at)) : null,
               b.is_shared === false ? fact("Seen by", "this worker only: storage does not answer") : null,
@@ -121,16 +121,21 @@ export class OrphansView extends SystemView {
   title = "Orphans";
 
   async refresh() {
-    this.items = (await get("orphans")).body.items;
-    return SLOW;
+    const { body } = await get("orphans", { timeout: 60_000 });
+    this.isComplete = body.is_complete ?? true;
+    this.items = body.items;
+    // Each look costs calls to Fabric: only a person asks for another.
+    return null;
   }
 
   content() {
     const explained = el("p", { class: "muted" }, "What this app created in Fabric and no living deployment accounts for. The sweeper deletes it by its marker, never by its name alone.");
-    if (!this.items.length) return [explained, el("div", { class: "empty" }, el("p", {}, "No orphans."))];
+    const found = this.items.length ? count(this.items.length, "orphan") : "No orphans";
+    const again = el("p", { class: "row" }, el("span", {}, `${found}${this.isComplete ? "." : " among the newest deployments; not all were looked at."}`), el("button", { type: "button", "data-action": "again" }, "Look again"));
+    if (!this.items.length) return [explained, again];
     return [
       explained,
-      el("p", {}, count(this.items.length, "orphan")),
+      again,
       el(
         "div",
         { class: "table", tabindex: 0, role: "region", "aria-label": "Orphans" },

@@ -2,6 +2,7 @@
 
 import { el, svg } from "./dom.js";
 import { duration, instant } from "./format.js";
+import { ENDED } from "./states.js";
 
 /** The kinds of a span, for the legend: class, words, whether it is a wait. */
 export const SPANS = {
@@ -10,6 +11,7 @@ export const SPANS = {
   undo: ["Putting back", false],
   fabric: ["Waiting: Fabric works on it", true],
   wait: ["Waiting for its time (retry, rate, poll)", true],
+  person: ["Waiting for a person", true],
   line: ["Waiting in line", true],
   next: ["Next look", true],
 };
@@ -31,7 +33,8 @@ export function spansOf(step, header, byOrdinal, moves, now) {
   if (started !== null) {
     const isMoving = finished === null && ["pending", "intent", "submitted"].includes(step.state);
     const end = finished ?? (isMoving ? now : (instant(step.compensation_started_at) ?? started));
-    spans.push(...forward(started, end, moves, isMoving));
+    if (step.kind === "approval") spans.push(span(started, end, "person", isMoving));
+    else spans.push(...forward(started, end, moves, isMoving));
   }
   const undoing = instant(step.compensation_started_at);
   if (undoing !== null) {
@@ -80,7 +83,7 @@ function waitsOf(step, now) {
 function cut(spans, waits, now) {
   const result = [];
   for (const whole of spans) {
-    if (whole.kind === "line" || whole.kind === "fabric") {
+    if (SPANS[whole.kind][1]) {
       result.push(whole);
       continue;
     }
@@ -106,15 +109,15 @@ export function phasesOf(header, moves, now) {
   for (const move of moves) {
     const at = instant(move.at);
     if (at === null || move.before === move.after || !move.before) continue;
-    spans.push({ ...span(from, at, PHASES[move.before] ?? "idle"), state: move.before });
+    // What had ended and was taken up again did nothing in between.
+    if (!ENDED.has(move.before)) spans.push({ ...span(from, at, PHASES[move.before] ?? "work"), state: move.before });
     [from, state] = [at, move.after];
   }
-  if (!ENDED.has(state) && end > from) spans.push({ ...span(from, end, PHASES[state] ?? "idle", true), state });
+  if (!ENDED.has(state) && end > from) spans.push({ ...span(from, end, PHASES[state] ?? "work", true), state });
   return spans.filter((s) => s.to > s.from);
 }
 
 const PHASES = { accepted: "line", running: "work", compensating: "undo", held: "wait", stuck: "stuck" };
-const ENDED = new Set(["succeeded", "compensated", "rejected", "cancelled"]);
 
 /** From where to where the axis goes, and its marks. */
 export function scaleOf(header, allSpans, steps, now) {

@@ -65,12 +65,16 @@ class Stack:
     @property
     def fabric_url(self) -> str:
         """Fabric: the simulator, or what FABRIC_API_BASE_URL says."""
-        return self.environment.get("FABRIC_API_BASE_URL") or f"http://127.0.0.1:{self.ports['fabric']}"
+        return f"http://127.0.0.1:{self.ports['fabric']}" if self.has_simulator else self._given_fabric
 
     @property
     def has_simulator(self) -> bool:
-        """Whether Fabric is ours to start."""
-        return not self.environment.get("FABRIC_API_BASE_URL")
+        """Whether Fabric is ours to start. An address beside the simulator's credential is what `env` printed."""
+        return not self._given_fabric or self.environment.get("FABRIC_CREDENTIAL") == "simulator"
+
+    @property
+    def _given_fabric(self) -> str:
+        return self.environment.get("FABRIC_API_BASE_URL", "")
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -305,6 +309,9 @@ def main() -> int:
     stack.ports, stack.pids = data["ports"], data["pids"]
     if options.command == "env":
         print(f"export AzureWebJobsStorage={shlex.quote(data['storage_connection_string'])}")
+        if stack.has_simulator:
+            print(f"export FABRIC_API_BASE_URL={data['fabric_url']} FABRIC_CREDENTIAL=simulator")
+            print(f"export FABRIC_OPERATION_HOSTS=127.0.0.1:{data['ports']['operations']}")
         return 0
     print(f"stack      {stack.name}")
     print(f"app        {data['functions_url']}{READY}")

@@ -4,7 +4,9 @@ Heavy libraries (the storage SDKs, azure-identity) are imported here and not bef
 function_app.py stays cheap and cannot fail.
 """
 
+import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Journal, Locks, Orchestrations
+from shared.domain.ports import Blobs, Clock, Fabric, Journal, Locks, Orchestrations
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
@@ -23,8 +25,16 @@ from shared.steps import KINDS, STEPS
 if TYPE_CHECKING:
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.credentials import Credential
+    from shared.adapters.fabric_http import FabricClient, Tokens
+    from shared.adapters.fabric_transport import Transport
     from shared.adapters.rate_limiter import RateLimiter
     from shared.adapters.storage import StorageClients
+
+
+log = logging.getLogger(__name__)
+
+_READ_ATTEMPTS = 3
+"""In-process tries of a read, within one delivery."""
 
 
 class SystemClock:
@@ -86,8 +96,6 @@ def app() -> App:
 def build(loaded: settings.Settings) -> App:
     """The app from its settings; connects to nothing yet."""
     from shared.adapters.credentials import TokenSource
-    from shared.adapters.fabric_gate import FabricGate
-    from shared.adapters.fabric_http import FabricClient
     from shared.adapters.fabric_transport import RequestsTransport
     from shared.adapters.queues import StorageStepQueue
 
@@ -95,23 +103,22 @@ def build(loaded: settings.Settings) -> App:
     clients = _clients(loaded.storage)
     stores = _stores(clients, clock)
     payloads = Payloads(stores.blobs)
+    flags, policy = loaded.flags, loaded.policy.under(loaded.flags)
+    log.info(flags.log_status())
     tokens = TokenSource(lambda: _credential(loaded.fabric))
     breakers = _breakers(clients, loaded, clock)
-    gate = FabricGate(breakers if loaded.breaker.failures else None, _limiter(loaded, clock), clock.now)
-    fabric = FabricClient(
-        loaded.fabric.base_url, tokens, RequestsTransport(), operation_hosts=loaded.fabric.operation_hosts, gate=gate
-    )
+    client = fabric_client(loaded, tokens, RequestsTransport(), breakers, clock)
     services = Services(
         journal=stores.journal,
         queue=StorageStepQueue(clients),
         payloads=payloads,
-        fabric=fabric,
+        fabric=client,
         clock=clock,
         kinds=STEPS,
-        policy=loaded.policy,
+        policy=policy,
         new_id=lambda: uuid.uuid4().hex,
     )
-    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, loaded.policy.retention_seconds)
+    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, policy.retention_seconds)
     checks = {"storage": clients.ping, "fabric_identity": tokens.token}
     telemetry = NoTelemetry()
     return App(
@@ -120,7 +127,7 @@ def build(loaded: settings.Settings) -> App:
         stores.locks,
         breakers,
         checks,
-        loaded.flags,
+        flags,
         telemetry,
         submit=stores.submit,
         sweep_dry_run=loaded.sweep_dry_run,
@@ -128,9 +135,45 @@ def build(loaded: settings.Settings) -> App:
     )
 
 
+def fabric_client(
+    loaded: settings.Settings,
+    tokens: "Tokens",
+    transport: "Transport",
+    breakers: "CircuitBreakers | None",
+    clock: Clock,
+    sleep: Callable[[float], None] = time.sleep,
+) -> "FabricClient":
+    """The client of Fabric's API behind its gates, with what the feature flags leave of them."""
+    from shared.adapters.fabric_gate import FabricGate
+    from shared.adapters.fabric_http import FabricClient
+
+    flags = loaded.flags
+    if not flags.circuit_breaker or not loaded.breaker.failures:
+        breakers = None
+    return FabricClient(
+        loaded.fabric.base_url,
+        tokens,
+        transport,
+        operation_hosts=loaded.fabric.operation_hosts,
+        gate=FabricGate(breakers, _limiter(loaded, clock), clock.now),
+        attempts=_READ_ATTEMPTS if flags.retry_logic else 1,
+        now=clock.now,
+        sleep=sleep,
+    )
+
+
 def storage(loaded: settings.Settings) -> Storage:
     """The storage side alone, for the command line."""
     return _stores(_clients(loaded.storage), SystemClock())
+
+
+def fabric(loaded: settings.Settings) -> Fabric:
+    """Fabric alone, for the command line: as whoever runs it, without storage and so without the shared breakers."""
+    from shared.adapters.credentials import TokenSource
+    from shared.adapters.fabric_transport import RequestsTransport
+
+    tokens = TokenSource(lambda: _credential(loaded.fabric))
+    return fabric_client(loaded, tokens, RequestsTransport(), None, SystemClock())
 
 
 def orchestrations(client: Any) -> Orchestrations:
@@ -172,7 +215,7 @@ def _breakers(clients: "StorageClients", loaded: settings.Settings, clock: Syste
     return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now)
 
 
-def _limiter(loaded: settings.Settings, clock: SystemClock) -> "RateLimiter | None":
+def _limiter(loaded: settings.Settings, clock: Clock) -> "RateLimiter | None":
     from shared.adapters.rate_limiter import RateLimiter
 
     return RateLimiter(loaded.rate, clock.now) if loaded.rate.per_minute else None

@@ -50,13 +50,15 @@ class Keys:
         return any(hmac.compare_digest(given.encode(), key.encode()) for key in allowed)
 
 
+_CONSTRAINTS = {"int": r"-?\d+", "long": r"-?\d+", "guid": "[0-9a-fA-F-]{36}"}
+_PARAMETER = re.compile(r"\{(\*?)(\w+)(?::([a-z]+)(?:\([^)]*\))?)?\}")
+
+
 def routes_of(template: str, prefix: str) -> list[str]:
     """An Azure route template as aiohttp's: `{x?}` is optional, `{x:int}` constrained, `{*rest}` takes the rest."""
     text = "/" + "/".join(part for part in (prefix, template.strip("/")) if part)
-    text = re.sub(r"\{\*(\w+)\}", r"{\1:.*}", text)
-    text = re.sub(r"\{(\w+):(int|long)\}", r"{\1:-?\\d+}", text)
-    text = re.sub(r"\{(\w+):guid\}", r"{\1:[0-9a-fA-F-]{36}}", text)
-    text = re.sub(r"\{(\w+)(:[a-z]+(\([^)]*\))?)?\}", r"{\1:[^/]+}", text)  # aiohttp's own refuses braces in a value
+    # A pattern for each: where there is none, aiohttp's own refuses braces in a value.
+    text = _PARAMETER.sub(lambda m: f"{{{m[2]}:{'.*' if m[1] else _CONSTRAINTS.get(m[3], '[^/]+')}}}", text)
     optional = re.search(r"/\{(\w+)\?\}$", text)
     if optional is None:
         return [text]

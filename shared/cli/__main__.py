@@ -1,7 +1,7 @@
-"""`python -m shared.cli`: validate, submit, follow, cancel, status, audit, list.
+"""`python -m shared.cli`: validate, plan, submit, follow, cancel, status, audit, list.
 
 Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not all put back (stuck or held), 4 not authorised,
-5 storage unreachable, 8 cancelled, 9 timed out while running, 130 interrupted, 141 nobody reads the output.
+5 storage or Fabric unreachable, 8 cancelled, 9 timed out while running, 130 interrupted, 141 nobody reads the output.
 """
 
 import argparse
@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import pack
+from shared.cli import pack, plan
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
 from shared.cli.output import Output, choose, header_json
 from shared.cli.timeline import clean
 from shared.domain.errors import (
+    FabricAuthError,
+    FabricTransientError,
     InvalidInputError,
     NotFoundError,
     Problem,
@@ -50,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.close()
         output.problems(error.problems)
         return BAD_REQUEST
-    except (settings.SettingsError, StorageAuthError) as error:
+    except (settings.SettingsError, StorageAuthError, FabricAuthError) as error:
         output.close()
         output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
-        return NOT_AUTHORISED if isinstance(error, StorageAuthError) else BAD_REQUEST
-    except StorageUnavailableError as error:
+        return BAD_REQUEST if isinstance(error, settings.SettingsError) else NOT_AUTHORISED
+    except (StorageUnavailableError, FabricTransientError) as error:
         output.close()
         output.event("error", f"error: {error}", error="unavailable", message=str(error))
         return UNAVAILABLE
@@ -77,30 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _validate(options: argparse.Namespace, output: Output) -> int:
-    text, folder = pack.read_text(options.manifest)
-    manifest, _ = _body(parse(text), None)
-    plan = compile_manifest(pack.packed(manifest, folder), KINDS)
+    compiled = plan.compiled(options.manifest)
     output.event(
         "valid",
-        f"{clean(plan.name)} is valid: {len(plan.steps)} steps on target '{clean(plan.target)}'",
-        name=plan.name,
-        target=plan.target,
-        steps=[{"id": s.step_id, "kind": s.kind, "needs": list(s.needs)} for s in plan.steps],
+        f"{clean(compiled.name)} is valid: {len(compiled.steps)} steps on target '{clean(compiled.target)}'",
+        name=compiled.name,
+        target=compiled.target,
+        steps=[{"id": s.step_id, "kind": s.kind, "needs": list(s.needs)} for s in compiled.steps],
     )
     return SUCCEEDED
-
-
-def _body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
-    """The manifest without its own `id`, and the id to use: the caller's, or the manifest's."""
-    top = as_object(manifest)
-    if top is None or "id" not in top:
-        return manifest, wanted
-    declared = top["id"]
-    if wanted is None and not (isinstance(declared, str) and DEPLOYMENT_ID.fullmatch(declared)):
-        raise InvalidInputError(
-            [Problem("$.id", "is not a deployment id: letters, digits, '.', '_', '-' (100 at most)")]
-        )
-    return {k: v for k, v in top.items() if k != "id"}, wanted or declared
 
 
 def _submit(options: argparse.Namespace, output: Output) -> int:
@@ -112,7 +99,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     problems: list[Problem] = []
     body: JsonObject = {"manifest_text": text}
     try:
-        manifest, options.id = _body(parse(text), options.id)
+        manifest, options.id = pack.body(parse(text), options.id)
         body = {"manifest": manifest}
         manifest = body["manifest"] = pack.packed(manifest, folder)
         compile_manifest(manifest, KINDS)
@@ -236,6 +223,7 @@ def _parser() -> argparse.ArgumentParser:
 
     validate = add("validate", _validate, "check a manifest and all the files it names; nothing is sent")
     validate.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
+    plan.add_arguments(add("plan", plan.run, "say what a deployment would do to the live workspace, changing nothing"))
     submit = add("submit", _submit, "put a deployment on the queue")
     submit.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")

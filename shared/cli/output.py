@@ -29,6 +29,9 @@ _COLOURS: dict[str, str] = {
     "held": "magenta",
 }
 
+_CHANGES: dict[str, str] = {"+": "green", "~": "yellow", ">": "cyan", "!": "red"}
+"""By the sign that a line of a plan begins with."""
+
 _LONGEST_LINE = 3_000
 
 
@@ -113,7 +116,8 @@ class LiveOutput(LineOutput):
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
         """Above the table, where there is one."""
-        (self._live.console if self._live else self._console).print(Text(_harmless(text)))
+        style = _CHANGES.get(text.strip()[:1], "") if kind == "change" else ""
+        (self._live.console if self._live else self._console).print(Text(_harmless(text), style=style))
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """Redraw the table."""

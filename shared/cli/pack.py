@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_list, as_object, canonical
+from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.text import MAX_BYTES, parse
 
 PLATFORM = ".platform"
@@ -34,6 +35,17 @@ def _text(stream: BinaryIO, path: str) -> str:
     if len(content) > MAX_BYTES:
         raise _problem("$", f"{path} has more than {MAX_BYTES} bytes")
     return content.decode("utf-8-sig")
+
+
+def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
+    """The manifest without its own `id`, and the id to use: the caller's, or the manifest's."""
+    top = as_object(manifest)
+    if top is None or "id" not in top:
+        return manifest, wanted
+    declared = top["id"]
+    if wanted is None and not (isinstance(declared, str) and DEPLOYMENT_ID.fullmatch(declared)):
+        raise _problem("$.id", "is not a deployment id: letters, digits, '.', '_', '-' (100 at most)")
+    return {k: v for k, v in top.items() if k != "id"}, wanted or declared
 
 
 def packed(manifest: Any, folder: Path) -> Any:

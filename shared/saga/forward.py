@@ -22,9 +22,8 @@ from shared.domain.errors import (
     FabricRefusedError,
     FabricTransientError,
     InvalidInputError,
-    Problem,
 )
-from shared.domain.fields import Fields, has_reference
+from shared.domain.fields import has_reference
 from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
@@ -34,7 +33,7 @@ from shared.domain.retry import GiveUp, decide, recorded
 from shared.domain.states import StepState
 from shared.saga import approvals, operations
 from shared.saga.delivery import Delivery, Settled
-from shared.steps.kind import NotYetError, Snapshot, VerificationError, marker_of
+from shared.steps.kind import NotYetError, Snapshot, VerificationError, check_resolved, marker_of
 
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
@@ -87,11 +86,11 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
             call=f"look for {d.step.kind}",
         )
     marker = marker_of(d.step.deployment_id, d.step.step_id)
-    if policy == "update" and d.kind.differs(spec, found):
+    if policy == "update" and d.kind.changes(spec, found):
         before = _before_image(d, spec, found)
         if before is None:
             return None
-        if d.kind.differs(spec, Snapshot(found.resource, before)):
+        if d.kind.changes(spec, Snapshot(found.resource, before)):
             stored = d.services.payloads.store(before)
             intent = Intent("update", marker, stored, found.resource.id)
             d.claim(
@@ -299,12 +298,7 @@ def _resolved_spec(d: Delivery) -> JsonObject:
         _, row = d.services.journal.step(d.step.deployment_id, ordinal)
         outputs[step_id] = row.record.outputs or {}
     resolved: JsonObject = resolve(spec, lambda step_id, name: outputs[step_id][name])
-    problems: list[Problem] = []
-    fields = Fields(resolved, "$.with", problems)
-    d.kind.check(fields)
-    fields.finish()
-    if problems:
-        raise InvalidInputError(problems)
+    check_resolved(d.kind, resolved)
     return resolved
 
 

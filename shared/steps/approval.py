@@ -20,6 +20,7 @@ class ApprovalKind:
     name = APPROVAL
     if_exists = "adopt"
     outputs = frozenset({"approvedBy", "reason"})
+    keys = ()
 
     def check(self, spec: Fields) -> None:
         """`with`: message, approvers, default."""
@@ -37,9 +38,9 @@ class ApprovalKind:
         """Nothing that Fabric could lack."""
         return Snapshot(Resource("Approval", "", str(spec["message"])[:80]), {})
 
-    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
-        """Never."""
-        return False
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        """None, ever."""
+        return []
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

@@ -24,6 +24,7 @@ class ItemKind:
     name = "item"
     if_exists = "adopt"
     outputs = frozenset({"id", "displayName", "workspaceId", "type"})
+    keys = ("workspaceId", "type", "displayName")
 
     def check(self, spec: Fields) -> None:
         """`with`: workspaceId, type, displayName, description, definition or creationPayload, ifExists."""
@@ -57,14 +58,13 @@ class ItemKind:
         """By type and name in the workspace."""
         return items.find_item(fabric, spec, spec["type"])
 
-    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
-        """The description, or, as far as can be told before it is fetched, the definition."""
-        if items.description_differs(spec, found.image):
-            return True
-        if "definition" not in spec:
-            return False
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        """The description, and, as far as can be told before it is fetched, the definition."""
+        changed = ["description"] if items.description_differs(spec, found.image) else []
         present = as_object(found.image.get("definition"))
-        return present is None or not same_definition(spec["definition"], present)
+        if "definition" in spec and (present is None or not same_definition(spec["definition"], present)):
+            changed.append("definition")
+        return changed
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.domain.errors import SagaError
+from shared.domain.errors import InvalidInputError, Problem, SagaError
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
@@ -77,6 +77,11 @@ class StepKind(Protocol):
         """What happens, where the manifest says nothing, to a thing that is there already: adopt, update or fail."""
         ...
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The fields of `with` by which `find` looks."""
+        ...
+
     def check(self, spec: Fields) -> None:
         """Note every problem of `with`."""
         ...
@@ -89,8 +94,8 @@ class StepKind(Protocol):
         """What is there now under the name asked for, by a successful look; None is a proof of absence."""
         ...
 
-    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
-        """Whether `ifExists: update` has anything to do. May say yes where only `capture` can tell."""
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        """The fields that `ifExists: update` would change. May name one of which only `capture` can tell."""
         ...
 
     def capture(
@@ -129,6 +134,16 @@ class StepKind(Protocol):
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """The calls that delete what was created, or restore the before-image of what was updated."""
         ...
+
+
+def check_resolved(kind: StepKind, spec: JsonObject) -> None:
+    """Check a `with` whose references have been replaced. Raises InvalidInputError with all problems."""
+    problems: list[Problem] = []
+    fields = Fields(spec, "$.with", problems)
+    kind.check(fields)
+    fields.finish()
+    if problems:
+        raise InvalidInputError(problems)
 
 
 def marker_of(deployment_id: str, step_id: str) -> str:

@@ -20,6 +20,7 @@ class LakehouseKind:
     name = "lakehouse"
     if_exists = "adopt"
     outputs = frozenset({"id", "displayName", "workspaceId", "sqlEndpointId", "sqlEndpointConnectionString"})
+    keys = ("workspaceId", "displayName")
 
     def check(self, spec: Fields) -> None:
         """`with`: workspaceId, displayName, description, enableSchemas, waitForSqlEndpoint, ifExists."""
@@ -44,9 +45,9 @@ class LakehouseKind:
         """By name among the workspace's lakehouses."""
         return items.find_item(fabric, spec, "Lakehouse")
 
-    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         """Only the description can be changed later."""
-        return items.description_differs(spec, found.image)
+        return ["description"] if items.description_differs(spec, found.image) else []
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

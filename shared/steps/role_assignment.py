@@ -14,6 +14,7 @@ class RoleAssignmentKind:
     name = "role_assignment"
     if_exists = "update"
     outputs = frozenset({"id", "principalId", "role", "workspaceId"})
+    keys = ("workspaceId", "principalId")
 
     def check(self, spec: Fields) -> None:
         """`with`: workspaceId, principalId, principalType, role, description, ifExists."""
@@ -32,9 +33,9 @@ class RoleAssignmentKind:
         """By the principal's id among the workspace's assignments."""
         return _find(fabric, spec["workspaceId"], spec["principalId"])
 
-    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         """Another role."""
-        return found.image["role"] != spec["role"]
+        return ["role"] if found.image["role"] != spec["role"] else []
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

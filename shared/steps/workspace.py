@@ -33,6 +33,7 @@ class WorkspaceKind:
     name = "workspace"
     if_exists = "adopt"
     outputs = frozenset({"id", "displayName", "capacityId"})
+    keys = ("displayName",)
 
     def check(self, spec: Fields) -> None:
         """`with`: displayName, description, capacityId, ifExists."""
@@ -57,9 +58,9 @@ class WorkspaceKind:
                 return _snapshot(fabric.get(f"/workspaces/{row['id']}"))
         return None
 
-    def differs(self, spec: JsonObject, found: Snapshot) -> bool:
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         """Description or capacity, where the manifest names them."""
-        return bool(_changes(spec, found.image))
+        return list(_changes(spec, found.image))
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

@@ -6,7 +6,7 @@ import uuid
 from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
 from shared.saga.commands import Verb
 from shared.settings import SettingsError
-from shared.web import breakers, deployments, openapi, orphans, page, verbs
+from shared.web import breakers, deployments, openapi, orphans, page, plans, verbs
 from shared.web.backend import Backend, Handler, Route
 from shared.web.http import HttpError, Reply, Request, problem
 
@@ -38,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
         )
         for verb in Verb
     ),
+    Route("plan_manifest", "POST", "plan", plans.dry),
     Route("list_breakers", "GET", "breakers", breakers.listed),
     Route("reset_breaker", "POST", "breakers/{name}/reset", breakers.reset),
     Route("list_orphans", "GET", "orphans", orphans.listed),

@@ -1,7 +1,7 @@
 """The circuit breakers over HTTP: how each stands, and closing one by hand."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.domain.breaker import AREAS
@@ -10,7 +10,7 @@ from shared.web.backend import Backend
 from shared.web.http import HttpError, Reply, Request, json_reply
 
 if TYPE_CHECKING:
-    from shared.adapters.breakers import BreakerStatus
+    from shared.bootstrap import App
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,8 @@ def _names(backend: Backend) -> list[str]:
     return sorted({*AREAS, *backend.app().breakers.all()})
 
 
-def _json(status: "BreakerStatus", now: datetime) -> JsonObject:
+def _json(app: "App", name: str) -> JsonObject:
+    status = app.breakers.get(name).status()
     body: JsonObject = {
         "name": status.name,
         "state": status.state.value,
@@ -31,15 +32,14 @@ def _json(status: "BreakerStatus", now: datetime) -> JsonObject:
     if status.opened_at is not None:
         body["opened_at"] = status.opened_at.isoformat()
     if status.retry_after_seconds is not None:
-        body["retry_at"] = (now + timedelta(seconds=status.retry_after_seconds)).isoformat()
+        body["retry_at"] = (app.services.clock.now() + timedelta(seconds=status.retry_after_seconds)).isoformat()
     return body
 
 
 def listed(request: Request, backend: Backend) -> Reply:
     """All of them. While storage fails they are this worker's own, and say so."""
     app = backend.app()
-    now = app.services.clock.now()
-    return json_reply({"items": [_json(app.breakers.get(name).status(), now) for name in _names(backend)]})
+    return json_reply({"items": [_json(app, name) for name in _names(backend)]})
 
 
 def reset(request: Request, backend: Backend) -> Reply:
@@ -50,4 +50,4 @@ def reset(request: Request, backend: Backend) -> Reply:
     app = backend.app()
     app.breakers.reset(name)
     log.warning("circuit breaker %s closed by hand by %s", name, backend.requester(request, ""))
-    return json_reply(_json(app.breakers.get(name).status(), app.services.clock.now()))
+    return json_reply(_json(app, name))

@@ -120,6 +120,14 @@ OPERATIONS: Mapping[str, Operation] = {
         "deployments", "What the manifest was compiled to", {200: ("Plan", "The plan.")}, (404,), (_ID,)
     ),
     **{f"{verb.value}_deployment": _asking(verb) for verb in Verb},
+    "plan_manifest": Operation(
+        "deployments",
+        "What a deployment of a manifest would do",
+        {200: ("DryRun", "A row a step; nothing was changed.")},
+        (400, 413, 415, 502),
+        body="Manifest",
+        description="Looks everything up in the live workspace, as the app's own identity, and changes nothing.",
+    ),
     "list_breakers": Operation("operations", "The circuit breakers", {200: ("Breakers", "All of them.")}),
     "reset_breaker": Operation(
         "operations",

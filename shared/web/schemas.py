@@ -14,6 +14,7 @@ from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.records import AuditEntry, DeploymentRecord, Intent, Operation, RecordedError, Resource, StepRecord
 from shared.domain.states import DeploymentState
 from shared.saga.commands import Verb
+from shared.saga.dry_run import Action
 from shared.steps import KINDS
 
 _PLAIN: dict[Any, JsonObject] = {
@@ -154,6 +155,30 @@ def schemas() -> JsonObject:
             needs=_STRINGS,
             timeout_seconds={"type": "number"},
             on_failure={"type": "string", "enum": ["rollback", "hold"]},
+        ),
+        "DryRun": _object(
+            ["name", "target", "changes", "steps"],
+            name=_STRING,
+            target=_STRING,
+            changes={"type": "integer", "description": "How many steps would change something in Fabric."},
+            steps={"type": "array", "items": ref("StepChange")},
+        ),
+        "StepChange": _object(
+            ["id", "kind", "action", "name", "fields", "reason", "resource"],
+            id=_STRING,
+            kind=_STRING,
+            action={"type": "string", "enum": [str(action) for action in Action]},
+            name=_STRING,
+            fields={**_STRINGS, "description": "Those that an update would change."},
+            reason=_STRING,
+            resource={"oneOf": [{"type": "null"}, ref("FoundResource")], "description": "What is there now."},
+        ),
+        "FoundResource": _object(
+            ["type", "id", "name", "parent_id"],
+            type=_STRING,
+            id=_STRING,
+            name=_STRING,
+            parent_id={"type": ["string", "null"]},
         ),
         "Asked": _asked(),
         "AskedOfStep": _asked("step"),

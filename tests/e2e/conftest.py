@@ -41,9 +41,20 @@ class Running:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs to reach this stack's storage and its Fabric."""
+        return {
+            **os.environ,
+            "AzureWebJobsStorage": self.stack.connection_string,
+            "FABRIC_API_BASE_URL": self.stack.fabric_url,
+            "FABRIC_OPERATION_HOSTS": f"127.0.0.1:{self.stack.ports['operations']}",
+            "FABRIC_CREDENTIAL": "simulator",
+        }
+
     def cli(self, *arguments: str, text: str = "", check: int | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line against this stack."""
-        environment = {**os.environ, "AzureWebJobsStorage": self.stack.connection_string}
+        environment = self.environment
         command = [sys.executable, "-m", "shared.cli", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env=environment, input=text, capture_output=True, text=True, check=False, timeout=150

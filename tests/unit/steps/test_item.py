@@ -112,7 +112,7 @@ def test_item_update_is_put_back_as_it_was(item_type: str) -> None:
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": item_type, "displayName": "clean"}
     spec |= {"description": "ours", "definition": NOTEBOOK}
     found, intent = tenant.image(KIND, spec)
-    assert KIND.differs(spec, found)
+    assert KIND.changes(spec, found) == ["description", "definition"]
     assert [c.operation_kind for c in KIND.apply(spec, intent)] == ["updateDefinition", "item"]
     tenant.send(KIND.apply(spec, intent))
     stored = tenant.item(spec["workspaceId"], "clean")
@@ -142,10 +142,10 @@ def test_item_without_definition_keeps_only_the_description() -> None:
     row = {"type": "Notebook", "displayName": "n", "definition": wire("old"), "description": "theirs"}
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
     found, intent = tenant.image(KIND, spec)
-    assert not KIND.differs(spec, found)
+    assert KIND.changes(spec, found) == []
     assert intent.before == {"description": "theirs"}
     changed = {**spec, "description": "ours"}
-    assert KIND.differs(changed, found)
+    assert KIND.changes(changed, found) == ["description"]
     tenant.send(KIND.apply(changed, intent))
     tenant.undo(KIND, changed, intent, found.resource)
     assert tenant.item(spec["workspaceId"], "n").description == "theirs"

@@ -107,14 +107,14 @@ def test_workspace_update_is_put_back_as_it_was() -> None:
     workspace_id = tenant.workspace(description=foreign, capacityId=CAPACITY)
     spec = {"displayName": "sales", "description": "ours", "capacityId": OTHER_CAPACITY}
     found, intent = tenant.image(KIND, spec)
-    assert KIND.differs(spec, found)
+    assert KIND.changes(spec, found) == ["description", "capacityId"]
     tenant.send(KIND.apply(spec, intent))
     assert tenant.stored(workspace_id).description == "ours [saga:0123456789ab]"
     assert tenant.stored(workspace_id).capacity_id == OTHER_CAPACITY
     assert KIND.verify(tenant.fabric, spec, found.resource, intent)["capacityId"] == OTHER_CAPACITY
     changed = KIND.find(tenant.fabric, spec)
     assert changed is not None
-    assert not KIND.differs(spec, changed)
+    assert KIND.changes(spec, changed) == []
     tenant.undo(KIND, spec, intent, found.resource)
     assert tenant.stored(workspace_id).description == foreign
     assert tenant.stored(workspace_id).capacity_id == CAPACITY
@@ -138,9 +138,9 @@ def test_workspace_differs_only_in_what_the_manifest_names() -> None:
     tenant.workspace(description="x [saga:0123456789ab]", capacityId=CAPACITY)
     found = KIND.find(tenant.fabric, {"displayName": "sales"})
     assert found is not None
-    assert not KIND.differs({"displayName": "sales"}, found)
-    assert not KIND.differs({"displayName": "sales", "description": "x", "capacityId": CAPACITY.upper()}, found)
-    assert KIND.differs({"displayName": "sales", "description": ""}, found)
+    assert not KIND.changes({"displayName": "sales"}, found)
+    assert not KIND.changes({"displayName": "sales", "description": "x", "capacityId": CAPACITY.upper()}, found)
+    assert KIND.changes({"displayName": "sales", "description": ""}, found) == ["description"]
 
 
 def test_workspace_capacity_under_way_is_not_yet_and_then_verified() -> None:

@@ -1,0 +1,85 @@
+"""`plan`: what a deployment of a manifest would do to the live workspace, asked by looking only.
+
+Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabric does not answer. With
+--detailed-exitcode, as of terraform plan: 0 nothing to do, 1 blocked or a bad request, 2 there are changes.
+"""
+
+import argparse
+from collections.abc import Callable
+
+from shared import bootstrap, settings
+from shared.cli import pack
+from shared.cli.follow import SUCCEEDED
+from shared.cli.output import Output
+from shared.cli.timeline import clean
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.manifest import compile_manifest
+from shared.domain.plan import Plan
+from shared.domain.text import parse
+from shared.saga.dry_run import PATIENCE, Action, DryRun, StepChange, dry_run
+from shared.steps import KINDS, STEPS
+
+BLOCKED, CHANGES = 1, 2
+_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.UNCHANGED: "=", Action.ADOPT: ">", Action.BLOCKED: "!"}
+_WORDS = {
+    Action.CREATE: "to create",
+    Action.UPDATE: "to update",
+    Action.UNCHANGED: "unchanged",
+    Action.ADOPT: "to adopt",
+    Action.BLOCKED: "blocked",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `plan` takes."""
+    parser.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
+    parser.add_argument(
+        "--detailed-exitcode",
+        action="store_true",
+        help="exit code 0: nothing to do; 1: blocked, or a bad request; 2: there are changes",
+    )
+
+
+def compiled(manifest: str) -> Plan:
+    """The plan of a manifest's file, with the files that it names. Raises InvalidInputError."""
+    text, folder = pack.read_text(manifest)
+    body, _ = pack.body(parse(text), None)
+    return compile_manifest(pack.packed(body, folder), KINDS)
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """The command."""
+    try:
+        plan = compiled(options.manifest)
+        loaded = settings.load()
+    except (InvalidInputError, settings.SettingsError) as error:
+        if not options.detailed_exitcode:
+            raise
+        # 2 would say that there are changes.
+        problems = error.problems if isinstance(error, InvalidInputError) else [Problem("settings", str(error))]
+        output.problems(problems)
+        return BLOCKED
+    policy = PATIENCE if loaded.flags.retry_logic else PATIENCE.once()
+    found = dry_run(bootstrap.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
+    if options.json:
+        output.event("plan", "", **found.to_json())
+    else:
+        show(found, lambda kind, text: output.event(kind, text))
+    if found.counts[Action.BLOCKED]:
+        return BLOCKED
+    return CHANGES if options.detailed_exitcode and found.changes else SUCCEEDED
+
+
+def show(found: DryRun, tell: Callable[[str, str], None]) -> None:
+    """A line a step, aligned, and the sum."""
+    width = max((len(step.id) for step in found.steps), default=0)
+    for step in found.steps:
+        tell("change", f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}")
+    counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
+    tell("plan", f"\nPlan: {counts}.")
+
+
+def _line(step: StepChange) -> str:
+    name = f" '{clean(step.name, 123)}'" if step.name else ""
+    fields = f" ({', '.join(step.fields)})" if step.fields else ""
+    return f"{step.kind}{name}: {step.action.value}{fields}; {clean(step.reason, 1500)}"

@@ -1,0 +1,100 @@
+"""Fabric for a dry run: reads, and nothing that changes anything can pass.
+
+A list is asked for once and remembered, so that a hundred roles on one workspace cost one call, and all of them are
+compared with the same moment.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from shared.domain.errors import FabricError, FabricRefusedError
+from shared.domain.json import JsonObject
+from shared.domain.policy import RetryPolicy
+from shared.domain.polling import expected_seconds, poll_delay_seconds
+from shared.domain.ports import Clock, Fabric, FabricReply, OperationStarted, OperationStatus
+from shared.domain.retry import GiveUp, decide
+
+READING_POSTS = ("/getDefinition",)
+"""Calls that are POSTs in Fabric and change nothing."""
+
+
+class ReadOnlyFabric:
+    """The port `Fabric` without its mutating half. Thread-safe.
+
+    Unlike the engine it waits: for the rate, for a breaker, for what passes by itself, up to `budget_seconds` after
+    it was made; then the FabricTransientError is the caller's.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        clock: Clock,
+        policy: RetryPolicy,
+        *,
+        budget_seconds: float,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._fabric, self._clock, self._policy, self._sleep = fabric, clock, policy, sleep
+        self._until = clock.now() + timedelta(seconds=budget_seconds)
+        self._lists: dict[str, list[JsonObject]] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
+        """One resource."""
+        return self._patiently(lambda: self._fabric.get(path, query))
+
+    def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
+        """All rows of all pages, as they were when they were first asked for."""
+        key = f"{path}?{sorted((query or {}).items())}"
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._lists:
+                self._lists[key] = self._patiently(lambda: list(self._fabric.list(path, query)))
+        return iter(self._lists[key])
+
+    def send(
+        self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
+    ) -> FabricReply:
+        """Raises FabricRefusedError, without any call, for whatever is not known to be a read."""
+        if method != "POST" or not path.endswith(READING_POSTS):
+            raise FabricRefusedError("a dry run changes nothing, and sends no such call", call=f"{method} {path}")
+        return self._patiently(lambda: self._fabric.send(method, path, body, query))
+
+    def poll(self, operation_id: str, location: str | None) -> OperationStatus:
+        """One look at a long-running operation."""
+        return self._patiently(lambda: self._fabric.poll(operation_id, location))
+
+    def result(self, operation_id: str, location: str | None) -> JsonObject | None:
+        """The result of a succeeded operation."""
+        return self._patiently(lambda: self._fabric.result(operation_id, location))
+
+    def waited(self, operation: OperationStarted, kind: str, seconds: float) -> OperationStatus | None:
+        """How an operation ended; None where it still runs after `seconds`."""
+        began, expected = self._clock.now(), expected_seconds(kind)
+        while True:
+            elapsed = (self._clock.now() - began).total_seconds()
+            delay = min(poll_delay_seconds(expected, elapsed), max(0.0, seconds - elapsed))
+            self._sleep(delay)
+            status = self.poll(operation.id, operation.location)
+            if status.state != "running":
+                return status
+            if (self._clock.now() - began).total_seconds() >= seconds:
+                return None
+
+    def _patiently[T](self, call: Callable[[], T]) -> T:
+        attempt = 0
+        while True:
+            try:
+                return call()
+            except FabricError as error:
+                decision = decide(error, attempt, 0, self._policy, 1.0)
+                if isinstance(decision, GiveUp):
+                    raise
+                if self._clock.now() + timedelta(seconds=decision.seconds) > self._until:
+                    raise
+                attempt += 1 if decision.counts else 0
+                self._sleep(decision.seconds)

@@ -1,0 +1,93 @@
+"""The law of the dry run: what it says of a tenant is what the deployment then does there."""
+
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local.fabric_simulator import control
+from shared.domain.manifest import compile_manifest
+from shared.domain.states import DeploymentState, StepState
+from shared.saga.dry_run import Action, dry_run
+from shared.steps import KINDS, STEPS
+from tests.simulation import schedules
+from tests.simulation.world import IDENTITY, World
+
+DONE = {
+    Action.CREATE: "create",
+    Action.UPDATE: "update",
+    Action.UNCHANGED: "adopt",
+    Action.ADOPT: "adopt",
+}
+"""What the journal calls it."""
+
+
+def manifest(chance: random.Random) -> dict[str, Any]:
+    """Some manifest, without what only the attempt can tell: types that Fabric does not know, and short timeouts."""
+    made = schedules.manifest(chance)
+    made["onFailure"] = "rollback"
+    made["steps"] = [step for step in made["steps"] if step["id"] != "ball"]
+    for step in made["steps"]:
+        step.pop("timeout", None)
+        step["needs"] = [need for need in step.get("needs", []) if need != "ball"]
+    return made
+
+
+def tenant(world: World, chance: random.Random) -> None:
+    """Perhaps a workspace of that name, with some of the things in it, some of them as asked and some not."""
+    if chance.random() < 0.2:
+        return
+    items: list[dict[str, Any]] = []
+    for name in chance.sample(["bronze", "silver", "gold"], chance.randint(0, 3)):
+        items.append({"type": "Lakehouse", "displayName": name, "description": chance.choice(["", "tables", "else"])})
+    for name in chance.sample(["clean", "join"], chance.randint(0, 2)):
+        payload = chance.choice(["eCA9IDE=", "eCA9IDI=", "b2xk"])  # x = 1, x = 2, old
+        part = {"path": "notebook-content.py", "payload": payload, "payloadType": "InlineBase64"}
+        items.append({"type": "Notebook", "displayName": name, "definition": {"parts": [part]}})
+    roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+    for i in range(chance.randint(0, 2)):
+        role = chance.choice(["Viewer", "Member"])
+        roles.append({"id": f"{schedules.PRINCIPAL}{i}", "type": "User", "role": role})
+    words = chance.choice(["words", "other words", ""])
+    row = {"displayName": chance.choice(["sales", "Sales"]), "description": words, "roleAssignments": roles}
+    control.seed(world.model, {"workspaces": [{**row, "items": items}]})
+
+
+@settings(max_examples=80)
+@given(st.integers(0, 10**9))
+def test_law_what_the_dry_run_says_is_what_the_deployment_does(seed: int) -> None:
+    """Every step that runs does what was said of it, one fails exactly where it was said to be blocked, and after a
+    success there is nothing left to change."""
+    chance = random.Random(seed)
+    world = World(seed)
+    tenant(world, chance)
+    given_manifest = manifest(chance)
+    plan = compile_manifest(given_manifest, KINDS)
+
+    def look() -> Any:
+        return dry_run(world.fabric, STEPS, plan, clock=world.clock, sleep=world.clock.advance, parallel=1)
+
+    said = look()
+    effects = [c for c in world.model.calls if c["effect"] and not c["path"].endswith("/getDefinition")]
+    assert effects == []
+    world.submit(given_manifest)
+    [state] = world.run("d")
+    rows = {s.record.step_id: s.record for s in world.journal.steps("d")}
+    for step in said.steps:
+        row = rows[step.id]
+        if row.intent is not None:
+            assert row.intent.action == DONE[step.action], f"{step} became {row.intent}"
+        if step.resource is not None and row.resource is not None:
+            assert row.resource.id == step.resource.id
+        if row.error is not None:
+            assert step.action is Action.BLOCKED, f"{step} failed: {row.error}"
+    if said.counts[Action.BLOCKED]:
+        assert state is DeploymentState.COMPENSATED
+        return
+    assert state is DeploymentState.SUCCEEDED
+    assert {row.state for row in rows.values()} == {StepState.SUCCEEDED}
+    mine = [c for c in world.model.calls if c["effect"] and not c["path"].endswith("/getDefinition")]
+    assert bool(mine) == bool(said.changes), "something was changed where nothing was to change, or the reverse"
+    again = look()
+    assert again.changes == 0, again.steps

@@ -1,0 +1,138 @@
+"""`plan` as CI runs it: a process against the simulator over HTTP, without storage; its output and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.color import ColorSystem
+
+from shared.cli.output import LineOutput, LiveOutput
+from tests.conftest import ROOT
+from tests.simulator.test_server import Running
+
+WS = "${{ steps.ws.outputs.id }}"
+LAKE = {"workspaceId": WS, "displayName": "bronze", "description": "raw", "ifExists": "update"}
+MANIFEST: dict[str, Any] = {
+    "name": "sales",
+    "steps": [
+        {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}},
+        {"id": "bronze", "kind": "lakehouse", "with": LAKE},
+    ],
+}
+IDENTITY = {"id": "00000000-0000-0000-0000-00000000c1c1", "type": "ServicePrincipal", "role": "Admin"}
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Iterator[Running]:
+    """A simulated Fabric in a process of its own."""
+    running = Running()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def tenant(fabric: Running) -> Running:
+    """The same, emptied."""
+    fabric.call("POST", "/_sim/reset", {})
+    return fabric
+
+
+def plan(fabric: Running | None, manifest: Any, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """One plan, to its end."""
+    address = f"http://127.0.0.1:{fabric.port}" if fabric else "http://127.0.0.1:1"
+    operations = f"127.0.0.1:{fabric.operations_port}" if fabric else ""
+    given = {
+        "PATH": os.environ["PATH"],
+        "FABRIC_API_BASE_URL": address,
+        "FABRIC_OPERATION_HOSTS": operations,
+        "FABRIC_CREDENTIAL": "simulator",
+        **environment,
+    }
+    text = manifest if isinstance(manifest, str) else yaml.safe_dump(manifest)
+    command = [sys.executable, "-m", "shared.cli", "plan", "-", *options]
+    return subprocess.run(command, cwd=ROOT, env=given, input=text, capture_output=True, text=True, timeout=120)
+
+
+def seeded(fabric: Running, description: str) -> None:
+    """The workspace and its lakehouse are there."""
+    items = [{"type": "Lakehouse", "displayName": "bronze", "description": description}]
+    row = {"displayName": "sales", "roleAssignments": [IDENTITY], "items": items}
+    fabric.call("POST", "/_sim/seed", {"workspaces": [row]})
+
+
+def test_plan_prints_a_line_a_step_and_the_sum(tenant: Running) -> None:
+    """As those expect it who know terraform; piped, without colour."""
+    shown = plan(tenant, MANIFEST)
+    assert shown.returncode == 0, shown.stderr
+    assert "  + ws      workspace 'sales': create; absent" in shown.stdout
+    assert "  + bronze  lakehouse 'bronze': create; known after apply: workspaceId" in shown.stdout
+    assert "Plan: 2 to create, 0 to update, 0 unchanged, 0 to adopt, 0 blocked." in shown.stdout
+    assert "\x1b" not in shown.stdout
+    seeded(tenant, "else")
+    shown = plan(tenant, MANIFEST)
+    assert "  > ws      workspace 'sales': adopt; there: used as it is" in shown.stdout
+    assert "  ~ bronze  lakehouse 'bronze': update (description); there, and differs" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("description", "if_exists", "plain", "detailed"),
+    [(None, "update", 0, 2), ("else", "update", 0, 2), ("raw", "update", 0, 0), ("raw", "fail", 1, 1)],
+)
+def test_plan_exit_codes(tenant: Running, description: str | None, if_exists: str, plain: int, detailed: int) -> None:
+    """0 where there is nothing to do and 2 where there is, on request; 1 where a step is blocked, always."""
+    if description is not None:
+        seeded(tenant, description)
+    steps = [MANIFEST["steps"][0], {**MANIFEST["steps"][1], "with": {**LAKE, "ifExists": if_exists}}]
+    manifest = {**MANIFEST, "steps": steps}
+    assert plan(tenant, manifest).returncode == plain
+    assert plan(tenant, manifest, "--detailed-exitcode").returncode == detailed
+    mutating = [c for c in tenant.call("GET", "/_sim/calls")[1] if c["method"] != "GET"]
+    assert mutating == []
+
+
+def test_plan_as_json_is_one_object(tenant: Running) -> None:
+    """For programs: all of it in one line."""
+    seeded(tenant, "else")
+    [line] = plan(tenant, MANIFEST, "--json").stdout.splitlines()
+    said = json.loads(line)
+    assert (said["event"], said["changes"]) == ("plan", 1)
+    assert [(s["id"], s["action"], s["fields"]) for s in said["steps"]] == [
+        ("ws", "adopt", []),
+        ("bronze", "update", ["description"]),
+    ]
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 2), (("--detailed-exitcode",), 1)])
+def test_plan_of_a_bad_manifest_or_setting_is_never_taken_for_changes(options: tuple[str, ...], code: int) -> None:
+    """2 is a bad request, unless 2 was asked to mean changes: then 1."""
+    bad = plan(None, "name: x", *options)
+    assert (bad.returncode, "$.steps" in bad.stdout) == (code, True)
+    assert plan(None, MANIFEST, *options, FABRIC_CREDENTIAL="guess").returncode == code
+
+
+def test_plan_without_fabric_or_identity_has_the_usual_codes(tenant: Running) -> None:
+    """5 where Fabric does not answer, 4 where nobody is signed in or Fabric does not know who it is."""
+    assert plan(None, MANIFEST).returncode == 5
+    done = plan(tenant, MANIFEST, FABRIC_CREDENTIAL="service_principal", AZURE_CLIENT_SECRET="hush-hush")
+    assert (done.returncode, "AZURE_TENANT_ID" in done.stdout) == (4, True)
+    assert "hush" not in done.stdout + done.stderr
+
+
+def test_plan_is_coloured_on_a_terminal_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The sign decides the colour."""
+    with (tmp_path / "out").open("w+") as stream:
+        LineOutput(stream).event("change", "  + ws")
+        terminal = LiveOutput(stream)
+        terminal._console._force_terminal = True
+        terminal._console._color_system = ColorSystem.STANDARD
+        terminal.event("change", "  + ws")
+        stream.seek(0)
+        plain, coloured = stream.read().splitlines()
+    assert plain == "  + ws"
+    assert "\x1b[32m" in coloured

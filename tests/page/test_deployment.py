@@ -59,6 +59,9 @@ def test_deployment_compensated_shows_forward_and_backward_and_the_remedy(tab: P
     expect(tab.locator(".head .badge")).to_have_text("compensated")
     assert spans(tab, 1) == ["line", "look", "work", "undo"]
     assert spans(tab, "whole") == ["line", "work", "undo"]
+    failed = tab.locator(".bars .failed")
+    expect(failed).to_have_count(1)
+    assert tab.locator("[data-key='lane-3']").locator(failed).count() == 1
     card = tab.locator(".trouble-card")
     for text in ("CrystalBall", "What to do: Correct what Fabric refused", "400", "InvalidItemType", "932867d7-d6a6"):
         expect(card).to_contain_text(text)

@@ -131,7 +131,7 @@ function askForKey(message = "") {
       el("label", { for: "key" }, "Key"),
       el("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": message ? "key-problem" : null }),
       el("button", { type: "submit", class: "first" }, "Open"),
-      el("details", {}, el("summary", {}, "Where do I find it?"), el("p", {}, "In Azure: the function app, App keys, a host key. On this machine: ", el("code", {}, "make dashboard"), " prints it.")),
+      el("details", {}, el("summary", {}, "Where do I find it?"), el("p", {}, "In Azure: the function app, App keys, a host key. On this machine: ", el("code", {}, "function_key"), " in ", el("code", {}, ".local/stack.json"), ".")),
     ),
   );
   document.getElementById("key").focus();

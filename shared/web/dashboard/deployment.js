@@ -5,7 +5,7 @@ import { command, VERBS } from "./dialogs.js";
 import { el, say, show, svg } from "./dom.js";
 import { ago, count, duration, instant, moment, name, visible } from "./format.js";
 import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
-import { axis, bars, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
+import { axis, bars, failedAtOf, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
 
 const QUICK = 2000;
 const SLOW = 15_000;
@@ -189,6 +189,8 @@ export class DeploymentView {
     const { steps, header } = this;
     const kinds = new Set([...spans.flat(), ...phases].map((s) => s.kind));
     if (steps.some((s) => instant(s.wait_until) > at)) kinds.add("next");
+    if (steps.some((s) => failedAtOf(moves.get(s.ordinal) ?? []) !== null)) kinds.add("failed");
+    const isBack = steps.some((s) => s.compensation_started_at);
     return el(
       "section",
       { "aria-labelledby": "time", "data-key": "timeline" },
@@ -196,7 +198,7 @@ export class DeploymentView {
       patterns(),
       el(
         "div",
-        { class: "timeline" },
+        { class: `timeline${isBack ? " back" : ""}` },
         el("div", { class: "lane axis-lane" }, el("span"), el("span"), axis(scale), el("span")),
         el(
           "div",
@@ -226,7 +228,7 @@ export class DeploymentView {
           step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "try", "tries")} went wrong in this direction` }, `${step.attempt}×`) : null,
         ),
         stepBadge(step),
-        bars(spans, scale, { now: at, waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
+        bars(spans, scale, { now: at, failedAt: failedAtOf(moves), waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
         el("span", { class: "number muted" }, took),
       ),
       isOpenLane ? this.detail(step, spans, moves, detail, at) : null,

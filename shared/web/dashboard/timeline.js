@@ -14,6 +14,7 @@ export const SPANS = {
   person: ["Waiting for a person", true],
   line: ["Waiting in line", true],
   next: ["Next look", true],
+  failed: ["Failed here", false],
 };
 
 /**
@@ -160,7 +161,7 @@ export function axis(scale) {
 }
 
 /** One row of bars. Widths are shares of the row, so nothing is measured and nothing moves on resize. */
-export function bars(spans, scale, { now, waitUntil = null, label }) {
+export function bars(spans, scale, { now, waitUntil = null, failedAt = null, label }) {
   const parts = scale.marks.map((at) => svg("line", { class: "tick", x1: pc((at / scale.whole) * 100), x2: pc((at / scale.whole) * 100), y1: 0, y2: 24 }));
   for (const s of spans) {
     const [left, right] = [scale.x(s.from), scale.x(s.to)];
@@ -171,10 +172,19 @@ export function bars(spans, scale, { now, waitUntil = null, label }) {
     parts.push(svg("rect", { ...attributes, class: `span ${s.kind}${s.isOpen ? " open" : ""}` }, svg("title", {}, words)));
     if (isWait && s.kind !== "line") parts.push(svg("rect", { ...attributes, class: "hatch", fill: "url(#hatch)" }));
   }
+  if (failedAt !== null) {
+    const x = pc(scale.x(failedAt));
+    parts.push(svg("line", { class: "failed", x1: x, x2: x, y1: 1, y2: 23 }, svg("title", {}, "Failed here")));
+  }
   if (waitUntil !== null && waitUntil > now) {
     parts.push(svg("rect", { class: "span next", x: pc(scale.x(now)), y: 5, width: pc(Math.max(scale.x(waitUntil) - scale.x(now), 0.25)), height: 14, rx: 2 }, svg("title", {}, `Looks again in ${duration(waitUntil - now)}`)));
   }
   return svg("svg", { class: "bars", height: 24, width: "100%", role: "img", "aria-label": label }, parts);
+}
+
+/** When a step failed, by its audit; null where it did not. */
+export function failedAtOf(moves) {
+  return instant(moves.findLast((m) => m.after === "failed" && m.before !== "failed")?.at);
 }
 
 /** The hatching that marks a wait, defined once for the page. */
@@ -197,7 +207,7 @@ export function legend(kinds) {
         el(
           "li",
           { "data-key": kind },
-          svg("svg", { width: 22, height: 12, "aria-hidden": "true" }, svg("rect", { class: `span ${kind}`, x: 0, y: kind === "line" ? 4 : 0, width: 22, height: kind === "line" ? 4 : 12, rx: 2 }), isWait && kind !== "line" && kind !== "next" ? svg("rect", { width: 22, height: 12, rx: 2, fill: "url(#hatch)" }) : null),
+          svg("svg", { width: 22, height: 12, "aria-hidden": "true" }, kind === "failed" ? svg("line", { class: "failed", x1: 11, x2: 11, y1: 0, y2: 12 }) : svg("rect", { class: `span ${kind}`, x: 0, y: kind === "line" ? 4 : 0, width: 22, height: kind === "line" ? 4 : 12, rx: 2 }), isWait && kind !== "line" && kind !== "next" ? svg("rect", { width: 22, height: 12, rx: 2, fill: "url(#hatch)" }) : null),
           words,
         ),
       ),

@@ -7,6 +7,7 @@ its picture is taken. Nothing is made up but the manifests.
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 import urllib.error
@@ -33,6 +34,8 @@ def main() -> int:
     try:
         found = browser.ensure_installed()
         azurite.ensure_installed(HOME)
+        stack.down()
+        shutil.rmtree(stack.folder, ignore_errors=True)  # what an earlier run holds would hold its target
         stack.up()
         environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
         with sync_playwright() as playwright:
@@ -71,8 +74,9 @@ def take_all(stack: Stack, chromium: Browser) -> None:
         ("marketing", "cancelled"),
     ):
         wait(lambda name=name, state=state: ask(stack, f"deployments/{ids[name]}")["state"] == state)
-    running = {**example("medallion.yaml"), "name": "sales", "target": "contoso-sales-prod"}
-    running["steps"][0]["with"]["displayName"] = "contoso-sales-prod"
+    running: dict[str, Any] = {**example("medallion.yaml"), "name": "sales", "target": "contoso-sales-prod"}
+    steps: list[dict[str, Any]] = running["steps"]
+    steps[0]["with"]["displayName"] = "contoso-sales-prod"
     submit(stack, ids["running"], running, "release-pipeline")
     wait(lambda: sum(s["state"] == "succeeded" for s in ask(stack, f"deployments/{ids['running']}")["steps"]) >= 6)
     for scheme in ("light", "dark"):

@@ -19,6 +19,8 @@ export const VERBS = {
 /** Ask, then send the command. Resolves to the answer, or to null where nothing was sent. */
 export function command(verb, header, steps = []) {
   const { label, does, isForStep, isGrave } = VERBS[verb] ?? { label: verb, does: "" };
+  // Beside a button that closes the dialog, "Cancel" alone could be taken for that one.
+  const confirm = verb === "cancel" ? "Cancel deployment" : label;
   const body = [
     el("p", {}, does),
     el("p", { class: "about" }, name(header.name || header.deployment_id), " on ", name(header.target)),
@@ -31,7 +33,7 @@ export function command(verb, header, steps = []) {
     field("reason", "Reason, for the audit (optional)", el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500 })),
   );
   const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
-  return ask({ title: `${label} this deployment?`, body, label, isGrave, send: (values) => post(path, values) });
+  return ask({ title: `${label} this deployment?`, body, label: confirm, isGrave, send: (values) => post(path, values) });
 }
 
 /** Ask, then close a breaker by hand. */

@@ -81,7 +81,7 @@ def tell(report: Report, minutes: float) -> int:
     say(
         f"\nboundaries {report.boundaries}, kills {report.struck} of {report.planned} planned, "
         f"not come up {len(report.never)}, deployments {report.deployments}, violations {len(report.violations)}, "
-        f"{minutes:.1f} minutes"
+        f"stacks that broke {report.broken}, {minutes:.1f} minutes"
     )
     return 1 if report.violations else 0
 

@@ -18,10 +18,14 @@ from local.crash_sweep.lane import Lane, Result
 from local.crash_sweep.manifests import Manifest
 from local.crash_sweep.plan import Boundary
 from local.crash_sweep.strikes import READ
+from local.stack import StackError
+from shared.domain.errors import StorageUnavailableError
 
 PLAIN, SLOW, COLD = "plain", "slow", "cold"
 """How a boundary comes up: in any run; in a slow one; only in the first run on empty storage."""
 TRIES = 4
+MOST_BROKEN = 20
+"""Stacks that may break by themselves, as by another program's doing, before the sweep gives up."""
 READS = 2
 _CREATES = re.compile(r"(table|queue|blob) create\b")
 
@@ -50,6 +54,7 @@ class Report:
     planned: int
     deployments: int = 0
     struck: int = 0
+    broken: int = 0
     violations: list[str] = field(default_factory=lambda: list[str]())
     never: list[Kill] = field(default_factory=lambda: list[Kill]())
 
@@ -114,6 +119,24 @@ def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say:
             for line in wrong:
                 say(f"      VIOLATION {line}")
 
+    def broke(kill: Kill, error: Exception) -> None:
+        with lock:
+            report.broken += 1
+            if report.broken > MOST_BROKEN:
+                raise error
+            left.append(kill)
+            say(f"      {kill}: a part of its stack that is not the host is gone ({error}); again later on a new one")
+
+    def strike(kill: Kill, lane: Lane) -> bool:
+        """Whether the lane can serve on: what moves no more would disturb what comes after it."""
+        try:
+            result = lane.run(kill.manifest, kill.boundary, kill.phase, slow=kill.mode == SLOW)
+        except (OSError, StackError, StorageUnavailableError) as error:
+            broke(kill, error)
+            return False
+        finished(kill, result)
+        return not any(violation.startswith("not ended") for violation in result.violations)
+
     def serve() -> None:
         lane: Lane | None = None
         try:
@@ -124,15 +147,12 @@ def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say:
                     kill = left.popleft()
                 if kill.mode == COLD:
                     with Lane(f"sweep-cold-{secrets.token_hex(3)}", evidence) as fresh:
-                        result = fresh.run(kill.manifest, kill.boundary, kill.phase)
-                else:
-                    if lane is None:
-                        lane = Lane(f"sweep-{secrets.token_hex(3)}", evidence).__enter__()
-                    result = lane.run(kill.manifest, kill.boundary, kill.phase, slow=kill.mode == SLOW)
-                    if any(violation.startswith("not ended") for violation in result.violations):
-                        lane.__exit__()  # what moves no more would disturb what comes after it
-                        lane = None
-                finished(kill, result)
+                        strike(kill, fresh)
+                    continue
+                lane = lane or Lane(f"sweep-{secrets.token_hex(3)}", evidence).__enter__()
+                if not strike(kill, lane):
+                    lane.__exit__()
+                    lane = None
         except BaseException as error:
             errors.append(error)
         finally:

@@ -1,6 +1,7 @@
-"""`python -m shared.cli`: validate, plan, submit, follow, cancel, status, audit, list.
+"""`python -m shared.cli`: validate, plan, submit, follow, status, audit, list, and cancel, resume, compensate, retire,
+approve.
 
-Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not all put back (stuck or held), 4 not authorised,
+Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not put back (stuck, held or failed), 4 not authorised,
 5 storage or Fabric unreachable, 8 cancelled, 9 timed out while running, 130 interrupted, 141 nobody reads the output.
 """
 
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import pack, plan
+from shared.cli import pack, plan, verbs
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
 from shared.cli.output import Output, choose, header_json
 from shared.cli.timeline import clean
@@ -32,7 +33,6 @@ from shared.domain.errors import (
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
-from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.text import parse
 from shared.saga.accept import normal_target
 from shared.saga.submission import envelope
@@ -159,20 +159,6 @@ def _status(options: argparse.Namespace, output: Output) -> int:
     return SUCCEEDED
 
 
-def _cancel(options: argparse.Namespace, output: Output) -> int:
-    storage = bootstrap.storage(settings.load())
-    header = storage.journal.header(_known_id(options.id)).record
-    if header.state in DEPLOYMENT_ENDED:
-        output.event("cancel", f"{options.id} has ended already: {header.state.value}", state=header.state.value)
-        return BAD_REQUEST
-    command = {"command": "cancel", "deployment_id": options.id, "requested_by": options.requested_by}
-    storage.submit(json.dumps(command))
-    if not options.wait:
-        output.event("cancel", f"asked to put {options.id} back", deployment_id=options.id)
-        return SUCCEEDED
-    return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, is_held_passing=True)
-
-
 def _audit(options: argparse.Namespace, output: Output) -> int:
     journal = bootstrap.storage(settings.load()).journal
     entries = journal.audit(_known_id(options.id))
@@ -238,11 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     following.add_argument(
         "--unknown", type=_seconds, default=60.0, help="how long the id may be unknown (default 60s)"
     )
-    cancelling = add("cancel", _cancel, "put a deployment back that has not ended, or is held")
-    cancelling.add_argument("id")
-    cancelling.add_argument("--requested-by", default="", help="who asks, for the audit")
-    cancelling.add_argument("--wait", action="store_true", help="follow it to its end")
-    cancelling.add_argument("--timeout", type=_seconds, help="stop following after this time: exit code 9")
+    verbs.register(add, _seconds, _known_id)
     status = add("status", _status, "show a deployment as it stands")
     status.add_argument("id")
     audit = add("audit", _audit, "show every move of a deployment: what, when, who, why")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from shared.cli.output import Output
 from shared.cli.timeline import clean
-from shared.domain.errors import NotFoundError
+from shared.domain.errors import NotFoundError, StorageAuthError, StorageUnavailableError
 from shared.domain.ports import Journal
-from shared.domain.records import DeploymentRecord
+from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
 SUCCEEDED, PUT_BACK, BAD_REQUEST, NOT_PUT_BACK, NOT_AUTHORISED, UNAVAILABLE, CANCELLED, TIMED_OUT = (
@@ -27,12 +27,15 @@ EXIT_CODES: dict[DeploymentState, int] = {
     DeploymentState.REJECTED: BAD_REQUEST,
     DeploymentState.STUCK: NOT_PUT_BACK,
     DeploymentState.HELD: NOT_PUT_BACK,
+    DeploymentState.FAILED: NOT_PUT_BACK,
     DeploymentState.CANCELLED: CANCELLED,
 }
 _FOLLOWED_TO = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
 POLL_SECONDS = 0.5
 UNKNOWN_SECONDS = 60.0
 """How long an id may be unknown: its message may still stand in the queue."""
+OUTAGE_SECONDS = 600.0
+"""How long storage that answered before may be away: the deployment waits for it, too."""
 
 
 def follow(
@@ -43,18 +46,32 @@ def follow(
     timeout_seconds: float | None,
     expected_hash: str | None = None,
     unknown_seconds: float = UNKNOWN_SECONDS,
-    is_held_passing: bool = False,
+    is_passing: Callable[[DeploymentRecord], bool] = lambda header: False,
+    goal: DeploymentState = DeploymentState.SUCCEEDED,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code.
 
-    With `is_held_passing`, a held deployment is not at its end: it was just told to turn back.
+    `is_passing` says of an end that it is none: a command to leave it was just sent. `goal` is the end that was asked
+    for, whose exit code is SUCCEEDED.
     With `expected_hash`, a deployment of that id with another manifest is a conflict: BAD_REQUEST at once.
+    Raises StorageUnavailableError where storage does not answer the first time, or is away for OUTAGE_SECONDS.
     """
     began = time.monotonic()
+    answered, is_told = None, False
+    header, steps = None, list[StepRecord]()
     while True:
         waited = time.monotonic() - began
-        header = _header(journal, deployment_id)
+        try:
+            header, steps = _look(journal, deployment_id)
+            answered, is_told = time.monotonic(), False
+        except StorageUnavailableError as error:
+            refused = isinstance(error, StorageAuthError)
+            if refused or answered is None or time.monotonic() - answered > OUTAGE_SECONDS:
+                raise
+            if not is_told:
+                output.event("waiting", f"storage does not answer, still trying: {error}", message=str(error))
+            is_told = True
         if header is None:
             if waited > (unknown_seconds if timeout_seconds is None else min(unknown_seconds, timeout_seconds)):
                 text = f"there is no deployment '{deployment_id}', or nothing takes messages from the queue"
@@ -71,10 +88,8 @@ def follow(
             output.event("error", text, deployment_id=deployment_id, error="conflict", message=text)
             return BAD_REQUEST
         else:
-            steps = [s.record for s in journal.steps(deployment_id)]
-            is_passing = is_held_passing and header.state is DeploymentState.HELD
-            if header.state in _FOLLOWED_TO and not is_passing:
-                code = EXIT_CODES[header.state]
+            if header.state in _FOLLOWED_TO and not is_passing(header):
+                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state]
                 output.ended(header, steps, code)
                 return code
             output.progress(header, steps)
@@ -86,8 +101,9 @@ def follow(
         sleep(POLL_SECONDS)
 
 
-def _header(journal: Journal, deployment_id: str) -> DeploymentRecord | None:
+def _look(journal: Journal, deployment_id: str) -> tuple[DeploymentRecord | None, list[StepRecord]]:
     try:
-        return journal.header(deployment_id).record
+        header = journal.header(deployment_id).record
     except NotFoundError:
-        return None
+        return None, []
+    return header, [s.record for s in journal.steps(deployment_id)]

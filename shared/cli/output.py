@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.cli.timeline import clean, timeline
+from shared.domain.approval import waits_for_person
 from shared.domain.errors import Problem
-from shared.domain.json import JsonObject
+from shared.domain.json import JsonObject, as_list
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DeploymentState, StepState
 
@@ -97,7 +98,8 @@ class LineOutput(Output):
         """A line for each thing that moved."""
         for subject, state, fields in _moved(self._seen, header, steps):
             error = f": {clean(fields['error'])}" if fields.get("error") else ""
-            self.event("state", f"{clean(subject, 63):32} {state}{error}")
+            waits = f", waits for {clean(fields['waits_for'], 1500)}" if "waits_for" in fields else ""
+            self.event("state", f"{clean(subject, 63):32} {state}{error}{waits}")
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
         """The timeline and the verdict."""
@@ -165,7 +167,19 @@ def _moved(
         if seen.get(subject) != key and not (subject not in seen and state == "pending"):
             seen[subject] = key
             found.append((subject, state, _error_json(error)))
+    for step in filter(waits_for_person, steps):
+        if seen.get(step.step_id) != "waiting":
+            seen[step.step_id] = "waiting"
+            found.append((step.step_id, "pending", {"waits_for": waits_for(step)}))
     return found
+
+
+def waits_for(step: StepRecord) -> str:
+    """Whose word an approval waits for, and how it is given."""
+    named = as_list(step.spec.get("approvers")) or []
+    who = f" by {', '.join(str(name) for name in named)}" if named else ""
+    question = str(step.spec.get("message", ""))
+    return f"approval{who}: {question} (python -m shared.cli approve {step.deployment_id} {step.step_id})"
 
 
 def _error_json(error: RecordedError | None) -> JsonObject:
@@ -199,6 +213,9 @@ def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
         if step.state is StepState.COMPENSATION_FAILED and step.compensation_error is not None:
             lines += ["", f"step {clean(step.step_id)} is not put back: {clean(step.compensation_error.message, 1000)}"]
             lines += _facts(step.compensation_error)
+    if header.state is DeploymentState.RUNNING:
+        waiting = [s for s in steps if waits_for_person(s)]
+        lines += [f"step {clean(s.step_id)} waits for {clean(waits_for(s), 1500)}" for s in waiting]
     for problem in header.problems:
         lines.append(f"  {clean(str(problem['path']))}: {clean(str(problem['message']))}")
     return [*lines, "", verdict(header)]
@@ -220,10 +237,14 @@ def verdict(header: DeploymentRecord) -> str:
     reason = f": {clean(header.error.message)}" if header.error else ""
     return {
         DeploymentState.SUCCEEDED: f"{name} succeeded: every step is applied and verified.",
-        DeploymentState.COMPENSATED: f"{name} failed and everything is put back{reason}",
+        DeploymentState.COMPENSATED: f"{name} was retired and everything is put back."
+        if header.retire_requested_by
+        else f"{name} failed and everything is put back{reason}",
         DeploymentState.CANCELLED: f"{name} was cancelled and everything is put back.",
         DeploymentState.REJECTED: f"{name} was rejected{reason}",
         DeploymentState.STUCK: f"{name} failed and NOT everything could be put back; the sweeper keeps trying{reason}",
+        DeploymentState.FAILED: f"{name} failed and NOTHING is put back, for rollback is off: mend the cause and "
+        f"resume it, or have it put back with compensate{reason}",
         DeploymentState.HELD: f"{name} failed and is held as it is, as its manifest asks{reason}",
     }.get(header.state, f"{name} is {header.state.value}{reason}")
 
@@ -235,6 +256,7 @@ def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
     for step in steps:
         error = step.compensation_error or step.error
         note = clean(error.message, 100) if error and step.state is not StepState.SUCCEEDED else ""
+        note = f"waits for {clean(waits_for(step), 300)}" if waits_for_person(step) else note
         state = Text(step.state.value, style=_COLOURS.get(step.state.value, ""))
         table.add_row(Text(clean(step.step_id)), step.kind, state, str(step.attempt or ""), Text(note))
     title = Text(f" {clean(header.name)}  {header.state.value}", style=_COLOURS.get(header.state.value, "bold"))

@@ -54,7 +54,7 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.RUNNING, D.COMPENSATING): "a step failed, or it was cancelled",
     (D.RUNNING, D.HELD): "a step failed and the manifest says to hold",
     (D.RUNNING, D.FAILED): "a step failed, or it was cancelled, and rollback is off: nothing is undone",
-    (D.FAILED, D.ACCEPTED): "resumed, or told to turn back, by a person; waits for its target again",
+    (D.FAILED, D.RUNNING): "resumed, or told to turn back, by a person; holds its target again",
     (D.HELD, D.HELD): "a request is noted",
     (D.HELD, D.RUNNING): "resumed, or told to turn back, by a person; or its time is up (keepFor)",
     (D.HELD, D.COMPENSATING): "turned back by a person",

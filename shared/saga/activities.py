@@ -63,8 +63,7 @@ def begin(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
-    is_first_time = record.started_at is None
-    if record.cancel_requested_by and is_first_time:
+    if record.cancel_requested_by:
         closing = _closing(services, record, DeploymentState.CANCELLED)
         _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **closing)
         return {"next": "ended", "state": DeploymentState.CANCELLED.value}
@@ -73,11 +72,11 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
-            changes = {"started_at": record.started_at or now, "heartbeat_at": now, "lock_fence": lock.fence}
+            changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
             _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
             return None
         elder = lock.holder
-    if record.concurrency == "reject" and is_first_time:
+    if record.concurrency == "reject":
         error = RecordedError(
             f"the target '{record.target}' is held by deployment {elder}",
             "Wait until that one has ended, or set concurrency to queue.",

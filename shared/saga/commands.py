@@ -22,13 +22,14 @@ from shared.domain.errors import ConflictError, SagaError
 from shared.domain.json import as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
-from shared.domain.ports import Change, Locks, Orchestrations, Versioned
+from shared.domain.ports import Change, Lock, Locks, Orchestrations, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 from shared.domain.states import DeploymentState as D
 from shared.saga.accept import decoded
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
+from shared.saga.orphans import built_upon_by
 
 log = logging.getLogger(__name__)
 
@@ -211,10 +212,7 @@ def _compensate(asked: _Asked) -> Answer:
         return asked.already("it is being put back already")
     if record.state not in (D.HELD, D.FAILED):
         return asked.refused()
-    state = _taken_up(record)
-    asked.write(state=state, compensate_requested_by=asked.who, **_OPENED)
-    asked.wake()
-    return asked.granted(state, "it is being put back")
+    return _take_up(asked, "it is being put back", compensate_requested_by=asked.who)
 
 
 def _resume(asked: _Asked) -> Answer:
@@ -223,20 +221,21 @@ def _resume(asked: _Asked) -> Answer:
         return asked.already("it goes on already")
     if record.state not in (D.HELD, D.FAILED):
         return asked.refused()
-    state = _taken_up(record)
-    asked.write(
-        state=state, resume_requested_by=asked.who, cancel_requested_by=None, compensate_requested_by=None, **_OPENED
-    )
+    wish = {"resume_requested_by": asked.who, "cancel_requested_by": None, "compensate_requested_by": None}
+    return _take_up(asked, "it goes on from where it failed", **wish)
+
+
+def _take_up(asked: _Asked, message: str, **wish: object) -> Answer:
+    """Running again. What is held has its target still; what has failed gave it back, and needs it anew."""
+    changes: dict[str, object] = {"finished_at": None, "due_at": None, "held_until": None, **wish}
+    if asked.record.state is D.FAILED:
+        lock, obstacle = _target(asked)
+        if obstacle is not None:
+            return Answer(D.FAILED, False, f"{obstacle}: ask again then")
+        changes |= {"started_at": asked.services.clock.now(), "lock_fence": lock.fence}
+    asked.write(state=D.RUNNING, **changes)
     asked.wake()
-    return asked.granted(state, "it goes on from where it failed")
-
-
-_OPENED: dict[str, None] = {"finished_at": None, "due_at": None, "held_until": None}
-
-
-def _taken_up(record: DeploymentRecord) -> D:
-    """What is held has its target still; what has failed gave it back, and waits for it in the order of arrival."""
-    return D.RUNNING if record.state is D.HELD else D.ACCEPTED
+    return asked.granted(D.RUNNING, message)
 
 
 def _retire(asked: _Asked) -> Answer:
@@ -245,22 +244,30 @@ def _retire(asked: _Asked) -> Answer:
         if record.retire_requested_by:
             return asked.already(f"{record.retire_requested_by} retired it already")
         return asked.refused()
-    now, lease = asked.services.clock.now(), asked.services.policy.target_lease_seconds
-    lock = asked.locks.acquire(record.target, record.deployment_id, now, lease)
-    if lock.holder == record.deployment_id:
-        asked.write(
-            state=D.COMPENSATING,
-            retire_requested_by=record.retire_requested_by or asked.who,
-            lock_fence=lock.fence,
-            finished_at=None,
-            due_at=None,
-        )
-        asked.wake()
-        return asked.granted(D.COMPENSATING, "it is being put back as a whole")
-    if not record.retire_requested_by:
-        asked.write(retire_requested_by=asked.who, due_at=now)
-    message = f"noted; deployment {lock.holder} is at its target, and the sweeper puts it back when that one has ended"
-    return asked.granted(D.SUCCEEDED, message)
+    who = record.retire_requested_by or asked.who
+    lock, obstacle = _target(asked)
+    if obstacle is not None:
+        if record.retire_requested_by is None:
+            asked.write(retire_requested_by=who, due_at=asked.services.clock.now())
+        return asked.granted(D.SUCCEEDED, f"noted; {obstacle}, and then the sweeper puts it back")
+    opened: dict[str, object] = {"finished_at": None, "due_at": None, "lock_fence": lock.fence}
+    asked.write(state=D.COMPENSATING, retire_requested_by=who, **opened)
+    asked.wake()
+    return asked.granted(D.COMPENSATING, "it is being put back as a whole")
+
+
+def _target(asked: _Asked) -> tuple[Lock, str | None]:
+    """Take the target of what has ended; with it, what has to end first, or None: then the target is its own."""
+    record, services = asked.record, asked.services
+    lease = services.policy.target_lease_seconds
+    lock = asked.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
+    if lock.holder != record.deployment_id:
+        return lock, f"its target is free when deployment {lock.holder} has ended"
+    later = built_upon_by(services, record)
+    if later is not None:
+        asked.locks.release(record.target, record.deployment_id)
+        return lock, f"deployment {later} builds upon what this one made, and has to be put back first"
+    return lock, None
 
 
 def _decide(asked: _Asked) -> Answer:

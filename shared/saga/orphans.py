@@ -17,6 +17,10 @@ from shared.steps.kind import Snapshot
 log = logging.getLogger(__name__)
 
 
+_GONE = (D.COMPENSATED, D.CANCELLED, D.REJECTED)
+"""Nothing stands of a deployment in one of these."""
+
+
 @dataclass(frozen=True)
 class Orphan:
     """A resource that a step of a deployment made, and that nobody accounts for."""
@@ -53,10 +57,29 @@ def _taken_up(services: Services, header: DeploymentRecord) -> set[str]:
     others = [
         other
         for other in services.journal.deployments(header.target)
-        if other.deployment_id != header.deployment_id and other.state not in (D.COMPENSATED, D.CANCELLED, D.REJECTED)
+        if other.deployment_id != header.deployment_id and other.state not in _GONE
     ]
     rows = [s.record for other in others for s in services.journal.steps(other.deployment_id)]
     return {row.resource.id for row in rows if row.resource is not None}
+
+
+def built_upon_by(services: Services, header: DeploymentRecord) -> str | None:
+    """A later deployment at the same target that stands, and that adopted or changed what this one made: to undo this
+    one would take it away from there. The caller holds the target, so that no further one begins meanwhile."""
+    mine = {
+        row.resource.id
+        for row in (s.record for s in services.journal.steps(header.deployment_id))
+        if row.resource is not None and row.intent is not None and row.intent.action != "adopt"
+    }
+    for other in services.journal.deployments(header.target):
+        if other.deployment_id == header.deployment_id or other.state in (*_GONE, D.ACCEPTED):
+            continue
+        if (other.started_at or other.accepted_at) < (header.started_at or header.accepted_at):
+            continue
+        rows = (s.record for s in services.journal.steps(other.deployment_id))
+        if any(row.resource is not None and row.resource.id in mine for row in rows):
+            return other.deployment_id
+    return None
 
 
 def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan) -> None:

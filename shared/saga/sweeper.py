@@ -32,6 +32,7 @@ MOST_DUTIES = 50
 BUDGET_SECONDS = 180.0
 """A run takes up nothing new after this; the host ends a function after functionTimeout."""
 
+_ACTOR = "sweeper"
 _PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 
 
@@ -131,19 +132,15 @@ class _Run:
         if self.dry_run:
             self.swept.expired.append(record.deployment_id)
             return
-        now, policy = self.services.clock.now(), self.services.policy
-        lock = self.locks.acquire(record.target, record.deployment_id, now, policy.target_lease_seconds)
-        if lock.holder != record.deployment_id:
-            return
         reason = f"its time is up: expiresAfter {record.expires_after_seconds:g} s"
-        if record.retire_requested_by:
+        if record.retire_requested_by not in (None, _ACTOR):
             reason = f"{record.retire_requested_by} retired it"
         if self.ask(commands.Verb.RETIRE, record, reason).state is DeploymentState.COMPENSATING:
             self.swept.expired.append(record.deployment_id)
 
     def ask(self, verb: commands.Verb, record: DeploymentRecord, reason: str) -> commands.Answer:
         """As a person would."""
-        command = commands.command(verb, record.deployment_id, "sweeper", reason)
+        command = commands.command(verb, record.deployment_id, _ACTOR, reason)
         return commands.handle(self.services, self.locks, self.orchestrations, command)
 
     def look_over(self, record: DeploymentRecord) -> None:

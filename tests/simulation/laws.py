@@ -6,14 +6,16 @@ from itertools import pairwise
 from typing import Any
 
 from shared.domain import transitions
+from shared.domain.approval import APPROVAL, BY_DEFAULT
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.steps.item import same_definition
-from shared.steps.kind import without_marker
+from shared.steps.kind import has_marker, without_marker
 from tests.simulation.strangers import Strangers
 from tests.simulation.world import IDENTITY, World
 
-PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED, DeploymentState.REJECTED)
+KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
+"""Ends after which what was applied stands."""
 _CONFLICTS = (
     "ItemDisplayNameAlreadyInUse",
     "WorkspaceNameAlreadyExists",
@@ -40,6 +42,8 @@ def violations(world: World, strangers: Strangers, ids: list[str]) -> list[str]:
         *_history_is_lawful(world),
         *_failures_have_reasons(world, strangers),
         *_no_two_at_once(world, ids),
+        *_nothing_is_undone_unasked_without_rollback(world, ids),
+        *_approvals_are_somebodys(world, rows),
     ]
 
 
@@ -63,15 +67,17 @@ def _nothing_of_others_deleted(world: World, strangers: Strangers) -> Iterable[s
 def _everything_standing_is_accounted_for(
     world: World, strangers: Strangers, ids: list[str], rows: dict[str, list[StepRecord]]
 ) -> Iterable[str]:
-    known = {
-        r.resource.id
-        for d in ids
-        if world.state(d) is DeploymentState.SUCCEEDED
-        for r in rows[d]
-        if r.resource is not None
-    }
+    kept = [r for d in ids if world.state(d) in KEPT for r in rows[d]]
+    known = {r.resource.id for r in kept if r.resource is not None}
+    # Where rollback is off, what a failed step may have left is in the journal as what it was about to create.
+    left = [r for r in kept if r.resource is None and r.intent is not None and r.state is StepState.FAILED]
+    markers = {r.intent.marker for r in left if r.intent is not None}
+    known |= {r.spec["principalId"] for r in left if r.kind == "role_assignment"}
     now = world.clock.now().timestamp()
     for workspace in world.model.store.workspaces.values():
+        if any(has_marker(workspace.description, m) for m in markers):
+            known.add(workspace.id)
+        known |= {i.id for i in workspace.items.values() if any(has_marker(i.description, m) for m in markers)}
         if workspace.id not in known and workspace.id not in strangers.things:
             yield f"workspace {workspace.name} ({workspace.id}) stands and no deployment accounts for it"
         for item in workspace.items.values():
@@ -94,6 +100,8 @@ def _everything_applied_is_there(
         if world.state(d) is not DeploymentState.SUCCEEDED:
             continue
         for row in rows[d]:
+            if row.state is StepState.SUCCEEDED and row.kind == APPROVAL:
+                continue
             if row.state is not StepState.SUCCEEDED or row.resource is None:
                 yield f"{d} succeeded, and its step {row.step_id} is {row.state.value}"
             elif row.resource.type == "RoleAssignment":
@@ -111,7 +119,7 @@ def _others_are_as_they_were(
     changed = {
         r.resource.id
         for d in ids
-        if world.state(d) is DeploymentState.SUCCEEDED
+        if world.state(d) in KEPT
         for r in rows[d]
         if r.resource is not None and r.intent is not None and r.intent.action == "update"
     }
@@ -164,7 +172,7 @@ def _failures_have_reasons(world: World, strangers: Strangers) -> Iterable[str]:
     one that did not end and whose id was lost with the process that had it.)"""
     if strangers.things or any(o.error for o in world.model.store.operations.values()):
         return
-    if world.befell["operation for ever"]:
+    if world.befell["operation for ever"] or world.policy.forward.max_attempts == 1:
         return
     for _, after in world.journal.history:
         if not isinstance(after, StepRecord) or after.state is not StepState.FAILED or after.error is None:
@@ -174,17 +182,42 @@ def _failures_have_reasons(world: World, strangers: Strangers) -> Iterable[str]:
 
 
 def _no_two_at_once(world: World, ids: list[str]) -> Iterable[str]:
-    """At one target, one deployment holds the target at a time."""
+    """At one target, one deployment holds the target at a time; one that is taken up again, anew."""
     spans: list[tuple[Any, Any, str]] = []
     for d in ids:
-        moves = [e for e in world.journal.audit(d) if e.subject == "deployment"]
-        begin = next((e.at for e in moves if (e.before, e.after) == ("accepted", "running")), None)
-        if begin is not None:
-            end = max(
-                e.at for e in moves if e.after in ("succeeded", "compensated", "cancelled") and e.before != e.after
-            )
-            spans.append((begin, end, d))
+        begin = None
+        for move in (e for e in world.journal.audit(d) if e.subject == "deployment" and e.before != e.after):
+            if begin is None and move.after in ("running", "compensating"):
+                begin = move.at
+            elif begin is not None and move.after in DEPLOYMENT_ENDED:
+                spans.append((begin, move.at, d))
+                begin = None
     spans.sort()
     for (_, end, first), (begin, _, second) in pairwise(spans):
         if begin < end:
             yield f"{second} began at {begin} while {first} held the target until {end}"
+
+
+def _nothing_is_undone_unasked_without_rollback(world: World, ids: list[str]) -> Iterable[str]:
+    """`failed` is an end only where rollback is off; and there nothing is undone but what was asked for."""
+    for d in ids:
+        if world.policy.rollback and world.state(d) is DeploymentState.FAILED:
+            yield f"{d} failed and was left as it was, and rollback is on"
+    for _, after in world.journal.history:
+        if world.policy.rollback or not isinstance(after, DeploymentRecord):
+            continue
+        asked = after.compensate_requested_by or after.retire_requested_by
+        if after.state is DeploymentState.COMPENSATING and not asked:
+            yield f"{after.deployment_id} is undone, rollback is off and nobody asked"
+
+
+def _approvals_are_somebodys(world: World, rows: dict[str, list[StepRecord]]) -> Iterable[str]:
+    """Nothing goes on without a person's word, or the manifest's where nobody answers."""
+    for d, steps in rows.items():
+        said = {e.actor for e in world.journal.audit(d) if e.reason.startswith("approved by")}
+        for step in steps:
+            if step.kind != APPROVAL or step.outputs is None:
+                continue
+            by = step.outputs["approvedBy"]
+            if by not in said and not (by == BY_DEFAULT and step.spec["default"] == "approve"):
+                yield f"{d} {step.step_id} was approved by {by}, and nobody did"

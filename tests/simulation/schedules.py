@@ -1,19 +1,25 @@
 """One schedule: a few deployments at one target, and everything that can go wrong, all drawn from one seed.
 
-First a chaotic phase (crashes, faults, strangers, cancellations, lost orchestrations), then a calm one in which all
-that passes has passed. What must hold afterwards is in laws.py.
+First a chaotic phase (crashes, faults, strangers, lost orchestrations, and persons who ask for anything), then a calm
+one in which all that passes has passed. What must hold afterwards is in laws.py. What persons do is drawn from a
+chance of its own: without them (`asking` False) a seed is the schedule that it was before they came.
 """
 
 import logging
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator import control
 from shared.domain.breaker import BreakerPolicy
+from shared.domain.errors import NotFoundError
+from shared.domain.flags import FeatureFlags
+from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.saga.commands import Verb, allowed_verbs
 from tests.simulation import laws
 from tests.simulation.strangers import Strangers
 from tests.simulation.world import Crash, World
@@ -74,13 +80,108 @@ def manifest(chance: random.Random) -> dict[str, Any]:
     return {"name": "m", "target": "T", "onFailure": on_failure, "steps": steps}
 
 
-def run(seed: int) -> Report:
+@dataclass
+class Persons:
+    """Who asks for what, whether it makes sense or not; and what their manifests and settings leave to them."""
+
+    chance: random.Random
+    policy: EnginePolicy
+    asks: dict[int, int]
+
+    @classmethod
+    def of(cls, seed: int) -> "Persons":
+        """Drawn from the seed."""
+        chance = random.Random(f"{seed}/persons")
+        flags = FeatureFlags(rollback=chance.random() < 0.8, retry_logic=chance.random() < 0.9)
+        asks = Counter(chance.randrange(CHAOS_STEPS) for _ in range(chance.choice([0, 3, 12, 30])))
+        return cls(chance, EnginePolicy().under(flags), dict(asks))
+
+    @classmethod
+    def nobody(cls) -> "Persons":
+        """Nobody asks for anything."""
+        return cls(random.Random(0), EnginePolicy(), {})
+
+    def amend(self, manifest: dict[str, Any]) -> None:
+        """Approvals among the steps, and more to hold."""
+        chance, steps = self.chance, manifest["steps"]
+        for i in range(chance.choice([0, 0, 1, 2])):
+            spec = {"message": "Shall it go on?", "default": chance.choice(["reject", "approve"])}
+            needs = [s["id"] for s in steps if chance.random() < 0.3]
+            gate = {"id": f"gate{i}", "kind": "approval", "needs": needs, "with": spec}
+            before = len(steps)
+            steps.append({**gate, "timeout": chance.choice(["4m", "20m"])})
+            for step in chance.sample(steps[:before], min(before, chance.randint(0, 2))):
+                if step["id"] not in needs and not _leads_to(steps, needs, step["id"]):
+                    step["needs"] = [*step.get("needs", []), f"gate{i}"]
+        if chance.random() < 0.25:
+            manifest["onFailure"] = "hold"
+        if manifest["onFailure"] == "hold" and chance.random() < 0.5:
+            manifest["keepFor"] = chance.choice(["2m", "1h"])
+
+    def ask(self, world: World, ids: list[str]) -> None:
+        """One request, on the queue or straight; mostly for what may be asked."""
+        chance, which = self.chance, self.chance.choice(ids)
+        try:
+            header = world.journal.header(which).record
+        except NotFoundError:
+            return
+        steps = [s.record for s in world.journal.steps(which)]
+        allowed = allowed_verbs(header, steps)
+        verb = chance.choice(allowed) if allowed and chance.random() < 0.8 else chance.choice(list(Verb))
+        if verb in (Verb.CANCEL, Verb.RETIRE) and chance.random() < 0.8:
+            return
+        step = chance.choice([s.step_id for s in steps if s.kind == "approval"] or ["ws"])
+        for _ in range(chance.choice([1, 1, 1, 2])):
+            if chance.random() < 0.7:
+                world.post_command(verb.value, which, step)
+            else:
+                with suppress(Crash):
+                    world.befell[f"granted {verb.value}"] += world.ask(verb, which, step).accepted
+
+    def see_to_what_waits(self, world: World, deployment_id: str) -> None:
+        """Who asked to hold has seen enough, or goes on; what failed is kept, or not; a success is retired, or not."""
+        header = world.journal.header(deployment_id).record
+        verbs = [v for v in allowed_verbs(header) if header.state in _WAITING]
+        if header.state is DeploymentState.HELD or (verbs and self.chance.random() < 0.15):
+            verb = self.chance.choice(verbs)
+            world.befell[f"{verb.value} of {header.state.value}"] += 1
+            world.ask(verb, deployment_id)
+
+
+_WAITING = (DeploymentState.HELD, DeploymentState.FAILED, DeploymentState.SUCCEEDED)
+
+
+def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
+    """Whether one of `begin` needs `end`, perhaps by others; a reference needs `ws`."""
+    by_id = {
+        s["id"]: [*s.get("needs", []), *(["ws"] if s["kind"] not in ("workspace", "approval") else [])] for s in steps
+    }
+    seen, left = set[str](), list(begin)
+    while left:
+        step = left.pop()
+        if step == end:
+            return True
+        if step not in seen:
+            seen.add(step)
+            left += by_id[step]
+    return False
+
+
+def run(seed: int, *, asking: bool = True) -> Report:
     """Run the schedule of a seed."""
-    chance = random.Random(seed)
+    chance, persons = random.Random(seed), Persons.of(seed) if asking else Persons.nobody()
     crashes, overtakes, stalls = chance.choice([(0, 0.02, 0), (0.02, 0.02, 0.004), (0.06, 0, 0), (0, 0.05, 0.02)])
     breaker = BreakerPolicy() if chance.random() < 0.5 else None
     rate = RatePolicy() if chance.random() < 0.3 else None
-    world = World(seed, crash_rate=crashes, overtake_rate=overtakes, stall_rate=stalls, breaker=breaker, rate=rate)
+    world = World(
+        seed,
+        persons.policy,
+        crash_rate=crashes,
+        overtake_rate=overtakes,
+        stall_rate=stalls,
+        breaker=breaker,
+        rate=rate,
+    )
     strangers = Strangers(world, chance)
     if chance.random() < 0.4:
         strangers.settle()
@@ -96,17 +197,21 @@ def run(seed: int) -> Report:
     control.handle(world.model, "POST", "/_sim/faults", {}, laws.encoded(rules))
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
     events = _events(chance, ids)
-    _chaos(world, strangers, events, chance)
+    _chaos(world, strangers, events, chance, persons if asking else None)
     world.befell.update(
         {name: rule["struck"] for (name, _), rule in zip(chosen, world.model.faults.shown(), strict=True)}
     )
-    _calm(world, strangers, ids, chance)
+    _calm(world, strangers, ids, chance, persons if asking else None)
     states = Counter(world.state(d).value for d in ids)
     return Report(seed, world.befell, states, laws.violations(world, strangers, ids))
 
 
-def _wait_for_all(world: World, ids: list[str]) -> None:
+def _wait_for_all(world: World, ids: list[str], persons: Persons | None) -> None:
     """Time passes; who asked to hold has seen enough, and the one that waited behind may then be held itself."""
+    for _ in range(4 if persons else 0):
+        world.run(*ids, hours=1.0)
+        for deployment_id in ids:
+            persons.see_to_what_waits(world, deployment_id) if persons else None
     for _ in range(6):
         world.run(*ids, hours=1.0)
         for deployment_id in ids:
@@ -143,12 +248,24 @@ def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, 
     return events
 
 
-def _chaos(world: World, strangers: Strangers, events: dict[int, list[tuple[str, str]]], chance: random.Random) -> None:
+def _chaos(
+    world: World,
+    strangers: Strangers,
+    events: dict[int, list[tuple[str, str]]],
+    chance: random.Random,
+    persons: Persons | None,
+) -> None:
     manifests: dict[str, dict[str, Any]] = {}
+    ids = sorted({which for row in events.values() for what, which in row if what == "submit"})
     for step in range(CHAOS_STEPS):
+        for _ in range(persons.asks.get(step, 0) if persons else 0):
+            persons.ask(world, ids) if persons else None
         for what, which in events.get(step, []):
             if what == "submit":
-                world.post(manifests.setdefault(which, manifest(chance)), which)
+                drawn = manifest(chance)
+                if persons and which not in manifests:
+                    persons.amend(drawn)
+                world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
                 world.lose_orchestration(which)
                 world.befell["orchestration lost"] += 1
@@ -178,7 +295,7 @@ def _double(world: World, chance: random.Random) -> None:
     world.ready += list(world.ready)
 
 
-def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Random) -> None:
+def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Random, persons: Persons | None) -> None:
     """All faults are over, every operation ends, strangers clear what stands in the way; time passes."""
     world.crash_rate = world.stall_rate = 0.0
     world.model.faults.replace([])
@@ -190,15 +307,22 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
-    _wait_for_all(world, ids)
+    _wait_for_all(world, ids, persons)
     if not all(world.has_ended(d) for d in ids):
         strangers.clear_the_way()
-        _wait_for_all(world, ids)
+        _wait_for_all(world, ids, None)
     if chance.random() < 0.3:
         strangers.appear()
-    world.clock.advance(world.policy.orphan_grace_seconds + 1)
-    for _ in range(3):
-        world.sweep()
+    for _ in range(4):
+        world.clock.advance(world.policy.orphan_grace_seconds + 1)
+        for _ in range(3):
+            swept = world.sweep()
+        if not persons or (all(world.has_ended(d) for d in ids) and not swept.duties):
+            break
+        world.run(*ids, hours=1.0)  # one that was retired while its target was not free is put back now
+        if not all(world.has_ended(d) for d in ids):
+            strangers.clear_the_way()
+            world.run(*ids, hours=CALM_HOURS)
     for deployment_id in ids:
         state = world.state(deployment_id)
         if state not in DEPLOYMENT_ENDED:

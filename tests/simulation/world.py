@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -308,10 +309,22 @@ class World:
         message = json.dumps({"deployment_id": deployment_id, "manifest": manifest}).encode()
         self.inbox.append((self.clock.now(), deployment_id, message))
 
+    def post_command(self, verb: str, deployment_id: str, step: str = "") -> None:
+        """Put a command on the queue; it is handled when its turn comes, and again after a crash."""
+        data = {"command": verb, "deployment_id": deployment_id, "requested_by": "tester", "step": step}
+        self.inbox.append((self.clock.now(), deployment_id, json.dumps(data).encode()))
+
     def _accept(self, entry: tuple[datetime, str, bytes]) -> None:
+        """As entry.accept does."""
         self.inbox.remove(entry)
         _, deployment_id, message = entry
         try:
+            command = commands.read(message)
+            if command is not None:
+                with suppress(NotFoundError):
+                    if commands.handle(self.services, self.locks, self, command).accepted:
+                        self.befell[f"granted {command.verb.value}"] += 1
+                return
             header = self.acceptance.accept(message, "message").header
             self._point("before start")
             if header.state not in DEPLOYMENT_ENDED:

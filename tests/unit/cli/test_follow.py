@@ -3,12 +3,13 @@
 import io
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from shared.cli.follow import EXIT_CODES, follow
 from shared.cli.output import JsonOutput
+from shared.domain.errors import StorageAuthError, StorageUnavailableError
 from shared.domain.ports import Change
 from shared.domain.states import DeploymentState
 from tests.fakes import FakeClock, MemoryJournal
@@ -20,6 +21,7 @@ ENDS = [
     (DeploymentState.REJECTED, 2),
     (DeploymentState.STUCK, 3),
     (DeploymentState.HELD, 3),
+    (DeploymentState.FAILED, 3),
     (DeploymentState.CANCELLED, 8),
 ]
 
@@ -67,6 +69,62 @@ def test_follow_goes_on_until_the_end() -> None:
     followed = Followed(*way)
     assert followed.follow() == 1
     assert [e["state"] for e in followed.events if e["event"] == "state"] == [s.value for s in way]
+
+
+class Away:
+    """A journal whose storage does not answer at some of the looks."""
+
+    def __init__(self, journal: MemoryJournal, *looks: Exception | None) -> None:
+        self._journal = journal
+        self._looks = list(looks)
+
+    def header(self, deployment_id: str) -> Any:
+        """The header, unless this look goes wrong."""
+        error = self._looks.pop(0) if self._looks else None
+        if error is not None:
+            raise error
+        return self._journal.header(deployment_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+
+AWAY = StorageUnavailableError("no connection")
+
+
+def test_follow_waits_out_an_outage_of_storage_as_the_deployment_does() -> None:
+    """Storage that answered before and is away for some looks: said once, and followed to the end all the same."""
+    followed = Followed(DeploymentState.RUNNING)
+    memory = followed.journal
+    looks = iter([None, None, DeploymentState.SUCCEEDED])
+
+    def sleep(seconds: float) -> None:
+        state = next(looks)
+        if state is not None:
+            before = memory.header("d")
+            memory.write_header(Change(before, before.record.replace(state=state), "test", ""))
+
+    followed.journal = cast("MemoryJournal", Away(memory, None, AWAY, AWAY))
+    assert followed.follow(sleep) == 0
+    assert [e["message"] for e in followed.events if e["event"] == "waiting"] == ["no connection"]
+
+
+@pytest.mark.parametrize("looks", [(AWAY,), (None, StorageAuthError("forbidden"))])
+def test_follow_storage_that_never_answered_or_refuses_is_an_error(looks: tuple[Exception | None, ...]) -> None:
+    """A wrong address or a role taken away does not mend itself."""
+    followed = Followed(DeploymentState.RUNNING)
+    followed.journal = cast("MemoryJournal", Away(followed.journal, *looks))
+    with pytest.raises(StorageUnavailableError):
+        followed.follow(lambda seconds: None)
+
+
+def test_follow_does_not_wait_for_storage_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage longer than is waited for ends the following with the error."""
+    monkeypatch.setattr("shared.cli.follow.OUTAGE_SECONDS", -1.0)
+    followed = Followed(DeploymentState.RUNNING)
+    followed.journal = cast("MemoryJournal", Away(followed.journal, None, AWAY))
+    with pytest.raises(StorageUnavailableError):
+        followed.follow(lambda seconds: None)
 
 
 def test_follow_timeout_tells_how_to_go_on() -> None:

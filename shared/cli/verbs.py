@@ -1,0 +1,109 @@
+"""What a person asks of a deployment that exists: cancel, resume, compensate, retire, approve.
+
+Each puts a command on the queue that submissions take too; the app decides, and the audit says what it decided.
+Asked for something that the deployment's state does not allow, the command line says so and sends nothing.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+
+from shared import bootstrap, settings
+from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
+from shared.cli.output import Output
+from shared.cli.timeline import clean
+from shared.domain.approval import APPROVAL, waits_for_person
+from shared.domain.records import DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.saga.commands import ALLOWED, Verb, allowed_verbs
+
+Run = Callable[[argparse.Namespace, Output], int]
+_HELP = {
+    Verb.CANCEL: "put a deployment back that has not ended, or is held",
+    Verb.RESUME: "let a deployment that is held or failed go on, after its cause is mended",
+    Verb.COMPENSATE: "put a deployment back that is held or failed; try a stuck one again now",
+    Verb.RETIRE: "put a deployment back that succeeded, as a whole",
+}
+_GOALS = {Verb.COMPENSATE: DeploymentState.COMPENSATED, Verb.RETIRE: DeploymentState.COMPENSATED}
+"""Where the end that was asked for is not the deployment's own success."""
+
+
+def register(
+    add: Callable[[str, Run, str], argparse.ArgumentParser],
+    seconds: Callable[[str], float],
+    known_id: Callable[[str], str],
+) -> None:
+    """Add the commands to a parser: `add` makes one, `seconds` and `known_id` read its arguments."""
+
+    def asking(name: str, run: Run, text: str) -> argparse.ArgumentParser:
+        parser = add(name, run, text)
+        parser.add_argument("id", help="the deployment's id")
+        parser.add_argument("--requested-by", default="", help="who asks, for the audit")
+        parser.add_argument("--reason", default="", help="why, for the audit")
+        parser.add_argument("--wait", action="store_true", help="follow it to its end")
+        parser.add_argument("--timeout", type=seconds, help="stop following after this time: exit code 9")
+        return parser
+
+    for verb, text in _HELP.items():
+        asking(verb.value, lambda options, output, verb=verb: _ask(verb, options, output, known_id), text)
+    approving = asking("approve", lambda o, out: _approve(o, out, known_id), "approve or refuse a step that waits")
+    approving.add_argument("step", help="the id of the step of kind approval")
+    approving.add_argument("--refuse", action="store_true", help="refuse it: the deployment turns back")
+
+
+def _ask(verb: Verb, options: argparse.Namespace, output: Output, known_id: Callable[[str], str]) -> int:
+    storage = bootstrap.storage(settings.load())
+    header = storage.journal.header(known_id(options.id)).record
+    if verb not in ALLOWED.get(header.state, ()):
+        return _refuse(verb, header, [], output)
+    return _send(verb, options, output, storage, header)
+
+
+def _approve(options: argparse.Namespace, output: Output, known_id: Callable[[str], str]) -> int:
+    verb = Verb.REFUSE if options.refuse else Verb.APPROVE
+    storage = bootstrap.storage(settings.load())
+    header = storage.journal.header(known_id(options.id)).record
+    steps = [s.record for s in storage.journal.steps(options.id)]
+    found = next((s for s in steps if s.step_id == options.step and s.kind == APPROVAL), None)
+    if found is not None and verb in allowed_verbs(header, [found]):
+        return _send(verb, options, output, storage, header)
+    if verb in allowed_verbs(header, steps) or header.state is DeploymentState.RUNNING:
+        waiting = ", ".join(s.step_id for s in steps if waits_for_person(s)) or "none"
+        text = f"step '{clean(options.step, 80)}' does not wait for approval; what waits: {waiting}"
+        output.event(verb.value, text, deployment_id=options.id, state=header.state.value, waiting=waiting)
+        return BAD_REQUEST
+    return _refuse(verb, header, steps, output)
+
+
+def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], output: Output) -> int:
+    may = [v.value for v in allowed_verbs(header, steps)]
+    is_over = header.state in DEPLOYMENT_ENDED
+    stands = f"has ended already: {header.state.value}" if is_over else f"is {header.state.value}"
+    text = f"{header.deployment_id} {stands}; {verb.value} is not possible{f', but {", ".join(may)} is' if may else ''}"
+    output.event(verb.value, text, deployment_id=header.deployment_id, state=header.state.value, allowed=may)
+    return BAD_REQUEST
+
+
+def _send(
+    verb: Verb, options: argparse.Namespace, output: Output, storage: bootstrap.Storage, header: DeploymentRecord
+) -> int:
+    command = {"command": verb.value, "deployment_id": options.id, "requested_by": options.requested_by}
+    command |= {"reason": options.reason[:500], "step": getattr(options, "step", "")}
+    storage.submit(json.dumps(command))
+    if not options.wait:
+        output.event(verb.value, f"asked to {verb.value} {options.id}", deployment_id=options.id)
+        return SUCCEEDED
+
+    def is_passing(present: DeploymentRecord) -> bool:
+        """An end at which the command found it, or from which it is still to be put back, is none."""
+        awaits_target = verb is Verb.RETIRE and present.state is DeploymentState.SUCCEEDED
+        return present.sequence <= header.sequence or awaits_target
+
+    return follow(
+        storage.journal,
+        options.id,
+        output,
+        timeout_seconds=options.timeout,
+        is_passing=is_passing,
+        goal=_GOALS.get(verb, DeploymentState.SUCCEEDED),
+    )

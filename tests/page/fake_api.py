@@ -73,7 +73,7 @@ class FakeApi:
     def __init__(self, world: World) -> None:
         self.world = world
         handler = type("Handler", (_Handler,), {"world": world})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -85,6 +85,11 @@ class FakeApi:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A tab that is closed in the middle of an answer is nothing to tell of."""
 
 
 class _Handler(BaseHTTPRequestHandler):

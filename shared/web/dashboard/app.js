@@ -9,6 +9,7 @@ import { BreakersView, HealthView, OrphansView } from "./system.js";
 
 const LONGEST_BACKOFF = 60_000;
 const TICK = 1000;
+const SHARE = 10;
 const THEMES = ["system", "light", "dark"];
 
 const main = document.getElementById("main");
@@ -20,6 +21,8 @@ let timer = 0;
 let round = 0;
 let failures = 0;
 let seenAt = 0;
+let drawnAt = 0;
+let drawing = 0;
 
 function viewOf(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split("?");
@@ -104,7 +107,10 @@ function failed(error) {
 
 function draw() {
   if (!view || !key()) return;
+  const began = performance.now();
   view.draw();
+  drawnAt = performance.now();
+  drawing = drawnAt - began;
   document.title = `${view.title} – Fabric Saga`;
   const isLive = failures === 0 && !document.hidden;
   live.classList.toggle("lost", !isLive);
@@ -198,7 +204,8 @@ window.addEventListener("hashchange", () => {
   open(true);
 });
 setInterval(() => {
-  if (!document.hidden) draw();
+  // Of a very long timeline not more than a part of the time goes into drawing it.
+  if (!document.hidden && performance.now() - drawnAt > SHARE * drawing) draw();
 }, TICK);
 
 setTheme(localStorage.getItem("fabric-saga-theme"));

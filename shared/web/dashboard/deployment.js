@@ -2,7 +2,7 @@
 
 import { get, now } from "./api.js";
 import { command, VERBS } from "./dialogs.js";
-import { el, say, show, svg } from "./dom.js";
+import { Drawn, el, say, show, svg } from "./dom.js";
 import { ago, count, duration, instant, moment, name, visible } from "./format.js";
 import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
 import { axis, bars, failedAtOf, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
@@ -21,6 +21,7 @@ export class DeploymentView {
     this.steps = [];
     this.audit = [];
     this.expanded = new Set();
+    this.drawn = new Drawn();
     this.tab = "journal";
   }
 
@@ -56,11 +57,13 @@ export class DeploymentView {
       this.hasAudit = true;
     }
     Object.assign(this, { header, steps, allowed });
+    if (answer.isNew) this.texts = new Map(steps.map((s) => [s.ordinal, JSON.stringify(s)]));
     return isOpen(header) ? QUICK : SLOW;
   }
 
   draw() {
     if (this.missing) {
+      this.drawn.forget();
       show(this.root, this.crumbs(), el("div", { class: "empty" }, el("p", {}, visible(this.missing)), el("p", { class: "muted" }, "What has ended is forgotten after its retention.")));
       return;
     }
@@ -216,23 +219,31 @@ export class DeploymentView {
   lane(step, spans, scale, moves, at) {
     const isOpenLane = this.expanded.has(step.ordinal);
     const detail = `step-${step.ordinal}-detail`;
-    const took = timesOf(step, at);
+    const isMoving = spans.some((s) => s.isOpen) || (step.wait_until && !SETTLED.has(step.state));
+    const places = spans.map((s) => `${s.from}-${s.to}`);
+    const signature = isMoving ? at : [this.texts.get(step.ordinal), scale.whole, isOpenLane, ...places].join();
+    const key = `lane-${step.ordinal}`;
     return [
-      el(
-        "div",
-        { class: "lane", "data-key": `lane-${step.ordinal}` },
-        el(
-          "button",
-          { type: "button", class: "lane-name", "aria-expanded": String(isOpenLane), "aria-controls": isOpenLane ? detail : null, "data-action": "expand", "data-ordinal": step.ordinal },
-          name(step.step_id),
-          step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "try", "tries")} went wrong in this direction` }, `${step.attempt}×`) : null,
-        ),
-        stepBadge(step),
-        bars(spans, scale, { now: at, failedAt: failedAtOf(moves), waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
-        el("span", { class: "number muted" }, took),
-      ),
+      this.drawn.once(key, signature, () => this.bar(step, spans, scale, moves, at, key, isOpenLane ? detail : null)),
       isOpenLane ? this.detail(step, spans, moves, detail, at) : null,
     ];
+  }
+
+  bar(step, spans, scale, moves, at, key, detail) {
+    const took = timesOf(step, at);
+    return el(
+      "div",
+      { class: "lane", "data-key": key },
+      el(
+        "button",
+        { type: "button", class: "lane-name", "aria-expanded": String(detail !== null), "aria-controls": detail, "data-action": "expand", "data-ordinal": step.ordinal },
+        name(step.step_id),
+        step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "try", "tries")} went wrong in this direction` }, `${step.attempt}×`) : null,
+      ),
+      stepBadge(step),
+      bars(spans, scale, { now: at, failedAt: failedAtOf(moves), waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
+      el("span", { class: "number muted" }, took),
+    );
   }
 
   detail(step, spans, moves, id, at) {
@@ -280,7 +291,7 @@ export class DeploymentView {
 
   journalTable(at) {
     const head = ["#", "Step", "Kind", "State", "Action", "Resource", "Tries", "Deliveries", "Started", "Finished", "Undone"];
-    return table("journal-table", head, this.steps, (s) => [
+    return table("journal-table", head, this.steps, this.drawn, (s) => this.texts.get(s.ordinal), (s) => [
       String(s.ordinal),
       name(s.step_id),
       visible(s.kind),
@@ -292,7 +303,7 @@ export class DeploymentView {
       moment(s.started_at, at),
       moment(s.finished_at, at),
       moment(s.compensation_finished_at, at),
-    ], (s) => s.ordinal);
+    ], (s) => `row-${s.ordinal}`);
   }
 
   auditTable(at) {
@@ -302,7 +313,7 @@ export class DeploymentView {
       const id = entry.step_id ?? (found ? steps.get(Number(found[1])) : null);
       return id ? [entry.subject.startsWith("orphan") ? "orphan of " : "", name(id)] : visible(entry.subject);
     };
-    return table("audit-table", ["At", "What", "Move", "Who", "Why"], this.audit, (a) => [moment(a.at, at), subject(a), move(a), name(a.actor), el("span", { class: "why" }, visible(a.reason) || "–")], (a, i) => `${a.subject}-${a.sequence}-${i}`);
+    return table("audit-table", ["At", "What", "Move", "Who", "Why"], this.audit, this.drawn, () => "", (a) => [moment(a.at, at), subject(a), move(a), name(a.actor), el("span", { class: "why" }, visible(a.reason) || "–")], (a, i) => `audit-${i}-${a.at}`);
   }
 
   pressed(event) {
@@ -310,10 +321,15 @@ export class DeploymentView {
     const tabs = Object.keys(TABS);
     const i = tabs.indexOf(this.tab);
     const to = { ArrowLeft: i - 1, ArrowRight: i + 1, Home: 0, End: tabs.length - 1 }[event.key];
-    this.tab = tabs[(to + tabs.length) % tabs.length];
     event.preventDefault();
-    this.draw();
+    this.choose(tabs[(to + tabs.length) % tabs.length]);
     document.getElementById(`tab-${this.tab}`).focus();
+  }
+
+  choose(tab) {
+    this.tab = tab;
+    this.drawn.forget();
+    this.draw();
   }
 
   actions = {
@@ -323,8 +339,7 @@ export class DeploymentView {
       this.draw();
     },
     tab: (button) => {
-      this.tab = button.dataset.tab;
-      this.draw();
+      this.choose(button.dataset.tab);
     },
     verb: async (button) => {
       const answer = await command(button.dataset.verb, this.header, this.steps.filter(waitsForPerson));
@@ -366,11 +381,14 @@ function timesOf(step, at) {
   return parts.join(", ");
 }
 
-function table(key, head, items, cells, keyOf) {
+function table(key, head, items, drawn, signatureOf, cells, keyOf) {
   return el(
     "table",
     { "data-key": key },
     el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))),
-    el("tbody", {}, items.map((item, i) => el("tr", { "data-key": keyOf(item, i) }, cells(item).map((c) => el("td", {}, c))))),
+    el("tbody", {}, items.map((item, i) => {
+      const row = keyOf(item, i);
+      return drawn.once(row, signatureOf(item), () => el("tr", { "data-key": row }, cells(item).map((c) => el("td", {}, c))));
+    })),
   );
 }

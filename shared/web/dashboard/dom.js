@@ -32,6 +32,25 @@ export function show(target, ...nodes) {
   children(target, holder);
 }
 
+/**
+ * Remembers what was drawn of each of many things, so that what has not changed is neither built nor compared again.
+ * It must be forgotten whenever what it stands for is taken off the page by other means.
+ */
+export class Drawn {
+  #signatures = new Map();
+
+  /** What `make` gives, or, where the thing of that key was drawn with the same signature, a sign to leave it. */
+  once(key, signature, make) {
+    if (this.#signatures.get(key) === signature) return el("div", { "data-key": key, "data-keep": "" });
+    this.#signatures.set(key, signature);
+    return make();
+  }
+
+  forget() {
+    this.#signatures.clear();
+  }
+}
+
 function children(target, source) {
   const keyed = new Map();
   for (const child of target.children) if (child.dataset.key !== undefined) keyed.set(child.dataset.key, child);
@@ -39,6 +58,11 @@ function children(target, source) {
   for (const wanted of [...source.childNodes]) {
     const key = wanted.dataset?.key;
     let found = key === undefined ? cursor : keyed.get(key);
+    if (wanted.dataset?.keep !== undefined) {
+      if (found && found === cursor) cursor = cursor.nextSibling;
+      else if (found) target.insertBefore(found, cursor);
+      continue;
+    }
     while (key === undefined && found && !alike(found, wanted)) found = found.nextSibling;
     if (!found || !alike(found, wanted)) {
       target.insertBefore(wanted, cursor);

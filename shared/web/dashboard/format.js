@@ -29,6 +29,8 @@ export function coarse(milliseconds) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false });
+const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "short" });
 const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** "3 min ago", with the absolute time, local and UTC, as its title. */
@@ -43,10 +45,9 @@ export function ago(text, now) {
 export function moment(text, now = Date.now()) {
   const at = instant(text);
   if (at === null) return el("span", { class: "muted" }, "–");
-  const date = new Date(at);
-  const time = date.toLocaleTimeString([], { hour12: false });
-  const isToday = date.toDateString() === new Date(now).toDateString();
-  return el("time", { datetime: text, title: titleOf(text, at) }, isToday ? time : `${date.toLocaleDateString()} ${time}`);
+  const time = TIME.format(at);
+  const day = DAY.format(at);
+  return el("time", { datetime: text, title: titleOf(text, at) }, day === DAY.format(now) ? time : `${day} ${time}`);
 }
 
 function titleOf(text, at) {

@@ -127,8 +127,10 @@ export function scaleOf(header, allSpans, steps, now) {
   const coming = steps.map((s) => instant(s.wait_until)).filter((w) => w !== null && w > now);
   // What is to come gets a fifth of the axis at most.
   const last = Math.max(ends, Math.min(coming.reduce((a, b) => Math.max(a, b), 0), now + (ends - zero) / 4));
-  const whole = last - zero;
-  const unit = STEPS.find((u) => whole / u <= 8) ?? STEPS.at(-1) * Math.ceil(whole / STEPS.at(-1) / 8);
+  const exact = last - zero;
+  const unit = STEPS.find((u) => exact / u <= 8) ?? STEPS.at(-1) * Math.ceil(exact / STEPS.at(-1) / 8);
+  // While time goes on the axis grows by jumps, so that what has settled stands still between them.
+  const whole = header.finished_at ? exact : Math.ceil(exact / (unit / 5)) * (unit / 5);
   const marks = [];
   for (let at = 0; at <= whole; at += unit) marks.push(at);
   return { zero, whole, marks, x: (at) => Math.min(100, Math.max(0, ((at - zero) / whole) * 100)) };

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Clock, Fabric, Journal, Locks, Orchestrations
+from shared.domain.ports import Blobs, Clock, Fabric, Journal, JournalReads, Locks, Orchestrations
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
@@ -54,13 +54,20 @@ class Submit(Protocol):
 
 
 @dataclass(frozen=True)
-class Storage:
-    """What the command line needs too: the journal, the blobs, the queue that submissions go to."""
+class Access:
+    """What the command line needs: the journal to read, the blobs, and where submissions and commands go to."""
+
+    journal: JournalReads
+    blobs: Blobs
+    submit: Submit
+
+
+@dataclass(frozen=True)
+class Storage(Access):
+    """The same on storage itself."""
 
     journal: Journal
-    blobs: Blobs
     locks: Locks
-    submit: Submit
 
 
 @dataclass(frozen=True)
@@ -167,6 +174,15 @@ def storage(loaded: settings.Settings) -> Storage:
     return _stores(_clients(loaded.storage), SystemClock())
 
 
+def remote(url: str, key: str) -> Access:
+    """The same through the app's HTTP API. Raises SagaError where the address is none."""
+    from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
+
+    api = RemoteApi(url, key)
+    desk = RemoteDesk(api)
+    return Access(RemoteJournal(api), desk, desk.submit)
+
+
 def fabric(loaded: settings.Settings) -> Fabric:
     """Fabric alone, for the command line: as whoever runs it, without storage and so without the shared breakers."""
     from shared.adapters.credentials import TokenSource
@@ -228,7 +244,8 @@ def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:
     from shared.adapters.queues import SubmissionQueue
 
     submissions = SubmissionQueue(clients)
-    return Storage(TableJournal(clients, clock.now), BlobStore(clients), TableLocks(clients), submissions.send)
+    journal, locks = TableJournal(clients, clock.now), TableLocks(clients)
+    return Storage(journal, BlobStore(clients), submissions.send, locks)
 
 
 def _credential(loaded: settings.FabricSettings) -> "Credential":

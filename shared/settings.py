@@ -56,6 +56,12 @@ class Settings:
     rate: RatePolicy
     flags: FeatureFlags
     trusts_client_principal: bool
+    api_url: str
+
+
+def function_key(environment: Mapping[str, str] = os.environ) -> str:
+    """The key by which the command line asks the app over HTTP; kept nowhere else."""
+    return environment.get("FUNCTION_KEY", "")
 
 
 def credential_secret(environment: Mapping[str, str] = os.environ) -> str:
@@ -117,6 +123,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
         flags=FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)}),
         trusts_client_principal=read.flag("TRUST_CLIENT_PRINCIPAL"),
+        api_url=read.text("FABRIC_SAGA_URL", ""),
     )
 
 

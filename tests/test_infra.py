@@ -9,7 +9,7 @@ import tree_sitter_bicep
 from tree_sitter import Language, Parser
 
 from shared import settings
-from shared.adapters import blobs, breaker_table, journal_table, lock_table, queues
+from shared.adapters import blobs, breaker_table, journal_pages, journal_table, lock_table, queues
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "infra").rglob("*.bicep"))
@@ -73,7 +73,13 @@ def test_bicep_file_parses(file: Path) -> None:
 def test_bicep_creates_the_tables_queues_and_containers_that_the_code_uses() -> None:
     """Names differ nowhere."""
     text = TEXT["storage.bicep"]
-    expected = {journal_table.JOURNAL, journal_table.DEPLOYMENTS, lock_table.TABLE, breaker_table.TABLE}
+    expected = {
+        journal_table.JOURNAL,
+        journal_table.DEPLOYMENTS,
+        journal_pages.TABLE,
+        lock_table.TABLE,
+        breaker_table.TABLE,
+    }
     assert names("tables", text) == expected
     both = {queues.SUBMISSIONS, queues.STEPS}
     assert names("queues", text) == both | {f"{name}-poison" for name in both}

@@ -7,7 +7,7 @@ param submitterPrincipalType string
 
 var containers = ['app-package', 'payloads']
 var queues = ['deployments', 'deployments-poison', 'deployment-steps', 'deployment-steps-poison']
-var tables = ['journal', 'deployments', 'locks', 'breakers']
+var tables = ['journal', 'deployments', 'deploymentsbytime', 'locks', 'breakers']
 
 var roles = {
   queueMessageSender: 'c6a89b2d-59bc-44d0-9896-0f6e12d7b80a'

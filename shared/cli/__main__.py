@@ -6,7 +6,6 @@ Exit codes: 0 succeeded, 1 failed and put back, 2 bad request, 3 not put back (s
 """
 
 import argparse
-import json
 import os
 import re
 import secrets
@@ -15,8 +14,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from shared import bootstrap, settings
+from shared import settings
 from shared.cli import pack, plan, verbs
+from shared.cli.connection import add_url, connect
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
 from shared.cli.output import Output, choose, header_json
 from shared.cli.timeline import clean
@@ -108,7 +108,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         problems = error.problems
     options.id = options.id or _new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
-    storage = bootstrap.storage(settings.load())
+    storage = connect(options)
     message = envelope(storage.blobs, options.id, body, options.requested_by)
     storage.submit(message)
     if problems:
@@ -134,7 +134,7 @@ def _new_id(manifest: Any) -> str:
 
 
 def _follow(options: argparse.Namespace, output: Output) -> int:
-    storage = bootstrap.storage(settings.load())
+    storage = connect(options)
     return follow(
         storage.journal,
         _known_id(options.id),
@@ -151,7 +151,7 @@ def _known_id(text: str) -> str:
 
 
 def _status(options: argparse.Namespace, output: Output) -> int:
-    journal = bootstrap.storage(settings.load()).journal
+    journal = connect(options).journal
     header = journal.header(_known_id(options.id)).record
     steps = [s.record for s in journal.steps(options.id)]
     code = EXIT_CODES.get(header.state, SUCCEEDED)
@@ -160,7 +160,7 @@ def _status(options: argparse.Namespace, output: Output) -> int:
 
 
 def _audit(options: argparse.Namespace, output: Output) -> int:
-    journal = bootstrap.storage(settings.load()).journal
+    journal = connect(options).journal
     entries = journal.audit(_known_id(options.id))
     if not entries:  # an audit outlives its deployment's journal; where there is neither, there is no such deployment
         journal.header(options.id)
@@ -174,11 +174,9 @@ def _audit(options: argparse.Namespace, output: Output) -> int:
 
 
 def _list(options: argparse.Namespace, output: Output) -> int:
-    journal = bootstrap.storage(settings.load()).journal
+    journal = connect(options).journal
     target = normal_target(options.target) if options.target else None
-    for i, header in enumerate(journal.deployments(target, open_only=options.open)):
-        if i >= options.limit:
-            break
+    for header in journal.page(max(0, options.limit), target=target, open_only=options.open):
         when = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}"
         row = f"{when}  {header.state.value:12} {header.deployment_id:44} {clean(header.target, 60)}"
         output.event("deployment", row, **header_json(header))
@@ -210,14 +208,16 @@ def _parser() -> argparse.ArgumentParser:
     validate = add("validate", _validate, "check a manifest and all the files it names; nothing is sent")
     validate.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
     plan.add_arguments(add("plan", plan.run, "say what a deployment would do to the live workspace, changing nothing"))
-    submit = add("submit", _submit, "put a deployment on the queue")
+    submit = add("submit", _submit, "put a deployment on the queue, or send it to the API")
     submit.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
+    add_url(submit)
     submit.add_argument("--requested-by", default="", help="who asks, for the audit")
     submit.add_argument("--wait", action="store_true", help="follow it to its end")
     submit.add_argument("--timeout", type=_seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
     following = add("follow", _follow, "follow a deployment to its end")
     following.add_argument("id")
+    add_url(following)
     following.add_argument(
         "--timeout", type=_seconds, help="stop following after this time (90s, 10m, 2h): exit code 9"
     )
@@ -227,9 +227,12 @@ def _parser() -> argparse.ArgumentParser:
     verbs.register(add, _seconds, _known_id)
     status = add("status", _status, "show a deployment as it stands")
     status.add_argument("id")
+    add_url(status)
     audit = add("audit", _audit, "show every move of a deployment: what, when, who, why")
     audit.add_argument("id")
+    add_url(audit)
     listing = add("list", _list, "list deployments, newest first")
+    add_url(listing)
     listing.add_argument("--target", help="of this target only")
     listing.add_argument("--open", action="store_true", help="only those that have not ended")
     listing.add_argument("--limit", type=int, default=50)

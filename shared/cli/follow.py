@@ -6,7 +6,7 @@ from collections.abc import Callable
 from shared.cli.output import Output
 from shared.cli.timeline import clean
 from shared.domain.errors import NotFoundError, StorageAuthError, StorageUnavailableError
-from shared.domain.ports import Journal
+from shared.domain.ports import JournalReads
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
@@ -39,7 +39,7 @@ OUTAGE_SECONDS = 600.0
 
 
 def follow(
-    journal: Journal,
+    journal: JournalReads,
     deployment_id: str,
     output: Output,
     *,
@@ -101,7 +101,7 @@ def follow(
         sleep(POLL_SECONDS)
 
 
-def _look(journal: Journal, deployment_id: str) -> tuple[DeploymentRecord | None, list[StepRecord]]:
+def _look(journal: JournalReads, deployment_id: str) -> tuple[DeploymentRecord | None, list[StepRecord]]:
     try:
         header = journal.header(deployment_id).record
     except NotFoundError:

@@ -8,7 +8,8 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 
-from shared import bootstrap, settings
+from shared import bootstrap
+from shared.cli.connection import add_url, connect
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
 from shared.cli.output import Output
 from shared.cli.timeline import clean
@@ -38,6 +39,7 @@ def register(
     def asking(name: str, run: Run, text: str) -> argparse.ArgumentParser:
         parser = add(name, run, text)
         parser.add_argument("id", help="the deployment's id")
+        add_url(parser)
         parser.add_argument("--requested-by", default="", help="who asks, for the audit")
         parser.add_argument("--reason", default="", help="why, for the audit")
         parser.add_argument("--wait", action="store_true", help="follow it to its end")
@@ -52,7 +54,7 @@ def register(
 
 
 def _ask(verb: Verb, options: argparse.Namespace, output: Output, known_id: Callable[[str], str]) -> int:
-    storage = bootstrap.storage(settings.load())
+    storage = connect(options)
     header = storage.journal.header(known_id(options.id)).record
     if verb not in ALLOWED.get(header.state, ()):
         return _refuse(verb, header, [], output)
@@ -61,7 +63,7 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output, known_id: Call
 
 def _approve(options: argparse.Namespace, output: Output, known_id: Callable[[str], str]) -> int:
     verb = Verb.REFUSE if options.refuse else Verb.APPROVE
-    storage = bootstrap.storage(settings.load())
+    storage = connect(options)
     header = storage.journal.header(known_id(options.id)).record
     steps = [s.record for s in storage.journal.steps(options.id)]
     found = next((s for s in steps if s.step_id == options.step and s.kind == APPROVAL), None)
@@ -85,7 +87,7 @@ def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], o
 
 
 def _send(
-    verb: Verb, options: argparse.Namespace, output: Output, storage: bootstrap.Storage, header: DeploymentRecord
+    verb: Verb, options: argparse.Namespace, output: Output, storage: bootstrap.Access, header: DeploymentRecord
 ) -> int:
     command = {"command": verb.value, "deployment_id": options.id, "requested_by": options.requested_by}
     command |= {"reason": options.reason[:500], "step": getattr(options, "step", "")}

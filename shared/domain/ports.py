@@ -30,7 +30,35 @@ class Change[T]:
     reason: str
 
 
-class Journal(Protocol):
+class JournalReads(Protocol):
+    """What can be read of the journal from outside. All methods raise StorageUnavailableError where the service cannot
+    be reached."""
+
+    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
+        """Raises NotFoundError."""
+        ...
+
+    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
+        """All steps, by ordinal."""
+        ...
+
+    def audit(self, deployment_id: str) -> list[AuditEntry]:
+        """All entries, oldest first."""
+        ...
+
+    def page(
+        self,
+        limit: int,
+        *,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """At most `limit` headers, newest first; of one target, in some states, or only those that have not ended."""
+        ...
+
+
+class Journal(JournalReads, Protocol):
     """Deployments, their steps and their audit: the truth. Every write is conditional and carries its audit.
 
     All methods raise StorageUnavailableError where the service cannot be reached.
@@ -44,16 +72,8 @@ class Journal(Protocol):
         """
         ...
 
-    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """Raises NotFoundError."""
-        ...
-
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
         """The header and one step in one read. Raises NotFoundError."""
-        ...
-
-    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        """All steps, by ordinal."""
         ...
 
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
@@ -70,10 +90,6 @@ class Journal(Protocol):
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         """Append to the audit something that moved nothing (a refused submission, a poison message)."""
-        ...
-
-    def audit(self, deployment_id: str) -> list[AuditEntry]:
-        """All entries, oldest first."""
         ...
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:

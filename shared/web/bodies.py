@@ -1,5 +1,6 @@
 """Reading what a caller sends: manifests and small JSON objects, with every problem by its path."""
 
+import re
 from typing import Any
 
 from shared.domain.errors import InvalidInputError, Problem
@@ -11,6 +12,7 @@ from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 
 MANIFEST_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")
 MOST_COMMAND_BYTES = 16 * 1024
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 ID_HINT = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
 
 
@@ -79,6 +81,15 @@ class Query:
         if len(values) > 1:
             self.problem(name, "is given more than once")
         return values[0] if values else None
+
+    def plain(self, name: str, longest: int) -> str:
+        """A text without control characters; absent is empty."""
+        value = self.text(name) or ""
+        if len(value) > longest:
+            self.problem(name, f"has {len(value)} characters; at most {longest} are allowed")
+        elif _CONTROL.search(value):
+            self.problem(name, "holds a control character, which no name or text may have")
+        return value
 
     def words(self, name: str, allowed: tuple[str, ...]) -> frozenset[str]:
         """Every value, given repeatedly or with commas."""

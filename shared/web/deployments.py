@@ -31,7 +31,7 @@ FOLLOW_SECONDS = 2
 REPEAT_SECONDS = 5.0
 """When the queue's copy of a submission comes: by then the one made here stands, unless this process has died."""
 PAGE, MOST_PAGE = 50, 200
-_CURSOR = re.compile(r"(-?\d{1,17}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
+_CURSOR = re.compile(r"(-?\d{1,18}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -42,6 +42,7 @@ def submit(request: Request, backend: Backend) -> Reply:
     wanted = query.text("id")
     if wanted is not None and not DEPLOYMENT_ID.fullmatch(wanted):
         query.problem("id", bodies.ID_HINT)
+    claimed = query.plain("requested_by", 256)
     query.finish()
     app = backend.app()
     manifest: Any = request.body
@@ -50,8 +51,8 @@ def submit(request: Request, backend: Backend) -> Reply:
         wanted = wanted or declared
         compile_manifest(manifest, app.acceptance.kinds)
     except InvalidInputError as error:
-        raise _refused(request, backend, wanted, manifest, error) from None
-    claimed = str((as_object(manifest) or {}).get("requestedBy") or "")
+        raise _refused(backend, wanted, manifest, backend.requester(request, claimed), error) from None
+    claimed = claimed or str((as_object(manifest) or {}).get("requestedBy") or "")
     requested_by = backend.requester(request, claimed)
     deployment_id = wanted or f"http-{uuid.uuid4().hex}"
     if not _stands(backend, deployment_id):
@@ -71,13 +72,10 @@ def submit(request: Request, backend: Backend) -> Reply:
     return json_reply(body, 202, {"Location": location, "Retry-After": str(FOLLOW_SECONDS)})
 
 
-def _refused(
-    request: Request, backend: Backend, wanted: str | None, manifest: Any, error: InvalidInputError
-) -> HttpError:
+def _refused(backend: Backend, wanted: str | None, manifest: Any, who: str, error: InvalidInputError) -> HttpError:
     """The problems; recorded as rejected where an id was given, so that who waits for that id gets the answer."""
     if wanted is None:
         return bad_request(error.problems)
-    who = backend.requester(request, "")
     accepted = backend.app().acceptance.reject(Submission(wanted, manifest, who), error.problems)
     recorded = "; not recorded, for the id is another manifest's" if accepted.conflict else "; recorded as rejected"
     count = f"the manifest has {len(error.problems)} problem(s){recorded}"

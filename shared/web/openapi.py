@@ -15,7 +15,7 @@ from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
 from shared.web.deployments import MOST_PAGE, PAGE
 from shared.web.http import JSON, PROBLEM, Reply, Request, tagged
-from shared.web.schemas import ID, ref, schemas
+from shared.web.schemas import ID, TEXT, ref, schemas
 
 VERSION = "1.0"
 HEALTH = "application/health+json"
@@ -79,6 +79,7 @@ OPERATIONS: Mapping[str, Operation] = {
                 "The idempotency key: the same id with the same manifest is the same deployment. Without it, the "
                 "manifest's own `id`, or a new one each time.",
             ),
+            _parameter("requested_by", {**TEXT, "maxLength": 256}, "Who asks; what the caller says of itself."),
         ),
         "Manifest",
         description="Files that a manifest names (`file`, `folder`) must be packed into it: the command line does so.",
@@ -161,6 +162,8 @@ OPERATIONS: Mapping[str, Operation] = {
         media_type=HEALTH,
     ),
 }
+OF_THE_APP = {"health_live": "health/live", "health_ready": "health/ready"}
+"""HTTP functions that function_app.py has itself, and their paths."""
 _TAGGED = ("get_deployment", "get_openapi", "dashboard", "dashboard_file")
 _PLAIN = frozenset({"get_openapi", "dashboard", "dashboard_file", "health_live", "health_ready"})
 """They need neither a key nor the app's storage."""
@@ -171,8 +174,8 @@ def document(routes: Iterable[Route]) -> JsonObject:
     paths: JsonObject = {}
     for route in routes:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route.name)
-    for name, path in (("health_live", "/health/live"), ("health_ready", "/health/ready")):
-        paths[path] = {"get": _operation(name)}
+    for name, path in OF_THE_APP.items():
+        paths[f"/{path}"] = {"get": _operation(name)}
     return {
         "openapi": "3.1.0",
         "info": {

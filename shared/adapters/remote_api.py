@@ -1,0 +1,188 @@
+"""The app's own HTTP API as the command line needs it: what it reads of the journal, and where it submits to.
+
+Messages are those of the queue `deployments`; here each becomes the request that says the same. Errors are those of
+storage, so that whoever follows a deployment bears an outage of either.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from shared.domain.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    SagaError,
+    StorageAuthError,
+    StorageUnavailableError,
+)
+from shared.domain.json import JsonObject, as_object, canonical
+from shared.domain.ports import Versioned
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState
+
+TIMEOUTS_SECONDS = (10.0, 100.0)
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_PAGE = 200
+
+
+class RemoteApi:
+    """One app. The key travels in a header, over https only (but for this machine), and redirects are not followed."""
+
+    def __init__(self, url: str, key: str) -> None:
+        """`url` is the app's address, with or without `/api`. Raises SagaError where it is none."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise SagaError(f"the app's address is not an http(s) address: {url[:100]!r}")
+        if parts.scheme == "http" and parts.hostname not in _LOCAL:
+            raise SagaError("the app's address must be https: over http the key could be read on the way")
+        base = url.rstrip("/")
+        self._base = base if parts.path.strip("/") else f"{base}/api"
+        self._session = requests.Session()
+        self._session.headers["x-functions-key"] = key
+
+    def get(self, path: str, query: dict[str, str] | None = None, etag: str = "") -> requests.Response:
+        """Raises as `_answer`."""
+        headers = {"If-None-Match": etag} if etag else {}
+        return self._answer("GET", path, params=query, headers=headers)
+
+    def post(self, path: str, body: bytes, media_type: str, query: dict[str, str] | None = None) -> JsonObject:
+        """Raises as `_answer`."""
+        return self._answer("POST", path, params=query, data=body, headers={"Content-Type": media_type}).json()
+
+    def _answer(self, method: str, path: str, **options: Any) -> requests.Response:
+        """2xx or 304. Raises StorageUnavailableError (no answer, 5xx), StorageAuthError (401, 403), NotFoundError,
+        ConflictError, InvalidInputError with the problems told, and SagaError for the rest."""
+        try:
+            answer = self._session.request(
+                method, self._base + path, timeout=TIMEOUTS_SECONDS, allow_redirects=False, **options
+            )
+        except requests.RequestException as error:
+            raise StorageUnavailableError(f"the API does not answer ({type(error).__name__})") from None
+        if answer.status_code in (200, 202, 304):
+            return answer
+        raise _error(answer)
+
+
+def _error(answer: requests.Response) -> SagaError:
+    status = answer.status_code
+    try:
+        said = as_object(answer.json()) or {}
+    except ValueError:
+        said = {}
+    detail = str(said.get("detail") or f"the API answers {status}")
+    if status in (401, 403):
+        return StorageAuthError(f"the API answers {status}: set FUNCTION_KEY to a function key of the app")
+    if status >= 500:
+        return StorageUnavailableError(f"the API answers {status}: {detail}")
+    if status == 404:
+        return NotFoundError(detail)
+    if status == 409:
+        return ConflictError(detail)
+    rows: list[JsonObject] = said.get("problems") or []
+    problems = [Problem(str(row.get("path")), str(row.get("message"))) for row in rows]
+    return InvalidInputError(problems) if problems else SagaError(detail)
+
+
+class RemoteJournal:
+    """Implements the port `JournalReads`. Steps come with their header, so one look is one request."""
+
+    def __init__(self, api: RemoteApi) -> None:
+        self._api = api
+        self._looked: dict[str, tuple[str, JsonObject]] = {}
+
+    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
+        """Raises NotFoundError."""
+        etag, known = self._looked.get(deployment_id, ("", {}))
+        answer = self._api.get(f"/deployments/{quote(deployment_id, safe='')}", etag=etag)
+        if answer.status_code != 304:
+            etag, known = answer.headers.get("ETag", ""), answer.json()
+            self._looked = {deployment_id: (etag, known)}
+        return Versioned(DeploymentRecord.from_json(known), etag)
+
+    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
+        """Of the last look at the header, or of one now; without their specs, claims and before-images."""
+        if deployment_id not in self._looked:
+            try:
+                self.header(deployment_id)
+            except NotFoundError:
+                return []
+        etag, known = self._looked[deployment_id]
+        return [Versioned(StepRecord.from_json({"spec": {}, **row}), etag) for row in known["steps"]]
+
+    def audit(self, deployment_id: str) -> list[AuditEntry]:
+        """Oldest first; empty where there is no such deployment."""
+        try:
+            rows = self._api.get(f"/deployments/{quote(deployment_id, safe='')}/audit").json()["items"]
+        except NotFoundError:
+            return []
+        return [AuditEntry.from_json(row) for row in rows]
+
+    def page(
+        self,
+        limit: int,
+        *,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """As the port says, by as many requests as it takes."""
+        query = {"target": target} if target is not None else {}
+        query |= {"state": ",".join(states)} if states else {}
+        query |= {"open": "true"} if open_only else {}
+        query |= {"limit": str(max(1, min(limit, _PAGE)))}
+        found: list[DeploymentRecord] = []
+        while True:
+            page = self._api.get("/deployments", query).json()
+            found += map(DeploymentRecord.from_json, page["items"])
+            if page["next"] is None or len(found) >= limit:
+                return found[:limit]
+            query["cursor"] = page["next"]
+
+
+class RemoteDesk:
+    """Where messages go: a submission or a command, each as its request. Blobs of a submission stay in memory."""
+
+    def __init__(self, api: RemoteApi) -> None:
+        self._api = api
+        self._blobs: dict[str, bytes] = {}
+
+    def put(self, content: bytes) -> str:
+        """As the port `Blobs` says; it goes with the submission that names it."""
+        digest = hashlib.sha256(content).hexdigest()
+        self._blobs[digest] = content
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """Raises NotFoundError."""
+        if digest not in self._blobs:
+            raise NotFoundError("the API hands out no payloads")
+        return self._blobs[digest]
+
+    def submit(self, text: str, delay_seconds: float = 0.0) -> None:
+        """Send it now. Raises InvalidInputError where the app refuses it, ConflictError where the id is another
+        manifest's or the state does not allow the command, and as RemoteApi. A delay cannot be asked for."""
+        if delay_seconds:
+            raise SagaError("over the API, nothing can be sent for later")
+        message: JsonObject = json.loads(text)
+        who = str(message.get("requested_by") or "")
+        if "command" in message:
+            body = {name: value for name in ("reason", "step") if (value := message.get(name))}
+            path = f"/deployments/{quote(message['deployment_id'], safe='')}/{message['command']}"
+            self._api.post(path, canonical({"requested_by": who, **body}).encode(), "application/json")
+            return
+        query = {"id": message["deployment_id"]} | ({"requested_by": who} if who else {})
+        self._api.post("/deployments", self._body(message), "application/yaml", query)
+
+    def _body(self, message: JsonObject) -> bytes:
+        """The manifest as it was written; JSON is YAML too, and what cannot be read goes as it is, for the answer."""
+        if "manifest_blob" in message:
+            return self._blobs.pop(message["manifest_blob"])
+        if "manifest_text" in message:
+            return str(message["manifest_text"]).encode("utf-8", "surrogatepass")
+        return canonical(message["manifest"]).encode("utf-8", "surrogatepass")

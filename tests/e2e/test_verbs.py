@@ -1,0 +1,151 @@
+"""What persons ask of a deployment, end to end: command line, queue, host, storage, and a Fabric that is simulated."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.flags import FeatureFlags
+from tests.e2e.conftest import Running, eventually, finish, make_stack
+from tests.e2e.test_submission import item, lakehouse, manifest, written
+
+pytestmark = pytest.mark.e2e
+REFUSES = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "not yet"}}
+
+
+def notebook_is_refused(running: Running) -> None:
+    """Until the faults are taken away: what a missing permission looks like."""
+    running.fabric("faults", [{"match": {"path": ".*/items", "method": "POST"}, "action": REFUSES}])
+
+
+def approval(step_id: str, **fields: Any) -> dict[str, Any]:
+    """A step that waits for a person."""
+    spec = {"message": f"Shall {step_id} go on?", "approvers": ["data platform"], **fields.pop("with", {})}
+    return {"id": step_id, "kind": "approval", "needs": ["ws"], "with": spec, **fields}
+
+
+def waits(running: Running, deployment_id: str) -> bool:
+    """Whether somebody is asked for something."""
+    return "waits for approval" in running.cli("status", deployment_id).stdout
+
+
+def audit(running: Running, deployment_id: str) -> str:
+    """Every move, who and why."""
+    return running.cli("audit", deployment_id).stdout
+
+
+def test_resume_after_the_cause_is_mended_succeeds(shared_stack: Running, tmp_path: Path) -> None:
+    """Held: exit code 3, everything kept. Resumed when it is mended: it goes on from there, nothing is made twice."""
+    notebook_is_refused(shared_stack)
+    content = manifest("mended", lakehouse("bronze"), item("nb", "Notebook", "bronze"), onFailure="hold")
+    file = written(tmp_path, content)
+    shared_stack.cli("submit", file, "--id", "mended", "--wait", "--timeout", "60s", check=3)
+    assert shared_stack.names()["mended"] == ["bronze"]
+    shared_stack.fabric("faults", [])
+    made = len(shared_stack.posts("/v1/workspaces"))
+    arguments = ("--requested-by", "an operator", "--reason", "role granted", "--wait", "--timeout", "60s")
+    shared_stack.cli("resume", "mended", *arguments, check=0)
+    assert shared_stack.names()["mended"] == ["bronze", "nb"]
+    assert len(shared_stack.posts("/v1/workspaces")) == made
+    assert "an operator: resume requested by an operator: role granted" in audit(shared_stack, "mended")
+    refused = shared_stack.cli("resume", "mended", check=2)
+    assert "has ended already: succeeded; resume is not possible, but retire is" in refused.stdout
+
+
+def test_compensate_puts_back_what_is_held(shared_stack: Running, tmp_path: Path) -> None:
+    """The person's word ends the holding; the end is what was asked for, exit code 0."""
+    content = manifest("enough", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold")
+    shared_stack.cli("submit", written(tmp_path, content), "--id", "enough", "--wait", "--timeout", "60s", check=3)
+    shared_stack.cli("compensate", "enough", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=0)
+    assert "enough" not in shared_stack.names()
+    assert "compensating" in audit(shared_stack, "enough")
+
+
+def test_retire_puts_a_whole_success_back(shared_stack: Running, tmp_path: Path) -> None:
+    """What succeeded is undone as a whole, because a person asked."""
+    file = written(tmp_path, manifest("retired", lakehouse("bronze")))
+    shared_stack.cli("submit", file, "--id", "retired", "--wait", "--timeout", "60s", check=0)
+    shared_stack.cli("retire", "retired", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=0)
+    assert "retired" not in shared_stack.names()
+    assert "an operator: retire requested by an operator" in audit(shared_stack, "retired")
+
+
+def test_approval_is_waited_for_and_takes_effect_at_once(shared_stack: Running) -> None:
+    """What needs it is not begun before a person's word, and within two seconds after it."""
+    book = {**lakehouse("bronze"), "needs": ["gate"]}
+    body = {"deployment_id": "approved", "manifest": manifest("approved", approval("gate"), book)}
+    shared_stack.put("deployments", json.dumps(body).encode())
+    eventually(lambda: waits(shared_stack, "approved"))
+    assert shared_stack.names()["approved"] == []
+    shared_stack.cli("approve", "approved", "nothing", check=2)
+    shared_stack.cli("approve", "approved", "gate", "--requested-by", "anna", "--reason", "reviewed", check=0)
+    asked = time.monotonic()
+    eventually(lambda: shared_stack.names()["approved"] == ["bronze"], 10, pause=0.05)
+    assert time.monotonic() - asked < 8  # generous: the watchdog alone would take much longer
+    assert shared_stack.ended("approved")["exit_code"] == 0
+    assert "anna: approved by anna: reviewed" in audit(shared_stack, "approved")
+
+
+def test_approval_refused_puts_everything_back(shared_stack: Running) -> None:
+    """The deployment fails at that step and says who refused and why."""
+    body = {"deployment_id": "refused", "manifest": manifest("refused", approval("gate"), lakehouse("silver"))}
+    shared_stack.put("deployments", json.dumps(body).encode())
+    eventually(lambda: waits(shared_stack, "refused"))
+    arguments = ("--refuse", "--requested-by", "bert", "--reason", "not on a Friday", "--wait", "--timeout", "60s")
+    done = shared_stack.cli("approve", "refused", "gate", *arguments, check=1)
+    assert "refused by bert: not on a Friday" in done.stdout
+    assert "refused" not in shared_stack.names()
+
+
+def test_approval_nobody_answers_is_decided_by_its_default(shared_stack: Running) -> None:
+    """Over: `approve` goes on, `reject` (which is the default) turns back."""
+    for name, default, code in (("silent-yes", {"default": "approve"}, 0), ("silent-no", {}, 1)):
+        body = {"deployment_id": name, "manifest": manifest(name, approval("gate", timeout="2s", **{"with": default}))}
+        shared_stack.put("deployments", json.dumps(body).encode())
+        assert shared_stack.ended(name)["exit_code"] == code
+        assert (name in shared_stack.names()) == (code == 0)
+
+
+FLAGS = [FeatureFlags.variable(field.name) for field in fields(FeatureFlags)]
+PAIRS = ["0000000", "1100101", "0101010", "1111011", "1010110", "0011101"]
+"""On or off, in the order of the flags: every two of them meet in all four ways."""
+
+
+def test_flags_are_covered_in_pairs() -> None:
+    """So the runs below would notice any two that do not bear each other."""
+    for i, j in itertools.combinations(range(len(FLAGS)), 2):
+        assert {(row[i], row[j]) for row in PAIRS} == set(itertools.product("01", repeat=2))
+
+
+@pytest.fixture(scope="module")
+def flagged_stack() -> Iterator[Running]:
+    """A stack whose host is started anew with other flags."""
+    stack = make_stack(environment={"KEY_VAULT_URL": "https://example.vault.azure.net"})
+    try:
+        yield Running(stack.up())
+    finally:
+        finish(stack)
+
+
+@pytest.mark.parametrize("values", PAIRS)
+def test_flags_a_failing_deployment_ends_as_they_say(flagged_stack: Running, values: str, tmp_path: Path) -> None:
+    """Put back, exit code 1; or with rollback off kept as it is, exit code 3, and put back when a person asks."""
+    flags = {name: {"0": "false", "1": "true"}[value] for name, value in zip(FLAGS, values, strict=True)}
+    flagged_stack.stack.kill_host()
+    flagged_stack.stack.environment = {**flagged_stack.stack.environment, **flags}
+    flagged_stack.stack.start_host()
+    name = f"flags-{values}"
+    file = written(tmp_path, manifest(name, lakehouse("bronze"), item("ball", "Crystal", "bronze")))
+    has_rollback = flags[FeatureFlags.variable("rollback")] == "true"
+    arguments = ("--id", name, "--wait", "--timeout", "60s")
+    done = flagged_stack.cli("submit", file, *arguments, check=1 if has_rollback else 3)
+    if not has_rollback:
+        assert "NOTHING is put back" in done.stdout
+        assert flagged_stack.names()[name] == ["bronze"]
+        flagged_stack.cli("compensate", name, "--wait", "--timeout", "60s", check=0)
+    assert name not in flagged_stack.names()

@@ -1,0 +1,178 @@
+"""All combinations of the feature flags, each over the app that bootstrap composes from an environment with them."""
+
+import itertools
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import control
+from shared import bootstrap, settings
+from shared.adapters.fabric_gate import FabricGate
+from shared.adapters.fabric_http import FabricClient
+from shared.cli import pack
+from shared.domain.flags import ALL_ON, FeatureFlags
+from shared.domain.states import DeploymentState, StepState
+from shared.domain.text import parse
+from shared.saga.commands import Verb
+from shared.steps import KINDS
+from tests.simulation.laws import encoded
+from tests.simulation.world import FixedToken, ModelTransport, World, crashing
+
+NAMES = [f.name for f in fields(FeatureFlags)]
+COMBINATIONS = [
+    FeatureFlags(**dict(zip(NAMES, values, strict=True)))
+    for values in itertools.product((False, True), repeat=len(NAMES))
+]
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ENVIRONMENT = {
+    "AzureWebJobsStorage": "DefaultEndpointsProtocol=http;AccountName=acc;AccountKey=c2VjcmV0;"
+    "BlobEndpoint=http://127.0.0.1:1/acc;QueueEndpoint=http://127.0.0.1:1/acc;TableEndpoint=http://127.0.0.1:1/acc;",
+    "FABRIC_API_BASE_URL": "http://127.0.0.1",
+    "KEY_VAULT_URL": "https://example.vault.azure.net",
+}
+"""What the flags need to find; nothing of it is ever connected to."""
+
+
+def loaded(flags: FeatureFlags) -> settings.Settings:
+    """The settings of an environment with these flags."""
+    return settings.load(ENVIRONMENT | {name: str(value).lower() for name, value in flags.as_dict().items()})
+
+
+class Composed(World):
+    """The world around the app that bootstrap composes: policy, gates and attempts are what the flags leave of them."""
+
+    def __init__(self, flags: FeatureFlags, seed: int = 0) -> None:
+        self.settings = loaded(flags)
+        app = bootstrap.build(self.settings)
+        super().__init__(seed, app.services.policy, breaker=self.settings.breaker)
+        own = self.services
+        self.services = replace(
+            app.services,
+            journal=own.journal,
+            queue=own.queue,
+            payloads=own.payloads,
+            fabric=own.fabric,
+            clock=own.clock,
+            new_id=own.new_id,
+            jitter=own.jitter,
+        )
+
+    def _client(self, gate: FabricGate) -> FabricClient:
+        transport = crashing(ModelTransport(self.model, self.clock), self._point)
+        return bootstrap.fabric_client(
+            self.settings, FixedToken(), transport, self.breakers, self.clock, self.clock.advance
+        )
+
+    def strike(self, **rule: Any) -> None:
+        """Have Fabric fail."""
+        assert control.handle(self.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+
+
+def example(name: str) -> dict[str, Any]:
+    """A manifest of examples/, packed as the command line does."""
+    text, folder = pack.read_text(str(EXAMPLES / name))
+    return pack.packed(parse(text), folder)
+
+
+MEDALLION, FAILING = example("medallion.yaml"), example("failing.yaml")
+WHOLE = {"contoso-sales-dev": ["bronze", "gold", "silver"]}
+
+
+@pytest.mark.parametrize("flags", COMBINATIONS, ids=lambda f: "".join("01"[v] for v in f.as_dict().values()))
+def test_flags_every_combination_ends_lawfully(flags: FeatureFlags) -> None:
+    """The medallion well, and with its failing last step: put back, or, with rollback off, left and released."""
+    world = Composed(flags)
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert world.names() == WHOLE
+    world = Composed(flags)
+    world.submit(FAILING)
+    assert world.run() == [DeploymentState.COMPENSATED if flags.rollback else DeploymentState.FAILED]
+    assert world.names() == ({} if flags.rollback else {"contoso-sales-test": ["bronze", "gold", "silver"]})
+    free = world.locks.acquire(world.journal.header("d").record.target, "the next", world.clock.now(), 60)
+    assert free.holder == "the next"
+
+
+def test_flags_medallion_is_the_example() -> None:
+    """What the combinations run is what the examples say, with every kind that expands expanded."""
+    assert {"medallion", "medallion-failing"} == {MEDALLION["name"], FAILING["name"]}
+    assert {s["kind"] for s in MEDALLION["steps"]} <= set(KINDS)
+
+
+def test_flag_rollback_off_leaves_everything_and_lets_a_person_decide() -> None:
+    """Nothing is undone and the sweeper leaves it; put back by hand it is as if nothing had been."""
+    world = Composed(replace(ALL_ON, rollback=False))
+    world.submit(FAILING)
+    assert world.run() == [DeploymentState.FAILED]
+    world.clock.advance(world.policy.orphan_grace_seconds + 1)
+    before = (world.names(), world.journal.header("d"), world.journal.steps("d"))
+    assert not any(v for k, v in world.sweep().counts().items() if k != "seen")
+    assert (world.names(), world.journal.header("d"), world.journal.steps("d")) == before
+    assert not [c for c in world.model.calls if c["method"] == "DELETE"]
+    assert world.ask(Verb.COMPENSATE).accepted
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {}
+
+
+def test_flag_rollback_off_a_cancelled_one_stops_and_nothing_is_undone() -> None:
+    """It ends `failed` and says who cancelled; resumed, it goes on to its end."""
+    world = Composed(replace(ALL_ON, rollback=False))
+    world.strike(match={"method": "POST", "path": ".*/items"}, when={"times": 1}, action={"operation": "never"})
+    world.submit(MEDALLION)
+    while not world.names().get("contoso-sales-dev"):
+        if not world.step():
+            world.pass_time()
+    world.ask(Verb.CANCEL)
+    for operation in world.model.store.operations.values():
+        operation.over_at = operation.over_at or world.clock.now().timestamp()
+    assert world.run() == [DeploymentState.FAILED]
+    error = world.journal.header("d").record.error
+    assert error is not None
+    assert error.message == "cancelled by tester"
+    assert world.names()["contoso-sales-dev"]
+    assert world.ask(Verb.RESUME).accepted
+    assert world.run() == [DeploymentState.SUCCEEDED]
+
+
+def test_flag_retry_logic_off_gives_up_at_the_first_fault_and_still_puts_back() -> None:
+    """One 503 fails the step; with the flag on the same fault is not even noticed."""
+    for flags, end in ((ALL_ON, DeploymentState.SUCCEEDED), (replace(ALL_ON, retry_logic=False), None)):
+        world = Composed(flags)
+        world.strike(match={"method": "POST", "path": ".*/lakehouses"}, when={"nth": 1}, action={"status": 503})
+        world.submit(MEDALLION)
+        assert world.run() == [end or DeploymentState.COMPENSATED]
+        assert world.names() == (WHOLE if end else {})
+
+
+def test_flag_retry_logic_off_still_waits_where_fabric_says_when() -> None:
+    """A 429 is no fault, and waiting it out is no retry."""
+    world = Composed(replace(ALL_ON, retry_logic=False))
+    throttled = {"status": 429, "headers": {"Retry-After": "9"}}
+    world.strike(match={"method": "POST"}, when={"times": 3}, action=throttled)
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert [c["status"] for c in world.model.calls].count(429) == 3
+
+
+def test_flag_retry_logic_off_reads_once() -> None:
+    """In-process tries are retries too: a read that fails once fails the step."""
+    for flags, reads in ((ALL_ON, 2), (replace(ALL_ON, retry_logic=False), 1)):
+        world = Composed(flags)
+        world.strike(match={"method": "GET", "path": "/v1/workspaces"}, when={"nth": 1}, action={"status": 503})
+        world.submit({**MEDALLION, "steps": MEDALLION["steps"][:1]})
+        world.run()
+        first = next(s.record for s in world.journal.steps("d"))
+        assert (first.state is StepState.SUCCEEDED) == (reads == 2)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_flag_circuit_breaker(is_on: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """On: faults open it, and it closes again. Off: none is kept."""
+    world = Composed(replace(ALL_ON, circuit_breaker=is_on))
+    world.strike(match={"path": ".*/lakehouses"}, when={"times": 10}, action={"status": 503})
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert any("' is open" in r.message for r in caplog.records) == is_on
+    assert bool(world.breaker_store.all()) == is_on

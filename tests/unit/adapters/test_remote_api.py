@@ -1,0 +1,141 @@
+"""The command line's way over HTTP: what each answer becomes, and where the key never goes."""
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
+from shared.domain import errors
+from shared.domain.states import DeploymentState as D
+from tests.contract.harness import a_header
+
+
+class Wire(requests.Session):
+    """Answers from a list, and notes what was asked."""
+
+    def __init__(self, *answers: tuple[int, Any, dict[str, str]] | Exception) -> None:
+        super().__init__()
+        self.answers, self.asked = list(answers), list[tuple[str, str, dict[str, Any]]]()
+
+    def request(self, method: Any, url: Any, *_: Any, **options: Any) -> requests.Response:
+        """The next answer."""
+        self.asked.append((method, url, options))
+        next_one = self.answers.pop(0)
+        if isinstance(next_one, Exception):
+            raise next_one
+        answer = requests.Response()
+        answer.status_code, body, headers = next_one
+        answer._content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        answer.headers.update(headers)
+        return answer
+
+
+def api(
+    *answers: tuple[int, Any, dict[str, str]] | Exception, url: str = "https://app.example"
+) -> tuple[RemoteApi, Wire]:
+    """An API behind a wire."""
+    remote, wire = RemoteApi(url, "key"), Wire(*answers)
+    wire.headers.update(remote._session.headers)
+    remote._session = wire
+    return remote, wire
+
+
+@pytest.mark.parametrize(
+    "url", ["http://app.example", "app.example", "ftp://app.example", "https://", "https://app.example?code=x", ""]
+)
+def test_remote_address_that_would_show_the_key_is_refused(url: str) -> None:
+    """Plain http to another machine, and what is no address."""
+    with pytest.raises(errors.SagaError):
+        RemoteApi(url, "key")
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("https://app.example", "https://app.example/api/x"),
+        ("https://app.example/", "https://app.example/api/x"),
+        ("https://app.example/api", "https://app.example/api/x"),
+        ("https://gateway.example/saga/api/", "https://gateway.example/saga/api/x"),
+        ("http://127.0.0.1:7071", "http://127.0.0.1:7071/api/x"),
+    ],
+)
+def test_remote_address_is_the_apps_or_the_apis(url: str, asked: str) -> None:
+    """With and without `/api`; redirects are not followed, for they would take the key elsewhere."""
+    remote, wire = api((200, {}, {}), url=url)
+    remote.get("/x")
+    assert (wire.asked[0][1], wire.asked[0][2]["allow_redirects"]) == (asked, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "says"),
+    [
+        (requests.ConnectionError("at secret.example"), errors.StorageUnavailableError, "does not answer"),
+        (requests.Timeout(), errors.StorageUnavailableError, "does not answer"),
+        ((503, {"detail": "later"}, {}), errors.StorageUnavailableError, "503: later"),
+        ((500, b"<html>", {}), errors.StorageUnavailableError, "500"),
+        ((401, b"", {}), errors.StorageAuthError, "FUNCTION_KEY"),
+        ((403, b"", {}), errors.StorageAuthError, "FUNCTION_KEY"),
+        ((404, {"detail": "no such"}, {}), errors.NotFoundError, "no such"),
+        ((409, {"detail": "another's"}, {}), errors.ConflictError, "another's"),
+        ((400, {"detail": "x", "problems": [{"path": "$.a", "message": "b"}]}, {}), errors.InvalidInputError, "$.a: b"),
+        ((413, {"detail": "too large"}, {}), errors.SagaError, "too large"),
+        ((302, b"", {"Location": "https://elsewhere.example"}), errors.SagaError, "302"),
+        ((400, b"[1]", {}), errors.SagaError, "400"),
+    ],
+)
+def test_remote_answer_is_an_error_of_ours(answer: Any, expected: type[Exception], says: str) -> None:
+    """By which the command line's exit codes are the same as over storage."""
+    remote, _ = api(answer)
+    with pytest.raises(expected, match=says.replace("$", r"\$")) as caught:
+        remote.get("/x")
+    assert "secret.example" not in str(caught.value)
+
+
+def one(state: D, *, etag: str) -> tuple[int, Any, dict[str, str]]:
+    """An answer with a deployment."""
+    return 200, {**a_header("d", state=state).to_json(), "steps": [], "allowed": []}, {"ETag": etag}
+
+
+def test_remote_look_is_one_request_and_asks_only_for_what_is_new() -> None:
+    """Steps come with their header; the next look names the tag, and 304 is what was known."""
+    remote, wire = api(one(D.RUNNING, etag='"1"'), (304, b"", {}), one(D.SUCCEEDED, etag='"2"'))
+    journal = RemoteJournal(remote)
+    states = []
+    for _ in range(3):
+        states.append(journal.header("d").record.state)
+        assert journal.steps("d") == []
+    assert states == [D.RUNNING, D.RUNNING, D.SUCCEEDED]
+    assert [options["headers"].get("If-None-Match") for _, _, options in wire.asked] == [None, '"1"', '"1"']
+
+
+def test_remote_list_takes_as_many_pages_as_it_needs() -> None:
+    """And no more than were asked for."""
+    rows = [a_header(f"d{i}").to_json() for i in range(6)]
+    remote, wire = api((200, {"items": rows[:3], "next": "c"}, {}), (200, {"items": rows[3:], "next": "d"}, {}))
+    found = RemoteJournal(remote).page(5, target="t", open_only=True)
+    assert [h.deployment_id for h in found] == ["d0", "d1", "d2", "d3", "d4"]
+    assert wire.asked[1][2]["params"] == {"target": "t", "open": "true", "limit": "5", "cursor": "c"}
+
+
+def test_remote_messages_become_requests() -> None:
+    """A command, a submission, one too large for a message, one that cannot be read."""
+    remote, wire = api(*[(202, {}, {})] * 4)
+    desk = RemoteDesk(remote)
+    desk.submit(
+        json.dumps({"command": "approve", "deployment_id": "d", "requested_by": "a", "step": "s", "reason": ""})
+    )
+    desk.submit(json.dumps({"deployment_id": "d", "requested_by": "a", "manifest": {"name": "m"}}))
+    desk.submit(json.dumps({"deployment_id": "d", "requested_by": "", "manifest_blob": desk.put(b"large")}))
+    desk.submit(json.dumps({"deployment_id": "d", "requested_by": "", "manifest_text": "{"}))
+    paths = [url.removeprefix("https://app.example/api") for _, url, _ in wire.asked]
+    assert paths == ["/deployments/d/approve", *["/deployments"] * 3]
+    bodies = [options["data"] for _, _, options in wire.asked]
+    assert bodies == [b'{"requested_by":"a","step":"s"}', b'{"name":"m"}', b"large", b"{"]
+    assert [options["params"] for _, _, options in wire.asked] == [
+        None,
+        {"id": "d", "requested_by": "a"},
+        {"id": "d"},
+        {"id": "d"},
+    ]

@@ -1,0 +1,121 @@
+"""The API over memory: each answer is held to the OpenAPI document before a test sees it."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+import pytest
+
+from shared import bootstrap
+from shared.adapters.breaker_registry import CircuitBreakers
+from shared.domain.breaker import BreakerPolicy
+from shared.domain.errors import StorageUnavailableError
+from shared.domain.flags import ALL_ON
+from shared.domain.json import JsonObject
+from shared.domain.telemetry import NoTelemetry
+from shared.saga.accept import Acceptance
+from shared.steps import KINDS
+from shared.web import openapi
+from shared.web.api import ROUTES, answer
+from shared.web.backend import Backend, Route
+from shared.web.http import Reply, Request
+from tests.fakes import MemoryBlobs, MemoryBreakers
+from tests.unit.saga.rows import Room
+
+DOCUMENT = openapi.document(ROUTES)
+MANIFEST: JsonObject = {"name": "m", "steps": [{"id": "w", "kind": "workspace", "with": {"displayName": "w"}}]}
+
+
+class Engine:
+    """The durable engine's client: notes what it is told, or is away."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, ...]] = []
+        self.is_away = False
+
+    def start(self, deployment_id: str) -> None:
+        """As the port says."""
+        if self.is_away:
+            raise StorageUnavailableError("the durable engine does not answer")
+        self.told.append(("start", deployment_id))
+
+    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
+        """As the port says."""
+        self.told.append((deployment_id, name))
+
+    def is_running(self, deployment_id: str) -> bool:
+        """Nothing runs."""
+        return False
+
+    def forget(self, deployment_id: str) -> None:
+        """As the port says."""
+
+
+class Api:
+    """The app's API."""
+
+    def __init__(self, *, trusts_client_principal: bool = False) -> None:
+        self.room, self.engine, self.queue = Room(), Engine(), list[str]()
+        self.journal, self.blobs = self.room.journal, MemoryBlobs()
+        services = self.room.services
+        acceptance = Acceptance(self.journal, self.blobs, services.payloads, self.room.clock, KINDS)
+        self.app = bootstrap.App(
+            services,
+            acceptance,
+            self.room.locks,
+            CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now),
+            {},
+            ALL_ON,
+            NoTelemetry(),
+            submit=lambda text, delay_seconds=0.0: self.queue.append(text),
+            trusts_client_principal=trusts_client_principal,
+        )
+
+    def ask(
+        self, method: str, path: str, body: Any = b"", headers: Mapping[str, str] | None = None, media: str = ""
+    ) -> Reply:
+        """Send a request; the reply fits the document."""
+        route, parameters = found(method, path.split("?")[0])
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Content-Type": media or "application/json", **(headers or {})}
+        request = Request.of(method, f"http://host/api/{path}", parameters, sent, lambda: content)
+        reply = answer(route.handler, request, Backend(lambda: self.app, self.engine))
+        fits(route, reply)
+        return reply
+
+
+def found(method: str, path: str) -> tuple[Route, dict[str, str]]:
+    """The route of a path, and the values of its parameters."""
+    for route in ROUTES:
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", re.escape(route.path).replace(r"\{", "{").replace(r"\}", "}"))
+        if route.method == method and (match := re.fullmatch(pattern, path)):
+            return route, match.groupdict()
+    raise AssertionError(f"no route for {method} {path}")
+
+
+def fits(route: Route, reply: Reply) -> None:
+    """The document has this status, this type and this shape, and every header that it calls required is there."""
+    responses = DOCUMENT["paths"][f"/{route.path}"][route.method.lower()]["responses"]
+    assert str(reply.status) in responses
+    response = responses[str(reply.status)]
+    for name, header in response.get("headers", {}).items():
+        assert name in reply.headers or not header["required"]
+    if "content" not in response:
+        assert reply.body == b""
+        return
+    content = response["content"][reply.content_type.split(";")[0]]
+    if "schema" in content:
+        jsonschema.validate(told(reply), {**content["schema"], "components": DOCUMENT["components"]})
+
+
+def told(reply: Reply) -> Any:
+    """The body."""
+    return json.loads(reply.body)
+
+
+@pytest.fixture
+def api() -> Api:
+    """The API over memory."""
+    return Api()

@@ -1,0 +1,160 @@
+"""Submitting over HTTP: 202 only for what is durable, and an answer with every problem for what cannot be used."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.domain.errors import StorageUnavailableError
+from shared.domain.states import DeploymentState as D
+from shared.domain.text import MAX_BYTES
+from shared.web.backend import PRINCIPAL
+from tests.unit.web.conftest import MANIFEST, Api, told
+
+
+def test_submit_is_recorded_queued_and_started(api: Api) -> None:
+    """202 with the recorded state; the queue has a copy in case this process dies; the engine is told."""
+    reply = api.ask("POST", "deployments?id=d", MANIFEST)
+    assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/d")
+    assert told(reply)["state"] == "accepted"
+    assert json.loads(api.queue[0])["manifest"] == MANIFEST
+    assert api.engine.told == [("start", "d")]
+
+
+def test_submit_cut_short_after_the_queue_is_finished_by_its_message(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal fails in the middle: 503, and the message that was put first makes the same deployment."""
+
+    def broken(*_: object) -> None:
+        raise StorageUnavailableError("table storage, write: no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api.journal, "create", broken)
+        assert api.ask("POST", "deployments?id=d", MANIFEST).status == 503
+    accepted = api.app.acceptance.accept(api.queue[0].encode(), "message")
+    assert accepted.header.state is D.ACCEPTED
+    assert told(api.ask("POST", "deployments?id=d", MANIFEST))["manifest_hash"] == accepted.header.manifest_hash
+
+
+def test_submit_is_durable_though_the_engine_is_away(api: Api) -> None:
+    """It is in the journal and on the queue: 202."""
+    api.engine.is_away = True
+    assert api.ask("POST", "deployments?id=d", MANIFEST).status == 202
+    assert api.room.header().state is D.ACCEPTED
+    assert len(api.queue) == 1
+
+
+def test_submit_again_is_the_same_deployment(api: Api) -> None:
+    """The same id and manifest, as JSON or YAML: 202 with the same place, whatever its state; queued once."""
+    first = api.ask("POST", "deployments?id=d", MANIFEST)
+    second = api.ask("POST", "deployments?id=d", yaml.safe_dump(MANIFEST).encode(), media="text/yaml; charset=utf-8")
+    assert (second.status, second.body, second.headers) == (202, first.body, first.headers)
+    assert len(api.queue) == 1
+
+
+def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
+    """409, nothing queued or started, and the audit of what stands tells."""
+    api.ask("POST", "deployments?id=d", MANIFEST)
+    reply = api.ask("POST", "deployments?id=d", {**MANIFEST, "name": "other"})
+    assert reply.status == 409
+    assert len(api.queue) == 1
+    assert "another manifest" in api.journal.audit("d")[-1].reason
+
+
+def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
+    """The address's stands over the manifest's; without either, each time another."""
+    named = {**MANIFEST, "id": "own"}
+    ids = [told(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
+        ("?id=given", named), ("", named), ("", MANIFEST), ("", MANIFEST))]  # fmt: skip
+    assert ids[:2] == ["given", "own"]
+    assert len(set(ids)) == 4
+    assert len({api.room.header(i).manifest_hash for i in ids}) == 1, "the id is no part of the manifest"
+
+
+def test_submit_of_a_large_manifest_goes_through_a_blob(api: Api) -> None:
+    """What a message cannot hold is named there by its hash."""
+    parts = [{"path": "notebook-content.py", "payload": "eHh4" * 20_000, "payloadType": "InlineBase64"}]
+    item = {
+        "id": "n",
+        "kind": "item",
+        "with": {
+            "workspaceId": "${{ steps.w.outputs.id }}",
+            "type": "Notebook",
+            "displayName": "n",
+            "definition": {"parts": parts},
+        },
+    }
+    manifest = {**MANIFEST, "steps": [*MANIFEST["steps"], item]}
+    assert api.ask("POST", "deployments?id=d", manifest).status == 202
+    message = json.loads(api.queue[0])
+    assert json.loads(api.blobs.get(message["manifest_blob"])) == manifest
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "media", "status", "says"),
+    [
+        ("deployments", {"name": "m"}, "", 400, "$.steps: is required"),
+        ("deployments", b"", "", 400, "$: must be an object"),
+        ("deployments", b"\xff", "", 400, "$: is not UTF-8"),
+        ("deployments", b"[" * 10_000, "", 400, "$: is nested deeper"),
+        ("deployments", b"{" * 3, "", 400, "$: is neither JSON nor YAML"),
+        ("deployments", {**MANIFEST, "id": "a b"}, "", 400, "$.id: must begin"),
+        ("deployments", {**MANIFEST, "colour": 1}, "", 400, "$.colour: is not a known field"),
+        ("deployments?id=", MANIFEST, "", 400, "query.id: must begin"),
+        ("deployments?id=a&id=b", MANIFEST, "", 400, "query.id: is given more than once"),
+        (f"deployments?requested_by={'x' * 257}", MANIFEST, "", 400, "query.requested_by: has 257"),
+        ("deployments?requested_by=%1b[2J", MANIFEST, "", 400, "query.requested_by: holds a control"),
+        ("deployments", MANIFEST, "text/plain", 415, "send one of: application/json"),
+        ("deployments", b"x" * (MAX_BYTES + 1), "", 413, f"at most {MAX_BYTES}"),
+    ],
+)
+def test_submit_of_what_cannot_be_used_says_why(
+    api: Api, path: str, body: Any, media: str, status: int, says: str
+) -> None:
+    """The status, and the place with the remedy; nothing is queued, started or recorded."""
+    reply = api.ask("POST", path, body, media=media)
+    answer = told(reply)
+    lines = [f"{p['path']}: {p['message']}" for p in answer.get("problems", [])]
+    assert reply.status == status
+    assert any(says in line for line in [*lines, answer["detail"]]), answer
+    assert (api.queue, api.engine.told, list(api.journal.deployments())) == ([], [], [])
+
+
+def test_submit_of_local_files_says_that_they_must_be_packed(api: Api) -> None:
+    """The app cannot read what lies beside the caller's manifest."""
+    step = {"id": "p", "kind": "principals", "with": {"workspaceId": "x", "file": "people.csv"}}
+    reply = api.ask("POST", "deployments", {**MANIFEST, "steps": [step]})
+    assert any("file" in problem["path"] for problem in told(reply)["problems"])
+
+
+@pytest.mark.parametrize("body", [{"name": "m"}, b"\xff", b"{"])
+def test_submit_that_is_refused_is_recorded_where_an_id_was_given(api: Api, body: Any) -> None:
+    """Who waits for that id gets the answer; the same again is the same answer; a good one then is a conflict."""
+    replies = [api.ask("POST", "deployments?id=d", body) for _ in range(2)]
+    reply = replies[0]
+    assert [(r.status, r.body) for r in replies] == [(400, reply.body)] * 2
+    assert told(reply)["deployment_id"] == "d"
+    assert api.room.header().state is D.REJECTED
+    assert list(api.room.header().problems) == told(reply)["problems"]
+    assert api.ask("POST", "deployments?id=d", MANIFEST).status == 409
+
+
+@pytest.mark.parametrize(
+    ("trusts", "principal", "claimed", "shown"),
+    [
+        (True, "anna@contoso.com", "mallory", "anna@contoso.com"),
+        (True, "", "ci", "ci (by key)"),
+        (False, "anna@contoso.com", "ci", "ci (by key)"),
+        (False, "anna@contoso.com", "", "somebody (by key)"),
+    ],
+)
+def test_submit_names_who_asks_as_far_as_is_known(trusts: bool, principal: str, claimed: str, shown: str) -> None:
+    """A principal counts only where App Service authentication vouches for it; a claim is marked as one."""
+    api = Api(trusts_client_principal=trusts)
+    headers = {PRINCIPAL: principal} if principal else {}
+    manifest = {**MANIFEST, **({"requestedBy": claimed} if claimed else {})}
+    api.ask("POST", "deployments?id=d", manifest, headers)
+    assert api.room.header().requested_by == shown
+    assert json.loads(api.queue[0])["requested_by"] == shown
+    api.ask("POST", "deployments?id=e&requested_by=bob", manifest, headers)
+    assert api.room.header("e").requested_by == (shown if trusts and principal else "bob (by key)")

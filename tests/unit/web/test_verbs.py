@@ -1,0 +1,82 @@
+"""Verbs and breakers over HTTP."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+from shared.saga.commands import ALLOWED, Verb
+from tests.unit.web.conftest import Api, told
+
+OF_A_STEP = (Verb.APPROVE, Verb.REFUSE)
+
+
+@pytest.mark.parametrize("state", list(D))
+@pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in OF_A_STEP])
+def test_verb_is_granted_exactly_where_one_is_told_that_it_is_allowed(api: Api, verb: Verb, state: D) -> None:
+    """For every state: what `allowed` names is 202; what the state's own row lacks and is not done already is 409."""
+    api.room.deployment(state, S.PENDING)
+    allowed = told(api.ask("GET", "deployments/d"))["allowed"]
+    reply = api.ask("POST", f"deployments/d/{verb}", {"requested_by": "anna", "reason": "a try"})
+    assert reply.status in ((202,) if verb in allowed else (202, 409))
+    if reply.status == 202:
+        assert reply.headers["Location"] == "/api/deployments/d"
+    else:
+        assert verb not in ALLOWED.get(state, ())
+        assert told(reply)["allowed"] == allowed
+        assert "anna (by key)" in api.journal.audit("d")[-1].actor
+
+
+def test_verb_says_who_and_why_in_the_audit(api: Api) -> None:
+    """As the caller says of itself, marked so."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    reply = api.ask("POST", "deployments/d/cancel", {"requested_by": "anna", "reason": "wrong target"})
+    assert (reply.status, told(reply)["state"]) == (202, "running")
+    entry = api.journal.audit("d")[-1]
+    assert (entry.actor, "wrong target" in entry.reason) == ("anna (by key)", True)
+    assert api.engine.told[0] == ("start", "d")
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "status"),
+    [
+        (b"", "", 202),
+        (b"  ", "", 202),
+        ({}, "", 202),
+        ({"reason": None}, "", 202),
+        ({"reason": 7}, "", 400),
+        ({"reason": "x" * 501}, "", 400),
+        ({"why": "x"}, "", 400),
+        ([], "", 400),
+        (b"\xff", "", 400),
+        (b"{", "", 400),
+        ({}, "text/plain", 415),
+        (b" " * 20_000 + b"{}", "", 413),
+    ],
+)
+def test_verb_reads_its_body_strictly(api: Api, body: Any, media: str, status: int) -> None:
+    """No body is fine; unknown fields and wrong types are not, and then nothing is done."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    assert api.ask("POST", "deployments/d/cancel", body, media=media).status == status
+    assert bool(api.room.header().cancel_requested_by) == (status == 202)
+
+
+@pytest.mark.parametrize("verb", OF_A_STEP)
+def test_verb_about_a_step_needs_its_name(api: Api, verb: Verb) -> None:
+    """400 without one; 409 for a step that does not wait for a person."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    assert told(api.ask("POST", f"deployments/d/{verb}", {}))["problems"][0]["path"] == "$.step"
+    assert api.ask("POST", f"deployments/d/{verb}", {"step": "s0"}).status == 409
+    assert api.ask("POST", f"deployments/e/{verb}", {"step": "s0"}).status == 404
+
+
+def test_breakers_are_told_and_closed(api: Api) -> None:
+    """An open one with the time at which it may close; after the reset it is closed, for all."""
+    api.app.breakers.get("items").open()
+    by_name = {b["name"]: b for b in told(api.ask("GET", "breakers"))["items"]}
+    assert by_name["items"]["state"] == "open"
+    assert by_name["items"]["retry_at"] > by_name["items"]["opened_at"]
+    assert by_name["workspaces"]["state"] == "closed"
+    assert told(api.ask("POST", "breakers/items/reset"))["state"] == "closed"
+    assert api.ask("POST", "breakers/nobody/reset").status == 404

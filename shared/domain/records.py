@@ -117,7 +117,7 @@ class StepRecord:
     error: RecordedError | None = None
     compensation_error: RecordedError | None = None
     wait_until: datetime | None = None
-    waits: tuple[JsonObject, ...] = ()
+    waits: tuple[JsonObject, ...] | None = None
     deadline_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -127,7 +127,7 @@ class Delivery:
         since = self.services.clock.now()
         wait_until = since + timedelta(seconds=seconds)
         wait: JsonObject = {"since": since.isoformat(), "until": wait_until.isoformat()}
-        changes.setdefault("waits", (*self.step.waits, wait)[-KEPT_WAITS:])
+        changes.setdefault("waits", (*(self.step.waits or ()), wait)[-KEPT_WAITS:])
         changes.setdefault("deliveries", self.step.deliveries + 1)
         self.write(reason, claim=None, wait_until=wait_until, **changes)
         self.services.queue.send(self.message, seconds)

@@ -129,7 +129,8 @@ export class DeploymentView {
     const ended = isOpen(header) ? null : instant(header.finished_at);
     const done = steps.filter((s) => s.state === "succeeded").length;
     const back = steps.filter((s) => s.state === "compensated").length;
-    const trace = header.trace_id ?? header.traceparent ?? header.correlation_id;
+    // As W3C Trace Context writes it: version, trace, span, flags.
+    const trace = header.traceparent?.split("-")[1];
     const progress = back ? `${back} of ${steps.length} put back` : `${done} of ${steps.length} applied`;
     return [
       fact("Target", name(header.target)),

@@ -9,7 +9,7 @@ BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; 
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep diagrams up down env clean
+.PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep screenshots diagrams up down env clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,6 +26,7 @@ demo: $(READY) ## run a deployment that succeeds and one that is put back, on th
 
 test: $(READY) ## all tests, with everything they need
 	@$(PYTHON) -m local.azurite install
+	@$(PYTHON) -m local.browser install
 	@$(PYTHON) -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(READY) ## format, lint and types
@@ -53,6 +54,9 @@ simulate: $(READY) ## random schedules of crashes and faults over the whole syst
 
 crash-sweep: $(READY) ## kill the host at every boundary of three deployments (SWEEP_ARGS="--manifest failing --only 10-40")
 	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)
+
+screenshots: $(READY) ## take docs/images anew: the page on the real app, with Fabric's recorded durations
+	@$(PYTHON) -m local.screenshots
 
 diagrams: $(READY) ## draw states and moves (docs/states.md) and who imports whom (docs/architecture.md)
 	@$(PYTHON) -m local.diagrams

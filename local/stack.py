@@ -368,6 +368,7 @@ def main() -> int:
         return 0
     print(f"stack      {stack.name}")
     print(f"app        {data['functions_url']}{READY}")
+    print(f"page       {data['functions_url']}/api/dashboard (its key: function_key in the details)")
     print(f"fabric     {data['fabric_url']}" + (f"/_sim/state ({stack.profile})" if stack.has_simulator else ""))
     print(f"details    {file}")
     dead = [part for part in stack.parts if not stack.runs(part)]

@@ -102,7 +102,8 @@ class StepRecord:
     the present direction; it is the only attempt count there is.
     `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
     once. `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
-    is on the queue already will come; `deadline_at` bounds the present direction. `sequence` grows with every
+    is on the queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told
+    from work; `deadline_at` bounds the present direction. `sequence` grows with every
     write of the row; only the store sets it.
     """
 
@@ -130,6 +131,7 @@ class StepRecord:
     error: RecordedError | None = None
     compensation_error: RecordedError | None = None
     wait_until: datetime | None = None
+    waits: tuple[JsonObject, ...] | None = None
     deadline_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -264,7 +266,7 @@ _NESTED: dict[str, type[Any]] = {
     "link": Link,
 }
 _KINDS = frozenset(_NESTED.values())
-_TUPLES = frozenset({"needs", "problems"})
+_TUPLES = frozenset({"needs", "problems", "waits"})
 
 
 @cache

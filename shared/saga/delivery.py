@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Versioned
@@ -42,6 +43,10 @@ class Services:
     new_id: Callable[[], str]
     jitter: Callable[[], float] = field(default=random.random)
     telemetry: Telemetry = field(default_factory=NoTelemetry)
+
+
+KEPT_WAITS = 40
+"""Waits that a step remembers: enough for a picture of it, and a small part of what a row may hold."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,10 @@ class Delivery:
         The row is written before the message is sent: a crash between the two leaves the present message, which
         the host delivers again, and the watchdog, which sees that `wait_until` has passed.
         """
-        wait_until = self.services.clock.now() + timedelta(seconds=seconds)
+        since = self.services.clock.now()
+        wait_until = since + timedelta(seconds=seconds)
+        wait: JsonObject = {"since": since.isoformat(), "until": wait_until.isoformat()}
+        changes.setdefault("waits", (*(self.step.waits or ()), wait)[-KEPT_WAITS:])
         changes.setdefault("deliveries", self.step.deliveries + 1)
         self.write(reason, claim=None, wait_until=wait_until, **changes)
         self.services.queue.send(self.message, seconds)

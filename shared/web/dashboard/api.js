@@ -1,0 +1,105 @@
+// The app's HTTP API with the caller's key. The key lives in this tab's session storage and in a header, nowhere else.
+
+const BASE = new URL("..", import.meta.url);
+const KEY = "fabric-saga-key";
+const TIMEOUT = 20_000;
+
+/** An answer that is no success, in the words of its problem details; status 0 is no answer at all. */
+export class ApiError extends Error {
+  constructor(status, message, problem = {}) {
+    super(message);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+const WORDS = {
+  401: "The app does not accept this key.",
+  403: "This key may not do that.",
+  404: "There is no such thing, or not any more.",
+  429: "The app is asked too often.",
+  503: "The app cannot reach its storage.",
+};
+
+let offset = 0;
+const kept = new Map();
+
+/** The server's clock, as far as its answers tell: ages must not depend on the clock of who looks. */
+export function now() {
+  return Date.now() + offset;
+}
+
+/** The key of this tab, or null. */
+export function key() {
+  return sessionStorage.getItem(KEY);
+}
+
+/** Keep a key, or forget it and everything that was read with it. */
+export function setKey(value) {
+  kept.clear();
+  if (value) sessionStorage.setItem(KEY, value);
+  else sessionStorage.removeItem(KEY);
+}
+
+/**
+ * GET: the body, and whether it is another than last time (by ETag). Raises ApiError.
+ * `accept` are further statuses whose body is an answer: health says 503 when something fails.
+ */
+export async function get(path, { accept = [], timeout = TIMEOUT } = {}) {
+  const before = kept.get(path);
+  const response = await send("GET", path, undefined, before ? { "if-none-match": before.etag } : {}, timeout);
+  if (response.status === 304 && before) return { body: before.body, isNew: false };
+  if (!response.ok && !accept.includes(response.status)) throw await errorOf(response);
+  const body = await jsonOf(response);
+  const etag = response.headers.get("etag");
+  if (etag) kept.set(path, { etag, body });
+  return { body, isNew: true };
+}
+
+/** POST a JSON body; the answer's body. Raises ApiError. */
+export async function post(path, body = {}) {
+  const response = await send("POST", path, JSON.stringify(body), { "content-type": "application/json" });
+  if (!response.ok) throw await errorOf(response);
+  return response.status === 204 ? {} : jsonOf(response);
+}
+
+async function send(method, path, body, headers, timeout = TIMEOUT) {
+  const limit = AbortSignal.timeout(timeout);
+  try {
+    const response = await fetch(new URL(path, BASE), {
+      method,
+      body,
+      headers: { accept: "application/json", "x-functions-key": key() ?? "", ...headers },
+      signal: limit,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+      referrerPolicy: "no-referrer",
+    });
+    const date = Date.parse(response.headers.get("date") ?? "");
+    // The header has whole seconds: only what is more than their rounding counts as a difference.
+    if (!Number.isNaN(date)) offset = Math.abs(date - Date.now()) > 1500 ? date - Date.now() : 0;
+    return response;
+  } catch {
+    throw new ApiError(0, limit.aborted ? "The app did not answer in time." : "The app does not answer.");
+  }
+}
+
+async function jsonOf(response) {
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError(response.status, "The app's answer is no JSON; is something else in its place?");
+  }
+}
+
+async function errorOf(response) {
+  let problem = {};
+  try {
+    problem = (await response.json()) ?? {};
+  } catch {
+    // The host answers 401 without a body.
+  }
+  const said = [problem.title, problem.detail].filter(Boolean).join(": ");
+  return new ApiError(response.status, said || WORDS[response.status] || `The app answered ${response.status}.`, problem);
+}

@@ -1,0 +1,212 @@
+// The page: which view is shown (by the part of the address after #), when it asks again, and what keys and clicks do.
+
+import { ApiError, get, key, setKey } from "./api.js";
+import { el, say, show } from "./dom.js";
+import { visible } from "./format.js";
+import { DeploymentView } from "./deployment.js";
+import { ListView } from "./list.js";
+import { BreakersView, HealthView, OrphansView } from "./system.js";
+
+const LONGEST_BACKOFF = 60_000;
+const TICK = 1000;
+const SHARE = 10;
+const THEMES = ["system", "light", "dark"];
+
+const main = document.getElementById("main");
+const live = document.getElementById("live");
+const trouble = document.getElementById("trouble");
+
+let view = null;
+let timer = 0;
+let round = 0;
+let failures = 0;
+let seenAt = 0;
+let drawnAt = 0;
+let drawing = 0;
+
+function viewOf(hash) {
+  const [path, query = ""] = hash.replace(/^#/, "").split("?");
+  const [first = "", second] = path.split("/").filter(Boolean);
+  if (first === "deployments" && second) return new DeploymentView(decode(second));
+  if (first === "breakers") return new BreakersView();
+  if (first === "health") return new HealthView();
+  if (first === "orphans") return new OrphansView();
+  return new ListView(new URLSearchParams(query));
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function open(isNew = false) {
+  if (!key()) return askForKey();
+  view?.stop?.();
+  view = viewOf(location.hash);
+  failures = 0;
+  trouble.hidden = true;
+  for (const link of document.querySelectorAll("#nav a")) {
+    const isHere = link.getAttribute("href") === `#/${view.section}`;
+    if (isHere) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  for (const id of ["nav", "forget", "live"]) document.getElementById(id).hidden = false;
+  show(main);
+  view.mount(main, { refresh: ask, failed });
+  // After a link was followed, the reader begins at the new view; when the page is opened, where the browser begins.
+  if (isNew) main.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+  document.title = `${view.title} – Fabric Saga`;
+  return ask();
+}
+
+/** Ask the app once, draw, and plan the next time, unless the view wants none. A newer round makes an older one void. */
+async function ask() {
+  const mine = ++round;
+  const asked = view;
+  clearTimeout(timer);
+  let pause;
+  try {
+    pause = await asked.refresh();
+    if (mine !== round) return;
+    failures = 0;
+    seenAt = Date.now();
+    trouble.hidden = true;
+  } catch (error) {
+    if (mine !== round) return;
+    pause = failed(error);
+    if (pause === null) return;
+  }
+  draw();
+  // A page that nobody sees asks nothing; it asks at once when it is seen again.
+  if (!document.hidden && pause !== null) timer = setTimeout(ask, pause);
+}
+
+/** Say what went wrong; milliseconds until the next try, or null where the key is asked for first. */
+function failed(error) {
+  if (!(error instanceof ApiError)) console.error(error);
+  if (error.status === 401 || error.status === 403) {
+    askForKey(error.message);
+    return null;
+  }
+  failures += 1;
+  const pause = Math.min(LONGEST_BACKOFF, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
+  const since = seenAt ? ` What you see is of ${new Date(seenAt).toLocaleTimeString([], { hour12: false })}.` : "";
+  const message = error instanceof ApiError ? error.message : "Something in this page went wrong.";
+  show(
+    trouble,
+    el("span", {}, `${visible(message)}${since} Asked again in ${Math.round(pause / 1000)} s.`),
+    el("button", { type: "button", "data-action": "again" }, "Ask now"),
+  );
+  trouble.hidden = false;
+  return pause;
+}
+
+function draw() {
+  if (!view || !key()) return;
+  const began = performance.now();
+  view.draw();
+  drawnAt = performance.now();
+  drawing = drawnAt - began;
+  document.title = `${view.title} – Fabric Saga`;
+  const isLive = failures === 0 && !document.hidden;
+  live.classList.toggle("lost", !isLive);
+  live.textContent = isLive ? "Live" : "Not live";
+}
+
+function askForKey(message = "") {
+  round += 1;
+  clearTimeout(timer);
+  view?.stop?.();
+  view = null;
+  setKey(null);
+  trouble.hidden = true;
+  for (const id of ["nav", "forget", "live"]) document.getElementById(id).hidden = true;
+  document.title = "Key – Fabric Saga";
+  show(
+    main,
+    el(
+      "form",
+      { class: "key", "data-submit": "key", "data-key": "key" },
+      el("h1", {}, "Function key"),
+      el("p", { class: "muted" }, "This page shows what the app's HTTP API says, with your key. The key stays in this tab and is forgotten when the tab is closed."),
+      message ? el("p", { class: "problem", role: "alert", id: "key-problem" }, visible(message)) : null,
+      el("label", { for: "key" }, "Key"),
+      el("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": message ? "key-problem" : null }),
+      el("button", { type: "submit", class: "first" }, "Open"),
+      el("details", {}, el("summary", {}, "Where do I find it?"), el("p", {}, "In Azure: the function app, App keys, a host key. On this machine: ", el("code", {}, "function_key"), " in ", el("code", {}, ".local/stack.json"), ".")),
+    ),
+  );
+  document.getElementById("key").focus();
+  if (message) say(message);
+}
+
+async function tryKey(form) {
+  const value = form.querySelector("input").value.trim();
+  if (!value) return;
+  // Header values are Latin-1 without controls; anything else is no key, and fetch would throw.
+  if (!/^[\x21-\x7e]+$/.test(value)) return askForKey("A key has letters, digits and signs only, without spaces.");
+  setKey(value);
+  try {
+    await get("deployments?limit=1");
+  } catch (error) {
+    const message = error.status === 401 || error.status === 403 ? "The app does not accept this key." : error.message;
+    return askForKey(message);
+  }
+  await open(true);
+}
+
+function setTheme(theme) {
+  const chosen = THEMES.includes(theme) ? theme : "system";
+  if (chosen === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
+  localStorage.setItem("fabric-saga-theme", chosen);
+  document.getElementById("theme").textContent = `Theme: ${chosen}`;
+}
+
+const actions = {
+  theme: () => setTheme(THEMES[(THEMES.indexOf(localStorage.getItem("fabric-saga-theme") ?? "system") + 1) % THEMES.length]),
+  forget: () => {
+    askForKey();
+    say("The key is forgotten.");
+  },
+  again: () => ask(),
+  skip: () => (document.querySelector("#main h1") ?? main).scrollIntoView() ?? main.focus(),
+  copy: async (button) => {
+    await navigator.clipboard?.writeText(button.dataset.text);
+    say("Copied.");
+    button.classList.add("done");
+    setTimeout(() => button.classList.remove("done"), 1500);
+  },
+};
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest?.("[data-action]");
+  if (!target) return;
+  if (target.tagName === "A") event.preventDefault();
+  (actions[target.dataset.action] ?? view?.actions?.[target.dataset.action])?.(target);
+});
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (event.target.dataset.submit === "key") tryKey(event.target);
+});
+document.addEventListener("visibilitychange", () => {
+  if (!view || !key()) return;
+  if (document.hidden) clearTimeout(timer);
+  else ask();
+});
+window.addEventListener("hashchange", () => {
+  // The list writes its filters into the address itself; that is no other view.
+  if (view instanceof ListView && view.takes(location.hash)) return;
+  open(true);
+});
+setInterval(() => {
+  // Of a very long timeline not more than a part of the time goes into drawing it.
+  if (!document.hidden && performance.now() - drawnAt > SHARE * drawing) draw();
+}, TICK);
+
+setTheme(localStorage.getItem("fabric-saga-theme"));
+open();

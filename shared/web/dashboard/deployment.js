@@ -1,0 +1,395 @@
+// One deployment: its facts, its timeline, what went wrong and what to do, its journal and its audit.
+
+import { get, now } from "./api.js";
+import { command, VERBS } from "./dialogs.js";
+import { Drawn, el, say, show, svg } from "./dom.js";
+import { ago, count, duration, instant, moment, name, visible } from "./format.js";
+import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
+import { axis, bars, failedAtOf, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
+
+const QUICK = 2000;
+const SLOW = 15_000;
+const TABS = { journal: "Journal", audit: "Audit" };
+const SETTLED = new Set(["succeeded", "compensated", "compensation_failed", "failed", "skipped"]);
+
+export class DeploymentView {
+  section = "";
+
+  constructor(id) {
+    this.id = id;
+    this.header = null;
+    this.steps = [];
+    this.audit = [];
+    this.expanded = new Set();
+    this.drawn = new Drawn();
+    this.tab = "journal";
+  }
+
+  get title() {
+    const { name: known, state } = this.header ?? {};
+    return visible(known ? `${known} (${state})` : this.id).slice(0, 100);
+  }
+
+  mount(main, { refresh }) {
+    this.ask = refresh;
+    this.root = el("div", { class: "deployment" });
+    this.tabKeys = (event) => this.pressed(event);
+    this.root.addEventListener("keydown", this.tabKeys);
+    main.append(this.root);
+    show(this.root, this.crumbs(), el("p", { class: "muted", role: "status" }, "Reading the journal …"));
+  }
+
+  async refresh() {
+    const path = `deployments/${encodeURIComponent(this.id)}`;
+    let answer;
+    try {
+      answer = await get(path);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      this.missing = error.message;
+      return SLOW;
+    }
+    this.missing = null;
+    const { steps = [], allowed = [], ...header } = answer.body;
+    if (this.header && this.header.state !== header.state) say(`The deployment is ${header.state}.`);
+    if (answer.isNew || !this.hasAudit) {
+      this.audit = (await get(`${path}/audit`)).body.items;
+      this.hasAudit = true;
+    }
+    Object.assign(this, { header, steps, allowed });
+    if (answer.isNew) this.texts = new Map(steps.map((s) => [s.ordinal, JSON.stringify(s)]));
+    return isOpen(header) ? QUICK : SLOW;
+  }
+
+  draw() {
+    if (this.missing) {
+      this.drawn.forget();
+      show(this.root, this.crumbs(), el("div", { class: "empty" }, el("p", {}, visible(this.missing)), el("p", { class: "muted" }, "What has ended is forgotten after its retention.")));
+      return;
+    }
+    if (!this.header) return;
+    const { header, steps } = this;
+    const at = now();
+    const byOrdinal = new Map(steps.map((s) => [s.ordinal, s]));
+    const moves = this.movesBySubject();
+    const spans = steps.map((s) => spansOf(s, header, byOrdinal, moves.get(s.ordinal) ?? [], at));
+    const phases = phasesOf(header, moves.get("deployment") ?? [], at);
+    const scale = scaleOf(header, [...spans, phases], steps, at);
+    show(this.root, this.crumbs(), this.head(at), this.troubles(), steps.length ? this.timeline(spans, phases, scale, moves, at) : null, this.records(at));
+  }
+
+  movesBySubject() {
+    const moves = new Map();
+    for (const entry of this.audit) {
+      const found = /^(?:step|orphan)_(\d+)$/.exec(entry.subject);
+      const subject = found ? Number(found[1]) : entry.subject;
+      moves.set(subject, [...(moves.get(subject) ?? []), entry]);
+    }
+    return moves;
+  }
+
+  crumbs() {
+    return el("nav", { class: "crumbs", "aria-label": "Way back" }, el("a", { href: "#/" }, "Deployments"), el("span", { "aria-hidden": "true" }, " / "), name(this.id, { class: "name mono" }));
+  }
+
+  head(at) {
+    const { header, steps, allowed } = this;
+    const verbs = Object.keys(VERBS).filter((v) => allowed.includes(v));
+    return el(
+      "section",
+      { class: "head", "data-key": "head" },
+      el(
+        "div",
+        { class: "row wrap" },
+        el("h1", {}, name(header.name || header.deployment_id)),
+        deploymentBadge(header.state),
+        el("span", { class: "muted grow" }, meaningOf(header)),
+        el("div", { class: "row verbs" }, verbs.filter((v) => !VERBS[v].isForStep).map(verbButton)),
+      ),
+      el("dl", { class: "facts" }, this.facts(header, steps, at)),
+      this.approvals(verbs.filter((v) => VERBS[v].isForStep), at),
+    );
+  }
+
+  approvals(verbs, at) {
+    const waiting = this.steps.filter(waitsForPerson);
+    if (!verbs.length || !waiting.length) return null;
+    const until = waiting.length === 1 && waiting[0].deadline_at ? [", until ", moment(waiting[0].deadline_at, at)] : null;
+    return el(
+      "div",
+      { class: "waiting", "data-key": "waiting" },
+      el("span", { class: "grow" }, "Waits for a person: ", waiting.map((s, i) => [i ? ", " : null, name(s.step_id)]), until),
+      el("div", { class: "row verbs" }, verbs.map(verbButton)),
+    );
+  }
+
+  facts(header, steps, at) {
+    const accepted = instant(header.accepted_at);
+    const started = instant(header.started_at);
+    const ended = isOpen(header) ? null : instant(header.finished_at);
+    const done = steps.filter((s) => s.state === "succeeded").length;
+    const back = steps.filter((s) => s.state === "compensated").length;
+    // As W3C Trace Context writes it: version, trace, span, flags.
+    const trace = header.traceparent?.split("-")[1];
+    const progress = back ? `${back} of ${steps.length} put back` : `${done} of ${steps.length} applied`;
+    return [
+      fact("Target", name(header.target)),
+      fact("Requested by", name(header.requested_by)),
+      fact("Accepted", ago(header.accepted_at, at)),
+      started !== null && started - accepted > 1000 ? fact("Waited for target", duration(started - accepted)) : null,
+      fact(ended === null ? "Runs for" : "Took", duration((ended ?? at) - accepted).replace(/\.\d+ s$/, ended === null ? " s" : "$&")),
+      steps.length ? fact("Steps", progress) : null,
+      ["cancel", "compensate", "resume", "retire"].map((verb) => (header[`${verb}_requested_by`] ? fact(`${VERBS[verb].label} asked by`, name(header[`${verb}_requested_by`])) : null)),
+      header.held_until ? fact("Held until", moment(header.held_until, at)) : null,
+      header.expires_after_seconds ? fact("Lives for", duration(header.expires_after_seconds * 1000)) : null,
+      header.on_failure && header.on_failure !== "rollback" ? fact("On failure", visible(header.on_failure)) : null,
+      header.manifest_hash ? fact("Manifest", el("span", { class: "mono", title: header.manifest_hash }, header.manifest_hash.slice(0, 12)), copy(header.manifest_hash, "manifest hash")) : null,
+      trace ? fact("Trace", el("span", { class: "mono", title: visible(trace) }, visible(trace).slice(0, 16)), copy(trace, "trace id")) : null,
+    ];
+  }
+
+  troubles() {
+    const { header, steps } = this;
+    const cards = [];
+    for (const step of steps) {
+      if (step.compensation_error && step.state !== "compensated") cards.push(this.card(step, step.compensation_error, step.state === "compensating" ? "could not be undone yet and is tried again" : "could not be undone", step.state !== "compensating"));
+      else if (step.error && !(step.state in { pending: 1, intent: 1, submitted: 1 })) cards.push(this.card(step, step.error, "failed", true));
+      else if (step.error) cards.push(this.card(step, step.error, `went wrong ${count(step.attempt, "time")} and is tried again`, false));
+    }
+    if (!cards.length && header.error) cards.push(this.card(null, header.error, "", true));
+    const problems = header.problems ?? [];
+    if (problems.length) {
+      cards.push(
+        el(
+          "article",
+          { class: "trouble-card", "data-key": "problems" },
+          el("h3", {}, count(problems.length, "problem"), " in the manifest"),
+          el("ul", { class: "problems" }, problems.slice(0, 200).map((p) => el("li", {}, el("code", {}, visible(p.path)), " ", visible(p.message)))),
+        ),
+      );
+    }
+    if (!cards.length) return null;
+    return el("section", { "aria-labelledby": "wrong", "data-key": "troubles" }, el("h2", { id: "wrong" }, "What went wrong"), cards.slice(0, 50), cards.length > 50 ? el("p", { class: "muted" }, `and ${cards.length - 50} more; the journal has them all`) : null);
+  }
+
+  card(step, error, words, isFinal) {
+    const facts = [
+      error.call ? fact("Call", el("code", {}, visible(error.call))) : null,
+      error.status ? fact("HTTP", String(error.status)) : null,
+      error.error_code ? fact("Code", el("code", {}, visible(error.error_code))) : null,
+      error.request_id ? fact("Request", el("code", {}, visible(error.request_id)), copy(error.request_id, "request id")) : null,
+    ].filter(Boolean);
+    return el(
+      "article",
+      { class: `trouble-card${isFinal ? "" : " passing"}`, "data-key": `card-${step?.ordinal ?? "header"}` },
+      step ? el("h3", {}, "Step ", name(step.step_id), ` ${words}`) : el("h3", {}, "The deployment"),
+      el("p", { class: "message" }, visible(error.message)),
+      error.remedy ? el("p", {}, el("strong", {}, "What to do: "), visible(error.remedy)) : null,
+      facts.length ? el("dl", { class: "facts small" }, facts) : null,
+    );
+  }
+
+  timeline(spans, phases, scale, moves, at) {
+    const { steps, header } = this;
+    const kinds = new Set([...spans.flat(), ...phases].map((s) => s.kind));
+    if (steps.some((s) => instant(s.wait_until) > at)) kinds.add("next");
+    if (steps.some((s) => failedAtOf(moves.get(s.ordinal) ?? []) !== null)) kinds.add("failed");
+    const isBack = steps.some((s) => s.compensation_started_at);
+    return el(
+      "section",
+      { "aria-labelledby": "time", "data-key": "timeline" },
+      el("div", { class: "row wrap" }, el("h2", { id: "time", class: "grow" }, "Timeline"), legend(kinds)),
+      patterns(),
+      el(
+        "div",
+        { class: `timeline${isBack ? " back" : ""}` },
+        el("div", { class: "lane axis-lane" }, el("span"), el("span"), axis(scale), el("span")),
+        el(
+          "div",
+          { class: "lane whole", "data-key": "whole" },
+          el("span", { class: "lane-name" }, "Deployment"),
+          deploymentBadge(header.state),
+          bars(phases, scale, { now: at, label: phases.map((p) => `${p.state} ${duration(p.to - p.from)}`).join(", ") }),
+          el("span", { class: "number muted" }, duration((instant(header.finished_at) ?? at) - scale.zero)),
+        ),
+        steps.map((step, i) => this.lane(step, spans[i], scale, moves.get(step.ordinal) ?? [], at)),
+      ),
+    );
+  }
+
+  lane(step, spans, scale, moves, at) {
+    const isOpenLane = this.expanded.has(step.ordinal);
+    const detail = `step-${step.ordinal}-detail`;
+    const isMoving = spans.some((s) => s.isOpen) || (step.wait_until && !SETTLED.has(step.state));
+    const places = spans.map((s) => `${s.from}-${s.to}`);
+    const signature = isMoving ? at : [this.texts.get(step.ordinal), scale.whole, isOpenLane, ...places].join();
+    const key = `lane-${step.ordinal}`;
+    return [
+      this.drawn.once(key, signature, () => this.bar(step, spans, scale, moves, at, key, isOpenLane ? detail : null)),
+      isOpenLane ? this.detail(step, spans, moves, detail, at) : null,
+    ];
+  }
+
+  bar(step, spans, scale, moves, at, key, detail) {
+    const took = timesOf(step, at);
+    return el(
+      "div",
+      { class: "lane", "data-key": key },
+      el(
+        "button",
+        { type: "button", class: "lane-name", "aria-expanded": String(detail !== null), "aria-controls": detail, "data-action": "expand", "data-ordinal": step.ordinal },
+        name(step.step_id),
+        step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "try", "tries")} went wrong in this direction` }, `${step.attempt}×`) : null,
+      ),
+      stepBadge(step),
+      bars(spans, scale, { now: at, failedAt: failedAtOf(moves), waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
+      el("span", { class: "number muted" }, took),
+    );
+  }
+
+  detail(step, spans, moves, id, at) {
+    const waited = spans.filter((s) => s.kind === "wait" || s.kind === "fabric").reduce((sum, s) => sum + s.to - s.from, 0);
+    const line = spans.filter((s) => s.kind === "line").reduce((sum, s) => sum + s.to - s.from, 0);
+    const { resource, operation, intent } = step;
+    return el(
+      "div",
+      { class: "detail", id, "data-key": `detail-${step.ordinal}` },
+      el("p", { class: "muted" }, meaningOfStep(step)),
+      el(
+        "dl",
+        { class: "facts small" },
+        fact("Kind", visible(step.kind)),
+        intent ? fact("Action", visible(intent.action)) : null,
+        resource ? fact("Resource", visible(resource.type), " ", name(resource.name), resource.id ? [el("code", {}, ` ${visible(resource.id)}`), copy(resource.id, "resource id")] : null) : null,
+        line >= 50 ? fact("In line", duration(line)) : null,
+        waited >= 50 ? fact("Of it waiting", duration(waited)) : null,
+        step.wait_until && !SETTLED.has(step.state) ? fact("Looks again", ago(step.wait_until, at)) : null,
+        operation ? fact("Operation", el("code", {}, visible(operation.id)), ` ${visible(operation.kind)}, asked ${count(operation.polls ?? 0, "time")}`) : null,
+        fact("Tries that went wrong", String(step.attempt)),
+        fact("Deliveries", String(step.deliveries)),
+        fact("Timeout", duration(step.timeout_seconds * 1000)),
+      ),
+      step.error ? el("p", { class: "message" }, visible(step.error.message)) : null,
+      step.compensation_error ? el("p", { class: "message" }, visible(step.compensation_error.message)) : null,
+      moves.length ? el("ol", { class: "moves" }, moves.map((m) => el("li", {}, moment(m.at, at), " ", move(m), m.reason ? ` ${visible(m.reason)}` : ""))) : null,
+    );
+  }
+
+  records(at) {
+    return el(
+      "section",
+      { "data-key": "records", "aria-label": "Records" },
+      el(
+        "div",
+        { class: "tabs", role: "tablist", "aria-label": "Records" },
+        Object.entries(TABS).map(([tab, label]) =>
+          el("button", { type: "button", role: "tab", id: `tab-${tab}`, "aria-selected": String(tab === this.tab), "aria-controls": "records-panel", tabindex: tab === this.tab ? 0 : -1, "data-action": "tab", "data-tab": tab }, `${label} (${(tab === "audit" ? this.audit : this.steps).length})`),
+        ),
+      ),
+      el("div", { class: "table", role: "tabpanel", id: "records-panel", tabindex: 0, "aria-labelledby": `tab-${this.tab}` }, this.tab === "audit" ? this.auditTable(at) : this.journalTable(at)),
+    );
+  }
+
+  journalTable(at) {
+    const head = ["#", "Step", "Kind", "State", "Action", "Resource", "Tries", "Deliveries", "Started", "Finished", "Undone"];
+    return table("journal-table", head, this.steps, this.drawn, (s) => this.texts.get(s.ordinal), (s) => [
+      String(s.ordinal),
+      name(s.step_id),
+      visible(s.kind),
+      stepBadge(s),
+      s.intent ? visible(s.intent.action) : "–",
+      s.resource ? [visible(s.resource.type), " ", name(s.resource.name)] : "–",
+      String(s.attempt),
+      String(s.deliveries),
+      moment(s.started_at, at),
+      moment(s.finished_at, at),
+      moment(s.compensation_finished_at, at),
+    ], (s) => `row-${s.ordinal}`);
+  }
+
+  auditTable(at) {
+    const steps = new Map(this.steps.map((s) => [s.ordinal, s.step_id]));
+    const subject = (entry) => {
+      const found = /_(\d+)$/.exec(entry.subject);
+      const id = entry.step_id ?? (found ? steps.get(Number(found[1])) : null);
+      return id ? [entry.subject.startsWith("orphan") ? "orphan of " : "", name(id)] : visible(entry.subject);
+    };
+    return table("audit-table", ["At", "What", "Move", "Who", "Why"], this.audit, this.drawn, () => "", (a) => [moment(a.at, at), subject(a), move(a), name(a.actor), el("span", { class: "why" }, visible(a.reason) || "–")], (a, i) => `audit-${i}-${a.at}`);
+  }
+
+  pressed(event) {
+    if (event.target.getAttribute("role") !== "tab" || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+    const tabs = Object.keys(TABS);
+    const i = tabs.indexOf(this.tab);
+    const to = { ArrowLeft: i - 1, ArrowRight: i + 1, Home: 0, End: tabs.length - 1 }[event.key];
+    event.preventDefault();
+    this.choose(tabs[(to + tabs.length) % tabs.length]);
+    document.getElementById(`tab-${this.tab}`).focus();
+  }
+
+  choose(tab) {
+    this.tab = tab;
+    this.drawn.forget();
+    this.draw();
+  }
+
+  actions = {
+    expand: (button) => {
+      const ordinal = Number(button.dataset.ordinal);
+      if (!this.expanded.delete(ordinal)) this.expanded.add(ordinal);
+      this.draw();
+    },
+    tab: (button) => {
+      this.choose(button.dataset.tab);
+    },
+    verb: async (button) => {
+      const answer = await command(button.dataset.verb, this.header, this.steps.filter(waitsForPerson));
+      if (answer) this.ask();
+    },
+  };
+}
+
+function verbButton(verb) {
+  return el("button", { type: "button", "data-action": "verb", "data-verb": verb, "data-key": verb, class: VERBS[verb].isGrave ? "grave quiet" : "first" }, VERBS[verb].label);
+}
+
+function fact(term, ...description) {
+  return el("div", { "data-key": term }, el("dt", {}, term), el("dd", {}, description));
+}
+
+function copy(text, what) {
+  return el("button", { type: "button", class: "copy", "data-action": "copy", "data-text": text, "aria-label": `Copy the ${what}`, title: `Copy the ${what}` }, copyIcon());
+}
+
+function copyIcon() {
+  return svg("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true", focusable: "false" }, svg("rect", { x: 5.5, y: 5.5, width: 8, height: 8, rx: 1.5 }), svg("path", { d: "M3.5 10.5h-1v-8h8v1" }));
+}
+
+function move(entry) {
+  if (!entry.before) return el("span", { class: "move" }, visible(entry.after));
+  if (entry.before === entry.after) return el("span", { class: "move muted" }, visible(entry.after));
+  return el("span", { class: "move" }, `${visible(entry.before)} → `, el("strong", {}, visible(entry.after)));
+}
+
+function timesOf(step, at) {
+  const parts = [];
+  const started = instant(step.started_at);
+  const undoing = instant(step.compensation_started_at);
+  if (started !== null && step.finished_at) parts.push(duration(instant(step.finished_at) - started));
+  else if (started !== null && !SETTLED.has(step.state) && undoing === null) parts.push(`${Math.round((at - started) / 1000)} s so far`);
+  if (undoing !== null && step.compensation_finished_at) parts.push(`undone in ${duration(instant(step.compensation_finished_at) - undoing)}`);
+  else if (undoing !== null && step.state === "compensating") parts.push(`undoing for ${Math.round((at - undoing) / 1000)} s`);
+  return parts.join(", ");
+}
+
+function table(key, head, items, drawn, signatureOf, cells, keyOf) {
+  return el(
+    "table",
+    { "data-key": key },
+    el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, items.map((item, i) => {
+      const row = keyOf(item, i);
+      return drawn.once(row, signatureOf(item), () => el("tr", { "data-key": row }, cells(item).map((c) => el("td", {}, c))));
+    })),
+  );
+}

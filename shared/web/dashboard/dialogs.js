@@ -1,0 +1,84 @@
+// Everything that changes something is confirmed in a dialog that says what will happen.
+
+import { post } from "./api.js";
+import { el, say } from "./dom.js";
+import { name, visible } from "./format.js";
+
+const WHO = "fabric-saga-who";
+
+/** The commands on a deployment: label, what will happen, whether it is to be red, whether it names a step. */
+export const VERBS = {
+  approve: { label: "Approve", does: "The deployment goes on past this step.", isForStep: true },
+  refuse: { label: "Refuse", does: "The step fails and the deployment turns back: what it did is put back.", isForStep: true, isGrave: true },
+  resume: { label: "Resume", does: "The failed steps are tried again from where they stopped; what is applied stays." },
+  compensate: { label: "Put back", does: "Everything this deployment did is undone. What was there before stays.", isGrave: true },
+  cancel: { label: "Cancel", does: "Nothing new begins; what is in flight settles; then everything this deployment did is put back.", isGrave: true },
+  retire: { label: "Retire", does: "What this deployment created is deleted, as if its time were up.", isGrave: true },
+};
+
+/** Ask, then send the command. Resolves to the answer, or to null where nothing was sent. */
+export function command(verb, header, steps = []) {
+  const { label, does, isForStep, isGrave } = VERBS[verb] ?? { label: verb, does: "" };
+  // Beside a button that closes the dialog, "Cancel" alone could be taken for that one.
+  const confirm = verb === "cancel" ? "Cancel deployment" : label;
+  const body = [
+    el("p", {}, does),
+    el("p", { class: "about" }, name(header.name || header.deployment_id), " on ", name(header.target)),
+  ];
+  if (isForStep) {
+    body.push(field("step", "Step", el("select", { id: "ask-step", name: "step" }, steps.map((s) => el("option", { value: s.step_id }, visible(s.step_id))))));
+  }
+  body.push(
+    field("requested_by", "Who you are", el("input", { id: "ask-requested_by", name: "requested_by", maxlength: 200, autocomplete: "name", value: sessionStorage.getItem(WHO) ?? "" })),
+    field("reason", "Reason, for the audit (optional)", el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500 })),
+  );
+  const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
+  return ask({ title: `${label} this deployment?`, body, label: confirm, isGrave, send: (values) => post(path, values) });
+}
+
+/** Ask, then close a breaker by hand. */
+export function resetBreaker(breaker) {
+  const body = [el("p", {}, "Calls to this part of Fabric begin again at once. If it is still ill, the breaker opens again."), el("p", { class: "about" }, name(breaker.name))];
+  return ask({ title: "Reset this breaker?", body, label: "Reset", send: () => post(`breakers/${encodeURIComponent(breaker.name)}/reset`) });
+}
+
+function field(id, label, input) {
+  return el("div", { class: "field" }, el("label", { for: `ask-${id}` }, label), input);
+}
+
+function ask({ title, body, label, isGrave, send }) {
+  return new Promise((resolve) => {
+    const problem = el("p", { class: "problem", role: "alert", hidden: true });
+    const first = el("button", { type: "submit", class: isGrave ? "grave" : "first" }, label);
+    const close = el("button", { type: "button" }, "Back");
+    const form = el("form", {}, el("h2", { id: "ask-title" }, title), body, problem, el("div", { class: "row end" }, close, first));
+    const dialog = el("dialog", { "aria-labelledby": "ask-title" }, form);
+    let answer = null;
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(answer);
+    });
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      if (first.disabled) return;
+      const values = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
+      if (values.requested_by) sessionStorage.setItem(WHO, values.requested_by);
+      first.disabled = true;
+      problem.hidden = true;
+      try {
+        answer = await send(values);
+        say(`${label}: ${answer.message ?? "done"}.`);
+        dialog.close();
+      } catch (error) {
+        problem.textContent = visible(error.message);
+        problem.hidden = false;
+        first.disabled = false;
+      }
+    });
+    document.body.append(dialog);
+    // The browser keeps focus inside, closes on Escape, and gives focus back to what opened it.
+    dialog.showModal();
+    (form.querySelector("select, input") ?? close).focus();
+  });
+}

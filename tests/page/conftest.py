@@ -1,0 +1,85 @@
+"""A real Chromium for the tests of the page, one for each module."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from local import browser as browsers
+from tests.conftest import require
+from tests.page.fake_api import KEY, FakeApi, World
+
+SIZE = {"width": 1360, "height": 820}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Of a module, not of the session: while Playwright runs, the thread counts as inside an event loop, and other
+    tests of the same worker could start none."""
+    found = browsers.find()
+    require(found is not None, "no Chromium is here; `python -m local.browser install` fetches one")
+    assert found is not None
+    environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=found.program, env=environment, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile."""
+    made = chromium.new_context(viewport=SIZE, reduced_motion="reduce", locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
+    made.set_default_timeout(15_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tab(context: BrowserContext) -> Iterator[Page]:
+    """A tab in which nothing may go wrong unseen: an error of the page's or a breach of its policy fails the test."""
+    made, wrong = context.new_page(), list[str]()
+    made.on("pageerror", lambda error: wrong.append(str(error)))
+    made.on("console", lambda message: wrong.append(message.text) if _is_wrong(message) else None)
+    yield made
+    assert wrong == []
+
+
+def _is_wrong(message: ConsoleMessage) -> bool:
+    return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+
+
+class Serving:
+    """Starts fakes and opens the page on them."""
+
+    def __init__(self, tab: Page) -> None:
+        self.tab = tab
+        self.running: list[FakeApi] = []
+
+    def __call__(self, world: World, hash: str = "", *, key: str | None = KEY) -> FakeApi:
+        """Open the page with the key in place, as a tab that was asked for it earlier."""
+        api = FakeApi(world)
+        self.running.append(api)
+        if key is not None:
+            self.tab.add_init_script(f"sessionStorage.setItem('fabric-saga-key', '{key}')")
+        self.tab.goto(f"{api.url}{hash}")
+        return api
+
+
+@pytest.fixture
+def serve(tab: Page) -> Iterator[Serving]:
+    """Opens the page on a fake of the API."""
+    made = Serving(tab)
+    yield made
+    for api in made.running:
+        api.close()
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Where a test may leave pictures."""
+    return tmp_path

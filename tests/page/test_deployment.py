@@ -1,0 +1,193 @@
+"""One deployment: what happened, what went wrong and what to do, and the commands."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.domain.states import DeploymentState as D
+from tests.page import scenes
+from tests.page.conftest import Serving
+from tests.page.fake_api import Deployment, World, header, step
+
+
+def opened(serve: Serving, deployment: Deployment) -> World:
+    """The page on that deployment."""
+    world = World()
+    world.add(deployment)
+    serve(world, f"#/deployments/{deployment.header.deployment_id}")
+    expect(serve.tab.locator("h1")).not_to_be_empty()
+    return world
+
+
+def spans(tab: Page, lane: int | str) -> list[str]:
+    """The kinds of the bars of a step, from left to right."""
+    key = lane if isinstance(lane, str) else f"lane-{lane}"
+    classes = tab.locator(f"[data-key='{key}'] .bars .span").evaluate_all("all => all.map(s => s.classList[1])")
+    return [str(c) for c in classes]
+
+
+def test_deployment_running_shows_waits_apart_from_work(tab: Page, serve: Serving) -> None:
+    """In line, looking, applying, and Fabric's own work are different bars; a wait is hatched, and has its words."""
+    opened(serve, scenes.running())
+    assert spans(tab, 0) == ["line", "look", "work"]
+    assert spans(tab, 2) == ["line", "look", "work", "fabric", "next"]
+    assert tab.locator("[data-key='lane-2'] .hatch").count() == 1
+    assert tab.locator("[data-key='lane-0'] .hatch").count() == 0
+    assert spans(tab, 3) == ["line", "look", "work", "wait", "work", "wait", "work"]
+    assert spans(tab, 4) == []
+    legend = tab.locator(".legend").inner_text()
+    assert "Waiting: Fabric works on it" in legend
+    assert "Putting back" not in legend
+    widths = tab.locator("[data-key='lane-0'] .span").evaluate_all(
+        "all => all.map(s => s.getBoundingClientRect().width)"
+    )
+    assert widths[2] == pytest.approx(widths[1] * (8 - 1.2) / (1.2 - 0.5), rel=0.05)
+
+
+def test_deployment_running_shows_what_is_tried_again(tab: Page, serve: Serving) -> None:
+    """A step that failed twice and is tried again says so with its error, and is not shown as lost."""
+    opened(serve, scenes.running())
+    card = tab.locator(".trouble-card")
+    expect(card).to_contain_text("went wrong 2 times and is tried again")
+    expect(card).to_contain_text("503")
+    expect(tab.locator("[data-key='lane-3'] .tries")).to_have_text("2\u00d7")
+    expect(tab.locator(".facts").first).to_contain_text("2 of 5 applied")
+
+
+def test_deployment_compensated_shows_forward_and_backward_and_the_remedy(tab: Page, serve: Serving) -> None:
+    """What failed, Fabric's code and request id, what to do next; each step's bar forward and its bar back."""
+    opened(serve, scenes.compensated())
+    expect(tab.locator(".head .badge")).to_have_text("compensated")
+    assert spans(tab, 1) == ["line", "look", "work", "undo"]
+    assert spans(tab, "whole") == ["line", "work", "undo"]
+    failed = tab.locator(".bars .failed")
+    expect(failed).to_have_count(1)
+    assert tab.locator("[data-key='lane-3']").locator(failed).count() == 1
+    card = tab.locator(".trouble-card")
+    for text in ("CrystalBall", "What to do: Correct what Fabric refused", "400", "InvalidItemType", "932867d7-d6a6"):
+        expect(card).to_contain_text(text)
+    expect(tab.locator("[data-key='lane-1']")).to_contain_text("4.20 s, undone in 1.60 s")
+
+
+def test_deployment_stuck_says_what_stands_in_the_way(tab: Page, serve: Serving) -> None:
+    """A compensation that is out of attempts names the obstacle and what a person is to do."""
+    opened(serve, scenes.stuck())
+    expect(tab.locator(".trouble-card")).to_contain_text("could not be undone")
+    expect(tab.locator(".trouble-card")).to_contain_text("Move or delete them")
+    expect(tab.get_by_role("button", name="Put back")).to_be_visible()
+    expect(tab.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_deployment_is_live_and_keeps_what_the_reader_opened(tab: Page, serve: Serving) -> None:
+    """A move shows within a poll, is said aloud, and neither closes a detail nor takes the focus."""
+    world = opened(serve, scenes.running())
+    button = tab.get_by_role("button", name="gold")
+    button.click()
+    expect(tab.locator(".detail")).to_contain_text("create Lakehouse")
+    button.focus()
+    world.move("build-90000", D.COMPENSATING)
+    expect(tab.locator(".head .badge")).to_have_text("compensating")
+    expect(tab.locator("#said")).to_have_text("The deployment is compensating.")
+    expect(tab.locator(".detail")).to_be_visible()
+    expect(button).to_be_focused()
+
+
+def test_deployment_that_does_not_change_is_not_sent_again(tab: Page, serve: Serving) -> None:
+    """While nothing happens, polls are answered 304, and the audit is not asked for at all."""
+    world = opened(serve, scenes.stuck())
+    world.calls.clear()
+    tab.wait_for_timeout(4500)
+    assert len(world.calls) >= 2
+    assert {status for _, status in world.calls} == {304}
+    assert not any("audit" in call for call, _ in world.calls)
+
+
+def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve: Serving) -> None:
+    """Arrows move between the two; the audit says who moved what and why."""
+    opened(serve, scenes.compensated())
+    tab.get_by_role("tab", name="Journal (4)").focus()
+    expect(tab.get_by_role("tabpanel").locator("tbody tr")).to_have_count(4)
+    tab.keyboard.press("ArrowRight")
+    expect(tab.get_by_role("tab", name="Audit (12)")).to_be_focused()
+    panel = tab.get_by_role("tabpanel")
+    expect(panel.locator("tbody tr")).to_have_count(12)
+    expect(panel).to_contain_text("running → compensating")
+    expect(panel).to_contain_text("everything is put back")
+    expect(panel.locator("tbody tr").nth(2)).to_contain_text("workspace")
+
+
+def test_deployment_cancel_asks_first_and_sends_who_and_why(tab: Page, serve: Serving) -> None:
+    """Nothing is sent before the confirmation; then the command goes with name and reason, and its effect is shown."""
+    world = opened(serve, scenes.running())
+    world.on_command = lambda verb, deployment_id: world.move(deployment_id, D.COMPENSATING)
+    cancel = tab.get_by_role("button", name="Cancel")
+    cancel.focus()
+    tab.keyboard.press("Enter")
+    dialog = tab.get_by_role("dialog")
+    expect(dialog).to_contain_text("then everything this deployment did is put back")
+    tab.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(cancel).to_be_focused()
+    assert world.commands == []
+    tab.keyboard.press("Enter")
+    tab.get_by_label("Who you are").fill("operator on duty")
+    tab.get_by_label("Reason").fill("wrong <branch>")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    assert world.commands == [
+        ("cancel", "build-90000", {"requested_by": "operator on duty", "reason": "wrong <branch>"})
+    ]
+    expect(tab.locator(".head .badge")).to_have_text("compensating")
+
+
+def test_deployment_command_that_is_refused_says_why_and_stays(tab: Page, serve: Serving) -> None:
+    """A 409 is read out in the dialog, which keeps what was written."""
+    world = opened(serve, scenes.held())
+    world.refuse = "it is compensating, which cannot be resumed"
+    tab.get_by_role("button", name="Resume").click()
+    tab.get_by_label("Reason").fill("capacity is back")
+    tab.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    expect(tab.get_by_role("alert")).to_contain_text("it is compensating, which cannot be resumed")
+    expect(tab.get_by_label("Reason")).to_have_value("capacity is back")
+    world.refuse = ""
+    tab.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    expect(tab.get_by_role("dialog")).to_have_count(0)
+    assert [(verb, body) for verb, _, body in world.commands] == [("resume", {"reason": "capacity is back"})]
+
+
+def test_deployment_approval_names_the_step_that_waits(tab: Page, serve: Serving) -> None:
+    """Approve is offered when the API allows it, for the approval that waits and no other step."""
+    top = header(0, D.RUNNING, scenes.now())
+    gate = step(top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at)
+    other = step(top.deployment_id, 2, "report", scenes.S.PENDING)
+    world = opened(serve, Deployment(top, [gate, other], [], ("approve", "refuse", "cancel")))
+    tab.get_by_role("button", name="Approve").click()
+    expect(tab.locator("[data-key='lane-1'] .badge")).to_have_text("waits")
+    assert spans(tab, 1) == ["person"]
+    expect(tab.get_by_label("Step").locator("option")).to_have_text(["go-live"])
+    tab.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    expect(tab.get_by_role("dialog")).to_have_count(0)
+    assert world.commands == [("approve", top.deployment_id, {"step": "go-live"})]
+
+
+def test_deployment_rejected_lists_every_problem(tab: Page, serve: Serving) -> None:
+    """What was refused is shown with each problem and its place in the manifest."""
+    problems = tuple({"path": f"$.steps[{i}].kind", "message": f"unknown kind {i}"} for i in range(3))
+    opened(serve, Deployment(header(0, D.REJECTED, scenes.now(), problems=problems)))
+    expect(tab.locator(".problems li")).to_have_count(3)
+    expect(tab.locator(".problems li").nth(1)).to_have_text("$.steps[1].kind unknown kind 1")
+
+
+def test_deployment_that_is_not_there_says_so(tab: Page, serve: Serving) -> None:
+    """An address of something forgotten is answered in words, with the way back."""
+    serve(World(), "#/deployments/never-was")
+    expect(tab.locator(".empty")).to_contain_text("no such deployment")
+    expect(tab.get_by_role("link", name="Deployments").first).to_be_visible()
+
+
+def test_deployment_of_a_thousand_steps_opens(tab: Page, serve: Serving) -> None:
+    """A plan with many principals is shown whole."""
+    top = header(0, D.RUNNING, scenes.now())
+    times = {"started_at": top.started_at, "finished_at": scenes.now()}
+    steps = [step(top.deployment_id, i, f"team.{i:04d}", scenes.S.SUCCEEDED, **times) for i in range(1000)]
+    opened(serve, Deployment(top, steps))
+    expect(tab.locator(".lane .bars")).to_have_count(1001)

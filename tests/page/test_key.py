@@ -1,0 +1,141 @@
+"""The key, the connection, the theme, and what does not belong to one deployment."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.page import scenes
+from tests.page.conftest import Serving
+from tests.page.fake_api import KEY, World
+
+
+def test_key_is_asked_for_and_a_wrong_one_is_refused_in_words(tab: Page, serve: Serving) -> None:
+    """Without a key there is only the form; a wrong one is named wrong; the right one opens what the address says."""
+    serve(scenes.world(), "#/breakers", key=None)
+    field = tab.get_by_label("Key", exact=True)
+    expect(field).to_be_focused()
+    expect(tab.locator("nav")).to_be_hidden()
+    for wrong in ("not-the-key", "schl\u00fcssel\u2603"):
+        field.fill(wrong)
+        tab.keyboard.press("Enter")
+        expect(tab.get_by_role("alert")).to_be_visible()
+    field.fill(KEY)
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="Circuit breakers")).to_be_visible()
+
+
+def test_key_that_is_revoked_brings_the_form_back(tab: Page, serve: Serving) -> None:
+    """A 401 in the middle forgets the key, says so and asks anew; nothing that was read stays on the page."""
+    world = serve(scenes.world()).world
+    expect(tab.locator(".item").first).to_be_visible()
+    world.key = "another"
+    expect(tab.get_by_role("alert")).to_have_text("The app does not accept this key.")
+    assert tab.locator(".item").count() == 0
+    assert tab.evaluate("sessionStorage.getItem('fabric-saga-key')") is None
+
+
+def test_key_can_be_forgotten(tab: Page, serve: Serving) -> None:
+    """The button takes the key out of the tab and asks the app nothing more."""
+    world = serve(scenes.world()).world
+    expect(tab.locator(".item").first).to_be_visible()
+    tab.get_by_role("button", name="Forget key").click()
+    expect(tab.get_by_label("Key", exact=True)).to_be_focused()
+    world.calls.clear()
+    tab.wait_for_timeout(2500)
+    assert world.calls == []
+
+
+def test_connection_lost_says_so_keeps_what_was_seen_and_comes_back(tab: Page, serve: Serving) -> None:
+    """While the app does not answer, the list stays with its time, and the page asks less and less often."""
+    world = serve(scenes.world()).world
+    expect(tab.locator(".item").first).to_be_visible()
+    world.broken = True
+    expect(tab.locator("#trouble")).to_contain_text("storage is away")
+    expect(tab.locator("#trouble")).to_contain_text("What you see is of")
+    expect(tab.locator("#live")).to_have_text("Not live")
+    assert tab.locator(".item").count() == len(world.deployments)
+    world.broken = False
+    tab.get_by_role("button", name="Ask now").click()
+    expect(tab.locator("#trouble")).to_be_hidden()
+    expect(tab.locator("#live")).to_have_text("Live")
+
+
+def test_hidden_page_asks_nothing(tab: Page, serve: Serving) -> None:
+    """A tab in the background is silent, and asks at once when it is seen again."""
+    world = serve(scenes.world()).world
+    expect(tab.locator(".item").first).to_be_visible()
+    hide = "v => { Object.defineProperty(document, 'hidden', { value: v, configurable: true }); "
+    hide += "document.dispatchEvent(new Event('visibilitychange')); }"
+    tab.evaluate(hide, True)
+    tab.wait_for_timeout(300)
+    world.calls.clear()
+    tab.wait_for_timeout(3000)
+    assert world.calls == []
+    tab.evaluate(hide, False)
+    expect(tab.locator("#live")).to_have_text("Live")
+    tab.wait_for_timeout(300)
+    assert world.calls != []
+
+
+def test_theme_is_chosen_and_kept(tab: Page, serve: Serving) -> None:
+    """System, light, dark in turn; a reload keeps the choice."""
+    serve(scenes.world())
+    button = tab.get_by_role("button", name=re.compile("Theme"))
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = tab.evaluate(ground)
+    button.click()
+    button.click()
+    expect(button).to_have_text("Theme: dark")
+    assert tab.evaluate(ground) != light
+    tab.reload()
+    expect(button).to_have_text("Theme: dark")
+    tab.emulate_media(color_scheme="dark")
+    dark = tab.evaluate(ground)
+    button.click()
+    expect(button).to_have_text("Theme: system")
+    assert tab.evaluate(ground) == dark
+
+
+def test_breaker_is_reset_after_a_confirmation(tab: Page, serve: Serving) -> None:
+    """An open breaker says when it tries again; reset asks first; a closed one offers none."""
+    world = serve(scenes.world(), "#/breakers").world
+    card = tab.locator(".card").filter(has_text="items")
+    expect(card).to_contain_text("open")
+    expect(card).to_contain_text("in 4 min")
+    expect(tab.locator(".card").filter(has_text="workspaces").get_by_role("button")).to_have_count(0)
+    card.get_by_role("button", name="Reset").click()
+    assert world.commands == []
+    tab.get_by_role("dialog").get_by_role("button", name="Reset").click()
+    expect(card).to_contain_text("closed")
+    assert world.commands == [("reset", "items", {})]
+
+
+def test_health_shows_checks_also_when_it_fails(tab: Page, serve: Serving) -> None:
+    """A failing app answers 503 with its checks; the page shows them as an answer, not as a lost connection."""
+    world = scenes.world()
+    world.health = {"status": "fail", "checks": {"storage": [{"status": "fail", "output": "no answer in 5 s"}]}}
+    serve(world, "#/health")
+    expect(tab.locator("tbody tr")).to_contain_text("no answer in 5 s")
+    expect(tab.locator("tbody .badge")).to_have_text("fail")
+    expect(tab.locator("#trouble")).to_be_hidden()
+
+
+def test_orphans_lead_to_their_deployment(tab: Page, serve: Serving) -> None:
+    """Each orphan names what it is and whose; none is a sentence, not an empty table."""
+    world = serve(scenes.world(), "#/orphans").world
+    expect(tab.get_by_role("link", name="build-1")).to_have_attribute("href", "#/deployments/build-1")
+    world.orphans.clear()
+    tab.reload()
+    expect(tab.get_by_text("No orphans.")).to_be_visible()
+    world.calls.clear()
+    tab.wait_for_timeout(1500)
+    assert world.calls == [], "each look costs calls to Fabric"
+    with tab.expect_response("**/api/orphans"):
+        tab.get_by_role("button", name="Look again").click()
+
+
+def test_page_works_under_an_address_with_a_slash_at_its_end(tab: Page, serve: Serving) -> None:
+    """`/api/dashboard/` is the same page."""
+    api = serve(World())
+    tab.goto(f"{api.url}/")
+    expect(tab.get_by_text("Nothing has been deployed yet.")).to_be_visible()

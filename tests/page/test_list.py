@@ -1,0 +1,186 @@
+"""The list: what is there, found, filtered, kept live, and usable with thousands."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.domain.states import DeploymentState as D
+from tests.page import scenes
+from tests.page.conftest import Serving
+from tests.page.fake_api import Deployment, header
+
+ROWS = ".grid .item"
+
+
+def names(tab: Page) -> list[str]:
+    """The ids of the rows that are drawn, from top to bottom."""
+    ids = tab.locator(ROWS).evaluate_all(
+        "rows => rows.sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)"
+        ".map(r => r.dataset.key)"
+    )
+    return [str(i) for i in ids]
+
+
+def test_list_shows_state_age_target_and_requester_newest_first(tab: Page, serve: Serving) -> None:
+    """Every deployment is a row with all that an operator looks for first."""
+    world = serve(scenes.world()).world
+    expect(tab.locator(ROWS)).to_have_count(len(world.deployments))
+    newest = sorted(world.deployments.values(), key=lambda d: d.header.accepted_at, reverse=True)
+    assert names(tab) == [d.header.deployment_id for d in newest]
+    row = tab.locator(ROWS).filter(has_text="build-89998")
+    for text in ("stuck", "supply-chain", "contoso-prod-2", "a.novak@contoso.example", "3 h ago"):
+        expect(row).to_contain_text(text)
+    assert "UTC" in (row.locator("time").get_attribute("title") or "")
+
+
+def test_list_state_is_told_by_shape_and_word_too(tab: Page, serve: Serving) -> None:
+    """States differ without their colour: each has a word, and ended well, badly and put back differ in shape."""
+    serve(scenes.world())
+    expect(tab.locator(ROWS).first).to_be_visible()
+    badges = tab.locator(".grid .badge").evaluate_all(
+        "all => all.map(b => [b.textContent, b.querySelector('svg').innerHTML])"
+    )
+    by_word = dict(badges)
+    assert {"running", "stuck", "succeeded", "compensated", "held"} <= set(by_word)
+    shapes = [by_word[word] for word in ("running", "stuck", "succeeded", "compensated", "held", "rejected")]
+    assert len(set(shapes)) == len(shapes)
+
+
+@pytest.mark.parametrize("number", [500, 5000])
+def test_list_of_thousands_draws_only_what_is_seen(tab: Page, serve: Serving, number: int) -> None:
+    """However many there are, few rows exist at a time, and the last can be reached by the keyboard alone."""
+    world = scenes.many(number)
+    serve(world)
+    expect(tab.locator(ROWS).first).to_be_visible()
+    tab.keyboard.press("Tab")
+    tab.locator(ROWS).first.focus()
+    oldest = min(world.deployments.values(), key=lambda d: d.header.accepted_at).header.deployment_id
+    for _ in range(number // 200 + 10):
+        tab.keyboard.press("End")
+        assert tab.locator(ROWS).count() < 200
+        if tab.locator(":focus").get_attribute("data-key") == oldest:
+            break
+        tab.wait_for_timeout(50)
+    expect(tab.locator(":focus")).to_have_attribute("data-key", oldest)
+    expect(tab.locator("#found")).to_have_text(f"{number:,} deployments")
+    expect(tab.locator(":focus")).to_be_in_viewport()
+
+
+def test_list_live_update_keeps_focus_and_scroll(tab: Page, serve: Serving) -> None:
+    """A deployment that arrives, and one that moves on, are shown without taking the reader's place away."""
+    world = serve(scenes.many(300)).world
+    expect(tab.locator(ROWS).first).to_be_visible()
+    tab.locator(ROWS).first.focus()
+    for _ in range(3):
+        tab.keyboard.press("ArrowDown")
+    focused = tab.locator(":focus").get_attribute("data-key")
+    assert focused == "build-89997"
+    world.move("build-89997", D.SUCCEEDED, finished_at=scenes.now())
+    world.add(Deployment(header(0, D.RUNNING, scenes.now(), deployment_id="brand-new")))
+    expect(tab.locator(ROWS).filter(has_text="brand-new")).to_be_visible()
+    expect(tab.locator(ROWS).filter(has_text="build-89997").locator(".badge")).to_have_text("succeeded")
+    expect(tab.locator("#said")).to_have_text("people is succeeded")
+    assert tab.locator(":focus").get_attribute("data-key") == focused
+
+
+def test_list_open_deployment_beyond_the_first_page_stays_live(tab: Page, serve: Serving) -> None:
+    """What was scrolled past and is still open is asked about as well, until it has ended."""
+    world = serve(scenes.many(1000)).world
+    expect(tab.locator(ROWS).first).to_be_visible()
+    tab.locator("#q").fill("stuck")
+    badge = tab.locator(ROWS).filter(has_text="build-89223").locator(".badge")
+    expect(badge).to_have_text("stuck")
+    tab.locator("#q").fill("build-89223")
+    world.move("build-89223", D.COMPENSATING)
+    expect(badge).to_have_text("compensating")
+    world.move("build-89223", D.COMPENSATED, finished_at=scenes.now())
+    expect(badge).to_have_text("compensated")
+
+
+def test_list_search_finds_what_was_never_scrolled_to(tab: Page, serve: Serving) -> None:
+    """A search reads on to the end: not found means not there."""
+    serve(scenes.many(1500))
+    expect(tab.locator(ROWS).first).to_be_visible()
+    tab.locator("#q").fill("build-88501")
+    expect(tab.locator(ROWS)).to_have_count(1)
+    expect(tab.locator("#found")).to_have_text("1 deployment")
+    tab.locator("#q").fill("no such thing")
+    expect(tab.get_by_text("No deployment fits the filter.")).to_be_visible()
+
+
+def test_list_filters_are_the_servers_and_stay_in_the_address(tab: Page, serve: Serving) -> None:
+    """State, target and open-only are asked of the API; the address leads to the same list again, without the key."""
+    api = serve(scenes.many(1000))
+    expect(tab.locator(ROWS).first).to_be_visible()
+    tab.locator("#state").select_option("stuck")
+    expect(tab.locator(ROWS)).to_have_count(1)
+    assert any("state=stuck" in call for call, _ in api.world.calls)
+    tab.locator("#state").select_option("")
+    tab.locator("#open").check()
+    expect(tab.locator(ROWS)).to_have_count(3)
+    assert tab.url.endswith("#/?open=true")
+    tab.reload()
+    expect(tab.locator(ROWS)).to_have_count(3)
+    expect(tab.locator("#open")).to_be_checked()
+    tab.locator("#open").uncheck()
+    expect(tab.locator("#found")).to_have_text(re.compile("so far"))
+    tab.locator("#target").select_option("contoso-dev-0")
+    expect(tab.locator(ROWS).first).to_contain_text("contoso-dev-0")
+    assert all("contoso-dev-0" in text for text in tab.locator(ROWS).all_inner_texts())
+
+
+def test_list_nothing_there_says_how_to_begin(tab: Page, serve: Serving) -> None:
+    """An empty journal is no empty page."""
+    serve(scenes.World())
+    expect(tab.get_by_text("Nothing has been deployed yet.")).to_be_visible()
+
+
+def test_list_without_a_mouse_leads_to_a_deployment_and_back(tab: Page, serve: Serving) -> None:
+    """Tab to the list, arrows in it, Enter opens, the way back is a link, and every stop can be seen."""
+    serve(scenes.world())
+    expect(tab.locator(ROWS).first).to_be_visible()
+    for _ in range(30):
+        tab.keyboard.press("Tab")
+        if tab.locator(":focus").get_attribute("role") == "row":
+            break
+    assert tab.locator(".item[tabindex='0']").count() == 1
+    tab.keyboard.press("ArrowDown")
+    assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    chosen = tab.locator(":focus").get_attribute("data-key")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("h1")).to_have_text("sales")
+    assert tab.url.endswith(f"#/deployments/{chosen}")
+    tab.keyboard.press("Tab")
+    expect(tab.locator(":focus")).to_have_text("Deployments")
+    tab.keyboard.press("Enter")
+    expect(tab.locator(ROWS).first).to_be_visible()
+
+
+def test_list_first_paint_and_scroll_of_5000_are_measured(tab: Page, serve: Serving) -> None:
+    """Prints what an operator would feel (run with -s); held only to work that does not grow with the number."""
+    serve(scenes.many(5000), "#/?q=build")
+    expect(tab.locator("#found")).to_have_text("5,000 deployments")
+    paint = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1")
+    frames = tab.evaluate(
+        """async () => {
+          const grid = document.querySelector(".grid"), times = [];
+          let last = performance.now(), most = 0;
+          for (let i = 0; i < 120; i++) {
+            grid.scrollTop = (i / 119) * grid.scrollHeight;
+            await new Promise(requestAnimationFrame);
+            const at = performance.now();
+            times.push(at - last);
+            last = at;
+            most = Math.max(most, grid.querySelectorAll(".item").length);
+          }
+          times.sort((a, b) => a - b);
+          return { median: times[60], worst: times[119], most };
+        }"""
+    )
+    print(
+        f"\n5,000 deployments: first paint {paint:.0f} ms, a scrolled frame {frames['median']:.1f} ms (median), ",
+        end="",
+    )
+    print(f"{frames['worst']:.1f} ms (worst), at most {frames['most']} rows")
+    assert frames["most"] < 100

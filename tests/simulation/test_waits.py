@@ -1,0 +1,51 @@
+"""What a step remembers of its waits, by which a timeline tells waiting from work."""
+
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from shared.domain.records import StepRecord
+from shared.domain.states import DeploymentState
+from shared.saga.delivery import KEPT_WAITS
+from tests.simulation.world import World
+
+MANIFEST = {"name": "m", "target": "t", "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "w"}}]}
+
+
+def throttled(world: World, times: int, seconds: int) -> StepRecord:
+    """The workspace's step, after its first calls were answered 429 that often."""
+    answer = {"status": 429, "headers": {"Retry-After": str(seconds)}}
+    world.model.faults.replace([{"match": {"path": ".*/workspaces"}, "when": {"times": times}, "action": answer}])
+    world.submit(MANIFEST)
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    return world.journal.steps("d")[0].record
+
+
+def spans(step: StepRecord) -> list[tuple[datetime, datetime]]:
+    """As moments."""
+    return [(datetime.fromisoformat(w["since"]), datetime.fromisoformat(w["until"])) for w in step.waits or ()]
+
+
+def test_waits_are_as_long_as_fabric_asked_and_within_the_step() -> None:
+    """Three throttled calls are three waits of the time named, one after the other, inside the step's own time."""
+    step = throttled(World(), 3, 20)
+    waits = spans(step)
+    assert len(waits) == 3
+    assert all(until - since >= timedelta(seconds=20) for since, until in waits)
+    assert step.started_at is not None
+    assert step.finished_at is not None
+    assert step.started_at <= waits[0][0]
+    assert all(before[1] <= after[0] for before, after in pairwise(waits))
+    assert waits[-1][1] <= step.finished_at
+
+
+def test_waits_are_none_where_nothing_waited() -> None:
+    """A step that went through in one delivery has none."""
+    assert throttled(World(), 0, 1).waits is None
+
+
+def test_waits_that_are_kept_are_the_last_ones() -> None:
+    """A step that was put back a hundred times keeps the latest, so that its row stays small."""
+    step = throttled(World(), 100, 5)
+    assert len(step.waits or ()) == KEPT_WAITS
+    assert step.finished_at is not None
+    assert step.finished_at - spans(step)[-1][1] < timedelta(seconds=30)

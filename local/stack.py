@@ -29,6 +29,8 @@ READY = "/api/health/live"
 _FLAGS = ("retry_logic", "circuit_breaker", "rollback", "health_checks")
 """The features that need nothing of Azure; the environment may say otherwise."""
 _PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
+APPLICATION = "5a9a0000-0000-4000-8000-00000000a991"
+"""The client id that the app signs in to Fabric with where the stack has a vault."""
 
 
 class StackError(Exception):
@@ -49,6 +51,8 @@ class Stack:
     app: Path = ROOT
     ready: str = READY
     host_module: str = "local.functions_host"
+    has_vault: bool = False
+    """Whether secrets come from the stand-in of Key Vault, and the app signs in as a service principal."""
     ports: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     pids: dict[str, int] = field(default_factory=lambda: dict[str, int]())
 
@@ -79,7 +83,23 @@ class Stack:
     @property
     def parts(self) -> tuple[str, ...]:
         """The processes that it consists of."""
-        return ("azurite", "fabric", "functions") if self.has_simulator else ("azurite", "functions")
+        between = (("fabric", self.has_simulator), ("vault", self.has_vault))
+        return ("azurite", *(part for part, is_there in between if is_there), "functions")
+
+    @property
+    def vault_url(self) -> str:
+        """Key Vault, Entra and the identity endpoint; clients have to trust `vault_ca_file`."""
+        return f"https://127.0.0.1:{self.ports['vault']}"
+
+    @property
+    def vault_ca_file(self) -> Path:
+        """Whom to trust at `vault_url`."""
+        return self.folder / "vault" / "ca.pem"
+
+    @property
+    def identity_header(self) -> str:
+        """What the platform would give the app for its identity endpoint."""
+        return self.environment.get("IDENTITY_HEADER") or "identity-header-of-this-stack"
 
     @property
     def connection_string(self) -> str:
@@ -109,11 +129,12 @@ class Stack:
         if self.ports:
             return self._start_what_does_not_run()
         for tries_left in (2, 1, 0):
-            self.ports = dict(zip(_PORTS, azurite.free_ports(len(_PORTS)), strict=True))
+            names = (*_PORTS, "vault") if self.has_vault else _PORTS
+            self.ports = dict(zip(names, azurite.free_ports(len(names)), strict=True))
             try:
                 return self._start_what_does_not_run()
             except (StackError, azurite.AzuriteError):
-                for part in ("functions", "fabric", "azurite"):
+                for part in ("functions", "vault", "fabric", "azurite"):
                     self._end(part, signal.SIGKILL, 5.0)
                 # Another program may have taken a port between the choice and the start: then others are chosen.
                 if not tries_left or not any(azurite.is_listening(port) for port in self.ports.values()):
@@ -125,6 +146,8 @@ class Stack:
             self.start_azurite()
         if self.has_simulator and not self.runs("fabric"):
             self.start_fabric()
+        if self.has_vault and not self.runs("vault"):
+            self.start_vault()
         if not self.runs("functions"):
             self.start_host()
         self._save()
@@ -133,7 +156,7 @@ class Stack:
     def down(self) -> None:
         """Stop everything: the host first, the storage last. Stopping twice is fine."""
         self._load()
-        for part in ("functions", "fabric"):
+        for part in ("functions", "vault", "fabric"):
             if not self._end(part, signal.SIGTERM, 15.0):
                 self._end(part, signal.SIGKILL, 5.0)
         self._end("azurite", signal.SIGTERM, 20.0)
@@ -153,6 +176,33 @@ class Stack:
         self._spawn("fabric", "local.fabric_simulator", arguments, dict(self.environment))
         self._wait(f"http://127.0.0.1:{self.ports['fabric']}/_sim/levers", "fabric")
 
+    def start_vault(self) -> None:
+        """Start the stand-ins of Key Vault and Entra: nothing in them yet."""
+        arguments = ["--port", str(self.ports["vault"]), "--folder", str(self.folder / "vault")]
+        environment = {**self.environment, "IDENTITY_HEADER": self.identity_header}
+        self._spawn("vault", "local.key_vault", arguments, environment)
+        until = time.monotonic() + _START_SECONDS
+        while not azurite.is_listening(self.ports["vault"]):
+            if time.monotonic() > until or not self.runs("vault"):
+                raise StackError(f"vault did not come up; its log is {self.folder / 'vault.log'}")
+            time.sleep(0.03)
+
+    def _vault_environment(self) -> dict[str, str]:
+        """What Azure would tell the app: the vault, its identity, and where tokens are."""
+        return {
+            "FEATURE_USE_SECRET_MANAGER": self.environment.get("FEATURE_USE_SECRET_MANAGER", "true"),
+            "FEATURE_USE_AZURE_KEYVAULT": "true",
+            "KEY_VAULT_URL": self.vault_url,
+            "KEY_VAULT_CLIENT_ID": "identity-of-the-app",
+            "IDENTITY_ENDPOINT": f"{self.vault_url}/msi/token",
+            "IDENTITY_HEADER": self.identity_header,
+            "FABRIC_CREDENTIAL": "service_principal",
+            "AZURE_TENANT_ID": "tenant",
+            "AZURE_CLIENT_ID": APPLICATION,
+            "AZURE_AUTHORITY_HOST": self.vault_url,
+            "REQUESTS_CA_BUNDLE": str(self.vault_ca_file),
+        }
+
     def start_host(self) -> None:
         """Start the functions host and wait until the app answers."""
         environment = {
@@ -170,6 +220,8 @@ class Stack:
             if (self.profile, self.time_scale) != ("realistic", "1"):
                 # No quota there to keep, or one whose minute is shorter than ours.
                 environment.setdefault("RATE_PER_MINUTE", "0")
+        if self.has_vault:
+            environment |= self._vault_environment()
         arguments = [
             str(self.app),
             "--port",
@@ -202,6 +254,7 @@ class Stack:
         marks = {
             "azurite": ["--location", str(self.folder / "azurite")],
             "fabric": ["--port", str(self.ports["fabric"])],
+            "vault": ["--folder", str(self.folder / "vault")],
             "functions": ["--state", str(self.folder / "engine.sqlite")],
         }
         return marks[part] in [command[n : n + 2] for n in range(len(command))]

@@ -4,13 +4,16 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
 
     domain      <- nothing                                   pure decisions: no I/O, no clock, no ids, no chance
     steps       <- domain                                    Fabric's kinds
-    adapters    <- domain                                    the outside things: storage, Fabric, the durable engine
+    tracing     <- domain                                    the span that a thread is in, and operations
+    adapters    <- domain, tracing                           the outside things: storage, Fabric, the durable engine
     settings    <- domain                                    the only reader of the environment
-    saga        <- domain, steps                             the engine
+    saga        <- domain, steps, tracing                    the engine
     bootstrap   <- domain, steps, saga, settings, adapters   the composition root; adapters only inside functions
-    entry       <- domain, saga, bootstrap                   from a trigger to the saga
+    telemetry   <- domain, tracing, bootstrap                events, metrics and spans, for the triggers and for scripts
+    entry       <- domain, saga, bootstrap, telemetry        from a trigger to the saga
     resilience  <- domain, settings, bootstrap, adapters     breakers and retry, for operators and scripts
     transaction <- domain, steps, saga, bootstrap            what scripts make in Fabric, all or nothing
+    secret_manager <- bootstrap, adapters                    secrets, for programs of one's own
     cli         <- domain, steps, saga, settings, bootstrap  what CI and operators run
 
 function_app.py imports entry and saga. `azure.functions` and `azure.durable_functions` appear only there; other

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from shared.adapters.fabric_http import FabricClient, Tokens
     from shared.adapters.fabric_transport import Transport
     from shared.adapters.rate_limiter import RateLimiter
+    from shared.adapters.secret_manager import SecretManager
     from shared.adapters.storage import StorageClients
-
+    from shared.adapters.telemetry_handover import Exporter
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class App:
     checks: Mapping[str, Callable[[], object]]
     flags: FeatureFlags
     telemetry: Telemetry
+    secrets: "SecretManager"
     signals: Signals
     health: Monitor
     sweep_dry_run: bool = False
@@ -95,17 +97,20 @@ def build(loaded: settings.Settings) -> App:
     from shared.adapters.signal_table import TableSignals
 
     clock = SystemClock()
+    telemetry = _telemetry(loaded, clock)
     clients = _clients(loaded.storage)
     stores = _stores(clients, clock)
+    journal, transport = _observed(stores.journal, RequestsTransport(), telemetry, clock)
     payloads = Payloads(stores.blobs)
     flags, policy = loaded.flags, loaded.policy.under(loaded.flags)
     log.info(flags.log_status())
-    tokens = TokenSource(lambda: _credential(loaded.fabric))
-    breakers = _breakers(clients, loaded, clock)
-    client = fabric_client(loaded, tokens, RequestsTransport(), breakers, clock)
+    secrets, ping_vault = _secrets(loaded.secrets)
+    tokens = TokenSource(lambda: _credential(loaded, secrets))
+    breakers = _breakers(clients, loaded, clock, telemetry)
     probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
+    client = fabric_client(loaded, tokens, transport, breakers, clock)
     services = Services(
-        journal=stores.journal,
+        journal=journal,
         queue=StorageStepQueue(clients),
         payloads=payloads,
         fabric=client,
@@ -113,18 +118,33 @@ def build(loaded: settings.Settings) -> App:
         kinds=STEPS,
         policy=policy,
         new_id=lambda: uuid.uuid4().hex,
+        telemetry=telemetry,
     )
-    acceptance = Acceptance(stores.journal, stores.blobs, payloads, clock, KINDS, policy.retention_seconds)
-    telemetry = NoTelemetry()
+    acceptance = Acceptance(journal, stores.blobs, payloads, clock, KINDS, policy.retention_seconds)
     signals = TableSignals(clients)
-    checks = {
+    checks: dict[str, Callable[[], object]] = {
         **_storage_checks(clients, signals, breakers, loaded, clock),
         "fabric_identity": tokens.token,
         "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
     }
+    if ping_vault is not None:
+        checks["key_vault"] = ping_vault
     monitor = Monitor(checks, cache_seconds=loaded.health.cache_seconds, now=clock.now, telemetry=telemetry)
+    telemetry.trace(flags.log_status())
     dry_run = loaded.sweep_dry_run
-    return App(services, acceptance, stores.locks, breakers, checks, flags, telemetry, signals, monitor, dry_run)
+    return App(
+        services,
+        acceptance,
+        stores.locks,
+        breakers,
+        checks,
+        flags,
+        telemetry,
+        secrets,
+        signals,
+        monitor,
+        dry_run,
+    )
 
 
 def fabric_client(
@@ -156,7 +176,9 @@ def storage_monitor(loaded: settings.Settings) -> Monitor:
     from shared.adapters.signal_table import TableSignals
 
     clock, clients = SystemClock(), _clients(loaded.storage)
-    checks = _storage_checks(clients, TableSignals(clients), _breakers(clients, loaded, clock), loaded, clock)
+    checks = _storage_checks(
+        clients, TableSignals(clients), _breakers(clients, loaded, clock, NoTelemetry()), loaded, clock
+    )
     return Monitor(checks, cache_seconds=0.0, now=clock.now, telemetry=NoTelemetry())
 
 
@@ -192,7 +214,8 @@ def fabric(loaded: settings.Settings) -> Fabric:
     from shared.adapters.credentials import TokenSource
     from shared.adapters.fabric_transport import RequestsTransport
 
-    tokens = TokenSource(lambda: _credential(loaded.fabric))
+    secrets, _ = _secrets(loaded.secrets)
+    tokens = TokenSource(lambda: _credential(loaded, secrets))
     return fabric_client(loaded, tokens, RequestsTransport(), None, SystemClock())
 
 
@@ -206,20 +229,13 @@ def orchestrations(client: Any) -> Orchestrations:
 def _clients(loaded: settings.StorageSettings) -> "StorageClients":
     from shared.adapters.storage import StorageClients
 
-    def credential() -> Any:
-        import azure.identity as identity
-
-        if loaded.client_id:
-            return identity.ManagedIdentityCredential(client_id=loaded.client_id)
-        return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
-
     try:
         return StorageClients(
             loaded.connection_string,
             table_uri=loaded.table_uri,
             queue_uri=loaded.queue_uri,
             blob_uri=loaded.blob_uri,
-            credential=credential,
+            credential=lambda: _identity(loaded.client_id),
         )
     except ValueError:  # its message may hold a part of the connection string
         raise settings.SettingsError(
@@ -228,11 +244,56 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
         ) from None
 
 
-def _breakers(clients: "StorageClients", loaded: settings.Settings, clock: SystemClock) -> "CircuitBreakers":
+def _breakers(
+    clients: "StorageClients", loaded: settings.Settings, clock: SystemClock, telemetry: Telemetry
+) -> "CircuitBreakers":
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.breaker_table import TableBreakers
 
-    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now)
+    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now, telemetry)
+
+
+def _observed(
+    journal: Journal, transport: "Transport", telemetry: Telemetry, clock: SystemClock
+) -> tuple[Journal, "Transport"]:
+    """What tells what passes through it; the same as before where nobody is told."""
+    if isinstance(telemetry, NoTelemetry):
+        return journal, transport
+    from shared.adapters.fabric_observed import ObservedTransport
+    from shared.saga.observed import ObservedJournal
+
+    return ObservedJournal(journal, telemetry, clock.now), ObservedTransport(transport, telemetry)
+
+
+def _telemetry(loaded: settings.Settings, clock: SystemClock) -> Telemetry:
+    """The way to Application Insights. Its libraries are imported by the thread that sends, with the first signal."""
+    if not loaded.flags.telemetry:
+        return NoTelemetry()
+    if not loaded.telemetry.connection_string:
+        log.warning(
+            "FEATURE_USE_TELEMETRY is on, but APPLICATIONINSIGHTS_CONNECTION_STRING is empty: no telemetry is sent"
+        )
+        return NoTelemetry()
+    from shared.adapters.telemetry_handover import HandOver
+
+    telemetry = HandOver(lambda: _exporter(loaded.telemetry), clock.now)
+    telemetry.at_exit()
+    return telemetry
+
+
+def _exporter(loaded: settings.TelemetrySettings) -> "Exporter":
+    import platform
+
+    if loaded.exporter == "opencensus":
+        from shared.adapters.telemetry_opencensus import OpenCensusExporter as Chosen
+    else:
+        from shared.adapters.telemetry_opentelemetry import OpenTelemetryExporter as Chosen
+    credential = None
+    if loaded.uses_identity:
+        import azure.identity as identity
+
+        credential = identity.ManagedIdentityCredential(client_id=loaded.client_id or None)
+    return Chosen(loaded.connection_string, platform.node(), credential)
 
 
 def _limiter(loaded: settings.Settings, clock: Clock) -> "RateLimiter | None":
@@ -251,14 +312,40 @@ def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:
     return Storage(TableJournal(clients, clock.now), BlobStore(clients), TableLocks(clients), submissions.send)
 
 
-def _credential(loaded: settings.FabricSettings) -> "Credential":
-    from shared.adapters.credentials import build_credential
+def _identity(client_id: str) -> Any:
+    """Who the app is to Azure itself: its user-assigned identity, or azure-identity's chain."""
+    import azure.identity as identity
 
+    if client_id:
+        return identity.ManagedIdentityCredential(client_id=client_id)
+    return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
+
+
+def _secrets(loaded: settings.SecretSettings) -> "tuple[SecretManager, Callable[[], object] | None]":
+    """What secrets are read through, and the vault's ping where there is a vault."""
+    from shared.adapters.secret_manager import SecretManager
+    from shared.adapters.secrets_environment import EnvironmentSecrets
+    from shared.adapters.secrets_keyvault import KeyVaultSecrets
+
+    if loaded.vault_url:
+        vault = KeyVaultSecrets(loaded.vault_url, lambda: _identity(loaded.vault_client_id))
+        return SecretManager(vault, loaded.cache), vault.ping
+    local = EnvironmentSecrets(lambda name: settings.environment_secret(name, dotenv=loaded.dotenv))
+    return SecretManager(local, loaded.cache), None
+
+
+def _credential(loaded: settings.Settings, secrets: "SecretManager") -> "Credential":
+    from shared.adapters.credentials import build_credential
+    from shared.adapters.service_principal import Proof
+
+    fabric, certificate = loaded.fabric, loaded.secrets.client_certificate_name
+    name = certificate or loaded.secrets.client_secret_name
     return build_credential(
-        loaded.credential,
-        base_url=loaded.base_url,
-        tenant_id=loaded.tenant_id,
-        client_id=loaded.client_id,
-        client_secret=settings.credential_secret,
-        certificate_path=loaded.certificate_path,
+        fabric.credential,
+        base_url=fabric.base_url,
+        tenant_id=fabric.tenant_id,
+        client_id=fabric.client_id,
+        proof=Proof(lambda: secrets.get_secret(name), lambda: secrets.refresh(name), is_certificate=bool(certificate)),
+        certificate_path=fabric.certificate_path,
+        authority=fabric.authority,
     )

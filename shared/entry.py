@@ -2,11 +2,13 @@
 orchestration. One function a trigger; function_app.py holds the decorators.
 """
 
+import functools
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from shared import bootstrap
+from shared import bootstrap, telemetry
 from shared.domain.errors import NotFoundError, Problem, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
@@ -14,6 +16,7 @@ from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.plan import MAX_STEPS
 from shared.domain.ports import LastSweep
 from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.telemetry import Event, Metric
 from shared.saga import activities, commands, engine, health, sweeper
 from shared.saga.accept import decoded
 from shared.saga.delivery import Settled
@@ -22,6 +25,18 @@ from shared.saga.progress import Progress
 log = logging.getLogger(__name__)
 
 
+def _operation[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """A trigger's work is an operation of its name."""
+
+    @functools.wraps(function)
+    def tracked(*args: P.args, **kwargs: P.kwargs) -> R:
+        with telemetry.track_operation(function.__name__):
+            return function(*args, **kwargs)
+
+    return tracked
+
+
+@_operation
 def accept(content: bytes, message_id: str, client: Any) -> None:
     """A message of the queue `deployments`: a command to a deployment that exists, or a new submission."""
     app = bootstrap.app()
@@ -40,6 +55,7 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
         orchestrations.start(header.deployment_id)
 
 
+@_operation
 def execute_step(content: bytes, client: Any) -> None:
     """A message of the queue `deployment-steps`."""
     message = _step_message(content)
@@ -47,20 +63,25 @@ def execute_step(content: bytes, client: Any) -> None:
         _tell(engine.execute_step(bootstrap.app().services, message), client)
 
 
+@_operation
 def poisoned_step(content: bytes, client: Any) -> None:
     """A message that every delivery failed on."""
     _count_poisoned("deployment-steps")
     message = _step_message(content)
+    telemetry.event(Event.POISON_MESSAGE, {"queue": "deployment-steps", **(message.to_json() if message else {})})
     if message is not None:
         reason = "every delivery of this step ended in an unexpected error"
         _tell(engine.poisoned_step(bootstrap.app().services, message, reason), client)
 
 
+@_operation
 def poisoned_deployment(content: bytes, message_id: str) -> None:
     """A submission that every delivery failed on: recorded as rejected under the id it asked for."""
     _count_poisoned("deployments")
     problem = Problem("$", "every delivery of this submission ended in an unexpected error; see the app's log")
-    bootstrap.app().acceptance.refuse(content, message_id, problem)
+    refused = bootstrap.app().acceptance.refuse(content, message_id, problem)
+    about = {"queue": "deployments", "deployment_id": refused.header.deployment_id}
+    telemetry.event(Event.POISON_MESSAGE, about)
 
 
 def _count_poisoned(queue: str) -> None:
@@ -90,29 +111,34 @@ def _tell(settled: Settled | None, client: Any) -> None:
         bootstrap.orchestrations(client).raise_event(settled.deployment_id, STEP_EVENT, payload)
 
 
+@_operation
 def begin(deployment_id: str) -> JsonObject:
     """Activity `begin_deployment`."""
     app = bootstrap.app()
     return activities.begin(app.services, app.locks, deployment_id)
 
 
+@_operation
 def dispatch(request: JsonObject) -> None:
     """Activity `dispatch_steps`."""
     services = bootstrap.app().services
     activities.dispatch(services, request["deployment_id"], request["ordinals"], Direction(request["direction"]))
 
 
+@_operation
 def turn_back(deployment_id: str) -> JsonObject:
     """Activity `turn_back`."""
     return activities.turn_back(bootstrap.app().services, deployment_id)
 
 
+@_operation
 def begin_compensation(deployment_id: str) -> JsonObject:
     """Activity `begin_compensation`."""
     app = bootstrap.app()
     return activities.begin_compensation(app.services, app.locks, deployment_id)
 
 
+@_operation
 def reconcile(request: JsonObject) -> JsonObject:
     """Activity `reconcile_deployment`."""
     app = bootstrap.app()
@@ -120,12 +146,14 @@ def reconcile(request: JsonObject) -> JsonObject:
     return activities.reconcile(app.services, app.locks, request["deployment_id"], progress, request["tick"])
 
 
+@_operation
 def finish(deployment_id: str) -> JsonObject:
     """Activity `finish_deployment`."""
     app = bootstrap.app()
     return activities.finish(app.services, app.locks, deployment_id)
 
 
+@_operation
 def sweep(client: Any) -> None:
     """The timer."""
     app = bootstrap.app()
@@ -134,9 +162,12 @@ def sweep(client: Any) -> None:
     swept = sweeper.sweep(app.services, app.locks, bootstrap.orchestrations(client), dry_run=dry_run)
     log.info("swept%s: %s", " (dry run, nothing was done)" if dry_run else "", json.dumps(swept.counts()))
     ended = clock.now()
-    app.signals.swept(LastSweep(ended, (ended - began).total_seconds(), swept.counts()))
+    seconds = (ended - began).total_seconds()
+    telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
+    app.signals.swept(LastSweep(ended, seconds, swept.counts()))
 
 
+@telemetry.track_performance(Metric.READY_SECONDS)
 def ready() -> tuple[bool, JsonObject]:
     """`health/ready`, for anybody: whether the app can do its work, and how each check stands, in a word."""
     app = bootstrap.app()

@@ -5,16 +5,25 @@ that names the variable; nothing is guessed.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from shared.domain.breaker import BreakerPolicy
+from shared.domain.errors import InvalidInputError
 from shared.domain.flags import FeatureFlags
 from shared.domain.policy import EnginePolicy, HealthPolicy, RetryPolicy
 from shared.domain.rate import RatePolicy
+from shared.domain.secrets import CachePolicy, secret_name
 
 FABRIC_API = "https://api.fabric.microsoft.com"
+
+
+DOTENV = Path(__file__).resolve().parent.parent / ".env"
+"""Beside function_app.py. Never deployed: .funcignore leaves out what begins with a dot."""
+_VAULT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|-(?!-)){1,22}[A-Za-z0-9]")
 
 
 class SettingsError(Exception):
@@ -34,7 +43,7 @@ class StorageSettings:
 
 @dataclass(frozen=True)
 class FabricSettings:
-    """Where Fabric is and who we are to it. `secret` values are read late, by `credential_secret`."""
+    """Where Fabric is and who we are to it. What the service principal signs in with is read late, by its name."""
 
     base_url: str
     operation_hosts: frozenset[str]
@@ -42,6 +51,34 @@ class FabricSettings:
     tenant_id: str
     client_id: str
     certificate_path: str
+    authority: str
+
+
+@dataclass(frozen=True)
+class SecretSettings:
+    """Where secrets are (`vault_url`, or the environment where that is empty), what they are called, and how long a
+    copy serves.
+    """
+
+    vault_url: str
+    vault_client_id: str
+    client_secret_name: str
+    client_certificate_name: str
+    cache: CachePolicy
+    dotenv: Path | None
+
+
+@dataclass(frozen=True)
+class TelemetrySettings:
+    """Where telemetry goes and how. Without a connection string, or with the feature off, it goes nowhere.
+
+    `uses_identity` says that the endpoint takes a token of a managed identity (`client_id`; empty: the system's).
+    """
+
+    exporter: str
+    connection_string: str
+    uses_identity: bool
+    client_id: str
 
 
 @dataclass(frozen=True)
@@ -50,12 +87,16 @@ class Settings:
 
     storage: StorageSettings
     fabric: FabricSettings
+    secrets: SecretSettings
     policy: EnginePolicy
     sweep_dry_run: bool
     breaker: BreakerPolicy
     rate: RatePolicy
     flags: FeatureFlags
     health: HealthPolicy
+    telemetry: TelemetrySettings
+    traceparent: str = ""
+    """The span that this process runs in, where its caller says so: what OpenTelemetry's tools for pipelines set."""
 
     @property
     def has_breakers(self) -> bool:
@@ -68,9 +109,15 @@ def function_key(environment: Mapping[str, str] = os.environ) -> str:
     return environment.get("FUNCTION_KEY", "")
 
 
-def credential_secret(environment: Mapping[str, str] = os.environ) -> str:
-    """The service principal's secret; asked for when the credential is built and kept nowhere else."""
-    return environment.get("AZURE_CLIENT_SECRET", "")
+def environment_secret(name: str, environment: Mapping[str, str] = os.environ, dotenv: Path | None = None) -> str:
+    """A secret's variable, or its line in a `.env` file: read when it is needed and kept nowhere. Empty: not set."""
+    value = environment.get(name, "")
+    if value or dotenv is None:
+        return value
+    from dotenv import dotenv_values
+
+    # No interpolation: a `$` in a password is a `$`.
+    return dotenv_values(dotenv, interpolate=False).get(name) or ""
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -87,6 +134,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     if address.scheme == "http" and address.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise SettingsError("FABRIC_API_BASE_URL must be https: over http the token could be read on the way")
     default = EnginePolicy()
+    flags = FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)})
     return Settings(
         storage=StorageSettings(
             connection_string=read.text("AzureWebJobsStorage", ""),
@@ -106,7 +154,9 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             tenant_id=read.text("AZURE_TENANT_ID", ""),
             client_id=read.text("AZURE_CLIENT_ID", ""),
             certificate_path=read.text("AZURE_CLIENT_CERTIFICATE_PATH", ""),
+            authority=read.text("AZURE_AUTHORITY_HOST", ""),
         ),
+        secrets=_secrets(read, flags),
         policy=EnginePolicy(
             forward=_retry(read, "RETRY", default.forward),
             backward=_retry(read, "COMPENSATION", default.backward),
@@ -126,8 +176,10 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         sweep_dry_run=read.flag("SWEEP_DRY_RUN"),
         breaker=_breaker(read, BreakerPolicy()),
         rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
-        flags=FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)}),
+        flags=flags,
         health=_health(read, HealthPolicy()),
+        telemetry=_telemetry(read),
+        traceparent=read.text("TRACEPARENT", ""),
     )
 
 
@@ -138,6 +190,73 @@ def _health(read: "_Reader", default: HealthPolicy) -> HealthPolicy:
         sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", default.sweep_late_seconds, least=1.0),
         poison_seconds=read.seconds("HEALTH_POISON_SECONDS", default.poison_seconds),
     )
+
+
+def _telemetry(read: "_Reader") -> TelemetrySettings:
+    name = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+    connection_string = read.text(name, "")
+    if connection_string and not _pairs(connection_string).get("instrumentationkey"):
+        # Its text is not repeated: it is told to nobody who does not know it.
+        raise SettingsError(f"{name} must be InstrumentationKey=...;IngestionEndpoint=https://...")
+    name = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
+    authentication = _pairs(read.text(name, ""))
+    if authentication and authentication.get("authorization", "").lower() != "aad":
+        raise SettingsError(
+            f"{name} must be Authorization=AAD, and ClientId=... before it for an identity of one's own"
+        )
+    return TelemetrySettings(
+        exporter=read.word("TELEMETRY_EXPORTER", ("opentelemetry", "opencensus"), "opentelemetry"),
+        connection_string=connection_string,
+        uses_identity=bool(authentication),
+        client_id=authentication.get("clientid", ""),
+    )
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`Name=value;...` by lower-case name."""
+    pairs = [pair.partition("=") for pair in text.split(";") if pair.strip()]
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _secrets(read: "_Reader", flags: FeatureFlags) -> SecretSettings:
+    url = _vault_url(read.text("KEY_VAULT_URL", ""), read.text("AZURE_KEY_VAULT_NAME", ""))
+    if flags.azure_keyvault and not url:
+        raise SettingsError(
+            "FEATURE_USE_AZURE_KEYVAULT is on, and neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME says which vault"
+        )
+    if flags.azure_keyvault and read.text("AZURE_CLIENT_CERTIFICATE_PATH", ""):
+        raise SettingsError(
+            "AZURE_CLIENT_CERTIFICATE_PATH is for FEATURE_USE_AZURE_KEYVAULT=false: put the certificate into the vault "
+            "and its name into FABRIC_CLIENT_CERTIFICATE_NAME"
+        )
+    ttl_seconds = read.seconds("SECRET_CACHE_TTL", CachePolicy().ttl_seconds)
+    return SecretSettings(
+        vault_url=url if flags.azure_keyvault else "",
+        vault_client_id=read.text("KEY_VAULT_CLIENT_ID", "") or read.text("AzureWebJobsStorage__clientId", ""),
+        client_secret_name=read.secret_name("FABRIC_CLIENT_SECRET_NAME", "azure-client-secret"),
+        client_certificate_name=read.secret_name("FABRIC_CLIENT_CERTIFICATE_NAME", ""),
+        cache=CachePolicy(ttl_seconds=ttl_seconds if flags.secret_manager else 0.0),
+        dotenv=DOTENV if flags.secret_manager and not flags.azure_keyvault else None,
+    )
+
+
+def _vault_url(url: str, name: str) -> str:
+    """The vault's address; of both, KEY_VAULT_URL counts. Not quoted in errors: it may hold a password."""
+    if url:
+        try:
+            address = urlsplit(url)
+            is_one = address.scheme == "https" and address.hostname and address.port != 0
+            is_plain = address.path in ("", "/") and not address.query and "@" not in address.netloc
+        except ValueError:
+            is_one = is_plain = False
+        if not (is_one and is_plain):
+            raise SettingsError("KEY_VAULT_URL must be a vault's address: https://<name>.vault.azure.net")
+        return url.rstrip("/")
+    if name and not _VAULT_NAME.fullmatch(name):
+        raise SettingsError(
+            f"AZURE_KEY_VAULT_NAME is {name[:64]!r}; a vault's name has 3 to 24 letters, digits and '-'"
+        )
+    return f"https://{name}.vault.azure.net" if name else ""
 
 
 def _breaker(read: "_Reader", default: BreakerPolicy) -> BreakerPolicy:
@@ -180,6 +299,14 @@ class _Reader:
         if value not in allowed:
             raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(allowed)}")
         return value
+
+    def secret_name(self, name: str, default: str) -> str:
+        text = self.text(name, default)
+        try:
+            return secret_name(text) if text else ""
+        except InvalidInputError:
+            # Not quoted: the secret itself may have been put here.
+            raise SettingsError(f"{name} is no secret's name: it takes letters, digits and '-'") from None
 
     def flag(self, name: str) -> bool:
         value = self.text(name, "false").lower()

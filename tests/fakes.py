@@ -7,9 +7,11 @@ import json
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from shared import tracing
 from shared.adapters import breaker_table
 from shared.adapters import journal_rows as rows
 from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS
@@ -21,6 +23,8 @@ from shared.domain.messages import StepMessage
 from shared.domain.ports import Change, Clock, LastSweep, Lock, NoteHead, Poisonings, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.telemetry import PROPERTIES, Properties
+from shared.domain.trace import TraceContext
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -320,6 +324,66 @@ class MemoryStepQueue:
     def next_due(self) -> datetime | None:
         """When the next message may be delivered."""
         return self.waiting[0][0] if self.waiting else None
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something that telemetry was told, and the span it was told in."""
+
+    kind: str
+    name: str
+    properties: dict[str, Any]
+    context: TraceContext | None
+    value: float = 0.0
+    success: bool = True
+    status: int | None = None
+
+
+class MemoryTelemetry:
+    """The port Telemetry as a list. Of events it takes only those, with only the properties, that are documented."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+
+    def event(self, name: str, properties: Properties | None = None) -> None:
+        """As the port says."""
+        given = {k: v for k, v in (properties or {}).items() if v is not None}
+        assert given.keys() <= set(PROPERTIES[name]), f"{name}: {sorted(given.keys() - set(PROPERTIES[name]))}"
+        self.told.append(Told("event", name, given, tracing.current()))
+
+    def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
+        """As the port says."""
+        self.told.append(Told("metric", name, dict(properties or {}), tracing.current(), value))
+
+    def exception(self, error: BaseException, properties: Properties | None = None) -> None:
+        """As the port says."""
+        self.told.append(Told("exception", type(error).__name__, dict(properties or {}), tracing.current()))
+
+    def dependency(
+        self,
+        name: str,
+        *,
+        target: str,
+        seconds: float,
+        success: bool,
+        status: int | None = None,
+        properties: Properties | None = None,
+        context: TraceContext | None = None,
+    ) -> None:
+        """As the port says."""
+        span = context or tracing.next_span()
+        self.told.append(Told("dependency", name, dict(properties or {}), span, seconds, success, status))
+
+    def trace(self, message: str, properties: Properties | None = None) -> None:
+        """As the port says."""
+        self.told.append(Told("trace", message, dict(properties or {}), tracing.current()))
+
+    def flush(self, seconds: float) -> None:
+        """As the port says: nothing waits here."""
+
+    def events(self, *names: str) -> list[Told]:
+        """The events of these names, or all."""
+        return [t for t in self.told if t.kind == "event" and (not names or t.name in names)]
 
 
 class MemorySignals:

@@ -92,6 +92,7 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     FEATURE_USE_TELEMETRY: 'true'
     FEATURE_USE_HEALTH_CHECKS: 'true'
     PYTHON_THREADPOOL_THREAD_COUNT: '32'
+    TELEMETRY_EXPORTER: 'opentelemetry'
     APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
   }

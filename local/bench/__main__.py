@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine, imports, medallion
+from local.bench import breaker, engine, imports, medallion, telemetry
 from local.bench.measure import Bench, machine
 from local.stack import HOME, Stack
 
-SECTIONS = ("import", "breaker", "medallion", "overhead", "throughput", "size")
+SECTIONS = ("import", "breaker", "telemetry", "medallion", "overhead", "throughput", "size")
 
 
 def main() -> int:
@@ -30,6 +30,8 @@ def main() -> int:
         imports.run(9)
     if "breaker" in wanted:
         breaker.run(options.rounds)
+    if "telemetry" in wanted:
+        telemetry.run()
     if "medallion" in wanted:
         _with(Stack(name="bench-real", profile="realistic"), lambda b: medallion.run(b, options.rounds))
     if "overhead" in wanted:

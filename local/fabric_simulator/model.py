@@ -184,6 +184,7 @@ class FabricModel:
                 "seconds": round(reply.delay_seconds, 4),
                 "identity": identity,
                 "request_id": request_id,
+                "traceparent": request.headers.get("traceparent"),
                 "error_code": reply.headers.get("x-ms-public-api-error-code"),
                 "names": _named(reply),
                 "fault": fault or None,

@@ -48,10 +48,10 @@ def main() -> None:
     parser.add_argument("--queue-lease", type=float, default=600.0, help="seconds a message is invisible while handled")
     parser.add_argument("--drain", type=float, default=10.0, help="seconds to finish what runs, at SIGTERM")
     options = parser.parse_args()
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
-    )
-    for name in ("azure", "azure_functions_runtime", "durabletask"):
+    level = os.environ.get("LOG_LEVEL", "INFO")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
+    # Loud where everything is asked for, as the canary test does.
+    for name in () if level == "DEBUG" else ("azure", "azure_functions_runtime", "durabletask"):
         logging.getLogger(name).setLevel(logging.WARNING)
     code = asyncio.run(serve(options))
     logging.shutdown()

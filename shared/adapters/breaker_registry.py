@@ -6,16 +6,24 @@ from datetime import datetime
 
 from shared.adapters.breaker_cell import BreakerCell
 from shared.adapters.breaker_fallback import FallbackBreakers
+from shared.adapters.breaker_observed import ObservedBreakers
 from shared.adapters.breakers import SharedCircuitBreaker
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.ports import BreakerStore
+from shared.domain.telemetry import NoTelemetry, Telemetry
 
 
 class CircuitBreakers:
     """Thread-safe. Never raises StorageUnavailableError."""
 
-    def __init__(self, store: BreakerStore, policy: BreakerPolicy, now: Callable[[], datetime]) -> None:
-        self._store = FallbackBreakers(store, now)
+    def __init__(
+        self,
+        store: BreakerStore,
+        policy: BreakerPolicy,
+        now: Callable[[], datetime],
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._store = ObservedBreakers(FallbackBreakers(store, now), telemetry or NoTelemetry())
         self._policy, self._now = policy, now
         self._made: dict[str, SharedCircuitBreaker] = {}
         self._lock = threading.Lock()

@@ -3,6 +3,8 @@
 azure-identity is heavy, so it is imported when the first credential is built and not before.
 """
 
+import logging
+import re
 import threading
 import time
 import uuid
@@ -10,12 +12,27 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from shared.domain.errors import FabricAuthError, FabricTransientError
+from shared.adapters.service_principal import Proof, ServicePrincipal
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricError,
+    FabricTransientError,
+    SecretError,
+    SecretNotFoundError,
+    VaultAuthError,
+    VaultUnavailableError,
+)
+
+log = logging.getLogger(__name__)
 
 SCOPE = "https://api.fabric.microsoft.com/.default"
 """The scope of the Fabric REST API (fabric-cicd and fabric-cli ask for the same)."""
 REFRESH_BEFORE_SECONDS = 300.0
 """A token is renewed this long before it ends, so that none ends under way."""
+RETRY_SECONDS = 15.0
+"""After a renewal that failed while the old token lives: how long nobody tries again."""
+VAULT_WAIT_SECONDS, LONGEST_VAULT_WAIT_SECONDS = 10.0, 300.0
+"""When a step comes back that met a vault that does not answer: after its Retry-After, within these bounds."""
 SIMULATOR_IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 
 
@@ -54,15 +71,19 @@ def build_credential(
     base_url: str,
     tenant_id: str = "",
     client_id: str = "",
-    client_secret: Callable[[], str] = lambda: "",
+    proof: Proof | None = None,
     certificate_path: str = "",
+    authority: str = "",
 ) -> Credential:
-    """`service_principal` (secret or certificate), `managed_identity`, `default`, or `simulator`.
+    """`service_principal` (by `proof`, or the certificate in a file), `managed_identity`, `default`, or `simulator`.
 
-    Raises FabricAuthError naming the setting that is missing; never with a secret in it.
+    Raises FabricAuthError naming all that is missing, and never with a secret in it; VaultUnavailableError.
     """
     if kind == "simulator":
         return SimulatorCredential(base_url)
+    # They log what the sign-in service answers, word for word; TokenSource says what is safe of it.
+    for vendor in ("azure.identity", "msal"):
+        logging.getLogger(vendor).setLevel(logging.CRITICAL)
     import azure.identity as identity
 
     if kind == "managed_identity":
@@ -71,14 +92,24 @@ def build_credential(
         # No browser and no prompt: nobody sits in front of a function.
         return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
     missing = [name for name, value in (("AZURE_TENANT_ID", tenant_id), ("AZURE_CLIENT_ID", client_id)) if not value]
-    secret = client_secret()
-    if not secret and not certificate_path:
-        missing.append("AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH")
+    if not certificate_path:
+        missing += _missing_proof(proof)
     if missing:
         raise FabricAuthError(f"FABRIC_CREDENTIAL=service_principal needs {', '.join(missing)}", call="sign in")
-    if certificate_path:
+    if certificate_path or proof is None:
         return identity.CertificateCredential(tenant_id, client_id, certificate_path)
-    return identity.ClientSecretCredential(tenant_id, client_id, secret)
+    return ServicePrincipal(tenant_id, client_id, proof, authority)
+
+
+def _missing_proof(proof: Proof | None) -> list[str]:
+    """What to say where there is nothing to sign in with."""
+    try:
+        if proof is not None:
+            proof.read()
+            return []
+    except SecretNotFoundError as error:
+        return [f"a secret or AZURE_CLIENT_CERTIFICATE_PATH ({error})"]
+    return ["AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH"]
 
 
 class TokenSource:
@@ -100,14 +131,16 @@ class TokenSource:
         self._credential: Credential | None = None
         self._token = ""
         self._expires = 0.0
+        self._quiet_until = 0.0
 
     def token(self) -> str:
-        """A token that lives. Raises FabricAuthError where none can be had."""
-        token, expires = self._token, self._expires
-        if token and self._now() < expires - self._refresh_before:
+        """A token that lives. Raises FabricAuthError where none can be had, FabricTransientError where none can be
+        had now."""
+        token, expires, now = self._token, self._expires, self._now()
+        if token and (now < expires - self._refresh_before or now < min(expires, self._quiet_until)):
             return token
         # While one thread renews, the others go on with what still lives.
-        if not self._lock.acquire(blocking=not (token and self._now() < expires)):
+        if not self._lock.acquire(blocking=not (token and now < expires)):
             return token
         try:
             if self._token != token or (self._token and self._now() < self._expires - self._refresh_before):
@@ -120,24 +153,41 @@ class TokenSource:
         """Fabric refused it: forget it, unless another thread has renewed it already."""
         with self._lock:
             if self._token == token:
-                self._token, self._expires = "", 0.0
+                # The credential too: azure-identity keeps its tokens, and would give the refused one again.
+                self._token, self._expires, self._credential = "", 0.0, None
 
     def _renewed(self) -> str:
         try:
             if self._credential is None:
                 self._credential = self._make()
             found = self._credential.get_token(self._scope)
-        except FabricAuthError:
-            raise
         except Exception as error:
+            failure = _failure(error)
             if self._token and self._now() < self._expires:
+                log.warning("%s; the token of before serves while it lives", failure)
+                self._quiet_until = self._now() + RETRY_SECONDS
                 return self._token
-            # azure-identity's texts are long and quote requests; the kind of the error is what helps.
-            kind = type(error).__name__
-            if kind in ("ServiceRequestError", "ServiceResponseError", "ServiceRequestTimeoutError"):
-                raise FabricTransientError(f"the sign-in service does not answer ({kind})", call="sign in") from None
-            raise FabricAuthError(
-                f"no token could be had ({kind}): check tenant, client id, secret or identity", call="sign in"
-            ) from None
-        self._token, self._expires = found.token, float(found.expires_on)
+            raise failure from None
+        self._token, self._expires, self._quiet_until = found.token, float(found.expires_on), 0.0
         return self._token
+
+
+def _failure(error: Exception) -> FabricError:
+    """What to say of a sign-in that failed. azure-identity's texts are long and quote requests: of them only the kind
+    of the error and Entra's code are kept."""
+    if isinstance(error, FabricError):
+        return error
+    if isinstance(error, VaultUnavailableError) and not isinstance(error, VaultAuthError):
+        # Fabric was not asked, so no try of a step is used up; the step's own timeout bounds the waiting.
+        wait = min(LONGEST_VAULT_WAIT_SECONDS, max(VAULT_WAIT_SECONDS, error.retry_after_seconds or 0.0))
+        return FabricTransientError(str(error), call="sign in", retry_after_seconds=wait, counts_as_attempt=False)
+    if isinstance(error, SecretError):
+        return FabricAuthError(str(error), call="sign in")
+    kind = type(error).__name__
+    if kind in ("ServiceRequestError", "ServiceResponseError", "ServiceRequestTimeoutError"):
+        return FabricTransientError(f"the sign-in service does not answer ({kind})", call="sign in")
+    code = re.search(r"AADSTS[0-9]{4,8}", str(error))
+    said = f"{kind}, {code[0]}" if code else kind
+    return FabricAuthError(
+        f"no token could be had ({said}): check tenant, client id, secret or identity", call="sign in"
+    )

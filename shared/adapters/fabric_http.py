@@ -18,6 +18,7 @@ from shared.adapters.fabric_transport import AnswerLostError, NothingSentError, 
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
+from shared.domain.redaction import MASK
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[::1\](?::[0-9]+)?")
 of Fabric's, urllib3 connects to evil.example; and an IPv6 zone may end in any name."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MOST_PAGES = 10_000
+_SHORTEST_TOKEN = 15
+"""Characters. A shorter one is a test's, and masking it would take letters out of words."""
 
 
 class Tokens(Protocol):
@@ -187,6 +190,9 @@ class FabricClient:
         except AnswerLostError as error:
             kind = FabricAmbiguousError if is_mutating else FabricTransientError
             raise kind(str(error), call=call) from None
+        if status >= 400 and len(token) > _SHORTEST_TOKEN:
+            # An answer that quotes what was sent would carry the token into the journal.
+            raw = raw.replace(token.encode(), MASK.encode())
         log.debug("%s: %d in %.3f s, request %s", call, status, time.perf_counter() - began, answered.get("requestid"))
         if status == 408 or status >= 500:
             raise error_from(call, status, answered, _json(raw), is_mutating=is_mutating, now=self._now())

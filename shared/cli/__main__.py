@@ -34,6 +34,7 @@ from shared.domain.fields import Fields
 from shared.domain.json import JsonObject, as_object, canonical, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.text import parse
+from shared.domain.trace import TRACEPARENT
 from shared.saga.accept import normal_target
 from shared.steps import KINDS
 
@@ -109,8 +110,11 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         problems = error.problems
     options.id = options.id or _new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
-    storage = bootstrap.storage(settings.load())
+    loaded = settings.load()
+    storage = bootstrap.storage(loaded)
     envelope = {"deployment_id": options.id, "requested_by": options.requested_by, **body}
+    if TRACEPARENT.fullmatch(loaded.traceparent):  # set by a tool, not by a person: one that is none begins no trace
+        envelope["traceparent"] = loaded.traceparent
     message = json.dumps(envelope, ensure_ascii=True)
     if len(message) > MESSAGE_BYTES:
         name, content = next(iter(body.items()))

@@ -10,6 +10,10 @@ SagaError
 │   └── StorageAuthError        it answers, and refuses this identity or key
 ├── TransactionError            a script's transaction cannot do what was asked
 │   └── TurnedBackError         it was put back, or is being: nothing more is to be begun in it
+├── SecretError                 a secret cannot be had; the message names it and never its value
+│   ├── SecretNotFoundError     there is none of that name, or none that may be used (disabled, expired)
+│   └── VaultUnavailableError   Key Vault does not answer, throttles or fails; may pass by itself
+│       └── VaultAuthError      it answers, and refuses this identity: a person must grant a role
 ├── LimitError                  Azure Storage would refuse it (entity, property, batch or message too large)
 └── FabricError                 the Fabric REST API said no, or said nothing
     ├── FabricTransientError    try again: after `retry_after_seconds` where Fabric named it
@@ -22,6 +26,8 @@ SagaError
 """
 
 from dataclasses import dataclass
+
+from shared.domain.redaction import redacted
 
 MESSAGE_LIMIT = 1_000
 """Characters of a vendor's message that are kept; the rest never reaches a table or a log."""
@@ -77,6 +83,26 @@ class StorageAuthError(StorageUnavailableError):
     """The storage account answers and refuses: 401 or 403. A person must grant a role or correct the connection."""
 
 
+class SecretError(SagaError):
+    """A secret cannot be had. Messages name the secret and the place, never a value."""
+
+
+class SecretNotFoundError(SecretError):
+    """Where secrets are, there is none of that name, or it is disabled, expired or not valid yet."""
+
+
+class VaultUnavailableError(SecretError):
+    """Key Vault does not answer, throttles (429) or fails (5xx); `retry_after_seconds` where it named a time."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class VaultAuthError(VaultUnavailableError):
+    """Key Vault, or the sign-in to it, refuses: 401 or 403. A person must grant a role or open the firewall."""
+
+
 class LimitError(SagaError):
     """Azure Storage would refuse this write; Azurite would not, so the adapter does."""
 
@@ -109,7 +135,7 @@ class FabricError(SagaError):
         retry_after_seconds: float | None = None,
         counts_as_attempt: bool = True,
     ) -> None:
-        self.detail = message[:MESSAGE_LIMIT]
+        self.detail = redacted(message[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]
         self.call = call
         self.status = status
         self.error_code = error_code

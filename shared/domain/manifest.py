@@ -10,6 +10,7 @@ from shared.domain.fields import Fields, suggestion
 from shared.domain.json import JsonObject
 from shared.domain.plan import MAX_STEPS, Plan, PlannedStep, check_graph
 from shared.domain.references import references, strings
+from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
 DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """An id a caller may choose: it becomes a table key, an orchestration id and a word on a command line."""
@@ -70,6 +71,7 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
     on_failure = top.choice("onFailure", ("rollback", "hold"), default="rollback")
     requested_by = top.text("requestedBy", longest=256)
     top.text("description", longest=4000)
+    top.text("traceparent", pattern=TRACEPARENT, hint=TRACEPARENT_HINT)
     expires = top.duration("expiresAfter", default=0.0, shortest=60, longest=LONGEST_LIFE_SECONDS)
     keep_for = top.duration("keepFor", default=0.0, shortest=60, longest=LONGEST_HOLD_SECONDS)
     written = [_step(i, row, kinds, on_failure, problems) for i, row in enumerate(_step_rows(top))]

@@ -161,7 +161,8 @@ class DeploymentRecord:
     Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `swept_at` when it was
     last looked over for orphans. `..._requested_by` is who asked for what: to stop (`cancel`), to undo although it was
     held or had failed (`compensate`), to go on (`resume`; only until its steps are made ready), to undo what had
-    succeeded (`retire`).
+    succeeded (`retire`). `traceparent` is the span it was submitted in, as W3C Trace Context writes it
+    (domain/trace.py).
     """
 
     deployment_id: str
@@ -191,6 +192,7 @@ class DeploymentRecord:
     retire_requested_by: str | None = None
     error: RecordedError | None = None
     problems: tuple[JsonObject, ...] = ()
+    traceparent: str | None = None
     chain: Chain | None = field(default=None, compare=False)
 
     def to_json(self) -> JsonObject:

@@ -1,10 +1,13 @@
 """The names of what the app tells monitors, and the port it tells them through.
 
-Names are constants here and nowhere else: the alerts and the workbook of infra/ are checked against them.
+Names are constants here and nowhere else: the alerts and the workbook of infra/ are checked against them, and so is
+the table in docs/telemetry.md.
 """
 
 from collections.abc import Mapping
 from typing import Protocol
+
+from shared.domain.trace import TraceContext
 
 Properties = Mapping[str, str | int | float | bool | None]
 """What goes with an event: short values, never a secret; None is left out."""
@@ -17,6 +20,7 @@ class Event:
     DEPLOYMENT_STARTED = "DeploymentStarted"
     DEPLOYMENT_FINISHED = "DeploymentFinished"
     DEPLOYMENT_REJECTED = "DeploymentRejected"
+    DEPLOYMENT_HELD = "DeploymentHeld"
     STEP_STARTED = "StepStarted"
     STEP_FINISHED = "StepFinished"
     STEP_FAILED = "StepFailed"
@@ -26,6 +30,7 @@ class Event:
     BREAKER_CLOSED = "CircuitBreakerClosed"
     ROLLBACK_STARTED = "RollbackStarted"
     ROLLBACK_FINISHED = "RollbackFinished"
+    STEP_COMPENSATED = "StepCompensated"
     COMPENSATION_FAILED = "CompensationFailed"
     ORPHAN_FOUND = "OrphanFound"
     ORPHAN_DELETED = "OrphanDeleted"
@@ -34,8 +39,57 @@ class Event:
     SWEEP_FINISHED = "SweepFinished"
 
 
+class Metric:
+    """Names of metrics, as persisted as those of events."""
+
+    DEPLOYMENT_SECONDS = "DeploymentSeconds"
+    STEP_SECONDS = "StepSeconds"
+    COMPENSATION_SECONDS = "CompensationSeconds"
+    READY_SECONDS = "ReadySeconds"
+    TELEMETRY_DROPPED = "TelemetryDropped"
+
+
+_DEPLOYMENT = ("deployment_id", "name", "target")
+_STEP = ("deployment_id", "step_id", "kind")
+_ERROR = ("status", "error_code", "request_id", "message")
+_BREAKER = ("breaker", "reason", "openings", "open_seconds", "is_shared")
+_ORPHAN = (*_STEP, "resource_type", "resource_id")
+
+PROPERTIES: Mapping[str, tuple[str, ...]] = {
+    Event.DEPLOYMENT_ACCEPTED: (*_DEPLOYMENT, "steps"),
+    Event.DEPLOYMENT_STARTED: (*_DEPLOYMENT, "steps", "waited_seconds"),
+    Event.DEPLOYMENT_FINISHED: (*_DEPLOYMENT, "steps", "state", "seconds"),
+    Event.DEPLOYMENT_REJECTED: (*_DEPLOYMENT, "problems"),
+    Event.DEPLOYMENT_HELD: (*_DEPLOYMENT, "steps"),
+    Event.STEP_STARTED: _STEP,
+    Event.STEP_FINISHED: (*_STEP, "action", "attempts", "deliveries", "seconds"),
+    Event.STEP_FAILED: (*_STEP, "attempts", "deliveries", "seconds", *_ERROR),
+    Event.RETRY: (*_STEP, "direction", "attempt", "wait_seconds", *_ERROR),
+    Event.BREAKER_OPENED: _BREAKER,
+    Event.BREAKER_HALF_OPEN: _BREAKER,
+    Event.BREAKER_CLOSED: _BREAKER,
+    Event.ROLLBACK_STARTED: (*_DEPLOYMENT, "reason"),
+    Event.ROLLBACK_FINISHED: (*_DEPLOYMENT, "state"),
+    Event.STEP_COMPENSATED: (*_STEP, "attempts", "deliveries", "seconds"),
+    Event.COMPENSATION_FAILED: (*_STEP, "attempts", "deliveries", "seconds", *_ERROR),
+    Event.ORPHAN_FOUND: _ORPHAN,
+    Event.ORPHAN_DELETED: _ORPHAN,
+    Event.POISON_MESSAGE: ("queue", "deployment_id", "ordinal", "direction"),
+    Event.HEALTH_CHANGED: ("before", "after", "checks"),
+    Event.SWEEP_FINISHED: (
+        *("seen", "restarted", "expired", "looked_over", "orphans", "orphans_left", "purged", "failed"),
+        *("stuck", "held"),
+        *("dry_run", "seconds"),
+    ),
+}
+"""What each event may carry; what is not known is left out."""
+
+
 class Telemetry(Protocol):
-    """Where events, metrics, exceptions, dependencies and traces go. No method raises, and none waits."""
+    """Where events, metrics, exceptions, dependencies and traces go. No method raises, and none waits.
+
+    What is told belongs to the span that the thread is in (tracing.py), unless a context is given.
+    """
 
     def event(self, name: str, properties: Properties | None = None) -> None:
         """Something happened; `name` is one of Event's."""
@@ -46,7 +100,8 @@ class Telemetry(Protocol):
         ...
 
     def exception(self, error: BaseException, properties: Properties | None = None) -> None:
-        """An error that was not expected."""
+        """An error that was not expected. Of one that is not ours only the kind and the place are told, not its text,
+        which may hold anything."""
         ...
 
     def dependency(
@@ -58,8 +113,10 @@ class Telemetry(Protocol):
         success: bool,
         status: int | None = None,
         properties: Properties | None = None,
+        context: TraceContext | None = None,
     ) -> None:
-        """A call to somebody else that ended just now: `name` is `METHOD /path/with/{placeholders}`."""
+        """A call to somebody else that ended just now: `name` is `METHOD /path/with/{placeholders}`. Without a target:
+        a piece of this app's own work. `context` is its own span; None makes one within the current span."""
         ...
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
@@ -92,6 +149,7 @@ class NoTelemetry:
         success: bool,
         status: int | None = None,
         properties: Properties | None = None,
+        context: TraceContext | None = None,
     ) -> None:
         """Nothing."""
 

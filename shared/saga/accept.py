@@ -23,6 +23,7 @@ from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, S
 from shared.domain.references import references
 from shared.domain.states import DeploymentState
 from shared.domain.text import parse
+from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
 from shared.saga.payloads import Payloads
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 KEPT_PROBLEMS, KEPT_CHARACTERS = 100, 16_000
 """Problems kept in the header, which has 32,768 characters of ASCII in all; their number is told in full."""
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
+_BESIDE = "traceparent"
+"""May stand in an envelope, and does not make a message one: beside a bare manifest it may stand as well."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Submission:
     deployment_id: str
     manifest: Any
     requested_by: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Acceptance:
         try:
             plan = compile_manifest(submission.manifest, self.kinds)
         except InvalidInputError as error:
-            return self._reject(submission.deployment_id, submission.manifest, error.problems, submission.requested_by)
+            return self._reject_submission(submission, error.problems)
         return self._record(submission, plan)
 
     def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
@@ -102,16 +106,30 @@ class Acceptance:
             expires_after_seconds=plan.expires_after_seconds,
             keep_for_seconds=plan.keep_for_seconds,
             step_count=len(plan.steps),
+            traceparent=submission.traceparent
+            or _trace_of(submission.manifest)
+            or root(submission.deployment_id, now).traceparent,
         )
         steps = step_records(submission.deployment_id, plan, self.payloads)
         try:
             standing = self.journal.create(header, steps, "submitted")
         except LimitError as error:
             problem = Problem("$", f"holds more than the journal can keep: {error}")
-            return self._reject(submission.deployment_id, submission.manifest, [problem], submission.requested_by)
+            return self._reject_submission(submission, [problem])
         return self._answer(standing, digest, now)
 
-    def _reject(self, deployment_id: str, manifest: Any, problems: list[Problem], requested_by: str = "") -> Accepted:
+    def _reject_submission(self, submission: Submission, problems: list[Problem]) -> Accepted:
+        trace = submission.traceparent or _trace_of(submission.manifest)
+        return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by, trace)
+
+    def _reject(
+        self,
+        deployment_id: str,
+        manifest: Any,
+        problems: list[Problem],
+        requested_by: str = "",
+        traceparent: str = "",
+    ) -> Accepted:
         now = self.clock.now()
         fields = as_object(manifest) or {}
         name = fields.get("name")
@@ -132,6 +150,7 @@ class Acceptance:
                 "Correct what is listed and submit again under a new id.",
             ),
             problems=_kept(problems),
+            traceparent=traceparent or root(deployment_id, now).traceparent,
         )
         standing = self.journal.create(header, [], header.error.message if header.error else "")
         return self._answer(standing, digest, now)
@@ -151,9 +170,10 @@ class Acceptance:
         top = as_object(value)
         if top is None or not _ENVELOPE & top.keys():
             declared = top.get("id") if top else None
-            manifest = {k: v for k, v in top.items() if k != "id"} if top else value
-            return Submission(_checked_id(declared, "$.id") if declared is not None else fallback_id, manifest)
-        unknown = sorted(top.keys() - _ENVELOPE)
+            manifest = {k: v for k, v in top.items() if k not in ("id", _BESIDE)} if top else value
+            deployment_id = _checked_id(declared, "$.id") if declared is not None else fallback_id
+            return Submission(deployment_id, manifest, traceparent=_checked_trace(top or {}))
+        unknown = sorted(top.keys() - _ENVELOPE - {_BESIDE})
         problems = [Problem(f"$.{name}", "is not a field of a submission") for name in unknown]
         bodies = [name for name in ("manifest", "manifest_text", "manifest_blob") if top.get(name) is not None]
         if len(bodies) != 1:
@@ -165,6 +185,7 @@ class Acceptance:
             _checked_id(top.get("deployment_id", fallback_id), "$.deployment_id"),
             self._body(bodies[0], top[bodies[0]]),
             requester if isinstance(requester, str) else "",
+            _checked_trace(top),
         )
 
     def _body(self, name: str, body: Any) -> Any:
@@ -239,6 +260,18 @@ def _checked_id(value: Any, path: str) -> str:
         return value
     hint = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
     raise InvalidInputError([Problem(path, hint)])
+
+
+def _checked_trace(top: JsonObject) -> str:
+    value = top.get(_BESIDE)
+    if value is None or (isinstance(value, str) and TRACEPARENT.fullmatch(value)):
+        return value or ""
+    raise InvalidInputError([Problem(f"$.{_BESIDE}", TRACEPARENT_HINT)])
+
+
+def _trace_of(manifest: Any) -> str:
+    value = (as_object(manifest) or {}).get(_BESIDE)
+    return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else ""
 
 
 def _salvaged_id(content: bytes) -> str | None:

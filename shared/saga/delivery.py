@@ -21,6 +21,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Versioned
 from shared.domain.records import Claim, DeploymentRecord, StepRecord
 from shared.domain.states import StepState
+from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga.payloads import Payloads
 from shared.steps.kind import StepKind
 
@@ -40,6 +41,7 @@ class Services:
     policy: EnginePolicy
     new_id: Callable[[], str]
     jitter: Callable[[], float] = field(default=random.random)
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
 
 
 @dataclass(frozen=True)

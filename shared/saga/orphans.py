@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from shared.domain.errors import FabricNotFoundError
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState as D
+from shared.domain.telemetry import Event
 from shared.saga.delivery import Services
 from shared.steps.kind import Snapshot
 
@@ -97,4 +98,17 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan) 
     with suppress(FabricNotFoundError):  # another run was quicker
         for call in kind.compensate(spec, row.intent, orphan.found):
             services.fabric.send(call.method, call.path, call.body, call.query)
+    services.telemetry.event(Event.ORPHAN_DELETED, about(orphan))
     log.warning("deployment %s: %s", header.deployment_id, reason)
+
+
+def about(orphan: Orphan) -> dict[str, str]:
+    """What telemetry says of it."""
+    row, resource = orphan.step, orphan.found.resource
+    return {
+        "deployment_id": row.deployment_id,
+        "step_id": row.step_id,
+        "kind": row.kind,
+        "resource_type": resource.type,
+        "resource_id": resource.id,
+    }

@@ -18,13 +18,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
+from shared import tracing
 from shared.domain.errors import ConflictError, SagaError
 from shared.domain.ports import Change, Locks, Orchestrations
 from shared.domain.records import SCRIPT, DeploymentRecord
 from shared.domain.states import DeploymentState
+from shared.domain.telemetry import Event
+from shared.domain.trace import of_deployment
 from shared.saga import commands, scripts
 from shared.saga.delivery import Services
-from shared.saga.orphans import delete_orphan, find_orphans
+from shared.saga.orphans import about, delete_orphan, find_orphans
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +96,8 @@ class _Run:
 
     def attempt(self, record: DeploymentRecord, duty: Callable[[DeploymentRecord], None]) -> None:
         try:
-            duty(record)
+            with tracing.within(of_deployment(record.deployment_id, record.accepted_at, record.traceparent)):
+                duty(record)
         except ConflictError:
             log.info("deployment %s moved while it was looked at: left to the next run", record.deployment_id)
         except SagaError as error:
@@ -172,6 +176,7 @@ class _Run:
         self.swept.orphans += ids
         self.swept.orphans_left += ids
         for orphan in orphans:
+            services.telemetry.event(Event.ORPHAN_FOUND, about(orphan))
             if not self.dry_run:
                 delete_orphan(services, record, orphan)
                 self.swept.orphans_left.remove(orphan.found.resource.id)

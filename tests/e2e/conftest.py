@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -52,9 +52,11 @@ class Running:
             "FABRIC_CREDENTIAL": "simulator",
         }
 
-    def cli(self, *arguments: str, text: str = "", check: int | None = None) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str, text: str = "", check: int | None = None, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run the command line against this stack."""
-        environment = self.environment
+        environment = {**self.environment, **(environment or {})}
         command = [sys.executable, "-m", "shared.cli", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env=environment, input=text, capture_output=True, text=True, check=False, timeout=150

@@ -30,9 +30,11 @@ from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga import activities, commands, engine, orchestrator, sweeper
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
+from shared.saga.observed import ObservedJournal
 from shared.saga.payloads import Payloads
 from shared.saga.progress import Progress
 from shared.steps import KINDS, STEPS
@@ -214,7 +216,9 @@ class World:
         breaker: BreakerPolicy | None = None,
         rate: RatePolicy | None = None,
         workers: int = 1,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        self.telemetry = telemetry or NoTelemetry()
         self.chance = random.Random(seed)
         self.crash_rate, self.overtake_rate, self.stall_rate = crash_rate, overtake_rate, stall_rate
         self.befell: Counter[str] = Counter()
@@ -231,8 +235,9 @@ class World:
         self.fabrics = [self._client(gate) for gate in self.gates]
         self.fabric = self.fabrics[0]
         self.policy = policy or EnginePolicy()
+        journal = crashing(self.journal, self._point)
         self.services = Services(
-            journal=crashing(self.journal, self._point),
+            journal=ObservedJournal(journal, telemetry, self.clock.now) if telemetry else journal,
             queue=crashing(self.queue, self._point),
             payloads=payloads,
             fabric=self.fabric,
@@ -241,6 +246,7 @@ class World:
             policy=self.policy,
             new_id=lambda: f"{self.chance.getrandbits(64):016x}",
             jitter=self.chance.random,
+            telemetry=self.telemetry,
         )
         self.acceptance = Acceptance(self.services.journal, blobs, payloads, self.clock, KINDS)
         self.inbox: list[tuple[datetime, str, bytes]] = []
@@ -252,7 +258,7 @@ class World:
     def _gate(self, breaker: BreakerPolicy | None, rate: RatePolicy | None) -> FabricGate:
         """What one worker's calls pass; the breakers' records are shared by all workers."""
         store = crashing(self.breaker_store, self._may_die)
-        self.breakers = CircuitBreakers(store, breaker or BreakerPolicy(), self.clock.now)
+        self.breakers = CircuitBreakers(store, breaker or BreakerPolicy(), self.clock.now, self.telemetry)
         limiter = RateLimiter(rate, self.clock.now) if rate else None
         return FabricGate(self.breakers if breaker else None, limiter, self.clock.now)
 

@@ -10,12 +10,22 @@ import pytest
 
 from shared.adapters.credentials import (
     REFRESH_BEFORE_SECONDS,
+    RETRY_SECONDS,
     SCOPE,
     SimulatorCredential,
     TokenSource,
     build_credential,
 )
-from shared.domain.errors import FabricAuthError, FabricTransientError
+from shared.adapters.secrets_environment import EnvironmentSecrets
+from shared.adapters.service_principal import Proof
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricError,
+    FabricTransientError,
+    SecretNotFoundError,
+    VaultAuthError,
+    VaultUnavailableError,
+)
 from tests.contract.harness import at_once
 
 LIFE = 3600.0
@@ -192,20 +202,26 @@ def test_credential_that_cannot_be_built_is_built_again(world: World) -> None:
     assert source.token() == "token 1"
 
 
+def proof(value: str) -> Proof:
+    """A secret that is there, or not."""
+    source = EnvironmentSecrets(lambda name: value)
+    return Proof(lambda: source.fetch("azure-client-secret"), lambda: source.fetch("azure-client-secret"))
+
+
 def test_service_principal_names_what_is_missing() -> None:
     """The message names the settings, all of them, and holds no secret."""
     with pytest.raises(FabricAuthError) as caught:
-        build_credential("service_principal", base_url="https://x", client_secret=lambda: "")
+        build_credential("service_principal", base_url="https://x", proof=proof(""))
     for setting in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH"):
         assert setting in str(caught.value)
     with pytest.raises(FabricAuthError) as caught:
-        build_credential("service_principal", base_url="https://x", tenant_id="t", client_secret=lambda: SECRET)
+        build_credential("service_principal", base_url="https://x", tenant_id="t", proof=proof(SECRET))
     assert "AZURE_CLIENT_ID" in str(caught.value)
     assert "AZURE_TENANT_ID" not in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
-def test_bad_certificate_or_tenant_is_an_error_without_secrets() -> None:
+def test_bad_tenant_is_an_error_without_secrets() -> None:
     """What azure-identity refuses at building is told as one of ours when the first token is asked for."""
 
     def make() -> Any:
@@ -214,11 +230,54 @@ def test_bad_certificate_or_tenant_is_an_error_without_secrets() -> None:
             base_url="https://x",
             tenant_id=f"not a tenant {SECRET}!",
             client_id="c",
-            client_secret=lambda: SECRET,
+            proof=proof(SECRET),
         )
 
     with pytest.raises(FabricAuthError) as caught:
         TokenSource(make).token()
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "wait"),
+    [
+        (SecretNotFoundError("secret 'x' is not in the vault"), FabricAuthError, None),
+        (VaultAuthError("secret 'x': HTTP 403"), FabricAuthError, None),
+        (VaultUnavailableError("secret 'x': HTTP 503"), FabricTransientError, 10.0),
+        (VaultUnavailableError("secret 'x': HTTP 429", retry_after_seconds=42.0), FabricTransientError, 42.0),
+        (VaultUnavailableError("secret 'x': HTTP 429", retry_after_seconds=9e9), FabricTransientError, 300.0),
+    ],
+)
+def test_secret_that_cannot_be_had_is_told_as_a_failed_sign_in(
+    world: World, error: Exception, kind: type[FabricError], wait: float | None
+) -> None:
+    """A vault that is away is waited for and uses up no try; where a person must act, the message says so at once."""
+    world.issuer.fault = error
+    with pytest.raises(kind, match=str(error)) as caught:
+        world.source.token()
+    assert type(caught.value) is kind
+    assert caught.value.retry_after_seconds == wait
+    assert caught.value.counts_as_attempt == (wait is None)
+
+
+def test_renewal_that_fails_is_not_tried_at_every_call(world: World) -> None:
+    """While the old token lives a pause lies between two tries: an outage does not slow every call down."""
+    world.source.token()
+    world.time += LIFE - 100
+    world.issuer.fault = RuntimeError("away")
+    for _ in range(5):
+        assert world.source.token() == "token 1"
+    assert len(world.issuer.scopes) == 2
+    world.time += RETRY_SECONDS
+    world.issuer.fault = None
+    assert world.source.token() == "token 3"
+
+
+def test_code_of_entra_is_told_and_nothing_else_of_its_text(world: World) -> None:
+    """The code is what a person looks up."""
+    world.issuer.fault = ValueError(f"Authentication failed: AADSTS7000222: The secret {SECRET} has expired.")
+    with pytest.raises(FabricAuthError, match="ValueError, AADSTS7000222") as caught:
+        world.source.token()
     assert SECRET not in str(caught.value)
 
 

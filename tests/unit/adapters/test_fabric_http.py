@@ -575,3 +575,16 @@ def test_errors_name_the_call_and_hold_no_token() -> None:
             text = str(caught.value)
             assert "/x:" in text or OPERATION in text
             assert not any(secret in text for secret in ("t0", "t1", "hunter2", "Bearer"))
+
+
+def test_refusal_that_quotes_the_token_does_not_carry_it() -> None:
+    """What Fabric says is kept in the journal; what was sent to it is not."""
+
+    class Long(Numbered):
+        def token(self) -> str:
+            return "sim.somebody.1234567890"
+
+    script = Script(ok({"errorCode": "InvalidInput", "message": "no: sim.somebody.1234567890 (x)"}, 400))
+    with pytest.raises(FabricRefusedError) as caught:
+        client(script, Long()).get("/workspaces")
+    assert caught.value.detail == "no: *** (x)"

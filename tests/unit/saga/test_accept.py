@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.errors import Problem, StorageUnavailableError
 from shared.domain.json import content_hash
 from shared.domain.states import DeploymentState, StepState
+from shared.domain.trace import parse
 from shared.saga.accept import Acceptance, Accepted, normal_target
 from shared.saga.payloads import Payloads
 from shared.steps import KINDS
@@ -301,3 +302,36 @@ def test_accept_anything_is_answered_and_recorded(content: bytes) -> None:
     assert standing.state in (DeploymentState.ACCEPTED, DeploymentState.REJECTED)
     assert standing.state is DeploymentState.ACCEPTED or standing.problems
     assert desk.accept(content) == first
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE},
+        {"id": "d", **MANIFEST, "traceparent": TRACE},
+        {"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": TRACE}},
+    ],
+)
+def test_accept_keeps_the_trace_that_a_submission_came_in(message: dict[str, Any]) -> None:
+    """In the envelope, beside a bare manifest, or in the manifest."""
+    accepted = Desk().accept(message).header
+    assert (accepted.state, accepted.traceparent) == (DeploymentState.ACCEPTED, TRACE)
+
+
+def test_accept_begins_a_trace_where_there_is_none_and_keeps_it() -> None:
+    """The same submission again, in whatever trace, is the same deployment in the same trace."""
+    desk = Desk()
+    first = desk.accept({"deployment_id": "d", "manifest": MANIFEST})
+    again = desk.accept({"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE})
+    assert parse(first.header.traceparent) is not None
+    assert (again.conflict, again.header.traceparent) == (False, first.header.traceparent)
+
+
+@pytest.mark.parametrize("trace", ["nonsense", 7, TRACE.upper()])
+def test_accept_names_the_place_of_a_trace_that_is_none(trace: Any) -> None:
+    """In either place: rejected, with the path."""
+    assert Desk().paths({"deployment_id": "d", "manifest": MANIFEST, "traceparent": trace}) == ["$.traceparent"]
+    assert Desk().paths({"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": trace}}) == ["$.traceparent"]

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from shared import bootstrap, entry
 from shared.adapters.breaker_registry import CircuitBreakers
+from shared.adapters.secret_manager import SecretManager
+from shared.adapters.secrets_environment import EnvironmentSecrets
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.flags import ALL_ON
@@ -118,11 +120,12 @@ class Host:
         services = self.room.services
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
+        secrets = SecretManager(EnvironmentSecrets(lambda name: ""))
         checks: dict[str, Check] = {"storage": lambda: None}
         telemetry, self.signals = NoTelemetry(), MemorySignals()
         monitor = Monitor(checks, cache_seconds=0.0, now=self.room.clock.now, telemetry=telemetry)
         self.app = bootstrap.App(
-            services, acceptance, self.room.locks, breakers, checks, ALL_ON, telemetry, self.signals, monitor
+            services, acceptance, self.room.locks, breakers, checks, ALL_ON, telemetry, secrets, self.signals, monitor
         )
         monkeypatch.setattr(bootstrap, "app", lambda: self.app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.room.told)

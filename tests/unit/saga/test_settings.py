@@ -94,8 +94,79 @@ def test_settings_keep_no_secret() -> None:
     """The client secret is asked for when it is needed, and stands in no settings."""
     environment = {"AZURE_CLIENT_SECRET": "hush"}
     assert "hush" not in repr(settings.load(environment))
-    assert settings.credential_secret(environment) == "hush"
-    assert settings.credential_secret({}) == ""
+    assert settings.environment_secret("AZURE_CLIENT_SECRET", environment) == "hush"
+    assert settings.environment_secret("AZURE_CLIENT_SECRET", {}) == ""
+
+
+VAULT = {"FEATURE_USE_AZURE_KEYVAULT": "true", "KEY_VAULT_URL": "https://contoso.vault.azure.net/"}
+
+
+@pytest.mark.parametrize(
+    ("manager", "vault", "url", "ttl", "has_dotenv"),
+    [
+        ("false", "false", "", 0.0, False),
+        ("true", "false", "", 60.0, True),
+        ("false", "true", "https://contoso.vault.azure.net", 0.0, False),
+        ("true", "true", "https://contoso.vault.azure.net", 60.0, False),
+    ],
+)
+def test_settings_of_secrets_in_every_combination(
+    manager: str, vault: str, url: str, ttl: float, has_dotenv: bool
+) -> None:
+    """One flag says where secrets are, the other whether copies are kept; `.env` is for the manager without a vault."""
+    flags = {"FEATURE_USE_SECRET_MANAGER": manager, "FEATURE_USE_AZURE_KEYVAULT": vault, "SECRET_CACHE_TTL": "60"}
+    found = settings.load({**VAULT, **flags}).secrets
+    assert (found.vault_url, found.cache.ttl_seconds, found.dotenv is not None) == (url, ttl, has_dotenv)
+
+
+def test_settings_vault_without_an_address_names_both_variables() -> None:
+    """On, and nobody says which vault; off, nobody needs to."""
+    with pytest.raises(settings.SettingsError, match="neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME"):
+        settings.load({"FEATURE_USE_AZURE_KEYVAULT": "true"})
+    assert settings.load({"FEATURE_USE_AZURE_KEYVAULT": "false"}).secrets.vault_url == ""
+
+
+def test_settings_vault_by_name_or_address() -> None:
+    """The name is one of the public cloud; of both, the address counts."""
+    by_name = {"FEATURE_USE_AZURE_KEYVAULT": "true", "AZURE_KEY_VAULT_NAME": "contoso-kv"}
+    assert settings.load(by_name).secrets.vault_url == "https://contoso-kv.vault.azure.net"
+    assert settings.load({**by_name, **VAULT}).secrets.vault_url == "https://contoso.vault.azure.net"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KEY_VAULT_URL", "http://127.0.0.1:1"),
+        ("KEY_VAULT_URL", "contoso.vault.azure.net"),
+        ("KEY_VAULT_URL", "https://user:hunter2@contoso.vault.azure.net"),
+        ("KEY_VAULT_URL", "https://contoso.vault.azure.net/secrets/x"),
+        ("KEY_VAULT_URL", "https://contoso.vault.azure.net?x=y"),
+        ("KEY_VAULT_URL", "https://contoso:port"),
+        ("KEY_VAULT_URL", "https://[::1"),
+        ("AZURE_KEY_VAULT_NAME", "c"),
+        ("AZURE_KEY_VAULT_NAME", "contoso.evil.example#"),
+        ("AZURE_KEY_VAULT_NAME", "a--b"),
+        ("AZURE_KEY_VAULT_NAME", "evil.example/"),
+        ("FABRIC_CLIENT_SECRET_NAME", "hunter2=="),
+        ("FABRIC_CLIENT_CERTIFICATE_NAME", "-----BEGIN PRIVATE KEY-----\nMII+hunter2="),
+        ("SECRET_CACHE_TTL", "-1"),
+        ("SECRET_CACHE_TTL", "5m"),
+    ],
+)
+def test_settings_of_secrets_that_are_none_name_their_variable(name: str, value: str) -> None:
+    """And do not repeat what may be a secret that was put into the wrong place."""
+    own = {**VAULT, name: value}
+    if name == "AZURE_KEY_VAULT_NAME":
+        del own["KEY_VAULT_URL"]
+    with pytest.raises(settings.SettingsError, match=name) as caught:
+        settings.load(own)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_settings_certificate_file_beside_the_vault_is_refused() -> None:
+    """Two places for one secret: nobody could say which one counts."""
+    with pytest.raises(settings.SettingsError, match="FABRIC_CLIENT_CERTIFICATE_NAME"):
+        settings.load({**VAULT, "AZURE_CLIENT_CERTIFICATE_PATH": "/some/file.pem"})
 
 
 def test_settings_sample_can_be_loaded() -> None:

@@ -1,0 +1,136 @@
+"""A stand-in of Application Insights' ingestion endpoint on this machine: takes envelopes and keeps them.
+
+`python -m local.ingestion --port 4318` serves until it is ended. Besides `POST /v2.1/track` there are
+`GET /_ingestion/envelopes` and `POST /_ingestion/mode {"status": 503}`; the endpoint's answers to trouble (206, 439,
+5xx) are synthetic: by Microsoft's documentation of the codes, not by recordings.
+"""
+
+import argparse
+import contextlib
+import gzip
+import json
+import threading
+import time
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "00000000-0000-0000-0000-00000000a11f"
+"""The instrumentation key of the stand-in's connection string; any is taken."""
+_HELD_SECONDS = 60.0
+
+
+class Ingestion:
+    """What has arrived, and how the next requests are answered. `status` 206 accepts every other envelope."""
+
+    def __init__(self) -> None:
+        self.envelopes: list[dict[str, Any]] = []
+        self.requests = 0
+        self.status = 200
+        self._open = threading.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        """Answer nobody until `release`."""
+        self._open.clear()
+
+    def release(self) -> None:
+        """Answer again, also who waits."""
+        self._open.set()
+
+    def take(self, body: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        """The answer to a batch."""
+        self.requests += 1
+        self._open.wait(_HELD_SECONDS)
+        refused: list[int] = []
+        if self.status == 206:
+            refused = list(range(1, len(body), 2))
+        elif self.status != 200:
+            refused = list(range(len(body)))
+        self.envelopes += [envelope for i, envelope in enumerate(body) if i not in refused]
+        errors = [
+            {"index": i, "statusCode": 500 if self.status == 206 else self.status, "message": ""} for i in refused
+        ]
+        accepted = len(body) - len(refused)
+        return self.status, {"itemsReceived": len(body), "itemsAccepted": accepted, "errors": errors}
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        """Envelopes of one base type (`EventData`, `MetricData`, ...)."""
+        return [e for e in self.envelopes if e["data"]["baseType"] == kind]
+
+    def until(self, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
+        """All envelopes, as soon as there are so many. Raises TimeoutError."""
+        end = time.monotonic() + seconds
+        while len(self.envelopes) < count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(self.envelopes)} envelopes arrived, not {count}")
+            time.sleep(0.02)
+        return self.envelopes
+
+
+def connection_string(port: int) -> str:
+    """What APPLICATIONINSIGHTS_CONNECTION_STRING is to be."""
+    return f"InstrumentationKey={KEY};IngestionEndpoint=http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def serving(port: int = 0) -> Generator[tuple[Ingestion, int]]:
+    """The stand-in on a port of this machine, free or given; gone afterwards, its connections refused."""
+    ingestion = Ingestion()
+    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(ingestion))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield ingestion, server.server_address[1]
+    finally:
+        ingestion.release()
+        server.shutdown()
+        server.server_close()
+
+
+def _handler(ingestion: Ingestion) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if self.headers.get("content-encoding") == "gzip":
+                content = gzip.decompress(content)
+            body = json.loads(content)
+            if self.path.endswith("/track"):
+                self._answer(*ingestion.take(body))
+            elif self.path == "/_ingestion/mode":
+                ingestion.status = int(body["status"])
+                self._answer(200, {})
+            else:
+                self._answer(404, {})
+
+        def do_GET(self) -> None:
+            self._answer(200, ingestion.envelopes) if self.path == "/_ingestion/envelopes" else self._answer(404, {})
+
+        def _answer(self, status: int, body: object) -> None:
+            content = json.dumps(body).encode()
+            with contextlib.suppress(OSError):  # who asked may have given up meanwhile
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    return Handler
+
+
+def main() -> None:
+    """Serve."""
+    parser = argparse.ArgumentParser(prog="python -m local.ingestion", description=__doc__)
+    parser.add_argument("--port", type=int, default=4318)
+    with serving(parser.parse_args().port) as (_, port):
+        print(f"export APPLICATIONINSIGHTS_CONNECTION_STRING='{connection_string(port)}'", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

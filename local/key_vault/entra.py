@@ -1,0 +1,102 @@
+"""Entra's token endpoint for service principals (secret or certificate), and a function app's identity endpoint."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+from cryptography import x509
+
+from local.fabric_simulator.http import Answer, Request
+
+IDENTITY_PATH = "/msi/token"
+
+
+@dataclass
+class Client:
+    """An application: whatever stands in its lists is accepted. A rotation adds here, and takes away later."""
+
+    secrets: list[str] = field(default_factory=lambda: list[str]())
+    certificates: list[str] = field(default_factory=lambda: list[str]())
+    """PEM, without the private key."""
+
+
+@dataclass
+class Entra:
+    """Issues tokens: for Fabric in the form that its simulator reads, for the vault in one of its own."""
+
+    url: str
+    identity_header: str = ""
+    life_seconds: int = 3600
+    now: Callable[[], float] = time.time
+    clients: dict[str, Client] = field(default_factory=lambda: dict[str, Client]())
+    issued: list[str] = field(default_factory=lambda: list[str]())
+    """Every token, for tests that look for them where they must not be."""
+    echoes: bool = False
+    """A refusal quotes what was sent: no real service should, and nothing of it may come out of the app."""
+
+    def accepts_vault_token(self, token: str) -> bool:
+        """Whether it is one that was issued for the vault and lives."""
+        kind, _, expiry = token.partition(".")
+        return kind == "vlt" and expiry.isdigit() and int(expiry) > self.now()
+
+    def handle(self, request: Request) -> Answer:
+        """OpenID discovery, the token endpoint of any tenant, and the identity endpoint."""
+        if request.path == IDENTITY_PATH:
+            return self._identity(request)
+        tenant, _, rest = request.path.strip("/").partition("/")
+        if rest == "v2.0/.well-known/openid-configuration":
+            base = f"{self.url}/{tenant}/oauth2/v2.0"
+            endpoints = {"authorization_endpoint": f"{base}/authorize", "token_endpoint": f"{base}/token"}
+            return Answer(200, {"issuer": f"{self.url}/{tenant}/v2.0", **endpoints})
+        if request.method == "POST" and rest == "oauth2/v2.0/token":
+            return self._token({k: v[0] for k, v in parse_qs(request.body.decode()).items()})
+        return Answer(404, {"error": "not_found"})
+
+    def _token(self, form: dict[str, str]) -> Answer:
+        client = self.clients.get(form.get("client_id", ""))
+        if client is None:
+            return _refused("unauthorized_client", "AADSTS700016: Application was not found in the directory.")
+        if "client_assertion" in form:
+            if not self._is_signed(client, form["client_assertion"]):
+                return self._invalid(
+                    "AADSTS700027: The certificate with identifier used to sign is not registered.", form
+                )
+        elif form.get("client_secret") not in client.secrets:
+            return self._invalid("AADSTS7000215: Invalid client secret provided.", form)
+        token = self._issue(form.get("scope", ""), form["client_id"])
+        return Answer(200, {"token_type": "Bearer", "expires_in": self.life_seconds, "access_token": token})
+
+    def _identity(self, request: Request) -> Answer:
+        if not self.identity_header or request.headers.get("x-identity-header") != self.identity_header:
+            return Answer(401, {"statusCode": 401, "message": "The identity header is missing or wrong."})
+        resource = request.query.get("resource", "")
+        token, expires_on = self._issue(resource, "managed-identity"), int(self.now()) + self.life_seconds
+        return Answer(
+            200, {"access_token": token, "expires_on": str(expires_on), "resource": resource, "token_type": "Bearer"}
+        )
+
+    def _issue(self, scope: str, client_id: str) -> str:
+        expiry = int(self.now()) + self.life_seconds
+        is_for_vault = scope.startswith("https://vault.azure.net")
+        self.issued.append(f"vlt.{expiry}" if is_for_vault else f"sim.{client_id}.{expiry}")
+        return self.issued[-1]
+
+    def _invalid(self, description: str, form: dict[str, str]) -> Answer:
+        return _refused("invalid_client", f"{description} {form}" if self.echoes else description)
+
+    def _is_signed(self, client: Client, assertion: str) -> bool:
+        for pem in client.certificates:
+            key: Any = x509.load_pem_x509_certificate(pem.encode()).public_key()
+            try:
+                jwt.decode(assertion, key, ["RS256", "PS256"], options={"verify_aud": False})
+            except jwt.PyJWTError:
+                continue
+            return True
+        return False
+
+
+def _refused(error: str, description: str) -> Answer:
+    return Answer(401, {"error": error, "error_description": description, "error_codes": [7000215]})

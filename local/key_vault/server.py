@@ -1,0 +1,141 @@
+"""The HTTPS shell: one listener for vault, Entra and identity endpoint, with faults on order and a control of its own.
+
+Control: `GET /_sim/calls`, `/_sim/tokens` (all that were issued); `POST /_sim/secrets` (a new version: name, value,
+attributes), `/_sim/clients` (by id, what is accepted), `/_sim/faults` (rules as in local/fabric_simulator/faults.py),
+`/_sim/levers` (echoes, forbidden, life_seconds).
+"""
+
+import asyncio
+import json
+import random
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+from aiohttp import web
+
+from local.fabric_simulator.faults import Faults
+from local.fabric_simulator.http import Answer, Request
+from local.key_vault import certificate
+from local.key_vault.entra import Client, Entra
+from local.key_vault.vault import Vault
+
+
+class KeyVaultServer:
+    """The stand-ins, and what was asked of them (`calls`: method, path and status, never a value). As a context manager
+    it runs on a thread of its own."""
+
+    def __init__(self, folder: Path, *, port: int = 0, identity_header: str = "") -> None:
+        self.ca_file = folder / "ca.pem"
+        self._key_file = folder / "key.pem"
+        if not self.ca_file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            public, private = certificate.make("stand-in of Key Vault and Entra")
+            self._key_file.touch(0o600)
+            self._key_file.write_text(private)
+            self.ca_file.write_text(public)
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", port))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.entra = Entra(self.url, identity_header)
+        self.vault = Vault(self.url, f"{self.url}/tenant-of-the-vault", self.entra.accepts_vault_token)
+        self.faults = Faults()
+        self.calls: list[tuple[str, str, int | None]] = []
+        self._chance = random.Random(0)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = asyncio.Event()
+
+    def asked(self, path: str) -> int:
+        """How often that path was answered or broken off, challenges left out."""
+        return sum(1 for _, p, status in self.calls if p == path and status != 401)
+
+    def __enter__(self) -> Self:
+        started = threading.Event()
+
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            await self.start()
+            started.set()
+            await self._over.wait()
+            await self.stop()
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+        self._thread.start()
+        if not started.wait(30):
+            raise RuntimeError("the stand-in of Key Vault did not start")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(10)
+
+    async def start(self) -> None:
+        """Listen."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.ca_file, self._key_file)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._listener, ssl_context=context).start()
+
+    async def stop(self) -> None:
+        """Close, with what is still being answered."""
+        server = self._runner.server
+        for connection in [] if server is None else server.connections:
+            # Closing in good order would wait for the client's farewell, and a pool says none.
+            if connection.transport is not None:
+                connection.transport.abort()
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        asked = Request(request.method, request.path, dict(request.query), headers, await request.read())
+        if asked.path.startswith("/_sim/"):
+            return _response(self._control(asked))
+        fault = self.faults.strike(asked.method, asked.path, self._chance)
+        if "delay_seconds" in fault:
+            await asyncio.sleep(float(fault["delay_seconds"]))
+        if "reset" in fault:
+            self.calls.append((asked.method, asked.path, None))
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        if "status" in fault:
+            body = fault.get("body") or {"error": {"code": "Synthetic", "message": "A fault on order."}}
+            answer = Answer(int(fault["status"]), body, {"x-sim-synthetic": "true", **fault.get("headers", {})})
+        else:
+            answer = (self.vault if asked.path.startswith("/secrets/") else self.entra).handle(asked)
+        self.calls.append((asked.method, asked.path, answer.status))
+        return _response(answer)
+
+    def _control(self, request: Request) -> Answer:
+        body: Any = json.loads(request.body) if request.body else {}
+        match request.path.removeprefix("/_sim/"):
+            case "calls":
+                return Answer(200, self.calls)
+            case "tokens":
+                return Answer(200, self.entra.issued)
+            case "secrets":
+                return Answer(200, {"version": self.vault.put(body.pop("name"), body.pop("value"), **body)})
+            case "clients":
+                self.entra.clients = {name: Client(**row) for name, row in body.items()}
+            case "faults":
+                self.faults.replace(body)
+            case "levers":
+                self.entra.echoes = bool(body.get("echoes", self.entra.echoes))
+                self.entra.life_seconds = int(body.get("life_seconds", self.entra.life_seconds))
+                self.vault.is_forbidden = bool(body.get("forbidden", self.vault.is_forbidden))
+            case _:
+                return Answer(404, {"error": "there are: calls, tokens, secrets, clients, faults, levers"})
+        return Answer(200, {})
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(
+        status=answer.status, headers=answer.headers, text=json.dumps(answer.body), content_type="application/json"
+    )

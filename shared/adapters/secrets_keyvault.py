@@ -1,0 +1,129 @@
+"""Secrets from Azure Key Vault, by azure-keyvault-secrets. Implements `SecretSource`; the vendor's errors end here.
+
+The SDK is imported when the first secret is read. It speaks only https, and hands its token only to a host inside the
+domain that the vault's challenge names; a stand-in on loopback has no domain, so there that comparison is left out.
+"""
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+
+from shared.domain.errors import SecretNotFoundError, VaultAuthError, VaultUnavailableError
+from shared.domain.json import as_object
+from shared.domain.secrets import Secret
+
+if TYPE_CHECKING:
+    from azure.keyvault.secrets import SecretClient
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_PROBE = "health-probe"
+"""A name that need not be there: the answer "none" proves address, sign-in and role alike."""
+_UNUSABLE = frozenset({"SecretDisabled", "SecretNotYetValid", "SecretExpired"})
+
+
+class KeyVaultSecrets:
+    """One vault. Thread-safe. Nothing is sent before the first reading."""
+
+    def __init__(
+        self,
+        url: str,
+        credential: Callable[[], Any],
+        *,
+        connect_seconds: float = 3.0,
+        read_seconds: float = 4.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._url = url
+        self._credential = credential
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+        self._now = now
+        self._lock = threading.Lock()
+        self._client: SecretClient | None = None
+
+    def fetch(self, name: str) -> Secret:
+        """The latest version of a secret. Raises SecretNotFoundError (none, disabled, expired, not valid yet),
+        VaultAuthError, VaultUnavailableError. Waits some fifteen seconds at worst, never for a Retry-After."""
+        with _mapped(f"secret '{name}'"):
+            found = self._connected().get_secret(name)
+        about = found.properties
+        # Key Vault hands out what is outside its dates, for recovery; who signs in with it is refused later, unclearly.
+        if about.expires_on is not None and about.expires_on <= self._now():
+            raise SecretNotFoundError(f"secret '{name}' expired at {about.expires_on:%Y-%m-%d %H:%M} UTC in the vault")
+        if about.not_before is not None and about.not_before > self._now():
+            raise SecretNotFoundError(f"secret '{name}' is valid from {about.not_before:%Y-%m-%d %H:%M} UTC only")
+        if not found.value:
+            raise SecretNotFoundError(f"secret '{name}' is empty in the vault")
+        return Secret(found.value)
+
+    def ping(self) -> None:
+        """One cheap reading. Raises VaultAuthError, VaultUnavailableError; a missing secret is a healthy answer."""
+        try:
+            self.fetch(_PROBE)
+        except SecretNotFoundError:
+            return
+
+    def _connected(self) -> "SecretClient":
+        with self._lock:
+            if self._client is None:
+                from azure.keyvault.secrets import SecretClient
+
+                self._client = SecretClient(
+                    self._url,
+                    self._credential(),
+                    verify_challenge_resource=urlsplit(self._url).hostname not in LOOPBACK,
+                    # A worker never sleeps: what the vault puts off (Retry-After) comes back as an error at once.
+                    retry_total=1,
+                    retry_status=0,
+                    retry_backoff_factor=0.2,
+                    connection_timeout=self._connect_seconds,
+                    read_timeout=self._read_seconds,
+                    logging_enable=False,
+                )
+            return self._client
+
+
+@contextmanager
+def _mapped(what: str) -> Generator[None]:
+    """The vendor's errors as ours, in one line, without addresses, tokens or values."""
+    try:
+        yield
+    except ResourceNotFoundError:
+        raise SecretNotFoundError(f"{what} is not in the vault") from None
+    except HttpResponseError as error:
+        status, code, inner = _said(error)
+        if inner in _UNUSABLE:
+            raise SecretNotFoundError(f"{what} may not be used: {inner} in the vault") from None
+        if status in (401, 403) or isinstance(error, ClientAuthenticationError):
+            answer = f"HTTP {status} {inner or code}" if status else type(error).__name__
+            raise VaultAuthError(
+                f"{what}: the vault, or the sign-in to it, refuses ({answer}): grant the app's identity the role "
+                "'Key Vault Secrets User', and let the vault's firewall admit it"
+            ) from None
+        raise VaultUnavailableError(
+            f"{what}: the vault answers HTTP {status} {code}", retry_after_seconds=_retry_after(error)
+        ) from None
+    except (AzureError, ValueError) as error:
+        # ValueError: the challenge names another domain than the vault's address.
+        raise VaultUnavailableError(f"{what}: the vault does not answer ({type(error).__name__})") from None
+
+
+def _said(error: HttpResponseError) -> tuple[int | None, str, str]:
+    """Status, error code and inner code, each only where it is a plain word."""
+    inner = as_object(getattr(error.error, "innererror", None)) or {}
+    return error.status_code, _word(getattr(error.error, "code", None)), _word(inner.get("code"))
+
+
+def _word(text: object) -> str:
+    return text if isinstance(text, str) and text.isalnum() and len(text) <= 64 else ""
+
+
+def _retry_after(error: HttpResponseError) -> float | None:
+    headers: Any = getattr(error.response, "headers", None)
+    text = "" if headers is None else str(headers.get("Retry-After", ""))
+    return float(text) if text.isdigit() and len(text) < 6 else None

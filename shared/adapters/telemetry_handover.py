@@ -1,0 +1,228 @@
+"""The hand-over of telemetry: whoever tells something puts it on a bounded list and goes on; one thread sends it.
+
+So nobody who deploys ever waits for the exporter, be it slow, down, or still to be imported. What does not fit on
+the list is dropped and counted, never waited for; the count is told as a metric once sending works again.
+"""
+
+import atexit
+import importlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from shared import tracing
+from shared.domain.telemetry import Metric, Properties
+from shared.domain.trace import TraceContext
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 8192
+"""Signals that wait at most: a burst of some minutes, a few megabytes."""
+BATCH = 200
+LINGER_SECONDS = 0.5
+"""How long the first signal of a batch waits for others."""
+EXIT_SECONDS, LATE_SECONDS = 5.0, 1.0
+"""How long the end of the process waits for what is still here, and for what its last threads told meanwhile."""
+
+
+class SignalKind(StrEnum):
+    """What a signal is."""
+
+    EVENT = "event"
+    METRIC = "metric"
+    EXCEPTION = "exception"
+    DEPENDENCY = "dependency"
+    TRACE = "trace"
+
+
+class Signal(NamedTuple):
+    """Something told, on its way to an exporter. A tuple, for it is made while somebody waits.
+
+    `name` is the event's, metric's or dependency's name, or the text of a trace. `value` is a metric's value, or a
+    dependency's seconds (it ended `at`). `context` is the span it was told in; of a dependency, its own span.
+    """
+
+    kind: SignalKind
+    name: str
+    at: datetime
+    properties: Properties
+    context: TraceContext | None
+    value: float = 0.0
+    target: str = ""
+    success: bool = True
+    status: int | None = None
+    error: BaseException | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """The operation id; empty where it was told outside of any operation."""
+        return self.context.trace_id if self.context else ""
+
+
+class Exporter(Protocol):
+    """A vendor's way to the ingestion endpoint."""
+
+    def send(self, signals: Sequence[Signal]) -> None:
+        """Send them, and only then return. May take its time and may raise: only the hand-over's thread waits."""
+        ...
+
+    def close(self) -> None:
+        """The process ends."""
+        ...
+
+
+class _Mark:
+    """What a flush puts on the list: reached when all before it was sent."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+
+
+class HandOver:
+    """Implements the port `Telemetry`; thread-safe. No method raises, and none but `flush` waits."""
+
+    def __init__(
+        self,
+        exporter: Callable[[], Exporter],
+        now: Callable[[], datetime],
+        *,
+        most_waiting: int = MOST_WAITING,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
+        """`exporter` is called once, in the thread that sends: importing a vendor's library takes a second."""
+        self._make, self._now, self._most, self._linger = exporter, now, most_waiting, linger_seconds
+        self._exporter: Exporter | None = None
+        self._waiting: deque[Signal | _Mark] = deque()
+        self._something, self._hurry = threading.Event(), threading.Event()
+        self._counting = threading.Lock()
+        self._dropped = self._told_dropped = 0
+        self._is_failing = False
+        threading.Thread(target=self._run, name="telemetry", daemon=True).start()
+
+    @property
+    def dropped(self) -> int:
+        """Signals that found no room, or that the exporter raised on."""
+        return self._dropped
+
+    def event(self, name: str, properties: Properties | None = None) -> None:
+        """As the port says."""
+        self._put(Signal(SignalKind.EVENT, name, self._now(), _copied(properties), tracing.current()))
+
+    def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
+        """As the port says."""
+        self._put(Signal(SignalKind.METRIC, name, self._now(), _copied(properties), tracing.current(), value))
+
+    def exception(self, error: BaseException, properties: Properties | None = None) -> None:
+        """As the port says."""
+        name, given = type(error).__name__, _copied(properties)
+        self._put(Signal(SignalKind.EXCEPTION, name, self._now(), given, tracing.current(), error=error))
+
+    def dependency(
+        self,
+        name: str,
+        *,
+        target: str,
+        seconds: float,
+        success: bool,
+        status: int | None = None,
+        properties: Properties | None = None,
+        context: TraceContext | None = None,
+    ) -> None:
+        """As the port says."""
+        span, given = context or tracing.next_span(), _copied(properties)
+        self._put(Signal(SignalKind.DEPENDENCY, name, self._now(), given, span, seconds, target, success, status))
+
+    def trace(self, message: str, properties: Properties | None = None) -> None:
+        """As the port says."""
+        self._put(Signal(SignalKind.TRACE, message, self._now(), _copied(properties), tracing.current()))
+
+    def flush(self, seconds: float) -> None:
+        """Wait until what was told so far is sent, at most so long."""
+        mark = _Mark()
+        self._waiting.append(mark)
+        self._hurry.set()
+        self._something.set()
+        mark.reached.wait(seconds)
+
+    def at_exit(self) -> None:
+        """Send what is still here when the process ends, for six seconds at most."""
+        # atexit alone is too late: by then Python runs no more futures, and a library that is still to be imported
+        # may want one (OpenTelemetry's does). What concurrent.futures registers itself with runs before that.
+        importlib.import_module("concurrent.futures.thread")  # last come, first served: it comes before ours
+        threading._register_atexit(self.flush, EXIT_SECONDS)  # type: ignore[attr-defined]  # no public name
+        atexit.register(self.stop, LATE_SECONDS)
+
+    def stop(self, seconds: float) -> None:
+        """The process ends: send what is here, for at most so long."""
+        self.flush(seconds)
+        lost = sum(isinstance(each, Signal) for each in self._waiting)
+        if lost:
+            log.warning("the process ends with %d telemetry signals that could not be sent in %g s", lost, seconds)
+        elif self._exporter is not None:
+            self._exporter.close()
+
+    def _put(self, signal: Signal) -> None:
+        if len(self._waiting) >= self._most:
+            self._count(1)
+            return
+        self._waiting.append(signal)
+        if not self._something.is_set():
+            self._something.set()
+
+    def _count(self, dropped: int) -> None:
+        with self._counting:
+            self._dropped += dropped
+
+    def _run(self) -> None:
+        while True:
+            self._something.wait()
+            self._hurry.wait(self._linger)
+            self._something.clear()
+            self._hurry.clear()
+            while self._waiting:
+                self._send_some()
+
+    def _send_some(self) -> None:
+        batch: list[Signal] = []
+        marks: list[_Mark] = []
+        while self._waiting and len(batch) < BATCH:
+            found = self._waiting.popleft()
+            if isinstance(found, _Mark):
+                marks.append(found)
+            else:
+                batch.append(found)
+        self._send([*self._drops(), *batch])
+        for mark in marks:
+            mark.reached.set()
+
+    def _drops(self) -> list[Signal]:
+        new = self._dropped - self._told_dropped
+        if not new or self._is_failing:
+            return []
+        self._told_dropped += new
+        log.warning("%d telemetry signals were dropped: they came faster than they could be sent", new)
+        return [Signal(SignalKind.METRIC, Metric.TELEMETRY_DROPPED, self._now(), {}, None, float(new))]
+
+    def _send(self, batch: list[Signal]) -> None:
+        if not batch:
+            return
+        try:
+            if self._exporter is None:
+                self._exporter = self._make()
+            self._exporter.send(batch)
+            self._is_failing = False
+        except Exception as error:
+            # The kind alone: a vendor's text may hold the connection string.
+            if not self._is_failing:
+                log.warning("telemetry cannot be sent (%s); deployments go on without it", type(error).__name__)
+            self._is_failing = True
+            self._count(len(batch))
+
+
+def _copied(properties: Properties | None) -> Properties:
+    """The caller may go on changing its own."""
+    return {**properties} if properties else {}

@@ -1,0 +1,62 @@
+"""Which trace a thing belongs to, as W3C Trace Context writes it: pure, so that every worker comes to the same ids.
+
+    what submitted it (its traceparent) ── deployment ──┬── step ──┬── delivery ── call to Fabric
+                                                        │          └── delivery ── call to Fabric ...
+                                                        └── step (undone) ── ...
+
+The ids of deployments and steps follow from the journal: whoever finishes a step, however many workers moved it,
+names the same span. Only what lives in one process (a delivery, a call) gets an id by chance, from tracing.py.
+"""
+
+import hashlib
+import re
+from datetime import datetime
+from typing import NamedTuple
+
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+"""The header of W3C Trace Context: version, trace, span, flags; neither id all zeros."""
+TRACEPARENT_HINT = "must be a W3C traceparent: 00-<32 hex digits>-<16 hex digits>-01, lower case, not all zeros"
+
+
+class TraceContext(NamedTuple):
+    """A span: its trace, its own id, and the id of the span it is part of. A tuple, for calls to Fabric wait for it."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str = ""
+
+    def child(self, span_id: str) -> "TraceContext":
+        """A span that is part of this one."""
+        return TraceContext(self.trace_id, span_id, self.span_id)
+
+    @property
+    def traceparent(self) -> str:
+        """What is passed on to whoever is called from within this span."""
+        return f"00-{self.trace_id}-{self.span_id}-01"
+
+
+def parse(traceparent: str | None) -> TraceContext | None:
+    """The span that a traceparent names; None where it is none."""
+    found = TRACEPARENT.fullmatch(traceparent or "")
+    return TraceContext(found[1], found[2]) if found else None
+
+
+def root(deployment_id: str, accepted_at: datetime) -> TraceContext:
+    """The beginning of the trace of a deployment that came without one."""
+    digest = _digest(deployment_id, accepted_at.isoformat())
+    return TraceContext(digest[:32], digest[32:48])
+
+
+def of_deployment(deployment_id: str, accepted_at: datetime, traceparent: str | None) -> TraceContext:
+    """The span of a deployment: part of what submitted it."""
+    outer = parse(traceparent) or root(deployment_id, accepted_at)
+    return outer.child(_digest(outer.traceparent, deployment_id)[:16])
+
+
+def of_step(deployment: TraceContext, ordinal: int, direction: str) -> TraceContext:
+    """The span of a step in one direction: part of its deployment's."""
+    return deployment.child(_digest(deployment.traceparent, str(ordinal), direction)[:16])
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

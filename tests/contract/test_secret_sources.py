@@ -1,0 +1,226 @@
+"""The vault (by the real SDK, against a stand-in of its REST API) and the environment keep one contract."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.key_vault.server import KeyVaultServer
+from shared import bootstrap, settings
+from shared.adapters.secrets_environment import EnvironmentSecrets
+from shared.domain.errors import SecretError, SecretNotFoundError, VaultAuthError, VaultUnavailableError
+from shared.domain.secrets import SecretSource, environment_name
+from tests.contract.key_vault import environment, serving
+
+VALUE = "s3cr3t~ü$value"
+PATH = "/secrets/a-b/"
+
+
+@dataclass
+class Place:
+    """A source, and how to put something there."""
+
+    source: SecretSource
+    put: Callable[[str, str], object]
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyVaultServer]:
+    """The stand-ins."""
+    with serving(tmp_path, monkeypatch) as running:
+        yield running
+
+
+@pytest.fixture
+def vault(server: KeyVaultServer) -> SecretSource:
+    """The adapter as the app builds it, with the real SDK, signing in with the real managed identity credential."""
+    return bootstrap._secrets(settings.load(environment(server)).secrets)[0]._source
+
+
+@pytest.fixture(params=["environment", "dotenv", "vault"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each source in turn."""
+    if request.param == "environment":
+        variables: dict[str, str] = {}
+        read = EnvironmentSecrets(lambda name: settings.environment_secret(name, variables))
+        return Place(read, lambda name, value: variables.update({environment_name(name): value}))
+    if request.param == "dotenv":
+        file = tmp_path / ".env"
+        lines: dict[str, str] = {}
+
+        def put(name: str, value: str) -> None:
+            lines[environment_name(name)] = value
+            file.write_text("".join(f"{n}='{v}'\n" for n, v in lines.items()))
+
+        return Place(EnvironmentSecrets(lambda name: settings.environment_secret(name, {}, file)), put)
+    running: KeyVaultServer = request.getfixturevalue("server")
+    return Place(request.getfixturevalue("vault"), running.vault.put)
+
+
+def test_source_gives_the_value_as_it_is_now(place: Place) -> None:
+    """Character for character, and after a rotation the new one."""
+    place.put("a-b", VALUE)
+    assert place.source.fetch("a-b").reveal() == VALUE
+    place.put("a-b", "another")
+    assert place.source.fetch("a-b").reveal() == "another"
+
+
+def test_source_says_that_there_is_none(place: Place) -> None:
+    """By name, and with no value of another secret in it. An empty one is none."""
+    place.put("other", VALUE)
+    place.put("empty", "")
+    for name in ("a-b", "empty"):
+        with pytest.raises(SecretNotFoundError, match=name) as caught:
+            place.source.fetch(name)
+        assert VALUE not in str(caught.value)
+
+
+def test_dotenv_yields_to_the_environment_and_is_not_interpolated(tmp_path: Path) -> None:
+    """A variable that is set counts more; a `$` is a `$`; no file is no secret."""
+    file = tmp_path / ".env"
+    file.write_text("A=from-file\nB=x${A}y\n")
+    assert settings.environment_secret("A", {"A": "set"}, file) == "set"
+    assert settings.environment_secret("A", {}, file) == "from-file"
+    assert settings.environment_secret("B", {}, file) == "x${A}y"
+    assert settings.environment_secret("A", {}, tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "says"),
+    [
+        ({"enabled": False}, "SecretDisabled"),
+        ({"expires": 1_000_000_000}, "expired at 2001-09-09"),
+        ({"not_before": 4_000_000_000}, "valid from 2096-10-02"),
+    ],
+)
+def test_vault_secret_that_may_not_be_used_is_none(
+    server: KeyVaultServer, vault: SecretSource, attributes: dict[str, Any], says: str
+) -> None:
+    """Disabled, expired, or not valid yet: the latest version counts, whatever an older one says."""
+    server.vault.put("a-b", "usable")
+    server.vault.put("a-b", VALUE, **attributes)
+    with pytest.raises(SecretNotFoundError, match=says) as caught:
+        vault.fetch("a-b")
+    assert VALUE not in str(caught.value)
+
+
+BODY = {"error": {"code": "Code", "message": f"quoted: {VALUE}", "innererror": {"code": "Inner"}}}
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "says"),
+    [
+        ({"status": 401}, VaultAuthError, "HTTP 401 Inner.*Key Vault Secrets User"),
+        ({"status": 403}, VaultAuthError, "HTTP 403 Inner.*Key Vault Secrets User"),
+        ({"status": 429, "headers": {"Retry-After": "7"}}, VaultUnavailableError, "HTTP 429 Code"),
+        ({"status": 429, "headers": {"Retry-After": "soon"}}, VaultUnavailableError, "HTTP 429 Code"),
+        ({"status": 500}, VaultUnavailableError, "HTTP 500"),
+        ({"status": 503}, VaultUnavailableError, "HTTP 503"),
+        ({"reset": "before"}, VaultUnavailableError, "does not answer"),
+    ],
+)
+def test_vault_fault_is_an_error_of_ours(
+    server: KeyVaultServer, vault: SecretSource, action: dict[str, Any], kind: type[SecretError], says: str
+) -> None:
+    """Named in one line, never the vault's own text; never "there is none"; the Retry-After is told and not slept."""
+    server.vault.put("a-b", VALUE)
+    rule = {"match": {"path": "/secrets/.*"}, "action": action if "reset" in action else {"body": BODY, **action}}
+    server.faults.replace([rule])
+    began = time.monotonic()
+    with pytest.raises(kind, match=says) as caught:
+        vault.fetch("a-b")
+    assert type(caught.value) is kind
+    assert time.monotonic() - began < 6.5, "it waited for the vault"
+    assert VALUE not in str(caught.value)
+    assert isinstance(caught.value, VaultUnavailableError)
+    assert caught.value.retry_after_seconds == (7.0 if action.get("headers", {}).get("Retry-After") == "7" else None)
+    assert caught.value.__suppress_context__
+    server.faults.replace([])
+    assert vault.fetch("a-b").reveal() == VALUE
+
+
+def test_vault_sign_in_that_fails_is_an_error_of_ours(server: KeyVaultServer, vault: SecretSource) -> None:
+    """The app's own identity is refused."""
+    server.faults.replace([{"match": {"path": "/msi/token"}, "action": {"status": 400, "body": BODY}}])
+    with pytest.raises(VaultAuthError) as caught:
+        vault.fetch("a-b")
+    assert "the-header" not in str(caught.value)
+    assert VALUE not in str(caught.value)
+
+
+def test_vault_that_is_not_trusted_gets_nothing(
+    server: KeyVaultServer, vault: SecretSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its certificate's authority there is no connection, and so no token on it."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(VaultUnavailableError):
+        vault.fetch("a-b")
+    assert server.calls == []
+
+
+def test_vault_on_never_takes_a_value_of_the_environment(
+    server: KeyVaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not where the vault has none, nor where it fails: every spelling is planted, in the environment and in `.env`."""
+    for name in ("AZURE_CLIENT_SECRET", "azure-client-secret", "AZURE-CLIENT-SECRET"):
+        monkeypatch.setenv(name, VALUE)
+    (tmp_path / ".env").write_text(f"AZURE_CLIENT_SECRET={VALUE}\n")
+    monkeypatch.setattr(settings, "DOTENV", tmp_path / ".env")
+    for flag in ("true", "false"):
+        loaded = settings.load(environment(server, FEATURE_USE_SECRET_MANAGER=flag))
+        manager, _ = bootstrap._secrets(loaded.secrets)
+        with pytest.raises(SecretNotFoundError):
+            manager.get_secret("AZURE_CLIENT_SECRET")
+        server.faults.replace([{"action": {"status": 503}}])
+        with pytest.raises(VaultUnavailableError):
+            manager.refresh("AZURE_CLIENT_SECRET")
+        server.faults.replace([])
+
+
+@pytest.mark.parametrize(("manager_on", "found"), [("true", "from-file"), ("false", None)])
+def test_vault_off_takes_the_environment_and_with_the_manager_on_dotenv(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, manager_on: str, found: str | None
+) -> None:
+    """The two flags off is the plain environment, as it always was."""
+    (tmp_path / ".env").write_text("AZURE_CLIENT_SECRET=from-file\n")
+    monkeypatch.setattr(settings, "DOTENV", tmp_path / ".env")
+    monkeypatch.delenv("AZURE_CLIENT_SECRET", raising=False)
+    loaded = settings.load({"FEATURE_USE_SECRET_MANAGER": manager_on, "KEY_VAULT_URL": "https://unused.example"})
+    manager, ping = bootstrap._secrets(loaded.secrets)
+    assert ping is None
+    if found is None:
+        with pytest.raises(SecretNotFoundError, match="AZURE_CLIENT_SECRET is not set"):
+            manager.get_secret("azure-client-secret")
+    else:
+        assert manager.get_secret("azure-client-secret").reveal() == found
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "set")
+    assert manager.refresh("azure-client-secret").reveal() == "set"
+
+
+def test_vault_ping_tells_health_apart(server: KeyVaultServer) -> None:
+    """A vault that answers "none" is well; one that refuses or fails is not."""
+    _, ping = bootstrap._secrets(settings.load(environment(server)).secrets)
+    assert ping is not None
+    ping()
+    server.vault.is_forbidden = True
+    with pytest.raises(VaultAuthError):
+        ping()
+    server.vault.is_forbidden = False
+    ping()
+
+
+def test_vault_sdk_tells_no_value_to_a_debug_log(
+    server: KeyVaultServer, vault: SecretSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With every logger on its loudest."""
+    caplog.set_level(logging.DEBUG)
+    server.vault.put("a-b", VALUE)
+    vault.fetch("a-b")
+    assert "secrets/a-b" in caplog.text
+    assert VALUE not in caplog.text
+    assert "vlt." not in caplog.text
+    assert "the-header" not in caplog.text

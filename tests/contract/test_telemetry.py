@@ -1,0 +1,312 @@
+"""What every way to Application Insights promises, by either exporter, against a stand-in of the ingestion endpoint."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.ingestion import Ingestion, connection_string, serving
+from shared import tracing
+from shared.adapters.telemetry_handover import Exporter, HandOver
+from shared.domain.errors import FabricRefusedError
+from shared.domain.telemetry import Event, Metric, Telemetry
+from shared.domain.trace import TraceContext
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPORTERS = ("opentelemetry", "opencensus")
+SPAN = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7")
+AT = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
+CANARY = "canary-4b1d0e"
+SILENT = (
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
+)
+"""By these the vendors' libraries call nobody but the endpoint."""
+
+
+@dataclass
+class Wired:
+    """A way to the stand-in, and the stand-in."""
+
+    telemetry: HandOver
+    ingestion: Ingestion
+
+    def arrived(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        """The envelopes of a base type, after a flush."""
+        self.telemetry.flush(30)
+        found = self.ingestion.of_kind(kind)
+        assert len(found) == count, found
+        return found
+
+
+def make(name: str, port: int, folder: Path) -> Callable[[], Exporter]:
+    """What the composition root does, with a folder of the test's own."""
+
+    def build() -> Exporter:
+        if name == "opencensus":
+            from shared.adapters.telemetry_opencensus import OpenCensusExporter as Chosen
+        else:
+            from shared.adapters.telemetry_opentelemetry import OpenTelemetryExporter as Chosen
+        return Chosen(connection_string(port), "a-worker", None, str(folder))
+
+    return build
+
+
+@pytest.fixture(params=EXPORTERS)
+def wired(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wired]:
+    """Either exporter, wired to an endpoint that answers."""
+    for name in SILENT:
+        monkeypatch.setenv(name, "true")
+    with serving() as (ingestion, port):
+        telemetry = HandOver(make(request.param, port, tmp_path), lambda: AT, linger_seconds=0.01)
+        yield Wired(telemetry, ingestion)
+        ingestion.release()
+        telemetry.stop(30)
+
+
+def check_tags(envelope: dict[str, Any]) -> None:
+    """Whose it is, and which operation's."""
+    assert envelope["tags"]["ai.operation.id"] == SPAN.trace_id
+    assert envelope["tags"]["ai.cloud.role"] == "fabric-saga"
+    assert envelope["tags"]["ai.cloud.roleInstance"] == "a-worker"
+    assert datetime.fromisoformat(envelope["time"]).utcoffset() is not None
+
+
+def test_event_arrives_with_name_properties_and_operation(wired: Wired) -> None:
+    """An event is a custom event; numbers and booleans become text, what is None is left out."""
+    with tracing.within(SPAN):
+        wired.telemetry.event(Event.STEP_FINISHED, {"step_id": "bronze", "attempts": 2, "ok": True, "none": None})
+    (found,) = wired.arrived("EventData")
+    check_tags(found)
+    assert found["tags"]["ai.operation.parentId"] == SPAN.span_id
+    assert datetime.fromisoformat(found["time"]) == AT
+    assert found["data"]["baseData"]["name"] == "StepFinished"
+    assert found["data"]["baseData"]["properties"] == {"step_id": "bronze", "attempts": "2", "ok": "true"}
+
+
+def test_metric_arrives_with_name_value_properties_and_operation(wired: Wired) -> None:
+    """A metric is one measurement: not added up, and part of the operation it was taken in."""
+    with tracing.within(SPAN):
+        wired.telemetry.metric(Metric.STEP_SECONDS, 1.5, {"kind": "lakehouse"})
+        wired.telemetry.metric(Metric.STEP_SECONDS, 2.5, {"kind": "lakehouse"})
+    found = wired.arrived("MetricData", 2)
+    assert sorted(e["data"]["baseData"]["metrics"][0]["value"] for e in found) == [1.5, 2.5]
+    for each in found:
+        check_tags(each)
+        assert each["data"]["baseData"]["metrics"][0]["name"] == "StepSeconds"
+        assert each["data"]["baseData"]["properties"] == {"kind": "lakehouse"}
+
+
+def test_exception_arrives_with_kind_place_and_operation(wired: Wired) -> None:
+    """Of an error of ours the text is told."""
+    with tracing.within(SPAN):
+        try:
+            raise FabricRefusedError("the name is taken", call="POST /workspaces")
+        except FabricRefusedError as error:
+            wired.telemetry.exception(error, {"operation": "execute_step"})
+    (found,) = wired.arrived("ExceptionData")
+    check_tags(found)
+    (told,) = found["data"]["baseData"]["exceptions"]
+    assert told["typeName"] == "FabricRefusedError"
+    assert "the name is taken" in told["message"]
+    assert "test_exception_arrives_with_kind_place_and_operation" in json.dumps(told)
+    assert found["data"]["baseData"]["properties"] == {"operation": "execute_step"}
+
+
+def test_exception_of_a_stranger_keeps_its_text_to_itself(wired: Wired) -> None:
+    """The text of an error that is not ours may hold anything, a connection string too: it is not told."""
+
+    def leak(secret: str) -> None:
+        raise ValueError(f"AccountKey={secret}")
+
+    try:
+        leak(CANARY)
+    except ValueError as error:
+        wired.telemetry.exception(error)
+    (found,) = wired.arrived("ExceptionData")
+    assert CANARY not in json.dumps(wired.ingestion.envelopes)
+    assert found["data"]["baseData"]["exceptions"][0]["typeName"] == "ValueError"
+    assert "leak" in json.dumps(found)
+
+
+@pytest.mark.parametrize(("status", "success"), [(200, True), (404, False), (None, False)])
+def test_dependency_arrives_with_its_own_span(wired: Wired, status: int | None, success: bool) -> None:
+    """A call is part of the span it was made in, and is told with status, duration and what it was called with."""
+    name = "GET /v1/workspaces/{workspaceId}/items"
+    host, request = "api.fabric.microsoft.com", {"request_id": "r-1"}
+    wired.telemetry.dependency(
+        name, target=host, seconds=0.25, success=success, status=status, properties=request, context=SPAN
+    )
+    (found,) = wired.arrived("RemoteDependencyData")
+    check_tags(found)
+    assert found["tags"]["ai.operation.parentId"] == SPAN.parent_id
+    data = found["data"]["baseData"]
+    assert (data["name"], data["target"], data["type"]) == (name, host, "HTTP")
+    assert (data["id"], data["resultCode"], data["success"]) == (SPAN.span_id, str(status or 0), success)
+    assert data["duration"] == "0.00:00:00.250"
+    assert data["properties"] == request
+    assert (AT - datetime.fromisoformat(found["time"])).total_seconds() == 0.25
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_operation_arrives_as_a_span_of_its_own(wired: Wired, success: bool) -> None:
+    """A piece of our own work has no target, and succeeds or not."""
+    wired.telemetry.dependency("sweep", target="", seconds=1.0, success=success, context=SPAN)
+    (found,) = wired.arrived("RemoteDependencyData")
+    check_tags(found)
+    data = found["data"]["baseData"]
+    assert (data["name"], data["type"], data["success"], data["id"]) == ("sweep", "InProc", success, SPAN.span_id)
+
+
+def test_trace_arrives_with_text_properties_and_operation(wired: Wired) -> None:
+    """A trace is a line for a person."""
+    with tracing.within(SPAN):
+        wired.telemetry.trace("feature flags on: none", {"who": "tests"})
+    (found,) = wired.arrived("MessageData")
+    check_tags(found)
+    assert found["data"]["baseData"]["message"] == "feature flags on: none"
+    assert found["data"]["baseData"]["properties"] == {"who": "tests"}
+
+
+def tell_all(telemetry: Telemetry) -> None:
+    """One of each kind."""
+    telemetry.event(Event.STEP_STARTED)
+    telemetry.metric(Metric.STEP_SECONDS, 1.0)
+    telemetry.exception(ValueError())
+    telemetry.dependency("GET /", target="localhost", seconds=0.1, success=True, status=200)
+    telemetry.trace("a line")
+
+
+KINDS = ("EventData", "MetricData", "ExceptionData", "RemoteDependencyData", "MessageData")
+
+
+def test_everything_is_sent_once_and_in_full(wired: Wired) -> None:
+    """Told from many threads at once, each signal arrives, and none arrives twice."""
+    threads = [threading.Thread(target=lambda: [tell_all(wired.telemetry) for _ in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wired.telemetry.flush(60)
+    assert {kind: len(wired.ingestion.of_kind(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 400)
+    assert wired.telemetry.dropped == 0
+
+
+def test_endpoint_that_holds_every_answer_keeps_nobody_waiting(wired: Wired) -> None:
+    """While no answer comes, calls return: they are made on the thread that lets the endpoint answer afterwards."""
+    wired.ingestion.hold()
+    for _ in range(100):
+        tell_all(wired.telemetry)
+    wired.ingestion.release()
+    wired.telemetry.flush(60)
+    assert {kind: len(wired.ingestion.of_kind(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 100)
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_endpoint_that_is_down_raises_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens: every call returns as always, and a flush ends in its time."""
+    for each in SILENT:
+        monkeypatch.setenv(each, "true")
+    with serving() as (_, port):
+        pass
+    telemetry = HandOver(make(name, port, tmp_path), lambda: AT)
+    tell_all(telemetry)
+    telemetry.flush(0.1)
+    tell_all(telemetry)
+
+
+@pytest.mark.parametrize("status", [500, 439, 206])
+def test_endpoint_in_trouble_raises_nothing_and_is_used_again(wired: Wired, status: int) -> None:
+    """What the endpoint refuses for a while is the vendor's to keep or to drop; what is told later arrives."""
+    wired.ingestion.status = status
+    tell_all(wired.telemetry)
+    wired.telemetry.flush(60)
+    wired.ingestion.status = 200
+    wired.telemetry.event(Event.SWEEP_FINISHED)
+    wired.telemetry.flush(60)
+    assert "SweepFinished" in [e["data"]["baseData"]["name"] for e in wired.ingestion.of_kind("EventData")]
+
+
+WHOLE = """
+import atexit, sys
+from shared import settings, telemetry
+telemetry.event("Short", {"of": "life"})
+with telemetry.track_operation("short work", traceparent=sys.argv[1]):
+    telemetry.trace("at work")
+
+@telemetry.track_performance("ShortSeconds")
+def work():
+    return 7
+
+assert work() == 7
+"""
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_process_that_ends_at_once_sends_what_it_told(name: str, tmp_path: Path) -> None:
+    """A program that tells something and ends: its end waits for the sending."""
+    with serving() as (ingestion, port):
+        environment = {
+            **os.environ,
+            **dict.fromkeys(SILENT, "true"),
+            "TMPDIR": str(tmp_path),
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "FEATURE_USE_TELEMETRY": "true",
+            "TELEMETRY_EXPORTER": name,
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": connection_string(port),
+        }
+        command = [sys.executable, "-c", WHOLE, SPAN.traceparent]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [e["data"]["baseData"]["name"] for e in ingestion.of_kind("EventData")] == ["Short"]
+        (metric,) = ingestion.of_kind("MetricData")
+        assert metric["data"]["baseData"]["metrics"][0]["name"] == "ShortSeconds"
+        assert metric["data"]["baseData"]["properties"] == {"function": "work", "success": "true"}
+        (span,) = ingestion.of_kind("RemoteDependencyData")
+        (line,) = [e for e in ingestion.of_kind("MessageData") if e["data"]["baseData"]["message"] == "at work"]
+        assert span["tags"]["ai.operation.id"] == line["tags"]["ai.operation.id"] == SPAN.trace_id
+        assert span["tags"]["ai.operation.parentId"] == SPAN.span_id
+        assert line["tags"]["ai.operation.parentId"] == span["data"]["baseData"]["id"]
+
+
+LOADED = """
+import sys
+from shared import bootstrap, settings, telemetry
+telemetry.event("X")
+telemetry.flush(30)
+print(sorted({n.split(".")[0] for n in sys.modules} & {"opencensus", "opentelemetry"}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "loaded"),
+    [
+        ("false", "opentelemetry", []),
+        ("true", "opentelemetry", ["opentelemetry"]),
+        ("true", "opencensus", ["opencensus"]),
+    ],
+)
+def test_only_the_chosen_exporter_is_loaded(flag: str, name: str, loaded: list[str], tmp_path: Path) -> None:
+    """With the feature off nothing of either library is imported; with it on, nothing of the other."""
+    with serving() as (_, port):
+        environment = {
+            **os.environ,
+            **dict.fromkeys(SILENT, "true"),
+            "TMPDIR": str(tmp_path),
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "FEATURE_USE_TELEMETRY": flag,
+            "TELEMETRY_EXPORTER": name,
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": connection_string(port),
+        }
+        command = [sys.executable, "-c", LOADED]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == str(loaded), done.stderr

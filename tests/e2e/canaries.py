@@ -1,0 +1,74 @@
+"""Planted secrets, and the search for them in everything that a stack wrote or answered."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from local.stack import Stack
+
+MEANT_TO_HOLD_KEYS = frozenset({"stack.json", "keys.json", "key.pem"})
+"""Of the local stack itself: how tests reach it, the function keys, the private key of the stand-in's TLS."""
+
+
+def forms(secret: str) -> dict[str, bytes]:
+    """A secret as it is and as it may travel: encoded at any offset, escaped, or turned round."""
+    raw = secret.encode()
+    found = {
+        "plain": raw,
+        "reversed": raw[::-1],
+        "percent-encoded": quote(secret, safe="").encode(),
+        "form-encoded": quote(secret, safe="~").encode(),
+        "hexadecimal": raw.hex().encode(),
+        "JSON": json.dumps(secret)[1:-1].encode(),
+        "UTF-16": secret.encode("utf-16-le"),
+    }
+    for offset in range(3):
+        # Without the ends, which depend on the neighbours.
+        cut = base64.b64encode(b"\0" * offset + raw)[4 if offset else 0 : -4]
+        found[f"base64 at {offset}"] = cut
+        found[f"base64url at {offset}"] = cut.replace(b"+", b"-").replace(b"/", b"_")
+    return found
+
+
+def leaks(canaries: dict[str, str], dumps: Iterator[tuple[str, bytes]]) -> list[str]:
+    """Which canary is where, in which form; empty where none is anywhere."""
+    wanted = {(name, form): needle for name, secret in canaries.items() for form, needle in forms(secret).items()}
+    return [
+        f"{name} ({form}) in {place}"
+        for place, content in dumps
+        for (name, form), needle in wanted.items()
+        if needle in content
+    ]
+
+
+def dumps(stack: Stack) -> Iterator[tuple[str, bytes]]:
+    """Every table, queue and blob through the storage's API, then every file below the stack's folder: the emulator's
+    own data (also what was deleted since), the engine's state, all logs, and what stand-ins recorded there.
+    """
+    tables = TableServiceClient.from_connection_string(stack.connection_string)
+    for table in tables.list_tables():
+        for entity in tables.get_table_client(table.name).list_entities():
+            yield f"table {table.name}", json.dumps(dict(entity), default=str).encode()
+    queues = QueueServiceClient.from_connection_string(stack.connection_string)
+    for queue in queues.list_queues():
+        for message in queues.get_queue_client(queue.name).peek_messages(max_messages=32):
+            yield f"queue {queue.name}", str(message.content).encode()
+    blobs = BlobServiceClient.from_connection_string(stack.connection_string)
+    for container in blobs.list_containers():
+        client = blobs.get_container_client(container.name)
+        for name in client.list_blob_names():
+            yield f"blob {container.name}/{name}", client.download_blob(name).readall()
+    yield from files(stack.folder)
+
+
+def files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file but those that are there to hold keys."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.name not in MEANT_TO_HOLD_KEYS:
+            yield f"file {file.relative_to(folder)}", file.read_bytes()

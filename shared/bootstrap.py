@@ -102,13 +102,13 @@ def build(loaded: settings.Settings) -> App:
     stores = _stores(clients, clock)
     journal, transport = _observed(stores.journal, RequestsTransport(), telemetry, clock)
     payloads = Payloads(stores.blobs)
-    flags, policy = loaded.flags, loaded.policy.under(loaded.flags)
-    log.info(flags.log_status())
     secrets, ping_vault = _secrets(loaded.secrets)
     tokens = TokenSource(lambda: _credential(loaded, secrets))
     breakers = _breakers(clients, loaded, clock, telemetry)
-    probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
+    flags, policy = loaded.flags, loaded.policy.under(loaded.flags)
+    log.info(flags.log_status())
     client = fabric_client(loaded, tokens, transport, breakers, clock)
+    probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
     services = Services(
         journal=journal,
         queue=StorageStepQueue(clients),
@@ -130,7 +130,7 @@ def build(loaded: settings.Settings) -> App:
     if ping_vault is not None:
         checks["key_vault"] = ping_vault
     monitor = Monitor(checks, cache_seconds=loaded.health.cache_seconds, now=clock.now, telemetry=telemetry)
-    telemetry.trace(flags.log_status())
+    telemetry.trace(loaded.flags.log_status())
     dry_run = loaded.sweep_dry_run
     return App(
         services,

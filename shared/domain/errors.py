@@ -8,12 +8,12 @@ SagaError
 ├── NotFoundError               no such deployment, step or blob
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
 │   └── StorageAuthError        it answers, and refuses this identity or key
-├── TransactionError            a script's transaction cannot do what was asked
-│   └── TurnedBackError         it was put back, or is being: nothing more is to be begun in it
 ├── SecretError                 a secret cannot be had; the message names it and never its value
 │   ├── SecretNotFoundError     there is none of that name, or none that may be used (disabled, expired)
 │   └── VaultUnavailableError   Key Vault does not answer, throttles or fails; may pass by itself
 │       └── VaultAuthError      it answers, and refuses this identity: a person must grant a role
+├── TransactionError            a script's transaction cannot do what was asked
+│   └── TurnedBackError         it was put back, or is being: nothing more is to be begun in it
 ├── LimitError                  Azure Storage would refuse it (entity, property, batch or message too large)
 └── FabricError                 the Fabric REST API said no, or said nothing
     ├── FabricTransientError    try again: after `retry_after_seconds` where Fabric named it

@@ -62,12 +62,6 @@ class ObservedJournal:
         for change in changes:
             self._moved(change.before.record, change.after)
 
-    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
-        """As the port says; what a script made itself is told as a step that moved from `pending`."""
-        written = self._journal.append(change, step)
-        self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
-        return written
-
     def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
         """As the port says; then the move is told."""
         written = self._journal.write_header(change)
@@ -75,6 +69,12 @@ class ObservedJournal:
         if before.state is not after.state:
             with tracing.within(self._span(after)):
                 self._turned(before, after, change.reason)
+        return written
+
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """As the port says; then what the row says already is told."""
+        written = self._journal.append(change, step)
+        self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
         return written
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:

@@ -14,6 +14,7 @@ from shared.domain.errors import FabricNotFoundError, InvalidInputError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy, RetryPolicy
 from shared.domain.states import DeploymentState, StepState
+from shared.domain.telemetry import Event, Telemetry
 from shared.saga import engine
 from shared.saga.commands import Verb, command, handle
 from shared.saga.verify import read, verify
@@ -24,6 +25,7 @@ from shared.transaction import (
     TransactionError,
     TurnedBackError,
 )
+from tests.fakes import MemoryTelemetry
 from tests.simulation.laws import encoded
 from tests.simulation.world import IDENTITY, Crash, World
 
@@ -36,8 +38,8 @@ LEASE = EnginePolicy().script_lease_seconds
 class Shop:
     """A world with somebody's workspace in it, and scripts that work there."""
 
-    def __init__(self, policy: EnginePolicy = QUICK, seed: int = 0) -> None:
-        self.world = World(seed, policy)
+    def __init__(self, policy: EnginePolicy = QUICK, seed: int = 0, telemetry: Telemetry | None = None) -> None:
+        self.world = World(seed, policy, telemetry=telemetry)
         roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
         items = [{"type": "Lakehouse", "displayName": "theirs"}]
         row = {"displayName": "sales", "roleAssignments": roles, "items": items}
@@ -527,3 +529,16 @@ def test_transaction_window_of_track_resource_is_as_documented() -> None:
     shop.kill(transaction)
     assert shop.recover() is DeploymentState.COMPENSATED
     assert shop.world.names() == {"sales": ["gold", "theirs"]}
+
+
+def test_transaction_is_told_like_any_deployment() -> None:
+    """Each thing that was made and put back is an event, and the end is one, whoever moved it."""
+    told = MemoryTelemetry()
+    shop = Shop(telemetry=told)
+    transaction = shop.transaction().start()
+    transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
+    transaction.rollback()
+    events = [event.name for event in told.events()]
+    made = [Event.STEP_STARTED, Event.STEP_FINISHED]
+    undone = [Event.ROLLBACK_STARTED, Event.STEP_COMPENSATED, Event.DEPLOYMENT_FINISHED]
+    assert {name: events.count(name) for name in made + undone} == dict.fromkeys(made + undone, 1)

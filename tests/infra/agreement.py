@@ -89,10 +89,10 @@ def names(files: Infra) -> Iterator[str]:
 
 
 def _tables() -> set[str]:
-    """The names that the adapters `..._table` give; a new one is found by its name."""
+    """The names that the adapters of tables give; a new one is found by its name."""
     found: set[str] = set()
     for module in pkgutil.iter_modules(adapters.__path__):
-        if module.name.endswith("_table"):
+        if module.name.endswith(("_table", "_pages")):
             names = vars(importlib.import_module(f"{adapters.__name__}.{module.name}"))
             found |= {names[constant] for constant in ("TABLE", "JOURNAL", "DEPLOYMENTS") if constant in names}
     return found

@@ -19,7 +19,8 @@ from shared.cli import audit, health, pack, plan, verbs
 from shared.cli.arguments import known_id
 from shared.cli.connection import add_url, connect
 from shared.cli.follow import BAD_REQUEST, EXIT_CODES, NOT_AUTHORISED, SUCCEEDED, UNAVAILABLE, follow
-from shared.cli.output import Output, choose, header_json
+from shared.cli.output import LineOutput, Output, choose, header_json
+from shared.cli.runner import RunnerOutput
 from shared.cli.timeline import clean
 from shared.domain.errors import (
     FabricAuthError,
@@ -45,7 +46,7 @@ INTERRUPTED, READER_GONE = 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    output = choose(as_json=options.json)
+    output = _output(options)
     try:
         command: Callable[[argparse.Namespace, Output], int] = options.run
         return command(options, output)
@@ -77,6 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     finally:
         output.close()
+
+
+def _output(options: argparse.Namespace) -> Output:
+    """As asked for, as the terminal allows, or as the pipeline understands that runs this."""
+    output = choose(as_json=options.json)
+    runner = settings.runner()
+    is_lines = type(output) is LineOutput
+    return RunnerOutput(sys.stdout, runner, getattr(options, "manifest", "")) if runner.kind and is_lines else output
 
 
 def _validate(options: argparse.Namespace, output: Output) -> int:

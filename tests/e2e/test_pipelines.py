@@ -169,7 +169,9 @@ def test_pipeline_that_is_run_again_begins_anew_what_was_put_back(pipeline: Pipe
 def test_pipeline_log_gives_the_agent_no_orders(pipeline: Pipeline) -> None:
     """A name that a manifest or Fabric brings along is not taken for a command of either runner."""
     order = "##vso[task.setvariable variable=state;isOutput=true]mine"
-    done = pipeline.step(named(pipeline, "pl-order", item("ball", order)), {"id": "order"}).run(pipeline.folder)
+    done = pipeline.step(named(pipeline, "pl-order", item("ball", order)), {"id": f"order-{pipeline.kind}"}).run(
+        pipeline.folder
+    )
     assert done.code != 0
     assert order not in done.log
     assert "task.setvariable variable=state;isOutput=true]mine" in done.log

@@ -13,11 +13,9 @@ from shared.domain.json import JsonObject
 
 def add_commands(add: Add) -> None:
     """By the parser's own helper."""
-    showing = add("breakers", _list, "show the circuit breakers, or close one by hand: breakers reset NAME")
+    showing = add("breakers", _list, "show the circuit breakers, or close one by hand")
     add_url(showing)
-    commands = showing.add_subparsers(
-        metavar="reset NAME", prog=showing.prog, help="close one; without it, all are shown"
-    )
+    commands = showing.add_subparsers(metavar="reset NAME", prog=showing.prog, help="without it, all are shown")
     resetting = commands.add_parser("reset", help="close one for all workers and forget its faults")
     resetting.add_argument("name", help="its name, as `breakers` shows it")
     resetting.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON lines")

@@ -70,7 +70,7 @@ class TableJournal:
             standing = self.header(header.deployment_id).record
             self._unlist(header, standing)
             self._list(standing)
-        if standing.manifest_hash == header.manifest_hash:
+        if standing.manifest_hash == header.manifest_hash and standing.state not in DEPLOYMENT_ENDED:
             self._add_missing(header.deployment_id, entities)
         return standing
 

@@ -80,6 +80,8 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
         return {"next": "ended", "state": DeploymentState.CANCELLED.value}
     elder = _elder(services, record)
     if elder is None:
+        if len(services.journal.steps(record.deployment_id)) < record.step_count:
+            return _await_rows(services, header)
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
@@ -96,6 +98,21 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
         _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **closing)
         return {"next": "ended", "state": DeploymentState.REJECTED.value}
     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
+
+
+def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
+    """Its accept was cut short, so the journal does not hold all its steps. The submission's message comes again and
+    writes the others; where it cannot come any more nothing ever will, and the target must not wait for it."""
+    record, policy = header.record, services.policy
+    if services.clock.now() - record.accepted_at < timedelta(seconds=policy.orphan_grace_seconds):
+        return {"next": "wait", "seconds": policy.watchdog_seconds, "holder": record.deployment_id}
+    error = RecordedError(
+        f"it was accepted in part: the journal does not hold all of its {record.step_count} steps",
+        "Nothing was begun. Look for the exception in the app's log, and submit again under a new id.",
+    )
+    closing = _closing(services, record, DeploymentState.REJECTED)
+    _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **closing)
+    return {"next": "ended", "state": DeploymentState.REJECTED.value}
 
 
 def _elder(services: Services, record: DeploymentRecord) -> str | None:
@@ -177,7 +194,9 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
         if record.state is not DeploymentState.RUNNING:
             return _view(services, deployment_id)
         if not turns_back(record):
-            turn_back(services, deployment_id)
+            view = turn_back(services, deployment_id)
+            if view["next"] == "run" and not view["progress"]["turning"]:
+                return view  # asked twice, and resumed in between: no step stands failed any more
             continue
         try:
             if record.resume_requested_by:
@@ -294,9 +313,9 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
         fresh.sent |= {
             i for i in progress.sent if rows[i].state in waiting and not (fresh.turning and waits_for_person(rows[i]))
         }
-        for i, row in enumerate(rows):
-            if row.state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
-                fresh.states[i] = progress.states[i]
+        for i, known in enumerate(progress.states):  # a script may have added rows that nobody here knew of
+            if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
+                fresh.states[i] = known
     lost = [i for i in sorted(fresh.sent) if _is_lost(rows[i], tick, services)]
     if lost:
         dispatch(services, deployment_id, lost, fresh.direction)
@@ -359,7 +378,8 @@ def _end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[Deployme
     states = {row.state for row in rows}
     if _is_scripts_own(record):
         return None
-    if record.state is DeploymentState.RUNNING and not turns_back(record) and states == {StepState.SUCCEEDED}:
+    is_forward = record.state is DeploymentState.RUNNING and not turns_back(record)
+    if is_forward and states == {StepState.SUCCEEDED} and len(rows) >= record.step_count:
         return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
     if record.state is not DeploymentState.COMPENSATING:
         return None

@@ -106,6 +106,14 @@ def test_journal_create_of_another_manifest_leaves_the_standing_one(journal: Jou
     assert [h.manifest_hash for h in journal.deployments(standing.target)] == [standing.manifest_hash]
 
 
+def test_journal_create_adds_nothing_to_what_has_ended(journal: Journal, fresh_id: str) -> None:
+    """A late repetition of a submission that was given up meanwhile: its end stays bound to the rows it had."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    rejected = journal.write_header(headed(journal.header(fresh_id), D.REJECTED, "in part")).record
+    assert journal.create(a_header(fresh_id), some_steps(fresh_id, 3), "submitted") == rejected
+    assert len(journal.steps(fresh_id)) == 1
+
+
 @pytest.mark.parametrize("written", [0, 1, 50, 98, 99, 198, 249, 250])
 def test_journal_create_finishes_what_was_cut_short(journal: Journal, fresh_id: str, written: int) -> None:
     """Wherever the first writer stopped, the second adds exactly what is missing."""

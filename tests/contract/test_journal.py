@@ -10,6 +10,7 @@ from azure.data.tables import TableClient
 
 from shared.adapters import journal_rows as rows
 from shared.adapters import journal_table
+from shared.adapters.journal_pages import time_entity
 from shared.adapters.journal_table import TableJournal
 from shared.adapters.storage import StorageClients
 from shared.domain.errors import (
@@ -18,6 +19,7 @@ from shared.domain.errors import (
     LimitError,
     NotFoundError,
     StorageUnavailableError,
+    UnknownVersionError,
 )
 from shared.domain.ports import Change, Journal, Versioned
 from shared.domain.records import (
@@ -584,6 +586,36 @@ def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
     assert verdict.is_proven, verdict
     journal.purge(fresh_id)
     assert verify(read(journal, fresh_id)) == verdict
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("table", ["journal", "deployments", "deploymentsbytime"])
+@pytest.mark.parametrize("change", [('"version":1', '"version":99'), ('"state":"accepted"', '"state":"paused"')])
+def test_journal_row_of_another_version_hides_no_other(
+    faulty: FaultyJournal, storage: str, fresh_id: str, table: str, change: tuple[str, str]
+) -> None:
+    """Two versions of the app at once: lists pass over what only the other one can read. Who asks for its target is
+    told, for there nothing may be overlooked."""
+    journal, other, header = faulty.journal, f"{fresh_id}-other", a_header(fresh_id)
+    for each in (header, a_header(other)):
+        journal.create(each, [], "submitted")
+    row = {
+        "journal": rows.header_entity(header),
+        "deployments": rows.index_entity(header),
+        "deploymentsbytime": time_entity(header),
+    }[table]
+    with TableClient.from_connection_string(storage, table) as client:
+        entity = client.get_entity(row["PartitionKey"], row["RowKey"])
+        assert change[0] in entity["record"]
+        client.update_entity({**entity, "record": entity["record"].replace(*change)})
+        swept = [h.deployment_id for h in journal.deployments(open_only=True)]
+        shown = [h.deployment_id for h in journal.page(10, target=a_header(other).target)]
+        assert (other in swept, fresh_id in swept, shown) == (True, table == "deploymentsbytime", [other])
+        assert journal.page(10, target=header.target) == ([header] if table == "deployments" else [])
+        if table != "deploymentsbytime":
+            with pytest.raises(UnknownVersionError):
+                list(journal.deployments(header.target, open_only=True))
+        client.delete_entity(row["PartitionKey"], row["RowKey"])
 
 
 @pytest.mark.azurite

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient, UpdateMode
 
@@ -228,18 +229,23 @@ class TableJournal:
         return None
 
     def purge(self, deployment_id: str) -> None:
-        """Steps, then the header, then its projection: cut short anywhere, the rest is still due."""
-        header = self._header_or_none(deployment_id)
-        if header is None or header.state not in DEPLOYMENT_ENDED:
+        """Steps and header, the header with the last of them, then its projection: cut short anywhere, the rest is
+        still due. Up to 99 steps that is one write. Raises ConflictError where it goes on again meanwhile."""
+        try:
+            header = self.header(deployment_id)
+        except NotFoundError:
             return
-        keys = [entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])]
-        for start in range(0, len(keys), BATCH_OPERATIONS):
-            batch = [{"PartitionKey": deployment_id, "RowKey": key} for key in keys[start : start + BATCH_OPERATIONS]]
-            with suppress(ConflictError), mapped_transaction():
-                self._journal.submit_transaction([("delete", entity) for entity in batch])
-        with mapped("table", "purge"):
-            self._journal.delete_entity(deployment_id, rows.HEADER)
-        self._unlist(header)
+        if header.record.state not in DEPLOYMENT_ENDED:
+            return
+        steps = [entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])]
+        condition = {"etag": header.etag, "match_condition": MatchConditions.IfNotModified}
+        deletes: list[Any] = [("delete", {"PartitionKey": deployment_id, "RowKey": key}) for key in steps]
+        deletes.append(("delete", {"PartitionKey": deployment_id, "RowKey": rows.HEADER}, condition))
+        first = len(deletes) % BATCH_OPERATIONS
+        for start in range(first - BATCH_OPERATIONS if first else 0, len(deletes), BATCH_OPERATIONS):
+            with mapped_transaction():
+                self._journal.submit_transaction(deletes[max(0, start) : start + BATCH_OPERATIONS])
+        self._unlist(header.record)
 
     def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)

@@ -139,7 +139,8 @@ class Journal(JournalReads, Protocol):
         ...
 
     def purge(self, deployment_id: str) -> None:
-        """Forget a deployment that has ended: its header and steps go, its audit stays. Safe to repeat."""
+        """Forget a deployment that has ended: its header and steps go, its audit stays. Safe to repeat. Raises
+        ConflictError where a person takes it up again meanwhile."""
         ...
 
 

@@ -589,6 +589,46 @@ def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
 
 
 @pytest.mark.azurite
+@pytest.mark.parametrize("count", [0, 3, 99, 100, 199, 250])
+def test_journal_purge_takes_whatever_number_of_steps_and_the_header_last(
+    faulty: FaultyJournal, fresh_id: str, count: int
+) -> None:
+    """In as few writes as Azure's batches allow; one that is cut short is finished by the next."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, state=D.FAILED), some_steps(fresh_id, count), "submitted")
+    faulty.wire.cut_before_write(1)
+    with pytest.raises(Cut):
+        journal.purge(fresh_id)
+    faulty.wire.heal()
+    assert (fresh_id in listed(journal, a_header(fresh_id).target)) is True
+    if count >= 100:
+        assert journal.header(fresh_id).record.state is D.FAILED
+        assert 0 < len(journal.steps(fresh_id)) < count
+    journal.purge(fresh_id)
+    assert journal.steps(fresh_id) == []
+    with pytest.raises(NotFoundError):
+        journal.header(fresh_id)
+
+
+@pytest.mark.azurite
+def test_journal_purge_takes_nothing_that_goes_on_again(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A person resumes it in the moment in which its retention is over: who comes first has it whole."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, state=D.FAILED), some_steps(fresh_id, 2), "submitted")
+
+    def resume(_: object) -> None:
+        faulty.wire.heal()
+        journal.write_header(headed(journal.header(fresh_id), D.RUNNING, "resumed"))
+
+    faulty.wire.before = resume
+    with pytest.raises(ConflictError):
+        journal.purge(fresh_id)
+    assert journal.header(fresh_id).record.state is D.RUNNING
+    assert len(journal.steps(fresh_id)) == 2
+    assert listed(journal, a_header(fresh_id).target, open_only=True) == [fresh_id]
+
+
+@pytest.mark.azurite
 @pytest.mark.parametrize("table", ["journal", "deployments", "deploymentsbytime"])
 @pytest.mark.parametrize("change", [('"version":1', '"version":99'), ('"state":"accepted"', '"state":"paused"')])
 def test_journal_row_of_another_version_hides_no_other(

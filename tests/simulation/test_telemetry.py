@@ -9,6 +9,7 @@ from shared.domain.breaker import BreakerPolicy
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.telemetry import Event, Properties
+from shared.saga.commands import Verb
 from shared.steps.kind import marker_of, with_marker
 from tests.fakes import MemoryTelemetry
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
@@ -143,3 +144,28 @@ def test_orphan_is_told_when_found_and_when_deleted(dry_run: bool) -> None:
     begun = telemetry.events(Event.DEPLOYMENT_ACCEPTED)[0].context
     assert begun is not None
     assert {t.context and t.context.trace_id for t in found} == {begun.trace_id}
+
+
+def test_deployment_that_is_rejected_is_told_with_the_number_of_its_problems() -> None:
+    """And nothing else is: it never began."""
+    telemetry = MemoryTelemetry()
+    world = World(telemetry=telemetry)
+    steps = [{"id": "w", "kind": "workspaec", "with": {}}, {"id": "l", "kind": "lakehouse", "needs": ["x"], "with": {}}]
+    assert world.submit({"name": "wrong", "steps": steps}) is DeploymentState.REJECTED
+    assert told(telemetry) == Counter({Event.DEPLOYMENT_REJECTED: 1})
+    properties = telemetry.events()[0].properties
+    assert properties["problems"] == len(world.journal.header("d").record.problems) > 1
+
+
+def test_deployment_that_is_held_is_told_and_turns_back_only_when_a_person_says_so() -> None:
+    """Held is no rollback, and no end."""
+    telemetry = MemoryTelemetry()
+    world = World(telemetry=telemetry)
+    world.submit({**failing(), "onFailure": "hold"})
+    world.run(hours=1.0)
+    assert world.state() is DeploymentState.HELD
+    assert len(telemetry.events(Event.DEPLOYMENT_HELD)) == 1
+    assert not telemetry.events(Event.ROLLBACK_STARTED, Event.DEPLOYMENT_FINISHED)
+    assert world.ask(Verb.COMPENSATE).accepted
+    world.run()
+    assert len(telemetry.events(Event.ROLLBACK_STARTED)) == 1

@@ -8,7 +8,7 @@ from shared.domain import trace
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
-from shared.domain.telemetry import Event
+from shared.domain.telemetry import Event, Properties
 from shared.saga.commands import Verb
 from shared.steps.kind import marker_of, with_marker
 from tests.fakes import MemoryTelemetry
@@ -47,6 +47,26 @@ def moves(world: World) -> Counter[str]:
 def told(telemetry: MemoryTelemetry) -> Counter[str]:
     """Events by name."""
     return Counter(t.name for t in telemetry.events())
+
+
+class BrokenTelemetry(MemoryTelemetry):
+    """Keeps none of the port's promises."""
+
+    def event(self, name: str, properties: Properties | None = None) -> None:
+        """Raises."""
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_what_cannot_be_told_changes_no_deployment(is_failing: bool) -> None:
+    """A fault of the telling is none of the write: nothing is done over, and nothing waits for a lease."""
+    worlds = [World(telemetry=telemetry) for telemetry in (MemoryTelemetry(), BrokenTelemetry())]
+    for world in worlds:
+        world.submit(failing() if is_failing else MEDALLION)
+        world.run()
+        check_laws(world)
+    [sound, broken] = [[(s.record.state, s.record.deliveries) for s in w.journal.steps("d")] for w in worlds]
+    assert sound == broken
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -188,6 +188,16 @@ def test_entry_poisoned_deployment_is_recorded(host: Host) -> None:
     assert host.signals.poisonings() == Poisonings(1, host.room.clock.now(), "deployments")
 
 
+def test_entry_poisoned_command_is_noted_and_claims_no_id(host: Host) -> None:
+    """Who asked finds it in the deployment's audit; one that is yet to come is not rejected for it."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    for deployment_id in ("d", "yet-to-come"):
+        entry.poisoned_deployment(raw({**CANCEL, "deployment_id": deployment_id}), "m")
+    last = host.room.journal.audit("d")[-1]
+    assert (last.actor, "cancel" in last.reason, "another manifest" in last.reason) == ("anna", True, False)
+    assert [header.deployment_id for header in host.room.journal.deployments()] == ["d"]
+
+
 def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -362,13 +362,19 @@ def main() -> int:
     stack.ports, stack.pids = data["ports"], data["pids"]
     if options.command == "env":
         print(f"export AzureWebJobsStorage={shlex.quote(data['storage_connection_string'])}")
+        print(f"export APP={data['functions_url']} FUNCTION_KEY={shlex.quote(data['function_key'])}")
+        # As the app has them, so that a script or a look from here goes by the same.
+        print(
+            "export "
+            + " ".join(f"{flag}={stack.environment.get(flag) or 'true'}" for flag in map(FeatureFlags.variable, _FLAGS))
+        )
         if stack.has_simulator:
             print(f"export FABRIC_API_BASE_URL={data['fabric_url']} FABRIC_CREDENTIAL=simulator")
             print(f"export FABRIC_OPERATION_HOSTS=127.0.0.1:{data['ports']['operations']}")
         return 0
     print(f"stack      {stack.name}")
     print(f"app        {data['functions_url']}{READY}")
-    print(f"page       {data['functions_url']}/api/dashboard (its key: function_key in the details)")
+    print(f"page       {data['functions_url']}/api/dashboard (its key: make env prints it as FUNCTION_KEY)")
     print(f"fabric     {data['fabric_url']}" + (f"/_sim/state ({stack.profile})" if stack.has_simulator else ""))
     print(f"details    {file}")
     dead = [part for part in stack.parts if not stack.runs(part)]
@@ -376,7 +382,9 @@ def main() -> int:
         print(f"parts      {part} does not run; `make up` starts it")
     if dead:
         return 1
-    print('next       eval "$(make -s env)"; python -m shared.cli submit examples/medallion.yaml --wait')
+    of_this = "" if stack.name == "default" else f" STACK={stack.name}"
+    print(f'next       eval "$(make -s env{of_this})"; source .venv/bin/activate')
+    print("           python -m shared.cli submit examples/medallion.yaml --wait")
     return 0
 
 

@@ -40,6 +40,10 @@ from shared.saga.submission import envelope
 from shared.steps import KINDS
 
 INTERRUPTED, READER_GONE = 130, 141
+_WHEN_UNAVAILABLE = (
+    "  what to do: see that it is up and its address right (AzureWebJobsStorage..., FABRIC_API_BASE_URL, --url); "
+    'on a machine without Azure: make up, then eval "$(make -s env)"'
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_REQUEST if isinstance(error, settings.SettingsError) else NOT_AUTHORISED
     except (StorageUnavailableError, FabricTransientError) as error:
         output.close()
-        output.event("error", f"error: {error}", error="unavailable", message=str(error))
+        output.event("error", f"error: {error}\n{_WHEN_UNAVAILABLE}", error="unavailable", message=str(error))
         return UNAVAILABLE
     except SagaError as error:
         output.close()
@@ -160,10 +164,14 @@ def _status(options: argparse.Namespace, output: Output) -> int:
 def _list(options: argparse.Namespace, output: Output) -> int:
     journal = connect(options).journal
     target = normal_target(options.target) if options.target else None
-    for header in journal.page(max(0, options.limit), target=target, open_only=options.open):
+    is_empty = True
+    for header in journal.page(options.limit, target=target, open_only=options.open):
+        is_empty = False
         when = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}"
         row = f"{when}  {header.state.value:12} {header.deployment_id:44} {clean(header.target, 60)}"
         output.event("deployment", row, **header_json(header))
+    if is_empty and not options.json:
+        output.event("note", "no deployments" + (" that match" if options.target or options.open else ""))
     return SUCCEEDED
 
 
@@ -173,6 +181,12 @@ def _seconds(text: str) -> float:
     if problems:
         raise argparse.ArgumentTypeError(problems[0].message)
     return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text[:9]) > 0:
+        raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is no number of at least 1")
+    return int(text[:9])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -218,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     add_url(listing)
     listing.add_argument("--target", help="of this target only")
     listing.add_argument("--open", action="store_true", help="only those that have not ended")
-    listing.add_argument("--limit", type=int, default=50)
+    listing.add_argument("--limit", type=_count, default=50, help="how many (default 50)")
     return parser
 
 

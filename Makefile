@@ -58,9 +58,10 @@ crash-sweep: $(READY) ## kill the host at every boundary of three deployments (S
 screenshots: $(READY) ## take docs/images anew: the page on the real app, with Fabric's recorded durations
 	@$(PYTHON) -m local.screenshots
 
-diagrams: $(READY) ## draw states and moves (docs/states.md) and who imports whom (docs/architecture.md)
+diagrams: $(READY) ## write what is generated from code: docs/states.md, the drawing in docs/architecture.md, docs/settings.md
 	@$(PYTHON) -m local.diagrams
 	@$(PYTHON) -m local.rooms
+	@$(PYTHON) -m local.settings_page
 
 schemas: $(READY) ## write the manifest's JSON Schema for editors (schemas/)
 	@$(PYTHON) -m local.schemas

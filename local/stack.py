@@ -125,7 +125,7 @@ class Stack:
     def up(self) -> Self:
         """Start what does not run; a half-dead stack is mended with its data and ports."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._load()
+        self.load()
         if self.ports:
             return self._start_what_does_not_run()
         for tries_left in (2, 1, 0):
@@ -155,7 +155,7 @@ class Stack:
 
     def down(self) -> None:
         """Stop everything: the host first, the storage last. Stopping twice is fine."""
-        self._load()
+        self.load()
         for part in ("functions", "vault", "fabric"):
             if not self._end(part, signal.SIGTERM, 15.0):
                 self._end(part, signal.SIGKILL, 5.0)
@@ -263,6 +263,8 @@ class Stack:
         """What stack.json holds."""
         return {
             "name": self.name,
+            "profile": self.profile,
+            "time_scale": self.time_scale,
             "functions_url": self.functions_url,
             "fabric_url": self.fabric_url,
             "storage_connection_string": self.connection_string,
@@ -317,11 +319,17 @@ class Stack:
                 stream.write(text)
             fresh.replace(file)
 
-    def _load(self) -> None:
+    def load(self) -> dict[str, Any]:
+        """Take over what stack.json says of what runs, and return it; empty where there is none."""
         file = self.folder / "stack.json"
-        if file.exists():
-            data = json.loads(file.read_text())
+        data: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        if data:
             self.ports, self.pids = data["ports"], data["pids"]
+            if self.runs("fabric"):
+                # What runs keeps the speed that it was started with, whatever is asked for now.
+                self.profile = data.get("profile", self.profile)
+                self.time_scale = data.get("time_scale", self.time_scale)
+        return data
 
 
 def from_environment(name: str | None = None) -> Stack:
@@ -358,17 +366,22 @@ def main() -> int:
         # To stderr: what `env` prints is evaluated.
         print(f"stack {stack.name} is not up", file=sys.stderr if options.command == "env" else sys.stdout)
         return 1
-    data = json.loads(file.read_text())
-    stack.ports, stack.pids = data["ports"], data["pids"]
+    data = stack.load()
     if options.command == "env":
         print(f"export AzureWebJobsStorage={shlex.quote(data['storage_connection_string'])}")
+        print(f"export APP={data['functions_url']} FUNCTION_KEY={shlex.quote(data['function_key'])}")
+        # As the app has them, so that a script or a look from here goes by the same.
+        print(
+            "export "
+            + " ".join(f"{flag}={stack.environment.get(flag) or 'true'}" for flag in map(FeatureFlags.variable, _FLAGS))
+        )
         if stack.has_simulator:
             print(f"export FABRIC_API_BASE_URL={data['fabric_url']} FABRIC_CREDENTIAL=simulator")
             print(f"export FABRIC_OPERATION_HOSTS=127.0.0.1:{data['ports']['operations']}")
         return 0
     print(f"stack      {stack.name}")
     print(f"app        {data['functions_url']}{READY}")
-    print(f"page       {data['functions_url']}/api/dashboard (its key: function_key in the details)")
+    print(f"page       {data['functions_url']}/api/dashboard (its key: make env prints it as FUNCTION_KEY)")
     print(f"fabric     {data['fabric_url']}" + (f"/_sim/state ({stack.profile})" if stack.has_simulator else ""))
     print(f"details    {file}")
     dead = [part for part in stack.parts if not stack.runs(part)]
@@ -376,7 +389,9 @@ def main() -> int:
         print(f"parts      {part} does not run; `make up` starts it")
     if dead:
         return 1
-    print('next       eval "$(make -s env)"; python -m shared.cli submit examples/medallion.yaml --wait')
+    of_this = "" if stack.name == "default" else f" STACK={stack.name}"
+    print(f'next       eval "$(make -s env{of_this})"; source .venv/bin/activate')
+    print("           python -m shared.cli submit examples/medallion.yaml --wait")
     return 0
 
 

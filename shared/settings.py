@@ -1,7 +1,7 @@
 """Settings: frozen, grouped, and read from the environment here and nowhere else.
 
-Every name is listed in local.settings.sample.json and docs/settings.md. A value that cannot be used is an error
-that names the variable; nothing is guessed.
+Every name is declared, with its default and meaning, in shared/domain/variables.py; another cannot be read. A value
+that cannot be used is an error that names the variable; nothing is guessed.
 """
 
 import os
@@ -17,9 +17,7 @@ from shared.domain.flags import FeatureFlags
 from shared.domain.policy import EnginePolicy, HealthPolicy, RetryPolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.secrets import CachePolicy, secret_name
-
-FABRIC_API = "https://api.fabric.microsoft.com"
-
+from shared.domain.variables import VARIABLES
 
 DOTENV = Path(__file__).resolve().parent.parent / ".env"
 """Beside function_app.py. Never deployed: .funcignore leaves out what begins with a dot."""
@@ -126,7 +124,7 @@ def runner(environment: Mapping[str, str] = os.environ) -> Runner:
 
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
     """The key by which the command line asks the app over HTTP; kept nowhere else."""
-    return environment.get("FUNCTION_KEY", "")
+    return _Reader(environment).text("FUNCTION_KEY")
 
 
 def environment_secret(name: str, environment: Mapping[str, str] = os.environ, dotenv: Path | None = None) -> str:
@@ -143,7 +141,7 @@ def environment_secret(name: str, environment: Mapping[str, str] = os.environ, d
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of an environment. Raises SettingsError."""
     read = _Reader(environment)
-    base_url = read.text("FABRIC_API_BASE_URL", FABRIC_API).rstrip("/")
+    base_url = read.text("FABRIC_API_BASE_URL").rstrip("/")
     try:
         address = urlsplit(base_url)
         _ = address.port  # reading it is the check
@@ -153,81 +151,76 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(f"FABRIC_API_BASE_URL is not an http(s) address: {base_url[:100]!r}")
     if address.scheme == "http" and address.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise SettingsError("FABRIC_API_BASE_URL must be https: over http the token could be read on the way")
-    default = EnginePolicy()
     flags = FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)})
     return Settings(
         storage=StorageSettings(
-            connection_string=read.text("AzureWebJobsStorage", ""),
-            table_uri=read.text("AzureWebJobsStorage__tableServiceUri", ""),
-            queue_uri=read.text("AzureWebJobsStorage__queueServiceUri", ""),
-            blob_uri=read.text("AzureWebJobsStorage__blobServiceUri", ""),
-            client_id=read.text("AzureWebJobsStorage__clientId", ""),
+            connection_string=read.text("AzureWebJobsStorage"),
+            table_uri=read.text("AzureWebJobsStorage__tableServiceUri"),
+            queue_uri=read.text("AzureWebJobsStorage__queueServiceUri"),
+            blob_uri=read.text("AzureWebJobsStorage__blobServiceUri"),
+            client_id=read.text("AzureWebJobsStorage__clientId"),
         ),
         fabric=FabricSettings(
             base_url=base_url,
-            operation_hosts=frozenset(
-                h.strip() for h in read.text("FABRIC_OPERATION_HOSTS", "").split(",") if h.strip()
-            ),
+            operation_hosts=frozenset(h.strip() for h in read.text("FABRIC_OPERATION_HOSTS").split(",") if h.strip()),
             credential=read.word(
-                "FABRIC_CREDENTIAL", ("default", "service_principal", "managed_identity", "simulator"), "default"
+                "FABRIC_CREDENTIAL", ("default", "service_principal", "managed_identity", "simulator")
             ),
-            tenant_id=read.text("AZURE_TENANT_ID", ""),
-            client_id=read.text("AZURE_CLIENT_ID", ""),
-            certificate_path=read.text("AZURE_CLIENT_CERTIFICATE_PATH", ""),
-            authority=read.text("AZURE_AUTHORITY_HOST", ""),
+            tenant_id=read.text("AZURE_TENANT_ID"),
+            client_id=read.text("AZURE_CLIENT_ID"),
+            certificate_path=read.text("AZURE_CLIENT_CERTIFICATE_PATH"),
+            authority=read.text("AZURE_AUTHORITY_HOST"),
         ),
         secrets=_secrets(read, flags),
         policy=EnginePolicy(
-            forward=_retry(read, "RETRY", default.forward),
-            backward=_retry(read, "COMPENSATION", default.backward),
-            step_lease_seconds=read.seconds("STEP_LEASE_SECONDS", default.step_lease_seconds, least=1.0),
-            compensation_timeout_seconds=read.seconds(
-                "COMPENSATION_TIMEOUT_SECONDS", default.compensation_timeout_seconds, least=1.0
-            ),
-            settle_seconds=read.seconds("SETTLE_SECONDS", default.settle_seconds),
-            watchdog_seconds=read.seconds("WATCHDOG_SECONDS", default.watchdog_seconds, least=1.0),
-            target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", default.target_lease_seconds, least=1.0),
-            target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", default.target_retry_seconds, least=1.0),
-            restart_grace_seconds=read.seconds("RESTART_GRACE_SECONDS", default.restart_grace_seconds),
-            orphan_grace_seconds=read.seconds("ORPHAN_GRACE_SECONDS", default.orphan_grace_seconds),
-            script_lease_seconds=read.seconds("SCRIPT_LEASE_SECONDS", default.script_lease_seconds, least=1.0),
-            retention_seconds=read.seconds("RETENTION_SECONDS", default.retention_seconds, least=3600.0),
+            forward=_retry(read, "RETRY"),
+            backward=_retry(read, "COMPENSATION"),
+            step_lease_seconds=read.seconds("STEP_LEASE_SECONDS", least=1.0),
+            compensation_timeout_seconds=read.seconds("COMPENSATION_TIMEOUT_SECONDS", least=1.0),
+            settle_seconds=read.seconds("SETTLE_SECONDS"),
+            watchdog_seconds=read.seconds("WATCHDOG_SECONDS", least=1.0),
+            target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", least=1.0),
+            target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", least=1.0),
+            restart_grace_seconds=read.seconds("RESTART_GRACE_SECONDS"),
+            orphan_grace_seconds=read.seconds("ORPHAN_GRACE_SECONDS"),
+            script_lease_seconds=read.seconds("SCRIPT_LEASE_SECONDS", least=1.0),
+            retention_seconds=read.seconds("RETENTION_SECONDS", least=3600.0),
         ),
         sweep_dry_run=read.flag("SWEEP_DRY_RUN"),
-        breaker=_breaker(read, BreakerPolicy()),
-        rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", RatePolicy().per_minute, least=0)),
+        breaker=_breaker(read),
+        rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", least=0)),
         flags=flags,
-        health=_health(read, HealthPolicy()),
+        health=_health(read),
         telemetry=_telemetry(read),
-        traceparent=read.text("TRACEPARENT", ""),
+        traceparent=read.text("TRACEPARENT"),
         trusts_client_principal=read.flag("TRUST_CLIENT_PRINCIPAL"),
-        api_url=read.text("FABRIC_SAGA_URL", ""),
+        api_url=read.text("FABRIC_SAGA_URL"),
     )
 
 
-def _health(read: "_Reader", default: HealthPolicy) -> HealthPolicy:
+def _health(read: "_Reader") -> HealthPolicy:
     return HealthPolicy(
-        cache_seconds=read.seconds("HEALTH_CACHE_SECONDS", default.cache_seconds),
-        queue_age_seconds=read.seconds("HEALTH_QUEUE_AGE_SECONDS", default.queue_age_seconds),
-        sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", default.sweep_late_seconds, least=1.0),
-        poison_seconds=read.seconds("HEALTH_POISON_SECONDS", default.poison_seconds),
+        cache_seconds=read.seconds("HEALTH_CACHE_SECONDS"),
+        queue_age_seconds=read.seconds("HEALTH_QUEUE_AGE_SECONDS"),
+        sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", least=1.0),
+        poison_seconds=read.seconds("HEALTH_POISON_SECONDS"),
     )
 
 
 def _telemetry(read: "_Reader") -> TelemetrySettings:
     name = "APPLICATIONINSIGHTS_CONNECTION_STRING"
-    connection_string = read.text(name, "")
+    connection_string = read.text(name)
     if connection_string and not _pairs(connection_string).get("instrumentationkey"):
         # Its text is not repeated: it is told to nobody who does not know it.
         raise SettingsError(f"{name} must be InstrumentationKey=...;IngestionEndpoint=https://...")
     name = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
-    authentication = _pairs(read.text(name, ""))
+    authentication = _pairs(read.text(name))
     if authentication and authentication.get("authorization", "").lower() != "aad":
         raise SettingsError(
             f"{name} must be Authorization=AAD, and ClientId=... before it for an identity of one's own"
         )
     return TelemetrySettings(
-        exporter=read.word("TELEMETRY_EXPORTER", ("opentelemetry", "opencensus"), "opentelemetry"),
+        exporter=read.word("TELEMETRY_EXPORTER", ("opentelemetry", "opencensus")),
         connection_string=connection_string,
         uses_identity=bool(authentication),
         client_id=authentication.get("clientid", ""),
@@ -241,22 +234,22 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _secrets(read: "_Reader", flags: FeatureFlags) -> SecretSettings:
-    url = _vault_url(read.text("KEY_VAULT_URL", ""), read.text("AZURE_KEY_VAULT_NAME", ""))
+    url = _vault_url(read.text("KEY_VAULT_URL"), read.text("AZURE_KEY_VAULT_NAME"))
     if flags.azure_keyvault and not url:
         raise SettingsError(
             "FEATURE_USE_AZURE_KEYVAULT is on, and neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME says which vault"
         )
-    if flags.azure_keyvault and read.text("AZURE_CLIENT_CERTIFICATE_PATH", ""):
+    if flags.azure_keyvault and read.text("AZURE_CLIENT_CERTIFICATE_PATH"):
         raise SettingsError(
             "AZURE_CLIENT_CERTIFICATE_PATH is for FEATURE_USE_AZURE_KEYVAULT=false: put the certificate into the vault "
             "and its name into FABRIC_CLIENT_CERTIFICATE_NAME"
         )
-    ttl_seconds = read.seconds("SECRET_CACHE_TTL", CachePolicy().ttl_seconds)
+    ttl_seconds = read.seconds("SECRET_CACHE_TTL")
     return SecretSettings(
         vault_url=url if flags.azure_keyvault else "",
-        vault_client_id=read.text("KEY_VAULT_CLIENT_ID", "") or read.text("AzureWebJobsStorage__clientId", ""),
-        client_secret_name=read.secret_name("FABRIC_CLIENT_SECRET_NAME", "azure-client-secret"),
-        client_certificate_name=read.secret_name("FABRIC_CLIENT_CERTIFICATE_NAME", ""),
+        vault_client_id=read.text("KEY_VAULT_CLIENT_ID") or read.text("AzureWebJobsStorage__clientId"),
+        client_secret_name=read.secret_name("FABRIC_CLIENT_SECRET_NAME"),
+        client_certificate_name=read.secret_name("FABRIC_CLIENT_CERTIFICATE_NAME"),
         cache=CachePolicy(ttl_seconds=ttl_seconds if flags.secret_manager else 0.0),
         dotenv=DOTENV if flags.secret_manager and not flags.azure_keyvault else None,
     )
@@ -281,14 +274,14 @@ def _vault_url(url: str, name: str) -> str:
     return f"https://{name}.vault.azure.net" if name else ""
 
 
-def _breaker(read: "_Reader", default: BreakerPolicy) -> BreakerPolicy:
+def _breaker(read: "_Reader") -> BreakerPolicy:
     policy = BreakerPolicy(
-        failures=read.count("BREAKER_FAILURES", default.failures, least=0),
-        window_seconds=read.seconds("BREAKER_WINDOW_SECONDS", default.window_seconds),
-        open_seconds=read.seconds("BREAKER_OPEN_SECONDS", default.open_seconds),
-        longest_open_seconds=read.seconds("BREAKER_LONGEST_OPEN_SECONDS", default.longest_open_seconds),
-        probe_seconds=read.seconds("BREAKER_PROBE_SECONDS", default.probe_seconds),
-        cache_seconds=read.seconds("BREAKER_CACHE_SECONDS", default.cache_seconds),
+        failures=read.count("BREAKER_FAILURES", least=0),
+        window_seconds=read.seconds("BREAKER_WINDOW_SECONDS"),
+        open_seconds=read.seconds("BREAKER_OPEN_SECONDS"),
+        longest_open_seconds=read.seconds("BREAKER_LONGEST_OPEN_SECONDS"),
+        probe_seconds=read.seconds("BREAKER_PROBE_SECONDS"),
+        cache_seconds=read.seconds("BREAKER_CACHE_SECONDS"),
     )
     if policy.failures and 2 * policy.cache_seconds >= policy.open_seconds:
         # A worker that still believes it closed would call beside the one probe.
@@ -296,11 +289,11 @@ def _breaker(read: "_Reader", default: BreakerPolicy) -> BreakerPolicy:
     return policy
 
 
-def _retry(read: "_Reader", prefix: str, default: RetryPolicy) -> RetryPolicy:
+def _retry(read: "_Reader", prefix: str) -> RetryPolicy:
     return RetryPolicy(
-        max_attempts=read.count(f"{prefix}_MAX_ATTEMPTS", default.max_attempts),
-        base_seconds=read.seconds(f"{prefix}_BASE_SECONDS", default.base_seconds),
-        longest_seconds=read.seconds(f"{prefix}_LONGEST_SECONDS", default.longest_seconds),
+        max_attempts=read.count(f"{prefix}_MAX_ATTEMPTS"),
+        base_seconds=read.seconds(f"{prefix}_BASE_SECONDS"),
+        longest_seconds=read.seconds(f"{prefix}_LONGEST_SECONDS"),
     )
 
 
@@ -308,22 +301,26 @@ _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 class _Reader:
-    """Reads variables, saying which one is wrong. An empty value counts as absent."""
+    """Reads declared variables, saying which one is wrong. An empty one counts as absent: its default is read.
+
+    Raises KeyError for a name that is not declared: that is a fault of the program.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
 
-    def text(self, name: str, default: str) -> str:
-        return self._environment.get(name, "").strip() or default
+    def text(self, name: str) -> str:
+        default = VARIABLES[name].default
+        return self._environment.get(name, "").strip() or str(default)
 
-    def word(self, name: str, allowed: tuple[str, ...], default: str) -> str:
-        value = self.text(name, default)
+    def word(self, name: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name)
         if value not in allowed:
             raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(allowed)}")
         return value
 
-    def secret_name(self, name: str, default: str) -> str:
-        text = self.text(name, default)
+    def secret_name(self, name: str) -> str:
+        text = self.text(name)
         try:
             return secret_name(text) if text else ""
         except InvalidInputError:
@@ -331,21 +328,19 @@ class _Reader:
             raise SettingsError(f"{name} is no secret's name: it takes letters, digits and '-'") from None
 
     def flag(self, name: str) -> bool:
-        value = self.text(name, "false").lower()
+        value = self.text(name).lower()
         if value not in _WORDS:
             raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(_WORDS)}")
         return _WORDS[value]
 
-    def seconds(self, name: str, default: float, *, least: float = 0.0) -> float:
-        return self._number(name, default, float, least)
+    def seconds(self, name: str, *, least: float = 0.0) -> float:
+        return self._number(name, float, least)
 
-    def count(self, name: str, default: int, least: int = 1) -> int:
-        return self._number(name, default, int, least)
+    def count(self, name: str, *, least: int = 1) -> int:
+        return self._number(name, int, least)
 
-    def _number[T: (int, float)](self, name: str, default: T, convert: Callable[[str], T], least: T) -> T:
-        text = self.text(name, "")
-        if not text:
-            return default
+    def _number[T: (int, float)](self, name: str, convert: Callable[[str], T], least: T) -> T:
+        text = self.text(name)
         try:
             value = convert(text)
         except ValueError:

@@ -41,6 +41,7 @@ class RemoteApi:
             raise SagaError(f"the app's address is not an http(s) address: {url[:100]!r}")
         if parts.scheme == "http" and parts.hostname not in _LOCAL:
             raise SagaError("the app's address must be https: over http the key could be read on the way")
+        self._host = parts.netloc.rpartition("@")[2]
         base = url.rstrip("/")
         self._base = base if parts.path.strip("/") else f"{base}/api"
         self._session = requests.Session()
@@ -66,7 +67,7 @@ class RemoteApi:
                 method, self._base + path, timeout=TIMEOUTS_SECONDS, allow_redirects=False, **options
             )
         except requests.RequestException as error:
-            raise StorageUnavailableError(f"the API does not answer ({type(error).__name__})") from None
+            raise StorageUnavailableError(f"the API at {self._host} does not answer ({type(error).__name__})") from None
         if answer.status_code in (200, 202, 304):
             return answer
         raise _error(answer)

@@ -20,6 +20,10 @@ from shared.domain.errors import (
 )
 
 INTERRUPTED, READER_GONE = 130, 141
+_WHEN_UNAVAILABLE = (
+    "  what to do: see that it is up and its address right (AzureWebJobsStorage..., FABRIC_API_BASE_URL, --url); "
+    'on a machine without Azure: make up, then eval "$(make -s env)"'
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_REQUEST if isinstance(error, settings.SettingsError) else NOT_AUTHORISED
     except (StorageUnavailableError, FabricTransientError) as error:
         output.close()
-        output.event("error", f"error: {error}", error="unavailable", message=str(error))
+        output.event("error", f"error: {error}\n{_WHEN_UNAVAILABLE}", error="unavailable", message=str(error))
         return UNAVAILABLE
     except SagaError as error:
         output.close()

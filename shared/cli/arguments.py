@@ -22,3 +22,10 @@ def seconds(text: str) -> float:
     if problems:
         raise argparse.ArgumentTypeError(problems[0].message)
     return found
+
+
+def count(text: str) -> int:
+    """A number of at least 1. Raises argparse.ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or not int(text[:9]) > 0:
+        raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is no number of at least 1")
+    return int(text[:9])

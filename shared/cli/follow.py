@@ -94,7 +94,9 @@ def follow(
                 return code
             output.progress(header, steps)
         if timeout_seconds is not None and waited > timeout_seconds:
-            text = f"still going on after {timeout_seconds:g} s; go on with: follow {deployment_id}"
+            text = (
+                f"still going on after {timeout_seconds:g} s; go on with: python -m shared.cli follow {deployment_id}"
+            )
             output.close()
             output.event("timeout", text, deployment_id=deployment_id, message=text)
             return TIMED_OUT

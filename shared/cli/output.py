@@ -161,7 +161,8 @@ def _moved(
 ) -> list[tuple[str, str, JsonObject]]:
     found: list[tuple[str, str, JsonObject]] = []
     rows: list[tuple[str, str, RecordedError | None]] = [("deployment", header.state.value, header.error)]
-    rows += [(s.step_id, s.state.value, s.compensation_error or s.error) for s in steps]
+    # An approval that waits is told below; as `pending` it would be told anew at every look.
+    rows += [(s.step_id, s.state.value, s.compensation_error or s.error) for s in steps if not waits_for_person(s)]
     for subject, state, error in rows:
         key = f"{state}|{error.message if error else ''}"
         if seen.get(subject) != key and not (subject not in seen and state == "pending"):

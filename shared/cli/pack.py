@@ -17,23 +17,24 @@ PLATFORM = ".platform"
 
 def read_text(path: str) -> tuple[str, Path]:
     """The text of a file, or of standard input for `-`, and the folder that its paths are relative to."""
+    name = "standard input" if path == "-" else path
     try:
         if path == "-":
-            return _text(sys.stdin.buffer, path), Path.cwd()
+            return _text(sys.stdin.buffer, name), Path.cwd()
         file = Path(path)
         with file.open("rb") as stream:
-            return _text(stream, path), file.resolve().parent
+            return _text(stream, name), file.resolve().parent
     except UnicodeDecodeError as error:
-        raise _problem("$", f"{path} is not UTF-8 text (byte {error.start})") from None
+        raise _problem("$", f"{name} is not UTF-8 text (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        raise _problem("$", f"{path} cannot be read: {_reason(error)}") from None
+        raise _problem("$", f"{name} cannot be read: {_reason(error)}") from None
 
 
-def _text(stream: BinaryIO, path: str) -> str:
+def _text(stream: BinaryIO, name: str) -> str:
     """At most as much as a manifest may hold: what is endless is not read to its end."""
     content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise _problem("$", f"{path} has more than {MAX_BYTES} bytes")
+        raise _problem("$", f"{name} has more than {MAX_BYTES} bytes")
     return content.decode("utf-8-sig")
 
 

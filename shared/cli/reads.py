@@ -2,7 +2,7 @@
 
 import argparse
 
-from shared.cli.arguments import known_id, seconds
+from shared.cli.arguments import count, known_id, seconds
 from shared.cli.connection import add_url, connect
 from shared.cli.follow import EXIT_CODES, SUCCEEDED, follow
 from shared.cli.output import Output, header_json
@@ -25,7 +25,7 @@ def add_commands(add: Add) -> None:
     add_url(listing)
     listing.add_argument("--target", help="of this target only")
     listing.add_argument("--open", action="store_true", help="only those that have not ended")
-    listing.add_argument("--limit", type=int, default=50, help="how many at most (default 50)")
+    listing.add_argument("--limit", type=count, default=50, help="how many at most (default 50)")
 
 
 def _follow(options: argparse.Namespace, output: Output) -> int:
@@ -51,8 +51,12 @@ def _status(options: argparse.Namespace, output: Output) -> int:
 def _list(options: argparse.Namespace, output: Output) -> int:
     journal = connect(options).journal
     target = normal_target(options.target) if options.target else None
-    for header in journal.page(max(0, options.limit), target=target, open_only=options.open):
+    is_empty = True
+    for header in journal.page(options.limit, target=target, open_only=options.open):
+        is_empty = False
         when = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}"
         row = f"{when}  {header.state.value:12} {header.deployment_id:44} {clean(header.target, 60)}"
         output.event("deployment", row, **header_json(header))
+    if is_empty and not options.json:
+        output.event("note", "no deployments" + (" that match" if options.target or options.open else ""))
     return SUCCEEDED

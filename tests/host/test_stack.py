@@ -27,9 +27,10 @@ def fresh_name() -> str:
     return f"test-{secrets.token_hex(4)}"
 
 
-def command(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+def command(name: str, *words: str, **given: str) -> subprocess.CompletedProcess[str]:
     """`python -m local.stack`."""
     environment = {k: v for k, v in os.environ.items() if k not in ("FABRIC_API_BASE_URL", "STACK")}
+    environment |= given
     return subprocess.run(
         [sys.executable, "-m", "local.stack", *words, "--name", name],
         cwd=ROOT,
@@ -91,7 +92,16 @@ def test_stack_command_up_status_env_down(name: str) -> None:
         ["bash", "-c", f'{env.stdout}\nprintf %s "$AzureWebJobsStorage"'], capture_output=True, text=True, check=True
     )
     assert said.stdout == data["storage_connection_string"]
-    assert command(name, "status").returncode == 0
+    said = subprocess.run(
+        ["bash", "-c", f'{env.stdout}\nprintf %s "$APP $FUNCTION_KEY $FEATURE_USE_ROLLBACK"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == f"{data['functions_url']} {data['function_key']} true"
+    status = command(name, "status", PROFILE="realistic")
+    assert (status.returncode, "(instant)" in status.stdout) == (0, True), "what runs is told, not what is asked for"
+    assert f"make -s env STACK={name}" in status.stdout
     assert command(name, "down").returncode == 0
     assert not file.exists()
     assert not any(azurite.is_alive(pid) for pid in data["pids"].values())

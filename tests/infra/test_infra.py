@@ -151,10 +151,7 @@ def test_infra_settings_are_documented_and_sampled() -> None:
     """Every setting that is read stands in docs/, and the sample names no other."""
     read = agreement.settings_read() | agreement.SECRETS | agreement.settings_of_triggers()
     docs = "".join((agreement.ROOT / "docs" / f"{name}.md").read_text() for name in ("settings", "host"))
-    undocumented = {
-        n for n in read if f"`{n}`" not in docs and f"`{n.removeprefix('AzureWebJobsStorage')}`" not in docs
-    }
-    assert undocumented == set()
+    assert {name for name in read if f"`{name}`" not in docs} == set()
     sample: dict[str, str] = json.loads((agreement.ROOT / "local.settings.sample.json").read_text())["Values"]
     assert set(sample) <= read | agreement.OF_THE_HOST
 

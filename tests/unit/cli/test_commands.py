@@ -124,7 +124,15 @@ def test_help_of_all_commands_and_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["deploy"], ["follow"], ["follow", "x", "--timeout", "soon"], ["list", "--limit", "many"]]
+    "arguments",
+    [
+        [],
+        ["deploy"],
+        ["follow"],
+        ["follow", "x", "--timeout", "soon"],
+        ["list", "--limit", "many"],
+        ["list", "--limit", "-3"],
+    ],
 )
 def test_usage_errors_are_bad_requests(arguments: list[str]) -> None:
     """Code 2, and the usage on the error stream."""
@@ -341,6 +349,8 @@ def test_status_audit_and_list_show_what_the_journal_holds(account: Account) -> 
     still = events(run("list", "--target", target, "--open", "--json", storage=account.connection))
     assert [e["deployment_id"] for e in still] == [older.deployment_id]
     assert len(run("list", "--limit", "1", storage=account.connection).stdout.splitlines()) == 1
+    assert run("list", "--target", new_id(), storage=account.connection).stdout == "no deployments that match\n"
+    assert run("list", "--target", new_id(), "--json", storage=account.connection).stdout == ""
     for command in (["status", made.deployment_id], ["audit", made.deployment_id], ["list", "--target", target]):
         shown = run(*command, storage=account.connection)
         assert shown.returncode == 0
@@ -392,6 +402,7 @@ def test_unreachable_storage_is_code_5_without_the_key(
     assert done.returncode == 5
     assert time.monotonic() - began < 60
     assert "storage" in done.stdout
+    assert as_json or "what to do: " in done.stdout
     assert KEY not in done.stdout + done.stderr
     assert done.stderr == ""
     if as_json:
@@ -423,6 +434,7 @@ def test_no_storage_at_all_says_what_to_set() -> None:
     done = run("list")
     assert done.returncode == 5
     assert "set AzureWebJobsStorage" in done.stdout
+    assert "make up" in done.stdout
 
 
 def test_setting_that_cannot_be_used_is_a_bad_request() -> None:

@@ -32,6 +32,21 @@ def test_output_lines_tell_each_move_once() -> None:
     assert len(lines) == 3
 
 
+def test_output_tells_an_approval_that_waits_once() -> None:
+    """However often it is looked at; once it is given, that is told."""
+    for kind in (LineOutput, JsonOutput):
+        stream = io.StringIO()
+        output = kind(stream)
+        waits = step(0, StepState.PENDING, kind="approval", started_at=START, spec={"message": "may it?"})
+        for _ in range(3):
+            output.progress(header(), [waits])
+        output.progress(header(), [step(0, StepState.SUCCEEDED, kind="approval")])
+        lines = stream.getvalue().splitlines()
+        assert len(lines) == 3
+        assert "may it?" in lines[1]
+        assert "succeeded" in lines[2]
+
+
 def test_output_json_lines_hold_the_whole_end() -> None:
     """Every line is one JSON object of ASCII; the last one has the header, all steps and the exit code."""
     stream = io.StringIO()

@@ -7,6 +7,8 @@ import pytest
 
 from shared import settings
 from shared.domain.policy import EnginePolicy
+from shared.domain.variables import VARIABLES
+from tests.infra.agreement import settings_read
 
 SECONDS = [
     "RETRY_BASE_SECONDS",
@@ -31,6 +33,19 @@ def test_settings_are_sensible_without_any() -> None:
     assert loaded.fabric.base_url == "https://api.fabric.microsoft.com"
     assert loaded.fabric.credential == "default"
     assert settings.load(dict.fromkeys([*SECONDS, *COUNTS, "FABRIC_CREDENTIAL"], "  ")) == loaded
+
+
+def test_settings_are_declared_or_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable without a default and a meaning is a fault at the first load, whatever the environment holds."""
+    monkeypatch.delitem(vars(settings)["VARIABLES"], "STEP_LEASE_SECONDS")
+    with pytest.raises(KeyError, match="STEP_LEASE_SECONDS"):
+        settings.load({"STEP_LEASE_SECONDS": "90"})
+
+
+def test_settings_declare_nothing_that_nobody_reads() -> None:
+    """Read at the start, or when needed (the key, the secret), or by the trigger (the schedule)."""
+    late = {"FUNCTION_KEY", "AZURE_CLIENT_SECRET", "SWEEP_SCHEDULE"}
+    assert set(VARIABLES) == settings_read() | late
 
 
 @pytest.mark.parametrize("name", [*SECONDS, *COUNTS])

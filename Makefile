@@ -9,7 +9,7 @@ BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; 
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep screenshots diagrams up down env clean
+.PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep screenshots diagrams schemas up down env clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ diagrams: $(READY) ## write what is generated from code: docs/states.md, the dra
 	@$(PYTHON) -m local.diagrams
 	@$(PYTHON) -m local.rooms
 	@$(PYTHON) -m local.settings_page
+
+schemas: $(READY) ## write the manifest's JSON Schema for editors (schemas/)
+	@$(PYTHON) -m local.schemas
 
 up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
 	@$(PYTHON) -m local.stack up

@@ -30,11 +30,13 @@ refuse() {
   exit "$BAD_REQUEST"
 }
 
-# Azure Pipelines obeys ##vso[...] wherever it stands in a line, also in a name that Fabric reports.
+# Runners take orders from the log: ##[...] and ##vso[...] wherever they stand in a line, GitHub ::...:: at its start.
+# The command gives its own on standard output, where it lets no name be one; what goes to standard error gives none.
 harmless() {
   trap '' INT TERM # Who writes is interrupted; what was written is still read.
-  if [[ -n ${TF_BUILD:-} ]]; then sed -u 's/##\(vso\)\{0,1\}\[/## \1[/g'; else cat; fi
+  sed -u -e 's/##/# #/g; s/##/# #/g' -e 's/^\([[:space:]]*\)::/\1: :/' >&2
 }
+exec 3>&1
 
 # The state of a deployment; `none` where there is none. Fails where the storage does not answer.
 state_of() {
@@ -91,7 +93,7 @@ case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is de
 
 if [[ ${SAGA_MODE:-deploy} == plan ]]; then
   code=0
-  saga plan -- "$SAGA_MANIFEST" 2>&1 | harmless || code=${PIPESTATUS[0]}
+  saga plan -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless || code=${PIPESTATUS[0]}
   case $code in 0) report planned 0 ;; 1) report blocked 1 ;; *) report unplanned "$code" ;; esac
 fi
 
@@ -109,7 +111,7 @@ interrupt() {
 trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
-  --requested-by="${SAGA_REQUESTED_BY:-}" -- "$SAGA_MANIFEST" 2>&1 | harmless &
+  --requested-by="${SAGA_REQUESTED_BY:-}" -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless &
 code=0
 wait %1 || code=$?
 
@@ -123,7 +125,7 @@ if [[ -n $is_cancelled ]]; then
   wait %1 2>/dev/null || true
   code=130
   if [[ ${SAGA_ON_CANCEL:-detach} == cancel ]]; then
-    saga cancel --requested-by="${SAGA_REQUESTED_BY:-}, whose job was cancelled" -- "$id" 2>&1 | harmless || true
+    saga cancel --requested-by="${SAGA_REQUESTED_BY:-}, whose job was cancelled" -- "$id" 2>&1 >&3 | harmless || true
   fi
 fi
 state=$(state_of "$id") || state=unknown

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, Clock, Fabric, Journal, JournalReads, Locks, Orchestrations, Signals
+from shared.domain.ports import Blobs, BreakerDesk, Clock, Fabric, Journal, JournalReads, Locks, Orchestrations, Signals
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga import checks as bodies
 from shared.saga.accept import Acceptance
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shared.adapters.fabric_http import FabricClient, Tokens
     from shared.adapters.fabric_transport import Transport
     from shared.adapters.rate_limiter import RateLimiter
+    from shared.adapters.remote_api import RemoteDesk
     from shared.adapters.secret_manager import SecretManager
     from shared.adapters.storage import StorageClients
     from shared.adapters.telemetry_handover import Exporter
@@ -63,6 +64,13 @@ class Access:
     journal: JournalReads
     blobs: Blobs
     submit: Submit
+
+
+@dataclass(frozen=True)
+class Remote(Access):
+    """The same, and more, through the app's HTTP API."""
+
+    desk: "RemoteDesk"
 
 
 @dataclass(frozen=True)
@@ -227,13 +235,18 @@ def storage(loaded: settings.Settings) -> Storage:
     return _stores(_clients(loaded.storage), SystemClock())
 
 
-def remote(url: str, key: str) -> Access:
+def stored_breakers(loaded: settings.Settings) -> BreakerDesk:
+    """The circuit breakers in storage alone, for the command line."""
+    return _breakers(_clients(loaded.storage), loaded, SystemClock(), NoTelemetry())
+
+
+def remote(url: str, key: str) -> Remote:
     """The same through the app's HTTP API. Raises SagaError where the address is none."""
     from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
 
     api = RemoteApi(url, key)
     desk = RemoteDesk(api)
-    return Access(RemoteJournal(api), desk, desk.submit)
+    return Remote(RemoteJournal(api), desk, desk.submit, desk)
 
 
 def fabric(loaded: settings.Settings) -> Fabric:

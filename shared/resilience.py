@@ -41,7 +41,7 @@ def get_all_circuit_breakers() -> dict[str, SharedCircuitBreaker]:
 def reset_circuit_breaker(name: str) -> None:
     """Close it for all workers and forget its faults; the others notice within BREAKER_CACHE_SECONDS. Raises as
     `get_circuit_breaker`."""
-    bootstrap.app().breakers.reset(name)
+    bootstrap.app().breakers.get(name).close()
 
 
 @overload

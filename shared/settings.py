@@ -104,6 +104,24 @@ class Settings:
         return self.flags.circuit_breaker and self.breaker.failures > 0
 
 
+@dataclass(frozen=True)
+class Runner:
+    """The pipeline that runs the command line: `github`, `azure`, or empty; and where its summaries go to."""
+
+    kind: str = ""
+    summary_file: str = ""
+    temp_folder: str = ""
+
+
+def runner(environment: Mapping[str, str] = os.environ) -> Runner:
+    """As GitHub Actions and Azure Pipelines say of themselves."""
+    if environment.get("GITHUB_ACTIONS", "").lower() == "true":
+        return Runner("github", summary_file=environment.get("GITHUB_STEP_SUMMARY", ""))
+    if environment.get("TF_BUILD", "").lower() == "true":
+        return Runner("azure", temp_folder=environment.get("AGENT_TEMPDIRECTORY", ""))
+    return Runner()
+
+
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
     """The key by which the command line asks the app over HTTP; kept nowhere else."""
     return _Reader(environment).text("FUNCTION_KEY")

@@ -8,7 +8,9 @@ from shared.adapters.breaker_cell import BreakerCell
 from shared.adapters.breaker_fallback import FallbackBreakers
 from shared.adapters.breaker_observed import ObservedBreakers
 from shared.adapters.breakers import SharedCircuitBreaker
-from shared.domain.breaker import BreakerPolicy
+from shared.domain.breaker import AREAS, BreakerPolicy
+from shared.domain.errors import NotFoundError
+from shared.domain.json import JsonObject
 from shared.domain.ports import BreakerStore
 from shared.domain.telemetry import NoTelemetry, Telemetry
 
@@ -42,6 +44,15 @@ class CircuitBreakers:
         names = {row.record.name for row in self._store.all()} | set(self._made)
         return {name: self.get(name) for name in sorted(names)}
 
-    def reset(self, name: str) -> None:
-        """Close it for all workers and forget its faults; others notice within `cache_seconds`."""
-        self.get(name).close()
+    def items(self) -> list[JsonObject]:
+        """How each stands: those that guard Fabric, and any other that a worker has written about."""
+        return [self.get(name).status().to_json(self._now()) for name in sorted({*AREAS, *self.all()})]
+
+    def reset(self, name: str) -> JsonObject:
+        """Close it for all workers and forget its faults; others notice within `cache_seconds`. How it stands then.
+        Raises NotFoundError for a name that is none of `items`."""
+        if name not in {*AREAS, *self.all()}:
+            raise NotFoundError(f"there is no circuit breaker '{name[:80]}'")
+        breaker = self.get(name)
+        breaker.close()
+        return breaker.status().to_json(self._now())

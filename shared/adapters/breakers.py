@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import pybreaker
@@ -38,6 +38,7 @@ from shared.domain.breaker import (
     reason_of,
 )
 from shared.domain.errors import FabricError
+from shared.domain.json import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,21 @@ class BreakerStatus:
     retry_after_seconds: float | None
     reason: str
     is_shared: bool
+
+    def to_json(self, now: datetime) -> JsonObject:
+        """For machines."""
+        body: JsonObject = {
+            "name": self.name,
+            "state": self.state.value,
+            "failures": self.faults,
+            "reason": self.reason,
+            "is_shared": self.is_shared,
+        }
+        if self.opened_at is not None:
+            body["opened_at"] = self.opened_at.isoformat()
+        if self.retry_after_seconds is not None:
+            body["retry_at"] = (now + timedelta(seconds=self.retry_after_seconds)).isoformat()
+        return body
 
 
 class BreakerOpenError(pybreaker.CircuitBreakerError):

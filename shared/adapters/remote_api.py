@@ -149,12 +149,36 @@ class RemoteJournal:
             query["cursor"] = page["next"]
 
 
+class RemoteBreakers:
+    """The app's circuit breakers, a row each as the API has it."""
+
+    def __init__(self, api: RemoteApi) -> None:
+        self._api = api
+
+    def items(self) -> list[JsonObject]:
+        """All of them. Raises as RemoteApi."""
+        return self._api.get("/breakers").json()["items"]
+
+    def reset(self, name: str) -> JsonObject:
+        """Close one for all workers. Raises NotFoundError, and as RemoteApi."""
+        return self._api.post(f"/breakers/{quote(name, safe='')}/reset", b"", "application/json")
+
+
 class RemoteDesk:
     """Where messages go: a submission or a command, each as its request. Blobs of a submission stay in memory."""
 
     def __init__(self, api: RemoteApi) -> None:
         self._api = api
         self._blobs: dict[str, bytes] = {}
+
+    @property
+    def breakers(self) -> "RemoteBreakers":
+        """The app's circuit breakers."""
+        return RemoteBreakers(self._api)
+
+    def plan(self, manifest: Any) -> JsonObject:
+        """The dry run of a packed manifest, as the app sees the tenant. Raises as RemoteApi."""
+        return self._api.post("/plan", canonical(manifest).encode("utf-8", "surrogatepass"), "application/json")
 
     def put(self, content: bytes) -> str:
         """As the port `Blobs` says; it goes with the submission that names it."""

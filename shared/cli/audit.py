@@ -1,13 +1,13 @@
 """`audit ID` shows every move of a deployment; `verify-journal ID` proves them, or says where they differ."""
 
 import argparse
-from collections.abc import Callable
 
 from shared import bootstrap, settings
 from shared.cli.arguments import known_id
 from shared.cli.connection import add_url, connect
 from shared.cli.follow import SUCCEEDED
 from shared.cli.output import Output
+from shared.cli.parts import Add
 from shared.cli.timeline import clean
 from shared.domain.audit import step_subject
 from shared.domain.records import AuditEntry
@@ -15,16 +15,14 @@ from shared.saga import verify
 
 NOT_PROVEN = 1
 
-type Command = Callable[[argparse.Namespace, Output], int]
 
-
-def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+def add_commands(add: Add) -> None:
     """Both commands, by the parser's own helper."""
     showing = add("audit", _audit, "show every move of a deployment: what, when, who, why")
-    showing.add_argument("id")
+    showing.add_argument("id", help="the deployment's id")
     add_url(showing)
     text = "replay a deployment's audit, recompute its hashes and compare with the journal: exit code 1 if they differ"
-    add("verify-journal", _verify, text).add_argument("id")
+    add("verify-journal", _verify, text).add_argument("id", help="the deployment's id")
 
 
 def _audit(options: argparse.Namespace, output: Output) -> int:

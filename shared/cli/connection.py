@@ -3,16 +3,27 @@
 import argparse
 
 from shared import bootstrap, settings
+from shared.domain.ports import BreakerDesk
 
 
-def add_url(parser: argparse.ArgumentParser) -> None:
+def add_url(parser: argparse.ArgumentParser, default: str = "") -> None:
     """The option; the key is read from the environment, for an argument can be seen by others."""
     text = "go through the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FUNCTION_KEY"
-    parser.add_argument("--url", default="", help=text)
+    parser.add_argument("--url", default=default, help=text)
+
+
+def remote(options: argparse.Namespace) -> bootstrap.Remote | None:
+    """The API, where an address is given. Raises settings.SettingsError, and SagaError where the address is none."""
+    url = options.url or settings.load().api_url
+    return bootstrap.remote(url, settings.function_key()) if url else None
 
 
 def connect(options: argparse.Namespace) -> bootstrap.Access:
-    """Raises settings.SettingsError, and SagaError where the address is none."""
-    loaded = settings.load()
-    url = options.url or loaded.api_url
-    return bootstrap.remote(url, settings.function_key()) if url else bootstrap.storage(loaded)
+    """Raises as `remote`."""
+    return remote(options) or bootstrap.storage(settings.load())
+
+
+def breakers(options: argparse.Namespace) -> BreakerDesk:
+    """Raises as `remote`."""
+    api = remote(options)
+    return api.desk.breakers if api else bootstrap.stored_breakers(settings.load())

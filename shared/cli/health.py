@@ -4,11 +4,12 @@ import argparse
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from shared import bootstrap, settings
+from shared.cli.connection import add_url
 from shared.cli.output import Output
+from shared.cli.parts import Add
 from shared.cli.timeline import clean
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_list, as_object
@@ -17,21 +18,19 @@ WELL, WARNING, FAILING = 0, 1, 3
 NOT_AUTHORISED, NO_ANSWER = 4, 5
 _SECONDS = 20.0
 
-type Command = Callable[[argparse.Namespace, Output], int]
 
-
-def add_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+def add_commands(add: Add) -> None:
     """The command, by the parser's own helper."""
     text = "show how the app is: exit code 0 well, 1 a warning, 3 it cannot do its work, 4 key refused, 5 no answer"
-    command = add("health", _health, text)
-    command.add_argument("--url", help="ask the app (https://NAME.azurewebsites.net); its key is in FUNCTION_KEY")
+    add_url(add("health", _health, text))
 
 
 def _health(options: argparse.Namespace, output: Output) -> int:
-    if options.url is None:
+    url = options.url or settings.load().api_url
+    if not url:
         body = bootstrap.storage_monitor(settings.load()).report().details()
     else:
-        code, body = _asked(options.url)
+        code, body = _asked(url)
         if body is None:
             word = "the key in FUNCTION_KEY was refused" if code == NOT_AUTHORISED else "the app does not answer"
             output.event("error", f"error: {word}", error="health", message=word)

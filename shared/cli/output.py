@@ -92,7 +92,7 @@ class LineOutput(Output):
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
         """The text."""
-        print(_harmless(text), file=self._stream, flush=True)
+        print(harmless(text), file=self._stream, flush=True)
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """A line for each thing that moved."""
@@ -119,7 +119,7 @@ class LiveOutput(LineOutput):
     def event(self, kind: str, text: str, **fields: Any) -> None:
         """Above the table, where there is one."""
         style = _CHANGES.get(text.strip()[:1], "") if kind == "change" else ""
-        (self._live.console if self._live else self._console).print(Text(_harmless(text), style=style))
+        (self._live.console if self._live else self._console).print(Text(harmless(text), style=style))
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """Redraw the table."""
@@ -132,7 +132,7 @@ class LiveOutput(LineOutput):
         """The timeline and the verdict, where the table was."""
         self.close()
         for line in summary(header, steps):
-            self._console.print(Text(_harmless(line), style=_line_style(line)))
+            self._console.print(Text(harmless(line), style=_line_style(line)))
 
     def close(self) -> None:
         """Stop redrawing."""
@@ -151,7 +151,7 @@ def choose(stream: TextIO | None = None, *, as_json: bool = False) -> Output:
     return LiveOutput(chosen) if chosen.isatty() else LineOutput(chosen)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Whatever a caller forgot to clean; the line ends are ours."""
     return "\n".join(clean(line, _LONGEST_LINE) for line in text.split("\n"))
 
@@ -206,14 +206,8 @@ def _step_json(step: StepRecord) -> JsonObject:
 def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
     """The end of a deployment in a few lines: the timeline, what went wrong, the verdict."""
     lines = ["", *timeline(header, steps)]
-    failed = [s for s in steps if s.error is not None and s.state is not StepState.SUCCEEDED]
-    for step in failed[:20]:
-        if step.error is not None:
-            lines += ["", f"step {clean(step.step_id)} failed: {clean(step.error.message, 1000)}", *_facts(step.error)]
-    for step in steps:
-        if step.state is StepState.COMPENSATION_FAILED and step.compensation_error is not None:
-            lines += ["", f"step {clean(step.step_id)} is not put back: {clean(step.compensation_error.message, 1000)}"]
-            lines += _facts(step.compensation_error)
+    for _, title, error in failures(steps):
+        lines += ["", f"{title}: {clean(error.message, 1000)}", *facts(error)]
     if header.state is DeploymentState.RUNNING:
         waiting = [s for s in steps if waits_for_person(s)]
         lines += [f"step {clean(s.step_id)} waits for {clean(waits_for(s), 1500)}" for s in waiting]
@@ -222,7 +216,23 @@ def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
     return [*lines, "", verdict(header)]
 
 
-def _facts(error: RecordedError) -> list[str]:
+def failures(steps: Sequence[StepRecord]) -> list[tuple[StepRecord, str, RecordedError]]:
+    """What went wrong, each with its title: the first twenty steps that failed, and all that could not be put back."""
+    failed = [
+        (s, f"step {clean(s.step_id)} failed", s.error)
+        for s in steps
+        if s.error is not None and s.state is not StepState.SUCCEEDED
+    ]
+    left = [
+        (s, f"step {clean(s.step_id)} is not put back", s.compensation_error)
+        for s in steps
+        if s.compensation_error is not None and s.state is StepState.COMPENSATION_FAILED
+    ]
+    return failed[:20] + left
+
+
+def facts(error: RecordedError) -> list[str]:
+    """The call that went wrong, and what to do."""
     call = (
         f"{clean(error.call)}, HTTP {error.status}, {clean(str(error.error_code), 100)}, "
         f"request {clean(str(error.request_id), 100)}"

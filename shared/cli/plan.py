@@ -1,4 +1,5 @@
-"""`plan`: what a deployment of a manifest would do to the live workspace, asked by looking only.
+"""`plan`: what a deployment of a manifest would do to the live workspace, asked by looking only; as whoever
+runs it, or, over the API, as the app.
 
 Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabric does not answer. With
 --detailed-exitcode, as of terraform plan: 0 nothing to do, 1 blocked or a bad request, 2 there are changes.
@@ -6,11 +7,14 @@ Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabr
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from shared import bootstrap, settings
 from shared.cli import pack
+from shared.cli.connection import add_url, remote
 from shared.cli.follow import SUCCEEDED
 from shared.cli.output import Output
+from shared.cli.parts import Add, add_manifest
 from shared.cli.timeline import clean
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.manifest import compile_manifest
@@ -30,9 +34,11 @@ _WORDS = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `plan` takes."""
-    parser.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
+def add_commands(add: Add) -> None:
+    """By the parser's own helper."""
+    parser = add("plan", run, "say what a deployment would do to the live workspace, changing nothing")
+    add_manifest(parser)
+    add_url(parser)
     parser.add_argument(
         "--detailed-exitcode",
         action="store_true",
@@ -40,17 +46,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def compiled(manifest: str) -> Plan:
-    """The plan of a manifest's file, with the files that it names. Raises InvalidInputError."""
+def whole(manifest: str) -> Any:
+    """A manifest's file, with the files that it names. Raises InvalidInputError."""
     text, folder = pack.read_text(manifest)
     body, _ = pack.body(parse(text), None)
-    return compile_manifest(pack.packed(body, folder), KINDS)
+    return pack.packed(body, folder)
+
+
+def compiled(manifest: str) -> Plan:
+    """Its plan. Raises InvalidInputError."""
+    return compile_manifest(whole(manifest), KINDS)
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """The command."""
     try:
-        plan = compiled(options.manifest)
+        manifest = whole(options.manifest)
+        plan = compile_manifest(manifest, KINDS)
         loaded = settings.load()
     except (InvalidInputError, settings.SettingsError) as error:
         if not options.detailed_exitcode:
@@ -59,8 +71,11 @@ def run(options: argparse.Namespace, output: Output) -> int:
         problems = error.problems if isinstance(error, InvalidInputError) else [Problem("settings", str(error))]
         output.problems(problems)
         return BLOCKED
-    policy = PATIENCE if loaded.flags.retry_logic else PATIENCE.once()
-    found = dry_run(bootstrap.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
+    if api := remote(options):
+        found = DryRun.from_json(api.desk.plan(manifest))
+    else:
+        policy = PATIENCE if loaded.flags.retry_logic else PATIENCE.once()
+        found = dry_run(bootstrap.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
     if options.json:
         output.event("plan", "", **found.to_json())
     else:

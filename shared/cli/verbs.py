@@ -6,20 +6,20 @@ Asked for something that the deployment's state does not allow, the command line
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from shared import bootstrap
-from shared.cli.arguments import known_id
+from shared.cli.arguments import known_id, seconds
 from shared.cli.connection import add_url, connect
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
 from shared.cli.output import Output
+from shared.cli.parts import Add, Run
 from shared.cli.timeline import clean
 from shared.domain.approval import APPROVAL, waits_for_person
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.saga.commands import ALLOWED, Verb, allowed_verbs
 
-Run = Callable[[argparse.Namespace, Output], int]
 _HELP = {
     Verb.CANCEL: "put a deployment back that has not ended, or is held",
     Verb.RESUME: "let a deployment that is held or failed go on, after its cause is mended",
@@ -30,11 +30,8 @@ _GOALS = {Verb.COMPENSATE: DeploymentState.COMPENSATED, Verb.RETIRE: DeploymentS
 """Where the end that was asked for is not the deployment's own success."""
 
 
-def register(
-    add: Callable[[str, Run, str], argparse.ArgumentParser],
-    seconds: Callable[[str], float],
-) -> None:
-    """Add the commands to a parser: `add` makes one, `seconds` reads a duration."""
+def add_commands(add: Add) -> None:
+    """One a verb, by the parser's own helper; approve refuses, too."""
 
     def asking(name: str, run: Run, text: str) -> argparse.ArgumentParser:
         parser = add(name, run, text)

@@ -12,7 +12,8 @@ REFERENCE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 """`${{ ... }}`: an expression to be replaced before the step runs."""
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_DURATION = re.compile(r"(\d{1,7}(?:\.\d{1,3})?)\s*(s|m|h|d)?")
+DURATION = re.compile(r"(\d{1,7}(?:\.\d{1,3})?)\s*(s|m|h|d)?")
+"""A number of seconds, or of what its unit says."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
 
@@ -132,7 +133,7 @@ class Fields:
         if value is None:
             return default
         text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-        match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+        match = DURATION.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             self.problem(name, "must be a duration: seconds, or a text such as 90s, 10m, 2h")
             return default

@@ -45,6 +45,19 @@ class KindRules(Protocol):
 
 
 @dataclass(frozen=True)
+class Head:
+    """What a manifest says of itself; named as in `Plan`."""
+
+    name: str
+    target: str
+    concurrency: str
+    on_failure: str
+    requested_by: str
+    expires_after_seconds: float
+    keep_for_seconds: float
+
+
+@dataclass(frozen=True)
 class _Written:
     """A step as the manifest writes it, before expansion."""
 
@@ -65,18 +78,10 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
     """The plan that a manifest describes. Raises InvalidInputError with all problems."""
     problems: list[Problem] = []
     top = Fields(data, "$", problems)
-    name = top.text("name", required=True, longest=100)
-    target = top.text("target", longest=256) or name
-    concurrency = top.choice("concurrency", ("queue", "reject"), default="queue")
-    on_failure = top.choice("onFailure", ("rollback", "hold"), default="rollback")
-    requested_by = top.text("requestedBy", longest=256)
-    top.text("description", longest=4000)
-    top.text("traceparent", pattern=TRACEPARENT, hint=TRACEPARENT_HINT)
-    expires = top.duration("expiresAfter", default=0.0, shortest=60, longest=LONGEST_LIFE_SECONDS)
-    keep_for = top.duration("keepFor", default=0.0, shortest=60, longest=LONGEST_HOLD_SECONDS)
-    written = [_step(i, row, kinds, on_failure, problems) for i, row in enumerate(_step_rows(top))]
+    head = read_head(top)
+    written = [_step(i, row, kinds, head.on_failure, problems) for i, row in enumerate(_step_rows(top))]
     top.finish()
-    if keep_for and not any(step.on_failure == "hold" for step in written):
+    if head.keep_for_seconds and not any(step.on_failure == "hold" for step in written):
         top.problem("keepFor", "says how long to hold, and nothing here is held: set onFailure to hold")
     _check_ids(written, problems)
     steps = _expand(written, problems)
@@ -84,9 +89,21 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
         check_graph(steps, problems)
     if problems:
         raise InvalidInputError(problems)
-    return Plan(
-        name, target, concurrency, on_failure, requested_by, expires, keep_for, tuple(step for step, _ in steps)
-    )
+    return Plan(**vars(head), steps=tuple(step for step, _ in steps))
+
+
+def read_head(top: Fields) -> Head:
+    """All fields of a manifest but its steps."""
+    name = top.text("name", required=True, longest=100)
+    target = top.text("target", longest=256)
+    concurrency = top.choice("concurrency", ("queue", "reject"), default="queue")
+    on_failure = top.choice("onFailure", ("rollback", "hold"), default="rollback")
+    requested_by = top.text("requestedBy", longest=256)
+    top.text("description", longest=4000)
+    top.text("traceparent", pattern=TRACEPARENT, hint=TRACEPARENT_HINT)
+    expires = top.duration("expiresAfter", default=0.0, shortest=60, longest=LONGEST_LIFE_SECONDS)
+    keep_for = top.duration("keepFor", default=0.0, shortest=60, longest=LONGEST_HOLD_SECONDS)
+    return Head(name, target or name, concurrency, on_failure, requested_by, expires, keep_for)
 
 
 def _step_rows(top: Fields) -> list[Any]:
@@ -101,14 +118,7 @@ def _step_rows(top: Fields) -> list[Any]:
 
 def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str, problems: list[Problem]) -> _Written:
     fields = Fields(row, f"$.steps[{index}]", problems)
-    step_id = fields.text(
-        "id",
-        required=True,
-        longest=63,
-        pattern=_STEP_ID,
-        hint="must begin with a letter or _ and go on with letters, digits, _ or - (63 at most)",
-    )
-    word = fields.text("kind", required=True)
+    step_id, word = read_name(fields)
     kind = kinds.get(word)
     if word and kind is None:
         fields.problem(
@@ -118,14 +128,31 @@ def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str,
     if kind is not None:
         kind.check(spec)
         spec.finish()
+    needs, timeout, failing = read_order(fields, on_failure)
+    fields.finish()
+    given = {name: value for name, value in spec.data.items() if value is not None}  # `description:` says nothing
+    return _Written(index, step_id, kind, given, needs, timeout, failing)
+
+
+def read_name(fields: Fields) -> tuple[str, str]:
+    """A step's id and kind."""
+    step_id = fields.text(
+        "id",
+        required=True,
+        longest=63,
+        pattern=_STEP_ID,
+        hint="must begin with a letter or _ and go on with letters, digits, _ or - (63 at most)",
+    )
+    return step_id, fields.text("kind", required=True)
+
+
+def read_order(fields: Fields, on_failure: str) -> tuple[list[str], float, str]:
+    """What a step needs, how long it may take (seconds), and what happens when it fails."""
     needs = fields.texts("needs")
     timeout = fields.duration(
         "timeout", default=DEFAULT_STEP_TIMEOUT_SECONDS, shortest=1, longest=LONGEST_STEP_TIMEOUT_SECONDS
     )
-    failing = fields.choice("onFailure", ("rollback", "hold"), default=on_failure)
-    fields.finish()
-    given = {name: value for name, value in spec.data.items() if value is not None}  # `description:` says nothing
-    return _Written(index, step_id, kind, given, needs, timeout, failing)
+    return needs, timeout, fields.choice("onFailure", ("rollback", "hold"), default=on_failure)
 
 
 def _check_ids(written: list[_Written], problems: list[Problem]) -> None:

@@ -336,3 +336,15 @@ class Orchestrations(Protocol):
     def forget(self, deployment_id: str) -> None:
         """Drop the history of an orchestration that has ended; one that is gone already is no error."""
         ...
+
+
+class BreakerDesk(Protocol):
+    """The circuit breakers, for the command line; a row each, as the HTTP API has it."""
+
+    def items(self) -> list[JsonObject]:
+        """All of them."""
+        ...
+
+    def reset(self, name: str) -> JsonObject:
+        """Close one for all workers; how it stands then. Raises NotFoundError."""
+        ...

@@ -288,6 +288,10 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
             "",
             "The span that a submission is part of (W3C). What is no traceparent begins a trace of its own.",
         ),
+        Variable("GITHUB_ACTIONS", "", "`true`, as GitHub Actions sets it: it prints what that runner understands."),
+        Variable("GITHUB_STEP_SUMMARY", "", "As GitHub Actions sets it: the file that the summary is written to."),
+        Variable("TF_BUILD", "", "`True`, as Azure Pipelines sets it: it prints what that runner understands."),
+        Variable("AGENT_TEMPDIRECTORY", "", "As Azure Pipelines sets it: the folder that the summary is written to."),
     ),
 }
 

@@ -77,6 +77,13 @@ class StepChange:
         resource = asdict(self.resource) if self.resource is not None else None
         return {**vars(self), "action": self.action.value, "fields": list(self.fields), "resource": resource}
 
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "StepChange":
+        """What `to_json` made."""
+        resource = Resource(**data["resource"]) if data["resource"] is not None else None
+        told: tuple[str, str, Action, str] = data["id"], data["kind"], Action(data["action"]), data["name"]
+        return cls(*told, tuple(data["fields"]), data["reason"], resource)
+
 
 @dataclass(frozen=True)
 class DryRun:
@@ -101,6 +108,11 @@ class DryRun:
         """For machines."""
         steps = [step.to_json() for step in self.steps]
         return {"name": self.name, "target": self.target, "changes": self.changes, "steps": steps}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "DryRun":
+        """What `to_json` made."""
+        return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
 
 
 def dry_run(

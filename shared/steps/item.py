@@ -165,12 +165,10 @@ def _check_definition(definition: Fields) -> None:
         definition.problem("parts", "must hold at least one part")
     for i, row in enumerate(parts):
         part = Fields(row, f"{definition.path}.parts[{i}]", definition.problems)
-        path = part.text("path", required=True, longest=1024)
+        path, payload, text = read_part(part)
         if path in paths:
             part.problem("path", f"'{path}' stands in another part already")
         paths.add(path)
-        payload, text = part.raw("payload"), part.raw("text")
-        part.choice("payloadType", ("InlineBase64",))
         if (payload is None) == (text is None):
             part.problem("payload", "give either payload (base64) or text")
         elif text is not None and not isinstance(text, str):
@@ -179,6 +177,14 @@ def _check_definition(definition: Fields) -> None:
             part.problem("payload", "is not base64; use `text` for plain text")
         part.finish()
     definition.finish()
+
+
+def read_part(part: Fields) -> tuple[str, Any, Any]:
+    """A part's path, payload and text."""
+    path = part.text("path", required=True, longest=1024)
+    payload, text = part.raw("payload"), part.raw("text")
+    part.choice("payloadType", ("InlineBase64",))
+    return path, payload, text
 
 
 def _is_base64(payload: Any) -> bool:

@@ -1,4 +1,6 @@
-"""JSON Schemas: of the records from their dataclasses, so that they cannot drift; of the small shapes by hand."""
+"""JSON Schemas: of the records from their dataclasses and of a manifest from its checks, so that they cannot drift; of
+the small shapes by hand.
+"""
 
 import inspect
 from collections.abc import Collection
@@ -23,10 +25,9 @@ from shared.domain.records import (
     StepRecord,
 )
 from shared.domain.states import DeploymentState
-from shared.domain.trace import TRACEPARENT
 from shared.saga.commands import Verb
 from shared.saga.dry_run import Action
-from shared.steps import KINDS
+from shared.steps import manifest_schema
 
 _PLAIN: dict[Any, JsonObject] = {
     str: {"type": "string"},
@@ -104,10 +105,6 @@ _TIME: JsonObject = _PLAIN[datetime]
 _VERSION: JsonObject = {"type": "integer", "description": "Of the record's schema."}
 _STATE: JsonObject = {"type": "string", "enum": [str(state) for state in DeploymentState]}
 _ALLOWED: JsonObject = {"type": "array", "items": {"type": "string", "enum": [str(verb) for verb in Verb]}}
-_DURATION: JsonObject = {
-    "oneOf": [{"type": "number"}, {"type": "string"}],
-    "description": "Seconds, or a text such as 90s, 10m, 2h.",
-}
 
 
 def _text(longest: int, **more: Any) -> JsonObject:
@@ -129,6 +126,8 @@ def schemas() -> JsonObject:
     """All schemas of the document, by name."""
     header = of(DeploymentRecord, version=_VERSION)
     step = of(StepRecord, omit=("spec", "claim"), version=_VERSION)
+    manifest = manifest_schema.definitions(ref("")["$ref"])
+    manifest["Manifest"]["examples"] = [EXAMPLE]
     return {
         "Resource": of(Resource),
         "Operation": of(Operation),
@@ -216,37 +215,9 @@ def schemas() -> JsonObject:
             is_complete={"type": "boolean", "description": "Whether those are all that wait to be looked over."},
         ),
         "Health": _object(["status"], status={"type": "string", "enum": ["pass", "warn", "fail"]}),
-        "Manifest": _manifest(),
+        **manifest,
         "Problem": _problem(),
     }
-
-
-def _manifest() -> JsonObject:
-    """A manifest's form. What one part says of another (needs, references, a kind's own fields) is checked beyond."""
-    step = _object(
-        ["id", "kind"],
-        id={"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,62}$"},
-        kind={"type": "string", "enum": sorted(KINDS)},
-        **{"with": {"type": ["object", "null"], "description": "The kind's own fields: docs/manifest.md."}},
-        needs={"type": ["array", "null"], "items": _STRING},
-        timeout=_DURATION,
-        onFailure={"type": "string", "enum": ["rollback", "hold"]},
-    )
-    whole = _object(
-        ["name", "steps"],
-        id=ID,
-        name=_text(100, minLength=1),
-        target=_text(256),
-        concurrency={"type": "string", "enum": ["queue", "reject"]},
-        onFailure={"type": "string", "enum": ["rollback", "hold"]},
-        requestedBy=_text(256),
-        traceparent={"type": "string", "pattern": f"^{TRACEPARENT.pattern}$"},
-        description=_text(4000),
-        expiresAfter=_DURATION,
-        keepFor=_DURATION,
-        steps={"type": "array", "minItems": 1, "maxItems": 1000, "items": {**step, "additionalProperties": False}},
-    )
-    return {**whole, "additionalProperties": False, "examples": [EXAMPLE]}
 
 
 def _problem() -> JsonObject:

@@ -111,7 +111,8 @@ def azure_step(folder: Path, storage: str, parameters: Mapping[str, str], attemp
         "System.JobAttempt": str(attempt),
         "Agent.TempDirectory": str(folder),
     }
-    environment = _environment(compiled, predefined, r"\$\(([\w.]+)\)", storage, {"TF_BUILD": "True"})
+    runner = {"TF_BUILD": "True", "AGENT_TEMPDIRECTORY": str(folder)}
+    environment = _environment(compiled, predefined, r"\$\(([\w.]+)\)", storage, runner)
     return Step(task["inputs"]["inlineScript"], environment, folder / "none")
 
 

@@ -146,8 +146,10 @@ def over_http(running: Running, *arguments: str, check: int, key: str | None = N
 
 
 def test_cli_over_http_does_what_it_does_over_storage(shared_stack: Running, tmp_path: Path) -> None:
-    """Submit and follow, status, list, audit, retire, with the same exit codes; nothing of storage is needed."""
+    """Plan, submit and follow, status, list, audit, retire, with the same exit codes; nothing of storage is needed."""
     good = written(tmp_path, manifest("cli-http", lakehouse("bronze")))
+    assert "Plan: 2 to create" in over_http(shared_stack, "plan", good, check=0)
+    over_http(shared_stack, "plan", good, "--detailed-exitcode", check=2)
     options = ("--id", "cli-http", "--wait", "--timeout", "60s")
     assert "every step is applied" in over_http(shared_stack, "submit", good, *options, check=0)
     assert "every step is applied" in over_http(shared_stack, "submit", good, *options, check=0)

@@ -88,8 +88,9 @@ def probes(running: Running) -> list[dict[str, Any]]:
     ]
 
 
-def test_open_breaker_is_a_warning(running: Running) -> None:
-    """Fabric answers 503 to lakehouses until the breaker of their area opens: 200, warn, and its real state."""
+def test_open_breaker_is_a_warning_until_it_is_closed_by_hand(running: Running) -> None:
+    """Fabric answers 503 to lakehouses until the breaker of their area opens: 200, warn, and its real state. The
+    command line shows it, over storage and over HTTP, and closes it for the app."""
     answer = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "x"}}
     running.fabric("faults", [{"match": {"path": ".*/lakehouses"}, "action": answer}])
     submit(running, "ill", manifest("ill", *(lakehouse(f"lake{i}") for i in range(6))))
@@ -101,8 +102,13 @@ def test_open_breaker_is_a_warning(running: Running) -> None:
     assert "503" in shown["output"]
     assert health_cli(running, running.stack.function_key).returncode == 1
     running.fabric("faults", [])
-    with TableClient.from_connection_string(running.stack.connection_string, "breakers") as table:
-        table.delete_entity("breaker", "items")
+    url, key = running.stack.functions_url, {"FUNCTION_KEY": running.stack.function_key}
+    for where in ([], ["--url", url]):
+        assert "items            open" in running.cli("breakers", *where, check=0, environment=key).stdout
+        running.cli("breakers", "reset", "nothing", *where, check=2, environment=key)
+    done = running.cli("breakers", "reset", "items", "--url", url, check=0, environment=key)
+    assert "items            closed" in done.stdout
+    assert "items            closed" in running.cli("breakers", check=0).stdout
     eventually(lambda: ready(running)[1]["breakers"] == "pass")
     running.cli("cancel", "ill")
     assert running.ended("ill")["exit_code"] in (0, 8)

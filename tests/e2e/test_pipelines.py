@@ -84,8 +84,13 @@ def test_pipeline_of_a_failing_manifest_fails_with_everything_put_back(pipeline:
     assert done.code == 1, done.log
     assert pipeline.outputs(done) == (f"bad-{pipeline.kind}", "compensated", "1")
     assert "what to do" in done.log
+    page = pipeline.folder / ("summary.md" if pipeline.kind == "github" else f"fabric-saga-bad-{pipeline.kind}.md")
+    assert "| `ball` | `item` | compensated |" in page.read_text()
     if pipeline.kind == "azure":
-        assert "##vso[task.logissue type=error]" in done.log
+        assert f"##vso[task.logissue type=error;sourcepath={file}]step ball failed: " in done.log
+        assert f"##vso[task.uploadsummary]{page}" in done.log.splitlines()
+    else:
+        assert f"::error file={file},title=step ball failed::" in done.log
 
 
 @PIPELINES
@@ -160,11 +165,13 @@ def test_pipeline_that_is_run_again_begins_anew_what_was_put_back(pipeline: Pipe
     assert third.outputs["deployment-id"] == second.outputs["deployment-id"]
 
 
-@pytest.mark.parametrize("kind", ["azure"])
+@PIPELINES
 def test_pipeline_log_gives_the_agent_no_orders(pipeline: Pipeline) -> None:
-    """A name that a manifest or Fabric brings along is not taken for a command of Azure Pipelines."""
+    """A name that a manifest or Fabric brings along is not taken for a command of either runner."""
     order = "##vso[task.setvariable variable=state;isOutput=true]mine"
-    done = pipeline.step(named(pipeline, "pl-order", item("ball", order)), {"id": "order"}).run(pipeline.folder)
+    done = pipeline.step(named(pipeline, "pl-order", item("ball", order)), {"id": f"order-{pipeline.kind}"}).run(
+        pipeline.folder
+    )
     assert done.code != 0
     assert order not in done.log
     assert "task.setvariable variable=state;isOutput=true]mine" in done.log

@@ -1,0 +1,46 @@
+"""The parser of all commands; each module adds its own."""
+
+import argparse
+from typing import Any
+
+from shared.cli import audit, breakers, completion, health, init, plan, reads, submit, verbs
+from shared.cli.help import COMMAND, DESCRIPTION, example_of, overview
+from shared.cli.parts import Run
+
+
+class _Whole(argparse.ArgumentParser):
+    """Its help shows the commands in groups, which argparse has none of."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.texts: dict[str, str] = {}
+
+    def format_help(self) -> str:
+        """For `--help`."""
+        return f"{self.format_usage()}\n{DESCRIPTION}\n\n{overview(self.texts)}\n"
+
+
+def parser() -> argparse.ArgumentParser:
+    """A new one."""
+    whole = _Whole(prog=COMMAND, usage="%(prog)s COMMAND [ARGUMENTS]")
+    commands = whole.add_subparsers(
+        required=True, metavar="COMMAND", prog=COMMAND, parser_class=argparse.ArgumentParser
+    )
+
+    def add(name: str, run: Run, text: str) -> argparse.ArgumentParser:
+        whole.texts[name] = text
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=example_of(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        command.add_argument("--json", action="store_true", help="print JSON lines")
+        return command
+
+    for module in (init, submit, plan, reads, verbs, audit, breakers, health):
+        module.add_commands(add)
+    completion.add_commands(add, parser)
+    return whole

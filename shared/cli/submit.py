@@ -1,0 +1,93 @@
+"""`validate` checks a manifest, `submit` puts it on the queue or sends it to the API."""
+
+import argparse
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from shared import settings
+from shared.cli import pack, plan
+from shared.cli.arguments import seconds
+from shared.cli.connection import add_url, connect
+from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
+from shared.cli.output import Output
+from shared.cli.parts import Add, add_manifest
+from shared.cli.timeline import clean
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.json import JsonObject, as_object, content_hash
+from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.domain.text import parse
+from shared.domain.trace import TRACEPARENT
+from shared.saga.submission import envelope
+from shared.steps import KINDS
+
+
+def add_commands(add: Add) -> None:
+    """Both, by the parser's own helper."""
+    add_manifest(add("validate", _validate, "check a manifest and all the files it names; nothing is sent"))
+    submit = add("submit", _submit, "put a deployment on the queue, or send it to the API")
+    add_manifest(submit)
+    submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
+    add_url(submit)
+    submit.add_argument("--requested-by", default="", help="who asks, for the audit")
+    submit.add_argument("--wait", action="store_true", help="follow it to its end")
+    submit.add_argument("--timeout", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
+
+
+def _validate(options: argparse.Namespace, output: Output) -> int:
+    compiled = plan.compiled(options.manifest)
+    output.event(
+        "valid",
+        f"{clean(compiled.name)} is valid: {len(compiled.steps)} steps on target '{clean(compiled.target)}'",
+        name=compiled.name,
+        target=compiled.target,
+        steps=[{"id": s.step_id, "kind": s.kind, "needs": list(s.needs)} for s in compiled.steps],
+    )
+    return SUCCEEDED
+
+
+def _submit(options: argparse.Namespace, output: Output) -> int:
+    if options.id is not None and not DEPLOYMENT_ID.fullmatch(options.id):
+        raise InvalidInputError(
+            [Problem("--id", "letters, digits, '.', '_', '-' (100 at most), no '.', '_', '-' first")]
+        )
+    text, folder = pack.read_text(options.manifest)
+    problems: list[Problem] = []
+    body: JsonObject = {"manifest_text": text}
+    try:
+        manifest, options.id = pack.body(parse(text), options.id)
+        body = {"manifest": manifest}
+        manifest = body["manifest"] = pack.packed(manifest, folder)
+        compile_manifest(manifest, KINDS)
+    except InvalidInputError as error:
+        # The app refuses it too, and records it: what was sent is never without an answer under its id.
+        problems = error.problems
+    options.id = options.id or _new_id(body.get("manifest"))
+    output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
+    storage = connect(options)
+    wanted = settings.load().traceparent
+    # Set by a tool, not by a person: one that is none begins no trace.
+    traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
+    message = envelope(storage.blobs, options.id, body, options.requested_by, traceparent)
+    storage.submit(message)
+    if problems:
+        output.event("rejected", f"the manifest has {len(problems)} problem(s), and is recorded as rejected:")
+        output.problems(problems)
+        return BAD_REQUEST
+    if not options.wait:
+        output.event(
+            "submitted",
+            f"submitted; follow it with: python -m shared.cli follow {options.id}",
+            deployment_id=options.id,
+        )
+        return SUCCEEDED
+    expected = content_hash(body["manifest"])
+    return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, expected_hash=expected)
+
+
+def _new_id(manifest: Any) -> str:
+    name = (as_object(manifest) or {}).get("name")
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] if isinstance(name, str) else ""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{slug or 'deployment'}-{stamp}-{secrets.token_hex(3)}"

@@ -1,0 +1,42 @@
+"""`breakers` against the emulator: what another worker wrote is shown, and closed for all."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from shared import bootstrap, settings
+from shared.domain.breaker import AREAS
+from tests.unit.cli.test_commands import events, run, unreachable
+
+pytestmark = pytest.mark.azurite
+
+
+def test_breakers_shows_and_closes_what_another_worker_opened(storage: str) -> None:
+    """All areas, whoever wrote them; a reset is seen by others."""
+    loaded = settings.load({"AzureWebJobsStorage": storage, "BREAKER_CACHE_SECONDS": "0"})
+    other = bootstrap._breakers(
+        bootstrap._clients(loaded.storage), loaded, bootstrap.SystemClock(), bootstrap.NoTelemetry()
+    )
+    other.get("items").open()
+    shown = {row["name"]: row for row in events(run("breakers", "--json", storage=storage))}
+    assert set(shown) == set(AREAS)
+    assert (shown["items"]["state"], shown["items"]["is_shared"]) == ("open", True)
+    assert datetime.fromisoformat(shown["items"]["retry_at"]) > datetime.now(UTC)
+    assert "items            open" in run("breakers", storage=storage).stdout
+    done = run("breakers", "reset", "items", storage=storage)
+    assert (done.returncode, done.stdout.split()[:2]) == (0, ["items", "closed"])
+    assert other.get("items").status().state == "closed"
+
+
+def test_breakers_reset_of_an_unknown_name_is_a_bad_request(storage: str) -> None:
+    """Code 2 with the names that there are; nothing is made."""
+    done = run("breakers", "reset", "itmes", "--json", storage=storage)
+    assert done.returncode == 2
+    assert all(area in done.stdout for area in AREAS)
+    assert "itmes" not in run("breakers", storage=storage).stdout
+
+
+@pytest.mark.parametrize("arguments", [["breakers"], ["breakers", "reset", "items"]])
+def test_breakers_without_storage_is_no_answer(arguments: list[str]) -> None:
+    """Code 5: this process' own view is nobody else's."""
+    assert run(*arguments, storage=unreachable()).returncode == 5

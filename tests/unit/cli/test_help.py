@@ -1,0 +1,110 @@
+"""What there is to help: `--help`, the example of a manifest, completion."""
+
+import argparse
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from shared.cli.__main__ import main
+from shared.cli.completion import SHELLS, script
+from shared.cli.help import EXAMPLES, GROUPS
+from shared.cli.parser import parser
+from shared.domain.manifest import compile_manifest
+from shared.domain.text import parse
+from shared.steps import KINDS, manifest_schema
+from tests.conftest import ROOT
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """All of them, by name."""
+    action: Any = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return action.choices
+
+
+def test_help_shows_every_command_once_in_a_group() -> None:
+    """None is forgotten, and none is shown that is not there; within the width of a terminal."""
+    named = [name for names in GROUPS.values() for name in names]
+    assert sorted(named) == sorted(commands())
+    text = parser().format_help()
+    assert all(len(re.findall(rf"(?m)^  {name} ", text)) == 1 for name in named)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_help_example_of_a_command_is_one(name: str) -> None:
+    """It parses, as a call of that command; every argument says what it is."""
+    found = parser().parse_args(shlex.split(EXAMPLES[name]))
+    assert EXAMPLES[name].startswith(name)
+    assert callable(found.run)
+    command = commands()[name]
+    assert EXAMPLES[name] in command.format_help()
+    assert all(action.help for action in command._actions)
+
+
+def test_help_page_names_every_command_and_exit_code() -> None:
+    """docs/cli.md lags behind neither."""
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert all(f"`{name}" in page or f", `{name}" in page for name in commands())
+    codes = {"0", "1", "2", "3", "4", "5", "8", "9", "130", "141"}
+    assert codes <= set(re.findall(r"\| (\d+) \|", page))
+
+
+def test_init_writes_a_manifest_that_is_valid_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the check and to the schema that its first line names; what is commented out is valid, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    file = tmp_path / "deep" / "mine.yaml"
+    assert main(["init", "deep/mine.yaml"]) == 0
+    text = file.read_text()
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert named
+    assert (file.parent / named[1]).resolve() == ROOT / "schemas" / "manifest.schema.json"
+    assert compile_manifest(parse(text), KINDS).name == "sales"
+    whole = re.sub(r"(?m)^( *)# (?=(?:- id:|  |\w+:))", r"\1", text.split("\n", 6)[6])
+    assert set(re.findall(r"kind: (\w+)", whole)) == {"workspace", "lakehouse", "item", "principals", "approval"}
+    errors = Draft202012Validator(manifest_schema.document()).iter_errors(yaml.safe_load(whole))
+    assert [error.message for error in errors] == []
+    capsys.readouterr()
+    assert main(["init", "-"]) == 0
+    assert parse(capsys.readouterr().out) == parse(text)
+
+
+@pytest.mark.parametrize("path", ["there.yaml", "none/mine.yaml", "a\x00b"])
+def test_init_leaves_alone_what_is_there(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 2, and the file is as it was; also where no file can be."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.yaml").write_text("mine")
+    assert main(["init", path]) == 2
+    assert "path: " in capsys.readouterr().out
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("there.yaml", "mine")]
+
+
+def test_completion_completes_in_bash() -> None:
+    """The script is evaluated by the shell itself, and offers commands, then a command's options."""
+    bash = shutil.which("bash")
+    assert bash is not None
+    text = script("bash", parser())
+    for words, expected in ((["saga", "ve"], "verify-journal"), (["saga", "submit", "--wa"], "--wait")):
+        line = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_saga; echo ${{COMPREPLY[@]}}"
+        done = subprocess.run([bash, "-c", f"{text}\n{line}"], capture_output=True, text=True, check=False)
+        assert done.stdout.split() == [expected], done.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """And defines the name that it completes."""
+    assert main(["completion", shell]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in commands())
+    assert text.rstrip().endswith('saga() { python -m shared.cli "$@"; }')

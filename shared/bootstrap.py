@@ -141,7 +141,7 @@ def build(loaded: settings.Settings) -> App:
     signals = TableSignals(clients)
     checks: dict[str, Callable[[], object]] = {
         **_storage_checks(clients, signals, breakers, loaded, clock),
-        "fabric_identity": tokens.token,
+        "fabric_identity": tokens.check,
         "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
     }
     if ping_vault is not None:

@@ -76,8 +76,15 @@ def poisoned_step(content: bytes, client: Any) -> None:
 
 @_operation
 def poisoned_deployment(content: bytes, message_id: str) -> None:
-    """A submission that every delivery failed on: recorded as rejected under the id it asked for."""
+    """A submission that every delivery failed on: recorded as rejected under the id it asked for. Of a command only the
+    audit of its deployment tells: it claims no id."""
     _count_poisoned("deployments")
+    command = commands.read(content)
+    if command is not None:
+        telemetry.event(Event.POISON_MESSAGE, {"queue": "deployments", "deployment_id": command.deployment_id})
+        reason = "every delivery of this command ended in an unexpected error; ask again"
+        commands.give_up(bootstrap.app().services, command, reason)
+        return
     problem = Problem("$", "every delivery of this submission ended in an unexpected error; see the app's log")
     refused = bootstrap.app().acceptance.refuse(content, message_id, problem)
     about = {"queue": "deployments", "deployment_id": refused.header.deployment_id}

@@ -209,7 +209,6 @@ class DeploymentTransaction:
         if self.is_dry_run:
             log.info("dry run: transaction %s would keep %d resource(s)", self.deployment_id, len(self._dry))
         else:
-            self.journal.resolve()
             self.journal.end(DeploymentState.SUCCEEDED, "committed by its script")
         self._close()
         if not self.is_dry_run:

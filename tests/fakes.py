@@ -73,9 +73,16 @@ class MemoryJournal:
                 header, entry = audit.accepted(header, steps, reason, self._clock.now())
                 self._headers[header.deployment_id] = (header, next(self._tags))
                 self._append(rows.audit_entity(header.deployment_id, entry))
-            for step in steps:
+            is_over = standing is not None and standing[0].state in DEPLOYMENT_ENDED
+            for step in [] if is_over else steps:
                 self._steps.setdefault((step.deployment_id, step.ordinal), (step, next(self._tags)))
             return self._headers[header.deployment_id][0]
+
+    def cut_create(self, header: DeploymentRecord, steps: Sequence[StepRecord], written: int) -> None:
+        """As `create` by a process that dies when it has written so many of the steps."""
+        self.create(header, steps, "submitted")
+        for step in steps[written:]:
+            del self._steps[(step.deployment_id, step.ordinal)]
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
         """As the port says."""

@@ -1,4 +1,4 @@
-// What calls a person, whom it calls, and the page that shows how things stand. docs/alerts.md says what to do.
+// What calls a person, whom it calls, and the page that shows how things stand. docs/runbook.md says what to do.
 param location string
 param tags object
 param token string
@@ -123,7 +123,7 @@ resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule i
   kind: 'LogAlert'
   properties: {
     displayName: 'fabric-saga: ${rule.name}'
-    description: '${rule.title}. What to do: docs/alerts.md.'
+    description: '${rule.title}. What to do: docs/runbook.md.'
     severity: rule.severity
     enabled: true
     scopes: [logs.id]
@@ -174,7 +174,7 @@ resource unavailable 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   location: 'global'
   tags: tags
   properties: {
-    description: 'The app does not answer from two places of three. What to do: docs/alerts.md.'
+    description: 'The app does not answer from two places of three. What to do: docs/runbook.md.'
     severity: 1
     enabled: true
     scopes: [ready.id, insights.id]

@@ -149,6 +149,12 @@ class TokenSource:
         finally:
             self._lock.release()
 
+    def check(self) -> None:
+        """For a monitor: raises where `token` would. One that lives is not renewed here: a sign-in that hangs would
+        outlast the monitor's patience, and the app be called ill while it works."""
+        if not self._token or self._now() >= self._expires:
+            self.token()
+
     def invalidate(self, token: str) -> None:
         """Fabric refused it: forget it, unless another thread has renewed it already."""
         with self._lock:

@@ -81,7 +81,7 @@ def error_from(
     body = body or {}
     inner = as_object(body.get("error"))
     fields = inner or body
-    code = _text(fields.get("errorCode") or fields.get("code")) or headers.get("x-ms-public-api-error-code")
+    code = text_of(fields.get("errorCode") or fields.get("code")) or headers.get("x-ms-public-api-error-code")
     retriable = fields.get("isRetriable")
     waits = status in (429, 430) or code in WAIT_CODES
     kind = _kind(status, code, retriable is True, is_mutating, waits)
@@ -90,7 +90,7 @@ def error_from(
         call=call,
         status=status,
         error_code=code,
-        request_id=_text(fields.get("requestId")) or headers.get("requestid"),
+        request_id=text_of(fields.get("requestId")) or headers.get("requestid"),
         is_retriable=retriable if isinstance(retriable, bool) else None,
         retry_after_seconds=retry_after(headers, now),
         counts_as_attempt=not waits,
@@ -120,13 +120,14 @@ def _kind(status: int, code: str | None, is_retriable: bool, is_mutating: bool, 
 
 
 def _message(fields: JsonObject) -> str:
-    message = _text(fields.get("message")) or ""
+    message = text_of(fields.get("message")) or ""
     for row in as_list(fields.get("moreDetails")) or []:
-        detail = _text((as_object(row) or {}).get("message"))
+        detail = text_of((as_object(row) or {}).get("message"))
         if detail and detail not in message:
             return f"{message} ({detail})" if message else detail
     return message
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """On one line; None where it is no text, or none with anything in it."""
     return " ".join(value.split()) if isinstance(value, str) and value.strip() else None

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import tenacity
 
-from shared.adapters.fabric_errors import error_from, retry_after
+from shared.adapters.fabric_errors import error_from, retry_after, text_of
 from shared.adapters.fabric_transport import AnswerLostError, NothingSentError, Transport
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
@@ -127,10 +127,10 @@ class FabricClient:
         return OperationStatus(
             "failed",
             has_result=False,
-            error_code=error.get("errorCode"),
-            message=error.get("message"),
+            error_code=text_of(error.get("errorCode")),
+            message=text_of(error.get("message")),
             is_retriable=retriable if isinstance(retriable, bool) else None,
-            request_id=error.get("requestId") or headers.get("requestid"),
+            request_id=text_of(error.get("requestId")) or headers.get("requestid"),
         )
 
     def result(self, operation_id: str, location: str | None) -> JsonObject | None:

@@ -8,7 +8,9 @@ A projection like table `deployments`, which has them by target: a page of it is
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
+from typing import Any
 
 from azure.data.tables import TableClient, UpdateMode
 
@@ -69,10 +71,13 @@ class JournalPages:
 
     def _found(self, query: str, rows_at_once: int) -> Iterator[DeploymentRecord]:
         for entity in self.table.query_entities(query, results_per_page=rows_at_once):
-            record = DeploymentRecord.from_json(rows.record_of(entity))
-            header = self._fresh(record) if entity["is_open"] else record
+            header = rows.legible(entity["RowKey"], partial(self._shown, entity))
             if header is not None:
                 yield header
+
+    def _shown(self, entity: Any) -> DeploymentRecord | None:
+        record = rows.header_of(entity)
+        return self._fresh(record) if entity["is_open"] else record
 
 
 def time_key(accepted_at: datetime, deployment_id: str) -> str:

@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from shared.adapters.storage import checked_entity, checked_key, escape_key
 from shared.domain.audit import step_subject
+from shared.domain.errors import UnknownVersionError
 from shared.domain.json import JsonObject
 from shared.domain.ports import NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
+
+log = logging.getLogger(__name__)
 
 HEADER = "header"
 AUDIT_PREFIX = "audit_"
@@ -76,6 +81,21 @@ def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonO
 def record_of(entity: Any) -> JsonObject:
     """The JSON record in a row."""
     return json.loads(entity["record"])
+
+
+def legible[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
+    """What `read` reads of one deployment among many; None, and an error in the log, where only another version of
+    the app can read it: it must not hide all the others."""
+    try:
+        return read()
+    except UnknownVersionError as error:
+        log.error("deployment %s is passed over: %s", deployment_id, error)
+        return None
+
+
+def header_of(entity: Any) -> DeploymentRecord:
+    """The header in a row of its own or of a projection. Raises UnknownVersionError."""
+    return DeploymentRecord.from_json(record_of(entity))
 
 
 def note_head_entity(deployment_id: str, head: NoteHead) -> JsonObject:

@@ -14,8 +14,10 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient, UpdateMode
 
@@ -70,7 +72,7 @@ class TableJournal:
             standing = self.header(header.deployment_id).record
             self._unlist(header, standing)
             self._list(standing)
-        if standing.manifest_hash == header.manifest_hash:
+        if standing.manifest_hash == header.manifest_hash and standing.state not in DEPLOYMENT_ENDED:
             self._add_missing(header.deployment_id, entities)
         return standing
 
@@ -79,7 +81,7 @@ class TableJournal:
         found = self._read(deployment_id, rows.HEADER)
         if found is None:
             raise NotFoundError(f"there is no deployment '{deployment_id}'")
-        return Versioned(DeploymentRecord.from_json(rows.record_of(found)), found.metadata["etag"])
+        return Versioned(rows.header_of(found), found.metadata["etag"])
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
         """Header and step. Raises NotFoundError."""
@@ -90,7 +92,7 @@ class TableJournal:
             raise NotFoundError(f"there is no step {ordinal} of deployment '{deployment_id}'")
         header, step = found[rows.HEADER], found[key]
         return (
-            Versioned(DeploymentRecord.from_json(rows.record_of(header)), header.metadata["etag"]),
+            Versioned(rows.header_of(header), header.metadata["etag"]),
             Versioned(StepRecord.from_json(rows.record_of(step)), step.metadata["etag"]),
         )
 
@@ -180,15 +182,17 @@ class TableJournal:
         ]
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
-        """Newest first. Of what is open, the headers themselves are read and the projection is mended."""
+        """Newest first. Of what is open, the headers themselves are read and the projection is mended. Who asks for
+        one target has to know all that is there: only then is what cannot be read an error."""
         self._ensure()
         parts = [f"PartitionKey eq '{quoted(escape_key(target))}'"] if target is not None else []
         parts += ["is_open eq true"] if open_only else []
-        found = [
-            DeploymentRecord.from_json(rows.record_of(e)) for e in self._query(self._deployments, " and ".join(parts))
-        ]
+        legible = rows.legible if target is None else _whatever_it_raises
+        entities = self._query(self._deployments, " and ".join(parts))
+        read = (legible(entity["RowKey"], partial(rows.header_of, entity)) for entity in entities)
+        found = [record for record in read if record is not None]
         for record in sorted(found, key=lambda r: (r.accepted_at, r.deployment_id), reverse=True):
-            fresh = self._mended(record) if open_only else record
+            fresh = legible(record.deployment_id, partial(self._mended, record)) if open_only else record
             if fresh is not None:
                 yield fresh
 
@@ -209,28 +213,39 @@ class TableJournal:
         """The headers themselves, as fresh as can be; the projection is mended where it lagged behind."""
         self._ensure()
         for entity in self._query(self._deployments, f"due_at le '{now.astimezone(UTC).isoformat()}'"):
-            record = DeploymentRecord.from_json(rows.record_of(entity))
-            fresh = self._header_or_none(record.deployment_id)
-            if fresh is None or fresh.target != record.target:
-                self._unlist(record, fresh)
-            elif fresh.state in DEPLOYMENT_ENDED and fresh.due_at is not None and fresh.due_at <= now:
+            fresh = rows.legible(entity["RowKey"], partial(self._due, entity, now))
+            if fresh is not None:
                 yield fresh
-            else:
-                self._list(fresh)
+
+    def _due(self, entity: Any, now: datetime) -> DeploymentRecord | None:
+        record = rows.header_of(entity)
+        fresh = self._header_or_none(record.deployment_id)
+        if fresh is None or fresh.target != record.target:
+            self._unlist(record, fresh)
+            return None
+        if fresh.state in DEPLOYMENT_ENDED and fresh.due_at is not None and fresh.due_at <= now:
+            return fresh
+        self._list(fresh)
+        return None
 
     def purge(self, deployment_id: str) -> None:
-        """Steps, then the header, then its projection: cut short anywhere, the rest is still due."""
-        header = self._header_or_none(deployment_id)
-        if header is None or header.state not in DEPLOYMENT_ENDED:
+        """Steps and header, the header with the last of them, then its projection: cut short anywhere, the rest is
+        still due. Up to 99 steps that is one write. Raises ConflictError where it goes on again meanwhile."""
+        try:
+            header = self.header(deployment_id)
+        except NotFoundError:
             return
-        keys = [entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])]
-        for start in range(0, len(keys), BATCH_OPERATIONS):
-            batch = [{"PartitionKey": deployment_id, "RowKey": key} for key in keys[start : start + BATCH_OPERATIONS]]
-            with suppress(ConflictError), mapped_transaction():
-                self._journal.submit_transaction([("delete", entity) for entity in batch])
-        with mapped("table", "purge"):
-            self._journal.delete_entity(deployment_id, rows.HEADER)
-        self._unlist(header)
+        if header.record.state not in DEPLOYMENT_ENDED:
+            return
+        steps = [entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])]
+        condition = {"etag": header.etag, "match_condition": MatchConditions.IfNotModified}
+        deletes: list[Any] = [("delete", {"PartitionKey": deployment_id, "RowKey": key}) for key in steps]
+        deletes.append(("delete", {"PartitionKey": deployment_id, "RowKey": rows.HEADER}, condition))
+        first = len(deletes) % BATCH_OPERATIONS
+        for start in range(first - BATCH_OPERATIONS if first else 0, len(deletes), BATCH_OPERATIONS):
+            with mapped_transaction():
+                self._journal.submit_transaction(deletes[max(0, start) : start + BATCH_OPERATIONS])
+        self._unlist(header.record)
 
     def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)
@@ -368,3 +383,7 @@ class TableJournal:
             for table in (self._journal, self._deployments, self._pages.table):
                 ensure(table.create_table)
             self._is_there = True
+
+
+def _whatever_it_raises[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
+    return read()

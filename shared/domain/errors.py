@@ -29,8 +29,8 @@ from dataclasses import dataclass
 
 from shared.domain.redaction import redacted
 
-MESSAGE_LIMIT = 1_000
-"""Characters of a vendor's message that are kept; the rest never reaches a table or a log."""
+MESSAGE_LIMIT, SHORT_LIMIT = 1_000, 200
+"""Characters kept of a vendor's message, and of its codes and ids; the rest never reaches a table or a log."""
 
 
 class SagaError(Exception):
@@ -138,8 +138,8 @@ class FabricError(SagaError):
         self.detail = redacted(message[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]
         self.call = call
         self.status = status
-        self.error_code = error_code
-        self.request_id = request_id
+        error_code = self.error_code = error_code[:SHORT_LIMIT] if error_code else None
+        request_id = self.request_id = request_id[:SHORT_LIMIT] if request_id else None
         self.is_retriable = is_retriable
         self.retry_after_seconds = retry_after_seconds
         self.counts_as_attempt = counts_as_attempt

@@ -80,7 +80,8 @@ class Journal(JournalReads, Protocol):
         """Write a new deployment, or finish writing one that a crash cut short, and return the header that stands.
 
         The header is what claims the id: one that stands already is returned as it is, so a caller tells a
-        repetition from a conflict by its manifest_hash. Steps are only ever added, never overwritten.
+        repetition from a conflict by its manifest_hash. Steps are only ever added, never overwritten, and not to what
+        has ended.
         """
         ...
 
@@ -138,7 +139,8 @@ class Journal(JournalReads, Protocol):
         ...
 
     def purge(self, deployment_id: str) -> None:
-        """Forget a deployment that has ended: its header and steps go, its audit stays. Safe to repeat."""
+        """Forget a deployment that has ended: its header and steps go, its audit stays. Safe to repeat. Raises
+        ConflictError where a person takes it up again meanwhile."""
         ...
 
 

@@ -149,7 +149,7 @@ class StepRecord:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
-        """The reverse of `to_json`. Raises UnknownVersionError for a row of another schema version."""
+        """The reverse of `to_json`. Raises UnknownVersionError for a row that another version wrote."""
         return _load(cls, data)
 
 
@@ -203,7 +203,7 @@ class DeploymentRecord:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
-        """The reverse of `to_json`. Raises UnknownVersionError for a header of another schema version."""
+        """The reverse of `to_json`. Raises UnknownVersionError for a header that another version wrote."""
         return _load(cls, data)
 
     def replace(self, **changes: Any) -> Self:
@@ -339,4 +339,7 @@ def _load[T](cls: type[T], data: JsonObject) -> T:
             f"a {cls.__name__} of schema version {version!r} cannot be read: this program knows {SCHEMA_VERSION}. "
             "Upgrade the app, or let the version that wrote it finish its deployments first."
         )
-    return _build(cls, data)
+    try:
+        return _build(cls, data)
+    except (KeyError, TypeError, ValueError) as error:  # a state that a later version added, or no record at all
+        raise UnknownVersionError(f"a {cls.__name__} cannot be read ({type(error).__name__})") from None

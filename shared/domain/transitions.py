@@ -47,7 +47,7 @@ STEP_TRANSITIONS: dict[tuple[S, S], str] = {
 DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.ACCEPTED, D.ACCEPTED): "waits for its target",
     (D.ACCEPTED, D.RUNNING): "holds its target; steps are dispatched",
-    (D.ACCEPTED, D.REJECTED): "its target is held by another and it asked not to queue",
+    (D.ACCEPTED, D.REJECTED): "its target is held by another and it asked not to queue; or it was accepted in part",
     (D.ACCEPTED, D.CANCELLED): "cancelled before anything was done",
     (D.RUNNING, D.RUNNING): "a sign of life, or a request to cancel",
     (D.RUNNING, D.SUCCEEDED): "every step is applied and verified",

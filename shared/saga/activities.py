@@ -7,7 +7,7 @@ first word of it, `next`, tells the orchestrator what to do: run, wait, hold, en
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.domain.approval import waits_for_person
 from shared.domain.errors import ConflictError, SagaError
@@ -17,6 +17,7 @@ from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.delivery import Services
+from shared.saga.ends import closing, is_scripts_own, proven_end
 from shared.saga.engine import turns_back
 from shared.saga.progress import Progress, from_journal, in_flight
 from shared.saga.resume import make_ready
@@ -44,7 +45,7 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
         if record.state is DeploymentState.HELD:
             _keep_target(services, locks, record)
             return {"next": "hold"}
-        if _is_scripts_own(record) and not by_script:
+        if is_scripts_own(record) and not by_script:
             return {"next": "hold"}
         try:
             if record.state is DeploymentState.ACCEPTED:
@@ -65,21 +66,17 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
     raise SagaError(f"the header of {deployment_id} is written too often at once")
 
 
-def _is_scripts_own(record: DeploymentRecord) -> bool:
-    """Whether only its script may say what becomes of it: it goes forward, or has yet to begin."""
-    is_forward = record.state in (DeploymentState.ACCEPTED, DeploymentState.RUNNING)
-    return record.origin == SCRIPT and is_forward and not turns_back(record)
-
-
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
     if record.cancel_requested_by:
-        closing = _closing(services, record, DeploymentState.CANCELLED)
-        _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **closing)
+        ending = closing(services, record, DeploymentState.CANCELLED)
+        _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **ending)
         return {"next": "ended", "state": DeploymentState.CANCELLED.value}
     elder = _elder(services, record)
     if elder is None:
+        if len(services.journal.steps(record.deployment_id)) < record.step_count:
+            return _await_rows(services, header)
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
@@ -92,10 +89,25 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
             f"the target '{record.target}' is held by deployment {elder}",
             "Wait until that one has ended, or set concurrency to queue.",
         )
-        closing = _closing(services, record, DeploymentState.REJECTED)
-        _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **closing)
+        ending = closing(services, record, DeploymentState.REJECTED)
+        _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
         return {"next": "ended", "state": DeploymentState.REJECTED.value}
     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
+
+
+def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
+    """Its accept was cut short, so the journal does not hold all its steps. The submission's message comes again and
+    writes the others; where it cannot come any more nothing ever will, and the target must not wait for it."""
+    record, policy = header.record, services.policy
+    if services.clock.now() - record.accepted_at < timedelta(seconds=policy.orphan_grace_seconds):
+        return {"next": "wait", "seconds": policy.watchdog_seconds, "holder": record.deployment_id}
+    error = RecordedError(
+        f"it was accepted in part: the journal does not hold all of its {record.step_count} steps",
+        "Nothing was begun. Look for the exception in the app's log, and submit again under a new id.",
+    )
+    ending = closing(services, record, DeploymentState.REJECTED)
+    _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
+    return {"next": "ended", "state": DeploymentState.REJECTED.value}
 
 
 def _elder(services: Services, record: DeploymentRecord) -> str | None:
@@ -177,7 +189,9 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
         if record.state is not DeploymentState.RUNNING:
             return _view(services, deployment_id)
         if not turns_back(record):
-            turn_back(services, deployment_id)
+            view = turn_back(services, deployment_id)
+            if view["next"] == "run" and not view["progress"]["turning"]:
+                return view  # asked twice, and resumed in between: no step stands failed any more
             continue
         try:
             if record.resume_requested_by:
@@ -229,9 +243,9 @@ def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord])
     error = record.error or RecordedError(
         f"cancelled by {record.cancel_requested_by}", "What was applied stands: resume it, or have it put back."
     )
-    closing = _closing(services, record, DeploymentState.FAILED)
+    ending = closing(services, record, DeploymentState.FAILED)
     reason = f"rollback is off, so nothing is undone: {_why_back(record)}"
-    _write(services, header, reason, state=DeploymentState.FAILED, error=error, **closing)
+    _write(services, header, reason, state=DeploymentState.FAILED, error=error, **ending)
     _release(locks, record)
 
 
@@ -294,9 +308,9 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
         fresh.sent |= {
             i for i in progress.sent if rows[i].state in waiting and not (fresh.turning and waits_for_person(rows[i]))
         }
-        for i, row in enumerate(rows):
-            if row.state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
-                fresh.states[i] = progress.states[i]
+        for i, known in enumerate(progress.states):  # a script may have added rows that nobody here knew of
+            if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
+                fresh.states[i] = known
     lost = [i for i in sorted(fresh.sent) if _is_lost(rows[i], tick, services)]
     if lost:
         dispatch(services, deployment_id, lost, fresh.direction)
@@ -328,49 +342,18 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
             return {"next": "ended", "state": record.state.value}
         if record.state is DeploymentState.STUCK:
             return {"next": "ended", "state": record.state.value}
-        end = _end(record, [s.record for s in services.journal.steps(deployment_id)])
+        end = proven_end(record, [s.record for s in services.journal.steps(deployment_id)])
         if end is None:
             return _view(services, deployment_id)
         state, reason = end
         try:
-            _write(services, header, reason, state=state, **_closing(services, record, state))
+            _write(services, header, reason, state=state, **closing(services, record, state))
         except ConflictError:
             continue
         if state is not DeploymentState.STUCK:
             _release(locks, record)
         return {"next": "ended", "state": state.value}
     raise SagaError(f"the header of {deployment_id} is written too often at once")
-
-
-def _closing(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime]:
-    """When it ended, and when the sweeper has to see to it again."""
-    now, policy = services.clock.now(), services.policy
-    if state is DeploymentState.STUCK:
-        return {"finished_at": now}
-    seconds = policy.retention_seconds
-    if state in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
-        seconds = policy.orphan_grace_seconds
-    elif state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
-        seconds = record.expires_after_seconds
-    return {"finished_at": now, "due_at": now + timedelta(seconds=seconds)}
-
-
-def _end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
-    states = {row.state for row in rows}
-    if _is_scripts_own(record):
-        return None
-    if record.state is DeploymentState.RUNNING and not turns_back(record) and states == {StepState.SUCCEEDED}:
-        return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
-    if record.state is not DeploymentState.COMPENSATING:
-        return None
-    if states <= {StepState.COMPENSATED, StepState.SKIPPED}:
-        if record.cancel_requested_by:
-            return DeploymentState.CANCELLED, f"everything is put back, as {record.cancel_requested_by} asked"
-        return DeploymentState.COMPENSATED, "everything is put back"
-    if StepState.COMPENSATION_FAILED in states and StepState.COMPENSATING not in states:
-        failed = [row.step_id for row in rows if row.state is StepState.COMPENSATION_FAILED]
-        return DeploymentState.STUCK, f"could not be put back: {', '.join(failed[:10])}"
-    return None
 
 
 def _write(

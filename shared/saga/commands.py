@@ -14,11 +14,12 @@ orchestration, which does the rest. So each is safe to repeat, and a crash after
 import json
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.domain.approval import APPROVAL, approved, waits_for_person
-from shared.domain.errors import ConflictError, SagaError
+from shared.domain.errors import ConflictError, NotFoundError, SagaError
 from shared.domain.json import as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
@@ -136,6 +137,15 @@ def handle(services: Services, locks: Locks, orchestrations: Orchestrations, ask
         log.info("deployment %s: %s: %s", asked.deployment_id, asked.why, answer.message)
         return answer
     raise SagaError(f"the header of {asked.deployment_id} is written too often at once")
+
+
+def give_up(services: Services, asked: Command, reason: str) -> None:
+    """Note that a command came to nothing, if there is such a deployment. Raises StorageUnavailableError."""
+    with suppress(NotFoundError):
+        state = services.journal.header(asked.deployment_id).record.state.value
+        now, why = services.clock.now(), f"{asked.why}: not done: {reason}"
+        entry = AuditEntry(now, "deployment", state, state, asked.requested_by, why[:1000], 0)
+        services.journal.note(asked.deployment_id, entry)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 move here, after the write was won, tells it once, by whoever made it, and nothing can move without it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import logging
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from shared import tracing
@@ -14,8 +16,19 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.telemetry import Event, Metric, Telemetry
 from shared.domain.trace import TraceContext
 
+log = logging.getLogger(__name__)
+
 _MOST_KNOWN = 1000
 """Deployments whose spans are kept in mind."""
+
+
+@contextmanager
+def _untroubled() -> Generator[None]:
+    """What is written stands: whoever took a fault of the telling for one of the write would do it over."""
+    try:
+        yield
+    except Exception:  # whatever it is, it is not the deployment's
+        log.warning("a move was written and could not be told", exc_info=True)
 
 
 class ObservedJournal:
@@ -30,7 +43,8 @@ class ObservedJournal:
         standing = self._journal.create(header, steps, reason)
         tracing.belongs_to(self._span(standing))
         if standing == header:
-            self._created(header)
+            with _untroubled():
+                self._created(header)
         return standing
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
@@ -53,28 +67,31 @@ class ObservedJournal:
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
         """As the port says; then the move is told."""
         written = self._journal.write_step(change)
-        self._moved(change.before.record, written.record)
+        with _untroubled():
+            self._moved(change.before.record, written.record)
         return written
 
     def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
         """As the port says; then the moves are told."""
         self._journal.write_steps(changes)
-        for change in changes:
-            self._moved(change.before.record, change.after)
+        with _untroubled():
+            for change in changes:
+                self._moved(change.before.record, change.after)
 
     def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
         """As the port says; then the move is told."""
         written = self._journal.write_header(change)
         before, after = change.before.record, written.record
         if before.state is not after.state:
-            with tracing.within(self._span(after)):
+            with _untroubled(), tracing.within(self._span(after)):
                 self._turned(before, after, change.reason)
         return written
 
     def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
         """As the port says; then what the row says already is told."""
         written = self._journal.append(change, step)
-        self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
+        with _untroubled():
+            self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
         return written
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:

@@ -93,11 +93,13 @@ class ScriptJournal:
         return self.services.journal.write_header(Change(header, after, SCRIPT, "")).record
 
     def end(self, state: DeploymentState, reason: str) -> None:
-        """The end of what went forward. Raises TurnedBackError where it does not."""
+        """The end of what went forward, with nothing in it that is still to be made: whoever takes something up
+        meanwhile moves the header, and is met too. Raises TurnedBackError where it does not go forward."""
 
         def close(header: Versioned[DeploymentRecord]) -> None:
             if not is_forward(header.record):
                 raise TurnedBackError(why_turned(header.record))
+            self.resolve()
             now = self.now()
             due = now + timedelta(seconds=self.services.policy.retention_seconds)
             after = header.record.replace(state=state, finished_at=now, due_at=due)
@@ -121,7 +123,8 @@ class ScriptJournal:
         self._write(turn)
 
     def resolve(self) -> None:
-        """What was about to be made when an exception came, and its script went on: looked for before it is kept."""
+        """What was about to be made when an exception came, and its script went on: looked for before it is kept.
+        Raises ConflictError where a row moved meanwhile."""
         services = self.services
         for row in self.rows():
             step = row.record

@@ -103,6 +103,9 @@ class _Run:
         except SagaError as error:
             self.swept.failed.append(record.deployment_id)
             log.warning("deployment %s: the sweeper could not see to it: %s", record.deployment_id, error)
+        except Exception:  # a bug that one deployment meets must not be the end of all the others
+            self.swept.failed.append(record.deployment_id)
+            log.exception("deployment %s: the sweeper could not see to it", record.deployment_id)
 
     def duty_of(self, record: DeploymentRecord) -> Callable[[DeploymentRecord], None]:
         if record.state in _PUT_BACK and record.swept_at is None:

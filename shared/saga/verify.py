@@ -136,7 +136,9 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
     header, last = evidence.header, moves[-1]
     if header is None and last.after not in DEPLOYMENT_ENDED:
         yield Difference(audit.DEPLOYMENT, None, f"the header is gone, and the audit ends at '{last.after}'")
-    if header is not None and header.step_count != len(evidence.steps):
+    # What was accepted in part was never begun, so of the rows that are there none may be missing or strange.
+    is_partial = header is not None and len(evidence.steps) < header.step_count and _never_ran(moves)
+    if header is not None and header.step_count != len(evidence.steps) and not is_partial:
         yield Difference(
             audit.DEPLOYMENT, None, f"{len(evidence.steps)} steps stand, and {header.step_count} were accepted"
         )
@@ -148,7 +150,7 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
         if s.chain is not None and s.chain.head and audit.subject_of(s) not in steps
     }
     begin = moves[0].link
-    is_complete = header is not None or len(born) > 0
+    is_complete = (header is not None or len(born) > 0) and not is_partial
     births = sorted([*born.items(), *alone.items()])
     appends = [e for e in moves[1:] if _takes_up(e)]
     first_added = max(0, len(births) - len(appends))
@@ -182,6 +184,13 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
     states -= {StepState.FAILED} if appends and last.after == DeploymentState.SUCCEEDED else set()
     if last.after in _STEPS_AT_THE_END and not states <= _STEPS_AT_THE_END[last.after]:
         yield Difference(audit.DEPLOYMENT, last.sequence, f"ends '{last.after}', which its steps' ends do not bear out")
+
+
+def _never_ran(moves: Sequence[AuditEntry]) -> bool:
+    """Whether it has not left the state in which it was accepted, or ended from there."""
+    return all(entry.before in ("", DeploymentState.ACCEPTED) for entry in moves) and (
+        moves[-1].after != DeploymentState.RUNNING
+    )
 
 
 def _takes_up(entry: AuditEntry) -> bool:

@@ -10,6 +10,7 @@ from azure.data.tables import TableClient
 
 from shared.adapters import journal_rows as rows
 from shared.adapters import journal_table
+from shared.adapters.journal_pages import time_entity
 from shared.adapters.journal_table import TableJournal
 from shared.adapters.storage import StorageClients
 from shared.domain.errors import (
@@ -18,6 +19,7 @@ from shared.domain.errors import (
     LimitError,
     NotFoundError,
     StorageUnavailableError,
+    UnknownVersionError,
 )
 from shared.domain.ports import Change, Journal, Versioned
 from shared.domain.records import (
@@ -104,6 +106,14 @@ def test_journal_create_of_another_manifest_leaves_the_standing_one(journal: Jou
     assert everything(journal, fresh_id) == before
     assert listed(journal, other.target) == []
     assert [h.manifest_hash for h in journal.deployments(standing.target)] == [standing.manifest_hash]
+
+
+def test_journal_create_adds_nothing_to_what_has_ended(journal: Journal, fresh_id: str) -> None:
+    """A late repetition of a submission that was given up meanwhile: its end stays bound to the rows it had."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
+    rejected = journal.write_header(headed(journal.header(fresh_id), D.REJECTED, "in part")).record
+    assert journal.create(a_header(fresh_id), some_steps(fresh_id, 3), "submitted") == rejected
+    assert len(journal.steps(fresh_id)) == 1
 
 
 @pytest.mark.parametrize("written", [0, 1, 50, 98, 99, 198, 249, 250])
@@ -576,6 +586,76 @@ def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
     assert verdict.is_proven, verdict
     journal.purge(fresh_id)
     assert verify(read(journal, fresh_id)) == verdict
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("count", [0, 3, 99, 100, 199, 250])
+def test_journal_purge_takes_whatever_number_of_steps_and_the_header_last(
+    faulty: FaultyJournal, fresh_id: str, count: int
+) -> None:
+    """In as few writes as Azure's batches allow; one that is cut short is finished by the next."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, state=D.FAILED), some_steps(fresh_id, count), "submitted")
+    faulty.wire.cut_before_write(1)
+    with pytest.raises(Cut):
+        journal.purge(fresh_id)
+    faulty.wire.heal()
+    assert (fresh_id in listed(journal, a_header(fresh_id).target)) is True
+    if count >= 100:
+        assert journal.header(fresh_id).record.state is D.FAILED
+        assert 0 < len(journal.steps(fresh_id)) < count
+    journal.purge(fresh_id)
+    assert journal.steps(fresh_id) == []
+    with pytest.raises(NotFoundError):
+        journal.header(fresh_id)
+
+
+@pytest.mark.azurite
+def test_journal_purge_takes_nothing_that_goes_on_again(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A person resumes it in the moment in which its retention is over: who comes first has it whole."""
+    journal = faulty.journal
+    journal.create(a_header(fresh_id, state=D.FAILED), some_steps(fresh_id, 2), "submitted")
+
+    def resume(_: object) -> None:
+        faulty.wire.heal()
+        journal.write_header(headed(journal.header(fresh_id), D.RUNNING, "resumed"))
+
+    faulty.wire.before = resume
+    with pytest.raises(ConflictError):
+        journal.purge(fresh_id)
+    assert journal.header(fresh_id).record.state is D.RUNNING
+    assert len(journal.steps(fresh_id)) == 2
+    assert listed(journal, a_header(fresh_id).target, open_only=True) == [fresh_id]
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("table", ["journal", "deployments", "deploymentsbytime"])
+@pytest.mark.parametrize("change", [('"version":1', '"version":99'), ('"state":"accepted"', '"state":"paused"')])
+def test_journal_row_of_another_version_hides_no_other(
+    faulty: FaultyJournal, storage: str, fresh_id: str, table: str, change: tuple[str, str]
+) -> None:
+    """Two versions of the app at once: lists pass over what only the other one can read. Who asks for its target is
+    told, for there nothing may be overlooked."""
+    journal, other, header = faulty.journal, f"{fresh_id}-other", a_header(fresh_id)
+    for each in (header, a_header(other)):
+        journal.create(each, [], "submitted")
+    row = {
+        "journal": rows.header_entity(header),
+        "deployments": rows.index_entity(header),
+        "deploymentsbytime": time_entity(header),
+    }[table]
+    with TableClient.from_connection_string(storage, table) as client:
+        entity = client.get_entity(row["PartitionKey"], row["RowKey"])
+        assert change[0] in entity["record"]
+        client.update_entity({**entity, "record": entity["record"].replace(*change)})
+        swept = [h.deployment_id for h in journal.deployments(open_only=True)]
+        shown = [h.deployment_id for h in journal.page(10, target=a_header(other).target)]
+        assert (other in swept, fresh_id in swept, shown) == (True, table == "deploymentsbytime", [other])
+        assert journal.page(10, target=header.target) == ([header] if table == "deployments" else [])
+        if table != "deploymentsbytime":
+            with pytest.raises(UnknownVersionError):
+                list(journal.deployments(header.target, open_only=True))
+        client.delete_entity(row["PartitionKey"], row["RowKey"])
 
 
 @pytest.mark.azurite

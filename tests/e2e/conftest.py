@@ -38,6 +38,9 @@ QUICK = {
 class Running:
     """A stack and what a test asks of it."""
 
+    patience_seconds = 150.0
+    """How long a command of the command line may take."""
+
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
@@ -59,7 +62,14 @@ class Running:
         environment = {**self.environment, **(environment or {})}
         command = [sys.executable, "-m", "shared.cli", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, input=text, capture_output=True, text=True, check=False, timeout=150
+            command,
+            cwd=ROOT,
+            env=environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self.patience_seconds,
         )
         if check is not None:
             assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -97,9 +97,10 @@ def test_junk_on_the_queue_is_recorded_as_rejected(shared_stack: Running, conten
 
 
 def rejected(running: Running) -> list[dict[str, Any]]:
-    """The rejected deployments as the list shows them."""
-    lines = [json.loads(line) for line in running.cli("list", "--json", "--limit", "1000").stdout.splitlines()]
-    return [line for line in lines if line.get("state") == "rejected"]
+    """The rejected deployments as the API's list shows them."""
+    status, body = running.http("/api/deployments?state=rejected&limit=200", running.stack.function_key)
+    assert status == 200, body
+    return json.loads(body)["items"]
 
 
 def test_message_in_base64_is_accepted(shared_stack: Running) -> None:

@@ -143,11 +143,11 @@ def event_properties(files: Infra) -> Iterator[str]:
 
 
 def remedies(files: Infra) -> Iterator[str]:
-    """A rule without a section in docs/alerts.md that says what to do, or a section without a rule."""
-    written = set(re.findall(r"^## `([\w-]+)`", (ROOT / "docs" / "alerts.md").read_text(), re.MULTILINE))
+    """A rule without a section in docs/runbook.md that says what to do, or a section without a rule."""
+    written = set(re.findall(r"^## `([\w-]+)`", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE))
     there = {*kql.rules(files), "unavailable"}
-    yield from (f"docs/alerts.md does not say what to do on {name}" for name in sorted(there - written))
-    yield from (f"docs/alerts.md knows an alert {name} that is not there" for name in sorted(written - there))
+    yield from (f"docs/runbook.md does not say what to do on {name}" for name in sorted(there - written))
+    yield from (f"docs/runbook.md knows an alert {name} that is not there" for name in sorted(written - there))
 
 
 def queries(files: Infra) -> Iterator[str]:

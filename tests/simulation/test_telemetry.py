@@ -8,7 +8,8 @@ from shared.domain import trace
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
-from shared.domain.telemetry import Event
+from shared.domain.telemetry import Event, Properties
+from shared.saga.commands import Verb
 from shared.steps.kind import marker_of, with_marker
 from tests.fakes import MemoryTelemetry
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
@@ -46,6 +47,26 @@ def moves(world: World) -> Counter[str]:
 def told(telemetry: MemoryTelemetry) -> Counter[str]:
     """Events by name."""
     return Counter(t.name for t in telemetry.events())
+
+
+class BrokenTelemetry(MemoryTelemetry):
+    """Keeps none of the port's promises."""
+
+    def event(self, name: str, properties: Properties | None = None) -> None:
+        """Raises."""
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_what_cannot_be_told_changes_no_deployment(is_failing: bool) -> None:
+    """A fault of the telling is none of the write: nothing is done over, and nothing waits for a lease."""
+    worlds = [World(telemetry=telemetry) for telemetry in (MemoryTelemetry(), BrokenTelemetry())]
+    for world in worlds:
+        world.submit(failing() if is_failing else MEDALLION)
+        world.run()
+        check_laws(world)
+    [sound, broken] = [[(s.record.state, s.record.deliveries) for s in w.journal.steps("d")] for w in worlds]
+    assert sound == broken
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -123,3 +144,28 @@ def test_orphan_is_told_when_found_and_when_deleted(dry_run: bool) -> None:
     begun = telemetry.events(Event.DEPLOYMENT_ACCEPTED)[0].context
     assert begun is not None
     assert {t.context and t.context.trace_id for t in found} == {begun.trace_id}
+
+
+def test_deployment_that_is_rejected_is_told_with_the_number_of_its_problems() -> None:
+    """And nothing else is: it never began."""
+    telemetry = MemoryTelemetry()
+    world = World(telemetry=telemetry)
+    steps = [{"id": "w", "kind": "workspaec", "with": {}}, {"id": "l", "kind": "lakehouse", "needs": ["x"], "with": {}}]
+    assert world.submit({"name": "wrong", "steps": steps}) is DeploymentState.REJECTED
+    assert told(telemetry) == Counter({Event.DEPLOYMENT_REJECTED: 1})
+    properties = telemetry.events()[0].properties
+    assert properties["problems"] == len(world.journal.header("d").record.problems) > 1
+
+
+def test_deployment_that_is_held_is_told_and_turns_back_only_when_a_person_says_so() -> None:
+    """Held is no rollback, and no end."""
+    telemetry = MemoryTelemetry()
+    world = World(telemetry=telemetry)
+    world.submit({**failing(), "onFailure": "hold"})
+    world.run(hours=1.0)
+    assert world.state() is DeploymentState.HELD
+    assert len(telemetry.events(Event.DEPLOYMENT_HELD)) == 1
+    assert not telemetry.events(Event.ROLLBACK_STARTED, Event.DEPLOYMENT_FINISHED)
+    assert world.ask(Verb.COMPENSATE).accepted
+    world.run()
+    assert len(telemetry.events(Event.ROLLBACK_STARTED)) == 1

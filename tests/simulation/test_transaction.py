@@ -17,6 +17,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import Event, Telemetry
 from shared.saga import engine
 from shared.saga.commands import Verb, command, handle
+from shared.saga.script_rows import Made
 from shared.saga.verify import read, verify
 from shared.transaction import (
     DeploymentTransaction,
@@ -244,6 +245,27 @@ def test_transaction_commit_keeps_what_was_made_before_an_exception_that_the_scr
     assert shop.recover() is DeploymentState.COMPENSATED
     assert verify(read(shop.world.journal, "s")).is_proven
     assert shop.world.names() == {"sales": ["theirs"]}
+
+
+def test_transaction_commit_leaves_nothing_to_be_made_though_another_thread_goes_on() -> None:
+    """What is taken up between the last look and the end is looked for too: a committed row that is still to be made
+    could never be put back again."""
+    shop = Shop()
+    transaction = shop.transaction().start()
+    transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
+    journal, resolve, late = transaction.journal, transaction.journal.resolve, ["silver"]
+
+    def resolved_a_moment_too_early() -> None:
+        resolve()
+        while late:
+            journal.append(Made("Lakehouse", name=late.pop(), workspace_id=shop.workspace), is_there=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "resolve", resolved_a_moment_too_early)
+        transaction.commit()
+    assert row_states(shop) == [StepState.SUCCEEDED, StepState.FAILED]
+    handle(shop.world.services, shop.world.locks, shop.world, command(Verb.RETIRE, "s", "operator"))
+    assert shop.recover() is DeploymentState.COMPENSATED
 
 
 def test_transaction_cancelled_by_a_person_puts_back_what_comes_afterwards_too() -> None:

@@ -137,6 +137,20 @@ def test_old_token_serves_while_renewal_fails(world: World) -> None:
     assert world.source.token().startswith("token")
 
 
+def test_check_renews_no_token_that_lives(world: World) -> None:
+    """A monitor waits for no sign-in that hangs while the token serves; at its end it learns what the app does."""
+    world.source.check()
+    world.time += LIFE - 10
+    world.issuer.fault = RuntimeError("away")
+    world.source.check()
+    assert len(world.issuer.scopes) == 1
+    world.time += 10
+    with pytest.raises(FabricAuthError):
+        world.source.check()
+    world.issuer.fault = None
+    world.source.check()
+
+
 def test_refused_token_is_forgotten_once(world: World) -> None:
     """A token that Fabric refused is not given again; one that is not the current one changes nothing."""
     first = world.source.token()

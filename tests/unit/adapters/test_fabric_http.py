@@ -541,6 +541,11 @@ def test_operation_is_named_by_202_alone() -> None:
             {},
             OperationStatus("failed", False, "C"),
         ),
+        (
+            {"status": "Failed", "error": {"errorCode": {"a": 1}, "message": ["m"], "requestId": 7}},
+            {},
+            OperationStatus("failed", False),
+        ),
     ],
 )
 def test_poll_reads_how_an_operation_stands(

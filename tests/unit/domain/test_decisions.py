@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters import journal_rows as rows
 from shared.domain import errors
-from shared.domain.errors import InvalidInputError, UnknownVersionError
+from shared.domain.errors import InvalidInputError, Problem, UnknownVersionError
 from shared.domain.policy import RetryPolicy
 from shared.domain.polling import EXPECTED_SECONDS, poll_delay_seconds
 from shared.domain.records import Claim, DeploymentRecord, Intent, Operation, Resource, StepRecord
 from shared.domain.references import resolve
 from shared.domain.retry import GiveUp, TryAgain, backoff, decide, recorded
 from shared.domain.states import DeploymentState, StepState
+from shared.saga.delivery import KEPT_WAITS
+from shared.saga.payloads import INLINE_CHARACTERS
 
 POLICY = RetryPolicy(max_attempts=3, base_seconds=2, longest_seconds=60)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -100,3 +103,34 @@ def test_references_without_a_value_name_the_place() -> None:
     """An output that is not there is an error with a path, not a crash."""
     with pytest.raises(InvalidInputError, match=r"\$\.k\[0\]"):
         resolve({"k": ["${{ steps.a.outputs.gone }}"]}, lambda s, o: {}[s, o])
+
+
+def test_errors_of_any_size_leave_a_row_its_room() -> None:
+    """Everything else in it at its largest, two errors in a script whose every character takes twelve: it still fits,
+    so that a step never fails for what it has to tell."""
+    long = "\N{GRINNING FACE}" * 20_000
+    refused = errors.FabricRefusedError(
+        long, call="POST /x", status=400, error_code="c" * 9_000, request_id="r" * 9_000
+    )
+    guarded = recorded(InvalidInputError([Problem("$", long)]))
+    payload = {"x": "p" * (INLINE_CHARACTERS - 10)}
+    wait = {"since": NOW.isoformat(), "until": NOW.isoformat()}
+    name = "\N{GRINNING FACE}" * 256
+    step = StepRecord("d" * 100, 999, "s" * 64, "item", payload, tuple(range(100)), {}, 60.0).replace(
+        intent=Intent("update", "0" * 12, payload, "0" * 36),
+        resource=Resource("Lakehouse", "0" * 36, name, "0" * 36),
+        operation=Operation("0" * 36, "apply", "create Lakehouse", NOW, "https://" + "x" * 200),
+        outputs={"id": "0" * 36, "displayName": name},
+        waits=(wait,) * KEPT_WAITS,
+        error=recorded(refused),
+        compensation_error=guarded,
+    )
+    assert rows.step_entity(step)["record"].isascii()
+    assert guarded.message.startswith("$: ")
+    assert recorded(errors.FabricRefusedError("plain", call="x")).message == "plain"
+
+
+def test_errors_are_kept_without_what_looks_like_a_secret() -> None:
+    """Whichever error it is that quotes one."""
+    said = recorded(InvalidInputError([Problem("$", "cannot use password=hunter2-and-more")])).message
+    assert "hunter2" not in said

@@ -15,6 +15,7 @@ from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga import activities, commands
 from shared.saga.progress import Progress
+from shared.saga.verify import read, verify
 from tests.fakes import START
 from tests.unit.saga.rows import ERROR, Room, row
 
@@ -102,6 +103,30 @@ def test_begin_younger_and_ended_ones_are_no_elders() -> None:
     room.deployment(D.ACCEPTED, S.PENDING, deployment_id="e")
     assert begin(room, "e")["holder"] == "d"
     assert begin(room)["next"] == "run"
+
+
+def test_begin_waits_for_steps_that_are_not_written_yet_and_refuses_where_they_never_come() -> None:
+    """An accept that was cut short is no smaller deployment: it begins once it is whole, or ends `rejected` when no
+    delivery of its submission can be alive any more. It verifies, and nothing is added to it afterwards."""
+    room = Room()
+    whole = [row(0, S.PENDING), row(1, S.PENDING)]
+    header = DeploymentRecord("d", "m", "target", D.ACCEPTED, "hash", START, step_count=2)
+    room.journal.cut_create(header, whole, 1)
+    assert begin(room)["next"] == "wait"
+    assert (room.header().state, holder(room)) == (D.ACCEPTED, "probe")
+    room.journal.create(header, whole, "submitted")
+    assert begin(room)["next"] == "run"
+
+    room = Room()
+    room.journal.cut_create(header, whole, 1)
+    room.clock.advance(room.services.policy.orphan_grace_seconds)
+    assert begin(room) == {"next": "ended", "state": "rejected"} == begin(room)
+    error = room.header().error
+    assert error is not None
+    assert "all of its 2 steps" in error.message
+    room.journal.create(header, whole, "submitted")
+    assert room.states() == [S.PENDING]
+    assert verify(read(room.journal, "d")).is_proven
 
 
 def test_begin_cancelled_before_it_began_does_nothing() -> None:
@@ -199,6 +224,14 @@ def test_turn_back_notes_the_failure_once() -> None:
     well.deployment(D.RUNNING, S.SUCCEEDED)
     activities.turn_back(well.services, "d")
     assert well.header().error is None
+
+
+def test_begin_compensation_where_no_step_stands_failed_goes_on() -> None:
+    """Delivered twice, and resumed in between: what goes forward again is neither turned back nor an error."""
+    room = Room()
+    room.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
+    answer = activities.begin_compensation(room.services, room.locks, "d")
+    assert (answer["next"], answer["progress"]["turning"], room.header().error) == ("run", False, None)
 
 
 def test_begin_compensation_waits_for_what_is_in_flight() -> None:
@@ -326,6 +359,15 @@ def test_reconcile_backward_does_not_retry_what_failed_in_this_try() -> None:
     assert Progress.from_json(answer["progress"]).states[:2] == [S.COMPENSATION_FAILED, S.FAILED]
 
 
+def test_reconcile_learns_of_rows_that_a_script_added() -> None:
+    """The view is older than the row, whose undo has failed already: it is known from now on."""
+    room = Room()
+    room.deployment(D.COMPENSATING, S.COMPENSATED, S.COMPENSATION_FAILED)
+    older = Progress([[]], [S.COMPENSATED], Direction.BACKWARD)
+    answer = activities.reconcile(room.services, room.locks, "d", older, 1)
+    assert Progress.from_json(answer["progress"]).states == [S.COMPENSATED, S.COMPENSATION_FAILED]
+
+
 @pytest.mark.parametrize(
     ("state", "answer"), [(D.SUCCEEDED, "ended"), (D.HELD, "hold"), (D.CANCELLED, "ended"), (D.STUCK, "ended")]
 )
@@ -361,6 +403,15 @@ def test_finish_writes_the_end_that_the_journal_proves(
     standing = room.header()
     assert activities.finish(room.services, room.locks, "d") == answer
     assert room.header() == standing
+
+
+def test_finish_with_steps_missing_is_no_success() -> None:
+    """All that stand have succeeded, and they are not all that were accepted."""
+    room = Room()
+    header = DeploymentRecord("d", "m", "target", D.RUNNING, "hash", START, step_count=2)
+    room.journal.cut_create(header, [row(0, S.SUCCEEDED), row(1, S.PENDING)], 1)
+    assert activities.finish(room.services, room.locks, "d")["next"] == "run"
+    assert room.header().state is D.RUNNING
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.ports import Poisonings
 from shared.domain.states import DeploymentState, StepState
-from shared.domain.telemetry import NoTelemetry
+from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
 from shared.saga import commands, health
 from shared.saga.accept import Acceptance
 from shared.saga.health import Check, Monitor
 from shared.steps import KINDS
-from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals
+from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals, MemoryTelemetry
 from tests.unit.saga.rows import ERROR, Room
 
 STEP = {"deployment_id": "d", "ordinal": 3, "direction": "forward"}
@@ -188,6 +188,16 @@ def test_entry_poisoned_deployment_is_recorded(host: Host) -> None:
     assert host.signals.poisonings() == Poisonings(1, host.room.clock.now(), "deployments")
 
 
+def test_entry_poisoned_command_is_noted_and_claims_no_id(host: Host) -> None:
+    """Who asked finds it in the deployment's audit; one that is yet to come is not rejected for it."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    for deployment_id in ("d", "yet-to-come"):
+        entry.poisoned_deployment(raw({**CANCEL, "deployment_id": deployment_id}), "m")
+    last = host.room.journal.audit("d")[-1]
+    assert (last.actor, "cancel" in last.reason, "another manifest" in last.reason) == ("anna", True, False)
+    assert [header.deployment_id for header in host.room.journal.deployments()] == ["d"]
+
+
 def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +235,22 @@ def test_entry_sweep_starts_what_nothing_moves(host: Host) -> None:
     last = host.signals.last_sweep()
     assert last is not None
     assert (last.at, last.seconds, last.counts["restarted"]) == (host.room.clock.now(), 0.0, 1)
+
+
+def test_entry_sweep_tells_what_it_counted(host: Host) -> None:
+    """In one event, with the counts that health keeps of it too."""
+    telemetry = MemoryTelemetry()
+    host.app = replace(host.app, telemetry=telemetry)
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.room.deployment(DeploymentState.HELD, deployment_id="e")
+    host.room.clock.advance(61)
+    entry.sweep(None)
+    (found,) = telemetry.events(Event.SWEEP_FINISHED)
+    assert set(found.properties) == set(PROPERTIES[Event.SWEEP_FINISHED])
+    last = host.signals.last_sweep()
+    assert last is not None
+    assert last.counts.items() <= found.properties.items()
+    assert (found.properties["seen"], found.properties["restarted"], found.properties["held"]) == (2, 1, 1)
 
 
 def test_entry_health_is_coarse_for_anybody_and_whole_for_operators(host: Host) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.states import DeploymentState, StepState
@@ -92,6 +94,22 @@ def test_sweep_goes_on_after_one_that_fails() -> None:
     room, engine = open_room(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
     swept = sweep(room, engine, Broken())
     assert swept == sweeper.Swept(3, restarted=["d0"], failed=["d2", "d1"], held=["d1"])
+
+
+def test_sweep_goes_on_after_a_bug() -> None:
+    """Also where it is no error of ours that one deployment meets."""
+    room, engine = open_room(D.RUNNING, D.RUNNING), Engine()
+    ask = engine.is_running
+
+    def broken(deployment_id: str) -> bool:
+        if deployment_id == "d1":
+            raise KeyError(deployment_id)
+        return ask(deployment_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "is_running", broken)
+        swept = sweep(room, engine)
+    assert (swept.failed, swept.restarted) == (["d1"], ["d0"])
 
 
 def test_sweep_is_bounded() -> None:

@@ -1,0 +1,154 @@
+"""What a feature flag does outside: the app as bootstrap composes it, once with the flag and once without, against
+Azurite, Fabric's simulator over HTTP and the stand-in of the ingestion endpoint.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableClient
+
+from local.ingestion import Ingestion, connection_string, serving
+from shared import bootstrap, entry, settings
+from shared.adapters.telemetry_handover import HandOver
+from shared.bootstrap import App
+from shared.domain.errors import FabricTransientError
+from shared.domain.flags import FeatureFlags
+from shared.domain.telemetry import PROPERTIES, NoTelemetry
+from tests.contract.test_telemetry import EXPORTERS, SILENT
+from tests.simulator.test_server import Running as Simulator
+
+pytestmark = pytest.mark.azurite
+AREA, PATH = "capacities", "/capacities"
+"""A part of Fabric that no other test of these calls: all share one storage, and so the breakers."""
+ILL = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "ill on order"}}
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """Fabric, as a process of its own."""
+    running = Simulator()
+    yield running
+    running.stop()
+
+
+def compose(storage: str, simulator: Simulator, flag: str, is_on: bool, **more: str) -> App:
+    """The app with one flag of its own choice, and all others off."""
+    environment = {
+        "AzureWebJobsStorage": storage,
+        "FABRIC_API_BASE_URL": f"http://127.0.0.1:{simulator.port}",
+        "FABRIC_CREDENTIAL": "simulator",
+        FeatureFlags.variable(flag): str(is_on).lower(),
+        **more,
+    }
+    return bootstrap.build(settings.load(environment))
+
+
+def reached(simulator: Simulator, path: str = PATH) -> list[dict[str, Any]]:
+    """The calls to that path that Fabric received since it was last emptied."""
+    return [c for c in simulator.call("GET", "/_sim/calls")[1] if c["path"] == f"/v1{path}"]
+
+
+def strike(simulator: Simulator, **when: Any) -> None:
+    """An empty Fabric that is ill in one place."""
+    simulator.call("POST", "/_sim/reset", {})
+    simulator.call("POST", "/_sim/faults", [{"match": {"path": f"/v1{PATH}"}, "when": when, "action": ILL}])
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_flag_retry_logic_is_seen_in_the_number_of_calls(storage: str, simulator: Simulator, is_on: bool) -> None:
+    """A read that meets one 503 is called twice and answered; without the flag once, and the fault is the answer."""
+    app = compose(storage, simulator, "retry_logic", is_on)
+    strike(simulator, nth=1)
+    with contextlib.nullcontext() if is_on else pytest.raises(FabricTransientError):
+        list(app.services.fabric.list(PATH))
+    assert [c["status"] for c in reached(simulator)] == ([503, 200] if is_on else [503])
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_flag_circuit_breaker_is_seen_in_the_calls_that_are_held_back(
+    storage: str, simulator: Simulator, is_on: bool
+) -> None:
+    """Of twelve calls to what is ill five arrive, and the table has the breaker's row; without the flag all twelve
+    arrive, and there is no row."""
+    app = compose(storage, simulator, "circuit_breaker", is_on)
+    strike(simulator)
+    with TableClient.from_connection_string(storage, "breakers") as table:
+        forget(table)
+        try:
+            for _ in range(12):
+                with pytest.raises(FabricTransientError):
+                    list(app.services.fabric.list(PATH))
+            assert len(reached(simulator)) == (5 if is_on else 12)
+            with contextlib.nullcontext() if is_on else pytest.raises(ResourceNotFoundError):
+                assert table.get_entity("breaker", AREA)
+        finally:
+            forget(table)
+
+
+def forget(table: TableClient) -> None:
+    """The breaker's row, where there is one."""
+    with contextlib.suppress(ResourceNotFoundError):
+        table.delete_entity("breaker", AREA)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Ingestion, str]]:
+    """The ingestion endpoint, and the connection string that leads to it; what is not sent stays here."""
+    for name in SILENT:
+        monkeypatch.setenv(name, "true")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with serving() as (ingestion, port):
+        yield ingestion, connection_string(port)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_flag_telemetry_is_seen_at_the_ingestion_endpoint(
+    storage: str, simulator: Simulator, told: tuple[Ingestion, str], exporter: str, is_on: bool
+) -> None:
+    """Every kind of event arrives, and a call to Fabric as a dependency whose span the call carried; without the flag
+    nothing is received, and the call carries nothing."""
+    ingestion, target = told
+    more = {"APPLICATIONINSIGHTS_CONNECTION_STRING": target, "TELEMETRY_EXPORTER": exporter}
+    app = compose(storage, simulator, "telemetry", is_on, **more)
+    simulator.call("POST", "/_sim/reset", {})
+    list(app.services.fabric.list(PATH))
+    for name, properties in PROPERTIES.items():
+        app.telemetry.event(name, dict.fromkeys(properties, "x"))
+    app.telemetry.flush(30)
+    (call,) = reached(simulator)
+    if not is_on:
+        assert isinstance(app.telemetry, NoTelemetry)
+        assert (ingestion.envelopes, ingestion.requests, call["traceparent"]) == ([], 0, None)
+        return
+    cast(HandOver, app.telemetry).stop(30)
+    arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
+    assert {e["name"]: set(e["properties"]) for e in arrived} == {k: set(v) for k, v in PROPERTIES.items()}
+    assert len(arrived) == len(PROPERTIES)
+    (dependency,) = [e["data"]["baseData"] for e in ingestion.of_kind("RemoteDependencyData")]
+    assert dependency["name"] == f"GET /v1{PATH}"
+    assert dependency["id"] in call["traceparent"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_flag_health_checks_is_seen_in_the_answer_and_in_the_calls(
+    storage: str, simulator: Simulator, is_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ready asks storage and Fabric and tells each; without the flag nobody is asked, and ready and details say so."""
+    app = compose(storage, simulator, "health_checks", is_on)
+    monkeypatch.setattr(bootstrap, "_app", app)
+    simulator.call("POST", "/_sim/reset", {})
+    passed, told = entry.ready()
+    assert passed
+    assert bool(reached(simulator, "/workspaces")) == is_on
+    if is_on:
+        assert {"storage", "fabric_endpoint", "fabric_identity"} <= told["checks"].keys()
+    else:
+        assert told == entry.health_details()[1]
+        assert "checks" not in told
+        assert "FEATURE_USE_HEALTH_CHECKS" in str(told["notes"])

@@ -1,0 +1,76 @@
+"""Readiness while Key Vault is away: a warning as long as what was read lives on, a failure when it has ended."""
+
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from local.stack import APPLICATION
+from tests.e2e.conftest import Running, eventually, finish, make_stack
+
+pytestmark = pytest.mark.e2e
+NAME, VALUE = "azure-client-secret", "a-secret-of-this-test"
+LIFE_SECONDS = 20
+"""Of a token: long enough to see that it still serves, short enough to wait for its end."""
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    """A stack that signs in with what is in its vault; copies of it live for a second."""
+    stack = make_stack(has_vault=True, environment={"SECRET_CACHE_TTL": "1", "HEALTH_CACHE_SECONDS": "0.5"})
+    try:
+        running = Running(stack.up())
+        fill(running)
+        yield running
+    finally:
+        finish(stack)
+
+
+def vault(running: Running, path: str, body: Any) -> None:
+    """Tell the control of the stand-ins."""
+    stack = running.stack
+    url = f"{stack.vault_url}/_sim/{path}"
+    assert requests.post(url, json=body, verify=str(stack.vault_ca_file), timeout=20).status_code == 200
+
+
+def fill(running: Running) -> None:
+    """The secret, and an Entra that takes it."""
+    vault(running, "secrets", {"name": NAME, "value": VALUE})
+    vault(running, "clients", {APPLICATION: {"secrets": [VALUE], "certificates": []}})
+    vault(running, "levers", {"life_seconds": LIFE_SECONDS})
+
+
+def ready(running: Running) -> tuple[int, str, str, str]:
+    """Status code, the whole, the vault, and the identity for Fabric."""
+    code, body = running.http("/api/health/ready")
+    told = json.loads(body)
+    words = [told["checks"][name][0]["status"] for name in ("key_vault", "fabric_identity")]
+    return code, told["status"], words[0], words[1]
+
+
+def test_vault_gone_is_a_warning_while_a_token_lives_and_a_failure_after(running: Running) -> None:
+    """All well; the vault answers 503: a warning, then, with the last token, not ready; it is back: all well again.
+    Then it is stopped altogether: a warning, as before."""
+    well = (200, "pass", "pass", "pass")
+    eventually(lambda: ready(running) == well, 60)
+
+    vault(running, "faults", [{"match": {"path": "/secrets/.*"}, "action": {"status": 503}}])
+    eventually(lambda: ready(running)[2] == "warn", LIFE_SECONDS / 2)
+    assert ready(running) == (200, "warn", "warn", "pass")
+    eventually(lambda: ready(running)[0] == 503, LIFE_SECONDS + 30)
+    assert ready(running) == (503, "fail", "warn", "fail")
+    _, details = running.http("/api/health", key=running.stack.function_key)
+    assert VALUE not in details
+
+    vault(running, "faults", [])
+    eventually(lambda: ready(running) == well, 60)
+
+    running.stack._end("vault", signal.SIGKILL, 5.0)
+    eventually(lambda: ready(running)[2] == "warn", LIFE_SECONDS / 2)
+    assert ready(running) == (200, "warn", "warn", "pass")
+    running.stack.start_vault()
+    fill(running)
+    eventually(lambda: ready(running) == well, 60)

@@ -19,9 +19,9 @@ FILE = re.compile(r"(?:`|\s)((?:shared|tests|local|infra|docs|examples|pipelines
 VARIABLE = re.compile(
     r"`((?:FEATURE|FABRIC|RETRY|COMPENSATION|BREAKER|HEALTH|SECRET|KEY_VAULT|SWEEP)_[A-Z_]*[A-Z])(?:=\S*)?`"
 )
-OF_INFRA = {"FABRIC_SAGA_IDENTITY_CLIENT_ID", "FABRIC_SAGA_PIPELINE_CLIENT_ID"}
-"""Outputs of Bicep; tests/infra compares them."""
-KNOWN = VARIABLES.keys() | OF_INFRA | {name.removeprefix("FEATURE_USE_") for name in VARIABLES}
+OF_OTHERS = {"FABRIC_SAGA_IDENTITY_CLIENT_ID", "FABRIC_SAGA_PIPELINE_CLIENT_ID", "FABRIC_CAPACITY_ID"}
+"""Outputs of Bicep, which tests/infra compares, and what tests/real_fabric reads."""
+KNOWN = VARIABLES.keys() | OF_OTHERS | {name.removeprefix("FEATURE_USE_") for name in VARIABLES}
 """Flags may be named without what all of them begin with, as in docs/rollout.md."""
 
 

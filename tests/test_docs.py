@@ -118,7 +118,7 @@ def test_docs_command_line_page_tells_of_every_command(capsys: pytest.CaptureFix
     """docs/cli.md names each command, and no option that none of them has."""
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^ {4}([a-z-]+) ", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^  ([a-z][a-z-]+)  ", capsys.readouterr().out, re.MULTILINE)
     page = (ROOT / "docs" / "cli.md").read_text()
     assert listed
     assert [name for name in listed if f"`{name} " not in page and f"`{name}`" not in page] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli.__main__ import _parser
+from shared.cli.parser import parser
 from shared.web.api import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +31,7 @@ def problems(text: str) -> list[str]:
     for code in typed(text):
         if code.startswith("python -m shared.cli "):
             try:
-                _parser().parse_args(shlex.split(code)[3:])
+                parser().parse_args(shlex.split(code)[3:])
             except SystemExit:
                 found.append(f"no such command: {code}")
         found += [f"no such route: {path}" for path in re.findall(r"/api/([\w/]+)", code) if path not in known]

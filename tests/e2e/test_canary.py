@@ -242,7 +242,7 @@ def ask_everything(world: World) -> None:
     world.ask("/runtime/webhooks/durabletask/instances/medallion", key=stack.master_key, in_query=True)
     environment = {"AZURE_CLIENT_SECRET": world.canaries["client secret in the environment"]}
     _, usage = world.cli("--help", **environment)
-    commands = re.findall(r"^    ([a-z-]+)(?: |$)", usage, re.MULTILINE)
+    commands = re.findall(r"^  ([a-z][a-z-]+)  ", usage, re.MULTILINE)
     assert {"submit", "follow", "list", "audit"} <= set(commands)
     for command in commands:
         world.cli(command, "--help", **environment)

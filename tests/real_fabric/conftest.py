@@ -17,6 +17,7 @@ import yaml
 
 from local.stack import ROOT, Stack
 from shared import bootstrap, settings
+from shared.domain.variables import VARIABLES
 from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
@@ -147,7 +148,7 @@ def _tenant() -> Place:
         pytest.skip(f"no tenant to test against: {', '.join(missing)} not set (docs/real-tenant.md)")
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     environment = {
-        "FABRIC_API_BASE_URL": settings.FABRIC_API,
+        "FABRIC_API_BASE_URL": str(VARIABLES["FABRIC_API_BASE_URL"].default),
         "SWEEP_SCHEDULE": "*/30 * * * * *",
         **os.environ,
         "FABRIC_CREDENTIAL": "service_principal",

@@ -17,11 +17,11 @@ import yaml
 
 from local.stack import ROOT, Stack
 from shared import bootstrap, settings
-from shared.domain.variables import VARIABLES
 from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 from shared.domain.records import DeploymentRecord, StepRecord
+from shared.domain.variables import VARIABLES
 from shared.saga.commands import Verb, allowed_verbs
 from tests.conftest import require
 from tests.e2e.conftest import Running, finish, make_stack

@@ -19,7 +19,7 @@ def test_breakers_shows_and_closes_what_another_worker_opened(storage: str) -> N
     )
     other.get("items").open()
     shown = {row["name"]: row for row in events(run("breakers", "--json", storage=storage))}
-    assert set(shown) == set(AREAS)
+    assert set(AREAS) <= set(shown)  # all tests of a worker share one emulator, and its other breakers
     assert (shown["items"]["state"], shown["items"]["is_shared"]) == ("open", True)
     assert datetime.fromisoformat(shown["items"]["retry_at"]) > datetime.now(UTC)
     assert "items            open" in run("breakers", storage=storage).stdout

@@ -83,7 +83,8 @@ class Acceptance:
 
     def reject(self, submission: Submission, problems: list[Problem]) -> Accepted:
         """Record it as rejected for these problems. Raises StorageUnavailableError."""
-        return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by)
+        trace = _trace_of(submission)
+        return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by, trace)
 
     def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
         """Record as rejected what no delivery could handle; a deployment that stands under its id keeps its state."""
@@ -114,21 +115,15 @@ class Acceptance:
             expires_after_seconds=plan.expires_after_seconds,
             keep_for_seconds=plan.keep_for_seconds,
             step_count=len(plan.steps),
-            traceparent=submission.traceparent
-            or _trace_of(submission.manifest)
-            or root(submission.deployment_id, now).traceparent,
+            traceparent=_trace_of(submission) or root(submission.deployment_id, now).traceparent,
         )
         steps = step_records(submission.deployment_id, plan, self.payloads)
         try:
             standing = self.journal.create(header, steps, "submitted")
         except LimitError as error:
             problem = Problem("$", f"holds more than the journal can keep: {error}")
-            return self._reject_submission(submission, [problem])
+            return self.reject(submission, [problem])
         return self._answer(standing, digest, now)
-
-    def _reject_submission(self, submission: Submission, problems: list[Problem]) -> Accepted:
-        trace = submission.traceparent or _trace_of(submission.manifest)
-        return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by, trace)
 
     def _reject(
         self,
@@ -277,8 +272,9 @@ def _checked_trace(top: JsonObject) -> str:
     raise InvalidInputError([Problem(f"$.{_BESIDE}", TRACEPARENT_HINT)])
 
 
-def _trace_of(manifest: Any) -> str:
-    value = (as_object(manifest) or {}).get(_BESIDE)
+def _trace_of(submission: Submission) -> str:
+    """The trace that it was sent in: what stands beside the manifest, or in it; empty where neither does."""
+    value = submission.traceparent or (as_object(submission.manifest) or {}).get(_BESIDE)
     return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else ""
 
 

@@ -1,6 +1,5 @@
 """Azurite, Microsoft's storage emulator: installed from npm when absent, on free ports, with its data on disk."""
 
-import os
 import random
 import shutil
 import signal
@@ -10,6 +9,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from local import processes
 
 VERSION = "3.35.0"
 """The last one for Node 20; later ones want Node 22."""
@@ -106,7 +107,7 @@ def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *,
     for port in chosen:
         while not is_listening(port):
             if process.poll() is not None or time.monotonic() > until:
-                end_process(process.pid, signal.SIGKILL, 5.0)
+                processes.end(process.pid, signal.SIGKILL, 5.0)
                 raise AzuriteError(f"Azurite did not start; see {data / 'azurite.log'}")
             time.sleep(0.02)
     return Azurite(process.pid, (blob, queue, table))
@@ -121,41 +122,7 @@ def is_listening(port: int) -> bool:
 
 def stop(pid: int, seconds: float = 15.0) -> None:
     """End it with SIGTERM and wait: killed outright, it would lose up to 5 s of acknowledged writes."""
-    end_process(pid, signal.SIGTERM, seconds)
-
-
-def end_process(pid: int, number: signal.Signals, seconds: float) -> bool:
-    """Send a signal and wait until the process is gone; whether it is."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return True
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if os.waitpid(pid, os.WNOHANG)[0] == pid:
-                return True
-        except ChildProcessError:
-            if not is_alive(pid):
-                return True
-        time.sleep(0.02)
-    return False
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of that number runs and is no zombie."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-        return status.rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        pass
-    if Path("/proc/self").exists():
-        return False
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+    processes.end(pid, signal.SIGTERM, seconds)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from local import azurite
+from local import azurite, processes
 from shared.domain.flags import FeatureFlags
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -244,12 +244,11 @@ class Stack:
     def runs(self, part: str) -> bool:
         """Whether that process lives and is still the one that was started."""
         pid = self.pids.get(part)
-        if pid is None or not azurite.is_alive(pid):
+        if pid is None or not processes.is_alive(pid):
             return False
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            return True  # no /proc here: the number is all there is
+        command = processes.command_line(pid)
+        if command is None:
+            return True  # the number is all there is
         # Not the program's name: the number may by now be that of another stack's part.
         marks = {
             "azurite": ["--location", str(self.folder / "azurite")],
@@ -305,7 +304,7 @@ class Stack:
     def _end(self, part: str, number: signal.Signals, seconds: float) -> bool:
         if not self.runs(part):
             return True
-        return azurite.end_process(self.pids[part], number, seconds)
+        return processes.end(self.pids[part], number, seconds)
 
     def _files(self) -> list[Path]:
         own = [self.folder / "stack.json"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-from local import azurite
+from local import processes
 from local.stack import ROOT, Stack
 
 _HEAVY = (
@@ -63,7 +63,7 @@ class NurseryStack(Stack):
         pid = self.pids.get(part)
         if part != "functions" or pid is None:
             return super().runs(part)
-        return pid in self._forked and azurite.is_alive(pid)
+        return pid in self._forked and processes.is_alive(pid)
 
     def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         if part != "functions":

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from azure.storage.queue import QueueClient
 
-from local import azurite
+from local import azurite, processes
 from local.stack import HOME, ROOT, Stack
 from tests.conftest import require
 from tests.host.hosts import eventually
@@ -104,7 +104,7 @@ def test_stack_command_up_status_env_down(name: str) -> None:
     assert f"make -s env STACK={name}" in status.stdout
     assert command(name, "down").returncode == 0
     assert not file.exists()
-    assert not any(azurite.is_alive(pid) for pid in data["pids"].values())
+    assert not any(processes.is_alive(pid) for pid in data["pids"].values())
     assert not any(azurite.is_listening(port) for port in data["ports"].values())
     assert command(name, "down").returncode == 0
 
@@ -190,14 +190,25 @@ def test_stack_pid_of_another_process_is_not_mistaken(tmp_path: Path, part: str)
         stranger.kill()
 
 
+def test_process_that_was_just_started_has_its_command_line() -> None:
+    """For some milliseconds the system shows none; it must not be taken for another program, or for none, meanwhile."""
+    for _ in range(20):
+        one = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", "mark"], stdin=subprocess.PIPE)
+        line = processes.command_line(one.pid)
+        assert line is None or "mark" in line  # None: a system that tells nobody
+        one.kill()
+        one.communicate()
+        assert not processes.command_line(one.pid)
+
+
 def test_stack_zombie_and_gone_processes_do_not_run() -> None:
     """A child that has ended and was not yet waited for is dead."""
     child = subprocess.Popen(["true"])
-    eventually(lambda: not azurite.is_alive(child.pid))
+    eventually(lambda: not processes.is_alive(child.pid))
     child.wait()
-    assert not azurite.is_alive(child.pid)
-    assert azurite.is_alive(os.getpid())
-    assert azurite.end_process(child.pid, signal.SIGTERM, 1.0)
+    assert not processes.is_alive(child.pid)
+    assert processes.is_alive(os.getpid())
+    assert processes.end(child.pid, signal.SIGTERM, 1.0)
 
 
 def test_azurite_free_ports_differ() -> None:

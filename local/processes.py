@@ -1,0 +1,58 @@
+"""Processes by their number, as one that did not start them sees them."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_NAMED_SECONDS = 1.0
+"""How long a process may have no command line: what was just started has none until its program is loaded."""
+
+
+def end(pid: int, number: signal.Signals, seconds: float) -> bool:
+    """Send a signal and wait until the process is gone; whether it is."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return True
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                return True
+        except ChildProcessError:
+            if not is_alive(pid):
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that number runs and is no zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+        return status.rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        pass
+    if Path("/proc/self").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def command_line(pid: int) -> list[str] | None:
+    """The program and its arguments; empty where it has none (a kernel thread) or is gone. None without /proc."""
+    if not Path("/proc/self").exists():
+        return None
+    until = time.monotonic() + _NAMED_SECONDS
+    while is_alive(pid) and time.monotonic() < until:
+        with suppress(OSError):
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if line:
+                return line.decode(errors="replace").split("\0")
+        time.sleep(0.002)
+    return []

@@ -9,15 +9,15 @@ param environmentName string
 @description('Azure region.')
 param location string
 
-@description('Object id of an identity that submits and follows deployments (a pipeline). Empty: none, or the one made for githubRepository.')
+@description('Object id of an identity that submits and follows deployments (a pipeline). Empty: none, or the one made for githubSubject.')
 param submitterPrincipalId string = ''
 
 @description('What that identity is.')
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param submitterPrincipalType string = 'ServicePrincipal'
 
-@description('owner/name of a GitHub repository: makes an identity that its workflows sign in as, without a secret. Empty: none.')
-param githubRepository string = ''
+@description('How the tokens of a GitHub repository name it, repo:owner@id/name@id: makes an identity that its workflows sign in as, without a secret. Empty: none.')
+param githubSubject string = ''
 
 @description('The GitHub environment whose jobs may do so.')
 param githubEnvironment string = 'production'
@@ -26,6 +26,10 @@ param githubEnvironment string = 'production'
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 10
+
+@description('How storage is replicated; over zones (ZRS, GZRS) only where the region has them.')
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+param storageSku string = 'Standard_ZRS'
 
 @description('How long an ended deployment stays in the journal; its audit stays for good.')
 @minValue(1)
@@ -75,14 +79,14 @@ module identity 'modules/identity.bicep' = {
   params: { location: location, tags: tags, token: token }
 }
 
-module pipeline 'modules/pipeline.bicep' = if (!empty(githubRepository)) {
+module pipeline 'modules/pipeline.bicep' = if (!empty(githubSubject)) {
   name: 'pipeline'
   scope: group
   params: {
     location: location
     tags: tags
     token: token
-    githubRepository: githubRepository
+    githubSubject: githubSubject
     githubEnvironment: githubEnvironment
   }
 }
@@ -90,7 +94,7 @@ module pipeline 'modules/pipeline.bicep' = if (!empty(githubRepository)) {
 var givenSubmitters = empty(submitterPrincipalId) ? [] : [
   { principalId: submitterPrincipalId, principalType: submitterPrincipalType }
 ]
-var madeSubmitters = empty(githubRepository) ? [] : [
+var madeSubmitters = empty(githubSubject) ? [] : [
   { principalId: pipeline!.outputs.principalId, principalType: 'ServicePrincipal' }
 ]
 
@@ -103,6 +107,7 @@ module storage 'modules/storage.bicep' = {
     token: token
     appPrincipalId: identity.outputs.principalId
     submitters: concat(givenSubmitters, madeSubmitters)
+    sku: storageSku
     privateNetworking: privateNetworking
   }
 }
@@ -188,12 +193,13 @@ module alerts 'modules/alerts.bicep' = {
 }
 
 output AZURE_LOCATION string = location
+output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_TENANT_ID string = tenant().tenantId
 output AZURE_FUNCTION_NAME string = app.outputs.name
 output AZURE_FUNCTION_HOST string = app.outputs.hostName
 output KEY_VAULT_URL string = vault.outputs.url
 output FABRIC_SAGA_IDENTITY_CLIENT_ID string = identity.outputs.clientId
-output FABRIC_SAGA_PIPELINE_CLIENT_ID string = empty(githubRepository) ? '' : pipeline!.outputs.clientId
+output FABRIC_SAGA_PIPELINE_CLIENT_ID string = empty(githubSubject) ? '' : pipeline!.outputs.clientId
 output AzureWebJobsStorage__blobServiceUri string = storage.outputs.blobUri
 output AzureWebJobsStorage__queueServiceUri string = storage.outputs.queueUri
 output AzureWebJobsStorage__tableServiceUri string = storage.outputs.tableUri

@@ -127,6 +127,8 @@ resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule i
     severity: rule.severity
     enabled: true
     scopes: [logs.id]
+    // In a new workspace a table may be missing until the first event comes.
+    skipQueryValidation: true
     evaluationFrequency: rule.every
     windowSize: rule.window
     criteria: {

@@ -2,7 +2,10 @@
 param location string
 param tags object
 param token string
-param githubRepository string
+
+@description('repo:owner@id/name@id, or of a repository from before July 2026 repo:owner/name: what its tokens begin with.')
+param githubSubject string
+
 param githubEnvironment string
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
@@ -16,7 +19,7 @@ resource github 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdent
   name: 'github'
   properties: {
     issuer: 'https://token.actions.githubusercontent.com'
-    subject: 'repo:${githubRepository}:environment:${githubEnvironment}'
+    subject: '${githubSubject}:environment:${githubEnvironment}'
     audiences: ['api://AzureADTokenExchange']
   }
 }

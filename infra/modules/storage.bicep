@@ -7,6 +7,7 @@ param appPrincipalId string
 @description('Pipelines: objects with principalId and principalType.')
 param submitters array
 
+param sku string
 param privateNetworking bool
 
 var publicAccess = privateNetworking ? 'Disabled' : 'Enabled'
@@ -30,12 +31,12 @@ var appRoles = [roles.blobOwner, roles.queueContributor, roles.tableContributor]
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   // checkov:skip=CKV_AZURE_43:The name is 'st' and the 13 letters and digits of uniqueString, which the check does not evaluate.
-  // checkov:skip=CKV_AZURE_206:Standard_ZRS replicates over three zones; the check wants a second region.
+  // checkov:skip=CKV_AZURE_206:Three zones by default; a second region (GRS, GZRS) is a parameter.
   // checkov:skip=CKV_AZURE_35:Denied with privateNetworking=true; otherwise pipelines on hosted runners need the way in, with an identity.
   name: 'st${token}'
   location: location
   tags: tags
-  sku: { name: 'Standard_ZRS' }
+  sku: { name: sku }
   kind: 'StorageV2'
   properties: {
     allowSharedKeyAccess: false

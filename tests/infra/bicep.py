@@ -135,6 +135,24 @@ def at(node: Node | None, path: str) -> Node | None:
     return node
 
 
+def read(node: Node) -> tuple[str, tuple[str, ...]]:
+    """Of `a.b[0].c`: `a`, and the path `b`, `c`."""
+    path: list[str] = []
+    while node.type in ("member_expression", "subscript_expression"):
+        if node.type == "member_expression":
+            path.insert(0, written(node.named_children[1]))
+        node = node.named_children[0]
+    return written(node), tuple(path)
+
+
+def reads(source: Source) -> Iterator[tuple[str, tuple[str, ...], int]]:
+    """What is read of the resources: the symbol, the path, and the line."""
+    for node in walk(source.root):
+        symbol, path = read(node) if node.type == "member_expression" else ("", ())
+        if symbol in source.of("resource"):
+            yield symbol, path, node.start_point[0] + 1
+
+
 def references(root: Node) -> Iterator[tuple[str, Node, frozenset[str]]]:
     """Every name that is used: the name, where, and the names of the loops and lambdas around it."""
     yield from _references(root, frozenset())

@@ -6,10 +6,10 @@ import re
 import pytest
 
 from tests.conftest import require
-from tests.infra import agreement, kql, lint
+from tests.infra import agreement, kql, lint, typed
 from tests.infra.bicep import infra
 
-CHECKS = {**lint.CHECKS, **agreement.CHECKS}
+CHECKS = {**lint.CHECKS, **agreement.CHECKS, "types": typed.types}
 FILES = infra()
 
 FAULTS = {
@@ -122,6 +122,24 @@ FAULTS = {
     "a default that azd does not know of": ("parameters", "main.bicep", "int = 90", "int = 30"),
     "a parameter that azd does not pass": (
         *("parameters", "main.parameters.json", '    "alertEmail": { "value": "${ALERT_EMAIL=}" },\n', ""),
+    ),
+    "a property that the type has not": ("types", "modules/app.bicep", "httpsOnly: true", "httpOnly: true"),
+    "a property that is needed and left out": ("types", "modules/storage.bicep", "  kind: 'StorageV2'\n", ""),
+    "a text where a number belongs": ("types", "modules/alerts.bicep", "severity: 2", "severity: '2'"),
+    "a value that is none of the type's": (
+        *("types", "modules/storage.bicep", "minimumTlsVersion: 'TLS1_2'", "minimumTlsVersion: '1.2'"),
+    ),
+    "a setting that is no text": (
+        *("types", "modules/app.bicep", "FEATURE_USE_TELEMETRY: 'true'", "FEATURE_USE_TELEMETRY: true"),
+    ),
+    "something read that the type does not tell": (
+        *("types", "modules/app.bicep", "insights.properties.ConnectionString", "insights.properties.connectionString"),
+    ),
+    "a module's parameter of another kind": (
+        *("types", "main.bicep", "privateNetworking: privateNetworking", "privateNetworking: location"),
+    ),
+    "a version whose types are not known": (
+        *("types", "modules/monitoring.bicep", "components@2020-02-02", "components@2020-02-03"),
     ),
     "a brace too few": ("syntax", "modules/identity.bicep", "  tags: tags\n}", "  tags: tags\n"),
 }

@@ -12,7 +12,7 @@ export STACK PROFILE TIME_SCALE SEED N
 .PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep screenshots diagrams schemas up down env clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt requirements-dev.txt .python-version
 	@if [ -z "$(BOOTSTRAP)" ]; then echo "Python 3.13 is needed (see .python-version); install it, e.g. with pyenv" >&2; exit 1; fi

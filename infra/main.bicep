@@ -22,7 +22,7 @@ param githubSubject string = ''
 @description('The GitHub environment whose jobs may do so.')
 param githubEnvironment string = 'production'
 
-@description('Most instances at once; bounds the load on Fabric.')
+@description('Most instances at once of each group of functions that scales by itself; each queue has one. Bounds the load on Fabric.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 10

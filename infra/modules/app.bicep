@@ -46,6 +46,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
 resource app 'Microsoft.Web/sites@2024-11-01' = {
   // checkov:skip=CKV_AZURE_222:Its HTTP API is for pipelines and operators outside; every route but health and the page wants a key.
   // checkov:skip=CKV_AZURE_17:Callers have a function key; certificates of theirs are not asked for.
+  // checkov:skip=CKV_AZURE_78:Flex Consumption has no FTP, and Azure refuses an app there that sets ftpsState (error 51021).
   // checkov:skip=CKV_AZURE_212:Flex Consumption adds instances by itself; one is kept ready for orchestrations.
   // checkov:skip=CKV_AZURE_213:A probe of each instance is for plans with lasting instances; the availability test asks the whole.
   name: 'func-${token}'
@@ -59,9 +60,8 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
-    keyVaultReferenceIdentity: identity.id
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
-    siteConfig: { minTlsVersion: '1.2', ftpsState: 'Disabled', http20Enabled: true }
+    siteConfig: { minTlsVersion: '1.2', http20Enabled: true }
     functionAppConfig: {
       deployment: {
         storage: {

@@ -53,8 +53,17 @@ CLOSED = {
     ("Microsoft.Insights/components", "properties.DisableLocalAuth"): "true",
     ("Microsoft.Web/sites", "properties.httpsOnly"): "true",
     ("Microsoft.Web/sites", "properties.siteConfig.minTlsVersion"): "1.2",
-    ("Microsoft.Web/sites", "properties.siteConfig.ftpsState"): "Disabled",
 }
+OF_OTHER_PLANS = {
+    *("alwaysOn", "appCommandLine", "ftpsState", "functionAppScaleLimit", "functionsRuntimeScaleMonitoringEnabled"),
+    *("linuxFxVersion", "minimumElasticInstanceCount", "netFrameworkVersion", "preWarmedInstanceCount"),
+    *("pythonVersion", "use32BitWorkerProcess", "windowsFxVersion"),
+    *("ENABLE_ORYX_BUILD", "FUNCTIONS_EXTENSION_VERSION", "FUNCTIONS_WORKER_PROCESS_COUNT"),
+    *("FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_WORKER_RUNTIME_VERSION", "SCM_DO_BUILD_DURING_DEPLOYMENT"),
+    *("WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "WEBSITE_CONTENTSHARE", "WEBSITE_RUN_FROM_PACKAGE"),
+    "WEBSITE_VNET_ROUTE_ALL",
+}
+"""Site properties and settings that Azure refuses for Flex Consumption (error 51021), or documents as replaced."""
 PUBLIC = {
     "publicAccess": "privateNetworking ? 'Disabled' : 'Enabled'",
     "publicAction": "privateNetworking ? 'Deny' : 'Allow'",
@@ -205,6 +214,15 @@ def closed(files: Infra) -> Iterator[str]:
     yield from (f"no resource of type {kind}" for kind in sorted({of for of, _ in CLOSED} - seen))
 
 
+def plan(files: Infra) -> Iterator[str]:
+    """Something of the app that belongs to another hosting plan: its types allow it, and Azure refuses it."""
+    source = sources(files)["modules/app.bicep"]
+    for each in source.of("resource", "var").values():
+        for node in walk(each.node):
+            for name in set(properties(node)) & OF_OTHER_PLANS:
+                yield f"modules/app.bicep:{each.line}: {name} is not for Flex Consumption"
+
+
 def parameters(files: Infra) -> Iterator[str]:
     """A parameter that azd does not pass, does not know, or has another default for than the Bicep file."""
     declared = sources(files)["main.bicep"].of("param")
@@ -222,7 +240,7 @@ CHECKS: dict[str, Callable[[Infra], Iterator[str]]] = {
     check.__name__: check
     for check in (
         *(syntax, undefined, unused, modules, loaded_files, versions, secrets),
-        *(roles, assignments, least_privilege, closed, parameters),
+        *(roles, assignments, least_privilege, closed, plan, parameters),
     )
 }
 

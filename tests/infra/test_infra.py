@@ -87,6 +87,9 @@ FAULTS = {
     "telemetry that takes an instrumentation key": (
         *("closed", "modules/monitoring.bicep", "    DisableLocalAuth: true\n", ""),
     ),
+    "a site property that Flex Consumption refuses": (
+        *("plan", "modules/app.bicep", "minTlsVersion: '1.2'", "minTlsVersion: '1.2', ftpsState: 'Disabled'"),
+    ),
     "a key that is asked for": (
         *(
             "secrets",

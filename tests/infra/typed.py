@@ -50,7 +50,7 @@ def types(files: Infra) -> Iterator[str]:
             elif each.type in known():
                 yield from _misfits(each.body, _as_declared(known()[each.type], each), place)
             elif each.kind == "resource":
-                yield f"{place.says}: azure_types.json has no {each.type}"
+                yield f"{place.says}: azure_types.json has no {each.type}: azure_types.py says how to get it"
         for symbol, path, line in reads(source):
             of = source.of("resource")[symbol].type
             if shape_at(known().get(of), path) is None:
@@ -72,7 +72,7 @@ def _declared(declaration: Declaration) -> Shape:
 def _misfits(node: Node | None, shape: Shape, place: _Place) -> Iterator[str]:
     """What does not fit, in all that the expression may turn out to be."""
     if shape is None:
-        yield f"{place.says}: azure_types.json was not made for it"
+        yield f"{place.says}: azure_types.json was not made for it: azure_types.py says how"
         return
     wanted = kind_of(shape)
     for value in [] if node is None else _values(node, place):

@@ -1,7 +1,8 @@
 """Azure's own types, as far as infra/ touches them: `azure_types.json`, of each resource type at its version.
 
 Taken from the definitions that the Bicep compiler itself uses (github.com/Azure/bicep-types-az, MIT licence). After a
-change that it does not cover, with a clone of that repository (`--depth 1` will do): `python -m tests.infra.azure_types CLONE`.
+change that it does not cover, with a clone of that repository (`--depth 1` will do):
+`python -m tests.infra.azure_types CLONE`.
 """
 
 import json

@@ -17,16 +17,40 @@ MAX_VALUES = 200_000
 """Values counted as a reader of the expanded document would see them, so that YAML aliases cannot multiply unseen."""
 MAX_INTEGER_BITS = 1024
 """YAML's 0x... builds integers that Python then refuses to write down."""
+_NUMBER_CHARACTERS = 2_000
+"""Of a number as YAML writes it: enough for 1024 bits. To the base 60, to build one takes the square of it in time."""
 
 _ALLOWED_CONTROLS = "\t\n\r"
+_TOO_MANY = f"holds more than {MAX_VALUES} values"
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+_ENVELOPE_VALUES = 10
+"""What an envelope has at most beside the manifest in it, itself counted."""
+_MOST_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, 2 * MAX_DEPTH
+"""Of YAML before it is built: loose, for a merge is a level of its own, and what was built is counted exactly."""
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Refused(ValueError):
     """What neither parser may make something of."""
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word; this one says so."""
+class _Loader(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys without a word; this one says so. And it builds whatever aliases and
+    merges multiply to; this one counts first."""
+
+    _composed = 0
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _refuse_multiplied(node)
+        return node
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._composed += index is not None  # a key has none
+        if self._composed > _MOST_NODES:  # while it is read: the whole of it may take minutes
+            raise _Refused(_TOO_MANY)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -37,6 +61,32 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                     raise _Refused(f"the key {key_node.value[:64]!r} appears twice (line {line}); keep one")
                 seen.add(key_node.value)
         return cast(dict[Any, Any], super().construct_mapping(node, deep=deep))
+
+
+def _refuse_multiplied(root: yaml.Node) -> None:
+    """Count what a reader of the expanded text would see, merged mappings too, before any of it is built."""
+    count, todo = 0, [(root, 0)]
+    while todo:
+        node, depth = todo.pop()
+        count += 1
+        if count > _MOST_NODES:
+            raise _Refused(_TOO_MANY)
+        if depth > _DEEPEST_NODE:
+            raise _Refused(_TOO_DEEP)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                _refuse_long_number(key)
+                todo.append((value, depth + 1))
+        elif isinstance(node, yaml.SequenceNode):
+            todo += [(each, depth + 1) for each in node.value]
+        else:
+            _refuse_long_number(node)
+
+
+def _refuse_long_number(node: yaml.Node) -> None:
+    if node.tag in _NUMBERS and len(node.value) > _NUMBER_CHARACTERS:
+        line = node.start_mark.line + 1
+        raise _Refused(f"the number in line {line} has {len(node.value)} characters, too many for any field")
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -52,8 +102,12 @@ def _no_constant(word: str) -> None:
     raise _Refused(f"{word} is not a JSON number")
 
 
-def parse(text: str) -> Any:
-    """The value of a JSON or YAML text. Raises InvalidInputError, with a line where the parser knows it."""
+def parse(text: str, *, may_be_enclosed: bool = False) -> Any:
+    """The value of a JSON or YAML text. Raises InvalidInputError, with a line where the parser knows it.
+
+    `may_be_enclosed`: the manifest may stand in an envelope, whose own level and values are not counted: what is
+    accepted by itself must not be refused on its way.
+    """
     size = len(text.encode("utf-8", "replace"))
     if size > MAX_BYTES:
         raise _invalid("$", f"is {size} bytes; at most {MAX_BYTES} are accepted")
@@ -62,9 +116,12 @@ def parse(text: str) -> Any:
     except _Refused as error:
         raise _invalid("$", str(error)) from None
     except RecursionError:
-        raise _invalid("$", f"is nested deeper than {MAX_DEPTH} levels") from None
+        raise _invalid("$", _TOO_DEEP) from None
     problems: list[Problem] = []
-    _Walk(problems).visit(value, "$", 0)
+    if may_be_enclosed:
+        _Walk(problems, -_ENVELOPE_VALUES).visit(value, "$", -1)
+    else:
+        _Walk(problems).visit(value, "$", 0)
     if problems:
         raise InvalidInputError(problems)
     return value
@@ -81,7 +138,7 @@ def _parse(text: str) -> Any:
     else:
         json_error = ""
     try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a subclass of SafeLoader
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
@@ -89,7 +146,12 @@ def _parse(text: str) -> Any:
         raise _invalid("$", f"is neither JSON nor YAML: {what}{where}") from None
     except _Refused:
         raise
-    except (ValueError, TypeError, KeyError) as error:  # PyYAML's constructors on odd dates, ints and keys
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+    ) as error:  # PyYAML's constructors on odd dates, ints and keys
         raise _invalid("$", f"is not valid YAML: {str(error).splitlines()[0][:200]}") from None
 
 
@@ -100,19 +162,14 @@ def _invalid(path: str, message: str) -> InvalidInputError:
 class _Walk:
     """Checks that a parsed document is plain JSON of bearable size and printable text."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], count: int = 0) -> None:
         self.problems = problems
-        self.count = 0
+        self.count = count
 
     def visit(self, value: Any, path: str, depth: int) -> None:
         self.count += 1
         if self.count > MAX_VALUES or depth > MAX_DEPTH:
-            what = (
-                f"holds more than {MAX_VALUES} values"
-                if self.count > MAX_VALUES
-                else (f"is nested deeper than {MAX_DEPTH} levels")
-            )
-            raise _invalid("$", what)
+            raise _invalid("$", _TOO_MANY if self.count > MAX_VALUES else _TOO_DEEP)
         if isinstance(value, str):
             self.text(value, path)
         elif isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:

@@ -169,7 +169,7 @@ class Acceptance:
 
     def _read(self, content: bytes, fallback_id: str) -> Submission:
         """The message: an envelope, or a bare manifest; JSON or YAML; plain or base64."""
-        value = parse(decoded(content))
+        value = parse(decoded(content), may_be_enclosed=True)
         top = as_object(value)
         if top is None or not _ENVELOPE & top.keys():
             declared = top.get("id") if top else None

@@ -1,5 +1,6 @@
 """From text to plain JSON values: hostile texts get an answer, and cost little."""
 
+import json
 import time
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidInputError
-from shared.domain.text import parse
+from shared.domain.text import MAX_DEPTH, MAX_VALUES, parse
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,11 @@ from shared.domain.text import parse
         ("[" * 3000, "nested deeper"),
         ('{"a":' * 200 + "1" + "}" * 200, "nested deeper"),
         ("&a [*a]", "nested deeper"),
+        ("a: &a {<<: *a}", "nested deeper"),
+        ("a: " + "59:" * 190 + "59.5", "not valid YAML: int too large"),
+        ("a: " + "59:" * 20_000 + "59", "the number in line 1 has 60002 characters"),
+        ("? 59" + ":59" * 20_000 + "\n: a", "the number in line 1 has 60002 characters"),
+        ('{"a": ' + "9" * 5_000 + "}", "the number in line 1 has 5000 characters"),
         ("a: 1\nb: {? [x]: 1}", "line 2"),
         ("- !!binary aGk=", "quote it"),
         ("&x a: &x", ""),
@@ -51,6 +57,39 @@ def test_text_aliases_that_multiply_are_cut_off() -> None:
     with pytest.raises(InvalidInputError, match="more than 200000 values"):
         parse("\n".join(lines))
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("width", [2, 10])
+def test_text_merges_that_multiply_are_refused_before_they_are_built(width: int) -> None:
+    """PyYAML copies what is merged once for each mention: a few hundred characters would fill the memory."""
+    levels = [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * width)}]}}" for i in range(1, 40)]
+    with pytest.raises(InvalidInputError, match="more than 200000 values"):
+        parse("\n".join(["a0: &a0 {k: v}", *levels]))
+
+
+def test_text_merges_of_a_usual_number_are_merged() -> None:
+    """A hundred steps that share what they have in common; what they say themselves stands over it."""
+    common = "common: &common {kind: lakehouse, timeout: 5m}\nsteps:\n"
+    steps = parse(common + "".join(f"- {{<<: *common, id: s{i}, timeout: {i}}}\n" for i in range(100)))["steps"]
+    assert steps == [{"kind": "lakehouse", "timeout": i, "id": f"s{i}"} for i in range(100)]
+
+
+def test_text_is_refused_while_it_is_read() -> None:
+    """What holds too many values is not read to its end, where something else is wrong."""
+    with pytest.raises(InvalidInputError, match="more than 200000 values"):
+        parse("- a\n" * (MAX_VALUES + 20) + "]")
+
+
+def test_text_with_an_envelope_around_it_may_be_as_large_as_without() -> None:
+    """What was accepted by itself is not refused on its way."""
+    for inner in ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), json.dumps([0] * (MAX_VALUES - 1))):
+        parse(inner)
+        message = f'{{"deployment_id": "d", "requested_by": "x", "traceparent": "t", "manifest": {inner}}}'
+        parse(message, may_be_enclosed=True)
+        with pytest.raises(InvalidInputError):
+            parse(message)
+        with pytest.raises(InvalidInputError):
+            parse(f"[[{inner}, {inner}]]", may_be_enclosed=True)
 
 
 @given(st.text(max_size=300))

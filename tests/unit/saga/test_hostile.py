@@ -144,6 +144,7 @@ def test_any_envelope_is_answered_and_recorded_once(envelope: dict[str, Any], en
 
 
 _LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)) + "name: *a59\n"
+_MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 60))
 _ROWS = yaml.safe_dump({"name": "m", "steps": [{"id": "a", "kind": "principals", "with": {"csv": "a,b\n" * 9_000}}]})
 _REFERENCES = {"id": "a", "kind": "workspace", "with": {"displayName": "${{ steps.a.outputs.id }}" * 2_000}}
 
@@ -152,6 +153,7 @@ _REFERENCES = {"id": "a", "kind": "workspace", "with": {"displayName": "${{ step
     "content",
     [
         _LAUGHS.encode(),
+        _MERGES.encode(),
         b"{" * 50_000,
         b"[" * 50_000,
         (b'{"a":' * 20_000) + b"1" + b"}" * 20_000,
@@ -167,8 +169,8 @@ _REFERENCES = {"id": "a", "kind": "workspace", "with": {"displayName": "${{ step
         json.dumps({"deployment_id": "d", "manifest": {**good(), "target": "\u0000/" * 100}}).encode(),
         b"\xef\xbb\xbf" + json.dumps(good()).encode("utf-16"),
     ],
-    ids=["billion laughs", "braces", "brackets", "deep", "dashes", "references", "needs", "cycle", "object", "number",
-         "rows", "id", "target", "utf-16"],
+    ids=["billion laughs", "merges", "braces", "brackets", "deep", "dashes", "references", "needs", "cycle", "object",
+         "number", "rows", "id", "target", "utf-16"],
 )  # fmt: skip
 def test_hostile_message_is_answered_soon(content: bytes) -> None:
     """Bombs, cycles and forbidden characters: an answer within seconds, and no exception."""

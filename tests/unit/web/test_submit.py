@@ -8,7 +8,7 @@ import yaml
 
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.states import DeploymentState as D
-from shared.domain.text import MAX_BYTES
+from shared.domain.text import MAX_BYTES, MAX_DEPTH
 from shared.web.backend import PRINCIPAL
 from tests.unit.web.conftest import MANIFEST, Api, told
 
@@ -88,6 +88,26 @@ def test_submit_of_a_large_manifest_goes_through_a_blob(api: Api) -> None:
     assert api.ask("POST", "deployments?id=d", manifest).status == 202
     message = json.loads(api.queue[0])
     assert json.loads(api.blobs.get(message["manifest_blob"])) == manifest
+
+
+def test_submit_of_the_deepest_manifest_is_the_same_on_the_queue(api: Api) -> None:
+    """The message's own level is not counted: what was answered with 202 is not refused, or told as another, later."""
+    deep: Any = 1
+    for _ in range(MAX_DEPTH - 4):
+        deep = {"a": deep}
+    spec = {
+        "workspaceId": "${{ steps.w.outputs.id }}",
+        "type": "Warehouse",
+        "displayName": "n",
+        "creationPayload": deep,
+    }
+    manifest = {**MANIFEST, "steps": [*MANIFEST["steps"], {"id": "n", "kind": "item", "with": spec}]}
+    assert api.ask("POST", "deployments?id=d", manifest).status == 202
+    before = api.journal.audit("d")
+    assert not api.app.acceptance.accept(api.queue[0].encode(), "message").conflict
+    assert api.journal.audit("d") == before
+    deep["a"] = {"a": deep["a"]}
+    assert "nested deeper" in str(told(api.ask("POST", "deployments?id=e", manifest)))
 
 
 @pytest.mark.parametrize(

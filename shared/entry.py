@@ -168,6 +168,8 @@ def sweep(client: Any) -> None:
     began = clock.now()
     swept = sweeper.sweep(app.services, app.locks, bootstrap.orchestrations(client), dry_run=dry_run)
     log.info("swept%s: %s", " (dry run, nothing was done)" if dry_run else "", json.dumps(swept.counts()))
+    if dry_run:
+        log.info("the sweeper would have seen to: %s", json.dumps(swept.ids()))
     ended = clock.now()
     seconds = (ended - began).total_seconds()
     telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})

@@ -30,7 +30,7 @@ from shared.domain.states import DeploymentState as D
 from shared.saga.accept import decoded
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
-from shared.saga.orphans import built_upon_by
+from shared.saga.orphans import in_the_way
 
 log = logging.getLogger(__name__)
 
@@ -279,11 +279,10 @@ def _target(asked: _Asked) -> tuple[Lock, str | None]:
     lock = asked.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
     if lock.holder != record.deployment_id:
         return lock, f"its target is free when deployment {lock.holder} has ended"
-    later = built_upon_by(services, record)
-    if later is not None:
+    obstacle = in_the_way(services, record)
+    if obstacle is not None:
         asked.locks.release(record.target, record.deployment_id)
-        return lock, f"deployment {later} builds upon what this one made, and has to be put back first"
-    return lock, None
+    return lock, obstacle
 
 
 def _decide(asked: _Asked) -> Answer:

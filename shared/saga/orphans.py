@@ -8,8 +8,9 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.domain.errors import FabricNotFoundError
+from shared.domain.errors import ConflictError, FabricNotFoundError
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.telemetry import Event
 from shared.saga.delivery import Services
@@ -33,7 +34,8 @@ class Orphan:
 def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     """Look for each thing that was to be created; the last one first, so that a container comes after its contents.
 
-    The caller holds the target. What a later deployment at the same target has taken up is its own by now.
+    The caller holds the target. What a later deployment at the same target has taken up is its own by now; while one is
+    at work there, which may be about to, ConflictError is raised.
     """
     found: list[Orphan] = []
     steps = services.journal.steps(header.deployment_id)
@@ -60,13 +62,20 @@ def _taken_up(services: Services, header: DeploymentRecord) -> set[str]:
         for other in services.journal.deployments(header.target)
         if other.deployment_id != header.deployment_id and other.state not in _GONE
     ]
+    for other in others:
+        if _is_at_work(other):
+            raise ConflictError(f"deployment {other.deployment_id} is at work at that target")
     rows = [s.record for other in others for s in services.journal.steps(other.deployment_id)]
     return {row.resource.id for row in rows if row.resource is not None}
 
 
-def built_upon_by(services: Services, header: DeploymentRecord) -> str | None:
-    """A later deployment at the same target that stands, and that adopted or changed what this one made: to undo this
-    one would take it away from there. The caller holds the target, so that no further one begins meanwhile."""
+def in_the_way(services: Services, header: DeploymentRecord) -> str | None:
+    """What keeps a deployment from being taken up again, in a sentence's words. The caller holds the target, so that no
+    further one begins there meanwhile.
+
+    One is at work there whose lease is over, for nobody gave a sign of life for long: its journal stands, and the
+    sweeper starts it again. Or a later one adopted or changed what this one made: to undo this one would take it away.
+    """
     mine = {
         row.resource.id
         for row in (s.record for s in services.journal.steps(header.deployment_id))
@@ -75,12 +84,18 @@ def built_upon_by(services: Services, header: DeploymentRecord) -> str | None:
     for other in services.journal.deployments(header.target):
         if other.deployment_id == header.deployment_id or other.state in (*_GONE, D.ACCEPTED):
             continue
+        if _is_at_work(other):
+            return f"its target is free when deployment {other.deployment_id} has ended"
         if (other.started_at or other.accepted_at) < (header.started_at or header.accepted_at):
             continue
         rows = (s.record for s in services.journal.steps(other.deployment_id))
         if any(row.resource is not None and row.resource.id in mine for row in rows):
-            return other.deployment_id
+            return f"deployment {other.deployment_id} builds upon what this one made, and has to be put back first"
     return None
+
+
+def _is_at_work(other: DeploymentRecord) -> bool:
+    return other.state not in DEPLOYMENT_ENDED | {D.ACCEPTED}
 
 
 def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan) -> None:

@@ -10,11 +10,13 @@ What it does, in this order, one deployment's trouble never keeping it from the 
 - one that was put back is looked over, once, for what a call that was still under way may have made afterwards;
 - one that is past its retention is forgotten, but for its audit.
 
-Everything it writes is conditional or idempotent, so two runs at once do no harm, and `dry_run` writes nothing.
+Everything it writes is conditional or idempotent, so two runs at once do no harm, and `dry_run` writes nothing. A run
+begins anywhere in its lists: what takes up every run, and never comes to an end, must not keep the rest from its turn.
 """
 
 import logging
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
@@ -32,11 +34,14 @@ from shared.saga.orphans import about, delete_orphan, find_orphans
 log = logging.getLogger(__name__)
 
 MOST_DUTIES = 50
-"""Deployments that one run does something for; what is left over waits for the next."""
-BUDGET_SECONDS = 180.0
-"""A run takes up nothing new after this; the host ends a function after functionTimeout."""
+"""Deployments of each list that one run does something for; what is left over waits for the next."""
+BUDGET_SECONDS = 90.0
+"""A run takes up nothing new of a list after this; the host ends a function after functionTimeout."""
+_LOOK_OVER_SECONDS = 180.0
+"""How long the target of what is looked over is taken for; given back as soon as that is done."""
 
 _ACTOR = "sweeper"
+_Duty = Callable[[DeploymentRecord], None]
 _PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 
 
@@ -59,6 +64,10 @@ class Swept:
         """How many of each, for the log."""
         return {f.name: v if isinstance(v := getattr(self, f.name), int) else len(v) for f in fields(self)}
 
+    def ids(self) -> dict[str, list[str]]:
+        """What there is of each, by name: for who wants to know beforehand."""
+        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), list) and v}
+
     @property
     def duties(self) -> int:
         """How many deployments something was done for. Failures do not count: they must not starve the others."""
@@ -68,17 +77,8 @@ class Swept:
 def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> Swept:
     """One run. Raises StorageUnavailableError where the lists cannot be read."""
     run = _Run(services, locks, orchestrations, dry_run)
-    began = services.clock.now()
-    for record in services.journal.deployments(open_only=True):
-        if run.is_over(began):
-            return run.swept
-        run.swept.seen += 1
-        run.attempt(record, run.revive)
-    for record in services.journal.due(began):
-        if run.is_over(began):
-            return run.swept
-        run.swept.seen += 1
-        run.attempt(record, run.duty_of(record))
+    run.through(services.journal.deployments(open_only=True), lambda _: run.revive)
+    run.through(services.journal.due(services.clock.now()), run.duty_of)
     return run.swept
 
 
@@ -90,16 +90,23 @@ class _Run:
     dry_run: bool
     swept: Swept = field(default_factory=Swept)
 
-    def is_over(self, began: datetime) -> bool:
-        now = self.services.clock.now()
-        return self.swept.duties >= MOST_DUTIES or now - began > timedelta(seconds=BUDGET_SECONDS)
+    def through(self, listed: Iterable[DeploymentRecord], duty_of: Callable[[DeploymentRecord], _Duty]) -> None:
+        """See to a list, from anywhere in it and round, until it is through or its bounds are met."""
+        records, began = list(listed), self.services.clock.now()
+        first = zlib.crc32(began.isoformat().encode()) % max(1, len(records))
+        until, most = began + timedelta(seconds=BUDGET_SECONDS), self.swept.duties + MOST_DUTIES
+        for record in records[first:] + records[:first]:
+            if self.swept.duties >= most or self.services.clock.now() > until:
+                return
+            self.swept.seen += 1
+            self.attempt(record, duty_of(record))
 
-    def attempt(self, record: DeploymentRecord, duty: Callable[[DeploymentRecord], None]) -> None:
+    def attempt(self, record: DeploymentRecord, duty: _Duty) -> None:
         try:
             with tracing.within(of_deployment(record.deployment_id, record.accepted_at, record.traceparent)):
                 duty(record)
-        except ConflictError:
-            log.info("deployment %s moved while it was looked at: left to the next run", record.deployment_id)
+        except ConflictError as error:
+            log.info("deployment %s is left to the next run: %s", record.deployment_id, error)
         except SagaError as error:
             self.swept.failed.append(record.deployment_id)
             log.warning("deployment %s: the sweeper could not see to it: %s", record.deployment_id, error)
@@ -107,7 +114,7 @@ class _Run:
             self.swept.failed.append(record.deployment_id)
             log.exception("deployment %s: the sweeper could not see to it", record.deployment_id)
 
-    def duty_of(self, record: DeploymentRecord) -> Callable[[DeploymentRecord], None]:
+    def duty_of(self, record: DeploymentRecord) -> _Duty:
         if record.state in _PUT_BACK and record.swept_at is None:
             return self.look_over
         if record.state is DeploymentState.SUCCEEDED and (record.expires_after_seconds or record.retire_requested_by):
@@ -131,11 +138,13 @@ class _Run:
             if not self.dry_run:
                 scripts.abandon(self.services, record.deployment_id)
                 self.orchestrations.start(record.deployment_id)
+                log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
             self.swept.restarted.append(record.deployment_id)
-            log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
 
     def hold(self, record: DeploymentRecord, now: datetime) -> None:
         """Keep the target of what is held, and put it back when its time is up."""
+        if self.services.journal.header(record.deployment_id).record.state is not DeploymentState.HELD:
+            return  # taken up since it was listed: what has ended by now must not take the target again
         is_over = record.held_until is not None and record.held_until <= now
         if is_over:
             self.swept.expired.append(record.deployment_id)
@@ -163,8 +172,11 @@ class _Run:
 
     def look_over(self, record: DeploymentRecord) -> None:
         """Find and delete the orphans of a deployment that was put back; done once nothing is left."""
+        if self.dry_run:
+            self._look_over(record)
+            return
         now = self.services.clock.now()
-        lock = self.locks.acquire(record.target, record.deployment_id, now, BUDGET_SECONDS)
+        lock = self.locks.acquire(record.target, record.deployment_id, now, _LOOK_OVER_SECONDS)
         if lock.holder != record.deployment_id:
             return
         try:

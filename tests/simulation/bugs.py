@@ -147,7 +147,7 @@ def resumed_as_if_nothing_had_begun() -> Generator[None]:
 @contextmanager
 def put_back_from_under_a_later_one() -> Generator[None]:
     """Nobody asks whether a later deployment builds upon what is retired."""
-    with patch("shared.saga.commands.built_upon_by", lambda *_: None):
+    with patch("shared.saga.commands.in_the_way", lambda *_: None):
         yield
 
 

@@ -115,6 +115,26 @@ def test_retire_of_a_busy_target_is_noted_for_the_sweeper() -> None:
 @pytest.mark.parametrize(
     ("verb", "state"), [(Verb.RETIRE, D.SUCCEEDED), (Verb.RESUME, D.FAILED), (Verb.COMPENSATE, D.FAILED)]
 )
+@pytest.mark.parametrize("other", [D.RUNNING, D.COMPENSATING, D.HELD, D.STUCK])
+def test_open_deployment_keeps_its_target_though_its_lease_is_over(verb: Verb, state: D, other: D) -> None:
+    """The host was away for longer than a lease: who lies open in the journal is at work there, whatever it made."""
+    room = Room()
+    room.deployment(state, S.SUCCEEDED if state is D.SUCCEEDED else S.FAILED)
+    room.clock.advance(10)
+    room.deployment(other, S.PENDING, deployment_id="other")
+    room.locks.acquire("target", "other", room.clock.now(), 60)
+    room.clock.advance(61)
+    before = room.header()
+    answer = ask(room, verb)
+    assert "deployment other has ended" in answer.message
+    assert room.header().state is before.state
+    assert not room.told.heard
+    assert room.locks.acquire("target", "other", room.clock.now(), 60).holder == "other"
+
+
+@pytest.mark.parametrize(
+    ("verb", "state"), [(Verb.RETIRE, D.SUCCEEDED), (Verb.RESUME, D.FAILED), (Verb.COMPENSATE, D.FAILED)]
+)
 @pytest.mark.parametrize(("other", "blocks"), [(D.SUCCEEDED, True), (D.FAILED, True), (D.COMPENSATED, False)])
 def test_nothing_is_taken_away_from_under_a_later_deployment(verb: Verb, state: D, other: D, blocks: bool) -> None:
     """What a later one adopted is undone only after that one; what it merely created itself does not matter."""

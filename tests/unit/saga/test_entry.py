@@ -237,6 +237,19 @@ def test_entry_sweep_starts_what_nothing_moves(host: Host) -> None:
     assert (last.at, last.seconds, last.counts["restarted"]) == (host.room.clock.now(), 0.0, 1)
 
 
+def test_entry_dry_sweep_says_which_it_would_have_seen_to(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """By their ids, in the log; and it says of nothing that it was done."""
+    caplog.set_level("INFO")
+    host.app = replace(host.app, sweep_dry_run=True)
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.room.deployment(DeploymentState.REJECTED, deployment_id="old", due_at=host.room.clock.now())
+    host.room.clock.advance(61)
+    entry.sweep(None)
+    assert host.told == []
+    assert 'would have seen to: {"restarted": ["d"], "purged": ["old"]}' in caplog.text
+    assert "had no orchestration" not in caplog.text
+
+
 def test_entry_sweep_tells_what_it_counted(host: Host) -> None:
     """In one event, with the counts that health keeps of it too."""
     telemetry = MemoryTelemetry()

@@ -1,14 +1,17 @@
 """The sweeper: what nothing moves is started again, and one deployment's trouble is its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.json import JsonObject
+from shared.domain.ports import Change
 from shared.domain.states import DeploymentState, StepState
 from shared.saga import sweeper
-from tests.unit.saga.rows import Room
+from tests.fakes import START
+from tests.unit.saga.rows import ERROR, Room
 
 D = DeploymentState
 
@@ -93,7 +96,8 @@ def test_sweep_goes_on_after_one_that_fails() -> None:
 
     room, engine = open_room(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
     swept = sweep(room, engine, Broken())
-    assert swept == sweeper.Swept(3, restarted=["d0"], failed=["d2", "d1"], held=["d1"])
+    swept.failed.sort()
+    assert swept == sweeper.Swept(3, restarted=["d0"], failed=["d1", "d2"], held=["d1"])
 
 
 def test_sweep_goes_on_after_a_bug() -> None:
@@ -118,3 +122,86 @@ def test_sweep_is_bounded() -> None:
     assert len(sweep(room, engine).restarted) == sweeper.MOST_DUTIES
     engine.failing = ""
     assert len(sweep(room, engine).restarted) == 5
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_sweep_gives_everybody_a_turn(fails: bool) -> None:
+    """More than a run may see to are stuck and stop again at once, or take up its whole time and fail; each of the
+    others is seen to all the same, and so is what is due."""
+    room, engine = open_room(*[D.STUCK] * (3 * sweeper.MOST_DUTIES)), Engine()
+    room.deployment(D.REJECTED, deployment_id="old", due_at=room.clock.now())
+    tried = set[str]()
+
+    class Stopping(Engine):
+        def start(self, deployment_id: str) -> None:
+            tried.add(deployment_id)
+            if fails:
+                room.clock.advance(2)
+                raise StorageUnavailableError("the durable engine does not answer")
+
+    engine = Stopping()
+    for run in range(40):
+        swept = sweep(room, engine)
+        if run == 0:
+            assert swept.purged == ["old"]
+        room.clock.advance(300)
+    assert len(tried) == 3 * sweeper.MOST_DUTIES
+
+
+def test_sweep_looks_nothing_over_while_another_is_at_work_there() -> None:
+    """Its lease is over, for the host was away; what it is about to take up must not be deleted from under it."""
+    room, engine = Room(), Engine("other")
+    room.deployment(D.COMPENSATED, StepState.COMPENSATED, due_at=room.clock.now())
+    room.clock.advance(1)
+    room.deployment(D.RUNNING, StepState.PENDING, deployment_id="other")
+    assert sweep(room, engine).looked_over == []
+    assert room.header().swept_at is None
+
+
+def test_sweep_does_not_keep_the_target_of_what_has_ended_since_it_was_listed() -> None:
+    """Held when it was listed, and over when its turn comes."""
+    room, engine = open_room(D.HELD), Engine()
+    before = room.journal.header("d0")
+    resumed = before.record.replace(state=D.RUNNING)
+    room.journal.write_header(Change(before, resumed, "anna", "resumed"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room.journal, "deployments", lambda **_: iter([before.record]))
+        assert sweep(room, engine).held == ["d0"]
+    assert room.locks.acquire("target", "another", room.clock.now(), 60).holder == "another"
+
+
+def test_sweep_dry_run_writes_nothing_and_names_what_a_run_does() -> None:
+    """Of every duty, and no port is asked for more than a look: not even for a target's lock."""
+
+    def room() -> Room:
+        made, now = Room(), START
+        made.deployment(D.RUNNING, StepState.PENDING, deployment_id="lost")
+        held = {"held_until": now, "keep_for_seconds": 60.0, "error": ERROR, "target": "other"}
+        made.deployment(D.HELD, StepState.FAILED, deployment_id="held", **held)
+        expired = {"due_at": now, "expires_after_seconds": 60.0, "target": "third"}
+        made.deployment(D.SUCCEEDED, StepState.SUCCEEDED, deployment_id="expired", **expired)
+        made.deployment(D.COMPENSATED, deployment_id="back", due_at=now, target="fourth")
+        made.deployment(D.REJECTED, deployment_id="old", due_at=now)
+        made.clock.advance(61)
+        return made
+
+    class Looks:
+        def __init__(self, port: object, *allowed: str) -> None:
+            self.port, self.allowed = port, allowed
+
+        def __getattr__(self, name: str) -> Any:
+            assert name in self.allowed, f"a dry run called {name}"
+            return getattr(self.port, name)
+
+    dry = room()
+    services: Any = replace(
+        dry.services, journal=Looks(dry.journal, "deployments", "due", "header", "steps"), queue=Looks(dry.queue)
+    )
+    engine: Any = Looks(Engine(), "is_running")
+    locks: Any = Looks(dry.locks)
+    found = sweeper.sweep(services, locks, engine, dry_run=True)
+    assert found.failed == []
+    assert found.restarted == ["lost"]
+    assert sorted(found.expired) == ["expired", "held"]
+    assert (found.looked_over, found.purged) == (["back"], ["old"])
+    assert sweep(room(), Engine()).ids() == found.ids()

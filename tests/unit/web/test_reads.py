@@ -201,3 +201,11 @@ def test_orphans_are_looked_for_and_left_alone(api: Api, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("shared.web.orphans.find_orphans", away)
     assert api.ask("GET", "orphans").status == 502
+
+
+def test_orphans_where_another_is_at_work_are_none_yet(api: Api) -> None:
+    """They are not looked at, and the answer says that it is not complete."""
+    api.room.deployment(D.COMPENSATED)
+    assert told(api.ask("GET", "orphans")) == {"items": [], "looked_at": 1, "is_complete": True}
+    api.room.deployment(D.RUNNING, deployment_id="other")
+    assert told(api.ask("GET", "orphans")) == {"items": [], "looked_at": 0, "is_complete": False}

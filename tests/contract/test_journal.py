@@ -12,6 +12,7 @@ from shared.adapters import journal_rows as rows
 from shared.adapters import journal_table
 from shared.adapters.journal_pages import time_entity
 from shared.adapters.journal_table import TableJournal
+from shared.adapters.storage import STRING_CHARACTERS as LIMIT
 from shared.adapters.storage import StorageClients
 from shared.domain.errors import (
     ConflictError,
@@ -733,6 +734,35 @@ def test_journal_write_steps_moves_120_rows(journal: Journal, fresh_id: str) -> 
     journal.write_steps([moved(row, S.SKIPPED) for row in journal.steps(fresh_id)])
     assert {(s.record.state, s.record.sequence) for s in journal.steps(fresh_id)} == {(S.SKIPPED, 1)}
     assert sorted(e.subject for e in journal.audit(fresh_id)[1:]) == [rows.step_key(i) for i in range(120)]
+
+
+@pytest.mark.azurite
+def test_journal_batch_of_the_largest_rows_is_one_that_azure_takes(faulty: FaultyJournal, fresh_id: str) -> None:
+    """No more than 100 operations and 4 MiB as sent, of one partition: with rows to the last character, each of which
+    takes the most room there is on the wire, and with reasons of the longest."""
+    sent: list[bytes] = []
+
+    def note(request: Any) -> None:
+        body = request.body or b""
+        content = body if isinstance(body, bytes) else body.encode()
+        if request.url.split("?")[0].endswith("$batch"):
+            sent.append(content)
+
+    faulty.wire.before = note
+    faulty.journal.create(a_header(fresh_id), [a_step(fresh_id, i, spec={"t": ""}) for i in range(102)], "submitted")
+    (room,) = {LIMIT - 400 - len(rows.step_entity(s.record)["record"]) for s in faulty.journal.steps(fresh_id)[100:]}
+    full = {"spec": {"t": '"' * (room // 2)}}
+    before = faulty.journal.steps(fresh_id)
+    changes = [moved(row, S.INTENT, "\U0001f600" * 2_000, **full) for row in before[:50]]
+    faulty.journal.write_steps(changes)
+    whole = f"{fresh_id}-whole"
+    faulty.journal.create(a_header(whole), [a_step(whole, i, **full) for i in range(50)], "submitted")
+    assert len(faulty.journal.steps(whole)) == 50
+    for batch in sent:
+        assert len(batch) <= 4 * 1024 * 1024
+        assert batch.count(b"HTTP/1.1") <= 100
+        assert not (f"PartitionKey='{fresh_id}'".encode() in batch and whole.encode() in batch)
+    assert max(map(len, sent)) > 3 * 1024 * 1024, "the rows were not the largest"
 
 
 def test_journal_write_steps_of_nothing_does_nothing(journal: Journal, fresh_id: str) -> None:

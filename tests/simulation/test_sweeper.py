@@ -130,8 +130,10 @@ def test_sweep_forgets_what_is_past_its_retention_but_for_its_audit() -> None:
     world.run()
     world.submit({"name": 7}, "bad")
     audit = world.journal.audit("d")
+    assert "d" in world.orchestrations
     world.clock.advance(world.policy.retention_seconds + 1)
     assert sorted(world.sweep().purged) == ["bad", "d"]
+    assert "d" not in world.orchestrations
     assert world.journal.steps("d") == []
     assert list(world.journal.deployments()) == []
     assert world.journal.audit("d") == audit

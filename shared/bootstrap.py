@@ -222,9 +222,7 @@ def _storage_checks(
     return {
         "storage": clients.ping,
         "queues": lambda: bodies.queues(depths(clients), clock.now(), policy),
-        "breakers": lambda: bodies.breakers(
-            {name: each.status() for name, each in breakers.all().items()}, is_on=loaded.has_breakers
-        ),
+        "breakers": lambda: bodies.breakers(breakers.statuses(), is_on=loaded.has_breakers),
         "sweep": lambda: bodies.sweep(signals, clock.now(), up_since, policy),
         "poison": lambda: bodies.poison(signals, clock.now(), policy),
     }

@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.adapters.breaker_cell import BreakerCell
 from shared.adapters.breaker_fallback import FallbackBreakers
 from shared.adapters.breaker_observed import ObservedBreakers
-from shared.adapters.breakers import SharedCircuitBreaker
+from shared.adapters.breakers import BreakerStatus, SharedCircuitBreaker
 from shared.domain.breaker import AREAS, BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject
@@ -44,9 +44,14 @@ class CircuitBreakers:
         names = {row.record.name for row in self._store.all()} | set(self._made)
         return {name: self.get(name) for name in sorted(names)}
 
+    def statuses(self) -> dict[str, BreakerStatus]:
+        """How each stands, by name: those that guard Fabric, used yet or not, and any other that a worker has written
+        about."""
+        return {name: self.get(name).status() for name in sorted({*AREAS, *self.all()})}
+
     def items(self) -> list[JsonObject]:
-        """How each stands: those that guard Fabric, and any other that a worker has written about."""
-        return [self.get(name).status().to_json(self._now()) for name in sorted({*AREAS, *self.all()})]
+        """The same for machines."""
+        return [status.to_json(self._now()) for status in self.statuses().values()]
 
     def reset(self, name: str) -> JsonObject:
         """Close it for all workers and forget its faults; others notice within `cache_seconds`. How it stands then.

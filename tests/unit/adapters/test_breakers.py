@@ -15,7 +15,7 @@ from shared.adapters.breaker_registry import CircuitBreakers
 from shared.adapters.breaker_table import TableBreakers
 from shared.adapters.breakers import BreakerOpenError, SharedCircuitBreaker
 from shared.adapters.storage import StorageClients
-from shared.domain.breaker import BreakerPolicy, BreakerState
+from shared.domain.breaker import AREAS, BreakerPolicy, BreakerState
 from shared.domain.errors import FabricNotFoundError, FabricTransientError, StorageUnavailableError
 from shared.domain.ports import BreakerStore
 from tests.fakes import START, FakeClock, MemoryBreakers
@@ -276,6 +276,21 @@ def test_storage_that_fails_leaves_a_local_breaker_and_comes_back(caplog: pytest
     assert breaker.status().is_shared
     assert registry.all()["items"].status().faults == 3
     assert len([r for r in caplog.records if "shared by all workers again" in r.message]) == 1
+
+
+def test_worker_that_used_no_breaker_says_that_their_storage_fails() -> None:
+    """An idle one, just started: every breaker of Fabric's is told, and none is said to be shared."""
+
+    class Down(MemoryBreakers):
+        def read(self, name: str) -> Any:
+            raise StorageUnavailableError("table storage, read a breaker: no answer")
+
+        def all(self) -> Any:
+            raise StorageUnavailableError("table storage, list the breakers: no answer")
+
+    found = CircuitBreakers(Down(), POLICY, FakeClock().now).statuses()
+    assert sorted(found) == sorted(AREAS)
+    assert {(status.state, status.is_shared) for status in found.values()} == {(BreakerState.CLOSED, False)}
 
 
 def test_storage_that_does_not_answer_costs_a_call_seconds_at_most_once() -> None:

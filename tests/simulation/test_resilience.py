@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.breaker import BreakerPolicy, BreakerState
@@ -64,6 +64,7 @@ def test_ill_service_is_stormed_without_the_breaker() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=0, rules=[({"reset": "after"}, "POST", 0.5)] * 3, rate=0.0, workers=1, fails=False)
 @given(
     seed=st.integers(0, 2**32),
     rules=st.lists(

@@ -14,8 +14,9 @@ from typing import Any
 
 from local.fabric_simulator import control
 from shared.domain.states import DEPLOYMENT_ENDED
+from tests.simulation.edges import IDENTITY
 from tests.simulation.laws import encoded
-from tests.simulation.world import IDENTITY, World
+from tests.simulation.world import World
 
 FAULTS: dict[str, dict[str, Any]] = {
     "reset before": {"reset": "before"},

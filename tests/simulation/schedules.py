@@ -16,13 +16,15 @@ from local.fabric_simulator import control
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.flags import FeatureFlags
+from shared.domain.json import content_hash
 from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.commands import Verb, allowed_verbs
 from tests.simulation import laws
+from tests.simulation.edges import Crash
 from tests.simulation.strangers import Strangers
-from tests.simulation.world import Crash, World
+from tests.simulation.world import World
 
 FAULTS: dict[str, dict[str, Any]] = {
     "answer lost": {"reset": "after"},
@@ -33,6 +35,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation fails": {"operation": "fail"},
     "operation for ever": {"operation": "never"},
 }
+Move = tuple[str, str, str]
+"""Whose (`deployment` or `step`), from which state, to which."""
 CHAOS_STEPS = 260
 CALM_HOURS = 30.0
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
@@ -41,11 +45,14 @@ WORKSPACE = "${{ steps.ws.outputs.id }}"
 
 @dataclass
 class Report:
-    """What a schedule did and how it ended."""
+    """What a schedule did and how it ended; `moves` are those of transitions.py that deployments and steps made, and
+    `trace` is a digest of every call to Fabric and its time: the same where a seed was replayed exactly."""
 
     seed: int
     befell: Counter[str]
-    states: Counter[str]
+    ended: Counter[str]
+    moves: Counter[Move]
+    trace: str = ""
     violations: list[str] = field(default_factory=lambda: list[str]())
 
 
@@ -170,6 +177,7 @@ def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
 
 def run(seed: int, *, asking: bool = True) -> Report:
     """Run the schedule of a seed."""
+    random.seed(seed)  # tenacity draws its waits from the module's chance
     chance, persons = random.Random(seed), Persons.of(seed) if asking else Persons.nobody()
     crashes, overtakes, stalls = chance.choice([(0, 0.02, 0), (0.02, 0.02, 0.004), (0.06, 0, 0), (0, 0.05, 0.02)])
     breaker = BreakerPolicy() if chance.random() < 0.5 else None
@@ -197,14 +205,21 @@ def run(seed: int, *, asking: bool = True) -> Report:
     ]
     control.handle(world.model, "POST", "/_sim/faults", {}, laws.encoded(rules))
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
+    world.befell["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
     _chaos(world, strangers, events, chance, persons)
     world.befell.update(
         {name: rule["struck"] for (name, _), rule in zip(chosen, world.model.faults.shown(), strict=True)}
     )
     _calm(world, strangers, ids, chance, persons)
-    states = Counter(world.state(d).value for d in ids)
-    return Report(seed, world.befell, states, laws.violations(world, strangers, ids))
+    ended = Counter(world.state(d).value for d in ids)
+    moves = Counter(_move(before.state, after.state) for before, after in world.journal.history)
+    trace = content_hash([world.model.calls, world.clock.now().isoformat()])
+    return Report(seed, world.befell, ended, moves, trace, laws.violations(world, strangers, ids))
+
+
+def _move(before: StepState | DeploymentState, after: StepState | DeploymentState) -> Move:
+    return ("step" if isinstance(before, StepState) else "deployment", before.value, after.value)
 
 
 def _wait_for_all(world: World, ids: list[str], persons: Persons, *, until_stuck: bool) -> None:
@@ -232,7 +247,7 @@ def attempt(seed: int) -> Report:
     try:
         return run(seed)
     except Exception as error:
-        return Report(seed, Counter(), Counter(), [f"ended in {error!r}"])
+        return Report(seed, Counter(), Counter(), Counter(), "", [f"ended in {error!r}"])
 
 
 def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, str]]]:

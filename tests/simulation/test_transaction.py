@@ -27,8 +27,9 @@ from shared.transaction import (
     TurnedBackError,
 )
 from tests.fakes import MemoryTelemetry
+from tests.simulation.edges import IDENTITY, Crash
 from tests.simulation.laws import encoded
-from tests.simulation.world import IDENTITY, Crash, World
+from tests.simulation.world import World
 
 PERSON = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 MISSING = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"

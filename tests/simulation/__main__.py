@@ -35,6 +35,8 @@ def main() -> int:
                 print(f"seed {report.seed}: {'; '.join(report.violations[:3])}", flush=True)
         if i % 1000 == 0:
             print(f"  {i} done, {i / (time.monotonic() - began):.1f} a second", flush=True)
+        if options.n == 1:
+            print(f"trace:      {report.trace}")
     took = time.monotonic() - began
     print(f"{options.n} schedules in {took:.0f} s: {options.n / took:.1f} a second")
     print("befell:     " + ", ".join(f"{name} {count}" for name, count in befell.most_common()))

@@ -119,9 +119,11 @@ def test_verify_proves_what_was_accepted_in_part_and_cancelled() -> None:
     """Its accept was cut short and never came again: nothing was begun, and looking it over later changes no row."""
     world = World()
     journal: Any = world.journal
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+    submission = json.dumps({"deployment_id": "d", "manifest": MEDALLION}).encode()
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "_between", _dies)
-        world.acceptance.accept(json.dumps({"deployment_id": "d", "manifest": MEDALLION}).encode(), "message")
+        with pytest.raises(Crash):
+            world.acceptance.accept(submission, "message")
     assert 0 < len(world.journal.steps("d")) < world.journal.header("d").record.step_count
     world.cancel("d")
     assert world.run() == [DeploymentState.CANCELLED]

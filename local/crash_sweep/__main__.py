@@ -24,7 +24,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make crash-sweep", description=__doc__)
     parser.add_argument("--manifest", choices=(*manifests.NAMES, "all"), default="all")
     parser.add_argument("--only", default="", help="boundaries by number: 10-40 or 7")
-    parser.add_argument("--match", default="", help="boundaries whose name holds this")
+    parser.add_argument("--match", default="", help="boundaries whose name and number of its kind hold this")
     parser.add_argument("--sample", type=int, default=0, help="so many kills only, spread over each manifest")
     parser.add_argument("--seed", type=int, default=None, help="of the sample")
     parser.add_argument("--jobs", type=int, default=3, help="stacks side by side")
@@ -65,7 +65,7 @@ def main(given: list[str] | None = None) -> int:
 def is_wanted(kill: Kill, only: str, match: str) -> bool:
     """Whether the slice asked for holds it."""
     first, _, last = only.partition("-")
-    return (not only or int(first) <= kill.number <= int(last or first)) and match in kill.boundary.name
+    return (not only or int(first) <= kill.number <= int(last or first)) and match in str(kill.boundary)
 
 
 def tell(report: Report, minutes: float) -> int:

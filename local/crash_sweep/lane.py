@@ -44,10 +44,8 @@ QUICK = {
 """Leases and watchdogs in seconds instead of minutes: a recovery takes seconds, by the same code."""
 QUEUE_LEASE_SECONDS = "2"
 END_SECONDS = 60.0
-"""A deployment that has not ended by then is a violation."""
+"""A deployment that has not ended by then is a violation; where Fabric is slow, it has so much more time."""
 QUIET_SECONDS = 30.0
-SLOW_SECONDS = 0.3
-"""What each call to Fabric takes in a slow run."""
 _LOOK_SECONDS = 0.1
 _QUEUES = ("deployments", "deployment-steps")
 _POISON = tuple(f"{queue}-poison" for queue in _QUEUES)
@@ -59,6 +57,28 @@ _FOREIGN = {
     "roleAssignments": [{"id": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "type": "Group", "role": "Admin"}],
 }
 """Stands there before the first deployment, with items and roles of the same names; nothing may touch it."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What each call to Fabric takes: a slow one lets watchdog, sweeper and the renewal of messages come in too; an
+    uneven one puts what goes on side by side in another order."""
+
+    seconds: float = 0.0
+    is_uneven: bool = False
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The simulator's."""
+        if not self.seconds:
+            return []
+        rules: list[dict[str, Any]] = [{"action": {"delay_seconds": self.seconds}}]
+        if self.is_uneven:
+            shares = (("probability", 0.25, 0.0), ("probability", 0.33, 0.3), ("probability", 0.5, 2.0))
+            rules[:0] = [{"when": {w: p}, "action": {"delay_seconds": share * self.seconds}} for w, p, share in shares]
+        return rules
+
+
+FAST = Pace()
 
 
 @dataclass(frozen=True)
@@ -91,13 +111,10 @@ class Lane:
         self.stack.down()
         shutil.rmtree(self.stack.folder, ignore_errors=True)
 
-    def run(
-        self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", *, slow: bool = False
-    ) -> Result:
+    def run(self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", pace: Pace = FAST) -> Result:
         """One deployment to its end, killed at `boundary`, or recorded where there is none; then judged.
 
-        The first one of a lane has its plan before the host starts, and empty storage. A `slow` one has a Fabric that
-        takes its time, so that watchdog, sweeper and the renewal of messages come in too.
+        The first one of a lane has its plan before the host starts, and empty storage.
         """
         began = time.monotonic()
         plan = Plan(new_id(), ids_in(json.dumps(manifest.content)), record=boundary is None)
@@ -107,9 +124,9 @@ class Lane:
         self._up()
         self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
         self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
-        self.fabric("faults", [{"action": {"delay_seconds": SLOW_SECONDS}}] if slow else [])
+        self.fabric("faults", pace.rules())
         self._storage.submit(manifest.submission(plan.deployment_id))
-        violations = self._follow(manifest, plan.deployment_id)
+        violations = self._follow(manifest, plan.deployment_id, END_SECONDS * (1 + pace.seconds))
         struck = struck_file(self._plan).exists()
         if violations:
             self._keep(plan, violations)
@@ -137,7 +154,7 @@ class Lane:
                 if not struck_file(self._plan).exists() or self.stack.runs("functions"):
                     raise
 
-    def _follow(self, manifest: Manifest, deployment_id: str) -> list[str]:
+    def _follow(self, manifest: Manifest, deployment_id: str, seconds: float) -> list[str]:
         """Revive the host until the deployment has ended and everything is quiet; then compare."""
         header: list[DeploymentRecord] = []
 
@@ -146,8 +163,8 @@ class Lane:
                 header[:] = [self._storage.journal.header(deployment_id).record]
             return bool(header) and header[0].state in _ENDED
 
-        if not self._wait(has_ended, END_SECONDS):
-            return [f"not ended after {END_SECONDS:g} s: {header[0].state if header else 'never accepted'}"]
+        if not self._wait(has_ended, seconds):
+            return [f"not ended after {seconds:g} s: {header[0].state if header else 'never accepted'}"]
         noise: list[str] = []
 
         def is_quiet() -> bool:

@@ -17,6 +17,8 @@ DEPLOYMENT = re.compile(r"sweep-[0-9a-f]{8}")
 """The ids, targets and workspace names of a sweep's deployments, one and the same."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d)|\b\d{19}(?=_)")
+"""As filters have it, and as the keys of the list by time begin."""
 _ROWS_SHOWN = 2
 
 
@@ -98,7 +100,8 @@ def of_fabric(method: str, url: str, body: bytes | None) -> str:
 
 def normal(name: str, deployment_id: str, known: Mapping[str, str]) -> str:
     """Without what differs between runs. `known` are ids that have a name."""
-    name = _GUID.sub(lambda found: known.get(found[0].lower(), "{guid}"), _DIGEST.sub("{digest}", name))
+    name = _TIME.sub("{time}", _DIGEST.sub("{digest}", name))
+    name = _GUID.sub(lambda found: known.get(found[0].lower(), "{guid}"), name)
     return name.replace(deployment_id, "{id}")
 
 

@@ -1,7 +1,8 @@
 """The sweep: record what there is to strike, strike each once in every phase, and count what was wrong.
 
-A boundary that does not come up in its run is tried again at the end, by turns slowly and at full speed; what does
-not come up in `TRIES` runs is listed.
+Not every run meets the same boundaries: how often a timer fires depends on how long it takes, and which of two that
+go on side by side is first is chance. So one that does not come up is tried again at the end, at another pace each
+time; what does not come up in `TRIES` runs is listed.
 """
 
 import random
@@ -14,19 +15,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from local.crash_sweep.lane import Lane, Result
+from local.crash_sweep.lane import FAST, Lane, Pace, Result
 from local.crash_sweep.manifests import Manifest
 from local.crash_sweep.plan import Boundary
-from local.crash_sweep.strikes import READ
 from local.stack import StackError
 from shared.domain.errors import StorageUnavailableError
 
-PLAIN, SLOW, COLD = "plain", "slow", "cold"
-"""How a boundary comes up: in any run; in a slow one; only in the first run on empty storage."""
-TRIES = 4
+PLAIN, SLOW, UNEVEN, COLD = "plain", "slow", "uneven", "cold"
+"""How a boundary comes up: in any run; in a slow or an uneven one; only in the first run on empty storage."""
+PACES = {PLAIN: FAST, SLOW: Pace(0.3), UNEVEN: Pace(0.8, is_uneven=True), COLD: FAST}
+TRIES = 8
 MOST_BROKEN = 20
 """Stacks that may break by themselves, as by another program's doing, before the sweep gives up."""
-READS = 2
 _CREATES = re.compile(r"(table|queue|blob) create\b")
 
 
@@ -65,12 +65,12 @@ def record(
     """Every boundary met, in order, with the mode in which it was met first."""
     found: dict[tuple[str, int], tuple[Boundary, str]] = {}
     with Lane(f"sweep-record-{secrets.token_hex(3)}", evidence) as lane:
-        modes = [COLD, *[PLAIN] * rounds, *([SLOW] if slow else [])]
-        runs = [(mode, lane.run(manifest, slow=mode == SLOW)) for mode in modes]
+        modes = [COLD, *[PLAIN] * rounds, *([SLOW, UNEVEN] if slow else [])]
+        runs = [(mode, lane.run(manifest, pace=PACES[mode])) for mode in modes]
     for mode, result in runs:
         judge(report, f"{manifest.name}, recorded ({mode})", result)
     # The plain runs go first: what they meet needs neither empty storage nor patience.
-    for mode, result in sorted(runs, key=lambda run: [PLAIN, COLD, SLOW].index(run[0])):
+    for mode, result in sorted(runs, key=lambda run: [PLAIN, COLD, SLOW, UNEVEN].index(run[0])):
         for boundary in result.boundaries:
             own = COLD if _CREATES.match(boundary.name) else PLAIN if mode == COLD else mode
             found.setdefault((boundary.name, boundary.nth), (boundary, own))
@@ -78,13 +78,19 @@ def record(
 
 
 def kills_of(manifest: Manifest, boundaries: Sequence[tuple[Boundary, str]]) -> list[Kill]:
-    """Each write in both phases; of the reads of one name, which have no effect and differ little, the first two."""
+    """Each boundary in each of its phases."""
     return [
         Kill(manifest, number, boundary, mode, phase)
         for number, (boundary, mode) in enumerate(boundaries, 1)
         for phase in boundary.phases
-        if boundary.phases != READ or boundary.nth <= READS
     ]
+
+
+def pace_of(kill: Kill) -> Pace:
+    """As it was met; then, by turns, ever more slowly, as evenly as not, and as it was met again."""
+    if kill.tries % 2:
+        return Pace(0.3 * kill.tries, is_uneven=kill.tries % 4 == 1)
+    return PACES[kill.mode]
 
 
 def judge(report: Report, what: str, result: Result) -> list[str]:
@@ -107,8 +113,7 @@ def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say:
             if result.struck:
                 report.struck += 1
             elif kill.tries + 1 < TRIES:
-                mode = kill.mode if kill.mode == COLD else SLOW if kill.tries % 2 == 0 else PLAIN
-                left.append(replace(kill, tries=kill.tries + 1, mode=mode))
+                left.append(replace(kill, tries=kill.tries + 1))
             else:
                 report.never.append(kill)
             again = not result.struck and kill.tries + 1 < TRIES
@@ -130,7 +135,7 @@ def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say:
     def strike(kill: Kill, lane: Lane) -> bool:
         """Whether the lane can serve on: what moves no more would disturb what comes after it."""
         try:
-            result = lane.run(kill.manifest, kill.boundary, kill.phase, slow=kill.mode == SLOW)
+            result = lane.run(kill.manifest, kill.boundary, kill.phase, pace_of(kill))
         except (OSError, StackError, StorageUnavailableError) as error:
             broke(kill, error)
             return False

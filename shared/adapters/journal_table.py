@@ -42,7 +42,7 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 log = logging.getLogger(__name__)
 
 JOURNAL, DEPLOYMENTS = "journal", "deployments"
-_ORPHAN_AGE = timedelta(hours=1)
+ORPHAN_AGE = timedelta(hours=1)
 """A projection whose header never came to be is dropped after this; until then its accept may be under way."""
 _RACES = 20
 
@@ -250,7 +250,7 @@ class TableJournal:
     def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)
         if fresh is None or fresh.target != record.target:
-            if self._now() - record.accepted_at > _ORPHAN_AGE:
+            if self._now() - record.accepted_at > ORPHAN_AGE:
                 self._unlist(record, fresh)
             return None
         has_ended = fresh.state in DEPLOYMENT_ENDED
@@ -261,7 +261,7 @@ class TableJournal:
     def _as_it_stands(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)
         if fresh is None or fresh.accepted_at != record.accepted_at:
-            if self._now() - record.accepted_at > _ORPHAN_AGE:
+            if self._now() - record.accepted_at > ORPHAN_AGE:
                 self._unlist(record, fresh)
             return None
         if fresh.state in DEPLOYMENT_ENDED or fresh.state != record.state:

@@ -118,6 +118,7 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
             status = operations.look(d, operation)
             if status is None:
                 return None
+            d.learn(operation=None)  # it is over: one that failed is asked for anew, for it changes nothing
             operations.check(status, operation)
             captured = d.services.fabric.result(operation.id, operation.location) or {}
         except FabricNotFoundError:

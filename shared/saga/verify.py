@@ -187,10 +187,8 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
 
 
 def _never_ran(moves: Sequence[AuditEntry]) -> bool:
-    """Whether it has not left the state in which it was accepted, or ended from there."""
-    return all(entry.before in ("", DeploymentState.ACCEPTED) for entry in moves) and (
-        moves[-1].after != DeploymentState.RUNNING
-    )
+    """Whether it has yet to begin, or ended without; what is noted of it afterwards is no move of its steps."""
+    return all(DeploymentState.RUNNING not in (entry.before, entry.after) for entry in moves)
 
 
 def _takes_up(entry: AuditEntry) -> bool:

@@ -8,7 +8,8 @@ import pytest
 from shared.adapters.journal_table import TableJournal
 from shared.domain.ports import Journal
 from tests.contract.harness import VARIANTS, FaultyTransport, faulty_clients
-from tests.fakes import FakeClock, MemoryJournal
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock
 
 
 @pytest.fixture

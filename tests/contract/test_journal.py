@@ -40,7 +40,8 @@ from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
 from shared.saga.verify import read, verify
 from tests.contract.conftest import FaultyJournal
 from tests.contract.harness import Cut, a_header, a_step, at_once, some_steps
-from tests.fakes import START, FakeClock, MemoryJournal
+from tests.fake_journal import MemoryJournal
+from tests.fakes import START, FakeClock
 
 
 def moved(row: Versioned[StepRecord], state: S, reason: str = "", **changes: Any) -> Change[StepRecord]:

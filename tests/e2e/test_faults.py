@@ -10,7 +10,7 @@ import pytest
 from azure.data.tables import TableClient, UpdateMode
 
 from tests.e2e.conftest import Running, eventually
-from tests.e2e.test_submission import item, lakehouse, manifest
+from tests.e2e.test_submission import item, lakehouse, manifest, viewer
 
 _OUTAGE_SECONDS = 60
 
@@ -73,18 +73,8 @@ def test_lost_answers_of_every_create_make_nothing_twice(fabric: Running, reset:
     paths = (".*/workspaces", ".*/lakehouses", ".*/roleAssignments", ".*/items")
     rules = [{"match": {"method": "POST", "path": p}, "when": {"nth": [1]}, "action": {"reset": reset}} for p in paths]
     fabric.fabric("faults", rules)
-    people = {
-        "id": "people",
-        "kind": "role_assignment",
-        "with": {
-            "workspaceId": "${{ steps.ws.outputs.id }}",
-            "principalId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c09",
-            "principalType": "User",
-            "role": "Viewer",
-        },
-    }
     name = f"lost-{reset}"
-    submit(fabric, name, manifest(name, lakehouse("bronze"), people, item("nb", "Notebook")))
+    submit(fabric, name, manifest(name, lakehouse("bronze"), viewer(), item("nb", "Notebook")))
     assert fabric.ended(name)["exit_code"] == 0
     workspaces = [w for w in fabric.fabric("state")["workspaces"] if w["displayName"] == name]
     assert [sorted(i["displayName"] for i in w["items"]) for w in workspaces] == [["bronze", "nb"]]

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from shared import bootstrap, settings
+from shared.adapters.credentials import SIMULATOR_IDENTITY
 from shared.domain.states import DeploymentState
 from tests.e2e.conftest import Running, eventually
-from tests.e2e.test_submission import item, lakehouse, manifest
+from tests.e2e.test_submission import item, lakehouse, manifest, viewer
 
 pytestmark = pytest.mark.e2e
 COUNT = 50
@@ -26,7 +27,7 @@ def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(quick_
     rules = [{"when": {"probability": 0.055}, "action": action} for action in FAULTS]
     quick_stack.fabric("faults", rules)
     for i in range(COUNT):
-        steps = [lakehouse("bronze"), item("nb", "Notebook", "bronze")]
+        steps = [lakehouse("bronze"), item("nb", "Notebook", "bronze"), viewer()]
         steps += [item("ball", "Crystal", "nb")] if i % 5 == 0 else []
         body = {"deployment_id": f"many-{i}", "manifest": manifest(f"many-{i}", *steps)}
         quick_stack.put("deployments", json.dumps(body).encode())
@@ -37,14 +38,19 @@ def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(quick_
         return {header.deployment_id: header.state.value for header in journal.deployments()}
 
     eventually(lambda: sum(state in LAWFUL for state in listed().values()) == COUNT, 300, pause=1.0)
-    assert sum(rule["struck"] for rule in quick_stack.fabric("faults")) > COUNT
+    calls, struck = quick_stack.fabric("calls"), sum(rule["struck"] for rule in quick_stack.fabric("faults"))
+    assert len(calls) > 10 * COUNT
+    assert struck > 0.15 * len(calls), "hardly a fifth of them went wrong"
     quick_stack.fabric("faults", [])
     states = listed()
     assert all(states[f"many-{i}"] == "compensated" for i in range(0, COUNT, 5))
-    known: set[str] = set()
-    for deployment_id, state in states.items():
-        if state == "succeeded":
-            known |= {s.record.resource.id for s in journal.steps(deployment_id) if s.record.resource is not None}
-    workspaces = quick_stack.fabric("state")["workspaces"]
-    standing = {w["id"] for w in workspaces} | {i["id"] for w in workspaces for i in w["items"]}
+    succeeded = [deployment_id for deployment_id, state in states.items() if state == "succeeded"]
+    resources = [s.record.resource for deployment_id in succeeded for s in journal.steps(deployment_id)]
+    known = {(r.parent_id or "", r.id) for r in resources if r is not None}
+    standing: set[tuple[str, str]] = set()
+    for workspace in quick_stack.fabric("state")["workspaces"]:
+        standing.add(("", workspace["id"]))
+        inside = [row["id"] for row in (*workspace["items"], *workspace["roleAssignments"])]
+        standing |= {(workspace["id"], each) for each in inside if each != SIMULATOR_IDENTITY}
     assert standing == known
+    assert len(known) == 4 * len(succeeded)

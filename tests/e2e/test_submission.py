@@ -32,6 +32,12 @@ def item(name: str, item_type: str, *needs: str) -> dict[str, Any]:
     return {"id": name, "kind": "item", "needs": list(needs), "with": spec}
 
 
+def viewer() -> dict[str, Any]:
+    """A step that gives somebody a role."""
+    spec = {"principalId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c09", "principalType": "User", "role": "Viewer"}
+    return {"id": "people", "kind": "role_assignment", "with": {"workspaceId": REFERENCE, **spec}}
+
+
 def written(folder: Path, content: dict[str, Any]) -> str:
     """A manifest as a file."""
     file = folder / f"{content['name']}.yaml"

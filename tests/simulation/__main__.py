@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.simulation.schedules import Report, attempt
+from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
+from tests.simulation.schedules import Move, Report, attempt
 
 _CHUNK = 20
 _SHOWN = 20
@@ -23,20 +24,31 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.n} schedules from seed {options.seed} on, {options.jobs} processes", flush=True)
     began = time.monotonic()
-    befell, states, broken = Counter[str](), Counter[str](), list[Report]()
+    befell, ended, moves, broken = Counter[str](), Counter[str](), Counter[Move](), list[Report]()
     for i, report in enumerate(_reports(options.seed, options.n, options.jobs), start=1):
         befell += report.befell
-        states += report.states
+        ended += report.ended
+        moves += report.moves
         if report.violations:
             broken.append(report)
             if len(broken) <= _SHOWN:
                 print(f"seed {report.seed}: {'; '.join(report.violations[:3])}", flush=True)
         if i % 1000 == 0:
             print(f"  {i} done, {i / (time.monotonic() - began):.1f} a second", flush=True)
+        if options.n == 1:
+            print(f"trace:      {report.trace}")
     took = time.monotonic() - began
     print(f"{options.n} schedules in {took:.0f} s: {options.n / took:.1f} a second")
     print("befell:     " + ", ".join(f"{name} {count}" for name, count in befell.most_common()))
-    print("ended:      " + ", ".join(f"{name} {count}" for name, count in states.most_common()))
+    print("ended:      " + ", ".join(f"{name} {count}" for name, count in ended.most_common()))
+    for whose, table in (("deployment", DEPLOYMENT_TRANSITIONS), ("step", STEP_TRANSITIONS)):
+        made = {(before.value, after.value): moves[(whose, before.value, after.value)] for before, after in table}
+        reached = Counter[str]()
+        for (_, after), count in made.items():
+            reached[after] += count
+        never = [f"{before} -> {after}" for (before, after), count in made.items() if not count]
+        print(f"{whose}s reached: ".ljust(12) + ", ".join(f"{name} {count}" for name, count in reached.most_common()))
+        print(f"            {len(made) - len(never)} of {len(made)} legal moves; never: {', '.join(never) or 'none'}")
     print(
         f"violations: {len(broken)}" + "".join(f"\n  replay: make simulate N=1 SEED={r.seed}" for r in broken[:_SHOWN])
     )

@@ -12,8 +12,9 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga import verify
 from shared.steps.item import same_definition
 from shared.steps.kind import has_marker, without_marker
+from tests.simulation.edges import IDENTITY
 from tests.simulation.strangers import Strangers
-from tests.simulation.world import IDENTITY, World
+from tests.simulation.world import World
 
 KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
 """Ends after which what was applied stands."""

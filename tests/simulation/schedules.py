@@ -1,8 +1,7 @@
 """One schedule: a few deployments at one target, and everything that can go wrong, all drawn from one seed.
 
 First a chaotic phase (crashes, faults, strangers, lost orchestrations, and persons who ask for anything), then a calm
-one in which all that passes has passed. What must hold afterwards is in laws.py. What persons do is drawn from a
-chance of its own: without them (`asking` False) a seed is the schedule that it was before they came.
+one in which all that passes has passed. What must hold afterwards is in laws.py.
 """
 
 import logging
@@ -16,13 +15,15 @@ from local.fabric_simulator import control
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.flags import FeatureFlags
+from shared.domain.json import content_hash
 from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.states import DeploymentState, StepState
 from shared.saga.commands import Verb, allowed_verbs
 from tests.simulation import laws
+from tests.simulation.edges import Crash
 from tests.simulation.strangers import Strangers
-from tests.simulation.world import Crash, World
+from tests.simulation.world import World
 
 FAULTS: dict[str, dict[str, Any]] = {
     "answer lost": {"reset": "after"},
@@ -33,19 +34,25 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation fails": {"operation": "fail"},
     "operation for ever": {"operation": "never"},
 }
+Move = tuple[str, str, str]
+"""Whose (`deployment` or `step`), from which state, to which."""
 CHAOS_STEPS = 260
-CALM_HOURS = 30.0
+CALM_HOURS = 6.0
+"""Once more as long as the six hours in which persons see to what is held: then everything has ended."""
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 WORKSPACE = "${{ steps.ws.outputs.id }}"
 
 
 @dataclass
 class Report:
-    """What a schedule did and how it ended."""
+    """What a schedule did and how it ended; `moves` are those of transitions.py that deployments and steps made, and
+    `trace` is a digest of every call to Fabric and its time: the same where a seed was replayed exactly."""
 
     seed: int
     befell: Counter[str]
-    states: Counter[str]
+    ended: Counter[str]
+    moves: Counter[Move]
+    trace: str = ""
     violations: list[str] = field(default_factory=lambda: list[str]())
 
 
@@ -82,25 +89,25 @@ def manifest(chance: random.Random) -> dict[str, Any]:
 
 @dataclass
 class Persons:
-    """Who asks for what, whether it makes sense or not; and what their manifests and settings leave to them."""
+    """Who asks for what, whether it makes sense or not; and what their manifests and settings leave to them.
+
+    Who is hasty has nothing tried twice, holds what failed, and goes on by hand: so steps fail at a lost answer, with
+    what they made still standing.
+    """
 
     chance: random.Random
     policy: EnginePolicy
     asks: dict[int, int]
-    are_there: bool = True
+    is_hasty: bool
 
     @classmethod
     def of(cls, seed: int) -> "Persons":
         """Drawn from the seed."""
         chance = random.Random(f"{seed}/persons")
-        flags = FeatureFlags(rollback=chance.random() < 0.8, retry_logic=chance.random() < 0.9)
+        is_hasty = chance.random() < 0.12
+        flags = FeatureFlags(rollback=chance.random() < 0.8, retry_logic=not is_hasty and chance.random() < 0.9)
         asks = Counter(chance.randrange(CHAOS_STEPS) for _ in range(chance.choice([0, 3, 12, 30])))
-        return cls(chance, EnginePolicy().under(flags), dict(asks))
-
-    @classmethod
-    def nobody(cls) -> "Persons":
-        """Nobody asks for anything."""
-        return cls(random.Random(0), EnginePolicy(), {}, are_there=False)
+        return cls(chance, EnginePolicy().under(flags), dict(asks), is_hasty)
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Approvals among the steps, and more to hold."""
@@ -114,7 +121,9 @@ class Persons:
             for step in chance.sample(steps[:before], min(before, chance.randint(0, 2))):
                 if step["id"] not in needs and not _leads_to(steps, needs, step["id"]):
                     step["needs"] = [*step.get("needs", []), f"gate{i}"]
-        if chance.random() < 0.25:
+        if chance.random() < 0.1:
+            manifest["concurrency"] = "reject"
+        if self.is_hasty or chance.random() < 0.25:
             manifest["onFailure"] = "hold"
         if manifest["onFailure"] == "hold" and chance.random() < 0.5:
             manifest["keepFor"] = chance.choice(["2m", "1h"])
@@ -140,16 +149,24 @@ class Persons:
                     world.befell[f"granted {verb.value}"] += world.ask(verb, which, step).accepted
 
     def see_to_what_waits(self, world: World, deployment_id: str) -> None:
-        """Who asked to hold has seen enough, or goes on; what failed is kept, or not; a success is retired, or not."""
+        """Who asked to hold has seen enough, or goes on; what failed is kept, or not; a success is retired, or not, and
+        rather where it went on after a failure: whatever that had begun has to go too."""
         header = world.journal.header(deployment_id).record
-        verbs = [v for v in allowed_verbs(header) if header.state in _WAITING]
-        if header.state is DeploymentState.HELD or (verbs and self.chance.random() < 0.15):
-            verb = self.chance.choice(verbs)
-            world.befell[f"{verb.value} of {header.state.value}"] += 1
-            world.ask(verb, deployment_id)
+        likely = _SEEN_TO.get(header.state, 0.0)
+        if any(e.before in _TAKEN_UP and e.after == "running" for e in world.journal.audit(deployment_id)):
+            likely = max(likely, 0.8)
+        verbs = allowed_verbs(header)
+        if not verbs or header.state not in _SEEN_TO or self.chance.random() >= likely:
+            return
+        goes_on = Verb.RESUME in verbs and self.chance.random() < 0.5
+        verb = Verb.RESUME if goes_on else self.chance.choice(verbs)
+        world.befell[f"{verb.value} of {header.state.value}"] += 1
+        world.ask(verb, deployment_id)
 
 
-_WAITING = (DeploymentState.HELD, DeploymentState.FAILED, DeploymentState.SUCCEEDED)
+_SEEN_TO = {DeploymentState.HELD: 1.0, DeploymentState.FAILED: 0.5, DeploymentState.SUCCEEDED: 0.15}
+"""States in which a deployment waits for a person, and how likely one comes, each time that they look."""
+_TAKEN_UP = ("held", "failed")
 
 
 def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
@@ -168,9 +185,10 @@ def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
     return False
 
 
-def run(seed: int, *, asking: bool = True) -> Report:
+def run(seed: int) -> Report:
     """Run the schedule of a seed."""
-    chance, persons = random.Random(seed), Persons.of(seed) if asking else Persons.nobody()
+    random.seed(seed)  # tenacity draws its waits from the module's chance
+    chance, persons = random.Random(seed), Persons.of(seed)
     crashes, overtakes, stalls = chance.choice([(0, 0.02, 0), (0.02, 0.02, 0.004), (0.06, 0, 0), (0, 0.05, 0.02)])
     breaker = BreakerPolicy() if chance.random() < 0.5 else None
     rate = RatePolicy() if chance.random() < 0.3 else None
@@ -186,35 +204,38 @@ def run(seed: int, *, asking: bool = True) -> Report:
     strangers = Strangers(world, chance)
     if chance.random() < 0.4:
         strangers.settle()
-    chosen = [(name, action) for name, action in FAULTS.items() if chance.random() < 0.25]
+    chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
+    chosen += [("answer lost", "POST", 0.4)] if persons.is_hasty else []
     rules = [
         {
-            "match": {"method": chance.choice(["POST", "GET", "DELETE", "PATCH"])},
-            "when": {"probability": round(chance.uniform(0.02, 0.25), 3)},
-            "action": action,
+            "match": {"method": method or chance.choice(["POST", "GET", "DELETE", "PATCH"])},
+            "when": {"probability": round(chance.uniform(0.02, most), 3)},
+            "action": FAULTS[name],
         }
-        for _, action in chosen
+        for name, method, most in chosen
     ]
     control.handle(world.model, "POST", "/_sim/faults", {}, laws.encoded(rules))
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
+    world.befell["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
     _chaos(world, strangers, events, chance, persons)
-    world.befell.update(
-        {name: rule["struck"] for (name, _), rule in zip(chosen, world.model.faults.shown(), strict=True)}
-    )
+    for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
+        world.befell[name] += rule["struck"]
     _calm(world, strangers, ids, chance, persons)
-    states = Counter(world.state(d).value for d in ids)
-    return Report(seed, world.befell, states, laws.violations(world, strangers, ids))
+    ended = Counter(world.state(d).value for d in ids)
+    moves = Counter(_move(before.state, after.state) for before, after in world.journal.history)
+    trace = content_hash([world.model.calls, world.clock.now().isoformat()])
+    return Report(seed, world.befell, ended, moves, trace, laws.violations(world, strangers, ids))
 
 
-def _wait_for_all(world: World, ids: list[str], persons: Persons, *, until_stuck: bool) -> None:
+def _move(before: StepState | DeploymentState, after: StepState | DeploymentState) -> Move:
+    return ("step" if isinstance(before, StepState) else "deployment", before.value, after.value)
+
+
+def _wait_for_all(world: World, ids: list[str], *, until_stuck: bool) -> None:
     """Time passes; who asked to hold has seen enough, and the one that waited behind may then be held itself.
 
     With `until_stuck`, no longer than until somebody has to clear the way."""
-    for hours in (0.2, 0.5, 1.0, 1.0) if persons.are_there else ():
-        world.run(*ids, hours=hours)
-        for deployment_id in ids:
-            persons.see_to_what_waits(world, deployment_id)
     for _ in range(6):
         world.run(*ids, hours=1.0)
         if until_stuck and any(world.state(d) is DeploymentState.STUCK for d in ids):
@@ -232,7 +253,7 @@ def attempt(seed: int) -> Report:
     try:
         return run(seed)
     except Exception as error:
-        return Report(seed, Counter(), Counter(), [f"ended in {error!r}"])
+        return Report(seed, Counter(), Counter(), Counter(), "", [f"ended in {error!r}"])
 
 
 def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, str]]]:
@@ -268,7 +289,7 @@ def _chaos(
         for what, which in events.get(step, []):
             if what == "submit":
                 drawn = manifest(chance)
-                if persons.are_there and which not in manifests:
+                if which not in manifests:
                     persons.amend(drawn)
                 world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
@@ -310,22 +331,24 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
-    _wait_for_all(world, ids, persons, until_stuck=True)
+    for hours in (0.2, 0.5, 1.0, 1.0):
+        world.run(*ids, hours=hours)
+        for deployment_id in ids:
+            persons.see_to_what_waits(world, deployment_id)
+    _wait_for_all(world, ids, until_stuck=True)
     if not all(world.has_ended(d) for d in ids):
         strangers.clear_the_way()
-        _wait_for_all(world, ids, Persons.nobody(), until_stuck=False)
+        _wait_for_all(world, ids, until_stuck=False)
+    if not all(world.has_ended(d) for d in ids):
+        return  # what has not ended by now is a violation, and needs no more hours
     if chance.random() < 0.3:
         strangers.appear()
     for _ in range(4):
         world.clock.advance(world.policy.orphan_grace_seconds + 1)
         duties = [world.sweep().duties for _ in range(3)]
-        if not persons.are_there or (all(world.has_ended(d) for d in ids) and not duties[-1]):
+        if all(world.has_ended(d) for d in ids) and not duties[-1]:
             break
         world.run(*ids, hours=1.0)  # one that was retired while its target was not free is put back now
         if not all(world.has_ended(d) for d in ids):
             strangers.clear_the_way()
             world.run(*ids, hours=CALM_HOURS)
-    for deployment_id in ids:
-        state = world.state(deployment_id)
-        if state not in DEPLOYMENT_ENDED:
-            world.befell["not ended"] += 1

@@ -7,7 +7,8 @@ from typing import Any
 
 from local.fabric_simulator import control
 from local.fabric_simulator.store import Item, Workspace
-from tests.simulation.world import IDENTITY, World
+from tests.simulation.edges import IDENTITY
+from tests.simulation.world import World
 
 _OWN = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
@@ -24,6 +25,7 @@ class Strangers:
 
     def settle(self) -> None:
         """A workspace of our name with some of our names in it, before anything of ours."""
+        self.world.befell["workspace there before"] += 1
         role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
         roles = [role]
         if self.chance.random() < 0.5:

@@ -12,7 +12,8 @@ from shared.domain.states import DeploymentState, StepState
 from shared.saga.dry_run import Action, dry_run
 from shared.steps import KINDS, STEPS
 from tests.simulation import schedules
-from tests.simulation.world import IDENTITY, World
+from tests.simulation.edges import IDENTITY
+from tests.simulation.world import World
 
 DONE = {
     Action.CREATE: "create",

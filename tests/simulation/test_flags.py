@@ -17,8 +17,9 @@ from shared.domain.states import DeploymentState, StepState
 from shared.domain.text import parse
 from shared.saga.commands import Verb
 from shared.steps import KINDS
+from tests.simulation.edges import FixedToken, ModelTransport, crashing
 from tests.simulation.laws import encoded
-from tests.simulation.world import FixedToken, ModelTransport, World, crashing
+from tests.simulation.world import World
 
 NAMES = [f.name for f in fields(FeatureFlags)]
 COMBINATIONS = [

@@ -7,8 +7,9 @@ from local.fabric_simulator import control
 from shared.domain.states import DeploymentState
 from shared.saga import orphans
 from shared.steps.kind import marker_of, with_marker
+from tests.simulation.edges import IDENTITY
 from tests.simulation.test_laws import MEDALLION, WHOLE, failing
-from tests.simulation.world import IDENTITY, World
+from tests.simulation.world import World
 
 
 def put_back(world: World, deployment_id: str = "d") -> None:

@@ -16,6 +16,7 @@ from shared.domain.ports import Change, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.verify import Evidence, Verdict, read, verify
+from tests.simulation.edges import Crash
 from tests.simulation.test_laws import MEDALLION, failing
 from tests.simulation.test_sweeper import pass_grace
 from tests.simulation.world import World
@@ -112,6 +113,29 @@ def test_verify_after_retention_needs_no_rows() -> None:
     assert evidence("forgotten").header is None
     assert evidence("forgotten").steps == []
     assert verify(evidence("forgotten")).state == "compensated"
+
+
+def test_verify_proves_what_was_accepted_in_part_and_cancelled() -> None:
+    """Its accept was cut short and never came again: nothing was begun, and looking it over later changes no row."""
+    world = World()
+    journal: Any = world.journal
+    submission = json.dumps({"deployment_id": "d", "manifest": MEDALLION}).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "_between", _dies)
+        with pytest.raises(Crash):
+            world.acceptance.accept(submission, "message")
+    assert 0 < len(world.journal.steps("d")) < world.journal.header("d").record.step_count
+    world.cancel("d")
+    assert world.run() == [DeploymentState.CANCELLED]
+    pass_grace(world)
+    world.sweep()
+    assert world.journal.header("d").record.swept_at is not None
+    assert problems(verify(read(world.journal, "d"))) == []
+
+
+def _dies(where: str) -> None:
+    if "in part" in where:
+        raise Crash(where)
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Paths:

@@ -2,27 +2,24 @@
 in-memory ports and the simulator's model, driven by one seeded scheduler. The same seed gives the same run.
 
 The scheduler chooses who goes next, and what befalls a process: every port call is a place, before and after its
-effect, where it may die, be overtaken by others, or be held up past its lease. What a real host would deliver again
-after a crash is delivered again here.
+effect and between the writes that it consists of, where it may die, be overtaken by others, or be held up past its
+lease. What a real host would deliver again, after a crash or in the middle of a delivery that takes too long, is
+delivered again here.
 """
 
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from durabletask import task
-
-from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
 from shared.adapters.breaker_registry import CircuitBreakers
 from shared.adapters.fabric_gate import FabricGate
 from shared.adapters.fabric_http import FabricClient
-from shared.adapters.fabric_transport import AnswerLostError
 from shared.adapters.rate_limiter import RateLimiter
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
@@ -31,175 +28,26 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import NoTelemetry, Telemetry
-from shared.saga import activities, commands, engine, orchestrator, sweeper
+from shared.saga import activities, commands, engine, sweeper
 from shared.saga.accept import Acceptance
 from shared.saga.delivery import Services
 from shared.saga.observed import ObservedJournal
 from shared.saga.payloads import Payloads
 from shared.saga.progress import Progress
 from shared.steps import KINDS, STEPS
-from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryJournal, MemoryLocks, MemoryStepQueue
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryLocks, MemoryStepQueue
+from tests.simulation.edges import Crash, FixedToken, ModelTransport, crashing
+from tests.simulation.orchestration import Orchestration
 
-IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 REDELIVERY_SECONDS = 120
 SWEEP_SECONDS = 300
+_ROWS_AT_ONCE = 4
+"""Rows that one request writes: few, so that small plans too are written in several, as large ones are."""
+_SECOND_SWEEP = 0.2
+"""How often the timer fires once more at once, where processes overtake each other: two sweeps side by side."""
 _DEEPEST = 2
 """How many deliveries may be going on inside each other."""
-
-
-class Crash(BaseException):
-    """The process dies here. Not an Exception: nothing in the code may catch it."""
-
-
-class Crashing:
-    """A port whose calls may be the last thing that a process does."""
-
-    def __init__(self, port: Any, crash: Callable[[str], None]) -> None:
-        self._port, self._crash = port, crash
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._port, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._crash(f"before {name}")
-            answer = method(*args, **kwargs)
-            self._crash(f"after {name}")
-            return answer
-
-        return call
-
-
-def crashing(port: Any, crash: Callable[[str], None]) -> Any:
-    """The port, wrapped; Any, for it has whatever methods the port has."""
-    return Crashing(port, crash)
-
-
-class ModelTransport:
-    """HTTP without a network: the simulator's model, called."""
-
-    def __init__(self, model: FabricModel, clock: FakeClock) -> None:
-        self._model, self._clock = model, clock
-
-    def exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> tuple[int, dict[str, str], bytes]:
-        """One call; a reset is an answer that is lost."""
-        path, _, query = url.removeprefix("http://127.0.0.1").partition("?")
-        parameters = dict(pair.split("=", 1) for pair in query.split("&") if pair)
-        reply = self._model.handle(Request(method, path, parameters, dict(headers), body or b""))
-        if reply.reset:
-            raise AnswerLostError("reset")
-        return reply.status, {k.lower(): v for k, v in reply.headers.items()}, reply.body
-
-
-class FixedToken:
-    """A token that never ends."""
-
-    def token(self) -> str:
-        """It."""
-        return f"sim.{IDENTITY}.99999999999"
-
-    def invalidate(self, token: str) -> None:
-        """Nothing to forget."""
-
-
-class Orchestration:
-    """One run of the generator, with durabletask's own task classes and no replay."""
-
-    def __init__(self, world: "World", state: dict[str, Any]) -> None:
-        self._world = world
-        self.is_busy = False
-        self.deployment_id: str = state["deployment_id"]
-        self.activity: tuple[str, Any, task.CompletableTask] | None = None
-        self.timers: list[tuple[datetime, task.CompletableTask]] = []
-        self._waiting: dict[str, list[task.CompletableTask]] = {}
-        self._events: dict[str, list[Any]] = {}
-        self.is_over = False
-        self._begin(state)
-
-    def _begin(self, state: dict[str, Any]) -> None:
-        self._next_state: dict[str, Any] | None = None
-        self.timers, self._waiting = [], {}
-        self._generator = orchestrator.run(self, state)
-        self._advance(None)
-
-    # What the generator calls.
-
-    def call_activity(self, activity: str, *, input: Any = None) -> Any:
-        """Schedule it; the scheduler decides when it runs."""
-        found: task.CompletableTask = task.CompletableTask()
-        self.activity = (activity, json.loads(json.dumps(input)), found)
-        return found
-
-    def create_timer(self, fire_at: timedelta) -> Any:
-        """A timer on the fake clock."""
-        found: task.CompletableTask = task.CompletableTask()
-        self.timers.append((self._world.clock.now() + fire_at, found))
-        return found
-
-    def wait_for_external_event(self, name: str) -> Any:
-        """The next event, perhaps one that came before."""
-        found: task.CompletableTask = task.CompletableTask()
-        if self._events.get(name):
-            found.complete(self._events[name].pop(0))
-        else:
-            self._waiting.setdefault(name, []).append(found)
-        return found
-
-    def continue_as_new(self, new_input: Any, *, save_events: bool = False) -> None:
-        """Begin again when the generator returns."""
-        assert save_events
-        self._next_state = json.loads(json.dumps(new_input))
-
-    # What the world calls.
-
-    def raise_event(self, name: str, payload: Any) -> None:
-        """Deliver an event."""
-        if self._waiting.get(name):
-            self._waiting[name].pop(0).complete(payload)
-            self._step()
-        else:
-            self._events.setdefault(name, []).append(payload)
-
-    def run_activity(self) -> None:
-        """Run what is scheduled; a crash leaves it scheduled, as a durable engine would."""
-        assert self.activity is not None
-        name, given, found = self.activity
-        self.is_busy = True
-        try:
-            answer = self._world.activity(name, given)
-        finally:
-            self.is_busy = False
-        if self._world.orchestrations.get(self.deployment_id) is not self:
-            return  # lost meanwhile: nobody hears the answer
-        self.activity = None
-        found.complete(json.loads(json.dumps(answer)))
-        self._step()
-
-    def fire(self, now: datetime) -> bool:
-        """Fire a timer that is due."""
-        for i, (due, found) in enumerate(self.timers):
-            if due <= now:
-                del self.timers[i]
-                found.complete(None)
-                self._step()
-                return True
-        return False
-
-    def _step(self) -> None:
-        if not self.is_over and self._current.is_complete:
-            self._advance(self._current.get_result())
-
-    def _advance(self, value: Any) -> None:
-        try:
-            self._current = self._generator.send(value)
-            while self._current.is_complete:
-                self._current = self._generator.send(self._current.get_result())
-        except StopIteration:
-            if self._next_state is None:
-                self.is_over = True
-            else:
-                self._begin(self._next_state)
 
 
 class World:
@@ -225,10 +73,12 @@ class World:
         self._depth = 0
         self.clock = FakeClock()
         self.model = FabricModel(lambda: self.clock.now().timestamp(), seed=seed)
-        self.journal = MemoryJournal(self.clock)
+        self.journal = MemoryJournal(self.clock, self._point, _ROWS_AT_ONCE)
         self.queue = MemoryStepQueue(self.clock)
         self.locks = MemoryLocks()
-        blobs = MemoryBlobs()
+        self._held: Any = crashing(self.locks, self._point)
+        self._engine: Any = crashing(self, self._point)
+        blobs = crashing(MemoryBlobs(), self._point)
         payloads = Payloads(blobs)
         self.breaker_store = MemoryBreakers()
         self.gates = [self._gate(breaker, rate) for _ in range(workers)]
@@ -252,6 +102,8 @@ class World:
         self.inbox: list[tuple[datetime, str, bytes]] = []
         self.orchestrations: dict[str, Orchestration] = {}
         self.ready: list[StepMessage] = []
+        self._in_hand: list[StepMessage] = []
+        self._is_sweeping = True
         self.log: list[str] = []
         self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
 
@@ -285,7 +137,10 @@ class World:
             self.befell["held up"] += 1
             # A call that was let go is on its way for less than the margin that is kept before one is sent.
             longest = self.policy.step_lease_seconds * (0.3 if where.endswith("exchange") else 2.0)
-            self.clock.advance(self.chance.uniform(0.0, longest))
+            seconds = self.chance.uniform(0.0, longest)
+            self.clock.advance(seconds)
+            if seconds > REDELIVERY_SECONDS:
+                self._deliver_again()
             self._others(40, is_last=where.endswith("exchange"))
 
     def _others(self, most: int, *, is_last: bool = False) -> None:
@@ -296,6 +151,13 @@ class World:
                     break
         finally:
             self._depth = depth
+
+    def _deliver_again(self) -> None:
+        """Queue and engine have waited long enough: whatever is being worked on may be taken by others too."""
+        self.befell["delivered again in mid-delivery"] += len(self._in_hand)
+        self.ready += self._in_hand
+        for orchestration in self.orchestrations.values():
+            orchestration.is_busy = False
 
     def submit(self, manifest: dict[str, Any], deployment_id: str = "d") -> DeploymentState:
         """Accept a manifest and start it."""
@@ -328,13 +190,12 @@ class World:
             command = commands.read(message)
             if command is not None:
                 with suppress(NotFoundError):
-                    if commands.handle(self.services, self.locks, self, command).accepted:
+                    if self._handle(command).accepted:
                         self.befell[f"granted {command.verb.value}"] += 1
                 return
             header = self.acceptance.accept(message, "message").header
-            self._point("before start")
             if header.state not in DEPLOYMENT_ENDED:
-                self.start(deployment_id)
+                self._engine.start(deployment_id)
         except Crash as crash:
             self.log.append(f"crash {crash} in accept")
             self.inbox.append((self.clock.now() + timedelta(seconds=REDELIVERY_SECONDS), deployment_id, message))
@@ -367,11 +228,14 @@ class World:
     def ask(self, verb: commands.Verb, deployment_id: str = "d", step: str = "") -> commands.Answer:
         """As a command on the queue would. Raises NotFoundError, and Crash where the process dies on the way."""
         command = commands.command(verb, deployment_id, "tester", "a test", step)
-        return commands.handle(self.services, self.locks, self, command)
+        return self._handle(command)
+
+    def _handle(self, command: commands.Command) -> commands.Answer:
+        return commands.handle(self.services, self._held, self._engine, command)
 
     def activity(self, name: str, given: Any) -> Any:
         """Run an activity as function_app.py would."""
-        services, locks = self.services, self.locks
+        services, locks = self.services, self._held
         if name == "begin_deployment":
             return activities.begin(services, locks, given)
         if name == "dispatch_steps":
@@ -391,15 +255,17 @@ class World:
 
     def deliver(self, message: StepMessage) -> None:
         """One delivery, as the host makes it: a crash or an error brings the message back later."""
+        self._in_hand.append(message)
         try:
             settled = engine.execute_step(self._worker(), message)
             if settled is not None:
-                self.raise_event(
-                    settled.deployment_id, STEP_EVENT, {"ordinal": settled.ordinal, "state": settled.state.value}
-                )
+                payload = {"ordinal": settled.ordinal, "state": settled.state.value}
+                self._engine.raise_event(settled.deployment_id, STEP_EVENT, payload)
         except Crash as crash:
             self.log.append(f"crash {crash} in {message}")
             self.queue.send(message, REDELIVERY_SECONDS)
+        finally:
+            self._in_hand.remove(message)
 
     def _worker(self) -> Services:
         if len(self.fabrics) == 1:
@@ -413,12 +279,15 @@ class World:
         choices: list[Callable[[], None]] = [lambda m=m: self._take(m) for m in self.ready]
         choices += [lambda o=o: self._act(o) for o in live if o.activity is not None and not o.is_busy]
         choices += [lambda e=e: self._accept(e) for e in self.inbox if e[0] <= self.clock.now()]
+        choices += [self._sweep_in_time] if self._is_sweeping and self.clock.now() >= self._next_sweep else []
         if choices:
             self.chance.choice(choices)()
             return True
         return any(o.fire(self.clock.now()) for o in live if not o.is_busy)
 
     def _take(self, message: StepMessage) -> None:
+        if message is not self.ready[0]:
+            self.befell["message out of order"] += 1
         self.ready.remove(message)
         self.deliver(message)
 
@@ -430,35 +299,38 @@ class World:
 
     def run(self, *deployment_ids: str, hours: float = 24.0, sweeping: bool = True) -> list[DeploymentState]:
         """Run until these have ended, or `hours` have passed on the clock. Their states."""
-        wanted = deployment_ids or ("d",)
+        wanted, self._is_sweeping = deployment_ids or ("d",), sweeping
         end = self.clock.now() + timedelta(hours=hours)
         while self.clock.now() < end:
             if all(self.has_ended(d) for d in wanted):
                 break
             if not self.step():
-                self._pass_time(end, sweeping)
+                self._pass_time(end)
+        self._is_sweeping = True
         return [self.state(d) for d in wanted]
 
     def pass_time(self) -> None:
         """Nothing can be done now: go on to when something can."""
-        self._pass_time(self.clock.now() + timedelta(days=1), True)
+        self._pass_time(self.clock.now() + timedelta(days=1))
 
-    def _pass_time(self, end: datetime, sweeping: bool) -> None:
+    def _pass_time(self, end: datetime) -> None:
         moments = [due for due, _, _ in self.queue.waiting] + [due for due, _, _ in self.inbox]
         moments += [due for o in self.orchestrations.values() if not o.is_over for due, _ in o.timers]
-        moments += [self._next_sweep] if sweeping else []
+        moments += [self._next_sweep] if self._is_sweeping else []
         target = min([*moments, end])
         self.clock.advance(max(0.001, (target - self.clock.now()).total_seconds()))
-        if sweeping and self.clock.now() >= self._next_sweep:
-            self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
-            try:
-                self.sweep()
-            except Crash as crash:
-                self.log.append(f"crash {crash} in the sweeper")
+
+    def _sweep_in_time(self) -> None:
+        is_twice = self.overtake_rate and self.chance.random() < _SECOND_SWEEP
+        self._next_sweep = self.clock.now() + timedelta(seconds=0 if is_twice else SWEEP_SECONDS)
+        try:
+            self.sweep()
+        except Crash as crash:
+            self.log.append(f"crash {crash} in the sweeper")
 
     def sweep(self, *, dry_run: bool = False) -> sweeper.Swept:
         """The timer's run; a crash ends it."""
-        return sweeper.sweep(self.services, self.locks, self, dry_run=dry_run)
+        return sweeper.sweep(self.services, self._held, self._engine, dry_run=dry_run)
 
     def forget(self, deployment_id: str) -> None:
         """The engine's history is gone."""

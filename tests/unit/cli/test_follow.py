@@ -12,7 +12,8 @@ from shared.cli.output import JsonOutput
 from shared.domain.errors import StorageAuthError, StorageUnavailableError
 from shared.domain.ports import Change
 from shared.domain.states import DeploymentState
-from tests.fakes import FakeClock, MemoryJournal
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock
 from tests.unit.cli.records import HOSTILE, header
 
 ENDS = [

@@ -1,5 +1,7 @@
 """Names of exchanges: the same in each run, and telling one exchange from another."""
 
+from urllib.parse import quote
+
 import pytest
 
 from local.crash_sweep import names
@@ -72,3 +74,16 @@ def test_exchange_of_another_deployment_is_foreign() -> None:
     assert names.is_foreign("about sweep-ffffffff", ID)
     assert not names.is_foreign("about nobody", ID)
     assert not names.is_foreign(f"about sweep-ffffffff and {ID}", ID)
+
+
+def test_name_holds_no_time() -> None:
+    """A filter by the time, and the keys of the list by time, are the same in each run."""
+    url = f"{TABLE}deployments()?$filter=due_at%20le%20%27"
+    names_of_filters = [
+        names.of_table("GET", f"{url}{quote(at)}%27", "")
+        for at in ("2026-11-28T16:03:56.0+00:00", "2027-01-01T00:00:00+00:00")
+    ]
+    assert {names.normal(name, ID, {}) for name in names_of_filters} == {"table read deployments due_at le '{time}'"}
+    rows = [f'{{"RowKey": "{key}_{ID}", "state": "running"}}' for key in ("0998204118163653145", "0998204118160954357")]
+    found = {names.normal(names.of_table("PUT", f"{TABLE}deploymentsbytime(x)", row), ID, {}) for row in rows}
+    assert found == {"table put deploymentsbytime {time}_{id}=running"}

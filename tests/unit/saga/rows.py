@@ -9,7 +9,8 @@ from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.delivery import Services
 from shared.saga.payloads import Payloads
-from tests.fakes import FakeClock, MemoryBlobs, MemoryJournal, MemoryLocks, MemoryStepQueue
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock, MemoryBlobs, MemoryLocks, MemoryStepQueue
 
 ERROR = RecordedError("Fabric said no", "Ask for a role.")
 

@@ -15,7 +15,8 @@ from shared.domain.trace import parse
 from shared.saga.accept import Acceptance, Accepted, normal_target
 from shared.saga.payloads import Payloads
 from shared.steps import KINDS
-from tests.fakes import FakeClock, MemoryBlobs, MemoryJournal
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock, MemoryBlobs
 
 GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 MANIFEST: dict[str, Any] = {

@@ -7,7 +7,8 @@ from shared.domain.states import DeploymentState
 from shared.saga.accept import Acceptance
 from shared.saga.payloads import Payloads
 from shared.steps import KINDS
-from tests.fakes import FakeClock, MemoryBlobs, MemoryJournal
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock, MemoryBlobs
 
 MANIFEST = {"name": "m", "target": "t", "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "w"}}]}
 PROBLEM = Problem("$", "every delivery ended in an unexpected error")

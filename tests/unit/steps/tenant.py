@@ -13,7 +13,7 @@ from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps.kind import Call, Snapshot, StepKind, marker_of
 from tests.fakes import FakeClock
-from tests.simulation.world import IDENTITY, FixedToken, ModelTransport
+from tests.simulation.edges import IDENTITY, FixedToken, ModelTransport
 
 MARKER = marker_of("d", "step")
 PERSON = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"

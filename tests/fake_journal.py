@@ -1,0 +1,296 @@
+"""The in-memory twin of the journal on tables. It passes the contract suite of the real one, and owns no clock.
+
+What the real one writes at once is written at once here, and what takes it several requests takes several here, the
+projection of the headers among them: `between` is called in the gaps, where a process may die or be overtaken.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from shared.adapters import journal_rows as rows
+from shared.adapters.journal_pages import time_key
+from shared.adapters.journal_table import ORPHAN_AGE
+from shared.adapters.storage import BATCH_OPERATIONS
+from shared.domain import audit, transitions
+from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.json import JsonObject
+from shared.domain.ports import Change, Clock, NoteHead, Versioned
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+class MemoryJournal:
+    """The port Journal in dictionaries; entities go through the real row form, so limits and JSON are the same.
+
+    `rows_at_once` is how many rows of a new deployment one request writes.
+    """
+
+    def __init__(
+        self, clock: Clock, between: Callable[[str], None] = _nothing, rows_at_once: int = BATCH_OPERATIONS
+    ) -> None:
+        self._clock, self._between, self._rows_at_once = clock, between, rows_at_once
+        self._headers: dict[str, tuple[DeploymentRecord, int]] = {}
+        self._steps: dict[str, dict[int, tuple[StepRecord, int]]] = {}
+        self._audit: dict[str, dict[str, AuditEntry]] = {}
+        self._notes: dict[str, NoteHead] = {}
+        self._listed: dict[tuple[str, str], tuple[DeploymentRecord, bool]] = {}
+        self._tags = itertools.count(1)
+        self._lock = threading.RLock()
+        self.history: list[tuple[StepRecord | DeploymentRecord, StepRecord | DeploymentRecord]] = []
+
+    def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
+        """As the port says."""
+        rows.header_entity(header)
+        begun = audit.begun(steps)
+        for step in begun:
+            rows.step_entity(step)
+        standing = self._header_or_none(header.deployment_id)
+        if standing is None:
+            header, entry = audit.accepted(header, begun, reason, self._clock.now())
+            self._list(header, is_open=True)
+            self._between("create: listed")
+            if self._insert_whole(header, entry, begun):
+                return header
+            standing = self.header(header.deployment_id).record
+            self._unlist(header, standing)
+            self._between("create: lost the race, no longer listed")
+            self._list(standing)
+        if standing.manifest_hash == header.manifest_hash and standing.state not in DEPLOYMENT_ENDED:
+            there = self._steps.get(header.deployment_id, {})
+            self._insert_steps([s for s in begun if s.ordinal not in there])
+        return standing
+
+    def _insert_whole(self, header: DeploymentRecord, entry: AuditEntry, steps: Sequence[StepRecord]) -> bool:
+        """Whether all was written; False where another's header stood already."""
+        with self._lock:
+            if header.deployment_id in self._headers:
+                return False
+            self._headers[header.deployment_id] = (header, next(self._tags))
+            self._append(rows.audit_entity(header.deployment_id, entry))
+            first = max(0, self._rows_at_once - 2)
+            self._add(steps[:first])
+        self._insert_steps(steps[first:])
+        if header.state in DEPLOYMENT_ENDED:
+            self._between("create: written whole")
+            self._list(header)
+        return True
+
+    def _insert_steps(self, steps: Sequence[StepRecord]) -> None:
+        for i in range(0, len(steps), self._rows_at_once):
+            self._between("create: written in part")
+            self._add(steps[i : i + self._rows_at_once])
+
+    def _add(self, steps: Sequence[StepRecord]) -> None:
+        """What is there already was added by another, and stays as it is."""
+        with self._lock:
+            for step in steps:
+                self._steps.setdefault(step.deployment_id, {}).setdefault(step.ordinal, (step, next(self._tags)))
+
+    def cut_create(self, header: DeploymentRecord, steps: Sequence[StepRecord], written: int) -> None:
+        """As `create` by a process that dies when it has written so many of the steps."""
+        self.create(header, steps, "submitted")
+        for step in steps[written:]:
+            del self._steps[step.deployment_id][step.ordinal]
+
+    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
+        """As the port says."""
+        found = self._headers.get(deployment_id)
+        if found is None:
+            raise NotFoundError(f"there is no deployment '{deployment_id}'")
+        return Versioned(found[0], str(found[1]))
+
+    def _header_or_none(self, deployment_id: str) -> DeploymentRecord | None:
+        found = self._headers.get(deployment_id)
+        return found[0] if found is not None else None
+
+    def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
+        """As the port says."""
+        found = self._steps.get(deployment_id, {}).get(ordinal)
+        if found is None:
+            raise NotFoundError(f"there is no step {ordinal} of deployment '{deployment_id}'")
+        return self.header(deployment_id), Versioned(found[0], str(found[1]))
+
+    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
+        """As the port says."""
+        mine = sorted(self._steps.get(deployment_id, {}).items())
+        return [Versioned(record, str(tag)) for _, (record, tag) in mine]
+
+    def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
+        """As the port says."""
+        return self._write([change])[0]
+
+    def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
+        """As the port says: half a batch at a time, all or nothing."""
+        size = max(1, self._rows_at_once // 2)
+        for i in range(0, len(changes), size):
+            if i:
+                self._between("write steps: written in part")
+            self._write(changes[i : i + size])
+
+    def _write(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
+        with self._lock:
+            return self._write_batch(changes)
+
+    def _write_batch(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
+        written: list[audit.Written[StepRecord]] = []
+        for change in changes:
+            before = change.before.record
+            transitions.check_step(before.state, change.after.state)
+            standing = self._steps.get(before.deployment_id, {}).get(before.ordinal)
+            if standing is None or str(standing[1]) != change.before.etag:
+                raise ConflictError(f"step {before.ordinal} moved since it was read")
+            moved = audit.moved(change, self._clock.now())
+            rows.step_entity(moved.record)
+            written.append(replace(moved, record=StepRecord.from_json(moved.record.to_json())))
+        answers: list[Versioned[StepRecord]] = []
+        for change, each in zip(changes, written, strict=True):
+            tag, after = next(self._tags), each.record
+            self._steps[after.deployment_id][after.ordinal] = (after, tag)
+            self._record(after.deployment_id, each.entry)
+            self.history.append((change.before.record, after))
+            answers.append(Versioned(after, str(tag)))
+        return answers
+
+    def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
+        """As the port says. The projection follows, but for what goes on again: that is listed first."""
+        before = change.before.record
+        transitions.check_deployment(before.state, change.after.state)
+        heads = None
+        if audit.has_ended(change.after):
+            heads = audit.heads_of(s.record for s in self.steps(before.deployment_id))
+        moved = audit.moved(change, self._clock.now(), heads)
+        after = DeploymentRecord.from_json(moved.record.to_json())
+        rows.header_entity(after)
+        if before.state in DEPLOYMENT_ENDED and after.state not in DEPLOYMENT_ENDED:
+            self._list(after)
+            self._between("write header: listed as open")
+        with self._lock:
+            standing = self._headers.get(before.deployment_id)
+            if standing is None or str(standing[1]) != change.before.etag:
+                raise ConflictError("the header moved since it was read")
+            tag = next(self._tags)
+            self._headers[after.deployment_id] = (after, tag)
+            self._record(after.deployment_id, moved.entry)
+            self.history.append((before, after))
+        if (before.state, before.due_at) != (after.state, after.due_at):
+            self._between("write header: written, not yet listed")
+            self._list(after)
+        return Versioned(after, str(tag))
+
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """As the port says."""
+        before = change.before.record
+        transitions.check_deployment(before.state, change.after.state)
+        with self._lock:
+            standing = self._headers.get(before.deployment_id)
+            is_there = step.ordinal in self._steps.get(step.deployment_id, {})
+            if standing is None or str(standing[1]) != change.before.etag or is_there:
+                raise ConflictError("the header moved since it was read, or the step is there already")
+            header, row = audit.appended(change, step, self._clock.now())
+            rows.header_entity(header.record)
+            rows.step_entity(row.record)
+            tag, after = next(self._tags), DeploymentRecord.from_json(header.record.to_json())
+            self._headers[after.deployment_id] = (after, tag)
+            self._add([StepRecord.from_json(row.record.to_json())])
+            self._record(after.deployment_id, header.entry)
+            self._record(after.deployment_id, row.entry)
+            self.history.append((before, after))
+            return Versioned(after, str(tag))
+
+    def _record(self, deployment_id: str, entry: AuditEntry | None) -> None:
+        if entry is not None:
+            self._append(rows.audit_entity(deployment_id, entry))
+
+    def note(self, deployment_id: str, entry: AuditEntry) -> None:
+        """As the port says."""
+        with self._lock:
+            if rows.note_entity(deployment_id, entry)["RowKey"] not in self._audit.get(deployment_id, {}):
+                entry, self._notes[deployment_id] = audit.noted(deployment_id, entry, self.note_head(deployment_id))
+                self._append(rows.note_entity(deployment_id, entry))
+
+    def note_head(self, deployment_id: str) -> NoteHead | None:
+        """As the port says."""
+        return self._notes.get(deployment_id)
+
+    def _append(self, entity: JsonObject) -> None:
+        entry = AuditEntry.from_json(rows.record_of(entity))
+        self._audit.setdefault(entity["PartitionKey"], {})[entity["RowKey"]] = entry
+
+    def audit(self, deployment_id: str) -> list[AuditEntry]:
+        """As the port says."""
+        return [entry for _, entry in sorted(self._audit.get(deployment_id, {}).items())]
+
+    # The projection: what lists show, which may lag behind the headers and is mended when it is read.
+
+    def _list(self, header: DeploymentRecord, *, is_open: bool | None = None) -> None:
+        rows.index_entity(header)
+        shown = header.state not in DEPLOYMENT_ENDED if is_open is None else is_open
+        self._listed[(header.target, header.deployment_id)] = (header, shown)
+
+    def _unlist(self, header: DeploymentRecord, standing: DeploymentRecord | None = None) -> None:
+        if standing is None or standing.target != header.target:
+            self._listed.pop((header.target, header.deployment_id), None)
+
+    def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
+        """As the port says."""
+        found = [row for (at, _), row in self._listed.items() if target in (None, at) and (row[1] or not open_only)]
+        for header, _ in sorted(found, key=lambda r: (r[0].accepted_at, r[0].deployment_id), reverse=True):
+            fresh = self._mended(header) if open_only else header
+            if fresh is not None:
+                yield fresh
+
+    def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
+        fresh = self._header_or_none(record.deployment_id)
+        if fresh is None or fresh.target != record.target:
+            if self._clock.now() - record.accepted_at > ORPHAN_AGE:
+                self._unlist(record, fresh)
+            return None
+        has_ended = fresh.state in DEPLOYMENT_ENDED
+        if has_ended or (fresh.state, fresh.manifest_hash) != (record.state, record.manifest_hash):
+            self._list(fresh)
+        return None if has_ended else fresh
+
+    def page(
+        self,
+        limit: int,
+        *,
+        after: tuple[datetime, str] | None = None,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """As the port says."""
+        last = time_key(*after) if after is not None else ""
+        shown = [self._header_or_none(h.deployment_id) if is_open else h for h, is_open in self._listed.values()]
+        keyed = {time_key(h.accepted_at, h.deployment_id): h for h in shown if h and target in (None, h.target)}
+        found = [h for key, h in sorted(keyed.items()) if key > last and (not states or h.state in states)]
+        return [h for h in found if not open_only or h.state not in DEPLOYMENT_ENDED][:limit]
+
+    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
+        """As the port says."""
+        for record, _ in list(self._listed.values()):
+            if record.due_at is None or record.due_at > now:
+                continue
+            fresh = self._header_or_none(record.deployment_id)
+            if fresh is None or fresh.target != record.target:
+                self._unlist(record, fresh)
+            elif fresh.state in DEPLOYMENT_ENDED and fresh.due_at is not None and fresh.due_at <= now:
+                yield fresh
+            else:
+                self._list(fresh)
+
+    def purge(self, deployment_id: str) -> None:
+        """As the port says."""
+        found = self._header_or_none(deployment_id)
+        if found is not None and found.state in DEPLOYMENT_ENDED:
+            del self._headers[deployment_id]
+            self._steps.pop(deployment_id, None)
+            self._between("purge: forgotten, still listed")
+            self._unlist(found)

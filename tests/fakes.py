@@ -21,7 +21,7 @@ from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.json import JsonObject
 from shared.domain.messages import StepMessage
-from shared.domain.ports import Change, Clock, LastSweep, Lock, NoteHead, Poisonings, Versioned
+from shared.domain.ports import Change, Clock, LastSweep, Lock, Misfit, NoteHead, Poisonings, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import PROPERTIES, Properties
@@ -190,6 +190,10 @@ class MemoryJournal:
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """As the port says."""
         return self._notes.get(deployment_id)
+
+    def misfits(self, deployment_id: str) -> list[Misfit]:
+        """As the port says: records have no rows here that could differ from them."""
+        return []
 
     def _append(self, entity: JsonObject) -> None:
         entry = AuditEntry.from_json(rows.record_of(entity))

@@ -92,6 +92,8 @@ def verify(evidence: Evidence) -> Verdict:
     differences = [Difference(each.row, None, each.message) for each in evidence.misfits]
     if all(each.is_legible for each in evidence.misfits):
         differences += _differences(evidence, chains)
+    else:
+        differences.append(Difference(audit.DEPLOYMENT, None, "not compared while a row of it cannot be read"))
     moves = chains.get(audit.DEPLOYMENT, [])
     last = moves[-1] if moves else None
     return Verdict(

@@ -26,7 +26,7 @@ FRESH_SECONDS = 0.5
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     """One stack, taken through every state in turn; rounds are fresh after half a second."""
-    stack = make_stack(environment={"HEALTH_CACHE_SECONDS": str(FRESH_SECONDS), "BREAKER_OPEN_SECONDS": "60"})
+    stack = make_stack(environment={"HEALTH_CACHE_SECONDS": str(FRESH_SECONDS), "BREAKER_OPEN_SECONDS": "20"})
     try:
         yield Running(stack.up())
     finally:
@@ -104,11 +104,11 @@ def test_open_breaker_is_a_warning_until_it_is_closed_by_hand(running: Running) 
     assert (shown["observedValue"], shown["status"]) == ("open", "warn")
     assert "503" in shown["output"]
     assert health_cli(running, running.stack.function_key).returncode == 1
-    running.fabric("faults", [])
     url, key = running.stack.functions_url, {"FUNCTION_KEY": running.stack.function_key}
     for where in ([], ["--url", url]):
         assert "items            open" in running.cli("breakers", *where, check=0, environment=key).stdout
         running.cli("breakers", "reset", "nothing", *where, check=2, environment=key)
+    running.fabric("faults", [])
     done = running.cli("breakers", "reset", "items", "--url", url, check=0, environment=key)
     assert "items            closed" in done.stdout
     assert "items            closed" in running.cli("breakers", check=0).stdout

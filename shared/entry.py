@@ -190,6 +190,7 @@ def _health(
     try:
         report = ask()
     except settings.SettingsError as error:  # the app cannot be built: whoever watches it is told so, and where
+        log.warning("the app cannot be built: %s", error)
         finding = health.Finding(health.Status.FAIL, output=str(error))
         report = health.Report(bootstrap.SystemClock().now(), {"settings": (finding,)})
     return (True, health.OFF) if report is None else (report.status is not health.Status.FAIL, tell(report))

@@ -1,5 +1,6 @@
 """A journal that somebody changed by hand in the table: `verify-journal` says which row, and what is wrong with it."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient, UpdateMode
 
+from shared.adapters.journal_table import TableJournal
+from shared.adapters.storage import StorageClients
 from shared.domain.ports import Change
 from shared.domain.records import AuditEntry
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.verify import Verdict, read, verify
-from tests.contract.conftest import FaultyJournal
 from tests.contract.harness import a_header, some_steps
-from tests.fakes import START
+from tests.fakes import START, FakeClock
 
 pytestmark = pytest.mark.azurite
 
@@ -22,8 +24,22 @@ pytestmark = pytest.mark.azurite
 class Hand:
     """Somebody who may write to the table, and the rows of one deployment by key."""
 
+    journal: TableJournal
+    name: str
     table: TableClient
     rows: dict[str, dict[str, Any]]
+
+    def verdict(self) -> Verdict:
+        """What is said of it."""
+        return verify(read(self.journal, self.name))
+
+    def put_right(self) -> None:
+        """Every row as it was, and no other."""
+        there = {row["RowKey"]: dict(row) for row in self.table.query_entities(f"PartitionKey eq '{self.name}'")}
+        for key in there.keys() - self.rows.keys():
+            self.table.delete_entity(self.name, key)
+        for key in (key for key, row in self.rows.items() if there.get(key) != row):
+            self.put(key)
 
     def key(self, beginning: str, index: int = 0) -> str:
         """The key of the row that begins so."""
@@ -58,24 +74,31 @@ class Hand:
         self.put(two, RowKey=one)
 
 
-@pytest.fixture
-def hand(faulty: FaultyJournal, storage: str, fresh_id: str) -> Iterator[Hand]:
-    """A deployment of two steps, both applied, with a note; it is proven before anybody touches it."""
-    journal = faulty.journal
-    header = a_header(fresh_id, step_count=2)
-    journal.create(header, some_steps(fresh_id, 2), "submitted")
+@pytest.fixture(scope="module")
+def untouched(storage: str) -> Iterator[Hand]:
+    """A deployment of two steps, both applied, with a note."""
+    name, journal = f"d-{uuid.uuid4().hex}", TableJournal(StorageClients(storage), FakeClock().now)
+    header = a_header(name, step_count=2)
+    journal.create(header, some_steps(name, 2), "submitted")
     running = header.replace(state=DeploymentState.RUNNING)
-    last = journal.write_header(Change(journal.header(fresh_id), running, "tester", "began"))
-    for step in journal.steps(fresh_id):
+    last = journal.write_header(Change(journal.header(name), running, "tester", "began"))
+    for step in journal.steps(name):
         begun = journal.write_step(Change(step, step.record.replace(state=StepState.INTENT), "tester", "create"))
         journal.write_step(Change(begun, begun.record.replace(state=StepState.SUCCEEDED), "tester", "verified"))
     ended = last.record.replace(state=DeploymentState.SUCCEEDED)
     journal.write_header(Change(last, ended, "tester", "all applied"))
-    journal.note(fresh_id, AuditEntry(START, "deployment", "succeeded", "succeeded", "accept", "refused", 0))
-    assert verify(read(journal, fresh_id)).is_proven
+    journal.note(name, AuditEntry(START, "deployment", "succeeded", "succeeded", "accept", "refused", 0))
     with TableClient.from_connection_string(storage, "journal") as table:
-        found = table.query_entities(f"PartitionKey eq '{fresh_id}'")
-        yield Hand(table, {row["RowKey"]: dict(row) for row in found})
+        found = table.query_entities(f"PartitionKey eq '{name}'")
+        yield Hand(journal, name, table, {row["RowKey"]: dict(row) for row in found})
+
+
+@pytest.fixture
+def hand(untouched: Hand) -> Iterator[Hand]:
+    """It is proven before anybody touches it, and put right afterwards."""
+    assert untouched.verdict().is_proven
+    yield untouched
+    untouched.put_right()
 
 
 STEP, HEADER, NOTES = "step_00001", "header", "notes"
@@ -114,11 +137,11 @@ TAMPERINGS: dict[str, tuple[Callable[[Hand], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
-def test_tampering_is_told_with_its_place(hand: Hand, faulty: FaultyJournal, fresh_id: str, name: str) -> None:
+def test_tampering_is_told_with_its_place(hand: Hand, name: str) -> None:
     """Whatever is changed, moved, put in or taken out: not proven, and a difference names the row and what is wrong."""
     tamper, subject, said = TAMPERINGS[name]
     tamper(hand)
-    verdict: Verdict = verify(read(faulty.journal, fresh_id))
+    verdict = hand.verdict()
     assert not verdict.is_proven
     found = [str(each) for each in verdict.differences]
     assert any(each.startswith(subject) and said in each for each in found), found

@@ -7,7 +7,6 @@ every import here is paid at each cold start. Bodies live in shared/saga and tak
 # The vendor annotates **kwargs of its decorators as unknown.
 # pyright: reportUnknownMemberType=false
 
-import json
 from collections.abc import Generator
 from typing import Any
 
@@ -16,7 +15,8 @@ import azure.functions as func
 
 from shared import entry
 from shared.saga import orchestrator
-from shared.web.routes import blueprint
+from shared.web.http import health_reply
+from shared.web.routes import blueprint, sent
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 app.register_functions(blueprint)  # the HTTP API and the page: shared/web/api.py lists its routes
@@ -108,22 +108,18 @@ def sweep(timer: func.TimerRequest, client: str) -> None:
 @app.route(route="health/live", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
 def health_live(request: func.HttpRequest) -> func.HttpResponse:
     """The process answers; nothing else is asked."""
-    return func.HttpResponse('{"status":"pass"}', mimetype="application/health+json")
+    return sent(health_reply(True, {"status": "pass"}))
 
 
 @app.function_name("health_ready")
 @app.route(route="health/ready", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
 def health_ready(request: func.HttpRequest) -> func.HttpResponse:
     """The app can do its work, or what keeps it from that, in a word."""
-    return _health(*entry.ready())
+    return sent(health_reply(*entry.ready()))
 
 
 @app.function_name("health")
 @app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.FUNCTION, trigger_arg_name="request")
 def health(request: func.HttpRequest) -> func.HttpResponse:
     """Everything that the checks found."""
-    return _health(*entry.health_details())
-
-
-def _health(passed: bool, body: Any) -> func.HttpResponse:
-    return func.HttpResponse(json.dumps(body), status_code=200 if passed else 503, mimetype="application/health+json")
+    return sent(health_reply(*entry.health_details()))

@@ -10,7 +10,7 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
     saga        <- domain, steps, tracing                    the engine
     bootstrap   <- domain, steps, saga, settings, adapters   the composition root; adapters only inside functions
     telemetry   <- domain, tracing, bootstrap                events, metrics and spans, for the triggers and for scripts
-    entry       <- domain, saga, bootstrap, telemetry        from a trigger to the saga
+    entry       <- domain, saga, settings, bootstrap, telemetry  from a trigger to the saga
     secret_manager <- bootstrap, adapters                    secrets, for programs of one's own
     resilience  <- domain, settings, bootstrap, adapters     breakers and retry, for operators and scripts
     transaction <- domain, steps, saga, bootstrap            what scripts make in Fabric, all or nothing

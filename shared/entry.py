@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from shared import bootstrap, telemetry
+from shared import bootstrap, settings, telemetry
 from shared.domain.errors import NotFoundError, Problem, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
@@ -176,20 +176,34 @@ def sweep(client: Any) -> None:
     app.signals.swept(LastSweep(ended, seconds, swept.counts()))
 
 
-@telemetry.track_performance(Metric.READY_SECONDS)
 def ready() -> tuple[bool, JsonObject]:
     """`health/ready`, for anybody: whether the app can do its work, and how each check stands, in a word."""
-    app = bootstrap.app()
-    if not app.flags.health_checks:
-        return True, health.OFF
-    report = app.health.report()
-    return report.status is not health.Status.FAIL, report.coarse()
+    return _health(_ready, health.Report.coarse)
 
 
 def health_details() -> tuple[bool, JsonObject]:
     """`health`, for operators: as `ready`, with everything that was found."""
+    return _health(_report, health.Report.details)
+
+
+def _health(
+    ask: Callable[[], health.Report | None], tell: Callable[[health.Report], JsonObject]
+) -> tuple[bool, JsonObject]:
+    try:
+        report = ask()
+    except settings.SettingsError as error:  # the app cannot be built: whoever watches it is told so, and where
+        log.warning("the app cannot be built: %s", error)
+        finding = health.Finding(health.Status.FAIL, output=str(error))
+        report = health.Report(bootstrap.SystemClock().now(), {"settings": (finding,)})
+    return (True, health.OFF) if report is None else (report.status is not health.Status.FAIL, tell(report))
+
+
+def _report() -> health.Report | None:
+    """None where health checks are off."""
     app = bootstrap.app()
-    if not app.flags.health_checks:
-        return True, health.OFF
-    report = app.health.report()
-    return report.status is not health.Status.FAIL, report.details()
+    return app.health.report() if app.flags.health_checks else None
+
+
+@telemetry.track_performance(Metric.READY_SECONDS)
+def _ready() -> health.Report | None:
+    return _report()

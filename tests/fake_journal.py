@@ -17,7 +17,7 @@ from shared.adapters.storage import BATCH_OPERATIONS
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, NotFoundError
 from shared.domain.json import JsonObject
-from shared.domain.ports import Change, Clock, NoteHead, Versioned
+from shared.domain.ports import Change, Clock, Misfit, NoteHead, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
@@ -218,6 +218,10 @@ class MemoryJournal:
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """As the port says."""
         return self._notes.get(deployment_id)
+
+    def misfits(self, deployment_id: str) -> list[Misfit]:
+        """As the port says: records have no rows here that could differ from them."""
+        return []
 
     def _append(self, entity: JsonObject) -> None:
         entry = AuditEntry.from_json(rows.record_of(entity))

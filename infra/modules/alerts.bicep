@@ -109,9 +109,10 @@ var rules = [
     name: 'health-failed'
     title: 'The app says of itself that it cannot do its work'
     severity: 1
-    window: 'PT15M'
+    window: 'PT5M'
     every: 'PT5M'
-    resolves: true
+    // Its event is sent once a change: that none came lately does not say that all is well. `unavailable` tells that.
+    resolves: false
     query: loadTextContent('../queries/health-failed.kql')
   }
 ]

@@ -8,10 +8,10 @@ from typing import Any
 
 from shared.adapters.storage import checked_entity, checked_key, escape_key
 from shared.domain.audit import step_subject
-from shared.domain.errors import UnknownVersionError
-from shared.domain.json import JsonObject
-from shared.domain.ports import NoteHead
-from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.errors import SagaError, UnknownVersionError
+from shared.domain.json import JsonObject, as_object
+from shared.domain.ports import Misfit, NoteHead
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord, strict
 from shared.domain.states import DEPLOYMENT_ENDED
 
 log = logging.getLogger(__name__)
@@ -79,8 +79,14 @@ def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonO
 
 
 def record_of(entity: Any) -> JsonObject:
-    """The JSON record in a row."""
-    return json.loads(entity["record"])
+    """The JSON record in a row. Raises UnknownVersionError where there is none: no version wrote that."""
+    try:
+        record = as_object(json.loads(entity["record"]))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        record = None
+    if record is None:
+        raise UnknownVersionError("the row holds no record: its column 'record' is no JSON object")
+    return record
 
 
 def legible[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
@@ -106,6 +112,41 @@ def note_head_entity(deployment_id: str, head: NoteHead) -> JsonObject:
 def note_head_of(entity: Any) -> NoteHead:
     """The reverse of `note_head_entity`."""
     return NoteHead(**record_of(entity))
+
+
+def misfit(entity: Any) -> Misfit | None:
+    """A row of the journal that is not what would be written of its own record: under that key, with those columns."""
+    key = entity["RowKey"]
+    try:
+        written = _written_again(entity)
+    except (SagaError, KeyError, TypeError, ValueError) as error:
+        said = str(error) if isinstance(error, SagaError) else f"its record is none ({type(error).__name__})"
+        return Misfit(key, said, is_legible=False)
+    if written is None:
+        return Misfit(key, "no row of a journal has such a key", is_legible=True)
+    if written["RowKey"] != key:
+        return Misfit(key, f"its record belongs to the row {written['RowKey']}", is_legible=True)
+    # A column that a later version adds is not in the rows of before.
+    wrong = [name for name, value in written.items() if name != "record" and entity.get(name, value) != value]
+    said = ", ".join(f"'{name}' shows {entity[name]!r}, and its record says {written[name]!r}" for name in wrong)
+    return Misfit(key, said, is_legible=True) if wrong else None
+
+
+def _written_again(entity: Any) -> JsonObject | None:
+    """What is written of the record in a row; None where its key is of no kind. Raises as whatever reads it, and
+    UnknownVersionError for a field of another type than is ever written."""
+    partition, key, data = entity["PartitionKey"], entity["RowKey"], record_of(entity)
+    if key == HEADER:
+        return header_entity(strict(DeploymentRecord.from_json(data)))
+    if key == NOTES:
+        return note_head_entity(partition, strict(NoteHead(**data)))
+    if key.startswith(STEP_PREFIX):
+        return step_entity(strict(StepRecord.from_json(data)))
+    if not key.startswith(AUDIT_PREFIX):
+        return None
+    entry = strict(AuditEntry.from_json(data))
+    note = note_entity(partition, entry)
+    return note if note["RowKey"] == key else audit_entity(partition, entry)
 
 
 def _entity(

@@ -35,7 +35,7 @@ from shared.adapters.storage import (
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, NotFoundError, StorageUnavailableError
 from shared.domain.json import JsonObject
-from shared.domain.ports import Change, NoteHead, Versioned
+from shared.domain.ports import Change, Misfit, NoteHead, Versioned
 from shared.domain.records import AuditEntry, Chain, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
@@ -174,6 +174,11 @@ class TableJournal:
         """None where there is no note."""
         found = self._read(deployment_id, rows.NOTES)
         return rows.note_head_of(found) if found is not None else None
+
+    def misfits(self, deployment_id: str) -> list[Misfit]:
+        """The whole partition in one query, row by row."""
+        entities = self._query(self._journal, f"PartitionKey eq '{quoted(deployment_id)}'")
+        return [found for entity in entities if (found := rows.misfit(entity)) is not None]
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Oldest first."""

@@ -42,6 +42,15 @@ class NoteHead:
     hash: str
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """A row that does not stand as it is written: what is wrong with it, and whether its record can be read at all."""
+
+    row: str
+    message: str
+    is_legible: bool
+
+
 class JournalReads(Protocol):
     """What can be read of the journal from outside. All methods raise StorageUnavailableError where the service cannot
     be reached."""
@@ -112,6 +121,11 @@ class Journal(JournalReads, Protocol):
 
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """The last note's place in the chain of the notes; None where there is none."""
+        ...
+
+    def misfits(self, deployment_id: str) -> list[Misfit]:
+        """Rows of a deployment that no write of this program leaves so; what their records say of each other is
+        verify.py's to judge."""
         ...
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:

@@ -7,7 +7,8 @@ are either inline JSON or a reference `{"$blob": "<sha256>"}`; saga/payloads.py 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, Self, cast
+from types import UnionType
+from typing import Any, Self, TypeAliasType, cast, get_args, get_origin, get_type_hints
 
 from shared.domain.errors import UnknownVersionError
 from shared.domain.json import JsonObject, as_object
@@ -306,6 +307,26 @@ def evidence(record: Any) -> JsonObject:
 def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
     """The fields of a record that count as evidence, and what they are where nothing was said."""
     return tuple((f.name, f.default) for f in fields(cls) if f.name != "chain")
+
+
+def strict[T](record: T) -> T:
+    """The record, if each field is of the type that it is declared with, and each time aware. Reading a row does not
+    look at that; who judges it does. Raises UnknownVersionError naming the first field that is not."""
+    for name, hint in get_type_hints(cast(Any, type(record))).items():
+        value, kinds = getattr(record, name), _kinds_of(hint)
+        is_number = type(value) is int and float in kinds
+        is_naive = isinstance(value, datetime) and value.tzinfo is None
+        if is_naive or not (type(value) in kinds or is_number):
+            raise UnknownVersionError(f"its field '{name}' is of a kind that no version wrote")
+        if type(value) in _KINDS:
+            strict(value)
+    return record
+
+
+def _kinds_of(hint: Any) -> set[type[Any]]:
+    if isinstance(hint, UnionType):
+        return {kind for each in get_args(hint) for kind in _kinds_of(each)}
+    return _kinds_of(hint.__value__) if isinstance(hint, TypeAliasType) else {get_origin(hint) or hint}
 
 
 def _dump(record: Any) -> JsonObject:

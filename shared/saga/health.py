@@ -19,7 +19,6 @@ from shared.domain.telemetry import Event, Telemetry
 
 log = logging.getLogger(__name__)
 
-CONTENT_TYPE = "application/health+json"
 BUDGET_SECONDS = 5.0
 """What one check may take; a slower one counts as failed."""
 ESSENTIAL = frozenset({"storage", "fabric_identity", "fabric_endpoint"})

@@ -10,7 +10,7 @@ from datetime import datetime
 from shared import tracing
 from shared.domain import trace
 from shared.domain.messages import Direction
-from shared.domain.ports import Change, Journal, NoteHead, Versioned
+from shared.domain.ports import Change, Journal, Misfit, NoteHead, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.telemetry import Event, Metric, Telemetry
@@ -105,6 +105,10 @@ class ObservedJournal:
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """As the port says."""
         return self._journal.note_head(deployment_id)
+
+    def misfits(self, deployment_id: str) -> list[Misfit]:
+        """As the port says."""
+        return self._journal.misfits(deployment_id)
 
     def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
         """As the port says."""

@@ -1,9 +1,9 @@
 """Proves a deployment from its audit: replays every move, recomputes every hash, and says where the journal differs.
 
 Pure, over what was read: the entries, the rows as they stand (none of them after retention, which leaves the audit),
-and the head of the notes. What the hashes bind is drawn in shared/domain/audit.py. A row that only learned something
-since its last entry (an attempt counted, an operation polled) is held to its own digest and to its last entry's
-state; every other row is held to the digest in its last entry.
+the head of the notes, and what the store says of rows that it would write otherwise. What the hashes bind is drawn in
+shared/domain/audit.py. A row that only learned something since its last entry (an attempt counted, an operation
+polled) is held to its own digest and to its last entry's state; every other row is held to the one in its last entry.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from itertools import pairwise, zip_longest
 
 from shared.domain import audit
 from shared.domain.errors import ConflictError, NotFoundError
-from shared.domain.ports import Journal, NoteHead
+from shared.domain.ports import Journal, Misfit, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, DeploymentState, StepState
 from shared.saga import replay
@@ -49,26 +49,32 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A deployment as it was read. Without a header it is past its retention, and the audit stands alone."""
+    """A deployment as it was read. Without a header it is past its retention, and the audit stands alone. `misfits`
+    are rows that stand otherwise than they are written."""
 
     deployment_id: str
     entries: Sequence[AuditEntry]
     header: DeploymentRecord | None
     steps: Sequence[StepRecord]
     notes: NoteHead | None
+    misfits: Sequence[Misfit] = ()
 
 
 def read(journal: Journal, deployment_id: str) -> Evidence:
-    """Everything of a deployment, as it stood at one moment. Raises NotFoundError where there is neither a header
-    nor an audit, and ConflictError where it moves too fast to be read whole."""
+    """Everything of a deployment, as it stood at one moment; of one with a row that cannot be read, its misfits alone.
+    Raises NotFoundError where there is neither a header nor an audit, and ConflictError where it moves too fast to be
+    read whole."""
     for _ in range(_READINGS):
+        misfits = journal.misfits(deployment_id)
+        if not all(each.is_legible for each in misfits):
+            return Evidence(deployment_id, (), None, (), None, misfits)
         (header, tag), steps = _header(journal, deployment_id), journal.steps(deployment_id)
         entries, notes = journal.audit(deployment_id), journal.note_head(deployment_id)
         if header is None and not entries:
             raise NotFoundError(f"there is no deployment '{deployment_id}'")
         again = [s.etag for s in journal.steps(deployment_id)]
         if (tag, [s.etag for s in steps]) == (_header(journal, deployment_id)[1], again):
-            return Evidence(deployment_id, entries, header, [s.record for s in steps], notes)
+            return Evidence(deployment_id, entries, header, [s.record for s in steps], notes, misfits)
     raise ConflictError(f"'{deployment_id}' moved whenever it was read: verify it when it rests")
 
 
@@ -83,7 +89,11 @@ def _header(journal: Journal, deployment_id: str) -> tuple[DeploymentRecord | No
 def verify(evidence: Evidence) -> Verdict:
     """Never raises for anything that may stand in the journal."""
     chains = _chains(evidence)
-    differences = list(_differences(evidence, chains))
+    differences = [Difference(each.row, None, each.message) for each in evidence.misfits]
+    if all(each.is_legible for each in evidence.misfits):
+        differences += _differences(evidence, chains)
+    else:
+        differences.append(Difference(audit.DEPLOYMENT, None, "not compared while a row of it cannot be read"))
     moves = chains.get(audit.DEPLOYMENT, [])
     last = moves[-1] if moves else None
     return Verdict(

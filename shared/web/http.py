@@ -7,9 +7,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.domain.errors import Problem
+from shared.domain.json import JsonObject
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
+HEALTH = "application/health+json"
 SAFE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """On every answer that names nothing else: what a deployment holds is nobody's to cache."""
 
@@ -83,6 +85,11 @@ def bad_request(problems: Sequence[Problem], detail: str = "", **members: Any) -
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer."""
     return Reply(status, json.dumps(value, ensure_ascii=True).encode(), JSON, headers or {})
+
+
+def health_reply(passed: bool, body: JsonObject) -> Reply:
+    """How the app is; 503 takes it out of what sends it requests."""
+    return Reply(200 if passed else 503, json.dumps(body).encode(), HEALTH)
 
 
 def problem(request: Request, error: HttpError) -> Reply:

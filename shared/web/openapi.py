@@ -14,11 +14,10 @@ from shared.web import page
 from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
 from shared.web.deployments import MOST_PAGE, PAGE
-from shared.web.http import JSON, PROBLEM, Reply, Request, tagged
+from shared.web.http import HEALTH, JSON, PROBLEM, Reply, Request, tagged
 from shared.web.schemas import ID, TEXT, ref, schemas
 
 VERSION = "1.0"
-HEALTH = "application/health+json"
 
 
 @dataclass(frozen=True)

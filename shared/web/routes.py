@@ -19,7 +19,8 @@ from shared.web.http import SAFE_HEADERS, Reply, Request
 blueprint = df.Blueprint()
 
 
-def _sent(reply: Reply) -> func.HttpResponse:
+def sent(reply: Reply) -> func.HttpResponse:
+    """As the host takes it, with the headers that are on every answer."""
     headers = {**SAFE_HEADERS, **reply.headers}
     if reply.content_type:
         headers["Content-Type"] = reply.content_type
@@ -29,7 +30,7 @@ def _sent(reply: Reply) -> func.HttpResponse:
 def _answered(route: Route, request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
     read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)
     orchestrations = bootstrap.orchestrations(client) if client is not None else None
-    return _sent(answer(route.handler, read, Backend(bootstrap.app, orchestrations)))
+    return sent(answer(route.handler, read, Backend(bootstrap.app, orchestrations)))
 
 
 def _function(route: Route) -> Any:

@@ -19,13 +19,13 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient
 
-import function_app
 from local.ingestion import Ingestion, connection_string, serving
 from local.key_vault import certificate
 from local.stack import APPLICATION, Stack
 from tests.e2e.canaries import dumps, forms, leaks
 from tests.e2e.conftest import Running, eventually, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
+from tests.registered import functions
 
 pytestmark = pytest.mark.e2e
 NAME = "azure-client-secret"
@@ -110,7 +110,7 @@ class World:
 def routes() -> list[tuple[str, str]]:
     """(method, path) of every HTTP trigger of the app, whoever added it."""
     found: list[tuple[str, str]] = []
-    for function in function_app.app.get_functions():
+    for function in functions():
         trigger = cast(dict[str, Any], json.loads(str(function)))["bindings"]
         for binding in (b for b in trigger if b["type"] == "httpTrigger"):
             for method in binding.get("methods") or ["GET"]:

@@ -212,7 +212,7 @@ def test_two_deployments_at_one_target_do_not_interleave(shared_stack: Running) 
 
 def test_health_is_anonymous_and_coarse_and_the_rest_needs_a_key(shared_stack: Running) -> None:
     """Live and ready answer anybody, without an address, a key or an error text; admin endpoints do not."""
-    assert shared_stack.http("/api/health/live") == (200, '{"status":"pass"}')
+    assert shared_stack.http("/api/health/live") == (200, '{"status": "pass"}')
     status, body = shared_stack.http("/api/health/ready")
     assert status == 200
     assert json.loads(body)["status"] == "pass"

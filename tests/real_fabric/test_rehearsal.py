@@ -39,7 +39,7 @@ def lane(folder: Path, *arguments: str, **settings: str) -> str:
 
 
 def test_tenant_lane_runs_by_settings_alone(tmp_path: Path) -> None:
-    """A workspace with a lakehouse is made as the service principal, read back, and nothing is left."""
+    """A medallion with the principals of a file is made as the service principal, held, read back, and put back."""
     simulator = Simulator()
     try:
         simulator.call("POST", "/_sim/seed", {"capacities": [{"id": CAPACITY}]})
@@ -49,13 +49,14 @@ def test_tenant_lane_runs_by_settings_alone(tmp_path: Path) -> None:
             printed = lane(
                 tmp_path,
                 "-k",
-                "test_workspace_and_lakehouse or breaker",
+                "held_for_inspection or breaker",
                 AZURE_CLIENT_ID=CLIENT_ID,
                 AZURE_CLIENT_SECRET=SECRET,
                 AZURE_TENANT_ID="tenant",
                 AZURE_AUTHORITY_HOST=entra.url,
                 REQUESTS_CA_BUNDLE=str(entra.ca_file),
                 FABRIC_CAPACITY_ID=CAPACITY,
+                TEST_PRINCIPALS_FILE=str(ROOT / "examples" / "principals.csv"),
                 FABRIC_API_BASE_URL=f"http://127.0.0.1:{simulator.port}",
                 FABRIC_OPERATION_HOSTS=f"127.0.0.1:{simulator.operations_port}",
             )
@@ -66,7 +67,7 @@ def test_tenant_lane_runs_by_settings_alone(tmp_path: Path) -> None:
         calls = simulator.call("GET", "/_sim/calls")[1]
         assert [c["path"] for c in calls if c["method"] == "DELETE"]
         made = [c["path"].rsplit("/", 1)[-1] for c in calls if c["method"] == "POST" and c["effect"]]
-        assert made == ["workspaces", "lakehouses"]
+        assert sorted(made) == [*["lakehouses"] * 3, *["roleAssignments"] * 3, "workspaces"]
     finally:
         simulator.stop()
 

@@ -7,18 +7,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-import function_app
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.web import openapi, page, schemas
 from shared.web.api import ROUTES
 from shared.web.http import Request
+from tests.registered import functions
 from tests.unit.web.conftest import DOCUMENT, Api
 
 
 def served() -> dict[str, dict[str, Any]]:
     """The HTTP triggers that the host is told of, by function."""
     found: dict[str, dict[str, Any]] = {}
-    for function in function_app.app.get_functions():
+    for function in functions():
         trigger = function.get_trigger()
         if trigger is not None and trigger.type == "httpTrigger":
             bindings = [str(b["type"]) for b in json.loads(function.get_function_json())["bindings"]]

@@ -1,0 +1,147 @@
+"""A journal that somebody changed by hand in the table: `verify-journal` says which row, and what is wrong with it."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from azure.data.tables import TableClient, UpdateMode
+
+from shared.adapters.journal_table import TableJournal
+from shared.adapters.storage import StorageClients
+from shared.domain.ports import Change
+from shared.domain.records import AuditEntry
+from shared.domain.states import DeploymentState, StepState
+from shared.saga.verify import Verdict, read, verify
+from tests.contract.harness import a_header, some_steps
+from tests.fakes import START, FakeClock
+
+pytestmark = pytest.mark.azurite
+
+
+@dataclass
+class Hand:
+    """Somebody who may write to the table, and the rows of one deployment by key."""
+
+    journal: TableJournal
+    name: str
+    table: TableClient
+    rows: dict[str, dict[str, Any]]
+
+    def verdict(self) -> Verdict:
+        """What is said of it."""
+        return verify(read(self.journal, self.name))
+
+    def put_right(self) -> None:
+        """Every row as it was, and no other."""
+        there = {row["RowKey"]: dict(row) for row in self.table.query_entities(f"PartitionKey eq '{self.name}'")}
+        for key in there.keys() - self.rows.keys():
+            self.table.delete_entity(self.name, key)
+        for key in (key for key, row in self.rows.items() if there.get(key) != row):
+            self.put(key)
+
+    def key(self, beginning: str, index: int = 0) -> str:
+        """The key of the row that begins so."""
+        return sorted(key for key in self.rows if key.startswith(beginning))[index]
+
+    def entry(self, subject: str, index: int) -> str:
+        """The key of an audit entry, counted within its subject."""
+        return sorted(key for key in self.rows if key.startswith("audit_") and subject in key)[index]
+
+    def put(self, key: str, **columns: Any) -> None:
+        """Write a row with other columns, or anew under another key."""
+        self.table.upsert_entity({**self.rows[key], **columns}, mode=UpdateMode.REPLACE)
+
+    def write(self, key: str, old: str, new: str) -> None:
+        """Replace a piece of the stored record."""
+        record = self.rows[key]["record"]
+        assert record.count(old) == 1, record
+        self.put(key, record=record.replace(old, new))
+
+    def delete(self, key: str) -> None:
+        """Take a row away."""
+        self.table.delete_entity(self.rows[key]["PartitionKey"], key)
+
+    def move(self, key: str, other: str) -> None:
+        """Put a row under another key."""
+        self.put(key, RowKey=other)
+        self.delete(key)
+
+    def swap(self, one: str, two: str) -> None:
+        """Each row's columns under the other's key."""
+        self.put(one, RowKey=two)
+        self.put(two, RowKey=one)
+
+
+@pytest.fixture(scope="module")
+def untouched(storage: str) -> Iterator[Hand]:
+    """A deployment of two steps, both applied, with a note."""
+    name, journal = f"d-{uuid.uuid4().hex}", TableJournal(StorageClients(storage), FakeClock().now)
+    header = a_header(name, step_count=2)
+    journal.create(header, some_steps(name, 2), "submitted")
+    running = header.replace(state=DeploymentState.RUNNING)
+    last = journal.write_header(Change(journal.header(name), running, "tester", "began"))
+    for step in journal.steps(name):
+        begun = journal.write_step(Change(step, step.record.replace(state=StepState.INTENT), "tester", "create"))
+        journal.write_step(Change(begun, begun.record.replace(state=StepState.SUCCEEDED), "tester", "verified"))
+    ended = last.record.replace(state=DeploymentState.SUCCEEDED)
+    journal.write_header(Change(last, ended, "tester", "all applied"))
+    journal.note(name, AuditEntry(START, "deployment", "succeeded", "succeeded", "accept", "refused", 0))
+    with TableClient.from_connection_string(storage, "journal") as table:
+        found = table.query_entities(f"PartitionKey eq '{name}'")
+        yield Hand(journal, name, table, {row["RowKey"]: dict(row) for row in found})
+
+
+@pytest.fixture
+def hand(untouched: Hand) -> Iterator[Hand]:
+    """It is proven before anybody touches it, and put right afterwards."""
+    assert untouched.verdict().is_proven
+    yield untouched
+    untouched.put_right()
+
+
+STEP, HEADER, NOTES = "step_00001", "header", "notes"
+TAMPERINGS: dict[str, tuple[Callable[[Hand], object], str, str]] = {
+    "state": (lambda h: h.write(STEP, '"state":"succeeded"', '"state":"failed"'), STEP, "the row is 'failed'"),
+    "state that never was": (lambda h: h.write(HEADER, '"succeeded"', '"done"'), HEADER, "cannot be read"),
+    "state as it is shown": (lambda h: h.put(STEP, state="failed"), STEP, "'state' shows 'failed'"),
+    "target as it is shown": (lambda h: h.put(HEADER, target="other"), HEADER, "'target' shows 'other'"),
+    "owner of an entry": (lambda h: h.put(h.entry(STEP, 0), actor="anna"), "audit_", "'actor' shows 'anna'"),
+    "header": (lambda h: h.write(HEADER, '"name":"', '"name":"x'), "deployment", "its digest does not fit"),
+    "first entry": (lambda h: h.delete(h.entry(STEP, 0)), "deployment, write 0", "not those that were accepted"),
+    "entry taken out": (
+        lambda h: h.delete(h.entry("deployment_000001", 0)),
+        "deployment, write 2",
+        "does not follow the one before it",
+    ),
+    "last entry": (lambda h: h.delete(h.entry(STEP, -1)), STEP, "does not name the audit's last entry"),
+    "last of the header": (lambda h: h.delete(h.entry("deployment_000002", 0)), "deployment", "last entry"),
+    "all entries": (lambda h: [h.delete(k) for k in h.rows if "audit_" in k], "deployment", "no entry of its acc"),
+    "reason": (lambda h: h.write(h.entry(STEP, 0), '"create"', '"adopt"'), STEP, "its hash does not fit"),
+    "two in each other's place": (lambda h: h.swap(h.entry(STEP, 0), h.entry(STEP, 1)), "audit_", "belongs to the"),
+    "entry elsewhere": (lambda h: h.move(h.entry(STEP, 0), "audit_0_elsewhere"), "audit_0_elsewhere", "belongs to"),
+    "entry twice": (lambda h: h.put(h.entry(STEP, 0), RowKey="audit_9"), STEP, "is in the audit twice"),
+    "step gone": (lambda h: h.delete(STEP), STEP, "the journal does not know it"),
+    "header gone": (lambda h: h.delete(HEADER), "deployment", "the journal does not know it"),
+    "note gone": (lambda h: h.delete(h.entry("deployment_000000_", 0)), NOTES, "0 stand in the audit, and 1"),
+    "row of another kind": (lambda h: h.put(NOTES, RowKey="remark"), "remark", "no row of a journal"),
+    "no JSON": (lambda h: h.put(STEP, record='{"version":1'), STEP, "no JSON object"),
+    "no object": (lambda h: h.put(h.entry(STEP, 1), record="[]"), "audit_", "no JSON object"),
+    "number as text": (lambda h: h.write(STEP, '"ordinal":1', '"ordinal":"1"'), STEP, "field 'ordinal'"),
+    "no record": (lambda h: h.put(HEADER, record=None), HEADER, "no JSON object"),
+    "time without a zone": (lambda h: h.write(h.entry(STEP, 0), "+00:00", ""), "audit_", "field 'at'"),
+    "another version": (lambda h: h.write(STEP, '"version":1', '"version":2'), STEP, "schema version 2"),
+    "head of the notes": (lambda h: h.write(NOTES, '"number":1', '"number":true'), NOTES, "field 'number'"),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERINGS)
+def test_tampering_is_told_with_its_place(hand: Hand, name: str) -> None:
+    """Whatever is changed, moved, put in or taken out: not proven, and a difference names the row and what is wrong."""
+    tamper, subject, said = TAMPERINGS[name]
+    tamper(hand)
+    verdict = hand.verdict()
+    assert not verdict.is_proven
+    found = [str(each) for each in verdict.differences]
+    assert any(each.startswith(subject) and said in each for each in found), found

@@ -185,9 +185,12 @@ def ready() -> tuple[bool, JsonObject]:
 
 
 def health_details() -> tuple[bool, JsonObject]:
-    """`health`, for operators: as `ready`, with everything that was found."""
+    """`health`, for operators: as `ready`, with everything that was found, and what is switched off."""
     app = bootstrap.app()
     if not app.flags.health_checks:
         return True, health.OFF
     report = app.health.report()
-    return report.status is not health.Status.FAIL, report.details()
+    told = report.details()
+    if not app.flags.is_production_ready():
+        told["notes"] = [app.flags.log_status()]
+    return report.status is not health.Status.FAIL, told

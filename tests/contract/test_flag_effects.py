@@ -4,6 +4,7 @@ Azurite, Fabric's simulator over HTTP and the stand-in of the ingestion endpoint
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +17,11 @@ from local.ingestion import Ingestion, connection_string, serving
 from shared import bootstrap, entry, settings
 from shared.adapters.telemetry_handover import HandOver
 from shared.bootstrap import App
+from shared.domain.breaker import BreakerState
 from shared.domain.errors import FabricTransientError
 from shared.domain.flags import FeatureFlags
-from shared.domain.telemetry import PROPERTIES, NoTelemetry
+from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
+from shared.resilience import get_all_circuit_breakers, get_circuit_breaker, reset_circuit_breaker
 from tests.contract.test_telemetry import EXPORTERS, SILENT
 from tests.simulator.test_server import Running as Simulator
 
@@ -133,6 +136,68 @@ def test_flag_telemetry_is_seen_at_the_ingestion_endpoint(
     (dependency,) = [e["data"]["baseData"] for e in ingestion.of_kind("RemoteDependencyData")]
     assert dependency["name"] == f"GET /v1{PATH}"
     assert dependency["id"] in call["traceparent"]
+
+
+def test_flag_telemetry_tells_a_breaker_and_health_as_they_turn(
+    storage: str, simulator: Simulator, told: tuple[Ingestion, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fabric is ill and gets well again: envelopes say that the breaker opened, was tried and closed, and that health
+    turned because of it. Of what else is told the main job is asked (tests/e2e/test_telemetry.py)."""
+    ingestion, target = told
+    app = compose(
+        storage,
+        simulator,
+        "telemetry",
+        True,
+        APPLICATIONINSIGHTS_CONNECTION_STRING=target,
+        FEATURE_USE_CIRCUIT_BREAKER="true",
+        FEATURE_USE_HEALTH_CHECKS="true",
+        BREAKER_OPEN_SECONDS="0.2",
+        BREAKER_CACHE_SECONDS="0.01",
+    )
+    monkeypatch.setattr(bootstrap, "_app", app)
+    strike(simulator, times=5)
+    with TableClient.from_connection_string(storage, "breakers") as table:
+        forget(table)
+        for _ in range(5):
+            with pytest.raises(FabricTransientError):
+                list(app.services.fabric.list(PATH))
+        entry.ready()
+        until = time.monotonic() + 20
+        while app.breakers.get(AREA).status().state is not BreakerState.CLOSED:
+            assert time.monotonic() < until
+            with contextlib.suppress(FabricTransientError):
+                list(app.services.fabric.list(PATH))
+        forget(table)
+    cast(HandOver, app.telemetry).stop(30)
+    arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
+    turns = [e["name"] for e in arrived if e["properties"].get("breaker") == AREA]
+    assert turns == [Event.BREAKER_OPENED, Event.BREAKER_HALF_OPEN, Event.BREAKER_CLOSED]
+    (health,) = [e["properties"] for e in arrived if e["name"] == Event.HEALTH_CHANGED]
+    assert "breakers" in health["checks"].split(",")
+
+
+def test_scripts_share_the_breakers_of_the_app(
+    storage: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a script opens holds back the calls of every worker, what it resets lets them go; its own has its own name.
+    It finds what a worker wrote about."""
+    worker = compose(storage, simulator, "circuit_breaker", True)
+    monkeypatch.setattr(bootstrap, "_app", compose(storage, simulator, "circuit_breaker", True))
+    simulator.call("POST", "/_sim/reset", {})
+    with TableClient.from_connection_string(storage, "breakers") as table:
+        forget(table)
+        get_circuit_breaker(AREA).open()
+        with pytest.raises(FabricTransientError):
+            list(worker.services.fabric.list(PATH))
+        assert reached(simulator) == []
+        assert get_all_circuit_breakers()[AREA].status().state is BreakerState.OPEN
+        reset_circuit_breaker(AREA)
+        list(compose(storage, simulator, "circuit_breaker", True).services.fabric.list(PATH))
+        assert len(reached(simulator)) == 1
+        assert get_circuit_breaker("a-script-s-own").call(lambda: 7) == 7
+        assert {AREA, "a-script-s-own"} <= set(get_all_circuit_breakers())
+        forget(table)
 
 
 @pytest.mark.parametrize("is_on", [True, False])

@@ -3,8 +3,10 @@ Azurite, Fabric's simulator over HTTP and the stand-in of the ingestion endpoint
 """
 
 import contextlib
+import json
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +16,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 
 from local.ingestion import Ingestion, connection_string, serving
-from shared import bootstrap, entry, settings
+from shared import bootstrap, entry, settings, telemetry, tracing
 from shared.adapters.telemetry_handover import HandOver
 from shared.bootstrap import App
 from shared.domain.breaker import BreakerState
@@ -22,6 +24,7 @@ from shared.domain.errors import FabricTransientError
 from shared.domain.flags import FeatureFlags
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
 from shared.resilience import get_all_circuit_breakers, get_circuit_breaker, reset_circuit_breaker
+from shared.transaction import DeploymentTransaction, ResourceType
 from tests.contract.test_telemetry import EXPORTERS, SILENT
 from tests.simulator.test_server import Running as Simulator
 
@@ -175,6 +178,45 @@ def test_flag_telemetry_tells_a_breaker_and_health_as_they_turn(
     assert turns == [Event.BREAKER_OPENED, Event.BREAKER_HALF_OPEN, Event.BREAKER_CLOSED]
     (health,) = [e["properties"] for e in arrived if e["name"] == Event.HEALTH_CHANGED]
     assert "breakers" in health["checks"].split(",")
+
+
+@pytest.mark.parametrize("has_outer", [True, False])
+def test_transaction_of_a_script_is_one_trace(
+    storage: str, simulator: Simulator, told: tuple[Ingestion, str], monkeypatch: pytest.MonkeyPatch, has_outer: bool
+) -> None:
+    """What it made and what put it back: every call of the block bears the deployment's trace, which is that of what
+    encloses it, if anything; and its failure is told, without its text."""
+    ingestion, target = told
+    outer = "0af7651916cd43dd8448eb211c80319c"
+    app = compose(storage, simulator, "telemetry", True, APPLICATIONINSIGHTS_CONNECTION_STRING=target)
+    simulator.call("POST", "/_sim/reset", {})
+    deployment_id = f"traced-{uuid.uuid4().hex}"
+    transaction = DeploymentTransaction("script", target=deployment_id, deployment_id=deployment_id, app=app)
+
+    def script() -> None:
+        with transaction:
+            with transaction.creating(ResourceType.WORKSPACE, name="sales") as pending:
+                body = {"displayName": "sales", "description": pending.description()}
+                pending.created((transaction.fabric.send("POST", "/workspaces", body).body or {})["id"])
+            raise ValueError("hush")
+
+    monkeypatch.setattr(bootstrap, "_app", app)
+    traceparent = f"00-{outer}-b7ad6b7169203331-01"
+    around = telemetry.track_operation("nightly", traceparent=traceparent) if has_outer else contextlib.nullcontext()
+    with pytest.raises(ValueError, match="hush"), around:
+        script()
+    assert tracing.current() is None
+    cast(HandOver, app.telemetry).stop(30)
+    calls = simulator.call("GET", "/_sim/calls")[1]
+    assert {"POST", "DELETE"} <= {call["method"] for call in calls}
+    (trace_id,) = {call["traceparent"].split("-")[1] for call in calls}
+    assert (trace_id == outer) == has_outer
+    events = [e for e in ingestion.of_kind("EventData") if e["data"]["baseData"]["properties"].get("deployment_id")]
+    assert Event.ROLLBACK_FINISHED in {e["data"]["baseData"]["name"] for e in events}
+    assert {e["tags"]["ai.operation.id"] for e in events} == {trace_id}
+    (failure,) = ingestion.of_kind("ExceptionData")
+    assert failure["tags"]["ai.operation.id"] == trace_id
+    assert "hush" not in json.dumps(ingestion.envelopes)
 
 
 def test_scripts_share_the_breakers_of_the_app(

@@ -15,7 +15,7 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 
-from local.ingestion import Ingestion, connection_string, serving
+from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import bootstrap, entry, settings, telemetry, tracing
 from shared.adapters.telemetry_handover import HandOver
 from shared.bootstrap import App
@@ -25,7 +25,7 @@ from shared.domain.flags import FeatureFlags
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
 from shared.resilience import get_all_circuit_breakers, get_circuit_breaker, reset_circuit_breaker
 from shared.transaction import DeploymentTransaction, ResourceType
-from tests.contract.test_telemetry import EXPORTERS, SILENT
+from tests.contract.test_telemetry import EXPORTERS
 from tests.simulator.test_server import Running as Simulator
 
 pytestmark = pytest.mark.azurite

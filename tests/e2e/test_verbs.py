@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from local.ingestion import Ingestion, connection_string, serving
+from local.ingestion import SILENT, Ingestion, connection_string, serving
 from local.stack import APPLICATION
 from shared.domain.flags import FeatureFlags
 from shared.domain.telemetry import Event
-from tests.contract.test_telemetry import SILENT
 from tests.e2e.conftest import Running, eventually, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
 

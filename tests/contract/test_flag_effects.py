@@ -17,6 +17,7 @@ from azure.data.tables import TableClient
 
 from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import bootstrap, entry, settings, telemetry, tracing
+from shared.adapters.breakers import BreakerOpenError
 from shared.adapters.telemetry_handover import HandOver
 from shared.bootstrap import App
 from shared.domain.breaker import BreakerState
@@ -27,6 +28,7 @@ from shared.resilience import get_all_circuit_breakers, get_circuit_breaker, res
 from shared.transaction import DeploymentTransaction, ResourceType
 from tests.contract.test_telemetry import EXPORTERS
 from tests.simulator.test_server import Running as Simulator
+from tests.unit.test_fabric_retry import answered
 
 pytestmark = pytest.mark.azurite
 AREA, PATH = "capacities", "/capacities"
@@ -240,6 +242,29 @@ def test_scripts_share_the_breakers_of_the_app(
         assert get_circuit_breaker("a-script-s-own").call(lambda: 7) == 7
         assert {AREA, "a-script-s-own"} <= set(get_all_circuit_breakers())
         forget(table)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_flag_circuit_breaker_is_seen_by_scripts_too(
+    storage: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, is_on: bool
+) -> None:
+    """By the same table for another library's errors: five 503s hold back the script's next call, as many 404s and its
+    own mistakes do not; without the flag every call is made, and no row is written."""
+    monkeypatch.setattr(bootstrap, "_app", compose(storage, simulator, "circuit_breaker", is_on))
+    name, made = f"script-{uuid.uuid4().hex}", list[Exception]()
+
+    def call(error: Exception) -> None:
+        made.append(error)
+        raise error
+
+    for error in [*[answered(404)] * 5, *[KeyError("a mistake")] * 5, *[answered(503)] * 6]:
+        with pytest.raises((type(error), BreakerOpenError)):
+            get_circuit_breaker(name).call(call, error)
+    assert len(made) == (15 if is_on else 16)
+    with TableClient.from_connection_string(storage, "breakers") as table:
+        with contextlib.nullcontext() if is_on else pytest.raises(ResourceNotFoundError):
+            assert table.get_entity("breaker", name)
+        table.delete_entity("breaker", name)
 
 
 @pytest.mark.parametrize("is_on", [True, False])

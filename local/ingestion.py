@@ -17,6 +17,12 @@ from typing import Any
 
 KEY = "00000000-0000-0000-0000-00000000a11f"
 """The instrumentation key of the stand-in's connection string; any is taken."""
+SILENT = (
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
+)
+"""Set to `true`, the vendors' libraries call nobody but the endpoint."""
 _HELD_SECONDS = 60.0
 
 
@@ -127,7 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.ingestion", description=__doc__)
     parser.add_argument("--port", type=int, default=4318)
     with serving(parser.parse_args().port) as (_, port):
-        print(f"export APPLICATIONINSIGHTS_CONNECTION_STRING='{connection_string(port)}'", flush=True)
+        print(f"export APPLICATIONINSIGHTS_CONNECTION_STRING='{connection_string(port)}' FEATURE_USE_TELEMETRY=true")
+        print(f"export {' '.join(f'{name}=true' for name in SILENT)}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
 

@@ -52,7 +52,8 @@ class Stack:
     ready: str = READY
     host_module: str = "local.functions_host"
     has_vault: bool = False
-    """Whether secrets come from the stand-in of Key Vault, and the app signs in as a service principal."""
+    """Whether the app signs in as a service principal, at a stand-in of Entra, with a secret of a stand-in of Key Vault
+    (with FEATURE_USE_AZURE_KEYVAULT=false: of the environment)."""
     ports: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     pids: dict[str, int] = field(default_factory=lambda: dict[str, int]())
 
@@ -191,7 +192,7 @@ class Stack:
         """What Azure would tell the app: the vault, its identity, and where tokens are."""
         return {
             "FEATURE_USE_SECRET_MANAGER": self.environment.get("FEATURE_USE_SECRET_MANAGER", "true"),
-            "FEATURE_USE_AZURE_KEYVAULT": "true",
+            "FEATURE_USE_AZURE_KEYVAULT": self.environment.get("FEATURE_USE_AZURE_KEYVAULT", "true"),
             "KEY_VAULT_URL": self.vault_url,
             "KEY_VAULT_CLIENT_ID": "identity-of-the-app",
             "IDENTITY_ENDPOINT": f"{self.vault_url}/msi/token",

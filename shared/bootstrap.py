@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -288,7 +288,8 @@ def _breakers(
     from shared.adapters.breaker_registry import CircuitBreakers
     from shared.adapters.breaker_table import TableBreakers
 
-    return CircuitBreakers(TableBreakers(clients), loaded.breaker, clock.now, telemetry)
+    policy = loaded.breaker if loaded.has_breakers else replace(loaded.breaker, failures=0)
+    return CircuitBreakers(TableBreakers(clients), policy, clock.now, telemetry)
 
 
 def _observed(

@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap, settings, telemetry
@@ -182,8 +183,13 @@ def ready() -> tuple[bool, JsonObject]:
 
 
 def health_details() -> tuple[bool, JsonObject]:
-    """`health`, for operators: as `ready`, with everything that was found."""
-    return _health(_report, health.Report.details)
+    """`health`, for operators: as `ready`, with everything that was found, and what is switched off."""
+    passed, told = _health(_report, health.Report.details)
+    with suppress(settings.SettingsError):  # told already
+        flags = bootstrap.app().flags
+        if flags.health_checks and not flags.is_production_ready():
+            told = {**told, "notes": [flags.log_status()]}
+    return passed, told
 
 
 def _health(

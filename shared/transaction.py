@@ -15,9 +15,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from enum import StrEnum
 from typing import Any, NoReturn, Protocol, Self
 
 from shared import bootstrap
@@ -36,7 +35,7 @@ from shared.saga.accept import normal_target
 from shared.saga.delivery import Services
 from shared.saga.script_journal import ScriptJournal, is_forward, why_turned
 from shared.saga.script_report import RollbackError, RollbackReport, Undone, report_of
-from shared.saga.script_rows import CUSTOM, Made
+from shared.saga.script_rows import CUSTOM, Made, ResourceType
 from shared.steps.custom import ScriptsOwnKind
 from shared.steps.kind import marker_of, with_marker
 
@@ -54,26 +53,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _SHOWN_TRIES, _SHOWN_SECONDS = 5, 1.0
-
-
-class ResourceType(StrEnum):
-    """What can be tracked; any other item type of Fabric's may be given by its name."""
-
-    WORKSPACE = "Workspace"
-    ROLE_ASSIGNMENT = "RoleAssignment"
-    LAKEHOUSE = "Lakehouse"
-    WAREHOUSE = "Warehouse"
-    NOTEBOOK = "Notebook"
-    ENVIRONMENT = "Environment"
-    DATA_PIPELINE = "DataPipeline"
-    SPARK_JOB_DEFINITION = "SparkJobDefinition"
-    SEMANTIC_MODEL = "SemanticModel"
-    REPORT = "Report"
-    EVENTHOUSE = "Eventhouse"
-    EVENTSTREAM = "Eventstream"
-    KQL_DATABASE = "KQLDatabase"
-    ML_MODEL = "MLModel"
-    ML_EXPERIMENT = "MLExperiment"
 
 
 class Engine(Protocol):
@@ -138,6 +117,7 @@ class DeploymentTransaction:
         self._lock = threading.RLock()
         self._heart: scripts.Heart | None = None
         self._began, self._is_open = time.monotonic(), False
+        self._operation = ExitStack()
 
     @property
     def fabric(self) -> Fabric:
@@ -180,13 +160,22 @@ class DeploymentTransaction:
         return self
 
     def __enter__(self) -> Self:
-        return self.start()
+        """Begin; and what this thread calls in the block is part of the deployment's trace."""
+        self.start()
+        if self._journal is not None:
+            self._operation.enter_context(scripts.operation(self._journal))
+        return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Commit where the block ended, put back where an exception left it; that goes on, with a note of whatever
         could not be put back. Does nothing after commit() or rollback() in the block."""
-        if not self._is_open:
-            return
+        try:
+            if self._is_open:
+                self._end(error)
+        finally:
+            self._operation.__exit__(kind, error, trace)
+
+    def _end(self, error: BaseException | None) -> None:
         if error is None:
             self._commit_or_put_back()
             return

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import pybreaker
 
 from shared.adapters.breaker_cell import BreakerCell
+from shared.adapters.foreign_errors import fabric_error_of
 from shared.domain.breaker import (
     Answered,
     AskForProbe,
@@ -37,7 +38,6 @@ from shared.domain.breaker import (
     permission,
     reason_of,
 )
-from shared.domain.errors import FabricError
 from shared.domain.json import JsonObject
 
 log = logging.getLogger(__name__)
@@ -170,12 +170,14 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
 
 
 class _OnlyErrorsOfFabric(pybreaker.CircuitBreakerState):
-    """What is no answer of Fabric's (a bug of ours, the end of the process) is neither a fault nor a success: where
-    it ends a probe, the lease does the rest."""
+    """What is no answer of Fabric's, whichever library says so, (a bug of ours, the end of the process) is neither a
+    fault nor a success: where it ends a probe, the lease does the rest."""
 
     def _handle_error(self, exc: BaseException, reraise: bool = True) -> NoReturn:
-        if isinstance(exc, FabricError):
-            self._breaker._state_storage.because(reason_of(exc))  # type: ignore[attr-defined]
+        storage: SharedStorage = self._breaker._state_storage  # type: ignore[assignment]
+        found = fabric_error_of(exc, storage.cell.now())
+        if found is not None:
+            storage.because(reason_of(found))
             super()._handle_error(exc, True)
         raise exc
 
@@ -240,7 +242,7 @@ class SharedCircuitBreaker(pybreaker.CircuitBreaker):
         super().__init__(
             fail_max=cell.policy.failures,
             reset_timeout=cell.policy.open_seconds,
-            exclude=[lambda error: not is_fault(error)],
+            exclude=[lambda error: not is_fault(fabric_error_of(error, cell.now()) or error)],
             listeners=(LogListener(), *listeners),
             state_storage=SharedStorage(cell),
             name=cell.name,

@@ -32,7 +32,7 @@ class _Slot:
 
 class SecretManager:
     """Thread-safe. However many ask for a name at once, the source is asked once; those that have a living copy do
-    not wait.
+    not wait, but for the one that fetches it anew before its end.
     """
 
     def __init__(

@@ -28,10 +28,12 @@ class FeatureFlags:
         return {self.variable(f.name): getattr(self, f.name) for f in fields(self)}
 
     def log_status(self) -> str:
-        """One line that says what is on and what is off, for the log of a start."""
+        """One line that says what is on, what is off, and whether that is fit for production: for the log of a start,
+        telemetry's first trace, and health."""
         on = [name for name, value in self.as_dict().items() if value]
         off = [name for name, value in self.as_dict().items() if not value]
-        return f"feature flags on: {', '.join(on) or 'none'}; off: {', '.join(off) or 'none'}"
+        fit = "ready for production" if self.is_production_ready() else "not ready for production"
+        return f"feature flags on: {', '.join(on) or 'none'}; off: {', '.join(off) or 'none'}; {fit}"
 
     def is_production_ready(self) -> bool:
         """Whether every protection is on."""

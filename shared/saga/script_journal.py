@@ -12,6 +12,7 @@ from shared.domain.errors import ConflictError, StorageUnavailableError, Transac
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.domain.trace import TraceContext
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
 from shared.saga.script_rows import Made, row_of
@@ -27,6 +28,7 @@ class ScriptJournal:
 
     services: Services
     deployment_id: str
+    span: TraceContext
     sleep: Callable[[float], None] = time.sleep
     _workspaces: dict[str, int] = field(default_factory=lambda: dict[str, int]())
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from shared.domain.errors import InvalidInputError, LimitError, Problem
 from shared.domain.fields import GUID
@@ -14,7 +15,26 @@ from shared.steps.kind import marker_of
 
 CUSTOM = "custom"
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
-_WORKSPACE, _ROLE, _LAKEHOUSE = "Workspace", "RoleAssignment", "Lakehouse"
+
+
+class ResourceType(StrEnum):
+    """What can be tracked; any other item type of Fabric's may be given by its name."""
+
+    WORKSPACE = "Workspace"
+    ROLE_ASSIGNMENT = "RoleAssignment"
+    LAKEHOUSE = "Lakehouse"
+    WAREHOUSE = "Warehouse"
+    NOTEBOOK = "Notebook"
+    ENVIRONMENT = "Environment"
+    DATA_PIPELINE = "DataPipeline"
+    SPARK_JOB_DEFINITION = "SparkJobDefinition"
+    SEMANTIC_MODEL = "SemanticModel"
+    REPORT = "Report"
+    EVENTHOUSE = "Eventhouse"
+    EVENTSTREAM = "Eventstream"
+    KQL_DATABASE = "KQLDatabase"
+    ML_MODEL = "MLModel"
+    ML_EXPERIMENT = "MLExperiment"
 
 
 @dataclass(frozen=True)
@@ -31,15 +51,15 @@ class Made:
         """Raises InvalidInputError with all problems. What cannot be addressed could never be put back."""
         problems: list[Problem] = []
         ids = {"id": self.id} if self.type != CUSTOM else {}
-        if self.type not in (_WORKSPACE, CUSTOM):
+        if self.type not in (ResourceType.WORKSPACE, CUSTOM):
             ids["workspace_id"] = self.workspace_id
         if not _TYPE.fullmatch(self.type):
             problems.append(Problem("type", f"{self.type[:64]!r} is no item type of Fabric's"))
         for name, value in ids.items():
-            is_named = name == "id" and not value and self.name and self.type != _ROLE
+            is_named = name == "id" and not value and self.name and self.type != ResourceType.ROLE_ASSIGNMENT
             if not GUID.fullmatch(value) and not is_named:
                 problems.append(Problem(name, f"must be the GUID that Fabric gave, not {value[:64]!r}"))
-        if self.type == _ROLE and not self.role:
+        if self.type == ResourceType.ROLE_ASSIGNMENT and not self.role:
             problems.append(Problem("role", "is required: a role that somebody changed since is left to them"))
         if problems:
             raise InvalidInputError(problems)
@@ -47,7 +67,12 @@ class Made:
     @property
     def kind(self) -> str:
         """The step kind that undoes it."""
-        plain = {_WORKSPACE: "workspace", _ROLE: "role_assignment", _LAKEHOUSE: "lakehouse", CUSTOM: CUSTOM}
+        plain: dict[str, str] = {
+            ResourceType.WORKSPACE: "workspace",
+            ResourceType.ROLE_ASSIGNMENT: "role_assignment",
+            ResourceType.LAKEHOUSE: "lakehouse",
+            CUSTOM: CUSTOM,
+        }
         return plain.get(self.type, "item")
 
     @property
@@ -55,12 +80,12 @@ class Made:
         """The `with` by which that kind finds it."""
         if self.type == CUSTOM:
             return {"description": self.name}
-        if self.type == _WORKSPACE:
+        if self.type == ResourceType.WORKSPACE:
             return {"displayName": self.name}
-        if self.type == _ROLE:
+        if self.type == ResourceType.ROLE_ASSIGNMENT:
             return {"workspaceId": self.workspace_id, "principalId": self.id, "role": self.role}
         spec: JsonObject = {"workspaceId": self.workspace_id, "displayName": self.name}
-        return spec if self.type == _LAKEHOUSE else {**spec, "type": self.type}
+        return spec if self.type == ResourceType.LAKEHOUSE else {**spec, "type": self.type}
 
     @property
     def resource(self) -> Resource:

@@ -14,9 +14,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared import tracing
 from shared.domain.errors import ConflictError, SagaError, TransactionError, TurnedBackError
 from shared.domain.json import content_hash
 from shared.domain.messages import Direction, StepMessage
@@ -24,6 +26,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Clock, Locks
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.trace import of_deployment, root
 from shared.saga import activities, engine
 from shared.saga.delivery import Services
 from shared.saga.progress import Progress
@@ -57,7 +60,8 @@ def abandon(services: Services, deployment_id: str) -> None:
 
 
 def create(services: Services, deployment_id: str, name: str, target: str, requested_by: str) -> ScriptJournal:
-    """Write the header. Raises TransactionError where the id is another deployment's."""
+    """Write the header, as part of the span that this thread is in. Raises TransactionError where the id is another
+    deployment's."""
     now = services.clock.now()
     header = DeploymentRecord(
         deployment_id=deployment_id,
@@ -68,11 +72,17 @@ def create(services: Services, deployment_id: str, name: str, target: str, reque
         accepted_at=now,
         origin=SCRIPT,
         requested_by=requested_by,
+        traceparent=(tracing.current() or root(deployment_id, now)).traceparent,
         heartbeat_at=now,
     )
     if services.journal.create(header, [], "begun by a script").manifest_hash != header.manifest_hash:
         raise TransactionError(f"the id '{deployment_id}' is another deployment's; choose another")
-    return ScriptJournal(services, deployment_id)
+    return ScriptJournal(services, deployment_id, of_deployment(deployment_id, now, header.traceparent))
+
+
+def operation(journal: ScriptJournal) -> AbstractContextManager[None]:
+    """What a script does meanwhile is part of its deployment's trace, for telemetry and for Fabric."""
+    return tracing.operation(journal.services.telemetry, "transaction", journal.span)
 
 
 def take_target(

@@ -3,7 +3,10 @@ Azurite, Fabric's simulator over HTTP and the stand-in of the ingestion endpoint
 """
 
 import contextlib
+import json
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,15 +15,20 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 
-from local.ingestion import Ingestion, connection_string, serving
-from shared import bootstrap, entry, settings
+from local.ingestion import SILENT, Ingestion, connection_string, serving
+from shared import bootstrap, entry, settings, telemetry, tracing
+from shared.adapters.breakers import BreakerOpenError
 from shared.adapters.telemetry_handover import HandOver
 from shared.bootstrap import App
+from shared.domain.breaker import BreakerState
 from shared.domain.errors import FabricTransientError
 from shared.domain.flags import FeatureFlags
-from shared.domain.telemetry import PROPERTIES, NoTelemetry
-from tests.contract.test_telemetry import EXPORTERS, SILENT
+from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
+from shared.resilience import get_all_circuit_breakers, get_circuit_breaker, reset_circuit_breaker
+from shared.transaction import DeploymentTransaction, ResourceType
+from tests.contract.test_telemetry import EXPORTERS
 from tests.simulator.test_server import Running as Simulator
+from tests.unit.test_fabric_retry import answered
 
 pytestmark = pytest.mark.azurite
 AREA, PATH = "capacities", "/capacities"
@@ -133,6 +141,130 @@ def test_flag_telemetry_is_seen_at_the_ingestion_endpoint(
     (dependency,) = [e["data"]["baseData"] for e in ingestion.of_kind("RemoteDependencyData")]
     assert dependency["name"] == f"GET /v1{PATH}"
     assert dependency["id"] in call["traceparent"]
+
+
+def test_flag_telemetry_tells_a_breaker_and_health_as_they_turn(
+    storage: str, simulator: Simulator, told: tuple[Ingestion, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fabric is ill and gets well again: envelopes say that the breaker opened, was tried and closed, and that health
+    turned because of it. Of what else is told the main job is asked (tests/e2e/test_telemetry.py)."""
+    ingestion, target = told
+    app = compose(
+        storage,
+        simulator,
+        "telemetry",
+        True,
+        APPLICATIONINSIGHTS_CONNECTION_STRING=target,
+        FEATURE_USE_CIRCUIT_BREAKER="true",
+        FEATURE_USE_HEALTH_CHECKS="true",
+        BREAKER_OPEN_SECONDS="0.2",
+        BREAKER_CACHE_SECONDS="0.01",
+    )
+    monkeypatch.setattr(bootstrap, "_app", app)
+    strike(simulator, times=5)
+    with TableClient.from_connection_string(storage, "breakers") as table:
+        forget(table)
+        for _ in range(5):
+            with pytest.raises(FabricTransientError):
+                list(app.services.fabric.list(PATH))
+        entry.ready()
+        until = time.monotonic() + 20
+        while app.breakers.get(AREA).status().state is not BreakerState.CLOSED:
+            assert time.monotonic() < until
+            with contextlib.suppress(FabricTransientError):
+                list(app.services.fabric.list(PATH))
+        forget(table)
+    cast(HandOver, app.telemetry).stop(30)
+    arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
+    turns = [e["name"] for e in arrived if e["properties"].get("breaker") == AREA]
+    assert turns == [Event.BREAKER_OPENED, Event.BREAKER_HALF_OPEN, Event.BREAKER_CLOSED]
+    (health,) = [e["properties"] for e in arrived if e["name"] == Event.HEALTH_CHANGED]
+    assert "breakers" in health["checks"].split(",")
+
+
+@pytest.mark.parametrize("has_outer", [True, False])
+def test_transaction_of_a_script_is_one_trace(
+    storage: str, simulator: Simulator, told: tuple[Ingestion, str], monkeypatch: pytest.MonkeyPatch, has_outer: bool
+) -> None:
+    """What it made and what put it back: every call of the block bears the deployment's trace, which is that of what
+    encloses it, if anything; and its failure is told, without its text."""
+    ingestion, target = told
+    outer = "0af7651916cd43dd8448eb211c80319c"
+    app = compose(storage, simulator, "telemetry", True, APPLICATIONINSIGHTS_CONNECTION_STRING=target)
+    simulator.call("POST", "/_sim/reset", {})
+    deployment_id = f"traced-{uuid.uuid4().hex}"
+    transaction = DeploymentTransaction("script", target=deployment_id, deployment_id=deployment_id, app=app)
+
+    def script() -> None:
+        with transaction:
+            with transaction.creating(ResourceType.WORKSPACE, name="sales") as pending:
+                body = {"displayName": "sales", "description": pending.description()}
+                pending.created((transaction.fabric.send("POST", "/workspaces", body).body or {})["id"])
+            raise ValueError("hush")
+
+    monkeypatch.setattr(bootstrap, "_app", app)
+    traceparent = f"00-{outer}-b7ad6b7169203331-01"
+    around = telemetry.track_operation("nightly", traceparent=traceparent) if has_outer else contextlib.nullcontext()
+    with pytest.raises(ValueError, match="hush"), around:
+        script()
+    assert tracing.current() is None
+    cast(HandOver, app.telemetry).stop(30)
+    calls = simulator.call("GET", "/_sim/calls")[1]
+    assert {"POST", "DELETE"} <= {call["method"] for call in calls}
+    (trace_id,) = {call["traceparent"].split("-")[1] for call in calls}
+    assert (trace_id == outer) == has_outer
+    events = [e for e in ingestion.of_kind("EventData") if e["data"]["baseData"]["properties"].get("deployment_id")]
+    assert Event.ROLLBACK_FINISHED in {e["data"]["baseData"]["name"] for e in events}
+    assert {e["tags"]["ai.operation.id"] for e in events} == {trace_id}
+    (failure,) = ingestion.of_kind("ExceptionData")
+    assert failure["tags"]["ai.operation.id"] == trace_id
+    assert "hush" not in json.dumps(ingestion.envelopes)
+
+
+def test_scripts_share_the_breakers_of_the_app(
+    storage: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a script opens holds back the calls of every worker, what it resets lets them go; its own has its own name.
+    It finds what a worker wrote about."""
+    worker = compose(storage, simulator, "circuit_breaker", True)
+    monkeypatch.setattr(bootstrap, "_app", compose(storage, simulator, "circuit_breaker", True))
+    simulator.call("POST", "/_sim/reset", {})
+    with TableClient.from_connection_string(storage, "breakers") as table:
+        forget(table)
+        get_circuit_breaker(AREA).open()
+        with pytest.raises(FabricTransientError):
+            list(worker.services.fabric.list(PATH))
+        assert reached(simulator) == []
+        assert get_all_circuit_breakers()[AREA].status().state is BreakerState.OPEN
+        reset_circuit_breaker(AREA)
+        list(compose(storage, simulator, "circuit_breaker", True).services.fabric.list(PATH))
+        assert len(reached(simulator)) == 1
+        assert get_circuit_breaker("a-script-s-own").call(lambda: 7) == 7
+        assert {AREA, "a-script-s-own"} <= set(get_all_circuit_breakers())
+        forget(table)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_flag_circuit_breaker_is_seen_by_scripts_too(
+    storage: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, is_on: bool
+) -> None:
+    """By the same table for another library's errors: five 503s hold back the script's next call, as many 404s and its
+    own mistakes do not; without the flag every call is made, and no row is written."""
+    monkeypatch.setattr(bootstrap, "_app", compose(storage, simulator, "circuit_breaker", is_on))
+    name, made = f"script-{uuid.uuid4().hex}", list[Exception]()
+
+    def call(error: Exception) -> None:
+        made.append(error)
+        raise error
+
+    for error in [*[answered(404)] * 5, *[KeyError("a mistake")] * 5, *[answered(503)] * 6]:
+        with pytest.raises((type(error), BreakerOpenError)):
+            get_circuit_breaker(name).call(call, error)
+    assert len(made) == (15 if is_on else 16)
+    with TableClient.from_connection_string(storage, "breakers") as table:
+        with contextlib.nullcontext() if is_on else pytest.raises(ResourceNotFoundError):
+            assert table.get_entity("breaker", name)
+        table.delete_entity("breaker", name)
 
 
 @pytest.mark.parametrize("is_on", [True, False])

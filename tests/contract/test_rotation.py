@@ -19,6 +19,7 @@ from local.key_vault.server import KeyVaultServer
 from shared import bootstrap, settings
 from shared.adapters.credentials import TokenSource
 from shared.domain.errors import FabricAuthError, FabricTransientError
+from shared.secret_manager import get_secret_manager
 from tests.contract.key_vault import CLIENT_ID, environment, serving
 
 NAME = "azure-client-secret"
@@ -133,6 +134,25 @@ def test_token_is_renewed_before_its_end_and_the_old_one_serves_meanwhile(world:
     issued = len(world.server.entra.issued)
     world.source.token()
     assert len(world.server.entra.issued) == issued + 1
+
+
+def test_programs_of_ones_own_read_through_the_manager_of_the_app(
+    server: KeyVaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vault is asked once for all spellings, and again when all is to be refreshed; the statistics name names."""
+    loaded = settings.load(environment(server, AzureWebJobsStorage="UseDevelopmentStorage=true"))
+    monkeypatch.setattr(bootstrap, "_app", bootstrap.build(loaded))
+    manager = get_secret_manager()
+    server.vault.put("my-secret", "first~secret")
+    assert {manager.get_secret(name).reveal() for name in ("MY_SECRET", "My.Secret", "my-secret")} == {"first~secret"}
+    assert server.asked("/secrets/my-secret/") == 1
+    server.vault.put("my-secret", "second~secret")
+    manager.refresh_cache()
+    assert manager.get_secret("my-secret").reveal() == "second~secret"
+    assert server.asked("/secrets/my-secret/") == 2
+    stats = manager.get_cache_stats()
+    assert {name: (row["hits"], row["fetches"]) for name, row in stats["names"].items()} == {"my-secret": (3, 2)}
+    assert "~secret" not in repr(stats)
 
 
 def test_without_the_manager_every_sign_in_reads_the_vault(server: KeyVaultServer) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local.ingestion import Ingestion, connection_string, serving
+from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import tracing
 from shared.adapters.telemetry_handover import Exporter, HandOver
 from shared.domain.errors import FabricRefusedError
@@ -25,12 +25,6 @@ EXPORTERS = ("opentelemetry", "opencensus")
 SPAN = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7")
 AT = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 CANARY = "canary-4b1d0e"
-SILENT = (
-    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
-    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
-    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
-)
-"""By these the vendors' libraries call nobody but the endpoint."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+import requests
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient
 
@@ -86,6 +87,13 @@ class Running:
         request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
             return json.loads(answer.read())
+
+    def vault(self, path: str, body: Any = None) -> Any:
+        """Ask the control of the stand-ins of Key Vault and Entra."""
+        url, trusted = f"{self.stack.vault_url}/_sim/{path}", str(self.stack.vault_ca_file)
+        answer = requests.request("GET" if body is None else "POST", url, json=body, verify=trusted, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def put(self, queue: str, content: bytes) -> None:
         """Put raw bytes on a queue, as any client might."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import requests
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient
@@ -47,16 +46,7 @@ class World:
 
     def vault(self, path: str, body: Any = None) -> Any:
         """Ask the control of the stand-ins."""
-        stack = self.running.stack
-        answer = requests.request(
-            "GET" if body is None else "POST",
-            f"{stack.vault_url}/_sim/{path}",
-            json=body,
-            verify=str(stack.vault_ca_file),
-            timeout=20,
-        )
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return self.running.vault(path, body)
 
     def accept(self, *names: str, certificates: tuple[str, ...] = ()) -> None:
         """What Entra takes from now on, by the canaries' names."""

@@ -3,10 +3,8 @@
 import json
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import requests
 
 from local.stack import APPLICATION
 from tests.e2e.conftest import Running, eventually, finish, make_stack
@@ -29,18 +27,11 @@ def running() -> Iterator[Running]:
         finish(stack)
 
 
-def vault(running: Running, path: str, body: Any) -> None:
-    """Tell the control of the stand-ins."""
-    stack = running.stack
-    url = f"{stack.vault_url}/_sim/{path}"
-    assert requests.post(url, json=body, verify=str(stack.vault_ca_file), timeout=20).status_code == 200
-
-
 def fill(running: Running) -> None:
     """The secret, and an Entra that takes it."""
-    vault(running, "secrets", {"name": NAME, "value": VALUE})
-    vault(running, "clients", {APPLICATION: {"secrets": [VALUE], "certificates": []}})
-    vault(running, "levers", {"life_seconds": LIFE_SECONDS})
+    running.vault("secrets", {"name": NAME, "value": VALUE})
+    running.vault("clients", {APPLICATION: {"secrets": [VALUE], "certificates": []}})
+    running.vault("levers", {"life_seconds": LIFE_SECONDS})
 
 
 def ready(running: Running) -> tuple[int, str, str, str]:
@@ -57,7 +48,7 @@ def test_vault_gone_is_a_warning_while_a_token_lives_and_a_failure_after(running
     well = (200, "pass", "pass", "pass")
     eventually(lambda: ready(running) == well, 60)
 
-    vault(running, "faults", [{"match": {"path": "/secrets/.*"}, "action": {"status": 503}}])
+    running.vault("faults", [{"match": {"path": "/secrets/.*"}, "action": {"status": 503}}])
     eventually(lambda: ready(running)[2] == "warn", LIFE_SECONDS / 2)
     assert ready(running) == (200, "warn", "warn", "pass")
     eventually(lambda: ready(running)[0] == 503, LIFE_SECONDS + 30)
@@ -65,7 +56,7 @@ def test_vault_gone_is_a_warning_while_a_token_lives_and_a_failure_after(running
     _, details = running.http("/api/health", key=running.stack.function_key)
     assert VALUE not in details
 
-    vault(running, "faults", [])
+    running.vault("faults", [])
     eventually(lambda: ready(running) == well, 60)
 
     running.stack._end("vault", signal.SIGKILL, 5.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.ingestion import Ingestion, connection_string, serving
+from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import bootstrap, settings
 from shared.domain.records import AuditEntry
 from shared.domain.telemetry import PROPERTIES, Event
@@ -29,9 +29,7 @@ def told(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Runni
             "FEATURE_USE_TELEMETRY": "true",
             "TELEMETRY_EXPORTER": request.param,
             "APPLICATIONINSIGHTS_CONNECTION_STRING": connection_string(port),
-            "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
-            "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
-            "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+            **dict.fromkeys(SILENT, "true"),
             "AZURE_CLIENT_SECRET": CANARY,
             "TMPDIR": str(tmp_path),
         }

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from local.ingestion import SILENT, Ingestion, connection_string, serving
+from local.stack import APPLICATION
 from shared.domain.flags import FeatureFlags
+from shared.domain.telemetry import Event
 from tests.e2e.conftest import Running, eventually, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
 
@@ -114,6 +117,7 @@ def test_approval_nobody_answers_is_decided_by_its_default(shared_stack: Running
 FLAGS = [FeatureFlags.variable(field.name) for field in fields(FeatureFlags)]
 PAIRS = ["0000000", "1100101", "0101010", "1111011", "1010110", "0011101"]
 """On or off, in the order of the flags: every two of them meet in all four ways."""
+WHOLE = ["bronze", "gold", "silver"]
 
 
 def test_flags_are_covered_in_pairs() -> None:
@@ -123,29 +127,62 @@ def test_flags_are_covered_in_pairs() -> None:
 
 
 @pytest.fixture(scope="module")
-def flagged_stack() -> Iterator[Running]:
-    """A stack whose host is started anew with other flags."""
-    stack = make_stack(environment={"KEY_VAULT_URL": "https://example.vault.azure.net"})
-    try:
-        yield Running(stack.up())
-    finally:
-        finish(stack)
+def flagged() -> Iterator[tuple[Running, Ingestion]]:
+    """A stack whose host is started anew with other flags; it signs in with a secret, and where it has somebody to tell
+    what it does it tells the stand-in of the ingestion endpoint."""
+    with serving() as (ingestion, port):
+        environment = {
+            "AZURE_CLIENT_SECRET": "of the environment",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": connection_string(port),
+            **dict.fromkeys(SILENT, "true"),
+        }
+        stack = make_stack(has_vault=True, environment=environment)
+        try:
+            running = Running(stack.up())
+            running.vault("secrets", {"name": "azure-client-secret", "value": "of the vault"})
+            yield running, ingestion
+        finally:
+            finish(stack)
 
 
 @pytest.mark.parametrize("values", PAIRS)
-def test_flags_a_failing_deployment_ends_as_they_say(flagged_stack: Running, values: str, tmp_path: Path) -> None:
-    """Put back, exit code 1; or with rollback off kept as it is, exit code 3, and put back when a person asks."""
-    flags = {name: {"0": "false", "1": "true"}[value] for name, value in zip(FLAGS, values, strict=True)}
-    flagged_stack.stack.kill_host()
-    flagged_stack.stack.environment = {**flagged_stack.stack.environment, **flags}
-    flagged_stack.stack.start_host()
-    name = f"flags-{values}"
-    file = written(tmp_path, manifest(name, lakehouse("bronze"), item("ball", "Crystal", "bronze")))
-    has_rollback = flags[FeatureFlags.variable("rollback")] == "true"
-    arguments = ("--id", name, "--wait", "--timeout", "60s")
-    done = flagged_stack.cli("submit", file, *arguments, check=1 if has_rollback else 3)
+def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion], values: str) -> None:
+    """The example succeeds. Beside it, with its failing last step, it is put back, exit code 1; or, with rollback off,
+    kept as it is, exit code 3, and put back when a person asks. Nobody takes its telemetry before that is over. Who
+    gives the secret, who is told and what health asks is what the flags say too."""
+    running, ingestion = flagged
+    flags = {name: value == "1" for name, value in zip(FLAGS, values, strict=True)}
+    has_vault, has_rollback, tells, asks = (
+        flags[FeatureFlags.variable(name)] for name in ("azure_keyvault", "rollback", "telemetry", "health_checks")
+    )
+    stack = running.stack
+    stack.kill_host()
+    stack.environment = {**stack.environment, **{name: str(is_on).lower() for name, is_on in flags.items()}}
+    running.fabric("reset", {})
+    running.vault("clients", {APPLICATION: {"secrets": ["of the vault" if has_vault else "of the environment"]}})
+    asked = len(running.vault("calls"))
+    ingestion.hold()
+    stack.start_host()
+    well, failing = f"well-{values}", f"failing-{values}"
+    running.cli("submit", "examples/failing.yaml", "--id", failing, check=0)
+    running.cli("submit", "examples/medallion.yaml", "--id", well, "--wait", "--timeout", "60s", check=0)
+    followed = running.cli("follow", failing, "--timeout", "60s", check=1 if has_rollback else 3)
+    assert ("NOTHING is put back" in followed.stdout) == (not has_rollback)
     if not has_rollback:
-        assert "NOTHING is put back" in done.stdout
-        assert flagged_stack.names()[name] == ["bronze"]
-        flagged_stack.cli("compensate", name, "--wait", "--timeout", "60s", check=0)
-    assert name not in flagged_stack.names()
+        assert running.names() == {"contoso-sales-dev": WHOLE, "contoso-sales-test": WHOLE}
+        running.cli("compensate", failing, "--wait", "--timeout", "60s", check=0)
+    assert running.names() == {"contoso-sales-dev": WHOLE}
+
+    ingestion.release()
+    secrets = [path for _, path, _ in running.vault("calls")[asked:] if path.startswith("/secrets/azure-client-secret")]
+    assert bool(secrets) == has_vault
+    assert ("checks" in json.loads(running.http("/api/health/ready")[1])) == asks
+    if tells:
+        eventually(lambda: finished(ingestion) >= {well, failing})
+    assert bool(finished(ingestion) & {well, failing}) == tells
+
+
+def finished(ingestion: Ingestion) -> set[str]:
+    """The deployments whose end was told."""
+    told = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
+    return {e["properties"]["deployment_id"] for e in told if e["name"] == Event.DEPLOYMENT_FINISHED}

@@ -11,14 +11,17 @@ from local.fabric_simulator import control
 from shared import bootstrap, settings
 from shared.adapters.fabric_gate import FabricGate
 from shared.adapters.fabric_http import FabricClient
+from shared.adapters.fabric_observed import ObservedTransport
 from shared.cli import pack
 from shared.domain.flags import ALL_ON, FeatureFlags
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.text import parse
 from shared.saga.commands import Verb
 from shared.steps import KINDS
+from tests.fakes import MemoryTelemetry
 from tests.simulation.edges import FixedToken, ModelTransport, crashing
 from tests.simulation.laws import encoded
+from tests.simulation.test_telemetry import moves, told
 from tests.simulation.world import World
 
 NAMES = [f.name for f in fields(FeatureFlags)]
@@ -42,12 +45,14 @@ def loaded(flags: FeatureFlags) -> settings.Settings:
 
 
 class Composed(World):
-    """The world around the app that bootstrap composes: policy, gates and attempts are what the flags leave of them."""
+    """The world around the app that bootstrap composes: policy, gates, attempts and telemetry are what the flags leave
+    of them."""
 
     def __init__(self, flags: FeatureFlags, seed: int = 0) -> None:
         self.settings = loaded(flags)
         app = bootstrap.build(self.settings)
-        super().__init__(seed, app.services.policy, breaker=self.settings.breaker)
+        telemetry = MemoryTelemetry() if flags.telemetry else None
+        super().__init__(seed, app.services.policy, breaker=self.settings.breaker, telemetry=telemetry)
         own = self.services
         self.services = replace(
             app.services,
@@ -58,10 +63,13 @@ class Composed(World):
             clock=own.clock,
             new_id=own.new_id,
             jitter=own.jitter,
+            telemetry=own.telemetry,
         )
 
     def _client(self, gate: FabricGate) -> FabricClient:
         transport = crashing(ModelTransport(self.model, self.clock), self._point)
+        if self.settings.flags.telemetry:
+            transport = ObservedTransport(transport, self.telemetry)
         return bootstrap.fabric_client(
             self.settings, FixedToken(), transport, self.breakers, self.clock, self.clock.advance
         )
@@ -69,6 +77,15 @@ class Composed(World):
     def strike(self, **rule: Any) -> None:
         """Have Fabric fail."""
         assert control.handle(self.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+
+
+def check_told(world: Composed) -> None:
+    """With telemetry on every move of the journal is told, and every call carries its span; with it off nothing is."""
+    telemetry = world.telemetry
+    if isinstance(telemetry, MemoryTelemetry):
+        assert told(telemetry) == moves(world)
+    carried = {call["traceparent"] is not None for call in world.model.calls}
+    assert carried == {world.settings.flags.telemetry} == {isinstance(telemetry, MemoryTelemetry)}
 
 
 def example(name: str) -> dict[str, Any]:
@@ -83,15 +100,18 @@ WHOLE = {"contoso-sales-dev": ["bronze", "gold", "silver"]}
 
 @pytest.mark.parametrize("flags", COMBINATIONS, ids=lambda f: "".join("01"[v] for v in f.as_dict().values()))
 def test_flags_every_combination_ends_lawfully(flags: FeatureFlags) -> None:
-    """The medallion well, and with its failing last step: put back, or, with rollback off, left and released."""
+    """The medallion well, and with its failing last step: put back, or, with rollback off, left and released. All of it
+    is told, or nothing."""
     world = Composed(flags)
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert world.names() == WHOLE
+    check_told(world)
     world = Composed(flags)
     world.submit(FAILING)
     assert world.run() == [DeploymentState.COMPENSATED if flags.rollback else DeploymentState.FAILED]
     assert world.names() == ({} if flags.rollback else {"contoso-sales-test": ["bronze", "gold", "silver"]})
+    check_told(world)
     free = world.locks.acquire(world.journal.header("d").record.target, "the next", world.clock.now(), 60)
     assert free.holder == "the next"
 

@@ -274,6 +274,16 @@ def test_entry_health_is_coarse_for_anybody_and_whole_for_operators(host: Host) 
     assert body["checks"]["storage:responseTime"][0]["observedUnit"] == "s"
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+def test_entry_health_tells_operators_what_is_switched_off(host: Host, is_on: bool) -> None:
+    """Where any protection is off, and only there; the coarse word tells nobody."""
+    host.app = replace(host.app, flags=replace(ALL_ON, rollback=is_on))
+    _, told = entry.health_details()
+    assert ("off: FEATURE_USE_ROLLBACK; not ready for production" in str(told.get("notes"))) == (not is_on)
+    assert ("notes" in told) == (not is_on)
+    assert "notes" not in entry.ready()[1]
+
+
 def test_entry_health_that_is_off_asks_nothing_and_says_so(host: Host) -> None:
     """Ready and details answer alike, and the checks are not run."""
 

@@ -16,7 +16,6 @@ from shared.cli.follow import SUCCEEDED
 from shared.cli.output import Output
 from shared.cli.parts import Add, add_manifest
 from shared.cli.timeline import clean
-from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.manifest import compile_manifest
 from shared.domain.plan import Plan
 from shared.domain.text import parse
@@ -24,6 +23,8 @@ from shared.saga.dry_run import PATIENCE, Action, DryRun, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 
 BLOCKED, CHANGES = 1, 2
+WRONG = 1
+"""A bad request, where --detailed-exitcode has taken 2 to say that there are changes."""
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.UNCHANGED: "=", Action.ADOPT: ">", Action.BLOCKED: "!"}
 _WORDS = {
     Action.CREATE: "to create",
@@ -60,17 +61,9 @@ def compiled(manifest: str) -> Plan:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """The command."""
-    try:
-        manifest = whole(options.manifest)
-        plan = compile_manifest(manifest, KINDS)
-        loaded = settings.load()
-    except (InvalidInputError, settings.SettingsError) as error:
-        if not options.detailed_exitcode:
-            raise
-        # 2 would say that there are changes.
-        problems = error.problems if isinstance(error, InvalidInputError) else [Problem("settings", str(error))]
-        output.problems(problems)
-        return BLOCKED
+    manifest = whole(options.manifest)
+    plan = compile_manifest(manifest, KINDS)
+    loaded = settings.load()
     if api := remote(options):
         found = DryRun.from_json(api.desk.plan(manifest))
     else:
@@ -91,7 +84,8 @@ def show(found: DryRun, tell: Callable[[str, str], None]) -> None:
     for step in found.steps:
         tell("change", f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}")
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
-    tell("plan", f"\nPlan: {counts}.")
+    is_done = not found.changes and not found.counts[Action.BLOCKED]
+    tell("plan", f"\n{'No changes' if is_done else 'Plan'}: {counts}.")
 
 
 def _line(step: StepChange) -> str:

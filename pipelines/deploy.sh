@@ -112,6 +112,7 @@ trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
   --requested-by="${SAGA_REQUESTED_BY:-}" -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless &
+set +m # It has its group; the shell's own words about a job that has ended are nobody's.
 code=0
 wait %1 || code=$?
 

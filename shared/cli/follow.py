@@ -100,6 +100,8 @@ def follow(
         if timeout_seconds is not None and waited > timeout_seconds:
             text = f"still going on after {timeout_seconds:g} s; go on with: {again}"
             output.close()
+            if header is not None:
+                output.left(header, steps)
             output.event("timeout", text, deployment_id=deployment_id, message=text)
             return TIMED_OUT
         sleep(POLL_SECONDS)

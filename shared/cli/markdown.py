@@ -27,7 +27,7 @@ def _page(header: DeploymentRecord, steps: Sequence[StepRecord], most: int) -> s
     shown = steps if len(steps) <= most else sorted(steps, key=lambda s: s.step_id not in errors)[:most]
     lines = [f"### Deployment {literal(header.deployment_id)}", "", literal(verdict(header), 1500), ""]
     if shown:
-        lines += ["| step | kind | state | tries | seconds | error |", "|---|---|---|--:|--:|---|"]
+        lines += ["| step | kind | state | failed tries | seconds | error |", "|---|---|---|--:|--:|---|"]
         lines += [_row(step, errors.get(step.step_id, "")) for step in shown]
     if left := len(steps) - len(shown):
         lines += ["", f"{left} more steps are in the log."]

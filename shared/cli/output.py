@@ -55,6 +55,9 @@ class Output:
         """How it ended."""
         raise NotImplementedError
 
+    def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """It goes on, and is followed no longer."""
+
     def close(self) -> None:
         """Give the terminal back."""
 
@@ -262,7 +265,7 @@ def verdict(header: DeploymentRecord) -> str:
 
 def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
     table = Table(box=None, pad_edge=False)
-    for column in ("step", "kind", "state", "tries", ""):
+    for column in ("step", "kind", "state", "failed tries", ""):
         table.add_column(column)
     for step in steps:
         error = step.compensation_error or step.error

@@ -77,8 +77,8 @@ class RunnerOutput(LineOutput):
         self._is_folded = False
 
     def event(self, kind: str, text: str, **fields: object) -> None:
-        """A line that is no order; an error is an annotation too."""
-        if kind == "error":
+        """A line that is no order; what ends the command with an error is an annotation."""
+        if kind in ("error", "timeout"):
             self._error("fabric-saga", text.removeprefix("error: "))
         else:
             self._order("\n".join(defused(line) for line in harmless(text).split("\n")))
@@ -110,6 +110,10 @@ class RunnerOutput(LineOutput):
             self._error(clean(str(problem["path"])), clean(str(problem["message"])))
         if exit_code and not failed and not header.problems:
             self._error(f"deployment {header.deployment_id}", verdict(header))
+        self._summarise(header, steps)
+
+    def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """The page, as far as it has come."""
         self._summarise(header, steps)
 
     def close(self) -> None:

@@ -130,6 +130,20 @@ def test_runner_summary_keeps_within_its_room() -> None:
 
 
 @KINDS
+def test_runner_is_told_of_what_it_waits_for_no_longer(kind: str, tmp_path: Path) -> None:
+    """A step that fails for its time is over has an annotation, and the page as far as it has come."""
+    stream = io.StringIO()
+    output = RunnerOutput(stream, Runner(kind, str(tmp_path / "d.md"), str(tmp_path)), "m.yaml")
+    output.left(header(DeploymentState.RUNNING), [step(0, StepState.SUCCEEDED)])
+    output.event("timeout", "still going on after 60 s", deployment_id="d")
+    [page] = tmp_path.glob("*.md")
+    assert "| `s0` | `workspace` | succeeded |" in page.read_text()
+    assert "sales (d) is running" in page.read_text()
+    begin = {"github": "::error file=m.yaml,", "azure": "##vso[task.logissue type=error;sourcepath=m.yaml]"}[kind]
+    assert [line for line in stream.getvalue().splitlines() if line.startswith(begin) and "still going on" in line]
+
+
+@KINDS
 def test_runner_without_a_place_for_the_summary_ends_as_always(kind: str, tmp_path: Path) -> None:
     """A summary that cannot be written is said, and is no error."""
     assert "summary cannot be written" in told(kind, tmp_path / "none")

@@ -38,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options, output)
     except InvalidInputError as error:
         output.close()
+        count = len(error.problems)
+        output.event(
+            "invalid", f"error: {count} problem{'s' if count != 1 else ''}; correct what is listed", count=count
+        )
         output.problems(error.problems)
         return bad_request
     except (settings.SettingsError, StorageAuthError, FabricAuthError) as error:

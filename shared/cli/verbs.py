@@ -26,7 +26,11 @@ _HELP = {
     Verb.COMPENSATE: "put a deployment back that is held or failed; try a stuck one again now",
     Verb.RETIRE: "put a deployment back that succeeded, as a whole",
 }
-_GOALS = {Verb.COMPENSATE: DeploymentState.COMPENSATED, Verb.RETIRE: DeploymentState.COMPENSATED}
+_GOALS = {
+    Verb.CANCEL: DeploymentState.CANCELLED,
+    Verb.COMPENSATE: DeploymentState.COMPENSATED,
+    Verb.RETIRE: DeploymentState.COMPENSATED,
+}
 """Where the end that was asked for is not the deployment's own success."""
 
 

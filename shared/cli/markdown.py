@@ -1,4 +1,4 @@
-"""A deployment's end as a page of Markdown: what GitHub and Azure Pipelines show of a run."""
+"""A deployment's end, or a plan, as a page of Markdown: what GitHub and Azure Pipelines show of a run."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,19 @@ def document(header: DeploymentRecord, steps: Sequence[StepRecord], room_bytes: 
     """The page, of at most `room_bytes` of UTF-8; empty where not even the verdict has room."""
     for most in _LADDER:
         text = _page(header, steps, most)
+        if len(text.encode("utf-8", "backslashreplace")) <= room_bytes:
+            return text
+    return ""
+
+
+def plan(name: str, lines: Sequence[str], room_bytes: int = LIMIT_BYTES) -> str:
+    """The page of a plan of these lines, the last of which is the sum. A line's sign gives it its colour there."""
+    *changes, total = [clean(line.replace("`", "'"), 300).strip() for line in lines]
+    for most in _LADDER:
+        left = [f"{len(changes) - most} more are in the log"] if len(changes) > most else []
+        text = "\n".join(
+            [f"### Plan of {literal(name)}", "", "```diff", *changes[:most], *left, "```", "", total, "", ""]
+        )
         if len(text.encode("utf-8", "backslashreplace")) <= room_bytes:
             return text
     return ""

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -57,6 +57,9 @@ class Output:
 
     def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """It goes on, and is followed no longer."""
+
+    def page(self, name: str, document: Callable[[int], str]) -> None:
+        """What a runner shows of a run beside its log; `document` makes it, of at most so many bytes of UTF-8."""
 
     def close(self) -> None:
         """Give the terminal back."""

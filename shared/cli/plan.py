@@ -6,11 +6,12 @@ Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabr
 """
 
 import argparse
-from collections.abc import Callable
+import re
+from pathlib import Path
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import pack
+from shared.cli import markdown, pack
 from shared.cli.connection import add_url, remote
 from shared.cli.follow import SUCCEEDED
 from shared.cli.output import Output
@@ -72,20 +73,23 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if options.json:
         output.event("plan", "", **found.to_json())
     else:
-        show(found, lambda kind, text: output.event(kind, text))
+        lines = shown(found)
+        for line in lines:
+            output.event("change", line)
+        stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(options.manifest).stem)
+        output.page(f"plan-{stem}", lambda room: markdown.plan(found.name, lines, room))
     if found.counts[Action.BLOCKED]:
         return BLOCKED
     return CHANGES if options.detailed_exitcode and found.changes else SUCCEEDED
 
 
-def show(found: DryRun, tell: Callable[[str, str], None]) -> None:
+def shown(found: DryRun) -> list[str]:
     """A line a step, aligned, and the sum."""
     width = max((len(step.id) for step in found.steps), default=0)
-    for step in found.steps:
-        tell("change", f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}")
+    lines = [f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}" for step in found.steps]
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
     is_done = not found.changes and not found.counts[Action.BLOCKED]
-    tell("plan", f"\n{'No changes' if is_done else 'Plan'}: {counts}.")
+    return [*lines, f"\n{'No changes' if is_done else 'Plan'}: {counts}."]
 
 
 def _line(step: StepChange) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cli.markdown import LIMIT_BYTES, document, literal
+from shared.cli.markdown import LIMIT_BYTES, document, literal, plan
 from shared.cli.runner import RunnerOutput, defused
 from shared.domain.errors import Problem
 from shared.domain.states import DeploymentState, StepState
@@ -114,6 +114,21 @@ def test_runner_summary_of_hostile_names_is_text() -> None:
         assert not re.search(r"[<@\[`]|https?:|octocat", outside), outside
         assert page.count("```") == 2
     assert literal("``") == "`''`"
+
+
+def test_runner_plan_is_a_page_in_which_signs_are_coloured() -> None:
+    """Each line of it and the sum; names end neither the block nor the page; within its room."""
+    lines = [
+        "  + ws  workspace '```\n# x': create; absent",
+        "  ! nb  item 'n': blocked",
+        "\nPlan: 1 to create, 1 blocked.",
+    ]
+    page = plan("`x` @octocat", lines)
+    assert page.startswith("### Plan of `'x' @octocat`\n\n```diff\n+ ws  workspace '")
+    assert "\n! nb  item 'n': blocked\n```\n\nPlan: 1 to create, 1 blocked.\n" in page
+    assert page.count("```") == 2
+    for room in (LIMIT_BYTES, 20_000, 500, 10):
+        assert len(plan("x", [lines[0]] * 2_000 + lines[2:], room).encode()) <= room
 
 
 def test_runner_summary_keeps_within_its_room() -> None:

@@ -82,7 +82,7 @@ report() {
   output state "$1"
   output exit-code "$2"
   if [[ -n ${TF_BUILD:-} ]] && (($2 != 0)); then
-    printf '##vso[task.logissue type=error]deployment %s: %s (exit code %s)\n' "${id:-}" "$1" "$2"
+    printf '##vso[task.logissue type=error]deployment %s: %s (exit code %s)\n' "${id:-(a plan)}" "$1" "$2"
   fi
   exit "$2"
 }

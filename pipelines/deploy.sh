@@ -82,7 +82,7 @@ report() {
   output state "$1"
   output exit-code "$2"
   if [[ -n ${TF_BUILD:-} ]] && (($2 != 0)); then
-    printf '##vso[task.logissue type=error]deployment %s: %s (exit code %s)\n' "${id:-}" "$1" "$2"
+    printf '##vso[task.logissue type=error]deployment %s: %s (exit code %s)\n' "${id:-(a plan)}" "$1" "$2"
   fi
   exit "$2"
 }
@@ -112,6 +112,7 @@ trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
   --requested-by="${SAGA_REQUESTED_BY:-}" -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless &
+set +m # It has its group; the shell's own words about a job that has ended are nobody's.
 code=0
 wait %1 || code=$?
 

@@ -68,6 +68,11 @@ class RemoteApi:
             )
         except requests.RequestException as error:
             raise StorageUnavailableError(f"the API at {self._host} does not answer ({type(error).__name__})") from None
+        media_type = answer.headers.get("Content-Type", "")
+        if answer.status_code in (404, 200, 202) and "json" not in media_type:
+            raise SagaError(
+                f"what answers at {self._host} is not this app (HTTP {answer.status_code}): is that its address?"
+            )
         if answer.status_code in (200, 202, 304):
             return answer
         raise _error(answer)
@@ -110,14 +115,15 @@ class RemoteJournal:
         return Versioned(DeploymentRecord.from_json(known), etag)
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        """Of the last look at the header, or of one now; without their specs, claims and before-images."""
+        """Of the last look at the header, or of one now; without their specs (but for what an approval asks), claims
+        and before-images."""
         if deployment_id not in self._looked:
             try:
                 self.header(deployment_id)
             except NotFoundError:
                 return []
         etag, known = self._looked[deployment_id]
-        return [Versioned(StepRecord.from_json({"spec": {}, **row}), etag) for row in known["steps"]]
+        return [Versioned(StepRecord.from_json({**row, "spec": row.get("asks", {})}), etag) for row in known["steps"]]
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Oldest first; empty where there is no such deployment."""

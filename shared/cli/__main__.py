@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from shared import settings
+from shared.cli.connection import follow_again
 from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
 from shared.cli.output import LineOutput, Output, choose
 from shared.cli.parser import parser
+from shared.cli.plan import WRONG
 from shared.cli.runner import RunnerOutput
 from shared.domain.errors import (
     FabricAuthError,
@@ -30,17 +32,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(arguments)
     output = _output(options)
+    bad_request = WRONG if getattr(options, "detailed_exitcode", False) else BAD_REQUEST
     try:
         command: Callable[[argparse.Namespace, Output], int] = options.run
         return command(options, output)
     except InvalidInputError as error:
         output.close()
+        count = len(error.problems)
+        output.event(
+            "invalid", f"error: {count} problem{'s' if count != 1 else ''}; correct what is listed", count=count
+        )
         output.problems(error.problems)
-        return BAD_REQUEST
+        return bad_request
     except (settings.SettingsError, StorageAuthError, FabricAuthError) as error:
         output.close()
         output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
-        return BAD_REQUEST if isinstance(error, settings.SettingsError) else NOT_AUTHORISED
+        return bad_request if isinstance(error, settings.SettingsError) else NOT_AUTHORISED
     except (StorageUnavailableError, FabricTransientError) as error:
         output.close()
         output.event("error", f"error: {error}\n{_WHEN_UNAVAILABLE}", error="unavailable", message=str(error))
@@ -48,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SagaError as error:
         output.close()
         output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
-        return BAD_REQUEST
+        return bad_request
     except BrokenPipeError:
         # Who read our output has gone (`... | head`). What is left in the buffer must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         output.close()
         where = getattr(options, "id", None)
-        again = f" It goes on; follow it with: python -m shared.cli follow {where}" if where else ""
-        output.event("detached", f"\ndetached.{again}", deployment_id=where)
+        said = f"detached. It goes on; follow it with: {follow_again(options)}" if where else "interrupted."
+        output.event("detached", f"\n{said}", deployment_id=where)
         return INTERRUPTED
     finally:
         output.close()

@@ -40,8 +40,9 @@ def _audit(options: argparse.Namespace, output: Output) -> int:
 def _line(entry: AuditEntry, subject: str, deployment_id: str) -> str:
     move = f"{entry.before or '-'} -> {entry.after}" if entry.before != entry.after else entry.after
     correlation = entry.correlation_id if entry.correlation_id not in (None, deployment_id) else ""
+    why = f": {clean(entry.reason, 1000)}" if entry.reason else ""
     work = f" [{clean(correlation, 64)}]" if correlation else ""
-    return f"{entry.at:%Y-%m-%d %H:%M:%S.%f} {subject:12} {move:28} {entry.actor}{work}: {clean(entry.reason, 1000)}"
+    return f"{entry.at:%Y-%m-%d %H:%M:%S.%f} {subject:12} {move:28} {entry.actor}{work}{why}"
 
 
 def _verify(options: argparse.Namespace, output: Output) -> int:

@@ -1,8 +1,10 @@
 """What a command works on: storage itself, or the app's HTTP API where an address is given."""
 
 import argparse
+import shlex
 
 from shared import bootstrap, settings
+from shared.cli.help import COMMAND
 from shared.domain.ports import BreakerDesk
 
 
@@ -16,6 +18,12 @@ def remote(options: argparse.Namespace) -> bootstrap.Remote | None:
     """The API, where an address is given. Raises settings.SettingsError, and SagaError where the address is none."""
     url = options.url or settings.load().api_url
     return bootstrap.remote(url, settings.function_key()) if url else None
+
+
+def follow_again(options: argparse.Namespace) -> str:
+    """The command that takes up following a deployment, the way that this one went."""
+    url = f" --url {shlex.quote(options.url)}" if getattr(options, "url", "") else ""
+    return f"{COMMAND} follow {options.id}{url}"
 
 
 def connect(options: argparse.Namespace) -> bootstrap.Access:

@@ -34,6 +34,8 @@ _FOLLOWED_TO = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
 POLL_SECONDS = 0.5
 UNKNOWN_SECONDS = 60.0
 """How long an id may be unknown: its message may still stand in the queue."""
+QUIET_SECONDS = 2.0
+"""How long an id may be unknown before that is said."""
 OUTAGE_SECONDS = 600.0
 """How long storage that answered before may be away: the deployment waits for it, too."""
 
@@ -44,13 +46,15 @@ def follow(
     output: Output,
     *,
     timeout_seconds: float | None,
+    again: str,
     expected_hash: str | None = None,
     unknown_seconds: float = UNKNOWN_SECONDS,
     is_passing: Callable[[DeploymentRecord], bool] = lambda header: False,
     goal: DeploymentState = DeploymentState.SUCCEEDED,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code.
+    """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code. `again` is the command that
+    takes it up again.
 
     `is_passing` says of an end that it is none: a command to leave it was just sent. `goal` is the end that was asked
     for, whose exit code is SUCCEEDED.
@@ -58,7 +62,7 @@ def follow(
     Raises StorageUnavailableError where storage does not answer the first time, or is away for OUTAGE_SECONDS.
     """
     began = time.monotonic()
-    answered, is_told = None, False
+    answered, is_told, is_missed = None, False, False
     header, steps = None, list[StepRecord]()
     while True:
         waited = time.monotonic() - began
@@ -73,20 +77,20 @@ def follow(
                 output.event("waiting", f"storage does not answer, still trying: {error}", message=str(error))
             is_told = True
         if header is None:
-            if waited > (unknown_seconds if timeout_seconds is None else min(unknown_seconds, timeout_seconds)):
+            longest = unknown_seconds if timeout_seconds is None else min(unknown_seconds, timeout_seconds)
+            if waited > longest:
                 text = f"there is no deployment '{deployment_id}', or nothing takes messages from the queue"
                 output.close()
-                output.event("error", text, deployment_id=deployment_id, error="not_found", message=text)
+                output.event("error", f"error: {text}", deployment_id=deployment_id, error="not_found", message=text)
                 return BAD_REQUEST if expected_hash is None else TIMED_OUT
+            if waited > QUIET_SECONDS and not is_missed:
+                text = (
+                    f"no deployment '{deployment_id}' yet; it may still stand in the queue: waiting for {longest:g} s"
+                )
+                output.event("waiting", text, deployment_id=deployment_id, message=text)
+                is_missed = True
         elif expected_hash is not None and header.manifest_hash != expected_hash:
-            text = (
-                f"the id '{deployment_id}' belongs to another manifest already "
-                f"({clean(header.name)}, {header.state.value}): nothing was started; "
-                "choose another id, or submit that same manifest"
-            )
-            output.close()
-            output.event("error", text, deployment_id=deployment_id, error="conflict", message=text)
-            return BAD_REQUEST
+            return conflict(header, output)
         else:
             if header.state in _FOLLOWED_TO and not is_passing(header):
                 code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state]
@@ -94,13 +98,25 @@ def follow(
                 return code
             output.progress(header, steps)
         if timeout_seconds is not None and waited > timeout_seconds:
-            text = (
-                f"still going on after {timeout_seconds:g} s; go on with: python -m shared.cli follow {deployment_id}"
-            )
+            text = f"still going on after {timeout_seconds:g} s; go on with: {again}"
             output.close()
+            if header is not None:
+                output.left(header, steps)
             output.event("timeout", text, deployment_id=deployment_id, message=text)
             return TIMED_OUT
         sleep(POLL_SECONDS)
+
+
+def conflict(header: DeploymentRecord, output: Output) -> int:
+    """An id was sent that is another manifest's: say so; the exit code."""
+    text = (
+        f"the id '{header.deployment_id}' belongs to another manifest already "
+        f"({clean(header.name)}, {header.state.value}): nothing was started; "
+        "choose another id, or submit that same manifest"
+    )
+    output.close()
+    output.event("error", f"error: {text}", deployment_id=header.deployment_id, error="conflict", message=text)
+    return BAD_REQUEST
 
 
 def _look(journal: JournalReads, deployment_id: str) -> tuple[DeploymentRecord | None, list[StepRecord]]:

@@ -1,4 +1,4 @@
-"""A deployment's end as a page of Markdown: what GitHub and Azure Pipelines show of a run."""
+"""A deployment's end, or a plan, as a page of Markdown: what GitHub and Azure Pipelines show of a run."""
 
 from collections.abc import Sequence
 
@@ -21,13 +21,26 @@ def document(header: DeploymentRecord, steps: Sequence[StepRecord], room_bytes: 
     return ""
 
 
+def plan(name: str, lines: Sequence[str], room_bytes: int = LIMIT_BYTES) -> str:
+    """The page of a plan of these lines, the last of which is the sum. A line's sign gives it its colour there."""
+    *changes, total = [clean(line.replace("`", "'"), 300).strip() for line in lines]
+    for most in _LADDER:
+        left = [f"{len(changes) - most} more are in the log"] if len(changes) > most else []
+        text = "\n".join(
+            [f"### Plan of {literal(name)}", "", "```diff", *changes[:most], *left, "```", "", total, "", ""]
+        )
+        if len(text.encode("utf-8", "backslashreplace")) <= room_bytes:
+            return text
+    return ""
+
+
 def _page(header: DeploymentRecord, steps: Sequence[StepRecord], most: int) -> str:
     errors = {step.step_id: error.message for step, _, error in failures(steps)}
     # Where not all have room, those that went wrong come first.
     shown = steps if len(steps) <= most else sorted(steps, key=lambda s: s.step_id not in errors)[:most]
     lines = [f"### Deployment {literal(header.deployment_id)}", "", literal(verdict(header), 1500), ""]
     if shown:
-        lines += ["| step | kind | state | tries | seconds | error |", "|---|---|---|--:|--:|---|"]
+        lines += ["| step | kind | state | failed tries | seconds | error |", "|---|---|---|--:|--:|---|"]
         lines += [_row(step, errors.get(step.step_id, "")) for step in shown]
     if left := len(steps) - len(shown):
         lines += ["", f"{left} more steps are in the log."]

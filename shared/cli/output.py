@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -54,6 +54,12 @@ class Output:
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
         """How it ended."""
         raise NotImplementedError
+
+    def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """It goes on, and is followed no longer."""
+
+    def page(self, name: str, document: Callable[[int], str]) -> None:
+        """What a runner shows of a run beside its log; `document` makes it, of at most so many bytes of UTF-8."""
 
     def close(self) -> None:
         """Give the terminal back."""
@@ -262,7 +268,7 @@ def verdict(header: DeploymentRecord) -> str:
 
 def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
     table = Table(box=None, pad_edge=False)
-    for column in ("step", "kind", "state", "tries", ""):
+    for column in ("step", "kind", "state", "failed tries", ""):
         table.add_column(column)
     for step in steps:
         error = step.compensation_error or step.error

@@ -6,17 +6,17 @@ Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabr
 """
 
 import argparse
-from collections.abc import Callable
+import re
+from pathlib import Path
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import pack
+from shared.cli import markdown, pack
 from shared.cli.connection import add_url, remote
 from shared.cli.follow import SUCCEEDED
 from shared.cli.output import Output
 from shared.cli.parts import Add, add_manifest
 from shared.cli.timeline import clean
-from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.manifest import compile_manifest
 from shared.domain.plan import Plan
 from shared.domain.text import parse
@@ -24,6 +24,8 @@ from shared.saga.dry_run import PATIENCE, Action, DryRun, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 
 BLOCKED, CHANGES = 1, 2
+WRONG = 1
+"""A bad request, where --detailed-exitcode has taken 2 to say that there are changes."""
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.UNCHANGED: "=", Action.ADOPT: ">", Action.BLOCKED: "!"}
 _WORDS = {
     Action.CREATE: "to create",
@@ -60,17 +62,9 @@ def compiled(manifest: str) -> Plan:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """The command."""
-    try:
-        manifest = whole(options.manifest)
-        plan = compile_manifest(manifest, KINDS)
-        loaded = settings.load()
-    except (InvalidInputError, settings.SettingsError) as error:
-        if not options.detailed_exitcode:
-            raise
-        # 2 would say that there are changes.
-        problems = error.problems if isinstance(error, InvalidInputError) else [Problem("settings", str(error))]
-        output.problems(problems)
-        return BLOCKED
+    manifest = whole(options.manifest)
+    plan = compile_manifest(manifest, KINDS)
+    loaded = settings.load()
     if api := remote(options):
         found = DryRun.from_json(api.desk.plan(manifest))
     else:
@@ -79,19 +73,23 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if options.json:
         output.event("plan", "", **found.to_json())
     else:
-        show(found, lambda kind, text: output.event(kind, text))
+        lines = shown(found)
+        for line in lines:
+            output.event("change", line)
+        stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(options.manifest).stem)
+        output.page(f"plan-{stem}", lambda room: markdown.plan(found.name, lines, room))
     if found.counts[Action.BLOCKED]:
         return BLOCKED
     return CHANGES if options.detailed_exitcode and found.changes else SUCCEEDED
 
 
-def show(found: DryRun, tell: Callable[[str, str], None]) -> None:
+def shown(found: DryRun) -> list[str]:
     """A line a step, aligned, and the sum."""
     width = max((len(step.id) for step in found.steps), default=0)
-    for step in found.steps:
-        tell("change", f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}")
+    lines = [f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}" for step in found.steps]
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
-    tell("plan", f"\nPlan: {counts}.")
+    is_done = not found.changes and not found.counts[Action.BLOCKED]
+    return [*lines, f"\n{'No changes' if is_done else 'Plan'}: {counts}."]
 
 
 def _line(step: StepChange) -> str:

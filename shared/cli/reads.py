@@ -1,13 +1,16 @@
 """Looking at deployments: `follow` one to its end, `status` of one, `list` all."""
 
 import argparse
+from collections.abc import Sequence
 
 from shared.cli.arguments import count, known_id, seconds
-from shared.cli.connection import add_url, connect
+from shared.cli.connection import add_url, connect, follow_again
 from shared.cli.follow import EXIT_CODES, SUCCEEDED, follow
 from shared.cli.output import Output, header_json
 from shared.cli.parts import Add
 from shared.cli.timeline import clean
+from shared.domain.records import DeploymentRecord
+from shared.domain.states import DeploymentState
 from shared.saga.accept import normal_target
 
 
@@ -24,6 +27,9 @@ def add_commands(add: Add) -> None:
     listing = add("list", _list, "list deployments, newest first")
     add_url(listing)
     listing.add_argument("--target", help="of this target only")
+    states = tuple(state.value for state in DeploymentState)
+    text = f"in this state only; repeat it for several: {', '.join(states)}"
+    listing.add_argument("--state", action="append", choices=states, metavar="STATE", help=text)
     listing.add_argument("--open", action="store_true", help="only those that have not ended")
     listing.add_argument("--limit", type=count, default=50, help="how many at most (default 50)")
 
@@ -36,6 +42,7 @@ def _follow(options: argparse.Namespace, output: Output) -> int:
         output,
         timeout_seconds=options.timeout,
         unknown_seconds=options.unknown,
+        again=follow_again(options),
     )
 
 
@@ -51,12 +58,28 @@ def _status(options: argparse.Namespace, output: Output) -> int:
 def _list(options: argparse.Namespace, output: Output) -> int:
     journal = connect(options).journal
     target = normal_target(options.target) if options.target else None
-    is_empty = True
-    for header in journal.page(options.limit, target=target, open_only=options.open):
-        is_empty = False
-        when = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}"
-        row = f"{when}  {header.state.value:12} {header.deployment_id:44} {clean(header.target, 60)}"
-        output.event("deployment", row, **header_json(header))
-    if is_empty and not options.json:
-        output.event("note", "no deployments" + (" that match" if options.target or options.open else ""))
+    states = [DeploymentState(word) for word in options.state or ()]
+    found = journal.page(options.limit, target=target, states=states, open_only=options.open)
+    heading, *lines = _aligned([_HEADING, *map(_row, found)])
+    if not options.json:
+        is_filtered = options.target or options.state or options.open
+        output.event("note", heading if found else "no deployments" + (" that match" if is_filtered else ""))
+    for header, line in zip(found, lines, strict=True):
+        output.event("deployment", line, **header_json(header))
     return SUCCEEDED
+
+
+_HEADING = ("ACCEPTED (UTC)", "STATE", "ENDED (UTC)", "ID", "TARGET", "REQUESTED BY")
+
+
+def _row(header: DeploymentRecord) -> tuple[str, ...]:
+    who = clean(header.requested_by, 40)
+    ended = f"{header.finished_at:%Y-%m-%d %H:%M:%S}" if header.finished_at else ""
+    when, target = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}", clean(header.target, 60)
+    return (when, header.state.value, ended, header.deployment_id, target, who)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Each row as a line, its columns as wide as the widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -5,7 +5,7 @@ order of ours is made harmless, and every value inside of one is escaped as that
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -77,8 +77,8 @@ class RunnerOutput(LineOutput):
         self._is_folded = False
 
     def event(self, kind: str, text: str, **fields: object) -> None:
-        """A line that is no order; an error is an annotation too."""
-        if kind == "error":
+        """A line that is no order; what ends the command with an error is an annotation."""
+        if kind in ("error", "timeout"):
             self._error("fabric-saga", text.removeprefix("error: "))
         else:
             self._order("\n".join(defused(line) for line in harmless(text).split("\n")))
@@ -110,7 +110,11 @@ class RunnerOutput(LineOutput):
             self._error(clean(str(problem["path"])), clean(str(problem["message"])))
         if exit_code and not failed and not header.problems:
             self._error(f"deployment {header.deployment_id}", verdict(header))
-        self._summarise(header, steps)
+        self.left(header, steps)
+
+    def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """The page, as far as it has come."""
+        self.page(header.deployment_id, lambda room: document(header, steps, room))
 
     def close(self) -> None:
         """Unfold."""
@@ -123,11 +127,11 @@ class RunnerOutput(LineOutput):
         safe = "\n".join(defused(line) for line in harmless(text).split("\n"))
         self._order(self._dialect.error(defused(clean(title)), safe, self._file))
 
-    def _summarise(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
-        """Where the page cannot be written, the deployment ended no other way."""
+    def page(self, name: str, document: Callable[[int], str]) -> None:
+        """Where it cannot be written, the command ends no other way."""
         path = self._runner.summary_file
         if self._runner.kind == "azure" and self._runner.temp_folder:
-            path = str(Path(self._runner.temp_folder) / f"fabric-saga-{header.deployment_id}.md")
+            path = str(Path(self._runner.temp_folder) / f"fabric-saga-{name}.md")
             Path(path).unlink(missing_ok=True)
         if not path:
             return
@@ -135,7 +139,7 @@ class RunnerOutput(LineOutput):
             file = Path(path)
             room = LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)
             with file.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-                stream.write(document(header, steps, room))
+                stream.write(document(room))
         except OSError as error:
             self.event("summary", f"the summary cannot be written: {error.strerror}")
             return

@@ -3,18 +3,19 @@
 import argparse
 import re
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from shared import settings
 from shared.cli import pack, plan
 from shared.cli.arguments import seconds
-from shared.cli.connection import add_url, connect
-from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
+from shared.cli.connection import add_url, connect, follow_again
+from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow
 from shared.cli.output import Output
 from shared.cli.parts import Add, add_manifest
 from shared.cli.timeline import clean
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.text import parse
@@ -70,20 +71,35 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     # Set by a tool, not by a person: one that is none begins no trace.
     traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
     message = envelope(storage.blobs, options.id, body, options.requested_by, traceparent)
-    storage.submit(message)
+    try:
+        storage.submit(message)
+    except InvalidInputError as error:  # over HTTP the app says at once what it would record
+        problems = error.problems
     if problems:
-        output.event("rejected", f"the manifest has {len(problems)} problem(s), and is recorded as rejected:")
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        output.event("rejected", f"the manifest has {count}, and is recorded as rejected:")
         output.problems(problems)
         return BAD_REQUEST
+    expected = content_hash(body["manifest"])
     if not options.wait:
+        with suppress(NotFoundError, StorageUnavailableError):  # it is on its way all the same
+            standing = storage.journal.header(options.id).record
+            if standing.manifest_hash != expected:
+                return conflict(standing, output)
         output.event(
             "submitted",
-            f"submitted; follow it with: python -m shared.cli follow {options.id}",
+            f"submitted; follow it with: {follow_again(options)}",
             deployment_id=options.id,
         )
         return SUCCEEDED
-    expected = content_hash(body["manifest"])
-    return follow(storage.journal, options.id, output, timeout_seconds=options.timeout, expected_hash=expected)
+    return follow(
+        storage.journal,
+        options.id,
+        output,
+        timeout_seconds=options.timeout,
+        expected_hash=expected,
+        again=follow_again(options),
+    )
 
 
 def _new_id(manifest: Any) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from shared import bootstrap
 from shared.cli.arguments import known_id, seconds
-from shared.cli.connection import add_url, connect
+from shared.cli.connection import add_url, connect, follow_again
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
 from shared.cli.output import Output
 from shared.cli.parts import Add, Run
@@ -26,7 +26,11 @@ _HELP = {
     Verb.COMPENSATE: "put a deployment back that is held or failed; try a stuck one again now",
     Verb.RETIRE: "put a deployment back that succeeded, as a whole",
 }
-_GOALS = {Verb.COMPENSATE: DeploymentState.COMPENSATED, Verb.RETIRE: DeploymentState.COMPENSATED}
+_GOALS = {
+    Verb.CANCEL: DeploymentState.CANCELLED,
+    Verb.COMPENSATE: DeploymentState.COMPENSATED,
+    Verb.RETIRE: DeploymentState.COMPENSATED,
+}
 """Where the end that was asked for is not the deployment's own success."""
 
 
@@ -69,7 +73,7 @@ def _approve(options: argparse.Namespace, output: Output) -> int:
     if verb in allowed_verbs(header, steps) or header.state is DeploymentState.RUNNING:
         waiting = ", ".join(s.step_id for s in steps if waits_for_person(s)) or "none"
         text = f"step '{clean(options.step, 80)}' does not wait for approval; what waits: {waiting}"
-        output.event(verb.value, text, deployment_id=options.id, state=header.state.value, waiting=waiting)
+        output.event("error", f"error: {text}", deployment_id=options.id, error="not_allowed", message=text)
         return BAD_REQUEST
     return _refuse(verb, header, steps, output)
 
@@ -79,7 +83,8 @@ def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], o
     is_over = header.state in DEPLOYMENT_ENDED
     stands = f"has ended already: {header.state.value}" if is_over else f"is {header.state.value}"
     text = f"{header.deployment_id} {stands}; {verb.value} is not possible{f', but {", ".join(may)} is' if may else ''}"
-    output.event(verb.value, text, deployment_id=header.deployment_id, state=header.state.value, allowed=may)
+    said = {"deployment_id": header.deployment_id, "state": header.state.value, "allowed": may}
+    output.event("error", f"error: {text}", error="not_allowed", message=text, **said)
     return BAD_REQUEST
 
 
@@ -95,7 +100,9 @@ def _send(
     }
     storage.submit(json.dumps(command))
     if not options.wait:
-        output.event(verb.value, f"asked to {verb.value} {options.id}", deployment_id=options.id)
+        output.event(
+            verb.value, f"asked to {verb.value}; follow it with: {follow_again(options)}", deployment_id=options.id
+        )
         return SUCCEEDED
 
     def is_passing(present: DeploymentRecord) -> bool:
@@ -108,6 +115,7 @@ def _send(
         options.id,
         output,
         timeout_seconds=options.timeout,
+        again=follow_again(options),
         is_passing=is_passing,
         goal=_GOALS.get(verb, DeploymentState.SUCCEEDED),
     )

@@ -20,6 +20,11 @@ def waits_for_person(step: StepRecord) -> bool:
     return step.kind == APPROVAL and step.state is StepState.PENDING and step.started_at is not None
 
 
+def question(spec: JsonObject) -> JsonObject:
+    """What is asked, and of whom."""
+    return {name: spec[name] for name in ("message", "approvers") if name in spec}
+
+
 def approved(requested_by: str, reason: str) -> JsonObject:
     """The outputs of an approval."""
     return {"approvedBy": requested_by, "reason": reason}

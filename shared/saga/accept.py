@@ -119,7 +119,9 @@ class Acceptance:
         )
         steps = step_records(submission.deployment_id, plan, self.payloads)
         try:
-            standing = self.journal.create(header, steps, "submitted")
+            standing = self.journal.create(
+                header, steps, f"submitted by {header.requested_by}" if header.requested_by else "submitted"
+            )
         except LimitError as error:
             problem = Problem("$", f"holds more than the journal can keep: {error}")
             return self.reject(submission, [problem])

@@ -198,7 +198,9 @@ class _Asked:
         state = self.record.state
         allowed = [verb.value for verb in allowed_verbs(self.record)]
         instead = f"; what may be asked now: {', '.join(allowed)}" if allowed else "; nothing may be asked of it now"
-        return Answer(state, False, f"a deployment that is {state.value} cannot {self.command.verb.value}{instead}")
+        return Answer(
+            state, False, f"{self.command.verb.value} is not possible: the deployment is {state.value}{instead}"
+        )
 
 
 def _cancel(asked: _Asked) -> Answer:

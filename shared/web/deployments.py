@@ -10,6 +10,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.domain.approval import APPROVAL, question
 from shared.domain.errors import InvalidInputError, NotFoundError, StorageUnavailableError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
@@ -161,15 +162,20 @@ def one(request: Request, backend: Backend) -> Reply:
 
 
 def step_json(step: StepRecord) -> JsonObject:
-    """A step for outside: without what it is given, what was there before, and who handles it."""
+    """A step for outside: without what it is given, what was there before, and who handles it. What an approval asks is
+    for outside."""
     data = {name: value for name, value in step.to_json().items() if name not in ("spec", "claim")}
     if "intent" in data:
         data["intent"] = {name: value for name, value in data["intent"].items() if name != "before"}
+    if step.kind == APPROVAL:
+        data["asks"] = question(step.spec)
     return data
 
 
 def _steps(backend: Backend, deployment_id: str) -> list[StepRecord]:
-    return [row.record for row in backend.app().services.journal.steps(deployment_id)]
+    services = backend.app().services
+    steps = [row.record for row in services.journal.steps(deployment_id)]
+    return [s.replace(spec=services.payloads.load(s.spec)) if s.kind == APPROVAL else s for s in steps]
 
 
 def audit(request: Request, backend: Backend) -> Reply:

@@ -125,7 +125,7 @@ def _asked(*required: str) -> JsonObject:
 def schemas() -> JsonObject:
     """All schemas of the document, by name."""
     header = of(DeploymentRecord, version=_VERSION)
-    step = of(StepRecord, omit=("spec", "claim"), version=_VERSION)
+    step = of(StepRecord, omit=("spec", "claim"), version=_VERSION, asks=ref("Question"))
     manifest = manifest_schema.definitions(ref("")["$ref"])
     manifest["Manifest"]["examples"] = [EXAMPLE]
     return {
@@ -136,6 +136,10 @@ def schemas() -> JsonObject:
         "Chain": of(Chain),
         "Link": of(Link),
         "Step": step,
+        "Question": {
+            **_object([], message=_STRING, approvers=_STRINGS),
+            "description": "What a step of kind approval asks, and of whom.",
+        },
         "Header": header,
         "Deployment": {
             "allOf": [

@@ -193,7 +193,7 @@ def test_hold_keeps_what_is_there_until_it_is_cancelled(shared_stack: Running, t
     file = written(tmp_path, manifest("kept", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold"))
     shared_stack.cli("submit", file, "--id", "kept", "--wait", "--timeout", "60s", check=3)
     assert shared_stack.names()["kept"] == ["bronze"]
-    shared_stack.cli("cancel", "kept", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=8)
+    shared_stack.cli("cancel", "kept", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=0)
     assert "kept" not in shared_stack.names()
     assert "cancel requested by an operator" in shared_stack.cli("audit", "kept").stdout
     assert "has ended already" in shared_stack.cli("cancel", "kept", check=2).stdout

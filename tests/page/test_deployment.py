@@ -157,9 +157,13 @@ def test_deployment_command_that_is_refused_says_why_and_stays(tab: Page, serve:
 def test_deployment_approval_names_the_step_that_waits(tab: Page, serve: Serving) -> None:
     """Approve is offered when the API allows it, for the approval that waits and no other step."""
     top = header(0, D.RUNNING, scenes.now())
-    gate = step(top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at)
+    asks = {"message": "<b>Go</b> live?", "approvers": ["anna", "bert"]}
+    gate = step(
+        top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at, spec=asks
+    )
     other = step(top.deployment_id, 2, "report", scenes.S.PENDING)
     world = opened(serve, Deployment(top, [gate, other], [], ("approve", "refuse", "cancel")))
+    expect(tab.locator(".waiting .asked")).to_have_text("go-live: <b>Go</b> live? (anna, bert)")
     tab.get_by_role("button", name="Approve").click()
     expect(tab.locator("[data-key='lane-1'] .badge")).to_have_text("waits")
     assert spans(tab, 1) == ["person"]

@@ -120,6 +120,7 @@ export class DeploymentView {
       { class: "waiting", "data-key": "waiting" },
       el("span", { class: "grow" }, "Waits for a person: ", waiting.map((s, i) => [i ? ", " : null, name(s.step_id)]), until),
       el("div", { class: "row verbs" }, verbs.map(verbButton)),
+      waiting.map(asked),
     );
   }
 
@@ -347,6 +348,13 @@ export class DeploymentView {
       if (answer) this.ask();
     },
   };
+}
+
+/** What a step of kind approval asks, and of whom. */
+function asked({ step_id, asks }) {
+  if (!asks?.message) return null;
+  const whom = asks.approvers?.length ? ` (${asks.approvers.map(visible).join(", ")})` : "";
+  return el("p", { class: "asked" }, name(step_id), `: ${visible(asks.message)}${whom}`);
 }
 
 function verbButton(verb) {

@@ -9,7 +9,7 @@ import requests
 from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
 from shared.domain import errors
 from shared.domain.states import DeploymentState as D
-from tests.contract.harness import a_header
+from tests.contract.harness import a_header, a_step
 
 
 class Wire(requests.Session):
@@ -28,7 +28,9 @@ class Wire(requests.Session):
         answer = requests.Response()
         answer.status_code, body, headers = next_one
         answer._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer.headers.update(headers)
+        answer.headers.update(
+            {"Content-Type": "text/html" if isinstance(body, bytes) else "application/json", **headers}
+        )
         return answer
 
 
@@ -81,6 +83,8 @@ def test_remote_address_is_the_apps_or_the_apis(url: str, asked: str) -> None:
         ((409, {"detail": "another's"}, {}), errors.ConflictError, "another's"),
         ((400, {"detail": "x", "problems": [{"path": "$.a", "message": "b"}]}, {}), errors.InvalidInputError, "$.a: b"),
         ((413, {"detail": "too large"}, {}), errors.SagaError, "too large"),
+        ((404, b"", {}), errors.SagaError, "app.example is not this app"),
+        ((200, b"<html>", {}), errors.SagaError, "app.example is not this app"),
         ((302, b"", {"Location": "https://elsewhere.example"}), errors.SagaError, "302"),
         ((400, b"[1]", {}), errors.SagaError, "400"),
     ],
@@ -108,6 +112,16 @@ def test_remote_look_is_one_request_and_asks_only_for_what_is_new() -> None:
         assert journal.steps("d") == []
     assert states == [D.RUNNING, D.RUNNING, D.SUCCEEDED]
     assert [options["headers"].get("If-None-Match") for _, _, options in wire.asked] == [None, '"1"', '"1"']
+
+
+def test_remote_look_knows_what_an_approval_asks() -> None:
+    """So that who follows over HTTP is told what to decide; of other steps nothing that they are given is known."""
+    asks = {"message": "Go live?", "approvers": ["anna"]}
+    rows = [a_step("d", 0, kind="approval").to_json() | {"asks": asks}, a_step("d", 1).to_json()]
+    for row in rows:
+        del row["spec"]
+    remote, _ = api((200, {**a_header("d").to_json(), "steps": rows, "allowed": []}, {"ETag": '"1"'}))
+    assert [step.record.spec for step in RemoteJournal(remote).steps("d")] == [asks, {}]
 
 
 def test_remote_list_takes_as_many_pages_as_it_needs() -> None:

@@ -271,9 +271,10 @@ def test_submit_and_wait_ends_with_the_deployment(account: Account, manifest: Pa
     assert done.returncode == 0
     assert events(done)[-1]["event"] == "ended"
     other = account.deployment(DeploymentState.RUNNING)
-    done = run(*arguments, other.deployment_id, storage=account.connection)
-    assert done.returncode == 2
-    assert events(done)[-1]["error"] == "conflict"
+    for given in (arguments, ("submit", str(manifest), "--json", "--id")):
+        done = run(*given, other.deployment_id, storage=account.connection)
+        assert done.returncode == 2
+        assert events(done)[-1]["error"] == "conflict"
 
 
 @pytest.mark.parametrize(
@@ -348,7 +349,11 @@ def test_status_audit_and_list_show_what_the_journal_holds(account: Account) -> 
     assert {e["deployment_id"] for e in listed} == {made.deployment_id, older.deployment_id}
     still = events(run("list", "--target", target, "--open", "--json", storage=account.connection))
     assert [e["deployment_id"] for e in still] == [older.deployment_id]
-    assert len(run("list", "--limit", "1", storage=account.connection).stdout.splitlines()) == 1
+    ended = run("list", "--target", target, "--state", "succeeded", "--state", "held", storage=account.connection)
+    heading, *rows = ended.stdout.splitlines()
+    assert [heading.index("ID"), heading.index("TARGET")] == [rows[0].index(made.deployment_id), rows[0].index(target)]
+    assert len(rows) == 1
+    assert len(run("list", "--limit", "1", storage=account.connection).stdout.splitlines()) == 2
     assert run("list", "--target", new_id(), storage=account.connection).stdout == "no deployments that match\n"
     assert run("list", "--target", new_id(), "--json", storage=account.connection).stdout == ""
     for command in (["status", made.deployment_id], ["audit", made.deployment_id], ["list", "--target", target]):

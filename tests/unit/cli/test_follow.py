@@ -45,7 +45,7 @@ class Followed:
 
     def follow(self, sleep: Callable[[float], None] | None = None, **options: Any) -> int:
         """The exit code."""
-        options = {"timeout_seconds": None, **options}
+        options = {"timeout_seconds": None, "again": "follow d", **options}
         return follow(self.journal, "d", JsonOutput(self.stream), sleep=sleep or self.sleep, **options)
 
     @property
@@ -131,8 +131,8 @@ def test_follow_does_not_wait_for_storage_for_ever(monkeypatch: pytest.MonkeyPat
 def test_follow_timeout_tells_how_to_go_on() -> None:
     """Code 9, and the command that takes it up again."""
     followed = Followed(DeploymentState.RUNNING)
-    assert followed.follow(timeout_seconds=-1) == 9
-    assert "follow d" in followed.events[-1]["message"]
+    assert followed.follow(timeout_seconds=-1, again="follow d --url https://app.example") == 9
+    assert followed.events[-1]["message"].endswith("go on with: follow d --url https://app.example")
     assert followed.events[-1]["event"] == "timeout"
 
 
@@ -157,6 +157,23 @@ def test_follow_unknown_id_may_come_later() -> None:
         followed.journal.create(header(DeploymentState.SUCCEEDED), [], "test")
 
     assert followed.follow(arrive) == 0
+
+
+def test_follow_id_that_is_not_known_yet_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has mistyped it sees why nothing happens, and for how long."""
+    monkeypatch.setattr("shared.cli.follow.QUIET_SECONDS", -1.0)
+    followed = Followed()
+    naps: list[float] = []
+
+    def arrive_at_the_third(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            followed.journal.create(header(DeploymentState.SUCCEEDED), [], "test")
+
+    assert followed.follow(arrive_at_the_third) == 0
+    [said] = [e["message"] for e in followed.events if e["event"] == "waiting"]
+    assert "no deployment 'd' yet" in said
+    assert "waiting for 60 s" in said
 
 
 def test_follow_timeout_shortens_the_wait_for_an_unknown_id() -> None:

@@ -78,6 +78,8 @@ def test_plan_prints_a_line_a_step_and_the_sum(tenant: Running) -> None:
     shown = plan(tenant, MANIFEST)
     assert "  > ws      workspace 'sales': adopt; there: used as it is" in shown.stdout
     assert "  ~ bronze  lakehouse 'bronze': update (description); there, and differs" in shown.stdout
+    nothing = plan(tenant, {**MANIFEST, "steps": MANIFEST["steps"][:1]}).stdout
+    assert nothing.endswith("\nNo changes: 0 to create, 0 to update, 0 unchanged, 1 to adopt, 0 blocked.\n")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,7 @@ def test_plan_of_a_bad_manifest_or_setting_is_never_taken_for_changes(options: t
     bad = plan(None, "name: x", *options)
     assert (bad.returncode, "$.steps" in bad.stdout) == (code, True)
     assert plan(None, MANIFEST, *options, FABRIC_CREDENTIAL="guess").returncode == code
+    assert plan(None, MANIFEST, *options, "--url", "ftp://app.example").returncode == code
 
 
 def test_plan_without_fabric_or_identity_has_the_usual_codes(tenant: Running) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cli.markdown import LIMIT_BYTES, document, literal
+from shared.cli.markdown import LIMIT_BYTES, document, literal, plan
 from shared.cli.runner import RunnerOutput, defused
 from shared.domain.errors import Problem
 from shared.domain.states import DeploymentState, StepState
@@ -116,6 +116,21 @@ def test_runner_summary_of_hostile_names_is_text() -> None:
     assert literal("``") == "`''`"
 
 
+def test_runner_plan_is_a_page_in_which_signs_are_coloured() -> None:
+    """Each line of it and the sum; names end neither the block nor the page; within its room."""
+    lines = [
+        "  + ws  workspace '```\n# x': create; absent",
+        "  ! nb  item 'n': blocked",
+        "\nPlan: 1 to create, 1 blocked.",
+    ]
+    page = plan("`x` @octocat", lines)
+    assert page.startswith("### Plan of `'x' @octocat`\n\n```diff\n+ ws  workspace '")
+    assert "\n! nb  item 'n': blocked\n```\n\nPlan: 1 to create, 1 blocked.\n" in page
+    assert page.count("```") == 2
+    for room in (LIMIT_BYTES, 20_000, 500, 10):
+        assert len(plan("x", [lines[0]] * 2_000 + lines[2:], room).encode()) <= room
+
+
 def test_runner_summary_keeps_within_its_room() -> None:
     """However many steps and however long their texts; those that went wrong are shown before all others."""
     steps = [step(i, StepState.SUCCEEDED, step_id=f"s{i}" + "é" * 60) for i in range(999)]
@@ -127,6 +142,20 @@ def test_runner_summary_keeps_within_its_room() -> None:
         page = document(header(), steps, room)
         assert len(page.encode()) <= room
         assert room < 20_000 or "`s999`" in page
+
+
+@KINDS
+def test_runner_is_told_of_what_it_waits_for_no_longer(kind: str, tmp_path: Path) -> None:
+    """A step that fails for its time is over has an annotation, and the page as far as it has come."""
+    stream = io.StringIO()
+    output = RunnerOutput(stream, Runner(kind, str(tmp_path / "d.md"), str(tmp_path)), "m.yaml")
+    output.left(header(DeploymentState.RUNNING), [step(0, StepState.SUCCEEDED)])
+    output.event("timeout", "still going on after 60 s", deployment_id="d")
+    [page] = tmp_path.glob("*.md")
+    assert "| `s0` | `workspace` | succeeded |" in page.read_text()
+    assert "sales (d) is running" in page.read_text()
+    begin = {"github": "::error file=m.yaml,", "azure": "##vso[task.logissue type=error;sourcepath=m.yaml]"}[kind]
+    assert [line for line in stream.getvalue().splitlines() if line.startswith(begin) and "still going on" in line]
 
 
 @KINDS

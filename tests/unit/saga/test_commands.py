@@ -67,7 +67,7 @@ def test_verb_in_every_state(verb: Verb, state: D) -> None:
             assert room.header() == standing
     elif not answer.accepted:
         assert room.header().state is state
-        assert f"is {state.value} cannot {verb.value}" in answer.message
+        assert f"{verb.value} is not possible: the deployment is {state.value}" in answer.message
         assert all(v.value in answer.message for v in ALLOWED.get(state, ()))
         assert not room.told.heard
     else:  # it is so already: running goes on, what is put back is put back

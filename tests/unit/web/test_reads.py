@@ -115,6 +115,17 @@ def test_one_has_its_steps_without_what_is_the_engines_own(api: Api) -> None:
     assert body["steps"][0]["resource"]["id"] == "id-1"
 
 
+def test_one_tells_what_an_approval_asks_and_of_whom(api: Api) -> None:
+    """A person decides by it; nothing else of what a step is given is told, be it in the row or in a blob."""
+    asked = {"message": "ü" * 1000, "approvers": ["anna"]}
+    spec = api.app.services.payloads.store({**asked, "default": "reject"})
+    assert "message" not in spec
+    api.room.deployment(D.RUNNING, row(0, S.PENDING, kind="approval", spec=spec, started_at=START))
+    [step] = told(api.ask("GET", "deployments/d"))["steps"]
+    assert step["asks"] == asked
+    assert "spec" not in step
+
+
 def test_one_is_not_sent_again_while_it_stands_still(api: Api) -> None:
     """304 for its tag, weak or among others; any move of header or step is another tag."""
     api.room.deployment(D.RUNNING, S.PENDING)

@@ -10,8 +10,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.domain.approval import APPROVAL
 from shared.domain.errors import InvalidInputError, NotFoundError, StorageUnavailableError
-from shared.domain.json import JsonObject, as_object
+from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.plan import levels
 from shared.domain.records import DeploymentRecord, StepRecord
@@ -161,10 +162,14 @@ def one(request: Request, backend: Backend) -> Reply:
 
 
 def step_json(step: StepRecord) -> JsonObject:
-    """A step for outside: without what it is given, what was there before, and who handles it."""
+    """A step for outside: without what it is given, what was there before, and who handles it. Of an approval, what
+    it asks and of whom: that is for persons to read."""
     data = {name: value for name, value in step.to_json().items() if name not in ("spec", "claim")}
     if "intent" in data:
         data["intent"] = {name: value for name, value in data["intent"].items() if name != "before"}
+    if step.kind == APPROVAL:
+        approvers = [str(name) for name in as_list(step.spec.get("approvers")) or []]
+        data["asks"] = {"message": str(step.spec.get("message", "")), "approvers": approvers}
     return data
 
 

@@ -125,7 +125,8 @@ def _asked(*required: str) -> JsonObject:
 def schemas() -> JsonObject:
     """All schemas of the document, by name."""
     header = of(DeploymentRecord, version=_VERSION)
-    step = of(StepRecord, omit=("spec", "claim"), version=_VERSION)
+    asks = {**_object(["message", "approvers"], message=_STRING, approvers=_STRINGS), "description": "Of an approval."}
+    step = of(StepRecord, omit=("spec", "claim"), version=_VERSION, asks=asks)
     manifest = manifest_schema.definitions(ref("")["$ref"])
     manifest["Manifest"]["examples"] = [EXAMPLE]
     return {

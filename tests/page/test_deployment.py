@@ -1,8 +1,11 @@
 """One deployment: what happened, what went wrong and what to do, and the commands."""
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import Page, expect
 
+from shared.domain.records import RecordedError
 from shared.domain.states import DeploymentState as D
 from tests.page import scenes
 from tests.page.conftest import Serving
@@ -67,6 +70,38 @@ def test_deployment_compensated_shows_forward_and_backward_and_the_remedy(tab: P
         expect(card).to_contain_text(text)
     expect(tab.locator("[data-key='lane-1']")).to_contain_text("4.20 s, undone in 1.60 s")
     expect(tab.locator(".lane-name .mark")).to_have_text(["failed"])
+
+
+def test_deployment_error_that_stops_many_steps_is_told_once(tab: Page, serve: Serving) -> None:
+    """Six steps behind one open breaker are one card with their names, and the timeline stays in sight."""
+    top = header(0, D.RUNNING, scenes.now())
+    shared = {"attempt": 1, "started_at": top.started_at}
+    steps = [
+        step(
+            top.deployment_id,
+            i,
+            f"lake{i}",
+            scenes.S.PENDING,
+            error=RecordedError("the circuit breaker 'items' is open", "Wait.", f"GET /items/{i}", request_id=str(i)),
+            **shared,
+        )
+        for i in range(6)
+    ]
+    opened(serve, Deployment(top, steps))
+    card = tab.locator(".trouble-card")
+    expect(card).to_have_count(1)
+    expect(card).to_contain_text("6 steps: lake0, lake1, lake2, lake3, lake4, lake5: each went wrong 1 time")
+    expect(card).not_to_contain_text("GET /items")
+    tab.get_by_role("button", name="lake3").click()
+    expect(tab.locator(".detail")).to_contain_text("GET /items/3")
+
+
+def test_deployment_axis_has_no_mark_twice(tab: Page, serve: Serving) -> None:
+    """Marks of twenty seconds beyond a minute name them."""
+    at = scenes.now()
+    top = header(0, D.RUNNING, at, accepted_at=at - timedelta(seconds=110), started_at=at - timedelta(seconds=109))
+    opened(serve, Deployment(top, [step(top.deployment_id, 0, "slow", scenes.S.INTENT, started_at=top.started_at)]))
+    assert tab.locator(".axis text").all_text_contents()[:6] == ["0", "20 s", "40 s", "1 min", "1:20 min", "1:40 min"]
 
 
 def test_deployment_stuck_says_what_stands_in_the_way(tab: Page, serve: Serving) -> None:

@@ -142,7 +142,7 @@ export class DeploymentView {
       fact("Requested by", name(header.requested_by)),
       fact("Accepted", moment(header.accepted_at, at), ", ", ago(header.accepted_at, at)),
       started !== null && started - accepted > 1000 ? fact("Waited for target", duration(started - accepted)) : null,
-      fact(ended === null ? "Runs for" : "Took", duration((ended ?? at) - accepted).replace(/\.\d+ s$/, ended === null ? " s" : "$&")),
+      header.state === "rejected" ? null : fact(ended === null ? "Runs for" : "Took", duration((ended ?? at) - accepted).replace(/\.\d+ s$/, ended === null ? " s" : "$&")),
       steps.length ? fact("Steps", progress) : null,
       ["cancel", "compensate", "resume", "retire"].map((verb) => (header[`${verb}_requested_by`] ? fact(`${VERBS[verb].label} asked by`, name(header[`${verb}_requested_by`])) : null)),
       header.held_until ? fact("Held until", moment(header.held_until, at)) : null,

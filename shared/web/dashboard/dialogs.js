@@ -33,7 +33,7 @@ export function command(verb, header, steps = []) {
     field("reason", "Reason, for the audit (optional)", el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500 })),
   );
   const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
-  return ask({ title: `${label} this deployment?`, body, label: confirm, isGrave, send: (values) => post(path, values) });
+  return ask({ title: `${label} this ${isForStep ? "step" : "deployment"}?`, body, label: confirm, isGrave, send: (values) => post(path, values) });
 }
 
 /** Ask, then close a breaker by hand. */

@@ -6,6 +6,7 @@ import { stepBadge } from "./states.js";
 
 /** The steps as they stand. `texts` has each one as JSON, by ordinal: what differs is drawn anew. */
 export function journalTable(steps, texts, drawn, at) {
+  if (!steps.length) return el("p", { class: "empty", "data-key": "none" }, "It has no steps.");
   const head = ["#", "Step", "Kind", "State", "Action", "Resource", "Tries", "Deliveries", "Started", "Finished", "Undone"];
   return table("journal-table", head, steps, drawn, (s) => texts.get(s.ordinal), (s) => [
     String(s.ordinal),

@@ -145,7 +145,8 @@ const STEPS = [0.2 * SECOND, 0.5 * SECOND, SECOND, 2 * SECOND, 5 * SECOND, 10 * 
 function mark(milliseconds) {
   if (milliseconds === 0) return "0";
   if (milliseconds < MINUTE) return `${+(milliseconds / SECOND).toFixed(1)} s`;
-  if (milliseconds < HOUR) return `${Math.round(milliseconds / MINUTE)} min`;
+  if (milliseconds < HOUR && milliseconds % MINUTE) return `${Math.floor(milliseconds / MINUTE)}:${String((milliseconds % MINUTE) / SECOND).padStart(2, "0")} min`;
+  if (milliseconds < HOUR) return `${milliseconds / MINUTE} min`;
   return `${+(milliseconds / HOUR).toFixed(1)} h`;
 }
 

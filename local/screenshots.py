@@ -77,7 +77,7 @@ def take_all(stack: Stack, chromium: Browser) -> None:
     wait(lambda: sum(s["state"] == "succeeded" for s in ask(stack, f"deployments/{ids['running']}")["steps"]) >= 6)
     for scheme in ("light", "dark"):
         take(stack, chromium, f"running-{scheme}", f"#/deployments/{ids['running']}", scheme)
-        take(stack, chromium, f"deployments-{scheme}", "", scheme, 540)
+        take(stack, chromium, f"deployments-{scheme}", "", scheme, 556)
     for scheme in ("light", "dark"):
         take(stack, chromium, f"compensated-{scheme}", f"#/deployments/{ids['failing']}", scheme)
 

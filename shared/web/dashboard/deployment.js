@@ -252,7 +252,7 @@ export class DeploymentView {
           el("button", { type: "button", role: "tab", id: `tab-${tab}`, "aria-selected": String(tab === this.tab), "aria-controls": "records-panel", tabindex: tab === this.tab ? 0 : -1, "data-action": "tab", "data-tab": tab }, `${label} (${(tab === "audit" ? this.audit : this.steps).length})`),
         ),
       ),
-      el("p", { class: "muted zone" }, `Local times (${ZONE}); pointing at one shows UTC.`),
+      el("p", { class: "muted zone" }, ZONE === "UTC" ? "Times are UTC." : `Local times (${ZONE}); pointing at one shows UTC.`),
       el("div", { class: "table", role: "tabpanel", id: "records-panel", tabindex: 0, "aria-labelledby": `tab-${this.tab}` }, this.tab === "audit" ? auditTable(this.audit, this.steps, this.drawn, at) : journalTable(this.steps, this.texts, this.drawn, at)),
     );
   }

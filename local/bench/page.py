@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any, cast
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, CDPSession, Page
 
 from local import browser
 from local.bench.measure import Bench, heading, row, spread
@@ -55,9 +55,11 @@ def run(bench: Bench, rounds: int) -> None:
             page.locator("#q").fill("build")  # a search reads on to the end of the list
             page.get_by_text(f"{DEPLOYMENTS:,} deployments", exact=True).wait_for()
             wholes.append(page.evaluate(_NOW) - began)
-            before = _main_thread_seconds(page)
+            session = page.context.new_cdp_session(page)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
+            before = _busy_seconds(session)
             times: list[float] = page.evaluate(_SCROLL)
-            busy.append(1000 * (_main_thread_seconds(page) - before) / len(times))
+            busy.append(1000 * (_busy_seconds(session) - before) / len(times))
             frames += times
             page.context.close()
     frames.sort()
@@ -78,12 +80,9 @@ def _opened(bench: Bench, chromium: Browser) -> Page:
     return page
 
 
-def _main_thread_seconds(page: Page) -> float:
+def _busy_seconds(session: CDPSession) -> float:
     """What the page's thread has computed so far: what else this machine does counts nothing."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
     answer = cast("dict[str, list[dict[str, Any]]]", session.send("Performance.getMetrics"))
-    session.detach()
     return next(float(each["value"]) for each in answer["metrics"] if each["name"] == "TaskDuration")
 
 

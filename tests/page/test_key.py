@@ -64,6 +64,18 @@ def test_connection_lost_says_so_keeps_what_was_seen_and_comes_back(tab: Page, s
     expect(tab.locator("#live")).to_have_text("Live")
 
 
+def test_connection_that_is_gone_is_told_and_found_again(tab: Page, serve: Serving) -> None:
+    """Where nobody answers at all the page says so, and finds the app again by itself."""
+    serve(scenes.world())
+    expect(tab.locator(".item").first).to_be_visible()
+    tab.context.set_offline(True)
+    expect(tab.locator("#trouble")).to_contain_text("The app does not answer. What you see is of")
+    tab.context.set_offline(False)
+    expect(tab.locator("#trouble")).to_be_hidden()
+    expect(tab.locator("#live")).to_have_text("Live")
+    expect(tab.locator("#said")).to_contain_text("The app answers again.")
+
+
 def test_hidden_page_asks_nothing(tab: Page, serve: Serving) -> None:
     """A tab in the background is silent, and asks at once when it is seen again."""
     tab.clock.install()

@@ -16,6 +16,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser as Chromium
 
 HOME = Path(__file__).resolve().parent.parent / ".local"
 CHROMIUM_VERSION = "153.0.0"
@@ -88,6 +92,21 @@ def ensure_axe(home: Path = HOME) -> Path:
         if not script.exists():
             _npm(home / "axe", f"axe-core@{AXE_VERSION}")
     return script
+
+
+@contextmanager
+def launched(found: Browser) -> "Generator[Chromium]":
+    """That Chromium, started without a window."""
+    from playwright.sync_api import sync_playwright
+
+    environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        chromium = playwright.chromium.launch(executable_path=found.program, env=environment, args=arguments)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
 
 
 def _playwrights_own() -> Path | None:

@@ -6,7 +6,6 @@ its picture is taken. Nothing is made up but the manifests.
 
 import contextlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -15,7 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from local import azurite, browser
 from local.stack import HOME, ROOT, Stack, StackError
@@ -37,11 +36,8 @@ def main() -> int:
         stack.down()
         shutil.rmtree(stack.folder, ignore_errors=True)  # what an earlier run holds would hold its target
         stack.up()
-        environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=found.program, env=environment, args=["--no-sandbox"])
+        with browser.launched(found) as chromium:
             take_all(stack, chromium)
-            chromium.close()
     except (StackError, azurite.AzuriteError, browser.BrowserError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -81,7 +77,7 @@ def take_all(stack: Stack, chromium: Browser) -> None:
     wait(lambda: sum(s["state"] == "succeeded" for s in ask(stack, f"deployments/{ids['running']}")["steps"]) >= 6)
     for scheme in ("light", "dark"):
         take(stack, chromium, f"running-{scheme}", f"#/deployments/{ids['running']}", scheme)
-        take(stack, chromium, f"deployments-{scheme}", "", scheme, 540)
+        take(stack, chromium, f"deployments-{scheme}", "", scheme, 556)
     for scheme in ("light", "dark"):
         take(stack, chromium, f"compensated-{scheme}", f"#/deployments/{ids['failing']}", scheme)
 

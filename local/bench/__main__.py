@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine, imports, medallion, telemetry
+from local.bench import breaker, engine, imports, medallion, page, telemetry
 from local.bench.measure import Bench, machine
 from local.stack import HOME, Stack
 
-SECTIONS = ("import", "breaker", "telemetry", "medallion", "overhead", "throughput", "size")
+SECTIONS = ("import", "breaker", "telemetry", "medallion", "overhead", "throughput", "size", "page")
 
 
 def main() -> int:
@@ -43,6 +43,8 @@ def main() -> int:
         _with(Stack(name="bench"), lambda b: engine.throughput(b, options.rounds))
     if "size" in wanted:
         _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, options.rounds))
+    if "page" in wanted:
+        _with(Stack(name="bench"), lambda b: page.run(b, options.rounds))
     return 0
 
 

@@ -1,11 +1,9 @@
 """A real Chromium for the tests of the page, one for each module."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from local import browser as browsers
 from tests.conftest import require
@@ -21,13 +19,8 @@ def chromium() -> Iterator[Browser]:
     found = browsers.find()
     require(found is not None, "no Chromium is here; `python -m local.browser install` fetches one")
     assert found is not None
-    environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=found.program, env=environment, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+    with browsers.launched(found) as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -79,7 +72,14 @@ def serve(tab: Page) -> Iterator[Serving]:
         api.close()
 
 
-@pytest.fixture
-def shots(tmp_path: Path) -> Path:
-    """Where a test may leave pictures."""
-    return tmp_path
+def asked_by(tab: Page) -> list[str]:
+    """What the page asks for from now on: the list grows."""
+    asked = list[str]()
+    tab.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
+def pass_time(tab: Page, seconds: float) -> None:
+    """Let the page's own clock go on by that much at once. It must be installed (`tab.clock`)."""
+    tab.clock.run_for(int(seconds * 1000))
+    tab.evaluate("0")  # what was asked is told before this is answered

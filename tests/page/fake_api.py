@@ -43,6 +43,8 @@ class World:
     deployments: dict[str, Deployment] = field(default_factory=dict[str, Deployment])
     breakers: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     orphans: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    forgotten: dict[str, list[AuditEntry]] = field(default_factory=dict[str, list[AuditEntry]])
+    """The audit of what is past its retention."""
     health: dict[str, Any] = field(default_factory=lambda: {"status": "pass", "checks": {}})
     commands: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
     calls: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
@@ -163,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, {**found.header.to_json(), "steps": steps, "allowed": list(found.allowed)}
             case ["deployments", deployment_id, "audit"] if deployment_id in world.deployments:
                 return 200, {"items": [entry.to_json() for entry in world.deployments[deployment_id].audit]}
+            case ["deployments", deployment_id, "audit"] if deployment_id in world.forgotten:
+                return 200, {"items": [entry.to_json() for entry in world.forgotten[deployment_id]]}
             case ["breakers"]:
                 return 200, {"items": world.breakers}
             case ["orphans"]:

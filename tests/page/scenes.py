@@ -256,6 +256,12 @@ def world() -> World:
         "checks": {
             "storage:responseTime": [{"status": "pass", "observedValue": 0.012, "observedUnit": "s"}],
             "fabric:credential": [{"status": "pass", "observedValue": 0.2, "observedUnit": "s"}],
+            "breakers:state": [
+                {"componentId": "items", "status": "warn", "observedValue": "open", "output": "HTTP 503"},
+                {"componentId": "operations", "status": "warn", "observedValue": "half_open"},
+                {"componentId": "workspaces", "status": "pass", "observedValue": "closed"},
+            ],
+            "sweep:orphans_left": [{"status": "warn", "observedValue": 1, "observedUnit": "deployments"}],
             "queues:poison": [{"status": "warn", "observedValue": 3, "observedUnit": "messages", "output": SCRIPT}],
         },
     }

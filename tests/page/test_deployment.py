@@ -1,8 +1,11 @@
 """One deployment: what happened, what went wrong and what to do, and the commands."""
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import Page, expect
 
+from shared.domain.records import RecordedError
 from shared.domain.states import DeploymentState as D
 from tests.page import scenes
 from tests.page.conftest import Serving
@@ -66,6 +69,39 @@ def test_deployment_compensated_shows_forward_and_backward_and_the_remedy(tab: P
     for text in ("CrystalBall", "What to do: Correct what Fabric refused", "400", "InvalidItemType", "932867d7-d6a6"):
         expect(card).to_contain_text(text)
     expect(tab.locator("[data-key='lane-1']")).to_contain_text("4.20 s, undone in 1.60 s")
+    expect(tab.locator(".lane-name .mark")).to_have_text(["failed"])
+
+
+def test_deployment_error_that_stops_many_steps_is_told_once(tab: Page, serve: Serving) -> None:
+    """Six steps behind one open breaker are one card with their names, and the timeline stays in sight."""
+    top = header(0, D.RUNNING, scenes.now())
+    shared = {"attempt": 1, "started_at": top.started_at}
+    steps = [
+        step(
+            top.deployment_id,
+            i,
+            f"lake{i}",
+            scenes.S.PENDING,
+            error=RecordedError("the circuit breaker 'items' is open", "Wait.", f"GET /items/{i}", request_id=str(i)),
+            **shared,
+        )
+        for i in range(6)
+    ]
+    opened(serve, Deployment(top, steps))
+    card = tab.locator(".trouble-card")
+    expect(card).to_have_count(1)
+    expect(card).to_contain_text("6 steps: lake0, lake1, lake2, lake3, lake4, lake5: each went wrong 1 time")
+    expect(card).not_to_contain_text("GET /items")
+    tab.get_by_role("button", name="lake3").click()
+    expect(tab.locator(".detail")).to_contain_text("GET /items/3")
+
+
+def test_deployment_axis_has_no_mark_twice(tab: Page, serve: Serving) -> None:
+    """Marks of twenty seconds beyond a minute name them."""
+    at = scenes.now()
+    top = header(0, D.RUNNING, at, accepted_at=at - timedelta(seconds=110), started_at=at - timedelta(seconds=109))
+    opened(serve, Deployment(top, [step(top.deployment_id, 0, "slow", scenes.S.INTENT, started_at=top.started_at)]))
+    assert tab.locator(".axis text").all_text_contents()[:6] == ["0", "20 s", "40 s", "1 min", "1:20 min", "1:40 min"]
 
 
 def test_deployment_stuck_says_what_stands_in_the_way(tab: Page, serve: Serving) -> None:
@@ -93,12 +129,17 @@ def test_deployment_is_live_and_keeps_what_the_reader_opened(tab: Page, serve: S
 
 def test_deployment_that_does_not_change_is_not_sent_again(tab: Page, serve: Serving) -> None:
     """While nothing happens, polls are answered 304, and the audit is not asked for at all."""
+    tab.clock.install()
     world = opened(serve, scenes.stuck())
+    tab.wait_for_load_state("networkidle")
     world.calls.clear()
-    tab.wait_for_timeout(4500)
-    assert len(world.calls) >= 2
-    assert {status for _, status in world.calls} == {304}
-    assert not any("audit" in call for call, _ in world.calls)
+    for _ in range(3):
+        with tab.expect_response("**/api/deployments/*"):
+            tab.clock.run_for(2500)
+    asked = [(call, status) for call, status in world.calls if "health" not in call]
+    assert len(asked) >= 3
+    assert {status for _, status in asked} == {304}
+    assert not any("audit" in call for call, _ in asked)
 
 
 def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve: Serving) -> None:
@@ -139,6 +180,17 @@ def test_deployment_cancel_asks_first_and_sends_who_and_why(tab: Page, serve: Se
     expect(tab.locator(".head .badge")).to_have_text("compensating")
 
 
+def test_deployment_command_whose_button_goes_leaves_the_focus_at_the_head(tab: Page, serve: Serving) -> None:
+    """Who works without a mouse goes on from the deployment's name, not from the top of the page."""
+    world = opened(serve, scenes.held())
+    settled = Deployment(header(3, D.RUNNING, scenes.now()))
+    world.on_command = lambda verb, deployment_id: world.deployments.update({deployment_id: settled})
+    tab.get_by_role("button", name="Resume").press("Enter")
+    tab.get_by_role("dialog").get_by_role("button", name="Resume").press("Enter")
+    expect(tab.get_by_role("button", name="Resume")).to_have_count(0)
+    expect(tab.locator("h1")).to_be_focused()
+
+
 def test_deployment_command_that_is_refused_says_why_and_stays(tab: Page, serve: Serving) -> None:
     """A 409 is read out in the dialog, which keeps what was written."""
     world = opened(serve, scenes.held())
@@ -155,19 +207,19 @@ def test_deployment_command_that_is_refused_says_why_and_stays(tab: Page, serve:
 
 
 def test_deployment_approval_names_the_step_that_waits(tab: Page, serve: Serving) -> None:
-    """Approve is offered when the API allows it, for the approval that waits and no other step."""
+    """Approve is offered when the API allows it, for the approval that waits and no other step; what is asked, and of
+    whom, stands beside it."""
     top = header(0, D.RUNNING, scenes.now())
-    asks = {"message": "<b>Go</b> live?", "approvers": ["anna", "bert"]}
-    gate = step(
-        top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at, spec=asks
-    )
+    asks = {"message": "Figures <checked>?", "approvers": ["finance", "a.novak"]}
+    gate = step(top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at)
+    gate = gate.replace(spec=asks)
     other = step(top.deployment_id, 2, "report", scenes.S.PENDING)
     world = opened(serve, Deployment(top, [gate, other], [], ("approve", "refuse", "cancel")))
-    expect(tab.locator(".waiting .asked")).to_have_text("go-live: <b>Go</b> live? (anna, bert)")
+    expect(tab.locator(".waiting")).to_contain_text("Step go-live waits for finance, a.novak: Figures <checked>?")
     tab.get_by_role("button", name="Approve").click()
     expect(tab.locator("[data-key='lane-1'] .badge")).to_have_text("waits")
     assert spans(tab, 1) == ["person"]
-    expect(tab.get_by_label("Step").locator("option")).to_have_text(["go-live"])
+    expect(tab.get_by_label("Step").locator("option")).to_have_text(["go-live: Figures <checked>?"])
     tab.get_by_role("dialog").get_by_role("button", name="Approve").click()
     expect(tab.get_by_role("dialog")).to_have_count(0)
     assert world.commands == [("approve", top.deployment_id, {"step": "go-live"})]
@@ -186,6 +238,15 @@ def test_deployment_that_is_not_there_says_so(tab: Page, serve: Serving) -> None
     serve(World(), "#/deployments/never-was")
     expect(tab.locator(".empty")).to_contain_text("no such deployment")
     expect(tab.get_by_role("link", name="Deployments").first).to_be_visible()
+
+
+def test_deployment_that_is_forgotten_has_its_audit_still(tab: Page, serve: Serving) -> None:
+    """After its retention the journal is gone and the audit stays, and is shown."""
+    world, gone = World(), scenes.compensated()
+    world.forgotten["long-ago"] = gone.audit
+    serve(world, "#/deployments/long-ago")
+    expect(tab.locator("h1")).to_have_text("long-ago")
+    expect(tab.get_by_role("region", name="Audit")).to_contain_text("everything is put back")
 
 
 def test_deployment_of_a_thousand_steps_opens(tab: Page, serve: Serving) -> None:

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.page import scenes
-from tests.page.conftest import Serving
+from tests.page.conftest import Serving, asked_by, pass_time
 from tests.page.fake_api import KEY, World
 
 
@@ -36,13 +36,17 @@ def test_key_that_is_revoked_brings_the_form_back(tab: Page, serve: Serving) -> 
 
 def test_key_can_be_forgotten(tab: Page, serve: Serving) -> None:
     """The button takes the key out of the tab and asks the app nothing more."""
-    world = serve(scenes.world()).world
+    tab.clock.install()
+    serve(scenes.world())
     expect(tab.locator(".item").first).to_be_visible()
+    asked = asked_by(tab)
+    pass_time(tab, 30)
+    assert asked != []
     tab.get_by_role("button", name="Forget key").click()
     expect(tab.get_by_label("Key", exact=True)).to_be_focused()
-    world.calls.clear()
-    tab.wait_for_timeout(2500)
-    assert world.calls == []
+    asked.clear()
+    pass_time(tab, 30)
+    assert asked == []
 
 
 def test_connection_lost_says_so_keeps_what_was_seen_and_comes_back(tab: Page, serve: Serving) -> None:
@@ -60,21 +64,56 @@ def test_connection_lost_says_so_keeps_what_was_seen_and_comes_back(tab: Page, s
     expect(tab.locator("#live")).to_have_text("Live")
 
 
+def test_connection_that_is_gone_is_told_and_found_again(tab: Page, serve: Serving) -> None:
+    """Where nobody answers at all the page says so, and finds the app again by itself."""
+    serve(scenes.world())
+    expect(tab.locator(".item").first).to_be_visible()
+    tab.context.set_offline(True)
+    expect(tab.locator("#trouble")).to_contain_text("The app does not answer. What you see is of")
+    tab.context.set_offline(False)
+    expect(tab.locator("#trouble")).to_be_hidden()
+    expect(tab.locator("#live")).to_have_text("Live")
+    expect(tab.locator("#said")).to_contain_text("The app answers again.")
+
+
 def test_hidden_page_asks_nothing(tab: Page, serve: Serving) -> None:
     """A tab in the background is silent, and asks at once when it is seen again."""
-    world = serve(scenes.world()).world
+    tab.clock.install()
+    serve(scenes.world())
     expect(tab.locator(".item").first).to_be_visible()
+    tab.wait_for_load_state("networkidle")
     hide = "v => { Object.defineProperty(document, 'hidden', { value: v, configurable: true }); "
     hide += "document.dispatchEvent(new Event('visibilitychange')); }"
+    asked = asked_by(tab)
     tab.evaluate(hide, True)
-    tab.wait_for_timeout(300)
-    world.calls.clear()
-    tab.wait_for_timeout(3000)
-    assert world.calls == []
-    tab.evaluate(hide, False)
+    pass_time(tab, 30)
+    assert asked == []
+    with tab.expect_response("**/api/deployments*"):
+        tab.evaluate(hide, False)
     expect(tab.locator("#live")).to_have_text("Live")
-    tab.wait_for_timeout(300)
-    assert world.calls != []
+
+
+def test_glance_marks_what_is_not_well_on_every_view(tab: Page, serve: Serving) -> None:
+    """An open breaker, warnings and orphans stand beside the views' names wherever one is, and are said aloud."""
+    serve(scenes.world(), "#/deployments/build-90000")
+    marks = {"Breakers": "1 open", "Health": "warn", "Orphans": "1"}
+    for view, words in marks.items():
+        expect(tab.get_by_role("navigation", name="Views").get_by_role("link", name=view)).to_have_text(
+            f"{view}{words}"
+        )
+    expect(tab.locator("#said")).to_contain_text("Breakers: 1 open; Health: warn; Orphans: 1")
+    tab.get_by_role("button", name="Forget key").click()
+    expect(tab.locator(".mark")).to_have_count(0)
+
+
+def test_glance_is_silent_where_all_is_well(tab: Page, serve: Serving) -> None:
+    """Nothing is marked, and nothing said, for an app without a warning."""
+    world = serve(World()).world
+    expect(tab.get_by_text("Nothing is open")).to_be_visible()
+    tab.wait_for_load_state("networkidle")
+    assert any("health" in call for call, _ in world.calls)
+    assert tab.locator(".mark").count() == 0
+    assert tab.locator("#said").inner_text() == ""
 
 
 def test_theme_is_chosen_and_kept(tab: Page, serve: Serving) -> None:
@@ -122,14 +161,15 @@ def test_health_shows_checks_also_when_it_fails(tab: Page, serve: Serving) -> No
 
 def test_orphans_lead_to_their_deployment(tab: Page, serve: Serving) -> None:
     """Each orphan names what it is and whose; none is a sentence, not an empty table."""
+    tab.clock.install()
     world = serve(scenes.world(), "#/orphans").world
     expect(tab.get_by_role("link", name="build-1")).to_have_attribute("href", "#/deployments/build-1")
     world.orphans.clear()
     tab.reload()
     expect(tab.get_by_text("No orphans.")).to_be_visible()
-    world.calls.clear()
-    tab.wait_for_timeout(1500)
-    assert world.calls == [], "each look costs calls to Fabric"
+    asked = asked_by(tab)
+    pass_time(tab, 30)
+    assert not any("orphans" in url for url in asked), "each look costs calls to Fabric"
     with tab.expect_response("**/api/orphans"):
         tab.get_by_role("button", name="Look again").click()
 

@@ -4,6 +4,7 @@ import { ApiError, get, key, setKey } from "./api.js";
 import { el, say, show } from "./dom.js";
 import { visible } from "./format.js";
 import { DeploymentView } from "./deployment.js";
+import { forgetGlance, GLANCE, glance } from "./glance.js";
 import { ListView } from "./list.js";
 import { BreakersView, HealthView, OrphansView } from "./system.js";
 
@@ -23,6 +24,7 @@ let failures = 0;
 let seenAt = 0;
 let drawnAt = 0;
 let drawing = 0;
+let glancedAt = -Infinity;
 
 function viewOf(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split("?");
@@ -60,7 +62,15 @@ function open(isNew = false) {
   if (isNew) main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
   document.title = `${view.title} – Fabric Saga`;
+  look();
   return ask();
+}
+
+/** Mark what is not well, wherever the reader is; not more often than what is told can change. */
+function look() {
+  if (document.hidden || performance.now() - glancedAt < GLANCE) return;
+  glancedAt = performance.now();
+  glance();
 }
 
 /** Ask the app once, draw, and plan the next time, unless the view wants none. A newer round makes an older one void. */
@@ -72,6 +82,7 @@ async function ask() {
   try {
     pause = await asked.refresh();
     if (mine !== round) return;
+    if (failures) say("The app answers again.");
     failures = 0;
     seenAt = Date.now();
     trouble.hidden = true;
@@ -98,7 +109,7 @@ function failed(error) {
   const message = error instanceof ApiError ? error.message : "Something in this page went wrong.";
   show(
     trouble,
-    el("span", {}, `${visible(message)}${since} Asked again in ${Math.round(pause / 1000)} s.`),
+    el("span", {}, `${visible(message).replace(/\.?$/, ".")}${since} Asked again in ${Math.round(pause / 1000)} s.`),
     el("button", { type: "button", "data-action": "again" }, "Ask now"),
   );
   trouble.hidden = false;
@@ -123,6 +134,8 @@ function askForKey(message = "") {
   view?.stop?.();
   view = null;
   setKey(null);
+  forgetGlance();
+  glancedAt = -Infinity;
   trouble.hidden = true;
   for (const id of ["nav", "forget", "live"]) document.getElementById(id).hidden = true;
   document.title = "Key – Fabric Saga";
@@ -137,7 +150,7 @@ function askForKey(message = "") {
       el("label", { for: "key" }, "Key"),
       el("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": message ? "key-problem" : null }),
       el("button", { type: "submit", class: "first" }, "Open"),
-      el("details", {}, el("summary", {}, "Where do I find it?"), el("p", {}, "In Azure: the function app, App keys, a host key. On this machine: ", el("code", {}, "function_key"), " in ", el("code", {}, ".local/stack.json"), ".")),
+      el("details", {}, el("summary", {}, "Where do I find it?"), el("p", {}, "In Azure: the function app, App keys, a host key. On this machine: ", el("code", {}, "make env"), " prints it as ", el("code", {}, "FUNCTION_KEY"), ".")),
     ),
   );
   document.getElementById("key").focus();
@@ -185,7 +198,8 @@ const actions = {
 
 document.addEventListener("click", (event) => {
   const target = event.target.closest?.("[data-action]");
-  if (!target) return;
+  // A link that is to be opened elsewhere is the browser's.
+  if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
   if (target.tagName === "A") event.preventDefault();
   (actions[target.dataset.action] ?? view?.actions?.[target.dataset.action])?.(target);
 });
@@ -206,6 +220,7 @@ window.addEventListener("hashchange", () => {
 setInterval(() => {
   // Of a very long timeline not more than a part of the time goes into drawing it.
   if (!document.hidden && performance.now() - drawnAt > SHARE * drawing) draw();
+  if (view && key()) look();
 }, TICK);
 
 setTheme(localStorage.getItem("fabric-saga-theme"));

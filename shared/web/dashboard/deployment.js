@@ -2,14 +2,18 @@
 
 import { get, now } from "./api.js";
 import { command, VERBS } from "./dialogs.js";
-import { Drawn, el, say, show, svg } from "./dom.js";
+import { Drawn, el, say, show } from "./dom.js";
+import { copy, fact } from "./facts.js";
 import { ago, count, duration, instant, moment, name, visible } from "./format.js";
+import { auditTable, journalTable, move } from "./records.js";
 import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
 import { axis, bars, failedAtOf, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
+import { errorOf, troubles } from "./troubles.js";
 
 const QUICK = 2000;
 const SLOW = 15_000;
 const TABS = { journal: "Journal", audit: "Audit" };
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const SETTLED = new Set(["succeeded", "compensated", "compensation_failed", "failed", "skipped"]);
 
 export class DeploymentView {
@@ -47,13 +51,14 @@ export class DeploymentView {
     } catch (error) {
       if (error.status !== 404) throw error;
       this.missing = error.message;
+      this.audit = await auditOf(path);
       return SLOW;
     }
     this.missing = null;
     const { steps = [], allowed = [], ...header } = answer.body;
     if (this.header && this.header.state !== header.state) say(`The deployment is ${header.state}.`);
     if (answer.isNew || !this.hasAudit) {
-      this.audit = (await get(`${path}/audit`)).body.items;
+      this.audit = await auditOf(path);
       this.hasAudit = true;
     }
     Object.assign(this, { header, steps, allowed });
@@ -64,7 +69,7 @@ export class DeploymentView {
   draw() {
     if (this.missing) {
       this.drawn.forget();
-      show(this.root, this.crumbs(), el("div", { class: "empty" }, el("p", {}, visible(this.missing)), el("p", { class: "muted" }, "What has ended is forgotten after its retention.")));
+      show(this.root, this.crumbs(), el("h1", {}, name(this.id)), el("div", { class: "empty" }, el("p", {}, visible(this.missing)), el("p", { class: "muted" }, "What has ended is forgotten after its retention.")), this.audit.length ? el("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Audit" }, auditTable(this.audit, [], this.drawn, now())) : null);
       return;
     }
     if (!this.header) return;
@@ -75,7 +80,7 @@ export class DeploymentView {
     const spans = steps.map((s) => spansOf(s, header, byOrdinal, moves.get(s.ordinal) ?? [], at));
     const phases = phasesOf(header, moves.get("deployment") ?? [], at);
     const scale = scaleOf(header, [...spans, phases], steps, at);
-    show(this.root, this.crumbs(), this.head(at), this.troubles(), steps.length ? this.timeline(spans, phases, scale, moves, at) : null, this.records(at));
+    show(this.root, this.crumbs(), this.head(at), troubles(header, steps), steps.length ? this.timeline(spans, phases, scale, moves, at) : null, this.records(at));
   }
 
   movesBySubject() {
@@ -101,7 +106,7 @@ export class DeploymentView {
       el(
         "div",
         { class: "row wrap" },
-        el("h1", {}, name(header.name || header.deployment_id)),
+        el("h1", { tabindex: -1 }, name(header.name || header.deployment_id)),
         deploymentBadge(header.state),
         el("span", { class: "muted grow" }, meaningOf(header)),
         el("div", { class: "row verbs" }, verbs.filter((v) => !VERBS[v].isForStep).map(verbButton)),
@@ -114,13 +119,11 @@ export class DeploymentView {
   approvals(verbs, at) {
     const waiting = this.steps.filter(waitsForPerson);
     if (!verbs.length || !waiting.length) return null;
-    const until = waiting.length === 1 && waiting[0].deadline_at ? [", until ", moment(waiting[0].deadline_at, at)] : null;
     return el(
       "div",
       { class: "waiting", "data-key": "waiting" },
-      el("span", { class: "grow" }, "Waits for a person: ", waiting.map((s, i) => [i ? ", " : null, name(s.step_id)]), until),
+      el("div", { class: "grow" }, waiting.map((s) => el("p", { "data-key": s.ordinal }, "Step ", name(s.step_id), asked(s, at)))),
       el("div", { class: "row verbs" }, verbs.map(verbButton)),
-      waiting.map(asked),
     );
   }
 
@@ -132,13 +135,14 @@ export class DeploymentView {
     const back = steps.filter((s) => s.state === "compensated").length;
     // As W3C Trace Context writes it: version, trace, span, flags.
     const trace = header.traceparent?.split("-")[1];
-    const progress = back ? `${back} of ${steps.length} put back` : `${done} of ${steps.length} applied`;
+    const isBack = back > 0 || ["compensating", "stuck"].includes(header.state);
+    const progress = isBack ? `${back} of ${steps.length} put back` : `${done} of ${steps.length} applied`;
     return [
       fact("Target", name(header.target)),
       fact("Requested by", name(header.requested_by)),
-      fact("Accepted", ago(header.accepted_at, at)),
+      fact("Accepted", moment(header.accepted_at, at), ", ", ago(header.accepted_at, at)),
       started !== null && started - accepted > 1000 ? fact("Waited for target", duration(started - accepted)) : null,
-      fact(ended === null ? "Runs for" : "Took", duration((ended ?? at) - accepted).replace(/\.\d+ s$/, ended === null ? " s" : "$&")),
+      header.state === "rejected" ? null : fact(ended === null ? "Runs for" : "Took", duration((ended ?? at) - accepted).replace(/\.\d+ s$/, ended === null ? " s" : "$&")),
       steps.length ? fact("Steps", progress) : null,
       ["cancel", "compensate", "resume", "retire"].map((verb) => (header[`${verb}_requested_by`] ? fact(`${VERBS[verb].label} asked by`, name(header[`${verb}_requested_by`])) : null)),
       header.held_until ? fact("Held until", moment(header.held_until, at)) : null,
@@ -147,47 +151,6 @@ export class DeploymentView {
       header.manifest_hash ? fact("Manifest", el("span", { class: "mono", title: header.manifest_hash }, header.manifest_hash.slice(0, 12)), copy(header.manifest_hash, "manifest hash")) : null,
       trace ? fact("Trace", el("span", { class: "mono", title: visible(trace) }, visible(trace).slice(0, 16)), copy(trace, "trace id")) : null,
     ];
-  }
-
-  troubles() {
-    const { header, steps } = this;
-    const cards = [];
-    for (const step of steps) {
-      if (step.compensation_error && step.state !== "compensated") cards.push(this.card(step, step.compensation_error, step.state === "compensating" ? "could not be undone yet and is tried again" : "could not be undone", step.state !== "compensating"));
-      else if (step.error && !(step.state in { pending: 1, intent: 1, submitted: 1 })) cards.push(this.card(step, step.error, "failed", true));
-      else if (step.error) cards.push(this.card(step, step.error, `went wrong ${count(step.attempt, "time")} and is tried again`, false));
-    }
-    if (!cards.length && header.error) cards.push(this.card(null, header.error, "", true));
-    const problems = header.problems ?? [];
-    if (problems.length) {
-      cards.push(
-        el(
-          "article",
-          { class: "trouble-card", "data-key": "problems" },
-          el("h3", {}, count(problems.length, "problem"), " in the manifest"),
-          el("ul", { class: "problems" }, problems.slice(0, 200).map((p) => el("li", {}, el("code", {}, visible(p.path)), " ", visible(p.message)))),
-        ),
-      );
-    }
-    if (!cards.length) return null;
-    return el("section", { "aria-labelledby": "wrong", "data-key": "troubles" }, el("h2", { id: "wrong" }, "What went wrong"), cards.slice(0, 50), cards.length > 50 ? el("p", { class: "muted" }, `and ${cards.length - 50} more; the journal has them all`) : null);
-  }
-
-  card(step, error, words, isFinal) {
-    const facts = [
-      error.call ? fact("Call", el("code", {}, visible(error.call))) : null,
-      error.status ? fact("HTTP", String(error.status)) : null,
-      error.error_code ? fact("Code", el("code", {}, visible(error.error_code))) : null,
-      error.request_id ? fact("Request", el("code", {}, visible(error.request_id)), copy(error.request_id, "request id")) : null,
-    ].filter(Boolean);
-    return el(
-      "article",
-      { class: `trouble-card${isFinal ? "" : " passing"}`, "data-key": `card-${step?.ordinal ?? "header"}` },
-      step ? el("h3", {}, "Step ", name(step.step_id), ` ${words}`) : el("h3", {}, "The deployment"),
-      el("p", { class: "message" }, visible(error.message)),
-      error.remedy ? el("p", {}, el("strong", {}, "What to do: "), visible(error.remedy)) : null,
-      facts.length ? el("dl", { class: "facts small" }, facts) : null,
-    );
   }
 
   timeline(spans, phases, scale, moves, at) {
@@ -233,6 +196,7 @@ export class DeploymentView {
 
   bar(step, spans, scale, moves, at, key, detail) {
     const took = timesOf(step, at);
+    const failedAt = failedAtOf(moves);
     return el(
       "div",
       { class: "lane", "data-key": key },
@@ -240,10 +204,11 @@ export class DeploymentView {
         "button",
         { type: "button", class: "lane-name", "aria-expanded": String(detail !== null), "aria-controls": detail, "data-action": "expand", "data-ordinal": step.ordinal },
         name(step.step_id),
+        failedAt !== null && step.state !== "failed" ? el("span", { class: "mark bad" }, "failed") : null,
         step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "try", "tries")} went wrong in this direction` }, `${step.attempt}×`) : null,
       ),
       stepBadge(step),
-      bars(spans, scale, { now: at, failedAt: failedAtOf(moves), waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
+      bars(spans, scale, { now: at, failedAt, waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
       el("span", { class: "number muted" }, took),
     );
   }
@@ -270,8 +235,8 @@ export class DeploymentView {
         fact("Deliveries", String(step.deliveries)),
         fact("Timeout", duration(step.timeout_seconds * 1000)),
       ),
-      step.error ? el("p", { class: "message" }, visible(step.error.message)) : null,
-      step.compensation_error ? el("p", { class: "message" }, visible(step.compensation_error.message)) : null,
+      step.error ? errorOf(step.error) : null,
+      step.compensation_error ? errorOf(step.compensation_error) : null,
       moves.length ? el("ol", { class: "moves" }, moves.map((m) => el("li", {}, moment(m.at, at), " ", move(m), m.reason ? ` ${visible(m.reason)}` : ""))) : null,
     );
   }
@@ -287,35 +252,9 @@ export class DeploymentView {
           el("button", { type: "button", role: "tab", id: `tab-${tab}`, "aria-selected": String(tab === this.tab), "aria-controls": "records-panel", tabindex: tab === this.tab ? 0 : -1, "data-action": "tab", "data-tab": tab }, `${label} (${(tab === "audit" ? this.audit : this.steps).length})`),
         ),
       ),
-      el("div", { class: "table", role: "tabpanel", id: "records-panel", tabindex: 0, "aria-labelledby": `tab-${this.tab}` }, this.tab === "audit" ? this.auditTable(at) : this.journalTable(at)),
+      el("p", { class: "muted zone" }, ZONE === "UTC" ? "Times are UTC." : `Local times (${ZONE}); pointing at one shows UTC.`),
+      el("div", { class: "table", role: "tabpanel", id: "records-panel", tabindex: 0, "aria-labelledby": `tab-${this.tab}` }, this.tab === "audit" ? auditTable(this.audit, this.steps, this.drawn, at) : journalTable(this.steps, this.texts, this.drawn, at)),
     );
-  }
-
-  journalTable(at) {
-    const head = ["#", "Step", "Kind", "State", "Action", "Resource", "Tries", "Deliveries", "Started", "Finished", "Undone"];
-    return table("journal-table", head, this.steps, this.drawn, (s) => this.texts.get(s.ordinal), (s) => [
-      String(s.ordinal),
-      name(s.step_id),
-      visible(s.kind),
-      stepBadge(s),
-      s.intent ? visible(s.intent.action) : "–",
-      s.resource ? [visible(s.resource.type), " ", name(s.resource.name)] : "–",
-      String(s.attempt),
-      String(s.deliveries),
-      moment(s.started_at, at),
-      moment(s.finished_at, at),
-      moment(s.compensation_finished_at, at),
-    ], (s) => `row-${s.ordinal}`);
-  }
-
-  auditTable(at) {
-    const steps = new Map(this.steps.map((s) => [s.ordinal, s.step_id]));
-    const subject = (entry) => {
-      const found = /_(\d+)$/.exec(entry.subject);
-      const id = entry.step_id ?? (found ? steps.get(Number(found[1])) : null);
-      return id ? [entry.subject.startsWith("orphan") ? "orphan of " : "", name(id)] : visible(entry.subject);
-    };
-    return table("audit-table", ["At", "What", "Move", "Who", "Why"], this.audit, this.drawn, () => "", (a) => [moment(a.at, at), subject(a), move(a), name(a.actor), el("span", { class: "why" }, visible(a.reason) || "–")], (a, i) => `audit-${i}-${a.at}`);
   }
 
   pressed(event) {
@@ -345,38 +284,36 @@ export class DeploymentView {
     },
     verb: async (button) => {
       const answer = await command(button.dataset.verb, this.header, this.steps.filter(waitsForPerson));
-      if (answer) this.ask();
+      if (!answer) return;
+      await this.ask();
+      // The button may be gone with what it asked for, and the focus with it.
+      if (document.activeElement === document.body) this.root.querySelector("h1")?.focus();
     },
   };
 }
 
-/** What a step of kind approval asks, and of whom. */
-function asked({ step_id, asks }) {
-  if (!asks?.message) return null;
-  const whom = asks.approvers?.length ? ` (${asks.approvers.map(visible).join(", ")})` : "";
-  return el("p", { class: "asked" }, name(step_id), `: ${visible(asks.message)}${whom}`);
+/** The audit, which outlives the rest; empty where there is none. */
+async function auditOf(path) {
+  try {
+    return (await get(`${path}/audit`)).body.items;
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return [];
+  }
+}
+
+/** What an approval asks, of whom, and until when. */
+function asked({ asks = {}, deadline_at: until }, at) {
+  const { message, approvers = [] } = asks;
+  return [
+    ...(approvers.length ? [" waits for ", approvers.flatMap((a, i) => (i ? [", ", name(a)] : [name(a)]))] : [" waits for a person"]),
+    until ? [" until ", moment(until, at)] : null,
+    message ? [": ", el("strong", {}, visible(message))] : null,
+  ];
 }
 
 function verbButton(verb) {
   return el("button", { type: "button", "data-action": "verb", "data-verb": verb, "data-key": verb, class: VERBS[verb].isGrave ? "grave quiet" : "first" }, VERBS[verb].label);
-}
-
-function fact(term, ...description) {
-  return el("div", { "data-key": term }, el("dt", {}, term), el("dd", {}, description));
-}
-
-function copy(text, what) {
-  return el("button", { type: "button", class: "copy", "data-action": "copy", "data-text": text, "aria-label": `Copy the ${what}`, title: `Copy the ${what}` }, copyIcon());
-}
-
-function copyIcon() {
-  return svg("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true", focusable: "false" }, svg("rect", { x: 5.5, y: 5.5, width: 8, height: 8, rx: 1.5 }), svg("path", { d: "M3.5 10.5h-1v-8h8v1" }));
-}
-
-function move(entry) {
-  if (!entry.before) return el("span", { class: "move" }, visible(entry.after));
-  if (entry.before === entry.after) return el("span", { class: "move muted" }, visible(entry.after));
-  return el("span", { class: "move" }, `${visible(entry.before)} → `, el("strong", {}, visible(entry.after)));
 }
 
 function timesOf(step, at) {
@@ -385,19 +322,8 @@ function timesOf(step, at) {
   const undoing = instant(step.compensation_started_at);
   if (started !== null && step.finished_at) parts.push(duration(instant(step.finished_at) - started));
   else if (started !== null && !SETTLED.has(step.state) && undoing === null) parts.push(`${Math.round((at - started) / 1000)} s so far`);
-  if (undoing !== null && step.compensation_finished_at) parts.push(`undone in ${duration(instant(step.compensation_finished_at) - undoing)}`);
+  if (undoing !== null && step.state === "compensation_failed") parts.push("not undone");
+  else if (undoing !== null && step.compensation_finished_at) parts.push(`undone in ${duration(instant(step.compensation_finished_at) - undoing)}`);
   else if (undoing !== null && step.state === "compensating") parts.push(`undoing for ${Math.round((at - undoing) / 1000)} s`);
   return parts.join(", ");
-}
-
-function table(key, head, items, drawn, signatureOf, cells, keyOf) {
-  return el(
-    "table",
-    { "data-key": key },
-    el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))),
-    el("tbody", {}, items.map((item, i) => {
-      const row = keyOf(item, i);
-      return drawn.once(row, signatureOf(item), () => el("tr", { "data-key": row }, cells(item).map((c) => el("td", {}, c))));
-    })),
-  );
 }

@@ -22,23 +22,23 @@ export function command(verb, header, steps = []) {
   // Beside a button that closes the dialog, "Cancel" alone could be taken for that one.
   const confirm = verb === "cancel" ? "Cancel deployment" : label;
   const body = [
-    el("p", {}, does),
+    el("p", { id: "ask-does" }, does),
     el("p", { class: "about" }, name(header.name || header.deployment_id), " on ", name(header.target)),
   ];
   if (isForStep) {
-    body.push(field("step", "Step", el("select", { id: "ask-step", name: "step" }, steps.map((s) => el("option", { value: s.step_id }, visible(s.step_id))))));
+    body.push(field("step", "Step", el("select", { id: "ask-step", name: "step" }, steps.map((s) => el("option", { value: s.step_id }, visible([s.step_id, s.asks?.message].filter(Boolean).join(": ")).slice(0, 120))))));
   }
   body.push(
     field("requested_by", "Who you are", el("input", { id: "ask-requested_by", name: "requested_by", maxlength: 200, autocomplete: "name", value: sessionStorage.getItem(WHO) ?? "" })),
     field("reason", "Reason, for the audit (optional)", el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500 })),
   );
   const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
-  return ask({ title: `${label} this deployment?`, body, label: confirm, isGrave, send: (values) => post(path, values) });
+  return ask({ title: `${label} this ${isForStep ? "step" : "deployment"}?`, body, label: confirm, isGrave, send: (values) => post(path, values) });
 }
 
 /** Ask, then close a breaker by hand. */
 export function resetBreaker(breaker) {
-  const body = [el("p", {}, "Calls to this part of Fabric begin again at once. If it is still ill, the breaker opens again."), el("p", { class: "about" }, name(breaker.name))];
+  const body = [el("p", { id: "ask-does" }, "Calls to this part of Fabric begin again at once. If it is still ill, the breaker opens again."), el("p", { class: "about" }, name(breaker.name))];
   return ask({ title: "Reset this breaker?", body, label: "Reset", send: () => post(`breakers/${encodeURIComponent(breaker.name)}/reset`) });
 }
 
@@ -52,7 +52,7 @@ function ask({ title, body, label, isGrave, send }) {
     const first = el("button", { type: "submit", class: isGrave ? "grave" : "first" }, label);
     const close = el("button", { type: "button" }, "Back");
     const form = el("form", {}, el("h2", { id: "ask-title" }, title), body, problem, el("div", { class: "row end" }, close, first));
-    const dialog = el("dialog", { "aria-labelledby": "ask-title" }, form);
+    const dialog = el("dialog", { "aria-labelledby": "ask-title", "aria-describedby": "ask-does" }, form);
     let answer = null;
     close.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => {

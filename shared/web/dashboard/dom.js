@@ -105,8 +105,14 @@ function become(target, source) {
 }
 
 const said = document.getElementById("said");
+let toSay = [];
 
-/** Have a screen reader say it, politely. */
+/** Have a screen reader say it, politely: all that is said in one turn, and again what was said before. */
 export function say(text) {
-  said.textContent = text;
+  toSay.push(text);
+  if (toSay.length > 1) return;
+  queueMicrotask(() => {
+    said.replaceChildren(toSay.join("; "));
+    toSay = [];
+  });
 }

@@ -44,6 +44,9 @@ export const DEPLOYMENT_STATES = Object.keys(DEPLOYMENT);
 /** Nothing more happens by itself. `stuck` is not among them: the sweeper is still on it. */
 export const ENDED = new Set(["succeeded", "compensated", "rejected", "cancelled", "failed"]);
 
+/** The others, in the same order. */
+export const OPEN_STATES = DEPLOYMENT_STATES.filter((state) => !ENDED.has(state));
+
 /** Whether something may still happen to it by itself. */
 export function isOpen(header) {
   return !ENDED.has(header.state);
@@ -82,6 +85,11 @@ export function meaningOfStep(step) {
 /** The colour of a breaker's or a check's state, for a class. */
 export function tone(state) {
   return OTHER[state]?.[0] ?? "quiet";
+}
+
+/** A deployment's state as a badge that counts. */
+export function countBadge(state, number) {
+  return badge(`${number} ${state}`, DEPLOYMENT[state]);
 }
 
 function badge(state, [colour, shape, title] = ["quiet", "ring", ""]) {

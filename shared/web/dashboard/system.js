@@ -3,10 +3,12 @@
 import { get, now } from "./api.js";
 import { resetBreaker } from "./dialogs.js";
 import { el, say, show } from "./dom.js";
+import { fact } from "./facts.js";
 import { ago, count, name, visible } from "./format.js";
 import { otherBadge, tone } from "./states.js";
 
 const PERIOD = 5000;
+const WORST = ["fail", "warn", "pass"];
 
 class SystemView {
   items = null;
@@ -81,20 +83,24 @@ export class HealthView extends SystemView {
   async refresh() {
     const { body } = await get("health", { accept: [503] });
     this.status = body.status;
-    this.items = Object.entries(body.checks ?? {}).flatMap(([check, results]) => [results].flat().map((result, i) => ({ check, i, ...result })));
+    this.notes = body.notes ?? [];
+    const found = Object.entries(body.checks ?? {}).flatMap(([check, results]) => [results].flat().map((result, i) => ({ check, i, ...result })));
+    this.items = found.sort((a, b) => WORST.indexOf(a.status) - WORST.indexOf(b.status));
     return PERIOD;
   }
 
   content(at) {
+    const asOf = this.items.find((c) => c.time)?.time;
     return [
-      el("p", { class: "row" }, "Altogether: ", otherBadge(this.status)),
+      el("p", { class: "row" }, "Altogether: ", otherBadge(this.status), asOf ? el("span", { class: "muted" }, "as of ", ago(asOf, at)) : null),
+      this.notes.map((note) => el("p", { class: "muted" }, visible(note))),
       el(
         "div",
         { class: "table", tabindex: 0, role: "region", "aria-label": "Checks" },
         el(
           "table",
           {},
-          el("thead", {}, el("tr", {}, ["Check", "State", "Observed", "What it says", "When"].map((h) => el("th", { scope: "col" }, h)))),
+          el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Check"), el("th", { scope: "col" }, "State"), el("th", { scope: "col", class: "number" }, "Observed"))),
           el(
             "tbody",
             {},
@@ -102,11 +108,9 @@ export class HealthView extends SystemView {
               el(
                 "tr",
                 { "data-key": `${c.check}-${c.i}` },
-                el("th", { scope: "row" }, visible(c.check.replaceAll(/[:_]/g, " "))),
+                el("th", { scope: "row" }, visible([c.check.replaceAll(/[:_]/g, " "), c.componentId].filter(Boolean).join(" ")), c.output ? el("p", { class: "muted" }, visible(c.output)) : null),
                 el("td", {}, otherBadge(c.status)),
                 el("td", { class: "number" }, c.observedValue === undefined || c.observedValue === null ? "–" : `${visible(said(c.observedValue))} ${visible(c.observedUnit ?? "")}`),
-                el("td", { class: "why" }, visible(c.output ?? "") || "–"),
-                el("td", {}, c.time ? ago(c.time, at) : "now"),
               ),
             ),
           ),
@@ -121,7 +125,8 @@ export class OrphansView extends SystemView {
   title = "Orphans";
 
   async refresh() {
-    const { body } = await get("orphans", { timeout: 60_000 });
+    const { body } = await get("orphans", { timeout: 60_000 }).finally(() => (this.isLooking = false));
+    if (this.items !== null) say(body.items.length ? count(body.items.length, "orphan") : "No orphans");
     this.isComplete = body.is_complete ?? true;
     this.items = body.items;
     // Each look costs calls to Fabric: only a person asks for another.
@@ -131,7 +136,7 @@ export class OrphansView extends SystemView {
   content() {
     const explained = el("p", { class: "muted" }, "What this app created in Fabric and no living deployment accounts for. The sweeper deletes it by its marker, never by its name alone.");
     const found = this.items.length ? count(this.items.length, "orphan") : "No orphans";
-    const again = el("p", { class: "row" }, el("span", {}, `${found}${this.isComplete ? "." : " among the newest deployments; not all were looked at."}`), el("button", { type: "button", "data-action": "again" }, "Look again"));
+    const again = el("p", { class: "row" }, el("span", {}, `${found}${this.isComplete ? "." : " among the newest deployments; not all were looked at."}`), el("button", { type: "button", "data-action": "look", "aria-disabled": String(Boolean(this.isLooking)) }, this.isLooking ? "Looking …" : "Look again"));
     if (!this.items.length) return [explained, again];
     return [
       explained,
@@ -163,12 +168,17 @@ export class OrphansView extends SystemView {
       ),
     ];
   }
+
+  actions = {
+    look: () => {
+      if (this.isLooking) return;
+      this.isLooking = true;
+      this.draw();
+      this.ask();
+    },
+  };
 }
 
 function said(value) {
   return typeof value === "object" ? JSON.stringify(value) : value;
-}
-
-function fact(term, ...description) {
-  return el("div", { "data-key": term }, el("dt", {}, term), el("dd", {}, description));
 }

@@ -12,6 +12,7 @@ export const SPANS = {
   fabric: ["Waiting: Fabric works on it", true],
   wait: ["Waiting for its time (retry, rate, poll)", true],
   person: ["Waiting for a person", true],
+  stuck: ["Stuck: the sweeper tries again", false],
   line: ["Waiting in line", true],
   next: ["Next look", true],
   failed: ["Failed here", false],
@@ -118,7 +119,7 @@ export function phasesOf(header, moves, now) {
   return spans.filter((s) => s.to > s.from);
 }
 
-const PHASES = { accepted: "line", running: "work", compensating: "undo", held: "wait", stuck: "stuck" };
+const PHASES = { accepted: "line", running: "work", compensating: "undo", held: "person", stuck: "stuck" };
 
 /** From where to where the axis goes, and its marks. */
 export function scaleOf(header, allSpans, steps, now) {
@@ -144,7 +145,8 @@ const STEPS = [0.2 * SECOND, 0.5 * SECOND, SECOND, 2 * SECOND, 5 * SECOND, 10 * 
 function mark(milliseconds) {
   if (milliseconds === 0) return "0";
   if (milliseconds < MINUTE) return `${+(milliseconds / SECOND).toFixed(1)} s`;
-  if (milliseconds < HOUR) return `${Math.round(milliseconds / MINUTE)} min`;
+  if (milliseconds < HOUR && milliseconds % MINUTE) return `${Math.floor(milliseconds / MINUTE)}:${String((milliseconds % MINUTE) / SECOND).padStart(2, "0")} min`;
+  if (milliseconds < HOUR) return `${milliseconds / MINUTE} min`;
   return `${+(milliseconds / HOUR).toFixed(1)} h`;
 }
 
@@ -167,10 +169,10 @@ export function bars(spans, scale, { now, waitUntil = null, failedAt = null, lab
   const parts = scale.marks.map((at) => svg("line", { class: "tick", x1: pc((at / scale.whole) * 100), x2: pc((at / scale.whole) * 100), y1: 0, y2: 24 }));
   for (const s of spans) {
     const [left, right] = [scale.x(s.from), scale.x(s.to)];
-    const isWait = SPANS[s.kind]?.[1] ?? false;
+    const isWait = SPANS[s.kind][1];
     const [y, height] = s.kind === "line" ? [10, 4] : [5, 14];
     const attributes = { x: pc(left), y, width: pc(Math.max(right - left, 0.25)), height, rx: 2 };
-    const words = `${SPANS[s.kind]?.[0] ?? s.state}: ${duration(s.to - s.from)}${s.isOpen ? " so far" : ""}`;
+    const words = `${SPANS[s.kind][0]}: ${duration(s.to - s.from)}${s.isOpen ? " so far" : ""}`;
     parts.push(svg("rect", { ...attributes, class: `span ${s.kind}${s.isOpen ? " open" : ""}` }, svg("title", {}, words)));
     if (isWait && s.kind !== "line") parts.push(svg("rect", { ...attributes, class: "hatch", fill: "url(#hatch)" }));
   }

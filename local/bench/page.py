@@ -1,0 +1,114 @@
+"""What an operator waits for on the page with thousands of deployments: first paint, rows, a scroll."""
+
+# The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
+# pyright: reportUnknownMemberType=false
+
+import json
+import statistics
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import Any, cast
+
+from playwright.sync_api import Browser, CDPSession, Page
+
+from local import browser
+from local.bench.measure import Bench, heading, row, spread
+from shared.adapters import journal_pages
+from shared.adapters.storage import StorageClients
+from shared.domain.records import DeploymentRecord, RecordedError
+from shared.domain.states import DeploymentState
+
+DEPLOYMENTS = 5_000
+_STATES = (DeploymentState.SUCCEEDED, DeploymentState.SUCCEEDED, DeploymentState.COMPENSATED, DeploymentState.REJECTED)
+_KEY = "sessionStorage.setItem('fabric-saga-key', {})"
+_SCROLL = """async () => {
+  const grid = document.querySelector(".grid"), times = [];
+  let last = performance.now();
+  for (let i = 0; i < 300; i++) {
+    grid.scrollTop = (i / 299) * grid.scrollHeight;
+    await new Promise(requestAnimationFrame);
+    const at = performance.now();
+    times.push(at - last);
+    last = at;
+  }
+  return times;
+}"""
+_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+_NOW = "performance.now()"
+
+
+def run(bench: Bench, rounds: int) -> None:
+    """On the real app; what is written for it are the rows that the list is read from, and no deployments."""
+    _seed(bench)
+    paints: list[float] = []
+    firsts: list[float] = []
+    wholes: list[float] = []
+    frames: list[float] = []
+    busy: list[float] = []
+    with browser.launched(browser.ensure_installed()) as chromium:
+        for _ in range(rounds):
+            page = _opened(bench, chromium)
+            page.locator(".item").first.wait_for()
+            firsts.append(page.evaluate(_NOW))
+            paints.append(page.evaluate(_PAINT))
+            began = page.evaluate(_NOW)
+            page.locator("#q").fill("build")  # a search reads on to the end of the list
+            page.get_by_text(f"{DEPLOYMENTS:,} deployments", exact=True).wait_for()
+            wholes.append(page.evaluate(_NOW) - began)
+            session = page.context.new_cdp_session(page)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
+            before = _busy_seconds(session)
+            times: list[float] = page.evaluate(_SCROLL)
+            busy.append(1000 * (_busy_seconds(session) - before) / len(times))
+            frames += times
+            page.context.close()
+    frames.sort()
+    heading(f"the page with {DEPLOYMENTS:,} deployments (median of {rounds}, a fresh profile each)")
+    row("first paint", f"{statistics.median(paints):.0f} ms", spread(paints, "ms", 0))
+    row("the newest deployments are there", f"{statistics.median(firsts):.0f} ms", spread(firsts, "ms", 0))
+    row("all are read, by a search", f"{statistics.median(wholes):.0f} ms", spread(wholes, "ms", 0))
+    high = frames[int(0.99 * len(frames))]
+    row("a frame while scrolling through all", f"{statistics.median(frames):.1f} ms", f"p99 {high:.1f} ms")
+    row("of it the page's own thread computes", f"{statistics.median(busy):.1f} ms", spread(busy, "ms", 1))
+
+
+def _opened(bench: Bench, chromium: Browser) -> Page:
+    page = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.set_default_timeout(120_000)
+    page.add_init_script(_KEY.format(json.dumps(bench.stack.function_key)))
+    page.goto(f"{bench.stack.functions_url}/api/dashboard")
+    return page
+
+
+def _busy_seconds(session: CDPSession) -> float:
+    """What the page's thread has computed so far: what else this machine does counts nothing."""
+    answer = cast("dict[str, list[dict[str, Any]]]", session.send("Performance.getMetrics"))
+    return next(float(each["value"]) for each in answer["metrics"] if each["name"] == "TaskDuration")
+
+
+def _seed(bench: Bench) -> None:
+    now = datetime.now(UTC)
+    table = StorageClients(bench.stack.connection_string).tables.create_table_if_not_exists(journal_pages.TABLE)
+    entities = (journal_pages.time_entity(_header(i, now)) for i in range(DEPLOYMENTS))
+    for rows in batched(entities, 100, strict=False):
+        table.submit_transaction([("create", row) for row in rows])
+
+
+def _header(i: int, now: datetime) -> DeploymentRecord:
+    """One that has ended, and that the sweeper has nothing to do with."""
+    state, accepted = _STATES[i % len(_STATES)], now - timedelta(minutes=i)
+    refused = RecordedError("step forecast: The item type CrystalBall is not valid.", "Correct what Fabric refused.")
+    return DeploymentRecord(
+        deployment_id=f"build-{i:05d}",
+        name=f"sales-{i % 40}",
+        target=f"contoso-sales-{i % 200}",
+        state=state,
+        manifest_hash="0" * 64,
+        accepted_at=accepted,
+        requested_by="release-pipeline",
+        step_count=8,
+        started_at=accepted + timedelta(seconds=1),
+        finished_at=accepted + timedelta(seconds=20 + i % 30),
+        swept_at=now,
+        error=None if state is DeploymentState.SUCCEEDED else refused,
+    )

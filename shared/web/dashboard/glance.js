@@ -1,0 +1,51 @@
+// What an operator must see wherever he is: what is not well, told beside the view where it is shown in full.
+
+import { get, key } from "./api.js";
+import { el, say, show } from "./dom.js";
+import { visible } from "./format.js";
+
+/** Milliseconds from one look to the next. The app answers from its last round of checks, whoever asks. */
+export const GLANCE = 15_000;
+
+let known = new Map();
+
+/** Ask for the app's health and mark the views by it. Without an answer the marks stay: the view says that itself. */
+export async function glance() {
+  let body;
+  try {
+    ({ body } = await get("health", { accept: [503] }));
+  } catch {
+    return;
+  }
+  if (key()) mark(marksOf(body));
+}
+
+/** As long as nothing is known, nothing is marked. */
+export function forgetGlance() {
+  known = new Map();
+  mark(known);
+}
+
+/** Words and colour by view; nothing where all is well. */
+function marksOf({ status, checks = {} }) {
+  const marks = new Map();
+  const states = (checks["breakers:state"] ?? []).map((found) => found.observedValue);
+  const open = states.filter((state) => state === "open").length;
+  const half = states.filter((state) => state === "half_open").length;
+  const orphans = (checks["sweep:orphans_left"] ?? []).reduce((sum, found) => sum + Number(found.observedValue ?? 0), 0);
+  if (open) marks.set("breakers", [`${open} open`, "bad"]);
+  else if (half) marks.set("breakers", [`${half} half open`, "warn"]);
+  if (status !== "pass") marks.set("health", [visible(status), status === "fail" ? "bad" : "warn"]);
+  if (orphans) marks.set("orphans", [String(orphans), "warn"]);
+  return marks;
+}
+
+function mark(marks) {
+  for (const link of document.querySelectorAll("#nav a")) {
+    const view = link.getAttribute("href").slice(2);
+    const [words, tone] = marks.get(view) ?? [];
+    show(link, link.firstChild.cloneNode(), words ? el("span", { class: `mark ${tone}` }, words) : null);
+    if (words && words !== known.get(view)?.[0]) say(`${link.firstChild.textContent.trim()}: ${words}`);
+  }
+  known = marks;
+}

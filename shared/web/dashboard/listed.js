@@ -1,0 +1,123 @@
+// What was read of the deployments so far: page by page, kept fresh, filtered and in order. It draws nothing.
+
+import { get } from "./api.js";
+import { say } from "./dom.js";
+import { visible } from "./format.js";
+import { causeOf } from "./rows.js";
+import { isOpen } from "./states.js";
+
+const FIRST_PAGE = 50;
+const FURTHER_PAGE = 200;
+const OPEN_PERIOD = 10_000;
+const MOST_LOST = 10;
+
+/** `order` are those that fit the filter, newest first; `positions` where each stands in it; `open` all that are open,
+ * whatever the filter says; `next` the cursor of what was not read yet, null at the end, undefined before the begin. */
+export class Listed {
+  order = [];
+  positions = new Map();
+  targets = new Set();
+  open = new Map();
+  openAt = null;
+  isOver = false;
+  #byId = new Map();
+  #loading = null;
+
+  /** The filter may be changed; then `clear`, or `reorder` where only `q` is another. */
+  constructor(filter) {
+    this.filter = filter;
+  }
+
+  /** Forget what was read, for another filter. */
+  clear() {
+    this.#byId.clear();
+    this.order = [];
+    this.next = undefined;
+  }
+
+  get isLoading() {
+    return this.#loading !== null;
+  }
+
+  /** The first page, what is open wherever it stands, and the state of what was open a moment ago. */
+  async refresh() {
+    const page = (await this.#fetchPage(FIRST_PAGE, null)).items;
+    if (this.isOver) return;
+    const seen = new Set(page.map((item) => item.deployment_id));
+    const beyond = [...this.#byId.values()].filter((item) => isOpen(item) && !seen.has(item.deployment_id));
+    if (beyond.length || this.openAt === null || performance.now() - this.openAt > OPEN_PERIOD) await this.#refreshOpen(beyond, seen);
+    this.reorder();
+  }
+
+  /** Read one page more, unless that is under way or there is none. */
+  async loadMore() {
+    if (!this.next || this.isOver) return;
+    this.#loading ??= this.#fetchPage(FURTHER_PAGE, this.next)
+      .then(() => this.reorder())
+      .finally(() => (this.#loading = null));
+    await this.#loading;
+  }
+
+  /** Filter and sort anew. */
+  reorder() {
+    const { q, state, open } = this.filter;
+    const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (item) => {
+      if (state && item.state !== state) return false;
+      if (open && !isOpen(item)) return false;
+      if (!words.length) return true;
+      const text = `${item.name} ${item.deployment_id} ${item.target} ${item.requested_by} ${item.state} ${causeOf(item)}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    };
+    this.order = [...this.#byId.values()].filter(fits).sort((a, b) => (a.accepted_at < b.accepted_at ? 1 : a.accepted_at > b.accepted_at ? -1 : 0));
+    this.positions = new Map(this.order.map((item, i) => [item.deployment_id, i]));
+  }
+
+  async #refreshOpen(beyond, seen) {
+    const { body } = await get(`deployments?open=true&limit=${FURTHER_PAGE}`);
+    this.openAt = performance.now();
+    this.open = new Map(body.items.map((item) => [item.deployment_id, item]));
+    this.isMoreOpen = Boolean(body.next);
+    this.#take(body.items.filter((item) => this.#byId.has(item.deployment_id)));
+    for (const item of body.items) seen.add(item.deployment_id);
+    if (body.next) return;
+    for (const item of beyond.filter((b) => !seen.has(b.deployment_id)).slice(0, MOST_LOST)) {
+      try {
+        const { steps: _, allowed: __, ...header } = (await get(`deployments/${encodeURIComponent(item.deployment_id)}`)).body;
+        this.#take([header]);
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        this.#byId.delete(item.deployment_id);
+      }
+    }
+  }
+
+  async #fetchPage(limit, cursor) {
+    const { state, target, open } = this.filter;
+    const query = new URLSearchParams({ limit });
+    if (state) query.set("state", state);
+    if (target) query.set("target", target);
+    if (open) query.set("open", "true");
+    if (cursor) query.set("cursor", cursor);
+    const { body } = await get(`deployments?${query}`);
+    const isStill = !this.isOver && state === this.filter.state && target === this.filter.target && open === this.filter.open;
+    if (!isStill) return { items: [], next: null };
+    this.#take(body.items);
+    // A first page that is read again must not turn back how far the list was read already.
+    if (cursor || this.next === undefined) this.next = body.next ?? null;
+    return body;
+  }
+
+  #take(items) {
+    for (const item of items) {
+      const before = this.#byId.get(item.deployment_id);
+      if (before && before.state !== item.state) say(`${visible(item.name || item.deployment_id)} is ${item.state}`);
+      // Readers differ in age: a page may have been on its way when a newer one came.
+      if (before && (item.sequence ?? 0) < (before.sequence ?? 0)) continue;
+      this.#byId.set(item.deployment_id, item);
+      this.targets.add(item.target);
+      if (isOpen(item)) this.open.set(item.deployment_id, item);
+      else this.open.delete(item.deployment_id);
+    }
+  }
+}

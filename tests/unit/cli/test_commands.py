@@ -375,7 +375,7 @@ def test_verify_journal_says_what_is_proven_and_where_the_journal_differs(accoun
     assert done.returncode == 1
     *differences, verdict = events(done)
     assert (verdict["proven"], verdict["differences"]) == (False, len(differences))
-    assert {d["subject"] for d in differences} == {"deployment"}
+    assert {d["subject"] for d in differences} == {"deployment", "header"}, "the chain, and the row that shows it"
 
 
 @pytest.mark.parametrize("command", ["status", "audit", "verify-journal", "follow"])

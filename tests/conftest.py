@@ -16,6 +16,14 @@ settings.load_profile("default")
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD"):
     os.environ.pop(name, None)  # The tests' own runner: what a command prints must not depend on who runs the tests.
 
+MOST_WORKERS = 16
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two for each core: the longest tests mostly wait, for processes that start and for times that pass."""
+    return min(MOST_WORKERS, 2 * (os.process_cpu_count() or 1))
+
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -4,11 +4,16 @@ import hashlib
 import re
 import threading
 from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.adapters.storage import StorageClients, ensure, mapped
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
 
 CONTAINER = "payloads"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -21,10 +26,14 @@ class BlobStore:
     _KEPT_BYTES = 256 * 1024
 
     def __init__(self, clients: StorageClients) -> None:
-        self._container = clients.blobs.get_container_client(CONTAINER)
+        self._clients = clients
         self._is_there = False
         self._recent: dict[str, bytes] = {}
         self._lock = threading.Lock()
+
+    @cached_property
+    def _container(self) -> "ContainerClient":
+        return self._clients.blobs.get_container_client(CONTAINER)
 
     def put(self, content: bytes) -> str:
         """Store and return the SHA-256 (hex); storing the same twice is harmless."""

@@ -11,18 +11,21 @@ import hashlib
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypedDict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.request import getproxies
 
 import requests
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceExistsError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
-from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 from requests.adapters import HTTPAdapter
 
 from shared.domain.errors import LimitError, StorageAuthError, StorageUnavailableError
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobServiceClient
 
 STRING_CHARACTERS = 32_768
 """UTF-16 characters in a string property (64 KiB)."""
@@ -65,20 +68,28 @@ class StorageClients:
         blob_uri: str = "",
         credential: Callable[[], Any] | None = None,
     ) -> None:
+        self._connection_string, self._blob_uri = connection_string, blob_uri
         if connection_string:
             self.tables = TableServiceClient.from_connection_string(connection_string, **_options())
             self.queues = QueueServiceClient.from_connection_string(connection_string, **_options())
-            self.blobs = BlobServiceClient.from_connection_string(connection_string, **_options())
             return
         if credential is None or not (table_uri and queue_uri and blob_uri):
             raise StorageUnavailableError(
                 "no storage account is configured: set AzureWebJobsStorage to a connection string, or "
                 "AzureWebJobsStorage__tableServiceUri, __queueServiceUri and __blobServiceUri for an identity"
             )
-        identity = credential()
-        self.tables = TableServiceClient(table_uri, credential=identity, **_options())
-        self.queues = QueueServiceClient(queue_uri, credential=identity, **_options())
-        self.blobs = BlobServiceClient(blob_uri, credential=identity, **_options())
+        self._identity = credential()
+        self.tables = TableServiceClient(table_uri, credential=self._identity, **_options())
+        self.queues = QueueServiceClient(queue_uri, credential=self._identity, **_options())
+
+    @cached_property
+    def blobs(self) -> "BlobServiceClient":
+        """Built on first use: to load its library takes longer than the others together, and few commands need it."""
+        from azure.storage.blob import BlobServiceClient
+
+        if self._connection_string:
+            return BlobServiceClient.from_connection_string(self._connection_string, **_options())
+        return BlobServiceClient(self._blob_uri, credential=self._identity, **_options())
 
     def ping(self) -> None:
         """One cheap call to tables and queues each. Raises StorageUnavailableError."""

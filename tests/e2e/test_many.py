@@ -1,6 +1,7 @@
 """Fifty deployments at once on the real host, while every fifth call to Fabric goes wrong."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from shared import bootstrap, settings
 from shared.adapters.credentials import SIMULATOR_IDENTITY
 from shared.domain.states import DeploymentState
-from tests.e2e.conftest import Running, eventually
+from tests.e2e.conftest import Running, eventually, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, viewer
 
 pytestmark = pytest.mark.e2e
@@ -22,33 +23,43 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
-def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(quick_stack: Running) -> None:
+@pytest.fixture
+def calm_stack() -> Iterator[Running]:
+    """Fifty watchdogs that look every two seconds would take a third of the processor from the deployments."""
+    stack = make_stack(environment={"WATCHDOG_SECONDS": "10", "SWEEP_SCHEDULE": "*/20 * * * * *"})
+    try:
+        yield Running(stack.up())
+    finally:
+        finish(stack)
+
+
+def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(calm_stack: Running) -> None:
     """All end; what stands in Fabric is what the journals of the succeeded ones say, to the last resource."""
     rules = [{"when": {"probability": 0.055}, "action": action} for action in FAULTS]
-    quick_stack.fabric("faults", rules)
+    calm_stack.fabric("faults", rules)
     for i in range(COUNT):
         steps = [lakehouse("bronze"), item("nb", "Notebook", "bronze"), viewer()]
         steps += [item("ball", "Crystal", "nb")] if i % 5 == 0 else []
         body = {"deployment_id": f"many-{i}", "manifest": manifest(f"many-{i}", *steps)}
-        quick_stack.put("deployments", json.dumps(body).encode())
+        calm_stack.put("deployments", json.dumps(body).encode())
 
-    journal = bootstrap.storage(settings.load({"AzureWebJobsStorage": quick_stack.stack.connection_string})).journal
+    journal = bootstrap.storage(settings.load({"AzureWebJobsStorage": calm_stack.stack.connection_string})).journal
 
     def listed() -> dict[str, str]:
         return {header.deployment_id: header.state.value for header in journal.deployments()}
 
     eventually(lambda: sum(state in LAWFUL for state in listed().values()) == COUNT, 300, pause=1.0)
-    calls, struck = quick_stack.fabric("calls"), sum(rule["struck"] for rule in quick_stack.fabric("faults"))
+    calls, struck = calm_stack.fabric("calls"), sum(rule["struck"] for rule in calm_stack.fabric("faults"))
     assert len(calls) > 10 * COUNT
     assert struck > 0.15 * len(calls), "hardly a fifth of them went wrong"
-    quick_stack.fabric("faults", [])
+    calm_stack.fabric("faults", [])
     states = listed()
     assert all(states[f"many-{i}"] == "compensated" for i in range(0, COUNT, 5))
     succeeded = [deployment_id for deployment_id, state in states.items() if state == "succeeded"]
     resources = [s.record.resource for deployment_id in succeeded for s in journal.steps(deployment_id)]
     known = {(r.parent_id or "", r.id) for r in resources if r is not None}
     standing: set[tuple[str, str]] = set()
-    for workspace in quick_stack.fabric("state")["workspaces"]:
+    for workspace in calm_stack.fabric("state")["workspaces"]:
         standing.add(("", workspace["id"]))
         inside = [row["id"] for row in (*workspace["items"], *workspace["roleAssignments"])]
         standing |= {(workspace["id"], each) for each in inside if each != SIMULATOR_IDENTITY}

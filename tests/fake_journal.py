@@ -237,6 +237,9 @@ class MemoryJournal:
         rows.index_entity(header)
         shown = header.state not in DEPLOYMENT_ENDED if is_open is None else is_open
         self._listed[(header.target, header.deployment_id)] = (header, shown)
+        fresh = None if shown else self._header_or_none(header.deployment_id)
+        if fresh is not None and fresh.state not in DEPLOYMENT_ENDED:
+            self._list(fresh)
 
     def _unlist(self, header: DeploymentRecord, standing: DeploymentRecord | None = None) -> None:
         if standing is None or standing.target != header.target:

@@ -277,6 +277,11 @@ class TableJournal:
         self._pages.put(header, is_open)
         with mapped("table", "list deployment"):
             self._deployments.upsert_entity(rows.index_entity(header, is_open), mode=UpdateMode.REPLACE)
+        if not is_open and header.state in DEPLOYMENT_ENDED:
+            # Held up since the header was read, this may have hidden what was taken up again meanwhile.
+            fresh = self._header_or_none(header.deployment_id)
+            if fresh is not None and fresh.state not in DEPLOYMENT_ENDED:
+                self._list(fresh)
 
     def _unlist(self, header: DeploymentRecord, standing: DeploymentRecord | None = None) -> None:
         """Take away the projections of a header, but for those that the one which stands under its id shares."""

@@ -244,6 +244,26 @@ def test_journal_crash_of_the_loser_does_not_hide_the_winner(
     assert list(faulty.journal.deployments(winner.target)) == [winner]
 
 
+def test_journal_end_that_is_listed_late_does_not_hide_what_was_taken_up_again(
+    journal: Any, fresh_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote the end is held up before the list is told; meanwhile a person resumes it. It stays listed as open:
+    what no list shows would never be swept."""
+    running(journal, fresh_id)
+    tell = journal._list
+
+    def late(header: DeploymentRecord) -> None:
+        monkeypatch.setattr(journal, "_list", tell)
+        journal.write_header(headed(journal.header(fresh_id), D.RUNNING, "resumed"))
+        tell(header)
+
+    monkeypatch.setattr(journal, "_list", late)
+    journal.write_header(headed(journal.header(fresh_id), D.FAILED, "a step failed"))
+    target = journal.header(fresh_id).record.target
+    assert listed(journal, target, open_only=True) == [fresh_id]
+    assert [h.state for h in journal.deployments(target)] == [D.RUNNING]
+
+
 @pytest.mark.azurite
 def test_journal_works_on_an_account_without_tables(
     storage: str, clock: FakeClock, fresh_id: str, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import atexit
 import logging
 import os
 import signal
@@ -54,8 +55,9 @@ def main() -> None:
     for name in () if level == "DEBUG" else ("azure", "azure_functions_runtime", "durabletask"):
         logging.getLogger(name).setLevel(logging.WARNING)
     code = asyncio.run(serve(options))
-    logging.shutdown()
-    os._exit(code)  # threads of abandoned invocations must not keep the process alive
+    # As Python ends, but for waiting: threads of abandoned invocations must not keep the process alive.
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  # the public way ends with the wait
+    os._exit(code)
 
 
 if __name__ == "__main__":

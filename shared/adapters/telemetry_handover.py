@@ -153,8 +153,10 @@ class HandOver:
         # atexit alone is too late: by then Python runs no more futures, and a library that is still to be imported
         # may want one (OpenTelemetry's does). What concurrent.futures registers itself with runs before that.
         importlib.import_module("concurrent.futures.thread")  # last come, first served: it comes before ours
-        threading._register_atexit(self.flush, EXIT_SECONDS)  # type: ignore[attr-defined]  # no public name
-        atexit.register(self.stop, LATE_SECONDS)
+        left = [LATE_SECONDS, EXIT_SECONDS]
+        threading._register_atexit(lambda: self.flush(left.pop()))  # type: ignore[attr-defined]  # no public name
+        # A host that does not wait for its threads at its end runs this alone: then all of the time is left for it.
+        atexit.register(lambda: self.stop(left.pop()))
 
     def stop(self, seconds: float) -> None:
         """The process ends: send what is here, for at most so long."""

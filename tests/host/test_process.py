@@ -130,6 +130,9 @@ def test_process_drain_has_an_end(make: Callable[..., Served]) -> None:
         eventually(lambda: served.traces("slow begins"))
         assert served.terminate(12) == 0
         assert served.depth("slow") == 1
+        # What the app wants done at its end is done, though nobody waits for that function's thread.
+        assert served.traces("process ends")
+        assert not served.traces("slow ends")
 
 
 def test_process_idle_host_ends_at_once(make: Callable[..., Served]) -> None:

@@ -3,6 +3,7 @@
 # The vendor annotates **kwargs of its decorators as unknown.
 # pyright: reportUnknownMemberType=false
 
+import atexit
 import json
 import os
 import time
@@ -25,6 +26,9 @@ def trace(what: str, **facts: Any) -> None:
     file = os.open(os.environ["TRACE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, line.encode())
     os.close(file)
+
+
+atexit.register(trace, "process ends")
 
 
 # Queues

@@ -123,17 +123,18 @@ class Stack:
     def __exit__(self, *error: object) -> None:
         self.down()
 
-    def up(self) -> Self:
-        """Start what does not run; a half-dead stack is mended with its data and ports."""
+    def up(self, *, host: bool = True) -> Self:
+        """Start what does not run; a half-dead stack is mended with its data and ports. `host` off leaves the functions
+        host to the caller."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.load()
         if self.ports:
-            return self._start_what_does_not_run()
+            return self._start_what_does_not_run(host)
         for tries_left in (2, 1, 0):
             names = (*_PORTS, "vault") if self.has_vault else _PORTS
             self.ports = dict(zip(names, azurite.free_ports(len(names)), strict=True))
             try:
-                return self._start_what_does_not_run()
+                return self._start_what_does_not_run(host)
             except (StackError, azurite.AzuriteError):
                 for part in ("functions", "vault", "fabric", "azurite"):
                     self._end(part, signal.SIGKILL, 5.0)
@@ -142,14 +143,14 @@ class Stack:
                     raise
         return self
 
-    def _start_what_does_not_run(self) -> Self:
+    def _start_what_does_not_run(self, host: bool) -> Self:
         if not self.runs("azurite"):
             self.start_azurite()
         if self.has_simulator and not self.runs("fabric"):
             self.start_fabric()
         if self.has_vault and not self.runs("vault"):
             self.start_vault()
-        if not self.runs("functions"):
+        if host and not self.runs("functions"):
             self.start_host()
         self._save()
         return self

@@ -19,6 +19,7 @@ for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD"):
 MOST_WORKERS = 16
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two for each core: the longest tests mostly wait, for processes that start and for times that pass."""
     return min(MOST_WORKERS, 2 * (os.process_cpu_count() or 1))

@@ -136,9 +136,8 @@ class Lane:
     def _up(self) -> None:
         if self.stack.ports:
             return
-        with contextlib.suppress(StackError):  # the plan may strike before the host answers
-            self.stack.up()
-        self._revive()
+        self.stack.up(host=False)
+        self._revive()  # by itself, for the plan may strike before the host answers
         connection = self.stack.connection_string
         self._storage = bootstrap.storage(settings.load({"AzureWebJobsStorage": connection}))
         self._tables = TableServiceClient.from_connection_string(connection)

@@ -57,11 +57,7 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
 
 def _taken_up(services: Services, header: DeploymentRecord) -> set[str]:
     """Ids of what other deployments at that target account for: whatever they did not put back."""
-    others = [
-        other
-        for other in services.journal.deployments(header.target)
-        if other.deployment_id != header.deployment_id and other.state not in _GONE
-    ]
+    others = [other for other in _others(services, header) if other.state not in _GONE]
     for other in others:
         if _is_at_work(other):
             raise ConflictError(f"deployment {other.deployment_id} is at work at that target")
@@ -81,8 +77,8 @@ def in_the_way(services: Services, header: DeploymentRecord) -> str | None:
         for row in (s.record for s in services.journal.steps(header.deployment_id))
         if row.resource is not None and row.intent is not None and row.intent.action != "adopt"
     }
-    for other in services.journal.deployments(header.target):
-        if other.deployment_id == header.deployment_id or other.state in (*_GONE, D.ACCEPTED):
+    for other in _others(services, header):
+        if other.state in (*_GONE, D.ACCEPTED):
             continue
         if _is_at_work(other):
             return f"its target is free when deployment {other.deployment_id} has ended"
@@ -92,6 +88,13 @@ def in_the_way(services: Services, header: DeploymentRecord) -> str | None:
         if any(row.resource is not None and row.resource.id in mine for row in rows):
             return f"deployment {other.deployment_id} builds upon what this one made, and has to be put back first"
     return None
+
+
+def _others(services: Services, header: DeploymentRecord) -> list[DeploymentRecord]:
+    """The other deployments at its target; the open ones as their headers say, for the list may lag behind those."""
+    fresh = {other.deployment_id: other for other in services.journal.deployments(header.target, open_only=True)}
+    listed = services.journal.deployments(header.target)
+    return [fresh.get(o.deployment_id, o) for o in listed if o.deployment_id != header.deployment_id]
 
 
 def _is_at_work(other: DeploymentRecord) -> bool:

@@ -116,12 +116,18 @@ def test_retire_of_a_busy_target_is_noted_for_the_sweeper() -> None:
     ("verb", "state"), [(Verb.RETIRE, D.SUCCEEDED), (Verb.RESUME, D.FAILED), (Verb.COMPENSATE, D.FAILED)]
 )
 @pytest.mark.parametrize("other", [D.RUNNING, D.COMPENSATING, D.HELD, D.STUCK])
-def test_open_deployment_keeps_its_target_though_its_lease_is_over(verb: Verb, state: D, other: D) -> None:
-    """The host was away for longer than a lease: who lies open in the journal is at work there, whatever it made."""
+@pytest.mark.parametrize("shown", [None, D.ACCEPTED])
+def test_open_deployment_keeps_its_target_though_its_lease_is_over(
+    verb: Verb, state: D, other: D, shown: D | None
+) -> None:
+    """The host was away for longer than a lease: who lies open in the journal is at work there, whatever it made, and
+    though the list should still show what it was before the host went away."""
     room = Room()
     room.deployment(state, S.SUCCEEDED if state is D.SUCCEEDED else S.FAILED)
     room.clock.advance(10)
-    room.deployment(other, S.PENDING, deployment_id="other")
+    standing = room.deployment(other, S.PENDING, deployment_id="other")
+    if shown is not None:
+        room.journal._list(standing.replace(state=shown))
     room.locks.acquire("target", "other", room.clock.now(), 60)
     room.clock.advance(61)
     before = room.header()

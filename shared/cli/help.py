@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 DESCRIPTION = "Transactional deployments to Microsoft Fabric: all applied, or all put back."
+VERSION = "0.1.0"
+"""As in pyproject.toml, which is not shipped."""
 COMMAND = "python -m shared.cli"
 
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -1,10 +1,11 @@
 """The parser of all commands; each module adds its own."""
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
 from shared.cli import audit, breakers, completion, health, init, plan, reads, submit, verbs
-from shared.cli.help import COMMAND, DESCRIPTION, example_of, overview
+from shared.cli.follow import BAD_REQUEST
+from shared.cli.help import COMMAND, DESCRIPTION, VERSION, example_of, overview
 from shared.cli.parts import Run
 
 
@@ -19,10 +20,15 @@ class _Whole(argparse.ArgumentParser):
         """For `--help`."""
         return f"{self.format_usage()}\n{DESCRIPTION}\n\n{overview(self.texts)}\n"
 
+    def error(self, message: str) -> NoReturn:
+        """No such command, or none: what there is, with code 2. (A command's own mistakes show its usage.)"""
+        self.exit(BAD_REQUEST, f"{self.format_help()}\nerror: {message}\n")
+
 
 def parser() -> argparse.ArgumentParser:
     """A new one."""
     whole = _Whole(prog=COMMAND, usage="%(prog)s COMMAND [ARGUMENTS]")
+    whole.add_argument("--version", action="version", version=f"fabric-saga {VERSION}", help="print it and end")
     commands = whole.add_subparsers(
         required=True, metavar="COMMAND", prog=COMMAND, parser_class=argparse.ArgumentParser
     )

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,25 @@ def test_help_shows_every_command_once_in_a_group() -> None:
     text = parser().format_help()
     assert all(len(re.findall(rf"(?m)^  {name} ", text)) == 1 for name in named)
     assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("given", [[], ["deploy"]])
+def test_help_is_what_no_command_or_a_wrong_one_gets(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Code 2, and on the error stream everything that there is."""
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert parser().format_help() in said.err
+    assert "error: " in said.err.splitlines()[-1]
+
+
+def test_help_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
+    """One number, told in two places."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out.split() == ["fabric-saga", version]
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

@@ -27,7 +27,7 @@ demo: $(READY) ## run a deployment that succeeds and one that is put back, on th
 test: $(READY) ## all tests, with everything they need
 	@$(PYTHON) -m local.azurite install
 	@$(PYTHON) -m local.browser install
-	@$(PYTHON) -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(READY) ## format, lint and types
 	@$(VENV)/bin/ruff format --check .

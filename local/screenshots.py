@@ -57,11 +57,13 @@ def take_all(stack: Stack, chromium: Browser) -> None:
     submit(stack, ids["dev"], example("medallion.yaml"), "release-pipeline")
     submit(stack, ids["failing"], example("failing.yaml"), "release-pipeline")
     submit(stack, ids["finance"], small("finance", "contoso-finance-prod"), "nightly")
-    submit(stack, ids["held"], small("people", "contoso-people-test", "CrystalBall", "hold"), "a.novak@contoso.example")
+    submit(
+        stack, ids["held"], small("people", "contoso-people-test", "CrystalBall", "hold"), "data-team@contoso.example"
+    )
     submit(stack, ids["marketing"], small("marketing", "contoso-marketing-dev"), "nightly")
     with contextlib.suppress(StackError):  # refused, and recorded as rejected
         submit(stack, f"build-{run}-0", {**small("sales", "contoso-sales-dev"), "concurency": "queue"}, "nightly")
-    ask(stack, f"deployments/{ids['marketing']}/cancel", b'{"requested_by": "a.novak@contoso.example"}')
+    ask(stack, f"deployments/{ids['marketing']}/cancel", b'{"requested_by": "data-team@contoso.example"}')
     for name, state in (
         ("dev", "succeeded"),
         ("failing", "compensated"),

@@ -220,7 +220,7 @@ def header(number: int, state: D, now: datetime, **changes: Any) -> DeploymentRe
         state=state,
         manifest_hash=hashlib.sha256(str(number).encode()).hexdigest(),
         accepted_at=accepted,
-        requested_by=("release-pipeline", "nightly", "a.novak@contoso.example")[number % 3],
+        requested_by=("release-pipeline", "nightly", "data-team@contoso.example")[number % 3],
         step_count=8,
         started_at=accepted + timedelta(seconds=1),
         finished_at=accepted + timedelta(seconds=4 + number % 40) if ended else None,

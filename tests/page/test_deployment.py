@@ -210,12 +210,12 @@ def test_deployment_approval_names_the_step_that_waits(tab: Page, serve: Serving
     """Approve is offered when the API allows it, for the approval that waits and no other step; what is asked, and of
     whom, stands beside it."""
     top = header(0, D.RUNNING, scenes.now())
-    asks = {"message": "Figures <checked>?", "approvers": ["finance", "a.novak"]}
+    asks = {"message": "Figures <checked>?", "approvers": ["finance", "data-team"]}
     gate = step(top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at)
     gate = gate.replace(spec=asks)
     other = step(top.deployment_id, 2, "report", scenes.S.PENDING)
     world = opened(serve, Deployment(top, [gate, other], [], ("approve", "refuse", "cancel")))
-    expect(tab.locator(".waiting")).to_contain_text("Step go-live waits for finance, a.novak: Figures <checked>?")
+    expect(tab.locator(".waiting")).to_contain_text("Step go-live waits for finance, data-team: Figures <checked>?")
     tab.get_by_role("button", name="Approve").click()
     expect(tab.locator("[data-key='lane-1'] .badge")).to_have_text("waits")
     assert spans(tab, 1) == ["person"]

@@ -245,10 +245,13 @@ class MemoryJournal:
         if standing is None or standing.target != header.target:
             self._listed.pop((header.target, header.deployment_id), None)
 
-    def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
+    def deployments(
+        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+    ) -> Iterator[DeploymentRecord]:
         """As the port says."""
         found = [row for (at, _), row in self._listed.items() if target in (None, at) and (row[1] or not open_only)]
-        for header, _ in sorted(found, key=lambda r: (r[0].accepted_at, r[0].deployment_id), reverse=True):
+        found.sort(key=lambda r: (r[0].accepted_at, r[0].deployment_id), reverse=True)
+        for header, _ in rows.turned(found, turn):
             fresh = self._mended(header) if open_only else header
             if fresh is not None:
                 yield fresh
@@ -280,11 +283,10 @@ class MemoryJournal:
         found = [h for key, h in sorted(keyed.items()) if key > last and (not states or h.state in states)]
         return [h for h in found if not open_only or h.state not in DEPLOYMENT_ENDED][:limit]
 
-    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
+    def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
         """As the port says."""
-        for record, _ in list(self._listed.values()):
-            if record.due_at is None or record.due_at > now:
-                continue
+        listed = [r for r, _ in self._listed.values() if r.due_at is not None and r.due_at <= now]
+        for record in rows.turned(listed, turn):
             fresh = self._header_or_none(record.deployment_id)
             if fresh is None or fresh.target != record.target:
                 self._unlist(record, fresh)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared.adapters.storage import checked_entity, checked_key, escape_key
@@ -99,6 +99,11 @@ def legible[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
         return None
 
 
+def whatever_it_raises[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
+    """As `legible`, for who has to know all that is there."""
+    return read()
+
+
 def header_of(entity: Any) -> DeploymentRecord:
     """The header in a row of its own or of a projection. Raises UnknownVersionError."""
     return DeploymentRecord.from_json(record_of(entity))
@@ -112,6 +117,12 @@ def note_head_entity(deployment_id: str, head: NoteHead) -> JsonObject:
 def note_head_of(entity: Any) -> NoteHead:
     """The reverse of `note_head_entity`."""
     return NoteHead(**record_of(entity))
+
+
+def turned[T](listed: Sequence[T], turn: int) -> list[T]:
+    """From one of them on and round to the one before it."""
+    first = turn % len(listed) if listed else 0
+    return [*listed[first:], *listed[:first]]
 
 
 def misfit(entity: Any) -> Misfit | None:

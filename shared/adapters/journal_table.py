@@ -186,17 +186,20 @@ class TableJournal:
             AuditEntry.from_json(rows.record_of(entity)) for entity in self._range(deployment_id, rows.AUDIT_PREFIX)
         ]
 
-    def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
+    def deployments(
+        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+    ) -> Iterator[DeploymentRecord]:
         """Newest first. Of what is open, the headers themselves are read and the projection is mended. Who asks for
         one target has to know all that is there: only then is what cannot be read an error."""
         self._ensure()
         parts = [f"PartitionKey eq '{quoted(escape_key(target))}'"] if target is not None else []
         parts += ["is_open eq true"] if open_only else []
-        legible = rows.legible if target is None else _whatever_it_raises
+        legible = rows.legible if target is None else rows.whatever_it_raises
         entities = self._query(self._deployments, " and ".join(parts))
         read = (legible(entity["RowKey"], partial(rows.header_of, entity)) for entity in entities)
         found = [record for record in read if record is not None]
-        for record in sorted(found, key=lambda r: (r.accepted_at, r.deployment_id), reverse=True):
+        found.sort(key=lambda r: (r.accepted_at, r.deployment_id), reverse=True)
+        for record in rows.turned(found, turn):
             fresh = legible(record.deployment_id, partial(self._mended, record)) if open_only else record
             if fresh is not None:
                 yield fresh
@@ -214,10 +217,11 @@ class TableJournal:
         self._ensure()
         return self._pages.page(limit, after, target, states, open_only)
 
-    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
+    def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
         """The headers themselves, as fresh as can be; the projection is mended where it lagged behind."""
         self._ensure()
-        for entity in self._query(self._deployments, f"due_at le '{now.astimezone(UTC).isoformat()}'"):
+        entities = self._query(self._deployments, f"due_at le '{now.astimezone(UTC).isoformat()}'")
+        for entity in rows.turned(entities, turn):
             fresh = rows.legible(entity["RowKey"], partial(self._due, entity, now))
             if fresh is not None:
                 yield fresh
@@ -393,7 +397,3 @@ class TableJournal:
             for table in (self._journal, self._deployments, self._pages.table):
                 ensure(table.create_table)
             self._is_there = True
-
-
-def _whatever_it_raises[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
-    return read()

@@ -128,8 +128,11 @@ class Journal(JournalReads, Protocol):
         verify.py's to judge."""
         ...
 
-    def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
-        """Headers, newest first; of one target, or only those that have not ended. A projection of `header`."""
+    def deployments(
+        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+    ) -> Iterator[DeploymentRecord]:
+        """Headers, newest first; of one target, or only those that have not ended. A projection of `header`. `turn`
+        begins so many places on and goes round: who stops half-way meets others the next time."""
         ...
 
     def page(
@@ -148,8 +151,8 @@ class Journal(JournalReads, Protocol):
         """
         ...
 
-    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
-        """Headers of deployments that have ended and whose `due_at` is over."""
+    def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
+        """Headers of deployments that have ended and whose `due_at` is over; `turn` as above."""
         ...
 
     def purge(self, deployment_id: str) -> None:

@@ -65,22 +65,29 @@ class _Loader(yaml.SafeLoader):
 
 def _refuse_multiplied(root: yaml.Node) -> None:
     """Count what a reader of the expanded text would see, merged mappings too, before any of it is built."""
-    count, todo = 0, [(root, 0)]
+    count, todo = 1, [(root, 0)]
     while todo:
         node, depth = todo.pop()
-        count += 1
-        if count > _MOST_NODES:
-            raise _Refused(_TOO_MANY)
         if depth > _DEEPEST_NODE:
             raise _Refused(_TOO_DEEP)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                _refuse_long_number(key)
-                todo.append((value, depth + 1))
-        elif isinstance(node, yaml.SequenceNode):
-            todo += [(each, depth + 1) for each in node.value]
-        else:
-            _refuse_long_number(node)
+        inside = _inside(node)
+        count += len(inside)  # here, not when they are taken up: to remember them takes memory too
+        if count > _MOST_NODES:
+            raise _Refused(_TOO_MANY)
+        todo += [(each, depth + 1) for each in inside]
+
+
+def _inside(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return node.value
+    if not isinstance(node, yaml.MappingNode):
+        _refuse_long_number(node)
+        return []
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _Refused(f"the key in line {key.start_mark.line + 1} is no text")
+        _refuse_long_number(key)
+    return [value for _, value in node.value]
 
 
 def _refuse_long_number(node: yaml.Node) -> None:
@@ -146,12 +153,8 @@ def _parse(text: str) -> Any:
         raise _invalid("$", f"is neither JSON nor YAML: {what}{where}") from None
     except _Refused:
         raise
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        OverflowError,
-    ) as error:  # PyYAML's constructors on odd dates, ints and keys
+    # PyYAML's constructors on odd dates, numbers and keys.
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise _invalid("$", f"is not valid YAML: {str(error).splitlines()[0][:200]}") from None
 
 

@@ -110,9 +110,11 @@ class ObservedJournal:
         """As the port says."""
         return self._journal.misfits(deployment_id)
 
-    def deployments(self, target: str | None = None, *, open_only: bool = False) -> Iterator[DeploymentRecord]:
+    def deployments(
+        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+    ) -> Iterator[DeploymentRecord]:
         """As the port says."""
-        return self._journal.deployments(target, open_only=open_only)
+        return self._journal.deployments(target, open_only=open_only, turn=turn)
 
     def page(
         self,
@@ -126,9 +128,9 @@ class ObservedJournal:
         """As the port says."""
         return self._journal.page(limit, after=after, target=target, states=states, open_only=open_only)
 
-    def due(self, now: datetime) -> Iterator[DeploymentRecord]:
+    def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
         """As the port says."""
-        return self._journal.due(now)
+        return self._journal.due(now, turn)
 
     def purge(self, deployment_id: str) -> None:
         """As the port says."""

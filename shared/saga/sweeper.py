@@ -77,8 +77,10 @@ class Swept:
 def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> Swept:
     """One run. Raises StorageUnavailableError where the lists cannot be read."""
     run = _Run(services, locks, orchestrations, dry_run)
-    run.through(services.journal.deployments(open_only=True), lambda _: run.revive)
-    run.through(services.journal.due(services.clock.now()), run.duty_of)
+    now = services.clock.now()
+    turn = zlib.crc32(now.isoformat().encode())
+    run.through(services.journal.deployments(open_only=True, turn=turn), lambda _: run.revive)
+    run.through(services.journal.due(now, turn), run.duty_of)
     return run.swept
 
 
@@ -91,11 +93,10 @@ class _Run:
     swept: Swept = field(default_factory=Swept)
 
     def through(self, listed: Iterable[DeploymentRecord], duty_of: Callable[[DeploymentRecord], _Duty]) -> None:
-        """See to a list, from anywhere in it and round, until it is through or its bounds are met."""
-        records, began = list(listed), self.services.clock.now()
-        first = zlib.crc32(began.isoformat().encode()) % max(1, len(records))
-        until, most = began + timedelta(seconds=BUDGET_SECONDS), self.swept.duties + MOST_DUTIES
-        for record in records[first:] + records[:first]:
+        """See to a list until it is through or its bounds are met; each is read when its turn comes."""
+        until = self.services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
+        most = self.swept.duties + MOST_DUTIES
+        for record in listed:
             if self.swept.duties >= most or self.services.clock.now() > until:
                 return
             self.swept.seen += 1

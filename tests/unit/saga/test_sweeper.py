@@ -124,6 +124,19 @@ def test_sweep_is_bounded() -> None:
     assert len(sweep(room, engine).restarted) == 5
 
 
+def test_sweep_reads_no_more_than_it_sees_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands may be due: a run that read all of their headers would have no time left for any."""
+    room, read = Room(), list[str]()
+    for i in range(10 * sweeper.MOST_DUTIES):
+        room.deployment(D.REJECTED, deployment_id=f"d{i}", due_at=room.clock.now())
+    look = room.journal._header_or_none
+    monkeypatch.setattr(
+        room.journal, "_header_or_none", lambda deployment_id: read.append(deployment_id) or look(deployment_id)
+    )
+    assert len(sweep(room, Engine()).purged) == sweeper.MOST_DUTIES
+    assert len(set(read)) <= sweeper.MOST_DUTIES + 1
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_sweep_gives_everybody_a_turn(fails: bool) -> None:
     """More than a run may see to are stuck and stop again at once, or take up its whole time and fail; each of the

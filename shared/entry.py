@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap, settings, telemetry
-from shared.domain.errors import NotFoundError, Problem, SagaError
+from shared.domain.errors import NotFoundError, Problem, SagaError, StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
@@ -24,6 +24,9 @@ from shared.saga.delivery import Settled
 from shared.saga.progress import Progress
 
 log = logging.getLogger(__name__)
+
+_UNBUILT = (settings.SettingsError, StorageUnavailableError)
+"""What building the app raises: a setting cannot be used, or names no storage."""
 
 
 def _operation[**P, R](function: Callable[P, R]) -> Callable[P, R]:
@@ -185,7 +188,7 @@ def ready() -> tuple[bool, JsonObject]:
 def health_details() -> tuple[bool, JsonObject]:
     """`health`, for operators: as `ready`, with everything that was found, and what is switched off."""
     passed, told = _health(_report, health.Report.details)
-    with suppress(settings.SettingsError):  # told already
+    with suppress(*_UNBUILT):  # told already
         flags = bootstrap.app().flags
         if flags.health_checks and not flags.is_production_ready():
             told = {**told, "notes": [flags.log_status()]}
@@ -197,7 +200,7 @@ def _health(
 ) -> tuple[bool, JsonObject]:
     try:
         report = ask()
-    except settings.SettingsError as error:  # the app cannot be built: whoever watches it is told so, and where
+    except _UNBUILT as error:  # the app cannot be built: whoever watches it is told so, and where
         log.warning("the app cannot be built: %s", error)
         finding = health.Finding(health.Status.FAIL, output=str(error))
         report = health.Report(bootstrap.SystemClock().now(), {"settings": (finding,)})

@@ -84,12 +84,16 @@ class StorageClients:
 
     @cached_property
     def blobs(self) -> "BlobServiceClient":
-        """Built on first use: to load its library takes longer than the others together, and few commands need it."""
+        """Built on first use: to load its library takes longer than the others together, and few commands need it.
+        Raises StorageUnavailableError where its address is none."""
         from azure.storage.blob import BlobServiceClient
 
-        if self._connection_string:
-            return BlobServiceClient.from_connection_string(self._connection_string, **_options())
-        return BlobServiceClient(self._blob_uri, credential=self._identity, **_options())
+        try:
+            if self._connection_string:
+                return BlobServiceClient.from_connection_string(self._connection_string, **_options())
+            return BlobServiceClient(self._blob_uri, credential=self._identity, **_options())
+        except ValueError:  # its message may hold a part of the connection string
+            raise StorageUnavailableError("AzureWebJobsStorage has no usable address of the blob service") from None
 
     def ping(self) -> None:
         """One cheap call to tables and queues each. Raises StorageUnavailableError."""

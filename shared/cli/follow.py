@@ -93,7 +93,8 @@ def follow(
             return conflict(header, output)
         else:
             if header.state in _FOLLOWED_TO and not is_passing(header):
-                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state]
+                # Another end than was asked for is none, be it a success: what was to be cancelled was quicker.
+                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or BAD_REQUEST
                 output.ended(header, steps, code)
                 return code
             output.progress(header, steps)

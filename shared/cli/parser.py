@@ -25,13 +25,22 @@ class _Whole(argparse.ArgumentParser):
         self.exit(BAD_REQUEST, f"{self.format_help()}\nerror: {message}\n")
 
 
+class _Command(argparse.ArgumentParser):
+    """What it does not know is its own mistake, and answered with its own usage."""
+
+    # The library's has overloads for what it returns.
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
+
+
 def parser() -> argparse.ArgumentParser:
     """A new one."""
     whole = _Whole(prog=COMMAND, usage="%(prog)s COMMAND [ARGUMENTS]")
     whole.add_argument("--version", action="version", version=f"fabric-saga {VERSION}", help="print it and end")
-    commands = whole.add_subparsers(
-        required=True, metavar="COMMAND", prog=COMMAND, parser_class=argparse.ArgumentParser
-    )
+    commands = whole.add_subparsers(required=True, metavar="COMMAND", prog=COMMAND, parser_class=_Command)
 
     def add(name: str, run: Run, text: str) -> argparse.ArgumentParser:
         whole.texts[name] = text

@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         lines = shown(found)
         for line in lines:
             output.event("change", line)
-        stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(options.manifest).stem)
+        stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(options.manifest).stem)[:100]
         output.page(f"plan-{stem}", lambda room: markdown.plan(found.name, lines, room))
     if found.counts[Action.BLOCKED]:
         return BLOCKED

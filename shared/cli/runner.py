@@ -129,14 +129,14 @@ class RunnerOutput(LineOutput):
 
     def page(self, name: str, document: Callable[[int], str]) -> None:
         """Where it cannot be written, the command ends no other way."""
-        path = self._runner.summary_file
-        if self._runner.kind == "azure" and self._runner.temp_folder:
-            path = str(Path(self._runner.temp_folder) / f"fabric-saga-{name}.md")
-            Path(path).unlink(missing_ok=True)
+        is_ours = self._runner.kind == "azure" and bool(self._runner.temp_folder)
+        path = str(Path(self._runner.temp_folder) / f"fabric-saga-{name}.md") if is_ours else self._runner.summary_file
         if not path:
             return
+        file = Path(path)
         try:
-            file = Path(path)
+            if is_ours:
+                file.unlink(missing_ok=True)
             room = LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)
             with file.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
                 stream.write(document(room))

@@ -71,13 +71,14 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     # Set by a tool, not by a person: one that is none begins no trace.
     traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
     message = envelope(storage.blobs, options.id, body, options.requested_by, traceparent)
+    recorded = ", and is recorded as rejected"
     try:
         storage.submit(message)
-    except InvalidInputError as error:  # over HTTP the app says at once what it would record
-        problems = error.problems
+    except InvalidInputError as error:  # over HTTP the app answers at once
+        problems, recorded = error.problems, ""
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        output.event("rejected", f"the manifest has {count}, and is recorded as rejected:")
+        output.event("rejected", f"the manifest has {count}{recorded}:")
         output.problems(problems)
         return BAD_REQUEST
     expected = content_hash(body["manifest"])

@@ -312,8 +312,8 @@ def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
 def strict[T](record: T) -> T:
     """The record, if each field is of the type that it is declared with, and each time aware. Reading a row does not
     look at that; who judges it does. Raises UnknownVersionError naming the first field that is not."""
-    for name, hint in get_type_hints(cast(Any, type(record))).items():
-        value, kinds = getattr(record, name), _kinds_of(hint)
+    for name, kinds in _declared(type(record)):
+        value = getattr(record, name)
         is_number = type(value) is int and float in kinds
         is_naive = isinstance(value, datetime) and value.tzinfo is None
         if is_naive or not (type(value) in kinds or is_number):
@@ -321,6 +321,11 @@ def strict[T](record: T) -> T:
         if type(value) in _KINDS:
             strict(value)
     return record
+
+
+@cache
+def _declared(cls: type[Any]) -> tuple[tuple[str, set[type[Any]]], ...]:
+    return tuple((name, _kinds_of(hint)) for name, hint in get_type_hints(cls).items())
 
 
 def _kinds_of(hint: Any) -> set[type[Any]]:

@@ -112,7 +112,7 @@ export class ListView {
     await this.listed.refresh();
     if (this.filter.q) this.loadAll();
     const { order } = this.listed;
-    return order.length === 0 || order.some(isOpen) ? QUICK : SLOW;
+    return order.some(isOpen) || (order.length === 0 && !this.filter.q) ? QUICK : SLOW;
   }
 
   drawTargets() {

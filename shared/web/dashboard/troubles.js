@@ -16,7 +16,8 @@ export function troubles(header, steps) {
     if (!found) continue;
     const { message, remedy, error_code, status } = found.error;
     const key = JSON.stringify([found.words, message, remedy, error_code, status]);
-    groups.set(key, { ...found, key, steps: [...(groups.get(key)?.steps ?? []), step] });
+    if (!groups.has(key)) groups.set(key, { ...found, key, steps: [] });
+    groups.get(key).steps.push(step);
   }
   const cards = [...groups.values()].map(card);
   const problems = header.problems ?? [];

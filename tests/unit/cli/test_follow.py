@@ -64,6 +64,15 @@ def test_follow_end_is_the_exit_code(state: DeploymentState, code: int) -> None:
     assert EXIT_CODES[state] == code
 
 
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [(DeploymentState.CANCELLED, 0), (DeploymentState.COMPENSATED, 1), (DeploymentState.SUCCEEDED, 2)],
+)
+def test_follow_another_end_than_was_asked_for_is_none(state: DeploymentState, code: int) -> None:
+    """What was to be cancelled and had succeeded before the word came is no success of `cancel --wait`."""
+    assert Followed(state).follow(goal=DeploymentState.CANCELLED) == code
+
+
 def test_follow_goes_on_until_the_end() -> None:
     """Every state on the way is told once."""
     way = [DeploymentState.ACCEPTED, DeploymentState.RUNNING, DeploymentState.COMPENSATING, DeploymentState.COMPENSATED]

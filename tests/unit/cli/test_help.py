@@ -49,6 +49,16 @@ def test_help_is_what_no_command_or_a_wrong_one_gets(given: list[str], capsys: p
     assert "error: " in said.err.splitlines()[-1]
 
 
+def test_help_of_a_command_is_what_its_mistakes_get(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not the page of everything."""
+    with pytest.raises(SystemExit):
+        main(["follow", "x", "--bogus"])
+    said = capsys.readouterr().err
+    assert "unrecognized arguments: --bogus" in said
+    assert "COMMAND follow" in said.replace("python -m shared.cli", "COMMAND")
+    assert "exit codes" not in said
+
+
 def test_help_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
     """One number, told in two places."""
     with pytest.raises(SystemExit):

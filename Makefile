@@ -40,7 +40,8 @@ lint-infra: $(READY) ## infra/ and the pipelines' files, with every checker (ins
 
 coverage: $(READY) ## which lines the tests reach, into htmlcov/ (PYTEST_ARGS=tests/unit for a part)
 	@$(PYTHON) -m local.azurite install
-	@$(PYTHON) -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(PYTEST_ARGS)
+	@$(PYTHON) -m local.browser install
+	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html $(PYTEST_ARGS)
 
 format: $(READY) ## write the format
 	@$(VENV)/bin/ruff format .

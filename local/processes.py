@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_NAMED_SECONDS = 1.0
+_NAMED_SECONDS = 5.0
 """How long a process may have no command line: what was just started has none until its program is loaded."""
 
 

@@ -115,7 +115,7 @@ def test_docs_every_page_is_reached_from_the_readme() -> None:
 
 
 def test_docs_command_line_page_tells_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/cli.md names each command, and no option that none of them has."""
+    """docs/cli.md names each command, and no option that neither they nor the command line itself has."""
     with pytest.raises(SystemExit):
         main(["--help"])
     listed = re.findall(r"^  ([a-z][a-z-]+)  ", capsys.readouterr().out, re.MULTILINE)
@@ -123,4 +123,7 @@ def test_docs_command_line_page_tells_of_every_command(capsys: pytest.CaptureFix
     assert listed
     assert [name for name in listed if f"`{name} " not in page and f"`{name}`" not in page] == []
     known = {option for name in listed for option in options_of(name, capsys) or ()}
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--version"])
+    known.add("--version")
     assert set(re.findall(r"(?<![-|])--[a-z][a-z-]*", prose(page))) <= known

@@ -22,7 +22,9 @@ ALWAYS = "nothing switches it off"
 def rows(text: str) -> Iterator[list[str]]:
     """The cells of every row of every table, headings left out."""
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
-        for line in block.splitlines()[2:]:
+        lines = block.splitlines()
+        assert set(lines[1]) <= set("|-"), f"rows that no heading is above: {lines[0]}"
+        for line in lines[2:]:
             yield [cell.strip() for cell in line.strip("|").split("|")]
 
 

@@ -116,7 +116,7 @@ BODY = {"error": {"code": "Code", "message": f"quoted: {VALUE}", "innererror": {
     [
         ({"status": 401}, VaultAuthError, "HTTP 401 Inner.*Key Vault Secrets User"),
         ({"status": 403}, VaultAuthError, "HTTP 403 Inner.*Key Vault Secrets User"),
-        ({"status": 429, "headers": {"Retry-After": "7"}}, VaultUnavailableError, "HTTP 429 Code"),
+        ({"status": 429, "headers": {"Retry-After": "70"}}, VaultUnavailableError, "HTTP 429 Code"),
         ({"status": 429, "headers": {"Retry-After": "soon"}}, VaultUnavailableError, "HTTP 429 Code"),
         ({"status": 500}, VaultUnavailableError, "HTTP 500"),
         ({"status": 503}, VaultUnavailableError, "HTTP 503"),
@@ -134,10 +134,10 @@ def test_vault_fault_is_an_error_of_ours(
     with pytest.raises(kind, match=says) as caught:
         vault.fetch("a-b")
     assert type(caught.value) is kind
-    assert time.monotonic() - began < 6.5, "it waited for the vault"
+    assert time.monotonic() - began < 30, "it waited for the vault"
     assert VALUE not in str(caught.value)
     assert isinstance(caught.value, VaultUnavailableError)
-    assert caught.value.retry_after_seconds == (7.0 if action.get("headers", {}).get("Retry-After") == "7" else None)
+    assert caught.value.retry_after_seconds == (70.0 if action.get("headers", {}).get("Retry-After") == "70" else None)
     assert caught.value.__suppress_context__
     server.faults.replace([])
     assert vault.fetch("a-b").reveal() == VALUE

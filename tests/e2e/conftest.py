@@ -85,7 +85,7 @@ class Running:
         """Ask the simulator's control."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own
             return json.loads(answer.read())
 
     def vault(self, path: str, body: Any = None) -> Any:

@@ -2,12 +2,12 @@
 
 import base64
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from azure.storage.queue import QueueClient
 
 from tests.e2e.conftest import Running, eventually
 
@@ -124,7 +124,8 @@ def test_same_message_three_times_starts_one_deployment(shared_stack: Running) -
         shared_stack.put("deployments", body)
     assert shared_stack.ended("thrice")["exit_code"] == 0
     shared_stack.put("deployments", body)
-    time.sleep(1)
+    with QueueClient.from_connection_string(shared_stack.stack.connection_string, "deployments") as queue:
+        eventually(lambda: queue.get_queue_properties().approximate_message_count == 0)
     assert len(shared_stack.posts("/v1/workspaces")) == first + 1
 
 

@@ -137,13 +137,13 @@ def test_process_drain_has_an_end(make: Callable[..., Served]) -> None:
 
 def test_process_idle_host_ends_at_once(make: Callable[..., Served]) -> None:
     """A connection that is kept alive does not hold it up; Ctrl-C is as good as SIGTERM."""
-    with make() as served:
+    with make(drain="40") as served:
         idle = socket.create_connection(("127.0.0.1", served.port))
         idle.sendall(b"GET /api/items/1 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(10)
         assert served.process is not None
         served.process.send_signal(signal.SIGINT)
-        assert served.process.wait(8) == 0
+        assert served.process.wait(20) == 0
         idle.close()
 
 

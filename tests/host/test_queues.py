@@ -93,8 +93,8 @@ def test_queue_output_that_cannot_be_written_fails_the_function(host: Served) ->
 
 def test_queue_lease_is_renewed_while_a_message_is_handled(make: Callable[..., Served]) -> None:
     """A message that takes longer than its lease is delivered once."""
-    with make(lease="3") as served:
-        served.put("slow", {"n": 1, "seconds": 5})
+    with make(lease="6") as served:
+        served.put("slow", {"n": 1, "seconds": 9})
         eventually(lambda: served.traces("slow ends"))
         eventually(lambda: served.depth("slow") == 0)
         assert len(served.traces("slow begins")) == 1

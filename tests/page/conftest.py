@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from local import browser as browsers
 from tests.conftest import require
 from tests.page.fake_api import KEY, FakeApi, World
 
 SIZE = {"width": 1360, "height": 820}
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="module")

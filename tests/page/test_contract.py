@@ -48,7 +48,7 @@ def ask(api: FakeApi, method: str, path: str, body: Any = None) -> tuple[int, An
     request = urllib.request.Request(f"{api.base}/api{path}", data=data, method=method)  # noqa: S310 - our own
     request.add_header("x-functions-key", KEY)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())

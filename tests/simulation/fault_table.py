@@ -119,9 +119,10 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
 
 
 def _outcome(world: World) -> Outcome:
-    shown, now = list[Any](), world.clock.now().timestamp()
+    shown = list[Any]()
     for workspace in world.model.store.workspaces.values():
-        visible = [i for i in workspace.items.values() if i.visible_at <= now]  # one whose operation failed never is
+        # One whose operation failed never comes to be visible; one that is only late counts.
+        visible = [i for i in workspace.items.values() if i.visible_at != float("inf")]
         items = sorted((i.type, i.name, i.description, str(i.definition)) for i in visible)
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
         roles = sorted(map(str, workspace.roles.values()))

@@ -14,6 +14,11 @@ def test_fault_at_any_call_changes_nothing(scenario: Scenario, fails: bool) -> N
     assert found == []
 
 
+def test_fault_table_strikes_operations() -> None:
+    """Some call of some scenario begins one that can fail."""
+    assert any(True for s in SCENARIOS for _ in strikes(s, False, "operation fails"))
+
+
 def test_fault_table_strikes_every_call() -> None:
     """Every kind that asks anything of Fabric, and every call that any of them makes, forward and backward."""
     assert {s.step["kind"] for s in SCENARIOS} == STEPS.keys() - {"approval", "custom"}

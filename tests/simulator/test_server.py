@@ -37,7 +37,7 @@ class Running:
     def stop(self) -> int:
         """End it as an operator would; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(10)
+        code = self.process.wait(40)
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
@@ -135,7 +135,7 @@ def test_server_refuses_what_it_does_not_know(simulator: Running) -> None:
     status, headers, data = simulator.raw("POST", "/v1/workspaces", b"[" * 100_000)
     assert (status, json.loads(data)["errorCode"]) == (400, "InvalidInput")
     assert headers["x-ms-public-api-error-code"] == "InvalidInput"
-    connection = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=20)
     with contextlib.closing(connection):
         connection.request("GET", "/v1/workspaces")
         assert connection.getresponse().status == 401
@@ -166,7 +166,7 @@ def test_server_resets_the_connection_on_order(simulator: Running, side: str) ->
 def test_server_listens_on_loopback_only(simulator: Running) -> None:
     """Another address of this machine does not answer, on neither port."""
     for port in (simulator.port, simulator.operations_port):
-        with socket.create_connection(("127.0.0.1", port), timeout=5):
+        with socket.create_connection(("127.0.0.1", port), timeout=20):
             pass
         # 127.0.0.2 is this machine, too: a socket bound to all addresses would take it.
         with pytest.raises(OSError):  # noqa: PT011 - refused, unreachable or timed out, by platform
@@ -184,7 +184,7 @@ def test_server_serves_64_requests_at_once(simulator: Running) -> None:
     began = time.monotonic()
     with ThreadPoolExecutor(64) as pool:
         replies = list(pool.map(create, range(64)))
-    assert time.monotonic() - began < 0.5 * 64 / 4  # one after another it would be 32 s
+    assert time.monotonic() - began < 0.5 * 64 / 2  # one after another it would be 32 s
     assert [(status, body["displayName"]) for status, body in replies] == [(201, f"w{i}") for i in range(64)]
     assert len({body["id"] for _, body in replies}) == 64
     assert len(simulator.call("GET", "/_sim/state")[1]["workspaces"]) == 64
@@ -197,7 +197,7 @@ def test_server_takes_the_realistic_time_and_stops_on_sigterm() -> None:
         assert running.profile == "realistic"
         began = time.monotonic()
         assert running.call("POST", "/v1/workspaces", {"displayName": "a"})[0] == 201
-        assert 0.5 <= time.monotonic() - began <= 3.0
+        assert 0.5 <= time.monotonic() - began <= 5.0  # unscaled it would be 5.5 s at least
         running.call("POST", "/v1/workspaces", {"displayName": "b"})
         assert len(running.call("GET", "/v1/workspaces")[1]["value"]) == 1
         levers = running.call("GET", "/_sim/levers")[1]
@@ -208,8 +208,8 @@ def test_server_takes_the_realistic_time_and_stops_on_sigterm() -> None:
             time.sleep(0.3)
             began = time.monotonic()
             assert running.stop() == 0
-            assert time.monotonic() - began < 5
-            assert waiting.exception(5) is not None
+            assert time.monotonic() - began < 30
+            assert waiting.exception(30) is not None
     finally:
         if running.process.poll() is None:
             running.process.kill()

@@ -238,7 +238,7 @@ def test_fabric_retry_of_a_real_request_of_somebodys_own() -> None:
 
     @fabric_retry(sleep=slept.append)
     def get() -> int:
-        answer = requests.get(f"http://127.0.0.1:{server.server_port}/v1/workspaces", timeout=5)
+        answer = requests.get(f"http://127.0.0.1:{server.server_port}/v1/workspaces", timeout=20)
         answer.raise_for_status()
         return answer.status_code
 

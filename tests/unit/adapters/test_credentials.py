@@ -111,7 +111,7 @@ def test_renewal_is_done_by_one_thread_while_the_others_go_on(world: World) -> N
     assert world.issuer.asked.wait(60)
     assert at_once([world.source.token] * 15) == ["token 1"] * 15
     world.issuer.gate.set()
-    renewing.join(10)
+    renewing.join(60)
     assert found == ["token 2"]
     assert len(world.issuer.scopes) == 2
 

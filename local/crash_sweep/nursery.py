@@ -21,6 +21,7 @@ _HEAVY = (
     *("azure.functions", "azure.durable_functions", "azure_functions_runtime", "shared.entry"),
     *("shared.adapters.journal_table", "shared.adapters.lock_table", "shared.adapters.blobs"),
     *("shared.adapters.queues", "shared.adapters.durable", "shared.adapters.fabric_http", "shared.cli.pack"),
+    *("azure.storage.queue", "azure.storage.blob"),
 )
 """What every host imports sooner or later; not function_app.py, which the host loads itself."""
 

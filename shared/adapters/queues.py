@@ -6,14 +6,18 @@
 import json
 import math
 from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.queue import QueueClient
 
 from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients, ensure, mapped
 from shared.domain.errors import LimitError
 from shared.domain.messages import StepMessage
 from shared.domain.ports import QueueDepth
+
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueClient
 
 SUBMISSIONS = "deployments"
 STEPS = "deployment-steps"
@@ -46,8 +50,12 @@ class TextQueue:
     """Plain text messages on one queue, created on first use."""
 
     def __init__(self, clients: StorageClients, name: str) -> None:
-        self._queue: QueueClient = clients.queues.get_queue_client(name)
+        self._clients, self._name = clients, name
         self._is_there = False
+
+    @cached_property
+    def _queue(self) -> "QueueClient":
+        return self._clients.queues.get_queue_client(self._name)
 
     def send_text(self, text: str, delay_seconds: float = 0.0) -> None:
         """Raises LimitError above 64 KiB, StorageUnavailableError where the service does not answer."""

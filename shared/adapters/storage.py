@@ -19,13 +19,13 @@ import requests
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceExistsError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
-from azure.storage.queue import QueueServiceClient
 from requests.adapters import HTTPAdapter
 
 from shared.domain.errors import LimitError, StorageAuthError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
 
 STRING_CHARACTERS = 32_768
 """UTF-16 characters in a string property (64 KiB)."""
@@ -57,7 +57,11 @@ class _Options(TypedDict):
 
 
 class StorageClients:
-    """The three services of one account, by connection string or by addresses and an identity; pooled, thread-safe."""
+    """The three services of one account, by connection string or by addresses and an identity; pooled, thread-safe.
+
+    Queues and blobs are built on first use: to load their libraries takes longer than all the rest, and most commands
+    only read tables.
+    """
 
     def __init__(
         self,
@@ -68,10 +72,9 @@ class StorageClients:
         blob_uri: str = "",
         credential: Callable[[], Any] | None = None,
     ) -> None:
-        self._connection_string, self._blob_uri = connection_string, blob_uri
+        self._connection_string, self._queue_uri, self._blob_uri = connection_string, queue_uri, blob_uri
         if connection_string:
             self.tables = TableServiceClient.from_connection_string(connection_string, **_options())
-            self.queues = QueueServiceClient.from_connection_string(connection_string, **_options())
             return
         if credential is None or not (table_uri and queue_uri and blob_uri):
             raise StorageUnavailableError(
@@ -80,20 +83,26 @@ class StorageClients:
             )
         self._identity = credential()
         self.tables = TableServiceClient(table_uri, credential=self._identity, **_options())
-        self.queues = QueueServiceClient(queue_uri, credential=self._identity, **_options())
+
+    @cached_property
+    def queues(self) -> "QueueServiceClient":
+        """Raises StorageUnavailableError where its address is none."""
+        from azure.storage.queue import QueueServiceClient
+
+        with _addressed("queue"):
+            if self._connection_string:
+                return QueueServiceClient.from_connection_string(self._connection_string, **_options())
+            return QueueServiceClient(self._queue_uri, credential=self._identity, **_options())
 
     @cached_property
     def blobs(self) -> "BlobServiceClient":
-        """Built on first use: to load its library takes longer than the others together, and few commands need it.
-        Raises StorageUnavailableError where its address is none."""
+        """Raises StorageUnavailableError where its address is none."""
         from azure.storage.blob import BlobServiceClient
 
-        try:
+        with _addressed("blob"):
             if self._connection_string:
                 return BlobServiceClient.from_connection_string(self._connection_string, **_options())
             return BlobServiceClient(self._blob_uri, credential=self._identity, **_options())
-        except ValueError:  # its message may hold a part of the connection string
-            raise StorageUnavailableError("AzureWebJobsStorage has no usable address of the blob service") from None
 
     def ping(self) -> None:
         """One cheap call to tables and queues each. Raises StorageUnavailableError."""
@@ -101,6 +110,14 @@ class StorageClients:
             next(iter(self.tables.list_tables(results_per_page=1)), None)
         with mapped("queue", "ask"):
             next(iter(self.queues.list_queues(results_per_page=1)), None)
+
+
+@contextmanager
+def _addressed(service: str) -> Generator[None]:
+    try:
+        yield
+    except ValueError:  # its message may hold a part of the connection string
+        raise StorageUnavailableError(f"AzureWebJobsStorage has no usable address of the {service} service") from None
 
 
 def _options() -> _Options:

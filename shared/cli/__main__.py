@@ -19,6 +19,7 @@ from shared.domain.errors import (
     SagaError,
     StorageAuthError,
     StorageUnavailableError,
+    how_many,
 )
 
 INTERRUPTED, READER_GONE = 130, 141
@@ -38,10 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options, output)
     except InvalidInputError as error:
         output.close()
-        count = len(error.problems)
-        output.event(
-            "invalid", f"error: {count} problem{'s' if count != 1 else ''}; correct what is listed", count=count
-        )
+        said = f"error: {how_many(error.problems)}; correct what is listed"
+        output.event("invalid", said, count=len(error.problems))
         output.problems(error.problems)
         return bad_request
     except (settings.SettingsError, StorageAuthError, FabricAuthError) as error:

@@ -15,7 +15,7 @@ from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow
 from shared.cli.output import Output
 from shared.cli.parts import Add, add_manifest
 from shared.cli.timeline import clean
-from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError, how_many
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.text import parse
@@ -77,8 +77,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     except InvalidInputError as error:  # over HTTP the app answers at once
         problems, recorded = error.problems, ""
     if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-        output.event("rejected", f"the manifest has {count}{recorded}:")
+        output.event("rejected", f"the manifest has {how_many(problems)}{recorded}:")
         output.problems(problems)
         return BAD_REQUEST
     expected = content_hash(body["manifest"])

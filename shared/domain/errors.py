@@ -25,6 +25,7 @@ SagaError
     └── FabricRefusedError      any other refusal: final
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.domain.redaction import redacted
@@ -46,6 +47,11 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
+
+
+def how_many(problems: Sequence[Problem]) -> str:
+    """Their number in words: '1 problem', '2 problems'."""
+    return f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
 
 
 class InvalidInputError(SagaError):

@@ -4,9 +4,10 @@ Times are aware UTC datetimes, written as ISO 8601. Payloads that may be large (
 are either inline JSON or a reference `{"$blob": "<sha256>"}`; saga/payloads.py turns one into the other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Any, Self, TypeAliasType, cast, get_args, get_origin, get_type_hints
 
@@ -266,7 +267,6 @@ _NESTED: dict[str, type[Any]] = {
     "chain": Chain,
     "link": Link,
 }
-_KINDS = frozenset(_NESTED.values())
 _TUPLES = frozenset({"needs", "problems", "waits"})
 
 
@@ -277,17 +277,21 @@ def _names(cls: type[Any]) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, tuple):
-        return list(cast(tuple[Any, ...], value))
-    if type(value) in _KINDS:
-        return _fields(value)
-    return value
+    kind: Any = type(value)
+    as_json = _PLAIN.get(kind)
+    return as_json(value) if as_json is not None else value
 
 
 def _fields(record: Any) -> JsonObject:
     return {n: _plain(value) for n in _names(cast(Any, type(record))) if (value := getattr(record, n)) is not None}
+
+
+_KINDS = frozenset(_NESTED.values())
+_PLAIN: dict[type[Any], Callable[[Any], Any]] = {
+    datetime: datetime.isoformat,
+    tuple: list,
+    **dict.fromkeys(_KINDS, _fields),
+}
 
 
 def evidence(record: Any) -> JsonObject:
@@ -339,23 +343,33 @@ def _dump(record: Any) -> JsonObject:
 
 
 def _build[T](cls: type[T], data: JsonObject) -> T:
-    known = _names(cast(Any, cls))
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in known:
-            continue
-        nested = _NESTED.get(name)
-        if nested is not None and (inner := as_object(value)) is not None:
-            values[name] = _build(nested, inner)
-        elif name == "at" or name.endswith(("_at", "_until")):
-            values[name] = datetime.fromisoformat(value)
-        elif name == "state":
-            values[name] = (StepState if cls is StepRecord else DeploymentState)(value)
-        elif name in _TUPLES:
-            values[name] = tuple(value)
-        else:
-            values[name] = value
-    return cast(Any, cls)(**values)
+    readers = _readers(cast(Any, cls))
+    return cast(Any, cls)(**{name: readers[name](value) for name, value in data.items() if name in readers})
+
+
+@cache
+def _readers(cls: type[Any]) -> dict[str, Callable[[Any], Any]]:
+    """How each field of a record is read; asked for with every row, so kept."""
+    return {name: _reader(cls, name) for name in _names(cls)}
+
+
+def _reader(cls: type[Any], name: str) -> Callable[[Any], Any]:
+    if name in _NESTED:
+        return partial(_nested, _NESTED[name])
+    if name == "at" or name.endswith(("_at", "_until")):
+        return datetime.fromisoformat
+    if name == "state":
+        return StepState if cls is StepRecord else DeploymentState
+    return tuple if name in _TUPLES else _as_it_is
+
+
+def _nested(cls: type[Any], value: Any) -> Any:
+    inner = as_object(value)
+    return value if inner is None else _build(cls, inner)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _load[T](cls: type[T], data: JsonObject) -> T:

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.domain.errors import InvalidInputError, LimitError, NotFoundError, Problem, StorageUnavailableError
+from shared.domain.errors import (
+    InvalidInputError,
+    LimitError,
+    NotFoundError,
+    Problem,
+    StorageUnavailableError,
+    how_many,
+)
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, KindRules, compile_manifest
 from shared.domain.plan import Plan
@@ -151,7 +158,7 @@ class Acceptance:
             due_at=now + timedelta(seconds=self.retention_seconds),
             requested_by=requested_by[:256],
             error=RecordedError(
-                f"the manifest has {len(problems)} problem{'s' if len(problems) != 1 else ''}",
+                f"the manifest has {how_many(problems)}",
                 "Correct what is listed and submit again under a new id.",
             ),
             problems=_kept(problems),

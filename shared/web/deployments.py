@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.approval import APPROVAL, question
-from shared.domain.errors import InvalidInputError, NotFoundError, StorageUnavailableError
+from shared.domain.errors import InvalidInputError, NotFoundError, StorageUnavailableError, how_many
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.plan import levels
@@ -82,7 +82,7 @@ def _refused(backend: Backend, wanted: str | None, manifest: Any, who: str, erro
         return bad_request(error.problems)
     accepted = backend.app().acceptance.reject(Submission(wanted, manifest, who), error.problems)
     recorded = "; not recorded, for the id is another manifest's" if accepted.conflict else "; recorded as rejected"
-    count = f"the manifest has {len(error.problems)} problem(s){recorded}"
+    count = f"the manifest has {how_many(error.problems)}{recorded}"
     return bad_request(error.problems, count, deployment_id=wanted)
 
 

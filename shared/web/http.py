@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from shared.domain.errors import Problem
+from shared.domain.errors import Problem, how_many
 from shared.domain.json import JsonObject
 
 PROBLEM = "application/problem+json"
@@ -78,8 +78,9 @@ TITLES = {
 def bad_request(problems: Sequence[Problem], detail: str = "", **members: Any) -> HttpError:
     """400 with every problem by its path: `$...` in the body, `query...` in the address."""
     rows = [{"path": p.path, "message": p.message} for p in problems]
-    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-    return HttpError(400, detail or f"{count} in the request; correct what is listed", problems=rows, **members)
+    return HttpError(
+        400, detail or f"{how_many(problems)} in the request; correct what is listed", problems=rows, **members
+    )
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:

@@ -176,9 +176,9 @@ def test_folder_in_source_control_format_becomes_an_item(shared_stack: Running) 
 
 
 def test_cancel_puts_everything_back(shared_stack: Running) -> None:
-    """A command on the queue while a step waits for its operation: exit code 8, the audit says who."""
-    endless = {"match": {"path": ".*/items", "method": "POST"}, "action": {"delay_seconds": 3}}
-    shared_stack.fabric("faults", [endless])
+    """A command on the queue while a step waits, for as long as that takes: exit code 8, the audit says who."""
+    busy = {"status": 429, "headers": {"Retry-After": "1"}, "effect": "before"}
+    shared_stack.fabric("faults", [{"match": {"path": ".*/items", "method": "POST"}, "action": busy}])
     body = {"deployment_id": "stopped", "manifest": manifest("stopped", lakehouse("bronze"), item("nb", "Notebook"))}
     shared_stack.put("deployments", json.dumps(body).encode())
     eventually(lambda: "stopped" in shared_stack.names())

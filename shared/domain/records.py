@@ -277,8 +277,7 @@ def _names(cls: type[Any]) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
-    kind: Any = type(value)
-    as_json = _PLAIN.get(kind)
+    as_json = _PLAIN.get(value.__class__)
     return as_json(value) if as_json is not None else value
 
 

@@ -26,7 +26,7 @@ STEP_TRANSITIONS: dict[tuple[S, S], str] = {
     (S.INTENT, S.INTENT): "the call is tried again after a look, or waits for its time",
     (S.INTENT, S.SUBMITTED): "Fabric accepted it as a long-running operation",
     (S.INTENT, S.SUCCEEDED): "applied and verified",
-    (S.INTENT, S.FAILED): "refused, or out of attempts or time",
+    (S.INTENT, S.FAILED): "refused, out of attempts or time, or called off before the next try",
     (S.SUBMITTED, S.SUBMITTED): "the operation is polled",
     (S.SUBMITTED, S.INTENT): "the operation failed in a way that may be tried again, after a look",
     (S.SUBMITTED, S.SUCCEEDED): "the operation succeeded, and its effect is verified",

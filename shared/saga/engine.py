@@ -49,6 +49,8 @@ def _forward(delivery: Delivery) -> Settled | None:
         return None  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and turns_back(header):
         return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
+    if step.state is StepState.INTENT and is_called_off(header):
+        return forward.call_off(delivery)
     return forward.advance(delivery)
 
 
@@ -80,7 +82,13 @@ def _backward(delivery: Delivery) -> Settled | None:
 
 def turns_back(header: DeploymentRecord) -> bool:
     """Whether nothing new is to be begun: a step failed, or a person asked to have it stopped or undone."""
-    return bool(header.error or header.cancel_requested_by or header.compensate_requested_by)
+    return bool(header.error) or is_called_off(header)
+
+
+def is_called_off(header: DeploymentRecord) -> bool:
+    """Whether a person asked to have it stopped or undone: then what waits to try again does not. After a failure of
+    another step it does, for whether this one fails too decides whether the deployment is held."""
+    return bool(header.cancel_requested_by or header.compensate_requested_by)
 
 
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:

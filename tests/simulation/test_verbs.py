@@ -164,6 +164,41 @@ def test_resume_after_the_cause_is_mended_begins_where_it_failed() -> None:
     check_laws(world)
 
 
+@pytest.mark.parametrize("rollback", [True, False])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 429, "headers": {"Retry-After": "60"}},
+        {"status": 503, "effect": "before"},
+        {"status": 503, "effect": "after", "headers": {"Retry-After": "60"}},
+    ],
+    ids=["throttled", "down", "done all the same"],
+)
+def test_cancel_ends_the_trying(answer: dict[str, Any], rollback: bool) -> None:
+    """Fabric puts a step off for as long as it is asked: after the word it is asked no more, and what an earlier try
+    did all the same is put back; or stands with rollback off, and is taken up by a resume."""
+    world = World(policy=EnginePolicy().under(FeatureFlags(rollback=rollback, retry_logic=True)))
+    faults(world, {"match": {"method": "POST", "path": ".*/items"}, "action": answer})
+    world.submit(MEDALLION)
+    while step(world, "nb").error is None:
+        until(world, 1)
+    assert step(world, "nb").state is StepState.INTENT
+    assert world.ask(Verb.CANCEL).accepted
+    asked = [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"]
+    until(world, 180)
+    assert [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"] == asked
+    assert step(world, "nb").error.message.startswith("called off while it waited to try again; last: ")
+    assert world.state() is (DeploymentState.CANCELLED if rollback else DeploymentState.FAILED)
+    if rollback:
+        assert world.names() == {}
+    else:
+        faults(world)
+        assert world.ask(Verb.RESUME).accepted
+        assert world.run() == [DeploymentState.SUCCEEDED]
+        assert world.names() == WHOLE
+    check_laws(world)
+
+
 def test_retire_while_the_target_is_busy_is_done_by_the_sweeper() -> None:
     """The one that runs ends first. It built upon what is retired, so it has to be put back before."""
     world = World()

@@ -276,13 +276,22 @@ def _names(cls: type[Any]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(cls))
 
 
-def _plain(value: Any) -> Any:
-    as_json = _PLAIN.get(value.__class__)
-    return as_json(value) if as_json is not None else value
-
-
 def _fields(record: Any) -> JsonObject:
-    return {n: _plain(value) for n in _names(cast(Any, type(record))) if (value := getattr(record, n)) is not None}
+    values = {n: value for n in _names(record.__class__) if (value := getattr(record, n)) is not None}
+    return {n: plain(value) if (plain := _PLAIN.get(value.__class__)) else value for n, value in values.items()}
+
+
+def evidence(record: Any) -> JsonObject:
+    """What a digest is made of: every field but those at their defaults, and but what ties it to the audit.
+
+    A field that a later version adds, with whatever default, so leaves the digests of older rows as they are.
+    """
+    values = {
+        n: value
+        for n, default in _defaults(record.__class__)
+        if (value := getattr(record, n)) is not default and value != default
+    }
+    return {n: plain(value) if (plain := _EVIDENCE.get(value.__class__)) else value for n, value in values.items()}
 
 
 _KINDS = frozenset(_NESTED.values())
@@ -291,19 +300,7 @@ _PLAIN: dict[type[Any], Callable[[Any], Any]] = {
     tuple: list,
     **dict.fromkeys(_KINDS, _fields),
 }
-
-
-def evidence(record: Any) -> JsonObject:
-    """What a digest is made of: every field but those at their defaults, and but what ties it to the audit.
-
-    A field that a later version adds, with whatever default, so leaves the digests of older rows as they are.
-    """
-    shown: JsonObject = {}
-    for name, default in _defaults(cast(Any, type(record))):
-        value = getattr(record, name)
-        if value is not default and value != default:
-            shown[name] = evidence(value) if type(value) in _KINDS else _plain(value)
-    return shown
+_EVIDENCE = {**_PLAIN, **dict.fromkeys(_KINDS, evidence)}
 
 
 @cache

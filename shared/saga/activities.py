@@ -69,14 +69,13 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
+    elder = None if record.cancel_requested_by else _elder(services, record)
+    goes_on_or_ends = elder is None or record.concurrency == "reject"
+    if goes_on_or_ends and len(services.journal.steps(record.deployment_id)) < record.step_count:
+        return _await_rows(services, header)  # an end binds all its rows, so none may come after it
     if record.cancel_requested_by:
-        ending = closing(services, record, DeploymentState.CANCELLED)
-        _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **ending)
-        return {"next": "ended", "state": DeploymentState.CANCELLED.value}
-    elder = _elder(services, record)
+        return _cancelled(services, header)
     if elder is None:
-        if len(services.journal.steps(record.deployment_id)) < record.step_count:
-            return _await_rows(services, header)
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
@@ -95,12 +94,20 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
 
 
+def _cancelled(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
+    ending = closing(services, header.record, DeploymentState.CANCELLED)
+    _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **ending)
+    return {"next": "ended", "state": DeploymentState.CANCELLED.value}
+
+
 def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
     """Its accept was cut short, so the journal does not hold all its steps. The submission's message comes again and
     writes the others; where it cannot come any more nothing ever will, and the target must not wait for it."""
     record, policy = header.record, services.policy
     if services.clock.now() - record.accepted_at < timedelta(seconds=policy.orphan_grace_seconds):
         return {"next": "wait", "seconds": policy.watchdog_seconds, "holder": record.deployment_id}
+    if record.cancel_requested_by:
+        return _cancelled(services, header)
     error = RecordedError(
         f"it was accepted in part: the journal does not hold all of its {record.step_count} steps",
         "Nothing was begun. Look for the exception in the app's log, and submit again under a new id.",

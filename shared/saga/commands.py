@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.domain.approval import APPROVAL, approved, waits_for_person
-from shared.domain.errors import ConflictError, NotFoundError, SagaError
+from shared.domain.errors import ConflictError, FabricError, NotFoundError, SagaError
 from shared.domain.json import as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
@@ -281,7 +281,10 @@ def _target(asked: _Asked) -> tuple[Lock, str | None]:
     lock = asked.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
     if lock.holder != record.deployment_id:
         return lock, f"its target is free when deployment {lock.holder} has ended"
-    obstacle = in_the_way(services, record)
+    try:
+        obstacle = in_the_way(services, record)
+    except FabricError as error:
+        obstacle = f"whether a later deployment builds upon it can be seen when Fabric answers again ({error})"
     if obstacle is not None:
         asked.locks.release(record.target, record.deployment_id)
     return lock, obstacle

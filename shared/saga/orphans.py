@@ -41,18 +41,22 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     steps = services.journal.steps(header.deployment_id)
     taken = _taken_up(services, header)
     for row in reversed([s.record for s in steps]):
-        if row.intent is None or row.intent.action != "create":
-            continue
-        kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
-        try:
-            snapshot = kind.find(services.fabric, spec)
-        except FabricNotFoundError:
-            continue  # its workspace is gone, and it with that
-        if snapshot is None or snapshot.resource.id in taken:
-            continue
-        if kind.recognises(spec, row.intent, snapshot, False):
+        snapshot = _made(services, row, uncertain=False)
+        if snapshot is not None and snapshot.resource.id not in taken:
             found.append(Orphan(row, snapshot))
     return found
+
+
+def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot | None:
+    """What a step created, looked for in Fabric; `uncertain` as `StepKind.recognises` says. Raises FabricError."""
+    if row.intent is None or row.intent.action != "create":
+        return None
+    kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
+    try:
+        found = kind.find(services.fabric, spec)
+    except FabricNotFoundError:
+        return None  # its workspace is gone, and it with that
+    return found if found is not None and kind.recognises(spec, row.intent, found, uncertain) else None
 
 
 def _taken_up(services: Services, header: DeploymentRecord) -> set[str]:
@@ -71,23 +75,35 @@ def in_the_way(services: Services, header: DeploymentRecord) -> str | None:
 
     One is at work there whose lease is over, for nobody gave a sign of life for long: its journal stands, and the
     sweeper starts it again. Or a later one adopted or changed what this one made: to undo this one would take it away.
+    Raises FabricError where there is a later one, and what a lost call of this one's made cannot be looked for.
     """
-    mine = {
-        row.resource.id
-        for row in (s.record for s in services.journal.steps(header.deployment_id))
-        if row.resource is not None and row.intent is not None and row.intent.action != "adopt"
-    }
+    later: list[DeploymentRecord] = []
     for other in _others(services, header):
         if other.state in (*_GONE, D.ACCEPTED):
             continue
         if _is_at_work(other):
             return f"its target is free when deployment {other.deployment_id} has ended"
-        if (other.started_at or other.accepted_at) < (header.started_at or header.accepted_at):
-            continue
+        if (other.started_at or other.accepted_at) >= (header.started_at or header.accepted_at):
+            later.append(other)
+    mine = _all_made(services, header) if later else set[str]()
+    for other in later:
         rows = (s.record for s in services.journal.steps(other.deployment_id))
         if any(row.resource is not None and row.resource.id in mine for row in rows):
             return f"deployment {other.deployment_id} builds upon what this one made, and has to be put back first"
     return None
+
+
+def _all_made(services: Services, header: DeploymentRecord) -> set[str]:
+    """Ids of what a deployment created or changed: as its journal knows or, where an answer was lost, Fabric shows."""
+    ids = set[str]()
+    for row in (s.record for s in services.journal.steps(header.deployment_id)):
+        made = row.resource
+        if made is None:
+            found = _made(services, row, uncertain=row.ambiguous)
+            made = found.resource if found is not None else None
+        if made is not None and row.intent is not None and row.intent.action != "adopt":
+            ids.add(made.id)
+    return ids
 
 
 def _others(services: Services, header: DeploymentRecord) -> list[DeploymentRecord]:

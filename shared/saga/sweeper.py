@@ -7,7 +7,8 @@ What it does, in this order, one deployment's trouble never keeping it from the 
   of life is turned back with that;
 - one that is held and whose time is up (`keepFor`) is put back; so is, as a whole, one that succeeded and whose time
   is up (`expiresAfter`) or that a person retired while its target was not free;
-- one that was put back is looked over, once, for what a call that was still under way may have made afterwards;
+- one that was put back is looked over for what a call that was still under way may have made afterwards: once, or for
+  a day, at ever longer intervals, where the answer to a create never came and nothing of it has shown;
 - one that is past its retention is forgotten, but for its audit.
 
 Everything it writes is conditional or idempotent, so two runs at once do no harm, and `dry_run` writes nothing. A run
@@ -22,8 +23,8 @@ from datetime import datetime, timedelta
 
 from shared import tracing
 from shared.domain.errors import ConflictError, SagaError
-from shared.domain.ports import Change, Locks, Orchestrations
-from shared.domain.records import SCRIPT, DeploymentRecord
+from shared.domain.ports import Change, Locks, Orchestrations, Versioned
+from shared.domain.records import SCRIPT, DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState
 from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
@@ -37,6 +38,10 @@ MOST_DUTIES = 50
 """Deployments of each list that one run does something for; what is left over waits for the next."""
 BUDGET_SECONDS = 90.0
 """A run takes up nothing new of a list after this; the host ends a function after functionTimeout."""
+LONGEST_OPERATION = timedelta(days=1)
+"""How long an operation whose id was lost with the answer is reckoned with. Fabric names no bound of its own; most of
+its operations take minutes."""
+_SHORTEST_WAIT = timedelta(minutes=1)
 _LOOK_OVER_SECONDS = 180.0
 """How long the target of what is looked over is taken for; given back as soon as that is done."""
 
@@ -201,8 +206,12 @@ class _Run:
             return
         header = services.journal.header(record.deployment_id)
         now = services.clock.now()
-        due = now + timedelta(seconds=services.policy.retention_seconds)
-        after = header.record.replace(swept_at=now, due_at=due)
+        age = now - (header.record.finished_at or record.accepted_at)
+        if age < LONGEST_OPERATION and any(map(_may_still_come, services.journal.steps(record.deployment_id))):
+            after = header.record.replace(due_at=now + max(age, _SHORTEST_WAIT))
+        else:
+            due = now + timedelta(seconds=services.policy.retention_seconds)
+            after = header.record.replace(swept_at=now, due_at=due)
         reason = f"looked over: {len(orphans)} orphan(s) deleted" if orphans else ""
         services.journal.write_header(Change(header, after, "sweeper", reason))
 
@@ -212,3 +221,9 @@ class _Run:
         if not self.dry_run:
             self.orchestrations.forget(record.deployment_id)
             self.services.journal.purge(record.deployment_id)
+
+
+def _may_still_come(row: Versioned[StepRecord]) -> bool:
+    """Whether it may have begun to create what nobody has seen yet."""
+    step = row.record
+    return step.ambiguous and step.resource is None and step.intent is not None and step.intent.action == "create"

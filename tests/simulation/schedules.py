@@ -20,6 +20,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.commands import Verb, allowed_verbs
+from shared.saga.sweeper import LONGEST_OPERATION
 from tests.simulation import laws
 from tests.simulation.edges import Crash
 from tests.simulation.strangers import Strangers
@@ -344,7 +345,7 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
     if chance.random() < 0.3:
         strangers.appear()
     for _ in range(4):
-        world.clock.advance(world.policy.orphan_grace_seconds + 1)
+        world.clock.advance(max(world.policy.orphan_grace_seconds, LONGEST_OPERATION.total_seconds()) + 1)
         duties = [world.sweep().duties for _ in range(3)]
         if all(world.has_ended(d) for d in ids) and not duties[-1]:
             break

@@ -1,6 +1,8 @@
 """The sweeper in the whole system: orphans, expired environments, retention, dry runs, two runs at once."""
 
 import copy
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from local.fabric_simulator import control
@@ -52,6 +54,34 @@ def test_sweep_deletes_what_a_late_call_of_ours_made() -> None:
     assert orphan in reasons
     assert "1 orphan(s) deleted" in reasons
     assert world.sweep().counts() == {**dict.fromkeys(swept.counts(), 0)}
+
+
+def test_sweep_finds_what_takes_hours_to_show() -> None:
+    """The answer to a create was lost, and its operation takes longer than everything else: it is looked for again,
+    ever more seldom; after a day it is not."""
+    world = World()
+    place = workspace(world)
+    lost = {"reset": "after", "operation": "never"}
+    world.model.faults.replace([{"match": {"method": "POST", "path": ".*/items"}, "action": lost}])
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    notebooks = [i for i in world.model.store.workspaces[place].items.values() if i.type == "Notebook"]
+    world.model.faults.replace([])
+    looks: list[float] = []
+    ended = world.clock.now()
+    shown = ended + timedelta(hours=6)
+    for notebook in notebooks:
+        notebook.visible_at = shown.timestamp()
+    while world.clock.now() - ended < timedelta(days=3):
+        swept = world.sweep()
+        looks += [(world.clock.now() - ended).total_seconds() / 3600] * bool(swept.looked_over)
+        world.clock.advance(300)
+    assert notebooks
+    assert world.names() == {"sales": []}
+    assert all(later / earlier > 1.9 for earlier, later in pairwise(looks))
+    assert len(looks) < 10
+    assert looks[-1] >= 24
+    assert world.journal.header("d").record.swept_at is not None
 
 
 def test_sweep_leaves_what_only_bears_the_name() -> None:

@@ -199,6 +199,30 @@ def test_cancel_ends_the_trying(answer: dict[str, Any], rollback: bool) -> None:
     check_laws(world)
 
 
+def test_what_a_lost_call_made_is_not_taken_away_from_under_a_later_deployment() -> None:
+    """Its id never came back, so the journal does not know it; a later deployment adopted it. While that one stands,
+    the first is not put back; nor while Fabric cannot be asked."""
+    world = World(policy=EnginePolicy().under(FeatureFlags(rollback=False)))
+    lost = {"status": 500, "body": {"errorCode": "UnknownError", "message": "x"}, "effect": "after"}
+    faults(world, {"match": {"method": "POST", "path": "/v1/workspaces"}, "action": lost})
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.FAILED]
+    assert (step(world, "ws").resource, step(world, "ws").ambiguous) == (None, True)
+    faults(world)
+    world.submit(failing(), "later")
+    assert world.run("later") == [DeploymentState.FAILED]
+    before = world.names()
+    assert "deployment later builds upon what this one made" in world.ask(Verb.COMPENSATE).message
+    faults(world, {"match": {}, "action": {"status": 503}})
+    assert "can be seen when Fabric answers again" in world.ask(Verb.COMPENSATE).message
+    faults(world)
+    assert (world.state(), world.names()) == (DeploymentState.FAILED, before)
+    for each in ("later", "d"):
+        assert world.ask(Verb.COMPENSATE, each).accepted
+        assert world.run(each) == [DeploymentState.COMPENSATED]
+    assert world.names() == {}
+
+
 def test_retire_while_the_target_is_busy_is_done_by_the_sweeper() -> None:
     """The one that runs ends first. It built upon what is retired, so it has to be put back before."""
     world = World()

@@ -129,6 +129,26 @@ def test_begin_waits_for_steps_that_are_not_written_yet_and_refuses_where_they_n
     assert verify(read(room.journal, "d")).is_proven
 
 
+@pytest.mark.parametrize(
+    ("wish", "end"),
+    [({"cancel_requested_by": "anna"}, D.CANCELLED), ({"concurrency": "reject"}, D.REJECTED)],
+    ids=["cancelled", "its target taken"],
+)
+def test_begin_ends_nothing_whose_steps_are_still_being_written(wish: dict[str, Any], end: D) -> None:
+    """The end binds the steps as they stand: had one come after it, the journal could not be proved any more."""
+    room = Room()
+    room.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
+    room.clock.advance(1)
+    whole = [row(0, S.PENDING), row(1, S.PENDING)]
+    header = DeploymentRecord("d", "m", "target", D.ACCEPTED, "hash", room.clock.now(), step_count=2, **wish)
+    room.journal.cut_create(header, whole, 1)
+    assert begin(room)["next"] == "wait"
+    assert room.header().state is D.ACCEPTED
+    room.journal.create(header, whole, "submitted")
+    assert begin(room) == {"next": "ended", "state": end.value}
+    assert verify(read(room.journal, "d")).is_proven
+
+
 def test_begin_cancelled_before_it_began_does_nothing() -> None:
     """Nothing was done, so nothing is to be put back; the lock is not touched."""
     room = Room()

@@ -269,10 +269,10 @@ def call_off(d: Delivery) -> Settled:
     """It waited to try again, and a person does not want it any more. What earlier tries did, if anything, is looked
     for and undone as after any failure."""
     last = f"; last: {d.step.error.message}" if d.step.error else ""
-    error = RecordedError(
-        f"called off while it waited to try again{last}", "Nothing: what earlier tries may have done is put back."
-    )
-    return d.settle(StepState.FAILED, error.message, error=error, ambiguous=d.was_left_uncertain)
+    message = f"called off while it waited to try again{last}"
+    remedy = "Nothing: what earlier tries may have done is put back, or kept where rollback is off."
+    error = RecordedError(message, remedy)
+    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.was_left_uncertain)
 
 
 def error_of_operation(error: Exception) -> bool:

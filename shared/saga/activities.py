@@ -18,7 +18,7 @@ from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepR
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.delivery import Services
 from shared.saga.ends import closing, is_scripts_own, proven_end
-from shared.saga.engine import turns_back
+from shared.saga.engine import is_called_off, turns_back
 from shared.saga.progress import Progress, from_journal, in_flight
 from shared.saga.resume import make_ready
 
@@ -231,7 +231,7 @@ def _why_back(record: DeploymentRecord) -> str:
 
 
 def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
-    if record.cancel_requested_by or record.compensate_requested_by:
+    if is_called_off(record):
         return False
     return any(s.record.state is StepState.FAILED and s.record.on_failure == "hold" for s in steps)
 

@@ -35,7 +35,7 @@ QUICK = {
     "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:01",
 }
 """Leases and watchdogs in seconds instead of minutes, so that what recovers does so within a test. Queues that rest are
-looked at less often: with several stacks on one machine, those looks would be most of its work."""
+looked at less often: with several stacks on one machine, those looks are a tenth of its work."""
 
 
 class Running:

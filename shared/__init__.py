@@ -4,11 +4,12 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
 
     domain      <- nothing                                   pure decisions: no I/O, no clock, no ids, no chance
     steps       <- domain                                    Fabric's kinds
+    logs        <- domain                                    what makes every log line safe
     tracing     <- domain                                    the span that a thread is in, and operations
     adapters    <- domain, tracing                           the outside things: storage, Fabric, the durable engine
     settings    <- domain                                    the only reader of the environment
     saga        <- domain, steps, tracing                    the engine
-    bootstrap   <- domain, steps, saga, settings, adapters   the composition root; adapters only inside functions
+    bootstrap   <- domain, steps, saga, settings, adapters, logs  the composition root; adapters only inside functions
     telemetry   <- domain, tracing, bootstrap                events, metrics and spans, for the triggers and for scripts
     entry       <- domain, saga, settings, bootstrap, telemetry  from a trigger to the saga
     secret_manager <- bootstrap, adapters                    secrets, for programs of one's own

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shared import settings
+from shared import logs, settings
 from shared.domain.flags import FeatureFlags
 from shared.domain.ports import Blobs, BreakerDesk, Clock, Fabric, Journal, JournalReads, Locks, Orchestrations, Signals
 from shared.domain.telemetry import NoTelemetry, Telemetry
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shared.adapters.telemetry_handover import Exporter
 
 log = logging.getLogger(__name__)
+logs.install()  # here, because every program of this package imports the composition root
 
 _READ_ATTEMPTS = 3
 """In-process tries of a read, within one delivery."""

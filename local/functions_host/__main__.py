@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 
 from local.functions_host.host import Host
+from local.functions_host.worker import trace_of
+from shared import logs
 
 log = logging.getLogger("host")
 
@@ -29,7 +31,7 @@ async def serve(options: argparse.Namespace) -> int:
         )
         await host.start()
     except RuntimeError as error:
-        log.error("the host cannot start: %s", error)
+        log.error("the host cannot start: %s", error, exc_info=trace_of(error))
         return 1
     except Exception:
         log.exception("the host cannot start")
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--drain", type=float, default=10.0, help="seconds to finish what runs, at SIGTERM")
     options = parser.parse_args()
     level = os.environ.get("LOG_LEVEL", "INFO")
+    logs.install()
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
     # Loud where everything is asked for, as the canary test does.
     for name in () if level == "DEBUG" else ("azure", "azure_functions_runtime", "durabletask"):

@@ -19,7 +19,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from local.functions_host.engine import CHANNEL_OPTIONS, Engine
 from local.functions_host.engine_store import StoredEngine
-from local.functions_host.worker import Function, InvocationError, Worker, protocol
+from local.functions_host.worker import Function, InvocationError, Worker, log_error, protocol
 
 log = logging.getLogger("host.durable")
 
@@ -123,7 +123,7 @@ class Durable:
             answer, _ = await self._worker.invoke(function, protocol.TypedData(string=sent))
             return pb.OrchestratorResponse.FromString(base64.b64decode(getattr(answer, "string", "")))
         except (InvocationError, LookupError) as error:
-            log.error("orchestrator %s failed: %s", name, error)
+            log_error(f"orchestrator {name}", error, log)
             complete = pb.CompleteOrchestrationAction(
                 orchestrationStatus=pb.ORCHESTRATION_STATUS_FAILED, failureDetails=_failure(error)
             )
@@ -140,7 +140,7 @@ class Durable:
             if value is not None:
                 answer.result.value = getattr(value, value.WhichOneof("data") or "string")
         except (InvocationError, LookupError) as error:
-            log.error("activity %s failed: %s\n%s", request.name, error, getattr(error, "stack", ""))
+            log_error(f"activity {request.name}", error, log)
             answer.failureDetails.CopyFrom(_failure(error))
         return answer
 

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from local.functions_host.queues import seconds_of
-from local.functions_host.worker import Function, InvocationError, Worker, pause, protocol
+from local.functions_host.worker import Function, InvocationError, Worker, log_error, pause, protocol
 
 log = logging.getLogger("host.timers")
 
@@ -98,7 +98,7 @@ async def fire(worker: Worker, function: Function, last: datetime, due: datetime
     try:
         await worker.invoke(function, protocol.TypedData(json=json.dumps(info)))
     except InvocationError as error:
-        log.error("timer %s failed: %s\n%s", function.name, error, error.stack)
+        log_error(f"timer {function.name}", error, log)
 
 
 async def run(worker: Worker, function: Function, schedule: Schedule, stopping: asyncio.Event) -> None:

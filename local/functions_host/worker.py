@@ -59,6 +59,8 @@ class InvocationError(Exception):
         super().__init__(message)
         self.kind, _, self.text = message.partition(": ")
         self.stack = stack
+        if stack:
+            self.add_note(stack)
 
 
 @dataclass(frozen=True)
@@ -196,9 +198,17 @@ async def pause(stopping: asyncio.Event, seconds: float) -> bool:
 def _check(answer: Any) -> None:
     if answer.result.status != protocol.StatusResult.Success:
         failure = answer.result.exception
-        raise RuntimeError(f"the function app cannot be loaded: {failure.message}\n{failure.stack_trace}")
+        error = RuntimeError(f"the function app cannot be loaded: {failure.message}")
+        error.add_note(failure.stack_trace)
+        raise error
 
 
-def log_error(name: str, error: InvocationError) -> None:
-    """Say which function failed and how."""
-    log.error("%s failed: %s\n%s", name, error, error.stack)
+def log_error(name: str, error: Exception, to: logging.Logger = log) -> None:
+    """Log which function failed and how."""
+    to.error("%s failed: %s", name, error, exc_info=trace_of(error))
+
+
+def trace_of(error: Exception) -> tuple[type[Exception], Exception, None] | None:
+    """Return what `exc_info` must be for the app's own traceback to stand below the line: the error has it as a note;
+    None if it has none."""
+    return (type(error), error, None) if getattr(error, "__notes__", ()) else None

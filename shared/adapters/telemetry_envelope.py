@@ -1,9 +1,13 @@
-"""What both exporters say alike: properties as text, what may be told of an error, and whose signals they are."""
+"""What both exporters say alike: properties as text, what may be told of an error, and whose signals they are.
+
+All text is one line of printable characters, as in the log: what came from outside forges nothing there either.
+"""
 
 import traceback
 
 from shared.adapters.telemetry_handover import Signal
 from shared.domain.errors import SagaError
+from shared.domain.printable import escaped
 
 ROLE = "fabric-saga"
 """The cloud role of every signal."""
@@ -18,13 +22,13 @@ def texts(signal: Signal) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)[:MOST_CHARACTERS]
+    return str(value).lower() if isinstance(value, bool) else escaped(str(value)[:MOST_CHARACTERS])[:MOST_CHARACTERS]
 
 
 def message_of(error: BaseException | None) -> str:
     """Our errors say what may be told; the text of any other may hold anything, and stays in the app's log."""
     if isinstance(error, SagaError):
-        return str(error)[:MOST_CHARACTERS]
+        return _text(str(error))
     return f"{type(error).__name__} (its text is in the app's log)"
 
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from shared import tracing
+from shared.domain.printable import escaped
 from shared.domain.telemetry import Metric, Properties
 from shared.domain.trace import TraceContext
 
@@ -138,7 +139,7 @@ class HandOver:
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
         """As the port says."""
-        self._put(Signal(SignalKind.TRACE, message, self._now(), _copied(properties), tracing.current()))
+        self._put(Signal(SignalKind.TRACE, escaped(message), self._now(), _copied(properties), tracing.current()))
 
     def flush(self, seconds: float) -> None:
         """Wait until what was told so far is sent, at most so long."""

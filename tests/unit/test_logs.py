@@ -1,0 +1,185 @@
+"""What reaches logs: no field that came from outside forges a line, whatever logs it and however."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import bootstrap, entry, logs
+from shared.adapters.telemetry_envelope import message_of, texts
+from shared.adapters.telemetry_handover import HandOver, Signal
+from shared.domain.errors import SagaError
+from shared.domain.printable import escaped
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+from tests.fakes import START
+from tests.unit.web.conftest import MANIFEST, Api
+
+FORGED = "WARNING shared.web.breakers circuit breaker items closed by hand by FORGED"
+ENDS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"]
+TURNS = ["\x00", "\x1b[2K", "\x9b", "\u202e", "\u2066", "\ud800", "\x7f"]
+LINE = re.compile(r"(LINE [A-Z]+ \S+ |  \| )")
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """The log as a plain handler writes it."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("LINE %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel("DEBUG")
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def sound(text: str) -> None:
+    """Each line was begun by the formatter or is a marked one of a traceback; nothing in it moves a cursor."""
+    lines = text.split("\n")
+    assert lines[-1] == ""
+    for line in lines[:-1]:
+        assert line.isprintable(), line
+        assert LINE.match(line), line
+        assert not line.startswith("LINE WARNING shared.web.breakers")
+
+
+def forging(end: str) -> str:
+    """A text that would be a line of its own if its end were written as it is."""
+    return f"x{end}LINE {FORGED}"
+
+
+@given(st.text())
+def test_escaped_is_one_printable_line_that_loses_nothing(text: str) -> None:
+    """Whatever it is made of; what was printable stays as it is."""
+    line = escaped(text)
+    assert line.isprintable()
+    assert len(line.splitlines()) <= 1
+    assert line == text or not text.isprintable()
+    assert "\\" in text or line.encode("latin-1", "backslashreplace").decode("unicode_escape") == text
+
+
+@pytest.mark.parametrize("end", [*ENDS, *TURNS])
+def test_log_message_is_one_line_wherever_the_text_stands(log: io.StringIO, end: str) -> None:
+    """In the message, among its arguments, in a mapping of them, in an object's own text."""
+    text, anywhere = forging(end), logging.getLogger("some.library")
+    anywhere.warning(text)
+    anywhere.warning("said: %s", text)
+    anywhere.warning("said: %(what)s", {"what": text})
+    anywhere.warning("said: %s", ValueError(text))
+    sound(log.getvalue())
+    assert log.getvalue().count("FORGED") == log.getvalue().count("LINE WARNING some.library") == 4
+
+
+@pytest.mark.parametrize("end", [*ENDS, *TURNS])
+def test_log_traceback_is_marked_line_by_line(log: io.StringIO, end: str) -> None:
+    """Of the error, of its cause, of its notes and of those in its group."""
+    try:
+        try:
+            raise KeyError(forging(end))
+        except KeyError as cause:
+            error = ExceptionGroup(forging(end), [ValueError(forging(end))])
+            error.add_note(forging(end))
+            raise error from cause
+    except ExceptionGroup:
+        logging.getLogger("some.library").exception("it failed: %s", forging(end))
+    sound(log.getvalue())
+    assert log.getvalue().count("LINE ERROR some.library it failed") == 1
+    assert "Traceback (most recent call last)" in log.getvalue()
+
+
+def test_log_record_that_was_made_elsewhere_keeps_its_own_traceback() -> None:
+    """`makeLogRecord` fills in what another process or a vendor wrote there."""
+    record = logging.makeLogRecord({"msg": "a\nb", "exc_text": " "})
+    assert isinstance(record, logs.SafeRecord)
+    assert (record.getMessage(), record.exc_text) == ("a\\nb", " ")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85"])
+@pytest.mark.parametrize("field", ["reason", "requested_by", "step"])
+@pytest.mark.parametrize("verb", ["cancel", "retire", "resume", "approve"])
+def test_log_of_a_verb_has_no_line_of_its_callers(log: io.StringIO, field: str, verb: str, end: str) -> None:
+    """Granted or refused; over HTTP and by the queue."""
+    api = Api()
+    for state in (D.RUNNING, D.SUCCEEDED, D.HELD):
+        api.room.deployment(state, S.PENDING, deployment_id=f"d-{state}")
+        body = {"step": "s0", field: forging(end)}
+        api.ask("POST", f"deployments/d-{state}/{verb}", body)
+    sound(log.getvalue())
+
+
+HOSTILE: list[Callable[[str], Any]] = [
+    lambda text: {"command": "cancel", "deployment_id": "nobody", "requested_by": text, "reason": text},
+    lambda text: {"command": text, "deployment_id": text},
+    lambda text: {"deployment_id": text, "ordinal": text, "direction": text},
+    lambda text: {"deployment_id": "q", "manifest": {**MANIFEST, "name": text, "target": text}, "requested_by": text},
+    lambda text: {**MANIFEST, "name": text, "id": "q", text: text},
+    lambda text: text,
+]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85", "\ud800"])
+@pytest.mark.parametrize("made", HOSTILE)
+def test_log_of_a_message_has_no_line_of_its_senders(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch, made: Callable[[str], Any], end: str
+) -> None:
+    """A submission, a command, a step message, and what is none of them: taken, refused, dropped or poisoned."""
+    api = Api()
+    monkeypatch.setattr(bootstrap, "_app", api.app)
+    monkeypatch.setattr(bootstrap, "orchestrations", lambda _: api.engine)
+    content = json.dumps(made(forging(end))).encode()
+    entry.accept(content, "m-1", None)
+    entry.execute_step(content, None)
+    entry.poisoned_step(content, None)
+    entry.poisoned_deployment(content, "m-1")
+    sound(log.getvalue())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85"])
+def test_log_of_a_fault_has_no_line_of_its_text(log: io.StringIO, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """An error that nobody expected holds whatever a server or a caller said; so does the path that was asked for."""
+    api = Api()
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError(forging(end))
+
+    monkeypatch.setattr(api.journal, "page", broken)
+    assert api.ask("GET", "deployments").status == 500
+    sound(log.getvalue())
+    assert "ZeroDivisionError" in log.getvalue()
+
+
+@pytest.mark.parametrize("end", [*ENDS, *TURNS])
+def test_telemetry_text_is_one_line(end: str) -> None:
+    """Properties, what is told of an error of ours, and the lines for a person."""
+    told: list[Signal] = []
+    telemetry = HandOver(lambda: Kept(told), lambda: START, linger_seconds=0.0)
+    telemetry.event("RollbackStarted", {"reason": forging(end)})
+    telemetry.trace(forging(end))
+    telemetry.flush(10)
+    [event, trace] = told
+    for text in (texts(event)["reason"], trace.name, message_of(SagaError(forging(end)))):
+        assert text.isprintable()
+        assert "FORGED" in text
+
+
+class Kept:
+    """An exporter that keeps what it is given."""
+
+    def __init__(self, told: list[Signal]) -> None:
+        self.told = told
+
+    def send(self, signals: Any) -> None:
+        """As the protocol says."""
+        self.told += signals
+
+    def close(self) -> None:
+        """As the protocol says."""

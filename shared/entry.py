@@ -180,6 +180,11 @@ def sweep(client: Any) -> None:
     app.signals.swept(LastSweep(ended, seconds, swept.counts()))
 
 
+def live() -> tuple[bool, JsonObject]:
+    """`health/live`, for anybody: the process answers; nothing else is asked."""
+    return True, {"status": "pass"}
+
+
 def ready() -> tuple[bool, JsonObject]:
     """`health/ready`, for anybody: whether the app can do its work, and how each check stands, in a word."""
     return _health(_ready, health.Report.coarse)

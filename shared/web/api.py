@@ -2,11 +2,12 @@
 
 import logging
 import uuid
+from dataclasses import replace
 
 from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
 from shared.saga.commands import Verb
 from shared.settings import SettingsError
-from shared.web import breakers, deployments, openapi, orphans, page, plans, verbs
+from shared.web import bodies, breakers, deployments, openapi, orphans, page, plans, verbs
 from shared.web.backend import Backend, Handler, Route
 from shared.web.http import HttpError, Reply, Request, problem
 
@@ -22,9 +23,33 @@ def _page(request: Request, backend: Backend) -> Reply:
     return page.serve(request)
 
 
-ROUTES: tuple[Route, ...] = (
-    Route("submit_deployment", "POST", "deployments", deployments.submit, needs_engine=True),
-    Route("list_deployments", "GET", "deployments", deployments.listed),
+def declaring(route: Route) -> Route:
+    """The route with a handler that is asked only if the address has no other parameters than the row declares."""
+
+    def handler(request: Request, backend: Backend) -> Reply:
+        bodies.declared(request, route.query, route.repeatable)
+        return route.handler(request, backend)
+
+    return replace(route, handler=handler)
+
+
+_ROWS = (
+    Route(
+        "submit_deployment",
+        "POST",
+        "deployments",
+        deployments.submit,
+        query=("id", "requested_by"),
+        needs_engine=True,
+    ),
+    Route(
+        "list_deployments",
+        "GET",
+        "deployments",
+        deployments.listed,
+        query=("target", "state", "open", "limit", "cursor"),
+        repeatable=("state",),
+    ),
     Route("get_deployment", "GET", "deployments/{id}", deployments.one),
     Route("get_audit", "GET", "deployments/{id}/audit", deployments.audit),
     Route("get_plan", "GET", "deployments/{id}/plan", deployments.plan),
@@ -46,6 +71,7 @@ ROUTES: tuple[Route, ...] = (
     Route("dashboard", "GET", "dashboard", _page, is_anonymous=True),
     Route("dashboard_file", "GET", "dashboard/{file}", _page, is_anonymous=True),
 )
+ROUTES: tuple[Route, ...] = tuple(map(declaring, _ROWS))
 
 
 def answer(handler: Handler, request: Request, backend: Backend) -> Reply:

@@ -56,11 +56,14 @@ Handler = Callable[[Request, Backend], Reply]
 @dataclass(frozen=True)
 class Route:
     """One row. `path` is as in OpenAPI and in the host's templates, without the prefix; `name` is the function's, and
-    the operation's in the document. `needs_engine` is whether it is given the durable client."""
+    the operation's in the document. `query` are the parameters that its address may have, `repeatable` those of them
+    that may be given more than once. `needs_engine` is whether it is given the durable client."""
 
     name: str
     method: str
     path: str
     handler: Handler
+    query: tuple[str, ...] = ()
+    repeatable: tuple[str, ...] = ()
     is_anonymous: bool = False
     needs_engine: bool = False

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from shared.domain.errors import InvalidInputError, Problem
-from shared.domain.fields import Fields
+from shared.domain.fields import Fields, child, suggestion
 from shared.domain.json import as_object
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.text import MAX_BYTES, parse
@@ -12,11 +12,33 @@ from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 
 MANIFEST_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")
 MOST_COMMAND_BYTES = 16 * 1024
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+KEY = "code"
+"""The parameter by which the host takes a function key; any route's address may have it."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 ID_HINT = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
 
 
+def declared(request: Request, names: tuple[str, ...], repeatable: tuple[str, ...] = ()) -> None:
+    """Raise HttpError 400 if the address has a parameter that is not one of `names`, or one of them twice that is not
+    `repeatable`. Unread, a misspelt one would be lost without a word, and with it an idempotency key."""
+    problems: list[Problem] = []
+    for name, values in request.query.items():
+        path = child("query", name)
+        if name not in names and name != KEY:
+            known = f"Known: {', '.join(sorted(names))}" if names else "This address takes none"
+            problems.append(Problem(path, f"is not a known parameter.{suggestion(name[:64].lower(), names)} {known}"))
+        elif len(values) > 1 and name not in repeatable:
+            problems.append(Problem(path, f"is given more than once ({len(values)} times)"))
+    if problems:
+        raise bad_request(problems)
+
+
 def _checked(request: Request, types: tuple[str, ...], most_bytes: int) -> None:
+    encoding = request.headers.get("content-encoding", "").strip()
+    if encoding.lower() not in ("", "identity"):
+        # Azure's host hands the bytes over as they came, and so does this app's own.
+        detail = f"the body is encoded with '{encoding[:100]}'; send it as it is, without Content-Encoding"
+        raise HttpError(415, detail, headers={"Accept-Encoding": "identity"})
     media_type(request, types, JSON)
     if len(request.body) > most_bytes:
         raise HttpError(413, f"the body has {len(request.body)} bytes; at most {most_bytes} are accepted")
@@ -76,19 +98,17 @@ class Query:
         self._problems.append(Problem(f"query.{name}", message))
 
     def text(self, name: str) -> str | None:
-        """The one value; None where it is absent."""
+        """The value; None where it is absent. That it is given once, `declared` has checked."""
         values = self._query.get(name, ())
-        if len(values) > 1:
-            self.problem(name, "is given more than once")
         return values[0] if values else None
 
     def plain(self, name: str, longest: int) -> str:
-        """A text without control characters; absent is empty."""
+        """A text in one line, without control characters and bidirectional overrides; absent is empty."""
         value = self.text(name) or ""
         if len(value) > longest:
             self.problem(name, f"has {len(value)} characters; at most {longest} are allowed")
         elif _CONTROL.search(value):
-            self.problem(name, "holds a control character, which no name or text may have")
+            self.problem(name, "holds a control character, a line end or a bidirectional override, which no name may")
         return value
 
     def words(self, name: str, allowed: tuple[str, ...]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.approval import APPROVAL, question
-from shared.domain.errors import InvalidInputError, NotFoundError, StorageUnavailableError, how_many
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError, how_many
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.plan import levels
@@ -50,6 +50,9 @@ def submit(request: Request, backend: Backend) -> Reply:
     manifest: Any = request.body
     try:
         manifest, declared = bodies.without_id(bodies.manifest(request))
+        if wanted is not None and declared not in (None, wanted):
+            detail = f"is '{declared}', and query.id is '{wanted}': one id names one deployment; give one of them"
+            raise bad_request([Problem("$.id", detail)])
         wanted = wanted or declared
         compile_manifest(manifest, app.acceptance.kinds)
     except InvalidInputError as error:

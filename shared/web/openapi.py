@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
 
@@ -15,7 +15,7 @@ from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
 from shared.web.deployments import MOST_PAGE, PAGE
 from shared.web.http import HEALTH, JSON, PROBLEM, Reply, Request, tagged
-from shared.web.schemas import ID, TEXT, ref, schemas
+from shared.web.schemas import ID, LINE, ref, schemas
 
 VERSION = "1.0"
 
@@ -58,19 +58,34 @@ def _asking(verb: Verb) -> Operation:
         "deployments",
         _VERBS[verb],
         {202: ("Granted", "Granted, or it was already; the orchestration does the rest.")},
-        (400, 404, 409, 413, 415),
+        (404, 409, 413, 415),
         (_ID,),
         "AskedOfStep" if is_of_step else "Asked",
         is_body_required=is_of_step,
     )
 
 
+_HEALTH: Mapping[str, Operation] = {
+    "health_live": Operation("health", "The process answers", {200: ("Health", "It does.")}, media_type=HEALTH),
+    "health_ready": Operation(
+        "health",
+        "The app can do its work",
+        {200: ("Health", "It can."), 503: ("Health", "It cannot: a check failed.")},
+        media_type=HEALTH,
+    ),
+    "health": Operation(
+        "health",
+        "Every check with what it found",
+        {200: ("Health", "Nothing that is essential failed."), 503: ("Health", "An essential check failed.")},
+        media_type=HEALTH,
+    ),
+}
 OPERATIONS: Mapping[str, Operation] = {
     "submit_deployment": Operation(
         "deployments",
         "Submit a deployment",
         {202: ("Accepted", "It is durable, and starts; the state is the recorded one.")},
-        (400, 409, 413, 415),
+        (409, 413, 415),
         (
             _parameter(
                 "id",
@@ -78,7 +93,7 @@ OPERATIONS: Mapping[str, Operation] = {
                 "The idempotency key: the same id with the same manifest is the same deployment. Without it, the "
                 "manifest's own `id`, or a new one each time.",
             ),
-            _parameter("requested_by", {**TEXT, "maxLength": 256}, "Who asks; what the caller says of itself."),
+            _parameter("requested_by", {**LINE, "maxLength": 256}, "Who asks; what the caller says of itself."),
         ),
         "Manifest",
         description="Files that a manifest names (`file`, `folder`) must be packed into it: the command line does so.",
@@ -124,7 +139,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "deployments",
         "What a deployment of a manifest would do",
         {200: ("DryRun", "A row a step; nothing was changed.")},
-        (400, 413, 415, 502),
+        (413, 415, 502),
         body="Manifest",
         description="Looks everything up in the live workspace, as the app's own identity, and changes nothing.",
     ),
@@ -153,24 +168,18 @@ OPERATIONS: Mapping[str, Operation] = {
         (404,),
         (_parameter("file", {"type": "string", "minLength": 1}, "Its name.", "path"),),
     ),
-    "health_live": Operation("health", "The process answers", {200: ("Health", "It does.")}, media_type=HEALTH),
-    "health_ready": Operation(
-        "health",
-        "The app can do its work",
-        {200: ("Health", "It can."), 503: ("Health", "It cannot: a check failed.")},
-        media_type=HEALTH,
-    ),
-    "health": Operation(
-        "health",
-        "Every check with what it found",
-        {200: ("Health", "Nothing that is essential failed."), 503: ("Health", "An essential check failed.")},
-        media_type=HEALTH,
-    ),
+    **_HEALTH,
+    **{f"{name}_head": replace(asked, summary=f"{asked.summary} (headers alone)") for name, asked in _HEALTH.items()},
 }
-OF_THE_APP = {"health_live": "health/live", "health_ready": "health/ready", "health": "health"}
-"""HTTP functions that function_app.py has itself, and their paths."""
+_PATHS = {"health_live": "health/live", "health_ready": "health/ready", "health": "health"}
+OF_THE_APP = {**_PATHS, **{f"{name}_head": path for name, path in _PATHS.items()}}
+"""HTTP functions that function_app.py has itself, and their paths: `..._head` answers HEAD, the others GET."""
+_HEADS = frozenset(OF_THE_APP) - frozenset(_PATHS)
 _TAGGED = ("get_deployment", "get_openapi", "dashboard", "dashboard_file")
-_PLAIN = frozenset({"get_openapi", "dashboard", "dashboard_file", "health_live", "health_ready"})
+_PLAIN = frozenset(
+    {"get_openapi", "dashboard", "dashboard_file", "health_live", "health_ready", "health_live_head"}
+    | {"health_ready_head"}
+)
 """They need neither a key nor the app's storage."""
 
 
@@ -180,7 +189,7 @@ def document(routes: Iterable[Route]) -> JsonObject:
     for route in routes:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route.name)
     for name, path in OF_THE_APP.items():
-        paths[f"/{path}"] = {"get": _operation(name)}
+        paths.setdefault(f"/{path}", {})["head" if name in _HEADS else "get"] = _operation(name)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -234,9 +243,11 @@ def _responses(name: str, operation: Operation) -> JsonObject:
         if headers:
             response["headers"] = headers
         responses[str(status)] = response
-    general = (500,) if name in _PLAIN else (401, 500, 503)
+    general = (400, 500) if name in _PLAIN else (400, 401, 500, 503)
     for status in (*operation.problems, *general):
         responses.setdefault(str(status), _problem(status))
+    if name in _HEADS:
+        responses = {status: {k: v for k, v in said.items() if k != "content"} for status, said in responses.items()}
     return dict(sorted(responses.items()))
 
 

@@ -6,15 +6,17 @@ A blueprint's own auth level is ignored by the library, so it stands on each rou
 # The vendor annotates **kwargs of its decorators as unknown.
 # pyright: reportUnknownMemberType=false
 
+from collections.abc import Callable
 from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from shared import bootstrap
-from shared.web.api import ROUTES, answer
+from shared.domain.json import JsonObject
+from shared.web.api import ROUTES, answer, declaring
 from shared.web.backend import Backend, Route
-from shared.web.http import SAFE_HEADERS, Reply, Request
+from shared.web.http import SAFE_HEADERS, Reply, Request, health_reply
 
 blueprint = df.Blueprint()
 
@@ -25,6 +27,12 @@ def sent(reply: Reply) -> func.HttpResponse:
     if reply.content_type:
         headers["Content-Type"] = reply.content_type
     return func.HttpResponse(reply.body or None, status_code=reply.status, headers=headers)
+
+
+def health_answer(request: func.HttpRequest, ask: Callable[[], tuple[bool, JsonObject]]) -> func.HttpResponse:
+    """Answer with what `ask` finds: whether the app passes, and the body. The address takes no parameters."""
+    row = Route("health", request.method, "health", lambda _, __: health_reply(*ask()))
+    return _answered(declaring(row), request)
 
 
 def _answered(route: Route, request: func.HttpRequest, client: Any = None) -> func.HttpResponse:

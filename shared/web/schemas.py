@@ -39,6 +39,8 @@ _PLAIN: dict[Any, JsonObject] = {
 }
 TEXT: JsonObject = {"type": "string", "pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"}
 """What names and texts may hold: no control characters."""
+LINE: JsonObject = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"}
+"""A text in an address: one line, without bidirectional overrides."""
 ID: JsonObject = {"type": "string", "pattern": f"^{DEPLOYMENT_ID.pattern}$"}
 EXAMPLE: JsonObject = {
     "name": "sales",

@@ -31,7 +31,12 @@ def test_every_route_is_registered_as_the_table_says_and_no_other_is() -> None:
     functions = served()
     assert set(functions) == {route.name for route in ROUTES} | set(openapi.OF_THE_APP)
     for name, path in openapi.OF_THE_APP.items():
-        assert functions[name]["route"] == path
+        function, method = functions[name], "HEAD" if name.endswith("_head") else "GET"
+        assert (function["route"], [str(m.value) for m in function["methods"]]) == (path, [method])
+        is_anonymous = str(function["authLevel"].value).lower() == "anonymous"
+        assert (
+            is_anonymous == (path != "health") == (DOCUMENT["paths"][f"/{path}"][method.lower()].get("security") == [])
+        )
     for route in ROUTES:
         function = functions[route.name]
         assert (function["route"], [str(m.value) for m in function["methods"]]) == (route.path, [route.method])
@@ -49,6 +54,25 @@ def test_every_route_is_in_the_document_and_no_other_is() -> None:
     expected = {route.name: (route.path, route.method, not route.is_anonymous) for route in ROUTES}
     assert {name: documented[name] for name in expected} == expected
     assert set(documented) == set(expected) | set(openapi.OF_THE_APP) == set(openapi.OPERATIONS)
+
+
+def test_document_has_exactly_the_parameters_that_a_route_declares() -> None:
+    """Those of its address, by name; those that may be repeated are arrays."""
+    for route in ROUTES:
+        described = {
+            p["name"]: p["schema"].get("type") == "array"
+            for p in DOCUMENT["paths"][f"/{route.path}"][route.method.lower()].get("parameters", [])
+            if p["in"] == "query"
+        }
+        assert described == {name: name in route.repeatable for name in route.query}
+
+
+def test_document_of_head_has_no_bodies() -> None:
+    """HEAD is answered as GET is, without the content."""
+    for path in ("/health", "/health/live", "/health/ready"):
+        get, head = (DOCUMENT["paths"][path][method]["responses"] for method in ("get", "head"))
+        assert set(get) == set(head)
+        assert not any("content" in response for response in head.values())
 
 
 def test_document_is_sound() -> None:

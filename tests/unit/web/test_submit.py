@@ -62,13 +62,25 @@ def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
 
 
 def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
-    """The address's stands over the manifest's; without either, each time another."""
+    """Given in either place, or in both alike; without it, each time another."""
     named = {**MANIFEST, "id": "own"}
     ids = [told(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
-        ("?id=given", named), ("", named), ("", MANIFEST), ("", MANIFEST))]  # fmt: skip
-    assert ids[:2] == ["given", "own"]
+        ("?id=given", MANIFEST), ("", named), ("?id=own", named), ("", MANIFEST), ("", MANIFEST))]  # fmt: skip
+    assert ids[:3] == ["given", "own", "own"]
     assert len(set(ids)) == 4
     assert len({api.room.header(i).manifest_hash for i in ids}) == 1, "the id is no part of the manifest"
+
+
+def test_submit_under_two_ids_is_refused_and_takes_neither(api: Api) -> None:
+    """The address says one and the manifest another: 400 that names both, and each is still free."""
+    reply = api.ask("POST", "deployments?id=given", {**MANIFEST, "id": "own"})
+    [problem] = told(reply)["problems"]
+    assert (reply.status, problem["path"]) == (400, "$.id")
+    assert "'own'" in problem["message"]
+    assert "'given'" in problem["message"]
+    assert not api.queue
+    for taken in ("given", "own"):
+        assert api.ask("GET", f"deployments/{taken}").status == 404
 
 
 def test_submit_of_a_large_manifest_goes_through_a_blob(api: Api) -> None:

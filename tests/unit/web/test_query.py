@@ -1,0 +1,70 @@
+"""The parameters of addresses: what a route does not declare is refused, never ignored."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+from shared.web.api import ROUTES
+from shared.web.backend import Route
+from tests.unit.web.conftest import MANIFEST, Api, told
+
+CONTROLS = ["\n", "\r", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066"]
+
+
+def address(route: Route) -> str:
+    """A path of the route; nothing stands under its names."""
+    return route.path.replace("{id}", "d").replace("{name}", "items").replace("{file}", "app.js")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_query_parameter_that_no_route_declares_is_named(api: Api, route: Route) -> None:
+    """400 on every route, before anything else is looked at; the function key's parameter is known on all."""
+    reply = api.ask(route.method, f"{address(route)}?code=key&foo=1", MANIFEST)
+    [problem] = told(reply)["problems"]
+    assert (reply.status, problem["path"]) == (400, "query.foo")
+    assert "is not a known parameter" in problem["message"]
+    assert all(name in problem["message"] for name in route.query)
+    assert b"is not a known parameter" not in api.ask(route.method, f"{address(route)}?code=key", MANIFEST).body
+    assert not [p for p in api.queue if "foo" in p]
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.query], ids=lambda route: route.name)
+def test_query_parameter_given_twice_is_named(api: Api, route: Route) -> None:
+    """400, unless the route says that it may be repeated."""
+    for name in route.query:
+        reply = api.ask(route.method, f"{address(route)}?{name}=held&{name}=held", MANIFEST)
+        is_refused = b"is given more than once" in reply.body
+        assert is_refused == (name not in route.repeatable)
+        assert reply.status == (400 if is_refused else 200)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("ID", "id"), ("Id", "id"), ("requestedBy", "requested_by")])
+def test_query_parameter_that_is_misspelt_is_suggested_and_nothing_is_submitted(
+    api: Api, wrong: str, right: str
+) -> None:
+    """An idempotency key is never lost without a word."""
+    reply = api.ask("POST", f"deployments?{wrong}=my-id", MANIFEST)
+    assert f"Did you mean '{right}'?" in told(reply)["problems"][0]["message"]
+    assert (reply.status, api.queue) == (400, [])
+
+
+@pytest.mark.parametrize("character", CONTROLS)
+def test_query_requester_is_one_line(api: Api, character: str) -> None:
+    """What ends a line, moves the cursor or turns the reading around is no part of a name."""
+    reply = api.ask("POST", f"deployments?id=x&requested_by={quote(f'a{character}b')}", MANIFEST)
+    assert (reply.status, told(reply)["problems"][0]["path"]) == (400, "query.requested_by")
+    assert api.queue == []
+
+
+@pytest.mark.parametrize(("path", "body"), [("deployments", MANIFEST), ("deployments/d/cancel", {})])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP, identity"])
+def test_body_that_is_encoded_is_refused_by_its_encoding(api: Api, path: str, body: Any, encoding: str) -> None:
+    """415 that says what to send; nothing tries to read it."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    reply = api.ask("POST", path, body, {"Content-Encoding": encoding})
+    assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "identity")
+    assert encoding in told(reply)["detail"]
+    assert api.ask("POST", path, body, {"Content-Encoding": "identity"}).status == 202

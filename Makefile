@@ -7,9 +7,14 @@ READY := $(VENV)/.ready
 # What .python-version asks for: found by name, or through pyenv's shim.
 BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+# Folders and files whose tests start no process, and those that draw at random.
+QUICK := tests/test_*.py tests/unit/domain tests/unit/steps tests/unit/saga tests/unit/web \
+	tests/simulation/test_schedules.py -k "not planted"
+HUNTED := tests/unit tests/simulation tests/simulator tests/host/test_crash.py tests/host/test_timers.py \
+	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_many.py
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test check lint-infra coverage format bench simulate crash-sweep screenshots diagrams schemas up down env clean
+.PHONY: help demo test test-quick check lint-infra coverage format bench simulate hunt crash-sweep screenshots diagrams schemas up down env clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -28,6 +33,9 @@ test: $(READY) ## all tests, with everything they need
 	@$(PYTHON) -m local.azurite install
 	@$(PYTHON) -m local.browser install
 	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-quick: $(READY) ## what needs no other process: decisions, and fixed schedules in memory (under a minute)
+	@$(PYTHON) -m pytest -n auto $(QUICK) $(PYTEST_ARGS)
 
 check: $(READY) ## format, lint and types
 	@$(VENV)/bin/ruff format --check .
@@ -52,6 +60,12 @@ bench: $(READY) ## medians and ratios, measured side by side
 
 simulate: $(READY) ## random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
 	@$(PYTHON) -m tests.simulation
+
+hunt: $(READY) ## the tests that draw at random, with a fresh seed and for longer (SEED=1 to repeat one)
+	@$(PYTHON) -m local.azurite install
+	@seed=$${SEED:-$$((RANDOM * 32768 + RANDOM))}; echo "SEED=$$seed (repeat: make hunt SEED=$$seed)"; \
+	SEED=$$seed CRASH_SEED=$$seed HYPOTHESIS_PROFILE=hunt $(PYTHON) -m pytest -n auto --dist loadfile \
+		--no-loadscope-reorder -m "" --hypothesis-seed=$$seed $(HUNTED) $(PYTEST_ARGS)
 
 crash-sweep: $(READY) ## kill the host at every boundary of three deployments (SWEEP_ARGS="--manifest failing --only 10-40")
 	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)

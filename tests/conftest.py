@@ -10,8 +10,9 @@ from hypothesis import settings
 
 from local import azurite
 
-settings.register_profile("default", deadline=None)
-settings.load_profile("default")
+settings.register_profile("gate", deadline=None, derandomize=True, database=None)
+settings.register_profile("hunt", deadline=None, max_examples=500, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "gate")
 
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD"):
     os.environ.pop(name, None)  # The tests' own runner: what a command prints must not depend on who runs the tests.
@@ -26,6 +27,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def seed_of(variable: str, fixed: int) -> int:
+    """Return the seed that the environment gives (`make hunt` gives a fresh one), else the fixed one of the gate."""
+    seed = int(os.environ.get(variable) or fixed)
+    print(f"{variable}={seed}")
+    return seed
 
 
 def require(condition: bool, what: str) -> None:

@@ -15,6 +15,7 @@ from shared import bootstrap, settings
 from shared.domain.records import Intent, Operation, RecordedError, Resource
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
+from tests.conftest import seed_of
 from tests.contract.harness import a_header, a_step
 from tests.e2e.conftest import Running, finish, make_stack
 
@@ -69,6 +70,7 @@ def test_api_answers_nothing_that_its_document_does_not_say(running: Running, tm
         *("--checks", "all"),
         *("--header", f"x-functions-key: {running.stack.function_key}"),
         *("--max-examples", str(EXAMPLES), "--continue-on-failure", "--no-color"),
+        *("--seed", str(seed_of("SEED", 1))),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # where schemathesis.toml finds its hooks
     done = subprocess.run(

@@ -1,6 +1,5 @@
 """SIGKILL of the host at random instants, and storage that goes away: nothing that was acknowledged is lost."""
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -8,15 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from local import azurite
-from tests.conftest import ROOT
+from tests.conftest import ROOT, seed_of
 from tests.host.hosts import Served, eventually
 
 
 def test_crash_kills_at_random_instants_lose_nothing(make: Callable[..., Served]) -> None:
     """Orchestrations of activities, timers, events and children go on where they were; results are kept."""
-    seed = int(os.environ.get("CRASH_SEED") or random.randrange(10**6))
-    print(f"CRASH_SEED={seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed_of("CRASH_SEED", 1))
     with make(lease="2") as served:
         for n in range(3):
             served.begin("steps", f"steps{n}", {"total": 16, "every": 5, "rest": 0.05 * n})

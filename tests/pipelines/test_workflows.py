@@ -13,12 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 ACTION = ROOT / ".github" / "actions" / "deploy" / "action.yml"
 CI = ROOT / ".github" / "workflows" / "ci.yml"
+NIGHTLY = ROOT / ".github" / "workflows" / "nightly.yml"
 EXAMPLE = ROOT / "examples" / "pipelines" / "github.yml"
 TEMPLATE = ROOT / "pipelines" / "azure" / "deploy.yml"
 AZURE_EXAMPLE = ROOT / "examples" / "pipelines" / "azure.yml"
 SCRIPT = ROOT / "pipelines" / "deploy.sh"
 SCHEMAS = {
-    "vendor.github-workflows": [CI, EXAMPLE],
+    "vendor.github-workflows": [CI, NIGHTLY, EXAMPLE],
     "vendor.github-actions": [ACTION],
     "vendor.azure-pipelines": [TEMPLATE, AZURE_EXAMPLE],
 }
@@ -63,7 +64,7 @@ def test_workflows_planted_typing_error_is_found(tmp_path: Path, schema: str, fi
 
 def test_workflows_give_an_attacker_no_hold() -> None:
     """zizmor: actions pinned to commits, least permissions, nothing of others pasted into a shell."""
-    done = zizmor(CI, ACTION, EXAMPLE)
+    done = zizmor(CI, NIGHTLY, ACTION, EXAMPLE)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -118,7 +119,7 @@ def test_workflows_action_and_template_tell_the_script_the_same() -> None:
 def test_workflows_one_version_of_each_action() -> None:
     """The same commit and the same comment wherever an action is used."""
     used: dict[str, set[str]] = {}
-    for file in (CI, ACTION, EXAMPLE):
+    for file in (CI, NIGHTLY, ACTION, EXAMPLE):
         for name, rest in re.findall(r"uses: ([\w.-]+/[\w.-]+)@(.*)", file.read_text()):
             used.setdefault(name, set()).add(rest)
     assert {name: rest for name, rest in used.items() if len(rest) > 1} == {}

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.domain.errors import Problem
@@ -10,6 +12,30 @@ from shared.domain.fields import GUID, suggestion
 ROLES = ("Admin", "Member", "Contributor", "Viewer")
 TYPES = ("User", "Group", "ServicePrincipal")
 COLUMNS = ("principal_id", "role", "description", "type")
+SEPARATORS = (",", ";", "\t")
+"""Separators of columns. Excel writes semicolons where the comma is the decimal sign."""
+
+NOT_A_LIST = (
+    f"is not a line of a list of principals ({','.join(COLUMNS)}), and no other line begins with the object id of a "
+    "principal (a GUID)"
+)
+
+_BLANK = "".join(SEPARATORS) + " \r\n\v\f\u00a0"
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
+"""Excel's own first line, which names the separator."""
+_SPACES, _DIRECTIONS, _JOINERS = range(0x2000, 0x2010), range(0x2028, 0x2030), range(0x205F, 0x206A)
+_UNSEEN = "\t\n\r\v\f" + "".join(
+    chr(code)
+    for codes in ((0x85, 0xA0, 0xAD, 0x61C, 0x1680, 0x180E, 0x3000, 0xFEFF), _SPACES, _DIRECTIONS, _JOINERS)
+    for code in codes
+)
+"""White space but the space itself, and characters of no width: they come along when an id is copied."""
+_ANY_UNSEEN = re.compile(f"[{_UNSEEN}]")
+_BEGINS_WITH_AN_ID = re.compile(rf'(?:^|[\r\n])[ \t"{_UNSEEN[5:]}]*{GUID.pattern}')
+_QUOTED_CHARACTERS = 64
+_QUOTED_NAMES = 3
+_FIRST_CELL = 1_000
+"""Characters of the first line that are looked at to find the separator."""
 
 
 @dataclass(frozen=True)
@@ -26,52 +52,170 @@ class Principal:
 def parse_principals(text: str, path: str, problems: list[Problem]) -> list[Principal]:
     """The principals of a file. A line that is wrong is a problem naming line and field; nothing is assumed.
 
-    `#` at the start of a line makes a comment; blank lines are passed over; the header line may be left out.
-    Quoting is CSV's own. Not done: asking the directory whether a principal exists.
+    Columns are separated by commas, semicolons or tabs, as the first line has them. A line that begins with `#` is a
+    comment, unless it stands inside a quoted cell; rows without content are skipped; the header may name the columns
+    in another order, or be left out. Quoting is CSV's own. Not done: asking the directory whether a principal exists.
     """
-    lines = text.removeprefix("\ufeff").splitlines(keepends=True)
-    kept = ["\n" if line.lstrip().startswith("#") or not line.strip() else line for line in lines]
-    reader = csv.reader(io.StringIO("".join(kept)), strict=True, skipinitialspace=True)
+    table = _Table(text)
     found: list[Principal] = []
     seen: dict[str, int] = {}
+    wrong: list[Problem] = []
+    columns, is_first, is_ours = COLUMNS, True, _BEGINS_WITH_AN_ID.search(text) is not None
     try:
-        for cells in reader:
-            row = [cell.strip() for cell in cells]
-            if not row or (not found and tuple(c.lower() for c in row) == COLUMNS):
+        for line, cells in table.rows():
+            header = _header([_key(cell) for cell in cells]) if is_first else None
+            if header is not None:
+                is_first, is_ours, columns = False, True, tuple(header)
+                if problem := _header_problem(columns):
+                    problems.append(Problem(f"{path} line {line}", problem))
+                    return []
                 continue
-            principal = _principal(row, reader.line_num, path, problems)
+            is_first = False
+            principal = _principal(columns, cells, f"{path} line {line}", line, wrong)
             if principal is None:
                 continue
             key = principal.principal_id.lower()
             if key in seen:
-                problems.append(
-                    Problem(f"{path} line {reader.line_num}, principal_id", f"stands on line {seen[key]} already")
-                )
-            seen.setdefault(key, reader.line_num)
+                wrong.append(Problem(f"{path} line {line}, principal_id", f"stands on line {seen[key]} already"))
+            seen.setdefault(key, line)
             found.append(principal)
     except csv.Error as error:
-        problems.append(Problem(f"{path} line {reader.line_num}", f"is not CSV: {error}"))
-    if not found and not problems:
+        wrong.append(Problem(f"{path} line {table.line}", f"is not CSV: {_reason(error)}"))
+    if wrong and not is_ours:
+        # Another file, given by mistake: its words are not repeated where problems are recorded.
+        line_of_first = wrong[0].path.removeprefix(path).partition(",")[0]
+        problems.append(Problem(f"{path}{line_of_first}", NOT_A_LIST))
+        return []
+    problems += wrong
+    if not found and not wrong:
         problems.append(Problem(path, "names no principal"))
     return found
 
 
-def _principal(row: list[str], line: int, path: str, problems: list[Problem]) -> Principal | None:
-    if len(row) != len(COLUMNS):
-        expected = ",".join(COLUMNS)
-        problems.append(Problem(f"{path} line {line}", f"has {len(row)} fields, not {len(COLUMNS)} ({expected})"))
+class _Table:
+    """Rows of cells, each with the line where it begins. Comments are recognised between rows, not inside them."""
+
+    def __init__(self, text: str) -> None:
+        # `newline=""`: every kind of line end ends a line, and one inside a quoted cell stays as it is.
+        self._lines = iter(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+        self._is_inside = False
+        self._count = 0
+        self.line = 0
+        self._first = next((line for line in self._lines if not self._is_skipped(line)), "")
+        named = _SEPARATOR_LINE.fullmatch(self._first)
+        if named:
+            self._count += 1
+            self._first = ""
+        self._separator = named[1] if named else _separator(self._first)
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Each row that has content. Raises csv.Error; `line` is then where the row begins."""
+        reader = csv.reader(self._feed(), delimiter=self._separator, strict=True, skipinitialspace=True)
+        while True:
+            self._is_inside = False
+            cells = next(reader, None)
+            if cells is None:
+                return
+            if any(_trimmed(cell) for cell in cells):
+                yield self.line, cells
+
+    def _feed(self) -> Iterator[str]:
+        """Lines for the reader, which asks for another one inside a row only while a quoted cell is open."""
+        for line in self._rest():
+            if not self._is_inside:
+                if self._is_skipped(line):
+                    continue
+                self.line = self._count + 1
+            self._is_inside = True
+            self._count += 1
+            yield line
+
+    def _rest(self) -> Iterator[str]:
+        if self._first:
+            yield self._first
+        yield from self._lines
+
+    def _is_skipped(self, line: str) -> bool:
+        is_skipped = line.lstrip().startswith("#") or not line.strip(_BLANK)
+        self._count += is_skipped
+        return is_skipped
+
+
+def _separator(line: str) -> str:
+    """The separator behind the first cell, which is an object id or the name of a column."""
+    for separator in SEPARATORS:
+        [cells] = csv.reader([line[:_FIRST_CELL] or "\n"], delimiter=separator, skipinitialspace=True)
+        if len(cells) > 1 and (GUID.fullmatch(_trimmed(cells[0])) or _key(cells[0]) in COLUMNS):
+            return separator
+    return SEPARATORS[0]
+
+
+def _header(names: list[str]) -> list[str] | None:
+    """The names, or None if the row is not a header: none of its cells is a column's name."""
+    return names if any(name in COLUMNS for name in names) else None
+
+
+def _header_problem(names: tuple[str, ...]) -> str:
+    if sorted(names) == sorted(COLUMNS):
+        return ""
+    missing = [name for name in COLUMNS if name not in names]
+    unknown = [f"'{_shown(name)}'" for name in names if name not in COLUMNS]
+    twice = [name for name in COLUMNS if names.count(name) > 1]
+    said = (("it lacks", missing), ("it also has", unknown), ("it repeats", twice))
+    what = "; ".join(f"{word} {', '.join(words[:_QUOTED_NAMES])}" for word, words in said if words)
+    return f"the header must name each of these columns once, in any order: {', '.join(COLUMNS)}; {what}"
+
+
+def _principal(
+    columns: tuple[str, ...], cells: list[str], place: str, line: int, problems: list[Problem]
+) -> Principal | None:
+    if len(cells) != len(COLUMNS):
+        problems.append(Problem(place, f"has {_fields(cells)}, not {len(COLUMNS)} ({','.join(columns)}){_hint(cells)}"))
         return None
-    principal_id, role, description, kind = row
+    row = dict(zip(columns, cells, strict=True))
+    principal_id, role, kind = (_trimmed(row[name]) for name in ("principal_id", "role", "type"))
     before = len(problems)
     if not GUID.fullmatch(principal_id):
         problems.append(
-            Problem(
-                f"{path} line {line}, principal_id",
-                f"'{principal_id[:64]}' is not a GUID: give the object id",
-            )
+            Problem(f"{place}, principal_id", f"'{_shown(principal_id)}' is not a GUID: give the object id")
         )
     for field, value, allowed in (("role", role, ROLES), ("type", kind, TYPES)):
         if value not in allowed:
-            message = f"'{value[:64]}' is not one of: {', '.join(allowed)}.{suggestion(value, allowed)}"
-            problems.append(Problem(f"{path} line {line}, {field}", message))
+            message = f"'{_shown(value)}' is not one of: {', '.join(allowed)}.{suggestion(value[:64], allowed)}"
+            problems.append(Problem(f"{place}, {field}", message))
+    description = row["description"].strip()
     return Principal(principal_id, role, kind, description, line) if len(problems) == before else None
+
+
+def _fields(cells: list[str]) -> str:
+    return f"{len(cells)} field{'' if len(cells) == 1 else 's'}"
+
+
+def _hint(cells: list[str]) -> str:
+    if len(cells) == 1:
+        return "; the separator is a comma, a semicolon or a tab, the same as in the first line"
+    return "; put a description that holds the separator in quotation marks" if len(cells) > len(COLUMNS) else ""
+
+
+def _trimmed(cell: str) -> str:
+    """The cell without white space and characters of no width at its ends."""
+    return cell.strip(_UNSEEN + " ")
+
+
+def _key(cell: str) -> str:
+    return _trimmed(cell).lower()
+
+
+def _shown(value: str) -> str:
+    """The beginning of a value, with every character that cannot be seen by its code."""
+    return _ANY_UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", value[:_QUOTED_CHARACTERS])
+
+
+def _reason(error: csv.Error) -> str:
+    """Python's message in the words of somebody who looks at the file."""
+    message = str(error)
+    if "unexpected end" in message:
+        return "the quotation mark that opens a cell here has no counterpart"
+    if "expected after" in message:
+        return "text follows a closing quotation mark; inside a quoted cell write each quotation mark twice"
+    return "a cell is longer than 131072 characters" if "field limit" in message else message

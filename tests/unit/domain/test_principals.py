@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import Problem
-from shared.domain.principals import ROLES, TYPES, Principal, parse_principals
+from shared.domain.principals import COLUMNS, ROLES, SEPARATORS, TYPES, Principal, parse_principals
 
 ID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 
@@ -64,25 +64,99 @@ def test_principals_empty_file_is_an_error() -> None:
     assert parsed("# nobody\n\n")[1] == ["p.csv: names no principal"]
 
 
+EXCEL: list[tuple[str, str]] = [
+    ("semicolons", f"principal_id;role;description;type\r\n{ID}1;Admin;east, west;Group\r\n"),
+    ("semicolons, no header", f"{ID}1;Admin;east, west;Group\r\n"),
+    ("tabs", f"principal_id\trole\tdescription\ttype\r\n{ID}1\tAdmin\teast, west\tGroup\r\n"),
+    ("sep=", f"\ufeffsep=;\r\nprincipal_id;role;description;type\r\n{ID}1;Admin;east, west;Group\r\n"),
+    ("sep= in quotes", f'"sep=\t"\r\n{ID}1\tAdmin\teast, west\tGroup\r\n'),
+    ("CR alone", f'principal_id,role,description,type\r{ID}1,Admin,"east, west",Group\r'),
+    ("empty rows", f";;;\nprincipal_id;role;description;type\n;;;\n{ID}1;Admin;east, west;Group\n ; ;;\n;;;"),
+    ("another order", f'Type,Description,Role,Principal_ID\nGroup,"east, west",Admin,{ID}1\n'),
+    ("spaces", f'# team\n principal_id , role , description , type\n{ID}1 , Admin , "east, west", Group\n'),
+    ("invisible characters", f'{ID}1\u200b,\u00a0Admin,"east, west",\ufeffGroup\u200e\n'),
+]
+
+
+@pytest.mark.parametrize("text", [text for _, text in EXCEL], ids=[name for name, _ in EXCEL])
+def test_principals_from_excel_are_read_as_they_are_meant(text: str) -> None:
+    """Separators, line ends, order of columns and rows without content differ; the principal is the same."""
+    found, problems = parsed(text)
+    assert problems == []
+    assert [(p.principal_id, p.role, p.description, p.type) for p in found] == [
+        (f"{ID}1", "Admin", "east, west", "Group")
+    ]
+
+
+def test_principals_comment_is_no_comment_inside_a_quoted_cell() -> None:
+    """Its lines belong to the description, and the rows behind it are counted from where they begin."""
+    found, problems = parsed(f'{ID}1,Admin,"Tickets:\n#4711\n\n#4712\nend",User\n#,"\n{ID}2,Viewer,,User\n')
+    assert problems == []
+    assert [(p.description, p.line) for p in found] == [("Tickets:\n#4711\n\n#4712\nend", 1), ("", 7)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            f"principal_id,role,type\n{ID}1,Admin,User\n",
+            "line 1: the header must name each of these columns once, in any order: "
+            "principal_id, role, description, type; it lacks description",
+        ),
+        (f"principal_id,role,type,type\n{ID}1,Admin,User,\n", "it lacks description; it repeats type"),
+        (f"principal_id,role,description,type,mail\n{ID}1,Admin,,User,\n", "it also has 'mail'"),
+        (f"{ID}1,Admin,,User\n{ID}2;Admin;;User\n", "line 2: has 1 field, not 4"),
+        (f"{ID}1,Admin,,User\n{ID}2;Admin;;User\n", "the separator is a comma, a semicolon or a tab"),
+        (f"{ID}1;Admin;a;b;User\n", "put a description that holds the separator in quotation marks"),
+        (f"sep=|\n{ID}1|Admin||User\n", "line 1: has 1 field"),
+        (f"{ID[:-1]}\u200b01,Admin,,User\n{ID}2,Admin,,User", "1c<U+200B>01' is not a GUID"),
+        (f"{ID}1,Ad\u00a0min,,User\n", "'Ad<U+00A0>min' is not one of"),
+        (f'{ID}1,Admin,"x,User\n{ID}2,Admin,,User\n', "line 1: is not CSV: the quotation mark that opens a cell"),
+        (f'{ID}1,Admin,"x"y,User\n', "inside a quoted cell write each quotation mark twice"),
+        (f"{ID}1,Admin,{'x' * 140_000},User\n", "a cell is longer than 131072 characters"),
+    ],
+)
+def test_principals_problem_says_what_is_wrong_and_what_to_do(text: str, said: str) -> None:
+    """In the words of somebody who looks at the file, not of the library that reads it."""
+    _, problems = parsed(text)
+    assert any(said in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["root:x,0,Administrator of all,/bin/sh\n", "[core]\n\tsecret = canary\n", 'canary: "\n', "a,b,c,canary\n" * 500],
+)
+def test_principals_words_of_another_file_are_not_repeated(text: str) -> None:
+    """A file given by mistake is one problem that quotes nothing of it: problems are recorded and shown."""
+    [problem] = parsed(text)[1]
+    assert problem.startswith("p.csv line 1: is not a line of a list of principals (principal_id,role,")
+    assert not any(word in problem for word in ("root", "secret", "canary"))
+
+
 @given(
     st.lists(
         st.tuples(
             st.uuids(),
             st.sampled_from(ROLES),
-            st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="\x85"), max_size=20),
+            st.text(st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from('#,;\t"\n\r'), max_size=20),
             st.sampled_from(TYPES),
         ),
         min_size=1,
         max_size=8,
         unique_by=lambda row: row[0],
-    )
+    ),
+    st.permutations(range(4)),
+    st.sampled_from(SEPARATORS),
 )
-def test_principals_what_a_csv_writer_writes_is_read_back(rows: list[tuple[object, str, str, str]]) -> None:
-    """Any file that a CSV library writes comes back as it was."""
-    stream = io.StringIO()
-    csv.writer(stream, quoting=csv.QUOTE_ALL).writerows(rows)
+def test_principals_what_a_csv_writer_writes_is_read_back(
+    rows: list[tuple[object, str, str, str]], order: list[int], separator: str
+) -> None:
+    """Any file that a CSV library writes comes back as it was, whatever the separator and the order of columns."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, quoting=csv.QUOTE_ALL, delimiter=separator)
+    writer.writerows([[row[i] for i in order] for row in [COLUMNS, *rows]])
     found, problems = parsed(stream.getvalue())
     assert problems == []
     assert [(p.principal_id, p.role, p.description, p.type) for p in found] == [
-        (str(i), r, d, t) for i, r, d, t in rows
+        (str(i), r, d.strip(), t) for i, r, d, t in rows
     ]

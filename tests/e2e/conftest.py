@@ -5,8 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +16,8 @@ import requests
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient
 
-from local.stack import ROOT, Stack
+from local.stack import Stack
+from tests import command_line
 from tests.conftest import require
 
 QUICK = {
@@ -41,9 +40,6 @@ looked at less often: with several stacks on one machine, those looks are a tent
 class Running:
     """A stack and what a test asks of it."""
 
-    patience_seconds = 150.0
-    """How long a command of the command line may take."""
-
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
@@ -60,20 +56,10 @@ class Running:
 
     def cli(
         self, *arguments: str, text: str = "", check: int | None = None, environment: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> command_line.Done:
         """Run the command line against this stack."""
         environment = {**self.environment, **(environment or {})}
-        command = [sys.executable, "-m", "shared.cli", *arguments]
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment,
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=self.patience_seconds,
-        )
+        done = command_line.run(*arguments, environment=environment, text=text)
         if check is not None:
             assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

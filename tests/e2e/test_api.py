@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.stack import ROOT
+from tests import command_line
 from tests.e2e.conftest import Running, eventually
 from tests.e2e.test_submission import item, lakehouse, manifest, written
 
@@ -138,8 +136,7 @@ def over_http(running: Running, *arguments: str, check: int, key: str | None = N
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AzureWebJobs")}
     environment |= {"FABRIC_SAGA_URL": running.stack.functions_url}
     environment |= {"FUNCTION_KEY": running.stack.function_key if key is None else key}
-    command = [sys.executable, "-m", "shared.cli", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = command_line.run(*arguments, environment=environment)
     assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert running.stack.function_key not in done.stdout + done.stderr
     return done.stdout

@@ -3,8 +3,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient, UpdateMode
 
-from local.stack import ROOT
+from tests import command_line
 from tests.e2e.conftest import Running, eventually, finish, make_stack
 from tests.e2e.test_faults import submit
 from tests.e2e.test_submission import lakehouse, manifest
@@ -56,12 +54,9 @@ def details(running: Running) -> dict[str, Any]:
     }
 
 
-def health_cli(running: Running, key: str) -> subprocess.CompletedProcess[str]:
+def health_cli(running: Running, key: str) -> command_line.Done:
     """The command line, over HTTP."""
-    command = [sys.executable, "-m", "shared.cli", "health", "--url", running.stack.functions_url]
-    return subprocess.run(
-        command, cwd=ROOT, env={"FUNCTION_KEY": key}, capture_output=True, text=True, check=False, timeout=60
-    )
+    return command_line.run("health", "--url", running.stack.functions_url, environment={"FUNCTION_KEY": key})
 
 
 def test_all_well_is_pass_and_a_thousand_requests_are_few_rounds(running: Running) -> None:

@@ -40,6 +40,7 @@ class Place(Running):
         self.capacity = capacity
         self.principals = principals
         self.patience_seconds = 150.0 if stack.has_simulator else 1800.0
+        """How long a deployment is followed."""
 
     @property
     def is_tenant(self) -> bool:

@@ -1,4 +1,4 @@
-"""The commands as CI runs them: processes against Azurite, their exit codes, and lines that a program can read."""
+"""The commands as CI runs them, against Azurite: their exit codes, and lines that a program can read."""
 
 import json
 import os
@@ -24,6 +24,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.saga.accept import Acceptance
 from shared.saga.payloads import Payloads
 from shared.steps import KINDS
+from tests import command_line
 from tests.fakes import FakeClock
 from tests.unit.cli.records import HOSTILE, step
 
@@ -44,14 +45,13 @@ def unreachable(key: str = KEY) -> str:
     return f"DefaultEndpointsProtocol=http;AccountName=acc;AccountKey={key};{ends}"
 
 
-def run(*arguments: str, storage: str = "", text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, storage: str = "", text: str = "", **environment: str) -> command_line.Done:
     """One command, to its end."""
-    command = [sys.executable, "-m", "shared.cli", *arguments]
     given = {**os.environ, "AzureWebJobsStorage": storage, **environment}
-    return subprocess.run(command, cwd=ROOT, env=given, input=text, capture_output=True, text=True, timeout=180)
+    return command_line.run(*arguments, environment=given, text=text)
 
 
-def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+def events(done: command_line.Done) -> list[dict[str, Any]]:
     """Every line of the output, each one JSON object."""
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -1,9 +1,7 @@
-"""`plan` as CI runs it: a process against the simulator over HTTP, without storage; its output and exit codes."""
+"""`plan` as CI runs it: against the simulator over HTTP, without storage; its output and exit codes."""
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import yaml
 from rich.color import ColorSystem
 
 from shared.cli.output import LineOutput, LiveOutput
-from tests.conftest import ROOT
+from tests import command_line
 from tests.simulator.test_server import Running
 
 WS = "${{ steps.ws.outputs.id }}"
@@ -43,7 +41,7 @@ def tenant(fabric: Running) -> Running:
     return fabric
 
 
-def plan(fabric: Running | None, manifest: Any, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def plan(fabric: Running | None, manifest: Any, *options: str, **environment: str) -> command_line.Done:
     """One plan, to its end."""
     address = f"http://127.0.0.1:{fabric.port}" if fabric else "http://127.0.0.1:1"
     operations = f"127.0.0.1:{fabric.operations_port}" if fabric else ""
@@ -55,8 +53,7 @@ def plan(fabric: Running | None, manifest: Any, *options: str, **environment: st
         **environment,
     }
     text = manifest if isinstance(manifest, str) else yaml.safe_dump(manifest)
-    command = [sys.executable, "-m", "shared.cli", "plan", "-", *options]
-    return subprocess.run(command, cwd=ROOT, env=given, input=text, capture_output=True, text=True, timeout=120)
+    return command_line.run("plan", "-", *options, environment=given, text=text)
 
 
 def seeded(fabric: Running, description: str) -> None:

@@ -1,0 +1,67 @@
+"""The command line, run in this process: a new interpreter takes a second of the processor to load it.
+
+What a process alone can show (signals, pipes, the interpreter's own variables) has a process of its own.
+"""
+
+import io
+import logging
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from unittest.mock import patch
+
+from local.stack import ROOT
+from shared.cli.__main__ import main
+
+Done = subprocess.CompletedProcess[str]
+
+
+def run(*arguments: str, environment: Mapping[str, str], text: str = "", seconds: float = 180.0) -> Done:
+    """Run one command to its end in the repository's folder, with this environment and nothing else.
+
+    `seconds` bounds a process of its own, which an environment with variables of the interpreter gets.
+    """
+    if any(name.startswith("PYTHON") and os.environ.get(name) != value for name, value in environment.items()):
+        command = [sys.executable, "-m", "shared.cli", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, input=text, capture_output=True, text=True, check=False, timeout=seconds
+        )
+    out, err = _stream("strict"), _stream("backslashreplace")
+    given = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
+    root = logging.getLogger()
+    with (
+        patch.dict(os.environ, environment, clear=True),
+        patch.object(sys, "stdin", given),
+        patch.object(root, "handlers", []),  # the tests' own: without them a warning goes to stderr, as in a process
+        chdir(ROOT),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = _code(arguments)
+    return Done(["shared.cli", *arguments], code, _text(out), _text(err))
+
+
+def _code(arguments: tuple[str, ...]) -> int:
+    """The exit code that the interpreter would give."""
+    try:
+        return main(arguments)
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+            return 1
+        return error.code or 0
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def _stream(errors: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors, write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()

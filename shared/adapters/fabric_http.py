@@ -13,10 +13,11 @@ from urllib.parse import quote, urlsplit
 
 import tenacity
 
+from shared.adapters.fabric_answers import normal, operation_state, rows_of
 from shared.adapters.fabric_errors import error_from, retry_after, text_of
 from shared.adapters.fabric_transport import AnswerLostError, NothingSentError, Transport
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricRefusedError, FabricTransientError
-from shared.domain.json import JsonObject, as_list, as_object
+from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
 from shared.domain.redaction import MASK
 
@@ -84,8 +85,8 @@ class FabricClient:
         self._send_retry = self._retry(tenacity.retry_if_exception(_never_sent), attempts, budget_seconds, sleep)
 
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
-        """One resource. Raises FabricError's children."""
-        return self._read(self._url(path, query), f"GET {path}")[2] or {}
+        """One resource, in the normal form (fabric_answers.py). Raises FabricError's children."""
+        return normal(self._read(self._url(path, query), f"GET {path}")[2] or {})
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
         """All rows of all pages, by continuationToken. Raises FabricRefusedError where a token repeats."""
@@ -93,8 +94,7 @@ class FabricClient:
         parameters = dict(query or {})
         for _ in range(_MOST_PAGES):
             page = self._read(self._url(path, parameters), f"GET {path}")[2] or {}
-            rows = as_list(page.get("value", page.get("data")))
-            yield from (row for row in rows or [] if as_object(row) is not None)
+            yield from rows_of(page, f"GET {path}")
             token = page.get("continuationToken")
             if not isinstance(token, str) or not token:
                 return
@@ -111,17 +111,19 @@ class FabricClient:
         content = None if body is None else json.dumps(body).encode()
         url, call = self._url(path, query), f"{method} {path}"
         status, headers, answer = self._send_retry(self._exchange, method, url, call, content, True)
-        return FabricReply(status, answer, self._operation(status, headers))
+        return FabricReply(status, None if answer is None else normal(answer), self._operation(status, headers))
 
     def poll(self, operation_id: str, location: str | None) -> OperationStatus:
         """One look at a long-running operation, at its own Location where that is Fabric's."""
         url = self._operation_url(operation_id, location)
         _, headers, body = self._read(url, f"GET /operations/{operation_id}")
-        state = str((body or {}).get("status", "")).lower()
+        state, unknown = operation_state((body or {}).get("status"))
+        if unknown:
+            log.warning("operation %s: %s; it is asked about again", operation_id, unknown)
         if state == "succeeded":
             return OperationStatus("succeeded", has_result="location" in headers)
-        if state != "failed":
-            return OperationStatus("running", has_result=False)
+        if state == "running":
+            return OperationStatus("running", has_result=False, message=unknown)
         error = as_object((body or {}).get("error")) or {}
         retriable = error.get("isRetriable")
         return OperationStatus(
@@ -137,7 +139,8 @@ class FabricClient:
         """The result of a succeeded operation; None where Fabric says that it has none."""
         url = f"{self._operation_url(operation_id, location)}/result"
         try:
-            return self._read(url, f"GET /operations/{operation_id}/result")[2]
+            body = self._read(url, f"GET /operations/{operation_id}/result")[2]
+            return None if body is None else normal(body)
         except FabricError as error:
             if error.error_code == "OperationHasNoResult":
                 return None

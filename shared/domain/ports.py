@@ -299,7 +299,8 @@ class FabricReply:
 
 @dataclass(frozen=True)
 class OperationStatus:
-    """How an operation stands: `running`, `succeeded` or `failed`; `has_result` says whether to ask for one."""
+    """How an operation stands: `running`, `succeeded` or `failed`; `has_result` says whether to ask for one. `message`
+    says why it failed, or what is odd about one that runs."""
 
     state: str
     has_result: bool

@@ -220,7 +220,7 @@ def _poll(d: Delivery) -> Settled | None:
     if answer is not None and "id" in answer:
         return _verify(d, spec, d.kind.created(spec, answer), intent)
     found = d.kind.find(d.services.fabric, spec)
-    if found is None:
+    if found is None or not d.kind.recognises(spec, intent, found, True):
         raise FabricTransientError("the operation succeeded, but its item is not shown yet", call=operation.kind)
     return _verify(d, spec, found.resource, intent)
 
@@ -315,7 +315,7 @@ def _resolved_spec(d: Delivery) -> JsonObject:
 
 def _body(body: JsonObject | None, path: str) -> JsonObject:
     if body is None or "id" not in body:
-        raise FabricTransientError("the answer to the create names no id", call=f"POST {path}")
+        raise FabricAmbiguousError("the answer to the create names no id", call=f"POST {path}")
     return body
 
 

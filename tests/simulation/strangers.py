@@ -37,7 +37,7 @@ class Strangers:
             "roleAssignments": roles,
         }
         made = control.seed(self.world.model, {"workspaces": [{**row, "items": [_item(name) for name in names]}]})
-        self._remember(made["workspaces"][0]["id"])
+        self.remember(made["workspaces"][0]["id"])
 
     def appear(self) -> None:
         """A thing of a name that we are about to use, or have used."""
@@ -46,7 +46,7 @@ class Strangers:
         if not workspaces:
             role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
             made = control.seed(self.world.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [role]}]})
-            self._remember(made["workspaces"][0]["id"])
+            self.remember(made["workspaces"][0]["id"])
             return
         place = self.chance.choice(workspaces)
         taken = {i.name for i in place.items.values()}
@@ -76,7 +76,8 @@ class Strangers:
         items = [i for w in self.world.model.store.workspaces.values() for i in w.items.values()]
         return {i.id for i in items if i.visible_at == float("inf")} & done
 
-    def _remember(self, workspace_id: str) -> None:
+    def remember(self, workspace_id: str) -> None:
+        """A workspace as it is now, and all in it."""
         workspace = self.world.model.store.workspaces[workspace_id]
         self.things[workspace.id] = {"description": workspace.description, "roles": copy.deepcopy(workspace.roles)}
         for item in workspace.items.values():

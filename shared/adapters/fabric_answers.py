@@ -1,0 +1,76 @@
+"""Fabric's answers in the form that the kinds rely on: a field has its type, or it is absent.
+
+Real answers hold null where the specification does not know it, and recorded ones leave out what it requires.
+"""
+
+from typing import Any
+
+from shared.domain.errors import FabricTransientError
+from shared.domain.json import JsonObject, as_list, as_object
+
+_NAMES = frozenset({"id", "displayName", "type", "workspaceId", "role", "path"})
+"""Texts that name something: an empty one counts as absent too."""
+_TEXTS = _NAMES | {
+    "description", "capacityId", "capacityAssignmentProgress", "provisioningStatus", "connectionString",
+    "defaultSchema", "format", "payload", "payloadType",
+}  # fmt: skip
+_OBJECTS = frozenset({"principal", "properties", "sqlEndpointProperties", "definition"})
+_LISTS = frozenset({"parts"})
+
+
+def normal(answer: JsonObject) -> JsonObject:
+    """Return the answer without the fields whose value is not of the type that Fabric documents. Fields that no kind
+    reads stay as they are."""
+    found: JsonObject = {}
+    for name, value in answer.items():
+        kept = _normal(name, value)
+        if kept is not None or name not in _TEXTS | _OBJECTS | _LISTS:
+            found[name] = kept
+    return found
+
+
+def _normal(name: str, value: Any) -> Any:
+    if name in _TEXTS:
+        return value if isinstance(value, str) and (value.strip() or name not in _NAMES) else None
+    if name in _OBJECTS:
+        inner = as_object(value)
+        return None if inner is None else normal(inner)
+    if name in _LISTS:
+        rows = as_list(value)
+        return None if rows is None else [normal(as_object(row) or {}) for row in rows]
+    return value
+
+
+def rows_of(page: JsonObject, call: str) -> list[JsonObject]:
+    """Return the rows of one page of a list, in the normal form; one that is not an object is an empty one. Raises
+    FabricTransientError if the answer is not a page: taken for an empty one, it would prove that nothing is there."""
+    rows = as_list(page["value"] if "value" in page else page.get("data"))
+    if rows is None:
+        raise FabricTransientError("the answer is not a list", call=call)
+    return [normal(as_object(row) or {}) for row in rows]
+
+
+_STATES = {
+    "succeeded": "succeeded",
+    "completed": "succeeded",
+    "failed": "failed",
+    "cancelled": "failed",
+    "canceled": "failed",
+    "undefined": "running",
+    "notstarted": "running",
+    "running": "running",
+    "inprogress": "running",
+}
+"""The status words of operations in the OpenAPI, and those that Fabric uses for jobs and capacities. What an operation
+made is read back in any case, so `Completed` is believed."""
+
+
+def operation_state(word: Any) -> tuple[str, str | None]:
+    """Return `succeeded`, `failed` or `running` for a status word in any case, and a sentence about one that is not
+    known. Fabric may add words to an extensible enumeration, so an unknown one is not taken for an end."""
+    if not isinstance(word, str):
+        return "running", None if word is None else "Fabric gives it a status that is not a word"
+    state = _STATES.get(word.strip().lower())
+    if state is not None:
+        return state, None
+    return "running", f"its status '{' '.join(word.split())[:64]}' is not known"

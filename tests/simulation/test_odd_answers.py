@@ -1,0 +1,210 @@
+"""Answers of Fabric that are not as documented, in the middle of a deployment: it ends lawfully all the same."""
+
+import json
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from local.fabric_simulator import control
+from local.fabric_simulator.http import Reply, Request
+from shared.domain.states import DeploymentState
+from shared.saga.commands import Verb
+from tests.simulation.edges import IDENTITY
+from tests.simulation.laws import violations
+from tests.simulation.strangers import Strangers
+from tests.simulation.world import World
+
+PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
+WS = "${{ steps.ws.outputs.id }}"
+PARTS = [{"path": "notebook-content.py", "text": "x = 1"}]
+MANIFEST: dict[str, Any] = {
+    "name": "odd",
+    "steps": [
+        {
+            "id": "ws",
+            "kind": "workspace",
+            "with": {"displayName": "sales", "description": "ours", "ifExists": "update"},
+        },
+        {
+            "id": "lake",
+            "kind": "lakehouse",
+            "with": {"workspaceId": WS, "displayName": "bronze", "description": "ours", "waitForSqlEndpoint": True},
+        },
+        {
+            "id": "nb",
+            "kind": "item",
+            "with": {
+                "workspaceId": WS,
+                "type": "Notebook",
+                "displayName": "clean",
+                "description": "ours",
+                "definition": {"parts": PARTS},
+                "ifExists": "update",
+            },
+        },
+        {
+            "id": "role",
+            "kind": "role_assignment",
+            "with": {"workspaceId": WS, "principalId": PRINCIPAL, "principalType": "User", "role": "Viewer"},
+        },
+        {
+            "id": "bad",
+            "kind": "item",
+            "needs": ["lake", "nb", "role"],
+            "with": {"workspaceId": WS, "type": "CrystalBall", "displayName": "x"},
+        },
+    ],
+}
+"""Its last step cannot work."""
+CREATING = ("id", "displayName", "type", "role", "value", "status")
+UPDATING = (*CREATING, "definition", "payload")
+"""Fields that the answers of a deployment hold."""
+
+
+class Odd:
+    """Stands before the simulator and nulls one field of one answer: in the object, its rows, and what is inside."""
+
+    def __init__(self, world: World, field: str, nth: int) -> None:
+        self._handle: Callable[[Request], Reply] = world.model.handle
+        self._field, self._nth = field, nth
+        self.seen = 0
+        world.model.handle = self.handle
+
+    def handle(self, request: Request) -> Reply:
+        """The simulator's answer, changed if it is the one."""
+        reply = self._handle(request)
+        body: Any = json.loads(reply.body) if reply.body and reply.status < 300 else None
+        if not _holds(body, self._field):
+            return reply
+        self.seen += 1
+        if self.seen != self._nth:
+            return reply
+        return replace(reply, body=json.dumps(_nulled(body, self._field)).encode())
+
+
+def _holds(body: Any, field: str) -> bool:
+    if isinstance(body, list):
+        return any(_holds(each, field) for each in cast(list[Any], body))
+    members = cast(dict[str, Any], body) if isinstance(body, dict) else {}
+    return field in members or any(_holds(each, field) for each in members.values())
+
+
+def _nulled(body: Any, field: str) -> Any:
+    if isinstance(body, list):
+        return [_nulled(each, field) for each in cast(list[Any], body)]
+    members = cast(dict[str, Any], body) if isinstance(body, dict) else None
+    if members is None:
+        return body
+    return {name: None if name == field else _nulled(value, field) for name, value in members.items()}
+
+
+def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, Strangers, Odd]:
+    """A deployment that creates or updates everything, and then fails."""
+    world = World()
+    strangers = Strangers(world, random.Random(1))
+    if is_there:
+        roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+        roles.append({"id": PRINCIPAL, "type": "User", "role": "Contributor"})
+        definition = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
+        item = {"type": "Notebook", "displayName": "clean", "description": "own", "definition": definition}
+        row = {"displayName": "sales", "description": "own words\n", "roleAssignments": roles, "items": [item]}
+        control.seed(world.model, {"workspaces": [row]})
+        strangers.remember(next(iter(world.model.store.workspaces)))
+    odd = Odd(world, field, nth)
+    world.submit(MANIFEST)
+    world.run()
+    return world, strangers, odd
+
+
+@pytest.mark.parametrize(("field", "is_there"), [*((f, False) for f in CREATING), *((f, True) for f in UPDATING)])
+def test_odd_answer_is_survived_at_every_call(field: str, is_there: bool) -> None:
+    """Each answer that has the field has it null once: what was created is gone, what was changed is restored, no
+    row is unreadable, and no delivery ends in an unexpected error."""
+    nth, seen = 1, 1
+    while nth <= seen:
+        world, strangers, odd = _run(field, nth, is_there=is_there)
+        assert violations(world, strangers, ["d"]) == [], f"{field} is null in answer {nth}"
+        assert world.state() is DeploymentState.COMPENSATED
+        nth, seen = nth + 1, odd.seen
+    assert seen >= 1
+
+
+ODD_ROWS: list[Any] = [
+    None,
+    {"id": "11111111-1111-4111-8111-111111111111", "displayName": None, "type": "Workspace"},
+    {"id": None, "displayName": "sales", "type": "Workspace"},
+    {"id": {"x": 1}, "displayName": 7, "type": None},
+]
+
+
+@pytest.mark.parametrize("row", ODD_ROWS)
+def test_odd_row_of_a_list_fails_nothing(row: Any) -> None:
+    """Somebody's row without a name or an id stands in every list of workspaces, for ever: all goes on."""
+    world = World()
+    handle = world.model.handle
+
+    def beside(request: Request) -> Reply:
+        reply = handle(request)
+        if request.method != "GET" or request.path != "/v1/workspaces":
+            return reply
+        page = json.loads(reply.body)
+        return replace(reply, body=json.dumps({**page, "value": [row, *page["value"]]}).encode())
+
+    world.model.handle = beside
+    world.submit({**MANIFEST, "steps": MANIFEST["steps"][:-1]})
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    world.ask(Verb.RETIRE)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {}
+
+
+CREATED: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/workspaces", {"displayName": None}),
+    ("/v1/workspaces", {"id": None}),
+    ("/v1/workspaces", {}),
+    ("/v1/workspaces/[^/]+/lakehouses", {"type": None, "displayName": None}),
+    ("/v1/workspaces/[^/]+/lakehouses", {"id": 7}),
+    ("/v1/workspaces/[^/]+/roleAssignments", {"id": None, "role": None}),
+]
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+@pytest.mark.parametrize(("path", "change"), CREATED)
+def test_odd_answer_to_a_create_is_the_thing_asked_for(path: str, change: dict[str, Any], is_wanted: bool) -> None:
+    """Where Fabric names no name, the one asked for counts; where it names no id, the thing is looked for, by its
+    name and marker: it is neither forgotten nor created twice."""
+    world = World()
+    handle = world.model.handle
+    struck: list[str] = []
+
+    def odd(request: Request) -> Reply:
+        reply = handle(request)
+        if request.method != "POST" or struck or not re.fullmatch(path, request.path):
+            return reply
+        struck.append(request.path)
+        body = {**json.loads(reply.body), **change} if change else None
+        return replace(reply, body=json.dumps(body).encode())
+
+    world.model.handle = odd
+    steps = MANIFEST["steps"]
+    world.submit({**MANIFEST, "steps": steps[:-1] if is_wanted else steps})
+    ends = world.run()
+    assert struck
+    posts = [c for c in world.model.calls if c["method"] == "POST" and re.fullmatch(path, c["path"]) and c["effect"]]
+    assert len(posts) == 1
+    if is_wanted:
+        assert ends == [DeploymentState.SUCCEEDED]
+        names = {
+            s.record.step_id: (s.record.resource.name, s.record.outputs)
+            for s in world.journal.steps("d")
+            if s.record.resource
+        }
+        assert (names["ws"][0], names["lake"][0]) == ("sales", "bronze")
+        assert all(isinstance(value, str) for _, outputs in names.values() for value in (outputs or {}).values())
+    else:
+        assert ends == [DeploymentState.COMPENSATED]
+        assert world.names() == {}

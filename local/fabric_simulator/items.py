@@ -114,8 +114,8 @@ def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
 
 
 def _check_free(world: World, workspace: Workspace, kind: str, name: str) -> None:
-    key = (kind, name.casefold())
-    if any((i.type, i.name.casefold()) == key for i in workspace.items.values()):
+    key = (kind, catalogue.ignoring_case(name))
+    if any((i.type, catalogue.ignoring_case(i.name)) == key for i in workspace.items.values()):
         status = world.levers.conflict_status
         message = f"Requested '{name}' is already in use"
         raise ApiError(status, "ItemDisplayNameAlreadyInUse", message, synthetic=True)
@@ -169,7 +169,7 @@ def update(world: World, request: Request, workspace_id: str, item_id: str, item
         raise ApiError(400, "CosmosDBDatabaseDisplayNameCannotBeChanged", message)
     if not catalogue.is_valid_name(item.type, name):
         raise ApiError(400, "InvalidInput", _INVALID_NAME.format(name))
-    if name.casefold() != item.name.casefold():
+    if catalogue.ignoring_case(name) != catalogue.ignoring_case(item.name):
         _check_free(world, workspace, item.type, name)
     item.name, item.description = name, description
     shape = shown(item, workspace)
@@ -193,7 +193,7 @@ def delete(world: World, request: Request, workspace_id: str, item_id: str, item
         raise ApiError(400, "OperationNotSupportedForItem", "A SQL endpoint goes with its lakehouse.", synthetic=True)
     del workspace.items[item.id]
     until = world.clock() + world.scaled(world.levers.name_reservation_seconds)
-    workspace.reserved[(item.type, item.name.casefold())] = until
+    workspace.reserved[(item.type, catalogue.ignoring_case(item.name))] = until
     world.store.deleted.append({"type": item.type, "id": item.id, "displayName": item.name, "in": workspace.id})
     return Answer(200, empty=True)
 

@@ -4,6 +4,7 @@ import re
 import uuid
 from typing import Any
 
+from local.fabric_simulator.catalogue import ignoring_case
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.world import Body, World, text_field
@@ -49,7 +50,7 @@ def create(world: World, request: Request) -> Answer:
 
 def _check_free(world: World, name: str, own: str | None) -> None:
     for other in world.store.workspaces.values():
-        if other.name.casefold() == name.casefold() and other.id != own:
+        if ignoring_case(other.name) == ignoring_case(name) and other.id != own:
             raise ApiError(409, "WorkspaceNameAlreadyExists", "The workspace name already exists.", synthetic=True)
 
 

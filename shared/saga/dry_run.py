@@ -38,7 +38,7 @@ from shared.domain.records import Intent, Resource
 from shared.domain.references import resolve, strings
 from shared.domain.retry import recorded
 from shared.saga.read_only import ReadOnlyFabric
-from shared.steps.kind import NotYetError, Snapshot, StepKind, VerificationError, check_resolved
+from shared.steps.kind import NoBeforeImageError, NotYetError, Snapshot, StepKind, VerificationError, check_resolved
 
 BUDGET_SECONDS = 120.0
 """How long a dry run waits in all for a Fabric that throttles or is ill."""
@@ -159,6 +159,8 @@ class _Run:
         try:
             check_resolved(kind, spec)
             return self._looked_up(step, kind, spec)
+        except NoBeforeImageError as error:
+            return _blocked(step, spec, error), {}
         except FabricTransientError:
             raise
         except FabricAuthError as error:

@@ -10,7 +10,17 @@ from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps import items
-from shared.steps.kind import IF_EXISTS, Call, Snapshot, VerificationError, with_marker
+from shared.steps.kind import (
+    IF_EXISTS,
+    Call,
+    NoBeforeImageError,
+    Snapshot,
+    VerificationError,
+    check_description,
+    check_name,
+    keep_marker,
+    with_marker,
+)
 
 PLATFORM = ".platform"
 """The part with name and type in Fabric's source-control format; Fabric ignores it unless told otherwise."""
@@ -39,8 +49,10 @@ class ItemKind:
             pattern, hint = items.WORD_NAME, items.WORD_HINT
         else:
             pattern, hint = None, ""
-        spec.text("displayName", required=True, longest=items.NAME_LIMIT, pattern=pattern, hint=hint)
-        spec.text("description", longest=items.DESCRIPTION_LIMIT)
+        name = spec.text("displayName", required=True, longest=items.NAME_LIMIT, pattern=pattern, hint=hint)
+        if pattern is None:
+            check_name(spec, name)
+        check_description(spec, items.DESCRIPTION_LIMIT)
         payload, definition = spec.sub("creationPayload"), spec.sub("definition")
         if definition is not None:
             _check_definition(definition)
@@ -80,7 +92,11 @@ class ItemKind:
             if reply.operation is not None:
                 return reply.operation
             captured = reply.body or {}
-        return {**found.image, "definition": captured.get("definition")}
+        definition = captured.get("definition", {})
+        if not _can_be_restored(definition):
+            message = f"Fabric shows no whole definition of {found.resource.type} '{found.resource.name}' to be kept"
+            raise NoBeforeImageError(message, call="getDefinition")
+        return {**found.image, "definition": definition}
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """POST /items, or updateDefinition and PATCH."""
@@ -109,9 +125,10 @@ class ItemKind:
         """It exists with its type and, unless adopted, its description. The definition is not read back: Fabric
         normalises it, and reading it can be an operation of its own."""
         shown = fabric.get(f"{items.items_path(spec)}/{resource.id}")
-        if shown.get("type") != spec["type"]:
-            raise VerificationError(f"item {resource.id} is a {shown.get('type')}, not a {spec['type']}")
-        image: JsonObject = {"description": shown.get("description") or ""}
+        shown_type = shown.get("type", spec["type"])
+        if shown_type != spec["type"]:
+            raise VerificationError(f"item {resource.id} is a {shown_type}, not a {spec['type']}")
+        image: JsonObject = {"description": shown.get("description", "")}
         if intent.action != "adopt" and items.description_differs(spec, image):
             raise VerificationError(f"{spec['type']} {resource.id}: Fabric shows another description")
         name = shown.get("displayName", resource.name)
@@ -133,7 +150,7 @@ class ItemKind:
         if "definition" in spec and before.get("definition"):
             calls.append(_update_definition(spec, found.resource.id, before["definition"]))
         if items.description_differs(spec, before):
-            calls.append(items.description_call(spec["workspaceId"], found.resource.id, before["description"], ""))
+            calls.append(items.description_call(spec["workspaceId"], found.resource.id, before["description"]))
         return calls
 
 
@@ -142,14 +159,20 @@ def _update_calls(spec: JsonObject, before: JsonObject, item_id: str) -> list[Ca
     if "definition" in spec and not same_definition(spec["definition"], as_object(before.get("definition")) or {}):
         calls.append(_update_definition(spec, item_id, wire_definition(spec["definition"])))
     if items.description_differs(spec, before):
-        present = before.get("description", "")
-        calls.append(items.description_call(spec["workspaceId"], item_id, spec["description"], present))
+        text = keep_marker(spec["description"], before.get("description", ""))
+        calls.append(items.description_call(spec["workspaceId"], item_id, text))
     return calls
 
 
 def _update_definition(spec: JsonObject, item_id: str, definition: JsonObject) -> Call:
     path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
     return Call("POST", path, "updateDefinition", {"definition": definition})
+
+
+def _can_be_restored(definition: JsonObject) -> bool:
+    """Return True if every part of a definition that Fabric handed out can be sent back."""
+    parts = as_list(definition.get("parts")) or []
+    return bool(parts) and all("path" in part and "payload" in part for part in parts)
 
 
 def _format_query(spec: JsonObject) -> dict[str, str] | None:
@@ -218,9 +241,17 @@ def _contents(definition: JsonObject) -> dict[str, str | bytes]:
     for part in as_list(definition.get("parts")) or []:
         if part["path"] == PLATFORM:
             continue
-        raw = base64.b64decode(_payload(part))
+        raw = _decoded(_payload(part))
         try:
             contents[part["path"]] = canonical(json.loads(raw))
         except (ValueError, RecursionError):
             contents[part["path"]] = raw.replace(b"\r\n", b"\n")
     return contents
+
+
+def _decoded(payload: str) -> bytes:
+    """Return the bytes of a payload; if it is not base64, those of its text."""
+    try:
+        return base64.b64decode(payload)
+    except ValueError:
+        return payload.encode()

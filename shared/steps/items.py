@@ -3,21 +3,15 @@
 import re
 
 from shared.domain.json import JsonObject
+from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import (
-    MARKER_LENGTH,
-    Call,
-    Snapshot,
-    has_marker,
-    keep_marker,
-    without_marker,
-)
+from shared.steps.kind import Call, Snapshot, has_marker, located, says_the_same, usable
 
 NAME_LIMIT = 123
 """Characters of an item's name: the cap of the Terraform provider for Fabric; the OpenAPI names none."""
-DESCRIPTION_LIMIT = 256 - MARKER_LENGTH
-"""Characters of an item's description (published OpenAPI: 256), less the marker's."""
+DESCRIPTION_LIMIT = 256
+"""Characters of an item's description: published OpenAPI, CreateItemRequest.description."""
 WORD_NAME = re.compile(r"[A-Za-z0-9_]+")
 WORD_NAMED = frozenset({"Lakehouse", "Warehouse", "Environment"})
 """Item types whose names Fabric limits to letters, digits and underscores (400 InvalidInput otherwise)."""
@@ -29,31 +23,31 @@ def items_path(spec: JsonObject) -> str:
     return f"/workspaces/{spec['workspaceId']}/items"
 
 
-def snapshot(row: JsonObject, workspace_id: str) -> Snapshot:
-    """An item's row, as a list or a get shows it."""
-    resource = Resource(row["type"], row["id"], row.get("displayName", ""), workspace_id)
-    return Snapshot(resource, {"description": row.get("description") or ""})
+def snapshot(row: JsonObject, resource: Resource) -> Snapshot:
+    """Return an item as a list shows it. The fields that the row leaves out are those of `resource`."""
+    shown = Resource(
+        row.get("type", resource.type), row["id"], row.get("displayName", resource.name), resource.parent_id
+    )
+    return Snapshot(shown, {"description": row.get("description", "")})
 
 
 def find_item(fabric: Fabric, spec: JsonObject, item_type: str) -> Snapshot | None:
     """The item of that type and name. A lakehouse's SQLEndpoint bears the same name, so the type is checked too."""
-    wanted = spec["displayName"].casefold()
-    for row in fabric.list(items_path(spec), {"type": item_type}):
-        if row.get("displayName", "").casefold() == wanted and row.get("type") == item_type:
-            return snapshot(row, spec["workspaceId"])
+    path, wanted = items_path(spec), spec["displayName"]
+    for row in usable(fabric.list(path, {"type": item_type}), path):
+        if same_name(row["displayName"], wanted) and row.get("type", item_type) == item_type:
+            return snapshot(row, Resource(item_type, row["id"], wanted, spec["workspaceId"]))
     return None
 
 
 def locate_item(fabric: Fabric, resource: Resource) -> Snapshot | None:
     """The very item, by id in the list: a 404 on it alone could be a paused capacity."""
-    for row in fabric.list(f"/workspaces/{resource.parent_id}/items", {"type": resource.type}):
-        if row["id"] == resource.id:
-            return snapshot(row, resource.parent_id or "")
-    return None
+    row = located(fabric, f"/workspaces/{resource.parent_id}/items", {"type": resource.type}, resource.id)
+    return None if row is None else snapshot(row, resource)
 
 
 def created_item(spec: JsonObject, answer: JsonObject, item_type: str) -> Resource:
-    """The resource that a 201's body, or an operation's result, names."""
+    """The resource that a 201's body, or an operation's result, names; what it does not say is as asked for."""
     name = answer.get("displayName", spec["displayName"])
     return Resource(answer.get("type", item_type), answer["id"], name, spec["workspaceId"])
 
@@ -65,13 +59,12 @@ def recognises_item(intent: Intent, found: Snapshot) -> bool:
 
 def description_differs(spec: JsonObject, image: JsonObject) -> bool:
     """Whether the manifest names a description and the item has another."""
-    return "description" in spec and without_marker(image["description"]) != spec["description"]
+    return "description" in spec and not says_the_same(image["description"], spec["description"])
 
 
-def description_call(workspace_id: str, item_id: str, description: str, present: str) -> Call:
-    """PATCH the description, keeping the marker that stands in the present one."""
-    body = {"description": keep_marker(description, present)}
-    return Call("PATCH", f"/workspaces/{workspace_id}/items/{item_id}", "item", body)
+def description_call(workspace_id: str, item_id: str, description: str) -> Call:
+    """PATCH the description to exactly this text."""
+    return Call("PATCH", f"/workspaces/{workspace_id}/items/{item_id}", "item", {"description": description})
 
 
 def delete_call(found: Snapshot) -> Call:

@@ -5,18 +5,22 @@ the one place where the intent is journaled first, the claim is held, and an ans
 """
 
 import hashlib
+import logging
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.domain.errors import InvalidInputError, Problem, SagaError
-from shared.domain.fields import Fields
+from shared.domain.errors import FabricNotFoundError, FabricTransientError, InvalidInputError, Problem, SagaError
+from shared.domain.fields import Fields, has_reference
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 
+log = logging.getLogger(__name__)
+
 IF_EXISTS = ("adopt", "update", "fail")
-_MARKER = re.compile(r"\s*\[saga:[0-9a-f]{12}\]")
+_MARKER = re.compile(r" ?(\[saga:[0-9a-f]{12}\])")
 MARKER_LENGTH = len(" [saga:0123456789ab]")
 """Characters that the marker takes from what a description may hold."""
 
@@ -53,6 +57,10 @@ class NotYetError(SagaError):
 
 class VerificationError(SagaError):
     """What Fabric shows is not what was asked for."""
+
+
+class NoBeforeImageError(FabricTransientError):
+    """Fabric does not show what an update is about to change, so that it could not be restored. It may do so later."""
 
 
 class GuardError(SagaError):
@@ -152,21 +160,93 @@ def marker_of(deployment_id: str, step_id: str) -> str:
 
 
 def with_marker(description: str, marker: str) -> str:
-    """The description as Fabric gets it: the caller's words, then `[saga:<marker>]`."""
-    return f"{description} [saga:{marker}]".strip()
+    """Return the description as Fabric gets it: the caller's words, exactly as they are, then `[saga:<marker>]`."""
+    return _marked(without_marker(description), f"[saga:{marker}]")
 
 
 def has_marker(description: str, marker: str) -> bool:
-    """Whether a description carries that very marker."""
+    """Return True if a description carries that very marker."""
     return f"[saga:{marker}]" in description
 
 
 def without_marker(description: str) -> str:
-    """The caller's words alone; whoever's marker it is."""
-    return _MARKER.sub("", description)
+    """Return the caller's words, exactly as they are: whatever `with_marker` added is gone, whichever deployment did.
+
+    A description that was exported from Fabric carries the marker of the step that created the item there.
+    """
+    while (words := _MARKER.sub("", description)) != description:
+        description = words
+    return description
 
 
 def keep_marker(description: str, present: str) -> str:
-    """The new words with the marker, if any, that the present description carries."""
-    found = _MARKER.search(present)
-    return f"{description}{found[0]}".strip() if found else description
+    """Return the new words with the marker, if any, that the present description carries."""
+    found = _MARKER.findall(present)
+    words = without_marker(description)
+    return _marked(words, found[-1]) if found else words
+
+
+def says_the_same(one: str, other: str) -> bool:
+    """Return True if two descriptions hold the same words.
+
+    Markers, white space at the ends and the kind of line ends are not compared: Fabric may drop them, and a person
+    does not see them.
+    """
+    return _comparable(one) == _comparable(other)
+
+
+def check_description(spec: Fields, limit: int) -> None:
+    """Note a `description` that leaves no room for the marker. `limit` is Fabric's own, in characters."""
+    said, most = spec.data.get("description"), limit - MARKER_LENGTH
+    words = without_marker(said) if isinstance(said, str) and len(said) <= limit else said
+    if not isinstance(words, str) or has_reference(said) or len(words) <= most:
+        spec.text("description", longest=limit)
+        return
+    spec.raw("description")
+    spec.problem(
+        "description",
+        f"has {len(words)} characters; at most {most} are allowed: Fabric takes {limit}, and {MARKER_LENGTH} of them "
+        "are for the marker by which Saga knows what it created",
+    )
+
+
+def check_name(spec: Fields, name: str) -> None:
+    """Note a `displayName` with white space at an end: Fabric may drop it, and nobody sees it."""
+    if name.strip() and name != name.strip():
+        spec.problem("displayName", "must not begin or end with white space")
+
+
+def usable(rows: Iterable[JsonObject], path: str) -> Iterator[JsonObject]:
+    """Yield the rows of a list that have an id and a name; no other can be what is looked for."""
+    for row in rows:
+        if row.get("id") and row.get("displayName"):
+            yield row
+        else:
+            log.warning("GET %s: a row without an id or a name is passed over", path)
+
+
+def located(fabric: Fabric, path: str, query: dict[str, str] | None, resource_id: str) -> JsonObject | None:
+    """Return the row of that id in the list at `path`; None is a proof of absence.
+
+    A row without an id may be the one: then the resource itself is asked for. Alone, its 404 would prove nothing, for
+    a paused capacity answers so too; but then there would be no list either.
+    """
+    is_proof = True
+    for row in fabric.list(path, query):
+        if row.get("id", "").lower() == resource_id.lower():
+            return row
+        is_proof = is_proof and "id" in row
+    if is_proof:
+        return None
+    try:
+        return {**fabric.get(f"{path}/{resource_id}"), "id": resource_id}
+    except FabricNotFoundError:
+        return None
+
+
+def _marked(words: str, marker: str) -> str:
+    return f"{words} {marker}" if words else marker
+
+
+def _comparable(description: str) -> str:
+    return without_marker(description).replace("\r\n", "\n").strip()

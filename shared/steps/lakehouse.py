@@ -7,7 +7,16 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps import items
-from shared.steps.kind import IF_EXISTS, Call, NotYetError, Snapshot, VerificationError, with_marker
+from shared.steps.kind import (
+    IF_EXISTS,
+    Call,
+    NotYetError,
+    Snapshot,
+    VerificationError,
+    check_description,
+    keep_marker,
+    with_marker,
+)
 
 SQL_ENDPOINT_SECONDS = 12.0
 """Usual seconds until a new lakehouse's SQL endpoint is there; a recorded trace shows 11 to 15."""
@@ -32,7 +41,7 @@ class LakehouseKind:
             pattern=_NAME,
             hint="must begin with a letter and may hold only letters, digits and underscores (a rule of Fabric's)",
         )
-        spec.text("description", longest=items.DESCRIPTION_LIMIT)
+        check_description(spec, items.DESCRIPTION_LIMIT)
         spec.boolean("enableSchemas")
         spec.boolean("waitForSqlEndpoint")
         spec.choice("ifExists", IF_EXISTS)
@@ -65,8 +74,8 @@ class LakehouseKind:
             if spec.get("enableSchemas"):
                 body["creationPayload"] = {"enableSchemas": True}
             return [Call("POST", f"/workspaces/{spec['workspaceId']}/lakehouses", "create Lakehouse", body)]
-        present = (intent.before or {}).get("description", "")
-        return [items.description_call(spec["workspaceId"], intent.before_id or "", spec["description"], present)]
+        text = keep_marker(spec["description"], (intent.before or {}).get("description", ""))
+        return [items.description_call(spec["workspaceId"], intent.before_id or "", text)]
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         """The 201's own body."""
@@ -85,7 +94,7 @@ class LakehouseKind:
                 f"lakehouse '{resource.name}' ({resource.id}) has no schemas, and Fabric cannot add them later: "
                 "delete it, or leave enableSchemas out"
             )
-        image: JsonObject = {"description": shown.get("description") or ""}
+        image: JsonObject = {"description": shown.get("description", "")}
         if intent.action == "update" and items.description_differs(spec, image):
             raise VerificationError(f"lakehouse {resource.id}: Fabric shows another description")
         outputs: JsonObject = {"id": resource.id, "displayName": resource.name, "workspaceId": spec["workspaceId"]}
@@ -105,7 +114,7 @@ class LakehouseKind:
         if intent.action == "create":
             return [items.delete_call(found)]
         before = (intent.before or {}).get("description", "")
-        return [items.description_call(spec["workspaceId"], found.resource.id, before, "")]
+        return [items.description_call(spec["workspaceId"], found.resource.id, before)]
 
 
 def _sql_endpoint(properties: JsonObject, resource: Resource) -> JsonObject:
@@ -116,5 +125,5 @@ def _sql_endpoint(properties: JsonObject, resource: Resource) -> JsonObject:
         raise NotYetError(f"the SQL endpoint of '{resource.name}' is being provisioned", SQL_ENDPOINT_SECONDS)
     return {
         "sqlEndpointId": properties["id"],
-        "sqlEndpointConnectionString": properties.get("connectionString") or "",
+        "sqlEndpointConnectionString": properties.get("connectionString", ""),
     }

@@ -1,11 +1,12 @@
 """Kind `role_assignment`: one principal's role on a workspace. In Fabric its id is the principal's id."""
 
+from shared.domain.errors import FabricTransientError
 from shared.domain.fields import Fields
-from shared.domain.json import JsonObject, as_object
+from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.principals import ROLES, TYPES
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import IF_EXISTS, Call, Snapshot, VerificationError
+from shared.steps.kind import IF_EXISTS, Call, Snapshot, VerificationError, located
 
 
 class RoleAssignmentKind:
@@ -63,7 +64,7 @@ class RoleAssignmentKind:
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """The principal holds the role (or, adopted, some role)."""
         found = fabric.get(f"/workspaces/{spec['workspaceId']}/roleAssignments/{resource.id}")
-        role = found.get("role", "")
+        role = _role(found, spec["principalId"])
         if intent.action != "adopt" and role != spec["role"]:
             raise VerificationError(f"principal {spec['principalId']} has the role {role}, not {spec['role']}")
         return {
@@ -91,9 +92,16 @@ class RoleAssignmentKind:
 
 
 def _find(fabric: Fabric, workspace_id: str, principal_id: str) -> Snapshot | None:
-    for row in fabric.list(f"/workspaces/{workspace_id}/roleAssignments"):
-        principal = as_object(row.get("principal")) or {}
-        if str(principal.get("id", row["id"])).lower() == principal_id.lower():
-            resource = Resource("RoleAssignment", row["id"], principal_id, workspace_id)
-            return Snapshot(resource, {"role": row.get("role", "")})
-    return None
+    row = located(fabric, f"/workspaces/{workspace_id}/roleAssignments", None, principal_id)
+    if row is None:
+        return None
+    resource = Resource("RoleAssignment", row["id"], principal_id, workspace_id)
+    return Snapshot(resource, {"role": _role(row, principal_id)})
+
+
+def _role(row: JsonObject, principal_id: str) -> str:
+    """The role that an assignment gives. Raises FabricTransientError where Fabric does not say: none is a proof of a
+    change that somebody made."""
+    if "role" not in row:
+        raise FabricTransientError(f"Fabric does not say which role {principal_id} has", call="GET roleAssignments")
+    return row["role"]

@@ -2,20 +2,24 @@
 
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
+from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps.kind import (
     IF_EXISTS,
-    MARKER_LENGTH,
     Call,
     GuardError,
     NotYetError,
     Snapshot,
     VerificationError,
+    check_description,
+    check_name,
     has_marker,
     keep_marker,
+    located,
+    says_the_same,
+    usable,
     with_marker,
-    without_marker,
 )
 
 NAME_LIMIT = 256
@@ -40,9 +44,9 @@ class WorkspaceKind:
         name = spec.text("displayName", required=True, longest=NAME_LIMIT)
         if name.strip().lower() == RESERVED_NAME:
             spec.problem("displayName", "is reserved by Fabric; choose another")
-        elif name != name.strip():
-            spec.problem("displayName", "must not begin or end with a space")
-        spec.text("description", longest=DESCRIPTION_LIMIT - MARKER_LENGTH)
+        else:
+            check_name(spec, name)
+        check_description(spec, DESCRIPTION_LIMIT)
         spec.guid("capacityId")
         spec.choice("ifExists", IF_EXISTS)
 
@@ -52,10 +56,9 @@ class WorkspaceKind:
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
         """By name among the workspaces that the identity can see."""
-        wanted = spec["displayName"].casefold()
-        for row in fabric.list("/workspaces"):
-            if row.get("displayName", "").casefold() == wanted and row.get("type") != "Personal":
-                return _snapshot(fabric.get(f"/workspaces/{row['id']}"))
+        for row in usable(fabric.list("/workspaces"), "/workspaces"):
+            if same_name(row["displayName"], spec["displayName"]) and row.get("type") != "Personal":
+                return _snapshot(row, fabric.get(f"/workspaces/{row['id']}"))
         return None
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
@@ -79,7 +82,10 @@ class WorkspaceKind:
                 body["capacityId"] = spec["capacityId"]
             return [Call("POST", "/workspaces", "workspace", body)]
         before = intent.before or {}
-        return _calls(f"/workspaces/{intent.before_id}", _changes(spec, before), before.get("description", ""))
+        changes = _changes(spec, before)
+        if "description" in changes:
+            changes["description"] = keep_marker(spec["description"], before.get("description", ""))
+        return _calls(f"/workspaces/{intent.before_id}", changes)
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
         """The 201's own body."""
@@ -109,10 +115,10 @@ class WorkspaceKind:
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         """By id in the list: a 404 alone could be a paused capacity."""
-        for row in fabric.list("/workspaces"):
-            if row["id"] == resource.id:
-                return _snapshot(fabric.get(f"/workspaces/{resource.id}"))
-        return None
+        row = located(fabric, "/workspaces", None, resource.id)
+        if row is None:
+            return None
+        return _snapshot({"displayName": resource.name, **row}, fabric.get(f"/workspaces/{resource.id}"))
 
     def guard(self, fabric: Fabric, resource: Resource) -> None:
         """Deleting a workspace deletes its items, so there must be none left: ours are gone by then."""
@@ -130,32 +136,33 @@ class WorkspaceKind:
         if intent.action == "create":
             return [Call("DELETE", path, "workspace")]
         before = intent.before or {}
-        return _calls(path, {name: before[name] for name in _changes(spec, before)}, "")
+        return _calls(path, {name: before[name] for name in _changes(spec, before)})
 
 
 def _image(shown: JsonObject) -> JsonObject:
-    return {"description": shown.get("description") or "", "capacityId": shown.get("capacityId") or ""}
+    return {"description": shown.get("description", ""), "capacityId": shown.get("capacityId", "")}
 
 
-def _snapshot(shown: JsonObject) -> Snapshot:
-    return Snapshot(Resource("Workspace", shown["id"], shown.get("displayName", "")), _image(shown))
+def _snapshot(row: JsonObject, shown: JsonObject) -> Snapshot:
+    """A workspace by its row of the list, and as it is shown by itself, which says more."""
+    name = shown.get("displayName", row["displayName"])
+    return Snapshot(Resource("Workspace", row["id"], name), _image({**row, **shown}))
 
 
 def _changes(spec: JsonObject, image: JsonObject) -> JsonObject:
     """The fields that the manifest names and that are otherwise in the image."""
     changes: JsonObject = {}
-    if "description" in spec and without_marker(image["description"]) != spec["description"]:
+    if "description" in spec and not says_the_same(image["description"], spec["description"]):
         changes["description"] = spec["description"]
     if spec.get("capacityId") and image["capacityId"].lower() != spec["capacityId"].lower():
         changes["capacityId"] = spec["capacityId"]
     return changes
 
 
-def _calls(path: str, changes: JsonObject, present: str) -> list[Call]:
+def _calls(path: str, changes: JsonObject) -> list[Call]:
     calls: list[Call] = []
     if "description" in changes:
-        text = keep_marker(changes["description"], present)
-        calls.append(Call("PATCH", path, "workspace", {"description": text}))
+        calls.append(Call("PATCH", path, "workspace", {"description": changes["description"]}))
     if changes.get("capacityId"):
         # A PATCH of capacityId is silently ignored by Fabric; only assignToCapacity moves a workspace.
         body = {"capacityId": changes["capacityId"]}

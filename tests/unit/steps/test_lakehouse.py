@@ -114,7 +114,7 @@ def test_lakehouse_update_that_did_not_take_is_a_verification_error() -> None:
     found, intent = tenant.image(KIND, spec)
     with pytest.raises(VerificationError, match="another description"):
         KIND.verify(tenant.fabric, spec, found.resource, intent)
-    tenant.fabric.get = lambda path, query=None: {"description": None}  # type: ignore[method-assign]
+    tenant.fabric.get = lambda path, query=None: {}  # type: ignore[method-assign]
     with pytest.raises(VerificationError, match="another description"):
         KIND.verify(tenant.fabric, spec, found.resource, intent)
 

@@ -215,6 +215,14 @@ class MemoryJournal:
                 entry, self._notes[deployment_id] = audit.noted(deployment_id, entry, self.note_head(deployment_id))
                 self._append(rows.note_entity(deployment_id, entry))
 
+    def sequences(self, deployment_id: str) -> dict[str, int]:
+        """As the port says."""
+        with self._lock:
+            found = {rows.HEADER: self.header(deployment_id).record.sequence}
+            found |= {rows.step_key(o): s.sequence for o, (s, _) in self._steps.get(deployment_id, {}).items()}
+            notes = self._notes.get(deployment_id)
+            return found | ({rows.NOTES: notes.number} if notes else {})
+
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """As the port says."""
         return self._notes.get(deployment_id)

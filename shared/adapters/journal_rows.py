@@ -3,12 +3,12 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from shared.adapters.storage import checked_entity, checked_key, escape_key
 from shared.domain.audit import step_subject
-from shared.domain.errors import SagaError, UnknownVersionError
+from shared.domain.errors import NotFoundError, SagaError, UnknownVersionError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Misfit, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord, strict
@@ -117,6 +117,20 @@ def note_head_entity(deployment_id: str, head: NoteHead) -> JsonObject:
 def note_head_of(entity: Any) -> NoteHead:
     """The reverse of `note_head_entity`."""
     return NoteHead(**record_of(entity))
+
+
+SEQUENCES = ["RowKey", "sequence", "number"]
+"""The columns that `sequences_of` reads."""
+
+
+def sequences_of(deployment_id: str, entities: Iterable[Any]) -> dict[str, int]:
+    """Return the rows' sequence numbers by row key, and the number of notes. Raises NotFoundError if there is no
+    header."""
+    columns = ((e["RowKey"], e.get("number" if e["RowKey"] == NOTES else "sequence")) for e in entities)
+    found = {key: number for key, number in columns if key in (HEADER, NOTES) or key.startswith(STEP_PREFIX)}
+    if HEADER not in found:
+        raise NotFoundError(f"there is no deployment '{deployment_id}'")
+    return found
 
 
 def turned[T](listed: Sequence[T], turn: int) -> list[T]:

@@ -24,14 +24,7 @@ from azure.data.tables import TableClient, UpdateMode
 from shared.adapters import journal_rows as rows
 from shared.adapters.journal_batches import Standing, Update, batches, condition_of, mapped_transaction, quoted
 from shared.adapters.journal_pages import JournalPages
-from shared.adapters.storage import (
-    BATCH_OPERATIONS,
-    StorageClients,
-    checked_key,
-    ensure,
-    escape_key,
-    mapped,
-)
+from shared.adapters.storage import BATCH_OPERATIONS, StorageClients, checked_key, ensure, escape_key, mapped
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, NotFoundError, StorageUnavailableError
 from shared.domain.json import JsonObject
@@ -169,6 +162,11 @@ class TableJournal:
                 self._journal.submit_transaction([*operations, ("create", rows.note_entity(deployment_id, linked))])
                 return
         raise StorageUnavailableError(f"{_RACES} others wrote notes to '{deployment_id}' at once")
+
+    def sequences(self, deployment_id: str) -> dict[str, int]:
+        """One range of rows: the header sorts before the notes, and the notes before the steps."""
+        found = self._range(deployment_id, rows.STEP_PREFIX, rows.SEQUENCES, first=rows.HEADER)
+        return rows.sequences_of(deployment_id, found)
 
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """None where there is no note."""
@@ -380,10 +378,10 @@ class TableJournal:
             except ResourceNotFoundError:
                 return None
 
-    def _range(self, deployment_id: str, prefix: str, columns: list[str] | None = None) -> list[Any]:
+    def _range(self, deployment_id: str, prefix: str, columns: list[str] | None = None, first: str = "") -> list[Any]:
         last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        partition = f"PartitionKey eq '{quoted(deployment_id)}'"
-        return self._query(self._journal, f"{partition} and RowKey ge '{prefix}' and RowKey lt '{last}'", columns)
+        keys = f"RowKey ge '{first or prefix}' and RowKey lt '{last}'"
+        return self._query(self._journal, f"PartitionKey eq '{quoted(deployment_id)}' and {keys}", columns)
 
     def _query(self, table: TableClient, query: str, columns: list[str] | None = None) -> list[Any]:
         self._ensure()

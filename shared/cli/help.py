@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from shared.domain.version import VERSION as VERSION
+
 DESCRIPTION = "Transactional deployments to Microsoft Fabric: all applied, or all put back."
-VERSION = "0.1.0"
-"""As in pyproject.toml, which is not shipped."""
 COMMAND = "python -m shared.cli"
 
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -119,6 +119,11 @@ class Journal(JournalReads, Protocol):
         """Append to the audit something that moved nothing (a refused submission, a poison message)."""
         ...
 
+    def sequences(self, deployment_id: str) -> dict[str, int]:
+        """Return the sequence number of each row, by the row's name (`header`, `step_NNNNN`), and as `notes` how many
+        notes there are; a small part of what reading the rows costs. Raises NotFoundError."""
+        ...
+
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """The last note's place in the chain of the notes; None where there is none."""
         ...

@@ -102,6 +102,10 @@ class ObservedJournal:
         """As the port says."""
         return self._journal.audit(deployment_id)
 
+    def sequences(self, deployment_id: str) -> dict[str, int]:
+        """As the port says."""
+        return self._journal.sequences(deployment_id)
+
     def note_head(self, deployment_id: str) -> NoteHead | None:
         """As the port says."""
         return self._journal.note_head(deployment_id)

@@ -1,12 +1,13 @@
 """What handlers are given besides the request, and what a route is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.domain.errors import NotFoundError
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.web.http import HttpError, Reply, Request
+from shared.web.watching import Watching
 
 if TYPE_CHECKING:
     from shared.bootstrap import App
@@ -20,10 +21,12 @@ may send it: so it counts only where the setting TRUST_CLIENT_PRINCIPAL says tha
 
 @dataclass(frozen=True)
 class Backend:
-    """What handlers work with; the app is built on first use, so a static file needs none."""
+    """What handlers work with; the app is built on first use, so a static file needs none. `watching` is shared by all
+    requests of the process."""
 
     app: "Callable[[], App]"
     orchestrations: "Orchestrations | None" = None
+    watching: Watching = field(default_factory=Watching)
 
     def engine(self) -> "Orchestrations":
         """The durable engine; only for routes that are registered with it."""
@@ -33,13 +36,10 @@ class Backend:
 
     def header(self, deployment_id: str) -> "DeploymentRecord":
         """Raises HttpError 404."""
-        if not DEPLOYMENT_ID.fullmatch(deployment_id):
-            raise HttpError(404, "this is no deployment's id: those have letters, digits, '.', '_', '-' (100 at most)")
         try:
-            return self.app().services.journal.header(deployment_id).record
+            return self.app().services.journal.header(checked_id(deployment_id)).record
         except NotFoundError:
-            detail = f"there is no deployment '{deployment_id}'; one that is past its retention has its audit alone"
-            raise HttpError(404, detail) from None
+            raise unknown(deployment_id) from None
 
     def requester(self, request: Request, claimed: str) -> str:
         """Who asks, for the audit: the signed-in principal where there is one that can be trusted, else what the
@@ -48,6 +48,20 @@ class Backend:
         if principal and self.app().trusts_client_principal:
             return principal[:256]
         return f"{claimed[:200]} (by key)" if claimed else "somebody (by key)"
+
+
+def checked_id(text: str) -> str:
+    """The id of a deployment that may be there. Raises HttpError 404."""
+    if not DEPLOYMENT_ID.fullmatch(text):
+        raise HttpError(404, "this is no deployment's id: those have letters, digits, '.', '_', '-' (100 at most)")
+    return text
+
+
+def unknown(deployment_id: str) -> HttpError:
+    """404 for an id that names no deployment."""
+    return HttpError(
+        404, f"there is no deployment '{deployment_id}'; one that is past its retention has its audit alone"
+    )
 
 
 Handler = Callable[[Request, Backend], Reply]

@@ -2,15 +2,16 @@
 
 import base64
 import binascii
-import hashlib
 import json
 import logging
 import re
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.approval import APPROVAL, question
+from shared.domain.audit import step_subject
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError, how_many
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
@@ -20,11 +21,13 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.trace import TRACEPARENT
 from shared.saga.accept import Submission, normal_target
 from shared.saga.commands import allowed_verbs
+from shared.saga.replay import NOTES
 from shared.saga.submission import envelope
 from shared.web import bodies
-from shared.web.backend import Backend
+from shared.web.backend import Backend, checked_id, unknown
 from shared.web.bodies import Query
-from shared.web.http import HttpError, Reply, Request, bad_request, json_reply, tagged
+from shared.web.http import HttpError, Reply, Request, bad_request, is_unchanged, json_reply, tagged, unchanged
+from shared.web.watching import Sequences
 
 log = logging.getLogger(__name__)
 
@@ -155,13 +158,48 @@ def read_cursor(text: str) -> tuple[datetime, str] | None:
 
 
 def one(request: Request, backend: Backend) -> Reply:
-    """The header, its steps and what may be asked of it. The tag is of the answer itself: one tag, the same bytes."""
-    header = backend.header(request.route["id"])
-    steps = _steps(backend, header.deployment_id)
-    allowed = [verb.value for verb in allowed_verbs(header, steps)]
-    body = {**header.to_json(), "steps": [step_json(step) for step in steps], "allowed": allowed}
-    content = json.dumps(body, ensure_ascii=True).encode()
-    return tagged(request, f'"{hashlib.sha256(content).hexdigest()[:32]}"', Reply(200, content))
+    """The header, its steps and what may be asked of it."""
+    deployment_id = request.route["id"]
+
+    def read() -> tuple[Sequences, bytes]:
+        header = backend.header(deployment_id)
+        steps = _steps(backend, deployment_id)
+        allowed = [verb.value for verb in allowed_verbs(header, steps)]
+        body = {**header.to_json(), "steps": [step_json(step) for step in steps], "allowed": allowed}
+        # Of the rows that were read, not of those that stand now: one tag, the same bytes.
+        made_of = {"header": header.sequence, **{step_subject(step.ordinal): step.sequence for step in steps}}
+        return made_of, json.dumps(body, ensure_ascii=True).encode()
+
+    def sequences() -> Sequences:
+        found = _sequences(backend, deployment_id)
+        return {row: number for row, number in found.items() if row != NOTES}
+
+    return _followed(request, backend, deployment_id, sequences, read)
+
+
+def _followed(
+    request: Request,
+    backend: Backend,
+    name: str,
+    sequences: Callable[[], Sequences],
+    read: Callable[[], tuple[Sequences | None, bytes]],
+) -> Reply:
+    """The answer with its tag, read once for all who ask at the same time; 304 if the caller has it."""
+    follows = "if-none-match" in request.headers
+    tag, content = backend.watching.look(
+        name, sequences, read, (lambda tag: is_unchanged(request, tag)) if follows else None
+    )
+    if content is None:
+        return unchanged(tag)
+    return tagged(request, tag, Reply(200, content)) if tag else Reply(200, content)
+
+
+def _sequences(backend: Backend, deployment_id: str) -> Sequences:
+    """Raises HttpError 404."""
+    try:
+        return backend.app().services.journal.sequences(checked_id(deployment_id))
+    except NotFoundError:
+        raise unknown(deployment_id) from None
 
 
 def step_json(step: StepRecord) -> JsonObject:
@@ -184,12 +222,34 @@ def _steps(backend: Backend, deployment_id: str) -> list[StepRecord]:
 def audit(request: Request, backend: Backend) -> Reply:
     """Every move, oldest first. It outlives the deployment; where there is neither, there is no such deployment."""
     deployment_id = request.route["id"]
+
+    def read() -> tuple[Sequences | None, bytes]:
+        before = _sequences_or_none(backend, deployment_id)
+        content = _audit(backend, deployment_id)
+        # A move and its entry are one write: the same numbers before and after, and these are the entries of just them.
+        return before if before == _sequences_or_none(backend, deployment_id) else None, content
+
+    try:
+        return _followed(request, backend, f"{deployment_id}/audit", lambda: _sequences(backend, deployment_id), read)
+    except HttpError:  # the deployment itself is past its retention, or never was
+        return Reply(200, _audit(backend, deployment_id))
+
+
+def _sequences_or_none(backend: Backend, deployment_id: str) -> Sequences | None:
+    try:
+        return _sequences(backend, deployment_id)
+    except HttpError:
+        return None
+
+
+def _audit(backend: Backend, deployment_id: str) -> bytes:
     entries = backend.app().services.journal.audit(deployment_id) if DEPLOYMENT_ID.fullmatch(deployment_id) else []
     if not entries:
         backend.header(deployment_id)
     names = {f"step_{step.ordinal:05d}": step.step_id for step in _steps(backend, deployment_id)}
     rows = [(entry, names.get(entry.subject)) for entry in entries]
-    return json_reply({"items": [{**e.to_json(), **({"step_id": name} if name else {})} for e, name in rows]})
+    items = [{**e.to_json(), **({"step_id": name} if name else {})} for e, name in rows]
+    return json.dumps({"items": items}, ensure_ascii=True).encode()
 
 
 def plan(request: Request, backend: Backend) -> Reply:

@@ -111,8 +111,13 @@ def tagged(request: Request, etag: str, reply: Reply) -> Reply:
     """The reply with its tag; 304 without the body where the caller has it already."""
     headers = {**reply.headers, "ETag": etag}
     if is_unchanged(request, etag):
-        return Reply(304, b"", "", headers)
+        return unchanged(etag, reply.headers)
     return Reply(reply.status, reply.body, reply.content_type, headers)
+
+
+def unchanged(etag: str, headers: Mapping[str, str] | None = None) -> Reply:
+    """304: the caller has what bears this tag."""
+    return Reply(304, b"", "", {**(headers or {}), "ETag": etag})
 
 
 def media_type(request: Request, accepted: Sequence[str], default: str) -> str:

@@ -127,9 +127,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "get_audit": Operation(
         "deployments",
         "Every move: what, when, who, why; oldest first",
-        {200: ("Audit", "The audit; it outlives the deployment.")},
+        {200: ("Audit", "The audit; it outlives the deployment."), 304: (None, "The caller has it.")},
         (404,),
-        (_ID,),
+        (_ID, _IF_NONE_MATCH),
     ),
     "get_plan": Operation(
         "deployments", "What the manifest was compiled to", {200: ("Plan", "The plan.")}, (404,), (_ID,)
@@ -175,6 +175,8 @@ _PATHS = {"health_live": "health/live", "health_ready": "health/ready", "health"
 OF_THE_APP = {**_PATHS, **{f"{name}_head": path for name, path in _PATHS.items()}}
 """HTTP functions that function_app.py has itself, and their paths: `..._head` answers HEAD, the others GET."""
 _HEADS = frozenset(OF_THE_APP) - frozenset(_PATHS)
+_MAY_BE_TAGGED = ("get_audit",)
+"""Tagged while the deployment itself is there."""
 _TAGGED = ("get_deployment", "get_openapi", "dashboard", "dashboard_file")
 _PLAIN = frozenset(
     {"get_openapi", "dashboard", "dashboard_file", "health_live", "health_ready", "health_live_head"}
@@ -233,8 +235,8 @@ def _responses(name: str, operation: Operation) -> JsonObject:
         if schema is not None:
             response["content"] = _content(schema, operation.media_type)
         headers: JsonObject = {}
-        if name in _TAGGED:
-            headers["ETag"] = {"required": True, "schema": {"type": "string"}}
+        if name in (*_TAGGED, *_MAY_BE_TAGGED):
+            headers["ETag"] = {"required": name in _TAGGED, "schema": {"type": "string"}}
         if status == 202:
             headers["Location"] = {"required": True, "schema": {"type": "string"}}
         if name == "submit_deployment":

@@ -17,8 +17,10 @@ from shared.domain.json import JsonObject
 from shared.web.api import ROUTES, answer, declaring
 from shared.web.backend import Backend, Route
 from shared.web.http import SAFE_HEADERS, Reply, Request, health_reply
+from shared.web.watching import Watching
 
 blueprint = df.Blueprint()
+_watching = Watching()
 
 
 def sent(reply: Reply) -> func.HttpResponse:
@@ -38,7 +40,7 @@ def health_answer(request: func.HttpRequest, ask: Callable[[], tuple[bool, JsonO
 def _answered(route: Route, request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
     read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)
     orchestrations = bootstrap.orchestrations(client) if client is not None else None
-    return sent(answer(route.handler, read, Backend(bootstrap.app, orchestrations)))
+    return sent(answer(route.handler, read, Backend(bootstrap.app, orchestrations, _watching)))
 
 
 def _function(route: Route) -> Any:

@@ -24,6 +24,8 @@ def asking(verb: Verb) -> Handler:
             answer = handle(app.services, app.locks, backend.engine(), asked)
         except NotFoundError:  # purged since it was read
             raise HttpError(404, f"there is no deployment '{header.deployment_id}'") from None
+        finally:
+            backend.watching.forget(header.deployment_id)
         state = answer.state.value
         if not answer.accepted:
             steps = [row.record for row in app.services.journal.steps(header.deployment_id)]

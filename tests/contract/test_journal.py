@@ -1122,3 +1122,48 @@ def test_journal_twin_refuses_what_is_stale_by_its_tag_alone(clock: FakeClock, f
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     with pytest.raises(ConflictError):
         journal.write_step(moved(replace(journal.steps(fresh_id)[0], etag="0"), S.INTENT))
+
+
+# --- sequences --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [0, 3, 1_001])
+def test_journal_sequences_are_those_of_the_rows(journal: Journal, fresh_id: str, steps: int) -> None:
+    """Of the header and every step, however many answers they take; the audit is not among them."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, steps), "submitted")
+    if steps:
+        journal.write_step(moved(journal.steps(fresh_id)[1], S.INTENT))
+    journal.write_header(headed(journal.header(fresh_id), D.RUNNING))
+    expected = {"header": journal.header(fresh_id).record.sequence}
+    expected |= {f"step_{s.record.ordinal:05d}": s.record.sequence for s in journal.steps(fresh_id)}
+    assert journal.sequences(fresh_id) == expected
+
+
+def test_journal_sequences_are_others_after_every_write(journal: Journal, fresh_id: str) -> None:
+    """A move, a sign of life, a write that moves nothing, a row that is added, a note."""
+    journal.create(a_header(fresh_id), some_steps(fresh_id, 2), "submitted")
+    seen = [journal.sequences(fresh_id)]
+    writes: list[Callable[[], object]] = [
+        lambda: journal.write_header(headed(journal.header(fresh_id), D.RUNNING)),
+        lambda: journal.write_header(headed(journal.header(fresh_id), D.RUNNING, heartbeat_at=START)),
+        lambda: journal.write_step(moved(journal.steps(fresh_id)[0], S.INTENT)),
+        lambda: journal.write_step(moved(journal.steps(fresh_id)[0], S.INTENT, deliveries=7)),
+        lambda: journal.write_steps([moved(row, S.SKIPPED) for row in journal.steps(fresh_id)[1:]]),
+        lambda: journal.append(headed(journal.header(fresh_id), D.RUNNING), a_step(fresh_id, 2)),
+        lambda: journal.note(fresh_id, AuditEntry(START, "deployment", "running", "running", "x", "why", 0)),
+    ]
+    for write in writes:
+        write()
+        seen.append(journal.sequences(fresh_id))
+        assert seen.count(seen[-1]) == 1
+
+
+def test_journal_sequences_of_what_is_not_there(journal: Journal, fresh_id: str) -> None:
+    """No deployment, and one of which only the audit stands."""
+    with pytest.raises(NotFoundError):
+        journal.sequences(fresh_id)
+    journal.create(a_header(fresh_id, state=D.REJECTED, finished_at=START), [], "refused")
+    journal.note(fresh_id, AuditEntry(START, "deployment", "rejected", "rejected", "x", "why", 0))
+    journal.purge(fresh_id)
+    with pytest.raises(NotFoundError):
+        journal.sequences(fresh_id)

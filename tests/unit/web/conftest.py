@@ -24,6 +24,7 @@ from shared.web import openapi
 from shared.web.api import ROUTES, answer
 from shared.web.backend import Backend, Route
 from shared.web.http import Reply, Request
+from shared.web.watching import Watching
 from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals
 from tests.unit.saga.rows import Room
 
@@ -61,7 +62,7 @@ class Api:
 
     def __init__(self, *, trusts_client_principal: bool = False) -> None:
         self.room, self.engine, self.queue = Room(), Engine(), list[str]()
-        self.journal, self.blobs = self.room.journal, MemoryBlobs()
+        self.journal, self.blobs, self.watching = self.room.journal, MemoryBlobs(), Watching()
         services = self.room.services
         acceptance = Acceptance(self.journal, self.blobs, services.payloads, self.room.clock, KINDS)
         telemetry = NoTelemetry()
@@ -88,7 +89,7 @@ class Api:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": media or "application/json", **(headers or {})}
         request = Request.of(method, f"http://host/api/{path}", parameters, sent, lambda: content)
-        reply = answer(route.handler, request, Backend(lambda: self.app, self.engine))
+        reply = answer(route.handler, request, Backend(lambda: self.app, self.engine, self.watching))
         fits(route, reply)
         return reply
 

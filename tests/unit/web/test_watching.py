@@ -1,0 +1,215 @@
+"""Following a deployment: the tag is exact, a 304 reads numbers alone, and many watchers are one reader."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.ports import Change
+from shared.domain.records import AuditEntry, StepRecord
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+from shared.web.watching import MOST_KEPT, Watching
+from tests.fakes import START
+from tests.unit.saga.rows import row
+from tests.unit.web.conftest import Api, told
+
+
+class Counted:
+    """How often each method of a journal is called."""
+
+    def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        for name in ("header", "steps", "audit", "sequences"):
+            monkeypatch.setattr(api.journal, name, self._counting(name, getattr(api.journal, name)))
+
+    def _counting(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            self.calls.append(name)
+            return method(*arguments)
+
+        return counted
+
+
+def note(api: Api, number: int) -> None:
+    """Write something to the audit that moves nothing."""
+    said = AuditEntry(START, "deployment", "running", "running", "anna", f"refused {number}", 0)
+    api.journal.note("d", said)
+
+
+def append(api: Api, number: int) -> None:
+    """Add a row, as a script does."""
+    before = api.journal.header("d")
+    added: StepRecord = row(100 + number, S.PENDING).replace(deployment_id="d", needs=())
+    api.journal.append(Change(before, before.record, "test", ""), added)
+
+
+WRITES: dict[str, Callable[[Api, int], None]] = {
+    "header": lambda api, number: api.room.change_header(),
+    "step": lambda api, number: api.room.change(number % 3, deliveries=number),
+    "same": lambda api, number: api.room.change(number % 3),
+    "note": note,
+    "append": append,
+    "nothing": lambda api, number: None,
+}
+
+
+@given(st.lists(st.sampled_from(sorted(WRITES)), max_size=8))
+def test_tag_is_never_the_same_for_two_answers(writes: list[str]) -> None:
+    """Whatever is written in whatever order: one tag, the same bytes; and what is given for an old tag is new."""
+    api = Api()
+    api.room.deployment(D.RUNNING, S.PENDING, S.PENDING, S.PENDING)
+    for path in ("deployments/d", "deployments/d/audit"):
+        seen: dict[str, bytes] = {}
+        last = api.ask("GET", path)
+        for number, write in enumerate(["nothing", *writes]):
+            WRITES[write](api, number + (10 if path.endswith("audit") else 0))
+            followed = api.ask("GET", path, headers={"If-None-Match": last.headers["ETag"]})
+            fresh = api.ask("GET", path)
+            assert seen.setdefault(fresh.headers["ETag"], fresh.body) == fresh.body
+            assert followed.status == (304 if fresh.headers["ETag"] == last.headers["ETag"] else 200)
+            if followed.status == 200:
+                assert (followed.body, followed.headers["ETag"]) == (fresh.body, fresh.headers["ETag"])
+            assert (fresh.body == last.body) or (fresh.headers["ETag"] != last.headers["ETag"])
+            last = fresh
+
+
+@pytest.mark.parametrize("path", ["deployments/d", "deployments/d/audit"])
+def test_unchanged_answer_reads_sequence_numbers_alone(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """In the process that gave the tag as in any other; a change is read once, however many then ask."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    tag = api.ask("GET", path).headers["ETag"]
+    counted = Counted(api, monkeypatch)
+    assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 304
+    api.watching = Watching()
+    assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 304
+    assert counted.calls.count("sequences") == 2
+    assert not {"steps", "audit"} & set(counted.calls)
+    api.room.change(0, deliveries=1)
+    counted.calls.clear()
+    for _ in range(5):
+        assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 200
+    assert counted.calls.count("steps") == 1
+
+
+def test_followers_of_a_large_deployment_share_one_look_within_a_second() -> None:
+    """And see what happened a second later at most; who does not follow sees it at once, and so do all after that."""
+    now, stands = [0.0], {f"step_{i:05d}": 0 for i in range(1_000)}
+    looks: list[str] = []
+    watching = Watching(lambda: now[0])
+
+    def sequences() -> dict[str, int]:
+        looks.append("sequences")
+        return dict(stands)
+
+    def read() -> tuple[dict[str, int], bytes]:
+        looks.append("read")
+        return dict(stands), str(stands["step_00000"]).encode()
+
+    tag, content = watching.look("d", sequences, read)
+    assert (content, looks) == (b"0", ["read"])
+    for _ in range(30):
+        assert watching.look("d", sequences, read, lambda known: known == tag) == (tag, None)
+    stands["step_00000"] = 1
+    now[0] = 0.99
+    assert watching.look("d", sequences, read, lambda known: known == tag) == (tag, None)
+    assert looks == ["read"]
+    now[0] = 1.01
+    found = [watching.look("d", sequences, read, lambda known: known == tag) for _ in range(30)]
+    assert {content for _, content in found} == {b"1"}
+    assert looks == ["read", "sequences", "read"]
+    stands["step_00000"] = 2
+    now[0] = 1.02
+    assert watching.look("d", sequences, read)[1] == b"2"
+
+
+def test_many_who_ask_at_once_are_one_reader(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who wait while one reads share what the next one reads: thirty take two readings, not thirty."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    going, go = threading.Event(), threading.Event()
+    steps, readings = api.journal.steps, list[str]()
+
+    def slow(deployment_id: str) -> Any:
+        readings.append(deployment_id)
+        going.set()
+        assert go.wait(30)
+        return steps(deployment_id)
+
+    monkeypatch.setattr(api.journal, "steps", slow)
+    with ThreadPoolExecutor(30) as pool:
+        first = pool.submit(api.ask, "GET", "deployments/d")
+        assert going.wait(30)
+        asked = [pool.submit(api.ask, "GET", "deployments/d") for _ in range(29)]
+        go.set()
+        replies = [each.result(30) for each in (first, *asked)]
+    assert {(reply.status, reply.body) for reply in replies} == {(200, replies[0].body)}
+    assert len(readings) == 1
+
+
+def test_verb_is_seen_by_its_caller_at_once(api: Api) -> None:
+    """A follower of a large deployment who asks for something sees that it was asked for."""
+    api.room.deployment(D.RUNNING, *[row(i, S.PENDING) for i in range(200)])
+    reply = api.ask("GET", "deployments/d")
+    assert "cancel" in told(reply)["allowed"]
+    assert api.ask("POST", "deployments/d/cancel", {}).status == 202
+    followed = api.ask("GET", "deployments/d", headers={"If-None-Match": reply.headers["ETag"]})
+    assert (followed.status, "cancel" in told(followed)["allowed"]) == (200, False)
+
+
+def test_answer_that_was_made_while_rows_moved_has_the_tag_of_its_own_rows(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step is written between the reading of the header and of the steps: the next look finds it another."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    steps = api.journal.steps
+
+    def moving(deployment_id: str) -> Any:
+        found = steps(deployment_id)
+        monkeypatch.setattr(api.journal, "steps", steps)
+        api.room.change(0, deliveries=9)
+        return found
+
+    monkeypatch.setattr(api.journal, "steps", moving)
+    torn = api.ask("GET", "deployments/d")
+    fresh = api.ask("GET", "deployments/d", headers={"If-None-Match": torn.headers["ETag"]})
+    assert (fresh.status, told(fresh)["steps"][0]["deliveries"]) == (200, 9)
+
+
+def test_audit_that_grew_while_it_was_read_has_no_tag(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be said which rows it is of; the next one has a tag."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    audit = api.journal.audit
+
+    def moving(deployment_id: str) -> Any:
+        found = audit(deployment_id)
+        monkeypatch.setattr(api.journal, "audit", audit)
+        api.room.change(0, state=S.INTENT)
+        return found
+
+    monkeypatch.setattr(api.journal, "audit", moving)
+    assert "ETag" not in api.ask("GET", "deployments/d/audit").headers
+    assert "ETag" in api.ask("GET", "deployments/d/audit").headers
+
+
+def test_audit_that_outlived_its_deployment_is_told_whatever_the_caller_has(api: Api) -> None:
+    """Without a tag; `*` matches no deployment that is gone."""
+    api.room.deployment(D.SUCCEEDED, S.SUCCEEDED)
+    tag = api.ask("GET", "deployments/d/audit").headers["ETag"]
+    api.journal.purge("d")
+    for given_tag in (tag, "*"):
+        reply = api.ask("GET", "deployments/d/audit", headers={"If-None-Match": given_tag})
+        assert (reply.status, "ETag" in reply.headers) == (200, False)
+    for path in ("deployments/nobody", "deployments/nobody/audit", "deployments/d"):
+        assert api.ask("GET", path, headers={"If-None-Match": "*"}).status == 404
+
+
+def test_watching_keeps_a_bounded_number_of_answers() -> None:
+    """The one that was asked for longest ago goes."""
+    watching = Watching(lambda: 0.0)
+    for number in range(MOST_KEPT + 1):
+        watching.look(str(number), dict, lambda: ({"header": 0}, b"x"))
+    assert list(watching._kept) == [str(number) for number in range(1, MOST_KEPT + 1)]

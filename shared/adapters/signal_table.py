@@ -30,6 +30,7 @@ class TableSignals:
     def swept(self, sweep: LastSweep) -> None:
         """One unconditional write: whichever sweep ends last is the last."""
         row = {"at": sweep.at.isoformat(), "seconds": sweep.seconds, "counts": json.dumps(sweep.counts)}
+        row["names"] = json.dumps(sweep.names)
         with mapped("table", "write a signal"):
             self._ensure()
             self._table.upsert_entity(_entity(_SWEEP, row), mode=UpdateMode.REPLACE)
@@ -39,7 +40,8 @@ class TableSignals:
         row = self._read(_SWEEP)
         if row is None:
             return None
-        return LastSweep(datetime.fromisoformat(row["at"]), float(row["seconds"]), json.loads(row["counts"]))
+        names = json.loads(row.get("names", "{}"))
+        return LastSweep(datetime.fromisoformat(row["at"]), float(row["seconds"]), json.loads(row["counts"]), names)
 
     def poisoned(self, queue: str, at: datetime) -> None:
         """Read, add one, write on condition that nobody else did; again a few times."""

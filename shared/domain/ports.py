@@ -1,7 +1,7 @@
 """What the engine needs of the outside, as Protocols that adapters (and the tests' in-memory twins) satisfy."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -56,7 +56,7 @@ class JournalReads(Protocol):
     be reached."""
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """Raises NotFoundError."""
+        """Raises NotFoundError; of a deployment past its retention ForgottenError, with what stays of it."""
         ...
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
@@ -86,7 +86,8 @@ class Journal(JournalReads, Protocol):
     """
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
-        """Write a new deployment, or finish writing one that a crash cut short, and return the header that stands.
+        """Write a new deployment, or finish writing one that a crash cut short, and return the header that stands; of a
+        deployment that `purge` forgot, what stays of it.
 
         The header is what claims the id: one that stands already is returned as it is, so a caller tells a
         repetition from a conflict by its manifest_hash. Steps are only ever added, never overwritten, and not to what
@@ -161,8 +162,8 @@ class Journal(JournalReads, Protocol):
         ...
 
     def purge(self, deployment_id: str) -> None:
-        """Forget a deployment that has ended: its header and steps go, its audit stays. Safe to repeat. Raises
-        ConflictError where a person takes it up again meanwhile."""
+        """Forget an ended deployment: its steps go, its audit stays, and so does as much of its header as keeps the id
+        taken (`audit.forgotten`). Safe to repeat. Raises ConflictError if a person takes it up again meanwhile."""
         ...
 
 
@@ -209,11 +210,13 @@ class Locks(Protocol):
 
 @dataclass(frozen=True)
 class LastSweep:
-    """What the sweeper left behind for monitors: when it ended, how long it took, and how many it found of what."""
+    """A sweep, as it is left for monitors: when it ended, how long it took, how many it found of what, and the
+    ids of the first few of each."""
 
     at: datetime
     seconds: float
     counts: dict[str, int]
+    names: dict[str, list[str]] = field(default_factory=lambda: dict[str, list[str]]())
 
 
 @dataclass(frozen=True)

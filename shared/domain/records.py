@@ -162,6 +162,8 @@ class DeploymentRecord:
     `origin` is where its steps come from: a `manifest`, or a `script` that says one by one what it made.
     `lock_fence` is the fencing number of the lock on `target`. `expires_after_seconds` is how long what it deployed
     shall live, and `keep_for_seconds` how long it is held at most (0: for good); `held_until` is when that is over.
+    `retry_began_at` is set while a stuck deployment is tried again. `forgotten_at` is when its retention was over: what
+    stays of the header then keeps the id taken.
     Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `swept_at` when it was
     last looked over for orphans. `..._requested_by` is who asked for what: to stop (`cancel`), to undo although it was
     held or had failed (`compensate`), to go on (`resume`; only until its steps are made ready), to undo what had
@@ -190,6 +192,8 @@ class DeploymentRecord:
     due_at: datetime | None = None
     swept_at: datetime | None = None
     held_until: datetime | None = None
+    retry_began_at: datetime | None = None
+    forgotten_at: datetime | None = None
     cancel_requested_by: str | None = None
     compensate_requested_by: str | None = None
     resume_requested_by: str | None = None
@@ -198,6 +202,12 @@ class DeploymentRecord:
     problems: tuple[JsonObject, ...] = ()
     traceparent: str | None = None
     chain: Chain | None = field(default=None, compare=False)
+
+    @property
+    def goes_back(self) -> bool:
+        """Return True if its steps may be compensated now. A stuck deployment stays `stuck` during another try, so that
+        nobody loses sight of it before everything is compensated."""
+        return self.state is DeploymentState.COMPENSATING or self.retry_began_at is not None
 
     def to_json(self) -> JsonObject:
         """The header as JSON; fields that are None are left out."""

@@ -60,12 +60,13 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.COMPENSATING, D.COMPENSATED): "everything is put back",
     (D.COMPENSATING, D.CANCELLED): "everything is put back, because a person asked",
     (D.COMPENSATING, D.STUCK): "a compensation is out of attempts; alert, and the sweeper stays on it",
-    (D.STUCK, D.STUCK): "a sign of life",
+    (D.STUCK, D.STUCK): "the sweeper or a person tries again; it stays visible as stuck meanwhile",
+    (D.STUCK, D.COMPENSATED): "another try compensated the rest",
+    (D.STUCK, D.CANCELLED): "another try compensated the rest, because a person asked",
     (D.COMPENSATED, D.COMPENSATED): "looked over for what a lost call may have left",
     (D.CANCELLED, D.CANCELLED): "looked over for what a lost call may have left",
     (D.SUCCEEDED, D.SUCCEEDED): "a request is noted; its target is not free",
     (D.SUCCEEDED, D.COMPENSATING): "its time is up (expiresAfter), or a person retires it",
-    (D.STUCK, D.COMPENSATING): "the sweeper or a person tries again",
 }
 
 

@@ -56,8 +56,8 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
                 elder = _keep_target(services, locks, record)
                 if elder is not None:
                     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
-                if record.state is DeploymentState.STUCK:
-                    _write(services, header, "another try", state=DeploymentState.COMPENSATING)
+                if record.state is DeploymentState.STUCK and not record.goes_back:
+                    _write(services, header, "another try", retry_began_at=services.clock.now())
             if record.resume_requested_by:
                 make_ready(services, deployment_id)
         except ConflictError:
@@ -347,7 +347,7 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
         if record.state in DEPLOYMENT_ENDED:
             _release(locks, record)
             return {"next": "ended", "state": record.state.value}
-        if record.state is DeploymentState.STUCK:
+        if record.state is DeploymentState.STUCK and not record.goes_back:
             return {"next": "ended", "state": record.state.value}
         end = proven_end(record, [s.record for s in services.journal.steps(deployment_id)])
         if end is None:
@@ -372,7 +372,8 @@ def _write(
 def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:
     """The orchestrator's view, fresh from the journal. `retry_failed` puts failed compensations up for another try."""
     record = services.journal.header(deployment_id).record
-    if record.state in DEPLOYMENT_ENDED or record.state is DeploymentState.STUCK:
+    is_left_stuck = record.state is DeploymentState.STUCK and not record.goes_back
+    if record.state in DEPLOYMENT_ENDED or is_left_stuck:
         return {"next": "ended", "state": record.state.value}
     if record.state is DeploymentState.HELD:
         return {"next": "hold"}

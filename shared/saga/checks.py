@@ -83,8 +83,15 @@ def sweep(signals: Signals, now: datetime, up_since: datetime, policy: HealthPol
     for name, text in _LEFT.items():
         count = last.counts.get(name, 0)
         status = Status.WARN if count and name != "held" else Status.PASS
-        found.append(Finding(status, name, observed=count, unit="deployments", output=text if count else ""))
+        named = _named(last.names.get(name, []), count)
+        found.append(Finding(status, name, observed=count, unit="deployments", output=named + text if count else ""))
     return found
+
+
+def _named(ids: list[str], count: int) -> str:
+    """The deployments (or resources) that are meant, as the beginning of a sentence."""
+    more = f" and {count - len(ids)} more" if count > len(ids) else ""
+    return f"{', '.join(ids)}{more}: " if ids else ""
 
 
 _LEFT = {

@@ -190,7 +190,7 @@ class _Asked:
     def already(self, message: str) -> Answer:
         """Asked before. Who asked first may have died before it told the orchestration."""
         self.note(f"nothing to do: {message}")
-        if self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
+        if self.record.goes_back or self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
             self.wake()
         return Answer(self.record.state, True, message)
 
@@ -220,13 +220,14 @@ def _cancel(asked: _Asked) -> Answer:
 
 def _compensate(asked: _Asked) -> Answer:
     record = asked.record
-    if record.state is D.STUCK:
-        asked.write(compensate_requested_by=asked.who)  # the orchestration moves it, once it has the target
+    if record.state is D.STUCK and not record.goes_back:
+        # The try counts as begun, so whoever follows it waits for its end.
+        asked.write(compensate_requested_by=asked.who, retry_began_at=asked.services.clock.now())
         asked.wake()
         return asked.granted(D.STUCK, "what could not be put back is tried again now")
     if record.state is D.COMPENSATED:
         return asked.already("it is put back")
-    if record.state is D.COMPENSATING or record.compensate_requested_by:
+    if record.goes_back or record.compensate_requested_by:
         return asked.already("it is being put back already")
     if record.state not in (D.HELD, D.FAILED):
         return asked.refused()

@@ -15,17 +15,17 @@ def is_scripts_own(record: DeploymentRecord) -> bool:
     return record.origin == SCRIPT and is_forward(record)
 
 
-def closing(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime]:
-    """When it ended, and when the sweeper has to see to it again."""
+def closing(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime | None]:
+    """Return the fields that an end sets: when that was, and when the sweeper has to see to it again."""
     now, policy = services.clock.now(), services.policy
     if state is DeploymentState.STUCK:
-        return {"finished_at": now}
+        return {"finished_at": now, "retry_began_at": None}
     seconds = policy.retention_seconds
     if state in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
         seconds = policy.orphan_grace_seconds
     elif state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
         seconds = record.expires_after_seconds
-    return {"finished_at": now, "due_at": now + timedelta(seconds=seconds)}
+    return {"finished_at": now, "retry_began_at": None, "due_at": now + timedelta(seconds=seconds)}
 
 
 def proven_end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
@@ -36,7 +36,7 @@ def proven_end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[De
     goes_on = record.state is DeploymentState.RUNNING and not turns_back(record)
     if goes_on and states == {StepState.SUCCEEDED} and len(rows) >= record.step_count:
         return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
-    if record.state is not DeploymentState.COMPENSATING:
+    if not record.goes_back:
         return None
     if states <= {StepState.COMPENSATED, StepState.SKIPPED}:
         if record.cancel_requested_by:

@@ -68,7 +68,7 @@ def _backward(delivery: Delivery) -> Settled | None:
     step = delivery.step
     if step.state in BACKWARD_SETTLED - {StepState.COMPENSATION_FAILED}:
         return delivery.settled()
-    if delivery.header.state is not DeploymentState.COMPENSATING or delivery.is_claimed_by_another():
+    if not delivery.header.goes_back or delivery.is_claimed_by_another():
         return None
     if step.state not in (
         StepState.SUCCEEDED,
@@ -97,7 +97,8 @@ def poisoned_step(services: Services, message: StepMessage, reason: str) -> Sett
         try:
             header, row = services.journal.step(message.deployment_id, message.ordinal)
             after = _poisoned(message, row.record, reason)
-            if after is None or header.record.state not in (DeploymentState.RUNNING, DeploymentState.COMPENSATING):
+            is_moving = header.record.state is DeploymentState.RUNNING or header.record.goes_back
+            if after is None or not is_moving:
                 return Settled(message.deployment_id, message.ordinal, row.record.state)
             written = services.journal.write_step(Change(row, after, "poison-queue", reason))
             return Settled(message.deployment_id, message.ordinal, written.record.state)

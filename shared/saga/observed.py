@@ -82,7 +82,7 @@ class ObservedJournal:
         """As the port says; then the move is told."""
         written = self._journal.write_header(change)
         before, after = change.before.record, written.record
-        if before.state is not after.state:
+        if before.state is not after.state or before.goes_back is not after.goes_back:
             with _untroubled(), tracing.within(self._span(after)):
                 self._turned(before, after, change.reason)
         return written
@@ -168,9 +168,9 @@ class ObservedJournal:
             tell(Event.DEPLOYMENT_STARTED, {**about, **steps, "waited_seconds": waited})
         if after.state is DeploymentState.HELD:
             tell(Event.DEPLOYMENT_HELD, {**about, **steps})
-        if after.state is DeploymentState.COMPENSATING:
+        if after.goes_back and not before.goes_back:
             tell(Event.ROLLBACK_STARTED, {**about, "reason": reason})
-        elif before.state is DeploymentState.COMPENSATING:
+        elif before.goes_back and not after.goes_back:
             tell(Event.ROLLBACK_FINISHED, {**about, "state": after.state.value})
         if after.state is DeploymentState.REJECTED:
             tell(Event.DEPLOYMENT_REJECTED, {**about, "problems": 1})

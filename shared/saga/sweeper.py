@@ -69,9 +69,9 @@ class Swept:
         """How many of each, for the log."""
         return {f.name: v if isinstance(v := getattr(self, f.name), int) else len(v) for f in fields(self)}
 
-    def ids(self) -> dict[str, list[str]]:
-        """What there is of each, by name: for who wants to know beforehand."""
-        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), list) and v}
+    def ids(self, most: int | None = None) -> dict[str, list[str]]:
+        """The ids of what there is of each, at most so many."""
+        return {f.name: v[:most] for f in fields(self) if isinstance(v := getattr(self, f.name), list) and v}
 
     @property
     def duties(self) -> int:

@@ -34,10 +34,10 @@ def test_signals_of_nothing_are_none(signals: Signals) -> None:
 
 def test_signals_keep_the_last_sweep(signals: Signals) -> None:
     """Its time, its seconds and its counts, as they were given."""
-    first = LastSweep(START, 1.5, {"seen": 3, "stuck": 1})
+    first = LastSweep(START, 1.5, {"seen": 3, "stuck": 1}, {"stuck": ["d"]})
     signals.swept(first)
     assert signals.last_sweep() == first
-    later = replace(first, at=START + timedelta(minutes=5), counts={})
+    later = replace(first, at=START + timedelta(minutes=5), counts={}, names={})
     signals.swept(later)
     assert signals.last_sweep() == later
 

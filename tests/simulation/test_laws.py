@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -214,8 +215,31 @@ def test_law_stuck_deployment_is_finished_by_the_sweeper_when_the_obstacle_goes(
     world.submit(failing())
     world.model.faults.replace([{"match": {"method": "DELETE"}, "action": {"status": 503}}])
     world.run(hours=3.0)
-    assert world.state() in (DeploymentState.STUCK, DeploymentState.COMPENSATING)
-    assert any(e.after == "stuck" for e in world.journal.audit("d"))
+    assert world.state() is DeploymentState.STUCK
+    world.model.faults.replace([])
+    assert world.run(hours=6.0) == [DeploymentState.COMPENSATED]
+    check_laws(world)
+
+
+def test_law_stuck_deployment_stays_visible_while_it_is_tried_again() -> None:
+    """In every moment from when it became stuck until it is compensated it is `stuck`: in its header, for the sweeper
+    that counts for health, and in the list of stuck deployments. Tries go on meanwhile."""
+    world = World()
+    world.submit(failing())
+    world.model.faults.replace([{"match": {"method": "DELETE"}, "action": {"status": 503}}])
+    world.run(hours=3.0)
+    assert world.state() is DeploymentState.STUCK
+    tries = 0
+    until = world.clock.now() + timedelta(hours=1)
+    while world.clock.now() < until:
+        assert world.state() is DeploymentState.STUCK
+        tries += world.journal.header("d").record.goes_back
+        shown = world.journal.page(5, states=[DeploymentState.STUCK], open_only=True)
+        assert [header.deployment_id for header in shown] == ["d"]
+        if not world.step():
+            world.pass_time()
+    assert tries
+    assert world.sweep().stuck == ["d"]
     world.model.faults.replace([])
     assert world.run(hours=6.0) == [DeploymentState.COMPENSATED]
     check_laws(world)

@@ -34,11 +34,11 @@ def moves(world: World) -> Counter[str]:
             if before.state is not after.state and after.state in OF_STEP:
                 found[OF_STEP[after.state]] += 1
         elif isinstance(before, DeploymentRecord) and isinstance(after, DeploymentRecord):
+            found[Event.ROLLBACK_STARTED] += after.goes_back and not before.goes_back
+            found[Event.ROLLBACK_FINISHED] += before.goes_back and not after.goes_back
             if before.state is after.state:
                 continue
             found[Event.DEPLOYMENT_STARTED] += before.state is DeploymentState.ACCEPTED
-            found[Event.ROLLBACK_STARTED] += after.state is DeploymentState.COMPENSATING
-            found[Event.ROLLBACK_FINISHED] += before.state is DeploymentState.COMPENSATING
             found[Event.DEPLOYMENT_FINISHED] += after.state in DEPLOYMENT_ENDED
     found[Event.DEPLOYMENT_ACCEPTED] += 1
     return +found

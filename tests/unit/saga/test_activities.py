@@ -43,7 +43,7 @@ def sent_of(answer: dict[str, Any]) -> set[int]:
         (D.ACCEPTED, "run", D.RUNNING),
         (D.RUNNING, "run", D.RUNNING),
         (D.COMPENSATING, "run", D.COMPENSATING),
-        (D.STUCK, "run", D.COMPENSATING),
+        (D.STUCK, "run", D.STUCK),
         (D.HELD, "hold", D.HELD),
         (D.SUCCEEDED, "ended", D.SUCCEEDED),
         (D.COMPENSATED, "ended", D.COMPENSATED),
@@ -450,3 +450,18 @@ def test_finish_without_proof_writes_nothing(state: D, steps: list[S], changes: 
     room.deployment(state, *steps, **changes)
     assert activities.finish(room.services, room.locks, "d")["next"] == "run"
     assert room.header().state is state
+
+
+def test_finish_after_another_try_stays_stuck_or_ends() -> None:
+    """A try of a stuck deployment that leaves something ends the try alone; one that leaves nothing ends it all."""
+    room = Room()
+    room.deployment(D.STUCK, S.COMPENSATION_FAILED)
+    begin(room)
+    assert (room.header().state, room.header().goes_back) == (D.STUCK, True)
+    assert activities.finish(room.services, room.locks, "d") == {"next": "ended", "state": "stuck"}
+    assert (room.header().state, room.header().goes_back) == (D.STUCK, False)
+    begin(room)
+    room.change(0, state=S.COMPENSATING)
+    room.change(0, state=S.COMPENSATED)
+    assert activities.finish(room.services, room.locks, "d") == {"next": "ended", "state": "compensated"}
+    assert not room.header().goes_back

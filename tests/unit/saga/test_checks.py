@@ -81,10 +81,11 @@ def test_checks_sweep_that_is_late_is_a_warning() -> None:
 )
 def test_checks_sweep_tells_what_it_left(name: str, expected: str) -> None:
     """Stuck deployments, orphans that stand, what it could not see to; what is held waits as it was asked to."""
-    signals, last = MemorySignals(), LastSweep(START, 2.0, {"seen": 5, name: 2})
+    signals, last = MemorySignals(), LastSweep(START, 2.0, {"seen": 5, name: 7}, {name: ["a", "b", "c", "d", "e"]})
     signals.swept(last)
     found = {f.measurement: f for f in checks.sweep(signals, START, START, POLICY)}
-    assert (found[name].status, found[name].observed) == (expected, 2)
+    assert (found[name].status, found[name].observed) == (expected, 7)
+    assert found[name].output.startswith("a, b, c, d, e and 2 more: ")
     signals.swept(replace(last, counts={}))
     assert {f.status for f in checks.sweep(signals, START, START, POLICY)} == {Status.PASS}
 

@@ -35,7 +35,7 @@ def main() -> int:
     if "medallion" in wanted:
         _with(Stack(name="bench-real", profile="realistic"), lambda b: medallion.run(b, options.rounds))
     if "overhead" in wanted:
-        yardstick = Stack(name="bench-bare", app=Path(__file__).parent / "activity_app", ready="/admin/host/status")
+        yardstick = Stack(name="bench-bare", app=Path(__file__).parent / "activity_app", ready="/admin/host/ping")
         with yardstick:
             _with(Stack(name="bench"), lambda b: engine.overhead(b, yardstick, options.rounds))
         shutil.rmtree(yardstick.folder)

@@ -79,7 +79,9 @@ class Bench:
 
     def used(self) -> Used:
         """What the host has used since it started."""
-        data = fetch(f"{self.stack.functions_url}/admin/host/metrics")
+        data = fetch(
+            f"{self.stack.functions_url}/admin/host/metrics", headers={"x-functions-key": self.stack.master_key}
+        )
         rows = data["functions"].values()
         return Used(sum(r["busy_seconds"] for r in rows), sum(r["invocations"] for r in rows), data["cpu_seconds"])
 

@@ -70,7 +70,8 @@ class Host:
             self._durable = Durable(worker, extensions.get("durableTask", {}), self._state)
         prefix = extensions.get("http", {}).get("routePrefix", "api").strip("/")
         served = Web(worker, self._queues, self._durable, self._keys, prefix)
-        self._runner = web.AppRunner(served.app, access_log=None, shutdown_timeout=self._drain)
+        # Bodies go to the app as they came, encoded ones too: Azure's host unpacks none.
+        self._runner = web.AppRunner(served.app, access_log=None, shutdown_timeout=self._drain, auto_decompress=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()

@@ -45,9 +45,11 @@ class Keys:
         """Whether the request carries a key for that level."""
         if level == "anonymous":
             return True
-        given = request.headers.get("x-functions-key") or request.query.get("code") or ""
+        given = (request.headers.get("x-functions-key") or request.query.get("code") or "").encode(
+            errors="surrogatepass"
+        )
         allowed = [self.master] if level == "admin" else [self.master, self.default]
-        return any(hmac.compare_digest(given.encode(), key.encode()) for key in allowed)
+        return any(hmac.compare_digest(given, key.encode()) for key in allowed)
 
 
 _CONSTRAINTS = {"int": r"-?\d+", "long": r"-?\d+", "guid": "[0-9a-fA-F-]{36}"}
@@ -66,6 +68,18 @@ def routes_of(template: str, prefix: str) -> list[str]:
     return [start, f"{start}/{{{optional[1]}:[^/]+}}"]
 
 
+def with_slash(route: str) -> list[str]:
+    """A route and the same with a slash at its end: ASP.NET's routing, which Azure's host matches by, ignores it
+    (github.com/Azure/azure-functions-host/issues/969 has requests that are served so)."""
+    return [route] if route.endswith(("/", ":.*}")) else [route, f"{route}/"]
+
+
+async def without_type(request: web.Request, response: web.StreamResponse) -> None:
+    """An answer without a body has no type; aiohttp would name one."""
+    if isinstance(response, web.Response) and not response.body:
+        response.headers.popall("Content-Type", None)
+
+
 @web.middleware
 async def as_azure(request: web.Request, handler: Handler) -> web.StreamResponse:
     """What no function serves is 404 without a body, a known route with another method too: so does Azure's host
@@ -74,6 +88,8 @@ async def as_azure(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         return web.Response(status=404)
+    except web.HTTPUnauthorized:
+        return web.Response(status=401)
 
 
 class Web:
@@ -82,10 +98,13 @@ class Web:
     def __init__(self, worker: Worker, queues: Queues, durable: Durable | None, keys: Keys, prefix: str) -> None:
         self._worker, self._queues, self._durable, self._keys = worker, queues, durable, keys
         self.app = web.Application(client_max_size=100 << 20, middlewares=[as_azure])
+        self.app.on_response_prepare.append(without_type)
         for function in worker.of_type("httpTrigger"):
             for route in routes_of(function.setting("route") or function.name, prefix):
                 for method in function.trigger.get("methods") or ["*"]:
-                    self.app.router.add_route(method, route, self._handler(function))
+                    for path in with_slash(route):
+                        self.app.router.add_route(method, path, self._handler(function))
+        self.app.router.add_get("/admin/host/ping", self._ping)
         self.app.router.add_get("/admin/host/status", self._status)
         self.app.router.add_get("/admin/host/metrics", self._metrics)
         self.app.router.add_post("/admin/functions/{name}", self._fire)
@@ -120,10 +139,18 @@ class Web:
 
         return handle
 
+    async def _ping(self, request: web.Request) -> web.Response:
+        return web.Response(status=200)
+
     async def _status(self, request: web.Request) -> web.Response:
+        if not self._keys.open(request, "admin"):
+            return web.Response(status=401)
         return web.json_response({"state": "Running", "functions": [f.name for f in self._worker.functions]})
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        """Not of Azure's host: what benchmarks ask for."""
+        if not self._keys.open(request, "admin"):
+            return web.Response(status=401)
         usage = {name: asdict(u) for name, u in self._worker.usage.items()}
         times = os.times()
         return web.json_response({"functions": usage, "cpu_seconds": times.user + times.system})

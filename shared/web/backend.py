@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.domain.errors import NotFoundError
 from shared.domain.manifest import DEPLOYMENT_ID
+from shared.domain.printable import escaped
 from shared.web.http import HttpError, Reply, Request
 from shared.web.watching import Watching
 
@@ -44,7 +45,7 @@ class Backend:
     def requester(self, request: Request, claimed: str) -> str:
         """Who asks, for the audit: the signed-in principal where there is one that can be trusted, else what the
         caller says of itself, marked as such."""
-        principal = request.headers.get(PRINCIPAL, "").strip()
+        principal = escaped(request.headers.get(PRINCIPAL, "").strip())
         if principal and self.app().trusts_client_principal:
             return principal[:256]
         return f"{claimed[:200]} (by key)" if claimed else "somebody (by key)"

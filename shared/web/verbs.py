@@ -32,6 +32,6 @@ def asking(verb: Verb) -> Handler:
             allowed = [each.value for each in allowed_verbs(backend.header(header.deployment_id), steps)]
             raise HttpError(409, answer.message, deployment_id=header.deployment_id, state=state, allowed=allowed)
         body = {"deployment_id": header.deployment_id, "state": state, "message": answer.message}
-        return json_reply(body, 202, {"Location": request.path.rsplit("/", 1)[0]})
+        return json_reply(body, 202, {"Location": request.path.rstrip("/").rsplit("/", 1)[0]})
 
     return ask

@@ -122,7 +122,7 @@ class Served:
 
         def answers() -> bool:
             assert process.poll() is None, self.log
-            return azurite.is_listening(self.port) and self.http("GET", "/admin/host/status").status == 200
+            return azurite.is_listening(self.port) and self.http("GET", "/admin/host/ping").status == 200
 
         eventually(answers)
         return self

@@ -60,6 +60,41 @@ def test_http_auth_level_asks_for_its_key(host: Served, path: str, key: str, exp
     assert host.http(method, target, b"text" if method == "POST" else None, headers).status == expected
 
 
+@pytest.mark.parametrize(("path", "place"), [("echo", "header"), ("secret", "header"), ("echo", "query")])
+@pytest.mark.parametrize("key", ["\xe9", "\xff\xfe", "%ED%B3%A9", "%FF"])
+def test_http_key_that_is_no_ascii_is_a_wrong_key(host: Served, path: str, place: str, key: str) -> None:
+    """401, whatever bytes it is made of."""
+    headers = {"x-functions-key": key} if place == "header" else {}
+    target = f"/api/{path}" + (f"?code={key}" if place == "query" and key.isascii() else "")
+    assert host.http("POST" if path == "echo" else "GET", target, None, headers).status == 401
+
+
+@pytest.mark.parametrize("path", ["/api/items/7/", "/api/items/7/name/", "/api/items/special/"])
+def test_http_slash_at_the_end_is_no_part_of_a_route(host: Served, path: str) -> None:
+    """Azure's host ignores it; no value of a parameter has it."""
+    assert host.http("GET", path).text == host.http("GET", path.rstrip("/")).text
+    assert host.http("GET", path).status == 200
+    assert host.http("GET", path + "/").status == 404
+
+
+def test_http_encoded_body_is_handed_over_as_it_came(host: Served) -> None:
+    """Nothing is unpacked, and nothing is refused for what it does not unpack to."""
+    headers = {"x-functions-key": host.keys["default"], "Content-Encoding": "gzip"}
+    answer = host.http("POST", "/api/echo", b"as it came", headers)
+    assert (answer.status, answer.text) == (201, "as it came")
+
+
+def test_http_answer_of_the_host_without_a_body_has_no_type(host: Served) -> None:
+    """As Azure's host: 401 and 404 are a status and a length."""
+    for method, path, status in (
+        ("GET", "/api/nowhere", 404),
+        ("POST", "/api/echo", 401),
+        ("GET", "/admin/host/status", 401),
+    ):
+        answer = host.http(method, path)
+        assert (answer.status, answer.text, answer.headers.get("content-type")) == (status, "", None)
+
+
 def test_http_body_and_method_reach_the_function(host: Served) -> None:
     """The body comes back byte for byte, with the status that the function chose."""
     headers = {"x-functions-key": host.keys["default"]}
@@ -113,6 +148,9 @@ def test_admin_wants_the_master_key(host: Served, key: str) -> None:
     assert host.http("POST", "/admin/functions/tick", {}, headers).status == 401
     assert host.http("GET", "/runtime/webhooks/durabletask/instances/x", None, headers).status == 401
     assert host.http("DELETE", "/runtime/webhooks/durabletask/instances/x", None, headers).status == 401
+    assert host.http("GET", "/admin/host/status", None, headers).status == 401
+    assert host.http("GET", "/admin/host/metrics", None, headers).status == 401
+    assert host.http("GET", "/admin/host/ping", None, headers).status == 200
 
 
 def test_admin_fires_a_timer_by_hand(host: Served) -> None:
@@ -144,8 +182,9 @@ def test_admin_refuses_what_cannot_be_run(host: Served, name: str, body: bytes, 
 def test_admin_lists_functions_and_what_they_cost(host: Served) -> None:
     """Status and metrics are JSON."""
     host.http("GET", "/api/items/1")
-    assert "relay" in host.http("GET", "/admin/host/status").json["functions"]
-    usage = json.loads(host.http("GET", "/admin/host/metrics").text)["functions"]
+    key = {"x-functions-key": host.keys["master"]}
+    assert "relay" in host.http("GET", "/admin/host/status", None, key).json["functions"]
+    usage = json.loads(host.http("GET", "/admin/host/metrics", None, key).text)["functions"]
     assert usage["item"]["invocations"] >= 1
 
 

@@ -7,7 +7,10 @@ import pytest
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga.commands import ALLOWED, Verb
-from tests.unit.web.conftest import Api, told
+from shared.web.api import answer
+from shared.web.backend import Backend
+from shared.web.http import Request
+from tests.unit.web.conftest import Api, found, told
 
 OF_A_STEP = (Verb.APPROVE, Verb.REFUSE)
 
@@ -80,3 +83,12 @@ def test_breakers_are_told_and_closed(api: Api) -> None:
     assert by_name["workspaces"]["state"] == "closed"
     assert told(api.ask("POST", "breakers/items/reset"))["state"] == "closed"
     assert api.ask("POST", "breakers/nobody/reset").status == 404
+
+
+def test_verb_names_its_deployment_whether_or_not_it_was_asked_with_a_slash(api: Api) -> None:
+    """Hosts hand over an address with a slash at its end as it came."""
+    api.room.deployment(D.RUNNING, S.PENDING)
+    route, parameters = found("POST", "deployments/d/cancel")
+    request = Request.of("POST", "http://host/api/deployments/d/cancel/", parameters, {}, lambda: b"")
+    reply = answer(route.handler, request, Backend(lambda: api.app, api.engine))
+    assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/d")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap, settings, telemetry
-from shared.domain.errors import NotFoundError, Problem, SagaError, StorageUnavailableError
+from shared.domain.errors import ForgottenError, NotFoundError, Problem, SagaError, StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
@@ -25,6 +25,8 @@ from shared.saga.progress import Progress
 
 log = logging.getLogger(__name__)
 
+_NAMED = 5
+"""Ids of each list that the sweep leaves for health."""
 _UNBUILT = (settings.SettingsError, StorageUnavailableError)
 """What building the app raises: a setting cannot be used, or names no storage."""
 
@@ -49,12 +51,14 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
     if command is not None:
         try:
             commands.handle(app.services, app.locks, orchestrations, command)
-        except NotFoundError:
-            log.warning("%s of the unknown deployment %s: dropped", command.verb.value, command.deployment_id)
+        except NotFoundError as error:
+            log.warning("%s is dropped: %s", command.verb.value, error)
         return
     accepted = app.acceptance.accept(content, message_id)
     header = accepted.header
     log.info("deployment %s of %s is %s", header.deployment_id, header.target, header.state.value)
+    if header.forgotten_at is not None:
+        log.warning("submitted again: %s", ForgottenError(header))
     if not accepted.conflict and header.state not in DEPLOYMENT_ENDED:
         orchestrations.start(header.deployment_id)
 
@@ -177,7 +181,7 @@ def sweep(client: Any) -> None:
     ended = clock.now()
     seconds = (ended - began).total_seconds()
     telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
-    app.signals.swept(LastSweep(ended, seconds, swept.counts()))
+    app.signals.swept(LastSweep(ended, seconds, swept.counts(), swept.ids(_NAMED)))
 
 
 def live() -> tuple[bool, JsonObject]:

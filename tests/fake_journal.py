@@ -15,7 +15,7 @@ from shared.adapters.journal_pages import time_key
 from shared.adapters.journal_table import ORPHAN_AGE
 from shared.adapters.storage import BATCH_OPERATIONS
 from shared.domain import audit, transitions
-from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Clock, Misfit, NoteHead, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
@@ -51,7 +51,7 @@ class MemoryJournal:
         begun = audit.begun(steps)
         for step in begun:
             rows.step_entity(step)
-        standing = self._header_or_none(header.deployment_id)
+        standing = self._standing(header.deployment_id)
         if standing is None:
             header, entry = audit.accepted(header, begun, reason, self._clock.now())
             self._list(header, is_open=True)
@@ -104,11 +104,17 @@ class MemoryJournal:
         found = self._headers.get(deployment_id)
         if found is None:
             raise NotFoundError(f"there is no deployment '{deployment_id}'")
+        if found[0].forgotten_at is not None:
+            raise ForgottenError(found[0])
         return Versioned(found[0], str(found[1]))
 
-    def _header_or_none(self, deployment_id: str) -> DeploymentRecord | None:
+    def _standing(self, deployment_id: str) -> DeploymentRecord | None:
         found = self._headers.get(deployment_id)
         return found[0] if found is not None else None
+
+    def _header_or_none(self, deployment_id: str) -> DeploymentRecord | None:
+        found = self._standing(deployment_id)
+        return found if found is not None and found.forgotten_at is None else None
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
         """As the port says."""
@@ -307,7 +313,9 @@ class MemoryJournal:
         """As the port says."""
         found = self._header_or_none(deployment_id)
         if found is not None and found.state in DEPLOYMENT_ENDED:
-            del self._headers[deployment_id]
+            kept = audit.forgotten(found, self._clock.now())
+            rows.header_entity(kept)
+            self._headers[deployment_id] = (kept, next(self._tags))
             self._steps.pop(deployment_id, None)
             self._between("purge: forgotten, still listed")
             self._unlist(found)

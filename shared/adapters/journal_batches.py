@@ -1,6 +1,6 @@
 """What the journal writes at once: rows on condition of their ETags, and batches as Azure takes them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,16 @@ def batches(entities: Iterable[JsonObject]) -> Iterator[list[JsonObject]]:
         size += length
     if batch:
         yield batch
+
+
+def purging(steps: Sequence[str], header: Update) -> Iterator[list[Any]]:
+    """Yield the batches that delete these rows of a deployment, and write its header together with the last of them."""
+    partition = header.entity["PartitionKey"]
+    operations: list[Any] = [("delete", {"PartitionKey": partition, "RowKey": key}) for key in steps]
+    operations.append(("update", header.entity, condition_of(header.etag)))
+    first = len(operations) % BATCH_OPERATIONS
+    for start in range(first - BATCH_OPERATIONS if first else 0, len(operations), BATCH_OPERATIONS):
+        yield operations[max(0, start) : start + BATCH_OPERATIONS]
 
 
 def quoted(text: str) -> str:

@@ -37,12 +37,15 @@ def audit_key(entry: AuditEntry) -> str:
 
 def header_entity(header: DeploymentRecord) -> JsonObject:
     """The header's row in the deployment's partition."""
-    return _entity(
-        header.deployment_id,
-        HEADER,
-        header.to_json(),
-        {"state": header.state.value, "name": header.name, "target": header.target, "sequence": header.sequence},
-    )
+    columns: JsonObject = {
+        "state": header.state.value,
+        "name": header.name,
+        "target": header.target,
+        "sequence": header.sequence,
+    }
+    if header.forgotten_at is not None:
+        columns["forgotten_at"] = header.forgotten_at.isoformat()
+    return _entity(header.deployment_id, HEADER, header.to_json(), columns)
 
 
 def step_entity(step: StepRecord) -> JsonObject:
@@ -119,14 +122,15 @@ def note_head_of(entity: Any) -> NoteHead:
     return NoteHead(**record_of(entity))
 
 
-SEQUENCES = ["RowKey", "sequence", "number"]
+SEQUENCES = ["RowKey", "sequence", "number", "forgotten_at"]
 """The columns that `sequences_of` reads."""
 
 
 def sequences_of(deployment_id: str, entities: Iterable[Any]) -> dict[str, int]:
     """Return the rows' sequence numbers by row key, and the number of notes. Raises NotFoundError if there is no
-    header."""
-    columns = ((e["RowKey"], e.get("number" if e["RowKey"] == NOTES else "sequence")) for e in entities)
+    header, or only what stays of it past its retention."""
+    standing = (e for e in entities if not e.get("forgotten_at"))
+    columns = ((e["RowKey"], e.get("number" if e["RowKey"] == NOTES else "sequence")) for e in standing)
     found = {key: number for key, number in columns if key in (HEADER, NOTES) or key.startswith(STEP_PREFIX)}
     if HEADER not in found:
         raise NotFoundError(f"there is no deployment '{deployment_id}'")

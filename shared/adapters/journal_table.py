@@ -9,7 +9,6 @@ lag and is mended when read.
 # The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
-import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -17,22 +16,20 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient, UpdateMode
 
+from shared.adapters import journal_batches as batching
 from shared.adapters import journal_rows as rows
-from shared.adapters.journal_batches import Standing, Update, batches, condition_of, mapped_transaction, quoted
+from shared.adapters.journal_batches import Standing, Update, condition_of, mapped_transaction, quoted
 from shared.adapters.journal_pages import JournalPages
 from shared.adapters.storage import BATCH_OPERATIONS, StorageClients, checked_key, ensure, escape_key, mapped
 from shared.domain import audit, transitions
-from shared.domain.errors import ConflictError, NotFoundError, StorageUnavailableError
+from shared.domain.errors import ConflictError, ForgottenError, NotFoundError, StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Misfit, NoteHead, Versioned
 from shared.domain.records import AuditEntry, Chain, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
-
-log = logging.getLogger(__name__)
 
 JOURNAL, DEPLOYMENTS = "journal", "deployments"
 ORPHAN_AGE = timedelta(hours=1)
@@ -56,7 +53,7 @@ class TableJournal:
         self._ensure()
         begun = audit.begun(steps)
         entities = [rows.step_entity(s) for s in begun]  # limits are checked before anything is written
-        standing = self._header_or_none(header.deployment_id)
+        standing = self._standing(header.deployment_id)
         if standing is None:
             header, entry = audit.accepted(header, begun, reason, self._now())
             if self._insert_whole(header, entry, entities):
@@ -70,11 +67,14 @@ class TableJournal:
         return standing
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """Raises NotFoundError."""
+        """Raises NotFoundError and ForgottenError."""
         found = self._read(deployment_id, rows.HEADER)
         if found is None:
             raise NotFoundError(f"there is no deployment '{deployment_id}'")
-        return Versioned(rows.header_of(found), found.metadata["etag"])
+        header = rows.header_of(found)
+        if header.forgotten_at is not None:
+            raise ForgottenError(header)
+        return Versioned(header, found.metadata["etag"])
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
         """Header and step. Raises NotFoundError."""
@@ -236,8 +236,8 @@ class TableJournal:
         return None
 
     def purge(self, deployment_id: str) -> None:
-        """Steps and header, the header with the last of them, then its projection: cut short anywhere, the rest is
-        still due. Up to 99 steps that is one write. Raises ConflictError where it goes on again meanwhile."""
+        """The steps, then with the last of them the header, then its projection: cut short anywhere, the rest is
+        still due. Up to 99 steps that is one write. Raises ConflictError if it goes on again meanwhile."""
         try:
             header = self.header(deployment_id)
         except NotFoundError:
@@ -245,13 +245,10 @@ class TableJournal:
         if header.record.state not in DEPLOYMENT_ENDED:
             return
         steps = [entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])]
-        condition = {"etag": header.etag, "match_condition": MatchConditions.IfNotModified}
-        deletes: list[Any] = [("delete", {"PartitionKey": deployment_id, "RowKey": key}) for key in steps]
-        deletes.append(("delete", {"PartitionKey": deployment_id, "RowKey": rows.HEADER}, condition))
-        first = len(deletes) % BATCH_OPERATIONS
-        for start in range(first - BATCH_OPERATIONS if first else 0, len(deletes), BATCH_OPERATIONS):
+        kept = Update(rows.header_entity(audit.forgotten(header.record, self._now())), header.etag, None)
+        for batch in batching.purging(steps, kept):
             with mapped_transaction():
-                self._journal.submit_transaction(deletes[max(0, start) : start + BATCH_OPERATIONS])
+                self._journal.submit_transaction(batch)
         self._unlist(header.record)
 
     def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
@@ -298,7 +295,7 @@ class TableJournal:
         first = [rows.header_entity(header), rows.audit_entity(header.deployment_id, entry)]
         # The projection goes first, and as open: a header that no list shows would never be swept.
         self._list(header, is_open=True)
-        if not all(self._insert(batch) for batch in batches([*first, *entities])):
+        if not all(self._insert(batch) for batch in batching.batches([*first, *entities])):
             return False
         if header.state in DEPLOYMENT_ENDED:
             self._list(header)
@@ -308,7 +305,7 @@ class TableJournal:
         """Steps that a crash kept from being written; who else does the same at the same time does no harm."""
         for _ in range(_RACES):
             there = {entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])}
-            if all(self._insert(batch) for batch in batches(e for e in entities if e["RowKey"] not in there)):
+            if all(self._insert(batch) for batch in batching.batches(e for e in entities if e["RowKey"] not in there)):
                 return
         raise StorageUnavailableError(f"the steps of '{deployment_id}' were written by {_RACES} others at once")
 
@@ -318,7 +315,7 @@ class TableJournal:
         updates: Sequence["Update"],
         row: str,
         added: "audit.Written[StepRecord] | None" = None,
-    ) -> list["Standing"]:
+    ) -> list[Standing]:
         """The batch, all or nothing; how each row stands then. Raises ConflictError where a condition fails."""
         operations: list[Any] = []
         for update in updates:
@@ -364,11 +361,17 @@ class TableJournal:
             return False
         return True
 
-    def _header_or_none(self, deployment_id: str) -> DeploymentRecord | None:
+    def _standing(self, deployment_id: str) -> DeploymentRecord | None:
+        """The header that has the id, or what stays of it; None if the id is free."""
         try:
             return self.header(deployment_id).record
+        except ForgottenError as error:
+            return error.record
         except NotFoundError:
             return None
+
+    def _header_or_none(self, deployment_id: str) -> DeploymentRecord | None:
+        return None if (found := self._standing(deployment_id)) is None or found.forgotten_at is not None else found
 
     def _read(self, partition: str, row: str) -> Any:
         self._ensure()

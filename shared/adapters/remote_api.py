@@ -14,6 +14,7 @@ import requests
 
 from shared.domain.errors import (
     ConflictError,
+    ForgottenError,
     InvalidInputError,
     NotFoundError,
     Problem,
@@ -90,7 +91,8 @@ def _error(answer: requests.Response) -> SagaError:
     if status >= 500:
         return StorageUnavailableError(f"the API answers {status}: {detail}")
     if status == 404:
-        return NotFoundError(detail)
+        kept = as_object(said.get("deployment"))
+        return ForgottenError(DeploymentRecord.from_json(kept)) if kept else NotFoundError(detail)
     if status == 409:
         return ConflictError(detail)
     rows: list[JsonObject] = said.get("problems") or []

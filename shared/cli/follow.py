@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from shared.cli.output import Output
 from shared.cli.timeline import clean
-from shared.domain.errors import NotFoundError, StorageAuthError, StorageUnavailableError
+from shared.domain.errors import ForgottenError, NotFoundError, StorageAuthError, StorageUnavailableError
 from shared.domain.ports import JournalReads
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
@@ -91,8 +91,10 @@ def follow(
                 is_missed = True
         elif expected_hash is not None and header.manifest_hash != expected_hash:
             return conflict(header, output)
+        elif header.forgotten_at is not None:
+            return forgotten(header, output, goal)
         else:
-            if header.state in _FOLLOWED_TO and not is_passing(header):
+            if header.state in _FOLLOWED_TO and not header.goes_back and not is_passing(header):
                 # Another end than was asked for is none, be it a success: what was to be cancelled was quicker.
                 code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or BAD_REQUEST
                 output.ended(header, steps, code)
@@ -106,6 +108,15 @@ def follow(
             output.event("timeout", text, deployment_id=deployment_id, message=text)
             return TIMED_OUT
         sleep(POLL_SECONDS)
+
+
+def forgotten(header: DeploymentRecord, output: Output, goal: DeploymentState = DeploymentState.SUCCEEDED) -> int:
+    """Say that a deployment is past its retention, by what stays of its header; the exit code is that of its end."""
+    output.close()
+    text = str(ForgottenError(header))
+    said = {"deployment_id": header.deployment_id, "state": header.state.value}
+    output.event("forgotten", text, message=text, **said)
+    return SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or BAD_REQUEST
 
 
 def conflict(header: DeploymentRecord, output: Output) -> int:
@@ -123,6 +134,8 @@ def conflict(header: DeploymentRecord, output: Output) -> int:
 def _look(journal: JournalReads, deployment_id: str) -> tuple[DeploymentRecord | None, list[StepRecord]]:
     try:
         header = journal.header(deployment_id).record
+    except ForgottenError as error:
+        return error.record, []
     except NotFoundError:
         return None, []
     return header, [s.record for s in journal.steps(deployment_id)]

@@ -11,11 +11,18 @@ from shared import settings
 from shared.cli import pack, plan
 from shared.cli.arguments import seconds
 from shared.cli.connection import add_url, connect, follow_again
-from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow
+from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow, forgotten
 from shared.cli.output import Output
 from shared.cli.parts import Add, add_manifest
 from shared.cli.timeline import clean
-from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError, how_many
+from shared.domain.errors import (
+    ForgottenError,
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    StorageUnavailableError,
+    how_many,
+)
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.text import parse
@@ -83,9 +90,14 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     expected = content_hash(body["manifest"])
     if not options.wait:
         with suppress(NotFoundError, StorageUnavailableError):  # it is on its way all the same
-            standing = storage.journal.header(options.id).record
+            try:
+                standing = storage.journal.header(options.id).record
+            except ForgottenError as error:
+                standing = error.record
             if standing.manifest_hash != expected:
                 return conflict(standing, output)
+            if standing.forgotten_at is not None:
+                return forgotten(standing, output)
         output.event(
             "submitted",
             f"submitted; follow it with: {follow_again(options)}",

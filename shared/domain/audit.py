@@ -118,6 +118,25 @@ def appended(
     return moved(replace(change, reason=f"takes up step {step.step_id}"), at, birth), row
 
 
+def forgotten(header: DeploymentRecord, at: datetime) -> DeploymentRecord:
+    """Return what stays of an ended deployment's header past its retention: it keeps the id taken and the head of the
+    header's chain, and says which manifest had the id and how it ended."""
+    kept = DeploymentRecord(
+        deployment_id=header.deployment_id,
+        name=header.name,
+        target=header.target,
+        state=header.state,
+        manifest_hash=header.manifest_hash,
+        accepted_at=header.accepted_at,
+        origin=header.origin,
+        requested_by=header.requested_by,
+        sequence=header.sequence,
+        finished_at=header.finished_at,
+        forgotten_at=at,
+    )
+    return kept.replace(chain=Chain(_head(header), row_digest(kept)))
+
+
 def _head(found: StepRecord | DeploymentRecord) -> str:
     """Where a row's chain goes on. From a row that is not what was written last it leads nowhere: our own next write,
     which takes over what it finds, must not make good what somebody else changed."""

@@ -6,6 +6,7 @@ SagaError
 ├── IllegalTransitionError      a bug: the store refused a move that transitions.py does not have
 ├── UnknownVersionError         a record was written by a newer program; upgrade, or drain first
 ├── NotFoundError               no such deployment, step or blob
+│   └── ForgottenError          a deployment past its retention: its id stays taken, its audit stands
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
 │   └── StorageAuthError        it answers, and refuses this identity or key
 ├── SecretError                 a secret cannot be had; the message names it and never its value
@@ -27,8 +28,12 @@ SagaError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shared.domain.redaction import redacted
+
+if TYPE_CHECKING:
+    from shared.domain.records import DeploymentRecord
 
 MESSAGE_LIMIT, SHORT_LIMIT = 1_000, 200
 """Characters kept of a vendor's message, and of its codes and ids; the rest never reaches a table or a log."""
@@ -79,6 +84,19 @@ class UnknownVersionError(SagaError):
 
 class NotFoundError(SagaError):
     """No such deployment, step or blob."""
+
+
+class ForgottenError(NotFoundError):
+    """A deployment is past its retention. `record` is what stays of its header: which manifest had the id, and its end.
+    Its audit stands, and as long as it does, nothing else can have the id."""
+
+    def __init__(self, record: "DeploymentRecord") -> None:
+        since = f" since {record.forgotten_at:%Y-%m-%d}" if record.forgotten_at is not None else ""
+        super().__init__(
+            f"deployment '{record.deployment_id}' ended {record.state.value} and is past its retention{since}: "
+            "only its audit is kept, and nothing runs again under its id"
+        )
+        self.record = record
 
 
 class StorageUnavailableError(SagaError):

@@ -203,7 +203,7 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
         Variable(
             "RETENTION_SECONDS",
             _ENGINE.retention_seconds,
-            "Ninety days: how long an ended deployment stays in the journal. Its audit stays for good.",
+            "Ninety days: how long an ended deployment stays in the journal. Its audit stays, and its id stays taken.",
         ),
     ),
     "Circuit breaker": (

@@ -90,6 +90,22 @@ def moves(subject: str, entries: Sequence[AuditEntry]) -> Iterator[Difference]:
         state, last = entry.after, entry.sequence
 
 
+def kept(deployment_id: str, header: DeploymentRecord, entries: Sequence[AuditEntry]) -> Iterator[Difference]:
+    """What stays of a header past its retention, against its own digest and its last entry."""
+    last = entries[-1] if entries else None
+    if header.deployment_id != deployment_id:
+        yield Difference(audit.DEPLOYMENT, None, "what is kept of its header is another deployment's")
+    if last is not None and header.state != last.after:
+        yield Difference(audit.DEPLOYMENT, None, f"the audit ends at '{last.after}', and '{header.state}' was its end")
+    chain = header.chain
+    if chain is None or audit.row_digest(header) != chain.row:
+        yield Difference(audit.DEPLOYMENT, None, "what is kept of its header is not what was written")
+    elif last is not None and last.link is not None and chain.head != last.link.hash:
+        yield Difference(
+            audit.DEPLOYMENT, None, "what is kept of its header does not name the audit's last entry: one is missing"
+        )
+
+
 def _legal(subject: str) -> frozenset[tuple[str, str]]:
     return _DEPLOYMENT_MOVES if subject == audit.DEPLOYMENT else _STEP_MOVES
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
 from shared.domain import audit
-from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
 from shared.domain.ports import Journal, Misfit, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, DeploymentState, StepState
@@ -49,8 +49,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A deployment as it was read. Without a header it is past its retention, and the audit stands alone. `misfits`
-    are rows that stand otherwise than they are written."""
+    """A deployment as it was read. Without a header it is past its retention, and the audit stands alone, but for what
+    stays of the header (`forgotten`). `misfits` are rows that stand otherwise than they are written."""
 
     deployment_id: str
     entries: Sequence[AuditEntry]
@@ -58,6 +58,7 @@ class Evidence:
     steps: Sequence[StepRecord]
     notes: NoteHead | None
     misfits: Sequence[Misfit] = ()
+    forgotten: DeploymentRecord | None = None
 
 
 def read(journal: Journal, deployment_id: str) -> Evidence:
@@ -68,22 +69,25 @@ def read(journal: Journal, deployment_id: str) -> Evidence:
         misfits = journal.misfits(deployment_id)
         if not all(each.is_legible for each in misfits):
             return Evidence(deployment_id, (), None, (), None, misfits)
-        (header, tag), steps = _header(journal, deployment_id), journal.steps(deployment_id)
+        (header, tag, forgotten), steps = _header(journal, deployment_id), journal.steps(deployment_id)
         entries, notes = journal.audit(deployment_id), journal.note_head(deployment_id)
         if header is None and not entries:
             raise NotFoundError(f"there is no deployment '{deployment_id}'")
         again = [s.etag for s in journal.steps(deployment_id)]
         if (tag, [s.etag for s in steps]) == (_header(journal, deployment_id)[1], again):
-            return Evidence(deployment_id, entries, header, [s.record for s in steps], notes, misfits)
+            return Evidence(deployment_id, entries, header, [s.record for s in steps], notes, misfits, forgotten)
     raise ConflictError(f"'{deployment_id}' moved whenever it was read: verify it when it rests")
 
 
-def _header(journal: Journal, deployment_id: str) -> tuple[DeploymentRecord | None, str]:
+def _header(journal: Journal, deployment_id: str) -> tuple[DeploymentRecord | None, str, DeploymentRecord | None]:
+    """Return the header with its tag, and what stays of it past its retention."""
     try:
         found = journal.header(deployment_id)
+    except ForgottenError as error:
+        return None, "", error.record
     except NotFoundError:
-        return None, ""
-    return found.record, found.etag
+        return None, "", None
+    return found.record, found.etag, None
 
 
 def verify(evidence: Evidence) -> Verdict:
@@ -134,6 +138,8 @@ def _differences(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Ite
             yield from replay.row(evidence.deployment_id, subject, row, entries)
         elif rows:
             yield Difference(subject, None, "the audit speaks of it, and the journal does not know it")
+    if evidence.forgotten is not None:
+        yield from replay.kept(evidence.deployment_id, evidence.forgotten, chains.get(audit.DEPLOYMENT, []))
     yield from _whole(evidence, chains)
 
 

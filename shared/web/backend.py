@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.domain.errors import NotFoundError
+from shared.domain.errors import ForgottenError, NotFoundError
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.printable import escaped
 from shared.web.http import HttpError, Reply, Request
@@ -39,8 +39,8 @@ class Backend:
         """Raises HttpError 404."""
         try:
             return self.app().services.journal.header(checked_id(deployment_id)).record
-        except NotFoundError:
-            raise unknown(deployment_id) from None
+        except NotFoundError as error:
+            raise unknown(deployment_id, error) from None
 
     def requester(self, request: Request, claimed: str) -> str:
         """Who asks, for the audit: the signed-in principal where there is one that can be trusted, else what the
@@ -58,11 +58,11 @@ def checked_id(text: str) -> str:
     return text
 
 
-def unknown(deployment_id: str) -> HttpError:
-    """404 for an id that names no deployment."""
-    return HttpError(
-        404, f"there is no deployment '{deployment_id}'; one that is past its retention has its audit alone"
-    )
+def unknown(deployment_id: str, error: NotFoundError) -> HttpError:
+    """404 for an id that names no deployment, or one past its retention: then with what stays of its header."""
+    if isinstance(error, ForgottenError):
+        return HttpError(404, str(error), deployment=error.record.to_json())
+    return HttpError(404, f"there is no deployment '{deployment_id}'")
 
 
 Handler = Callable[[Request, Backend], Reply]

@@ -12,7 +12,14 @@ from typing import Any
 
 from shared.domain.approval import APPROVAL, question
 from shared.domain.audit import step_subject
-from shared.domain.errors import InvalidInputError, NotFoundError, Problem, StorageUnavailableError, how_many
+from shared.domain.errors import (
+    ForgottenError,
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    StorageUnavailableError,
+    how_many,
+)
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.plan import levels
@@ -71,13 +78,16 @@ def submit(request: Request, backend: Backend) -> Reply:
     accepted = app.acceptance.submit(Submission(deployment_id, manifest, requested_by, traceparent))
     header = accepted.header
     if accepted.conflict:
-        detail = f"the id is another manifest's ({header.name}, {header.state.value}); choose another id"
+        past = ", past its retention" if header.forgotten_at is not None else ""
+        detail = f"the id is another manifest's ({header.name}, {header.state.value}{past}); choose another id"
         raise HttpError(409, detail, deployment_id=deployment_id, state=header.state.value)
     if header.state is DeploymentState.REJECTED:
         raise _rejected(header)
     if header.state not in DEPLOYMENT_ENDED:
         _start(backend, deployment_id)
     body = {name: header.to_json()[name] for name in ("deployment_id", "state", "target", "manifest_hash")}
+    if header.forgotten_at is not None:
+        body["message"] = str(ForgottenError(header))
     location = f"{request.path.rstrip('/')}/{deployment_id}"
     return json_reply(body, 202, {"Location": location, "Retry-After": str(FOLLOW_SECONDS)})
 
@@ -95,6 +105,7 @@ def _refused(backend: Backend, wanted: str | None, manifest: Any, who: str, erro
 def _rejected(header: DeploymentRecord) -> HttpError:
     """It was accepted in form, and cannot be run: too large for the journal, or its target was taken."""
     said = header.error.message if header.error else "it was rejected"
+    said = str(ForgottenError(header)) if header.forgotten_at is not None else said
     deployment_id, state = header.deployment_id, header.state.value
     if header.problems:
         return HttpError(400, said, problems=list(header.problems), deployment_id=deployment_id, state=state)
@@ -104,6 +115,8 @@ def _rejected(header: DeploymentRecord) -> HttpError:
 def _stands(backend: Backend, deployment_id: str) -> bool:
     try:
         backend.app().services.journal.header(deployment_id)
+    except ForgottenError:
+        return True
     except NotFoundError:
         return False
     return True
@@ -198,8 +211,9 @@ def _sequences(backend: Backend, deployment_id: str) -> Sequences:
     """Raises HttpError 404."""
     try:
         return backend.app().services.journal.sequences(checked_id(deployment_id))
-    except NotFoundError:
-        raise unknown(deployment_id) from None
+    except NotFoundError as error:
+        backend.header(deployment_id)  # past its retention: the answer has what stays of it
+        raise unknown(deployment_id, error) from None
 
 
 def step_json(step: StepRecord) -> JsonObject:

@@ -156,6 +156,7 @@ def schemas() -> JsonObject:
             state=_STATE,
             target=_STRING,
             manifest_hash={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            message={"type": "string", "description": "Of a deployment past its retention: nothing runs again."},
         ),
         "AuditEntry": of(AuditEntry, version=_VERSION, step_id=_STRING),
         "Audit": items_of("AuditEntry"),
@@ -240,6 +241,10 @@ def _problem() -> JsonObject:
             deployment_id=_STRING,
             state=_STATE,
             allowed=_ALLOWED,
+            deployment={
+                **ref("Header"),
+                "description": "Of a deployment past its retention: what stays of its header.",
+            },
             correlation_id={"type": "string", "description": "By which the app's log has more."},
         ),
         "description": "Problem details (RFC 9457).",

@@ -16,6 +16,7 @@ from shared.adapters.storage import STRING_CHARACTERS as LIMIT
 from shared.adapters.storage import StorageClients
 from shared.domain.errors import (
     ConflictError,
+    ForgottenError,
     IllegalTransitionError,
     LimitError,
     NotFoundError,
@@ -608,6 +609,19 @@ def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
     assert verdict.is_proven, verdict
     journal.purge(fresh_id)
     assert verify(read(journal, fresh_id)) == verdict
+    with pytest.raises(ForgottenError) as kept:
+        journal.header(fresh_id)
+    standing = kept.value.record
+    assert (standing.state, standing.manifest_hash) == (D.COMPENSATED, header.record.manifest_hash)
+    for other in (a_header(fresh_id, step_count=60), a_header(fresh_id, manifest_hash="other", target="elsewhere")):
+        assert journal.create(other, some_steps(fresh_id, 60), "submitted again") == standing
+        assert (journal.steps(fresh_id), listed(journal, other.target)) == ([], [])
+    assert verify(read(journal, fresh_id)) == verdict
+    found = read(journal, fresh_id)
+    for changed in (standing.replace(state=D.SUCCEEDED), standing.replace(manifest_hash="other")):
+        assert verify(replace(found, forgotten=changed)).differences
+    cut = [entry for entry in found.entries if entry.subject != "deployment" or entry.sequence != standing.sequence]
+    assert verify(replace(found, entries=cut)).differences
 
 
 @pytest.mark.azurite

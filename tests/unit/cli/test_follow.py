@@ -13,7 +13,7 @@ from shared.domain.errors import StorageAuthError, StorageUnavailableError
 from shared.domain.ports import Change
 from shared.domain.states import DeploymentState
 from tests.fake_journal import MemoryJournal
-from tests.fakes import FakeClock
+from tests.fakes import START, FakeClock
 from tests.unit.cli.records import HOSTILE, header
 
 ENDS = [
@@ -202,3 +202,31 @@ def test_follow_conflict_is_a_bad_request_at_once(state: DeploymentState) -> Non
 def test_follow_own_manifest_is_no_conflict() -> None:
     """The same manifest under the same id is the same deployment."""
     assert Followed(DeploymentState.SUCCEEDED).follow(expected_hash="hash") == 0
+
+
+def test_follow_of_a_stuck_deployment_waits_for_the_end_of_a_try() -> None:
+    """`compensate --wait`: the state is `stuck` all the time, and the command is over when the try is."""
+    followed = Followed(DeploymentState.STUCK, retry_began_at=START)
+
+    def sleep(_: float) -> None:
+        before = followed.journal.header("d")
+        after = before.record.replace(state=DeploymentState.COMPENSATED, retry_began_at=None)
+        followed.journal.write_header(Change(before, after, "test", ""))
+
+    assert followed.follow(sleep, goal=DeploymentState.COMPENSATED) == 0
+
+
+@pytest.mark.parametrize("state", [DeploymentState.SUCCEEDED, DeploymentState.COMPENSATED, DeploymentState.REJECTED])
+@pytest.mark.parametrize("expected", [None, "0" * 64, "another"])
+def test_follow_of_a_forgotten_deployment_says_so_at_once(state: DeploymentState, expected: str | None) -> None:
+    """Past its retention it is no unknown id to be waited for: the end it had, or a conflict with what was sent."""
+    followed = Followed(state, manifest_hash="0" * 64)
+    followed.journal.purge("d")
+    code = followed.follow(expected_hash=expected)
+    assert code == (2 if expected == "another" else EXIT_CODES[state])
+    last = followed.events[-1]
+    if expected == "another":
+        assert last["error"] == "conflict"
+    else:
+        assert (last["event"], last["state"]) == ("forgotten", state.value)
+        assert "past its retention" in last["message"]

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import Problem, StorageUnavailableError
 from shared.domain.json import content_hash
+from shared.domain.ports import Change
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.trace import parse
 from shared.saga.accept import Acceptance, Accepted, normal_target
 from shared.saga.payloads import Payloads
+from shared.saga.verify import read, verify
 from shared.steps import KINDS
 from tests.fake_journal import MemoryJournal
 from tests.fakes import FakeClock, MemoryBlobs
@@ -336,3 +338,25 @@ def test_accept_names_the_place_of_a_trace_that_is_none(trace: Any) -> None:
     """In either place: rejected, with the path."""
     assert Desk().paths({"deployment_id": "d", "manifest": MANIFEST, "traceparent": trace}) == ["$.traceparent"]
     assert Desk().paths({"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": trace}}) == ["$.traceparent"]
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, {"name": 7}])
+def test_accept_of_an_id_past_its_retention_runs_nothing(manifest: Any) -> None:
+    """The same manifest is answered as the deployment of before, another one is a conflict that its audit has."""
+    desk = Desk()
+    first = desk.accept({"deployment_id": "d", "manifest": manifest}).header
+    header = desk.journal.header("d")
+    if first.state is DeploymentState.ACCEPTED:
+        after = header.record.replace(state=DeploymentState.CANCELLED)
+        desk.journal.write_header(Change(header, after, "test", "cancelled"))
+    ended = desk.journal.header("d").record.state
+    desk.journal.purge("d")
+    moves = desk.journal.audit("d")
+    again = desk.accept({"deployment_id": "d", "manifest": manifest})
+    assert (again.conflict, again.header.state, again.header.forgotten_at) == (False, ended, desk.clock.now())
+    assert (desk.journal.steps("d"), desk.journal.audit("d")) == ([], moves)
+    other = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
+    assert (other.conflict, other.header.manifest_hash) == (True, first.manifest_hash)
+    assert "the id is taken by another manifest" in desk.journal.audit("d")[-1].reason
+    assert desk.journal.steps("d") == []
+    assert verify(read(desk.journal, "d")).is_proven

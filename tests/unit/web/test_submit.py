@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from shared.domain.errors import StorageUnavailableError
+from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.text import MAX_BYTES, MAX_DEPTH
 from shared.web.backend import PRINCIPAL
@@ -190,3 +191,33 @@ def test_submit_names_who_asks_as_far_as_is_known(trusts: bool, principal: str, 
     assert json.loads(api.queue[0])["requested_by"] == shown
     api.ask("POST", "deployments?id=e&requested_by=bob", manifest, headers)
     assert api.room.header("e").requested_by == (shown if trusts and principal else "bob (by key)")
+
+
+def test_submit_of_an_id_past_its_retention_runs_nothing(api: Api) -> None:
+    """The same manifest: 202 with the end it had and a sentence, nothing queued or started. Another one: 409."""
+    api.ask("POST", "deployments?id=d", MANIFEST)
+    api.room.change_header(state=D.CANCELLED)
+    api.journal.purge("d")
+    api.queue.clear()
+    api.engine.told.clear()
+    reply = api.ask("POST", "deployments?id=d", MANIFEST)
+    assert (reply.status, told(reply)["state"]) == (202, "cancelled")
+    assert "past its retention" in told(reply)["message"]
+    other = api.ask("POST", "deployments?id=d", {**MANIFEST, "name": "other"})
+    assert other.status == 409
+    assert "past its retention" in told(other)["detail"]
+    assert (api.queue, api.engine.told) == ([], [])
+
+
+@pytest.mark.parametrize("path", ["", "/plan", "/cancel", "/retire"])
+def test_forgotten_deployment_is_404_with_what_stays_of_it(api: Api, path: str) -> None:
+    """No verb takes it up again; the answer says how it ended, and the command line can read that."""
+    api.room.deployment(D.SUCCEEDED)
+    api.journal.purge("d")
+    reply = api.ask("POST" if path in ("/cancel", "/retire") else "GET", f"deployments/d{path}")
+    assert reply.status == 404
+    assert "ended succeeded and is past its retention" in told(reply)["detail"]
+    kept = DeploymentRecord.from_json(told(reply)["deployment"])
+    assert (kept.state, kept.forgotten_at) == (D.SUCCEEDED, api.room.clock.now())
+    if not path:
+        assert told(api.ask("GET", "deployments/d", headers={"If-None-Match": "*"}))["deployment"] == kept.to_json()

@@ -18,6 +18,8 @@ error that names the variable. Empty counts as absent. What ends in `_SECONDS` o
 needs, infra/ sets what an app in Azure needs, and [host.md](host.md) has what the Functions host itself reads.
 """
 _UNDER = {
+    "Connections": "As `requests` reads them, once for each host, and for every service alike. Names and passwords in\n"
+    "`~/.netrc` are never used. The local stack adds loopback to `NO_PROXY` by itself.\n\n",
     "Features": "Each on its own: [rollout.md](rollout.md) says what off means, and in which order to go.\n\n",
 }
 _TAIL = """## Of the local stack only

@@ -369,6 +369,7 @@ def main() -> int:
         return 1
     data = stack.load()
     if options.command == "env":
+        print(f"export NO_PROXY={shlex.quote(os.environ['NO_PROXY'])} no_proxy={shlex.quote(os.environ['no_proxy'])}")
         print(f"export AzureWebJobsStorage={shlex.quote(data['storage_connection_string'])}")
         print(f"export APP={data['functions_url']} FUNCTION_KEY={shlex.quote(data['function_key'])}")
         # As the app has them, so that a script or a look from here goes by the same.

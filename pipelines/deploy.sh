@@ -15,7 +15,7 @@
 set -euo pipefail
 set -m # The command gets a process group of its own: a cancelled job interrupts it only when this script says so.
 
-readonly BAD_REQUEST=2
+readonly BAD_REQUEST=2 CRASHED=70
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${SAGA_PYTHON:-python3}
 # Whoever signed in did so with the Azure CLI; no other way of signing in is tried.
@@ -25,9 +25,23 @@ export PYTHONPATH=$root PYTHONUNBUFFERED=1
 # -P: a folder `shared` where the job runs is not ours.
 saga() { "$python" -P -m shared.cli "$@"; }
 
+# If the script ends in any other way than by `finish`, it has failed itself: that has a code that no deployment has.
+is_ended=
+finish() {
+  is_ended=yes
+  exit "$1"
+}
+crashed() {
+  if [[ -z $is_ended ]]; then
+    printf 'error: the script itself failed; see what the deployment does (status ID) before running it again\n' >&2
+    exit "$CRASHED"
+  fi
+}
+trap crashed EXIT
+
 refuse() {
   printf 'error: %s\n' "$1" >&2
-  exit "$BAD_REQUEST"
+  finish "$BAD_REQUEST"
 }
 
 # Runners take orders from the log: ##[...] and ##vso[...] wherever they stand in a line, GitHub ::...:: at its start.
@@ -47,7 +61,7 @@ state_of() {
   elif ((code != 0)); then
     return "$code"
   else
-    "$python" -c 'import json, sys; print(json.loads(sys.argv[1].splitlines()[-1])["deployment"]["state"])' "$lines"
+    "$python" -c 'import json, sys; print(json.loads(sys.argv[1].splitlines()[-1])["deployment"]["state"])' "$lines" || return "$CRASHED"
   fi
 }
 
@@ -55,7 +69,7 @@ state_of() {
 chosen_id() {
   local name base earlier state attempt=${SAGA_ATTEMPT:-1} n
   name=$(basename "$SAGA_MANIFEST")
-  base=$(printf '%s-%s' "${SAGA_RUN:?SAGA_ID or SAGA_RUN is needed}" "${name%.*}" | tr -c 'A-Za-z0-9._-' '-' | cut -c 1-90)
+  base=$(printf '%s-%s' "$SAGA_RUN" "${name%.*}" | tr -c 'A-Za-z0-9._-' '-' | cut -c 1-90)
   for ((n = attempt - 1; n >= 1; n--)); do
     earlier=$base$( ((n > 1)) && echo "-$n" || true)
     state=$(state_of "$earlier") || return
@@ -84,7 +98,7 @@ report() {
   if [[ -n ${TF_BUILD:-} ]] && (($2 != 0)); then
     printf '##vso[task.logissue type=error]deployment %s: %s (exit code %s)\n' "${id:-(a plan)}" "$1" "$2"
   fi
-  exit "$2"
+  finish "$2"
 }
 
 [[ -n ${SAGA_MANIFEST:-} ]] || refuse 'no manifest is named'
@@ -98,7 +112,8 @@ if [[ ${SAGA_MODE:-deploy} == plan ]]; then
 fi
 
 id=${SAGA_ID:-}
-if [[ -z $id ]]; then id=$(chosen_id) || exit; fi
+[[ -n $id || -n ${SAGA_RUN:-} ]] || refuse 'SAGA_ID or SAGA_RUN is needed'
+if [[ -z $id ]]; then id=$(chosen_id) || finish "$?"; fi
 [[ $id =~ ^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$ ]] || refuse "the id has other characters than letters, digits, '.', '_', '-', or over 100"
 output deployment-id "$id" # First of all: whatever happens to this job, the deployment can be found.
 

@@ -240,7 +240,7 @@ def stored_breakers(loaded: settings.Settings) -> BreakerDesk:
 
 
 def remote(url: str, key: str) -> Remote:
-    """The same through the app's HTTP API. Raises SagaError where the address is none."""
+    """The same through the app's HTTP API. Raises InvalidInputError for a bad address."""
     from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
 
     api = RemoteApi(url, key)
@@ -332,7 +332,9 @@ def _exporter(loaded: settings.TelemetrySettings) -> "Exporter":
     if loaded.uses_identity:
         import azure.identity as identity
 
-        credential = identity.ManagedIdentityCredential(client_id=loaded.client_id or None)
+        from shared.adapters.connections import azure_transport
+
+        credential = identity.ManagedIdentityCredential(client_id=loaded.client_id or None, transport=azure_transport())
     return Chosen(loaded.connection_string, platform.node(), credential)
 
 
@@ -357,9 +359,11 @@ def _identity(client_id: str) -> Any:
     """Who the app is to Azure itself: its user-assigned identity, or azure-identity's chain."""
     import azure.identity as identity
 
+    from shared.adapters.connections import azure_transport
+
     if client_id:
-        return identity.ManagedIdentityCredential(client_id=client_id)
-    return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
+        return identity.ManagedIdentityCredential(client_id=client_id, transport=azure_transport())
+    return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True, transport=azure_transport())
 
 
 def _secrets(loaded: settings.SecretSettings) -> "tuple[SecretManager, Callable[[], object] | None]":

@@ -6,26 +6,24 @@ that cannot be used is an error that names the variable; nothing is guessed.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from shared.domain import address
 from shared.domain.breaker import BreakerPolicy
-from shared.domain.errors import InvalidInputError
+from shared.domain.environment import Reader, SettingsError, addressed
 from shared.domain.flags import FeatureFlags
 from shared.domain.policy import EnginePolicy, HealthPolicy, RetryPolicy
 from shared.domain.rate import RatePolicy
-from shared.domain.secrets import CachePolicy, secret_name
-from shared.domain.variables import VARIABLES
+from shared.domain.secrets import CachePolicy, environment_name
 
 DOTENV = Path(__file__).resolve().parent.parent / ".env"
 """Beside function_app.py. Never deployed: .funcignore leaves out what begins with a dot."""
+_TENANT = re.compile(r"[0-9A-Za-z.-]*")
 _VAULT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|-(?!-)){1,22}[A-Za-z0-9]")
-
-
-class SettingsError(Exception):
-    """An environment variable has a value that cannot be used. The message names it and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,44 @@ def runner(environment: Mapping[str, str] = os.environ) -> Runner:
 
 
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
-    """The key by which the command line asks the app over HTTP; kept nowhere else."""
-    return _Reader(environment).text("FUNCTION_KEY")
+    """The key by which the command line asks the app over HTTP; kept nowhere else. Raises SettingsError."""
+    return Reader(environment).text("FUNCTION_KEY")
+
+
+def check_connections(environment: Mapping[str, str] = os.environ) -> None:
+    """Raise SettingsError if a proxy or the certificate authorities cannot be used: the libraries that read them would
+    fail at the first call, and say so unclearly."""
+    read = Reader(environment)
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        for variable in (name.lower(), name):
+            _check_proxy(variable, read.text(name, variable))
+    read.text("NO_PROXY")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        path = read.raw(name)
+        if path and not Path(path).is_dir():
+            _check_authorities(name, path)
+
+
+def _check_proxy(name: str, text: str) -> None:
+    if text.startswith("socks"):
+        if find_spec("socks") is None:
+            raise SettingsError(f"{name} names a SOCKS proxy: install PySocks, or name an http proxy")
+    elif text:
+        # As requests does: without a scheme it is an http proxy.
+        addressed(name, lambda: address.read(text if "://" in text else f"http://{text}", may_name_user=True))
+
+
+def _check_authorities(name: str, path: str) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise SettingsError(f"{name} is {path!r}, which holds no certificate in PEM (BEGIN CERTIFICATE)") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{name} is {path!r}, which cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or "it is not a path"
 
 
 def environment_secret(name: str, environment: Mapping[str, str] = os.environ, dotenv: Path | None = None) -> str:
@@ -140,38 +174,13 @@ def environment_secret(name: str, environment: Mapping[str, str] = os.environ, d
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of an environment. Raises SettingsError."""
-    read = _Reader(environment)
-    base_url = read.text("FABRIC_API_BASE_URL").rstrip("/")
-    try:
-        address = urlsplit(base_url)
-        _ = address.port  # reading it is the check
-    except ValueError:
-        raise SettingsError(f"FABRIC_API_BASE_URL is not an http(s) address: {base_url[:100]!r}") from None
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise SettingsError(f"FABRIC_API_BASE_URL is not an http(s) address: {base_url[:100]!r}")
-    if address.scheme == "http" and address.hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise SettingsError("FABRIC_API_BASE_URL must be https: over http the token could be read on the way")
+    read = Reader(environment)
+    check_connections(environment)
     flags = FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)})
     return Settings(
-        storage=StorageSettings(
-            connection_string=read.text("AzureWebJobsStorage"),
-            table_uri=read.text("AzureWebJobsStorage__tableServiceUri"),
-            queue_uri=read.text("AzureWebJobsStorage__queueServiceUri"),
-            blob_uri=read.text("AzureWebJobsStorage__blobServiceUri"),
-            client_id=read.text("AzureWebJobsStorage__clientId"),
-        ),
-        fabric=FabricSettings(
-            base_url=base_url,
-            operation_hosts=frozenset(h.strip() for h in read.text("FABRIC_OPERATION_HOSTS").split(",") if h.strip()),
-            credential=read.word(
-                "FABRIC_CREDENTIAL", ("default", "service_principal", "managed_identity", "simulator")
-            ),
-            tenant_id=read.text("AZURE_TENANT_ID"),
-            client_id=read.text("AZURE_CLIENT_ID"),
-            certificate_path=read.text("AZURE_CLIENT_CERTIFICATE_PATH"),
-            authority=read.text("AZURE_AUTHORITY_HOST"),
-        ),
+        storage=_storage(read),
         secrets=_secrets(read, flags),
+        fabric=_fabric(read),
         policy=EnginePolicy(
             forward=_retry(read, "RETRY"),
             backward=_retry(read, "COMPENSATION"),
@@ -192,13 +201,71 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         flags=flags,
         health=_health(read),
         telemetry=_telemetry(read),
-        traceparent=read.text("TRACEPARENT"),
+        traceparent=read.raw("TRACEPARENT"),
         trusts_client_principal=read.flag("TRUST_CLIENT_PRINCIPAL"),
-        api_url=read.text("FABRIC_SAGA_URL"),
+        api_url=read.secure("FABRIC_SAGA_URL", "the key"),
     )
 
 
-def _health(read: "_Reader") -> HealthPolicy:
+def _storage(read: Reader) -> StorageSettings:
+    connection_string = read.text("AzureWebJobsStorage")
+    _check_endpoints("AzureWebJobsStorage", connection_string)
+    return StorageSettings(
+        connection_string=connection_string,
+        table_uri=read.secure("AzureWebJobsStorage__tableServiceUri"),
+        queue_uri=read.secure("AzureWebJobsStorage__queueServiceUri"),
+        blob_uri=read.secure("AzureWebJobsStorage__blobServiceUri"),
+        client_id=read.text("AzureWebJobsStorage__clientId"),
+    )
+
+
+def _fabric(read: Reader) -> FabricSettings:
+    kinds = ("default", "service_principal", "managed_identity", "simulator")
+    hosts = [host.strip() for host in read.text("FABRIC_OPERATION_HOSTS").split(",") if host.strip()]
+    for host in hosts:
+        if (
+            addressed("FABRIC_OPERATION_HOSTS", lambda host=host: address.read(f"https://{host}")).netloc
+            != host.lower()
+        ):
+            raise SettingsError(
+                f"FABRIC_OPERATION_HOSTS has {host[:100]!r}; it takes host or host:port, comma separated"
+            )
+    tenant_id, authority = read.text("AZURE_TENANT_ID"), read.text("AZURE_AUTHORITY_HOST")
+    if not _TENANT.fullmatch(tenant_id):
+        raise SettingsError("AZURE_TENANT_ID must be a tenant's id or domain: letters, digits, '.' and '-'")
+    if authority:  # azure-identity takes a host alone, too
+        url = authority if "://" in authority else f"https://{authority}"
+        addressed("AZURE_AUTHORITY_HOST", lambda: address.secure(url, "the secret"))
+    return FabricSettings(
+        base_url=read.secure("FABRIC_API_BASE_URL").rstrip("/"),
+        operation_hosts=frozenset(hosts),
+        credential=read.word("FABRIC_CREDENTIAL", kinds),
+        tenant_id=tenant_id,
+        client_id=read.text("AZURE_CLIENT_ID"),
+        certificate_path=_file("AZURE_CLIENT_CERTIFICATE_PATH", read),
+        authority=authority,
+    )
+
+
+def _file(name: str, read: Reader) -> str:
+    """The path of a file that can be read."""
+    path = read.raw(name)
+    try:
+        if path:
+            Path(path).open("rb").close()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{name} is {path[:300]!r}, which cannot be read: {_reason(error)}") from None
+    return path
+
+
+def _check_endpoints(name: str, connection_string: str) -> None:
+    """The addresses in a connection string, of whose text nothing is repeated: it holds a key."""
+    for key, value in _pairs(connection_string).items():
+        if key.endswith("endpoint") and value:
+            addressed(f"{name}: its {key}", lambda value=value: address.read(value))
+
+
+def _health(read: Reader) -> HealthPolicy:
     return HealthPolicy(
         cache_seconds=read.seconds("HEALTH_CACHE_SECONDS"),
         queue_age_seconds=read.seconds("HEALTH_QUEUE_AGE_SECONDS"),
@@ -207,12 +274,13 @@ def _health(read: "_Reader") -> HealthPolicy:
     )
 
 
-def _telemetry(read: "_Reader") -> TelemetrySettings:
+def _telemetry(read: Reader) -> TelemetrySettings:
     name = "APPLICATIONINSIGHTS_CONNECTION_STRING"
     connection_string = read.text(name)
     if connection_string and not _pairs(connection_string).get("instrumentationkey"):
         # Its text is not repeated: it is told to nobody who does not know it.
         raise SettingsError(f"{name} must be InstrumentationKey=...;IngestionEndpoint=https://...")
+    _check_endpoints(name, connection_string)
     name = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
     authentication = _pairs(read.text(name))
     if authentication and authentication.get("authorization", "").lower() != "aad":
@@ -233,22 +301,25 @@ def _pairs(text: str) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _secrets(read: "_Reader", flags: FeatureFlags) -> SecretSettings:
+def _secrets(read: Reader, flags: FeatureFlags) -> SecretSettings:
     url = _vault_url(read.text("KEY_VAULT_URL"), read.text("AZURE_KEY_VAULT_NAME"))
     if flags.azure_keyvault and not url:
         raise SettingsError(
             "FEATURE_USE_AZURE_KEYVAULT is on, and neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME says which vault"
         )
-    if flags.azure_keyvault and read.text("AZURE_CLIENT_CERTIFICATE_PATH"):
+    if flags.azure_keyvault and read.raw("AZURE_CLIENT_CERTIFICATE_PATH"):
         raise SettingsError(
             "AZURE_CLIENT_CERTIFICATE_PATH is for FEATURE_USE_AZURE_KEYVAULT=false: put the certificate into the vault "
             "and its name into FABRIC_CLIENT_CERTIFICATE_NAME"
         )
     ttl_seconds = read.seconds("SECRET_CACHE_TTL")
+    client_secret_name = read.secret_name("FABRIC_CLIENT_SECRET_NAME")
+    if read.text("FABRIC_CREDENTIAL") == "service_principal" and not flags.azure_keyvault:
+        read.check_secret(environment_name(client_secret_name))
     return SecretSettings(
         vault_url=url if flags.azure_keyvault else "",
         vault_client_id=read.text("KEY_VAULT_CLIENT_ID") or read.text("AzureWebJobsStorage__clientId"),
-        client_secret_name=read.secret_name("FABRIC_CLIENT_SECRET_NAME"),
+        client_secret_name=client_secret_name,
         client_certificate_name=read.secret_name("FABRIC_CLIENT_CERTIFICATE_NAME"),
         cache=CachePolicy(ttl_seconds=ttl_seconds if flags.secret_manager else 0.0),
         dotenv=DOTENV if flags.secret_manager and not flags.azure_keyvault else None,
@@ -259,12 +330,10 @@ def _vault_url(url: str, name: str) -> str:
     """The vault's address; of both, KEY_VAULT_URL counts. Not quoted in errors: it may hold a password."""
     if url:
         try:
-            address = urlsplit(url)
-            is_one = address.scheme == "https" and address.hostname and address.port != 0
-            is_plain = address.path in ("", "/") and not address.query and "@" not in address.netloc
-        except ValueError:
-            is_one = is_plain = False
-        if not (is_one and is_plain):
+            found = address.read(url)
+        except address.AddressError:
+            found = address.Address("", "")
+        if found.scheme != "https" or found.path not in ("", "/") or found.query:
             raise SettingsError("KEY_VAULT_URL must be a vault's address: https://<name>.vault.azure.net")
         return url.rstrip("/")
     if name and not _VAULT_NAME.fullmatch(name):
@@ -274,7 +343,7 @@ def _vault_url(url: str, name: str) -> str:
     return f"https://{name}.vault.azure.net" if name else ""
 
 
-def _breaker(read: "_Reader") -> BreakerPolicy:
+def _breaker(read: Reader) -> BreakerPolicy:
     policy = BreakerPolicy(
         failures=read.count("BREAKER_FAILURES", least=0),
         window_seconds=read.seconds("BREAKER_WINDOW_SECONDS"),
@@ -289,62 +358,9 @@ def _breaker(read: "_Reader") -> BreakerPolicy:
     return policy
 
 
-def _retry(read: "_Reader", prefix: str) -> RetryPolicy:
+def _retry(read: Reader, prefix: str) -> RetryPolicy:
     return RetryPolicy(
         max_attempts=read.count(f"{prefix}_MAX_ATTEMPTS"),
         base_seconds=read.seconds(f"{prefix}_BASE_SECONDS"),
         longest_seconds=read.seconds(f"{prefix}_LONGEST_SECONDS"),
     )
-
-
-_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-
-
-class _Reader:
-    """Reads declared variables, saying which one is wrong. An empty one counts as absent: its default is read.
-
-    Raises KeyError for a name that is not declared: that is a fault of the program.
-    """
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-
-    def text(self, name: str) -> str:
-        default = VARIABLES[name].default
-        return self._environment.get(name, "").strip() or str(default)
-
-    def word(self, name: str, allowed: tuple[str, ...]) -> str:
-        value = self.text(name)
-        if value not in allowed:
-            raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(allowed)}")
-        return value
-
-    def secret_name(self, name: str) -> str:
-        text = self.text(name)
-        try:
-            return secret_name(text) if text else ""
-        except InvalidInputError:
-            # Not quoted: the secret itself may have been put here.
-            raise SettingsError(f"{name} is no secret's name: it takes letters, digits and '-'") from None
-
-    def flag(self, name: str) -> bool:
-        value = self.text(name).lower()
-        if value not in _WORDS:
-            raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(_WORDS)}")
-        return _WORDS[value]
-
-    def seconds(self, name: str, *, least: float = 0.0) -> float:
-        return self._number(name, float, least)
-
-    def count(self, name: str, *, least: int = 1) -> int:
-        return self._number(name, int, least)
-
-    def _number[T: (int, float)](self, name: str, convert: Callable[[str], T], least: T) -> T:
-        text = self.text(name)
-        try:
-            value = convert(text)
-        except ValueError:
-            value = None
-        if value is None or not least <= value < 1e9:
-            raise SettingsError(f"{name} is {text[:64]!r}; it must be a number of at least {least}")
-        return value

@@ -10,9 +10,10 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from shared.adapters.connections import azure_transport, no_connection
 from shared.adapters.service_principal import Proof, ServicePrincipal
+from shared.domain.address import AddressError, read
 from shared.domain.errors import (
     FabricAuthError,
     FabricError,
@@ -48,7 +49,7 @@ class SimulatorCredential:
     """Tokens that only the simulator takes: `sim.<identity>.<expiry>`. Refuses to exist for any other host."""
 
     def __init__(self, base_url: str, identity: str = SIMULATOR_IDENTITY, life_seconds: float = 3600.0) -> None:
-        if urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        if not _is_loopback(base_url):
             raise ValueError("FABRIC_CREDENTIAL=simulator is for a simulator on this machine only")
         self._identity = str(uuid.UUID(identity))
         self._life = life_seconds
@@ -57,6 +58,13 @@ class SimulatorCredential:
         """A token that lives for `life_seconds`."""
         expires = int(time.time() + self._life)
         return _SimulatorToken(f"sim.{self._identity}.{expires}", expires)
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return read(url).is_loopback
+    except AddressError:
+        return False
 
 
 class _SimulatorToken:
@@ -87,17 +95,17 @@ def build_credential(
     import azure.identity as identity
 
     if kind == "managed_identity":
-        return identity.ManagedIdentityCredential(client_id=client_id or None)
+        return identity.ManagedIdentityCredential(client_id=client_id or None, transport=azure_transport())
     if kind == "default":
         # No browser and no prompt: nobody sits in front of a function.
-        return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True)
+        return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True, transport=azure_transport())
     missing = [name for name, value in (("AZURE_TENANT_ID", tenant_id), ("AZURE_CLIENT_ID", client_id)) if not value]
     if not certificate_path:
         missing += _missing_proof(proof)
     if missing:
         raise FabricAuthError(f"FABRIC_CREDENTIAL=service_principal needs {', '.join(missing)}", call="sign in")
     if certificate_path or proof is None:
-        return identity.CertificateCredential(tenant_id, client_id, certificate_path)
+        return identity.CertificateCredential(tenant_id, client_id, certificate_path, transport=azure_transport())
     return ServicePrincipal(tenant_id, client_id, proof, authority)
 
 
@@ -190,6 +198,8 @@ def _failure(error: Exception) -> FabricError:
     if isinstance(error, SecretError):
         return FabricAuthError(str(error), call="sign in")
     kind = type(error).__name__
+    if why := no_connection(error):
+        return FabricTransientError(why, call="sign in")
     if kind in ("ServiceRequestError", "ServiceResponseError", "ServiceRequestTimeoutError"):
         return FabricTransientError(f"the sign-in service does not answer ({kind})", call="sign in")
     code = re.search(r"AADSTS[0-9]{4,8}", str(error))

@@ -16,6 +16,7 @@ import tenacity
 from shared.adapters.fabric_answers import normal, operation_state, rows_of
 from shared.adapters.fabric_errors import error_from, retry_after, text_of
 from shared.adapters.fabric_transport import AnswerLostError, NothingSentError, Transport
+from shared.domain.address import AddressError, read
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricRefusedError, FabricTransientError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
@@ -26,10 +27,6 @@ log = logging.getLogger(__name__)
 OPERATION_DOMAINS = (".fabric.microsoft.com", ".analysis.windows.net", ".powerbi.com")
 """Where Fabric's operations live: 656 of 663 recorded Locations are on wabi-<region>-redirect.analysis.windows.net."""
 _OPERATION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
-_HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[::1\](?::[0-9]+)?")
-"""What every parser of addresses reads alike: urlsplit takes `https://evil.example\\.analysis.windows.net/` for a host
-of Fabric's, urllib3 connects to evil.example; and an IPv6 zone may end in any name."""
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MOST_PAGES = 10_000
 _SHORTEST_TOKEN = 15
 """Characters. A shorter one is a test's, and masking it would take letters out of words."""
@@ -79,7 +76,7 @@ class FabricClient:
         self._tokens = tokens
         self._transport = transport
         self._gate = gate
-        self._operation_hosts = operation_hosts | {urlsplit(self._base).netloc}
+        self._operation_hosts = {host.lower() for host in operation_hosts} | {read(self._base).netloc}
         self._now = now
         self._read_retry = self._retry(tenacity.retry_if_exception(_may_pass), attempts, budget_seconds, sleep)
         self._send_retry = self._retry(tenacity.retry_if_exception(_never_sent), attempts, budget_seconds, sleep)
@@ -225,15 +222,13 @@ class FabricClient:
     def is_allowed(self, location: str) -> bool:
         """Whether a token may be sent to this address: Fabric's own domains over https, or what settings allow."""
         try:
-            address = urlsplit(location)
-            host, port = address.hostname or "", address.port
-        except ValueError:
-            return False
-        if not _HOST.fullmatch(address.netloc) or address.netloc not in location or address.fragment:
+            address = read(location)
+        except AddressError:
             return False
         if address.netloc in self._operation_hosts:
-            return address.scheme == "https" or (address.scheme == "http" and host in _LOOPBACK)
-        return address.scheme == "https" and port in (None, 443) and host.endswith(OPERATION_DOMAINS)
+            return address.scheme == "https" or address.is_loopback
+        is_https = address.scheme == "https" and address.port in (None, 443)
+        return is_https and address.host.endswith(OPERATION_DOMAINS)
 
     @staticmethod
     def _retry(

@@ -1,18 +1,15 @@
 """One HTTP exchange over a pooled connection. Says whether a request that failed may have reached the other side."""
 
-import ssl
 from collections.abc import Mapping
 from typing import Protocol
-from urllib.request import getproxies
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NewConnectionError
 
+from shared.adapters.connections import EnvironmentSession, no_connection
 from shared.domain.errors import FabricTransientError
 
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
-_POOL = 64
 
 
 class NothingSentError(Exception):
@@ -38,13 +35,7 @@ class RequestsTransport:
 
     def __init__(self, connect_timeout: float = 5.0, read_timeout: float = 30.0) -> None:
         self._timeouts = (connect_timeout, read_timeout)
-        self._session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=8, pool_maxsize=_POOL, max_retries=0)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
-        # requests would read proxies and .netrc from the environment on every call: once is enough, .netrc never.
-        self._session.trust_env = False
-        self._session.proxies.update(getproxies())
+        self._session = EnvironmentSession()
 
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
@@ -66,12 +57,12 @@ class RequestsTransport:
                 return answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content
         except requests.exceptions.ConnectTimeout:
             raise NothingSentError("no connection in time") from None
-        except requests.exceptions.SSLError as error:
-            if _is_untrusted(error):
-                raise NothingSentError(f"no secure connection: {_reason(error)}") from None
-            # TLS breaks after the request too (a garbled record, an alert); only a certificate comes surely before it.
-            raise AnswerLostError(f"the secure connection broke: {_reason(error)}") from None
         except requests.exceptions.ConnectionError as error:
+            if why := no_connection(error):
+                raise NothingSentError(why) from None
+            if isinstance(error, requests.exceptions.SSLError):
+                # TLS breaks after the request too (a garbled record, an alert); only a certificate comes surely before.
+                raise AnswerLostError(f"the secure connection broke: {_reason(error)}") from None
             if _never_connected(error):
                 raise NothingSentError(f"no connection: {_reason(error)}") from None
             raise AnswerLostError(f"the connection broke: {_reason(error)}") from None
@@ -97,15 +88,6 @@ def answered_status(base_url: str, transport: Transport) -> int:
 def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
     cause: object = error.args[0] if error.args else None
     return isinstance(getattr(cause, "reason", cause), NewConnectionError)
-
-
-def _is_untrusted(error: requests.exceptions.SSLError) -> bool:
-    cause: object = error
-    while isinstance(cause, Exception):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        cause = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
-    return False
 
 
 def _reason(error: Exception) -> str:

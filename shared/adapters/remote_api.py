@@ -8,10 +8,12 @@ import hashlib
 import json
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 
+from shared.adapters.connections import EnvironmentSession, no_connection
+from shared.domain.address import AddressError, secure
 from shared.domain.errors import (
     ConflictError,
     ForgottenError,
@@ -27,8 +29,9 @@ from shared.domain.ports import Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState
 
-TIMEOUTS_SECONDS = (10.0, 100.0)
-_LOCAL = ("127.0.0.1", "localhost", "::1")
+TIMEOUTS_SECONDS, HEALTH_TIMEOUTS_SECONDS = (10.0, 100.0), (10.0, 20.0)
+"""To connect, and between two parts of the answer."""
+TAKEN = (200, 202, 304)
 _PAGE = 200
 
 
@@ -36,16 +39,16 @@ class RemoteApi:
     """One app. The key travels in a header, over https only (but for this machine), and redirects are not followed."""
 
     def __init__(self, url: str, key: str) -> None:
-        """`url` is the app's address, with or without `/api`. Raises SagaError where it is none."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise SagaError(f"the app's address is not an http(s) address: {url[:100]!r}")
-        if parts.scheme == "http" and parts.hostname not in _LOCAL:
-            raise SagaError("the app's address must be https: over http the key could be read on the way")
-        self._host = parts.netloc.rpartition("@")[2]
-        base = url.rstrip("/")
-        self._base = base if parts.path.strip("/") else f"{base}/api"
-        self._session = requests.Session()
+        """`url` is the app's address, with or without `/api`. Raises InvalidInputError if it cannot be used."""
+        try:
+            address = secure(url, "the key")
+        except AddressError as error:
+            raise InvalidInputError([Problem("--url", f"the app's address {error}")]) from None
+        if address.query:
+            raise InvalidInputError([Problem("--url", "the app's address must not have a '?'")])
+        self._host = address.netloc
+        self._base = address.url if address.path.strip("/") else f"{address.url}/api"
+        self._session: requests.Session = EnvironmentSession()
         self._session.headers["x-functions-key"] = key
 
     def get(self, path: str, query: dict[str, str] | None = None, etag: str = "") -> requests.Response:
@@ -60,21 +63,27 @@ class RemoteApi:
         headers = {"Content-Type": media_type} | ({"traceparent": traceparent} if traceparent else {})
         return self._answer("POST", path, params=query, data=body, headers=headers).json()
 
-    def _answer(self, method: str, path: str, **options: Any) -> requests.Response:
-        """2xx or 304. Raises StorageUnavailableError (no answer, 5xx), StorageAuthError (401, 403), NotFoundError,
+    def health(self) -> JsonObject:
+        """The details of health; an app that fails answers with them too, and 503. Raises as `_answer`."""
+        return self._answer("GET", "/health", (*TAKEN, 503), timeout=HEALTH_TIMEOUTS_SECONDS).json()
+
+    def _answer(
+        self, method: str, path: str, taken: Collection[int] = TAKEN, *, timeout: Any = TIMEOUTS_SECONDS, **options: Any
+    ) -> requests.Response:
+        """An answer of a status that is `taken`. Raises StorageUnavailableError (no answer, 5xx), StorageAuthError
+        (401, 403), NotFoundError,
         ConflictError, InvalidInputError with the problems told, and SagaError for the rest."""
         try:
-            answer = self._session.request(
-                method, self._base + path, timeout=TIMEOUTS_SECONDS, allow_redirects=False, **options
-            )
+            answer = self._session.request(method, self._base + path, timeout=timeout, allow_redirects=False, **options)
         except requests.RequestException as error:
-            raise StorageUnavailableError(f"the API at {self._host} does not answer ({type(error).__name__})") from None
+            why = no_connection(error) or f"it does not answer ({type(error).__name__})"
+            raise StorageUnavailableError(f"the API at {self._host} cannot be reached: {why}") from None
         media_type = answer.headers.get("Content-Type", "")
         if answer.status_code in (404, 200, 202) and "json" not in media_type:
             raise SagaError(
                 f"what answers at {self._host} is not this app (HTTP {answer.status_code}): is that its address?"
             )
-        if answer.status_code in (200, 202, 304):
+        if answer.status_code in taken and (answer.status_code == 304 or "json" in media_type):
             return answer
         raise _error(answer)
 
@@ -183,6 +192,10 @@ class RemoteDesk:
     def breakers(self) -> "RemoteBreakers":
         """The app's circuit breakers."""
         return RemoteBreakers(self._api)
+
+    def health(self) -> JsonObject:
+        """How the app is. Raises as RemoteApi."""
+        return self._api.health()
 
     def plan(self, manifest: Any) -> JsonObject:
         """The dry run of a packed manifest, as the app sees the tenant. Raises as RemoteApi."""

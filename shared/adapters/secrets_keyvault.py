@@ -9,10 +9,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 
+from shared.adapters.connections import azure_transport, no_connection
+from shared.domain.address import read
 from shared.domain.errors import SecretNotFoundError, VaultAuthError, VaultUnavailableError
 from shared.domain.json import as_object
 from shared.domain.secrets import Secret
@@ -20,7 +21,6 @@ from shared.domain.secrets import Secret
 if TYPE_CHECKING:
     from azure.keyvault.secrets import SecretClient
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _PROBE = "health-probe"
 """A name that need not be there: the answer "none" proves address, sign-in and role alike."""
 _UNUSABLE = frozenset({"SecretDisabled", "SecretNotYetValid", "SecretExpired"})
@@ -76,7 +76,8 @@ class KeyVaultSecrets:
                 self._client = SecretClient(
                     self._url,
                     self._credential(),
-                    verify_challenge_resource=urlsplit(self._url).hostname not in LOOPBACK,
+                    transport=azure_transport(),
+                    verify_challenge_resource=not read(self._url).is_loopback,
                     # A worker never sleeps: what the vault puts off (Retry-After) comes back as an error at once.
                     retry_total=1,
                     retry_status=0,
@@ -110,7 +111,8 @@ def _mapped(what: str) -> Generator[None]:
         ) from None
     except (AzureError, ValueError) as error:
         # ValueError: the challenge names another domain than the vault's address.
-        raise VaultUnavailableError(f"{what}: the vault does not answer ({type(error).__name__})") from None
+        why = no_connection(error) or f"the vault does not answer ({type(error).__name__})"
+        raise VaultUnavailableError(f"{what}: {why}") from None
 
 
 def _said(error: HttpResponseError) -> tuple[int | None, str, str]:

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from azure.core.exceptions import ClientAuthenticationError
 
+from shared.adapters.connections import azure_transport
+from shared.domain.address import read
 from shared.domain.secrets import Secret
 
 log = logging.getLogger(__name__)
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class ServicePrincipal:
         self._tenant_id = tenant_id
         self._client_id = client_id
         self._proof = proof
-        self._options: dict[str, Any] = {"authority": authority} if authority else {}
-        if urlsplit(authority).hostname in _LOOPBACK:
+        self._options: dict[str, Any] = {"transport": azure_transport()}
+        if authority:
+            self._options["authority"] = authority
+        if "://" in authority and read(authority).is_loopback:
             # A stand-in: Microsoft's list of authorities does not know it.
             self._options["disable_instance_discovery"] = True
         self._held: tuple[Secret, Any] | None = None

@@ -13,14 +13,11 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.request import getproxies
 
-import requests
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceExistsError
-from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
-from requests.adapters import HTTPAdapter
 
+from shared.adapters.connections import azure_transport, no_connection
 from shared.domain.errors import LimitError, StorageAuthError, StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -39,13 +36,11 @@ BATCH_BYTES = 4 * 1024 * 1024
 MESSAGE_BYTES = 64 * 1024
 MOST_DELAY_SECONDS = 7 * 86400
 
-_POOL = 64
-"""Pooled connections: above the 32 worker threads, so that none waits for another's socket."""
 _FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
 
 
 class _Options(TypedDict):
-    transport: RequestsTransport
+    transport: Any
     retry_total: int
     retry_backoff_factor: float
     initial_backoff: int
@@ -121,15 +116,8 @@ def _addressed(service: str) -> Generator[None]:
 
 
 def _options() -> _Options:
-    session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    # The environment (proxies, .netrc) is read once: requests would otherwise read it on every call.
-    session.trust_env = False
-    session.proxies.update(getproxies())
     return _Options(
-        transport=RequestsTransport(session=session, session_owner=False, use_env_settings=False),
+        transport=azure_transport(),
         retry_total=3,
         retry_backoff_factor=0.3,
         # Tables read the line above, queues and blobs these: their own default waits for some 90 s in all.
@@ -150,7 +138,8 @@ def mapped(service: str, action: str) -> Generator[None]:
     except HttpResponseError as error:
         raise unavailable(service, action, error) from None
     except AzureError as error:
-        raise StorageUnavailableError(f"{service} storage, {action}: no answer ({type(error).__name__})") from None
+        why = no_connection(error) or f"no answer ({type(error).__name__})"
+        raise StorageUnavailableError(f"{service} storage, {action}: {why}") from None
 
 
 def ensure(create: Callable[[], object]) -> None:

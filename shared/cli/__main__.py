@@ -1,81 +1,77 @@
-"""`python -m shared.cli`: what CI and operators run. `--help` says what there is; docs/cli.md has a page."""
+"""`python -m shared.cli`: what CI and operators run. `--help` says what there is; docs/cli.md has a page.
 
-import argparse
+Nothing but the standard library is imported before `main` runs, so that an interrupt, a missing package or a fault of
+the program ends in a sentence and an exit code of its own, wherever it happens.
+"""
+
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from traceback import extract_tb, print_exc
+from typing import TextIO
 
-from shared import settings
-from shared.cli.connection import follow_again
-from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
-from shared.cli.output import LineOutput, Output, choose
-from shared.cli.parser import parser
-from shared.cli.plan import WRONG
-from shared.cli.runner import RunnerOutput
-from shared.domain.errors import (
-    FabricAuthError,
-    FabricTransientError,
-    InvalidInputError,
-    SagaError,
-    StorageAuthError,
-    StorageUnavailableError,
-    how_many,
-)
-
-INTERRUPTED, READER_GONE = 130, 141
-_WHEN_UNAVAILABLE = (
-    "  what to do: see that it is up and its address right (AzureWebJobsStorage..., FABRIC_API_BASE_URL, --url); "
-    'on a machine without Azure: make up, then eval "$(make -s env)"'
-)
+CRASHED, INTERRUPTED, READER_GONE = 70, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
-    options = parser().parse_args(arguments)
-    output = _output(options)
-    bad_request = WRONG if getattr(options, "detailed_exitcode", False) else BAD_REQUEST
+    """Run one command and return its exit code. Raises SystemExit for --help and usage errors, as argparse does."""
     try:
-        command: Callable[[argparse.Namespace, Output], int] = options.run
-        return command(options, output)
-    except InvalidInputError as error:
-        output.close()
-        said = f"error: {how_many(error.problems)}; correct what is listed"
-        output.event("invalid", said, count=len(error.problems))
-        output.problems(error.problems)
-        return bad_request
-    except (settings.SettingsError, StorageAuthError, FabricAuthError) as error:
-        output.close()
-        output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
-        return bad_request if isinstance(error, settings.SettingsError) else NOT_AUTHORISED
-    except (StorageUnavailableError, FabricTransientError) as error:
-        output.close()
-        output.event("error", f"error: {error}\n{_WHEN_UNAVAILABLE}", error="unavailable", message=str(error))
-        return UNAVAILABLE
-    except SagaError as error:
-        output.close()
-        output.event("error", f"error: {error}", error=type(error).__name__, message=str(error))
-        return bad_request
-    except BrokenPipeError:
-        # Who read our output has gone (`... | head`). What is left in the buffer must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
+        from shared.cli.command import run
+
+        return run(arguments)
     except KeyboardInterrupt:
-        output.close()
-        where = getattr(options, "id", None)
-        said = f"detached. It goes on; follow it with: {follow_again(options)}" if where else "interrupted."
-        output.event("detached", f"\n{said}", deployment_id=where)
+        _last_words("\ninterrupted.")
         return INTERRUPTED
-    finally:
-        output.close()
+    except BrokenPipeError:
+        return READER_GONE
+    except Exception as error:
+        _last_words(f"error: {crash(error)}")
+        return CRASHED
 
 
-def _output(options: argparse.Namespace) -> Output:
-    """As asked for, as the terminal allows, or as the pipeline understands that runs this."""
-    output = choose(as_json=options.json)
-    runner = settings.runner()
-    is_lines = type(output) is LineOutput
-    return RunnerOutput(sys.stdout, runner, getattr(options, "manifest", "")) if runner.kind and is_lines else output
+def crash(error: Exception) -> str:
+    """Say where the program failed and what to do. The error's own text is left out: it may hold a secret."""
+    if sys.flags.dev_mode:
+        print_exc()
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package of the module {error.name} is not installed\n  what to do: pip install -r requirements.txt"
+    root = Path(__file__).resolve().parents[2]
+    frames = extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if root in Path(frame.filename).parents and ".venv" not in frame.filename]
+    place = f" in {Path(ours[-1].filename).relative_to(root)}, line {ours[-1].lineno}" if ours else ""
+    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return (
+        f"the command line itself failed: {type(error).__name__}{reason}{place}\n"
+        "  what to do: see what the deployment does (status ID), because what was sent goes on; then report this line "
+        "and the command. PYTHONDEVMODE=1 shows the traceback"
+    )
+
+
+def _last_words(text: str) -> None:
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # nobody reads it
+        return
+
+
+def process() -> int:
+    """Run the command that the process was started with."""
+    try:
+        code = main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    stream: TextIO | None = sys.stdout
+    if stream is None:  # closed by the caller
+        return code
+    try:
+        stream.flush()
+    except (OSError, ValueError) as error:
+        # At exit the rest of the buffer must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return READER_GONE if isinstance(error, BrokenPipeError) else code or CRASHED
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(process())

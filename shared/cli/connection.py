@@ -15,7 +15,8 @@ def add_url(parser: argparse.ArgumentParser, default: str = "") -> None:
 
 
 def remote(options: argparse.Namespace) -> bootstrap.Remote | None:
-    """The API, where an address is given. Raises settings.SettingsError, and SagaError where the address is none."""
+    """The API, if an address is given. Raises settings.SettingsError, and InvalidInputError for a bad address."""
+    settings.check_connections()
     url = options.url or settings.load().api_url
     return bootstrap.remote(url, settings.function_key()) if url else None
 

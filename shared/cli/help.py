@@ -52,13 +52,14 @@ exit codes
   2  bad request                     9    timed out; the deployment goes on
   3  not put back (stuck, held,      130  interrupted; the deployment goes on
      or failed)                      141  nobody reads the output
-  4  not authorised
+  4  not authorised                  70   the command line itself failed
   plan, verify-journal and health have a few of their own: see their help.
 
 environment
   AzureWebJobsStorage                the storage account: a connection string, or, signed in,
   AzureWebJobsStorage__blobServiceUri, __queueServiceUri, __tableServiceUri
   FABRIC_SAGA_URL, FUNCTION_KEY      in place of storage: the app's HTTP API and its key (as --url)
+  HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE  the proxy, what goes around it, whom to trust
   TRACEPARENT                        the span that a submission is part of
 
 COMMAND --help says more of one. docs/cli.md has a page."""

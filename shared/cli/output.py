@@ -1,8 +1,10 @@
 """What the command prints: live progress on a terminal, one line an event elsewhere, JSON lines on request."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -147,9 +149,15 @@ class LiveOutput(LineOutput):
             self._live = None
 
 
+def standard_output() -> TextIO:
+    """Standard output; nowhere if the caller has closed it."""
+    found: TextIO | None = sys.stdout
+    return found or Path(os.devnull).open("w", encoding="utf-8")
+
+
 def choose(stream: TextIO | None = None, *, as_json: bool = False) -> Output:
     """JSON on request, live on a terminal, lines elsewhere."""
-    chosen: TextIO = stream or sys.stdout
+    chosen = stream or standard_output()
     if (reconfigure := getattr(chosen, "reconfigure", None)) is not None:
         reconfigure(errors="backslashreplace")  # a name that the reader's encoding lacks is no crash
     if as_json:

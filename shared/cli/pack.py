@@ -20,6 +20,8 @@ def read_text(path: str) -> tuple[str, Path]:
     name = "standard input" if path == "-" else path
     try:
         if path == "-":
+            if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - closed by the caller
+                raise _problem("$", "standard input is closed")
             return _text(sys.stdin.buffer, name), Path.cwd()
         file = Path(path)
         with file.open("rb") as stream:

@@ -35,6 +35,7 @@ def add_commands(add: Add) -> None:
     """Both, by the parser's own helper."""
     add_manifest(add("validate", _validate, "check a manifest and all the files it names; nothing is sent"))
     submit = add("submit", _submit, "put a deployment on the queue, or send it to the API")
+    submit.set_defaults(is_sent=False)
     add_manifest(submit)
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
     add_url(submit)
@@ -81,6 +82,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     recorded = ", and is recorded as rejected"
     try:
         storage.submit(message)
+        options.is_sent = True
     except InvalidInputError as error:  # over HTTP the app answers at once
         problems, recorded = error.problems, ""
     if problems:

@@ -39,6 +39,7 @@ def add_commands(add: Add) -> None:
 
     def asking(name: str, run: Run, text: str) -> argparse.ArgumentParser:
         parser = add(name, run, text)
+        parser.set_defaults(is_sent=False)
         parser.add_argument("id", help="the deployment's id")
         add_url(parser)
         parser.add_argument("--requested-by", default="", help="who asks, for the audit")
@@ -99,6 +100,7 @@ def _send(
         "step": getattr(options, "step", ""),
     }
     storage.submit(json.dumps(command))
+    options.is_sent = True
     if not options.wait:
         output.event(
             verb.value, f"asked to {verb.value}; follow it with: {follow_again(options)}", deployment_id=options.id

@@ -122,6 +122,30 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
             "Its certificate (PEM with the private key, or PKCS #12), by name; if set, in place of the secret.",
         ),
     ),
+    "Connections": (
+        Variable(
+            "HTTPS_PROXY",
+            "",
+            "The proxy (`http://host:port`) for `https` addresses: Fabric, storage, sign-in, Key Vault and, from the "
+            "command line, the app. Each of the four names is also read in lower case, which counts first.",
+        ),
+        Variable("HTTP_PROXY", "", "The proxy for `http` addresses."),
+        Variable("ALL_PROXY", "", "The proxy for a scheme that has no proxy above."),
+        Variable(
+            "NO_PROXY",
+            "",
+            "Hosts that are reached without a proxy, comma separated: a host or its domain, `host:port`, an IPv4 "
+            "address or range (`10.0.0.0/8`), `*`. Behind a proxy it must name `127.0.0.1,localhost` and, for a "
+            "managed identity, `169.254.0.0/16`.",
+        ),
+        Variable(
+            "REQUESTS_CA_BUNDLE",
+            "",
+            "A PEM file, or a folder, with the certificate authorities to trust in place of certifi's: for a proxy "
+            "that inspects TLS, or a company's own authority.",
+        ),
+        Variable("CURL_CA_BUNDLE", "", "The same, if `REQUESTS_CA_BUNDLE` is empty."),
+    ),
     "Trying again": (
         Variable(
             "RETRY_MAX_ATTEMPTS",

@@ -329,13 +329,17 @@ def test_transport_untrusted_certificate_is_nothing_sent(
 ) -> None:
     """No token is sent to who cannot prove who he is."""
     server = serve(_whole(b"{}"), tls)
-    with pytest.raises(NothingSentError, match="no secure connection"):
+    with pytest.raises(NothingSentError, match="certificate is not accepted"):
         transport.exchange("POST", server.url(), {"authorization": "Bearer t"}, b"{}")
     assert server.requests == []
 
 
 def test_transport_connection_that_breaks_within_tls_is_a_lost_answer(
-    serve: Serve, transport: RequestsTransport, tls: ssl.SSLContext, certificate: Path
+    serve: Serve,
+    transport: RequestsTransport,
+    tls: ssl.SSLContext,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An error of TLS after the request was received does not mean that nothing was sent."""
 
@@ -344,7 +348,7 @@ def test_transport_connection_that_breaks_within_tls_is_a_lost_answer(
         raw.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)  # a record that no key fits
         raw.close()
 
-    transport._session.verify = str(certificate)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     good = serve(_whole(b"{}"), tls)
     assert transport.exchange("POST", good.url(), {}, b"{}")[0] == 200
     server = serve(garble, tls)

@@ -1,0 +1,112 @@
+"""Running one command: its errors as sentences, and each with the exit code that docs/cli.md gives it."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from shared import settings
+from shared.cli.__main__ import CRASHED, INTERRUPTED, crash
+from shared.cli.connection import follow_again
+from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
+from shared.cli.output import LineOutput, Output, choose, standard_output
+from shared.cli.parser import parser
+from shared.cli.plan import WRONG
+from shared.cli.runner import RunnerOutput
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricTransientError,
+    IllegalTransitionError,
+    InvalidInputError,
+    SagaError,
+    StorageAuthError,
+    StorageUnavailableError,
+    UnknownVersionError,
+    how_many,
+)
+
+_WHEN_UNAVAILABLE = (
+    "  what to do: see that it is up and its address right (AzureWebJobsStorage..., FABRIC_API_BASE_URL, --url); "
+    'on a machine without Azure: make up, then eval "$(make -s env)"'
+)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run one command and return its exit code. Raises SystemExit as argparse does, and what nobody foresaw in making
+    the output."""
+    given = sys.argv[1:] if arguments is None else arguments
+    for number, text in enumerate(given, start=1):
+        if not _is_text(text):
+            print(f"error: argument {number} is not UTF-8 text", file=sys.stderr)
+            return BAD_REQUEST
+    options = parser().parse_args(given)
+    output = _output(options)
+    command: Callable[[argparse.Namespace, Output], int] = options.run
+    try:
+        return command(options, output)
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt:
+        output.close()
+        output.event("detached", f"\n{_detached(options)}", deployment_id=getattr(options, "id", None))
+        return INTERRUPTED
+    except InvalidInputError as error:
+        output.close()
+        said = f"error: {how_many(error.problems)}; correct what is listed"
+        output.event("invalid", said, count=len(error.problems))
+        output.problems(error.problems)
+        return _code(error, options)
+    except (settings.SettingsError, SagaError) as error:
+        output.close()
+        code = _code(error, options)
+        kind = "unavailable" if code == UNAVAILABLE else type(error).__name__
+        hint = f"\n{_WHEN_UNAVAILABLE}" if code == UNAVAILABLE else ""
+        hint += f"\n  it was sent: see {follow_again(options)}" if code == CRASHED and _is_sent(options) else ""
+        output.event("error", f"error: {error}{hint}", error=kind, message=str(error))
+        return code
+    except Exception as error:
+        output.close()
+        said = crash(error)
+        output.event("error", f"error: {said}", error="crashed", message=said)
+        return CRASHED
+    finally:
+        output.close()
+
+
+def _code(error: Exception, options: argparse.Namespace) -> int:
+    """The exit code of an error. BAD_REQUEST promises that nothing was done, so it is not for what was sent."""
+    if isinstance(error, StorageAuthError | FabricAuthError):
+        return NOT_AUTHORISED
+    if isinstance(error, StorageUnavailableError | FabricTransientError):
+        return UNAVAILABLE
+    if isinstance(error, UnknownVersionError | IllegalTransitionError) or _is_sent(options):
+        return CRASHED
+    return WRONG if getattr(options, "detailed_exitcode", False) else BAD_REQUEST
+
+
+def _is_sent(options: argparse.Namespace) -> bool:
+    return getattr(options, "is_sent", False)
+
+
+def _detached(options: argparse.Namespace) -> str:
+    if not getattr(options, "id", None):
+        return "interrupted."
+    if getattr(options, "is_sent", True):
+        return f"detached. It goes on; follow it with: {follow_again(options)}"
+    return f"interrupted before it was certain that anything was sent; see: {follow_again(options)}"
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _output(options: argparse.Namespace) -> Output:
+    """As asked for, as the terminal allows, or as the pipeline understands that runs this."""
+    stream = standard_output()
+    output = choose(stream, as_json=options.json)
+    runner = settings.runner()
+    is_lines = type(output) is LineOutput
+    return RunnerOutput(stream, runner, getattr(options, "manifest", "")) if runner.kind and is_lines else output

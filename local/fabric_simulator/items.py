@@ -66,7 +66,7 @@ def create(world: World, request: Request, workspace_id: str, item_type: str | N
         text_field(body, "description", 256),
         world.clock(),
         world.clock(),
-        body.get("definition"),
+        _kept(kind, body.get("definition")),
         body.get("creationPayload") or {},
         folder_id=body.get("folderId"),
     )
@@ -106,7 +106,10 @@ def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
     if kind in catalogue.NEEDS_DEFINITION and body.get("definition") is None:
         raise ApiError(400, "MissingDefinition", f"A definition is required to create a {kind}.", synthetic=True)
     if body.get("definition") is not None:
-        _check_definition(body["definition"])
+        if kind in catalogue.NO_DEFINITION:
+            message = f"A definition is not supported for {kind}."
+            raise ApiError(400, "OperationNotSupportedForItem", message, synthetic=True)
+        _check_definition(kind, body["definition"])
     for member, wanted, word in (("creationPayload", dict, "object"), ("folderId", str, "string")):
         if body.get(member) is not None and not isinstance(body[member], wanted):
             raise ApiError(400, "InvalidInput", f"The {member} field must be a JSON {word}.")
@@ -127,17 +130,35 @@ def _check_free(world: World, workspace: Workspace, kind: str, name: str) -> Non
         raise ApiError(status, "ItemDisplayNameNotAvailableYet", message, retriable=True, synthetic=True)
 
 
-def _check_definition(definition: Any) -> None:
+def _kept(kind: str, definition: Any) -> Any:
+    """What Fabric keeps of a definition. A Spark job's files go with the format SparkJobDefinitionV2 only, and are lost
+    without a word otherwise (reported: microsoft/fabric-cicd #115)."""
+    if kind != "SparkJobDefinition" or definition is None or definition.get("format") == "SparkJobDefinitionV2":
+        return definition
+    parts = [part for part in definition["parts"] if not part["path"].startswith(("Main/", "Libs/"))]
+    return {**definition, "parts": parts}
+
+
+def _check_format(kind: str, definition: Any) -> None:
+    """By the published OpenAPI (notebook): without a format `fabricGitSource` is meant, and an .ipynb part goes with
+    `ipynb` only. The code is the one that was reported (microsoft/fabric-cicd #846)."""
+    is_notebook = kind == "Notebook" and definition.get("format") != "ipynb"
+    if is_notebook and any(part["path"].endswith(".ipynb") for part in definition["parts"]):
+        raise ApiError(400, "PyToIPynbFailure", "The notebook's content cannot be converted.", synthetic=True)
+
+
+def _check_definition(kind: str, definition: Any) -> None:
     try:
         parts: list[Any] = definition["parts"]
         if not parts:
             raise ValueError
         for part in parts:
-            if part.get("payloadType") != "InlineBase64" or not part["path"]:
+            if part.get("payloadType") != "InlineBase64" or not (isinstance(part["path"], str) and part["path"]):
                 raise ValueError
             base64.b64decode(part["payload"], validate=True)
     except (TypeError, KeyError, ValueError, AttributeError, binascii.Error):
         raise ApiError(400, "CorruptedPayload", "The definition's parts are not valid.") from None
+    _check_format(kind, definition)
 
 
 def _item(world: World, workspace_id: str, item_id: str, item_type: str | None = None) -> tuple[Workspace, Item]:
@@ -230,7 +251,8 @@ def update_definition(
     if item.type in catalogue.NO_DEFINITION:
         raise ApiError(400, "OperationNotSupportedForItem", "The operation is not supported for the item.")
     definition = request.json().get("definition")
-    _check_definition(definition)
+    _check_definition(item.type, definition)
+    definition = _kept(item.type, definition)
     if item.type in catalogue.UPDATE_LATER:
         result = shown(item, workspace) if item.type in catalogue.UPDATE_GIVES_ITEM else None
         answer, operation = world.begin("updateDefinition", result)

@@ -5,11 +5,11 @@ import binascii
 import json
 from typing import Any
 
-from shared.domain.fields import Fields
+from shared.domain.fields import Fields, has_reference
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.steps import items
+from shared.steps import definitions, items
 from shared.steps.kind import (
     IF_EXISTS,
     Call,
@@ -24,8 +24,6 @@ from shared.steps.kind import (
 
 PLATFORM = ".platform"
 """The part with name and type in Fabric's source-control format; Fabric ignores it unless told otherwise."""
-NEEDS_DEFINITION = frozenset({"SemanticModel", "Report"})
-"""Types that Fabric refuses to create bare."""
 
 
 class ItemKind:
@@ -39,6 +37,7 @@ class ItemKind:
     def check(self, spec: Fields) -> None:
         """`with`: workspaceId, type, displayName, description, definition or creationPayload, ifExists."""
         spec.guid("workspaceId", required=True)
+        chosen = spec.raw("format")
         if spec.raw("folder") is not None:
             spec.problem("folder", "is not packed: submit with the command line, which reads the folder")
             for name in ("type", "displayName", "description", "definition", "creationPayload", "ifExists"):
@@ -53,12 +52,16 @@ class ItemKind:
         if pattern is None:
             check_name(spec, name)
         check_description(spec, items.DESCRIPTION_LIMIT)
+        if chosen is not None:
+            spec.problem("format", "stands beside a folder only; without one write it in `definition`")
         payload, definition = spec.sub("creationPayload"), spec.sub("definition")
         if definition is not None:
-            _check_definition(definition)
+            _check_definition(definition, item_type)
+            if item_type in definitions.NO_DEFINITION:
+                spec.problem("definition", f"is not taken by Fabric for a {item_type}; leave it out")
         if payload is not None and definition is not None:
             spec.problem("creationPayload", "cannot stand beside a definition (a rule of Fabric's)")
-        if item_type in NEEDS_DEFINITION and definition is None:
+        if item_type in definitions.NEEDS_DEFINITION and definition is None:
             spec.problem("definition", f"is required: Fabric creates no {item_type} without one")
         spec.choice("ifExists", IF_EXISTS)
 
@@ -96,7 +99,7 @@ class ItemKind:
         if not _can_be_restored(definition):
             message = f"Fabric shows no whole definition of {found.resource.type} '{found.resource.name}' to be kept"
             raise NoBeforeImageError(message, call="getDefinition")
-        return {**found.image, "definition": definition}
+        return {**found.image, "definition": _in_format(spec, definition)}
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """POST /items, or updateDefinition and PATCH."""
@@ -107,7 +110,7 @@ class ItemKind:
                 "description": with_marker(spec.get("description", ""), intent.marker),
             }
             if "definition" in spec:
-                body["definition"] = wire_definition(spec["definition"])
+                body["definition"] = wire_definition(spec["definition"], spec["type"])
             if "creationPayload" in spec:
                 body["creationPayload"] = spec["creationPayload"]
             return [Call("POST", items.items_path(spec), f"create {spec['type']}", body)]
@@ -157,7 +160,7 @@ class ItemKind:
 def _update_calls(spec: JsonObject, before: JsonObject, item_id: str) -> list[Call]:
     calls: list[Call] = []
     if "definition" in spec and not same_definition(spec["definition"], as_object(before.get("definition")) or {}):
-        calls.append(_update_definition(spec, item_id, wire_definition(spec["definition"])))
+        calls.append(_update_definition(spec, item_id, wire_definition(spec["definition"], spec["type"])))
     if items.description_differs(spec, before):
         text = keep_marker(spec["description"], before.get("description", ""))
         calls.append(items.description_call(spec["workspaceId"], item_id, text))
@@ -176,12 +179,19 @@ def _can_be_restored(definition: JsonObject) -> bool:
 
 
 def _format_query(spec: JsonObject) -> dict[str, str] | None:
-    chosen = spec["definition"].get("format")
+    chosen = definitions.format_of(spec["type"], spec["definition"])
     return {"format": chosen} if chosen else None
 
 
-def _check_definition(definition: Fields) -> None:
-    definition.text("format", longest=64)
+def _in_format(spec: JsonObject, captured: JsonObject) -> JsonObject:
+    """Return a captured definition with the format that it was asked for in, so that it is restored in that format:
+    Fabric may leave it out of its answer."""
+    chosen = definitions.format_of(spec["type"], spec["definition"])
+    return {**captured, "format": captured.get("format") or chosen} if chosen else captured
+
+
+def _check_definition(definition: Fields, item_type: str) -> None:
+    chosen = definition.text("format", longest=64)
     paths: set[str] = set()
     parts = definition.rows("parts", required=True)
     if not parts:
@@ -197,8 +207,12 @@ def _check_definition(definition: Fields) -> None:
         elif text is not None and not isinstance(text, str):
             part.problem("text", "must be a string")
         elif payload is not None and not _is_base64(payload):
-            part.problem("payload", "is not base64; use `text` for plain text")
+            part.problem("payload", "is not base64 (A-Z, a-z, 0-9, +, /, padded with =); use `text` for plain text")
+        elif problem := definitions.part_problem(item_type, path, part.data):
+            part.problem("text" if payload is None else "payload", f"'{path}' {problem}")
         part.finish()
+    if not has_reference(chosen) and (problem := definitions.format_problem(item_type, paths, chosen)):
+        definition.problem("format" if chosen else "parts", problem)
     definition.finish()
 
 
@@ -212,23 +226,29 @@ def read_part(part: Fields) -> tuple[str, Any, Any]:
 
 def _is_base64(payload: Any) -> bool:
     try:
-        base64.b64decode(payload, validate=True)
-    except (TypeError, ValueError, binascii.Error):
+        base64.b64decode(_unwrapped(payload), validate=True)
+    except (AttributeError, TypeError, ValueError, binascii.Error):
         return False
     return True
 
 
-def wire_definition(definition: JsonObject) -> JsonObject:
-    """The definition as Fabric takes it: every part in base64."""
+def _unwrapped(payload: str) -> str:
+    """Base64 without line ends and spaces: most tools wrap it, Fabric takes one line."""
+    return "".join(payload.split())
+
+
+def wire_definition(definition: JsonObject, item_type: str = "") -> JsonObject:
+    """The definition as Fabric takes it: every part in base64, and the format where it is not the type's default."""
     parts = [
         {"path": part["path"], "payload": _payload(part), "payloadType": "InlineBase64"} for part in definition["parts"]
     ]
-    return {"parts": parts, **({"format": definition["format"]} if definition.get("format") else {})}
+    chosen = definitions.format_of(item_type, definition)
+    return {"parts": parts, **({"format": chosen} if chosen else {})}
 
 
 def _payload(part: JsonObject) -> str:
     payload = part.get("payload")
-    return payload if payload is not None else base64.b64encode(part["text"].encode()).decode()
+    return _unwrapped(payload) if payload is not None else base64.b64encode(part["text"].encode()).decode()
 
 
 def same_definition(wanted: JsonObject, present: JsonObject) -> bool:

@@ -11,7 +11,8 @@ from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID, read_head, read_name, read_order
 from shared.domain.plan import MAX_STEPS
 from shared.steps import KINDS, items, manifest_words
-from shared.steps.item import NEEDS_DEFINITION, read_part
+from shared.steps.definitions import NEEDS_DEFINITION, NO_DEFINITION
+from shared.steps.item import read_part
 from shared.steps.manifest_words import WORDS
 
 ID = "urn:fabric-saga:manifest:1"
@@ -83,6 +84,7 @@ def _complete_item(schema: JsonObject) -> None:
     properties["definition"] = _told("definition", properties["definition"])
     properties["creationPayload"] = {"type": ["object", "null"]}
     properties["folder"] = {"type": ["string", "null"], "minLength": 1}
+    properties["format"] = {"type": ["string", "null"], "minLength": 1}
     schema["required"] = ["workspaceId"]
     packed = {"required": ["type", "displayName"]}
     schema["anyOf"] = [_given("folder", "string"), packed]
@@ -90,7 +92,9 @@ def _complete_item(schema: JsonObject) -> None:
     word = {"properties": {"displayName": {"anyOf": [{"pattern": f"^(?:{items.WORD_NAME.pattern})$"}, _OPEN]}}}
     schema["allOf"] = [
         {"if": _is_type(NEEDS_DEFINITION), "then": whole},
+        {"if": _is_type(NO_DEFINITION), "then": {"not": _given("definition", "object")}},
         {"if": _is_type(items.WORD_NAMED), "then": word},
+        {"if": _given("format", "string"), "then": _given("folder", "string")},
         {"not": {"allOf": [_given("definition", "object"), _given("creationPayload", "object")]}},
     ]
 

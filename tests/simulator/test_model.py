@@ -824,3 +824,45 @@ def test_model_answers_whatever_arrives(calls: list[tuple[str, str, Any]]) -> No
             t.get(f"/v1/workspaces/{workspace}/{collection}/{row['id']}")
         t.get(f"/v1/workspaces/{workspace}/roleAssignments")
         json.dumps(t.model.state())
+
+
+# Formats of definitions.
+
+
+def part(path: str) -> dict[str, str]:
+    """A part with some content."""
+    return {"path": path, "payload": "eA==", "payloadType": "InlineBase64"}
+
+
+def test_format_of_a_notebook_must_be_said_for_ipynb(t: Tenant) -> None:
+    """On create and on update; without it Fabric takes the content for its own Git format."""
+    workspace = t.workspace()
+    definition: dict[str, Any] = {"parts": [part("n.ipynb")]}
+    url, body = f"/v1/workspaces/{workspace}/items", {"type": "Notebook", "displayName": "n"}
+    for wrong in (definition, {**definition, "format": "fabricGitSource"}):
+        reply = t.call("POST", url, {**body, "definition": wrong})
+        assert (reply.status, code_of(reply)) == (400, "PyToIPynbFailure")
+    assert items_of(t, workspace) == []
+    assert t.call("POST", url, {**body, "definition": {**definition, "format": "ipynb"}}).status == 202
+    item = t.get(url)["value"][0]["id"]
+    reply = t.call("POST", f"{url}/{item}/updateDefinition", {"definition": definition})
+    assert (reply.status, code_of(reply)) == (400, "PyToIPynbFailure")
+
+
+def test_format_of_a_spark_job_decides_whether_its_files_are_kept(t: Tenant) -> None:
+    """Without SparkJobDefinitionV2 they are lost, and the answer is a success."""
+    workspace = t.workspace()
+    definition: dict[str, Any] = {"parts": [part("SparkJobDefinitionV1.json"), part("Main/main.py")]}
+    url = f"/v1/workspaces/{workspace}/items"
+    for name, chosen in (("v1", {}), ("v2", {"format": "SparkJobDefinitionV2"})):
+        body = {"type": "SparkJobDefinition", "displayName": name, "definition": {**definition, **chosen}}
+        item = json.loads(t.call("POST", url, body).body)["id"]
+        kept = json.loads(t.call("POST", f"{url}/{item}/getDefinition").body)["definition"]["parts"]
+        assert ("Main/main.py" in [p["path"] for p in kept]) == (name == "v2")
+
+
+def test_definition_of_a_type_without_one_is_refused(t: Tenant) -> None:
+    """On create as on update."""
+    body = {"type": "Warehouse", "displayName": "w", "definition": PARTS}
+    reply = t.call("POST", f"/v1/workspaces/{t.workspace()}/items", body)
+    assert (reply.status, code_of(reply)) == (400, "OperationNotSupportedForItem")

@@ -43,6 +43,11 @@ def wire(text: str) -> dict[str, Any]:
         ({"definition": {"parts": [{"path": "a", "payload": ["eA=="]}]}}, "$.definition.parts[0].payload"),
         ({"definition": {"parts": [{"path": "a", "text": "", "payloadType": "Url"}]}}, "$.definition.parts[0]"),
         ({"definition": "x"}, "$.definition"),
+        ({"definition": {"parts": [{"path": "a", "payload": "eA-_"}]}}, "$.definition.parts[0].payload"),
+        ({"type": "Warehouse", "displayName": "w", "definition": NOTEBOOK}, "$.definition"),
+        ({"format": "ipynb", "definition": NOTEBOOK}, "$.format"),
+        ({"definition": {**NOTEBOOK, "format": "ipynb"}}, "$.definition.format"),
+        ({"definition": {"parts": [*NOTEBOOK["parts"], {"path": "n.ipynb", "text": "{}"}]}}, "$.definition.parts"),
         ({"folder": "x"}, "$.folder"),
         ({"description": "x" * 237}, "$.description"),
     ],
@@ -170,7 +175,7 @@ def test_item_format_is_passed_on() -> None:
     tenant = Tenant()
     row = {"type": "Notebook", "displayName": "n", "definition": wire("old")}
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
-    spec["definition"] = {**NOTEBOOK, "format": "ipynb"}
+    spec["definition"] = {"parts": [{"path": "n.ipynb", "text": "{}"}], "format": "ipynb"}
     [call] = KIND.apply(spec, CREATE)
     assert call.body is not None
     assert call.body["definition"]["format"] == "ipynb"
@@ -179,6 +184,78 @@ def test_item_format_is_passed_on() -> None:
     tenant.fabric.send = lambda *given: asked.append(given) or send(*given)  # type: ignore[method-assign]
     tenant.image(KIND, spec)
     assert asked[0][3] == {"format": "ipynb"}
+
+
+JOB = {"parts": [{"path": "SparkJobDefinitionV1.json", "text": "{}"}, {"path": "Main/main.py", "text": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("item_type", "definition", "inferred"),
+    [
+        ("Notebook", {"parts": [{"path": "n.ipynb", "text": "{}"}]}, "ipynb"),
+        ("SparkJobDefinition", JOB, "SparkJobDefinitionV2"),
+        ("SemanticModel", {"parts": [{"path": "model.bim", "text": "{}"}]}, "TMSL"),
+    ],
+)
+def test_item_format_that_the_parts_have_is_sent_asked_for_and_restored(
+    item_type: str, definition: dict[str, Any], inferred: str
+) -> None:
+    """Nobody said it: create, before-image, update and compensation have it all the same."""
+    tenant = Tenant()
+    old = {"parts": [{**part, "text": "old"} for part in definition["parts"]]}
+    workspace = tenant.workspace()
+    spec: dict[str, Any] = {"workspaceId": workspace, "type": item_type, "displayName": "n", "definition": old}
+    assert problems(KIND, spec) == {}
+    resource = tenant.create(KIND, spec)
+    stored = tenant.item(workspace, "n")
+    assert stored.definition is not None
+    assert (stored.definition["format"], len(stored.definition["parts"])) == (inferred, len(definition["parts"]))
+    asked: list[Any] = []
+    send = tenant.fabric.send
+    tenant.fabric.send = lambda *given: asked.append(given) or send(*given)  # type: ignore[method-assign]
+    spec["definition"] = definition
+    _, intent = tenant.image(KIND, spec)
+    assert asked[0][3] == {"format": inferred}
+    tenant.send(KIND.apply(spec, intent))
+    assert same_definition(definition, stored.definition)
+    tenant.undo(KIND, spec, intent, resource)
+    assert stored.definition["format"] == inferred
+    assert same_definition(old, stored.definition)
+
+
+def test_item_format_stays_open_where_a_reference_stands_for_it() -> None:
+    """It is checked when the reference has been replaced."""
+    definition = {**NOTEBOOK, "format": "${{ steps.a.outputs.x }}"}
+    spec = {"workspaceId": PERSON, "type": "Notebook", "displayName": "n", "definition": definition}
+    assert problems(KIND, spec) == {}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_item_base64_in_lines_is_taken_and_sent_in_one(end: str) -> None:
+    """As tools wrap it, at 76 columns."""
+    content = bytes(range(256))
+    whole = base64.b64encode(content).decode()
+    wrapped = end.join(whole[i : i + 76] for i in range(0, len(whole), 76)) + end
+    definition = {"parts": [{"path": "a.bin", "payload": wrapped}]}
+    spec = {"workspaceId": PERSON, "type": "Map", "displayName": "n", "definition": definition}
+    assert problems(KIND, spec) == {}
+    assert wire_definition(definition)["parts"][0]["payload"] == whole
+    assert same_definition(definition, {"parts": [{"path": "a.bin", "payload": whole}]})
+
+
+BY_PATH = '{"version": "4.0", "datasetReference": {"byPath": {"path": "../Sales.SemanticModel"}}}'
+BY_CONNECTION = '{"datasetReference": {"byPath": null, "byConnection": {"connectionString": "semanticmodelid=1"}}}'
+
+
+@pytest.mark.parametrize("name", ["text", "payload"])
+@pytest.mark.parametrize("text", [BY_PATH, BY_CONNECTION, "{", "[]", "7", '{"datasetReference": []}'])
+def test_item_report_that_names_its_model_by_path_is_refused(name: str, text: str) -> None:
+    """Fabric's API takes no path; the problem says what to write."""
+    part = {"path": "definition.pbir", name: text if name == "text" else encoded(text)}
+    definition = {"parts": [part, {"path": "report.json", "text": "{}"}]}
+    found = problems(KIND, {"workspaceId": PERSON, "type": "Report", "displayName": "r", "definition": definition})
+    assert list(found) == ([f"$.definition.parts[0].{name}"] if text == BY_PATH else [])
+    assert all("byConnection" in said and "${{ steps.<model>.outputs.id }}" in said for said in found.values())
 
 
 def test_item_definitions_are_compared_by_what_they_say() -> None:

@@ -38,7 +38,7 @@ def crash(error: Exception) -> str:
         return f"the package of the module {error.name} is not installed\n  what to do: pip install -r requirements.txt"
     root = Path(__file__).resolve().parents[2]
     frames = extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if root in Path(frame.filename).parents and ".venv" not in frame.filename]
+    ours = [frame for frame in frames if root / "shared" in Path(frame.filename).parents]
     place = f" in {Path(ours[-1].filename).relative_to(root)}, line {ours[-1].lineno}" if ours else ""
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return (

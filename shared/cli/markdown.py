@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.cli.output import failures, verdict
+from shared.cli.output import failures, last_error, retry, verdict
 from shared.cli.timeline import clean, timeline
 from shared.domain.records import DeploymentRecord, StepRecord
 
@@ -35,7 +35,8 @@ def plan(name: str, lines: Sequence[str], room_bytes: int = LIMIT_BYTES) -> str:
 
 
 def _page(header: DeploymentRecord, steps: Sequence[StepRecord], most: int) -> str:
-    errors = {step.step_id: error.message for step, _, error in failures(steps)}
+    errors = {s.step_id: f"{again}: {last.message}" for s in steps if (again := retry(s)) and (last := last_error(s))}
+    errors |= {step.step_id: error.message for step, _, error in failures(steps)}
     # Where not all have room, those that went wrong come first.
     shown = steps if len(steps) <= most else sorted(steps, key=lambda s: s.step_id not in errors)[:most]
     lines = [f"### Deployment {literal(header.deployment_id)}", "", literal(verdict(header), 1500), ""]

@@ -35,6 +35,9 @@ _COLOURS: dict[str, str] = {
 _CHANGES: dict[str, str] = {"+": "green", "~": "yellow", ">": "cyan", "!": "red"}
 """By the sign that a line of a plan begins with."""
 
+_UNDER_WAY = (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
+"""A step in one of these has not failed, though its last try may have."""
+
 _LONGEST_LINE = 3_000
 
 
@@ -107,7 +110,8 @@ class LineOutput(Output):
         for subject, state, fields in _moved(self._seen, header, steps):
             error = f": {clean(fields['error'])}" if fields.get("error") else ""
             waits = f", waits for {clean(fields['waits_for'], 1500)}" if "waits_for" in fields else ""
-            self.event("state", f"{clean(subject, 63):32} {state}{error}{waits}")
+            again = f", {fields['retry']}" if "retry" in fields else ""
+            self.event("state", f"{clean(subject, 63):32} {state}{again}{error}{waits}")
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
         """The timeline and the verdict."""
@@ -174,14 +178,14 @@ def _moved(
     seen: dict[str, str], header: DeploymentRecord, steps: Sequence[StepRecord]
 ) -> list[tuple[str, str, JsonObject]]:
     found: list[tuple[str, str, JsonObject]] = []
-    rows: list[tuple[str, str, RecordedError | None]] = [("deployment", header.state.value, header.error)]
+    rows: list[tuple[str, str, RecordedError | None, str]] = [("deployment", header.state.value, header.error, "")]
     # An approval that waits is told below; as `pending` it would be told anew at every look.
-    rows += [(s.step_id, s.state.value, s.compensation_error or s.error) for s in steps if not waits_for_person(s)]
-    for subject, state, error in rows:
+    rows += [(s.step_id, s.state.value, last_error(s), retry(s)) for s in steps if not waits_for_person(s)]
+    for subject, state, error, again in rows:
         key = f"{state}|{error.message if error else ''}"
-        if seen.get(subject) != key and not (subject not in seen and state == "pending"):
+        if seen.get(subject) != key and not (subject not in seen and key == "pending|"):
             seen[subject] = key
-            found.append((subject, state, _error_json(error)))
+            found.append((subject, state, _error_json(error) | ({"retry": again} if again else {})))
     for step in filter(waits_for_person, steps):
         if seen.get(step.step_id) != "waiting":
             seen[step.step_id] = "waiting"
@@ -222,6 +226,9 @@ def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
     lines = ["", *timeline(header, steps)]
     for _, title, error in failures(steps):
         lines += ["", f"{title}: {clean(error.message, 1000)}", *facts(error)]
+    for step in steps:
+        if (again := retry(step)) and (last := last_error(step)):
+            lines += ["", f"step {clean(step.step_id)} {again}; last error: {clean(last.message, 1000)}", *_call(last)]
     if header.state is DeploymentState.RUNNING:
         waiting = [s for s in steps if waits_for_person(s)]
         lines += [f"step {clean(s.step_id)} waits for {clean(waits_for(s), 1500)}" for s in waiting]
@@ -235,7 +242,7 @@ def failures(steps: Sequence[StepRecord]) -> list[tuple[StepRecord, str, Recorde
     failed = [
         (s, f"step {clean(s.step_id)} failed", s.error)
         for s in steps
-        if s.error is not None and s.state is not StepState.SUCCEEDED
+        if s.error is not None and s.state not in (StepState.SUCCEEDED, *_UNDER_WAY)
     ]
     left = [
         (s, f"step {clean(s.step_id)} is not put back", s.compensation_error)
@@ -245,15 +252,33 @@ def failures(steps: Sequence[StepRecord]) -> list[tuple[StepRecord, str, Recorde
     return failed[:20] + left
 
 
+def last_error(step: StepRecord) -> RecordedError | None:
+    """The error of its compensation, else of its forward action."""
+    return step.compensation_error or step.error
+
+
+def retry(step: StepRecord) -> str:
+    """Say that a step whose last try met an error is tried again, and when; '' for every other step."""
+    is_undone_again = step.state is StepState.COMPENSATING and step.compensation_error is not None
+    if not is_undone_again and (step.error is None or step.state not in _UNDER_WAY):
+        return ""
+    what = "is rolled back again" if is_undone_again else "is tried again"
+    return f"{what} at {step.wait_until:%H:%M:%S} UTC" if step.wait_until else f"{what} now"
+
+
 def facts(error: RecordedError) -> list[str]:
     """The call that went wrong, and what to do."""
-    call = (
-        f"{clean(error.call)}, HTTP {error.status}, {clean(str(error.error_code), 100)}, "
-        f"request {clean(str(error.request_id), 100)}"
-        if error.call
-        else ""
-    )
-    return [*([f"  {call}"] if call else []), f"  what to do: {clean(error.remedy, 1000)}"]
+    return [*_call(error), f"  what to do: {clean(error.remedy, 1000)}"]
+
+
+def _call(error: RecordedError) -> list[str]:
+    if not error.call:
+        return []
+    said = [clean(error.call)]
+    said.append("no answer" if error.status is None else f"HTTP {error.status}")
+    said += [clean(error.error_code, 100)] if error.error_code else []
+    said += [f"request {clean(error.request_id, 100)}"] if error.request_id else []
+    return [f"  {', '.join(said)}"]
 
 
 def verdict(header: DeploymentRecord) -> str:
@@ -279,8 +304,9 @@ def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
     for column in ("step", "kind", "state", "failed tries", ""):
         table.add_column(column)
     for step in steps:
-        error = step.compensation_error or step.error
+        error = last_error(step)
         note = clean(error.message, 100) if error and step.state is not StepState.SUCCEEDED else ""
+        note = f"{again}: {note}" if (again := retry(step)) else note
         note = f"waits for {clean(waits_for(step), 300)}" if waits_for_person(step) else note
         state = Text(step.state.value, style=_COLOURS.get(step.state.value, ""))
         table.add_row(Text(clean(step.step_id)), step.kind, state, str(step.attempt or ""), Text(note))

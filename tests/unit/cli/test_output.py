@@ -2,13 +2,16 @@
 
 import io
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from shared.cli.markdown import document
 from shared.cli.output import JsonOutput, LineOutput, LiveOutput, choose, summary, verdict
 from shared.cli.timeline import WIDTH, clean, timeline
 from shared.domain.errors import Problem
+from shared.domain.records import RecordedError
 from shared.domain.states import DeploymentState, StepState
 from tests.fakes import START
 from tests.unit.cli.records import FORBIDDEN, HOSTILE, error, failed_steps, header, step
@@ -74,6 +77,37 @@ def test_output_summary_tells_what_failed_and_what_to_do() -> None:
     assert "step s2 is not put back: it is locked" in text
     assert "(was there already: adopted)" in text
     assert "NOT everything could be put back" in text
+
+
+@pytest.mark.parametrize("state", [StepState.PENDING, StepState.INTENT, StepState.SUBMITTED])
+def test_output_step_that_waits_to_try_again_is_not_called_failed(state: StepState) -> None:
+    """It says when, and the last error; the remedy of a step that has failed (submit again) is not for it."""
+    waiting = step(0, state, error=error("blocked"), finished_at=None, wait_until=START + timedelta(minutes=5))
+    text = "\n".join(summary(header(), [waiting]))
+    assert f"step s0 is tried again at {waiting.wait_until:%H:%M:%S} UTC; last error: blocked" in text
+    assert "POST /workspaces, HTTP 403, InsufficientPrivileges, request r-1" in text
+    assert "failed" not in text
+    assert "what to do" not in text
+    assert "is tried again at" in document(header(), [waiting])
+    stream = io.StringIO()
+    LineOutput(stream).progress(header(), [waiting])
+    assert f"{state.value}, is tried again at" in stream.getvalue()
+
+
+def test_output_step_whose_rollback_waits_to_be_tried_again_is_no_loss_yet() -> None:
+    """Until its attempts are over; the error of the forward action is still the deployment's."""
+    undoing = step(0, StepState.COMPENSATING, error=error("no"), compensation_error=error("locked"), wait_until=None)
+    text = "\n".join(summary(header(DeploymentState.COMPENSATING), [undoing]))
+    assert "step s0 failed: no" in text
+    assert "step s0 is rolled back again now; last error: locked" in text
+    assert "is not put back" not in text
+
+
+def test_output_call_without_an_answer_says_so() -> None:
+    """Neither a status nor a code of None."""
+    lost = RecordedError("it broke off", "Wait.", "POST /workspaces")
+    text = "\n".join(summary(header(), [step(0, StepState.FAILED, error=lost)]))
+    assert "  POST /workspaces, no answer\n" in text
 
 
 @pytest.mark.parametrize("state", DeploymentState)

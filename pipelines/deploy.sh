@@ -3,6 +3,7 @@
 #
 # Told by variables, so that nothing is ever pasted into a command line:
 #   SAGA_MANIFEST      the file
+#   SAGA_ROOT          a folder that holds all that the manifest names; without it the manifest's own
 #   SAGA_ID            the deployment's id; without it one is made of SAGA_RUN, the file's name and SAGA_ATTEMPT
 #   SAGA_TIMEOUT       how long to follow (90s, 45m, 2h); default 45m
 #   SAGA_MODE          deploy (default), or plan: say what would be done and change nothing
@@ -105,9 +106,12 @@ report() {
 case ${SAGA_MODE:-deploy} in deploy | plan) ;; *) refuse 'the mode is deploy or plan' ;; esac
 case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is detach or cancel' ;; esac
 
+below=()
+[[ -z ${SAGA_ROOT:-} ]] || below=("--root=$SAGA_ROOT")
+
 if [[ ${SAGA_MODE:-deploy} == plan ]]; then
   code=0
-  saga plan -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless || code=${PIPESTATUS[0]}
+  saga plan ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless || code=${PIPESTATUS[0]}
   case $code in 0) report planned 0 ;; 1) report blocked 1 ;; *) report unplanned "$code" ;; esac
 fi
 
@@ -126,7 +130,7 @@ interrupt() {
 trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
-  --requested-by="${SAGA_REQUESTED_BY:-}" -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless &
+  --requested-by="${SAGA_REQUESTED_BY:-}" ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless &
 set +m # It has its group; the shell's own words about a job that has ended are nobody's.
 code=0
 wait %1 || code=$?

@@ -1,43 +1,67 @@
 """Reading a manifest on the caller's side: the file itself, and the local files that it names, packed into it."""
 
-import base64
-import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from shared.cli import files
+from shared.cli.files import RefusedError, shown
+from shared.cli.item_folder import LeftOut as LeftOut
+from shared.cli.item_folder import packed_item
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.manifest import DEPLOYMENT_ID
+from shared.domain.principals import NOT_A_LIST, parse_principals
 from shared.domain.text import MAX_BYTES, parse
-
-PLATFORM = ".platform"
-"""Fabric's source-control format: beside an item's parts, with its type and display name."""
 
 
 def read_text(path: str) -> tuple[str, Path]:
     """The text of a file, or of standard input for `-`, and the folder that its paths are relative to."""
     name = "standard input" if path == "-" else path
+    file = Path(path)
     try:
         if path == "-":
-            if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - closed by the caller
-                raise _problem("$", "standard input is closed")
-            return _text(sys.stdin.buffer, name), Path.cwd()
-        file = Path(path)
-        with file.open("rb") as stream:
-            return _text(stream, name), file.resolve().parent
-    except UnicodeDecodeError as error:
-        raise _problem("$", f"{name} is not UTF-8 text (byte {error.start})") from None
-    except (OSError, ValueError) as error:
-        raise _problem("$", f"{name} cannot be read: {_reason(error)}") from None
+            return _decoded(_standard_input(), name), Path.cwd()
+        return _decoded(files.read_named(file, name, MAX_BYTES), name), file.resolve().parent
+    except RefusedError as error:
+        is_pipe = path != "-" and file.is_fifo()
+        hint = "; what another program writes is read from standard input: give -" if is_pipe else ""
+        raise _problem("$", f"{error}{hint}") from None
 
 
-def _text(stream: BinaryIO, name: str) -> str:
+def real_root(root: str | None, folder: Path) -> Path:
+    """The folder that packing stays in: the one that was named, or the manifest's. Raises InvalidInputError."""
+    if root is None:
+        return folder.resolve()
+    try:
+        real = Path(root).resolve(strict=True)
+        if real.is_dir():
+            return real
+        why = "is not a folder"
+    except (OSError, ValueError, RuntimeError) as error:
+        why = f"cannot be read: {files.reason(error)}"
+    raise _problem("--root", f"{shown(root)} {why}")
+
+
+def _standard_input() -> bytes:
     """At most as much as a manifest may hold: what is endless is not read to its end."""
-    content = stream.read(MAX_BYTES + 1)
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - closed by whoever started this
+        raise RefusedError("standard input is closed; give a file, or send the manifest to it")
+    try:
+        content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"standard input cannot be read: {files.reason(error)}") from None
     if len(content) > MAX_BYTES:
-        raise _problem("$", f"{name} has more than {MAX_BYTES} bytes")
-    return content.decode("utf-8-sig")
+        raise RefusedError(f"standard input has more than {MAX_BYTES} bytes")
+    return content
+
+
+def _decoded(content: bytes, label: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RefusedError(f"{label} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
 def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
@@ -51,11 +75,16 @@ def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
     return {k: v for k, v in top.items() if k != "id"}, wanted or declared
 
 
-def packed(manifest: Any, folder: Path) -> Any:
+def packed(
+    manifest: Any, folder: Path, root: Path | None = None, on_left_out: Callable[[LeftOut], None] | None = None
+) -> Any:
     """The manifest with every `with.file` and `with.folder` replaced by what it names. Raises InvalidInputError.
 
-    What cannot be packed stays as it is, so that the manifest can still be sent and recorded.
+    Names are relative to `folder`, and lead nowhere out of `root`, by default `folder`. Files that do not travel are
+    reported to `on_left_out`. A step that cannot be packed stays as it is, so that the manifest can still be sent
+    and recorded.
     """
+    root = root or folder.resolve()
     steps = as_list((as_object(manifest) or {}).get("steps")) or []
     problems: list[Problem] = []
     for i, row in enumerate(steps):
@@ -66,85 +95,38 @@ def packed(manifest: Any, folder: Path) -> Any:
             continue
         path = f"$.steps[{i}].with.{name}"
         try:
-            found = _principals(spec, folder, path) if name == "file" else _item(spec, folder, path)
+            if name == "file":
+                found = _principals(spec, folder, root, path)
+            else:
+                found, left_out = packed_item(spec, folder, root, path)
+                if left_out and on_left_out:
+                    on_left_out(left_out)
         except InvalidInputError as error:
             problems += error.problems
             continue
         if found:
+            spec.clear()
             spec.update(found)
-            del spec[name]
     if problems:
         raise InvalidInputError(problems)
     # What came from files is checked as the app will check it: its size, its depth, and characters no text may have.
     return parse(canonical(manifest)) if as_object(manifest) else manifest
 
 
-def _principals(spec: JsonObject, folder: Path, path: str) -> JsonObject:
+def _principals(spec: JsonObject, folder: Path, root: Path, path: str) -> JsonObject | None:
     if spec.get("csv") is not None or spec.get("principals") is not None:
-        return {}  # the check says that there may be only one
-    name = spec["file"]
+        return None  # the check says that there may be only one
+    name = str(spec["file"])
     try:
-        with (folder / name).open("rb") as stream:
-            text = _text(stream, f"'{name}'")
-    except UnicodeDecodeError as error:
-        raise _problem(path, f"'{name}' is not UTF-8 text (byte {error.start})") from None
-    except (OSError, ValueError) as error:
-        raise _problem(path, f"'{name}' cannot be read: {_reason(error)}") from None
-    return {"csv": text, "source": name}
-
-
-def _item(spec: JsonObject, folder: Path, path: str) -> JsonObject:
-    """A folder in Fabric's source-control format: all of its files are parts; `.platform` gives type and name."""
-    name = spec["folder"]
-    root = folder / name
-    if spec.get("definition") is not None:
-        raise _problem(path, "cannot stand beside a definition: the folder is the definition")
-    try:
-        if not root.is_dir():
-            raise _problem(path, f"'{name}' is not a folder")
-        platform = root / PLATFORM
-        if not platform.is_file():
-            raise _problem(path, f"'{name}' has no {PLATFORM} file: it is not in Fabric's source-control format")
-        metadata = _metadata(platform.read_bytes(), name, path)
-        files = sorted(f for f in root.rglob("*") if f.is_file() and not _is_hidden(f.relative_to(root)))
-        size = sum(f.stat().st_size for f in files)
-        if size > MAX_BYTES:
-            raise _problem(path, f"'{name}' holds {size} bytes; a manifest with all that it names may have {MAX_BYTES}")
-        parts = [_part(file, root) for file in [*files, platform]]
-    except (OSError, ValueError) as error:
-        raise _problem(path, f"'{name}' cannot be read: {_reason(error)}") from None
-    if spec.get("type") not in (None, metadata["type"]):
-        raise _problem(path, f"'{name}' holds a {metadata['type']}, and `type` says {spec['type']}")
-    said = {key: value for key, value in spec.items() if value is not None}
-    return {**metadata, **said, "definition": {"parts": parts}}
-
-
-def _metadata(content: bytes, name: str, path: str) -> JsonObject:
-    """Type, display name and, where there is one, description, as `.platform` has them."""
-    try:
-        top = as_object(json.loads(content.decode("utf-8-sig"))) or {}
-    except (ValueError, RecursionError):
-        raise _problem(path, f"'{name}/{PLATFORM}' is not what Fabric writes there: it is no JSON") from None
-    metadata = as_object(top.get("metadata")) or {}
-    for key in ("type", "displayName"):
-        if not isinstance(metadata.get(key), str):
-            raise _problem(path, f"'{name}/{PLATFORM}' is not what Fabric writes there: metadata.{key} is no string")
-    description = metadata.get("description")
-    found: JsonObject = {"type": metadata["type"], "displayName": metadata["displayName"]}
-    return {**found, "description": description} if isinstance(description, str) and description else found
-
-
-def _part(file: Path, root: Path) -> JsonObject:
-    payload = base64.b64encode(file.read_bytes()).decode()
-    return {"path": file.relative_to(root).as_posix(), "payload": payload, "payloadType": "InlineBase64"}
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+        real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
+        text = _decoded(files.read(real, root, shown(name), MAX_BYTES), shown(name))
+    except RefusedError as error:
+        raise _problem(path, str(error)) from None
+    problems: list[Problem] = []
+    parse_principals(text, f"{path} ({name})", problems)
+    if any(problem.message == NOT_A_LIST for problem in problems):
+        raise InvalidInputError(problems)  # another file, given by mistake: it does not leave this machine
+    return {**{key: value for key, value in spec.items() if key != "file"}, "csv": text, "source": name}
 
 
 def _problem(path: str, message: str) -> InvalidInputError:

@@ -15,7 +15,7 @@ from shared.cli import markdown, pack
 from shared.cli.connection import add_url, remote
 from shared.cli.follow import SUCCEEDED
 from shared.cli.output import Output
-from shared.cli.parts import Add, add_manifest
+from shared.cli.parts import Add, add_manifest, packed
 from shared.cli.timeline import clean
 from shared.domain.manifest import compile_manifest
 from shared.domain.plan import Plan
@@ -48,21 +48,21 @@ def add_commands(add: Add) -> None:
     )
 
 
-def whole(manifest: str) -> Any:
+def whole(options: argparse.Namespace, output: Output) -> Any:
     """A manifest's file, with the files that it names. Raises InvalidInputError."""
-    text, folder = pack.read_text(manifest)
+    text, folder = pack.read_text(options.manifest)
     body, _ = pack.body(parse(text), None)
-    return pack.packed(body, folder)
+    return packed(options, output, body, folder)
 
 
-def compiled(manifest: str) -> Plan:
+def compiled(options: argparse.Namespace, output: Output) -> Plan:
     """Its plan. Raises InvalidInputError."""
-    return compile_manifest(whole(manifest), KINDS)
+    return compile_manifest(whole(options, output), KINDS)
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """The command."""
-    manifest = whole(options.manifest)
+    manifest = whole(options, output)
     plan = compile_manifest(manifest, KINDS)
     loaded = settings.load()
     if api := remote(options):

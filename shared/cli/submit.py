@@ -13,7 +13,7 @@ from shared.cli.arguments import seconds
 from shared.cli.connection import add_url, connect, follow_again
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow, forgotten
 from shared.cli.output import Output
-from shared.cli.parts import Add, add_manifest
+from shared.cli.parts import Add, add_manifest, packed
 from shared.cli.timeline import clean
 from shared.domain.errors import (
     ForgottenError,
@@ -45,7 +45,7 @@ def add_commands(add: Add) -> None:
 
 
 def _validate(options: argparse.Namespace, output: Output) -> int:
-    compiled = plan.compiled(options.manifest)
+    compiled = plan.compiled(options, output)
     output.event(
         "valid",
         f"{clean(compiled.name)} is valid: {len(compiled.steps)} steps on target '{clean(compiled.target)}'",
@@ -67,7 +67,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     try:
         manifest, options.id = pack.body(parse(text), options.id)
         body = {"manifest": manifest}
-        manifest = body["manifest"] = pack.packed(manifest, folder)
+        manifest = body["manifest"] = packed(options, output, manifest, folder)
         compile_manifest(manifest, KINDS)
     except InvalidInputError as error:
         # The app refuses it too, and records it: what was sent is never without an answer under its id.

@@ -189,7 +189,8 @@ def scenario(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> It
         if step["kind"] == "principals":
             if place.principals is None:
                 pytest.skip("TEST_PRINCIPALS_FILE is not set: there is nobody to give a role to (docs/real-tenant.md)")
-            step["with"]["file"] = str(place.principals)
+            (tmp_path / "principals.csv").write_bytes(place.principals.read_bytes())
+            step["with"]["file"] = "principals.csv"
     try:
         yield made
     finally:

@@ -177,6 +177,70 @@ def test_validate_missing_file_is_a_bad_request() -> None:
     assert "/nowhere.yaml cannot be read" in done.stdout
 
 
+def repository(root: Path) -> Path:
+    """A manifest whose item is in a folder beside its own, with leftovers; its path."""
+    folder = root / "items" / "Load.DataPipeline"
+    folder.mkdir(parents=True)
+    metadata = {"metadata": {"type": "DataPipeline", "displayName": "Load"}}
+    (folder / ".platform").write_text(json.dumps(metadata))
+    for name in ("pipeline-content.json", ".schedules", "Thumbs.db", ".DS_Store"):
+        (folder / name).write_text("{}")
+    file = root / "deploy" / "m.json"
+    file.parent.mkdir()
+    spec = {"workspaceId": str(uuid.UUID(int=1)), "folder": "../items/Load.DataPipeline"}
+    file.write_text(json.dumps({"name": "m", "steps": [{"id": "load", "kind": "item", "with": spec}]}))
+    return file
+
+
+def test_validate_reads_below_the_root_and_names_what_is_left_out(tmp_path: Path) -> None:
+    """Without --root nothing outside of the manifest's folder is read; with it, what does not travel is listed."""
+    file = repository(tmp_path)
+    done = run("validate", str(file), "--json")
+    assert done.returncode == 2
+    [problem] = [e for e in events(done) if e["event"] == "problem"]
+    assert problem["path"] == "$.steps[0].with.folder"
+    assert "leads out of the folder" in problem["message"]
+    done = run("validate", str(file), "--root", str(tmp_path), "--json")
+    assert done.returncode == 0
+    left, _ = events(done)
+    assert (left["event"], left["files"]) == ("left_out", [".DS_Store", "Thumbs.db"])
+    shown = run("validate", str(file), f"--root={tmp_path}").stdout.splitlines()[0]
+    assert shown == "left out of ../items/Load.DataPipeline (no parts of an item): .DS_Store, Thumbs.db"
+    done = run("validate", str(file), "--root", str(tmp_path / "gone"), "--json")
+    assert (done.returncode, events(done)[-1]["path"]) == (2, "--root")
+
+
+def test_submit_sends_hidden_parts_and_names_what_is_left_out(account: Account, tmp_path: Path) -> None:
+    """A schedule travels: an update without it would delete it."""
+    wanted, file = new_id(), repository(tmp_path)
+    done = run("submit", str(file), "--id", wanted, "--root", str(tmp_path), "--json", storage=account.connection)
+    assert done.returncode == 0
+    assert [e["files"] for e in events(done) if e["event"] == "left_out"] == [[".DS_Store", "Thumbs.db"]]
+    [step] = account.take(wanted)["manifest"]["steps"]
+    paths = {part["path"] for part in step["with"]["definition"]["parts"]}
+    assert paths == {"pipeline-content.json", ".schedules", ".platform"}
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "/dev/zero", "big"])
+def test_validate_manifest_that_is_no_file_is_a_bad_request(tmp_path: Path, name: str) -> None:
+    """Named and refused: nothing waits, and nothing endless is read."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "big").open("wb") as stream:
+        stream.truncate(2**40)
+    done = run("validate", str(tmp_path / name))
+    assert (done.returncode, done.stderr) == (2, "")
+    assert str(tmp_path / name) in done.stdout
+
+
+def test_validate_closed_standard_input_is_a_bad_request() -> None:
+    """As some schedulers start their jobs."""
+    command = f"{sys.executable} -m shared.cli validate - <&-"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "standard input" in done.stdout
+
+
 def test_submit_puts_the_manifest_on_the_queue(account: Account, manifest: Path) -> None:
     """The app accepts what was sent, under the id asked for, with who asked."""
     wanted = new_id()

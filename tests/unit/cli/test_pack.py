@@ -1,16 +1,18 @@
 """Packing what a manifest names: folders in Fabric's source-control format, principals files, and all that is odd."""
 
 import base64
+import errno
 import io
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.cli import pack
+from shared.cli import files, item_folder, pack
 from shared.domain.errors import InvalidInputError
 from shared.domain.text import MAX_BYTES
 
@@ -70,15 +72,338 @@ def test_pack_folder_becomes_a_definition(tmp_path: Path) -> None:
     assert "folder" not in spec
 
 
-def test_pack_leaves_hidden_files_out(tmp_path: Path) -> None:
-    """Editors' and git's leftovers are no parts."""
+def test_pack_leaves_nothing_out_but_leftovers_by_name(tmp_path: Path) -> None:
+    """Hidden files are parts as others are; what tools leave behind is left out and named, and nothing else is."""
     made = folder(tmp_path)
-    (made / ".git").mkdir()
-    (made / ".git" / "config").write_text("secret")
-    (made / ".DS_Store").write_bytes(b"\x00")
-    (made / "dangling").symlink_to(made / "nowhere")
-    paths = [p["path"] for p in spec_of(item(), tmp_path)["definition"]["parts"]]
-    assert paths == ["notebook-content.py", ".platform"]
+    inside = [".schedules", ".resources/functions.json", "dags/.hidden/x", "Files/.config"]
+    leftovers = [".git/config", ".DS_Store", "Thumbs.db", ".pbi/cache.abf", ".children/Db.KQLDatabase/.platform"]
+    leftovers += ["sub/__pycache__/m.pyc", ".ipynb_checkpoints/a.ipynb", "sub/.gitkeep", "._notebook-content.py"]
+    for name in [*inside, *leftovers]:
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text("x")
+    (made / "empty").mkdir()
+    told: list[pack.LeftOut] = []
+    definition = pack.packed(item(), tmp_path, None, told.append)["steps"][0]["with"]["definition"]
+    assert {p["path"] for p in definition["parts"]} == {*inside, "notebook-content.py", ".platform"}
+    [left] = told
+    assert (left.path, left.folder) == ("$.steps[0].with.folder", "Clean.Notebook")
+    assert set(left.files) == {
+        *(".git/", ".DS_Store", "Thumbs.db", ".pbi/", ".children/", "sub/__pycache__/", ".ipynb_checkpoints/"),
+        *("sub/.gitkeep", "._notebook-content.py"),
+    }
+
+
+def test_pack_reports_nothing_left_out_where_all_travels(tmp_path: Path) -> None:
+    """A folder of parts alone needs no word."""
+    folder(tmp_path)
+    told: list[pack.LeftOut] = []
+    pack.packed(item(), tmp_path, None, told.append)
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("item_type", "names", "inferred"),
+    [
+        ("Notebook", ["notebook-content.ipynb"], "ipynb"),
+        ("Notebook", ["notebook-content.py", "Resources/other.ipynb"], None),
+        ("SparkJobDefinition", ["SparkJobDefinitionV1.json", "Main/main.py"], "SparkJobDefinitionV2"),
+        ("SparkJobDefinition", ["SparkJobDefinitionV1.json", "Libs/lib.py"], "SparkJobDefinitionV2"),
+        ("SparkJobDefinition", ["SparkJobDefinitionV1.json"], None),
+        ("SemanticModel", ["definition.pbism", "model.bim"], "TMSL"),
+        ("SemanticModel", ["definition.pbism", "definition/tables/t.tmdl"], None),
+        ("SQLDatabase", ["db.sqlproj", "dbo/Tables/t.sql"], "sqlproj"),
+        ("DataPipeline", ["pipeline-content.json"], None),
+    ],
+)
+def test_pack_format_is_inferred_from_the_files(
+    tmp_path: Path, item_type: str, names: list[str], inferred: str | None
+) -> None:
+    """The format that Fabric needs is in the names of the files; its default is not spelt out."""
+    made = tmp_path / "Clean.Notebook"
+    for name in names:
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text("x")
+    (made / ".platform").write_text(platform(type=item_type))
+    assert spec_of(item(), tmp_path)["definition"].get("format") == inferred
+
+
+def test_pack_format_of_the_manifest_is_taken(tmp_path: Path) -> None:
+    """`format` beside `folder` becomes the definition's; a bare item takes none."""
+    made = folder(tmp_path)
+    spec = spec_of(item(format="fabricGitSource"), tmp_path)
+    assert spec["definition"]["format"] == "fabricGitSource"
+    assert "format" not in spec
+    (made / "notebook-content.py").unlink()
+    assert "without a definition; remove `format`" in refusal(item(format="ipynb"), tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "names", "payload"),
+    [
+        ({"type": "Warehouse"}, [], None),
+        ({"type": "Warehouse", "creationPayload": {"defaultCollation": "c"}}, [], {"defaultCollation": "c"}),
+        ({"type": "Lakehouse"}, [], None),
+        ({"type": "MLExperiment"}, ["mlexperiment.metadata.json"], None),
+        ({"type": "Warehouse"}, ["dw.sqlproj", "dbo/Tables/t.sql"], None),
+    ],
+)
+def test_pack_folder_without_a_definition_gives_a_bare_item(
+    tmp_path: Path, metadata: dict[str, Any], names: list[str], payload: object
+) -> None:
+    """`.platform` alone defines nothing, and some types take no definition: their files are named as left out."""
+    made = tmp_path / "Clean.Notebook"
+    made.mkdir()
+    for name in names:
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text("x")
+    (made / ".platform").write_text(platform(**metadata))
+    told: list[pack.LeftOut] = []
+    spec = pack.packed(item(), tmp_path, None, told.append)["steps"][0]["with"]
+    assert "definition" not in spec
+    assert spec.get("creationPayload") == payload
+    assert [(set(left.files), left.reason) for left in told] == (
+        [(set(names), f"a {metadata['type']} has no definition in Fabric")] if names else []
+    )
+
+
+def outside(root: Path) -> Path:
+    """A folder beside the root, with a secret, a list of principals, and an item."""
+    made = root / "outside"
+    made.mkdir()
+    (made / "secret.env").write_text("TOKEN=canary-7f3a")
+    (made / "team.csv").write_text(CSV)
+    folder(made)
+    return made
+
+
+@pytest.mark.parametrize("target", ["../../outside/secret.env", "/proc/self/environ", "../secret.env", "/dev/zero"])
+def test_pack_link_out_of_an_item_is_refused_unread(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git keeps links, so a change from anybody can bring one; it is named before anything is read."""
+    outside(tmp_path)
+    root = tmp_path / "repo"
+    root.mkdir()
+    (root / "secret.env").write_text("TOKEN=canary-7f3a")
+    (folder(root) / "leak.py").symlink_to(target)
+    monkeypatch.setattr(files, "read", lambda *_: pytest.fail("a file was read"))
+    path, message = refusal(item(), root)
+    assert path == "$.steps[0].with.folder"
+    assert "'Clean.Notebook/leak.py' leads out of the folder" in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("nowhere", "leads nowhere"),
+        ("leak", "leads nowhere"),
+        ("resources", "is a link to a folder"),
+        ("resources/pipe", "is a pipe, not a file"),
+        (".git/config", "is a link to a file that is left out"),
+    ],
+)
+def test_pack_link_inside_an_item_that_is_no_file_is_refused(tmp_path: Path, target: str, says: str) -> None:
+    """To nowhere, to itself, to a folder: dropped in silence, each would be missed later."""
+    made = folder(tmp_path)
+    for name in ("resources", ".git"):
+        (made / name).mkdir()
+    (made / ".git" / "config").write_text("x")
+    os.mkfifo(made / "resources" / "pipe")
+    (made / "leak").symlink_to(target)
+    with pytest.raises(InvalidInputError) as caught:
+        pack.packed(item(), tmp_path)
+    assert any(says in p.message and "leak'" in p.message for p in caught.value.problems), caught.value.problems
+
+
+def test_pack_link_to_a_file_of_the_same_item_is_that_file(tmp_path: Path) -> None:
+    """It leads nowhere else."""
+    made = folder(tmp_path)
+    (made / "same.py").symlink_to("notebook-content.py")
+    parts = {p["path"]: p["payload"] for p in spec_of(item(), tmp_path)["definition"]["parts"]}
+    assert parts["same.py"] == parts["notebook-content.py"]
+
+
+@pytest.mark.parametrize("name", ["../outside/{}", "{absolute}/{}", "link/{}", "direct-{}"])
+@pytest.mark.parametrize(("kind", "end"), [("item", "Clean.Notebook"), ("principals", "team.csv")])
+def test_pack_names_lead_out_of_the_manifests_folder_only_by_root(
+    tmp_path: Path, name: str, kind: str, end: str
+) -> None:
+    """By `..`, from the root of the disk, by a link on the way or a link itself: refused, and taken below --root."""
+    away = outside(tmp_path)
+    root = tmp_path / "repo"
+    root.mkdir()
+    (root / "link").symlink_to(away)
+    (root / f"direct-{end}").symlink_to(away / end)
+    said = name.format(end, absolute=away)
+    manifest = item(folder=said) if kind == "item" else people(file=said)
+    path, message = refusal(manifest, root)
+    assert path == f"$.steps[0].with.{'folder' if kind == 'item' else 'file'}"
+    assert f"'{said}' leads out of the folder" in message
+    assert "--root" in message
+    spec = pack.packed(manifest, root, pack.real_root(str(tmp_path), root))["steps"][0]["with"]
+    assert spec.get("csv") == CSV or spec["displayName"] == "Clean"
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", "file", "a\x00b"])
+def test_pack_root_that_is_no_folder_is_named(tmp_path: Path, wrong: str) -> None:
+    """The option is the place of the problem."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InvalidInputError) as caught:
+        pack.real_root(str(tmp_path / wrong), tmp_path)
+    assert [p.path for p in caught.value.problems] == ["--root"]
+
+
+@pytest.mark.parametrize("name", ["notebook-content.py", "Clean.Notebook"])
+def test_pack_name_changed_while_it_is_read_reads_nothing_else(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file, or the folder above it, that becomes a link after it was looked at is not followed."""
+    away = outside(tmp_path)
+    (away / "Clean.Notebook" / "notebook-content.py").write_text("canary-7f3a")
+    root = tmp_path / "repo"
+    root.mkdir()
+    made = folder(root)
+    check = item_folder._check_files  # pyright: ignore[reportPrivateUsage]
+
+    def swap(*given: Any) -> None:
+        check(*given)
+        if name == made.name:
+            made.rename(root / "old")
+            made.symlink_to(away / made.name)
+        else:
+            (made / name).unlink()
+            (made / name).symlink_to(away / made.name / name)
+
+    monkeypatch.setattr(item_folder, "_check_files", swap)
+    message = refusal(item(), root)[1]
+    assert "cannot be read" in message or "is a link" in message
+    assert "canary" not in message
+
+
+def test_pack_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of one version and half of another is not sent."""
+    part = folder(tmp_path) / "notebook-content.py"
+    fdopen = os.fdopen
+
+    def grow(*given: Any) -> Any:
+        stream = fdopen(*given)
+        size = os.fstat(stream.fileno()).st_size
+        if size == part.stat().st_size:
+            read = stream.read
+
+            class Growing:
+                def __enter__(self) -> Any:
+                    return self
+
+                def __exit__(self, *_: object) -> None:
+                    stream.close()
+
+                def fileno(self) -> int:
+                    return stream.fileno()
+
+                def read(self, count: int) -> bytes:
+                    with part.open("ab") as more:
+                        more.write(b"z = 3")
+                    return read(count)
+
+            return Growing()
+        return stream
+
+    monkeypatch.setattr(os, "fdopen", grow)
+    assert "'Clean.Notebook/notebook-content.py' was changed while it was read" in refusal(item(), tmp_path)[1]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@pytest.mark.parametrize("place", ["part", "file", "manifest"])
+def test_pack_pipe_or_socket_is_refused_and_not_waited_for(tmp_path: Path, kind: str, place: str) -> None:
+    """Opening a pipe would wait until somebody writes to it."""
+    name = "Clean.Notebook/odd" if place == "part" else "odd"
+    folder(tmp_path)
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(os.path.relpath(tmp_path / name))
+    if place == "manifest":
+        with pytest.raises(InvalidInputError) as caught:
+            pack.read_text(str(tmp_path / name))
+        message = caught.value.problems[0].message
+        assert ("give -" in message) == (kind == "pipe")
+    else:
+        message = refusal(item() if place == "part" else people(file=name), tmp_path)[1]
+    assert f"is a {kind}, not a file" in message
+    assert name in message
+
+
+@pytest.mark.parametrize("place", ["part", "file", "folder"])
+def test_pack_what_may_not_be_read_is_named(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the path of the very file, not only of the folder."""
+    inner = folder(tmp_path) / "inner"
+    inner.mkdir()
+    (tmp_path / "team.csv").write_text(CSV)
+    real_open, scandir = os.open, os.scandir
+
+    def closed(path: Any, *given: Any, **more: Any) -> int:
+        if path in ("notebook-content.py", "team.csv"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real_open(path, *given, **more)
+
+    def closed_folder(path: Any) -> Any:
+        if Path(path) == inner:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return scandir(path)
+
+    if place == "folder":
+        monkeypatch.setattr(os, "scandir", closed_folder)
+    else:
+        monkeypatch.setattr(os, "open", closed)
+        monkeypatch.setattr(os, "supports_dir_fd", {*os.supports_dir_fd, closed})
+    message = refusal(people(file="team.csv") if place == "file" else item(), tmp_path)[1]
+    named = {"part": "Clean.Notebook/notebook-content.py", "file": "team.csv", "folder": "Clean.Notebook/inner"}
+    assert message == f"'{named[place]}' cannot be read: Permission denied"
+
+
+def test_pack_reads_the_same_where_nothing_opens_relative_to_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: the file is read, and one that was swapped for another is refused."""
+    made = folder(tmp_path)
+    expected = spec_of(item(), tmp_path)
+    monkeypatch.setattr(os, "supports_dir_fd", set[object]())
+    assert spec_of(item(), tmp_path) == expected
+    real_open = os.open
+
+    def swap(path: Any, *given: Any, **more: Any) -> int:
+        opened = real_open(path, *given, **more)
+        (made / "new").write_text("other")
+        (made / "new").replace(path)
+        return opened
+
+    monkeypatch.setattr(os, "open", swap)
+    assert "was changed while it was opened" in refusal(item(), tmp_path)[1]
+
+
+def test_pack_folder_of_very_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before they are read."""
+    monkeypatch.setattr(files, "MOST_FILES", 3)
+    made = folder(tmp_path)
+    for number in range(3):
+        (made / f"{number}.py").write_text("x")
+    assert "holds more than 3 files and folders" in refusal(item(), tmp_path)[1]
+
+
+def test_pack_item_inside_another_is_refused(tmp_path: Path) -> None:
+    """Its files would be taken for parts of the outer one."""
+    folder(folder(tmp_path), "Inner.Notebook")
+    message = refusal(item(), tmp_path)[1]
+    assert "'Clean.Notebook/Inner.Notebook' is an item of its own inside this one" in message
+
+
+def test_pack_folder_of_the_older_format_is_named_as_that(tmp_path: Path) -> None:
+    """Fabric wrote two files before there was `.platform`."""
+    (folder(tmp_path, text="") / "item.metadata.json").write_text("{}")
+    assert "is of an older format" in refusal(item(), tmp_path)[1]
 
 
 def test_pack_what_the_manifest_says_goes_before_the_platform_file(tmp_path: Path) -> None:
@@ -93,13 +418,15 @@ def test_pack_what_the_manifest_says_goes_before_the_platform_file(tmp_path: Pat
     ("text", "says"),
     [
         ("", "has no .platform"),
-        ("{", "is no JSON"),
-        ("[" * 200_000, "is no JSON"),
-        ("\ufeff[]", "metadata.type is no string"),
-        ("{}", "metadata.type is no string"),
-        ('{"metadata": []}', "metadata.type is no string"),
-        ('{"metadata": {"type": ["Notebook"], "displayName": "x"}}', "metadata.type is no string"),
-        ('{"metadata": {"type": "Notebook"}}', "metadata.displayName is no string"),
+        ("{\n<<<<<<< HEAD", "is not JSON (Expecting property name enclosed in double quotes, line 2)"),
+        ("[" * 200_000, "is not JSON"),
+        ("\ufeff[]", "metadata.type is missing"),
+        ("{}", "metadata.type is missing"),
+        ('{"metadata": []}', "metadata.type is missing"),
+        ('{"metadata": {"type": ["Notebook"], "displayName": "x"}}', "metadata.type is not a name"),
+        ('{"metadata": {"type": "Notebook"}}', "metadata.displayName is missing"),
+        ('{"metadata": {"type": "Notebook", "displayName": " "}}', "metadata.displayName is not a name"),
+        (platform(description=["x"]), "metadata.description is not a string"),
         (platform(type="Report"), "holds a Report, and `type` says Notebook"),
     ],
 )
@@ -120,7 +447,7 @@ def test_pack_platform_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> No
 def test_pack_binary_platform_file_is_named(tmp_path: Path) -> None:
     """Bytes that are no text at all."""
     (folder(tmp_path) / ".platform").write_bytes(b"\xff\xfe\x00\x01")
-    assert "is no JSON" in refusal(item(), tmp_path)[1]
+    assert "is not UTF-8 text (byte 0)" in refusal(item(), tmp_path)[1]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "x" * 5_000, "Clean.Notebook/notebook-content.py", "a\x00b"])
@@ -178,7 +505,7 @@ def test_pack_principals_file_is_taken_as_it_is(tmp_path: Path, mark: str) -> No
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(None, "cannot be read"), (b"\xff\xfea", "is not UTF-8 text (byte 0)"), (b"a,\x00b", "U+0000")],
+    [(None, "cannot be read"), (b"\xff\xfea", "is not UTF-8 text (byte 0)"), (f"{GUID},\x00".encode(), "U+0000")],
 )
 def test_pack_principals_file_that_is_wrong_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
     """Absent, binary, with characters that no text may have."""
@@ -189,11 +516,25 @@ def test_pack_principals_file_that_is_wrong_is_named(tmp_path: Path, content: by
     assert says in message
 
 
-def test_pack_endless_file_is_not_read_to_its_end(tmp_path: Path) -> None:
-    """A device or a disk image given by mistake is refused after as much as a manifest may have."""
-    assert f"more than {MAX_BYTES} bytes" in refusal(people(file="/dev/zero"), tmp_path)[1]
-    with pytest.raises(InvalidInputError, match="more than"):
+def test_pack_device_or_too_large_a_file_is_not_read(tmp_path: Path) -> None:
+    """A device or a disk image given by mistake is refused before anything of it is read."""
+    with pytest.raises(InvalidInputError, match="/dev/zero is a device, not a file"):
         pack.read_text("/dev/zero")
+    with (tmp_path / "big.csv").open("wb") as stream:
+        stream.truncate(40 * MAX_BYTES)
+    assert f"at most {MAX_BYTES} are read" in refusal(people(file="big.csv"), tmp_path)[1]
+    with pytest.raises(InvalidInputError, match="are read"):
+        pack.read_text(str(tmp_path / "big.csv"))
+
+
+def test_pack_file_that_is_no_list_of_principals_stays_here(tmp_path: Path) -> None:
+    """Another file given by mistake is neither sent nor quoted."""
+    (tmp_path / "config").write_text("[core]\n\ttoken = canary-7f3a\n")
+    manifest = people(file="config")
+    path, message = refusal(manifest, tmp_path)
+    assert path == "$.steps[0].with.file (config) line 1"
+    assert "is not a line of a list of principals" in message
+    assert "canary" not in json.dumps(manifest) + message
 
 
 def test_pack_file_beside_an_inline_list_is_left_for_the_check(tmp_path: Path) -> None:

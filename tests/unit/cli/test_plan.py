@@ -124,6 +124,23 @@ def test_plan_without_fabric_or_identity_has_the_usual_codes(tenant: Running) ->
     assert "hush" not in done.stdout + done.stderr
 
 
+def test_plan_of_a_folder_reads_below_the_root_and_names_what_is_left_out(tenant: Running, tmp_path: Path) -> None:
+    """The same files as a submission sends."""
+    folder = tmp_path / "Load.DataPipeline"
+    folder.mkdir()
+    (folder / ".platform").write_text(json.dumps({"metadata": {"type": "DataPipeline", "displayName": "Load"}}))
+    for name in (".schedules", "Thumbs.db"):
+        (folder / name).write_text("{}")
+    load = {"id": "load", "kind": "item", "with": {"workspaceId": WS, "folder": str(folder)}}
+    manifest = {"name": "sales", "steps": [MANIFEST["steps"][0], load]}
+    refused = plan(tenant, manifest, "--json")
+    assert (refused.returncode, "leads out of the folder" in refused.stdout) == (2, True)
+    done = plan(tenant, manifest, "--json", "--root", str(tmp_path))
+    left, found = (json.loads(line) for line in done.stdout.splitlines())
+    assert (done.returncode, left["event"], left["files"]) == (0, "left_out", ["Thumbs.db"])
+    assert [(s["id"], s["action"]) for s in found["steps"]] == [("ws", "create"), ("load", "create")]
+
+
 def test_plan_is_coloured_on_a_terminal_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The sign decides the colour."""
     with (tmp_path / "out").open("w+") as stream:

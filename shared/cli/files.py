@@ -1,0 +1,186 @@
+"""Opening what a person or a manifest names: a regular file, and, where a root is given, one below that root.
+
+A name is resolved and compared with the root first. Then the file is opened from the root on, one folder after the
+other, and no link is followed on the way: a name that is changed in the meantime opens nothing else.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.domain.errors import SagaError
+
+MOST_FILES = 10_000
+"""Files and folders of one folder."""
+
+_SHOWN = 200
+_KINDS: dict[int, str] = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a link",
+}
+_FLAGS = sum(
+    getattr(os, name, 0) for name in ("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
+)
+"""Not every system has each. Without O_NONBLOCK, opening a pipe waits for somebody to write."""
+_FOLDER = _FLAGS | getattr(os, "O_DIRECTORY", 0)
+
+
+class RefusedError(SagaError):
+    """A name leads to nothing that may be read. The message begins with the name, as the caller labels it."""
+
+
+def shown(name: str) -> str:
+    """The name in quotation marks, as messages have it; a long one is cut."""
+    return f"'{name[:_SHOWN]}{'...' if len(name) > _SHOWN else ''}'"
+
+
+def within(path: Path, root: Path, label: str, hint: str = "") -> Path:
+    """The real path behind `path`, links resolved. Raises RefusedError if it is not below `root`, itself real."""
+    try:
+        real = path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
+    if not real.is_relative_to(root):
+        raise RefusedError(f"{label} leads out of the folder {shown(str(root))}{hint}")
+    return real
+
+
+def read(real: Path, root: Path, label: str, limit: int) -> bytes:
+    """The whole content of a file, at most `limit` bytes; `real` is what `within` gave. Raises RefusedError."""
+    try:
+        with os.fdopen(_opened(real, root, label), "rb") as stream:
+            before = os.fstat(stream.fileno())
+            _check_regular(before, label)
+            if before.st_size > limit:
+                raise RefusedError(f"{label} has {before.st_size} bytes; at most {limit} are read")
+            content = stream.read(before.st_size + 1)
+            after = os.fstat(stream.fileno())
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
+    if len(content) != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise RefusedError(f"{label} was changed while it was read; try again when nothing writes to it")
+    return content
+
+
+def read_named(path: Path, label: str, limit: int) -> bytes:
+    """A file that a person named on the command line, wherever it is. Raises RefusedError."""
+    try:
+        _check_regular(path.stat(), label)
+        real = path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
+    return read(real, real.parent, label, limit)
+
+
+def reason(error: Exception) -> str:
+    """The system's own words, without the path."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _opened(real: Path, root: Path, label: str) -> int:
+    if os.open not in os.supports_dir_fd:
+        return _opened_at_once(real, label)
+    at = os.open(root, _FOLDER)
+    try:
+        for part in real.relative_to(root).parts[:-1]:
+            inner = os.open(part, _FOLDER, dir_fd=at)
+            os.close(at)
+            at = inner
+        last = real.name if real != root else "."
+        # Before it is opened: a device may act on that, and a socket refuses it without a reason.
+        _check_regular(os.stat(last, dir_fd=at, follow_symlinks=False), label)
+        return os.open(last, _FLAGS, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _opened_at_once(real: Path, label: str) -> int:
+    """For a system that opens nothing relative to a folder: what was opened is compared with the name afterwards."""
+    _check_regular(real.lstat(), label)
+    opened = os.open(real, _FLAGS)
+    if real.resolve() == real and os.path.samestat(os.fstat(opened), real.lstat()):
+        return opened
+    os.close(opened)
+    raise RefusedError(f"{label} was changed while it was opened; try again when nothing writes to it")
+
+
+def _check_regular(found: os.stat_result, label: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise RefusedError(f"{label} is {kind}, not a file")
+
+
+@dataclass
+class Listing:
+    """What a folder holds. Paths are relative to it, with `/`; those of folders that were left out end with `/`."""
+
+    files: dict[str, Path] = field(default_factory=dict[str, Path])
+    """By path: the real path."""
+    left_out: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=list[str])
+    """A sentence each: what can neither be read nor be left out."""
+
+
+def listed(folder: Path, name: str, is_left_out: Callable[[str], bool]) -> Listing:
+    """Everything below a folder, itself a real path, in the order of paths; `is_left_out` decides by a name alone.
+
+    A link to a file inside the folder is that file; any other link is a problem. Raises RefusedError.
+    """
+    found = Listing()
+    folders, count = [folder], 0
+    while folders:
+        inside = folders.pop()
+        try:
+            with os.scandir(inside) as rows:
+                entries = sorted(rows, key=lambda entry: entry.name)
+        except OSError as error:
+            found.problems.append(f"{shown(_path(inside, folder, name))} cannot be read: {reason(error)}")
+            continue
+        count += len(entries)
+        if count > MOST_FILES:
+            raise RefusedError(f"{shown(name)} holds more than {MOST_FILES} files and folders")
+        for entry in entries:
+            path = Path(entry.path)
+            relative = path.relative_to(folder).as_posix()
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_left_out(entry.name):
+                found.left_out.append(relative + "/" * is_folder)
+            elif is_folder:
+                folders.append(path)
+            else:
+                _note_file(found, path, folder, shown(f"{name}/{relative}"), is_left_out)
+    found.files = dict(sorted(found.files.items()))
+    found.left_out.sort()
+    return found
+
+
+def _note_file(found: Listing, path: Path, folder: Path, label: str, is_left_out: Callable[[str], bool]) -> None:
+    try:
+        real = _target(path, folder, label, is_left_out) if path.is_symlink() else path
+        _check_regular(real.lstat(), label)
+        found.files[path.relative_to(folder).as_posix()] = real
+    except RefusedError as error:
+        found.problems.append(str(error))
+    except OSError as error:
+        found.problems.append(f"{label} cannot be read: {reason(error)}")
+
+
+def _target(link: Path, folder: Path, label: str, is_left_out: Callable[[str], bool]) -> Path:
+    real = within(link, folder, label, "; put a copy of the file in its place")
+    if not real.exists():
+        raise RefusedError(f"{label} is a link that leads nowhere")
+    if real.is_dir():
+        raise RefusedError(f"{label} is a link to a folder; put a copy of the folder in its place")
+    if any(is_left_out(part) for part in real.relative_to(folder).parts):
+        raise RefusedError(f"{label} is a link to a file that is left out; remove the link")
+    return real
+
+
+def _path(inside: Path, folder: Path, name: str) -> str:
+    return name if inside == folder else f"{name}/{inside.relative_to(folder).as_posix()}"

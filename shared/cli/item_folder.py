@@ -1,0 +1,140 @@
+"""Packing an item's folder in Fabric's source-control format: which of its files are parts, and what they are."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.cli import files
+from shared.cli.files import RefusedError, shown
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.json import JsonObject, as_object
+from shared.domain.text import MAX_BYTES
+from shared.steps import definitions
+
+PLATFORM = ".platform"
+"""Fabric's source-control format: beside an item's parts, with its type and display name."""
+LEFTOVERS = frozenset(
+    {
+        ".git", ".gitattributes", ".gitignore", ".gitkeep", ".hg", ".svn",
+        ".ds_store", "desktop.ini", "thumbs.db",
+        ".idea", ".ipynb_checkpoints", ".vscode", "__pycache__",
+        ".children", ".pbi",
+    }
+)  # fmt: skip
+"""Names, whatever their case, of what is no part of an item: of source control, of systems, of editors, and Fabric's
+own, the items below an eventhouse and what Power BI Desktop keeps for one user. Anything else is a part."""
+_APPLE_DOUBLE = "._"
+_OLD_FORMAT = "item.metadata.json"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of a folder that do not travel: where the manifest names the folder, and why they do not."""
+
+    path: str
+    folder: str
+    files: tuple[str, ...]
+    reason: str
+
+
+def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[JsonObject, LeftOut | None]:
+    """The `with` of an item, its `folder` packed, and what of the folder was left out. Raises InvalidInputError.
+
+    `.platform` gives type, name and description; all files are parts of the definition. A type that has no definition,
+    and a folder that holds nothing else than `.platform`, give a bare item.
+    """
+    name = str(spec["folder"])
+    if spec.get("definition") is not None:
+        raise _problem(path, "cannot stand beside a definition: the folder is the definition; write `format` beside it")
+    try:
+        real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
+        if not real.is_dir():
+            raise RefusedError(f"{shown(name)} is not a folder")
+        listing = files.listed(real, name, _is_leftover)
+        _check_files(listing, name, path)
+        contents = _contents(listing, real, name)
+    except (OSError, ValueError) as error:
+        raise _problem(path, f"{shown(name)} cannot be read: {files.reason(error)}") from None
+    except RefusedError as error:
+        raise _problem(path, str(error)) from None
+    metadata = _metadata(contents[PLATFORM], name, path)
+    item_type = metadata["type"]
+    if spec.get("type") not in (None, item_type):
+        raise _problem(path, f"{shown(name)} holds a {item_type}, and `type` says {spec['type']}")
+    said = {key: value for key, value in spec.items() if value is not None and key not in ("folder", "format")}
+    left_out, reason = listing.left_out, "no parts of an item"
+    parts = [_part(each, content) for each, content in contents.items() if each != PLATFORM]
+    if parts and item_type in definitions.NO_DEFINITION:
+        left_out, reason = [*left_out, *(part["path"] for part in parts)], f"a {item_type} has no definition in Fabric"
+        parts = []
+    packed = {key: metadata[key] for key in ("type", "displayName", "description") if metadata.get(key)} | said
+    if parts:
+        packed["definition"] = _definition(item_type, [*parts, _part(PLATFORM, contents[PLATFORM])], spec.get("format"))
+    elif spec.get("format") is not None:
+        raise _problem(path, f"{shown(name)} gives a {item_type} without a definition; remove `format`")
+    elif metadata.get("creationPayload") is not None:
+        packed.setdefault("creationPayload", metadata["creationPayload"])
+    return packed, LeftOut(path, name, tuple(left_out), reason) if left_out else None
+
+
+def _is_leftover(name: str) -> bool:
+    return name.casefold() in LEFTOVERS or name.startswith(_APPLE_DOUBLE)
+
+
+def _check_files(listing: files.Listing, name: str, path: str) -> None:
+    """Raise InvalidInputError with all that stands in the way of packing these files."""
+    problems = [Problem(path, sentence) for sentence in listing.problems]
+    if PLATFORM not in listing.files and not problems:
+        is_old = _OLD_FORMAT in listing.files
+        more = f"; {_OLD_FORMAT} is of an older format: commit the item again from Fabric" if is_old else ""
+        what = f"has no {PLATFORM} file: it is not in Fabric's source-control format{more}"
+        problems.append(Problem(path, f"{shown(name)} {what}"))
+    for inner in (each for each in listing.files if each.endswith(f"/{PLATFORM}")):
+        what = "is an item of its own inside this one; move it out, and give it a step of its own"
+        problems.append(Problem(path, f"{shown(f'{name}/{inner.removesuffix(f"/{PLATFORM}")}')} {what}"))
+    if problems:
+        raise InvalidInputError(problems)
+
+
+def _contents(listing: files.Listing, folder: Path, name: str) -> dict[str, bytes]:
+    size = sum(real.stat().st_size for real in listing.files.values())
+    if size > MAX_BYTES:
+        limit = f"a manifest with all that it names may have {MAX_BYTES}"
+        raise RefusedError(f"{shown(name)} holds {size} bytes; {limit}")
+    return {each: files.read(real, folder, shown(f"{name}/{each}"), MAX_BYTES) for each, real in listing.files.items()}
+
+
+def _metadata(content: bytes, name: str, path: str) -> JsonObject:
+    """`metadata` of a `.platform` file: type, displayName and, where they are there, description, creationPayload."""
+    place = f"{shown(f'{name}/{PLATFORM}')} is not what Fabric writes there:"
+    try:
+        top = json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise _problem(path, f"{place} it is not UTF-8 text (byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise _problem(path, f"{place} it is not JSON ({error.msg}, line {error.lineno})") from None
+    except (ValueError, RecursionError):
+        raise _problem(path, f"{place} it is not JSON") from None
+    metadata = as_object((as_object(top) or {}).get("metadata")) or {}
+    for key in ("type", "displayName"):
+        if not isinstance(metadata.get(key), str) or not metadata[key].strip():
+            what = "is missing" if metadata.get(key) is None else "is not a name"
+            raise _problem(path, f"{place} metadata.{key} {what}")
+    if not isinstance(metadata.get("description"), str | None):
+        raise _problem(path, f"{place} metadata.description is not a string")
+    return metadata
+
+
+def _definition(item_type: str, parts: list[JsonObject], chosen: object) -> JsonObject:
+    definition: JsonObject = {"parts": parts, **({"format": chosen} if chosen is not None else {})}
+    inferred = definitions.format_of(item_type, definition)
+    return {**definition, "format": inferred} if chosen is None and inferred else definition
+
+
+def _part(path: str, content: bytes) -> JsonObject:
+    return {"path": path, "payload": base64.b64encode(content).decode(), "payloadType": "InlineBase64"}
+
+
+def _problem(path: str, message: str) -> InvalidInputError:
+    return InvalidInputError([Problem(path, message)])

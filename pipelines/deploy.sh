@@ -32,6 +32,7 @@ finish() {
   is_ended=yes
   exit "$1"
 }
+# shellcheck disable=SC2329 # by the trap
 crashed() {
   if [[ -z $is_ended ]]; then
     printf 'error: the script itself failed; see what the deployment does (status ID) before running it again\n' >&2

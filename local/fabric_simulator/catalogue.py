@@ -32,6 +32,7 @@ TYPED_ROUTES: dict[str, str] = {
     "maps": "Map",
     "cosmosdbdatabases": "CosmosDBDatabase",
     "digitaltwinbuilders": "DigitalTwinBuilder",
+    "digitaltwinbuilderflows": "DigitalTwinBuilderFlow",
     "graphquerysets": "GraphQuerySet",
     "mounteddatafactories": "MountedDataFactory",
 }

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.model import FabricModel
-from local.fabric_simulator.store import Item, Workspace
+from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 
 
 def handle(model: FabricModel, method: str, path: str, query: dict[str, str], raw: bytes) -> tuple[int, Any]:
@@ -110,7 +110,6 @@ def _item(model: FabricModel, workspace: Workspace, row: dict[str, Any]) -> str:
         row.get("creationPayload") or {},
         folder_id=row.get("folderId"),
     )
-    if item.type == "Lakehouse":
-        item.endpoint_id = model.store.new_id()
     workspace.items[item.id] = item
+    model.add_companions(workspace, item, only=SQL_ENDPOINT)
     return item.id

@@ -5,13 +5,14 @@ import binascii
 import json
 from typing import Any, cast
 
-from local.fabric_simulator import catalogue
+from local.fabric_simulator import catalogue, companions
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.properties import SHOWN_ON_UPDATE, properties
-from local.fabric_simulator.store import Item, Operation, Workspace, stamp
+from local.fabric_simulator.store import SQL_ENDPOINT, Item, Operation, Workspace, stamp
 from local.fabric_simulator.world import Body, World, text_field
 
 _INVALID_NAME = "DisplayName is Invalid for ArtifactType. DisplayName: <pi>{}</pi>"
+_ENDPOINT = "A SQL endpoint is changed and deleted with its item only."
 _PLATFORM_SCHEMA = (
     "https://developer.microsoft.com/json-schemas/fabric/gitIntegration/platformProperties/2.0.0/schema.json"
 )
@@ -32,23 +33,16 @@ def shown(item: Item, workspace: Workspace) -> Body:
 
 
 def visible(world: World, workspace: Workspace) -> list[Item]:
-    """The items whose creation is over, each lakehouse followed by its SQL endpoint once that is there."""
-    now = world.clock()
-    found: list[Item] = []
-    for item in workspace.items.values():
-        if item.visible_at + world.scaled(world.levers.list_lag_seconds) > now:
-            continue
-        found.append(item)
-        if item.endpoint_id and item.endpoint_at <= now:
-            found.append(Item(item.endpoint_id, "SQLEndpoint", item.name, "", item.endpoint_at, item.endpoint_at))
-    return found
+    """The items whose creation is over, and those that Fabric has added beside them."""
+    shown_since = world.clock() - world.scaled(world.levers.list_lag_seconds)
+    return [item for item in workspace.items.values() if item.visible_at <= shown_since]
 
 
 def list_(world: World, request: Request, workspace_id: str, item_type: str | None = None) -> Answer:
     """GET items, or a typed collection."""
     workspace = world.workspace(workspace_id)
     wanted = item_type or request.query.get("type")
-    if wanted and wanted not in catalogue.ITEM_TYPES and wanted != "SQLEndpoint":
+    if wanted and wanted not in catalogue.ITEM_TYPES and wanted != SQL_ENDPOINT:
         raise ApiError(400, "InvalidItemType", f"The item type {wanted} is not valid.")
     rows = [shown(i, workspace) for i in visible(world, workspace) if wanted in (None, i.type)]
     return world.page(rows, request.query, request.path)
@@ -74,22 +68,21 @@ def create(world: World, request: Request, workspace_id: str, item_type: str | N
         kind in catalogue.CREATE_LATER
         or (kind in catalogue.CREATE_LATER_WITH_DEFINITION and body.get("definition") is not None)
     )
-    if kind == "Lakehouse":
-        item.endpoint_id = world.store.new_id()
-        seconds = world.store.chance.uniform(11.0, 15.0) if world.is_realistic else 0.0
-        item.endpoint_at = world.clock() + world.scaled(seconds)
     if not later:
         workspace.items[item.id] = item
+        companions.add(world, workspace, item)
         return Answer(201, shown(item, workspace), {"ETag": '""'})
     answer, operation = world.begin(f"create {kind}", shown(item, workspace))
-    _appear_with(operation, item, workspace)
+    _appear_with(world, operation, item, workspace)
     return answer
 
 
-def _appear_with(operation: Operation, item: Item, workspace: Workspace) -> None:
+def _appear_with(world: World, operation: Operation, item: Item, workspace: Workspace) -> None:
     """The name is taken from now on; the item shows when its operation is over, and never where that fails."""
     item.visible_at = float("inf") if operation.over_at is None or operation.error else operation.over_at
     workspace.items[item.id] = item
+    if item.visible_at != float("inf"):
+        companions.add(world, workspace, item)
 
 
 def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
@@ -180,8 +173,8 @@ def get(world: World, request: Request, workspace_id: str, item_id: str, item_ty
 def update(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
     """PATCH name and description."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
-    if item.type == "SQLEndpoint":
-        raise ApiError(400, "OperationNotSupportedForItem", "A SQL endpoint goes with its lakehouse.", synthetic=True)
+    if item.type == SQL_ENDPOINT:
+        raise ApiError(400, "OperationNotSupportedForItem", _ENDPOINT, synthetic=True)
     body = request.json()
     name = text_field(body, "displayName", 256, required=True) if "displayName" in body else item.name
     description = text_field(body, "description", 256) if "description" in body else item.description
@@ -210,9 +203,10 @@ def _changed(world: World, workspace: Workspace, item: Item, body: Body) -> Body
 def delete(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
     """DELETE: 200 and an empty body; the name stays reserved for a while."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
-    if item.type == "SQLEndpoint":
-        raise ApiError(400, "OperationNotSupportedForItem", "A SQL endpoint goes with its lakehouse.", synthetic=True)
+    if item.type == SQL_ENDPOINT:
+        raise ApiError(400, "OperationNotSupportedForItem", _ENDPOINT, synthetic=True)
     del workspace.items[item.id]
+    companions.take_along(workspace, item)
     until = world.clock() + world.scaled(world.levers.name_reservation_seconds)
     workspace.reserved[(item.type, catalogue.ignoring_case(item.name))] = until
     world.store.deleted.append({"type": item.type, "id": item.id, "displayName": item.name, "in": workspace.id})

@@ -20,6 +20,7 @@ class Levers:
     known_principals: list[str] | None = None
     capacity_assignment_seconds: float = 0.0
     list_lag_seconds: float = 0.0
+    companion_seconds: float = 0.0
 
 
 def check(changes: Any) -> None:
@@ -65,4 +66,5 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "known_principals": ("null or a list of ids", lambda v: v is None or _is_strings(v)),
     "capacity_assignment_seconds": _SECONDS,
     "list_lag_seconds": _SECONDS,
+    "companion_seconds": _SECONDS,
 }

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from local.fabric_simulator import levers, routes
+from local.fabric_simulator import companions, levers, routes
 from local.fabric_simulator.durations import call_seconds
 from local.fabric_simulator.faults import Faults
 from local.fabric_simulator.http import Answer, ApiError, Reply, Request
-from local.fabric_simulator.store import Store, Workspace, stamp
+from local.fabric_simulator.store import SQL_ENDPOINT, Item, Store, Workspace, stamp
 from local.fabric_simulator.world import World
 
 QUOTA_PER_MINUTE = 200
@@ -192,8 +192,12 @@ class FabricModel:
             }
         )
 
+    def add_companions(self, workspace: Workspace, item: Item, *, only: str | None = None) -> None:
+        """What Fabric adds beside an item that no call created; `only` that type of it, if given."""
+        companions.add(self._world, workspace, item, only=only)
+
     def state(self) -> dict[str, Any]:
-        """Every resource there is."""
+        """Every resource there is; SQL endpoints, which have no life of their own, as the time that theirs took."""
         return {
             "workspaces": [self._workspace_state(w) for w in self.store.workspaces.values()],
             "operations": [
@@ -225,11 +229,11 @@ class FabricModel:
                     "displayName": i.name,
                     "description": i.description,
                     "createdAt": stamp(i.created_at),
-                    "endpointSeconds": round(i.endpoint_at - i.created_at, 3) if i.endpoint_id else None,
+                    "endpointSeconds": _endpoint_seconds(workspace, i),
                     "definition": i.definition,
                     "visible": i.visible_at <= now,
                 }
-                for i in workspace.items.values()
+                for i in workspace.standing()
             ],
         }
 
@@ -239,6 +243,12 @@ class FabricModel:
         for name, value in changes.items():
             setattr(self.levers, name, value)
         return asdict(self.levers)
+
+
+def _endpoint_seconds(workspace: Workspace, item: Item) -> float | None:
+    """After how long its SQL endpoint was shown; None for an item that has none."""
+    endpoint = companions.of(workspace, item, SQL_ENDPOINT)
+    return round(endpoint.visible_at - item.created_at, 3) if endpoint else None
 
 
 def _named(reply: Reply) -> str | None:

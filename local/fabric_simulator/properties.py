@@ -3,7 +3,8 @@
 import uuid
 from collections.abc import Callable
 
-from local.fabric_simulator.store import Item, Workspace, stamp
+from local.fabric_simulator import companions
+from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace, stamp
 from local.fabric_simulator.world import Body, World
 
 SHOWN_ON_UPDATE = frozenset({"Environment", "MLExperiment", "VariableLibrary"})
@@ -30,17 +31,22 @@ def _host(item: Item, service: str) -> str:
     return f"{item.id[:8]}.{service}.fabric.microsoft.com"
 
 
+def _endpoint(world: World, workspace: Workspace, item: Item) -> Body:
+    endpoint = companions.of(workspace, item, SQL_ENDPOINT)
+    ready = endpoint is not None and endpoint.visible_at <= world.clock()
+    return {
+        "connectionString": _host(item, "datawarehouse") if ready else None,
+        "id": endpoint.id if endpoint is not None and ready else None,
+        "provisioningStatus": "Success" if ready else "InProgress",
+    }
+
+
 def _lakehouse(world: World, workspace: Workspace, item: Item) -> Body:
-    ready = item.endpoint_at <= world.clock()
     root = _one_lake(workspace, item)
     body: Body = {
         "oneLakeTablesPath": f"{root}/Tables",
         "oneLakeFilesPath": f"{root}/Files",
-        "sqlEndpointProperties": {
-            "connectionString": _host(item, "datawarehouse") if ready else None,
-            "id": item.endpoint_id if ready else None,
-            "provisioningStatus": "Success" if ready else "InProgress",
-        },
+        "sqlEndpointProperties": _endpoint(world, workspace, item),
     }
     if item.creation_payload.get("enableSchemas"):
         body["defaultSchema"] = "dbo"
@@ -48,10 +54,7 @@ def _lakehouse(world: World, workspace: Workspace, item: Item) -> Body:
 
 
 def _mirrored(world: World, workspace: Workspace, item: Item) -> Body:
-    endpoint = {
-        "connectionString": _host(item, "datawarehouse"), "id": _derived(item, "endpoint"),
-        "provisioningStatus": "Success",
-    }  # fmt: skip
+    endpoint = _endpoint(world, workspace, item)
     return {"oneLakeTablesPath": f"{_one_lake(workspace, item)}/Tables", "sqlEndpointProperties": endpoint}
 
 
@@ -68,11 +71,16 @@ def _kusto(item: Item) -> Body:
 
 
 def _eventhouse(world: World, workspace: Workspace, item: Item) -> Body:
-    return {**_kusto(item), "databasesItemIds": [_derived(item, "database")], "minimumConsumptionUnits": 0.0}
+    databases = [i.id for i in workspace.items.values() if i.type == "KQLDatabase" and _parent(i) == item.id]
+    return {**_kusto(item), "databasesItemIds": databases, "minimumConsumptionUnits": 0.0}
+
+
+def _parent(database: Item) -> str | None:
+    return database.maker_id or database.creation_payload.get("parentEventhouseItemId")
 
 
 def _kql_database(world: World, workspace: Workspace, item: Item) -> Body:
-    parent = item.creation_payload.get("parentEventhouseItemId") or _derived(item, "eventhouse")
+    parent = _parent(item) or _derived(item, "eventhouse")
     kind = item.creation_payload.get("databaseType") or "ReadWrite"
     return {"parentEventhouseItemId": parent, **_kusto(item), "databaseType": kind}
 

@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+SQL_ENDPOINT = "SQLEndpoint"
+
 
 @dataclass
 class Item:
-    """An item. `visible_at` is when its operation is over; until then only its name is taken."""
+    """An item. `visible_at` is when its operation is over; until then only its name is taken.
+
+    `maker_id` names the item that Fabric made this one for; `outlives` says that it stays when that one is deleted.
+    """
 
     id: str
     type: str
@@ -19,9 +24,9 @@ class Item:
     visible_at: float
     definition: dict[str, Any] | None = None
     creation_payload: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    endpoint_id: str | None = None
-    endpoint_at: float = 0.0
     folder_id: str | None = None
+    maker_id: str | None = None
+    outlives: bool = False
     value_set: str = "Default value set"
 
 
@@ -38,6 +43,10 @@ class Workspace:
     reserved: dict[tuple[str, str], float] = field(default_factory=lambda: dict[tuple[str, str], float]())
     assigned_at: float = 0.0
     type: str = "Workspace"
+
+    def standing(self) -> list[Item]:
+        """The items without SQL endpoints, which have no life of their own."""
+        return [item for item in self.items.values() if item.type != SQL_ENDPOINT]
 
 
 @dataclass

@@ -53,13 +53,17 @@ class Intent:
 
     `action` is create, update or adopt. `before` is what was there (None: nothing), as much of it as this
     deployment may change; it is what compensation restores. `marker` is put into the description of what is
-    created, so that after a lost answer it can be told from a stranger's thing of the same name.
+    created, so that after a lost answer it can be told from a stranger's thing of the same name. Of an item that Fabric
+    adds companions to (steps/companions.py), `beside` maps types to the ids of what bore a companion's name before the
+    create, and `made` to those of the companions that stood when the item was verified.
     """
 
     action: str
     marker: str
     before: JsonObject | None = None
     before_id: str | None = None
+    beside: JsonObject | None = None
+    made: JsonObject | None = None
 
 
 @dataclass(frozen=True)

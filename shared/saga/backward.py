@@ -10,14 +10,16 @@ What cannot be undone after growing delays is `compensation_failed`: a person is
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricTransientError, SagaError
 from shared.domain.ports import OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError
 from shared.domain.retry import TryAgain, backoff, decide, recorded
 from shared.domain.states import StepState
-from shared.saga import operations
+from shared.saga import companions, operations
 from shared.saga.delivery import Delivery, Settled
+from shared.steps.companions import Found
 from shared.steps.kind import GuardError, Snapshot
 
 
@@ -70,14 +72,18 @@ def _undo(d: Delivery, intent: Intent) -> Settled | None:
         found = d.kind.find(d.services.fabric, spec)
         if found is not None and not d.kind.recognises(spec, intent, found, d.step.ambiguous):
             return d.settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
+        if found is not None:
+            d.write(resource=found.resource)  # before it is deleted: what was made beside it is known by its maker
     if found is None:
         return _absent(d)
     return _send(d, intent, found, spec)
 
 
 def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Settled | None:
+    going: list[Found] = []
     if intent.action == "create":
-        d.kind.guard(d.services.fabric, found.resource)
+        makers = partial(companions.makers, d.services, d.step.deployment_id)
+        going = d.kind.guard(d.services.fabric, found.resource, makers)
     for call in d.kind.compensate(spec, intent, found)[d.step.moves_done :]:
         if not d.may_send():
             d.again(1.0, "held up for most of its lease: looks again")
@@ -87,8 +93,8 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
             begun = operations.started(d, reply.operation, "compensate", call.operation_kind)
             d.again(operations.first_delay(begun.kind), operation=begun)
             return None
-    done = "deleted" if intent.action == "create" else "put back as it was"
-    return d.settle(StepState.COMPENSATED, done, operation=None, compensation_error=None)
+    done = f"deleted{companions.with_it(going)}" if intent.action == "create" else "put back as it was"
+    return companions.settle(d, done)
 
 
 def _absent(d: Delivery) -> Settled | None:
@@ -99,7 +105,7 @@ def _absent(d: Delivery) -> Settled | None:
     if d.step.ambiguous and d.step.resource is None and remaining > 0:
         d.again(remaining)
         return None
-    return d.settle(StepState.COMPENSATED, "nothing there to undo", operation=None, compensation_error=None)
+    return companions.settle(d, "nothing there to undo")
 
 
 def _look(d: Delivery, operation: Operation) -> OperationStatus | None:

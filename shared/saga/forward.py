@@ -31,8 +31,9 @@ from shared.domain.records import Intent, Operation, RecordedError, Resource
 from shared.domain.references import resolve, strings
 from shared.domain.retry import GiveUp, decide, recorded
 from shared.domain.states import StepState
-from shared.saga import approvals, operations
+from shared.saga import approvals, companions, operations
 from shared.saga.delivery import Delivery, Settled
+from shared.steps.companions import beside
 from shared.steps.kind import NotYetError, Snapshot, VerificationError, check_resolved, marker_of
 
 _CONFLICT_TRIES = 3
@@ -71,7 +72,8 @@ def _begin(d: Delivery) -> Settled | None:
     found = d.kind.find(d.services.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
-    intent = Intent("create", marker_of(d.step.deployment_id, d.step.step_id))
+    marker = marker_of(d.step.deployment_id, d.step.step_id)
+    intent = Intent("create", marker, beside=beside(d.services.fabric, spec))
     stored = d.services.payloads.store(spec)
     d.claim("absent: create it", state=StepState.INTENT, intent=intent, spec=stored, error=None, **_started(d))
     return _act(d, spec, intent)
@@ -82,7 +84,8 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
     policy = spec.get("ifExists") or d.kind.if_exists
     if policy == "fail":
         raise FabricConflictError(
-            f"{found.resource.type} '{found.resource.name}' ({found.resource.id}) is there, and ifExists is fail",
+            f"{found.resource.type} '{found.resource.name}' ({found.resource.id}) is there, and ifExists is fail"
+            f"{companions.origin(d, found.resource)}",
             call=f"look for {d.step.kind}",
         )
     marker = marker_of(d.step.deployment_id, d.step.step_id)
@@ -143,11 +146,16 @@ def _resume(d: Delivery) -> Settled | None:
         d.learn(operation=None)
     uncertain = d.was_left_uncertain
     if intent.action == "create":
+        fresh = replace(
+            intent, beside=beside(d.services.fabric, spec)
+        )  # before `find`: no companion shows before its item
         found = d.kind.find(d.services.fabric, spec)
         if found is not None and d.kind.recognises(spec, intent, found, uncertain):
             return _verify(d, spec, found.resource, intent)
         if found is not None:
             return _present(d, spec, found)
+        d.learn(intent=fresh)
+        intent = fresh
     d.claim(state=StepState.INTENT, ambiguous=uncertain)
     return _act(d, spec, intent)
 
@@ -232,6 +240,7 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
     d.learn(resource=resource)
     try:
         outputs = d.kind.verify(d.services.fabric, spec, resource, intent)
+        companions.remember(d, resource, intent)
     except NotYetError as error:
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state

@@ -7,12 +7,14 @@ taken for an orphan; the same name alone proves nothing. A role assignment carri
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from shared.domain.errors import ConflictError, FabricNotFoundError
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.telemetry import Event
+from shared.saga import companions
 from shared.saga.delivery import Services
 from shared.steps.kind import Snapshot
 
@@ -25,10 +27,11 @@ _GONE = (D.COMPENSATED, D.CANCELLED, D.REJECTED)
 
 @dataclass(frozen=True)
 class Orphan:
-    """A resource that a step of a deployment made, and that nobody accounts for."""
+    """A resource that a step of a deployment made, and that nobody accounts for; or what Fabric added beside it."""
 
     step: StepRecord
     found: Snapshot
+    why: str = "bears the marker of"
 
 
 def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
@@ -37,10 +40,16 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     The caller holds the target. What a later deployment at the same target has taken up is its own by now; while one is
     at work there, which may be about to, ConflictError is raised.
     """
-    found: list[Orphan] = []
-    steps = services.journal.steps(header.deployment_id)
+    rows = [s.record for s in services.journal.steps(header.deployment_id)]
     taken = _taken_up(services, header)
-    for row in reversed([s.record for s in steps]):
+    by_id = {row.step_id: row for row in rows}
+    left = companions.left_behind(services, companions.makers_among(rows))
+    found = [
+        Orphan(by_id[c.step_id], Snapshot(c.resource, {}), "was added by Fabric to what was created by")
+        for c in left
+        if c.resource.id not in taken
+    ]
+    for row in reversed(rows):
         snapshot = _made(services, row, uncertain=False)
         if snapshot is not None and snapshot.resource.id not in taken:
             found.append(Orphan(row, snapshot))
@@ -94,9 +103,11 @@ def in_the_way(services: Services, header: DeploymentRecord) -> str | None:
 
 
 def _all_made(services: Services, header: DeploymentRecord) -> set[str]:
-    """Ids of what a deployment created or changed: as its journal knows or, where an answer was lost, Fabric shows."""
-    ids = set[str]()
-    for row in (s.record for s in services.journal.steps(header.deployment_id)):
+    """Ids of what a deployment created or changed, as its journal knows or, if an answer was lost, Fabric shows; and of
+    what Fabric added beside it."""
+    rows = [s.record for s in services.journal.steps(header.deployment_id)]
+    ids = {found.resource.id for found in companions.standing(services, companions.makers_among(rows))}
+    for row in rows:
         made = row.resource
         if made is None:
             found = _made(services, row, uncertain=row.ambiguous)
@@ -121,9 +132,10 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan) 
     """Delete it, the audit first. Raises FabricError, and GuardError where something of others lives inside."""
     row, resource = orphan.step, orphan.found.resource
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
-    kind.guard(services.fabric, resource)
+    going = kind.guard(services.fabric, resource, partial(companions.makers, services, header.deployment_id))
     reason = (
-        f"orphan: {resource.type} '{resource.name}' ({resource.id}) bears the marker of step {row.step_id}: deleted"
+        f"orphan: {resource.type} '{resource.name}' ({resource.id}) {orphan.why} step {row.step_id}: deleted"
+        f"{companions.with_it(going)}"
     )
     state = header.state.value
     entry = AuditEntry(services.clock.now(), f"orphan_{row.ordinal:05d}", state, state, "sweeper", reason, row.sequence)

@@ -1,16 +1,18 @@
 """What a script made, as a row of the journal: by which kind it is undone, and how that kind finds it."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from shared.domain.errors import InvalidInputError, LimitError, Problem
+from shared.domain.errors import FabricError, InvalidInputError, LimitError, Problem
 from shared.domain.fields import GUID
 from shared.domain.json import JsonObject
 from shared.domain.plan import MAX_STEPS
 from shared.domain.records import Intent, Resource, StepRecord
 from shared.domain.states import StepState
 from shared.saga.delivery import Services
+from shared.steps.companions import beside
 from shared.steps.kind import marker_of
 
 CUSTOM = "custom"
@@ -94,6 +96,13 @@ class Made:
         return Resource(self.type, self.id.lower(), self.name or self.id, parent)
 
 
+def _beside(services: Services, made: Made) -> JsonObject | None:
+    """What bears the name of a companion-to-be; None, which proves none, if Fabric cannot be asked now."""
+    with suppress(FabricError):
+        return beside(services.fabric, made.spec)
+    return None
+
+
 def row_of(
     services: Services, deployment_id: str, ordinal: int, made: Made, *, needs: tuple[int, ...], is_there: bool
 ) -> StepRecord:
@@ -112,7 +121,9 @@ def row_of(
         refers_to={},
         timeout_seconds=services.policy.compensation_timeout_seconds,
         state=StepState.SUCCEEDED if is_there else StepState.INTENT,
-        intent=Intent("create", marker_of(deployment_id, step_id)),
+        intent=Intent(
+            "create", marker_of(deployment_id, step_id), beside=_beside(services, made) if not is_there else None
+        ),
         resource=resource if is_there else None,
         started_at=now,
         finished_at=now if is_there else None,

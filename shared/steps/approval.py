@@ -9,6 +9,7 @@ from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.steps.companions import Found, Makers
 from shared.steps.kind import Call, Snapshot
 
 DEFAULTS = ("reject", "approve")
@@ -68,8 +69,9 @@ class ApprovalKind:
         """Nothing is there."""
         return None
 
-    def guard(self, fabric: Fabric, resource: Resource) -> None:
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
         """Nothing hangs on it."""
+        return []
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """No call."""

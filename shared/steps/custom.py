@@ -11,6 +11,7 @@ from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.steps.companions import Found, Makers
 from shared.steps.kind import Call, GuardError, Snapshot
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,9 @@ class CustomKind:
             f"'{resource.name}' was to be undone by a function of the script, which was lost with it. Undo it by hand."
         )
 
-    def guard(self, fabric: Fabric, resource: Resource) -> None:
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
         """Nothing hangs on it."""
+        return []
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """No call."""

@@ -10,6 +10,7 @@ from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps import definitions, items
+from shared.steps.companions import Found, Makers
 from shared.steps.kind import (
     IF_EXISTS,
     Call,
@@ -141,8 +142,9 @@ class ItemKind:
         """By id in the list."""
         return items.locate_item(fabric, resource)
 
-    def guard(self, fabric: Fabric, resource: Resource) -> None:
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
         """Nothing of another's lives inside an item of ours, as far as the API shows."""
+        return []
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """DELETE it, or put definition and description back."""

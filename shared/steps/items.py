@@ -69,5 +69,9 @@ def description_call(workspace_id: str, item_id: str, description: str) -> Call:
 
 def delete_call(found: Snapshot) -> Call:
     """DELETE the item: soft where Fabric supports it, so that a person can still bring it back."""
-    resource = found.resource
-    return Call("DELETE", f"/workspaces/{resource.parent_id}/items/{resource.id}", "item")
+    return Call("DELETE", item_path(found.resource), "item")
+
+
+def item_path(resource: Resource) -> str:
+    """The item itself."""
+    return f"/workspaces/{resource.parent_id}/items/{resource.id}"

@@ -16,6 +16,7 @@ from shared.domain.fields import Fields, has_reference
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.steps.companions import Found, Makers
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +136,9 @@ class StepKind(Protocol):
         """The very resource, by id, by a successful look; None is a proof of absence."""
         ...
 
-    def guard(self, fabric: Fabric, resource: Resource) -> None:
-        """Raise GuardError where deleting it would take something with it that is not of this deployment."""
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
+        """Raise GuardError if deleting it would take something with it that is not of this deployment. Returns the
+        companions that go with it; `makers` are what the deployment created in it."""
         ...
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:

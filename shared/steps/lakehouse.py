@@ -7,6 +7,7 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps import items
+from shared.steps.companions import Found, Makers
 from shared.steps.kind import (
     IF_EXISTS,
     Call,
@@ -106,8 +107,9 @@ class LakehouseKind:
         """By id in the list."""
         return items.locate_item(fabric, resource)
 
-    def guard(self, fabric: Fabric, resource: Resource) -> None:
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
         """Nothing of another's lives inside an item of ours, as far as the API shows. Tables are not looked at."""
+        return []
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """DELETE it, or set the description back."""

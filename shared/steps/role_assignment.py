@@ -6,6 +6,7 @@ from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.principals import ROLES, TYPES
 from shared.domain.records import Intent, Resource
+from shared.steps.companions import Found, Makers
 from shared.steps.kind import IF_EXISTS, Call, Snapshot, VerificationError, located
 
 
@@ -78,8 +79,9 @@ class RoleAssignmentKind:
         """By id in the list."""
         return _find(fabric, resource.parent_id or "", resource.id)
 
-    def guard(self, fabric: Fabric, resource: Resource) -> None:
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
         """Nothing hangs on an assignment."""
+        return []
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """DELETE it, or PATCH the old role back; a role that somebody changed since is left to them."""

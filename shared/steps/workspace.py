@@ -5,6 +5,7 @@ from shared.domain.json import JsonObject
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.steps.companions import Found, Makers, proven
 from shared.steps.kind import (
     IF_EXISTS,
     Call,
@@ -120,15 +121,20 @@ class WorkspaceKind:
             return None
         return _snapshot({"displayName": resource.name, **row}, fabric.get(f"/workspaces/{resource.id}"))
 
-    def guard(self, fabric: Fabric, resource: Resource) -> None:
-        """Deleting a workspace deletes its items, so there must be none left: ours are gone by then."""
-        names = [f"{i.get('type')} '{i.get('displayName')}'" for i in fabric.list(f"/workspaces/{resource.id}/items")]
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
+        """Deleting a workspace deletes its items, so there must be none left but what Fabric added beside ours: ours
+        are gone by then."""
+        rows = list(fabric.list(f"/workspaces/{resource.id}/items"))
+        companions = proven(makers(), rows, resource.id) if rows else []
+        known = {companion.resource.id for companion in companions}
+        names = [f"{row.get('type')} '{row.get('displayName')}'" for row in rows if row["id"] not in known]
         if names:
             listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             raise GuardError(
                 f"workspace '{resource.name}' ({resource.id}) was created by this deployment, but holds what it did "
                 f"not create: {listed}. Move or delete them, and the sweeper will delete the workspace."
             )
+        return companions
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """DELETE it, or set description and capacity back."""

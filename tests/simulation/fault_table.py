@@ -122,7 +122,7 @@ def _outcome(world: World) -> Outcome:
     shown = list[Any]()
     for workspace in world.model.store.workspaces.values():
         # One whose operation failed never comes to be visible; one that is only late counts.
-        visible = [i for i in workspace.items.values() if i.visible_at != float("inf")]
+        visible = [i for i in workspace.standing() if i.visible_at != float("inf")]
         items = sorted((i.type, i.name, i.description, str(i.definition)) for i in visible)
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
         roles = sorted(map(str, workspace.roles.values()))

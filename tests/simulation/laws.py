@@ -83,7 +83,9 @@ def _everything_standing_is_accounted_for(
         known |= {i.id for i in workspace.items.values() if any(has_marker(i.description, m) for m in markers)}
         if workspace.id not in known and workspace.id not in strangers.things:
             yield f"workspace {workspace.name} ({workspace.id}) stands and no deployment accounts for it"
-        for item in workspace.items.values():
+        for item in workspace.items.values():  # a companion comes after the item that Fabric added it to
+            if item.maker_id in known:
+                known.add(item.id)
             if item.visible_at <= now and item.id not in known and item.id not in strangers.things:
                 yield f"{item.type} {item.name} ({item.id}) stands and no deployment accounts for it"
         theirs = strangers.things.get(workspace.id, {}).get("roles", {})

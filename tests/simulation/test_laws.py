@@ -79,7 +79,7 @@ def check_laws(world: World) -> None:
     created = [c for c in world.model.calls if c["method"] == "POST" and c["effect"]]  # be its answer lost or not
     known = {s.record.resource.id for s in world.journal.steps("d") if s.record.resource}
     standing = {w.id for w in world.model.store.workspaces.values()}
-    standing |= {i.id for w in world.model.store.workspaces.values() for i in w.items.values()}
+    standing |= {i.id for w in world.model.store.workspaces.values() for i in w.standing()}
     assert created or state is not DeploymentState.SUCCEEDED
     assert standing <= known, "something stands in Fabric that the journal does not know"
     moves = [(e.subject, e.before, e.after) for e in world.journal.audit("d") if e.before != e.after]
@@ -200,7 +200,7 @@ def test_law_foreign_resource_between_look_and_act_is_not_deleted(lost: str) -> 
 
     world.model.handle = handle
     world.run(hours=3.0)
-    names = {i.name for w in world.model.store.workspaces.values() for i in w.items.values()}
+    names = {i.name for w in world.model.store.workspaces.values() for i in w.standing()}
     assert names == {"silver"}
     assert "silver" not in {d["displayName"] for d in world.model.store.deleted}
     assert world.state() is DeploymentState.STUCK  # our workspace cannot go while it holds what is theirs

@@ -349,4 +349,4 @@ class World:
 
     def names(self) -> dict[str, list[str]]:
         """What Fabric holds: items by workspace."""
-        return {w.name: sorted(i.name for i in w.items.values()) for w in self.model.store.workspaces.values()}
+        return {w.name: sorted(i.name for i in w.standing()) for w in self.model.store.workspaces.values()}

@@ -284,9 +284,8 @@ def lists(t: Tenant) -> list[str]:
     for item_type in TYPED_ROUTES.values():
         t.pull(create_at_once=[item_type])
         for i in range(5):
-            t.item(
-                first, item_type, f"x{i}", **({"definition": PARTS} if item_type in ("Report", "SemanticModel") else {})
-            )
+            definition = {"definition": PARTS} if item_type in ("Report", "SemanticModel") else {}
+            t.item(first, item_type, f"{item_type}{i}", **definition)
     typed = [f"{root}/{collection}" for collection in TYPED_ROUTES]
     filtered = [f"{root}/items?type=Notebook", f"{root}/items?type=Lakehouse&recursive=true"]
     return ["/v1/workspaces", "/v1/capacities", f"{root}/roleAssignments", f"{root}/items", *filtered, *typed]

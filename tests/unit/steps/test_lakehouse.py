@@ -54,7 +54,7 @@ def test_lakehouse_create_is_found_recognised_verified_and_deleted() -> None:
     outputs = KIND.verify(tenant.fabric, spec, resource, CREATE)
     assert outputs["sqlEndpointId"] not in ("", resource.id)
     assert set(outputs) == KIND.outputs
-    KIND.guard(tenant.fabric, resource)
+    assert KIND.guard(tenant.fabric, resource, list) == []
     tenant.undo(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 

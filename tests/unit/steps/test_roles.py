@@ -50,7 +50,7 @@ def test_role_create_is_found_verified_and_taken_away() -> None:
     outputs = KIND.verify(tenant.fabric, spec, resource, CREATE)
     assert outputs["role"] == "Contributor"
     assert set(outputs) == KIND.outputs
-    KIND.guard(tenant.fabric, resource)
+    assert KIND.guard(tenant.fabric, resource, list) == []
     tenant.undo(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 

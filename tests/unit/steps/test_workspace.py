@@ -53,7 +53,7 @@ def test_workspace_create_is_found_recognised_verified_and_deleted() -> None:
     outputs = KIND.verify(tenant.fabric, spec, resource, CREATE)
     assert outputs == {"id": resource.id, "displayName": "Sales", "capacityId": ""}
     assert set(outputs) == KIND.outputs
-    KIND.guard(tenant.fabric, resource)
+    assert KIND.guard(tenant.fabric, resource, list) == []
     tenant.undo(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 
@@ -182,4 +182,4 @@ def test_workspace_guard_names_what_stands_in_it() -> None:
     items = [{"type": "Notebook", "displayName": f"n{i}"} for i in range(7)]
     workspace_id = tenant.workspace(items=items)
     with pytest.raises(GuardError, match=r"Notebook 'n0'.*'n4' and 2 more"):
-        KIND.guard(tenant.fabric, Resource("Workspace", workspace_id, "sales"))
+        KIND.guard(tenant.fabric, Resource("Workspace", workspace_id, "sales"), list)

@@ -1,0 +1,226 @@
+"""Items that Fabric adds by itself beside an item that a step created, and the proof that one is such a companion.
+
+A companion carries no marker. It is taken for one only if all of this holds; otherwise it is a stranger's:
+
+- its maker is in the journal as created by this deployment, in that workspace;
+- type and name are exactly those that Fabric gives it (COMPANIONS);
+- nobody touched it: it has no description, stands in no folder and has no tag;
+- named after its maker: nothing of that name stood there before the maker was created, and if the companion was seen
+  when the maker was verified, it is still the one with that id;
+- named with a time: that is the time in which the maker was created, and no more such items than makers fit it.
+
+Tables and files prove nothing, because Fabric fills staging items by itself (ADR 17).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric
+from shared.domain.records import Resource, StepRecord
+
+SQL_ENDPOINT = "SQLEndpoint"
+
+
+@dataclass(frozen=True)
+class Companion:
+    """One item that comes with another.
+
+    `name` is made from the maker's name, or ends with the UTC second in which Fabric made the companion. `outlives`
+    says that it stays when its maker is deleted. `made_within` and `shown_within` bound, in seconds after the maker's
+    creation, when it is made and when a list shows it.
+    """
+
+    type: str
+    name: str = "{name}"
+    outlives: bool = False
+    made_within: float = 0.0
+    shown_within: float = 0.0
+
+    @property
+    def is_stamped(self) -> bool:
+        """True if its name ends with the time in which it was made."""
+        return self.name.endswith("{stamp}")
+
+
+_ENDPOINT = (Companion(SQL_ENDPOINT),)
+COMPANIONS: dict[str, tuple[Companion, ...]] = {
+    "Lakehouse": _ENDPOINT,
+    "SQLDatabase": _ENDPOINT,
+    "MirroredDatabase": _ENDPOINT,
+    "CosmosDBDatabase": _ENDPOINT,
+    "Eventhouse": (Companion("KQLDatabase"),),
+    "DigitalTwinBuilder": (
+        Companion("Lakehouse", "{name}dtdm", outlives=True, shown_within=30.0),
+        Companion("DigitalTwinBuilderFlow", "{name}OnDemand"),
+    ),
+    "Dataflow": (
+        Companion("Lakehouse", "StagingLakehouseForDataflows_{stamp}", True, made_within=1.0, shown_within=30.0),
+        Companion("Warehouse", "StagingWarehouseForDataflows_{stamp}", True, made_within=60.0, shown_within=120.0),
+    ),
+}
+"""What comes with an item, by its type. Recorded traffic: names, and what outlives its maker; stamps 0 to 1 s
+(lakehouse) and 12 to 44 s (warehouse) after the creation, shown 3 to 67 s after it. The bounds are wider than that."""
+_SLACK = timedelta(seconds=5)
+"""What the clocks of Fabric and of this app may differ."""
+_STAMP = re.compile("[0-9]{14}")
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Maker:
+    """An item that a step created between `since` and `until`.
+
+    `beside` maps types to the ids of what bore a companion's name before that, None if nobody looked; `made` to those
+    of the companions seen when the item was verified.
+    """
+
+    step_id: str
+    resource: Resource
+    since: datetime
+    until: datetime
+    beside: JsonObject | None = None
+    made: JsonObject | None = None
+
+    @property
+    def settled_at(self) -> datetime:
+        """When the companions that outlive it are all shown; `until` if it has none."""
+        outliving = [c.shown_within for c in COMPANIONS.get(self.resource.type, ()) if c.outlives]
+        return self.until + timedelta(seconds=max(outliving, default=0.0))
+
+
+Makers = Callable[[], Sequence[Maker]]
+"""The makers of the deployment that concern a resource; asked for only when they are needed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A companion, and the step whose item it was made for."""
+
+    resource: Resource
+    step_id: str
+    outlives: bool
+
+    def __str__(self) -> str:
+        return f"{self.resource.type} '{self.resource.name}' ({self.resource.id})"
+
+
+def maker_of(row: StepRecord) -> Maker | None:
+    """What a step created, if Fabric adds something beside it."""
+    if row.resource is None or row.intent is None or row.intent.action != "create" or row.started_at is None:
+        return None
+    if row.resource.type not in COMPANIONS:
+        return None
+    until = row.finished_at or row.compensation_started_at or row.started_at
+    return Maker(row.step_id, row.resource, row.started_at, until, row.intent.beside, row.intent.made)
+
+
+def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str) -> list[Found]:
+    """The companions of the makers among the items of a workspace, as its list shows them."""
+    inside = [m for m in makers if m.resource.parent_id == workspace_id]
+    untouched = [row for row in rows if not any(row.get(name) for name in ("description", "folderId", "tags"))]
+    found = [*_named(inside, untouched, workspace_id), *_stamped(inside, untouched, workspace_id)]
+    lakehouses = {f.resource.name: f for f in found if f.resource.type == "Lakehouse"}
+    for row in untouched:
+        lakehouse = lakehouses.get(row.get("displayName") or "")
+        if row.get("type") == SQL_ENDPOINT and lakehouse is not None:
+            found.append(Found(_resource(row, workspace_id), lakehouse.step_id, outlives=False))
+    return found
+
+
+def _resource(row: JsonObject, workspace_id: str) -> Resource:
+    return Resource(row["type"], row["id"], row["displayName"], workspace_id)
+
+
+def _slots(maker: Maker) -> dict[tuple[str, str], Companion]:
+    """The companions that are named after their maker, by type and name."""
+    plain = [c for c in COMPANIONS[maker.resource.type] if not c.is_stamped]
+    return {(c.type, c.name.format(name=maker.resource.name)): c for c in plain}
+
+
+def _named(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
+    by_slot = {(row.get("type"), row.get("displayName")): row for row in rows}
+    for maker in makers:
+        for slot, companion in _slots(maker).items():
+            row = by_slot.get(slot)
+            if row is not None and _is_its_own(maker, companion, row["id"]):
+                yield Found(_resource(row, workspace_id), maker.step_id, companion.outlives)
+
+
+def _is_its_own(maker: Maker, companion: Companion, item_id: str) -> bool:
+    if companion.type == SQL_ENDPOINT:
+        return True  # nobody else can create one: Fabric has no call for it
+    if maker.beside is None or companion.type in maker.beside:
+        return False
+    return (maker.made or {}).get(companion.type, item_id) == item_id
+
+
+def _stamped(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
+    """Each span of time in which makers were created must hold no more candidates than makers: one more, and which of
+    them is a stranger's cannot be told."""
+    for item_type, slots in COMPANIONS.items():
+        own = sorted((m for m in makers if m.resource.type == item_type), key=lambda m: m.since)
+        for companion in (c for c in slots if c.is_stamped) if own else ():
+            spans = _spans(own, companion)
+            fitting = [(i, row) for row in rows for i, span in enumerate(spans) if _fits(row, companion, span)]
+            counts = Counter(i for i, _ in fitting)
+            for i, row in fitting:
+                if counts[i] <= len(spans[i].makers):
+                    yield Found(_resource(row, workspace_id), spans[i].makers[0].step_id, companion.outlives)
+
+
+@dataclass
+class _Span:
+    begin: datetime
+    end: datetime
+    makers: list[Maker]
+
+
+def _spans(makers: Sequence[Maker], companion: Companion) -> list[_Span]:
+    """When the companions of makers, the first one first, were made; those that overlap are one."""
+    spans: list[_Span] = []
+    for maker in makers:
+        begin, end = maker.since - _SLACK, maker.until + timedelta(seconds=companion.made_within) + _SLACK
+        if spans and begin <= spans[-1].end:
+            spans[-1].end = max(spans[-1].end, end)
+            spans[-1].makers.append(maker)
+        else:
+            spans.append(_Span(begin, end, [maker]))
+    return spans
+
+
+def _fits(row: JsonObject, companion: Companion, span: _Span) -> bool:
+    name = row.get("displayName") or ""
+    prefix = companion.name.removesuffix("{stamp}")
+    stamp = name.removeprefix(prefix)
+    if row.get("type") != companion.type or not name.startswith(prefix) or not _STAMP.fullmatch(stamp):
+        return False
+    try:
+        made_at = datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return False  # fourteen digits that are not a time
+    return span.begin <= made_at <= span.end
+
+
+def seen(resource: Resource, beside: JsonObject, rows: Sequence[JsonObject]) -> JsonObject:
+    """Ids by type of the companions that are named after an item just created, among the items of its workspace."""
+    maker = Maker("", resource, _NEVER, _NEVER, beside)
+    found = _named([maker], rows, resource.parent_id or "")
+    return {f.resource.type: f.resource.id for f in found if f.resource.type != SQL_ENDPOINT}
+
+
+def beside(fabric: Fabric, spec: JsonObject) -> JsonObject | None:
+    """Ids by type of what bears the name of a companion-to-be, before its maker is created; None if the maker has no
+    companion that is named after it. Raises FabricError."""
+    item_type, workspace_id = spec.get("type"), spec.get("workspaceId")
+    if item_type not in COMPANIONS or not spec.get("displayName"):
+        return None
+    maker = Maker("", Resource(item_type, "", spec["displayName"], workspace_id), _NEVER, _NEVER)
+    slots = {slot for slot, companion in _slots(maker).items() if companion.type != SQL_ENDPOINT}
+    if not slots:
+        return None
+    rows = fabric.list(f"/workspaces/{workspace_id}/items")
+    return {row["type"]: row["id"] for row in rows if (row.get("type"), row.get("displayName")) in slots}

@@ -1,0 +1,245 @@
+"""Items that Fabric adds by itself: they go with what they were added to, and a stranger's never goes."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import companions, control
+from local.fabric_simulator.store import Item
+from shared.domain.policy import EnginePolicy
+from shared.domain.states import DeploymentState, StepState
+from shared.saga import commands
+from tests.simulation.edges import IDENTITY
+from tests.simulation.laws import encoded
+from tests.simulation.world import World
+
+WORKSPACE = "${{ steps.ws.outputs.id }}"
+FLOW = {"id": "flow", "type": "Dataflow", "displayName": "orders"}
+TWIN = {"id": "twin", "type": "DigitalTwinBuilder", "displayName": "plant"}
+HOUSE = {"id": "house", "type": "Eventhouse", "displayName": "telemetry"}
+
+
+def manifest(*items: dict[str, Any], fails: bool = True) -> dict[str, Any]:
+    """A workspace with items, and a last step that cannot work."""
+    steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}]
+    for item in items:
+        spec = {"workspaceId": WORKSPACE, **{k: v for k, v in item.items() if k not in ("id", "needs")}}
+        steps.append({"id": item["id"], "kind": "item", "needs": item.get("needs", []), "with": spec})
+    if fails:
+        spec = {"workspaceId": WORKSPACE, "type": "Crystal", "displayName": "ball"}
+        steps.append({"id": "ball", "kind": "item", "needs": [i["id"] for i in items], "with": spec})
+    return {"name": "m", "steps": steps}
+
+
+def adopted(world: World, *items: dict[str, Any]) -> str:
+    """A workspace of somebody else's, with what stands in it; its id."""
+    role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+    row = {"displayName": "sales", "roleAssignments": [role], "items": list(items)}
+    return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]["id"]
+
+
+def item(world: World, name: str) -> Item:
+    """An item as Fabric holds it, by the beginning of its name."""
+    workspaces = world.model.store.workspaces.values()
+    return next(i for w in workspaces for i in w.standing() if i.name.startswith(name))
+
+
+def take_away(world: World, gone: Item) -> None:
+    """Somebody deletes an item of a workspace that has no other."""
+    place = next(iter(world.model.store.workspaces.values()))
+    del place.items[gone.id]
+    companions.take_along(place, gone)
+
+
+def reasons(world: World, step: int) -> str:
+    """What the audit says of a step, in one text."""
+    subject = f"step_{step:05d}"
+    return " / ".join(e.reason for e in world.journal.audit("d") if e.subject == subject and e.reason)
+
+
+@pytest.mark.parametrize("each", [FLOW, TWIN, HOUSE], ids=lambda i: i["type"])
+@pytest.mark.parametrize("late", [0.0, 40.0])
+def test_companions_go_with_a_workspace_of_ours(each: dict[str, Any], late: float) -> None:
+    """The workspace is deleted with what Fabric had added to it, whether that is shown already or not."""
+    world = World()
+    world.model.levers.companion_seconds = late
+    world.submit(manifest(each))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {}
+    if not late and each is not HOUSE:  # the database of an eventhouse goes at once
+        assert "with it what Fabric had added beside items of this deployment: " in reasons(world, 0)
+        assert {"Dataflow": "Warehouse 'StagingWarehouse", "DigitalTwinBuilder": "Lakehouse 'plantdtdm'"}[
+            each["type"]
+        ] in reasons(world, 0)
+
+
+@pytest.mark.parametrize("each", [FLOW, TWIN, HOUSE], ids=lambda i: i["type"])
+@pytest.mark.parametrize("late", [0.0, 25.0])
+def test_companions_go_from_a_workspace_that_was_there(each: dict[str, Any], late: float) -> None:
+    """What outlives its maker in an adopted workspace is deleted too: the workspace is as it was."""
+    world = World()
+    world.model.levers.companion_seconds = late
+    adopted(world, {"type": "Notebook", "displayName": "theirs"})
+    world.submit(manifest(each))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {"sales": ["theirs"]}
+    if each is FLOW:
+        assert "with it what Fabric had added beside items of this deployment: " in reasons(world, 1)
+
+
+def test_companions_that_show_later_still_are_the_sweepers() -> None:
+    """Shown long after the deployment has ended, they are found and deleted as orphans, and the audit names them."""
+    world = World()
+    world.model.levers.companion_seconds = 600.0
+    adopted(world)
+    world.submit(manifest(FLOW))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    world.clock.advance(world.policy.orphan_grace_seconds + 1)
+    world.sweep()
+    assert world.names() == {"sales": []}
+    notes = [e.reason for e in world.journal.audit("d") if e.subject.startswith("orphan")]
+    assert len(notes) == 2
+    assert all("was added by Fabric to what was created by step flow" in note for note in notes)
+
+
+STRANGE = {
+    "of a dataflow created at another time": ("Lakehouse", "StagingLakehouseForDataflows_20200101000000"),
+    "named after nothing of ours": ("Lakehouse", "officedtdm"),
+    "with digits that are no time": ("Warehouse", "StagingWarehouseForDataflows_99999999999999"),
+    "there before its like was made": ("Lakehouse", "plantdtdm"),
+    "of another type": ("Notebook", "plantdtdm"),
+}
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["workspace of ours", "workspace that was there"])
+@pytest.mark.parametrize("strange", STRANGE)
+def test_companions_of_nobody_of_ours_stay(strange: str, is_ours: bool) -> None:
+    """An item that only looks like a companion is a stranger's: a workspace of ours stays while it is there."""
+    world = World()
+    item_type, name = STRANGE[strange]
+    row = {"type": item_type, "displayName": name}
+    if is_ours:
+        world.submit(manifest(FLOW, TWIN))
+        while not world.model.store.workspaces:
+            assert world.step() or world.pass_time() is None
+        place = next(iter(world.model.store.workspaces))
+        control.seed(world.model, {"workspaces": [{"id": place, "items": [row]}]})
+    else:
+        adopted(world, row)
+        world.submit(manifest(FLOW, TWIN))
+    theirs = item(world, name)
+    world.run(hours=2.0)
+    assert world.state() is (DeploymentState.STUCK if is_ours else DeploymentState.COMPENSATED)
+    assert world.model.store.workspaces[next(iter(world.model.store.workspaces))].items[theirs.id] is theirs
+    if is_ours:
+        error = world.journal.step("d", 0)[1].record.compensation_error
+        assert error is not None
+        assert f"{item_type} '{name}'" in error.message
+    else:
+        assert world.names() == {"sales": [name]}
+
+
+@pytest.mark.parametrize("change", [{"description": "mine"}, {"folder_id": "f"}, {"name": "renamed"}])
+@pytest.mark.parametrize("each", [FLOW, TWIN], ids=lambda i: i["type"])
+def test_companions_that_somebody_touched_stay(each: dict[str, Any], change: dict[str, str]) -> None:
+    """A companion that got a description, a folder or another name is somebody's now, and its workspace stays."""
+    world = World()
+    world.submit(manifest(each, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    touched = item(world, {"Dataflow": "StagingLakehouse", "DigitalTwinBuilder": "plantdtdm"}[each["type"]])
+    for name, value in change.items():
+        setattr(touched, name, value)
+    world.ask(commands.Verb.RETIRE)
+    world.run(hours=2.0)
+    assert world.state() is DeploymentState.STUCK
+    assert touched.name in world.names()["sales"]
+    error = world.journal.step("d", 0)[1].record.compensation_error
+    assert error is not None
+    assert f"Lakehouse '{touched.name}'" in error.message
+    take_away(world, touched)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {}
+
+
+def test_companions_replaced_by_hand_stay() -> None:
+    """Somebody deleted the lakehouse of a twin and made one of the same name: its id is not the one that was seen."""
+    world = World()
+    world.submit(manifest(TWIN, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    place = next(iter(world.model.store.workspaces.values()))
+    take_away(world, item(world, "plantdtdm"))
+    row = {"type": "Lakehouse", "displayName": "plantdtdm"}
+    control.seed(world.model, {"workspaces": [{"id": place.id, "items": [row]}]})
+    world.ask(commands.Verb.RETIRE)
+    world.run(hours=2.0)
+    assert world.state() is DeploymentState.STUCK
+    assert world.names() == {"sales": ["plantdtdm"]}
+
+
+def test_companions_that_cannot_be_told_from_a_strangers_stay() -> None:
+    """Somebody's dataflow came within the same seconds: nobody can say whose staging items are whose."""
+    world = World()
+    place = adopted(world)
+    world.submit(manifest(FLOW, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    theirs = item(world, "StagingLakehouse")
+    row = {"type": "Lakehouse", "displayName": f"{theirs.name[:-1]}{(int(theirs.name[-1]) + 1) % 10}"}
+    control.seed(world.model, {"workspaces": [{"id": place, "items": [row]}]})
+    world.ask(commands.Verb.RETIRE)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {"sales": sorted([theirs.name, row["displayName"]])}
+
+
+def test_companions_of_two_dataflows_of_ours_all_go() -> None:
+    """Created in the same second, they have two pairs between them, and both are ours."""
+    world = World()
+    adopted(world)
+    other = {"id": "flow2", "type": "Dataflow", "displayName": "returns"}
+    world.submit(manifest(FLOW, other))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {"sales": []}
+
+
+def test_companions_of_a_dataflow_whose_answer_was_lost_go() -> None:
+    """Found by its marker and deleted: what was added beside it is known by it, though its step never saw its id."""
+    world = World(policy=replace(EnginePolicy(), forward=EnginePolicy().forward.once()))
+    rule = {"match": {"method": "POST", "path": ".*/items"}, "action": {"reset": "after"}}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+    adopted(world)
+    world.submit(manifest(FLOW))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {"sales": []}
+
+
+@pytest.mark.parametrize(("policy", "state"), [("adopt", StepState.SUCCEEDED), ("fail", StepState.FAILED)])
+def test_companions_named_in_the_manifest(policy: str, state: StepState) -> None:
+    """A database of its eventhouse's name is there when its step comes: it is adopted, or the step says whose it is."""
+    database = {"id": "db", "type": "KQLDatabase", "displayName": "telemetry", "needs": ["house"], "ifExists": policy}
+    payload = {"databaseType": "ReadWrite", "parentEventhouseItemId": "${{ steps.house.outputs.id }}"}
+    world = World()
+    world.submit(manifest(HOUSE, {**database, "creationPayload": payload}, fails=False))
+    world.run()
+    step = world.journal.step("d", 2)[1].record
+    if state is StepState.SUCCEEDED:
+        assert world.names() == {"sales": ["telemetry", "telemetry"]}
+        assert step.intent is not None
+        assert step.intent.action == "adopt"
+    else:
+        assert step.error is not None
+        assert "Fabric adds it by itself to what step house creates" in step.error.message
+        assert world.names() == {}
+
+
+def test_companions_that_a_later_deployment_uses_keep_their_maker() -> None:
+    """To retire the eventhouse would take the database, which another deployment has adopted, from under it."""
+    world = World()
+    adopted(world)
+    world.submit(manifest(HOUSE, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    world.clock.advance(60)
+    world.submit(manifest({"id": "db", "type": "KQLDatabase", "displayName": "telemetry"}, fails=False), "later")
+    assert world.run("later") == [DeploymentState.SUCCEEDED]
+    answer = world.ask(commands.Verb.RETIRE)
+
+    assert "later builds upon what this one made" in answer.message

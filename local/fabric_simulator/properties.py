@@ -7,7 +7,7 @@ from local.fabric_simulator import companions
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace, stamp
 from local.fabric_simulator.world import Body, World
 
-SHOWN_ON_UPDATE = frozenset({"Environment", "MLExperiment", "VariableLibrary"})
+SHOWN_ON_UPDATE = frozenset({"DigitalTwinBuilderFlow", "Environment", "MLExperiment", "VariableLibrary"})
 """Types whose typed PATCH was recorded with properties."""
 _Made = Callable[[World, Workspace, Item], Body]
 
@@ -72,6 +72,7 @@ def _kusto(item: Item) -> Body:
 
 def _eventhouse(world: World, workspace: Workspace, item: Item) -> Body:
     databases = [i.id for i in workspace.items.values() if i.type == "KQLDatabase" and _parent(i) == item.id]
+    databases = databases or [_derived(item, "database")]  # of one that was seeded, or made by a definition
     return {**_kusto(item), "databasesItemIds": databases, "minimumConsumptionUnits": 0.0}
 
 
@@ -108,10 +109,16 @@ def _warehouse(world: World, workspace: Workspace, item: Item) -> Body:
     return {**shown, "collationType": collation, "creationMode": "New"}
 
 
+def _twin_flow(world: World, workspace: Workspace, item: Item) -> Body:
+    own = {"referenceType": "ById", "itemId": item.maker_id or _derived(item, "builder"), "workspaceId": workspace.id}
+    return {"digitalTwinBuilderItemReference": item.creation_payload.get("digitalTwinBuilderItemReference") or own}
+
+
 _BY_TYPE: dict[str, _Made] = {
     "Lakehouse": _lakehouse,
     "MirroredDatabase": _mirrored,
     "Environment": _environment,
+    "DigitalTwinBuilderFlow": _twin_flow,
     "Eventhouse": _eventhouse,
     "KQLDatabase": _kql_database,
     "SQLDatabase": _sql_database,

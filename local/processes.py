@@ -44,6 +44,16 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def writing_to(file: Path) -> list[int]:
+    """The processes whose standard output is that file; none without /proc."""
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (folder / "fd" / "1").readlink() == file.resolve() and is_alive(int(folder.name)):
+                found.append(int(folder.name))
+    return found
+
+
 def command_line(pid: int) -> list[str] | None:
     """The program and its arguments; empty where it has none (a kernel thread) or is gone. None without /proc."""
     if not Path("/proc/self").exists():

@@ -15,12 +15,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from local import azurite, processes
+from local import azurite, files, processes
+from local.functions_host.keys import Keys
 from shared.domain.flags import FeatureFlags
+from shared.domain.json import as_object
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".local"
@@ -29,6 +32,8 @@ READY = "/api/health/live"
 _FLAGS = ("retry_logic", "circuit_breaker", "rollback", "health_checks")
 """The features that need nothing of Azure; the environment may say otherwise."""
 _PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
+_TOLD = ("functions_url", "fabric_url", "storage_connection_string", "function_key")
+_CANNOT_START = "the host cannot start: "
 APPLICATION = "5a9a0000-0000-4000-8000-00000000a991"
 """The client id that the app signs in to Fabric with where the stack has a vault."""
 
@@ -56,6 +61,8 @@ class Stack:
     (with FEATURE_USE_AZURE_KEYVAULT=false: of the environment)."""
     ports: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     pids: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    notes: list[str] = field(default_factory=lambda: list[str]())
+    """Sentences for the person who ran `up` or `down`: which file was damaged, and where it is kept."""
 
     @property
     def folder(self) -> Path:
@@ -109,13 +116,17 @@ class Stack:
 
     @property
     def function_key(self) -> str:
-        """The key of the routes that are not anonymous."""
-        return json.loads((self.folder / "keys.json").read_text())["default"]
+        """The key of the routes that are not anonymous. Raises files.DamagedError."""
+        return Keys.read(self._keys_file).default
 
     @property
     def master_key(self) -> str:
-        """The key of the host's admin endpoints."""
-        return json.loads((self.folder / "keys.json").read_text())["master"]
+        """The key of the host's admin endpoints. Raises files.DamagedError."""
+        return Keys.read(self._keys_file).master
+
+    @property
+    def _keys_file(self) -> Path:
+        return self.folder / "keys.json"
 
     def __enter__(self) -> Self:
         return self.up()
@@ -127,7 +138,7 @@ class Stack:
         """Start what does not run; a half-dead stack is mended with its data and ports. `host` off leaves the functions
         host to the caller."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.load()
+        self._set_aside_what_is_damaged()
         if self.ports:
             return self._start_what_does_not_run(host)
         for tries_left in (2, 1, 0):
@@ -155,9 +166,35 @@ class Stack:
         self._save()
         return self
 
+    def _set_aside_what_is_damaged(self) -> None:
+        """Take over what runs; what cannot be known because stack.json is damaged is ended, and its data stay."""
+        try:
+            self.load()
+        except files.DamagedError as error:
+            self._end_all_that_writes_here()
+            kept = files.set_aside(self.folder / "stack.json")
+            self.notes.append(f"{error}: it is kept as {kept.name}; what ran was ended, and starts on its data again")
+        try:
+            if self._keys_file.exists():
+                Keys.read(self._keys_file)
+        except files.DamagedError as error:
+            self.kill_host()  # it goes by keys that nobody can read any more
+            kept = files.set_aside(self._keys_file)
+            self.notes.append(f"{error}: it is kept as {kept.name}, and there are new keys; `make env` prints them")
+
+    def _end_all_that_writes_here(self) -> None:
+        for log in ("functions.log", "vault.log", "fabric.log", "azurite/azurite.log"):
+            for pid in processes.writing_to(self.folder / log):
+                if not processes.end(pid, signal.SIGTERM, 20.0):
+                    processes.end(pid, signal.SIGKILL, 5.0)
+
     def down(self) -> None:
         """Stop everything: the host first, the storage last. Stopping twice is fine."""
-        self.load()
+        try:
+            self.load()
+        except files.DamagedError as error:
+            self._end_all_that_writes_here()
+            self.notes.append(f"{error}: what wrote to the logs of this stack was ended")
         for part in ("functions", "vault", "fabric"):
             if not self._end(part, signal.SIGTERM, 15.0):
                 self._end(part, signal.SIGKILL, 5.0)
@@ -232,8 +269,18 @@ class Stack:
             str(self.folder / "engine.sqlite"),
         ]
         arguments += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.queue_lease_seconds]
+        before = self._damaged_engines()
         self._spawn("functions", self.host_module, arguments, environment)
         self._wait(self.functions_url + self.ready, "functions")
+        for kept in sorted(self._damaged_engines() - before):
+            self.notes.append(
+                f"the engine's state {self.folder / 'engine.sqlite'} was damaged: it is kept as {kept}, and the engine "
+                "began empty; deployments go on from their journal at the next sweep"
+            )
+
+    def _damaged_engines(self) -> set[str]:
+        beside = ("-wal", "-shm")
+        return {file.name for file in self.folder.glob("engine.sqlite.damaged-*") if not file.name.endswith(beside)}
 
     def kill_host(self) -> None:
         """SIGKILL, as a crash would."""
@@ -269,7 +316,7 @@ class Stack:
             "functions_url": self.functions_url,
             "fabric_url": self.fabric_url,
             "storage_connection_string": self.connection_string,
-            "function_key": self.function_key if (self.folder / "keys.json").exists() else "",
+            "function_key": self.function_key if self._keys_file.exists() else "",
             "pids": self.pids,
             "data_folder": str(self.folder),
             "ports": self.ports,
@@ -301,7 +348,8 @@ class Stack:
             if not self.runs(part):
                 break
             time.sleep(0.03)
-        raise StackError(f"{part} did not come up; its log is {self.folder / f'{part}.log'}")
+        log = self.folder / f"{part}.log"
+        raise StackError(f"{part} did not come up{_why(log)}; its log is {log}")
 
     def _end(self, part: str, number: signal.Signals, seconds: float) -> bool:
         if not self.runs(part):
@@ -321,16 +369,33 @@ class Stack:
             fresh.replace(file)
 
     def load(self) -> dict[str, Any]:
-        """Take over what stack.json says of what runs, and return it; empty where there is none."""
+        """Take over what stack.json says of what runs, and return it; empty where there is none. Raises
+        files.DamagedError."""
         file = self.folder / "stack.json"
-        data: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        data = files.read_object(file) if file.exists() else {}
         if data:
-            self.ports, self.pids = data["ports"], data["pids"]
+            ports, pids = (_numbers(data.get(name)) for name in ("ports", "pids"))
+            if not set(_PORTS) <= ports.keys() or not set(_TOLD) <= data.keys():
+                raise files.DamagedError(f"{file} is damaged (it does not say what runs where)")
+            self.ports, self.pids = ports, pids
             if self.runs("fabric"):
                 # What runs keeps the speed that it was started with, whatever is asked for now.
                 self.profile = data.get("profile", self.profile)
                 self.time_scale = data.get("time_scale", self.time_scale)
         return data
+
+
+def _numbers(value: object) -> dict[str, int]:
+    return {name: number for name, number in (as_object(value) or {}).items() if isinstance(number, int)}
+
+
+def _why(log: Path) -> str:
+    """Return the reason that the host logged last for not starting; empty if there is none."""
+    with suppress(OSError):
+        lines = log.read_text(errors="replace")[-20_000:].splitlines()
+        said = next((line for line in reversed(lines) if _CANNOT_START in line), "")
+        return f": {said.partition(_CANNOT_START)[2].strip()}" if said else ""
+    return ""
 
 
 def from_environment(name: str | None = None) -> Stack:
@@ -352,23 +417,34 @@ def main() -> int:
     parser.add_argument("--name")
     options = parser.parse_args()
     stack = from_environment(options.name)
-    if options.command == "down":
+    try:
+        return _run(stack, options.command)
+    except files.DamagedError as error:
+        print(f"error: {error}: `make up` sets it aside and starts again; the data stay", file=sys.stderr)
+    except (StackError, azurite.AzuriteError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or stack.folder}: {error.strerror}; see to it, then `make up`", file=sys.stderr)
+    finally:
+        for note in stack.notes:
+            print(f"note: {note}", file=sys.stderr)
+    return 1
+
+
+def _run(stack: Stack, command: str) -> int:
+    if command == "down":
         stack.down()
         print(f"stack {stack.name} is down")
         return 0
-    if options.command == "up":
-        try:
-            stack.up()
-        except (StackError, azurite.AzuriteError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+    if command == "up":
+        stack.up()
     file = stack.folder / "stack.json"
     if not file.exists():
         # To stderr: what `env` prints is evaluated.
-        print(f"stack {stack.name} is not up", file=sys.stderr if options.command == "env" else sys.stdout)
+        print(f"stack {stack.name} is not up", file=sys.stderr if command == "env" else sys.stdout)
         return 1
     data = stack.load()
-    if options.command == "env":
+    if command == "env":
         print(f"export NO_PROXY={shlex.quote(os.environ['NO_PROXY'])} no_proxy={shlex.quote(os.environ['no_proxy'])}")
         print(f"export AzureWebJobsStorage={shlex.quote(data['storage_connection_string'])}")
         print(f"export APP={data['functions_url']} FUNCTION_KEY={shlex.quote(data['function_key'])}")

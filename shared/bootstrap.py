@@ -103,6 +103,7 @@ class App:
 
 _lock = threading.Lock()
 _app: App | None = None
+_engine_calls = bodies.EngineCalls()
 
 
 def app() -> App:
@@ -150,6 +151,7 @@ def build(loaded: settings.Settings) -> App:
     signals = TableSignals(clients)
     checks: dict[str, Callable[[], object]] = {
         **_storage_checks(clients, signals, breakers, loaded, clock),
+        "engine": _engine_calls.finding,
         "fabric_identity": tokens.check,
         "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
     }
@@ -262,7 +264,7 @@ def orchestrations(client: Any) -> Orchestrations:
     """The durable engine behind the client of one invocation."""
     from shared.adapters.durable import DurableOrchestrations
 
-    return DurableOrchestrations(client)
+    return DurableOrchestrations(client, _engine_calls.ended)
 
 
 def _clients(loaded: settings.StorageSettings) -> "StorageClients":

@@ -5,22 +5,32 @@ without a result run again, timers are armed again, events that were being handl
 short because orchestrations continue as new, so an instance is simply written whole.
 
 SQLite runs in WAL mode with synchronous=NORMAL: a killed process loses nothing; a power cut may lose the last moments.
+
+A file that is damaged is set aside, and the engine begins empty: an app that keeps the truth elsewhere, as the one of
+this repository does in its journal, starts its orchestrations again. While the file cannot be written (the disk is
+full), calls are refused, and what they changed is written with the first that succeeds.
 """
 
 # Hooks private methods of a library that is pinned exactly, and whose protobuf classes have no types.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportIncompatibleMethodOverride=false
 
+import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.testing.in_memory_backend import ActivityWorkItem, OrchestrationInstance
+from google.protobuf.message import DecodeError
 
+from local import files
 from local.functions_host.engine import Engine
+
+log = logging.getLogger("host.durable")
 
 _COLUMNS = (
     "id, name, status, version, input, output, custom_status, created, updated, completed, failure, history, pending"
@@ -38,19 +48,27 @@ class StoredEngine(Engine):
     """The engine on a SQLite file."""
 
     def __init__(self, path: Path) -> None:
+        """Read what the last process left. Raises RuntimeError if the file can be neither used nor set aside."""
         super().__init__()
         self._changed: set[str] = set()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("pragma journal_mode=wal")
-        self._database.execute("pragma synchronous=normal")
-        columns = _COLUMNS.removeprefix("id, ")
-        self._database.execute(f"create table if not exists instances (id text primary key, {columns})")
+        self._is_failing = False
+        try:
+            self._database, self._left = _opened(path)
+        except _Damaged as error:
+            kept = files.set_aside(path, "-wal", "-shm")
+            log.error(
+                "the engine's state in %s is damaged (%s): it is kept as %s, and the engine begins empty; "
+                "this app's deployments go on from their journal",
+                path,
+                error,
+                kept.name,
+            )
+            self._database, self._left = _opened(path)
 
     def start(self) -> str:
-        """Read what the last process left, then listen."""
+        """Go on with what the last process left, then listen."""
         with self._lock:
-            for row in self._database.execute(f"select {_COLUMNS} from instances").fetchall():  # noqa: S608 - constant
-                instance = _instance(row)
+            for instance in self._left:
                 instance.completion_token = self._next_completion_token
                 self._next_completion_token += 1
                 self._instances[instance.instance_id] = instance
@@ -105,23 +123,34 @@ class StoredEngine(Engine):
         if not self._changed:
             return
         marks = ", ".join("?" * len(_COLUMNS.split(",")))
-        self._database.execute("begin")
-        for instance_id in self._changed:
-            instance = self._instances.get(instance_id)
-            if instance is None:
-                self._database.execute("delete from instances where id = ?", (instance_id,))
-            else:
-                self._database.execute(f"insert or replace into instances values ({marks})", _row(instance))  # noqa: S608
-        self._database.execute("commit")
+        try:
+            self._database.execute("begin")
+            for instance_id in self._changed:
+                instance = self._instances.get(instance_id)
+                if instance is None:
+                    self._database.execute("delete from instances where id = ?", (instance_id,))
+                else:
+                    self._database.execute(f"insert or replace into instances values ({marks})", _row(instance))  # noqa: S608
+            self._database.execute("commit")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("rollback")
+            if not self._is_failing:
+                log.error("the engine's state cannot be written (%s): its calls are refused until it can", error)
+            self._is_failing = True
+            raise
+        if self._is_failing:
+            log.warning("the engine's state can be written again")
+        self._is_failing = False
         self._changed.clear()
 
     def _fire(self, instance_id: str, timer_id: int, fire_at: datetime) -> None:
-        with self._lock:
+        with self._lock, suppress(sqlite3.Error):  # the thread of the timers goes on; it is written with the next call
             super()._fire(instance_id, timer_id, fire_at)
             self._save()
 
     def _report(self, parent_id: str, task_id: int, child: OrchestrationInstance) -> None:
-        with self._lock:
+        with self._lock, suppress(sqlite3.Error):
             super()._report(parent_id, task_id, child)
             self._save()
 
@@ -169,6 +198,35 @@ class StoredEngine(Engine):
     def CompleteActivityTask(self, request: Any, context: Any) -> Any:
         """Durable."""
         return self._call(super().CompleteActivityTask, request, context)
+
+
+class _Damaged(Exception):
+    """The file is not the engine's, or not whole."""
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, list[OrchestrationInstance]]:
+    """The database, made where it is absent, and the instances in it. Raises _Damaged, and RuntimeError if the file
+    cannot be used (no permission, no space, in use)."""
+    database: sqlite3.Connection | None = None
+    try:
+        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        database.execute("pragma journal_mode=wal")
+        database.execute("pragma synchronous=normal")
+        columns = _COLUMNS.removeprefix("id, ")
+        database.execute(f"create table if not exists instances (id text primary key, {columns})")
+        (found,) = database.execute("pragma quick_check(1)").fetchone()
+        if found != "ok":
+            raise _Damaged(str(found).splitlines()[0])
+        found = database.execute(f"select {_COLUMNS} from instances").fetchall()  # noqa: S608 - constant
+        return database, [_instance(row) for row in found]
+    except (sqlite3.Error, DecodeError, TypeError, ValueError, _Damaged) as error:
+        if database is not None:
+            database.close()
+        if isinstance(error, sqlite3.OperationalError) and "no such column" not in str(error):
+            raise RuntimeError(
+                f"the engine's state {path} cannot be used ({error}): make room or see who holds it, then start again"
+            ) from None
+        raise _Damaged(str(error)) from None
 
 
 def _row(instance: OrchestrationInstance) -> tuple[Any, ...]:

@@ -1,7 +1,6 @@
 """The host: reads host.json, loads the app, and runs every listener until told to stop."""
 
 import asyncio
-import json
 import logging
 import math
 import os
@@ -12,10 +11,12 @@ from typing import Any
 
 from aiohttp import web
 
+from local import files
 from local.functions_host import timers
 from local.functions_host.durable import Durable
+from local.functions_host.keys import Keys
 from local.functions_host.queues import QueueConfig, Queues, seconds_of
-from local.functions_host.web import Keys, Web
+from local.functions_host.web import Web
 from local.functions_host.worker import Function, Worker
 
 log = logging.getLogger("host")
@@ -139,4 +140,7 @@ def _report(task: asyncio.Task[None]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    try:
+        return files.read_object(path) if path.exists() else {}
+    except files.DamagedError as error:
+        raise RuntimeError(f"{error}: correct it") from None

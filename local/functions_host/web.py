@@ -1,13 +1,10 @@
 """HTTP triggers with function keys, the durable extension's webhooks, and the host's admin endpoints."""
 
-import hmac
 import json
 import os
 import re
-import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,41 +13,9 @@ from aiohttp.typedefs import Handler
 
 from local.functions_host import timers
 from local.functions_host.durable import Durable
+from local.functions_host.keys import Keys
 from local.functions_host.queues import Queues
 from local.functions_host.worker import Function, InvocationError, Worker, log_error, protocol
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The host's keys: `default` opens functions of level `function`, `master` everything."""
-
-    default: str
-    master: str
-
-    @classmethod
-    def load(cls, path: Path | None) -> "Keys":
-        """From the file, which is made (mode 0600) where it is absent; without a file, new keys each start."""
-        if path is not None and path.exists():
-            return cls(**json.loads(path.read_text()))
-        keys = cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_suffix(".new")  # whole or not at all: a start after a kill must be able to read it
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(asdict(keys), file)
-            fresh.replace(path)
-        return keys
-
-    def open(self, request: web.Request, level: str) -> bool:
-        """Whether the request carries a key for that level."""
-        if level == "anonymous":
-            return True
-        given = (request.headers.get("x-functions-key") or request.query.get("code") or "").encode(
-            errors="surrogatepass"
-        )
-        allowed = [self.master] if level == "admin" else [self.master, self.default]
-        return any(hmac.compare_digest(given, key.encode()) for key in allowed)
-
 
 _CONSTRAINTS = {"int": r"-?\d+", "long": r"-?\d+", "guid": "[0-9a-fA-F-]{36}"}
 _PARAMETER = re.compile(r"\{(\*?)(\w+)(?::([a-z]+)(?:\([^)]*\))?)?\}")

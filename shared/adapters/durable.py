@@ -4,6 +4,7 @@ The client comes with each invocation, so this wraps it for the length of one. g
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import grpc
@@ -44,8 +45,9 @@ class DurableClient(Protocol):
 class DurableOrchestrations:
     """Implements the port `Orchestrations`."""
 
-    def __init__(self, client: DurableClient) -> None:
-        self._client = client
+    def __init__(self, client: DurableClient, ended: Callable[[str], None] = lambda _: None) -> None:
+        """`ended` is called when a call that changes something has ended, with why it failed; empty if it did not."""
+        self._client, self._ended = client, ended
 
     def start(self, deployment_id: str) -> None:
         """Start it unless it runs; what is left of an ended one of the same id is forgotten first."""
@@ -61,7 +63,8 @@ class DurableOrchestrations:
         except grpc.RpcError as error:
             if _code(error) is grpc.StatusCode.ALREADY_EXISTS:
                 return
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
+        self._ended("")
 
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
         """Send an event; an instance that is gone is no error, for its successor reads the journal."""
@@ -71,14 +74,15 @@ class DurableOrchestrations:
             if _code(error) in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
                 log.info("event %s for %s: no running orchestration", name, deployment_id)
                 return
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
+        self._ended("")
 
     def is_running(self, deployment_id: str) -> bool:
         """Whether the engine knows it and it has not ended."""
         try:
             return _is_live(self._client.get_orchestration_state(deployment_id, fetch_payloads=False))
         except grpc.RpcError as error:
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
 
     def forget(self, deployment_id: str) -> None:
         """Purge its history; one that still runs is left alone."""
@@ -88,7 +92,13 @@ class DurableOrchestrations:
                 self._client.purge_orchestration(deployment_id)
         except grpc.RpcError as error:
             if _code(error) is not grpc.StatusCode.NOT_FOUND:
-                raise _unavailable(error) from None
+                raise self._unavailable(error) from None
+
+    def _unavailable(self, error: grpc.RpcError) -> StorageUnavailableError:
+        code = _code(error)
+        said = f"the durable engine does not answer ({code.name if code else 'no status'})"
+        self._ended(said)
+        return StorageUnavailableError(said)
 
 
 def _is_live(state: Any) -> bool:
@@ -98,8 +108,3 @@ def _is_live(state: Any) -> bool:
 def _code(error: grpc.RpcError) -> grpc.StatusCode | None:
     code = getattr(error, "code", None)
     return code() if callable(code) else None  # type: ignore[return-value]
-
-
-def _unavailable(error: grpc.RpcError) -> StorageUnavailableError:
-    code = _code(error)
-    return StorageUnavailableError(f"the durable engine does not answer ({code.name if code else 'no status'})")

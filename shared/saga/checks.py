@@ -3,7 +3,8 @@
 Bodies only, over ports, so that every one runs in a plain test; bootstrap.py makes the list.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from shared.domain.breaker import BreakerState
 from shared.domain.policy import HealthPolicy
 from shared.domain.ports import QueueDepth, Signals
 from shared.saga.health import Finding, Status
+
+ENGINE_FAILURE_SECONDS = 600.0
+"""How long a call that failed counts, if none came after it: two rounds of the sweeper."""
 
 
 class BreakerStatus(Protocol):
@@ -54,6 +58,26 @@ def queues(depths: Iterable[QueueDepth], now: datetime, policy: HealthPolicy) ->
         status = Status.WARN if is_old else Status.PASS
         found.append(Finding(status, "oldestAge", depth.name, round(age, 1), "s", output))
     return found
+
+
+class EngineCalls:
+    """Remember how this process's last changing call to the durable engine ended. Thread-safe. Looks alone
+    would not do: an engine whose store is full answers them."""
+
+    def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._ticks = ticks
+        self._failed: tuple[float, str] | None = None
+
+    def ended(self, failure: str) -> None:
+        """Note how a call ended; an empty text is a success."""
+        self._failed = (self._ticks(), failure) if failure else None
+
+    def finding(self) -> Finding:
+        """A warning if it failed, for as long as nothing else may have been asked: the sweeper tries again by then."""
+        failed = self._failed
+        if failed is None or self._ticks() - failed[0] > ENGINE_FAILURE_SECONDS:
+            return Finding()
+        return Finding(Status.WARN, output=f"{failed[1]}; what it was asked for is tried again")
 
 
 def breakers(standing: Mapping[str, BreakerStatus], *, is_on: bool) -> list[Finding]:

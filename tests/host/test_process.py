@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.functions_host.web import Keys
+from local.functions_host.keys import Keys
 from tests.host.hosts import Served, eventually
 
 
@@ -58,7 +58,10 @@ def test_process_broken_host_json_ends_it(make: Callable[..., Served]) -> None:
     """With the place of the mistake."""
     served = make()
     (served.app / "host.json").write_text("{")
-    assert "JSONDecodeError" in fails(served)
+    said = fails(served)
+    assert "the host cannot start" in said
+    assert "host.json is damaged (JSONDecodeError: Expecting property name" in said
+    assert "Traceback" not in said
 
 
 def test_process_entities_are_refused(make: Callable[..., Served]) -> None:
@@ -156,7 +159,7 @@ def test_keys_survive_a_kill_while_they_are_written(tmp_path: Path, monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("local.functions_host.web.json.dump", cut)
+        patch.setattr("local.functions_host.keys.json.dump", cut)
         with pytest.raises(KeyboardInterrupt):
             Keys.load(file)
     keys = Keys.load(file)

@@ -1,0 +1,94 @@
+"""The durable engine's client: what its calls tell of the engine, for health."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+
+from shared.adapters.durable import DurableOrchestrations
+from shared.domain.errors import StorageUnavailableError
+from shared.saga.checks import ENGINE_FAILURE_SECONDS, EngineCalls
+from shared.saga.health import Status
+
+
+class Refused(grpc.RpcError):
+    """What gRPC raises: the engine's store is full."""
+
+    def __init__(self, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        super().__init__()
+        self._code = code
+
+    def code(self) -> grpc.StatusCode:
+        """As gRPC's own."""
+        return self._code
+
+
+class Client:
+    """An engine that answers looks, and refuses changes while `error` is set."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.state: Any = None
+
+    def get_orchestration_state(self, instance_id: str, *, fetch_payloads: bool = True) -> Any:
+        """It is always answered."""
+        return self.state
+
+    def _change(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def schedule_new_orchestration(self, orchestrator: str, *, input: Any = None, instance_id: Any = None) -> str:
+        """Changes."""
+        self._change()
+        return str(instance_id)
+
+    def raise_orchestration_event(self, instance_id: str, event_name: str, *, data: Any = None) -> None:
+        """Changes."""
+        self._change()
+
+    def purge_orchestration(self, instance_id: str, recursive: bool = True) -> None:
+        """Changes."""
+        self._change()
+
+
+CALLS: dict[str, Callable[[DurableOrchestrations], object]] = {
+    "start": lambda engine: engine.start("d"),
+    "raise_event": lambda engine: engine.raise_event("d", "step_settled", {}),
+    "forget": lambda engine: engine.forget("d"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_engine_that_refuses_a_change_is_a_warning_until_one_succeeds(name: str) -> None:
+    """A look that is answered says nothing: a store that is full can be read. A failure counts for a while."""
+    client, seconds = Client(), [0.0]
+    calls = EngineCalls(lambda: seconds[0])
+    engine = DurableOrchestrations(client, calls.ended)
+    client.state = SimpleNamespace(runtime_status=SimpleNamespace(name="COMPLETED"))
+    assert calls.finding().status is Status.PASS
+    client.error = Refused()
+    with pytest.raises(StorageUnavailableError):
+        CALLS[name](engine)
+    assert not engine.is_running("d")
+    finding = calls.finding()
+    assert finding.status is Status.WARN
+    assert "the durable engine does not answer (UNKNOWN)" in finding.output
+    seconds[0] = ENGINE_FAILURE_SECONDS + 1
+    assert calls.finding().status is Status.PASS
+    seconds[0] = 1.0
+    assert calls.finding().status is Status.WARN
+    client.error = None
+    engine.raise_event("d", "step_settled", {})
+    assert calls.finding().status is Status.PASS
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION])
+def test_engine_that_knows_no_such_instance_is_well(code: grpc.StatusCode) -> None:
+    """An event for one that has ended is an answer like another."""
+    client, calls = Client(), EngineCalls()
+    client.error = Refused(code)
+    DurableOrchestrations(client, calls.ended).raise_event("d", "step_settled", {})
+    assert calls.finding().status is Status.PASS

@@ -29,6 +29,7 @@ from shared.domain.errors import (
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, Locks
 from shared.domain.records import SCRIPT, Intent, RecordedError, StepRecord
+from shared.domain.room import person
 from shared.domain.states import DeploymentState
 from shared.saga import scripts
 from shared.saga.accept import normal_target
@@ -109,7 +110,7 @@ class DeploymentTransaction:
         self.name, self.target = name[:100], normal_target(target or name)[:256]
         self.deployment_id = deployment_id or _new_id(name)
         self.is_dry_run = dry_run
-        self._requested_by, self._wait, self._budget = requested_by[:256] or SCRIPT, wait_seconds, rollback_seconds
+        self._requested_by, self._wait, self._budget = person(requested_by) or SCRIPT, wait_seconds, rollback_seconds
         self._app, self._sleep = app, sleep
         self._undos: dict[str, Callable[[], object]] = {}
         self._dry: list[Made] = []

@@ -104,7 +104,7 @@ class StepRecord:
     """One row of the journal: everything known of one step.
 
     `needs` are the ordinals that must have succeeded before it; `refers_to` maps the ids of the steps whose
-    outputs its spec names to their ordinals. `attempt` counts tries that went wrong in
+    outputs its spec names to their ordinals, and is stored as a payload. `attempt` counts tries that went wrong in
     the present direction; it is the only attempt count there is.
     `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
     once. `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that

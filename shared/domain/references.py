@@ -62,5 +62,7 @@ def _resolve_text(text: str, lookup: Callable[[str, str], Any], path: str) -> An
             problem = Problem(path, f"'{match[0][:120]}' has no value: that step has no such output")
             raise InvalidInputError([problem]) from None
 
-    whole = REFERENCE.fullmatch(text)
-    return one(whole) if whole else REFERENCE.sub(lambda m: str(one(m)), text)
+    first = REFERENCE.match(text)
+    if first is not None and first.end() == len(text):  # the whole text is one reference: its value keeps its type
+        return one(first)
+    return REFERENCE.sub(lambda m: str(one(m)), text)

@@ -1,6 +1,5 @@
 """From an error and the journal's attempt count to what happens next. The one owner of that decision."""
 
-import json
 from dataclasses import dataclass
 
 from shared.domain.errors import (
@@ -16,10 +15,10 @@ from shared.domain.policy import RetryPolicy
 from shared.domain.polling import name_wait_seconds
 from shared.domain.records import RecordedError
 from shared.domain.redaction import redacted
+from shared.domain.room import fitted_error
 
-_KEPT_CHARACTERS = 4_000
-"""Of a message, as it stands in a row. A row may hold two errors, a spec, a before-image and its waits, and no more
-than 32,768 characters in all: one that is too large could not be written, and its step would fail for that."""
+_LOOKED_AT = 4_000
+"""Characters of an error's text; room.py then cuts it to what a row has room for."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +98,9 @@ def remedy(error: SagaError) -> str:
 
 
 def recorded(error: SagaError) -> RecordedError:
-    """The error as it is kept."""
+    """Return the error as it is kept: no larger than a row has room for."""
     if isinstance(error, FabricError):
-        message = _fitting(error.detail)
-        return RecordedError(message, remedy(error), error.call, error.status, error.error_code, error.request_id)
-    return RecordedError(_fitting(redacted(str(error)[:_KEPT_CHARACTERS])), remedy(error))
-
-
-def _fitting(message: str) -> str:
-    """As much of it as a row has room for: rows are ASCII, and a character beyond it takes up to twelve there."""
-    left = _KEPT_CHARACTERS
-    for i, character in enumerate(message):
-        left -= len(json.dumps(character)) - 2
-        if left < 0:
-            return message[:i]
-    return message
+        kept = RecordedError(error.detail, remedy(error), error.call, error.status, error.error_code, error.request_id)
+    else:
+        kept = RecordedError(redacted(str(error)[:_LOOKED_AT]), remedy(error))
+    return fitted_error(kept)

@@ -28,6 +28,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Blobs, Clock, Journal
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.references import references
+from shared.domain.room import PROBLEMS_CHARACTERS, encoded, fitted, person
 from shared.domain.states import DeploymentState
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
@@ -35,8 +36,8 @@ from shared.saga.payloads import Payloads
 
 log = logging.getLogger(__name__)
 
-KEPT_PROBLEMS, KEPT_CHARACTERS = 100, 16_000
-"""Problems kept in the header, which has 32,768 characters of ASCII in all; their number is told in full."""
+KEPT_PROBLEMS, KEPT_CHARACTERS = 100, PROBLEMS_CHARACTERS
+"""Problems kept in the header; their number is told in full."""
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
 _BESIDE = "traceparent"
 """May stand in an envelope, and does not make a message one: beside a bare manifest it may stand as well."""
@@ -118,14 +119,15 @@ class Acceptance:
             accepted_at=now,
             concurrency=plan.concurrency,
             on_failure=plan.on_failure,
-            requested_by=(submission.requested_by or plan.requested_by)[:256],
+            requested_by=person(submission.requested_by or plan.requested_by),
             expires_after_seconds=plan.expires_after_seconds,
             keep_for_seconds=plan.keep_for_seconds,
             step_count=len(plan.steps),
             traceparent=_trace_of(submission) or root(submission.deployment_id, now).traceparent,
         )
-        steps = step_records(submission.deployment_id, plan, self.payloads)
         try:
+            header = fitted(header)
+            steps = step_records(submission.deployment_id, plan, self.payloads)
             standing = self.journal.create(
                 header, steps, f"submitted by {header.requested_by}" if header.requested_by else "submitted"
             )
@@ -156,7 +158,7 @@ class Acceptance:
             accepted_at=now,
             finished_at=now,
             due_at=now + timedelta(seconds=self.retention_seconds),
-            requested_by=requested_by[:256],
+            requested_by=person(requested_by),
             error=RecordedError(
                 f"the manifest has {how_many(problems)}",
                 "Correct what is listed and submit again under a new id.",
@@ -214,19 +216,22 @@ class Acceptance:
 
 
 def step_records(deployment_id: str, plan: Plan, payloads: Payloads) -> list[StepRecord]:
-    """The journal rows of a plan. The same plan gives the same rows, whoever writes them."""
+    """Return the journal rows of a plan. The same plan gives the same rows, whoever writes them. Raises LimitError if
+    a row would have no room for what is written into it later."""
     ordinals = {step.step_id: i for i, step in enumerate(plan.steps)}
     return [
-        StepRecord(
-            deployment_id=deployment_id,
-            ordinal=i,
-            step_id=step.step_id,
-            kind=step.kind,
-            spec=payloads.store(step.spec),
-            needs=tuple(sorted(ordinals[need] for need in step.needs)),
-            refers_to={other: ordinals[other] for _, other, _ in references(step.spec, "$", [])},
-            timeout_seconds=step.timeout_seconds,
-            on_failure=step.on_failure,
+        fitted(
+            StepRecord(
+                deployment_id=deployment_id,
+                ordinal=i,
+                step_id=step.step_id,
+                kind=step.kind,
+                spec=payloads.store(step.spec),
+                needs=tuple(sorted(ordinals[need] for need in step.needs)),
+                refers_to=payloads.store({other: ordinals[other] for _, other, _ in references(step.spec, "$", [])}),
+                timeout_seconds=step.timeout_seconds,
+                on_failure=step.on_failure,
+            )
         )
         for i, step in enumerate(plan.steps)
     ]
@@ -260,7 +265,7 @@ def _kept(problems: list[Problem]) -> tuple[JsonObject, ...]:
     left = KEPT_CHARACTERS
     for problem in problems[:KEPT_PROBLEMS]:
         row: JsonObject = {"path": problem.path[:300], "message": problem.message[:500]}
-        left -= len(json.dumps(row))
+        left -= len(encoded(row)) + 1
         if left < 0:
             break
         kept.append(row)

@@ -15,6 +15,7 @@ from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.room import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.delivery import Services
 from shared.saga.ends import closing, is_scripts_own, proven_end
@@ -366,7 +367,8 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
 def _write(
     services: Services, header: Versioned[DeploymentRecord], reason: str, **changes: object
 ) -> Versioned[DeploymentRecord]:
-    return services.journal.write_header(Change(header, header.record.replace(**changes), "orchestrator", reason))
+    after = fitted(header.record.replace(**changes))
+    return services.journal.write_header(Change(header, after, "orchestrator", reason))
 
 
 def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:

@@ -25,6 +25,7 @@ from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
 from shared.domain.ports import Change, Lock, Locks, Orchestrations, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.room import REASON_CHARACTERS, fitted, fitting, person
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 from shared.domain.states import DeploymentState as D
 from shared.saga.accept import decoded
@@ -118,8 +119,8 @@ def command(
     verb: Verb, deployment_id: str, requested_by: object = "", reason: object = "", step: object = ""
 ) -> Command:
     """A command from whatever a caller sent in its fields: cut to what a row holds, and never without a who."""
-    who = str(requested_by or "somebody")[:_LONGEST_NAME]
-    return Command(verb, deployment_id, who, str(reason or "")[:_LONGEST_REASON], str(step or "")[:_LONGEST_NAME])
+    who, why = person(str(requested_by or "somebody")), fitting(str(reason or "")[:_LONGEST_REASON], REASON_CHARACTERS)
+    return Command(verb, deployment_id, who, why, str(step or "")[:_LONGEST_NAME])
 
 
 def handle(services: Services, locks: Locks, orchestrations: Orchestrations, asked: Command) -> Answer:
@@ -315,7 +316,7 @@ def _decide(asked: _Asked) -> Answer:
         after = after.replace(outputs=approved(asked.who, command.reason), error=None)
     else:
         after = after.replace(error=RecordedError(reason, "Settle it with who refused, then submit again or resume."))
-    asked.services.journal.write_step(Change(row, after, asked.who, reason))
+    asked.services.journal.write_step(Change(row, fitted(after), asked.who, reason))
     _tell(asked, after)
     return Answer(record.state, True, f"step {step.step_id} is {done}")
 

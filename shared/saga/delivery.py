@@ -21,6 +21,7 @@ from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Versioned
 from shared.domain.records import Claim, DeploymentRecord, StepRecord
+from shared.domain.room import fitted
 from shared.domain.states import StepState
 from shared.domain.telemetry import NoTelemetry, Telemetry
 from shared.saga.payloads import Payloads
@@ -100,8 +101,9 @@ class Delivery:
         self._learned |= facts
 
     def write(self, reason: str = "", **changes: Any) -> None:
-        """Write the row with `changes`. Raises ConflictError where the row moved since it was read."""
-        after = self.step.replace(**{**self._learned, **changes})
+        """Write the row with `changes`. Raises ConflictError where the row moved since it was read, and LimitError for
+        a value that the row has no room for: then nothing is written."""
+        after = fitted(self.step.replace(**{**self._learned, **changes}))
         self._row = self.services.journal.write_step(Change(self._row, after, "engine", reason))
 
     def claim(self, reason: str = "", **changes: Any) -> None:

@@ -1,25 +1,31 @@
 """One delivery of a step message: read the row, decide whether there is anything to do, and do it once."""
 
 import logging
+from typing import Any
 
-from shared.domain.errors import ConflictError, NotFoundError
+from shared.domain.errors import ConflictError, LimitError, NotFoundError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.room import fitted
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
 from shared.saga import backward, forward
 from shared.saga.delivery import Delivery, Services, Settled
 
 log = logging.getLogger(__name__)
 
-_POISON_TRIES = 5
+_GIVE_UP_TRIES = 5
+_TOO_LONG = (
+    "Look for a name, an id or an address of unusual length in what Fabric answers, and shorten it there. A step that "
+    "could not be compensated is tried again every five minutes, or at once by `compensate`."
+)
 
 
 def execute_step(services: Services, message: StepMessage) -> Settled | None:
     """Handle one message. The Settled is to be raised as an event; None where there is nothing to say.
 
-    Safe for any number of deliveries, late, doubled or out of order. Raises StorageUnavailableError: then the host
-    delivers the message again.
+    Safe for any number of deliveries, late, doubled or out of order. A row that cannot take what is to be written is an
+    outcome: the step is given up. Raises StorageUnavailableError: then the host delivers the message again.
     """
     try:
         header, row = services.journal.step(message.deployment_id, message.ordinal)
@@ -35,6 +41,10 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
         # Somebody else moved the row: it is theirs now, and whatever was done here was looked for by them.
         log.info("step %s of %s was moved by another delivery", row.record.step_id, message.deployment_id)
         return None
+    except LimitError as error:
+        log.error("step %s of %s is given up: %s", row.record.step_id, message.deployment_id, error)
+        told = RecordedError(f"its row cannot take what was to be written: {error}", _TOO_LONG)
+        return _give_up(services, message, told, "engine")
 
 
 def _forward(delivery: Delivery) -> Settled | None:
@@ -93,31 +103,40 @@ def is_called_off(header: DeploymentRecord) -> bool:
 
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:
     """A message that every delivery failed on: the step fails, so that the deployment can turn back."""
-    for _ in range(_POISON_TRIES):
+    remedy = "Look for the exception in the app's log, mend its cause, and submit again."
+    return _give_up(services, message, RecordedError(reason, remedy), "poison-queue")
+
+
+def _give_up(services: Services, message: StepMessage, error: RecordedError, actor: str) -> Settled | None:
+    """Settle the step as failed in the message's direction, from wherever its row stands: its deployment turns back, or
+    is stuck, which people see. It never goes on for ever with its target held."""
+    for _ in range(_GIVE_UP_TRIES):
         try:
             header, row = services.journal.step(message.deployment_id, message.ordinal)
-            after = _poisoned(message, row.record, reason)
-            is_moving = header.record.state is DeploymentState.RUNNING or header.record.goes_back
-            if after is None or not is_moving:
-                return Settled(message.deployment_id, message.ordinal, row.record.state)
-            written = services.journal.write_step(Change(row, after, "poison-queue", reason))
-            return Settled(message.deployment_id, message.ordinal, written.record.state)
+            for changes in _ways_down(message.direction, header.record, row.record, error):
+                after = fitted(row.record.replace(claim=None, **changes))
+                row = services.journal.write_step(Change(row, after, actor, error.message))
+            return Settled(message.deployment_id, message.ordinal, row.record.state)
         except NotFoundError:
-            log.warning("poison message for an unknown step %s/%d", message.deployment_id, message.ordinal)
+            log.warning("message for an unknown step %s/%d", message.deployment_id, message.ordinal)
             return None
         except ConflictError:
             continue
     return None
 
 
-def _poisoned(message: StepMessage, step: StepRecord, reason: str) -> StepRecord | None:
-    error = RecordedError(reason, "Look for the exception in the app's log, mend its cause, and submit again.")
-    if message.direction is Direction.FORWARD:
-        if step.state not in (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED):
-            return None
-        return step.replace(
-            state=StepState.FAILED, error=error, claim=None, ambiguous=step.state is not StepState.PENDING
-        )
-    if step.state is not StepState.COMPENSATING:
-        return None
-    return step.replace(state=StepState.COMPENSATION_FAILED, compensation_error=error, claim=None)
+def _ways_down(
+    direction: Direction, header: DeploymentRecord, step: StepRecord, error: RecordedError
+) -> list[dict[str, Any]]:
+    """Return the moves, one after the other, that settle a step as failed; none if it has settled."""
+    if direction is Direction.FORWARD:
+        is_under_way = step.state in (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
+        if header.state is DeploymentState.RUNNING and is_under_way:
+            return [{"state": StepState.FAILED, "error": error, "ambiguous": step.state is not StepState.PENDING}]
+    elif header.goes_back:
+        given_up: dict[str, Any] = {"state": StepState.COMPENSATION_FAILED, "compensation_error": error}
+        if step.state is StepState.COMPENSATING:
+            return [given_up]
+        if step.state in (StepState.SUCCEEDED, StepState.FAILED):
+            return [{"state": StepState.COMPENSATING, "attempt": 0, "moves_done": 0}, given_up]
+    return []

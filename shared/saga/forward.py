@@ -314,7 +314,7 @@ def _resolved_spec(d: Delivery) -> JsonObject:
     if not any(has_reference(text) for _, text in strings(spec, "$")):
         return spec
     outputs: dict[str, JsonObject] = {}
-    for step_id, ordinal in d.step.refers_to.items():
+    for step_id, ordinal in d.services.payloads.load(d.step.refers_to).items():
         _, row = d.services.journal.step(d.step.deployment_id, ordinal)
         outputs[step_id] = row.record.outputs or {}
     resolved: JsonObject = resolve(spec, lambda step_id, name: outputs[step_id][name])

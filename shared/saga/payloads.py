@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from shared.domain.json import JsonObject, canonical
 from shared.domain.ports import Blobs
+from shared.domain.room import PAYLOAD_CHARACTERS
 
-INLINE_CHARACTERS = 6_000
-"""A row holds a few payloads and may hold 32,768 characters a property; a batch of 100 rows may hold 4 MiB."""
+INLINE_CHARACTERS = PAYLOAD_CHARACTERS
+"""Of a payload that stands in its row."""
 _REFERENCE = "$blob"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from shared.domain.errors import ConflictError, StorageUnavailableError, TransactionError, TurnedBackError
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.room import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.trace import TraceContext
 from shared.saga.delivery import Services
@@ -118,7 +119,7 @@ class ScriptJournal:
             if record.state is DeploymentState.SUCCEEDED:
                 raise TransactionError(f"transaction {self.deployment_id} is committed: retire the deployment instead")
             if is_forward(record):
-                after = record.replace(compensate_requested_by=requested_by, error=error)
+                after = fitted(record.replace(compensate_requested_by=requested_by, error=error))
                 reason = f"{error.message}: put back" if error else "rollback by its script"
                 self.services.journal.write_header(Change(header, after, SCRIPT, reason))
 
@@ -139,7 +140,7 @@ class ScriptJournal:
             else:
                 error = RecordedError("it was never made", "Nothing: nothing of it is there.")
                 after, reason = step.replace(state=StepState.FAILED, error=error), error.message
-            services.journal.write_step(Change(row, after.replace(finished_at=self.now()), SCRIPT, reason))
+            services.journal.write_step(Change(row, fitted(after.replace(finished_at=self.now())), SCRIPT, reason))
 
     def now(self) -> datetime:
         """The present."""

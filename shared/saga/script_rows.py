@@ -10,12 +10,15 @@ from shared.domain.fields import GUID
 from shared.domain.json import JsonObject
 from shared.domain.plan import MAX_STEPS
 from shared.domain.records import Intent, Resource, StepRecord
+from shared.domain.room import NAME_CHARACTERS, fitted, fitting
 from shared.domain.states import StepState
 from shared.saga.delivery import Services
 from shared.steps.companions import beside
 from shared.steps.kind import marker_of
 
 CUSTOM = "custom"
+LONGEST_NAME, LONGEST_DESCRIPTION = 256, 1_000
+"""Characters of a name in Fabric, and of what a script says of a thing of its own."""
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
@@ -61,6 +64,11 @@ class Made:
             is_named = name == "id" and not value and self.name and self.type != ResourceType.ROLE_ASSIGNMENT
             if not GUID.fullmatch(value) and not is_named:
                 problems.append(Problem(name, f"must be the GUID that Fabric gave, not {value[:64]!r}"))
+        longest = LONGEST_DESCRIPTION if self.type == CUSTOM else LONGEST_NAME
+        if len(self.name) > longest:
+            problems.append(Problem("name", f"has {len(self.name)} characters; at most {longest} are allowed"))
+        if len(self.role) > LONGEST_NAME:
+            problems.append(Problem("role", f"has {len(self.role)} characters; no role of Fabric's has"))
         if self.type == ResourceType.ROLE_ASSIGNMENT and not self.role:
             problems.append(Problem("role", "is required: a role that somebody changed since is left to them"))
         if problems:
@@ -93,7 +101,8 @@ class Made:
     def resource(self) -> Resource:
         """As the journal names it. Fabric writes ids in lower case, and compares so."""
         parent = self.workspace_id.lower() or None
-        return Resource(self.type, self.id.lower(), self.name or self.id, parent)
+        name = fitting(self.name[:LONGEST_NAME], NAME_CHARACTERS)
+        return Resource(self.type, self.id.lower(), name or self.id, parent)
 
 
 def _beside(services: Services, made: Made) -> JsonObject | None:
@@ -111,7 +120,7 @@ def row_of(
         raise LimitError(f"a transaction holds at most {MAX_STEPS} resources: commit it and begin another")
     step_id, now = f"{made.type.lower()}_{ordinal:03d}", services.clock.now()
     resource = replace(made.resource, id=step_id) if made.type == CUSTOM else made.resource
-    return StepRecord(
+    row = StepRecord(
         deployment_id=deployment_id,
         ordinal=ordinal,
         step_id=step_id,
@@ -128,3 +137,4 @@ def row_of(
         started_at=now,
         finished_at=now if is_there else None,
     )
+    return fitted(row)

@@ -25,6 +25,7 @@ from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Clock, Locks
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError
+from shared.domain.room import fitted, person
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.trace import of_deployment, root
 from shared.saga import activities, engine
@@ -71,11 +72,11 @@ def create(services: Services, deployment_id: str, name: str, target: str, reque
         manifest_hash=content_hash([SCRIPT, deployment_id, services.new_id()]),
         accepted_at=now,
         origin=SCRIPT,
-        requested_by=requested_by,
+        requested_by=person(requested_by),
         traceparent=(tracing.current() or root(deployment_id, now)).traceparent,
         heartbeat_at=now,
     )
-    if services.journal.create(header, [], "begun by a script").manifest_hash != header.manifest_hash:
+    if services.journal.create(fitted(header), [], "begun by a script").manifest_hash != header.manifest_hash:
         raise TransactionError(f"the id '{deployment_id}' is another deployment's; choose another")
     return ScriptJournal(services, deployment_id, of_deployment(deployment_id, now, header.traceparent))
 

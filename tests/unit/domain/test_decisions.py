@@ -134,3 +134,11 @@ def test_errors_are_kept_without_what_looks_like_a_secret() -> None:
     """Whichever error it is that quotes one."""
     said = recorded(InvalidInputError([Problem("$", "cannot use password=hunter2-and-more")])).message
     assert "hunter2" not in said
+
+
+def test_references_side_by_side_are_each_resolved() -> None:
+    """A text that begins and ends with a reference is not one reference; a single one keeps its value's type."""
+    values = {"a": 1, "b": "two"}
+    text = "${{ steps.a.outputs.x }} and\n${{ steps.b.outputs.x }}"
+    assert resolve(text, lambda step, _: values[step]) == "1 and\ntwo"
+    assert resolve("${{ steps.a.outputs.x }}", lambda step, _: values[step]) == 1

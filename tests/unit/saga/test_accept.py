@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.errors import Problem, StorageUnavailableError
 from shared.domain.json import content_hash
 from shared.domain.ports import Change
+from shared.domain.room import STEP_SHARES, fitted
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.trace import parse
 from shared.saga.accept import Acceptance, Accepted, normal_target
@@ -221,17 +222,28 @@ def test_accept_text_beyond_ascii_fits_into_rows() -> None:
     assert Payloads(desk.blobs).load(stored) == spec
 
 
-def test_accept_what_no_row_can_hold_is_rejected() -> None:
-    """Hundreds of references in one step: a lawful manifest, and more than a row takes."""
-    steps = [{"id": f"{'w' * 55}{i:03d}", "kind": "workspace", "with": {"displayName": f"w{i}"}} for i in range(600)]
+def test_accept_step_that_names_every_other_step() -> None:
+    """As many references as there can be: they are kept outside of the row, which has its room for later writes."""
+    steps = [{"id": f"{'w' * 60}{i:03d}", "kind": "workspace", "with": {"displayName": f"w{i}"}} for i in range(999)]
     text = " ".join(f"${{{{ steps.{s['id']}.outputs.id }}}}" for s in steps)
     spec = {"workspaceId": GUID, "type": "Notebook", "displayName": "n"}
     spec["definition"] = {"parts": [{"path": "a", "text": text}]}  # type: ignore[assignment]
     manifest = {"name": "m", "steps": [*steps, {"id": "n", "kind": "item", "with": spec}]}
     desk = Desk()
     header = desk.accept({"deployment_id": "d", "manifest": manifest}).header
+    assert header.state is DeploymentState.ACCEPTED
+    row = desk.journal.steps("d")[-1].record
+    assert row.needs == tuple(range(999))
+    assert Payloads(desk.blobs).load(row.refers_to) == {step["id"]: i for i, step in enumerate(steps)}
+    assert fitted(row) == row
+
+
+def test_accept_row_without_room_for_later_writes_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said at once, and not by a step that can never be written again."""
+    monkeypatch.setitem(STEP_SHARES, "needs", 2)
+    header = Desk().accept({"deployment_id": "d", "manifest": MANIFEST}).header
     assert header.state is DeploymentState.REJECTED
-    assert "more than the journal can keep" in header.problems[0]["message"]
+    assert "more than the journal can keep: 'needs' of step 'lh'" in header.problems[0]["message"]
 
 
 def test_accept_storage_trouble_is_raised() -> None:

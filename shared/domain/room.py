@@ -1,0 +1,125 @@
+"""The room that each field of a row has, so that a row that was made can always be written again.
+
+A row is one string property of Azure Tables. It grows while its step runs: a claim, times, waits, an intent with its
+before-image, an operation, a resource, outputs, two errors. Each field has a share that covers the largest value it may
+take, and all shares together fit into the property: whatever a row is created with, the room for every later write is
+set aside. `fitted` holds a record to its shares before it is written. Texts for persons are cut to their share; a
+larger value of any other kind is refused, because a cut id or address would be a wrong one.
+
+A row is ASCII, so a character beyond it takes up to twelve in it. All numbers are characters of JSON.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from shared.domain.errors import LimitError
+from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
+
+ROW_CHARACTERS = 32_768
+"""Of a string property (64 KiB of UTF-16)."""
+PAYLOAD_CHARACTERS = 2_800
+"""Of a payload that stands in its row; larger ones are blobs (saga/payloads.py)."""
+PERSON_CHARACTERS, REASON_CHARACTERS = 256 * 6, 2_000
+"""Of a person's name, and of the reason that a person gives."""
+NAME_CHARACTERS = 256 * 12
+"""Of the longest name in Fabric."""
+ERROR_CHARACTERS = 2_800
+PROBLEMS_CHARACTERS = 14_500
+_REMEDY, _CALL, _CODE = 600, 400, 250
+_PLAIN = 36
+"""Of a number, a time, a state: whatever has no share of its own."""
+
+STEP_SHARES = {
+    "deployment_id": 102,
+    "step_id": 102,
+    "kind": 80,
+    "spec": PAYLOAD_CHARACTERS,
+    "needs": 3_900,  # the ordinals of MAX_STEPS - 1 steps
+    "refers_to": PAYLOAD_CHARACTERS,
+    "claim": 200,
+    "intent": PAYLOAD_CHARACTERS + 300,
+    "operation": 1_500,
+    "resource": 3_500,  # a name of 256 characters
+    "outputs": 3_650,
+    "error": ERROR_CHARACTERS,
+    "compensation_error": ERROR_CHARACTERS,
+    "waits": 3_600,  # KEPT_WAITS of them
+    "chain": 170,
+}
+HEADER_SHARES = {
+    "deployment_id": 102,
+    "name": 1_210,
+    "target": 4_620,
+    "manifest_hash": 70,
+    "requested_by": PERSON_CHARACTERS + 2,
+    "cancel_requested_by": PERSON_CHARACTERS + 2,
+    "compensate_requested_by": PERSON_CHARACTERS + 2,
+    "resume_requested_by": PERSON_CHARACTERS + 2,
+    "retire_requested_by": PERSON_CHARACTERS + 2,
+    "error": ERROR_CHARACTERS,
+    "problems": PROBLEMS_CHARACTERS + 110,
+    "traceparent": 60,
+    "chain": 170,
+}
+
+
+def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
+    """Return the record with each text for persons cut to its share. Raises LimitError naming the row and the field
+    whose value has no room."""
+    shares = STEP_SHARES if isinstance(record, StepRecord) else HEADER_SHARES
+    errors = {name: fitted_error(error) for name in ("error", "compensation_error") if (error := _error(record, name))}
+    record = replace(record, **errors) if errors else record
+    for name, value in record.to_json().items():
+        size, share = len(encoded(value)), shares.get(name, _PLAIN)
+        if size > share:
+            whose = f"step '{record.step_id}'" if isinstance(record, StepRecord) else "the deployment"
+            raise LimitError(f"'{name}' of {whose[:100]} takes {size} characters of its row; {share} are set aside")
+    return record
+
+
+def fitting(text: str, room: int) -> str:
+    """Return as much of a text as takes that many characters in a row."""
+    if len(text) * 12 <= room or len(encoded(text)) - 2 <= room:
+        return text
+    left = room
+    for i, character in enumerate(text):
+        left -= len(encoded(character)) - 2
+        if left < 0:
+            return text[:i]
+    return text
+
+
+def person(name: str) -> str:
+    """Return a person's name as rows keep it: at most 256 characters, and no more than its share."""
+    return fitting(name[:256], PERSON_CHARACTERS)
+
+
+def encoded(value: Any) -> str:
+    """Return a value as it stands in a row."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+
+def largest(record: type[StepRecord] | type[DeploymentRecord]) -> int:
+    """Return the characters of a row that uses up every share."""
+    shares = STEP_SHARES if record is StepRecord else HEADER_SHARES
+    names = ["version", *record.__dataclass_fields__]
+    return 1 + sum(len(f'"{name}":,') + shares.get(name, _PLAIN) for name in names)
+
+
+def _error(record: StepRecord | DeploymentRecord, name: str) -> RecordedError | None:
+    return getattr(record, name, None)
+
+
+def fitted_error(error: RecordedError) -> RecordedError:
+    """Return the error with each of its texts cut, so that the whole fits into its share."""
+    rest = replace(
+        error,
+        message="",
+        remedy=fitting(error.remedy, _REMEDY),
+        call=fitting(error.call, _CALL) if error.call else error.call,
+        error_code=fitting(error.error_code, _CODE) if error.error_code else error.error_code,
+        request_id=fitting(error.request_id, _CODE) if error.request_id else error.request_id,
+    )
+    taken = len(encoded({name: value for name, value in vars(rest).items() if value is not None}))
+    return replace(rest, message=fitting(error.message, ERROR_CHARACTERS - taken))

@@ -1,0 +1,103 @@
+"""A deployment whose rows are as large as they can be ends as any other; a row that cannot be written ends it too."""
+
+from typing import Any
+
+import pytest
+
+from shared.adapters import journal_rows as rows
+from shared.adapters.storage import STRING_CHARACTERS
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.room import STEP_SHARES, fitted
+from shared.domain.states import DeploymentState, StepState
+from shared.saga import engine
+from shared.saga.commands import Verb
+from tests.simulation.test_laws import MEDALLION, check_laws
+from tests.simulation.world import World
+
+COUNT = 456
+
+
+def naming_all() -> dict[str, Any]:
+    """Workspaces with ids of 60 characters, and one item whose text names all of them."""
+    ids = [f"workspace_{i:03d}_".ljust(60, "x") for i in range(COUNT)]
+    steps: list[dict[str, Any]] = [
+        {"id": name, "kind": "workspace", "with": {"displayName": f"sales {i}"}} for i, name in enumerate(ids)
+    ]
+    text = "\n".join(f"${{{{ steps.{name}.outputs.id }}}}" for name in ids)
+    spec = {
+        "workspaceId": f"${{{{ steps.{ids[0]}.outputs.id }}}}",
+        "type": "Notebook",
+        "displayName": "all",
+        "definition": {"parts": [{"path": "notebook-content.py", "text": text}]},
+    }
+    return {"name": "many", "steps": [*steps, {"id": "all", "kind": "item", "with": spec}]}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_step_that_names_every_other_is_carried_to_its_end(fails: bool) -> None:
+    """It succeeds, with every reference resolved; refused by Fabric, all 456 workspaces are gone again. The journal in
+    memory holds its rows to what Azure's would."""
+    world = World()
+    if fails:
+        refused = {"status": 400, "body": {"errorCode": "InvalidInput", "message": "\N{GRINNING FACE}" * 1_000}}
+        world.model.faults.replace([{"match": {"method": "POST", "path": ".*/(items|notebooks)"}, "action": refused}])
+    world.submit(naming_all())
+    assert world.run(hours=3.0) == [DeploymentState.COMPENSATED if fails else DeploymentState.SUCCEEDED]
+    assert len(world.names()) == (0 if fails else COUNT)
+    assert sum(map(len, world.names().values())) == (0 if fails else 1)
+    for row in world.journal.steps("d"):
+        assert fitted(row.record) == row.record
+        assert len(rows.step_entity(row.record)["record"]) <= STRING_CHARACTERS
+
+
+@pytest.mark.parametrize("field", ["resource", "outputs"])
+def test_row_without_room_for_what_fabric_answers_fails_its_step(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step says so, and the deployment is rolled back: what was made is found by its marker."""
+    world = World()
+    world.submit(MEDALLION)
+    monkeypatch.setitem(STEP_SHARES, field, 60)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    check_laws(world)
+    step = world.journal.steps("d")[0].record
+    assert step.error is not None
+    assert f"its row cannot take what was to be written: '{field}' of step 'ws' takes " in step.error.message
+    assert world.journal.header("d").record.error is not None
+
+
+def test_row_that_cannot_be_written_on_the_way_back_leaves_a_stuck_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Visible, with a sentence; and as soon as it can be written, another try releases the target."""
+    world = World()
+    world.submit(MEDALLION)
+    world.run()
+    with monkeypatch.context() as patch:
+        patch.setitem(STEP_SHARES, "claim", 4)
+        world.ask(Verb.RETIRE)
+        world.run(hours=1.0)
+        assert world.state() is DeploymentState.STUCK
+        left = [s.record for s in world.journal.steps("d") if s.record.state is StepState.COMPENSATION_FAILED]
+        assert left
+        assert all("'claim' of step" in s.compensation_error.message for s in left if s.compensation_error)
+        assert world.sweep().stuck == ["d"]
+    world.ask(Verb.COMPENSATE)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    check_laws(world)
+
+
+def test_message_that_no_delivery_can_handle_leaves_a_stuck_deployment() -> None:
+    """Before its step has begun to be compensated, too: the deployment used to be `compensating` for ever, its target
+    held. Another try ends it."""
+    world = World()
+    world.submit(MEDALLION)
+    world.run()
+    world.ask(Verb.RETIRE)
+    message = StepMessage("d", 0, Direction.BACKWARD)
+    settled = engine.poisoned_step(world.services, message, "every delivery failed")
+    assert settled is not None
+    assert settled.state is StepState.COMPENSATION_FAILED
+    assert [e.after for e in world.journal.audit("d") if e.actor == "poison-queue"] == [
+        "compensating",
+        "compensation_failed",
+    ]
+    assert engine.poisoned_step(world.services, message, "once more") == settled
+    assert world.run() == [DeploymentState.COMPENSATED]
+    check_laws(world)

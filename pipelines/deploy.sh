@@ -110,6 +110,11 @@ case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is de
 below=()
 [[ -z ${SAGA_ROOT:-} ]] || below=("--root=$SAGA_ROOT")
 
+# An interpreter that cannot run the command line ends with 1 or 2: the codes of a deployment that failed or was refused.
+if ! saga --version 2>&1 >/dev/null | harmless; then
+  printf 'error: %s cannot run the command line: Python 3.13 with its requirements.txt is needed (SAGA_PYTHON)\n' "$python" >&2
+  finish "$CRASHED"
+fi
 if [[ ${SAGA_MODE:-deploy} == plan ]]; then
   code=0
   saga plan ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless || code=${PIPESTATUS[0]}

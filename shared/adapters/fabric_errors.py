@@ -86,7 +86,7 @@ def error_from(
     waits = status in (429, 430) or code in WAIT_CODES
     kind = _kind(status, code, retriable is True, is_mutating, waits)
     return kind(
-        _message(fields) or f"HTTP {status} without a message",
+        _message(fields) or _without_message(status),
         call=call,
         status=status,
         error_code=code,
@@ -117,6 +117,15 @@ def _kind(status: int, code: str | None, is_retriable: bool, is_mutating: bool, 
         409: FabricConflictError,
     }
     return by_status.get(status, FabricRefusedError)
+
+
+def _without_message(status: int) -> str:
+    if 300 <= status < 400:
+        return (
+            f"HTTP {status} leads to another address, which is not followed because it would get the token: "
+            "Fabric's API does not answer so"
+        )
+    return f"HTTP {status} without a message"
 
 
 def _message(fields: JsonObject) -> str:

@@ -95,6 +95,8 @@ def _error(answer: requests.Response) -> SagaError:
     except ValueError:
         said = {}
     detail = str(said.get("detail") or f"the API answers {status}")
+    if 300 <= status < 400:
+        return SagaError(f"{detail} and leads to another address, which would get the key: give the app's own address")
     if status in (401, 403):
         return StorageAuthError(f"the API answers {status}: set FUNCTION_KEY to a function key of the app")
     if status >= 500:

@@ -4,6 +4,8 @@ Nothing but the standard library is imported before `main` runs, so that an inte
 the program ends in a sentence and an exit code of its own, wherever it happens.
 """
 
+from __future__ import annotations  # an older interpreter gets a sentence too
+
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +18,9 @@ CRASHED, INTERRUPTED, READER_GONE = 70, 130, 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Raises SystemExit for --help and usage errors, as argparse does."""
+    if sys.version_info < (3, 13):  # noqa: UP036 - by the wrong interpreter
+        _last_words(f"error: Python 3.13 or later is needed; {sys.executable} is {sys.version.split()[0]}")
+        return CRASHED
     try:
         from shared.cli.command import run
 

@@ -25,7 +25,8 @@ from shared.domain.errors import (
 )
 
 _WHEN_UNAVAILABLE = (
-    "  what to do: see that it is up and its address right (AzureWebJobsStorage..., FABRIC_API_BASE_URL, --url); "
+    "  what to do: see that it is up, its address right (AzureWebJobsStorage..., FABRIC_API_BASE_URL, --url) and the "
+    "way to it open (HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE); "
     'on a machine without Azure: make up, then eval "$(make -s env)"'
 )
 

@@ -93,6 +93,8 @@ def remedy(error: SagaError) -> str:
             return "Check the id, that the identity can see it, and that the capacity is running."
         if isinstance(error, FabricTransientError):
             return "Fabric did not answer well for too long: check its status page, then submit again."
+        if error.status is not None and 300 <= error.status < 400:
+            return "Correct FABRIC_API_BASE_URL, or the proxy or sign-in page that answers in place of Fabric."
         return "Correct what Fabric refused; the request id helps Microsoft's support find the call."
     return "Read the message; the journal and the audit of the deployment show what was done."
 

@@ -123,3 +123,32 @@ def test_workflows_one_version_of_each_action() -> None:
         for name, rest in re.findall(r"uses: ([\w.-]+/[\w.-]+)@(.*)", file.read_text()):
             used.setdefault(name, set()).add(rest)
     assert {name: rest for name, rest in used.items() if len(rest) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "says"),
+    [
+        ({"SAGA_MANIFEST": "m.yaml", "SAGA_ID": "d", "GITHUB_OUTPUT": "/dev/full"}, 70, "the script itself failed"),
+        (
+            {"SAGA_MANIFEST": "m.yaml", "SAGA_ID": "d", "SAGA_PYTHON": "/bin/false"},
+            70,
+            "/bin/false cannot run the comm",
+        ),
+        ({"SAGA_MANIFEST": "m.yaml", "SAGA_ID": "d", "SAGA_PYTHON": "/nowhere"}, 70, "/nowhere cannot run the command"),
+        ({"SAGA_MANIFEST": "m.yaml"}, 2, "SAGA_ID or SAGA_RUN is needed"),
+        ({}, 2, "no manifest is named"),
+    ],
+)
+def test_script_that_fails_itself_has_a_code_that_no_deployment_has(
+    variables: dict[str, str], code: int, says: str
+) -> None:
+    """A full disk is no failed deployment, and neither is an input that is missing."""
+    done = subprocess.run(
+        ["bash", SCRIPT],
+        env={"PATH": "/usr/bin:/bin", "SAGA_PYTHON": sys.executable, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert says in done.stderr

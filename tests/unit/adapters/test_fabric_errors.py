@@ -21,6 +21,7 @@ from shared.domain.errors import (
     FabricRefusedError,
     FabricTransientError,
 )
+from shared.domain.retry import remedy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -221,3 +222,12 @@ def test_error_kinds_do_not_depend_on_the_order_of_fields() -> None:
     fields = {"errorCode": "ItemNotFound", "message": "m", "requestId": "r", "isRetriable": False}
     texts = {str(answer(400, dict(order))) for order in itertools.permutations(fields.items())}
     assert len(texts) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirect_says_what_it_is_and_what_to_correct(status: int) -> None:
+    """A proxy or a sign-in page answered; Fabric refused nothing."""
+    error = error_from("GET /workspaces", status, {"location": "https://x.example"}, None, is_mutating=False, now=NOW)
+    assert f"HTTP {status} leads to another address, which is not followed" in error.detail
+    assert "FABRIC_API_BASE_URL" in remedy(error)
+    assert "x.example" not in str(error)

@@ -147,6 +147,14 @@ def test_crash_or_interrupt_before_there_is_an_output_is_a_sentence_too(
     assert "Traceback" not in done.stderr
 
 
+def test_wrong_interpreter_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline's python3 may be an older one, whose traceback would end with the code of a failed deployment."""
+    monkeypatch.setattr(sys, "version_info", (3, 11, 2))
+    done = run("list", environment={})
+    assert (done.returncode, done.stdout) == (CRASHED, "")
+    assert done.stderr.startswith("error: Python 3.13 or later is needed; ")
+
+
 class Answers:
     """The app as far as sending goes; every look after that meets the error."""
 

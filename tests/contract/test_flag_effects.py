@@ -5,7 +5,6 @@ Azurite, Fabric's simulator over HTTP and the stand-in of the ingestion endpoint
 import contextlib
 import json
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from shared.transaction import DeploymentTransaction, ResourceType
 from tests.contract.test_telemetry import EXPORTERS
 from tests.simulator.test_server import Running as Simulator
 from tests.unit.test_fabric_retry import answered
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.azurite
 AREA, PATH = "capacities", "/capacities"
@@ -134,7 +134,7 @@ def test_flag_telemetry_is_seen_at_the_ingestion_endpoint(
         assert isinstance(app.telemetry, NoTelemetry)
         assert (ingestion.envelopes, ingestion.requests, call["traceparent"]) == ([], 0, None)
         return
-    cast(HandOver, app.telemetry).stop(30)
+    cast(HandOver, app.telemetry).stop(PATIENCE_SECONDS)
     arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
     assert {e["name"]: set(e["properties"]) for e in arrived} == {k: set(v) for k, v in PROPERTIES.items()}
     assert len(arrived) == len(PROPERTIES)
@@ -168,13 +168,15 @@ def test_flag_telemetry_tells_a_breaker_and_health_as_they_turn(
             with pytest.raises(FabricTransientError):
                 list(app.services.fabric.list(PATH))
         entry.ready()
-        until = time.monotonic() + 20
-        while app.breakers.get(AREA).status().state is not BreakerState.CLOSED:
-            assert time.monotonic() < until
+
+        def is_closed() -> bool:
             with contextlib.suppress(FabricTransientError):
                 list(app.services.fabric.list(PATH))
+            return app.breakers.get(AREA).status().state is BreakerState.CLOSED
+
+        eventually(is_closed)
         forget(table)
-    cast(HandOver, app.telemetry).stop(30)
+    cast(HandOver, app.telemetry).stop(PATIENCE_SECONDS)
     arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
     turns = [e["name"] for e in arrived if e["properties"].get("breaker") == AREA]
     assert turns == [Event.BREAKER_OPENED, Event.BREAKER_HALF_OPEN, Event.BREAKER_CLOSED]
@@ -208,7 +210,7 @@ def test_transaction_of_a_script_is_one_trace(
     with pytest.raises(ValueError, match="hush"), around:
         script()
     assert tracing.current() is None
-    cast(HandOver, app.telemetry).stop(30)
+    cast(HandOver, app.telemetry).stop(PATIENCE_SECONDS)
     calls = simulator.call("GET", "/_sim/calls")[1]
     assert {"POST", "DELETE"} <= {call["method"] for call in calls}
     (trace_id,) = {call["traceparent"].split("-")[1] for call in calls}

@@ -5,10 +5,9 @@ import json
 import os
 import secrets
 import shutil
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from azure.storage.queue import QueueClient
 from local.stack import Stack
 from tests import command_line
 from tests.conftest import require
+from tests.waiting import PATIENCE, PATIENCE_SECONDS
 
 QUICK = {
     "STEP_LEASE_SECONDS": "4",
@@ -64,7 +64,7 @@ class Running:
             assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def ended(self, deployment_id: str, timeout: str = "90s") -> dict[str, Any]:
+    def ended(self, deployment_id: str, timeout: str = PATIENCE) -> dict[str, Any]:
         """Follow to the end; the last JSON line."""
         done = self.cli("follow", deployment_id, "--json", "--timeout", timeout)
         return json.loads(done.stdout.strip().splitlines()[-1])
@@ -73,13 +73,15 @@ class Running:
         """Ask the simulator's control."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own
             return json.loads(answer.read())
 
     def vault(self, path: str, body: Any = None) -> Any:
         """Ask the control of the stand-ins of Key Vault and Entra."""
         url, trusted = f"{self.stack.vault_url}/_sim/{path}", str(self.stack.vault_ca_file)
-        answer = requests.request("GET" if body is None else "POST", url, json=body, verify=trusted, timeout=20)
+        answer = requests.request(
+            "GET" if body is None else "POST", url, json=body, verify=trusted, timeout=PATIENCE_SECONDS
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -108,18 +110,10 @@ class Running:
         if key:
             request.add_header("x-functions-key", key)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30.0, *, pause: float = 0.1) -> None:
-    """Wait until it holds, asking every `pause` seconds."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come to hold in time"
-        time.sleep(pause)
 
 
 def make_stack(**changes: Any) -> Stack:
@@ -134,16 +128,6 @@ def finish(stack: Stack) -> None:
     """Stop it and remove its data."""
     stack.down()
     shutil.rmtree(stack.folder, ignore_errors=True)
-
-
-@pytest.fixture
-def quick_stack() -> Iterator[Running]:
-    """A stack for a test that stops parts of it, with a Fabric that answers at once."""
-    stack = make_stack()
-    try:
-        yield Running(stack.up())
-    finally:
-        finish(stack)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from local.stack import ROOT
+from tests.waiting import PATIENCE_SECONDS
 
 ACTION = ROOT / ".github" / "actions" / "deploy" / "action.yml"
 TEMPLATE = ROOT / "pipelines" / "azure" / "deploy.yml"
@@ -53,7 +54,7 @@ class Step:
             start_new_session=True,
         )
 
-    def end(self, process: subprocess.Popen[str], seconds: float = 90.0) -> Done:
+    def end(self, process: subprocess.Popen[str], seconds: float = PATIENCE_SECONDS) -> Done:
         """Wait for it; what it printed and what it put out."""
         try:
             log, _ = process.communicate(timeout=seconds)

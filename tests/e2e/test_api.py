@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from azure.storage.queue import QueueClient
 
 from tests import command_line
-from tests.e2e.conftest import Running, eventually
+from tests.e2e.conftest import Running
 from tests.e2e.test_submission import item, lakehouse, manifest, written
+from tests.waiting import PATIENCE, PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -31,7 +33,7 @@ def ask(
     if body is not None and not (headers or {}).get("Content-Type"):
         request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own
             status, found, text = answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         status, found, text = error.code, error.headers, error.read()
@@ -41,7 +43,7 @@ def ask(
 def followed(running: Running, path: str) -> tuple[dict[str, Any], int, int]:
     """Poll by tag until it ends: the last answer, how many answers were new, and how many were 304."""
     etag, known, fresh, same = "", dict[str, Any](), 0, 0
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_SECONDS
     while known.get("state") not in ("succeeded", "compensated", "cancelled", "rejected", "held"):
         assert time.monotonic() < until, known
         status, headers, body = ask(running, "GET", path.removeprefix("/api"), headers={"If-None-Match": etag})
@@ -89,7 +91,8 @@ def test_api_same_id_at_once_is_one_deployment(shared_stack: Running) -> None:
         assert ask(shared_stack, "POST", "/deployments?id=both-ways", body)[0] == 202
     assert followed(shared_stack, "/api/deployments/both-ways")[0]["state"] == "succeeded"
     assert ask(shared_stack, "POST", "/deployments?id=both-ways", manifest("other"))[0] == 409
-    time.sleep(6)  # until the copy on the queue has come, too
+    with QueueClient.from_connection_string(shared_stack.stack.connection_string, "deployments") as queue:
+        eventually(lambda: queue.get_queue_properties().approximate_message_count == 0)
     assert len(shared_stack.posts("/v1/workspaces")) == before + 1
 
 
@@ -147,21 +150,21 @@ def test_cli_over_http_does_what_it_does_over_storage(shared_stack: Running, tmp
     good = written(tmp_path, manifest("cli-http", lakehouse("bronze")))
     assert "Plan: 2 to create" in over_http(shared_stack, "plan", good, check=0)
     over_http(shared_stack, "plan", good, "--detailed-exitcode", check=2)
-    options = ("--id", "cli-http", "--wait", "--timeout", "60s")
+    options = ("--id", "cli-http", "--wait", "--timeout", PATIENCE)
     assert "every step is applied" in over_http(shared_stack, "submit", good, *options, check=0)
     assert "every step is applied" in over_http(shared_stack, "submit", good, *options, check=0)
     assert "cli-http" in over_http(shared_stack, "list", "--target", "CLI-http", check=0)
     assert "bronze" in over_http(shared_stack, "status", "cli-http", check=0)
     assert "holds its target" in over_http(shared_stack, "audit", "cli-http", check=0)
     over_http(shared_stack, "cancel", "cli-http", check=2)
-    over_http(shared_stack, "retire", "cli-http", "--wait", "--timeout", "60s", check=0)
+    over_http(shared_stack, "retire", "cli-http", "--wait", "--timeout", PATIENCE, check=0)
     assert "cli-http" not in shared_stack.names()
 
 
 def test_cli_over_http_tells_failures_by_the_same_exit_codes(shared_stack: Running, tmp_path: Path) -> None:
     """1 put back, 2 bad request, conflict and unknown, 4 no key, 5 nobody there."""
     failing = written(tmp_path, manifest("http-fails", item("ball", "Crystal")))
-    over_http(shared_stack, "submit", failing, "--id", "http-fails", "--wait", "--timeout", "60s", check=1)
+    over_http(shared_stack, "submit", failing, "--id", "http-fails", "--wait", "--timeout", PATIENCE, check=1)
     wrong = written(tmp_path, manifest("http-wrong", {"id": "x", "kind": "lakehuose"}))
     assert "Did you mean" in over_http(shared_stack, "submit", wrong, "--id", "http-wrong", check=2)
     assert ask(shared_stack, "GET", "/deployments/http-wrong")[2]["state"] == "rejected"

@@ -18,6 +18,7 @@ from shared.domain.states import StepState as S
 from tests.conftest import seed_of
 from tests.contract.harness import a_header, a_step
 from tests.e2e.conftest import Running, finish, make_stack
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 CONFIG = Path(__file__).parent / "schemathesis.toml"
@@ -74,7 +75,7 @@ def test_api_answers_nothing_that_its_document_does_not_say(running: Running, tm
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # where schemathesis.toml finds its hooks
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path, env=environment
+        command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, cwd=tmp_path, env=environment
     )
     report = done.stdout[-8_000:]
     assert done.returncode == 0, report

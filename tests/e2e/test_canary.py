@@ -22,9 +22,10 @@ from local.ingestion import Ingestion, connection_string, serving
 from local.key_vault import certificate
 from local.stack import APPLICATION, Stack
 from tests.e2e.canaries import dumps, forms, leaks
-from tests.e2e.conftest import Running, eventually, finish, make_stack
+from tests.e2e.conftest import Running, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
 from tests.registered import functions
+from tests.waiting import PATIENCE, PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.e2e
 NAME = "azure-client-secret"
@@ -70,7 +71,7 @@ class World:
         self.answers += [(f"stderr of {arguments[0]}", done.stderr.encode())]
         return done.returncode, done.stdout
 
-    def deploy(self, deployment_id: str, *steps: dict[str, Any], timeout: str = "90s") -> dict[str, Any]:
+    def deploy(self, deployment_id: str, *steps: dict[str, Any], timeout: str = PATIENCE) -> dict[str, Any]:
         """Submit, follow to its end; the last line in JSON."""
         content = json.dumps({"deployment_id": deployment_id, "manifest": manifest(deployment_id, *steps)})
         self.running.put("deployments", content.encode())
@@ -84,7 +85,7 @@ class World:
         if key and not in_query:
             request.add_header("x-functions-key", key)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own address
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own address
                 said = f"{answer.status} {answer.headers}".encode() + answer.read()
         except urllib.error.HTTPError as error:
             said = f"{error.code} {error.headers}".encode() + error.read()
@@ -164,12 +165,14 @@ def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
     """Deployments through every door that a secret comes in by."""
     canaries, fabric = world.canaries, world.running.fabric
     for name, expected in (("medallion", 0), ("failing", 1)):
-        assert world.cli("submit", f"examples/{name}.yaml", "--id", name, "--wait", "--timeout", "90s")[0] == expected
+        assert (
+            world.cli("submit", f"examples/{name}.yaml", "--id", name, "--wait", "--timeout", PATIENCE)[0] == expected
+        )
     part = {"path": "notebook-content.py", "text": "# words\n" * 10_000}
     large = item("large", "Notebook")
     large["with"]["definition"] = {"parts": [part]}
     file = written(folder, manifest("by-blob", large))
-    assert world.cli("submit", file, "--id", "by-blob", "--wait", "--timeout", "90s")[0] == 0
+    assert world.cli("submit", file, "--id", "by-blob", "--wait", "--timeout", PATIENCE)[0] == 0
 
     # Fabric refuses, and its message quotes secrets.
     quoted = canaries["bearer token in Fabric's message"], canaries["account key in Fabric's message"]

@@ -23,7 +23,7 @@ def test_crash_of_the_host_at_random_instants_changes_nothing(own_stack: Running
         time.sleep(chance.uniform(0.05, 1.6))
         own_stack.stack.kill_host()
         own_stack.stack.start_host()
-    ended = own_stack.ended("c", "100s")
+    ended = own_stack.ended("c")
     assert ended.get("exit_code") == expected, ended
     assert own_stack.names() == (WHOLE if expected == 0 else {})
     state = own_stack.fabric("state")

@@ -18,7 +18,7 @@ def test_crash_sweep_of_a_dozen_boundaries_finds_no_violation() -> None:
     seed = str(seed_of("CRASH_SEED", 770196))
     options = ["--sample", "4", "--seed", seed, "--jobs", "2", "--rounds", "1", "--no-slow"]
     command = [sys.executable, "-m", "local.crash_sweep", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     assert done.returncode == 0, f"the sweep found a violation, or could not run:\n{done.stdout[-4000:]}\n{done.stderr}"
     assert done.stdout.count(": killed, ok") >= 6, "hardly any of the boundaries came up"

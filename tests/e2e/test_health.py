@@ -12,9 +12,10 @@ import pytest
 from azure.data.tables import TableClient, UpdateMode
 
 from tests import command_line
-from tests.e2e.conftest import Running, eventually, finish, make_stack
+from tests.e2e.conftest import Running, finish, make_stack
 from tests.e2e.test_faults import submit
 from tests.e2e.test_submission import lakehouse, manifest
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -93,7 +94,7 @@ def test_open_breaker_is_a_warning_until_it_is_closed_by_hand(running: Running) 
     answer = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "x"}}
     running.fabric("faults", [{"match": {"path": ".*/lakehouses"}, "action": answer}])
     submit(running, "ill", manifest("ill", *(lakehouse(f"lake{i}") for i in range(6))))
-    eventually(lambda: ready(running)[1]["breakers"] == "warn", 60)
+    eventually(lambda: ready(running)[1]["breakers"] == "warn")
     code, told = ready(running)
     assert (code, told["whole"], told["breakers"]) == (200, "warn", "warn")
     shown = details(running)["breakers:state/items"]
@@ -129,13 +130,13 @@ def test_fabric_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
 def test_storage_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
     """Azurite is stopped: 503 for storage, within the budget; live answers all the while. It is back: 200."""
     running.stack.stop_azurite()
-    eventually(lambda: ready(running)[0] == 503, 60)
+    eventually(lambda: ready(running)[0] == 503)
     _, told = ready(running)
     assert {name for name in ESSENTIAL if told[name] == "fail"} == {"storage"}
     assert running.http("/api/health/live")[0] == 200
     assert running.cli("health").returncode == 3
     running.stack.start_azurite()
-    eventually(lambda: ready(running)[0] == 200, 60)
+    eventually(lambda: ready(running)[0] == 200)
 
 
 def test_poison_is_a_warning_though_it_is_recorded_at_once(running: Running) -> None:

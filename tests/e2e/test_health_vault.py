@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from local.stack import APPLICATION
-from tests.e2e.conftest import Running, eventually, finish, make_stack
+from tests.e2e.conftest import Running, finish, make_stack
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 NAME, VALUE = "azure-client-secret", "a-secret-of-this-test"
@@ -46,25 +47,24 @@ def test_vault_gone_is_a_warning_while_a_token_lives_and_a_failure_after(running
     """All well; the vault answers 503, and the last token has ended: not ready. It is back: all well again. It answers
     503 while a token lives: a warning; it is stopped altogether: a warning, as before."""
     well = (200, "pass", "pass", "pass")
-    eventually(lambda: ready(running) == well, 60)
+    eventually(lambda: ready(running) == well)
 
     running.vault("faults", [{"match": {"path": "/secrets/.*"}, "action": {"status": 503}}])
-    eventually(lambda: ready(running)[0] == 503, 60)
-    assert ready(running) == (503, "fail", "warn", "fail")
+    eventually(lambda: ready(running) == (503, "fail", "warn", "fail"))
     _, details = running.http("/api/health", key=running.stack.function_key)
     assert VALUE not in details
 
     running.vault("levers", {"life_seconds": LIVES_ON})
     running.vault("faults", [])
-    eventually(lambda: ready(running) == well, 60)
+    eventually(lambda: ready(running) == well)
     gone = (200, "warn", "warn", "pass")
     running.vault("faults", [{"match": {"path": "/secrets/.*"}, "action": {"status": 503}}])
-    eventually(lambda: ready(running) == gone, 60)
+    eventually(lambda: ready(running) == gone)
     running.vault("faults", [])
-    eventually(lambda: ready(running) == well, 60)
+    eventually(lambda: ready(running) == well)
 
     running.stack._end("vault", signal.SIGKILL, 5.0)
-    eventually(lambda: ready(running) == gone, 60)
+    eventually(lambda: ready(running) == gone)
     running.stack.start_vault()
     fill(running)
-    eventually(lambda: ready(running) == well, 60)
+    eventually(lambda: ready(running) == well)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.e2e import jobs
-from tests.e2e.conftest import Running, eventually
+from tests.e2e.conftest import Running
 from tests.e2e.test_submission import item, lakehouse, manifest, written
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 THROTTLED = {
@@ -101,9 +102,9 @@ def test_pipeline_whose_deployment_is_cancelled_by_somebody_says_so(pipeline: Pi
     step = pipeline.step(named(pipeline, "pl-stop", item("nb", "Notebook")), {"id": wanted})
     process = step.start(pipeline.folder)
     try:
-        eventually(lambda: UNDER_WAY in pipeline.running.cli("status", wanted).stdout, 40)
+        eventually(lambda: UNDER_WAY in pipeline.running.cli("status", wanted).stdout)
         pipeline.running.cli("cancel", wanted, "--requested-by", "an operator", check=0)
-        eventually(lambda: pipeline.has_turned_back(wanted), 40)
+        eventually(lambda: pipeline.has_turned_back(wanted))
     finally:
         pipeline.running.fabric("faults", [])
     done = step.end(process)
@@ -141,8 +142,8 @@ def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, sta
     process = step.start(pipeline.folder)
     try:
         seen = jobs.interrupted(process, UNDER_WAY, (signal.SIGINT, signal.SIGTERM))
-        done = step.end(process, 20)
-        eventually(lambda: on_cancel == "detach" or pipeline.has_turned_back(wanted), 40)
+        done = step.end(process)
+        eventually(lambda: on_cancel == "detach" or pipeline.has_turned_back(wanted))
     finally:
         pipeline.running.fabric("faults", [])
     assert done.code == 130, seen + done.log

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from azure.storage.queue import QueueClient
 
-from tests.e2e.conftest import Running, eventually
+from tests.e2e.conftest import Running
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.e2e
 REFERENCE = "${{ steps.ws.outputs.id }}"
@@ -48,7 +49,7 @@ def written(folder: Path, content: dict[str, Any]) -> str:
 def test_submit_of_a_good_manifest_ends_with_everything_applied(shared_stack: Running, tmp_path: Path) -> None:
     """Exit code 0, and Fabric holds it."""
     file = written(tmp_path, manifest("good", lakehouse("bronze"), lakehouse("silver")))
-    done = shared_stack.cli("submit", file, "--wait", "--timeout", "60s", check=0)
+    done = shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=0)
     assert "succeeded: every step is applied and verified" in done.stdout
     assert shared_stack.names()["good"] == ["bronze", "silver"]
 
@@ -56,7 +57,7 @@ def test_submit_of_a_good_manifest_ends_with_everything_applied(shared_stack: Ru
 def test_submit_of_a_failing_manifest_ends_with_everything_put_back(shared_stack: Running, tmp_path: Path) -> None:
     """Exit code 1; the error says what, where and what to do; Fabric holds nothing of it."""
     file = written(tmp_path, manifest("put-back", lakehouse("bronze"), item("ball", "Crystal", "bronze")))
-    done = shared_stack.cli("submit", file, "--wait", "--timeout", "60s", check=1)
+    done = shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=1)
     assert "InvalidItemType" in done.stdout
     assert "what to do" in done.stdout
     assert "put-back" not in shared_stack.names()
@@ -95,7 +96,7 @@ def test_junk_on_the_queue_is_recorded_as_rejected(shared_stack: Running, conten
     """Whatever a client puts there gets an answer under an id of its message, and nothing is taken down."""
     before = {line["deployment_id"] for line in rejected(shared_stack)}
     shared_stack.put("deployments", content)
-    eventually(lambda: len(rejected(shared_stack)) == len(before) + 1, 20)
+    eventually(lambda: len(rejected(shared_stack)) == len(before) + 1)
     new = next(line for line in rejected(shared_stack) if line["deployment_id"] not in before)
     assert new["deployment_id"].startswith("unreadable-")
     assert shared_stack.cli("follow", new["deployment_id"]).returncode == 2
@@ -138,7 +139,7 @@ def test_same_id_with_another_manifest_is_a_conflict(shared_stack: Running, tmp_
     assert "belongs to another manifest already" in done.stdout + done.stderr
     assert shared_stack.cli("status", "taken", check=0).stdout.count("first")
     assert "second" not in shared_stack.names()
-    eventually(lambda: "the id is taken by another manifest" in shared_stack.cli("audit", "taken").stdout, 20)
+    eventually(lambda: "the id is taken by another manifest" in shared_stack.cli("audit", "taken").stdout)
 
 
 def test_manifest_larger_than_a_message_travels_as_a_blob(shared_stack: Running, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_manifest_larger_than_a_message_travels_as_a_blob(shared_stack: Running,
     ]
     file = written(tmp_path, manifest("large", *notebooks))
     assert Path(file).stat().st_size > 200_000
-    shared_stack.cli("submit", file, "--wait", "--timeout", "90s", check=0)
+    shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=0)
     workspace = next(w for w in shared_stack.fabric("state")["workspaces"] if w["displayName"] == "large")
     contents = {base64.b64decode(i["definition"]["parts"][0]["payload"]).split(b"\n")[0] for i in workspace["items"]}
     assert contents == {f"x = {i}".encode() for i in range(10)}
@@ -166,7 +167,7 @@ def test_manifest_larger_than_a_message_travels_as_a_blob(shared_stack: Running,
 
 def test_folder_in_source_control_format_becomes_an_item(shared_stack: Running) -> None:
     """The example's notebook arrives with its parts, byte for byte."""
-    shared_stack.cli("submit", "examples/notebook.yaml", "--wait", "--timeout", "60s", check=0)
+    shared_stack.cli("submit", "examples/notebook.yaml", "--wait", "--timeout", PATIENCE, check=0)
     source = Path("examples/notebook/Clean sales.Notebook/notebook-content.py").read_bytes()
     items = [i for w in shared_stack.fabric("state")["workspaces"] for i in w["items"] if i["type"] == "Notebook"]
     parts = {
@@ -192,9 +193,9 @@ def test_cancel_puts_everything_back(shared_stack: Running) -> None:
 def test_hold_keeps_what_is_there_until_it_is_cancelled(shared_stack: Running, tmp_path: Path) -> None:
     """onFailure: hold ends the following with exit code 3, and nothing is deleted until a person says so."""
     file = written(tmp_path, manifest("kept", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold"))
-    shared_stack.cli("submit", file, "--id", "kept", "--wait", "--timeout", "60s", check=3)
+    shared_stack.cli("submit", file, "--id", "kept", "--wait", "--timeout", PATIENCE, check=3)
     assert shared_stack.names()["kept"] == ["bronze"]
-    shared_stack.cli("cancel", "kept", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=0)
+    shared_stack.cli("cancel", "kept", "--requested-by", "an operator", "--wait", "--timeout", PATIENCE, check=0)
     assert "kept" not in shared_stack.names()
     assert "cancel requested by an operator" in shared_stack.cli("audit", "kept").stdout
     assert "has ended already" in shared_stack.cli("cancel", "kept", check=2).stdout

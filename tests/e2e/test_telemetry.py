@@ -14,6 +14,7 @@ from shared.domain.records import AuditEntry
 from shared.domain.telemetry import PROPERTIES, Event
 from tests.e2e.conftest import Running, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.e2e
 CANARY = "canary-7c2e91d4"
@@ -74,7 +75,7 @@ def test_main_job_tells_all_it_does_in_one_trace_and_no_secret(
     running, ingestion = told
     monkeypatch.setenv("TRACEPARENT", f"00-{GOOD}-b7ad6b7169203331-01")
     file = written(tmp_path, manifest("good", lakehouse("bronze")))
-    running.cli("submit", file, "--id", "good", "--wait", "--timeout", "60s", check=0)
+    running.cli("submit", file, "--id", "good", "--wait", "--timeout", PATIENCE, check=0)
     fault = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "x"}}
     rule = {"match": {"method": "POST", "path": ".*/lakehouses"}, "when": {"times": 1}, "action": fault}
     running.fabric("faults", [rule])

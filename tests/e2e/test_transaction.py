@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from local.stack import ROOT
-from tests.e2e.conftest import Running, eventually, finish, make_stack
+from tests.e2e.conftest import Running, finish, make_stack
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.e2e
 IDENTITY = {"id": "00000000-0000-0000-0000-00000000c1c1", "type": "ServicePrincipal", "role": "Admin"}
-QUICK = {"SCRIPT_LEASE_SECONDS": "4", "SWEEP_SCHEDULE": "* * * * * *", "COMPENSATION_MAX_ATTEMPTS": "2"}
+QUICK = {"SCRIPT_LEASE_SECONDS": "8", "SWEEP_SCHEDULE": "* * * * * *", "COMPENSATION_MAX_ATTEMPTS": "2"}
 SCRIPT = """
 import sys, time
 from shared.transaction import DeploymentTransaction, ResourceType
@@ -37,7 +38,7 @@ with transaction:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Running]:
-    """A stack that sweeps every second and takes a silent script for dead after four."""
+    """A stack that sweeps every second and takes a silent script for dead after eight."""
     made = make_stack(environment=QUICK)
     try:
         yield Running(made.up())
@@ -71,7 +72,7 @@ def killed_when_ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     line = process.stdout.readline()
     process.kill()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert line == "ready\n", errors
 
 
@@ -127,10 +128,10 @@ def test_script_that_lives_on_is_not_swept(stack: Running, workspace: str, tmp_p
     """Longer than its lease, doing nothing but being alive; then it commits."""
     body = """
     transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("bronze"), workspace_id=WORKSPACE, name="bronze")
-    time.sleep(10)
+    time.sleep(12)
     """
     process = script(stack, tmp_path, body, workspace, "lives")
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors
     assert stack.ended("lives")["deployment"]["state"] == "succeeded"
     assert stack.names() == {"sales": ["bronze", "theirs"]}
@@ -147,15 +148,15 @@ def test_script_whose_undo_is_refused_says_so_and_the_sweeper_finishes_it(
     raise RuntimeError("of the script")
     """
     process = script(stack, tmp_path, body, workspace, "refused")
-    _, errors = process.communicate(timeout=90)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert "RuntimeError: of the script" in errors
     assert "not everything is put back" in errors
     assert "InsufficientPrivileges" in json.dumps(stack.ended("refused")["steps"])
     assert stack.names() == {"sales": ["bronze", "theirs"]}
     stack.fabric("faults", [])
-    eventually(lambda: stack.names() == {"sales": ["theirs"]}, 60)
-    eventually(lambda: stack.ended("refused")["deployment"]["state"] == "compensated", 60)
+    eventually(lambda: stack.names() == {"sales": ["theirs"]})
+    eventually(lambda: stack.ended("refused")["deployment"]["state"] == "compensated")
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -163,7 +164,7 @@ def test_example_script(stack: Running, workspace: str, fails: bool) -> None:
     """The example of the documentation does what it says."""
     command = [sys.executable, "examples/script.py", "contoso-scripted", *(["--fail"] if fails else [])]
     environment = {**stack.environment, **QUICK, "FEATURE_USE_RETRY_LOGIC": "true"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == (1 if fails else 0), done.stderr
     assert "made bronze, silver" in done.stdout
     whole = {"contoso-scripted": ["bronze", "silver"]}

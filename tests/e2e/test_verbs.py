@@ -13,8 +13,9 @@ from local.ingestion import SILENT, Ingestion, connection_string, serving
 from local.stack import APPLICATION
 from shared.domain.flags import FeatureFlags
 from shared.domain.telemetry import Event
-from tests.e2e.conftest import Running, eventually, finish, make_stack
+from tests.e2e.conftest import Running, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.e2e
 REFUSES = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "not yet"}}
@@ -46,11 +47,11 @@ def test_resume_after_the_cause_is_mended_succeeds(shared_stack: Running, tmp_pa
     notebook_is_refused(shared_stack)
     content = manifest("mended", lakehouse("bronze"), item("nb", "Notebook", "bronze"), onFailure="hold")
     file = written(tmp_path, content)
-    shared_stack.cli("submit", file, "--id", "mended", "--wait", "--timeout", "60s", check=3)
+    shared_stack.cli("submit", file, "--id", "mended", "--wait", "--timeout", PATIENCE, check=3)
     assert shared_stack.names()["mended"] == ["bronze"]
     shared_stack.fabric("faults", [])
     made = len(shared_stack.posts("/v1/workspaces"))
-    arguments = ("--requested-by", "an operator", "--reason", "role granted", "--wait", "--timeout", "60s")
+    arguments = ("--requested-by", "an operator", "--reason", "role granted", "--wait", "--timeout", PATIENCE)
     shared_stack.cli("resume", "mended", *arguments, check=0)
     assert shared_stack.names()["mended"] == ["bronze", "nb"]
     assert len(shared_stack.posts("/v1/workspaces")) == made
@@ -62,8 +63,8 @@ def test_resume_after_the_cause_is_mended_succeeds(shared_stack: Running, tmp_pa
 def test_compensate_puts_back_what_is_held(shared_stack: Running, tmp_path: Path) -> None:
     """The person's word ends the holding; the end is what was asked for, exit code 0."""
     content = manifest("enough", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold")
-    shared_stack.cli("submit", written(tmp_path, content), "--id", "enough", "--wait", "--timeout", "60s", check=3)
-    shared_stack.cli("compensate", "enough", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=0)
+    shared_stack.cli("submit", written(tmp_path, content), "--id", "enough", "--wait", "--timeout", PATIENCE, check=3)
+    shared_stack.cli("compensate", "enough", "--requested-by", "an operator", "--wait", "--timeout", PATIENCE, check=0)
     assert "enough" not in shared_stack.names()
     assert "compensating" in audit(shared_stack, "enough")
 
@@ -71,8 +72,8 @@ def test_compensate_puts_back_what_is_held(shared_stack: Running, tmp_path: Path
 def test_retire_puts_a_whole_success_back(shared_stack: Running, tmp_path: Path) -> None:
     """What succeeded is undone as a whole, because a person asked."""
     file = written(tmp_path, manifest("retired", lakehouse("bronze")))
-    shared_stack.cli("submit", file, "--id", "retired", "--wait", "--timeout", "60s", check=0)
-    shared_stack.cli("retire", "retired", "--requested-by", "an operator", "--wait", "--timeout", "60s", check=0)
+    shared_stack.cli("submit", file, "--id", "retired", "--wait", "--timeout", PATIENCE, check=0)
+    shared_stack.cli("retire", "retired", "--requested-by", "an operator", "--wait", "--timeout", PATIENCE, check=0)
     assert "retired" not in shared_stack.names()
     assert "an operator: retire requested by an operator" in audit(shared_stack, "retired")
 
@@ -80,7 +81,7 @@ def test_retire_puts_a_whole_success_back(shared_stack: Running, tmp_path: Path)
 @pytest.fixture
 def unwatched() -> Iterator[Running]:
     """A stack whose watchdog looks so seldom that what goes on before was told to."""
-    stack = make_stack(environment={"WATCHDOG_SECONDS": "120"})
+    stack = make_stack(environment={"WATCHDOG_SECONDS": "3600"})
     try:
         yield Running(stack.up())
     finally:
@@ -96,7 +97,7 @@ def test_approval_is_waited_for_and_takes_effect_at_once(unwatched: Running) -> 
     assert unwatched.names()["approved"] == []
     unwatched.cli("approve", "approved", "nothing", check=2)
     unwatched.cli("approve", "approved", "gate", "--requested-by", "anna", "--reason", "reviewed", check=0)
-    eventually(lambda: unwatched.names()["approved"] == ["bronze"], 60, pause=0.05)
+    eventually(lambda: unwatched.names()["approved"] == ["bronze"], pause=0.05)
     assert unwatched.ended("approved")["exit_code"] == 0
     assert "anna: approved by anna: reviewed" in audit(unwatched, "approved")
 
@@ -106,7 +107,7 @@ def test_approval_refused_puts_everything_back(shared_stack: Running) -> None:
     body = {"deployment_id": "refused", "manifest": manifest("refused", approval("gate"), lakehouse("silver"))}
     shared_stack.put("deployments", json.dumps(body).encode())
     eventually(lambda: waits(shared_stack, "refused"))
-    arguments = ("--refuse", "--requested-by", "bert", "--reason", "not on a Friday", "--wait", "--timeout", "60s")
+    arguments = ("--refuse", "--requested-by", "bert", "--reason", "not on a Friday", "--wait", "--timeout", PATIENCE)
     done = shared_stack.cli("approve", "refused", "gate", *arguments, check=1)
     assert "refused by bert: not on a Friday" in done.stdout
     assert "refused" not in shared_stack.names()
@@ -173,12 +174,12 @@ def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion]
     stack.start_host()
     well, failing = f"well-{values}", f"failing-{values}"
     running.cli("submit", "examples/failing.yaml", "--id", failing, check=0)
-    running.cli("submit", "examples/medallion.yaml", "--id", well, "--wait", "--timeout", "120s", check=0)
-    followed = running.cli("follow", failing, "--timeout", "120s", check=1 if has_rollback else 3)
+    running.cli("submit", "examples/medallion.yaml", "--id", well, "--wait", "--timeout", PATIENCE, check=0)
+    followed = running.cli("follow", failing, "--timeout", PATIENCE, check=1 if has_rollback else 3)
     assert ("NOTHING is put back" in followed.stdout) == (not has_rollback)
     if not has_rollback:
         assert running.names() == {"contoso-sales-dev": WHOLE, "contoso-sales-test": WHOLE}
-        running.cli("compensate", failing, "--wait", "--timeout", "120s", check=0)
+        running.cli("compensate", failing, "--wait", "--timeout", PATIENCE, check=0)
     assert running.names() == {"contoso-sales-dev": WHOLE}
 
     ingestion.release()

@@ -8,8 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +15,7 @@ from typing import Any, Self
 from azure.storage.queue import QueueClient
 
 from local import azurite
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "tests" / "host" / "sample_app"
@@ -36,17 +35,6 @@ class Answer:
     def json(self) -> Any:
         """The body."""
         return json.loads(self.text)
-
-
-def eventually[T](what: Callable[[], T], seconds: float = 30.0) -> T:
-    """Wait until it is true; what it then was."""
-    until = time.monotonic() + seconds
-    while True:
-        value = what()
-        if value:
-            return value
-        assert time.monotonic() < until, "it did not come to hold in time"
-        time.sleep(0.03)
 
 
 class Served:
@@ -133,11 +121,11 @@ class Served:
             self.process.kill()
             self.process.wait()
 
-    def terminate(self, seconds: float = 30.0) -> int:
+    def terminate(self) -> int:
         """SIGTERM; its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.process.wait(PATIENCE_SECONDS)
 
     @property
     def log(self) -> str:
@@ -158,7 +146,7 @@ class Served:
 
     def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """One request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
             sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
             connection.request(method, path, sent, headers or {})
@@ -212,13 +200,13 @@ class Served:
         answer = self.instance(instance_id)
         return answer.json["runtimeStatus"] if answer.status != 404 else ""
 
-    def ended(self, instance_id: str, seconds: float = 30.0) -> dict[str, Any]:
+    def ended(self, instance_id: str) -> dict[str, Any]:
         """Wait for the end; the status."""
-        return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else {}, seconds)
+        return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else {})
 
-    def output(self, instance_id: str, seconds: float = 30.0) -> Any:
+    def output(self, instance_id: str) -> Any:
         """Wait for the success; the output."""
-        ended = self.ended(instance_id, seconds)
+        ended = self.ended(instance_id)
         assert ended["runtimeStatus"] == "Completed", ended
         return ended["output"]
 

@@ -8,7 +8,8 @@ import pytest
 
 from local import azurite
 from tests.conftest import ROOT, seed_of
-from tests.host.hosts import Served, eventually
+from tests.host.hosts import Served
+from tests.waiting import eventually
 
 
 def test_crash_kills_at_random_instants_lose_nothing(make: Callable[..., Served]) -> None:

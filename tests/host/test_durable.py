@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.host.hosts import Served, eventually
+from tests.host.hosts import Served
+from tests.waiting import eventually
 
 
 def name() -> str:
@@ -254,12 +255,14 @@ def test_durable_child_of_an_earlier_execution_is_not_taken_for_its_successors(h
 
 def test_durable_instances_do_not_hold_each_other_up(host: Served) -> None:
     """While blocking activities fill their threads, another orchestration ends."""
-    busy, quick = name(), name()
+    busy, quick, file = name(), name(), host.folder / "go-on"
     for number in range(8):
-        host.begin("two_activities", f"{busy}{number}", {"generation": 1, "seconds": 2})
+        host.begin("two_activities", f"{busy}{number}", {"generation": 1, "seconds": 0, "until": str(file)})
+    eventually(lambda: len(host.traces("rest begins", until=str(file))) == 8)
     host.begin("fan_out", quick, 3)
     assert host.output(quick) == 6
-    assert host.status(f"{busy}0") == "Running"
+    assert not host.traces("rest ends", until=str(file))
+    file.touch()
     assert host.output(f"{busy}0") == 1
 
 

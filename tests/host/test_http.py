@@ -5,7 +5,8 @@ import json
 import pytest
 
 from local.functions_host.web import routes_of
-from tests.host.hosts import Served, eventually
+from tests.host.hosts import Served
+from tests.waiting import eventually
 
 
 def test_http_anonymous_route_gives_route_parameters_and_query(host: Served) -> None:

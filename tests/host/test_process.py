@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from local.functions_host.keys import Keys
-from tests.host.hosts import Served, eventually
+from tests.host.hosts import Served
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 def fails(served: Served) -> str:
     """Start what cannot start; what it said. It must end with code 1 by itself."""
-    assert served.spawn().wait(30) == 1
+    assert served.spawn().wait(PATIENCE_SECONDS) == 1
     return served.log
 
 
@@ -129,9 +130,9 @@ def test_process_signal_drains(make: Callable[..., Served]) -> None:
 def test_process_drain_has_an_end(make: Callable[..., Served]) -> None:
     """A function that takes longer than the time to drain is given up; its message comes again."""
     with make(lease="1", drain="1") as served:
-        served.put("slow", {"n": 1, "seconds": 18})
+        served.put("slow", {"n": 1, "seconds": 3600})
         eventually(lambda: served.traces("slow begins"))
-        assert served.terminate(12) == 0
+        assert served.terminate() == 0
         assert served.depth("slow") == 1
         # What the app wants done at its end is done, though nobody waits for that function's thread.
         assert served.traces("process ends")
@@ -140,13 +141,13 @@ def test_process_drain_has_an_end(make: Callable[..., Served]) -> None:
 
 def test_process_idle_host_ends_at_once(make: Callable[..., Served]) -> None:
     """A connection that is kept alive does not hold it up; Ctrl-C is as good as SIGTERM."""
-    with make(drain="40") as served:
+    with make(drain="3600") as served:
         idle = socket.create_connection(("127.0.0.1", served.port))
         idle.sendall(b"GET /api/items/1 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(10)
         assert served.process is not None
         served.process.send_signal(signal.SIGINT)
-        assert served.process.wait(20) == 0
+        assert served.process.wait(PATIENCE_SECONDS) == 0
         idle.close()
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from local.functions_host.queues import QueueConfig, seconds_of
-from tests.host.hosts import Served, eventually
+from tests.host.hosts import Served
+from tests.waiting import eventually
 
 
 def most_in_hand(served: Served) -> int:
@@ -93,8 +94,8 @@ def test_queue_output_that_cannot_be_written_fails_the_function(host: Served) ->
 
 def test_queue_lease_is_renewed_while_a_message_is_handled(make: Callable[..., Served]) -> None:
     """A message that takes longer than its lease is delivered once."""
-    with make(lease="6") as served:
-        served.put("slow", {"n": 1, "seconds": 9})
+    with make(lease="8") as served:
+        served.put("slow", {"n": 1, "seconds": 11})
         eventually(lambda: served.traces("slow ends"))
         eventually(lambda: served.depth("slow") == 0)
         assert len(served.traces("slow begins")) == 1
@@ -103,7 +104,7 @@ def test_queue_lease_is_renewed_while_a_message_is_handled(make: Callable[..., S
 def test_queue_message_of_a_killed_host_comes_again(make: Callable[..., Served]) -> None:
     """When its lease is over, the next host gets it, with its count."""
     with make(lease="1") as served:
-        served.put("slow", {"n": 1, "seconds": 19})
+        served.put("slow", {"n": 1, "seconds": 3600})
         eventually(lambda: served.traces("slow begins"))
         served.kill()
         served.start()

@@ -17,7 +17,7 @@ from azure.storage.queue import QueueClient
 from local import azurite, processes
 from local.stack import HOME, ROOT, Stack
 from tests.conftest import require
-from tests.host.hosts import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 PARTS = ("azurite", "fabric", "functions")
 
@@ -38,7 +38,7 @@ def command(name: str, *words: str, **given: str) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from local.functions_host import timers
 from local.functions_host.timers import NCrontab
 from local.functions_host.worker import Function
-from tests.host.hosts import Served, eventually
+from tests.host.hosts import Served
+from tests.waiting import eventually
 
 SUNDAY = "2026-03-01T00:00:00"
 

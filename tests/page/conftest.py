@@ -8,9 +8,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from local import browser as browsers
 from tests.conftest import require
 from tests.page.fake_api import KEY, FakeApi, World
+from tests.waiting import PATIENCE_SECONDS
 
 SIZE = {"width": 1360, "height": 820}
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def chromium() -> Iterator[Browser]:
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     """A fresh profile."""
     made = chromium.new_context(viewport=SIZE, reduced_motion="reduce", locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
-    made.set_default_timeout(15_000)
+    made.set_default_timeout(PATIENCE_SECONDS * 1000)
     yield made
     made.close()
 

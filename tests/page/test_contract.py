@@ -14,6 +14,7 @@ from shared.web.api import ROUTES
 from shared.web.http import Request
 from tests.page import scenes
 from tests.page.fake_api import KEY, FakeApi
+from tests.waiting import PATIENCE_SECONDS
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.serve(Request("GET", "/api/openapi.json"), ROUTES).body)
 ANSWERS = [
@@ -48,7 +49,7 @@ def ask(api: FakeApi, method: str, path: str, body: Any = None) -> tuple[int, An
     request = urllib.request.Request(f"{api.base}/api{path}", data=data, method=method)  # noqa: S310 - our own
     request.add_header("x-functions-key", KEY)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())

@@ -11,7 +11,6 @@ from tests.e2e.conftest import Running, finish, make_stack
 from tests.page.scenes import SCRIPT
 
 pytestmark = pytest.mark.e2e
-MINUTE = 60_000
 WORKSPACE = "${{ steps.workspace.outputs.id }}"
 
 
@@ -49,9 +48,9 @@ def test_live_deployment_is_watched_to_its_end(app: Running, tab: Page) -> None:
     enter(app, tab)
     expect(tab.get_by_text("Nothing has been deployed yet.")).to_be_visible()
     submit(app, "watched", "watched")
-    tab.locator(".item").filter(has_text="watched").click(timeout=MINUTE)
+    tab.locator(".item").filter(has_text="watched").click()
     expect(tab.locator(".head .badge")).to_have_text("running")
-    expect(tab.locator(".head .badge")).to_have_text("succeeded", timeout=MINUTE)
+    expect(tab.locator(".head .badge")).to_have_text("succeeded")
     expect(tab.locator("#said")).to_have_text("The deployment is succeeded.")
     for lane in (0, 1):
         expect(tab.locator(f"[data-key='lane-{lane}'] .badge")).to_have_text("succeeded")
@@ -66,13 +65,13 @@ def test_live_deployment_is_cancelled_from_the_page(app: Running, tab: Page) -> 
     gate = {"id": "go-live", "kind": "approval", "needs": ["bronze"], "with": {"message": "Go live?"}}
     submit(app, "stopped", "stopped", gate)
     enter(app, tab, "#/deployments/stopped")
-    expect(tab.locator(".waiting")).to_contain_text("go-live", timeout=MINUTE)
+    expect(tab.locator(".waiting")).to_contain_text("go-live")
     tab.get_by_role("button", name="Cancel").click()
     tab.get_by_label("Who you are").fill("operator on duty")
     tab.get_by_label("Reason").fill("wrong branch")
     tab.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(tab.get_by_role("dialog")).to_have_count(0)
-    expect(tab.locator(".head .badge")).to_have_text("cancelled", timeout=MINUTE)
+    expect(tab.locator(".head .badge")).to_have_text("cancelled")
     expect(tab.locator("[data-key='lane-1'] .span.undo").first).to_be_visible()
     tab.get_by_role("tab", name="Audit").click()
     expect(tab.get_by_role("tabpanel")).to_contain_text("wrong branch")
@@ -84,16 +83,16 @@ def test_live_step_is_approved_from_the_page(app: Running, tab: Page) -> None:
     gate = {"id": "go-live", "kind": "approval", "with": {"message": "Go live?"}}
     submit(app, "approved", "approved", gate)
     enter(app, tab, "#/deployments/approved")
-    tab.get_by_role("button", name="Approve").click(timeout=MINUTE)
+    tab.get_by_role("button", name="Approve").click()
     tab.get_by_role("dialog").get_by_role("button", name="Approve").click()
-    expect(tab.locator(".head .badge")).to_have_text("succeeded", timeout=MINUTE)
+    expect(tab.locator(".head .badge")).to_have_text("succeeded")
 
 
 def test_live_script_in_a_workspace_name_is_text(app: Running, tab: Page) -> None:
     """The name goes through manifest, journal, Fabric and API, and is still nothing but a name on the page."""
     submit(app, "script", SCRIPT.replace("data", "d"))
     enter(app, tab, "#/deployments/script")
-    expect(tab.locator(".head .badge")).to_have_text("succeeded", timeout=MINUTE)
+    expect(tab.locator(".head .badge")).to_have_text("succeeded")
     expect(tab.locator(".facts").first).to_contain_text("<script>")
     tab.locator("button.lane-name").first.click()
     expect(tab.locator(".detail")).to_contain_text("<img src=x onerror=")

@@ -14,6 +14,7 @@ from local.key_vault.server import KeyVaultServer
 from tests.conftest import ROOT
 from tests.real_fabric.conftest import NEEDED
 from tests.simulator.test_server import Running as Simulator
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 CLIENT_ID, SECRET = "5a9a0000-0000-4000-8000-00000000c0de", "secret-of-the-rehearsal"
@@ -32,7 +33,7 @@ def lane(folder: Path, *arguments: str, **settings: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

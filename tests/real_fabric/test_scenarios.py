@@ -13,8 +13,8 @@ from shared.domain.json import JsonObject, as_object
 from shared.domain.principals import parse_principals
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.commands import Verb
-from tests.e2e.conftest import eventually
 from tests.real_fabric.conftest import Place, Scenario, Standing
+from tests.waiting import eventually
 
 LAYERS = {("Lakehouse", name) for name in ("bronze", "silver", "gold")}
 AREA = re.compile(r"/v1/workspaces/[^/]+/(items|lakehouses)(/.*)?")
@@ -121,7 +121,7 @@ def test_breaker_opens_holds_calls_back_and_recovers(scenario: Scenario) -> None
     try:
         scenario.write()
         place.cli("submit", str(scenario.file), "--id", scenario.workspace, check=0)
-        eventually(lambda: breaker(place)["state"] == "open", 60)
+        eventually(lambda: breaker(place)["state"] == "open")
         shown = breaker(place)
         # Workers believe their copy of its record for BREAKER_CACHE_SECONDS; what was under way may still arrive.
         began = datetime.fromisoformat(shown["opened_at"]) + timedelta(seconds=1.5)

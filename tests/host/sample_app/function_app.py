@@ -387,8 +387,10 @@ def step(given: Any) -> int:
 
 @app.activity_trigger(input_name="state", activity="rest")
 def rest(state: Any) -> int:
-    """Takes its time; the generation that asked."""
+    """Takes its time, or until a file is there; the generation that asked."""
     trace("rest begins", **state)
     time.sleep(state["seconds"])
+    while "until" in state and not os.path.exists(state["until"]):
+        time.sleep(0.05)
     trace("rest ends", **state)
     return state["generation"]

@@ -2,7 +2,6 @@
 
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from shared.domain.breaker import AREAS, BreakerPolicy, BreakerState
 from shared.domain.errors import FabricNotFoundError, FabricTransientError, StorageUnavailableError
 from shared.domain.ports import BreakerStore
 from tests.fakes import START, FakeClock, MemoryBreakers
+from tests.waiting import PATIENCE_SECONDS
 
 POLICY = BreakerPolicy(cache_seconds=0.0)
 
@@ -169,7 +169,10 @@ def test_superseded_probe_changes_nothing() -> None:
 
 def test_calls_run_side_by_side() -> None:
     """pybreaker alone would hold its lock during each call."""
-    breaker, meet = worker(MemoryBreakers(), FakeClock().now, cache_seconds=2.0), threading.Barrier(8, timeout=60)
+    breaker, meet = (
+        worker(MemoryBreakers(), FakeClock().now, cache_seconds=2.0),
+        threading.Barrier(8, timeout=PATIENCE_SECONDS),
+    )
     threads = [threading.Thread(target=breaker.call, args=(meet.wait,)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -293,7 +296,7 @@ def test_worker_that_used_no_breaker_says_that_their_storage_fails() -> None:
     assert {(status.state, status.is_shared) for status in found.values()} == {(BreakerState.CLOSED, False)}
 
 
-def test_storage_that_does_not_answer_costs_a_call_seconds_at_most_once() -> None:
+def test_storage_that_does_not_answer_is_asked_by_the_first_call_only() -> None:
     """No connection: the first call pays for finding out; the next ones do not ask."""
     clients = StorageClients(
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
@@ -308,10 +311,7 @@ def test_storage_that_does_not_answer_costs_a_call_seconds_at_most_once() -> Non
 
     clock = FakeClock()
     breaker = worker(Spied(clients), clock.now)
-    began = time.monotonic()
-    assert breaker.call(lambda: 5) == 5
-    assert time.monotonic() - began < 15
-    assert all(breaker.call(lambda: 5) == 5 for _ in range(20))
+    assert all(breaker.call(lambda: 5) == 5 for _ in range(21))
     assert asked == ["items"]
     assert not breaker.status().is_shared
 

@@ -34,6 +34,8 @@ def real_root(root: str | None, folder: Path) -> Path:
     """The folder that packing stays in: the one that was named, or the manifest's. Raises InvalidInputError."""
     if root is None:
         return folder.resolve()
+    if not root:  # a variable that is not set, more likely than the current folder
+        raise _problem("--root", "is empty: give a folder, or leave the option out")
     try:
         real = Path(root).resolve(strict=True)
         if real.is_dir():
@@ -87,6 +89,7 @@ def packed(
     root = root or folder.resolve()
     steps = as_list((as_object(manifest) or {}).get("steps")) or []
     problems: list[Problem] = []
+    size = 0
     for i, row in enumerate(steps):
         step = as_object(row) or {}
         spec = as_object(step.get("with")) or {}
@@ -105,6 +108,10 @@ def packed(
             problems += error.problems
             continue
         if found:
+            size += _size(found)
+            if size > MAX_BYTES:  # before the next one is read: together they may be more than memory holds
+                what = f"makes the manifest more than {size} bytes with what it names; at most {MAX_BYTES} are accepted"
+                raise InvalidInputError([*problems, Problem(path, what)])
             spec.clear()
             spec.update(found)
     if problems:
@@ -127,6 +134,12 @@ def _principals(spec: JsonObject, folder: Path, root: Path, path: str) -> JsonOb
     if any(problem.message == NOT_A_LIST for problem in problems):
         raise InvalidInputError(problems)  # another file, given by mistake: it does not leave this machine
     return {**{key: value for key, value in spec.items() if key != "file"}, "csv": text, "source": name}
+
+
+def _size(spec: JsonObject) -> int:
+    """Characters of what was packed into a step, at least."""
+    parts = as_list((as_object(spec.get("definition")) or {}).get("parts")) or []
+    return len(spec.get("csv") or "") + sum(len(part["payload"]) for part in parts)
 
 
 def _problem(path: str, message: str) -> InvalidInputError:

@@ -4,6 +4,7 @@ Both take orders from what a step prints, and names come from manifests and from
 order of ours is made harmless, and every value inside of one is escaped as that runner asks.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -138,7 +139,7 @@ class RunnerOutput(LineOutput):
             if is_ours:
                 file.unlink(missing_ok=True)
             room = LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)
-            with file.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+            with open(file, "a", encoding="utf-8", errors="backslashreplace", newline="\n", opener=_opened) as stream:
                 stream.write(document(room))
         except OSError as error:
             self.event("summary", f"the summary cannot be written: {error.strerror}")
@@ -148,6 +149,11 @@ class RunnerOutput(LineOutput):
 
     def _order(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file, or fail: a pipe that nobody reads would be waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def defused(line: str) -> str:

@@ -245,12 +245,12 @@ def test_pack_names_lead_out_of_the_manifests_folder_only_by_root(
     assert spec.get("csv") == CSV or spec["displayName"] == "Clean"
 
 
-@pytest.mark.parametrize("wrong", ["nowhere", "file", "a\x00b"])
+@pytest.mark.parametrize("wrong", ["nowhere", "file", "a\x00b", ""])
 def test_pack_root_that_is_no_folder_is_named(tmp_path: Path, wrong: str) -> None:
     """The option is the place of the problem."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInputError) as caught:
-        pack.real_root(str(tmp_path / wrong), tmp_path)
+        pack.real_root(str(tmp_path / wrong) if wrong else "", tmp_path)
     assert [p.path for p in caught.value.problems] == ["--root"]
 
 
@@ -492,8 +492,10 @@ def test_pack_many_folders_too_large_together_are_refused(tmp_path: Path) -> Non
     """What each alone may hold can be too much in all."""
     for name in ("a", "b"):
         (folder(tmp_path, name) / "big.bin").write_bytes(b"x" * (7 * 1024 * 1024))
-    steps = [{"id": n, "kind": "item", "with": {"folder": n}} for n in ("a", "b")]
-    assert f"at most {MAX_BYTES}" in refusal({"name": "m", "steps": steps}, tmp_path)[1]
+    steps = [{"id": n, "kind": "item", "with": {"folder": n}} for n in ("a", "b", "not read any more")]
+    path, message = refusal({"name": "m", "steps": steps}, tmp_path)
+    assert path == "$.steps[1].with.folder"
+    assert f"at most {MAX_BYTES}" in message
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])

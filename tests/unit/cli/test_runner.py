@@ -1,6 +1,7 @@
 """What GitHub Actions and Azure Pipelines get to read: their own orders from us, and none from anybody's name."""
 
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,12 @@ def test_runner_without_a_place_for_the_summary_ends_as_always(kind: str, tmp_pa
     RunnerOutput(stream, Runner(kind)).ended(header(DeploymentState.SUCCEEDED), [], 0)
     assert "succeeded: every step" in stream.getvalue()
     assert "error" not in stream.getvalue()
+
+
+def test_runner_summary_into_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    """The command ends as always."""
+    os.mkfifo(tmp_path / "summary.md")
+    assert "summary cannot be written" in told("github", tmp_path)
 
 
 def test_runner_is_known_by_what_it_says_of_itself() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from shared.domain import address
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.environment import Reader, SettingsError, addressed
+from shared.domain.errors import SecretError
 from shared.domain.flags import FeatureFlags
 from shared.domain.policy import EnginePolicy, HealthPolicy, RetryPolicy
 from shared.domain.rate import RatePolicy
@@ -162,14 +163,20 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def environment_secret(name: str, environment: Mapping[str, str] = os.environ, dotenv: Path | None = None) -> str:
-    """A secret's variable, or its line in a `.env` file: read when it is needed and kept nowhere. Empty: not set."""
+    """A secret's variable, or its line in a `.env` file: read when it is needed and kept nowhere. Empty: not set.
+
+    Raises SecretError if the file is there and cannot be read.
+    """
     value = environment.get(name, "")
     if value or dotenv is None:
         return value
     from dotenv import dotenv_values
 
-    # No interpolation: a `$` in a password is a `$`.
-    return dotenv_values(dotenv, interpolate=False).get(name) or ""
+    try:
+        # No interpolation: a `$` in a password is a `$`. A byte order mark, as Windows writes it, is no part of a name.
+        return dotenv_values(dotenv, interpolate=False, encoding="utf-8-sig").get(name) or ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretError(f"{dotenv.name} cannot be read as UTF-8 text ({type(error).__name__})") from None
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -89,6 +89,16 @@ def test_dotenv_yields_to_the_environment_and_is_not_interpolated(tmp_path: Path
     assert settings.environment_secret("A", {}, tmp_path / "none") == ""
 
 
+def test_dotenv_as_windows_writes_it_is_read_or_named(tmp_path: Path) -> None:
+    """A byte order mark is no part of the first name; what is not UTF-8 is one sentence with the file's name."""
+    file = tmp_path / ".env"
+    file.write_bytes(b"\xef\xbb\xbfA=first\r\n")
+    assert settings.environment_secret("A", {}, file) == "first"
+    file.write_bytes("A=first\n".encode("utf-16"))
+    with pytest.raises(SecretError, match=r"^\.env cannot be read as UTF-8 text \(UnicodeDecodeError\)$"):
+        settings.environment_secret("A", {}, file)
+
+
 @pytest.mark.parametrize(
     ("attributes", "says"),
     [

@@ -18,7 +18,7 @@ from typing import Any
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from local.functions_host.worker import Function, InvocationError, Message, Worker, log_error, pause, protocol
+from local.functions_host.worker import Function, InvocationError, Message, Worker, pause, protocol, trace_of
 
 log = logging.getLogger("host.queues")
 
@@ -196,7 +196,7 @@ class Queues:
             value, outputs = await self._worker.invoke(function, self._data(message), _metadata(message))
             await self.outputs(function, value, outputs)
         except (InvocationError, ValueError) as error:  # ValueError: its text is not base64
-            log_error(f"{function.name} ({tries})", error, log)
+            log.error("%s failed (%s): %s", function.name, tries, error, exc_info=trace_of(error))
             return error
         return None
 

@@ -1,4 +1,4 @@
-"""Opening what a person or a manifest names: a regular file, and, where a root is given, one below that root.
+"""Open the files that a person or a manifest names: regular files only, and below a root those of a manifest.
 
 A name is resolved and compared with the root first. Then the file is opened from the root on, one folder after the
 other, and no link is followed on the way: a name that is changed in the meantime opens nothing else.
@@ -118,7 +118,7 @@ def _check_regular(found: os.stat_result, label: str) -> None:
 
 @dataclass
 class Listing:
-    """What a folder holds. Paths are relative to it, with `/`; those of folders that were left out end with `/`."""
+    """The content of a folder. Paths are relative to it, with `/`; those of folders that were left out end with `/`."""
 
     files: dict[str, Path] = field(default_factory=dict[str, Path])
     """By path: the real path."""

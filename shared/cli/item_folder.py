@@ -22,8 +22,8 @@ LEFTOVERS = frozenset(
         ".children", ".pbi",
     }
 )  # fmt: skip
-"""Names, whatever their case, of what is no part of an item: of source control, of systems, of editors, and Fabric's
-own, the items below an eventhouse and what Power BI Desktop keeps for one user. Anything else is a part."""
+"""Names, whatever their case, that are left out: of source control, of systems, of editors, and Fabric's own (the items
+below an eventhouse, the files that Power BI Desktop keeps for one user). Anything else is a part."""
 _APPLE_DOUBLE = "._"
 _OLD_FORMAT = "item.metadata.json"
 

@@ -48,6 +48,7 @@ def follow(
     timeout_seconds: float | None,
     again: str,
     expected_hash: str | None = None,
+    is_sent: bool = False,
     unknown_seconds: float = UNKNOWN_SECONDS,
     is_passing: Callable[[DeploymentRecord], bool] = lambda header: False,
     goal: DeploymentState = DeploymentState.SUCCEEDED,
@@ -58,6 +59,7 @@ def follow(
 
     `is_passing` says of an end that it is none: a command to leave it was just sent. `goal` is the end that was asked
     for, whose exit code is SUCCEEDED.
+    `is_sent` is True after a command was sent: BAD_REQUEST, which says that nothing was done, is then not returned.
     With `expected_hash`, a deployment of that id with another manifest is a conflict: BAD_REQUEST at once.
     Raises StorageUnavailableError where storage does not answer the first time, or is away for OUTAGE_SECONDS.
     """
@@ -82,7 +84,7 @@ def follow(
                 text = f"there is no deployment '{deployment_id}', or nothing takes messages from the queue"
                 output.close()
                 output.event("error", f"error: {text}", deployment_id=deployment_id, error="not_found", message=text)
-                return BAD_REQUEST if expected_hash is None else TIMED_OUT
+                return TIMED_OUT if is_sent or expected_hash is not None else BAD_REQUEST
             if waited > QUIET_SECONDS and not is_missed:
                 text = (
                     f"no deployment '{deployment_id}' yet; it may still stand in the queue: waiting for {longest:g} s"
@@ -95,8 +97,8 @@ def follow(
             return forgotten(header, output, goal)
         else:
             if header.state in _FOLLOWED_TO and not header.goes_back and not is_passing(header):
-                # Another end than was asked for is none, be it a success: what was to be cancelled was quicker.
-                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or BAD_REQUEST
+                # The deployment succeeded before a command to roll it back arrived: everything stands.
+                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or NOT_PUT_BACK
                 output.ended(header, steps, code)
                 return code
             output.progress(header, steps)
@@ -116,7 +118,7 @@ def forgotten(header: DeploymentRecord, output: Output, goal: DeploymentState = 
     text = str(ForgottenError(header))
     said = {"deployment_id": header.deployment_id, "state": header.state.value}
     output.event("forgotten", text, message=text, **said)
-    return SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or BAD_REQUEST
+    return SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or NOT_PUT_BACK
 
 
 def conflict(header: DeploymentRecord, output: Output) -> int:

@@ -118,6 +118,7 @@ def _send(
         output,
         timeout_seconds=options.timeout,
         again=follow_again(options),
+        is_sent=True,
         is_passing=is_passing,
         goal=_GOALS.get(verb, DeploymentState.SUCCEEDED),
     )

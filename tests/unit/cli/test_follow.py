@@ -66,10 +66,10 @@ def test_follow_end_is_the_exit_code(state: DeploymentState, code: int) -> None:
 
 @pytest.mark.parametrize(
     ("state", "code"),
-    [(DeploymentState.CANCELLED, 0), (DeploymentState.COMPENSATED, 1), (DeploymentState.SUCCEEDED, 2)],
+    [(DeploymentState.CANCELLED, 0), (DeploymentState.COMPENSATED, 1), (DeploymentState.SUCCEEDED, 3)],
 )
 def test_follow_another_end_than_was_asked_for_is_none(state: DeploymentState, code: int) -> None:
-    """What was to be cancelled and had succeeded before the word came is no success of `cancel --wait`."""
+    """A deployment that had succeeded before the cancel came is not rolled back, and something was sent: 3, not 2."""
     assert Followed(state).follow(goal=DeploymentState.CANCELLED) == code
 
 
@@ -156,6 +156,7 @@ def test_follow_unknown_id_is_a_bad_request() -> None:
 def test_follow_own_submission_that_nobody_takes_is_a_timeout() -> None:
     """What was just submitted is not a bad request: it waits on the queue."""
     assert Followed().follow(unknown_seconds=-1, expected_hash="hash") == 9
+    assert Followed().follow(unknown_seconds=-1, is_sent=True) == 9
 
 
 def test_follow_unknown_id_may_come_later() -> None:

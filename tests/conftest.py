@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from local import azurite
 
-settings.register_profile("gate", deadline=None, derandomize=True, database=None)
+settings.register_profile("gate", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.register_profile("hunt", deadline=None, max_examples=500, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "gate")
 

@@ -54,16 +54,18 @@ COMPANIONS: dict[str, tuple[Companion, ...]] = {
 
 def add(world: World, workspace: Workspace, item: Item, *, only: str | None = None) -> None:
     """Add the companions of an item that was just created, or `only` those of one type; each is shown when its time
-    has come. A name that is taken gets no companion (assumed)."""
+    has come. Under a name that is taken none is made, or, if a time is in it, one a second later (assumed)."""
     for companion in COMPANIONS.get(item.type, ()):
         if (companion.only_bare and item.definition is not None) or only not in (None, companion.type):
             continue
         made = item.visible_at + _seconds(world, companion.made)
-        stamp = datetime.fromtimestamp(made, UTC).strftime("%Y%m%d%H%M%S") if "{stamp}" in companion.name else ""
-        name = companion.name.format(name=item.name, stamp=stamp)
-        if any((i.type, i.name.casefold()) == (companion.type, name.casefold()) for i in workspace.items.values()):
+        while "{stamp}" in companion.name and _is_taken(workspace, companion.type, _name(companion, item, made)):
+            made += 1.0
+        name = _name(companion, item, made)
+        if _is_taken(workspace, companion.type, name):
             continue
-        shown = made + _seconds(world, companion.shown) + world.scaled(world.levers.companion_seconds)
+        late = world.scaled(world.levers.companion_seconds) if companion.outlives else 0.0
+        shown = made + _seconds(world, companion.shown) + late
         added = Item(
             world.store.new_id(),
             companion.type,
@@ -77,6 +79,15 @@ def add(world: World, workspace: Workspace, item: Item, *, only: str | None = No
         )
         workspace.items[added.id] = added
         add(world, workspace, added)
+
+
+def _name(companion: Companion, item: Item, made: float) -> str:
+    stamp = datetime.fromtimestamp(made, UTC).strftime("%Y%m%d%H%M%S") if "{stamp}" in companion.name else ""
+    return companion.name.format(name=item.name, stamp=stamp)
+
+
+def _is_taken(workspace: Workspace, item_type: str, name: str) -> bool:
+    return any((i.type, i.name.casefold()) == (item_type, name.casefold()) for i in workspace.items.values())
 
 
 def _seconds(world: World, between: tuple[float, float]) -> float:

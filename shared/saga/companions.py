@@ -42,8 +42,11 @@ def standing(services: Services, makers: Iterable[Maker]) -> list[Found]:
 
 
 def left_behind(services: Services, makers: Iterable[Maker]) -> list[Found]:
-    """The companions that stand although their makers are gone. Raises FabricError."""
-    return [found for found in standing(services, filter(_is_outlived, makers)) if found.outlives]
+    """The companions that stand although their makers are gone; of makers so young that some may not be shown yet,
+    none: a stranger's could be taken for one of theirs. Raises FabricError."""
+    now = services.clock.now()
+    settled = [maker for maker in makers if _is_outlived(maker) and maker.settled_at <= now]
+    return [found for found in standing(services, settled) if found.outlives]
 
 
 def _is_outlived(maker: Maker) -> bool:

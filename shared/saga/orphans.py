@@ -43,17 +43,18 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     rows = [s.record for s in services.journal.steps(header.deployment_id)]
     taken = _taken_up(services, header)
     by_id = {row.step_id: row for row in rows}
-    left = companions.left_behind(services, companions.makers_among(rows))
+    made = [
+        (row, snapshot) for row in reversed(rows) if (snapshot := _made(services, row, uncertain=False)) is not None
+    ]
+    until = header.finished_at  # a call under way when it was put back landed soon after
+    unknown = [row.replace(resource=found.resource, finished_at=until) for row, found in made if row.resource is None]
+    left = companions.left_behind(services, companions.makers_among([*rows, *unknown]))
     found = [
         Orphan(by_id[c.step_id], Snapshot(c.resource, {}), "was added by Fabric to what was created by")
         for c in left
         if c.resource.id not in taken
     ]
-    for row in reversed(rows):
-        snapshot = _made(services, row, uncertain=False)
-        if snapshot is not None and snapshot.resource.id not in taken:
-            found.append(Orphan(row, snapshot))
-    return found
+    return found + [Orphan(row, snapshot) for row, snapshot in made if snapshot.resource.id not in taken]
 
 
 def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot | None:

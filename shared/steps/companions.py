@@ -121,7 +121,7 @@ def maker_of(row: StepRecord) -> Maker | None:
 def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str) -> list[Found]:
     """The companions of the makers among the items of a workspace, as its list shows them."""
     inside = [m for m in makers if m.resource.parent_id == workspace_id]
-    untouched = [row for row in rows if not any(row.get(name) for name in ("description", "folderId", "tags"))]
+    untouched = _untouched(rows)
     found = [*_named(inside, untouched, workspace_id), *_stamped(inside, untouched, workspace_id)]
     lakehouses = {f.resource.name: f for f in found if f.resource.type == "Lakehouse"}
     for row in untouched:
@@ -129,6 +129,10 @@ def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: st
         if row.get("type") == SQL_ENDPOINT and lakehouse is not None:
             found.append(Found(_resource(row, workspace_id), lakehouse.step_id, outlives=False))
     return found
+
+
+def _untouched(rows: Iterable[JsonObject]) -> list[JsonObject]:
+    return [row for row in rows if not any(row.get(name) for name in ("description", "folderId", "tags"))]
 
 
 def _resource(row: JsonObject, workspace_id: str) -> Resource:

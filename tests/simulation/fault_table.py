@@ -56,6 +56,8 @@ def _step(kind: str, **spec: Any) -> dict[str, Any]:
 _PLACE = {"displayName": "sales", "ifExists": "update"}
 _LAKE = {"workspaceId": WORKSPACE, "displayName": "lake"}
 _BOOK = {"workspaceId": WORKSPACE, "type": "Notebook", "displayName": "book"}
+_FLOW = {"workspaceId": WORKSPACE, "type": "Dataflow", "displayName": "flow"}
+_TWIN = {"workspaceId": WORKSPACE, "type": "DigitalTwinBuilder", "displayName": "twin"}
 _ROLE = {"workspaceId": WORKSPACE, "principalId": PRINCIPAL, "principalType": "User", "role": "Viewer"}
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
 SCENARIOS = (
@@ -76,6 +78,8 @@ SCENARIOS = (
         _step("item", **_BOOK, definition=_NEW, description="new", ifExists="update"),
         ({"type": "Notebook", "displayName": "book", "description": "old", "definition": _OLD},),
     ),
+    Scenario("item with companions that stay, created", _step("item", **_FLOW)),
+    Scenario("item with companions named after it, created", _step("item", **_TWIN), has_workspace=False),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
 )
@@ -127,7 +131,7 @@ def _outcome(world: World) -> Outcome:
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
         roles = sorted(map(str, workspace.roles.values()))
         shown.append((workspace.name, workspace.description, capacity, items, roles))
-    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "{id}", str(shown))
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{14}", "{id}", str(shown))
     state = world.state()
     assert state in DEPLOYMENT_ENDED, state
     made = Counter(

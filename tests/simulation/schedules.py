@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator import control
+from local.fabric_simulator.store import Item, Workspace
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.flags import FeatureFlags
@@ -22,6 +23,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.saga.commands import Verb, allowed_verbs
 from shared.saga.sweeper import LONGEST_OPERATION
 from tests.simulation import laws
+from tests.simulation.companions import Companions
 from tests.simulation.edges import Crash
 from tests.simulation.strangers import Strangers
 from tests.simulation.world import World
@@ -219,7 +221,7 @@ def run(seed: int) -> Report:
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
     world.befell["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
-    _chaos(world, strangers, events, chance, persons)
+    _chaos(world, strangers, Companions.of(seed, world, strangers, CHAOS_STEPS), events, chance, persons)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.befell[name] += rule["struck"]
     _calm(world, strangers, ids, chance, persons)
@@ -278,6 +280,7 @@ def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, 
 def _chaos(
     world: World,
     strangers: Strangers,
+    companions: Companions,
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
     persons: Persons,
@@ -287,11 +290,13 @@ def _chaos(
     for step in range(CHAOS_STEPS):
         for _ in range(persons.asks.get(step, 0)):
             persons.ask(world, ids)
+        companions.befall(step)
         for what, which in events.get(step, []):
             if what == "submit":
                 drawn = manifest(chance)
                 if which not in manifests:
                     persons.amend(drawn)
+                    companions.amend(drawn)
                 world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
                 world.lose_orchestration(which)
@@ -328,10 +333,14 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
     for operation in now.operations.values():
         if operation.over_at is None:
             operation.over_at = world.clock.now().timestamp()
+    late: list[tuple[Workspace, Item]] = []
     for workspace in now.workspaces.values():
         for item in workspace.items.values():
             if item.id in strangers.unfinished():
                 item.visible_at = world.clock.now().timestamp()
+                late.append((workspace, item))
+    for workspace, item in late:
+        world.model.add_companions(workspace, item)
     for hours in (0.2, 0.5, 1.0, 1.0):
         world.run(*ids, hours=hours)
         for deployment_id in ids:

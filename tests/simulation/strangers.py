@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.fabric_simulator import control
+from local.fabric_simulator import companions, control
 from local.fabric_simulator.store import Item, Workspace
 from tests.simulation.edges import IDENTITY
 from tests.simulation.world import World
@@ -55,7 +55,7 @@ class Strangers:
             made = control.seed(
                 self.world.model, {"workspaces": [{"id": place.id, "items": [_item(self.chance.choice(free))]}]}
             )
-            self._remember_item(place, place.items[made["workspaces"][0]["items"][0]])
+            self.remember_item(place, place.items[made["workspaces"][0]["items"][0]])
 
     def clear_the_way(self) -> None:
         """Take away what stands in workspaces that are not ours: whoever put it there was told why it is in the way."""
@@ -63,7 +63,9 @@ class Strangers:
             if workspace.id in self.things:
                 continue
             for item_id in [i for i in workspace.items if i in self.things]:
-                del workspace.items[item_id]
+                gone = workspace.items.pop(item_id, None)  # it went with one before it
+                if gone is not None:
+                    companions.take_along(workspace, gone)
                 self.taken_away.add(item_id)
 
     def unfinished(self) -> set[str]:
@@ -81,9 +83,10 @@ class Strangers:
         workspace = self.world.model.store.workspaces[workspace_id]
         self.things[workspace.id] = {"description": workspace.description, "roles": copy.deepcopy(workspace.roles)}
         for item in workspace.items.values():
-            self._remember_item(workspace, item)
+            self.remember_item(workspace, item)
 
-    def _remember_item(self, workspace: Workspace, item: Item) -> None:
+    def remember_item(self, workspace: Workspace, item: Item) -> None:
+        """It is theirs, and must stay as it is now."""
         definition = copy.deepcopy(item.definition)
         self.things[item.id] = {"description": item.description, "definition": definition, "in": workspace.id}
 

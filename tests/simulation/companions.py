@@ -1,0 +1,97 @@
+"""Items to which Fabric adds others, in the manifests of schedules; and strangers who make, or touch, what looks alike.
+
+All drawn from a chance of its own, so that what a seed does otherwise stays as it is.
+"""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.fabric_simulator.store import Item, Workspace
+from tests.simulation.strangers import Strangers
+from tests.simulation.world import World
+
+WORKSPACE = "${{ steps.ws.outputs.id }}"
+BY_HAND = (
+    ("Lakehouse", "plantdtdm"),
+    ("KQLDatabase", "telemetry"),
+    ("Lakehouse", "StagingLakehouseForDataflows_20200101000000"),
+    ("Warehouse", "StagingWarehouseForDataflows_20200101000030"),
+)
+"""What somebody may create with the name of a companion, and without a description."""
+
+
+@dataclass
+class Companions:
+    """What of it a seed has."""
+
+    world: World
+    strangers: Strangers
+    chance: random.Random
+    acts: list[int] = field(default_factory=lambda: list[int]())
+    is_on: bool = False
+
+    @classmethod
+    def of(cls, seed: int, world: World, strangers: Strangers, steps: int) -> "Companions":
+        """Drawn from the seed; half of all seeds have none."""
+        chance = random.Random(f"{seed}/companions")
+        found = cls(world, strangers, chance)
+        if chance.random() < 0.5:
+            world.model.levers.companion_seconds = chance.choice([0.0, 0.0, 5.0, 20.0])
+            found.acts = [chance.randrange(steps) for _ in range(chance.choice([0, 0, 1, 3]))]
+            found.is_on = True
+        return found
+
+    def amend(self, manifest: dict[str, Any]) -> None:
+        """Add a dataflow, a digital twin builder, an eventhouse and its database, or some of them."""
+        if not self.is_on:
+            return
+        steps = manifest["steps"]
+        for item_type, name in (("Dataflow", "orders"), ("DigitalTwinBuilder", "plant"), ("Eventhouse", "telemetry")):
+            if self.chance.random() < 0.5:
+                spec = {"workspaceId": WORKSPACE, "type": item_type, "displayName": name}
+                steps.append({"id": name, "kind": "item", "with": spec})
+                self.world.befell[f"a step of {item_type}"] += 1
+        if steps[-1]["id"] == "telemetry" and self.chance.random() < 0.5:
+            spec = {"workspaceId": WORKSPACE, "type": "KQLDatabase", "displayName": "telemetry"}
+            spec["ifExists"] = self.chance.choice(["adopt", "update", "fail"])
+            steps.append({"id": "database", "kind": "item", "needs": ["telemetry"], "with": spec})
+
+    def befall(self, step: int) -> None:
+        """What a stranger does at this step of the scheduler."""
+        workspaces = list(self.world.model.store.workspaces.values())
+        for _ in range(self.acts.count(step) if workspaces else 0):
+            place = self.chance.choice(workspaces)
+            self.chance.choice([self._make, self._by_hand, self._touch])(place)
+
+    def _make(self, place: Workspace) -> None:
+        """Their own item, to which Fabric adds others."""
+        before = set(place.items)
+        item_type = self.chance.choice(["Dataflow", "DigitalTwinBuilder"])
+        if self._add(place, item_type, f"their{len(before)}") is not None:
+            for item in [i for i in place.standing() if i.id not in before]:
+                self.strangers.remember_item(place, item)
+
+    def _by_hand(self, place: Workspace) -> None:
+        item = self._add(place, *self.chance.choice(BY_HAND))
+        if item is not None:
+            self.strangers.remember_item(place, item)
+
+    def _add(self, place: Workspace, item_type: str, name: str) -> Item | None:
+        if any((i.type, i.name) == (item_type, name) for i in place.items.values()):
+            return None
+        self.world.befell["stranger's companion-like item"] += 1
+        now = self.world.clock.now().timestamp()
+        item = Item(self.world.model.store.new_id(), item_type, name, "", now, now)
+        place.items[item.id] = item
+        self.world.model.add_companions(place, item)
+        return item
+
+    def _touch(self, place: Workspace) -> None:
+        """Somebody describes a companion, of ours or not: it is theirs now."""
+        outliving = [i for i in place.items.values() if i.outlives and i.id not in self.strangers.things]
+        if outliving:
+            self.world.befell["companion touched"] += 1
+            item = self.chance.choice(outliving)
+            item.description = "mine now"
+            self.strangers.remember_item(place, item)

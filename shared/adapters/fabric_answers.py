@@ -42,11 +42,15 @@ def _normal(name: str, value: Any) -> Any:
 
 
 def rows_of(page: JsonObject, call: str) -> list[JsonObject]:
-    """Return the rows of one page of a list, in the normal form; one that is not an object is an empty one. Raises
-    FabricTransientError if the answer is not a page: taken for an empty one, it would prove that nothing is there."""
-    rows = as_list(page["value"] if "value" in page else page.get("data"))
+    """Return the rows of one page of a list, in the normal form. A row that is not an object is an empty one, and so is
+    a null in place of the rows: it names nothing, and it keeps the list from proving that something is not there.
+
+    Raises FabricTransientError if the answer is not a page at all.
+    """
+    name = "value" if "value" in page else "data"
+    rows = [None] if name in page and page[name] is None else as_list(page.get(name))
     if rows is None:
-        raise FabricTransientError("the answer is not a list", call=call)
+        raise FabricTransientError("the answer is not a list", call=call, status=200)
     return [normal(as_object(row) or {}) for row in rows]
 
 

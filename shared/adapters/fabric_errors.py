@@ -1,6 +1,5 @@
-"""From an answer of Fabric's (or none) to an error of ours. Codes decide, statuses only where no code is known:
-the same code has been seen under 400 and 409 at different times.
-"""
+"""From an answer of Fabric's to an error of ours. Codes decide (domain/fabric_codes.py), statuses only where the code
+says nothing."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,49 +11,15 @@ from shared.domain.errors import (
     FabricAuthError,
     FabricConflictError,
     FabricError,
-    FabricNameReservedError,
     FabricNotFoundError,
     FabricRefusedError,
     FabricTransientError,
 )
+from shared.domain.fabric_codes import FAULT_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
 from shared.domain.json import JsonObject, as_list, as_object
 
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 """A Retry-After beyond an hour is cut to it; the step's own timeout bounds the whole."""
-
-CODES: dict[str, type[FabricError]] = {
-    "ItemDisplayNameNotAvailableYet": FabricNameReservedError,
-    "ItemDisplayNameAlreadyInUse": FabricConflictError,
-    "WorkspaceNameAlreadyExists": FabricConflictError,
-    "PrincipalAlreadyHasWorkspaceRolePermissions": FabricConflictError,
-    "FolderDisplayNameAlreadyInUse": FabricConflictError,
-    "DuplicateConnectionName": FabricConflictError,
-    "EntityConflict": FabricConflictError,
-    "EntityNotFound": FabricNotFoundError,
-    "ItemNotFound": FabricNotFoundError,
-    "WorkspaceNotFound": FabricNotFoundError,
-    "OperationNotFound": FabricNotFoundError,
-    "PrincipalNotFound": FabricRefusedError,
-    "CapacityNotFound": FabricRefusedError,
-    "FeatureNotAvailable": FabricRefusedError,
-    "InsufficientPrivileges": FabricAuthError,
-    "InsufficientScopes": FabricAuthError,
-    "Unauthorized": FabricAuthError,
-    "TokenExpired": FabricAuthError,
-    "InvalidToken": FabricAuthError,
-    "TokenIsMissing": FabricAuthError,
-    "TenantNotAllowed": FabricAuthError,
-    "UserNotLicensed": FabricAuthError,
-    "CapacityNotActive": FabricTransientError,
-    "CapacityNotInActiveState": FabricTransientError,
-}
-"""What a code means for the step, whatever its HTTP status. Sources: the published OpenAPI and the Go SDK's
-catalogue; `PrincipalNotFound` is not about the thing addressed, and a paused capacity may be resumed."""
-
-WAIT_CODES = frozenset(
-    {"RequestBlocked", "TooManyRequestsForJobs", "TooManyRequestsForCapacity", "WorkspacePreviousOperationInProgress"}
-)
-"""Fabric is busy with us: waiting is no failed try."""
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -78,13 +43,12 @@ def error_from(
     call: str, status: int, headers: Mapping[str, str], body: JsonObject | None, *, is_mutating: bool, now: datetime
 ) -> FabricError:
     """The error that an answer stands for. `is_mutating`: a 5xx may have come after the effect."""
-    body = body or {}
-    inner = as_object(body.get("error"))
-    fields = inner or body
-    code = text_of(fields.get("errorCode") or fields.get("code")) or headers.get("x-ms-public-api-error-code")
+    fields = _fields(body)
+    code = code_of(headers, body)
     retriable = fields.get("isRetriable")
-    waits = status in (429, 430) or code in WAIT_CODES
-    kind = _kind(status, code, retriable is True, is_mutating, waits)
+    known = meaning(code, is_retriable=retriable is True)
+    waits = code in WAIT_CODES or (status in (429, 430) and known is None)
+    kind = known or _kind(status, code, retriable is True, is_mutating)
     return kind(
         _message(fields) or _without_message(status),
         call=call,
@@ -97,26 +61,35 @@ def error_from(
     )
 
 
-def _kind(status: int, code: str | None, is_retriable: bool, is_mutating: bool, waits: bool) -> type[FabricError]:
-    if waits:
+def code_of(headers: Mapping[str, str], body: JsonObject | None) -> str | None:
+    """Fabric's own code for what went wrong; None where it names none."""
+    named = [_fields(body), body or {}]
+    codes = (text_of(each.get(name)) for each in named for name in ("errorCode", "code"))
+    return next((code for code in codes if code), None) or text_of(headers.get("x-ms-public-api-error-code"))
+
+
+def _fields(body: JsonObject | None) -> JsonObject:
+    """Where the error is described: at the top, or under `error`."""
+    return as_object((body or {}).get("error")) or body or {}
+
+
+_BY_STATUS: dict[int, type[FabricError]] = {
+    401: FabricAuthError,
+    403: FabricAuthError,
+    404: FabricNotFoundError,
+    409: FabricConflictError,
+}
+
+
+def _kind(status: int, code: str | None, is_retriable: bool, is_mutating: bool) -> type[FabricError]:
+    """What a status means whose code says nothing final. A 5xx whose isRetriable is false is no exception: a paused
+    capacity answers so (fabric-cicd #948), and may be resumed."""
+    if status in (429, 430):
         return FabricTransientError
-    known = CODES.get(code or "")
-    if known is not None and not (known is FabricRefusedError and is_retriable):
-        return known
-    if status >= 500:
-        # Also where isRetriable is false: a paused capacity answers so (fabric-cicd #948), and may be resumed.
+    is_unknown = code == UNKNOWN_ERROR and status not in _BY_STATUS
+    if code in FAULT_CODES or is_unknown or status == 408 or status >= 500:
         return FabricAmbiguousError if is_mutating else FabricTransientError
-    if status == 408:
-        return FabricAmbiguousError if is_mutating else FabricTransientError
-    if is_retriable:
-        return FabricTransientError
-    by_status: dict[int, type[FabricError]] = {
-        401: FabricAuthError,
-        403: FabricAuthError,
-        404: FabricNotFoundError,
-        409: FabricConflictError,
-    }
-    return by_status.get(status, FabricRefusedError)
+    return FabricTransientError if is_retriable else _BY_STATUS.get(status, FabricRefusedError)
 
 
 def _without_message(status: int) -> str:

@@ -14,10 +14,11 @@ from urllib.parse import quote, urlsplit
 import tenacity
 
 from shared.adapters.fabric_answers import normal, operation_state, rows_of
-from shared.adapters.fabric_errors import error_from, retry_after, text_of
+from shared.adapters.fabric_errors import code_of, error_from, retry_after, text_of
 from shared.adapters.fabric_transport import AnswerLostError, NothingSentError, Transport
 from shared.domain.address import AddressError, read
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricRefusedError, FabricTransientError
+from shared.domain.fabric_codes import TOKEN_CODES
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
 from shared.domain.redaction import MASK
@@ -151,7 +152,7 @@ class FabricClient:
     ) -> tuple[int, dict[str, str], JsonObject | None]:
         token = self._tokens.token()
         status, headers, raw = self._once(method, url, call, content, token, is_mutating)
-        if status == 401:
+        if status == 401 or _is_of_token(status, headers, raw):
             # Refused unread, so sending it again is safe, once, with a new token: the old one may have expired.
             self._tokens.invalidate(token)
             status, headers, raw = self._once(method, url, call, content, self._tokens.token(), is_mutating)
@@ -194,7 +195,7 @@ class FabricClient:
             # An answer that quotes what was sent would carry the token into the journal.
             raw = raw.replace(token.encode(), MASK.encode())
         log.debug("%s: %d in %.3f s, request %s", call, status, time.perf_counter() - began, answered.get("requestid"))
-        if status == 408 or status >= 500:
+        if (status == 408 or status >= 500) and not _is_of_token(status, answered, raw):
             raise error_from(call, status, answered, _json(raw), is_mutating=is_mutating, now=self._now())
         return status, answered, raw
 
@@ -263,6 +264,11 @@ def _never_sent(error: BaseException) -> bool:
         and error.status is None
         and not isinstance(error, FabricAmbiguousError)
     )
+
+
+def _is_of_token(status: int, headers: Mapping[str, str], raw: bytes) -> bool:
+    """Return True if an answer refuses the call because of its token, under whatever status."""
+    return status >= 400 and code_of(headers, _json(raw)) in TOKEN_CODES
 
 
 def _json(raw: bytes) -> JsonObject | None:

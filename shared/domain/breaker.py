@@ -16,14 +16,13 @@ from enum import StrEnum
 from typing import Any
 
 from shared.domain.errors import FabricError, FabricTransientError, UnknownVersionError
+from shared.domain.fabric_codes import CODES
 from shared.domain.json import JsonObject
 
 SCHEMA_VERSION = 1
 LONGEST_PROBE_WAIT_SECONDS = 5.0
 """While another probes, come back after this at the latest: a probe is one call."""
 REASON_CHARACTERS = 300
-CAPACITY_CODES = frozenset({"CapacityNotActive", "CapacityNotInActiveState"})
-"""A paused capacity answers 500 at times; that is the tenant's doing and concerns one workspace."""
 
 
 class BreakerState(StrEnum):
@@ -209,8 +208,8 @@ def is_fault(error: BaseException) -> bool:
     operations are answers of a service that works."""
     if not isinstance(error, FabricTransientError) or not error.counts_as_attempt:
         return False
-    if error.error_code in CAPACITY_CODES:
-        return False
+    if error.error_code in CODES:
+        return False  # a paused capacity answers 500 at times: that is the tenant's doing, and concerns one workspace
     return error.status is None or error.status == 408 or error.status >= 500
 
 

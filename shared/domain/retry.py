@@ -62,12 +62,14 @@ _REMEDIES: dict[str, str] = {
     "WorkspaceNameAlreadyExists": "The name is taken in this tenant by a workspace that this identity cannot see. "
     "Choose another name, or grant the identity a role on it.",
     "InsufficientPermissionsOverCapacity": "Make the identity a contributor of the capacity.",
-    "CapacityNotFound": "Check capacityId; the identity must be a contributor of that capacity to see it.",
+    "CapacityNotFound": "Check capacityId; the identity must be a contributor of that capacity to see it. One made or "
+    "granted just now may not be known everywhere yet: submit again in some minutes.",
     "CapacityNotInActiveState": "Resume the capacity and submit again.",
     "CapacityNotActive": "Resume the capacity and submit again.",
     "FeatureNotAvailable": "Give the workspace a capacity (capacityId), and check that the tenant allows the type.",
     "UnsupportedCapacitySKU": "Use a Fabric (F) or trial capacity.",
-    "PrincipalNotFound": "Use the object id of a principal in this tenant (for an app: of its enterprise application).",
+    "PrincipalNotFound": "Use the object id of a principal in this tenant (for an app: of its enterprise application). "
+    "One made just now may not be known everywhere yet: submit again in some minutes.",
     "InsufficientPrivileges": "Grant the identity the workspace role that the call needs.",
     "PrincipalTypeNotSupported": "Fabric does not let a service principal do this; use an identity that may.",
     "InvalidInput": "Correct the field that Fabric names.",
@@ -90,7 +92,10 @@ def remedy(error: SagaError) -> str:
         if isinstance(error, FabricConflictError):
             return "Something of that name is there already: set ifExists to adopt or update, or choose another name."
         if isinstance(error, FabricNotFoundError):
-            return "Check the id, that the identity can see it, and that the capacity is running."
+            return (
+                "Check the id, that the identity can see it, and that the capacity is running. What was made just now "
+                "may not be shown everywhere yet: submit again in some minutes."
+            )
         if isinstance(error, FabricTransientError):
             return "Fabric did not answer well for too long: check its status page, then submit again."
         if error.status is not None and 300 <= error.status < 400:

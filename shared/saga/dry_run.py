@@ -29,6 +29,7 @@ from shared.domain.errors import (
     InvalidInputError,
     SagaError,
 )
+from shared.domain.fabric_codes import IDENTITY_CODES
 from shared.domain.fields import has_reference
 from shared.domain.json import JsonObject
 from shared.domain.plan import Plan, PlannedStep, levels
@@ -164,7 +165,7 @@ class _Run:
         except FabricTransientError:
             raise
         except FabricAuthError as error:
-            if error.status in (None, 401):
+            if error.status in (None, 401) or error.error_code in IDENTITY_CODES:
                 raise
             return _blocked(step, spec, error), {}
         except (FabricError, InvalidInputError, VerificationError) as error:

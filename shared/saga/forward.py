@@ -22,6 +22,7 @@ from shared.domain.errors import (
     FabricRefusedError,
     FabricTransientError,
     InvalidInputError,
+    SagaError,
 )
 from shared.domain.fields import has_reference
 from shared.domain.json import JsonObject
@@ -122,10 +123,12 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
             if status is None:
                 return None
             d.learn(operation=None)  # it is over: one that failed is asked for anew, for it changes nothing
-            operations.check(status, operation)
-            captured = d.services.fabric.result(operation.id, operation.location) or {}
+            if status.state == "succeeded":
+                captured = d.services.fabric.result(operation.id, operation.location) or {}
         except FabricNotFoundError:
-            captured = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
+            status = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
+        if status is not None:
+            operations.check(status, operation)
     image = d.kind.capture(d.services.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
         begun = operations.started(d, image, "capture", "getDefinition")
@@ -211,13 +214,13 @@ def _poll(d: Delivery) -> Settled | None:
         return _resume(d)
     try:
         status = operations.look(d, operation)
-        if status is None:
-            return None
-        operations.check(status, operation)
     except FabricNotFoundError:
         # Fabric has forgotten the operation: what became of it is found by looking.
         d.again(1.0, "the operation is unknown to Fabric", state=StepState.INTENT, operation=None, ambiguous=True)
         return None
+    if status is None:
+        return None
+    operations.check(status, operation)
     if intent.action == "update":
         d.claim(state=StepState.INTENT, operation=None, moves_done=d.step.moves_done + 1)
         return _act(d, spec, intent)
@@ -247,15 +250,13 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
         done = len(d.kind.apply(spec, intent)) if intent.action == "update" else 0
         d.again(poll_delay_seconds(error.expected_seconds, waited), state=state, moves_done=done)
         return None
-    except FabricNotFoundError as error:
-        # A read right after a create may not find it yet (terraform-provider-fabric #497, on warehouses).
-        raise FabricTransientError(error.detail, call=error.call, status=error.status) from None
     reason = {"create": "created", "update": "updated", "adopt": "adopted: it was there already"}[intent.action]
     return d.settle(StepState.SUCCEEDED, reason, outputs=outputs, error=None)
 
 
 def _went_wrong(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Settled | None:
-    decision = decide(error, d.step.attempt, d.step.deliveries, d.services.policy.forward, d.services.jitter())
+    policy = d.services.policy.forward
+    decision = decide(_perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
     uncertain = d.step.ambiguous or d.was_left_uncertain
     uncertain |= isinstance(error, FabricAmbiguousError) and d.step.state is StepState.INTENT
     if isinstance(decision, GiveUp):
@@ -272,6 +273,14 @@ def _went_wrong(d: Delivery, error: FabricError | InvalidInputError | Verificati
         **_started(d),
     )
     return None
+
+
+def _perhaps_late(error: SagaError) -> SagaError:
+    """The error as the retry policy sees it. Something that is not there may have been made a moment ago: a read right
+    after a create may not find it yet (terraform-provider-fabric #497, on warehouses)."""
+    if not isinstance(error, FabricNotFoundError):
+        return error
+    return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
 
 
 def call_off(d: Delivery) -> Settled:

@@ -2,15 +2,12 @@
 
 from dataclasses import replace
 
-from shared.domain.errors import FabricNameReservedError, FabricRefusedError, FabricTransientError
+from shared.domain.errors import FabricRefusedError, FabricTransientError
+from shared.domain.fabric_codes import FAULT_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
 from shared.domain.polling import expected_seconds, poll_delay_seconds
 from shared.domain.ports import OperationStarted, OperationStatus
 from shared.domain.records import Operation
 from shared.saga.delivery import Delivery
-
-RETRIABLE_CODES = frozenset({"InternalError", "UnknownError", "ServiceUnavailable", "OperationTimedOut"})
-"""Codes of a failed operation that may pass by themselves even where Fabric does not say isRetriable. No failed
-operation is on record; the codes are those of the Go SDK's catalogue."""
 
 
 def started(d: Delivery, operation: OperationStarted, purpose: str, kind: str) -> Operation:
@@ -40,15 +37,13 @@ def check(status: OperationStatus, operation: Operation) -> None:
     """Raise the FabricError that a failed operation stands for: worth another try, a name to wait for, or final."""
     if status.state == "succeeded":
         return
-    kind = FabricRefusedError
-    if status.error_code == "ItemDisplayNameNotAvailableYet":
-        kind = FabricNameReservedError
-    elif status.is_retriable or status.error_code in RETRIABLE_CODES:
-        kind = FabricTransientError
-    raise kind(
+    may_pass = bool(status.is_retriable) or status.error_code in FAULT_CODES | {UNKNOWN_ERROR}
+    kind = meaning(status.error_code, is_retriable=bool(status.is_retriable))
+    raise (kind or (FabricTransientError if may_pass else FabricRefusedError))(
         status.message or "the operation failed without a message",
         call=f"operation {operation.id} ({operation.kind})",
         error_code=status.error_code,
         request_id=status.request_id,
         is_retriable=status.is_retriable,
+        counts_as_attempt=status.error_code not in WAIT_CODES,
     )

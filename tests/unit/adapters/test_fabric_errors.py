@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.adapters.fabric_errors import CODES, LONGEST_RETRY_AFTER_SECONDS, WAIT_CODES, error_from, retry_after
+from shared.adapters.fabric_errors import LONGEST_RETRY_AFTER_SECONDS, error_from, retry_after
 from shared.domain.errors import (
     MESSAGE_LIMIT,
     FabricAmbiguousError,
@@ -21,7 +21,8 @@ from shared.domain.errors import (
     FabricRefusedError,
     FabricTransientError,
 )
-from shared.domain.retry import remedy
+from shared.domain.fabric_codes import CODES, FAULT_CODES, TOKEN_CODES, WAIT_CODES
+from shared.domain.retry import recorded, remedy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def answer(status: int, body: dict[str, Any] | None = None, *, mutating: bool = 
 
 
 @pytest.mark.parametrize("mutating", [False, True])
-@pytest.mark.parametrize("status", [400, 404, 409, 500])
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 408, 409, 410, 429, 500, 503])
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
@@ -45,10 +46,13 @@ def answer(status: int, body: dict[str, Any] | None = None, *, mutating: bool = 
         ("ItemNotFound", FabricNotFoundError),
         ("WorkspaceNotFound", FabricNotFoundError),
         ("OperationNotFound", FabricNotFoundError),
-        ("PrincipalNotFound", FabricRefusedError),
-        ("CapacityNotFound", FabricRefusedError),
+        ("PrincipalNotFound", FabricTransientError),
+        ("CapacityNotFound", FabricTransientError),
         ("FeatureNotAvailable", FabricRefusedError),
+        ("InvalidInput", FabricRefusedError),
+        ("OperationHasNoResult", FabricRefusedError),
         ("InsufficientPrivileges", FabricAuthError),
+        ("TokenExpired", FabricAuthError),
         ("InsufficientScopes", FabricAuthError),
         ("CapacityNotActive", FabricTransientError),
         ("RequestBlocked", FabricTransientError),
@@ -62,6 +66,27 @@ def test_error_code_decides_whatever_the_status(
     error = answer(status, {"errorCode": code, "message": "m"}, mutating=mutating)
     assert type(error) is kind
     assert (error.error_code, error.status) == (code, status)
+    assert type(answer(status, None, mutating=mutating, x_ms_public_api_error_code=code)) is kind
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+@pytest.mark.parametrize("code", sorted(FAULT_CODES))
+def test_error_code_of_a_fault_leaves_the_effect_open(code: str, status: int) -> None:
+    """Fabric failed by itself: a read is repeated, and a call that changes something is looked for first."""
+    assert type(answer(status, {"errorCode": code})) is FabricTransientError
+    assert type(answer(status, {"errorCode": code}, mutating=True)) is FabricAmbiguousError
+
+
+def test_error_unknown_to_fabric_itself_is_a_fault_unless_the_status_says_more() -> None:
+    """Deletes have been answered with 400 UnknownError, and went through later."""
+    kinds = [type(answer(s, {"errorCode": "UnknownError"}, mutating=True)) for s in (400, 500, 403, 404, 409)]
+    assert kinds == [
+        FabricAmbiguousError,
+        FabricAmbiguousError,
+        FabricAuthError,
+        FabricNotFoundError,
+        FabricConflictError,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +123,8 @@ def test_error_of_waiting_counts_no_attempt() -> None:
     for code in WAIT_CODES:
         assert not answer(400, {"errorCode": code}, mutating=True).counts_as_attempt
     assert not answer(429).counts_as_attempt
-    assert not answer(430, {"errorCode": "ItemNotFound"}).counts_as_attempt
+    assert not answer(430, {"errorCode": "NeverSeen"}).counts_as_attempt
+    assert answer(429, {"errorCode": "InvalidInput"}).counts_as_attempt
     assert answer(503).counts_as_attempt
     assert answer(400, {"errorCode": "CapacityNotActive"}).counts_as_attempt
 
@@ -106,7 +132,7 @@ def test_error_of_waiting_counts_no_attempt() -> None:
 def test_error_retriable_flag_turns_a_refusal_and_nothing_else() -> None:
     """isRetriable makes an unknown or final refusal transient; what asks for a look or a person stays."""
     assert type(answer(400, {"errorCode": "NeverSeen", "isRetriable": True})) is FabricTransientError
-    assert type(answer(400, {"errorCode": "CapacityNotFound", "isRetriable": True})) is FabricTransientError
+    assert type(answer(400, {"errorCode": "FeatureNotAvailable", "isRetriable": True})) is FabricTransientError
     assert type(answer(404, {"errorCode": "ItemNotFound", "isRetriable": True})) is FabricNotFoundError
     assert type(answer(403, {"errorCode": "InsufficientPrivileges", "isRetriable": True})) is FabricAuthError
     assert type(answer(400, {"errorCode": "NeverSeen", "isRetriable": "true"})) is FabricRefusedError
@@ -123,12 +149,22 @@ def test_error_table_has_only_kinds_that_name_a_move() -> None:
     """No code maps to ambiguity, which is about an answer that did not come, nor to the bare root."""
     assert not {FabricAmbiguousError, FabricError} & set(CODES.values())
     assert not WAIT_CODES & CODES.keys()
+    assert not FAULT_CODES & CODES.keys()
+    assert CODES.keys() > TOKEN_CODES
+
+
+@pytest.mark.parametrize("code", ["PrincipalNotFound", "CapacityNotFound", "ItemNotFound"])
+def test_error_of_what_may_be_late_says_so(code: str) -> None:
+    """What was made just now may not be known everywhere yet."""
+    assert "just now" in recorded(answer(400, {"errorCode": code})).remedy
 
 
 def test_error_reads_every_shape_of_body() -> None:
     """Flat, nested under `error`, with details, or from the header alone: code, message and request are found."""
     flat = answer(400, {"errorCode": "C", "message": "m", "requestId": "r"})
     assert (flat.error_code, flat.detail, flat.request_id) == ("C", "m", "r")
+    beside = answer(400, {"errorCode": "ItemNotFound", "error": {"code": 7, "message": "m"}})
+    assert (type(beside), beside.detail) == (FabricNotFoundError, "m")
     nested = answer(400, {"error": {"code": "C", "message": "m", "requestId": "r"}}, requestid="other")
     assert (nested.error_code, nested.detail, nested.request_id) == ("C", "m", "r")
     detailed = answer(400, {"message": "m", "moreDetails": [None, 1, {"message": ""}, {"message": "why"}]})

@@ -452,7 +452,6 @@ def test_list_whose_token_repeats_is_refused(period: int) -> None:
         {"value": [], "continuationToken": None},
         {"value": [], "continuationToken": ""},
         {"value": [], "continuationToken": None, "continuationUri": "https://evil.example/"},
-        {"value": None},
         {"data": []},
     ],
 )

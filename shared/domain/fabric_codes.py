@@ -1,0 +1,82 @@
+"""What Fabric's error codes mean, whatever they come with: any HTTP status, or a failed operation.
+
+The same code has been seen under 400 and 409 at different times. Sources: the published OpenAPI and the Go SDK's
+catalogue.
+"""
+
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricConflictError,
+    FabricError,
+    FabricNameReservedError,
+    FabricNotFoundError,
+    FabricRefusedError,
+    FabricTransientError,
+)
+
+CODES: dict[str, type[FabricError]] = {
+    "ItemDisplayNameNotAvailableYet": FabricNameReservedError,
+    "ItemDisplayNameAlreadyInUse": FabricConflictError,
+    "WorkspaceNameAlreadyExists": FabricConflictError,
+    "PrincipalAlreadyHasWorkspaceRolePermissions": FabricConflictError,
+    "FolderDisplayNameAlreadyInUse": FabricConflictError,
+    "DuplicateConnectionName": FabricConflictError,
+    "EntityConflict": FabricConflictError,
+    "EntityNotFound": FabricNotFoundError,
+    "ItemNotFound": FabricNotFoundError,
+    "WorkspaceNotFound": FabricNotFoundError,
+    "OperationNotFound": FabricNotFoundError,
+    "InsufficientPrivileges": FabricAuthError,
+    "InsufficientScopes": FabricAuthError,
+    "InsufficientPermissionsOverCapacity": FabricAuthError,
+    "Unauthorized": FabricAuthError,
+    "TokenExpired": FabricAuthError,
+    "InvalidToken": FabricAuthError,
+    "TokenIsMissing": FabricAuthError,
+    "TenantNotAllowed": FabricAuthError,
+    "UserNotLicensed": FabricAuthError,
+    "PrincipalTypeNotSupported": FabricRefusedError,
+    "FeatureNotAvailable": FabricRefusedError,
+    "UnsupportedCapacitySKU": FabricRefusedError,
+    "InvalidInput": FabricRefusedError,
+    "InvalidItemType": FabricRefusedError,
+    "CorruptedPayload": FabricRefusedError,
+    "OperationNotSupportedForItem": FabricRefusedError,
+    "OperationHasNoResult": FabricRefusedError,
+    "WorkspaceItemsLimitExceeded": FabricRefusedError,
+    "PrincipalNotFound": FabricTransientError,
+    "CapacityNotFound": FabricTransientError,
+    "FolderNotFound": FabricTransientError,
+    "DomainNotFound": FabricTransientError,
+    "CapacityNotActive": FabricTransientError,
+    "CapacityNotInActiveState": FabricTransientError,
+}
+"""From a code to an error of ours. FabricNotFoundError is about the thing addressed. What a call names beside it (a
+principal, a capacity) may have been made a moment ago, and not be known everywhere yet: that is tried again. A paused
+capacity may be resumed."""
+
+WAIT_CODES = frozenset(
+    {"RequestBlocked", "TooManyRequestsForJobs", "TooManyRequestsForCapacity", "WorkspacePreviousOperationInProgress"}
+)
+"""Fabric is busy with us: waiting is no failed try."""
+
+FAULT_CODES = frozenset({"InternalError", "InternalServerError", "ServiceUnavailable", "OperationTimedOut"})
+"""Fabric failed, and whether the call had its effect is not known."""
+
+UNKNOWN_ERROR = "UnknownError"
+"""Fabric does not know either: a fault, unless the status says more. Deletes have been answered so, with 400."""
+
+TOKEN_CODES = frozenset({"TokenExpired", "InvalidToken", "TokenIsMissing"})
+"""The call was refused unread because of its token."""
+
+IDENTITY_CODES = TOKEN_CODES | {"TenantNotAllowed", "UserNotLicensed"}
+"""Nothing that this identity asks for can succeed."""
+
+
+def meaning(code: str | None, *, is_retriable: bool) -> type[FabricError] | None:
+    """Return the error that a code stands for; None if the code says nothing. A refusal that Fabric itself calls
+    retriable is not final."""
+    if code in WAIT_CODES:
+        return FabricTransientError
+    known = CODES.get(code or "")
+    return FabricTransientError if known is FabricRefusedError and is_retriable else known

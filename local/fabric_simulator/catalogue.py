@@ -66,8 +66,8 @@ _WORD = re.compile(r"[A-Za-z0-9_]+")
 
 
 def ignoring_case(name: str) -> str:
-    """The key by which Fabric compares names: each letter in upper case by itself, so that no letter becomes two."""
-    return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in name)
+    """The key by which Fabric compares names: each letter in lower case by itself, so that no letter becomes two."""
+    return "".join(lower if len(lower := letter.lower()) == 1 else letter for letter in name)
 
 
 def is_valid_name(item_type: str, name: str) -> bool:

@@ -11,7 +11,7 @@ from shared.domain.audit import step_subject
 from shared.domain.errors import NotFoundError, SagaError, UnknownVersionError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Misfit, NoteHead
-from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord, strict
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord, encoded, strict
 from shared.domain.states import DEPLOYMENT_ENDED
 
 log = logging.getLogger(__name__)
@@ -45,19 +45,20 @@ def header_entity(header: DeploymentRecord) -> JsonObject:
     }
     if header.forgotten_at is not None:
         columns["forgotten_at"] = header.forgotten_at.isoformat()
-    return _entity(header.deployment_id, HEADER, header.to_json(), columns)
+    return _entity(header.deployment_id, HEADER, encoded(header), columns)
 
 
 def step_entity(step: StepRecord) -> JsonObject:
-    """A step's row."""
+    """A step's row. Raises UnwritableError."""
+    record = encoded(step)
     columns = {"state": step.state.value, "step_id": step.step_id, "kind": step.kind, "sequence": step.sequence}
-    return _entity(step.deployment_id, step_key(step.ordinal), step.to_json(), columns)
+    return _entity(step.deployment_id, step_key(step.ordinal), record, columns)
 
 
 def audit_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
     """An audit entry's row."""
     columns = {"subject": entry.subject, "before": entry.before, "after": entry.after, "actor": entry.actor}
-    return _entity(deployment_id, audit_key(entry), entry.to_json(), columns)
+    return _entity(deployment_id, audit_key(entry), encoded(entry), columns)
 
 
 def note_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
@@ -78,7 +79,7 @@ def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonO
         "sequence": header.sequence,
         "name": header.name,
     }
-    return _entity(escape_key(header.target), header.deployment_id, header.to_json(), columns, key_is_escaped=True)
+    return _entity(escape_key(header.target), header.deployment_id, encoded(header), columns, key_is_escaped=True)
 
 
 def record_of(entity: Any) -> JsonObject:

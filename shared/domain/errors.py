@@ -5,6 +5,7 @@ SagaError
 ├── ConflictError               a conditional write lost: somebody else moved first; do nothing
 ├── IllegalTransitionError      a bug: the store refused a move that transitions.py does not have
 ├── UnknownVersionError         a record was written by a newer program; upgrade, or drain first
+├── UnwritableError             a bug: a record that could not be read again is not written; the step fails
 ├── NotFoundError               no such deployment, step or blob
 │   └── ForgottenError          a deployment past its retention: its id stays taken, its audit stands
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
@@ -80,6 +81,10 @@ class IllegalTransitionError(SagaError):
 
 class UnknownVersionError(SagaError):
     """A persisted record carries a schema version that this program does not know."""
+
+
+class UnwritableError(SagaError):
+    """A record holds what could not be read again, so that nothing was written. A bug, never bad input."""
 
 
 class NotFoundError(SagaError):

@@ -100,6 +100,10 @@ class Delivery:
         the read that follows its creation failed."""
         self._learned |= facts
 
+    def forget(self) -> None:
+        """Drop what was learned and is not written yet."""
+        self._learned.clear()
+
     def write(self, reason: str = "", **changes: Any) -> None:
         """Write the row with `changes`. Raises ConflictError where the row moved since it was read, and LimitError for
         a value that the row has no room for: then nothing is written."""

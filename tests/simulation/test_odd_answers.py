@@ -11,8 +11,11 @@ import pytest
 
 from local.fabric_simulator import control
 from local.fabric_simulator.http import Reply, Request
+from shared.domain.json import JsonObject
+from shared.domain.records import Resource
 from shared.domain.states import DeploymentState
 from shared.saga.commands import Verb
+from shared.steps.workspace import WorkspaceKind
 from tests.simulation.edges import IDENTITY
 from tests.simulation.laws import violations
 from tests.simulation.strangers import Strangers
@@ -208,3 +211,21 @@ def test_odd_answer_to_a_create_is_the_thing_asked_for(path: str, change: dict[s
     else:
         assert ends == [DeploymentState.COMPENSATED]
         assert world.names() == {}
+
+
+def test_record_that_could_not_be_read_again_fails_its_step_and_no_more() -> None:
+    """Planted: a kind that takes a null for a name. The row is not written, the step fails, and what it created is
+    found by its marker and deleted."""
+
+    class Careless(WorkspaceKind):
+        def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+            return Resource("Workspace", answer["id"], None)  # pyright: ignore[reportArgumentType] - planted
+
+    world = World()
+    world.services = replace(world.services, kinds={**world.services.kinds, "workspace": Careless()})
+    world.submit(MANIFEST)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {}
+    error = world.journal.steps("d")[0].record.error
+    assert error is not None
+    assert "its field 'name'" in error.message

@@ -16,6 +16,7 @@ import tenacity
 from shared.adapters.fabric_answers import normal, operation_state, rows_of
 from shared.adapters.fabric_errors import code_of, error_from, retry_after, text_of
 from shared.adapters.fabric_transport import AnswerLostError, NothingSentError, Transport
+from shared.adapters.token_identity import identity_of
 from shared.domain.address import AddressError, read
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricRefusedError, FabricTransientError
 from shared.domain.fabric_codes import TOKEN_CODES
@@ -81,6 +82,10 @@ class FabricClient:
         self._now = now
         self._read_retry = self._retry(tenacity.retry_if_exception(_may_pass), attempts, budget_seconds, sleep)
         self._send_retry = self._retry(tenacity.retry_if_exception(_never_sent), attempts, budget_seconds, sleep)
+
+    def identity(self) -> str:
+        """The object id that the present token is for; empty if it does not say. Raises as `Tokens.token`."""
+        return identity_of(self._tokens.token())
 
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
         """One resource, in the normal form (fabric_answers.py). Raises FabricError's children."""

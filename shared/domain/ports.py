@@ -321,6 +321,10 @@ class OperationStatus:
 class Fabric(Protocol):
     """The Fabric REST API. Paths start with `/workspaces/...`; every method raises FabricError's children."""
 
+    def identity(self) -> str:
+        """Return the object id that the calls are made as, in lower case; empty if that is not known."""
+        ...
+
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
         """One resource. Repeated within the delivery's budget where the fault is transient."""
         ...

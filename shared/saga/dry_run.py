@@ -179,14 +179,16 @@ class _Run:
         if kind.name == APPROVAL:
             return _change(step, spec, Action.UNCHANGED, "waits for a person"), {}
         unknown = [name for name in kind.keys if any(has_reference(text) for _, text in strings(spec.get(name), "$"))]
+        policy = spec.get("ifExists") or kind.if_exists
         if unknown:
+            if policy == "update":
+                kind.allow(self.fabric, spec, None)
             reason = f"known after apply: {', '.join(unknown)}"
             return _change(step, spec, Action.CREATE, reason), _outputs_of_spec(kind, spec)
         found = kind.find(self.fabric, spec)
         if found is None:
             return _change(step, spec, Action.CREATE, "absent"), _outputs_of_spec(kind, spec)
         outputs = self._outputs(kind, spec, found)
-        policy = spec.get("ifExists") or kind.if_exists
         resource = found.resource
         if policy == "fail":
             said = f"{resource.type} '{resource.name}' ({resource.id}) is there, and ifExists is fail"
@@ -205,6 +207,7 @@ class _Run:
         fields, remark = kind.changes(spec, found), "there, and differs"
         if not fields:
             return [], ""
+        kind.allow(self.fabric, spec, found)
         image = kind.capture(self.fabric, spec, found, None)
         if isinstance(image, OperationStarted):
             captured, failed = self._captured(image)

@@ -23,6 +23,7 @@ from shared.domain.errors import (
     FabricTransientError,
     InvalidInputError,
     SagaError,
+    UnwritableError,
 )
 from shared.domain.fields import has_reference
 from shared.domain.json import JsonObject
@@ -59,6 +60,10 @@ def advance(d: Delivery) -> Settled | None:
         return _resume(d)
     except (FabricError, InvalidInputError, VerificationError) as error:
         return _went_wrong(d, error)
+    except UnwritableError as error:
+        # What was learned cannot be written, so that it is left out: what was created is looked for by its marker.
+        d.forget()
+        return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=True, **_started(d))
 
 
 def _started(d: Delivery) -> dict[str, Any]:
@@ -91,6 +96,7 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
         )
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     if policy == "update" and d.kind.changes(spec, found):
+        d.kind.allow(d.services.fabric, spec, found)
         before = _before_image(d, spec, found)
         if before is None:
             return None

@@ -42,6 +42,10 @@ class ReadOnlyFabric:
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
+    def identity(self) -> str:
+        """As whom it looks."""
+        return self._patiently(self._fabric.identity)
+
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
         """One resource."""
         return self._patiently(lambda: self._fabric.get(path, query))

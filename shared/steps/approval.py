@@ -43,6 +43,9 @@ class ApprovalKind:
         """None, ever."""
         return []
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Nothing of it is needed to undo it."""
+
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:

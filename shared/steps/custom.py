@@ -41,6 +41,9 @@ class CustomKind:
         """None."""
         return []
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Nothing of it is needed to undo it."""
+
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:

@@ -82,6 +82,9 @@ class ItemKind:
             changed.append("definition")
         return changed
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Nothing of it is needed to undo it."""
+
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:

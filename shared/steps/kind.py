@@ -107,6 +107,13 @@ class StepKind(Protocol):
         """The fields that `ifExists: update` would change. May name one of which only `capture` can tell."""
         ...
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Raise InvalidInputError if updating it would take away what undoing that needs.
+
+        `found` is what is there; None if it is in something that this deployment has yet to create.
+        """
+        ...
+
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:

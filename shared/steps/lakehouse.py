@@ -59,6 +59,9 @@ class LakehouseKind:
         """Only the description can be changed later."""
         return ["description"] if items.description_differs(spec, found.image) else []
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Nothing of it is needed to undo it."""
+
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:

@@ -1,6 +1,6 @@
 """Kind `role_assignment`: one principal's role on a workspace. In Fabric its id is the principal's id."""
 
-from shared.domain.errors import FabricTransientError
+from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
@@ -38,6 +38,17 @@ class RoleAssignmentKind:
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
         """Another role."""
         return ["role"] if found.image["role"] != spec["role"] else []
+
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """The identity that deploys keeps at least the role that it has: with less it could not give itself the old
+        one back, nor delete what was created. Whoever creates a workspace is its Admin."""
+        present = found.image["role"] if found is not None else "Admin"
+        if spec["principalId"].lower() == fabric.identity() and _rank(spec["role"]) > _rank(present):
+            message = (
+                f"would lower the role of the identity that deploys ({spec['principalId']}) from {present} to "
+                f"{spec['role']}, and it could undo nothing any more: leave it out, or give it {present}"
+            )
+            raise InvalidInputError([Problem("$.with.role", message)])
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
@@ -99,6 +110,11 @@ def _find(fabric: Fabric, workspace_id: str, principal_id: str) -> Snapshot | No
         return None
     resource = Resource("RoleAssignment", row["id"], principal_id, workspace_id)
     return Snapshot(resource, {"role": _role(row, principal_id)})
+
+
+def _rank(role: str) -> int:
+    """The higher the role, the lower the number; a role that is not known is the highest."""
+    return ROLES.index(role) if role in ROLES else -1
 
 
 def _role(row: JsonObject, principal_id: str) -> str:

@@ -66,6 +66,9 @@ class WorkspaceKind:
         """Description or capacity, where the manifest names them."""
         return list(_changes(spec, found.image))
 
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Nothing of it is needed to undo it."""
+
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:

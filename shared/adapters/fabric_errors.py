@@ -69,7 +69,7 @@ def code_of(headers: Mapping[str, str], body: JsonObject | None) -> str | None:
 
 
 def _fields(body: JsonObject | None) -> JsonObject:
-    """Where the error is described: at the top, or under `error`."""
+    """Return the object that describes the error: the body, or its member `error`."""
     return as_object((body or {}).get("error")) or body or {}
 
 
@@ -82,7 +82,7 @@ _BY_STATUS: dict[int, type[FabricError]] = {
 
 
 def _kind(status: int, code: str | None, is_retriable: bool, is_mutating: bool) -> type[FabricError]:
-    """What a status means whose code says nothing final. A 5xx whose isRetriable is false is no exception: a paused
+    """Return the error for a status whose code is not known. A 5xx is retried although isRetriable is false: a paused
     capacity answers so (fabric-cicd #948), and may be resumed."""
     if status in (429, 430):
         return FabricTransientError

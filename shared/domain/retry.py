@@ -93,8 +93,8 @@ def remedy(error: SagaError) -> str:
             return "Something of that name is there already: set ifExists to adopt or update, or choose another name."
         if isinstance(error, FabricNotFoundError):
             return (
-                "Check the id, that the identity can see it, and that the capacity is running. What was made just now "
-                "may not be shown everywhere yet: submit again in some minutes."
+                "Check the id, that the identity can see it, and that the capacity is running. If made just now, "
+                "it may not be shown everywhere yet: submit again in some minutes."
             )
         if isinstance(error, FabricTransientError):
             return "Fabric did not answer well for too long: check its status page, then submit again."

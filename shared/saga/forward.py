@@ -61,7 +61,7 @@ def advance(d: Delivery) -> Settled | None:
     except (FabricError, InvalidInputError, VerificationError) as error:
         return _went_wrong(d, error)
     except UnwritableError as error:
-        # What was learned cannot be written, so that it is left out: what was created is looked for by its marker.
+        # The facts learned cannot be written and are dropped: the resource is looked for by its marker.
         d.forget()
         return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=True, **_started(d))
 

@@ -44,7 +44,7 @@ class ApprovalKind:
         return []
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Nothing of it is needed to undo it."""
+        """Allow every update: compensation needs nothing of it."""
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

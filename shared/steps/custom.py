@@ -42,7 +42,7 @@ class CustomKind:
         return []
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Nothing of it is needed to undo it."""
+        """Allow every update: compensation needs nothing of it."""
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

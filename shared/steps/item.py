@@ -83,7 +83,7 @@ class ItemKind:
         return changed
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Nothing of it is needed to undo it."""
+        """Allow every update: compensation needs nothing of it."""
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

@@ -60,7 +60,7 @@ class LakehouseKind:
         return ["description"] if items.description_differs(spec, found.image) else []
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Nothing of it is needed to undo it."""
+        """Allow every update: compensation needs nothing of it."""
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None

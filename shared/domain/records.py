@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache, partial
-from math import isfinite
 from types import UnionType
 from typing import Any, Self, TypeAliasType, cast, get_args, get_origin, get_type_hints
 
-from shared.domain.errors import UnknownVersionError, UnwritableError
+from shared.domain.errors import UnknownVersionError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.states import DeploymentState, StepState
 
@@ -336,37 +335,6 @@ def strict[T](record: T) -> T:
         if type(value) in _KINDS:
             strict(value)
     return record
-
-
-def encoded(record: "StepRecord | DeploymentRecord | AuditEntry") -> JsonObject:
-    """Return the record as JSON, from which `from_json` makes the same record again. Raises UnwritableError naming the
-    first field from which it could not: a row that cannot be read again would take its whole deployment with it."""
-    try:
-        strict(record)
-    except UnknownVersionError as error:
-        raise UnwritableError(f"a {type(record).__name__} is not written: {error}") from None
-    for name in _names(type(record)):
-        if not _comes_back(getattr(record, name)):
-            raise UnwritableError(f"a {type(record).__name__} is not written: its field '{name}' is not JSON")
-    return record.to_json()
-
-
-def _comes_back(value: Any) -> bool:
-    """Return True if what JSON makes of a value compares equal to it. Of a field, a tuple is kept too."""
-    if isinstance(value, tuple):
-        return all(map(_is_json, cast(tuple[Any, ...], value)))
-    if type(value) in _KINDS:
-        return all(_comes_back(getattr(value, name)) for name in _names(value.__class__))
-    return isinstance(value, datetime) or _is_json(value)
-
-
-def _is_json(value: Any) -> bool:
-    if isinstance(value, dict):
-        members = cast(dict[Any, Any], value)
-        return all(isinstance(name, str) for name in members) and all(map(_is_json, members.values()))
-    if isinstance(value, list):
-        return all(map(_is_json, cast(list[Any], value)))
-    return value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
 
 
 @cache

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import UnwritableError
+from shared.domain.record_json import encoded
 from shared.domain.records import (
     AuditEntry,
     DeploymentRecord,
@@ -18,7 +19,6 @@ from shared.domain.records import (
     RecordedError,
     Resource,
     StepRecord,
-    encoded,
 )
 from shared.domain.states import DeploymentState, StepState
 

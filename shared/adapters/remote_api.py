@@ -107,7 +107,7 @@ def _error(answer: requests.Response) -> SagaError:
     if status == 409:
         return ConflictError(detail)
     rows: list[JsonObject] = said.get("problems") or []
-    problems = [Problem(str(row.get("path")), str(row.get("message"))) for row in rows]
+    problems = [Problem(str(row.get("path")), str(row.get("message")), int(row.get("count") or 1)) for row in rows]
     return InvalidInputError(problems) if problems else SagaError(detail)
 
 

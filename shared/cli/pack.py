@@ -9,7 +9,7 @@ from shared.cli import files
 from shared.cli.files import RefusedError, shown
 from shared.cli.item_folder import LeftOut as LeftOut
 from shared.cli.item_folder import packed_item
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.principals import NOT_A_LIST, parse_principals
@@ -88,7 +88,7 @@ def packed(
     """
     root = root or folder.resolve()
     steps = as_list((as_object(manifest) or {}).get("steps")) or []
-    problems: list[Problem] = []
+    problems = Problems()
     size = 0
     for i, row in enumerate(steps):
         step = as_object(row) or {}

@@ -20,6 +20,7 @@ from shared.domain.errors import (
     InvalidInputError,
     NotFoundError,
     Problem,
+    Problems,
     StorageUnavailableError,
     how_many,
 )
@@ -62,7 +63,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
             [Problem("--id", "letters, digits, '.', '_', '-' (100 at most), no '.', '_', '-' first")]
         )
     text, folder = pack.read_text(options.manifest)
-    problems: list[Problem] = []
+    problems = Problems()
     body: JsonObject = {"manifest_text": text}
     try:
         manifest, options.id = pack.body(parse(text), options.id)

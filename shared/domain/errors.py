@@ -27,10 +27,12 @@ SagaError
     └── FabricRefusedError      any other refusal: final
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from shared.domain.json import JsonObject
 from shared.domain.redaction import redacted
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 MESSAGE_LIMIT, SHORT_LIMIT = 1_000, 200
 """Characters kept of a vendor's message, and of its codes and ids; the rest never reaches a table or a log."""
+KEPT_PROBLEMS = 100
+"""Problems of one input that are told one by one; the others are counted."""
 
 
 class SagaError(Exception):
@@ -46,26 +50,77 @@ class SagaError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an input: where (a JSON path) and what, with the remedy in the sentence."""
+    """One thing wrong with an input: where (a JSON path) and what, with the remedy in the sentence.
+
+    `count` is more than one only in the last entry of a list that was cut: how many problems that entry stands for.
+    """
 
     path: str
     message: str
+    count: int = 1
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
 
+    def to_json(self) -> JsonObject:
+        """Return the problem as answers and records hold it."""
+        row: JsonObject = {"path": self.path, "message": self.message}
+        return row if self.count == 1 else {**row, "count": self.count}
 
-def how_many(problems: Sequence[Problem]) -> str:
-    """Their number in words: '1 problem', '2 problems'."""
-    return f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+
+class Problems(list[Problem]):
+    """A list of problems that has an end: KEPT_PROBLEMS are kept, and one last entry says how many more there are."""
+
+    def __init__(self, problems: Iterable[Problem] = ()) -> None:
+        super().__init__()
+        self.extend(problems)
+
+    def append(self, problem: Problem, /) -> None:
+        """Keep the problem, or count it in the last entry."""
+        if len(self) <= KEPT_PROBLEMS:
+            super().append(problem)
+        else:
+            self[-1] = _more(self[-1].count + problem.count)
+
+    def extend(self, problems: Iterable[Problem], /) -> None:
+        """Append each of them."""
+        for problem in problems:
+            self.append(problem)
+
+    def __iadd__(self, problems: Iterable[Problem], /) -> Self:
+        self.extend(problems)
+        return self
+
+    def fitting(self, characters: int) -> "Problems":
+        """Return those that take no more characters than that as JSON in ASCII; the others are counted."""
+        kept, left, more = Problems(), characters, 0
+        for problem in self:
+            left -= len(json.dumps(problem.to_json()))
+            if left < 0 or problem.count > 1:
+                left, more = -1, more + problem.count
+            else:
+                kept.append(problem)
+        if more:
+            kept.append(_more(more))
+        return kept
+
+
+def _more(count: int) -> Problem:
+    return Problem("$", f"and {count:,} more", count)
+
+
+def how_many(problems: Iterable[Problem]) -> str:
+    """Return their number in words: '1 problem', '2 problems'."""
+    count = sum(problem.count for problem in problems)
+    return f"{count} problem{'s' if count != 1 else ''}"
 
 
 class InvalidInputError(SagaError):
-    """The caller's input is wrong. `problems` holds all of them, in document order."""
+    """The caller's input is wrong. `problems` holds them in document order, those beyond KEPT_PROBLEMS counted."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(str(p) for p in problems))
-        self.problems = problems
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = problems if isinstance(problems, Problems) else Problems(problems)
+        super().__init__("; ".join(str(p) for p in self.problems))
 
 
 class ConflictError(SagaError):

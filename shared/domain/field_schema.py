@@ -8,14 +8,17 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-from shared.domain.fields import DURATION, GUID, REFERENCE, Fields
+from shared.domain.fields import DURATION, GUID, Fields
 from shared.domain.json import JsonObject
+from shared.domain.template import FORM, OPENING
 
+_OPENING = re.escape(OPENING)
 _REFERENCE: JsonObject = {
     "type": "string",
-    "pattern": REFERENCE.pattern.replace(".", r"[\s\S]"),  # a dot of JSON Schema's stands for no line end
-    "description": "Another step's output: ${{ steps.<id>.outputs.<name> }}.",
+    "pattern": _OPENING,
+    "description": f"Another step's output: {FORM}.",
 }
+_CLOSED: JsonObject = {"not": {"type": "string", "pattern": _OPENING}}
 
 
 class SchemaFields(Fields):
@@ -53,24 +56,27 @@ class SchemaFields(Fields):
         pattern: re.Pattern[str] | None = None,
         hint: str = "",
         default: str = "",
+        refers: bool = False,
     ) -> str:
-        """A string within its limits, or one with a reference in it, whose final text is not known yet."""
+        """A string within its limits; if it may refer, also one whose final text is not known yet."""
         limits: JsonObject = {"type": "string", "maxLength": longest}
         if pattern is not None:
             limits["pattern"] = f"^(?:{pattern.pattern})$" if required else f"^(?:{pattern.pattern})?$"
         elif required:
             limits["pattern"] = r"\S"
-        self._note(name, {"anyOf": [limits, _REFERENCE]}, required)
+        if not refers and pattern is None:
+            limits |= _CLOSED
+        self._note(name, {"anyOf": [limits, _REFERENCE]} if refers else limits, required)
         return default
 
     def guid(self, name: str, *, required: bool = False) -> str:
         """Its length is in the pattern."""
-        return self.text(name, required=required, pattern=GUID)
+        return self.text(name, required=required, pattern=GUID, refers=True)
 
     def choice(self, name: str, allowed: Collection[str], *, required: bool = False, default: str = "") -> str:
         """One of the words. Empty is as absent."""
         words = [*allowed] if required else [*allowed, ""]
-        schema: JsonObject = {"anyOf": [{"type": "string", "enum": words}, _REFERENCE]}
+        schema: JsonObject = {"anyOf": [{"type": "string", "enum": words}]}
         self._note(name, schema | ({"default": default} if default else {}), required)
         return default
 
@@ -86,7 +92,7 @@ class SchemaFields(Fields):
         self._note(name, {"anyOf": [number, text]})
         return default
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str, *, refers: bool = False) -> list[str]:
         """An array of strings."""
         self._note(name, {"type": "array", "items": {"type": "string"}})
         return []

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.domain.errors import InvalidInputError, Problem
-from shared.domain.fields import Fields, suggestion
+from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.fields import Fields, Reference, suggestion
 from shared.domain.json import JsonObject
 from shared.domain.plan import MAX_STEPS, Plan, PlannedStep, check_graph
-from shared.domain.references import references, strings
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
 DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -68,6 +67,7 @@ class _Written:
     needs: list[str]
     timeout_seconds: float
     on_failure: str
+    references: list[Reference]
 
     @property
     def path(self) -> str:
@@ -76,8 +76,8 @@ class _Written:
 
 def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
     """The plan that a manifest describes. Raises InvalidInputError with all problems."""
-    problems: list[Problem] = []
-    top = Fields(data, "$", problems)
+    problems = Problems()
+    top = Fields(data, "$", problems, [])
     head = read_head(top)
     written = [_step(i, row, kinds, head.on_failure, problems) for i, row in enumerate(_step_rows(top))]
     top.finish()
@@ -117,13 +117,13 @@ def _step_rows(top: Fields) -> list[Any]:
 
 
 def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str, problems: list[Problem]) -> _Written:
-    fields = Fields(row, f"$.steps[{index}]", problems)
+    references: list[Reference] = []
+    fields = Fields(row, f"$.steps[{index}]", problems, references)
     step_id, word = read_name(fields)
     kind = kinds.get(word)
     if word and kind is None:
-        fields.problem(
-            "kind", f"'{word[:64]}' is not a kind.{suggestion(word, kinds)} Known: {', '.join(sorted(kinds))}"
-        )
+        near = suggestion(word, kinds, problems)
+        fields.problem("kind", f"'{word[:64]}' is not a kind.{near} Known: {', '.join(sorted(kinds))}")
     spec = fields.sub("with") or Fields({}, f"{fields.path}.with", problems)
     if kind is not None:
         kind.check(spec)
@@ -131,7 +131,7 @@ def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str,
     needs, timeout, failing = read_order(fields, on_failure)
     fields.finish()
     given = {name: value for name, value in spec.data.items() if value is not None}  # `description:` says nothing
-    return _Written(index, step_id, kind, given, needs, timeout, failing)
+    return _Written(index, step_id, kind, given, needs, timeout, failing, references)
 
 
 def read_name(fields: Fields) -> tuple[str, str]:
@@ -169,49 +169,42 @@ def _check_ids(written: list[_Written], problems: list[Problem]) -> None:
     for step in written:
         for i, need in enumerate(step.needs):
             if need not in by_id:
-                message = f"there is no step '{need[:64]}'.{suggestion(need, by_id)}"
+                message = f"there is no step '{need[:64]}'.{suggestion(need, by_id, problems)}"
                 problems.append(Problem(f"{step.path}.needs[{i}]", message))
-        for where, other, output in references(step.spec, f"{step.path}.with", problems):
-            referred = by_id.get(other)
-            if referred is None:
-                problems.append(Problem(where, f"there is no step '{other[:64]}'.{suggestion(other, by_id)}"))
-            elif referred.kind is not None and output not in referred.kind.outputs:
-                known = ", ".join(sorted(referred.kind.outputs)) or "none"
-                problems.append(
-                    Problem(
-                        where,
-                        f"a step of kind {referred.kind.name} has no output '{output[:64]}'. It has: {known}",
-                    )
-                )
+        for where, other, output in step.references:
+            target = by_id.get(other)
+            if target is None:
+                near = suggestion(other, by_id, problems)
+                problems.append(Problem(where, f"there is no step '{other[:64]}'.{near}"))
+            elif target.kind is not None and output not in target.kind.outputs:
+                known = ", ".join(sorted(target.kind.outputs)) or "none"
+                message = f"a step of kind {target.kind.name} has no output '{output[:64]}'. It has: {known}"
+                problems.append(Problem(where, message))
 
 
 def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[PlannedStep, str]]:
     """Planned steps with the path each came from; a group's name in `needs` stands for all of its members."""
     if problems:
         return []
-    members: dict[str, list[str]] = {}
+    expanded = [(step, _parts(step)) for step in written]
+    count = sum(len(parts) for _, parts in expanded)
+    if count > MAX_STEPS:
+        problems.append(Problem("$.steps", f"come to {count} steps with their principals; at most {MAX_STEPS}"))
+        return []
+    members = {step.step_id: [step_id for step_id, _, _ in parts] for step, parts in expanded}
     steps: list[tuple[PlannedStep, str]] = []
-    for step in written:
-        assert step.kind is not None  # noqa: S101 - a step without a kind is among the problems
-        referred = [other for _, other, _ in references(step.spec, step.path, problems)]
-        needs = tuple(dict.fromkeys([*step.needs, *referred]))
-        parts = step.kind.expand(step.spec)
-        if parts is None:
-            members[step.step_id] = [step.step_id]
-            planned = PlannedStep(step.step_id, step.kind.name, step.spec, needs, step.timeout_seconds, step.on_failure)
-            steps.append((planned, step.path))
-            continue
-        members[step.step_id] = [f"{step.step_id}.{suffix}" for suffix, _, _ in parts]
-        for suffix, kind, spec in parts:
-            planned = PlannedStep(f"{step.step_id}.{suffix}", kind, spec, needs, step.timeout_seconds, step.on_failure)
-            steps.append((planned, step.path))
-    if len(steps) > MAX_STEPS:
-        problems.append(Problem("$.steps", f"come to {len(steps)} steps with their principals; at most {MAX_STEPS}"))
-    return [
-        (step.with_needs(tuple(m for need in step.needs for m in members.get(need, []))), path) for step, path in steps
-    ]
+    for step, parts in expanded:
+        wanted = dict.fromkeys([*step.needs, *(reference.step_id for reference in step.references)])
+        needs = tuple(member for need in wanted for member in members[need])
+        for step_id, kind, spec in parts:
+            steps.append((PlannedStep(step_id, kind, spec, needs, step.timeout_seconds, step.on_failure), step.path))
+    return steps
 
 
-def has_unpacked_file(data: Any) -> list[str]:
-    """Paths of strings that name local files (`file`, `folder`), which only the submitting side can read."""
-    return [path for path, _ in strings(data, "$") if path.endswith((".with.file", ".with.folder"))]
+def _parts(step: _Written) -> list[tuple[str, str, JsonObject]]:
+    """Id, kind and `with` of the steps that one stands for: itself, or its members."""
+    assert step.kind is not None  # noqa: S101 - a step without a kind is among the problems
+    parts = step.kind.expand(step.spec)
+    if parts is None:
+        return [(step.step_id, step.kind.name, step.spec)]
+    return [(f"{step.step_id}.{suffix}", kind, spec) for suffix, kind, spec in parts]

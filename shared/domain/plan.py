@@ -1,7 +1,7 @@
 """The plan: an ordered graph of steps, ready to be journaled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from shared.domain.errors import Problem
@@ -21,10 +21,6 @@ class PlannedStep:
     needs: tuple[str, ...]
     timeout_seconds: float
     on_failure: str
-
-    def with_needs(self, needs: tuple[str, ...]) -> "PlannedStep":
-        """The step with other needs."""
-        return replace(self, needs=needs)
 
 
 @dataclass(frozen=True)

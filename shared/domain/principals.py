@@ -181,7 +181,7 @@ def _principal(
         )
     for field, value, allowed in (("role", role, ROLES), ("type", kind, TYPES)):
         if value not in allowed:
-            message = f"'{_shown(value)}' is not one of: {', '.join(allowed)}.{suggestion(value[:64], allowed)}"
+            message = f"'{_shown(value)}' is not one of: {', '.join(allowed)}.{suggestion(value, allowed, problems)}"
             problems.append(Problem(f"{place}, {field}", message))
     description = row["description"].strip()
     return Principal(principal_id, role, kind, description, line) if len(problems) == before else None

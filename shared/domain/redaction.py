@@ -3,6 +3,8 @@
 import re
 
 MASK = "***"
+_BEFORE = r"(?<![\w-])(?=[\w-]{11,}+\.[\w-]{8})"
+"""Where a word begins that a dot and another follow: each is gone through once, however often `eyJ` stands in it."""
 _VALUE = r"[^\s,;&\"'<>]+"
 _KEYS = (
     r"account_?key|shared_?access_?(?:key|signature)|sig|client_?secret|client_?assertion|"
@@ -12,7 +14,7 @@ _PATTERNS = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
     (re.compile(rf"\b(bearer|sharedkey|sharedkeylite)\s+{_VALUE}", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(rf"\b({_KEYS})(\\?[\"']?\s*[=:]\s*\\?[\"']?){_VALUE}", re.IGNORECASE), rf"\1\2{MASK}"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), MASK),
+    (re.compile(rf"{_BEFORE}([\w-]*?)\beyJ[\w-]{{8,}}\.[\w-]{{8,}}(?:\.[\w-]*)?"), rf"\1{MASK}"),
 )
 """Private keys, Authorization headers, `key=value` and JSON of the usual names, and JSON web tokens."""
 

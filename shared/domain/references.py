@@ -1,68 +1,64 @@
-"""`${{ steps.<id>.outputs.<name> }}`: what a step says of another step's result."""
+"""`${{ steps.<id>.outputs.<name> }}`: which steps a `with` refers to, and its values with all of that replaced."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 from shared.domain.errors import InvalidInputError, Problem
-from shared.domain.fields import REFERENCE, child
+from shared.domain.fields import child, strings
 from shared.domain.json import JsonObject
-
-_STEP_OUTPUT = re.compile(r"\s*steps\.([A-Za-z_][A-Za-z0-9_-]*)\.outputs\.([A-Za-z_][A-Za-z0-9_]*)\s*")
-
-
-def strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every string in a value, with its path."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for name, member in cast(JsonObject, value).items():
-            yield from strings(member, child(path, name))
-    elif isinstance(value, list):
-        for i, item in enumerate(cast(list[Any], value)):
-            yield from strings(item, f"{path}[{i}]")
+from shared.domain.template import Expression, escaped, filled, has_reference, parts
 
 
-def references(value: Any, path: str, problems: list[Problem]) -> Iterator[tuple[str, str, str]]:
-    """Every reference in a value as (path, step id, output name); an expression of another form is a problem."""
-    for where, text in strings(value, path):
-        for match in REFERENCE.finditer(text):
-            parsed = _STEP_OUTPUT.fullmatch(match[1])
-            if parsed is None:
-                problems.append(
-                    Problem(
-                        where,
-                        f"'${{{{{match[1][:80]}}}}}' is not understood; the one form is "
-                        "${{ steps.<step id>.outputs.<output name> }}",
-                    )
-                )
-            else:
-                yield where, parsed[1], parsed[2]
+def referred(value: Any) -> list[str]:
+    """Return the ids of the steps that a checked value refers to, each once."""
+    found = (part.output for _, text in strings(value, "$") for part in parts(text) if isinstance(part, Expression))
+    return list(dict.fromkeys(output[0] for output in found if output is not None))
 
 
 def resolve(value: Any, lookup: Callable[[str, str], Any], path: str = "$") -> Any:
-    """The value with every reference replaced. `lookup(step_id, output)` may raise KeyError: then InvalidInputError."""
-    if isinstance(value, str):
-        return _resolve_text(value, lookup, path)
-    if isinstance(value, dict):
-        return {k: resolve(v, lookup, child(path, k)) for k, v in cast(JsonObject, value).items()}
-    if isinstance(value, list):
-        return [resolve(v, lookup, f"{path}[{i}]") for i, v in enumerate(cast(list[Any], value))]
-    return value
+    """Return the value with every reference replaced, and `${{` where it was written as `$${{`.
 
+    `lookup(step_id, output)` may raise KeyError: then InvalidInputError.
+    """
 
-def _resolve_text(text: str, lookup: Callable[[str, str], Any], path: str) -> Any:
-    def one(match: re.Match[str]) -> Any:
-        parsed = _STEP_OUTPUT.fullmatch(match[1])
+    def value_of(expression: Expression, where: str) -> Any:
         try:
-            if parsed is None:
-                raise KeyError(match[1])
-            return lookup(parsed[1], parsed[2])
+            return lookup(*(expression.output or ("", "")))
         except KeyError:
-            problem = Problem(path, f"'{match[0][:120]}' has no value: that step has no such output")
+            problem = Problem(where, f"'{expression}' has no value: that step has no such output")
             raise InvalidInputError([problem]) from None
 
-    first = REFERENCE.match(text)
-    if first is not None and first.end() == len(text):  # the whole text is one reference: its value keeps its type
-        return one(first)
-    return REFERENCE.sub(lambda m: str(one(m)), text)
+    return _each(value, lambda text, where: filled(text, lambda found: value_of(found, where)), path)
+
+
+def substituted(value: Any, lookup: Callable[[str, str], Any]) -> Any:
+    """Return the value, still a template, with those references replaced that `lookup` has a value of, not None."""
+
+    def value_of(expression: Expression) -> Any:
+        known = lookup(*expression.output) if expression.output else None
+        if known is None:
+            return f"${{{{{expression.inner}}}}}"
+        return escaped(known) if isinstance(known, str) else known
+
+    return _each(value, lambda text, _: filled(text, value_of, escaped), "$")
+
+
+def readable(value: Any) -> Any:
+    """Return the value with its references as they are, and `${{` where it was written as `$${{`."""
+    return _each(value, lambda text, _: filled(text, lambda found: f"${{{{{found.inner}}}}}"), "$")
+
+
+def open_fields(value: JsonObject) -> set[str]:
+    """Return the names of those members of a `with` that hold a reference at any depth."""
+    return {name for name, member in value.items() if any(has_reference(text) for _, text in strings(member, "$"))}
+
+
+def _each(value: Any, change: Callable[[str, str], Any], path: str) -> Any:
+    """The value with each of its strings changed; a change is told the string and its path."""
+    if isinstance(value, str):
+        return change(value, path)
+    if isinstance(value, dict):
+        return {k: _each(v, change, child(path, k)) for k, v in cast(JsonObject, value).items()}
+    if isinstance(value, list):
+        return [_each(v, change, f"{path}[{i}]") for i, v in enumerate(cast(list[Any], value))]
+    return value

@@ -2,13 +2,19 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 import yaml
+from yaml.composer import Composer
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
 
-from shared.domain.errors import InvalidInputError, Problem
-from shared.domain.fields import child, type_name
+from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.fields import child
 
 MAX_BYTES = 16 * 1024 * 1024
 """A manifest with its packed folders; larger ones are refused before they are parsed."""
@@ -18,33 +24,48 @@ MAX_VALUES = 200_000
 MAX_INTEGER_BITS = 1024
 """YAML's 0x... builds integers that Python then refuses to write down."""
 _NUMBER_CHARACTERS = 2_000
-"""Of a number as YAML writes it: enough for 1024 bits. To the base 60, to build one takes the square of it in time."""
+"""Of a number: enough for 1024 bits. To build one takes more than linear time."""
 
-_ALLOWED_CONTROLS = "\t\n\r"
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters but tab and line ends, and lone surrogates."""
 _TOO_MANY = f"holds more than {MAX_VALUES} values"
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _ENVELOPE_VALUES = 10
 """What an envelope has at most beside the manifest in it, itself counted."""
-_MOST_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, 2 * MAX_DEPTH
-"""Of YAML before it is built: loose, for a merge is a level of its own, and what was built is counted exactly."""
-_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_MOST_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, MAX_DEPTH + 2
+"""Of YAML before it is built, an envelope included; what was built is counted exactly."""
+_TAG = "tag:yaml.org,2002:"
+_CORE = {
+    "null": re.compile(r"~|null|Null|NULL|"),
+    "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
+    "int": re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"),
+    "float": re.compile(
+        r"[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
+    ),
+}
+"""Plain words that are not strings in YAML 1.2 (core schema). PyYAML by itself reads YAML 1.1, in which `1:30` is 90,
+`010` is 8, `1_000` is 1000 and `no` is false."""
+_DISPUTED = re.compile(r"[-+]?0[0-9]+|0o[0-7]+")
+"""Integers that YAML 1.1 and 1.2 read differently."""
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""Line ends in YAML 1.1, characters like others in 1.2."""
 
 
 class _Refused(ValueError):
     """What neither parser may make something of."""
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word; this one says so. And it builds whatever aliases and
-    merges multiply to; this one counts first."""
+class _Nodes(Reader, Scanner, Parser, Composer, BaseResolver):
+    """PyYAML up to the tree of nodes, with the plain words of YAML 1.2 (core schema)."""
 
     _composed = 0
 
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None:
-            _refuse_multiplied(node)
-        return node
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        BaseResolver.__init__(self)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._composed += index is not None  # a key has none
@@ -52,19 +73,67 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(_TOO_MANY)
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
-                if key_node.value in seen:
-                    line = key_node.start_mark.line + 1
-                    raise _Refused(f"the key {key_node.value[:64]!r} appears twice (line {line}); keep one")
-                seen.add(key_node.value)
-        return cast(dict[Any, Any], super().construct_mapping(node, deep=deep))
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and implicit[0]:
+            return _TAG + next((name for name, form in _CORE.items() if form.fullmatch(value)), "str")
+        return super().resolve(kind, value, implicit)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _yaml(text: str) -> Any:
+    """The value of a YAML document. PyYAML's own constructors would keep the last of two equal keys without a word,
+    build whatever aliases multiply to, and know types that JSON does not have."""
+    if found := _BREAKS.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        code = f"{ord(found[0]):04X}"
+        raise _Refused(f"holds U+{code} in line {line}, a line end in YAML 1.1 only; write \\u{code} in double quotes")
+    root = _Nodes(text).get_single_node()
+    if root is None:
+        return None
+    _refuse_multiplied(root)
+    return _built(root)
+
+
+def _built(node: yaml.Node) -> Any:
+    kind, line = node.tag.removeprefix(_TAG), node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode) and kind == "seq":
+        return [_built(each) for each in node.value]
+    if isinstance(node, yaml.MappingNode) and kind == "map":
+        return _mapping(node)
+    if isinstance(node, yaml.ScalarNode) and kind == "str":
+        return node.value
+    if not isinstance(node, yaml.ScalarNode) or kind not in _CORE or not _CORE[kind].fullmatch(node.value):
+        tag = node.tag.replace(_TAG, "!!")[:64]
+        raise _Refused(f"the tag {tag} in line {line} has no meaning here; leave it out, or quote the value")
+    return _scalar(kind, node.value, line)
+
+
+def _mapping(node: yaml.MappingNode) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key, line = _built(key_node), key_node.start_mark.line + 1
+        if key == "<<" and key_node.style is None:
+            raise _Refused(f"the key << in line {line} merges in YAML 1.1 only; write the fields out")
+        if key in found:
+            raise _Refused(f"the key {key_node.value[:64]!r} appears twice (line {line}); keep one")
+        found[key] = _built(value_node)
+    return found
+
+
+def _scalar(kind: str, text: str, line: int) -> bool | int | float | None:
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "float":
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if _DISPUTED.fullmatch(text):
+        remedy = "write it in decimal digits without a 0 in front, or quote it to make it a string"
+        raise _Refused(f"{text[:64]} in line {line} is one number in YAML 1.1 and another in 1.2; {remedy}")
+    return int(text, 16 if text.startswith("0x") else 10)
 
 
 def _refuse_multiplied(root: yaml.Node) -> None:
-    """Count what a reader of the expanded text would see, merged mappings too, before any of it is built."""
+    """Count what a reader of the expanded text would see, before any of it is built."""
     count, todo = 1, [(root, 0)]
     while todo:
         node, depth = todo.pop()
@@ -91,7 +160,7 @@ def _inside(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _refuse_long_number(node: yaml.Node) -> None:
-    if node.tag in _NUMBERS and len(node.value) > _NUMBER_CHARACTERS:
+    if node.tag in (f"{_TAG}int", f"{_TAG}float") and len(node.value) > _NUMBER_CHARACTERS:
         line = node.start_mark.line + 1
         raise _Refused(f"the number in line {line} has {len(node.value)} characters, too many for any field")
 
@@ -109,6 +178,17 @@ def _no_constant(word: str) -> None:
     raise _Refused(f"{word} is not a JSON number")
 
 
+def utf8(content: bytes) -> str:
+    """Return the text, without a byte order mark. Raises InvalidInputError, which names UTF-16 and UTF-32."""
+    encoding = json.detect_encoding(content)
+    if content and not encoding.startswith("utf-8"):
+        raise _invalid("$", f"is {encoding.upper()[:6]} text; write it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _invalid("$", f"is not UTF-8 text (byte {error.start})") from None
+
+
 def parse(text: str, *, may_be_enclosed: bool = False) -> Any:
     """The value of a JSON or YAML text. Raises InvalidInputError, with a line where the parser knows it.
 
@@ -124,7 +204,7 @@ def parse(text: str, *, may_be_enclosed: bool = False) -> Any:
         raise _invalid("$", str(error)) from None
     except RecursionError:
         raise _invalid("$", _TOO_DEEP) from None
-    problems: list[Problem] = []
+    problems = Problems()
     if may_be_enclosed:
         _Walk(problems, -_ENVELOPE_VALUES).visit(value, "$", -1)
     else:
@@ -145,7 +225,7 @@ def _parse(text: str) -> Any:
     else:
         json_error = ""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        return _yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
@@ -153,7 +233,7 @@ def _parse(text: str) -> Any:
         raise _invalid("$", f"is neither JSON nor YAML: {what}{where}") from None
     except _Refused:
         raise
-    # PyYAML's constructors on odd dates, numbers and keys.
+    # PyYAML on an escape such as \UFFFFFFFF.
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise _invalid("$", f"is not valid YAML: {str(error).splitlines()[0][:200]}") from None
 
@@ -165,7 +245,7 @@ def _invalid(path: str, message: str) -> InvalidInputError:
 class _Walk:
     """Checks that a parsed document is plain JSON of bearable size and printable text."""
 
-    def __init__(self, problems: list[Problem], count: int = 0) -> None:
+    def __init__(self, problems: Problems, count: int = 0) -> None:
         self.problems = problems
         self.count = count
 
@@ -179,7 +259,7 @@ class _Walk:
             self.problems.append(Problem(path, "is an integer too large for any field"))
         elif isinstance(value, float):
             if not math.isfinite(value):
-                self.problems.append(Problem(path, "must be a finite number"))
+                self.problems.append(Problem(path, "must be a finite number; quote it to make it a string"))
         elif isinstance(value, Mapping):
             for key, member in cast(Mapping[Any, Any], value).items():
                 if isinstance(key, str):
@@ -192,13 +272,8 @@ class _Walk:
         elif isinstance(value, list):
             for i, item in enumerate(cast(list[Any], value)):
                 self.visit(item, f"{path}[{i}]", depth + 1)
-        elif value is not None and not isinstance(value, bool | int):
-            kind = type(value).__name__ if type_name(value) == "an object" else type_name(value)
-            self.problems.append(Problem(path, f"is a {kind}, which JSON does not have; quote it to make it a string"))
 
     def text(self, value: str, path: str) -> None:
-        for character in value:
-            code = ord(character)
-            if (code < 32 and character not in _ALLOWED_CONTROLS) or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:
-                self.problems.append(Problem(path, f"holds the character U+{code:04X}, which no name or text may have"))
-                return
+        if found := _FORBIDDEN.search(value):
+            code = f"U+{ord(found[0]):04X}"
+            self.problems.append(Problem(path, f"holds the character {code}, which no name or text may have"))

@@ -4,10 +4,10 @@ Whatever arrives is answered and recorded; only storage trouble makes the messag
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import logging
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,26 +18,26 @@ from shared.domain.errors import (
     LimitError,
     NotFoundError,
     Problem,
+    Problems,
     StorageUnavailableError,
     how_many,
 )
+from shared.domain.fields import child
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, KindRules, compile_manifest
-from shared.domain.plan import Plan
+from shared.domain.plan import Plan, PlannedStep
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Blobs, Clock, Journal
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
-from shared.domain.references import references
-from shared.domain.room import PROBLEMS_CHARACTERS, encoded, fitted, person
+from shared.domain.references import referred, resolve
+from shared.domain.room import PROBLEMS_CHARACTERS, fitted, person
 from shared.domain.states import DeploymentState
-from shared.domain.text import parse
+from shared.domain.text import parse, utf8
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
 from shared.saga.payloads import Payloads
 
 log = logging.getLogger(__name__)
 
-KEPT_PROBLEMS, KEPT_CHARACTERS = 100, PROBLEMS_CHARACTERS
-"""Problems kept in the header; their number is told in full."""
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
 _BESIDE = "traceparent"
 """May stand in an envelope, and does not make a message one: beside a bare manifest it may stand as well."""
@@ -89,7 +89,7 @@ class Acceptance:
             return self.reject(submission, error.problems)
         return self._record(submission, plan)
 
-    def reject(self, submission: Submission, problems: list[Problem]) -> Accepted:
+    def reject(self, submission: Submission, problems: Problems) -> Accepted:
         """Record it as rejected for these problems. Raises StorageUnavailableError."""
         trace = _trace_of(submission)
         return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by, trace)
@@ -105,7 +105,7 @@ class Acceptance:
             raise
         except Exception as error:  # reading it may be the very thing that failed every time
             log.info("a poisoned submission cannot be read: %s", error)
-        return self._reject(_salvaged_id(content) or fallback_id, manifest, [problem])
+        return self._reject(_salvaged_id(content) or fallback_id, manifest, Problems([problem]))
 
     def _record(self, submission: Submission, plan: Plan) -> Accepted:
         now = self.clock.now()
@@ -133,14 +133,14 @@ class Acceptance:
             )
         except LimitError as error:
             problem = Problem("$", f"holds more than the journal can keep: {error}")
-            return self.reject(submission, [problem])
+            return self.reject(submission, Problems([problem]))
         return self._answer(standing, digest, now)
 
     def _reject(
         self,
         deployment_id: str,
         manifest: Any,
-        problems: list[Problem],
+        problems: Problems,
         requested_by: str = "",
         traceparent: str = "",
     ) -> Accepted:
@@ -163,7 +163,7 @@ class Acceptance:
                 f"the manifest has {how_many(problems)}",
                 "Correct what is listed and submit again under a new id.",
             ),
-            problems=_kept(problems),
+            problems=tuple(problem.to_json() for problem in _shortened(problems)),
             traceparent=traceparent or root(deployment_id, now).traceparent,
         )
         standing = self.journal.create(header, [], header.error.message if header.error else "")
@@ -188,7 +188,7 @@ class Acceptance:
             deployment_id = _checked_id(declared, "$.id") if declared is not None else fallback_id
             return Submission(deployment_id, manifest, traceparent=_checked_trace(top or {}))
         unknown = sorted(top.keys() - _ENVELOPE - {_BESIDE})
-        problems = [Problem(f"$.{name}", "is not a field of a submission") for name in unknown]
+        problems = Problems(Problem(child("$", name), "is not a field of a submission") for name in unknown)
         bodies = [name for name in ("manifest", "manifest_text", "manifest_blob") if top.get(name) is not None]
         if len(bodies) != 1:
             problems.append(Problem("$", "give exactly one of manifest, manifest_text, manifest_blob"))
@@ -219,22 +219,30 @@ def step_records(deployment_id: str, plan: Plan, payloads: Payloads) -> list[Ste
     """Return the journal rows of a plan. The same plan gives the same rows, whoever writes them. Raises LimitError if
     a row would have no room for what is written into it later."""
     ordinals = {step.step_id: i for i, step in enumerate(plan.steps)}
-    return [
-        fitted(
-            StepRecord(
-                deployment_id=deployment_id,
-                ordinal=i,
-                step_id=step.step_id,
-                kind=step.kind,
-                spec=payloads.store(step.spec),
-                needs=tuple(sorted(ordinals[need] for need in step.needs)),
-                refers_to=payloads.store({other: ordinals[other] for _, other, _ in references(step.spec, "$", [])}),
-                timeout_seconds=step.timeout_seconds,
-                on_failure=step.on_failure,
-            )
-        )
-        for i, step in enumerate(plan.steps)
-    ]
+    return [_row(deployment_id, i, step, ordinals, payloads) for i, step in enumerate(plan.steps)]
+
+
+def _row(
+    deployment_id: str, ordinal: int, step: PlannedStep, ordinals: Mapping[str, int], payloads: Payloads
+) -> StepRecord:
+    """A row without `refers_to` holds its `with` as it goes to Fabric: nothing in it is replaced any more."""
+    refers_to = {other: ordinals[other] for other in referred(step.spec)}
+    row = StepRecord(
+        deployment_id=deployment_id,
+        ordinal=ordinal,
+        step_id=step.step_id,
+        kind=step.kind,
+        spec=payloads.store(step.spec if refers_to else resolve(step.spec, _nothing)),
+        needs=tuple(sorted(ordinals[need] for need in step.needs)),
+        refers_to=payloads.store(refers_to),
+        timeout_seconds=step.timeout_seconds,
+        on_failure=step.on_failure,
+    )
+    return fitted(row)
+
+
+def _nothing(step_id: str, output: str) -> Any:
+    raise KeyError(step_id, output)
 
 
 def normal_target(target: str) -> str:
@@ -243,33 +251,27 @@ def normal_target(target: str) -> str:
 
 
 def decoded(content: bytes) -> str:
-    """The text of a message: as it is, or, where a client encoded it (the extension's old default), from base64."""
-    stripped = content.strip()
-    if stripped[:1] not in (b"{", b"["):
-        try:
-            inner = base64.b64decode(stripped, validate=True)
-            if inner.strip()[:1] in (b"{", b"["):
-                content = inner
-        except (binascii.Error, ValueError):
-            pass
+    """Return the text of a message: as it is, or, if a client encoded it (the extension's old default), from base64.
+
+    A submission has a colon or a brace in it, and base64 has neither: so what is base64 by its own rules and holds
+    UTF-8 is taken for it, whatever the text begins with. Its lines may be wrapped.
+    """
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = Problem("$", f"is not UTF-8 text (byte {error.start})")
-        raise InvalidInputError([problem]) from None
+        inner = base64.b64decode(b"".join(content.removeprefix(BOM_UTF8).split()), validate=True)
+    except ValueError:
+        return utf8(content)
+    if inner.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return utf8(inner)
+    try:
+        return inner.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return utf8(content)
 
 
-def _kept(problems: list[Problem]) -> tuple[JsonObject, ...]:
+def _shortened(problems: Problems) -> Problems:
     """As many as fit, as they will stand in the row: a character beyond ASCII takes up to twelve there."""
-    kept: list[JsonObject] = []
-    left = KEPT_CHARACTERS
-    for problem in problems[:KEPT_PROBLEMS]:
-        row: JsonObject = {"path": problem.path[:300], "message": problem.message[:500]}
-        left -= len(encoded(row)) + 1
-        if left < 0:
-            break
-        kept.append(row)
-    return tuple(kept)
+    short = (Problem(each.path[:300], each.message[:500], each.count) for each in problems)
+    return Problems(short).fitting(PROBLEMS_CHARACTERS)
 
 
 def _checked_id(value: Any, path: str) -> str:

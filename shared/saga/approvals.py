@@ -22,7 +22,7 @@ def wait(d: Delivery, spec: JsonObject) -> Settled | None:
         return _time_is_over(d, spec)
     if deadline is None:
         deadline = d.now + timedelta(seconds=d.step.timeout_seconds)
-        d.learn(started_at=d.now, deadline_at=deadline, spec=d.services.payloads.store(spec))
+        d.learn(started_at=d.now, deadline_at=deadline, spec=d.services.payloads.store(spec), refers_to={})
     reason = "" if d.step.started_at else "waits for a person"
     remaining = (deadline - d.services.clock.now()).total_seconds()
     d.again(min(max(1.0, remaining), _LONGEST_WAIT_SECONDS), reason)

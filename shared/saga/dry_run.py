@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
 
 from shared.domain.approval import APPROVAL
 from shared.domain.errors import (
@@ -30,13 +29,12 @@ from shared.domain.errors import (
     SagaError,
 )
 from shared.domain.fabric_codes import IDENTITY_CODES
-from shared.domain.fields import has_reference
 from shared.domain.json import JsonObject
 from shared.domain.plan import Plan, PlannedStep, levels
 from shared.domain.policy import RetryPolicy
 from shared.domain.ports import Clock, Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.domain.references import resolve, strings
+from shared.domain.references import open_fields, readable, substituted
 from shared.domain.retry import recorded
 from shared.saga.read_only import ReadOnlyFabric
 from shared.steps.kind import NoBeforeImageError, NotYetError, Snapshot, StepKind, VerificationError, check_resolved
@@ -155,11 +153,12 @@ class _Run:
         kind = self.kinds[step.kind]
         blocked = [need for need in step.needs if self.found[need].action is Action.BLOCKED]
         if blocked:
-            return _change(step, step.spec, Action.BLOCKED, f"it needs {blocked[0]}, which is blocked"), {}
-        spec: JsonObject = resolve(step.spec, self._known)
+            return _change(step, readable(step.spec), Action.BLOCKED, f"it needs {blocked[0]}, which is blocked"), {}
+        template: JsonObject = substituted(step.spec, lambda step_id, name: self.outputs[step_id].get(name))
+        spec: JsonObject = readable(template)
         try:
-            check_resolved(kind, spec)
-            return self._looked_up(step, kind, spec)
+            check_resolved(kind, template, is_template=True)
+            return self._looked_up(step, kind, spec, open_fields(template))
         except NoBeforeImageError as error:
             return _blocked(step, spec, error), {}
         except FabricTransientError:
@@ -171,24 +170,22 @@ class _Run:
         except (FabricError, InvalidInputError, VerificationError) as error:
             return _blocked(step, spec, error), {}
 
-    def _known(self, step_id: str, name: str) -> Any:
-        """The value of a reference, or the reference itself where it is known only after apply."""
-        return self.outputs[step_id].get(name, f"${{{{ steps.{step_id}.outputs.{name} }}}}")
-
-    def _looked_up(self, step: PlannedStep, kind: StepKind, spec: JsonObject) -> tuple[StepChange, JsonObject]:
+    def _looked_up(
+        self, step: PlannedStep, kind: StepKind, spec: JsonObject, unknown: set[str]
+    ) -> tuple[StepChange, JsonObject]:
+        """`unknown` are the fields of `with` that are known only after apply."""
         if kind.name == APPROVAL:
             return _change(step, spec, Action.UNCHANGED, "waits for a person"), {}
-        unknown = [name for name in kind.keys if any(has_reference(text) for _, text in strings(spec.get(name), "$"))]
+        said = {name: spec[name] for name in kind.outputs if name in spec and name not in unknown}
         policy = spec.get("ifExists") or kind.if_exists
-        if unknown:
+        if open_keys := [name for name in kind.keys if name in unknown]:
             if policy == "update":
                 kind.allow(self.fabric, spec, None)
-            reason = f"known after apply: {', '.join(unknown)}"
-            return _change(step, spec, Action.CREATE, reason), _outputs_of_spec(kind, spec)
+            return _change(step, spec, Action.CREATE, f"known after apply: {', '.join(open_keys)}"), said
         found = kind.find(self.fabric, spec)
         if found is None:
-            return _change(step, spec, Action.CREATE, "absent"), _outputs_of_spec(kind, spec)
-        outputs = self._outputs(kind, spec, found)
+            return _change(step, spec, Action.CREATE, "absent"), said
+        outputs = self._outputs(kind, spec, found, said)
         resource = found.resource
         if policy == "fail":
             said = f"{resource.type} '{resource.name}' ({resource.id}) is there, and ifExists is fail"
@@ -199,7 +196,7 @@ class _Run:
         if not fields:
             return _change(step, spec, Action.UNCHANGED, "there, as asked", resource=resource), outputs
         # What an update changes is known beforehand: it is what the manifest says.
-        outputs |= {name: spec[name] for name in fields if name in kind.outputs}
+        outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: said[n] for n in fields if n in said}
         return _change(step, spec, Action.UPDATE, remark, tuple(fields), resource), outputs
 
     def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str]:
@@ -226,20 +223,14 @@ class _Run:
             return None, f"reading it failed: {status.error_code}: {status.message}"
         return self.fabric.result(operation.id, operation.location) or {}, ""
 
-    def _outputs(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> JsonObject:
-        """The outputs of what is there, by the look that a deployment takes too. Raises VerificationError where the
-        deployment would fail there, whatever it changes."""
+    def _outputs(self, kind: StepKind, spec: JsonObject, found: Snapshot, said: JsonObject) -> JsonObject:
+        """The outputs of what is there, by the look that a deployment takes too; before it is ready, those that the
+        manifest says. Raises VerificationError where the deployment would fail there, whatever it changes."""
         adopted = Intent("adopt", "", None, found.resource.id)
         try:
             return kind.verify(self.fabric, spec, found.resource, adopted)
         except NotYetError:
-            return {"id": found.resource.id} | _outputs_of_spec(kind, spec)
-
-
-def _outputs_of_spec(kind: StepKind, spec: JsonObject) -> JsonObject:
-    """The outputs that repeat what the manifest says, and so are known before Fabric has been asked for anything."""
-    said = {name: spec[name] for name in kind.outputs if name in spec}
-    return {name: value for name, value in said.items() if not has_reference(value)}
+            return {"id": found.resource.id} | said
 
 
 def _change(

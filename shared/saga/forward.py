@@ -25,12 +25,11 @@ from shared.domain.errors import (
     SagaError,
     UnwritableError,
 )
-from shared.domain.fields import has_reference
 from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, Operation, RecordedError, Resource
-from shared.domain.references import resolve, strings
+from shared.domain.references import resolve
 from shared.domain.retry import GiveUp, decide, recorded
 from shared.domain.states import StepState
 from shared.saga import approvals, companions, operations
@@ -73,6 +72,11 @@ def _started(d: Delivery) -> dict[str, Any]:
     return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
 
 
+def _final(d: Delivery, spec: JsonObject) -> dict[str, Any]:
+    """What a row says of a `with` whose references have been replaced: it refers to nothing any more."""
+    return {"spec": d.services.payloads.store(spec), "refers_to": {}}
+
+
 def _begin(d: Delivery) -> Settled | None:
     spec = _resolved_spec(d)
     found = d.kind.find(d.services.fabric, spec)
@@ -80,8 +84,7 @@ def _begin(d: Delivery) -> Settled | None:
         return _present(d, spec, found)
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     intent = Intent("create", marker, beside=beside(d.services.fabric, spec))
-    stored = d.services.payloads.store(spec)
-    d.claim("absent: create it", state=StepState.INTENT, intent=intent, spec=stored, error=None, **_started(d))
+    d.claim("absent: create it", state=StepState.INTENT, intent=intent, error=None, **_started(d), **_final(d, spec))
     return _act(d, spec, intent)
 
 
@@ -107,15 +110,15 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
                 "there: its before-image is kept, update it",
                 state=StepState.INTENT,
                 intent=intent,
-                spec=d.services.payloads.store(spec),
                 resource=found.resource,
                 operation=None,
                 moves_done=0,
                 error=None,
                 **_started(d),
+                **_final(d, spec),
             )
             return _act(d, spec, replace(intent, before=before))
-    d.learn(spec=d.services.payloads.store(spec), **_started(d))
+    d.learn(**_started(d), **_final(d, spec))
     return _verify(d, spec, found.resource, Intent("adopt", marker, None, found.resource.id))
 
 
@@ -326,7 +329,7 @@ def _intent(d: Delivery) -> Intent:
 def _resolved_spec(d: Delivery) -> JsonObject:
     """The spec with every reference replaced by the value that stands in the journal, and checked once more."""
     spec = _spec(d)
-    if not any(has_reference(text) for _, text in strings(spec, "$")):
+    if not d.step.refers_to:
         return spec
     outputs: dict[str, JsonObject] = {}
     for step_id, ordinal in d.services.payloads.load(d.step.refers_to).items():

@@ -5,7 +5,7 @@ import binascii
 import json
 from typing import Any
 
-from shared.domain.fields import Fields, has_reference
+from shared.domain.fields import Fields
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
@@ -49,7 +49,9 @@ class ItemKind:
             pattern, hint = items.WORD_NAME, items.WORD_HINT
         else:
             pattern, hint = None, ""
-        name = spec.text("displayName", required=True, longest=items.NAME_LIMIT, pattern=pattern, hint=hint)
+        name = spec.text(
+            "displayName", required=True, longest=items.NAME_LIMIT, pattern=pattern, hint=hint, refers=True
+        )
         if pattern is None:
             check_name(spec, name)
         check_description(spec, items.DESCRIPTION_LIMIT)
@@ -60,6 +62,8 @@ class ItemKind:
             _check_definition(definition, item_type)
             if item_type in definitions.NO_DEFINITION:
                 spec.problem("definition", f"is not taken by Fabric for a {item_type}; leave it out")
+        if payload is not None:
+            spec.refers("creationPayload", payload.data)
         if payload is not None and definition is not None:
             spec.problem("creationPayload", "cannot stand beside a definition (a rule of Fabric's)")
         if item_type in definitions.NEEDS_DEFINITION and definition is None:
@@ -202,11 +206,12 @@ def _check_definition(definition: Fields, item_type: str) -> None:
     if not parts:
         definition.problem("parts", "must hold at least one part")
     for i, row in enumerate(parts):
-        part = Fields(row, f"{definition.path}.parts[{i}]", definition.problems)
+        part = definition.element("parts", i, row)
         path, payload, text = read_part(part)
         if path in paths:
             part.problem("path", f"'{path}' stands in another part already")
         paths.add(path)
+        part.refers("text", text)
         if (payload is None) == (text is None):
             part.problem("payload", "give either payload (base64) or text")
         elif text is not None and not isinstance(text, str):
@@ -216,7 +221,7 @@ def _check_definition(definition: Fields, item_type: str) -> None:
         elif problem := definitions.part_problem(item_type, path, part.data):
             part.problem("text" if payload is None else "payload", f"'{path}' {problem}")
         part.finish()
-    if not has_reference(chosen) and (problem := definitions.format_problem(item_type, paths, chosen)):
+    if problem := definitions.format_problem(item_type, paths, chosen):
         definition.problem("format" if chosen else "parts", problem)
     definition.finish()
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.domain.errors import FabricNotFoundError, FabricTransientError, InvalidInputError, Problem, SagaError
-from shared.domain.fields import Fields, has_reference
+from shared.domain.errors import FabricNotFoundError, FabricTransientError, InvalidInputError, Problems, SagaError
+from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.domain.template import has_reference
 from shared.steps.companions import Found, Makers
 
 log = logging.getLogger(__name__)
@@ -153,10 +154,13 @@ class StepKind(Protocol):
         ...
 
 
-def check_resolved(kind: StepKind, spec: JsonObject) -> None:
-    """Check a `with` whose references have been replaced. Raises InvalidInputError with all problems."""
-    problems: list[Problem] = []
-    fields = Fields(spec, "$.with", problems)
+def check_resolved(kind: StepKind, spec: JsonObject, *, is_template: bool = False) -> None:
+    """Check a `with` whose references have been replaced; of a template, those that could be.
+
+    Raises InvalidInputError with all problems.
+    """
+    problems = Problems()
+    fields = Fields(spec, "$.with", problems, [] if is_template else None)
     kind.check(fields)
     fields.finish()
     if problems:
@@ -209,7 +213,7 @@ def check_description(spec: Fields, limit: int) -> None:
     said, most = spec.data.get("description"), limit - MARKER_LENGTH
     words = without_marker(said) if isinstance(said, str) and len(said) <= limit else said
     if not isinstance(words, str) or has_reference(said) or len(words) <= most:
-        spec.text("description", longest=limit)
+        spec.text("description", longest=limit, refers=True)
         return
     spec.raw("description")
     spec.problem(

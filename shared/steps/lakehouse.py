@@ -41,6 +41,7 @@ class LakehouseKind:
             longest=items.NAME_LIMIT,
             pattern=_NAME,
             hint="must begin with a letter and may hold only letters, digits and underscores (a rule of Fabric's)",
+            refers=True,
         )
         check_description(spec, items.DESCRIPTION_LIMIT)
         spec.boolean("enableSchemas")

@@ -3,14 +3,15 @@
 It never runs itself: it expands into `role_assignment` steps, so each has its own journal row, error and undo.
 """
 
+from dataclasses import replace
 from typing import Any
 
-from shared.domain.errors import Problem
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
 from shared.domain.principals import Principal, parse_principals
+from shared.domain.template import escaped
 from shared.steps.kind import IF_EXISTS
-from shared.steps.role_assignment import RoleAssignmentKind
+from shared.steps.role_assignment import RoleAssignmentKind, check_principal
 
 
 class PrincipalsKind:
@@ -43,36 +44,38 @@ class PrincipalsKind:
                 {**shared, "principalId": p.principal_id, "principalType": p.type, "role": p.role}
                 | ({"description": p.description} if p.description else {}),
             )
-            for i, p in enumerate(_principals(spec, Fields(spec, "$", [])), start=1)
+            for i, p in enumerate(_principals(spec, Fields(spec, "$", [], [])), start=1)
         ]
 
 
 def _principals(spec: JsonObject, fields: Fields) -> list[Principal]:
     if spec.get("csv") is not None:
-        text = fields.text("csv", longest=4_000_000)
+        # A file's text is what it is: nothing in it is a reference.
+        text = Fields(spec, fields.path, fields.problems).text("csv", longest=4_000_000)
         name = spec.get("source")
         path = f"{fields.path}.csv" + (f" ({name})" if isinstance(name, str) else "")
-        return parse_principals(text, path, fields.problems)
-    return _inline(fields.rows("principals"), f"{fields.path}.principals", fields.problems)
+        found = parse_principals(text, path, fields.problems)
+        return [replace(principal, description=escaped(principal.description)) for principal in found]
+    return _inline(fields.rows("principals"), fields)
 
 
-def _inline(rows: list[Any], path: str, problems: list[Problem]) -> list[Principal]:
+def _inline(rows: list[Any], spec: Fields) -> list[Principal]:
     found: list[Principal] = []
+    seen: set[str] = set()
     if not rows:
-        problems.append(Problem(path, "names no principal"))
+        spec.problem("principals", "names no principal")
     for i, row in enumerate(rows):
-        fields = Fields(row, f"{path}[{i}]", problems)
+        fields = spec.element("principals", i, row)
         for name in ("workspaceId", "ifExists"):
-            if fields.data.get(name) is not None:
+            if fields.raw(name) is not None:
                 fields.problem(name, "is said beside the list, once for all of it")
-        assignment = RoleAssignmentKind()
-        checked = Fields({**fields.data, "workspaceId": "${{ }}", "ifExists": None}, fields.path, problems)
-        assignment.check(checked)
-        checked.finish()
+        check_principal(fields)
+        fields.finish()
         data = {k: v for k, v in fields.data.items() if isinstance(v, str)}
         principal_id = data.get("principalId", "")
-        if principal_id and any(p.principal_id.lower() == principal_id.lower() for p in found):
+        if principal_id and principal_id.lower() in seen:
             fields.problem("principalId", "stands in this list already")
+        seen.add(principal_id.lower())
         found.append(
             Principal(
                 principal_id,

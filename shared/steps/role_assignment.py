@@ -21,10 +21,7 @@ class RoleAssignmentKind:
     def check(self, spec: Fields) -> None:
         """`with`: workspaceId, principalId, principalType, role, description, ifExists."""
         spec.guid("workspaceId", required=True)
-        spec.guid("principalId", required=True)
-        spec.choice("principalType", TYPES, required=True)
-        spec.choice("role", ROLES, required=True)
-        spec.text("description", longest=1000)
+        check_principal(spec)
         spec.choice("ifExists", IF_EXISTS)
 
     def expand(self, spec: JsonObject) -> None:
@@ -102,6 +99,14 @@ class RoleAssignmentKind:
         if intent.action == "create":
             return [Call("DELETE", path, "role")]
         return [Call("PATCH", path, "role", {"role": (intent.before or {})["role"]})]
+
+
+def check_principal(spec: Fields) -> None:
+    """Check who gets which role: principalId, principalType, role, description."""
+    spec.guid("principalId", required=True)
+    spec.choice("principalType", TYPES, required=True)
+    spec.choice("role", ROLES, required=True)
+    spec.text("description", longest=1000, refers=True)
 
 
 def _find(fabric: Fabric, workspace_id: str, principal_id: str) -> Snapshot | None:

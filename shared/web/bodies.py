@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
-from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, child, suggestion
 from shared.domain.json import as_object
 from shared.domain.manifest import DEPLOYMENT_ID
-from shared.domain.text import MAX_BYTES, parse
+from shared.domain.text import MAX_BYTES, parse, utf8
 from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 
 MANIFEST_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")
@@ -21,12 +21,14 @@ ID_HINT = "must begin with a letter or digit and go on with letters, digits, '.'
 def declared(request: Request, names: tuple[str, ...], repeatable: tuple[str, ...] = ()) -> None:
     """Raise HttpError 400 if the address has a parameter that is not one of `names`, or one of them twice that is not
     `repeatable`. Unread, a misspelt one would be lost without a word, and with it an idempotency key."""
-    problems: list[Problem] = []
+    problems = Problems()
     for name, values in request.query.items():
         path = child("query", name)
         if name not in names and name != KEY:
             known = f"Known: {', '.join(sorted(names))}" if names else "This address takes none"
-            problems.append(Problem(path, f"is not a known parameter.{suggestion(name[:64].lower(), names)} {known}"))
+            problems.append(
+                Problem(path, f"is not a known parameter.{suggestion(name[:64].lower(), names, problems)} {known}")
+            )
         elif len(values) > 1 and name not in repeatable:
             problems.append(Problem(path, f"is given more than once ({len(values)} times)"))
     if problems:
@@ -45,10 +47,7 @@ def _checked(request: Request, types: tuple[str, ...], most_bytes: int) -> None:
 
 
 def _parsed(content: bytes) -> Any:
-    try:
-        return parse(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InvalidInputError([Problem("$", f"is not UTF-8 text (byte {error.start})")]) from None
+    return parse(utf8(content))
 
 
 def manifest(request: Request) -> Any:
@@ -74,7 +73,7 @@ def texts(request: Request, **longest: int) -> dict[str, str]:
     Raises HttpError 400 with every problem, unknown fields among them, and 413 and 415.
     """
     _checked(request, (JSON,), MOST_COMMAND_BYTES)
-    problems: list[Problem] = []
+    problems = Problems()
     try:
         fields = Fields(_parsed(request.body) if request.body.strip() else {}, "$", problems)
     except InvalidInputError as error:
@@ -91,7 +90,7 @@ class Query:
 
     def __init__(self, request: Request) -> None:
         self._query = request.query
-        self._problems: list[Problem] = []
+        self._problems = Problems()
 
     def problem(self, name: str, message: str) -> None:
         """Note that a parameter is wrong."""

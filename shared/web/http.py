@@ -37,11 +37,12 @@ class Request:
     ) -> "Request":
         """From what a host hands over. The query is read from the address: hosts keep one value of each name."""
         parts = urlsplit(url)
-        query: dict[str, tuple[str, ...]] = {}
+        query: dict[str, list[str]] = {}
         for name, value in parse_qsl(parts.query, keep_blank_values=True):
-            query[name] = (*query.get(name, ()), value)
+            query.setdefault(name, []).append(value)
+        given = {name: tuple(values) for name, values in query.items()}
         lower = {name.lower(): value for name, value in headers.items()}
-        return cls(method.upper(), parts.path, dict(route), query, lower, read())
+        return cls(method.upper(), parts.path, dict(route), given, lower, read())
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ TITLES = {
 
 def bad_request(problems: Sequence[Problem], detail: str = "", **members: Any) -> HttpError:
     """400 with every problem by its path: `$...` in the body, `query...` in the address."""
-    rows = [{"path": p.path, "message": p.message} for p in problems]
+    rows = [problem.to_json() for problem in problems]
     return HttpError(
         400, detail or f"{how_many(problems)} in the request; correct what is listed", problems=rows, **members
     )

@@ -228,7 +228,8 @@ def schemas() -> JsonObject:
 
 
 def _problem() -> JsonObject:
-    problem = _object(["path", "message"], path=_STRING, message=_STRING)
+    count = {"type": "integer", "description": "In the last one alone, if there are more: for how many it stands."}
+    problem = _object(["path", "message"], path=_STRING, message=_STRING, count=count)
     return {
         **_object(
             ["type", "title", "status", "detail", "instance"],
@@ -237,7 +238,11 @@ def _problem() -> JsonObject:
             status={"type": "integer"},
             detail={"type": "string", "description": "What is wrong, and what to do next."},
             instance=_STRING,
-            problems={"type": "array", "items": problem, "description": "Every problem of the input, by its path."},
+            problems={
+                "type": "array",
+                "items": problem,
+                "description": "The problems of the input, by path: the first hundred.",
+            },
             deployment_id=_STRING,
             state=_STATE,
             allowed=_ALLOWED,

@@ -27,7 +27,7 @@ export function troubles(header, steps) {
       el(
         "article",
         { class: "trouble-card", "data-key": "problems" },
-        el("h3", {}, count(problems.length, "problem"), " in the manifest"),
+        el("h3", {}, count(problems.reduce((sum, p) => sum + (p.count ?? 1), 0), "problem"), " in the manifest"),
         el("ul", { class: "problems" }, problems.slice(0, 200).map((p) => el("li", {}, el("code", {}, visible(p.path)), " ", visible(p.message)))),
         header.error?.remedy ? remedyOf(header.error) : null,
       ),

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.errors import InvalidInputError
+from shared.domain.errors import InvalidInputError, how_many
 from shared.domain.manifest import compile_manifest
+from shared.domain.references import readable
 from shared.steps import KINDS
 
 GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
@@ -140,6 +141,157 @@ def test_manifest_item_definition_is_checked_by_part() -> None:
     found = problems_of({"name": "m", "steps": [{"id": "n", "kind": "item", "with": spec}]})
     start = "$.steps[0].with.definition.parts"
     assert {f"{start}[0].payload", f"{start}[1].path", f"{start}[1].payload", f"{start}[2].path"} <= set(found)
+
+
+REFERENCE = "${{ steps.ws.outputs.id }}"
+EVERY_KIND: dict[str, dict[str, Any]] = {
+    "lakehouse": {"workspaceId": REFERENCE, "displayName": "a", "description": "b", "ifExists": "adopt"},
+    "item": {
+        "workspaceId": REFERENCE,
+        "type": "Notebook",
+        "displayName": "a",
+        "description": "b",
+        "ifExists": "adopt",
+        "definition": {"format": "ipynb", "parts": [{"path": "a", "text": "b"}, {"path": "b", "payload": "Yg==",
+                                                                                 "payloadType": "InlineBase64"}]},
+    },
+    "role_assignment": {
+        "workspaceId": REFERENCE,
+        "principalId": GUID,
+        "principalType": "User",
+        "role": "Admin",
+        "description": "b",
+        "ifExists": "adopt",
+    },
+    "principals": {
+        "workspaceId": REFERENCE,
+        "ifExists": "adopt",
+        "principals": [{"principalId": GUID, "principalType": "User", "role": "Admin", "description": "b"}],
+    },
+    "approval": {"message": "a", "approvers": ["b"], "default": "approve"},
+    "workspace": {"displayName": "a", "description": "b", "capacityId": GUID, "ifExists": "adopt"},
+}  # fmt: skip
+OPEN = {
+    "workspaceId", "displayName", "description", "capacityId", "principalId", "text", "message", "approvers",
+}  # fmt: skip
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where the texts in a value are."""
+    if isinstance(value, str):
+        return [at]
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, member in pairs for place in places(member, (*at, key))]
+
+
+def whole(kind: str) -> dict[str, Any]:
+    """A manifest with every field in it, and one step of that kind with all of its own."""
+    step = {"id": "a", "kind": kind, "needs": ["ws"], "timeout": "5m", "onFailure": "hold", "with": EVERY_KIND[kind]}
+    head = {
+        "name": "m",
+        "target": "t",
+        "concurrency": "queue",
+        "onFailure": "hold",
+        "requestedBy": "r",
+        "description": "d",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "expiresAfter": "1d",
+        "keepFor": "1d",
+    }
+    return copy.deepcopy({**head, "steps": [VALID["steps"][0], step]})
+
+
+@pytest.mark.parametrize("kind", sorted(EVERY_KIND))
+@pytest.mark.parametrize("text", [REFERENCE, "${{ x }}", "hold ${{", "$${{ x }}"])
+def test_manifest_only_what_may_refer_may_hold_a_reference(kind: str, text: str) -> None:
+    """Everywhere else ${{ is a problem at its path, in whatever field: nobody would replace it."""
+    assert compile_manifest(whole(kind), KINDS)
+    for place in places(whole(kind)):
+        if place[:2] == ("steps", 0):
+            continue
+        manifest = whole(kind)
+        holder: Any = manifest
+        for key in place[:-1]:
+            holder = holder[key]
+        holder[place[-1]] = text
+        named = next(key for key in reversed(place) if isinstance(key, str))
+        has_pattern = named.endswith("Id") or (kind, named) == ("lakehouse", "displayName")
+        if "with" in place and named in OPEN and (text == REFERENCE or (text.startswith("$$") and not has_pattern)):
+            assert compile_manifest(manifest, KINDS)
+            continue
+        path = "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
+        assert path in problems_of(manifest)
+
+
+def test_manifest_a_reference_switches_no_check_off() -> None:
+    """Length, pattern and choice are checked beside it, in every field that nothing is put into."""
+    id_ = problems_of(changed(["steps", 0, "id"], "${{ x }} / #"))["$.steps[0].id"]
+    assert "must begin with a letter" in id_
+    manifest = {
+        **VALID,
+        "onFailure": "${{ x }}",
+        "name": "${{ x }}" + "n" * 20_000,
+        "target": "${{ steps.ws.outputs.id }}",
+    }
+    with pytest.raises(InvalidInputError) as caught:
+        compile_manifest(manifest, KINDS)
+    told = [(p.path, p.message) for p in caught.value.problems]
+    assert ("$.name", "has 20008 characters; at most 100 are allowed") in told
+    replaced = "holds `${{`, which is not replaced here; let the pipeline write the value"
+    assert ("$.target", replaced) in told
+    assert ("$.onFailure", replaced) in told
+    assert any(path == "$.onFailure" and "is not one of: rollback, hold" in message for path, message in told)
+
+
+def test_manifest_no_key_holds_a_reference() -> None:
+    """Not even where keys are anybody's: only values are replaced."""
+    spec = {"workspaceId": GUID, "type": "Eventhouse", "displayName": "e"}
+    good = {
+        "name": "m",
+        "steps": [{"id": "n", "kind": "item", "with": {**spec, "creationPayload": {"a": {"b": ["$${{"]}}}}],
+    }
+    assert compile_manifest(good, KINDS)
+    bad = {
+        "name": "m",
+        "steps": [{"id": "n", "kind": "item", "with": {**spec, "creationPayload": {"a": {"${{ x }}": 1}}}}],
+    }
+    assert set(problems_of(bad)) == {"$.steps[0].with.creationPayload.a['${{ x }}']"}
+
+
+def test_manifest_principals_file_is_what_it_is() -> None:
+    """Nothing in the text of a file is a reference, and nothing in it is altered."""
+    csv = f'principal_id,role,description,type\n{GUID},Admin,"for ${{{{ github.sha }}}} and $${{{{",Group\n'
+    spec = {"workspaceId": GUID, "csv": csv, "source": "${{ x }}.csv"}
+    (step,) = compile_manifest({"name": "m", "steps": [{"id": "t", "kind": "principals", "with": spec}]}, KINDS).steps
+    assert readable(step.spec)["description"] == "for ${{ github.sha }} and $${{"
+
+
+def test_manifest_suggests_for_the_first_problems_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look for a near word costs more than all the rest: ten looks, whatever is wrong how often."""
+    looks: list[str] = []
+
+    def close(word: str, known: Any, n: int) -> list[str]:
+        looks.append(word)
+        return []
+
+    monkeypatch.setattr("shared.domain.fields.difflib.get_close_matches", close)
+    spec = {"displayName": "w", "description": " ".join("${{ steps.gone.outputs.id }}" for _ in range(50))}
+    steps = [{"id": f"s{i}", "kind": "workspace", "with": spec, "needs": ["gone"] * 50, f"x{i}": 1} for i in range(50)]
+    with pytest.raises(InvalidInputError) as caught:
+        compile_manifest({"name": "m", "steps": steps}, KINDS)
+    assert len(looks) == 10
+    assert len(caught.value.problems) == 101
+    assert str(caught.value.problems[-1]) == "$: and 4,950 more"
+    assert how_many(caught.value.problems) == "5050 problems"
+
+
+def test_manifest_of_more_principals_than_steps_are_allowed_is_refused_before_it_is_expanded() -> None:
+    """Two long lists, one of which needs the other: each of one would need each of the other."""
+    csv = "".join(f"0f3f6f0e-52a4-4a35-9d4e-7f2f4f{i:06x},Admin,,User\n" for i in range(20_000))
+    steps = [{"id": name, "kind": "principals", "needs": needs, "with": {"workspaceId": GUID, "csv": csv}}
+             for name, needs in (("a", []), ("b", ["a"]))]  # fmt: skip
+    found = problems_of({"name": "m", "steps": steps})
+    assert found == {"$.steps": "come to 40000 steps with their principals; at most 1000"}
 
 
 @pytest.mark.parametrize("kind", ["item", "principals"])

@@ -372,3 +372,37 @@ def test_accept_of_an_id_past_its_retention_runs_nothing(manifest: Any) -> None:
     assert "the id is taken by another manifest" in desk.journal.audit("d")[-1].reason
     assert desk.journal.steps("d") == []
     assert verify(read(desk.journal, "d")).is_proven
+
+
+NAMED = b"id: mine\n" + YAML.strip()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        base64.b64encode(NAMED),
+        base64.encodebytes(NAMED),
+        base64.encodebytes(NAMED).replace(b"\n", b"\r\n"),
+        base64.b64encode(b"\xef\xbb\xbf" + NAMED),
+        b"\xef\xbb\xbf" + base64.b64encode(NAMED),
+        base64.b64encode(b"\xef\xbb\xbf" + json.dumps({"id": "mine", **MANIFEST}).encode()),
+        base64.encodebytes(json.dumps({"id": "mine", **MANIFEST}).encode()),
+        base64.b64encode(json.dumps({"deployment_id": "mine", "manifest": MANIFEST}).encode()),
+        NAMED,
+        b"\xef\xbb\xbf" + NAMED,
+    ],
+)
+def test_accept_knows_base64_by_its_rules(content: bytes) -> None:
+    """Of JSON and of YAML, with a mark or without, wrapped or not: the id in the manifest is used."""
+    header = Desk().accept(content).header
+    assert (header.deployment_id, header.state) == ("mine", DeploymentState.ACCEPTED)
+
+
+@pytest.mark.parametrize("encode", [lambda text: text, base64.b64encode])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_accept_refuses_utf_16_by_name(encoding: str, encode: Any) -> None:
+    """As PowerShell writes files; the answer says what to do."""
+    if encode is base64.b64encode and encoding != "utf-16":
+        return
+    header = Desk().accept(encode(NAMED.decode().encode(encoding))).header
+    assert header.problems[0]["message"] == f"is {encoding.upper()[:6]} text; write it as UTF-8"

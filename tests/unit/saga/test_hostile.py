@@ -169,9 +169,13 @@ _REFERENCES = {"id": "a", "kind": "workspace", "with": {"displayName": "${{ step
         json.dumps({"deployment_id": "/\\#?\u0007", "manifest": good()}).encode(),
         json.dumps({"deployment_id": "d", "manifest": {**good(), "target": "\u0000/" * 100}}).encode(),
         b"\xef\xbb\xbf" + json.dumps(good()).encode("utf-16"),
+        json.dumps({**good(), "name": "${{" * 400_000}).encode(),
+        json.dumps({"name": "m", "steps": [{**_REFERENCES, "with": {"displayName": "${{" * 400_000}}]}).encode(),
+        json.dumps({"name": "m", "steps": [{"id": f"s{i}", "needs": ["near"] * 190} for i in range(1_000)]}).encode(),
+        json.dumps({f"x{i}": 1 for i in range(190_000)}).encode(),
     ],
     ids=["billion laughs", "merges", "braces", "brackets", "deep", "dashes", "references", "needs", "cycle", "object",
-         "number", "rows", "id", "target", "utf-16"],
+         "number", "rows", "id", "target", "utf-16", "openings", "open texts", "unknown needs", "unknown fields"],
 )  # fmt: skip
 def test_hostile_message_is_answered_soon(content: bytes) -> None:
     """Bombs, cycles and forbidden characters: an answer within seconds, and no exception."""

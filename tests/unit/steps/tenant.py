@@ -6,7 +6,7 @@ from local.fabric_simulator import control
 from local.fabric_simulator.model import FabricModel
 from local.fabric_simulator.store import Item, Workspace
 from shared.adapters.fabric_http import FabricClient
-from shared.domain.errors import Problem
+from shared.domain.errors import Problems
 from shared.domain.fields import Fields
 from shared.domain.manifest import KindRules
 from shared.domain.ports import OperationStarted
@@ -79,8 +79,8 @@ class Tenant:
 
 def problems(kind: KindRules, spec: Any) -> dict[str, str]:
     """Path to message of everything wrong with a `with`."""
-    found: list[Problem] = []
-    fields = Fields(spec, "$", found)
+    found = Problems()
+    fields = Fields(spec, "$", found, [])
     kind.check(fields)
     fields.finish()
     return {p.path: p.message for p in found}

@@ -223,11 +223,11 @@ def test_item_format_that_the_parts_have_is_sent_asked_for_and_restored(
     assert same_definition(old, stored.definition)
 
 
-def test_item_format_stays_open_where_a_reference_stands_for_it() -> None:
-    """It is checked when the reference has been replaced."""
+def test_item_format_is_no_reference() -> None:
+    """It says how the parts are read, before anything runs."""
     definition = {**NOTEBOOK, "format": "${{ steps.a.outputs.x }}"}
     spec = {"workspaceId": PERSON, "type": "Notebook", "displayName": "n", "definition": definition}
-    assert problems(KIND, spec) == {}
+    assert set(problems(KIND, spec)) == {"$.definition.format"}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " "])

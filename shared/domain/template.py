@@ -1,0 +1,76 @@
+"""A text under `with`, which may hold `${{ steps.<id>.outputs.<name> }}`: cut into its words and its references.
+
+`$${{` stands for the characters `${{` themselves. One pass with str.find: the cost is linear in the text.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+OPENING, CLOSING = "${{", "}}"
+ESCAPE = "$"
+MOST_REFERENCES = 1_000
+"""In one text."""
+LONGEST_REFERENCE = 200
+"""Characters between the braces: a step's id and an output's name, with room for spaces."""
+FORM = "${{ steps.<step id>.outputs.<output name> }}"
+
+_STEP_OUTPUT = re.compile(r"\s*steps\.([A-Za-z_][A-Za-z0-9_-]*)\.outputs\.([A-Za-z_][A-Za-z0-9_]*)\s*")
+
+
+class Expression(NamedTuple):
+    """What stands between `${{` and `}}`, or after a `${{` that nothing closes."""
+
+    inner: str
+    is_closed: bool = True
+
+    @property
+    def output(self) -> tuple[str, str] | None:
+        """Return the step's id and the output's name; None if it is not of the one form."""
+        is_short = self.is_closed and len(self.inner) <= LONGEST_REFERENCE
+        found = _STEP_OUTPUT.fullmatch(self.inner) if is_short else None
+        return (found[1], found[2]) if found else None
+
+    def __str__(self) -> str:
+        return f"{OPENING}{self.inner[:80]}{CLOSING if self.is_closed else ''}"
+
+
+def parts(text: str) -> Iterator[str | Expression]:
+    """Yield the literal pieces and the expressions of a text, in order."""
+    start = 0
+    while (at := text.find(OPENING, start)) >= 0:
+        inside = at + len(OPENING)
+        if at > start and text[at - 1] == ESCAPE:
+            yield text[start : at - 1] + OPENING
+            start = inside
+            continue
+        yield text[start:at]
+        end = text.find(CLOSING, inside)
+        if end < 0:
+            yield Expression(text[inside:], is_closed=False)
+            return
+        yield Expression(text[inside:end])
+        start = end + len(CLOSING)
+    yield text[start:]
+
+
+def has_reference(value: object) -> bool:
+    """Return True if a string holds an expression, so that its final text is not known yet."""
+    return isinstance(value, str) and any(isinstance(part, Expression) for part in parts(value))
+
+
+def escaped(text: str) -> str:
+    """Return the template that stands for exactly this text."""
+    return text.replace(OPENING, ESCAPE + OPENING)
+
+
+def filled(text: str, value_of: Callable[[Expression], Any], written: Callable[[str], str] = str) -> Any:
+    """Return the text with each expression replaced, and the pieces between them as `written` gives them back.
+
+    A text that is one expression becomes its value as it is.
+    """
+    if OPENING not in text:
+        return text
+    found = [written(part) if isinstance(part, str) else value_of(part) for part in parts(text)]
+    is_whole = len(found) == 3 and found[0] == found[2] == "" and text.startswith(OPENING)
+    return found[1] if is_whole else "".join(str(each) for each in found)

@@ -10,7 +10,14 @@ from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap, settings, telemetry
-from shared.domain.errors import ForgottenError, NotFoundError, Problem, SagaError, StorageUnavailableError
+from shared.domain.errors import (
+    ForgottenError,
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    SagaError,
+    StorageUnavailableError,
+)
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
@@ -47,7 +54,11 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
     """A message of the queue `deployments`: a command to a deployment that exists, or a new submission."""
     app = bootstrap.app()
     orchestrations = bootstrap.orchestrations(client)
-    command = commands.read(content)
+    try:
+        command = commands.read(content)
+    except InvalidInputError as error:
+        _misread(error)
+        return
     if command is not None:
         try:
             commands.handle(app.services, app.locks, orchestrations, command)
@@ -87,16 +98,27 @@ def poisoned_deployment(content: bytes, message_id: str) -> None:
     """A submission that every delivery failed on: recorded as rejected under the id it asked for. Of a command only the
     audit of its deployment tells: it claims no id."""
     _count_poisoned("deployments")
-    command = commands.read(content)
+    try:
+        command = commands.read(content)
+    except InvalidInputError as error:
+        log.warning("a command is dropped: %s", error)
+        return
     if command is not None:
         telemetry.event(Event.POISON_MESSAGE, {"queue": "deployments", "deployment_id": command.deployment_id})
         reason = "every delivery of this command ended in an unexpected error; ask again"
         commands.give_up(bootstrap.app().services, command, reason)
         return
-    problem = Problem("$", "every delivery of this submission ended in an unexpected error; see the app's log")
+    problem = Problem("$", "every delivery of this submission ended in an error of the app; see its log")
     refused = bootstrap.app().acceptance.refuse(content, message_id, problem)
     about = {"queue": "deployments", "deployment_id": refused.header.deployment_id}
     telemetry.event(Event.POISON_MESSAGE, about)
+
+
+def _misread(error: InvalidInputError) -> None:
+    """A message that is meant as a command and is not one claims no id: the log says why, and health warns."""
+    log.warning("a command is dropped: %s", error)
+    telemetry.event(Event.POISON_MESSAGE, {"queue": "deployments"})
+    _count_poisoned("deployments")
 
 
 def _count_poisoned(queue: str) -> None:

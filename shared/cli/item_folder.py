@@ -9,6 +9,7 @@ from shared.cli import files
 from shared.cli.files import RefusedError, shown
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_object
+from shared.domain.references import template_of
 from shared.domain.text import MAX_BYTES
 from shared.steps import definitions
 
@@ -58,7 +59,8 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
         raise _problem(path, f"{shown(name)} cannot be read: {files.reason(error)}") from None
     except RefusedError as error:
         raise _problem(path, str(error)) from None
-    metadata = _metadata(contents[PLATFORM], name, path)
+    # The file is not a template: nothing in it is a reference.
+    metadata = template_of(_metadata(contents[PLATFORM], name, path))
     item_type = metadata["type"]
     if spec.get("type") not in (None, item_type):
         raise _problem(path, f"{shown(name)} holds a {item_type}, and `type` says {spec['type']}")

@@ -43,6 +43,11 @@ def substituted(value: Any, lookup: Callable[[str, str], Any]) -> Any:
     return _each(value, lambda text, _: filled(text, value_of, escaped), "$")
 
 
+def template_of(value: Any) -> Any:
+    """Return the template that stands for exactly this value."""
+    return _each(value, lambda text, _: escaped(text), "$")
+
+
 def readable(value: Any) -> Any:
     """Return the value with its references as they are, and `${{` where it was written as `$${{`."""
     return _each(value, lambda text, _: filled(text, lambda found: f"${{{{{found.inner}}}}}"), "$")

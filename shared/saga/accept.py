@@ -38,6 +38,10 @@ from shared.saga.payloads import Payloads
 
 log = logging.getLogger(__name__)
 
+_UNHANDLED = RecordedError(
+    "no delivery of the submission could be handled; its manifest is not to blame",
+    "See health and the app's log: a setting that cannot be read, or storage. Then submit again under a new id.",
+)
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
 _BESIDE = "traceparent"
 """May stand in an envelope, and does not make a message one: beside a bare manifest it may stand as well."""
@@ -105,7 +109,7 @@ class Acceptance:
             raise
         except Exception as error:  # reading it may be the very thing that failed every time
             log.info("a poisoned submission cannot be read: %s", error)
-        return self._reject(_salvaged_id(content) or fallback_id, manifest, Problems([problem]))
+        return self._reject(_salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
 
     def _record(self, submission: Submission, plan: Plan) -> Accepted:
         now = self.clock.now()
@@ -143,7 +147,9 @@ class Acceptance:
         problems: Problems,
         requested_by: str = "",
         traceparent: str = "",
+        error: RecordedError | None = None,
     ) -> Accepted:
+        """`error` is for a submission that is not to blame itself."""
         now = self.clock.now()
         fields = as_object(manifest) or {}
         name = fields.get("name")
@@ -159,7 +165,8 @@ class Acceptance:
             finished_at=now,
             due_at=now + timedelta(seconds=self.retention_seconds),
             requested_by=person(requested_by),
-            error=RecordedError(
+            error=error
+            or RecordedError(
                 f"the manifest has {how_many(problems)}",
                 "Correct what is listed and submit again under a new id.",
             ),
@@ -294,18 +301,23 @@ def _trace_of(submission: Submission) -> str:
     return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else ""
 
 
-def _salvaged_id(content: bytes) -> str | None:
-    """The id of a submission that is otherwise unreadable, so that who waits for that id gets the answer."""
+def opened(content: bytes) -> JsonObject | None:
+    """Return the object that a message holds, even if what stands in it may not be accepted; None if it holds none."""
     try:
         text = decoded(content)
     except InvalidInputError:
         return None
     try:
-        top = as_object(parse(text)) or {}
+        return as_object(parse(text, may_be_enclosed=True))
     except InvalidInputError:
         try:  # an envelope may be sound where what it carries is not: too deep, or with characters no text may have
-            top = as_object(json.loads(text)) or {}
+            return as_object(json.loads(text))
         except (ValueError, RecursionError):
             return None
+
+
+def _salvaged_id(content: bytes) -> str | None:
+    """The id of a submission that is otherwise unreadable, so that who waits for that id gets the answer."""
+    top = opened(content) or {}
     value = top.get("deployment_id", top.get("id"))
     return value if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value) else None

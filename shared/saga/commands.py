@@ -11,7 +11,7 @@ Each is one conditional write of the header or of one step, with who and why in 
 orchestration, which does the rest. So each is safe to repeat, and a crash after the write is mended by the sweeper.
 """
 
-import json
+import difflib
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.domain.approval import APPROVAL, approved, waits_for_person
-from shared.domain.errors import ConflictError, FabricError, NotFoundError, SagaError
-from shared.domain.json import as_object
+from shared.domain.errors import ConflictError, FabricError, InvalidInputError, NotFoundError, Problem, SagaError
+from shared.domain.fields import child, suggestion, type_name
+from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
 from shared.domain.ports import Change, Lock, Locks, Orchestrations, Versioned
@@ -28,7 +29,7 @@ from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, S
 from shared.domain.room import REASON_CHARACTERS, fitted, fitting, person
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 from shared.domain.states import DeploymentState as D
-from shared.saga.accept import decoded
+from shared.saga.accept import opened
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
 from shared.saga.orphans import in_the_way
@@ -36,6 +37,8 @@ from shared.saga.orphans import in_the_way
 log = logging.getLogger(__name__)
 
 _RACES = 10
+_MOST_FIELDS = 10
+"""In a message that may be a command whose fields are misspelt."""
 _LONGEST_NAME, _LONGEST_REASON = 256, 500
 _LONGEST_MESSAGE = 16_000
 """Bytes: names and a reason of the longest, each character beyond ASCII escaped, fit."""
@@ -101,18 +104,51 @@ def allowed_verbs(record: DeploymentRecord, steps: Iterable[StepRecord] = ()) ->
 
 
 def read(content: bytes) -> Command | None:
-    """The command that a message holds, whatever bytes it is; None where it is none (it is a submission then)."""
+    """Return the command that a message holds, whatever bytes it is; None if it is a submission.
+
+    Raises InvalidInputError for a message that is meant as a command and cannot be read as one.
+    """
+    data = opened(content)
+    problem = misread(data)
+    if problem is not None:
+        raise InvalidInputError([problem])
+    if data is None or "command" not in data:
+        return None
+    deployment_id = data.get("deployment_id")
+    if not isinstance(deployment_id, str) or not DEPLOYMENT_ID.fullmatch(deployment_id):
+        raise InvalidInputError(
+            [Problem("$.deployment_id", "is required: the id of the deployment, as it was submitted")]
+        )
     if len(content) > _LONGEST_MESSAGE:
-        return None
-    try:
-        data = as_object(json.loads(decoded(content)))
-        verb = Verb((data or {}).get("command"))
-    except (SagaError, ValueError, RecursionError):
-        return None
-    deployment_id = (data or {}).get("deployment_id")
-    if data is None or not isinstance(deployment_id, str) or not DEPLOYMENT_ID.fullmatch(deployment_id):
-        return None
+        raise InvalidInputError([Problem("$", f"a command has at most {_LONGEST_MESSAGE} bytes, not {len(content)}")])
+    verb = Verb(data["command"])
     return command(verb, deployment_id, data.get("requested_by"), data.get("reason"), data.get("step"))
+
+
+def misread(data: JsonObject | None) -> Problem | None:
+    """Return what is wrong with the field `command` of a message or a body; None if there is none, or nothing is."""
+    found = next((name for name in data or {} if _is_command(name, data or {})), None)
+    if found is None or data is None:
+        return None
+    if found != "command":
+        return Problem(child("$", found), "is not a known field. Did you mean 'command'?")
+    word = data[found]
+    if isinstance(word, str) and word in set(Verb):
+        return None
+    near = suggestion(word.strip().lower(), list(Verb)) if isinstance(word, str) else ""
+    said = f"'{word[:64]}'" if isinstance(word, str) else type_name(word)
+    return Problem("$.command", f"{said} is not a command.{near} Known: {', '.join(Verb)}")
+
+
+def _is_command(name: str, data: JsonObject) -> bool:
+    """Whether a field is `command` in any spelling; a name that is only like it, in what has no manifest beside it."""
+    plain = name[:64].strip().casefold()
+    if plain == "command":
+        return True
+    has_manifest = any(each == "steps" or each.startswith("manifest") for each in data)
+    if has_manifest or len(data) > _MOST_FIELDS:
+        return False
+    return len(difflib.get_close_matches(plain, ["command"], cutoff=0.8)) > 0
 
 
 def command(

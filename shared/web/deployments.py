@@ -27,7 +27,7 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.trace import TRACEPARENT
 from shared.saga.accept import Submission, normal_target
-from shared.saga.commands import allowed_verbs
+from shared.saga.commands import allowed_verbs, misread
 from shared.saga.replay import NOTES
 from shared.saga.submission import envelope
 from shared.web import bodies
@@ -63,6 +63,7 @@ def submit(request: Request, backend: Backend) -> Reply:
         if wanted is not None and declared not in (None, wanted):
             detail = f"is '{declared}', and query.id is '{wanted}': one id names one deployment; give one of them"
             raise bad_request([Problem("$.id", detail)])
+        _refuse_command(as_object(manifest))
         wanted = wanted or declared
         compile_manifest(manifest, app.acceptance.kinds)
     except InvalidInputError as error:
@@ -90,6 +91,15 @@ def submit(request: Request, backend: Backend) -> Reply:
         body["message"] = str(ForgottenError(header))
     location = f"{request.path.rstrip('/')}/{deployment_id}"
     return json_reply(body, 202, {"Location": location, "Retry-After": str(FOLLOW_SECONDS)})
+
+
+def _refuse_command(body: JsonObject | None) -> None:
+    """Raise HttpError 400 for a command, misspelt ones too: it is not a submission, and claims no id."""
+    problem = misread(body)
+    if problem is None and body is not None and "command" in body:
+        problem = Problem("$.command", f"is sent to /deployments/<id>/{body['command']}, not here")
+    if problem is not None:
+        raise bad_request([problem])
 
 
 def _refused(backend: Backend, wanted: str | None, manifest: Any, who: str, error: InvalidInputError) -> HttpError:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from shared.adapters.breaker_registry import CircuitBreakers
 from shared.adapters.secret_manager import SecretManager
 from shared.adapters.secrets_environment import EnvironmentSecrets
 from shared.domain.breaker import BreakerPolicy
-from shared.domain.errors import StorageUnavailableError
+from shared.domain.errors import InvalidInputError, StorageUnavailableError
 from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
 from shared.domain.ports import Poisonings
@@ -56,18 +57,47 @@ def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> 
         7,
         None,
         {},
-        {**CANCEL, "command": "delete"},
-        {**CANCEL, "deployment_id": 7},
-        {**CANCEL, "deployment_id": "a/b"},
-        {**CANCEL, "deployment_id": "x" * 101},
-        {**CANCEL, "requested_by": "x" * 16_000},
-        {"command": "cancel"},
         MANIFEST,
     ],
 )
 def test_entry_what_is_no_command_is_a_submission(content: Any) -> None:
     """Nothing is raised, and nothing is cancelled by chance."""
     assert commands.read(raw(content)) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({**CANCEL, "command": "cancell"}, "Did you mean 'cancel'?"),
+        ({**CANCEL, "command": "CANCEL"}, "Did you mean 'cancel'?"),
+        ({**CANCEL, "command": ["cancel"]}, "an array is not a command"),
+        ({**CANCEL, "command": None}, "null is not a command"),
+        ({**CANCEL, "command": "cancel\u0000"}, "is not a command"),
+        ({"Command": "cancel", "deployment_id": "d"}, "Did you mean 'command'?"),
+        ({"comand": "cancel", "deployment_id": "d"}, "Did you mean 'command'?"),
+        ({"command": "deploy", "manifest": MANIFEST}, "is not a command"),
+        ({**MANIFEST, "COMMAND": "x"}, "Did you mean 'command'?"),
+        ({**CANCEL, "deployment_id": 7}, "$.deployment_id"),
+        ({**CANCEL, "deployment_id": "a/b"}, "$.deployment_id"),
+        ({"command": "cancel"}, "$.deployment_id"),
+        ({**CANCEL, "requested_by": "x" * 16_000}, "16000 bytes"),
+        (b"command: cancell\ndeployment_id: d", "Did you mean 'cancel'?"),
+    ],
+)
+@pytest.mark.parametrize("entrance", ["queue", "poison"])
+def test_entry_misread_command_claims_no_id(
+    host: "Host", caplog: pytest.LogCaptureFixture, content: Any, told: str, entrance: str
+) -> None:
+    """However it is misspelt: the id stays free for its submission, the log says what is wrong, and health warns."""
+    if entrance == "queue":
+        entry.accept(raw(content), "m", None)
+    else:
+        entry.poisoned_deployment(raw(content), "m")
+    assert list(host.room.journal.deployments()) == []
+    assert told in caplog.text
+    assert host.signals.poisonings() is not None
+    entry.accept(raw({"deployment_id": "d", "manifest": MANIFEST}), "m", None)
+    assert host.room.header("d").state is DeploymentState.ACCEPTED
 
 
 @pytest.mark.parametrize(("who", "shown"), [(None, "somebody"), ("", "somebody"), (7, "7"), ("x" * 300, "x" * 256)])
@@ -106,7 +136,8 @@ def test_entry_what_is_no_step_message_is_dropped(content: Any) -> None:
 @given(st.binary(max_size=200))
 def test_entry_reading_never_breaks(content: bytes) -> None:
     """Whatever bytes arrive."""
-    commands.read(content)
+    with suppress(InvalidInputError):
+        commands.read(content)
     entry._step_message(content)
 
 

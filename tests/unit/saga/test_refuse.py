@@ -49,3 +49,12 @@ def test_refuse_of_what_cannot_be_read_is_recorded_as_rejected() -> None:
     answer = accepting.refuse(b"\xff\xfe", "m3", PROBLEM)
     assert answer.header.state is DeploymentState.REJECTED
     assert answer.header.deployment_id == "unreadable-m3"
+
+
+def test_refuse_does_not_blame_the_manifest() -> None:
+    """A setting that could not be read, say: the record says what to look at, and to submit again."""
+    accepting, _ = acceptance()
+    answer = accepting.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", PROBLEM)
+    assert answer.header.error is not None
+    assert "its manifest is not to blame" in answer.header.error.message
+    assert "submit again" in answer.header.error.remedy

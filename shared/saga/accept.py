@@ -180,7 +180,9 @@ class Acceptance:
         if standing.manifest_hash == digest:
             return Accepted(standing)
         reason = f"refused: the id is taken by another manifest (this one's hash is {digest[:12]})"
-        entry = AuditEntry(now, "deployment", standing.state, standing.state, "accept", reason, standing.sequence)
+        entry = AuditEntry(
+            now, "deployment", standing.state.value, standing.state.value, "accept", reason, standing.sequence
+        )
         self.journal.note(standing.deployment_id, entry)
         log.warning("deployment %s: %s", standing.deployment_id, reason)
         return Accepted(standing, conflict=True)

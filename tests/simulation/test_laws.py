@@ -453,7 +453,7 @@ def test_uncertainty_outlives_a_look_that_failed() -> None:
                 raise Crash("after the role was given")
             if request.method == "GET" and told == ["died"]:
                 told.append("look failed")
-                return original(replace(request, path="/v1/workspaces/nowhere/roleAssignments"))
+                return replace(reply, status=403)
         return reply
 
     world.model.handle = handle

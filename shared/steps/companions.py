@@ -132,7 +132,10 @@ def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: st
 
 
 def _untouched(rows: Iterable[JsonObject]) -> list[JsonObject]:
-    return [row for row in rows if not any(row.get(name) for name in ("description", "folderId", "tags"))]
+    """The rows that nobody has touched, as far as they show; one without an id proves nothing."""
+    return [
+        row for row in rows if "id" in row and not any(row.get(name) for name in ("description", "folderId", "tags"))
+    ]
 
 
 def _resource(row: JsonObject, workspace_id: str) -> Resource:
@@ -146,7 +149,7 @@ def _slots(maker: Maker) -> dict[tuple[str, str], Companion]:
 
 
 def _named(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
-    by_slot = {(row.get("type"), row.get("displayName")): row for row in rows}
+    by_slot = {(row.get("type"), row.get("displayName")): row for row in rows if "id" in row}
     for maker in makers:
         for slot, companion in _slots(maker).items():
             row = by_slot.get(slot)
@@ -227,4 +230,4 @@ def beside(fabric: Fabric, spec: JsonObject) -> JsonObject | None:
     if not slots:
         return None
     rows = fabric.list(f"/workspaces/{workspace_id}/items")
-    return {row["type"]: row["id"] for row in rows if (row.get("type"), row.get("displayName")) in slots}
+    return {row["type"]: row.get("id", "") for row in rows if (row.get("type"), row.get("displayName")) in slots}

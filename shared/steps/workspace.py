@@ -130,7 +130,7 @@ class WorkspaceKind:
         rows = list(fabric.list(f"/workspaces/{resource.id}/items"))
         companions = proven(makers(), rows, resource.id) if rows else []
         known = {companion.resource.id for companion in companions}
-        names = [f"{row.get('type')} '{row.get('displayName')}'" for row in rows if row["id"] not in known]
+        names = [f"{row.get('type')} '{row.get('displayName')}'" for row in rows if row.get("id") not in known]
         if names:
             listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             raise GuardError(

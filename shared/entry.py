@@ -180,7 +180,7 @@ def reconcile(request: JsonObject) -> JsonObject:
     """Activity `reconcile_deployment`."""
     app = bootstrap.app()
     progress = Progress.from_json(request["progress"])
-    return activities.reconcile(app.services, app.locks, request["deployment_id"], progress, request["tick"])
+    return activities.reconcile(app.services, app.locks, request["deployment_id"], progress)
 
 
 @_operation

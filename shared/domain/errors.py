@@ -205,6 +205,7 @@ class FabricError(SagaError):
 
     `status` is None where no answer came. `error_code` is Fabric's own (`errorCode`), the thing to dispatch on:
     the same code arrives under different HTTP statuses. `request_id` is what Microsoft's support asks for.
+    `is_outcome` says that it is how a long-running operation ended, and not a failure to ask for that.
     """
 
     def __init__(
@@ -218,6 +219,7 @@ class FabricError(SagaError):
         is_retriable: bool | None = None,
         retry_after_seconds: float | None = None,
         counts_as_attempt: bool = True,
+        is_outcome: bool = False,
     ) -> None:
         self.detail = redacted(message[: 10 * MESSAGE_LIMIT])[:MESSAGE_LIMIT]
         self.call = call
@@ -227,6 +229,7 @@ class FabricError(SagaError):
         self.is_retriable = is_retriable
         self.retry_after_seconds = retry_after_seconds
         self.counts_as_attempt = counts_as_attempt
+        self.is_outcome = is_outcome
         answer = f"HTTP {status}" if status is not None else "no answer"
         code = f" {error_code}" if error_code else ""
         request = f" (request {request_id})" if request_id else ""

@@ -1,6 +1,7 @@
 """How long to wait and how often to try: the numbers, as one frozen value that settings.py fills."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Self
 
 from shared.domain.flags import FeatureFlags
@@ -19,12 +20,18 @@ class RetryPolicy:
         return replace(self, max_attempts=1)
 
 
+BEATS_A_LEASE = 3
+"""Signs of life within one lease: a holder that lives may miss one, and no other delivery takes its step."""
+
+
 @dataclass(frozen=True)
 class EnginePolicy:
     """What bounds the engine. All durations in seconds.
 
-    `step_lease_seconds` must outlast a delivery's usual calls, or a live worker would be taken for a dead one; one
-    that has used up most of it sends nothing more, and its late write fails.
+    `step_lease_seconds` is how long a worker may give no sign of life before another takes its step. A worker gives
+    one a few times within it, so it need not outlast a call to Fabric.
+    `settle_seconds` is how long a call may take to have its effect after its sender last proved that it held the step:
+    what was left half done is not compensated before.
     `orphan_grace_seconds` is how long after a deployment was put back the sweeper looks for what a call that was
     still under way may have left: it must outlast the host's functionTimeout, after which no delivery lives.
     `script_lease_seconds` is how long a script may give no sign of life before it is taken for dead and put back.
@@ -36,16 +43,22 @@ class EnginePolicy:
 
     forward: RetryPolicy = RetryPolicy(max_attempts=8, base_seconds=2.0, longest_seconds=60.0)
     backward: RetryPolicy = RetryPolicy(max_attempts=10, base_seconds=2.0, longest_seconds=300.0)
-    step_lease_seconds: float = 90.0
+    step_lease_seconds: float = 15.0
     compensation_timeout_seconds: float = 3600.0
-    settle_seconds: float = 10.0
-    watchdog_seconds: float = 30.0
+    settle_seconds: float = 20.0
+    watchdog_seconds: float = 20.0
     target_lease_seconds: float = 900.0
     target_retry_seconds: float = 3.0
     restart_grace_seconds: float = 60.0
     orphan_grace_seconds: float = 900.0
     retention_seconds: float = 90 * 86400.0
     script_lease_seconds: float = 120.0
+
+    def late_call_until(self, lease_end: datetime) -> datetime:
+        """Return until when a call of a holder that died or was held up may still have its effect, from when its lease
+        ended. It sent none after its first missed sign of life without renewing the lease."""
+        unproven = self.step_lease_seconds * (1 - 1 / BEATS_A_LEASE)
+        return lease_end + timedelta(seconds=self.settle_seconds - unproven)
 
     def under(self, flags: FeatureFlags) -> Self:
         """The policy that the feature flags leave: the one place where they reach the engine."""

@@ -68,11 +68,13 @@ class Intent:
 
 @dataclass(frozen=True)
 class Claim:
-    """Who handles the step now, until when, and the fencing number that grows with every claim."""
+    """Who handles the step now, until when, and the fencing number that grows with every claim. `acts` is False while
+    its owner has only looked."""
 
     owner: str
     expires_at: datetime
     fence: int
+    acts: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class StepRecord:
     outputs its spec names to their ordinals, and is stored as a payload. `attempt` counts tries that went wrong in
     the present direction; it is the only attempt count there is.
     `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
-    once. `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
+    once. `late_call_until` is until when a call of a delivery that died or was held up may still have its effect.
+    `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
     is on the queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told
     from work; `deadline_at` bounds the present direction. `sequence` grows with every
     write of the row; only the store sets it.
@@ -128,6 +131,7 @@ class StepRecord:
     fence: int = 0
     sequence: int = 0
     ambiguous: bool = False
+    late_call_until: datetime | None = None
     moves_done: int = 0
     claim: Claim | None = None
     intent: Intent | None = None

@@ -174,19 +174,21 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
         Variable(
             "SETTLE_SECONDS",
             _ENGINE.settle_seconds,
-            "After a lost answer to a create: how long compensation goes on looking for what may still appear.",
+            "How long a call whose answer was lost may take to have its effect: what was left half done is not "
+            "compensated before, and what does not show is looked for until then.",
         ),
     ),
     "Leases and the sweeper": (
         Variable(
             "STEP_LEASE_SECONDS",
             _ENGINE.step_lease_seconds,
-            "How long a claim on a step holds. Must outlast the longest delivery.",
+            "How long a worker that gives no sign of life keeps its step. A living one gives three within it, so calls "
+            "to Fabric may take longer.",
         ),
         Variable(
             "WATCHDOG_SECONDS",
             _ENGINE.watchdog_seconds,
-            "How often an orchestration compares its view with the journal.",
+            "How often an orchestration compares its view with the journal; sooner if a claim ends before that.",
         ),
         Variable(
             "TARGET_LEASE_SECONDS",

@@ -17,6 +17,7 @@ from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.room import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.saga import watchdog
 from shared.saga.delivery import Services
 from shared.saga.ends import closing, is_scripts_own, proven_end
 from shared.saga.engine import is_called_off, turns_back
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 _RACES = 10
 """Conditional writes of the header that may be lost in a row before the activity fails and is run again."""
 _PARALLEL_SENDS = 8
-_MISSED_SECONDS = 10.0
-"""How late a scheduled delivery may be before it is taken for lost."""
 
 
 def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bool = False) -> JsonObject:
@@ -259,7 +258,7 @@ def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord])
 
 def _skip_pending(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
     changes = [
-        Change(s, s.record.replace(state=StepState.SKIPPED, wait_until=None), "engine", "not begun")
+        Change(s, s.record.replace(state=StepState.SKIPPED, claim=None, wait_until=None), "engine", "not begun")
         for s in steps
         if s.record.state is StepState.PENDING
     ]
@@ -288,11 +287,11 @@ def _untouched(row: StepRecord) -> bool:
     return row.intent is None or row.intent.action == "adopt"
 
 
-def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Progress, tick: int) -> JsonObject:
+def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Progress) -> JsonObject:
     """The watchdog: a sign of life, the lease renewed, and a new message for every step whose message is lost.
 
     A step counts as lost when its lease is over and the delivery it waits for is late. One that has not begun at
-    all may simply stand in a long queue: it gets another message at ticks 1, 2, 4, 8 ... only.
+    all may simply stand in a long queue: it gets another message in the rounds 1, 2, 4, 8 ... after it was sent only.
     """
     header = services.journal.header(deployment_id)
     record = header.record
@@ -312,32 +311,21 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     fresh = Progress.from_json(view["progress"])
     rows = [s.record for s in services.journal.steps(deployment_id)]
     if fresh.direction is progress.direction:
-        waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else _NOT_YET_UNDONE
+        waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else watchdog.NOT_YET_UNDONE
         fresh.sent |= {
             i for i in progress.sent if rows[i].state in waiting and not (fresh.turning and waits_for_person(rows[i]))
         }
         for i, known in enumerate(progress.states):  # a script may have added rows that nobody here knew of
             if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
                 fresh.states[i] = known
-    lost = [i for i in sorted(fresh.sent) if _is_lost(rows[i], tick, services)]
+    is_off = fresh.direction is Direction.FORWARD and is_called_off(record)
+    fresh.unanswered = {i: progress.unanswered.get(i, 0) + 1 for i in fresh.sent if not watchdog.has_begun(rows[i])}
+    lost = watchdog.lost(rows, fresh, now, is_called_off=is_off)
     if lost:
         dispatch(services, deployment_id, lost, fresh.direction)
         log.warning("deployment %s: %d step(s) delivered anew", deployment_id, len(lost))
-    return {**view, "progress": fresh.to_json()}
-
-
-_NOT_YET_UNDONE = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
-
-
-def _is_lost(row: StepRecord, tick: int, services: Services) -> bool:
-    now = services.clock.now()
-    if row.claim is not None and row.claim.expires_at > now:
-        return False
-    if row.wait_until is not None:
-        return now > row.wait_until + timedelta(seconds=_MISSED_SECONDS)
-    if row.claim is None and row.state not in (StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATING):
-        return tick & (tick - 1) == 0
-    return True
+    next_round = watchdog.next_round(rows, now, view["watchdog"])
+    return {**view, "progress": fresh.to_json(), "watchdog": next_round}
 
 
 def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:

@@ -11,8 +11,9 @@ What cannot be undone after growing delays is `compensation_failed`: a person is
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from shared.domain.errors import FabricError, FabricNotFoundError, FabricTransientError, SagaError
+from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
 from shared.domain.ports import OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError
 from shared.domain.retry import TryAgain, backoff, decide, recorded
@@ -30,39 +31,55 @@ def advance(d: Delivery) -> Settled | None:
         reason = "nothing was begun" if intent is None else "adopted: left as it is"
         return d.settle(StepState.COMPENSATED, reason, operation=None)
     deadline = d.step.deadline_at
-    if d.step.state is not StepState.COMPENSATING:
-        deadline = d.now + timedelta(seconds=d.services.policy.compensation_timeout_seconds)
-        d.claim(
-            "undo it",
-            state=StepState.COMPENSATING,
-            attempt=0,
-            moves_done=0,
-            deadline_at=deadline,
-            compensation_started_at=d.step.compensation_started_at or d.now,
-        )
-    elif deadline is not None and d.now >= deadline:
+    begun = {} if d.step.state is StepState.COMPENSATING else _begun(d)
+    if not begun and deadline is not None and d.now >= deadline:
         return _give_up(d, _out_of_time(d))
-    else:
-        d.claim()
+    late_call_until = d.late_call_until
+    if late_call_until is not None and d.now < late_call_until:
+        # What it may do yet would come after the compensation, and stay.
+        d.again((late_call_until - d.now).total_seconds(), "a call of an interrupted delivery may still act", **begun)
+        return None
+    d.claim("undo it" if begun else "", **begun)
     try:
         return _undo(d, intent)
     except (FabricError, GuardError) as error:
         return _went_wrong(d, error)
 
 
-def _undo(d: Delivery, intent: Intent) -> Settled | None:
+def _begun(d: Delivery) -> dict[str, Any]:
+    """What the first write of a try sets. An operation of the last try's is given up: it had all of that try's time."""
     step = d.step
-    operation = step.operation
-    if operation is not None:
-        status = _look(d, operation)
-        if status is None:
-            return None
+    is_given_up = step.operation is not None and step.operation.purpose == "compensate"
+    return {
+        "state": StepState.COMPENSATING,
+        "attempt": 0,
+        "moves_done": 0,
+        "deadline_at": d.now + timedelta(seconds=d.services.policy.compensation_timeout_seconds),
+        "compensation_started_at": step.compensation_started_at or d.now,
+        "operation": None if is_given_up else step.operation,
+    }
+
+
+def _undo(d: Delivery, intent: Intent) -> Settled | None:
+    operation = d.step.operation
+    unseen: Operation | None = None
+    if operation is not None and operation.purpose != "capture":
+        status = _status(d, operation)
         if operation.purpose == "compensate":
+            if status.state == "running":
+                operations.wait(d, operation)
+                return None
             operations.check(status, operation)
-            d.write(operation=None, moves_done=step.moves_done + 1)
-        elif operation.purpose == "apply" and step.resource is None and status.state == "succeeded":
+            d.write(operation=None, moves_done=d.step.moves_done + 1)
+        elif status.state == "running":
+            if intent.action != "create" and not _is_forsaken(d, operation):
+                operations.wait(d, operation)  # what it changes would come after what is put back
+                return None
+            unseen = operation
+        elif d.step.resource is None and status.state == "succeeded":
             # The step ran out of time while Fabric went on: what it made now shows, and is ours.
             d.write(operation=None, ambiguous=True)
+    step = d.step
     spec = d.services.payloads.load(step.spec)
     if intent.before is not None:
         intent = replace(intent, before=d.services.payloads.load(intent.before))
@@ -71,12 +88,28 @@ def _undo(d: Delivery, intent: Intent) -> Settled | None:
     else:
         found = d.kind.find(d.services.fabric, spec)
         if found is not None and not d.kind.recognises(spec, intent, found, d.step.ambiguous):
-            return d.settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
+            if unseen is None:
+                return d.settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
+            found = None
         if found is not None:
             d.write(resource=found.resource)  # before it is deleted: what was made beside it is known by its maker
     if found is None:
-        return _absent(d)
+        return _absent(d, unseen)
     return _send(d, intent, found, spec)
+
+
+def _status(d: Delivery, operation: Operation) -> OperationStatus:
+    """How an operation stands. One that cannot be looked at any more counts as over: looking at what it was to change
+    tells what became of it."""
+    try:
+        return d.services.fabric.poll(operation.id, operation.location)
+    except (FabricNotFoundError, FabricRefusedError):
+        return OperationStatus("succeeded", has_result=False)
+
+
+def _is_forsaken(d: Delivery, operation: Operation) -> bool:
+    """Return True for an operation that has run for longer than any is reckoned with."""
+    return d.services.clock.now() - operation.started_at >= operations.LONGEST_OPERATION
 
 
 def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Settled | None:
@@ -85,9 +118,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
         makers = partial(companions.makers, d.services, d.step.deployment_id)
         going = d.kind.guard(d.services.fabric, found.resource, makers)
     for call in d.kind.compensate(spec, intent, found)[d.step.moves_done :]:
-        if not d.may_send():
-            d.again(1.0, "held up for most of its lease: looks again")
-            return None
+        d.prove_hold()
         reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None:
             begun = operations.started(d, reply.operation, "compensate", call.operation_kind)
@@ -97,22 +128,25 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
     return companions.settle(d, done)
 
 
-def _absent(d: Delivery) -> Settled | None:
-    """Nothing there. Where the answer of a create was lost, its effect may still be on its way: look once more."""
+def _absent(d: Delivery, running: Operation | None) -> Settled | None:
+    """Nothing there. What was to be created may still be on its way: look again until its time is over.
+
+    `running` is an operation that Fabric says is still making it. What it makes after that time bears the marker, and
+    the sweeper looks for it for as long as `operations.LONGEST_OPERATION`.
+    """
     started = d.step.compensation_started_at or d.now
-    settled_at = started + timedelta(seconds=d.services.policy.settle_seconds)
-    remaining = (settled_at - d.services.clock.now()).total_seconds()
+    seconds = d.services.policy.settle_seconds if running is None else operations.LONGEST_UNSEEN_SECONDS
+    remaining = (started + timedelta(seconds=seconds) - d.services.clock.now()).total_seconds()
+    if running is not None:
+        if remaining > 0:
+            operations.wait(d, running)
+            return None
+        reason = f"nothing of it shows, and Fabric's operation {running.id} does not end: it is looked for later"
+        return d.settle(StepState.COMPENSATED, reason, operation=None, ambiguous=True, compensation_error=None)
     if d.step.ambiguous and d.step.resource is None and remaining > 0:
         d.again(remaining)
         return None
     return companions.settle(d, "nothing there to undo")
-
-
-def _look(d: Delivery, operation: Operation) -> OperationStatus | None:
-    try:
-        return operations.look(d, operation)
-    except FabricNotFoundError:
-        return OperationStatus("succeeded", has_result=False)
 
 
 def _went_wrong(d: Delivery, error: SagaError) -> Settled | None:
@@ -124,12 +158,12 @@ def _went_wrong(d: Delivery, error: SagaError) -> Settled | None:
             return _give_up(d, recorded(error))
         seconds = backoff(policy, d.step.attempt, d.services.jitter())
         decision = TryAgain(seconds, counts=True)
-    failed = isinstance(error, FabricTransientError) and error.call.startswith("operation ")
+    has_ended = isinstance(error, FabricError) and error.is_outcome  # it failed for good: its call is sent again
     d.again(
         decision.seconds,
         attempt=d.step.attempt + (1 if decision.counts else 0),
         compensation_error=recorded(error),
-        operation=None if failed else d.step.operation,
+        operation=None if has_ended else d.step.operation,
     )
     return None
 

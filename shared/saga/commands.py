@@ -316,16 +316,28 @@ def _target(asked: _Asked) -> tuple[Lock, str | None]:
     """Take the target of what has ended; with it, what has to end first, or None: then the target is its own."""
     record, services = asked.record, asked.services
     lease = services.policy.target_lease_seconds
-    lock = asked.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
+
+    def acquire() -> Lock:
+        return asked.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
+
+    lock = acquire()
     if lock.holder != record.deployment_id:
-        return lock, f"its target is free when deployment {lock.holder} has ended"
+        return lock, _taken_by(lock)
     try:
         obstacle = in_the_way(services, record)
+        if obstacle is None:
+            lock = acquire()  # looks at a slow Fabric may have outlasted the lease
+            if lock.holder != record.deployment_id:
+                return lock, _taken_by(lock)
     except FabricError as error:
         obstacle = f"whether a later deployment builds upon it can be seen when Fabric answers again ({error})"
     if obstacle is not None:
         asked.locks.release(record.target, record.deployment_id)
     return lock, obstacle
+
+
+def _taken_by(lock: Lock) -> str:
+    return f"its target is free when deployment {lock.holder} has ended"
 
 
 def _decide(asked: _Asked) -> Answer:

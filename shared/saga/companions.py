@@ -84,9 +84,7 @@ def settle(d: Delivery, reason: str) -> Settled | None:
         return None
     gone = left_behind(d.services, [m for m in makers_among(rows) if m.resource.parent_id == maker.resource.parent_id])
     for companion in gone:
-        if not d.may_send():
-            d.again(1.0, "held up for most of its lease: looks again")
-            return None
+        d.prove_hold()
         with suppress(FabricNotFoundError):
             d.services.fabric.send("DELETE", item_path(companion.resource))
     return _settled(d, reason + with_it(gone))

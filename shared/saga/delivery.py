@@ -7,23 +7,30 @@ A claim is a lease, written in the same conditional write as what the claimant i
     another delivery's write fails here ─┘    lease over, row taken by another: fails here ─┘
 
 So whoever writes first acts, everybody else does nothing, and a holder that woke up after its lease cannot finish.
+
+A lease is short, and its holder renews it: with each beat while the delivery runs, and before each call that changes
+something. Both are the same conditional write, which fails if another delivery has taken the row. So a dead worker is
+noticed soon, and a live one goes on however slow Fabric is (ADR 3).
 """
 
 import logging
 import random
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
-from shared.domain.policy import EnginePolicy
+from shared.domain.policy import BEATS_A_LEASE, EnginePolicy
 from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Versioned
 from shared.domain.records import Claim, DeploymentRecord, StepRecord
 from shared.domain.room import fitted
 from shared.domain.states import StepState
 from shared.domain.telemetry import NoTelemetry, Telemetry
+from shared.saga.heartbeat import Heartbeat, HeartbeatThread
 from shared.saga.payloads import Payloads
 from shared.steps.kind import StepKind
 
@@ -44,8 +51,12 @@ class Services:
     new_id: Callable[[], str]
     jitter: Callable[[], float] = field(default=random.random)
     telemetry: Telemetry = field(default_factory=NoTelemetry)
+    heartbeat: Heartbeat = field(default_factory=HeartbeatThread)
 
 
+LONGEST_DELIVERY = timedelta(minutes=5)
+"""No sign of life is given for a delivery that has run this long (`functionTimeout` in host.json): the host ends it,
+and one that hangs for another reason must lose its step."""
 KEPT_WAITS = 40
 """Waits that a step remembers: enough for a picture of it, and a small part of what a row may hold."""
 
@@ -74,11 +85,17 @@ class Delivery:
         self.header = header
         self.now = services.clock.now()
         self._row = row
-        step = row.record
-        self.was_left_uncertain = step.ambiguous or (step.state is StepState.INTENT and step.claim is not None)
+        step, policy = row.record, services.policy
+        self._found = step.claim
+        left = step.claim if step.claim is not None and step.claim.acts else None
+        self.was_left_uncertain = step.ambiguous or (step.state is StepState.INTENT and left is not None)
         """Whether an earlier delivery may have made a call whose answer is not known: it said so, or it died with
         its claim still written. Whatever this one writes must not forget it."""
         self._learned: dict[str, Any] = {}
+        if left is not None:
+            self.learn(late_call_until=policy.late_call_until(left.expires_at))
+        self._writing = threading.Lock()
+        self._rests = False
 
     @property
     def step(self) -> StepRecord:
@@ -89,6 +106,11 @@ class Delivery:
     def kind(self) -> StepKind:
         """The kind of the step."""
         return self.services.kinds[self.step.kind]
+
+    @property
+    def late_call_until(self) -> datetime | None:
+        """Until when a call of an earlier delivery, which died or was held up, may still have its effect."""
+        return self._learned.get("late_call_until", self.step.late_call_until)
 
     def is_claimed_by_another(self) -> bool:
         """Whether somebody else is at work on it and its lease is not over."""
@@ -107,32 +129,73 @@ class Delivery:
     def write(self, reason: str = "", **changes: Any) -> None:
         """Write the row with `changes`. Raises ConflictError where the row moved since it was read, and LimitError for
         a value that the row has no room for: then nothing is written."""
-        after = fitted(self.step.replace(**{**self._learned, **changes}))
-        self._row = self.services.journal.write_step(Change(self._row, after, "engine", reason))
+        with self._writing:
+            after = fitted(self.step.replace(**{**self._learned, **changes}))
+            self._row = self.services.journal.write_step(Change(self._row, after, "engine", reason))
+            self._rests = after.claim is None
 
     def claim(self, reason: str = "", **changes: Any) -> None:
         """Write `changes` together with a fresh claim; the caller acts only when this returns."""
-        now = self.services.clock.now()
-        fence = self.step.fence + 1
-        expires = now + timedelta(seconds=self.services.policy.step_lease_seconds)
-        claim = Claim(self.services.new_id(), expires, fence)
         changes.setdefault("deliveries", self.step.deliveries + 1)
-        self.write(reason, claim=claim, fence=fence, wait_until=None, **changes)
+        claim = self._fresh_claim(acts=True)
+        self.write(reason, claim=claim, fence=claim.fence, wait_until=None, **changes)
 
-    def may_send(self) -> bool:
-        """Whether enough of the lease is left to send a call that changes something. A holder that was held up
-        must not act on what it saw long ago: another delivery may have taken the step over by then."""
+    def _fresh_claim(self, *, acts: bool) -> Claim:
+        return Claim(self.services.new_id(), self._lease_end(), self.step.fence + 1, acts)
+
+    def _lease_end(self) -> datetime:
+        return self.services.clock.now() + timedelta(seconds=self.services.policy.step_lease_seconds)
+
+    def beat(self) -> bool:
+        """Give a sign of life: renew the claim, or take one if the delivery has only looked so far. False: no further
+        one is wanted. Runs beside the delivery, on another thread.
+
+        What the delivery is about to write is a sign of life too, so a beat never waits for it.
+        """
+        if not self._writing.acquire(blocking=False):
+            return True
+        try:
+            if self._rests or self.services.clock.now() >= self.now + LONGEST_DELIVERY:
+                return False
+            self._renew()
+        except ConflictError:
+            return False  # taken by another delivery: the next write of this one fails in the same way
+        finally:
+            self._writing.release()
+        return True
+
+    def _renew(self) -> None:
         claim = self.step.claim
-        lease = self.services.policy.step_lease_seconds
-        return claim is not None and self.services.clock.now() < claim.expires_at - timedelta(seconds=lease / 3)
+        if claim is None or claim is self._found:  # a dead holder's claim may have acted: that is not forgotten
+            claim = self._fresh_claim(acts=claim is not None and claim.acts)
+        else:
+            claim = replace(claim, expires_at=self._lease_end())
+        after = self.step.replace(claim=claim, fence=claim.fence)
+        self._row = self.services.journal.write_step(Change(self._row, after, "engine", ""))
+
+    def prove_hold(self) -> None:
+        """Make sure that this delivery still holds the step, and has most of a lease left: call it before each call
+        that changes something. A holder that was held up must not act on what it saw long ago, because another delivery
+        may have taken the step by then. Raises ConflictError if one has.
+        """
+        claim, lease = self.step.claim, self.services.policy.step_lease_seconds
+        if claim is None:
+            raise ConflictError(f"step {self.step.step_id} is not claimed")
+        if self.services.clock.now() >= claim.expires_at - timedelta(seconds=lease * (1 - 1 / BEATS_A_LEASE)):
+            with self._writing:
+                self._renew()
 
     def again(self, seconds: float, reason: str = "", **changes: Any) -> None:
-        """Give the claim up and have the step delivered again after `seconds`.
+        """Give the claim up and have the step delivered again after `seconds`, or at its deadline if that is sooner:
+        nothing that it waits for could help it then.
 
         The row is written before the message is sent: a crash between the two leaves the present message, which
         the host delivers again, and the watchdog, which sees that `wait_until` has passed.
         """
         since = self.services.clock.now()
+        deadline = changes.get("deadline_at", self._learned.get("deadline_at", self.step.deadline_at))
+        if deadline is not None:
+            seconds = min(seconds, max(1.0, (deadline - since).total_seconds()))
         wait_until = since + timedelta(seconds=seconds)
         wait: JsonObject = {"since": since.isoformat(), "until": wait_until.isoformat()}
         changes.setdefault("waits", (*(self.step.waits or ()), wait)[-KEPT_WAITS:])

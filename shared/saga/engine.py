@@ -3,8 +3,10 @@
 import logging
 from typing import Any
 
+from shared.domain.approval import APPROVAL
 from shared.domain.errors import ConflictError, LimitError, NotFoundError
 from shared.domain.messages import Direction, StepMessage
+from shared.domain.policy import BEATS_A_LEASE
 from shared.domain.ports import Change
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.room import fitted
@@ -33,10 +35,10 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
         log.warning("no step %d of deployment %s: message dropped", message.ordinal, message.deployment_id)
         return None
     delivery = Delivery(services, message, header.record, row)
+    act = _forward if message.direction is Direction.FORWARD else _backward
     try:
-        if message.direction is Direction.FORWARD:
-            return _forward(delivery)
-        return _backward(delivery)
+        with services.heartbeat.during(delivery.beat, services.policy.step_lease_seconds / BEATS_A_LEASE):
+            return act(delivery)
     except ConflictError:
         # Somebody else moved the row: it is theirs now, and whatever was done here was looked for by them.
         log.info("step %s of %s was moved by another delivery", row.record.step_id, message.deployment_id)
@@ -59,7 +61,7 @@ def _forward(delivery: Delivery) -> Settled | None:
         return None  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and turns_back(header):
         return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
-    if step.state is StepState.INTENT and is_called_off(header):
+    if waits_to_try_again(step) and is_called_off(header):
         return forward.call_off(delivery)
     return forward.advance(delivery)
 
@@ -101,6 +103,12 @@ def is_called_off(header: DeploymentRecord) -> bool:
     return bool(header.cancel_requested_by or header.compensate_requested_by)
 
 
+def waits_to_try_again(step: StepRecord) -> bool:
+    """Return True if the last try of a step went wrong, or is not known, and it waits for the next one."""
+    has_gone_wrong = step.state is StepState.SUBMITTED and step.error is not None
+    return step.kind != APPROVAL and (step.state is StepState.INTENT or has_gone_wrong)
+
+
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:
     """A message that every delivery failed on: the step fails, so that the deployment can turn back."""
     remedy = "Look for the exception in the app's log, mend its cause, and submit again."
@@ -113,7 +121,7 @@ def _give_up(services: Services, message: StepMessage, error: RecordedError, act
     for _ in range(_GIVE_UP_TRIES):
         try:
             header, row = services.journal.step(message.deployment_id, message.ordinal)
-            for changes in _ways_down(message.direction, header.record, row.record, error):
+            for changes in _ways_down(services, message.direction, header.record, row.record, error):
                 after = fitted(row.record.replace(claim=None, **changes))
                 row = services.journal.write_step(Change(row, after, actor, error.message))
             return Settled(message.deployment_id, message.ordinal, row.record.state)
@@ -126,13 +134,15 @@ def _give_up(services: Services, message: StepMessage, error: RecordedError, act
 
 
 def _ways_down(
-    direction: Direction, header: DeploymentRecord, step: StepRecord, error: RecordedError
+    services: Services, direction: Direction, header: DeploymentRecord, step: StepRecord, error: RecordedError
 ) -> list[dict[str, Any]]:
     """Return the moves, one after the other, that settle a step as failed; none if it has settled."""
     if direction is Direction.FORWARD:
         is_under_way = step.state in (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
         if header.state is DeploymentState.RUNNING and is_under_way:
-            return [{"state": StepState.FAILED, "error": error, "ambiguous": step.state is not StepState.PENDING}]
+            late = services.policy.late_call_until(step.claim.expires_at) if step.claim else step.late_call_until
+            is_unsure = step.state is not StepState.PENDING
+            return [{"state": StepState.FAILED, "error": error, "ambiguous": is_unsure, "late_call_until": late}]
     elif header.goes_back:
         given_up: dict[str, Any] = {"state": StepState.COMPENSATION_FAILED, "compensation_error": error}
         if step.state is StepState.COMPENSATING:

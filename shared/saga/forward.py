@@ -185,9 +185,7 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
     """Send the calls, one at a time; the claim is held."""
     resource = d.step.resource
     for call in d.kind.apply(spec, intent)[d.step.moves_done :]:
-        if not d.may_send():
-            d.again(1.0, "held up for most of its lease: looks again")
-            return None
+        d.prove_hold()
         try:
             reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         except FabricConflictError as error:
@@ -271,7 +269,7 @@ def _went_wrong(d: Delivery, error: FabricError | InvalidInputError | Verificati
     if isinstance(decision, GiveUp):
         return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=uncertain, **_started(d))
     # A failed operation may have left its item behind, so the next delivery looks before it acts.
-    submitted = d.step.state is StepState.SUBMITTED and error_of_operation(error)
+    submitted = isinstance(error, FabricError) and error.is_outcome and d.step.state is StepState.SUBMITTED
     begun = {"state": StepState.INTENT, "operation": None} if submitted else {}
     d.again(
         decision.seconds,
@@ -300,11 +298,6 @@ def call_off(d: Delivery) -> Settled:
     remedy = "Nothing: what earlier tries may have done is put back, or kept where rollback is off."
     error = RecordedError(message, remedy)
     return d.settle(StepState.FAILED, message, error=error, ambiguous=d.was_left_uncertain)
-
-
-def error_of_operation(error: Exception) -> bool:
-    """Whether the error is an operation's own failure and not a failure to ask for it."""
-    return isinstance(error, FabricError) and error.call.startswith("operation ")
 
 
 def _out_of_time(d: Delivery, deadline: datetime) -> Settled:

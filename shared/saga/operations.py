@@ -1,6 +1,7 @@
 """Long-running operations, as forward and backward actions wait for them: one look a delivery, never a sleep."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.domain.errors import FabricRefusedError, FabricTransientError
 from shared.domain.fabric_codes import FAULT_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
@@ -8,6 +9,12 @@ from shared.domain.polling import expected_seconds, poll_delay_seconds
 from shared.domain.ports import OperationStarted, OperationStatus
 from shared.domain.records import Operation
 from shared.saga.delivery import Delivery
+
+LONGEST_OPERATION = timedelta(days=1)
+"""How long an operation is reckoned with. Fabric names no bound of its own; most of its operations take minutes."""
+LONGEST_UNSEEN_SECONDS = 900.0
+"""How long a compensation waits for an operation that makes something of which nothing shows. The sweeper looks for
+what it makes after that."""
 
 
 def started(d: Delivery, operation: OperationStarted, purpose: str, kind: str) -> Operation:
@@ -25,12 +32,15 @@ def look(d: Delivery, operation: Operation) -> OperationStatus | None:
     status = d.services.fabric.poll(operation.id, operation.location)
     if status.state != "running":
         return status
-    elapsed = (d.services.clock.now() - operation.started_at).total_seconds()
-    d.again(
-        poll_delay_seconds(expected_seconds(operation.kind), elapsed),
-        operation=replace(operation, polls=operation.polls + 1),
-    )
+    wait(d, operation)
     return None
+
+
+def wait(d: Delivery, operation: Operation) -> None:
+    """Have the step delivered again when a running operation is worth another look."""
+    elapsed = (d.services.clock.now() - operation.started_at).total_seconds()
+    seconds = poll_delay_seconds(expected_seconds(operation.kind), elapsed)
+    d.again(seconds, operation=replace(operation, polls=operation.polls + 1))
 
 
 def check(status: OperationStatus, operation: Operation) -> None:
@@ -46,4 +56,5 @@ def check(status: OperationStatus, operation: Operation) -> None:
         request_id=status.request_id,
         is_retriable=status.is_retriable,
         counts_as_attempt=status.error_code not in WAIT_CODES,
+        is_outcome=True,
     )

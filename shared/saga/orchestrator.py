@@ -40,9 +40,8 @@ class Context(Protocol):
 
 
 def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject | None]:
-    """`state` is {"deployment_id"} at first, and with {"view", "tick"} where it continues as new."""
+    """`state` is {"deployment_id"} at first, and with {"view"} where it continues as new."""
     deployment_id: str = state["deployment_id"]
-    tick: int = state.get("tick", 0)
     view: JsonObject = state.get("view") or (yield context.call_activity("begin_deployment", input=deployment_id))
     step_event = context.wait_for_external_event(STEP_EVENT)
     command = context.wait_for_external_event(COMMAND_EVENT)
@@ -89,8 +88,8 @@ def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject |
         if winner is command:
             command = context.wait_for_external_event(COMMAND_EVENT)
         else:
-            timer, tick = None, tick + 1
-        ask = {"deployment_id": deployment_id, "progress": view["progress"], "tick": tick}
+            timer = None
+        ask = {"deployment_id": deployment_id, "progress": view["progress"]}
         view = yield context.call_activity("reconcile_deployment", input=ask)
-    context.continue_as_new({"deployment_id": deployment_id, "view": view, "tick": tick}, save_events=True)
+    context.continue_as_new({"deployment_id": deployment_id, "view": view}, save_events=True)
     return None

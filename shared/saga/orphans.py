@@ -5,6 +5,7 @@ taken for an orphan; the same name alone proves nothing. A role assignment carri
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -129,8 +130,9 @@ def _is_at_work(other: DeploymentRecord) -> bool:
     return other.state not in DEPLOYMENT_ENDED | {D.ACCEPTED}
 
 
-def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan) -> None:
-    """Delete it, the audit first. Raises FabricError, and GuardError where something of others lives inside."""
+def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan, hold: Callable[[], None]) -> None:
+    """Delete it, the audit first. `hold` proves before each call that the target is still held, and raises
+    ConflictError if it is not. Raises FabricError, and GuardError if something of others lives inside."""
     row, resource = orphan.step, orphan.found.resource
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
     going = kind.guard(services.fabric, resource, partial(companions.makers, services, header.deployment_id))
@@ -144,6 +146,7 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan) 
     assert row.intent is not None  # noqa: S101 - find_orphans gave it
     with suppress(FabricNotFoundError):  # another run was quicker
         for call in kind.compensate(spec, row.intent, orphan.found):
+            hold()
             services.fabric.send(call.method, call.path, call.body, call.query)
     services.telemetry.event(Event.ORPHAN_DELETED, about(orphan))
     log.warning("deployment %s: %s", header.deployment_id, reason)

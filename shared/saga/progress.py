@@ -23,6 +23,7 @@ class Progress:
     """The graph (`needs[i]` are the ordinals that step i waits for), each step's state, and who is on the way.
 
     `sent` are ordinals whose message is out and whose end in the present direction has not been heard of.
+    `unanswered` counts for how many rounds of the watchdog such a step had not even begun.
     """
 
     needs: list[list[int]]
@@ -30,6 +31,7 @@ class Progress:
     direction: Direction = Direction.FORWARD
     turning: bool = False
     sent: set[int] = field(default_factory=lambda: set[int]())
+    unanswered: dict[int, int] = field(default_factory=lambda: dict[int, int]())
 
     def __post_init__(self) -> None:
         self._dependents: list[list[int]] = [[] for _ in self.needs]
@@ -78,6 +80,7 @@ class Progress:
             "direction": self.direction.value,
             "turning": self.turning,
             "sent": sorted(self.sent),
+            "unanswered": sorted(self.unanswered.items()),
         }
 
     @classmethod
@@ -85,7 +88,8 @@ class Progress:
         """The reverse of `to_json`."""
         numbers: list[int] = data["states"]
         states = [_STATES[i] for i in numbers]
-        return cls(data["needs"], states, Direction(data["direction"]), data["turning"], set(data["sent"]))
+        unanswered = dict(data.get("unanswered", []))
+        return cls(data["needs"], states, Direction(data["direction"]), data["turning"], set(data["sent"]), unanswered)
 
 
 _TO_UNDO = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATING})

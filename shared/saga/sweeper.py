@@ -30,6 +30,7 @@ from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
 from shared.saga import commands, scripts
 from shared.saga.delivery import Services
+from shared.saga.operations import LONGEST_OPERATION
 from shared.saga.orphans import about, delete_orphan, find_orphans
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,6 @@ MOST_DUTIES = 50
 """Deployments of each list that one run does something for; what is left over waits for the next."""
 BUDGET_SECONDS = 90.0
 """A run takes up nothing new of a list after this; the host ends a function after functionTimeout."""
-LONGEST_OPERATION = timedelta(days=1)
-"""How long an operation whose id was lost with the answer is reckoned with. Fabric names no bound of its own; most of
-its operations take minutes."""
 _SHORTEST_WAIT = timedelta(minutes=1)
 _LOOK_OVER_SECONDS = 180.0
 """How long the target of what is looked over is taken for; given back as soon as that is done."""
@@ -181,14 +179,22 @@ class _Run:
         if self.dry_run:
             self._look_over(record)
             return
-        now = self.services.clock.now()
-        lock = self.locks.acquire(record.target, record.deployment_id, now, _LOOK_OVER_SECONDS)
-        if lock.holder != record.deployment_id:
+        try:
+            self.hold_target(record)
+        except ConflictError:
             return
         try:
             self._look_over(record)
         finally:
             self.locks.release(record.target, record.deployment_id)
+
+    def hold_target(self, record: DeploymentRecord) -> None:
+        """Take the target, or renew its lease: looks at a slow Fabric may outlast it. Raises ConflictError if another
+        deployment has the target."""
+        now = self.services.clock.now()
+        holder = self.locks.acquire(record.target, record.deployment_id, now, _LOOK_OVER_SECONDS).holder
+        if holder != record.deployment_id:
+            raise ConflictError(f"deployment {holder} has the target '{record.target}'")
 
     def _look_over(self, record: DeploymentRecord) -> None:
         services = self.services
@@ -199,7 +205,7 @@ class _Run:
         for orphan in orphans:
             services.telemetry.event(Event.ORPHAN_FOUND, about(orphan))
             if not self.dry_run:
-                delete_orphan(services, record, orphan)
+                delete_orphan(services, record, orphan, lambda: self.hold_target(record))
                 self.swept.orphans_left.remove(orphan.found.resource.id)
         self.swept.looked_over.append(record.deployment_id)
         if self.dry_run:

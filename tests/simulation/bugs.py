@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
+from shared.domain.errors import ConflictError
 from shared.domain.messages import STEP_EVENT
 from shared.domain.ports import Versioned
 from shared.domain.records import Intent
 from shared.domain.states import StepState
-from shared.saga import forward, resume
+from shared.saga import backward, forward, resume
 from shared.saga.delivery import Delivery
 from tests.simulation.world import World
 
@@ -151,6 +152,46 @@ def put_back_from_under_a_later_one() -> Generator[None]:
         yield
 
 
+@contextmanager
+def looks_outlast_the_lease() -> Generator[None]:
+    """A holder whose lease is running out looks again from the start, and gives no sign of life meanwhile."""
+
+    def prove_hold(self: Any) -> None:
+        lease = self.services.policy.step_lease_seconds
+        if self.services.clock.now() >= self.step.claim.expires_at - timedelta(seconds=lease / 3):
+            self.again(1.0, "held up for most of its lease: looks again")
+            raise ConflictError("held up")
+
+    with patch.object(Delivery, "prove_hold", prove_hold), patch.object(Delivery, "beat", lambda _: False):
+        yield
+
+
+@contextmanager
+def failed_operation_kept() -> Generator[None]:
+    """A compensation whose operation failed for good asks that operation again, and never sends its call again."""
+    original = Delivery.again
+
+    def again(self: Any, seconds: float, reason: str = "", **changes: Any) -> None:
+        error, kept = changes.get("compensation_error"), self.step.operation
+        if error is not None and kept is not None and error.call.startswith("operation "):
+            changes["operation"] = kept
+        original(self, seconds, reason, **changes)
+
+    def begun(d: Any) -> Any:
+        return {**original_begun(d), "operation": d.step.operation}
+
+    original_begun = backward._begun
+    with patch.object(Delivery, "again", again), patch.object(backward, "_begun", begun):
+        yield
+
+
+@contextmanager
+def compensated_before_a_late_call() -> Generator[None]:
+    """What an interrupted delivery left half done is compensated at once, with its call still on its way."""
+    with patch.object(Delivery, "late_call_until", None):
+        yield
+
+
 class _Trusting:
     """A kind that recognises anything."""
 
@@ -173,5 +214,8 @@ BUGS: dict[str, Bug] = {
         sweeper_trusts_names,
         resumed_as_if_nothing_had_begun,
         put_back_from_under_a_later_one,
+        looks_outlast_the_lease,
+        failed_operation_kept,
+        compensated_before_a_late_call,
     )
 }

@@ -1,12 +1,18 @@
 """What stands between the engine and the world: ports at which a process may die, and HTTP without a network."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
 from shared.adapters.fabric_transport import AnswerLostError
 from tests.fakes import FakeClock
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 
@@ -42,7 +48,7 @@ def crashing(port: Any, crash: Callable[[str], None]) -> Any:
 
 
 class ModelTransport:
-    """HTTP without a network: the simulator's model, called."""
+    """HTTP without a network: the simulator's model, called. A reset is an answer that is lost."""
 
     def __init__(self, model: FabricModel, clock: FakeClock) -> None:
         self._model, self._clock = model, clock
@@ -50,13 +56,69 @@ class ModelTransport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """One call; a reset is an answer that is lost."""
+        """One call, which takes no time."""
         path, _, query = url.removeprefix("http://127.0.0.1").partition("?")
         parameters = dict(pair.split("=", 1) for pair in query.split("&") if pair)
         reply = self._model.handle(Request(method, path, parameters, dict(headers), body or b""))
         if reply.reset:
             raise AnswerLostError("reset")
         return reply.status, {k.lower(): v for k, v in reply.headers.items()}, reply.body
+
+
+class Network:
+    """The way to Fabric and back, on which a call takes time and its process may die, with the call on its way."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._fabric = ModelTransport(world.model, world.clock)
+
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One call."""
+        world = self._world
+
+        def effect() -> tuple[int, dict[str, str], bytes]:
+            return self._fabric.exchange(method, url, headers, body)
+
+        seconds = world.seconds_of_a_call()
+        with world.in_flight(method):
+            world.point("before exchange")
+            if seconds:
+                world.on_its_way(seconds * world.chance.random(), effect)
+            answer = effect()
+        if seconds:
+            world.others_while(seconds * world.chance.random())
+        world.point("after exchange")
+        return answer
+
+
+@dataclass
+class Beating:
+    """A block that gives signs of life: the next one at `due`; none while its process is held up (`is_frozen`)."""
+
+    beat: Callable[[], bool]
+    seconds: float
+    due: datetime
+    is_frozen: bool = False
+
+
+class Hearts:
+    """The port Heartbeat on the world's clock. The blocks are a stack: what runs inside of another was begun later."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.blocks: list[Beating] = []
+
+    @contextmanager
+    def during(self, beat: Callable[[], bool], seconds: float) -> Generator[None]:
+        """Beat while the block runs, whenever time passes."""
+        block = Beating(beat, seconds, self._clock.now() + timedelta(seconds=seconds))
+        self.blocks.append(block)
+        try:
+            yield
+        finally:
+            self.blocks.remove(block)
 
 
 class FixedToken:

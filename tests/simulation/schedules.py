@@ -39,6 +39,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 Move = tuple[str, str, str]
 """Whose (`deployment` or `step`), from which state, to which."""
+PACES = (0.0, 0.0, 0.0, 2.0, 2 * EnginePolicy().step_lease_seconds, 6 * EnginePolicy().step_lease_seconds)
+"""The longest that a call to Fabric takes, in seconds: no time, as a rule, up to well beyond the lease."""
 CHAOS_STEPS = 260
 CALM_HOURS = 6.0
 """Once more as long as the six hours in which persons see to what is held: then everything has ended."""
@@ -195,6 +197,7 @@ def run(seed: int) -> Report:
     crashes, overtakes, stalls = chance.choice([(0, 0.02, 0), (0.02, 0.02, 0.004), (0.06, 0, 0), (0, 0.05, 0.02)])
     breaker = BreakerPolicy() if chance.random() < 0.5 else None
     rate = RatePolicy() if chance.random() < 0.3 else None
+    pace = random.Random(f"{seed}/pace").choice(PACES)
     world = World(
         seed,
         persons.policy,
@@ -203,6 +206,7 @@ def run(seed: int) -> Report:
         stall_rate=stalls,
         breaker=breaker,
         rate=rate,
+        pace=pace,
     )
     strangers = Strangers(world, chance)
     if chance.random() < 0.4:

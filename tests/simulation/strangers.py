@@ -40,7 +40,10 @@ class Strangers:
         self.remember(made["workspaces"][0]["id"])
 
     def appear(self) -> None:
-        """A thing of a name that we are about to use, or have used."""
+        """A thing of a name that we are about to use, or have used. Not while a dead process has a call on its way: a
+        deletion that Fabric has received already takes what comes after the guard's look, and nothing can stop it."""
+        if self.world.late_calls:
+            return
         self.world.befell["stranger"] += 1
         workspaces = list(self.world.model.store.workspaces.values())
         if not workspaces:

@@ -67,7 +67,7 @@ class Composed(World):
         )
 
     def _client(self, gate: FabricGate) -> FabricClient:
-        transport = crashing(ModelTransport(self.model, self.clock), self._point)
+        transport = crashing(ModelTransport(self.model, self.clock), self.point)
         if self.settings.flags.telemetry:
             transport = ObservedTransport(transport, self.telemetry)
         return bootstrap.fabric_client(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.fabric_simulator import control
+from local.fabric_simulator import catalogue, control
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.ports import Versioned
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
@@ -290,7 +290,7 @@ def test_name_reserved_after_a_delete_is_waited_for() -> None:
     world = World()
     workspace = _foreign(world, "sales", [])
     until = world.clock.now().timestamp() + 300
-    world.model.store.workspaces[workspace].reserved[("Lakehouse", "bronze")] = until
+    world.model.store.workspaces[workspace].reserved[("Lakehouse", catalogue.ignoring_case("bronze"))] = until
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert 300 <= (world.clock.now().timestamp() - until + 300) <= 360

@@ -4,14 +4,15 @@ in-memory ports and the simulator's model, driven by one seeded scheduler. The s
 The scheduler chooses who goes next, and what befalls a process: every port call is a place, before and after its
 effect and between the writes that it consists of, where it may die, be overtaken by others, or be held up past its
 lease. What a real host would deliver again, after a crash or in the middle of a delivery that takes too long, is
-delivered again here.
+delivered again here. Calls to Fabric take time where `pace` says so, up to that many seconds each; a process that is
+not held up gives its signs of life meanwhile.
 """
 
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from local.fabric_simulator.model import FabricModel
 from shared.adapters.breaker_registry import CircuitBreakers
 from shared.adapters.fabric_gate import FabricGate
 from shared.adapters.fabric_http import FabricClient
+from shared.adapters.fabric_transport import AnswerLostError
 from shared.adapters.rate_limiter import RateLimiter
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
@@ -37,11 +39,13 @@ from shared.saga.progress import Progress
 from shared.steps import KINDS, STEPS
 from tests.fake_journal import MemoryJournal
 from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryLocks, MemoryStepQueue
-from tests.simulation.edges import Crash, FixedToken, ModelTransport, crashing
+from tests.simulation.edges import Beating, Crash, FixedToken, Hearts, Network, crashing
 from tests.simulation.orchestration import Orchestration
 
 REDELIVERY_SECONDS = 120
 SWEEP_SECONDS = 300
+_LONGEST_STALL = 180.0
+"""Seconds that a process may be held up: past every lease, and past the time when the host delivers again."""
 _ROWS_AT_ONCE = 4
 """Rows that one request writes: few, so that small plans too are written in several, as large ones are."""
 _SECOND_SWEEP = 0.2
@@ -64,31 +68,38 @@ class World:
         breaker: BreakerPolicy | None = None,
         rate: RatePolicy | None = None,
         workers: int = 1,
+        pace: float = 0.0,
         telemetry: Telemetry | None = None,
     ) -> None:
         self.telemetry = telemetry or NoTelemetry()
         self.chance = random.Random(seed)
         self.crash_rate, self.overtake_rate, self.stall_rate = crash_rate, overtake_rate, stall_rate
+        self.pace = pace
         self.befell: Counter[str] = Counter()
         self._depth = 0
         self.clock = FakeClock()
+        self.hearts = Hearts(self.clock)
+        self._first_of_process = 0
+        self._effects_due: list[datetime] = []
+        self.late_calls: list[tuple[datetime, Callable[[], object]]] = []
+        self._is_beating = False
         self.model = FabricModel(lambda: self.clock.now().timestamp(), seed=seed)
-        self.journal = MemoryJournal(self.clock, self._point, _ROWS_AT_ONCE)
+        self.journal = MemoryJournal(self.clock, self.point, _ROWS_AT_ONCE)
         self.queue = MemoryStepQueue(self.clock)
         self.locks = MemoryLocks()
-        self._held: Any = crashing(self.locks, self._point)
-        self._engine: Any = crashing(self, self._point)
-        blobs = crashing(MemoryBlobs(), self._point)
+        self._held: Any = crashing(self.locks, self.point)
+        self._engine: Any = crashing(self, self.point)
+        blobs = crashing(MemoryBlobs(), self.point)
         payloads = Payloads(blobs)
         self.breaker_store = MemoryBreakers()
         self.gates = [self._gate(breaker, rate) for _ in range(workers)]
         self.fabrics = [self._client(gate) for gate in self.gates]
         self.fabric = self.fabrics[0]
         self.policy = policy or EnginePolicy()
-        journal = crashing(self.journal, self._point)
+        journal = crashing(self.journal, self.point)
         self.services = Services(
             journal=ObservedJournal(journal, telemetry, self.clock.now) if telemetry else journal,
-            queue=crashing(self.queue, self._point),
+            queue=crashing(self.queue, self.point),
             payloads=payloads,
             fabric=self.fabric,
             clock=self.clock,
@@ -97,6 +108,7 @@ class World:
             new_id=lambda: f"{self.chance.getrandbits(64):016x}",
             jitter=self.chance.random,
             telemetry=self.telemetry,
+            heartbeat=self.hearts,
         )
         self.acceptance = Acceptance(self.services.journal, blobs, payloads, self.clock, KINDS)
         self.inbox: list[tuple[datetime, str, bytes]] = []
@@ -115,42 +127,110 @@ class World:
         return FabricGate(self.breakers if breaker else None, limiter, self.clock.now)
 
     def _client(self, gate: FabricGate) -> FabricClient:
-        transport = crashing(ModelTransport(self.model, self.clock), self._point)
         return FabricClient(
-            "http://127.0.0.1", FixedToken(), transport, gate=gate, now=self.clock.now, sleep=self.clock.advance
+            "http://127.0.0.1", FixedToken(), Network(self), gate=gate, now=self.clock.now, sleep=self._let_pass
         )
 
     def _may_die(self, where: str) -> None:
-        if self.crash_rate and self.chance.random() < self.crash_rate:
+        if self.crash_rate and not self._is_beating and self.chance.random() < self.crash_rate:
             self.befell["crash"] += 1
             raise Crash(where)
 
-    def _point(self, where: str) -> None:
+    def point(self, where: str) -> None:
         """Between any two effects: die here, let others go first, or be held up."""
         self._may_die(where)
-        if self._depth >= _DEEPEST:
+        if self._depth >= _DEEPEST or self._is_beating:
             return
         if self.overtake_rate and self.chance.random() < self.overtake_rate:
             self.befell["overtaken"] += 1
             self._others(self.chance.randint(1, 6))
         elif self.stall_rate and self.chance.random() < self.stall_rate:
             self.befell["held up"] += 1
-            # A call that was let go is on its way for less than the margin that is kept before one is sent.
-            longest = self.policy.step_lease_seconds * (0.3 if where.endswith("exchange") else 2.0)
-            seconds = self.chance.uniform(0.0, longest)
-            self.clock.advance(seconds)
+            seconds = self.chance.uniform(0.0, _LONGEST_STALL)
+            held_up = self.hearts.blocks[self._first_of_process :]
+            for block in held_up:
+                block.is_frozen = True
+            self._let_pass(seconds)
             if seconds > REDELIVERY_SECONDS:
                 self._deliver_again()
             self._others(40, is_last=where.endswith("exchange"))
+            for block in held_up:
+                block.is_frozen = False
+
+    def seconds_of_a_call(self) -> float:
+        """How long the next call to Fabric takes in all."""
+        return self.chance.uniform(0.0, self.pace) if self.pace else 0.0
+
+    @contextmanager
+    def in_flight(self, method: str) -> Generator[None]:
+        """From the last look at the lease to the effect of a call that changes something. The engine reckons that this
+        takes less than `settle_seconds`, whatever befalls the process, so no more time than that passes here."""
+        if method == "GET":
+            yield
+            return
+        due = self.clock.now() + timedelta(seconds=self.policy.settle_seconds * 0.9)
+        self._effects_due.append(due)
+        try:
+            yield
+        finally:
+            self._effects_due.remove(due)
+
+    def on_its_way(self, seconds: float, effect: Callable[[], object]) -> None:
+        """The call was sent, and has its effect after `seconds`, even if its sender is dead by then."""
+        due = min([self.clock.now() + timedelta(seconds=seconds), *self._effects_due])
+        try:
+            self._may_die("on its way")
+        except Crash:
+            self.befell["effect after the crash"] += 1
+            self.late_calls.append((due, effect))
+            raise
+        self.others_while((due - self.clock.now()).total_seconds())
+
+    def others_while(self, seconds: float) -> None:
+        """Time passes for a process that waits for an answer, and others go on."""
+        self._let_pass(seconds)
+        if self._depth < _DEEPEST:
+            self._others(self.chance.randint(0, 4))
+
+    def _let_pass(self, seconds: float) -> None:
+        """Time passes, though not past the effect of a call in flight; what is due on the way happens."""
+        end = min([self.clock.now() + timedelta(seconds=seconds), *self._effects_due])
+        while True:
+            beating = [block for block in self.hearts.blocks if not block.is_frozen and block.due <= end]
+            late = [entry for entry in self.late_calls if entry[0] <= end]
+            first = min([block.due for block in beating] + [due for due, _ in late], default=None)
+            if first is None:
+                break
+            self._go_on_to(first)
+            for entry in [e for e in late if e[0] <= first]:
+                self.late_calls.remove(entry)
+                with suppress(AnswerLostError):
+                    entry[1]()
+            for block in [b for b in beating if b.due <= first]:
+                self._beat(block)
+        self._go_on_to(end)
+
+    def _go_on_to(self, moment: datetime) -> None:
+        self.clock.advance(max(0.0, (moment - self.clock.now()).total_seconds()))
+
+    def _beat(self, block: Beating) -> None:
+        was, self._is_beating = self._is_beating, True
+        try:
+            goes_on = block.beat()
+        finally:
+            self._is_beating = was
+        self.befell["sign of life"] += 1
+        block.due = self.clock.now() + timedelta(seconds=block.seconds if goes_on else 86400.0)
 
     def _others(self, most: int, *, is_last: bool = False) -> None:
         depth, self._depth = self._depth, _DEEPEST if is_last else self._depth + 1
+        first, self._first_of_process = self._first_of_process, len(self.hearts.blocks)
         try:
             for _ in range(most):
                 if not self.step():
                     break
         finally:
-            self._depth = depth
+            self._depth, self._first_of_process = depth, first
 
     def _deliver_again(self) -> None:
         """Queue and engine have waited long enough: whatever is being worked on may be taken by others too."""
@@ -251,7 +331,7 @@ class World:
             return activities.finish(services, locks, given)
         assert name == "reconcile_deployment"
         progress = Progress.from_json(given["progress"])
-        return activities.reconcile(services, locks, given["deployment_id"], progress, given["tick"])
+        return activities.reconcile(services, locks, given["deployment_id"], progress)
 
     def deliver(self, message: StepMessage) -> None:
         """One delivery, as the host makes it: a crash or an error brings the message back later."""
@@ -318,7 +398,7 @@ class World:
         moments += [due for o in self.orchestrations.values() if not o.is_over for due, _ in o.timers]
         moments += [self._next_sweep] if self._is_sweeping else []
         target = min([*moments, end])
-        self.clock.advance(max(0.001, (target - self.clock.now()).total_seconds()))
+        self._let_pass(max(0.001, (target - self.clock.now()).total_seconds()))
 
     def _sweep_in_time(self) -> None:
         is_twice = self.overtake_rate and self.chance.random() < _SECOND_SWEEP

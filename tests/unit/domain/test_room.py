@@ -80,6 +80,7 @@ LATER: dict[str, Any] = {
     **dict.fromkeys(
         (
             "wait_until",
+            "late_call_until",
             "deadline_at",
             "started_at",
             "finished_at",

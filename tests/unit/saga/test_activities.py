@@ -1,5 +1,6 @@
 """The activities, each from every state, each repeated: what they write, send, take and answer."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -329,20 +330,49 @@ def test_reconcile_sends_anew_only_what_is_lost(what: str, fields: dict[str, Any
     """A step whose lease lives or whose delivery is still to come gets no second message."""
     room = Room()
     room.deployment(D.RUNNING, row(0, S.PENDING).replace(**fields), row(1, S.PENDING))
-    progress = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0})
-    activities.reconcile(room.services, room.locks, "d", progress, 3)
+    progress = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0}, unanswered={0: 2})
+    activities.reconcile(room.services, room.locks, "d", progress)
     assert room.sent() == ([(0, "forward")] if is_lost else [])
 
 
 def test_reconcile_sends_what_may_stand_in_a_long_queue_ever_more_rarely() -> None:
-    """A step that nobody has begun gets another message at ticks 1, 2, 4, 8 only."""
+    """A step that nobody has begun gets another message in the rounds 1, 2, 4, 8 after it was sent; the count travels
+    with the orchestrator's view."""
     room = Room()
     room.deployment(D.RUNNING, S.PENDING)
-    ticks: list[int] = []
-    for tick in range(1, 20):
-        activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], sent={0}), tick)
-        ticks += [tick] * len(room.sent())
-    assert ticks == [1, 2, 4, 8, 16]
+    progress, rounds = Progress([[]], [S.PENDING], sent={0}), list[int]()
+    for each in range(1, 20):
+        view = activities.reconcile(room.services, room.locks, "d", progress)
+        progress = Progress.from_json(json.loads(json.dumps(view["progress"])))
+        rounds += [each] * len(room.sent())
+    assert rounds == [1, 2, 4, 8, 16]
+
+
+def test_reconcile_comes_again_when_a_claim_ends_that_nobody_renews() -> None:
+    """The next round is when the first claim is over, and not a whole period later; never more than that period."""
+    room = Room()
+    now = room.clock.now()
+    claims = [Claim("a", now + timedelta(seconds=seconds), 1) for seconds in (-5, 4, 400)]
+    rows = [row(i, S.INTENT).replace(needs=(), claim=claim) for i, claim in enumerate(claims)]
+    room.deployment(D.RUNNING, *rows)
+    view = activities.reconcile(room.services, room.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={0, 1, 2}))
+    assert view["watchdog"] == 5.0
+    assert room.sent() == [(0, "forward")]
+    room.change(1, claim=None, wait_until=now + timedelta(seconds=300))
+    view = activities.reconcile(room.services, room.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={1, 2}))
+    assert view["watchdog"] == room.services.policy.watchdog_seconds
+
+
+@pytest.mark.parametrize("state", [S.INTENT, S.SUBMITTED])
+def test_reconcile_sends_what_waits_to_try_again_when_a_person_cancelled(state: S) -> None:
+    """However long Fabric asked it to wait, a cancel ends that in the next round; what Fabric is at goes on."""
+    room = Room()
+    later = room.clock.now() + timedelta(hours=1)
+    waits = row(0, state).replace(wait_until=later, error=ERROR)
+    is_at_fabric = row(1, S.SUBMITTED).replace(needs=(), wait_until=later)
+    room.deployment(D.RUNNING, waits, is_at_fabric, cancel_requested_by="somebody")
+    activities.reconcile(room.services, room.locks, "d", Progress([[], []], [state, S.SUBMITTED], sent={0, 1}))
+    assert room.sent() == [(0, "forward")]
 
 
 def test_reconcile_gives_a_sign_of_life_and_renews_the_lease() -> None:
@@ -351,7 +381,7 @@ def test_reconcile_gives_a_sign_of_life_and_renews_the_lease() -> None:
     room.deployment(D.RUNNING, S.INTENT)
     room.clock.advance(1_000)
     entries = len(room.journal.audit("d"))
-    answer = activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], sent={0}), 1)
+    answer = activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], sent={0}))
     assert room.header().heartbeat_at == room.clock.now()
     assert len(room.journal.audit("d")) == entries
     assert holder(room) == "d"
@@ -363,7 +393,7 @@ def test_reconcile_learns_what_events_did_not_tell() -> None:
     room = Room()
     room.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
     stale = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0})
-    answer = activities.reconcile(room.services, room.locks, "d", stale, 1)
+    answer = activities.reconcile(room.services, room.locks, "d", stale)
     assert Progress.from_json(answer["progress"]).take_ready() == [1]
     assert room.sent() == []
 
@@ -374,7 +404,7 @@ def test_reconcile_backward_does_not_retry_what_failed_in_this_try() -> None:
     failed = row(0, S.COMPENSATION_FAILED, needs=())
     room.deployment(D.COMPENSATING, failed, row(1, S.COMPENSATION_FAILED, needs=()), row(2, S.SUCCEEDED, needs=()))
     known = Progress([[], [], []], [S.COMPENSATION_FAILED, S.FAILED, S.SUCCEEDED], Direction.BACKWARD, sent={1, 2})
-    answer = activities.reconcile(room.services, room.locks, "d", known, 2)
+    answer = activities.reconcile(room.services, room.locks, "d", known)
     assert room.sent() == [(1, "backward"), (2, "backward")]
     assert Progress.from_json(answer["progress"]).states[:2] == [S.COMPENSATION_FAILED, S.FAILED]
 
@@ -384,7 +414,7 @@ def test_reconcile_learns_of_rows_that_a_script_added() -> None:
     room = Room()
     room.deployment(D.COMPENSATING, S.COMPENSATED, S.COMPENSATION_FAILED)
     older = Progress([[]], [S.COMPENSATED], Direction.BACKWARD)
-    answer = activities.reconcile(room.services, room.locks, "d", older, 1)
+    answer = activities.reconcile(room.services, room.locks, "d", older)
     assert Progress.from_json(answer["progress"]).states == [S.COMPENSATED, S.COMPENSATION_FAILED]
 
 
@@ -395,7 +425,7 @@ def test_reconcile_of_what_has_ended_says_so(state: D, answer: str) -> None:
     """A late watchdog disturbs nothing."""
     room = Room()
     room.deployment(state, S.SUCCEEDED)
-    found = activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], sent={0}), 1)
+    found = activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], sent={0}))
     assert (found["next"], room.header().state, room.sent()) == (answer, state, [])
 
 

@@ -230,17 +230,3 @@ def test_orchestrator_asks_the_journal_when_woken(wake: Callable[[Driver], None]
     assert (name, given["deployment_id"]) == ("reconcile_deployment", "d")
     assert given["progress"]["sent"] == [0, 1]
     assert driver.dispatched() == [[0, 1]]
-
-
-def test_orchestrator_counts_the_watchdogs_ticks_across_generations() -> None:
-    """The tick grows with every timer, and travels along when it begins anew."""
-    quiet = view(1, sent={0})
-    driver = Driver({"begin_deployment": quiet, "reconcile_deployment": quiet})
-    while not driver.is_over:
-        driver.fire()
-    ticks = [given["tick"] for name, given in driver.asked if name == "reconcile_deployment"]
-    assert ticks == list(range(1, orchestrator.GENERATION + 1))
-    assert driver.renewed is not None
-    again = Driver({"reconcile_deployment": ENDED}, driver.renewed)
-    again.fire()
-    assert again.asked[-1][1]["tick"] == orchestrator.GENERATION + 1

@@ -1,0 +1,166 @@
+"""A Fabric that takes its time, that never ends what it began, or that asks for patience: deployments end all the same,
+and no later than their deadlines allow.
+"""
+
+import copy
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import control
+from shared.domain.policy import EnginePolicy
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+from tests.simulation.edges import IDENTITY
+from tests.simulation.test_laws import MEDALLION, check_laws, failing
+from tests.simulation.world import World
+
+POLICY = EnginePolicy()
+
+
+@pytest.mark.parametrize("pace", [POLICY.step_lease_seconds * times for times in (0.3, 1, 3, 10)])
+@pytest.mark.parametrize(("manifest", "end"), [(MEDALLION, D.SUCCEEDED), (failing(), D.COMPENSATED)])
+def test_progress_does_not_depend_on_fabrics_speed(manifest: dict[str, Any], end: D, pace: float) -> None:
+    """With calls up to ten leases long the deployment ends as it should; and while no delivery takes as long as the
+    host would let it, each step is done once, by the delivery that began it."""
+    world = World(7, pace=pace)
+    patient = copy.deepcopy(manifest)
+    for step in patient["steps"]:
+        step["timeout"] = "6h"
+    world.submit(patient)
+    assert world.run(hours=6.0) == [end]
+    check_laws(world)
+    if pace <= POLICY.step_lease_seconds:
+        assert len([c for c in world.model.calls if c["method"] == "POST"]) == 7
+    assert world.befell["sign of life"] or pace < POLICY.step_lease_seconds
+
+
+def test_looks_that_outlast_the_lease_are_not_begun_again() -> None:
+    """Three looks of 0.9 s, a lease of 2 s: the deletion of the workspace is sent by the delivery that looked."""
+    world = World(1, EnginePolicy(step_lease_seconds=2.0), pace=0.0)
+    world.submit(failing())
+    world.pace = 1.8
+    assert world.run(hours=1.0) == [D.COMPENSATED]
+    deletions = [c for c in world.model.calls if c["method"] == "DELETE"]
+    assert len(deletions) == len({c["path"] for c in deletions})
+
+
+def slow_item(world: World, deployment_id: str = "d") -> None:
+    """One workspace and a notebook whose creation is an operation."""
+    workspace, nb = MEDALLION["steps"][0], MEDALLION["steps"][5]
+    manifest = {"name": "m", "steps": [workspace, {**nb, "needs": [], "timeout": "2m"}]}
+    world.submit(manifest, deployment_id)
+
+
+def others_workspace(world: World, *items: dict[str, Any]) -> Any:
+    """A workspace that was there before, with these items in it."""
+    role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+    row = {"displayName": "sales", "roleAssignments": [role], "items": list(items)}
+    return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]
+
+
+def show_everything(world: World) -> None:
+    """What an operation is still making shows now."""
+    for workspace in world.model.store.workspaces.values():
+        for item in workspace.items.values():
+            item.visible_at = world.clock.now().timestamp()
+
+
+NEVER = {"match": {"method": "POST", "path": ".*/items"}, "when": {"times": 1}, "action": {"operation": "never"}}
+
+
+def test_operation_that_never_ends_does_not_hold_a_compensation_whose_item_shows() -> None:
+    """Its item bears the marker, so it is deleted, whatever the operation says of itself."""
+    world = World(1)
+    world.model.faults.replace([NEVER])
+    slow_item(world)
+    while not world.model.store.operations:
+        assert world.step() or world.pass_time() is None
+    show_everything(world)
+    begun = world.clock.now()
+    assert world.run(hours=2.0) == [D.COMPENSATED]
+    assert world.names() == {}
+    assert world.clock.now() - begun < timedelta(minutes=5)
+
+
+def test_operation_that_never_ends_and_shows_nothing_is_waited_for_a_quarter_of_an_hour() -> None:
+    """Then the deployment ends; what the operation makes in the end, the sweeper finds by its marker and deletes."""
+    world = World(1)
+    world.model.faults.replace([NEVER])
+    others_workspace(world)  # with one of ours, everything would go with it
+    slow_item(world)
+    begun = world.clock.now()
+    assert world.run(hours=2.0) == [D.COMPENSATED]
+    assert timedelta(minutes=15) < world.clock.now() - begun < timedelta(minutes=30)
+    for operation in world.model.store.operations.values():
+        operation.over_at = world.clock.now().timestamp()
+    show_everything(world)
+    assert world.names() == {"sales": ["clean"]}
+    for _ in range(6):
+        world.clock.advance(3600)
+        world.sweep()
+    assert world.names() == {"sales": []}
+
+
+@pytest.mark.parametrize("retriable", [True, False])
+def test_operation_of_a_compensation_that_failed_is_asked_for_again(retriable: bool) -> None:
+    """Its call is sent again, whatever the code: the state it was to restore is not there yet."""
+    world = World(1)
+    old = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
+    made = others_workspace(world, {"type": "Notebook", "displayName": "clean", "definition": old})
+    manifest = failing()
+    nb: dict[str, Any] = manifest["steps"][5]
+    manifest["steps"] = [manifest["steps"][0], {**nb, "needs": []}, manifest["steps"][6]]
+    manifest["steps"][1]["with"] = {**nb["with"], "ifExists": "update"}
+    manifest["steps"][2]["needs"] = ["nb"]
+    code = "UnknownError" if retriable else "CorruptedPayload"
+    fails = {"operation": "fail", "error": {"errorCode": code, "message": "no"}}
+    match = {"method": "POST", "path": ".*/updateDefinition"}
+    world.model.faults.replace([{"match": match, "when": {"nth": 2}, "action": fails}])
+    world.submit(manifest)
+    assert world.run(hours=3.0) == [D.COMPENSATED]
+    sent = [c for c in world.model.calls if c["path"].endswith("/updateDefinition")]
+    assert len(sent) == 3
+    definition: Any = world.model.store.workspaces[made["id"]].items[made["items"][0]].definition
+    assert definition["parts"][0]["payload"] == "b2xk"
+
+
+PATIENCE = {
+    "match": {"method": "POST"},
+    "action": {"status": 429, "body": {"errorCode": "RequestBlocked"}, "headers": {"Retry-After": "3600"}},
+}
+
+
+def waiting(timeout: str) -> World:
+    """A world in which Fabric asks the first step to wait for an hour."""
+    world = World(1)
+    world.model.faults.replace([PATIENCE])
+    step: dict[str, Any] = {"id": "ws", "kind": "workspace", "timeout": timeout, "with": {"displayName": "sales"}}
+    world.submit({"name": "m", "steps": [step]})
+    while world.journal.steps("d")[0].record.wait_until is None:
+        assert world.step() or world.pass_time() is None
+    return world
+
+
+def test_step_that_is_to_wait_beyond_its_deadline_fails_at_the_deadline() -> None:
+    """It cannot succeed before the wait is over, so nobody waits for that."""
+    world = waiting("15s")
+    begun = world.clock.now()
+    assert world.run(hours=1.0) == [D.COMPENSATED]
+    assert world.clock.now() - begun < timedelta(minutes=2)
+    error = world.journal.header("d").record.error
+    assert error is not None
+    assert "timeout of 15 s" in error.message
+
+
+def test_cancel_ends_a_wait_that_fabric_asked_for() -> None:
+    """Within a round of the watchdog, and without another call to what asked for patience."""
+    world = waiting("2h")
+    calls = len(world.model.calls)
+    begun = world.clock.now()
+    world.cancel("d")
+    assert world.run(hours=1.5) == [D.CANCELLED]
+    assert world.clock.now() - begun < timedelta(seconds=2 * POLICY.watchdog_seconds)
+    assert not [c for c in world.model.calls[calls:] if c["method"] == "POST"]
+    assert {s.record.state for s in world.journal.steps("d")} <= {S.COMPENSATED, S.SKIPPED}

@@ -127,3 +127,9 @@ def test_docs_command_line_page_tells_of_every_command(capsys: pytest.CaptureFix
         main(["--version"])
     known.add("--version")
     assert set(re.findall(r"(?<![-|])--[a-z][a-z-]*", prose(page))) <= known
+
+
+def test_no_document_holds_both_sides_of_a_merge() -> None:
+    """Git's conflict markers are in no document."""
+    marker = re.compile(r"^(?:<{7}|>{7}|\|{7}) |^={7}$", re.MULTILINE)
+    assert [str(path) for path in documents() if marker.search(path.read_text())] == []

@@ -205,7 +205,7 @@ def test_journal_create_that_lost_the_race_leaves_no_trace_in_the_list(
     winner = a_header(fresh_id)
     target = winner.target if same_target else f"loser {fresh_id}"
     loser = a_header(fresh_id, manifest_hash="b" * 64, target=target, name="loser")
-    read = faulty.journal._header_or_none
+    read = faulty.journal._standing
     calls = iter(range(100))
 
     def late(deployment_id: str) -> DeploymentRecord | None:
@@ -215,7 +215,7 @@ def test_journal_create_that_lost_the_race_leaves_no_trace_in_the_list(
             return found
         return read(deployment_id)
 
-    monkeypatch.setattr(faulty.journal, "_header_or_none", late)
+    monkeypatch.setattr(faulty.journal, "_standing", late)
     assert faulty.journal.create(loser, some_steps(fresh_id, 2), "submitted") == winner
     assert list(faulty.journal.deployments(winner.target)) == [winner]
     assert listed(faulty.journal, target) == ([fresh_id] if same_target else [])
@@ -229,15 +229,15 @@ def test_journal_crash_of_the_loser_does_not_hide_the_winner(
     """A refused submission that ends between its projection and its header must not close a running deployment."""
     winner = a_header(fresh_id)
     loser = a_header(fresh_id, manifest_hash="b" * 64, state=D.REJECTED, name="loser")
-    read = faulty.journal._header_or_none
+    read = faulty.journal._standing
 
     def late(deployment_id: str) -> DeploymentRecord | None:
-        monkeypatch.setattr(faulty.journal, "_header_or_none", read)
+        monkeypatch.setattr(faulty.journal, "_standing", read)
         faulty.journal.create(winner, [], "submitted")
         faulty.wire.cut_before_write(2)
         return None
 
-    monkeypatch.setattr(faulty.journal, "_header_or_none", late)
+    monkeypatch.setattr(faulty.journal, "_standing", late)
     with pytest.raises(Cut):
         faulty.journal.create(loser, [], "refused")
     faulty.wire.heal()

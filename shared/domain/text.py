@@ -30,11 +30,13 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but tab and line ends, and lone surrogates."""
 _TOO_MANY = f"holds more than {MAX_VALUES} values"
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+_TOO_LARGE = f"holds more than {MAX_BYTES} characters, each alias counted as what it stands for"
 _ENVELOPE_VALUES = 10
 """What an envelope has at most beside the manifest in it, itself counted."""
-_MOST_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, MAX_DEPTH + 2
-"""Of YAML before it is built, an envelope included; what was built is counted exactly."""
-_TAG = "tag:yaml.org,2002:"
+_MOST_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, 2 * MAX_DEPTH
+"""Loose limits on YAML before it is built: a merge is a level and a value of its own there. The built value is counted
+exactly."""
+_TAG, _MERGE = "tag:yaml.org,2002:", "<<"
 _CORE = {
     "null": re.compile(r"~|null|Null|NULL|"),
     "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
@@ -56,7 +58,7 @@ class _Refused(ValueError):
 
 
 class _Nodes(Reader, Scanner, Parser, Composer, BaseResolver):
-    """PyYAML up to the tree of nodes, with the plain words of YAML 1.2 (core schema)."""
+    """PyYAML up to the tree of nodes, with the plain words of YAML 1.2 (core schema), in linear time."""
 
     _composed = 0
 
@@ -66,6 +68,18 @@ class _Nodes(Reader, Scanner, Parser, Composer, BaseResolver):
         Parser.__init__(self)
         Composer.__init__(self)
         BaseResolver.__init__(self)
+
+    def fetch_more_tokens(self) -> None:
+        super().fetch_more_tokens()  # pyright: ignore[reportUnknownMemberType]
+        if self.flow_level + len(self.indents) > _DEEPEST_NODE:  # each token costs PyYAML a look at every open level
+            raise _Refused(_TOO_DEEP)
+
+    def scan_directive(self) -> Any:
+        token: Any = super().scan_directive()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if token.name == "TAG":  # each tag would be as long as what it stands for
+            line = token.start_mark.line + 1
+            raise _Refused(f"the directive %TAG in line {line} has no meaning here; leave it out")
+        return token
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._composed += index is not None  # a key has none
@@ -107,15 +121,32 @@ def _built(node: yaml.Node) -> Any:
     return _scalar(kind, node.value, line)
 
 
-def _mapping(node: yaml.MappingNode) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
+    """The fields of a mapping, those that it merges first. Its own have precedence, then those merged earlier."""
+    merged: dict[str, Any] | None = None
+    own: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        key, line = _built(key_node), key_node.start_mark.line + 1
-        if key == "<<" and key_node.style is None:
-            raise _Refused(f"the key << in line {line} merges in YAML 1.1 only; write the fields out")
-        if key in found:
-            raise _Refused(f"the key {key_node.value[:64]!r} appears twice (line {line}); keep one")
-        found[key] = _built(value_node)
+        line, merges = key_node.start_mark.line + 1, key_node.value == _MERGE and key_node.style is None
+        key = _built(key_node)
+        if not isinstance(key, str):  # numbers as keys can be chosen so that a dictionary takes quadratic time
+            raise _Refused(f"the key {key_node.value[:64]!r} in line {line} is not a string; quote it")
+        if key in own or (merges and merged is not None):
+            remedy = "merge a list: <<: [*a, *b]" if merges else "keep one"
+            raise _Refused(f"the key {key[:64]!r} appears twice (line {line}); {remedy}")
+        if merges:
+            merged = _merged(value_node, line)
+        else:
+            own[key] = _built(value_node)
+    return {**(merged or {}), **own}
+
+
+def _merged(node: yaml.Node, line: int) -> dict[str, Any]:
+    value = _built(node)
+    found: dict[str, Any] = {}
+    for each in reversed(cast(list[Any], value) if isinstance(value, list) else [value]):
+        if not isinstance(each, dict):
+            raise _Refused(f"the key << in line {line} merges a mapping or a list of mappings, and nothing else")
+        found.update(cast(dict[str, Any], each))
     return found
 
 
@@ -133,8 +164,8 @@ def _scalar(kind: str, text: str, line: int) -> bool | int | float | None:
 
 
 def _refuse_multiplied(root: yaml.Node) -> None:
-    """Count what a reader of the expanded text would see, before any of it is built."""
-    count, todo = 1, [(root, 0)]
+    """Count what a reader of the expanded text would see, merged mappings too, before any of it is built."""
+    count, size, todo = 1, 0, [(root, 0)]
     while todo:
         node, depth = todo.pop()
         if depth > _DEEPEST_NODE:
@@ -143,7 +174,17 @@ def _refuse_multiplied(root: yaml.Node) -> None:
         count += len(inside)  # here, not when they are taken up: to remember them takes memory too
         if count > _MOST_NODES:
             raise _Refused(_TOO_MANY)
+        size += _characters(node)
+        if size > MAX_BYTES:
+            raise _Refused(_TOO_LARGE)
         todo += [(each, depth + 1) for each in inside]
+
+
+def _characters(node: yaml.Node) -> int:
+    """How many characters stand in a node by itself, its keys included."""
+    if isinstance(node, yaml.MappingNode):
+        return sum(len(key.value) for key, _ in node.value)
+    return len(node.value) if isinstance(node, yaml.ScalarNode) else 0
 
 
 def _inside(node: yaml.Node) -> list[yaml.Node]:
@@ -261,14 +302,9 @@ class _Walk:
             if not math.isfinite(value):
                 self.problems.append(Problem(path, "must be a finite number; quote it to make it a string"))
         elif isinstance(value, Mapping):
-            for key, member in cast(Mapping[Any, Any], value).items():
-                if isinstance(key, str):
-                    self.text(key, child(path, key))
-                    self.visit(member, child(path, key), depth + 1)
-                else:
-                    self.problems.append(
-                        Problem(path, f"has the key {str(key)[:64]!r}, which is not a string; quote it")
-                    )
+            for key, member in cast(Mapping[str, Any], value).items():
+                self.text(key, child(path, key))
+                self.visit(member, child(path, key), depth + 1)
         elif isinstance(value, list):
             for i, item in enumerate(cast(list[Any], value)):
                 self.visit(item, f"{path}[{i}]", depth + 1)

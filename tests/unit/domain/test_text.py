@@ -1,13 +1,56 @@
 """From text to plain JSON values: hostile texts get an answer, and cost little."""
 
 import json
+import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain import text as reader
 from shared.domain.errors import InvalidInputError
 from shared.domain.text import MAX_DEPTH, MAX_VALUES, parse
+
+_UNITS = [
+    "{",
+    "[",
+    "[a, ",
+    "{a: ",
+    "? ",
+    "- ",
+    "a ",
+    "k: 1\n",
+    "&a ",
+    "- &a b\n",
+    "!a ",
+    '"a" ',
+    "#\n",
+    "- |\n",
+    "%A b\n",
+    "a: b: ",
+]
+
+
+def _steps(text: str) -> int:
+    """Count the lines of Python that run while a text is read, alone and as a value."""
+    count = 0
+
+    def step(*_: Any) -> Any:
+        nonlocal count
+        count += 1
+        return step
+
+    before = sys.gettrace()
+    for whole in (text, f"a: {text}", f'a: "{text}', f"[{text}"):
+        sys.settrace(step)
+        try:
+            parse(whole)
+        except InvalidInputError:
+            pass
+        finally:
+            sys.settrace(before)
+    return count
 
 
 @pytest.mark.parametrize(
@@ -25,10 +68,25 @@ from shared.domain.text import MAX_DEPTH, MAX_VALUES, parse
         ('{"a": "\\ud800"}', "U+D800"),
         ('{"a": "\\u0085"}', "U+0085"),
         ("[" * 3000, "nested deeper"),
+        ("{" * 100_000, "nested deeper"),
+        ("[" * 100_000, "nested deeper"),
+        ("? " * 100_000, "nested deeper"),
+        ("- " * 100_000, "nested deeper"),
         ('{"a":' * 200 + "1" + "}" * 200, "nested deeper"),
         ("&a [*a]", "nested deeper"),
-        ("&a [" + "*a, " * 150_000 + "]", "more than 200000 values"),
+        ("&a [" + "*a, " * 3_000 + "]", "more than 200000 values"),
         ("a: &a {<<: *a}", "nested deeper"),
+        ("a: &a {<<: [*a, *a]}", "nested deeper"),
+        ("a: &a " + "x" * 20_000 + "\nb: [" + "*a, " * 1_000 + "]", "more than 16777216 characters"),
+        ("a: &a " + "x" * 20_000 + "\nb: [" + "{*a : 1}, " * 1_000 + "]", "more than 16777216 characters"),
+        (
+            "a: &a {" + ",".join(f"k{i}: 1" for i in range(500)) + "}\nb:\n" + "- <<: *a\n" * 500,
+            "more than 200000 values",
+        ),
+        ("a: {<<: 5}", "the key << in line 1 merges a mapping or a list of mappings"),
+        ("a: {<<: [5]}", "the key << in line 1 merges a mapping or a list of mappings"),
+        ("a: &a {k: 1}\nb: {<<: *a, <<: *a}", "the key '<<' appears twice (line 2); merge a list: <<: [*a, *b]"),
+        ("%TAG !a! " + "x" * 20_000 + "\n---\n" + "- !a!b c\n" * 1_000, "the directive %TAG in line 1"),
         ("!!pairs\n- ? [&m0 {a: 1}, &m1 {<<: [*m0, *m0]}]\n  : 1", "the key in line 2 is no text"),
         ("a: " + "59:" * 20_000 + "59", ""),
         ("a: " + "5" * 60_000, "the number in line 1 has 60000 characters"),
@@ -105,11 +163,48 @@ def test_text_numbers_that_are_read_in_two_ways_are_refused(word: str) -> None:
         parse(f"timeout: {word}")
 
 
-def test_text_merge_keys_are_refused_in_words() -> None:
-    """YAML 1.2 has none: what was meant to be merged would be a field called <<. Quoted, it is a key like others."""
-    with pytest.raises(InvalidInputError, match="<< in line 3 merges"):
-        parse("a: &a {k: v}\nb:\n  <<: *a\n")
-    assert parse("'<<': 1") == {"<<": 1}
+@pytest.mark.parametrize(
+    ("merge", "value"),
+    [
+        ("<<: *a", {"k": 1, "list": [1]}),
+        ("k: 2\n  <<: *a", {"k": 2, "list": [1]}),
+        ("<<: *a\n  k: 2", {"k": 2, "list": [1]}),
+        ("<<: [*b, *a]", {"k": 3, "list": [1], "m": {"k": 4}}),
+        ("<<: [*a, *b]", {"k": 1, "list": [1], "m": {"k": 4}}),
+        ("<<: {n: 5}\n  k: 2", {"n": 5, "k": 2}),
+        ("<<: *c", {"k": 6, "list": [1]}),
+        ("'<<': *a", {"<<": {"k": 1, "list": [1]}}),
+        ("k: <<", {"k": "<<"}),
+    ],
+)
+def test_text_merge_keys_merge(merge: str, value: object) -> None:
+    """A mapping's own fields have precedence, wherever they stand; of a list, the earlier mapping. Quoted, << is a key
+    like others. A member that is a mapping is replaced, not merged."""
+    anchors = "a: &a {k: 1, list: [1]}\nb: &b {k: 3, m: {k: 4}}\nc: &c {<<: *a, k: 6}\n"
+    assert parse(f"{anchors}d:\n  {merge}\n")["d"] == value
+
+
+def test_text_merges_of_merges_are_cut_off() -> None:
+    """Each mapping merges the one before nine times: counted as what they multiply to, although few fields remain."""
+    lines = ["a0: &a0 {k: 1}"]
+    lines += [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 10)]
+    with pytest.raises(InvalidInputError, match="more than 200000 values"):
+        parse("\n".join(lines))
+
+
+def test_text_at_the_limit_of_depth_is_read() -> None:
+    """The bound that holds while a text is scanned refuses nothing that may be accepted."""
+    for inner in ("- " * MAX_DEPTH + "[]", "[" * MAX_DEPTH + "x, " + "]" * MAX_DEPTH):
+        parse(inner)
+        with pytest.raises(InvalidInputError, match="nested deeper"):
+            parse(f"- {inner}")
+
+
+def test_text_numbers_as_keys_are_refused_when_the_first_is_seen() -> None:
+    """These are equal to a dictionary's first look: to fill one with them takes the square of their number."""
+    text = "".join(f"{i * (2**61 - 1)}: 1\n" for i in range(1, 50))
+    with pytest.raises(InvalidInputError, match="the key '2305843009213693951' in line 1 is not a string; quote it"):
+        parse(text)
 
 
 def test_text_aliases_are_read() -> None:
@@ -117,10 +212,19 @@ def test_text_aliases_are_read() -> None:
     assert parse("a: &a {k: [1]}\nb: *a\n") == {"a": {"k": [1]}, "b": {"k": [1]}}
 
 
-def test_text_is_refused_while_it_is_read() -> None:
+def test_text_is_refused_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """What holds too many values is not read to its end, where something else is wrong."""
+    monkeypatch.setattr(reader, "_MOST_NODES", 1_000)
     with pytest.raises(InvalidInputError, match="more than 200000 values"):
-        parse("- a\n" * (MAX_VALUES + 20) + "]")
+        parse("- a\n" * 1_001 + "]")
+    with pytest.raises(InvalidInputError, match="neither JSON nor YAML"):
+        parse("- a\n" * 999 + "]")
+
+
+def test_text_is_read_in_linear_steps() -> None:
+    """Twice the text takes at most about twice the steps of the reader, whatever it is made of."""
+    made = {unit: (_steps(unit * 120), _steps(unit * 240)) for unit in _UNITS}
+    assert {unit: steps for unit, steps in made.items() if steps[1] > 2.4 * steps[0] + 2_000} == {}
 
 
 def test_text_with_an_envelope_around_it_may_be_as_large_as_without() -> None:

@@ -10,7 +10,7 @@ from shared.cli.files import RefusedError, shown
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_object
 from shared.domain.references import template_of
-from shared.domain.text import MAX_BYTES
+from shared.domain.text import MAX_BYTES, utf8
 from shared.steps import definitions
 
 PLATFORM = ".platform"
@@ -111,9 +111,9 @@ def _metadata(content: bytes, name: str, path: str) -> JsonObject:
     """`metadata` of a `.platform` file: type, displayName and, where they are there, description, creationPayload."""
     place = f"{shown(f'{name}/{PLATFORM}')} is not what Fabric writes there:"
     try:
-        top = json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise _problem(path, f"{place} it is not UTF-8 text (byte {error.start})") from None
+        top = json.loads(utf8(content))
+    except InvalidInputError as error:
+        raise _problem(path, f"{place} it {error.problems[0].message}") from None
     except json.JSONDecodeError as error:
         raise _problem(path, f"{place} it is not JSON ({error.msg}, line {error.lineno})") from None
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.principals import NOT_A_LIST, parse_principals
-from shared.domain.text import MAX_BYTES, parse
+from shared.domain.text import MAX_BYTES, parse, utf8
 
 
 def read_text(path: str) -> tuple[str, Path]:
@@ -61,9 +61,9 @@ def _standard_input() -> bytes:
 
 def _decoded(content: bytes, label: str) -> str:
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RefusedError(f"{label} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        return utf8(content)
+    except InvalidInputError as error:
+        raise RefusedError(f"{label} {error.problems[0].message}") from None
 
 
 def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.fields import child, strings
 from shared.domain.json import JsonObject
-from shared.domain.template import Expression, escaped, filled, has_reference, parts
+from shared.domain.template import ESCAPE, Expression, escaped, filled, has_reference, parts
 
 
 def referred(value: Any) -> list[str]:
@@ -36,7 +36,8 @@ def substituted(value: Any, lookup: Callable[[str, str], Any]) -> Any:
 
     def value_of(expression: Expression) -> Any:
         known = lookup(*expression.output) if expression.output else None
-        if known is None:
+        if known is None or (isinstance(known, str) and known.endswith(ESCAPE)):
+            # With a dollar at its end, the value would escape a reference that follows it.
             return f"${{{{{expression.inner}}}}}"
         return escaped(known) if isinstance(known, str) else known
 

@@ -227,7 +227,7 @@ def utf8(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _invalid("$", f"is not UTF-8 text (byte {error.start})") from None
+        raise _invalid("$", f"is not UTF-8 text (byte {error.start}); write it as UTF-8") from None
 
 
 def parse(text: str, *, may_be_enclosed: bool = False) -> Any:

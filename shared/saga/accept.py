@@ -219,9 +219,11 @@ class Acceptance:
         if name == "manifest_text":
             return parse(body)
         try:
-            return parse(self.blobs.get(body).decode("utf-8"))
-        except (NotFoundError, UnicodeDecodeError) as error:
-            raise InvalidInputError([Problem("$.manifest_blob", f"cannot be read: {error}; submit again")]) from None
+            text = utf8(self.blobs.get(body))
+        except (NotFoundError, InvalidInputError) as error:
+            why = error.problems[0].message if isinstance(error, InvalidInputError) else error
+            raise InvalidInputError([Problem("$.manifest_blob", f"cannot be read: {why}; submit again")]) from None
+        return parse(text)
 
 
 def step_records(deployment_id: str, plan: Plan, payloads: Payloads) -> list[StepRecord]:

@@ -26,7 +26,7 @@ from shared.domain.plan import levels
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.trace import TRACEPARENT
-from shared.saga.accept import Submission, normal_target
+from shared.saga.accept import Submission, normal_target, opened
 from shared.saga.commands import allowed_verbs, misread
 from shared.saga.replay import NOTES
 from shared.saga.submission import envelope
@@ -67,6 +67,8 @@ def submit(request: Request, backend: Backend) -> Reply:
         wanted = wanted or declared
         compile_manifest(manifest, app.acceptance.kinds)
     except InvalidInputError as error:
+        if manifest is request.body:  # unreadable as a manifest: it may be a command all the same
+            _refuse_command(opened(request.body))
         raise _refused(backend, wanted, manifest, backend.requester(request, claimed), error) from None
     claimed = claimed or str((as_object(manifest) or {}).get("requestedBy") or "")
     requested_by = backend.requester(request, claimed)

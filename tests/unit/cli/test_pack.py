@@ -445,9 +445,23 @@ def test_pack_platform_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> No
 
 
 def test_pack_binary_platform_file_is_named(tmp_path: Path) -> None:
-    """Bytes that are no text at all."""
-    (folder(tmp_path) / ".platform").write_bytes(b"\xff\xfe\x00\x01")
-    assert "is not UTF-8 text (byte 0)" in refusal(item(), tmp_path)[1]
+    """Bytes that are not text, and text in another encoding."""
+    path = folder(tmp_path) / ".platform"
+    path.write_bytes(b"\xfe\x01")
+    assert "it is not UTF-8 text (byte 0)" in refusal(item(), tmp_path)[1]
+    path.write_bytes(platform().encode("utf-16"))
+    assert "it is UTF-16 text; write it as UTF-8" in refusal(item(), tmp_path)[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_pack_files_in_utf_16_are_refused_by_name(tmp_path: Path, encoding: str) -> None:
+    """As PowerShell and Excel save them: the manifest, and a list of principals."""
+    said = f"is {encoding.upper()[:6]} text; write it as UTF-8"
+    (tmp_path / "m.yaml").write_bytes("name: m".encode(encoding))
+    with pytest.raises(InvalidInputError, match=f"m.yaml {said}"):
+        pack.read_text(str(tmp_path / "m.yaml"))
+    (tmp_path / "team.csv").write_bytes(CSV.encode(encoding))
+    assert refusal(people(file="team.csv"), tmp_path)[1] == f"'team.csv' {said}"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "x" * 5_000, "Clean.Notebook/notebook-content.py", "a\x00b"])
@@ -507,7 +521,12 @@ def test_pack_principals_file_is_taken_as_it_is(tmp_path: Path, mark: str) -> No
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(None, "cannot be read"), (b"\xff\xfea", "is not UTF-8 text (byte 0)"), (f"{GUID},\x00".encode(), "U+0000")],
+    [
+        (None, "cannot be read"),
+        (b"\xfe\xffa", "is UTF-16 text"),
+        (b"\xc3(", "is not UTF-8 text (byte 0)"),
+        (f"{GUID},\x00".encode(), "U+0000"),
+    ],
 )
 def test_pack_principals_file_that_is_wrong_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
     """Absent, binary, with characters that no text may have."""

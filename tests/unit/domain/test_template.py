@@ -57,6 +57,22 @@ def test_template_value_is_never_read_again() -> None:
     assert resolve("x${{ steps.a.outputs.n }}", lambda *_: value) == f"x{value}"
 
 
+@given(
+    st.lists(
+        st.sampled_from(["${{ steps.a.outputs.n }}", "${{ steps.b.outputs.n }}", "$", "{", "$${{", "a"]), max_size=5
+    ),
+    st.sampled_from(["", "$", "$$", "${", "v", "${{", "}}"]),
+)
+def test_template_substituted_means_the_same(pieces: list[str], value: str) -> None:
+    """To put in what is known first, and the rest later, gives what all at once gives."""
+    template = "".join(pieces)
+    known = {("a", "n"): value}
+    if any(isinstance(part, Expression) and part.output is None for part in parts(template)):
+        return
+    half = substituted(template, lambda *key: known.get(key))
+    assert resolve(half, lambda *key: known.get(key, "B")) == resolve(template, lambda *key: known.get(key, "B"))
+
+
 def test_template_substituted_stays_a_template() -> None:
     """Known references become their values, the others stay, and nothing that was put in is taken for a reference."""
     value = "${{ steps.b.outputs.n }} $${{"

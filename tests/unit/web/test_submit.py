@@ -72,6 +72,28 @@ def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
     assert len({api.room.header(i).manifest_hash for i in ids}) == 1, "the id is no part of the manifest"
 
 
+@pytest.mark.parametrize(
+    ("body", "told_of"),
+    [
+        ({"command": "cancell", "deployment_id": "d"}, "'cancell' is not a command. Did you mean 'cancel'?"),
+        ({"command": "cancel", "deployment_id": "d"}, "is sent to /deployments/<id>/cancel, not here"),
+        ({"Command": "cancel"}, "Did you mean 'command'?"),
+        ({**MANIFEST, "command": "cancel"}, "not here"),
+        ({"id": "d", **MANIFEST, "command": ["cancel"]}, "an array is not a command"),
+        ({"id": "a/b", "command": "cancell"}, "Did you mean 'cancel'?"),
+        ({"command": "cancell", "reason": "\u0000"}, "Did you mean 'cancel'?"),
+    ],
+)
+def test_submit_of_a_command_is_refused_and_takes_no_id(api: Api, body: Any, told_of: str) -> None:
+    """400 with a suggestion, however the rest of the body stands; the id is free for its submission."""
+    reply = api.ask("POST", "deployments?id=d", body)
+    [problem] = told(reply)["problems"]
+    assert reply.status == 400
+    assert told_of in problem["message"]
+    assert (list(api.journal.deployments()), api.queue, api.engine.told) == ([], [], [])
+    assert api.ask("POST", "deployments?id=d", MANIFEST).status == 202
+
+
 def test_submit_under_two_ids_is_refused_and_takes_neither(api: Api) -> None:
     """The address says one and the manifest another: 400 that names both, and each is still free."""
     reply = api.ask("POST", "deployments?id=given", {**MANIFEST, "id": "own"})

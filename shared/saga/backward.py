@@ -83,12 +83,13 @@ def _undo(d: Delivery, intent: Intent) -> Settled | None:
     spec = d.services.payloads.load(step.spec)
     if intent.before is not None:
         intent = replace(intent, before=d.services.payloads.load(intent.before))
-    if step.resource is not None:
-        found = d.kind.locate(d.services.fabric, spec, step.resource)
-    else:
+    found = d.kind.locate(d.services.fabric, spec, step.resource) if step.resource is not None else None
+    if found is None and (step.resource is None or intent.action == "create"):
+        # An answer to a create that named something else than it made: what it made is found by name and marker.
         found = d.kind.find(d.services.fabric, spec)
-        if found is not None and not d.kind.recognises(spec, intent, found, d.step.ambiguous):
-            if unseen is None:
+        uncertain = d.step.ambiguous and step.resource is None
+        if found is not None and not d.kind.recognises(spec, intent, found, uncertain):
+            if step.resource is None and unseen is None:
                 return d.settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
             found = None
         if found is not None:

@@ -229,3 +229,27 @@ def test_record_that_could_not_be_read_again_fails_its_step_and_no_more() -> Non
     error = world.journal.steps("d")[0].record.error
     assert error is not None
     assert "its field 'name'" in error.message
+
+
+STRANGE = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.mark.parametrize("path", ["/v1/workspaces", "/v1/workspaces/[^/]+/lakehouses", "/v1/workspaces/[^/]+/items"])
+def test_answer_to_a_create_that_names_another_id_leaves_nothing_behind(path: str) -> None:
+    """Nothing has the id that Fabric named: the step fails, and what the call created goes by its name and marker."""
+    world = World()
+    handle = world.model.handle
+    struck: list[str] = []
+
+    def odd(request: Request) -> Reply:
+        reply = handle(request)
+        if request.method != "POST" or struck or not re.fullmatch(path, request.path):
+            return reply
+        struck.append(request.path)
+        return replace(reply, status=201, headers={}, body=json.dumps({"id": STRANGE, "displayName": None}).encode())
+
+    world.model.handle = odd
+    world.submit({**MANIFEST, "steps": MANIFEST["steps"][:-1]})
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert struck
+    assert world.names() == {}

@@ -42,7 +42,7 @@ def execute_step(message: func.QueueMessage, client: str) -> None:
 @app.queue_trigger(arg_name="message", queue_name="deployments-poison", connection=STORAGE)
 def poisoned_deployment(message: func.QueueMessage) -> None:
     """Every delivery of a submission failed: record it."""
-    entry.poisoned_deployment(message.get_body(), message.id or "")
+    entry.poisoned_deployment(message.get_body(), message.id or "", message.dequeue_count or 1)
 
 
 @app.function_name("poisoned_step")
@@ -50,7 +50,7 @@ def poisoned_deployment(message: func.QueueMessage) -> None:
 @app.durable_client_input(client_name="client")
 def poisoned_step(message: func.QueueMessage, client: str) -> None:
     """Every delivery of a step failed: the step fails, and the deployment turns back."""
-    entry.poisoned_step(message.get_body(), client)
+    entry.poisoned_step(message.get_body(), client, message.dequeue_count or 1)
 
 
 @app.orchestration_trigger(context_name="context", orchestration="run_deployment")

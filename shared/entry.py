@@ -26,7 +26,7 @@ from shared.domain.ports import LastSweep
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.telemetry import Event, Metric
 from shared.saga import activities, commands, engine, health, sweeper
-from shared.saga.accept import decoded
+from shared.saga.accept import decoded, salvaged_id
 from shared.saga.delivery import Settled
 from shared.saga.progress import Progress
 
@@ -83,10 +83,13 @@ def execute_step(content: bytes, client: Any) -> None:
 
 
 @_operation
-def poisoned_step(content: bytes, client: Any) -> None:
-    """A message that every delivery failed on."""
-    _count_poisoned("deployment-steps")
+def poisoned_step(content: bytes, client: Any, delivery: int = 1) -> None:
+    """Settle a step whose every delivery failed, or send it again after an outage (`_was_away`)."""
     message = _step_message(content)
+    if message is not None and _was_away(delivery):
+        bootstrap.app().services.queue.send(message)
+        return
+    _count_poisoned("deployment-steps")
     telemetry.event(Event.POISON_MESSAGE, {"queue": "deployment-steps", **(message.to_json() if message else {})})
     if message is not None:
         reason = "every delivery of this step ended in an unexpected error"
@@ -94,15 +97,20 @@ def poisoned_step(content: bytes, client: Any) -> None:
 
 
 @_operation
-def poisoned_deployment(content: bytes, message_id: str) -> None:
-    """A submission that every delivery failed on: recorded as rejected under the id it asked for. Of a command only the
-    audit of its deployment tells: it claims no id."""
-    _count_poisoned("deployments")
+def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> None:
+    """Reject a submission whose every delivery failed, under the id it asked for. Of a command only the audit of its
+    deployment tells: it claims no id. After an outage (`_was_away`) both are sent again, unless a submission has no id:
+    then a new message would be a new deployment."""
     try:
         command = commands.read(content)
     except InvalidInputError as error:
+        _count_poisoned("deployments")
         log.warning("a command is dropped: %s", error)
         return
+    if (command or salvaged_id(content)) and _was_away(delivery):
+        bootstrap.app().submit(content.decode(), 0.0)
+        return
+    _count_poisoned("deployments")
     if command is not None:
         telemetry.event(Event.POISON_MESSAGE, {"queue": "deployments", "deployment_id": command.deployment_id})
         reason = "every delivery of this command ended in an unexpected error; ask again"
@@ -112,6 +120,16 @@ def poisoned_deployment(content: bytes, message_id: str) -> None:
     refused = bootstrap.app().acceptance.refuse(content, message_id, problem)
     about = {"queue": "deployments", "deployment_id": refused.header.deployment_id}
     telemetry.event(Event.POISON_MESSAGE, about)
+
+
+def _was_away(delivery: int) -> bool:
+    """Return True if a poisoned message could not be recorded before: the app had no usable settings or no storage,
+    which is most likely why its deliveries failed, too. A message that is to blame is recorded at its first delivery.
+    """
+    if delivery == 1:
+        return False
+    log.warning("a poisoned message could not be recorded before (delivery %d): it is sent again", delivery)
+    return True
 
 
 def _misread(error: InvalidInputError) -> None:

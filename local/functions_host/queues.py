@@ -24,6 +24,7 @@ log = logging.getLogger("host.queues")
 
 FIRST_WAIT_SECONDS = 0.1
 _GROWTH = 1.5
+_POISON = "-poison"
 _OUTAGE_WAIT_SECONDS = 1.0
 _RETRY: dict[str, Any] = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0}
 """Again after a second, twice. The SDK's own way is to wait 15 s and more: the storage may long be back."""
@@ -176,6 +177,8 @@ class Queues:
             await renewal
             if failure is None:
                 await queue.delete_message(message.id, message.pop_receipt)
+            elif name.endswith(_POISON):
+                pass  # as the real extension: it has no poison queue of its own, and comes again after its lease
             elif message.dequeue_count >= self._config.max_dequeue_count:
                 await self._poison(queue, name, message)
             else:
@@ -217,7 +220,7 @@ class Queues:
                 message.pop_receipt = renewed.pop_receipt
 
     async def _poison(self, queue: QueueClient, name: str, message: Any) -> None:
-        target = await self._queue(f"{name}-poison")
+        target = await self._queue(f"{name}{_POISON}")
         await target.send_message(message.content, time_to_live=-1)
         await queue.delete_message(message.id, message.pop_receipt)
         log.error("a message of %s went to %s-poison after %d tries", name, name, message.dequeue_count)

@@ -82,7 +82,7 @@ class Acceptance:
         try:
             submission = self._read(content, fallback_id)
         except InvalidInputError as error:
-            return self._reject(_salvaged_id(content) or fallback_id, content, error.problems)
+            return self._reject(salvaged_id(content) or fallback_id, content, error.problems)
         return self.submit(submission)
 
     def submit(self, submission: Submission) -> Accepted:
@@ -109,7 +109,7 @@ class Acceptance:
             raise
         except Exception as error:  # reading it may be the very thing that failed every time
             log.info("a poisoned submission cannot be read: %s", error)
-        return self._reject(_salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
+        return self._reject(salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
 
     def _record(self, submission: Submission, plan: Plan) -> Accepted:
         now = self.clock.now()
@@ -320,8 +320,8 @@ def opened(content: bytes) -> JsonObject | None:
             return None
 
 
-def _salvaged_id(content: bytes) -> str | None:
-    """The id of a submission that is otherwise unreadable, so that who waits for that id gets the answer."""
+def salvaged_id(content: bytes) -> str | None:
+    """Return the id that a submission names, even if the rest of it cannot be read; None if it names none."""
     top = opened(content) or {}
     value = top.get("deployment_id", top.get("id"))
     return value if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value) else None

@@ -85,6 +85,19 @@ def test_queue_message_that_always_fails_ends_in_the_poison_queue(host: Served) 
     eventually(lambda: host.depth("fails-poison") == 0)
 
 
+def test_queue_message_stays_in_the_poison_queue_while_its_function_fails(make: Callable[..., Served]) -> None:
+    """A poison queue has no poison queue: the message comes again when its lease is over, maxDequeueCount times, and
+    then stays there."""
+    with make(lease="1") as served:
+        served.put("fails", "never")
+        eventually(lambda: served.traces("poisoned", body="never", tries=3))
+        served.put("fails", "hopeless")
+        eventually(lambda: served.traces("poisoned", body="hopeless", tries=1))
+        assert [t["tries"] for t in served.traces("poisoned", body="never")] == [1, 2, 3]
+        eventually(lambda: served.depth("fails-poison") == 1)
+        assert "-poison-poison" not in served.log
+
+
 def test_queue_output_that_cannot_be_written_fails_the_function(host: Served) -> None:
     """The message is tried again, and is poison in the end, as if the function had raised."""
     host.put("unwritable", "x")

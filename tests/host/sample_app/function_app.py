@@ -69,6 +69,8 @@ def fails(message: func.QueueMessage) -> None:
 def poisoned(message: func.QueueMessage) -> None:
     """What `fails` could not do."""
     trace("poisoned", body=message.get_body().decode(), tries=message.dequeue_count)
+    if message.get_body() == b"never":
+        raise ValueError("as asked")
 
 
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-picky", connection=STORAGE)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import bootstrap, entry
+from shared import bootstrap, entry, settings
 from shared.adapters.breaker_registry import CircuitBreakers
 from shared.adapters.secret_manager import SecretManager
 from shared.adapters.secrets_environment import EnvironmentSecrets
@@ -147,6 +147,7 @@ class Host:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room = Room()
         self.told = self.room.told.heard
+        self.submitted: list[str] = []
         blobs = MemoryBlobs()
         services = self.room.services
         acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
@@ -166,7 +167,7 @@ class Host:
             secrets,
             self.signals,
             monitor,
-            submit=lambda text, delay_seconds=0.0: None,
+            submit=lambda text, delay_seconds=0.0: self.submitted.append(text),
         )
         monkeypatch.setattr(bootstrap, "app", lambda: self.app)
         monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.room.told)
@@ -227,6 +228,56 @@ def test_entry_poisoned_command_is_noted_and_claims_no_id(host: Host) -> None:
     last = host.room.journal.audit("d")[-1]
     assert (last.actor, "cancel" in last.reason, "another manifest" in last.reason) == ("anna", True, False)
     assert [header.deployment_id for header in host.room.journal.deployments()] == ["d"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"deployment_id": "d", "manifest": MANIFEST},
+        {**MANIFEST, "id": "d"},
+        CANCEL,
+        b"id: d\nname: m\nsteps: []",
+        base64.b64encode(raw(CANCEL)),
+    ],
+)
+def test_entry_message_that_an_outage_poisoned_is_sent_again(host: Host, message: Any) -> None:
+    """It could not be recorded at its first delivery: it goes back to its queue as it was, and is not called poison."""
+    entry.poisoned_deployment(raw(message), "m", 2)
+    assert host.submitted == [raw(message).decode()]
+    assert (list(host.room.journal.deployments()), host.signals.poisonings()) == ([], None)
+
+
+def test_entry_step_that_an_outage_poisoned_is_sent_again(host: Host) -> None:
+    """Its step does not fail for a setting that was wrong for a while."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    entry.poisoned_step(raw({**STEP, "ordinal": 0}), None, 2)
+    assert (host.room.states(), host.room.sent()) == ([StepState.PENDING], [(0, "forward")])
+    assert (host.told, host.signals.poisonings()) == ([], None)
+
+
+@pytest.mark.parametrize("message", [MANIFEST, b"\xff", {"command": "cancell", "id": "d"}])
+def test_entry_message_without_an_id_is_not_sent_again(host: Host, message: Any) -> None:
+    """As a new message it would be a new deployment; it is recorded, and counted, as at a first delivery."""
+    entry.poisoned_deployment(raw(message), "m", 2)
+    assert host.submitted == []
+    assert host.signals.poisonings() is not None
+
+
+@pytest.mark.parametrize("is_step", [True, False])
+def test_entry_poisoned_message_stays_while_the_app_cannot_be_built(
+    host: Host, monkeypatch: pytest.MonkeyPatch, is_step: bool
+) -> None:
+    """The function fails, so that the host keeps the message; nothing is dropped."""
+
+    def unbuilt() -> Any:
+        raise settings.SettingsError(["FEATURE_USE_ROLLBACK"])
+
+    monkeypatch.setattr(bootstrap, "app", unbuilt)
+    message = raw(STEP if is_step else {"deployment_id": "d", "manifest": MANIFEST})
+    poisoned: Any = entry.poisoned_step if is_step else entry.poisoned_deployment
+    for delivery in (1, 2):
+        with pytest.raises(settings.SettingsError):
+            poisoned(message, "m", delivery)
 
 
 def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(

@@ -1,4 +1,4 @@
-"""`make bench`: all of it, or the sections named (BENCH_ARGS="medallion size"). About six minutes."""
+"""`make bench`: all of it, or the sections named (BENCH_ARGS="medallion size"). About fifteen minutes."""
 
 import argparse
 import shutil
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine, imports, medallion, page, telemetry
+from local.bench import breaker, engine, imports, medallion, page, recovery, telemetry
 from local.bench.measure import Bench, machine
 from local.stack import HOME, Stack
 
-SECTIONS = ("import", "breaker", "telemetry", "medallion", "overhead", "throughput", "size", "page")
+SECTIONS = ("import", "breaker", "telemetry", "medallion", "overhead", "throughput", "size", "page", "recovery")
 
 
 def main() -> int:
@@ -45,6 +45,8 @@ def main() -> int:
         _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, options.rounds))
     if "page" in wanted:
         _with(Stack(name="bench"), lambda b: page.run(b, options.rounds))
+    if "recovery" in wanted:
+        _with(Stack(name="bench-real", profile="realistic"), lambda b: recovery.run(b, options.rounds))
     return 0
 
 

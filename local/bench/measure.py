@@ -60,11 +60,14 @@ class Bench:
         before, began = self.used(), time.time()
         for deployment_id, manifest in submissions:
             self.storage.submit(json.dumps({"deployment_id": deployment_id, "manifest": manifest}))
-        headers = [self._ended(deployment_id) for deployment_id, _ in submissions]
+        headers = [self.ended(deployment_id) for deployment_id, _ in submissions]
+        for header in headers:
+            assert header.state is DeploymentState.SUCCEEDED, header  # noqa: S101 - else it measures something else
         ends = [h.finished_at.timestamp() for h in headers if h.finished_at is not None]
         return Run(headers, max(ends) - began, self.used().since(before))
 
-    def _ended(self, deployment_id: str) -> DeploymentRecord:
+    def ended(self, deployment_id: str) -> DeploymentRecord:
+        """Wait for a deployment's end and return its header. Raises AssertionError if it does not end."""
         until = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < until:
             time.sleep(0.25)
@@ -73,7 +76,6 @@ class Bench:
             except NotFoundError:
                 continue
             if header.state in DEPLOYMENT_ENDED:
-                assert header.state is DeploymentState.SUCCEEDED, header  # noqa: S101 - a benchmark of a failure is none
                 return header
         raise AssertionError(f"{deployment_id} did not end in {_WAIT_SECONDS:g} s")
 

@@ -51,7 +51,7 @@ class Output:
     def problems(self, problems: Sequence[Problem]) -> None:
         """What is wrong with an input, all of it."""
         for problem in problems:
-            self.event("problem", f"  {clean(problem.path)}: {clean(problem.message)}", **vars(problem))
+            self.event("problem", f"  {clean(problem.path)}: {clean(problem.message)}", **problem.to_json())
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """The present state of a deployment that goes on."""

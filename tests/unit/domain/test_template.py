@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidInputError, Problems
@@ -63,6 +63,7 @@ def test_template_value_is_never_read_again() -> None:
     ),
     st.sampled_from(["", "$", "$$", "${", "v", "${{", "}}"]),
 )
+@example(["${{ steps.a.outputs.n }}", "${{ steps.b.outputs.n }}"], "$")
 def test_template_substituted_means_the_same(pieces: list[str], value: str) -> None:
     """To put in what is known first, and the rest later, gives what all at once gives."""
     template = "".join(pieces)

@@ -280,8 +280,8 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
         )
     except ValueError:  # its message may hold a part of the connection string
         raise settings.SettingsError(
-            "AzureWebJobsStorage is no connection string (AccountName=...;AccountKey=...;...), or a service's "
-            "address is none"
+            "AzureWebJobsStorage is not a connection string (AccountName=...;AccountKey=...;...), or an address in it "
+            "is not an http(s) address"
         ) from None
 
 

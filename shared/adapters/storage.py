@@ -171,7 +171,7 @@ def unavailable(service: str, action: str, error: HttpResponseError) -> StorageU
 def checked_key(key: str, what: str) -> str:
     """The key, if Azure Tables would take it. Raises LimitError."""
     if len(key) > KEY_CHARACTERS or _FORBIDDEN.search(key):
-        raise LimitError(f"{what} is no table key: {len(key)} characters, or one of / \\ # ? or a control character")
+        raise LimitError(f"{what} cannot be a key: {len(key)} characters, or one of / \\ # ? or a control character")
     return key
 
 

@@ -27,5 +27,5 @@ def seconds(text: str) -> float:
 def count(text: str) -> int:
     """A number of at least 1. Raises argparse.ArgumentTypeError."""
     if not text.isascii() or not text.isdigit() or not int(text[:9]) > 0:
-        raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is no number of at least 1")
+        raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is not a whole number from 1 on")
     return int(text[:9])

@@ -97,6 +97,9 @@ def packed(
         if not isinstance(spec.get(name), str):
             continue
         path = f"$.steps[{i}].with.{name}"
+        if not spec[name].strip():  # a variable that is not set, more likely than the manifest's own folder
+            problems.append(Problem(path, f"is empty: give the {name}, relative to the manifest"))
+            continue
         try:
             if name == "file":
                 found = _principals(spec, folder, root, path)

@@ -11,7 +11,7 @@ from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.template import FORM, MOST_REFERENCES, OPENING, Expression, parts
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-DURATION = re.compile(r"(\d{1,7}(?:\.\d{1,3})?)\s*(s|m|h|d)?")
+DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(s|m|h|d)?")
 """A number of seconds, or of what its unit says."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 MOST_SUGGESTIONS, _LONGEST_WORD, _MOST_WORDS = 10, 64, 1_000

@@ -78,7 +78,7 @@ def test_entity_size_is_never_underestimated(properties: dict[str, Any]) -> None
 @pytest.mark.parametrize("shape", ["{}", "a{}b", "{}a", "a{}"])
 def test_key_with_a_forbidden_character_is_refused(character: str, shape: str) -> None:
     """Wherever it stands in the key."""
-    with pytest.raises(LimitError, match="a test is no table key"):
+    with pytest.raises(LimitError, match="a test cannot be a key"):
         checked_key(shape.format(character), "a test")
 
 

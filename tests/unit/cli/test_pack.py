@@ -603,3 +603,12 @@ def test_read_text_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
     with pytest.raises(InvalidInputError) as caught:
         pack.read_text(str(path))
     assert str(path) in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_pack_name_that_is_empty_does_not_mean_the_folder_of_the_manifest(tmp_path: Path, name: str) -> None:
+    """A variable that is not set: one sentence, and nothing is read."""
+    folder(tmp_path, "other.Notebook")
+    said = {"folder": "is empty: give the folder, relative to the manifest"}
+    assert refusal(item(folder=name), tmp_path) == ("$.steps[0].with.folder", said["folder"])
+    assert refusal(people(file=name), tmp_path) == ("$.steps[0].with.file", said["folder"].replace("folder", "file"))

@@ -94,6 +94,7 @@ def test_manifest_reports_all_problems_at_once() -> None:
         (["steps", 1, "with", "workspaceId"], "${{ steps.gone.outputs.id }}", "$.steps[1].with.workspaceId"),
         (["steps", 1, "with", "workspaceId"], "${{ env.HOME }}", "$.steps[1].with.workspaceId"),
         (["steps", 1, "timeout"], "soon", "$.steps[1].timeout"),
+        (["steps", 1, "timeout"], "\u0663m", "$.steps[1].timeout"),
         (["steps", 1, "timeout"], True, "$.steps[1].timeout"),
         (["steps", 0, "needs"], ["lh"], "$.steps[0].needs"),
         (["concurrency"], "parallel", "$.concurrency"),

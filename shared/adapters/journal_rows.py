@@ -11,8 +11,8 @@ from shared.domain.audit import step_subject
 from shared.domain.errors import NotFoundError, SagaError, UnknownVersionError
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Misfit, NoteHead
-from shared.domain.record_json import encoded
-from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord, strict
+from shared.domain.record_json import encoded, strict
+from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 
 log = logging.getLogger(__name__)

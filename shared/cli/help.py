@@ -10,7 +10,7 @@ COMMAND = "python -m shared.cli"
 GROUPS: dict[str, tuple[str, ...]] = {
     "Write a manifest": ("init", "validate", "plan"),
     "Deploy": ("submit", "follow", "status", "list"),
-    "Decide": ("cancel", "approve", "resume", "compensate", "retire"),
+    "Decide": ("cancel", "approve", "resume", "compensate", "retire", "release"),
     "Prove": ("audit", "verify-journal"),
     "Operate": ("health", "breakers"),
     "Shell": ("completion",),
@@ -28,6 +28,7 @@ EXAMPLES: dict[str, str] = {
     "resume": "resume build-4711 --wait",
     "compensate": "compensate build-4711 --wait",
     "retire": "retire build-4711 --wait",
+    "release": 'release build-4711 --reason "its items belong to finance" --wait',
     "audit": "audit build-4711",
     "verify-journal": "verify-journal build-4711",
     "health": "health --url https://NAME.azurewebsites.net",

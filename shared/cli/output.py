@@ -293,7 +293,9 @@ def verdict(header: DeploymentRecord) -> str:
         DeploymentState.CANCELLED: f"{name} was cancelled and everything is put back.",
         DeploymentState.REJECTED: f"{name} was rejected{reason}",
         DeploymentState.STUCK: f"{name} failed and NOT everything could be put back; the sweeper keeps trying{reason}",
-        DeploymentState.FAILED: f"{name} failed and NOTHING is put back, for rollback is off: mend the cause and "
+        DeploymentState.FAILED: f"{name} failed, and NOT everything is rolled back{reason}"
+        if header.is_released
+        else f"{name} failed and NOTHING is put back, for rollback is off: mend the cause and "
         f"resume it, or have it put back with compensate{reason}",
         DeploymentState.HELD: f"{name} failed and is held as it is, as its manifest asks{reason}",
     }.get(header.state, f"{name} is {header.state.value}{reason}")

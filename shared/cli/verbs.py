@@ -1,4 +1,4 @@
-"""What a person asks of a deployment that exists: cancel, resume, compensate, retire, approve.
+"""What a person asks of a deployment that exists: cancel, resume, compensate, retire, release, approve.
 
 Each puts a command on the queue that submissions take too; the app decides, and the audit says what it decided.
 Asked for something that the deployment's state does not allow, the command line says so and sends nothing.
@@ -7,6 +7,7 @@ Asked for something that the deployment's state does not allow, the command line
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from shared import bootstrap
 from shared.cli.arguments import known_id, seconds
@@ -18,18 +19,20 @@ from shared.cli.timeline import clean
 from shared.domain.approval import APPROVAL, waits_for_person
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
-from shared.saga.commands import ALLOWED, Verb, allowed_verbs
+from shared.saga.verbs import Verb, allowed_verbs, possible_verbs
 
 _HELP = {
     Verb.CANCEL: "put a deployment back that has not ended, or is held",
     Verb.RESUME: "let a deployment that is held or failed go on, after its cause is mended",
     Verb.COMPENSATE: "put a deployment back that is held or failed; try a stuck one again now",
     Verb.RETIRE: "put a deployment back that succeeded, as a whole",
+    Verb.RELEASE: "give up what cannot be compensated in a stuck deployment; its target is free",
 }
 _GOALS = {
     Verb.CANCEL: DeploymentState.CANCELLED,
     Verb.COMPENSATE: DeploymentState.COMPENSATED,
     Verb.RETIRE: DeploymentState.COMPENSATED,
+    Verb.RELEASE: DeploymentState.FAILED,
 }
 """Where the end that was asked for is not the deployment's own success."""
 
@@ -37,19 +40,20 @@ _GOALS = {
 def add_commands(add: Add) -> None:
     """One a verb, by the parser's own helper; approve refuses, too."""
 
-    def asking(name: str, run: Run, text: str) -> argparse.ArgumentParser:
+    def asking(name: str, run: Run, text: str, *, needs_reason: bool = False) -> argparse.ArgumentParser:
         parser = add(name, run, text)
         parser.set_defaults(is_sent=False)
         parser.add_argument("id", help="the deployment's id")
         add_url(parser)
         parser.add_argument("--requested-by", default="", help="who asks, for the audit")
-        parser.add_argument("--reason", default="", help="why, for the audit")
+        parser.add_argument("--reason", default="", required=needs_reason, help="why, for the audit")
         parser.add_argument("--wait", action="store_true", help="follow it to its end")
         parser.add_argument("--timeout", type=seconds, help="stop following after this time: exit code 9")
         return parser
 
     for verb, text in _HELP.items():
-        asking(verb.value, lambda options, output, verb=verb: _ask(verb, options, output), text)
+        run: Run = partial(_ask, verb)
+        asking(verb.value, run, text, needs_reason=verb is Verb.RELEASE)
     approving = asking("approve", _approve, "approve or refuse a step that waits")
     approving.add_argument("step", help="the id of the step of kind approval")
     approving.add_argument("--refuse", action="store_true", help="refuse it: the deployment turns back")
@@ -58,8 +62,12 @@ def add_commands(add: Add) -> None:
 def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
     storage = connect(options)
     header = storage.journal.header(known_id(options.id)).record
-    if verb not in ALLOWED.get(header.state, ()):
+    if verb not in possible_verbs(header):
         return _refuse(verb, header, [], output)
+    if verb is Verb.RELEASE and not options.reason.strip():
+        text = "release needs a reason: say with --reason why what stands may stay as it is"
+        output.event("error", f"error: {text}", deployment_id=options.id, error="bad_request", message=text)
+        return BAD_REQUEST
     return _send(verb, options, output, storage, header)
 
 
@@ -110,7 +118,7 @@ def _send(
     def is_passing(present: DeploymentRecord) -> bool:
         """An end at which the command found it, or from which it is still to be put back, is none."""
         awaits_target = verb is Verb.RETIRE and present.state is DeploymentState.SUCCEEDED
-        return present.sequence <= header.sequence or awaits_target
+        return present.sequence <= header.sequence or awaits_target or present.is_being_released
 
     return follow(
         storage.journal,

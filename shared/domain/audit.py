@@ -61,6 +61,21 @@ def heads_of(steps: Iterable[StepRecord]) -> str:
     return steps_digest((subject_of(s), s.chain.head) for s in steps if s.chain is not None and s.chain.head)
 
 
+_LEFT = "left as it is: released with write "
+
+
+def left(release_write: int) -> str:
+    """Return the reason of the entry by which a release leaves a step as it is; it names the header's write that asks
+    for it, so that of several releases each has its own entries."""
+    return f"{_LEFT}{release_write}"
+
+
+def left_with(entry: AuditEntry) -> int:
+    """Return the header's write that asks for the release which this entry of a step is about; 0 for any other."""
+    number = entry.reason.removeprefix(_LEFT)
+    return int(number) if number != entry.reason and number.isascii() and number.isdigit() else 0
+
+
 @dataclass(frozen=True)
 class Written[T]:
     """What one write puts down in one batch: the row, and the audit entry that it owes."""

@@ -2,12 +2,14 @@
 
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from math import isfinite
-from typing import Any, cast
+from types import UnionType
+from typing import Any, TypeAliasType, cast, get_args, get_origin, get_type_hints
 
 from shared.domain.errors import UnknownVersionError, UnwritableError
 from shared.domain.json import JsonObject
-from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord, strict
+from shared.domain.records import NESTED, AuditEntry, DeploymentRecord, StepRecord
 
 
 def encoded(record: StepRecord | DeploymentRecord | AuditEntry) -> JsonObject:
@@ -21,6 +23,31 @@ def encoded(record: StepRecord | DeploymentRecord | AuditEntry) -> JsonObject:
         if not _comes_back(getattr(record, field.name)):
             raise UnwritableError(f"a {type(record).__name__} is not written: its field '{field.name}' is not JSON")
     return record.to_json()
+
+
+def strict[T](record: T) -> T:
+    """The record, if each field is of the type that it is declared with, and each time aware. Reading a row does not
+    look at that; who judges it does. Raises UnknownVersionError naming the first field that is not."""
+    for name, kinds in _declared(type(record)):
+        value = getattr(record, name)
+        is_number = type(value) is int and float in kinds
+        is_naive = isinstance(value, datetime) and value.tzinfo is None
+        if is_naive or not (type(value) in kinds or is_number):
+            raise UnknownVersionError(f"its field '{name}' is of a kind that no version wrote")
+        if type(value) in NESTED:
+            strict(value)
+    return record
+
+
+@cache
+def _declared(cls: type[Any]) -> tuple[tuple[str, set[type[Any]]], ...]:
+    return tuple((name, _kinds_of(hint)) for name, hint in get_type_hints(cls).items())
+
+
+def _kinds_of(hint: Any) -> set[type[Any]]:
+    if isinstance(hint, UnionType):
+        return {kind for each in get_args(hint) for kind in _kinds_of(each)}
+    return _kinds_of(hint.__value__) if isinstance(hint, TypeAliasType) else {get_origin(hint) or hint}
 
 
 def _comes_back(value: Any) -> bool:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache, partial
-from types import UnionType
-from typing import Any, Self, TypeAliasType, cast, get_args, get_origin, get_type_hints
+from typing import Any, Self, cast
 
 from shared.domain.errors import UnknownVersionError
 from shared.domain.json import JsonObject, as_object
@@ -170,8 +169,9 @@ class DeploymentRecord:
     `origin` is where its steps come from: a `manifest`, or a `script` that says one by one what it made.
     `lock_fence` is the fencing number of the lock on `target`. `expires_after_seconds` is how long what it deployed
     shall live, and `keep_for_seconds` how long it is held at most (0: for good); `held_until` is when that is over.
-    `retry_began_at` is set while a stuck deployment is tried again. `forgotten_at` is when its retention was over: what
-    stays of the header then keeps the id taken.
+    `retry_began_at` is set while a stuck deployment is tried again. `release_write` is the number of the write by which
+    a person gave up what could not be compensated (`release`); 0 if nobody did. `forgotten_at` is when
+    its retention was over: what stays of the header then keeps the id taken.
     Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `swept_at` when it was
     last looked over for orphans. `..._requested_by` is who asked for what: to stop (`cancel`), to undo although it was
     held or had failed (`compensate`), to go on (`resume`; only until its steps are made ready), to undo what had
@@ -201,6 +201,7 @@ class DeploymentRecord:
     swept_at: datetime | None = None
     held_until: datetime | None = None
     retry_began_at: datetime | None = None
+    release_write: int = 0
     forgotten_at: datetime | None = None
     cancel_requested_by: str | None = None
     compensate_requested_by: str | None = None
@@ -216,6 +217,16 @@ class DeploymentRecord:
         """Return True if its steps may be compensated now. A stuck deployment stays `stuck` during another try, so that
         nobody loses sight of it before everything is compensated."""
         return self.state is DeploymentState.COMPENSATING or self.retry_began_at is not None
+
+    @property
+    def is_being_released(self) -> bool:
+        """Return True if a person released it and it has yet to end: no try is begun, and what is under way settles."""
+        return self.state is DeploymentState.STUCK and self.is_released
+
+    @property
+    def is_released(self) -> bool:
+        """Return True if a person gave up what could not be compensated."""
+        return self.release_write > 0
 
     def to_json(self) -> JsonObject:
         """The header as JSON; fields that are None are left out."""
@@ -312,44 +323,20 @@ def evidence(record: Any) -> JsonObject:
     return {n: plain(value) if (plain := _EVIDENCE.get(value.__class__)) else value for n, value in values.items()}
 
 
-_KINDS = frozenset(_NESTED.values())
+NESTED = frozenset(_NESTED.values())
+"""The records that a field of another may hold."""
 _PLAIN: dict[type[Any], Callable[[Any], Any]] = {
     datetime: datetime.isoformat,
     tuple: list,
-    **dict.fromkeys(_KINDS, _fields),
+    **dict.fromkeys(NESTED, _fields),
 }
-_EVIDENCE = {**_PLAIN, **dict.fromkeys(_KINDS, evidence)}
+_EVIDENCE = {**_PLAIN, **dict.fromkeys(NESTED, evidence)}
 
 
 @cache
 def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
     """The fields of a record that count as evidence, and what they are where nothing was said."""
     return tuple((f.name, f.default) for f in fields(cls) if f.name != "chain")
-
-
-def strict[T](record: T) -> T:
-    """The record, if each field is of the type that it is declared with, and each time aware. Reading a row does not
-    look at that; who judges it does. Raises UnknownVersionError naming the first field that is not."""
-    for name, kinds in _declared(type(record)):
-        value = getattr(record, name)
-        is_number = type(value) is int and float in kinds
-        is_naive = isinstance(value, datetime) and value.tzinfo is None
-        if is_naive or not (type(value) in kinds or is_number):
-            raise UnknownVersionError(f"its field '{name}' is of a kind that no version wrote")
-        if type(value) in _KINDS:
-            strict(value)
-    return record
-
-
-@cache
-def _declared(cls: type[Any]) -> tuple[tuple[str, set[type[Any]]], ...]:
-    return tuple((name, _kinds_of(hint)) for name, hint in get_type_hints(cls).items())
-
-
-def _kinds_of(hint: Any) -> set[type[Any]]:
-    if isinstance(hint, UnionType):
-        return {kind for each in get_args(hint) for kind in _kinds_of(each)}
-    return _kinds_of(hint.__value__) if isinstance(hint, TypeAliasType) else {get_origin(hint) or hint}
 
 
 def _dump(record: Any) -> JsonObject:

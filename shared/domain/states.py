@@ -52,3 +52,7 @@ DEPLOYMENT_ENDED = frozenset(
 )
 """Nothing more will happen by itself. `stuck` is not among them: the sweeper is still on it. A person may still have
 a `failed` one resumed or put back, and a `succeeded` one retired."""
+
+STEP_SETTLED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
+"""A step stays in one of these until a deployment turns back, or a person has it tried again: no delivery writes it
+without moving it, and each write of it is audited."""

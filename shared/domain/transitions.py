@@ -42,6 +42,9 @@ STEP_TRANSITIONS: dict[tuple[S, S], str] = {
     (S.COMPENSATING, S.COMPENSATED): "put back, or there was nothing to put back",
     (S.COMPENSATING, S.COMPENSATION_FAILED): "out of attempts; a person is told",
     (S.COMPENSATION_FAILED, S.COMPENSATING): "the sweeper or a person tries again",
+    (S.COMPENSATION_FAILED, S.COMPENSATION_FAILED): "a person released the deployment; the step stays as it is",
+    (S.SUCCEEDED, S.SUCCEEDED): "a person released the deployment before the step was compensated; it stays as it is",
+    (S.FAILED, S.FAILED): "a person released the deployment before the step was compensated; it stays as it is",
 }
 
 DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
@@ -63,6 +66,8 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.STUCK, D.STUCK): "the sweeper or a person tries again; it stays visible as stuck meanwhile",
     (D.STUCK, D.COMPENSATED): "another try compensated the rest",
     (D.STUCK, D.CANCELLED): "another try compensated the rest, because a person asked",
+    (D.STUCK, D.FAILED): "a person released it: what could not be compensated stays as it is",
+    (D.FAILED, D.COMPENSATING): "released before, and a person has the rest tried again; holds its target again",
     (D.COMPENSATED, D.COMPENSATED): "looked over for what a lost call may have left",
     (D.CANCELLED, D.CANCELLED): "looked over for what a lost call may have left",
     (D.SUCCEEDED, D.SUCCEEDED): "a request is noted; its target is not free",

@@ -17,9 +17,9 @@ from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.room import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
-from shared.saga import watchdog
+from shared.saga import release, watchdog
 from shared.saga.delivery import Services
-from shared.saga.ends import closing, is_scripts_own, proven_end
+from shared.saga.ends import cause, closing, is_scripts_own, proven_end, untouched
 from shared.saga.engine import is_called_off, turns_back
 from shared.saga.progress import Progress, from_journal, in_flight
 from shared.saga.resume import make_ready
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _RACES = 10
 """Conditional writes of the header that may be lost in a row before the activity fails and is run again."""
 _PARALLEL_SENDS = 8
+_SOON_SECONDS = 1.0
 
 
 def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bool = False) -> JsonObject:
@@ -48,6 +49,8 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
         if is_scripts_own(record) and not by_script:
             return {"next": "hold"}
         try:
+            if record.is_being_released:
+                return release.settle(services, locks, header)
             if record.state is DeploymentState.ACCEPTED:
                 waiting = _take_target(services, locks, header)
                 if waiting is not None:
@@ -165,16 +168,9 @@ def turn_back(services: Services, deployment_id: str) -> JsonObject:
             ),
             None,
         )
-        if failed is None or failed.error is None:
+        if failed is None:
             break
-        error = RecordedError(
-            f"step {failed.step_id}: {failed.error.message}",
-            failed.error.remedy,
-            failed.error.call,
-            failed.error.status,
-            failed.error.error_code,
-            failed.error.request_id,
-        )
+        error = cause(failed)
         try:
             _write(services, header, f"step {failed.step_id} failed", error=error)
             break
@@ -277,14 +273,10 @@ def _settle_untouched(services: Services, steps: Sequence[Versioned[StepRecord]]
             "nothing of this deployment's to undo",
         )
         for s in steps
-        if s.record.state in (StepState.SUCCEEDED, StepState.FAILED) and _untouched(s.record)
+        if s.record.state in (StepState.SUCCEEDED, StepState.FAILED) and untouched(s.record)
     ]
     if changes:
         services.journal.write_steps(changes)
-
-
-def _untouched(row: StepRecord) -> bool:
-    return row.intent is None or row.intent.action == "adopt"
 
 
 def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Progress) -> JsonObject:
@@ -337,7 +329,7 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
             _release(locks, record)
             return {"next": "ended", "state": record.state.value}
         if record.state is DeploymentState.STUCK and not record.goes_back:
-            return {"next": "ended", "state": record.state.value}
+            return _view(services, deployment_id)
         end = proven_end(record, [s.record for s in services.journal.steps(deployment_id)])
         if end is None:
             return _view(services, deployment_id)
@@ -362,11 +354,13 @@ def _write(
 def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:
     """The orchestrator's view, fresh from the journal. `retry_failed` puts failed compensations up for another try."""
     record = services.journal.header(deployment_id).record
-    is_left_stuck = record.state is DeploymentState.STUCK and not record.goes_back
+    is_left_stuck = record.state is DeploymentState.STUCK and not (record.goes_back or record.is_released)
     if record.state in DEPLOYMENT_ENDED or is_left_stuck:
         return {"next": "ended", "state": record.state.value}
     if record.state is DeploymentState.HELD:
         return {"next": "hold"}
+    if record.is_being_released:
+        return {"next": "wait", "seconds": _SOON_SECONDS, "holder": deployment_id}
     steps = services.journal.steps(deployment_id)
     direction = Direction.FORWARD if record.state is DeploymentState.RUNNING else Direction.BACKWARD
     progress = from_journal(steps, direction, turns_back(record))

@@ -4,6 +4,7 @@
     compensate  held, failed -> put back, ends `compensated`; stuck -> another try now
     resume      held, failed -> goes on from the failed steps
     retire      succeeded -> put back as a whole, ends `compensated`
+    release     stuck -> what could not be compensated is given up, ends `failed`; `compensate` may try again later
     approve     a step of kind approval that waits -> succeeded
     refuse      a step of kind approval that waits -> failed
 
@@ -13,10 +14,9 @@ orchestration, which does the rest. So each is safe to repeat, and a crash after
 
 import difflib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 
 from shared.domain.approval import APPROVAL, approved, waits_for_person
 from shared.domain.errors import ConflictError, FabricError, InvalidInputError, NotFoundError, Problem, SagaError
@@ -29,10 +29,13 @@ from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, S
 from shared.domain.room import REASON_CHARACTERS, fitted, fitting, person
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 from shared.domain.states import DeploymentState as D
+from shared.saga import release
 from shared.saga.accept import opened
 from shared.saga.delivery import Services
+from shared.saga.ends import cause
 from shared.saga.engine import turns_back
 from shared.saga.orphans import in_the_way
+from shared.saga.verbs import Verb, allowed_verbs
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +45,6 @@ _MOST_FIELDS = 10
 _LONGEST_NAME, _LONGEST_REASON = 256, 500
 _LONGEST_MESSAGE = 16_000
 """Bytes: names and a reason of the longest, each character beyond ASCII escaped, fit."""
-
-
-class Verb(StrEnum):
-    """What may be asked; the words of the queue message, the routes and the command line."""
-
-    CANCEL = "cancel"
-    APPROVE = "approve"
-    REFUSE = "refuse"
-    RESUME = "resume"
-    COMPENSATE = "compensate"
-    RETIRE = "retire"
 
 
 @dataclass(frozen=True)
@@ -82,25 +74,6 @@ class Answer:
     state: D
     accepted: bool
     message: str
-
-
-ALLOWED: dict[D, tuple[Verb, ...]] = {
-    D.ACCEPTED: (Verb.CANCEL,),
-    D.RUNNING: (Verb.CANCEL,),
-    D.HELD: (Verb.CANCEL, Verb.RESUME, Verb.COMPENSATE),
-    D.FAILED: (Verb.RESUME, Verb.COMPENSATE),
-    D.STUCK: (Verb.COMPENSATE,),
-    D.SUCCEEDED: (Verb.RETIRE,),
-}
-
-
-def allowed_verbs(record: DeploymentRecord, steps: Iterable[StepRecord] = ()) -> list[Verb]:
-    """What may be asked of a deployment as it stands; approve and refuse only where `steps` has one that waits."""
-    asked = {Verb.CANCEL: record.cancel_requested_by, Verb.RETIRE: record.retire_requested_by}
-    verbs = [verb for verb in ALLOWED.get(record.state, ()) if not asked.get(verb)]
-    if record.state is D.RUNNING and not turns_back(record) and any(map(waits_for_person, steps)):
-        verbs += [Verb.APPROVE, Verb.REFUSE]
-    return verbs
 
 
 def read(content: bytes) -> Command | None:
@@ -204,7 +177,7 @@ class _Asked:
         return self.command.requested_by
 
     def write(self, **changes: object) -> None:
-        after = self.record.replace(**changes)
+        after = fitted(self.record.replace(**changes))
         self.services.journal.write_header(Change(self.header, after, self.who, self.command.why))
 
     def note(self, outcome: str) -> None:
@@ -227,7 +200,8 @@ class _Asked:
     def already(self, message: str) -> Answer:
         """Asked before. Who asked first may have died before it told the orchestration."""
         self.note(f"nothing to do: {message}")
-        if self.record.goes_back or self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
+        is_moving = self.record.goes_back or self.record.is_being_released
+        if is_moving or self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
             self.wake()
         return Answer(self.record.state, True, message)
 
@@ -257,6 +231,11 @@ def _cancel(asked: _Asked) -> Answer:
 
 def _compensate(asked: _Asked) -> Answer:
     record = asked.record
+    if record.is_being_released:
+        message = "compensate is not possible: it is released, and ends when nothing of it is under way: ask again then"
+        return Answer(D.STUCK, False, message)
+    if record.state is D.FAILED and record.is_released:
+        return _try_again(asked)
     if record.state is D.STUCK and not record.goes_back:
         # The try counts as begun, so whoever follows it waits for its end.
         asked.write(compensate_requested_by=asked.who, retry_began_at=asked.services.clock.now())
@@ -275,23 +254,47 @@ def _resume(asked: _Asked) -> Answer:
     record = asked.record
     if record.resume_requested_by or (record.state in (D.ACCEPTED, D.RUNNING) and not turns_back(record)):
         return asked.already("it goes on already")
+    if record.state is D.FAILED and record.is_released:
+        message = "resume is not possible: it is rolled back in part, and was released; what may be asked now: "
+        return Answer(D.FAILED, False, message + Verb.COMPENSATE.value)
     if record.state not in (D.HELD, D.FAILED):
         return asked.refused()
     wish = {"resume_requested_by": asked.who, "cancel_requested_by": None, "compensate_requested_by": None}
     return _take_up(asked, "it goes on from where it failed", **wish)
 
 
+def _try_again(asked: _Asked) -> Answer:
+    """Roll a released deployment back further. Its error was the release; now it is again why it failed."""
+    rows = [row.record for row in asked.services.journal.steps(asked.command.deployment_id)]
+    errors = (cause(row) for row in rows if row.outputs is None)
+    wish = {"compensate_requested_by": asked.who, "release_write": 0, "error": next(filter(None, errors), None)}
+    return _take_up(asked, "what was not put back is tried again", state=D.COMPENSATING, **wish)
+
+
+def _release(asked: _Asked) -> Answer:
+    record = asked.record
+    if record.is_released and record.state in (D.STUCK, D.FAILED):
+        return asked.already("it is released already")
+    if record.state is not D.STUCK:
+        return asked.refused()
+    if not asked.command.reason:
+        return Answer(D.STUCK, False, "release needs a reason: say why what stands may stay as it is")
+    asked.write(**release.asked(record, asked.who, asked.command.reason))
+    asked.wake()
+    return asked.granted(D.STUCK, "it ends as failed when nothing of it is under way, and its target is free then")
+
+
 def _take_up(asked: _Asked, message: str, **wish: object) -> Answer:
     """Running again. What is held has its target still; what has failed gave it back, and needs it anew."""
-    changes: dict[str, object] = {"finished_at": None, "due_at": None, "held_until": None, **wish}
+    changes: dict[str, object] = {"finished_at": None, "due_at": None, "held_until": None, "state": D.RUNNING, **wish}
     if asked.record.state is D.FAILED:
         lock, obstacle = _target(asked)
         if obstacle is not None:
             return Answer(D.FAILED, False, f"{obstacle}: ask again then")
         changes |= {"started_at": asked.services.clock.now(), "lock_fence": lock.fence}
-    asked.write(state=D.RUNNING, **changes)
+    asked.write(**changes)
     asked.wake()
-    return asked.granted(D.RUNNING, message)
+    return asked.granted(asked.record.replace(**changes).state, message)
 
 
 def _retire(asked: _Asked) -> Answer:
@@ -379,6 +382,7 @@ _ACTS: dict[Verb, Callable[[_Asked], Answer]] = {
     Verb.COMPENSATE: _compensate,
     Verb.RESUME: _resume,
     Verb.RETIRE: _retire,
+    Verb.RELEASE: _release,
     Verb.APPROVE: _decide,
     Verb.REFUSE: _decide,
 }

@@ -1,9 +1,10 @@
 """How a deployment ends: which end its rows prove, when that was, and when the sweeper has to see to it again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.domain.records import SCRIPT, DeploymentRecord, StepRecord
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.delivery import Services
 from shared.saga.engine import turns_back
@@ -26,6 +27,16 @@ def closing(services: Services, record: DeploymentRecord, state: DeploymentState
     elif state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
         seconds = record.expires_after_seconds
     return {"finished_at": now, "retry_began_at": None, "due_at": now + timedelta(seconds=seconds)}
+
+
+def untouched(step: StepRecord) -> bool:
+    """Return True if a step changed nothing in Fabric: it needs no call to be compensated."""
+    return step.intent is None or step.intent.action == "adopt"
+
+
+def cause(step: StepRecord) -> RecordedError | None:
+    """Return the error of a step as its deployment's header names it; None if it has none."""
+    return step.error and replace(step.error, message=f"step {step.step_id}: {step.error.message}")
 
 
 def proven_end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shared.domain import audit
 from shared.domain.ports import NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import STEP_SETTLED, DeploymentState, StepState
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
 
 NOTES = "notes"
@@ -137,6 +137,7 @@ def row(
         yield Difference(subject, None, "the row is not what was written: its digest does not fit")
     if row.sequence == written and digest != (link.row if link is not None else row.chain.head):
         yield Difference(subject, written, "the row is not what was written with this entry")
-    may_be_silent = not audit.has_ended(row) and (str(row.state), str(row.state)) in _legal(subject)
+    is_bound = audit.has_ended(row) or row.state in STEP_SETTLED
+    may_be_silent = not is_bound and (str(row.state), str(row.state)) in _legal(subject)
     if row.sequence > written and not may_be_silent:
         yield Difference(subject, None, f"the row is at write {row.sequence}, which nobody audited")

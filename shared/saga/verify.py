@@ -14,7 +14,7 @@ from shared.domain import audit
 from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
 from shared.domain.ports import Journal, Misfit, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, DeploymentState, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, STEP_SETTLED, DeploymentState, StepState
 from shared.saga import replay
 from shared.saga.replay import Difference
 
@@ -27,6 +27,7 @@ _STEPS_AT_THE_END: dict[str, frozenset[StepState]] = {
     DeploymentState.FAILED: FORWARD_SETTLED,
 }
 """What an end of the deployment says of its steps; cancelled or rejected before it began, it leaves them pending."""
+_STEPS_OF_A_RELEASED = _PUT_BACK | STEP_SETTLED
 _READINGS = 10
 
 
@@ -181,6 +182,7 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
             and entry.link.steps != audit.steps_digest([birth] if birth else [])
         ):
             yield Difference(audit.DEPLOYMENT, entry.sequence, "the step that it took up is not the one that stands")
+    last_release = 0
     for entry in moves[1:]:
         if _takes_up(entry):
             continue
@@ -190,15 +192,17 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
             continue
         possible = [
             audit.steps_digest(heads.items()) if heads or header is not None or begin is None else begin.steps
-            for heads in _heads_at(entry.after, steps, alone)
+            for heads in _heads_at(entry, steps, alone, last_release)
         ]
+        last_release = entry.sequence if _is_release(entry) else last_release
         if entry.link.steps not in possible:
             yield Difference(audit.DEPLOYMENT, entry.sequence, "the steps' chains are not what they were at this end")
     states = {StepState(e[-1].after) if e[-1].after in set(StepState) else None for e in steps.values()}
     states |= {StepState.PENDING} if alone else set()
     # A script may go on where something could not be made, and commit the rest.
     states -= {StepState.FAILED} if appends and last.after == DeploymentState.SUCCEEDED else set()
-    if last.after in _STEPS_AT_THE_END and not states <= _STEPS_AT_THE_END[last.after]:
+    ends = _STEPS_OF_A_RELEASED if _is_release(last) else _STEPS_AT_THE_END.get(last.after)
+    if ends is not None and not states <= ends:
         yield Difference(audit.DEPLOYMENT, last.sequence, f"ends '{last.after}', which its steps' ends do not bear out")
 
 
@@ -212,15 +216,38 @@ def _takes_up(entry: AuditEntry) -> bool:
     return entry.link is not None and entry.link.steps is not None and entry.after not in DEPLOYMENT_ENDED
 
 
-def _heads_at(end: str, steps: dict[str, list[AuditEntry]], alone: dict[str, str]) -> Iterator[dict[str, str]]:
+def _is_release(entry: AuditEntry) -> bool:
+    """Return True for the end of a deployment that was stuck, and that a person released."""
+    return (entry.before, entry.after) == (DeploymentState.STUCK, DeploymentState.FAILED)
+
+
+def _heads_at(
+    end: AuditEntry, steps: dict[str, list[AuditEntry]], alone: dict[str, str], last_release: int
+) -> Iterator[dict[str, str]]:
     """The heads of the steps' chains at an end of their deployment. A `failed` one may have been resumed and have
     failed again: each time every step that was not done settled once more, so one of these times it is."""
-    if end != DeploymentState.FAILED:
-        yield {s: head for s, e in steps.items() if (head := _head_at(end, e))} | alone
+    if _is_release(end):
+        for by_time in (False, True):
+            yield {s: _head_at_release(end, e, last_release, by_time=by_time) for s, e in steps.items()} | alone
         return
-    settled = {s: [e.link.hash for e in es if e.link and e.after in FORWARD_SETTLED] for s, es in steps.items()}
+    # A step that a release leaves as it is had settled before.
+    moved = {s: [e for e in es if e.before != e.after or not audit.left_with(e)] for s, es in steps.items()}
+    if end.after != DeploymentState.FAILED:
+        yield {s: head for s, e in moved.items() if (head := _head_at(end.after, e))} | alone
+        return
+    settled = {s: [e.link.hash for e in es if e.link and e.after in FORWARD_SETTLED] for s, es in moved.items()}
     for time in range(max(map(len, settled.values()), default=0)):
         yield {s: hashes[min(time, len(hashes) - 1)] for s, hashes in settled.items() if hashes} | alone
+
+
+def _head_at_release(end: AuditEntry, entries: Sequence[AuditEntry], last_release: int, *, by_time: bool) -> str:
+    """The head of a step's chain when its deployment was released: of the entry that leaves it as it is. A step that
+    has none was compensated before, and is at its last entry; or its row could not be written, and only the time of its
+    entries (`by_time`) says which came before that end."""
+    linked = [(e, e.link.hash) for e in entries if e.link is not None]
+    left = [head for e, head in linked if last_release < audit.left_with(e) < end.sequence]
+    until = [head for e, head in linked if e.at <= end.at or not by_time]
+    return (left or until or [""])[-1]
 
 
 def _head_at(end: str, entries: Iterable[AuditEntry]) -> str:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from shared.domain.json import JsonObject
 from shared.domain.states import DeploymentState
-from shared.saga.commands import Verb
+from shared.saga.verbs import Verb
 from shared.web import page
 from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
@@ -49,19 +49,20 @@ _VERBS = {
     Verb.RESUME: "Go on from the failed steps of what is held or has failed",
     Verb.COMPENSATE: "Put back what is held or has failed; try again what is stuck",
     Verb.RETIRE: "Put back a whole deployment that has succeeded",
+    Verb.RELEASE: "Give up the compensations of a stuck deployment that cannot be done, so that its target is free",
 }
 
 
 def _asking(verb: Verb) -> Operation:
-    is_of_step = verb in (Verb.APPROVE, Verb.REFUSE)
+    body = {Verb.APPROVE: "AskedOfStep", Verb.REFUSE: "AskedOfStep", Verb.RELEASE: "AskedWithReason"}.get(verb)
     return Operation(
         "deployments",
         _VERBS[verb],
         {202: ("Granted", "Granted, or it was already; the orchestration does the rest.")},
         (404, 409, 413, 415),
         (_ID,),
-        "AskedOfStep" if is_of_step else "Asked",
-        is_body_required=is_of_step,
+        body or "Asked",
+        is_body_required=body is not None,
     )
 
 

@@ -25,8 +25,8 @@ from shared.domain.records import (
     StepRecord,
 )
 from shared.domain.states import DeploymentState
-from shared.saga.commands import Verb
 from shared.saga.dry_run import Action
+from shared.saga.verbs import Verb
 from shared.steps import manifest_schema
 
 _PLAIN: dict[Any, JsonObject] = {
@@ -119,8 +119,10 @@ def _asked(*required: str) -> JsonObject:
     properties: JsonObject = {
         "requested_by": {**_text(256), **optional, "description": "Who asks; what the caller says of itself."},
         "reason": {**_text(500), **optional, "description": "Why, for the audit."},
-        "step": _text(256, minLength=1) if required else {**_text(256), **optional},
+        "step": {**_text(256), **optional},
     }
+    properties |= {"step": _text(256, minLength=1)} if "step" in required else {}
+    properties |= {"reason": _text(500, minLength=1, description="Why.")} if "reason" in required else {}
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
@@ -201,6 +203,7 @@ def schemas() -> JsonObject:
         ),
         "Asked": _asked(),
         "AskedOfStep": _asked("step"),
+        "AskedWithReason": _asked("reason"),
         "Granted": _object(["deployment_id", "state", "message"], deployment_id=ID, state=_STATE, message=_STRING),
         "Breaker": _object(
             ["name", "state", "failures", "reason", "is_shared"],

@@ -1,4 +1,4 @@
-"""What a person may ask of a deployment: cancel, approve, refuse, resume, compensate, retire."""
+"""What a person may ask of a deployment: cancel, approve, refuse, resume, compensate, retire, release."""
 
 from shared.domain.errors import NotFoundError, Problem
 from shared.saga.commands import Verb, allowed_verbs, command, handle
@@ -17,6 +17,8 @@ def asking(verb: Verb) -> Handler:
         header = backend.header(request.route["id"])
         if verb in _ABOUT_A_STEP and not fields["step"]:
             raise bad_request([Problem("$.step", f"is required: the id of the step to {verb.value}")])
+        if verb is Verb.RELEASE and not fields["reason"]:
+            raise bad_request([Problem("$.reason", "is required: why what stands may stay as it is")])
         app = backend.app()
         who = backend.requester(request, fields["requested_by"])
         asked = command(verb, header.deployment_id, who, fields["reason"], fields["step"])

@@ -175,7 +175,7 @@ def stuck(number: int = 2) -> Deployment:
         _move(t(900), 0, "compensating", "compensation_failed", error.message),
         AuditEntry(t(901), "deployment", "compensating", "stuck", "orchestrator", "a compensation failed", 4),
     ]
-    return Deployment(top, steps, audit, ("compensate",))
+    return Deployment(top, steps, audit, ("compensate", "release"))
 
 
 def held(number: int = 3) -> Deployment:

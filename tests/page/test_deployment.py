@@ -1,5 +1,6 @@
 """One deployment: what happened, what went wrong and what to do, and the commands."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -111,6 +112,26 @@ def test_deployment_stuck_says_what_stands_in_the_way(tab: Page, serve: Serving)
     expect(tab.locator(".trouble-card")).to_contain_text("Move or delete them")
     expect(tab.get_by_role("button", name="Put back")).to_be_visible()
     expect(tab.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+def test_deployment_stuck_is_released_with_a_reason(tab: Page, serve: Serving) -> None:
+    """Nothing is sent without one; then the page says what became of it, and what stands."""
+    world = opened(serve, scenes.stuck())
+    tab.get_by_role("button", name="Release").click()
+    expect(tab.locator("#ask-does")).to_contain_text("stays as it is")
+    send = tab.get_by_role("dialog").get_by_role("button", name="Release")
+    send.click()
+    assert world.commands == []
+    tab.locator("#ask-reason").fill("theirs for good")
+    send.click()
+    expect(tab.get_by_role("dialog")).to_have_count(0)
+    assert [(verb, body) for verb, _, body in world.commands] == [("release", {"reason": "theirs for good"})]
+    scene = world.deployments["build-89998"]
+    error = RecordedError("released by anna: theirs for good; 1 step is not rolled back", "Delete it by hand.")
+    ended = scene.header.replace(state=D.FAILED, release_write=5, error=error)
+    world.deployments["build-89998"] = replace(scene, header=ended, allowed=("compensate",))
+    expect(tab.locator(".head")).to_contain_text("Released by a person")
+    expect(tab.locator(".trouble-card").first).to_contain_text("Delete it by hand")
 
 
 def test_deployment_is_live_and_keeps_what_the_reader_opened(tab: Page, serve: Serving) -> None:

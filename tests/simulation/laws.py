@@ -9,7 +9,7 @@ from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 from shared.domain import transitions
 from shared.domain.approval import APPROVAL, BY_DEFAULT
 from shared.domain.records import DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, StepState
 from shared.saga import verify
 from shared.steps.item import same_definition
 from shared.steps.kind import has_marker, without_marker
@@ -19,6 +19,7 @@ from tests.simulation.world import World
 
 KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
 """Ends after which what was applied stands."""
+_NOTHING_LEFT = (StepState.COMPENSATED, StepState.SKIPPED)
 _CONFLICTS = (
     "ItemDisplayNameAlreadyInUse",
     "WorkspaceNameAlreadyExists",
@@ -74,7 +75,14 @@ def _everything_standing_is_accounted_for(
     kept = [r for d in ids if world.state(d) in KEPT for r in rows[d]]
     known = {r.resource.id for r in kept if r.resource is not None}
     # Where rollback is off, what a failed step may have left is in the journal as what it was about to create.
-    left = [r for r in kept if r.resource is None and r.intent is not None and r.state is StepState.FAILED]
+    # A released deployment is not looked over: what a late call of it made is known by its marker.
+    released = {d for d in ids if world.journal.header(d).record.is_released}
+    left = [
+        r
+        for r in kept
+        if r.intent is not None
+        and (r.deployment_id in released or (r.resource is None and r.state is StepState.FAILED))
+    ]
     markers = {r.intent.marker for r in left if r.intent is not None}
     known |= {r.spec["principalId"] for r in left if r.kind == "role_assignment"}
     now = world.clock.now().timestamp()
@@ -214,16 +222,35 @@ def _no_two_at_once(world: World, ids: list[str]) -> Iterable[str]:
 
 
 def _nothing_is_undone_unasked_without_rollback(world: World, ids: list[str]) -> Iterable[str]:
-    """`failed` is an end only where rollback is off; and there nothing is undone but what was asked for."""
+    """`failed` is an end only where rollback is off, or a person released what was stuck; and where rollback is off,
+    nothing is undone but what was asked for."""
     for d in ids:
-        if world.policy.rollback and world.state(d) is DeploymentState.FAILED:
-            yield f"{d} failed and was left as it was, and rollback is on"
+        header = world.journal.header(d).record
+        if header.state is DeploymentState.FAILED and header.is_released:
+            yield from _release_is_somebodys(world, header)
+        elif world.policy.rollback and header.state is DeploymentState.FAILED:
+            yield f"{d} failed and was left as it was, rollback is on and nobody released it"
     for _, after in world.journal.history:
         if world.policy.rollback or not isinstance(after, DeploymentRecord):
             continue
         asked = after.compensate_requested_by or after.retire_requested_by
         if after.state is DeploymentState.COMPENSATING and not asked:
             yield f"{after.deployment_id} is undone, rollback is off and nobody asked"
+
+
+def _release_is_somebodys(world: World, header: DeploymentRecord) -> Iterable[str]:
+    """A person asked, nothing is under way any more, and the header's error names what is left."""
+    d = header.deployment_id
+    if not any(e.reason.startswith("release requested by") for e in world.journal.audit(d)):
+        yield f"{d} was released, and nobody asked"
+    left = [s.record for s in world.journal.steps(d) if s.record.state not in _NOTHING_LEFT]
+    if not left or header.error is None:
+        yield f"{d} was released: {header.error} is left of {left}"
+    for step in left:
+        if step.state not in STEP_SETTLED or step.claim is not None or step.wait_until is not None:
+            yield f"{d} was released, and its step {step.step_id} is still {step.state.value}"
+        if header.error is not None and len(left) <= 12 and f"step {step.step_id}: " not in header.error.message:
+            yield f"{d} was released, and {header.error.message!r} does not name {step.step_id}"
 
 
 def _approvals_are_somebodys(world: World, rows: dict[str, list[StepRecord]]) -> Iterable[str]:

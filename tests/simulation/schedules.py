@@ -104,6 +104,7 @@ class Persons:
     policy: EnginePolicy
     asks: dict[int, int]
     is_hasty: bool
+    lets_go: random.Random | None = None
 
     @classmethod
     def of(cls, seed: int) -> "Persons":
@@ -112,7 +113,10 @@ class Persons:
         is_hasty = chance.random() < 0.12
         flags = FeatureFlags(rollback=chance.random() < 0.8, retry_logic=not is_hasty and chance.random() < 0.9)
         asks = Counter(chance.randrange(CHAOS_STEPS) for _ in range(chance.choice([0, 3, 12, 30])))
-        return cls(chance, EnginePolicy().under(flags), dict(asks), is_hasty)
+        letting_go = random.Random(f"{seed}/release")
+        return cls(
+            chance, EnginePolicy().under(flags), dict(asks), is_hasty, letting_go if letting_go.random() < 0.3 else None
+        )
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Approvals among the steps, and more to hold."""
@@ -142,7 +146,8 @@ class Persons:
             return
         steps = [s.record for s in world.journal.steps(which)]
         allowed = allowed_verbs(header, steps)
-        verb = chance.choice(allowed) if allowed and chance.random() < 0.8 else chance.choice(list(Verb))
+        allowed = [verb for verb in allowed if verb is not Verb.RELEASE]
+        verb = chance.choice(allowed) if allowed and chance.random() < 0.8 else chance.choice(_ASKED)
         if verb in (Verb.CANCEL, Verb.RETIRE) and chance.random() < 0.8:
             return
         step = chance.choice([s.step_id for s in steps if s.kind == "approval"] or ["ws"])
@@ -152,6 +157,19 @@ class Persons:
             else:
                 with suppress(Crash):
                     world.befell[f"granted {verb.value}"] += world.ask(verb, which, step).accepted
+
+    def let_go(self, world: World, ids: list[str], likely: float) -> None:
+        """Some give up what is stuck, while it is tried again too, or ask for that where it makes no sense."""
+        if self.lets_go is None or self.lets_go.random() >= likely:
+            return
+        which = self.lets_go.choice(ids)
+        with suppress(NotFoundError, Crash):
+            if world.state(which) is not DeploymentState.STUCK and self.lets_go.random() < 0.9:
+                return
+            if self.lets_go.random() < 0.5:
+                world.post_command(Verb.RELEASE.value, which)
+            else:
+                world.befell["granted release"] += world.ask(Verb.RELEASE, which).accepted
 
     def see_to_what_waits(self, world: World, deployment_id: str) -> None:
         """Who asked to hold has seen enough, or goes on; what failed is kept, or not; a success is retired, or not, and
@@ -169,6 +187,7 @@ class Persons:
         world.ask(verb, deployment_id)
 
 
+_ASKED = [verb for verb in Verb if verb is not Verb.RELEASE]
 _SEEN_TO = {DeploymentState.HELD: 1.0, DeploymentState.FAILED: 0.5, DeploymentState.SUCCEEDED: 0.15}
 """States in which a deployment waits for a person, and how likely one comes, each time that they look."""
 _TAKEN_UP = ("held", "failed")
@@ -294,6 +313,7 @@ def _chaos(
     for step in range(CHAOS_STEPS):
         for _ in range(persons.asks.get(step, 0)):
             persons.ask(world, ids)
+        persons.let_go(world, ids, 0.05)
         companions.befall(step)
         for what, which in events.get(step, []):
             if what == "submit":
@@ -349,6 +369,7 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
         world.run(*ids, hours=hours)
         for deployment_id in ids:
             persons.see_to_what_waits(world, deployment_id)
+        persons.let_go(world, ids, 0.7)
     _wait_for_all(world, ids, until_stuck=True)
     if not all(world.has_ended(d) for d in ids):
         strangers.clear_the_way()

@@ -260,6 +260,7 @@ class World:
     def post_command(self, verb: str, deployment_id: str, step: str = "") -> None:
         """Put a command on the queue; it is handled when its turn comes, and again after a crash."""
         data = {"command": verb, "deployment_id": deployment_id, "requested_by": "tester", "step": step}
+        data["reason"] = "a test"
         self.inbox.append((self.clock.now(), deployment_id, json.dumps(data).encode()))
 
     def _accept(self, entry: tuple[datetime, str, bytes]) -> None:

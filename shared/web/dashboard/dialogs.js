@@ -14,11 +14,12 @@ export const VERBS = {
   compensate: { label: "Put back", does: "Everything this deployment did is undone. What was there before stays.", isGrave: true },
   cancel: { label: "Cancel", does: "Nothing new begins; what is in flight settles; then everything this deployment did is put back.", isGrave: true },
   retire: { label: "Retire", does: "What this deployment created is deleted, as if its time were up.", isGrave: true },
+  release: { label: "Release", does: "What could not be put back is given up and stays as it is; the deployment ends failed, and its target is free for the next one.", isGrave: true, needsReason: true },
 };
 
 /** Ask, then send the command. Resolves to the answer, or to null where nothing was sent. */
 export function command(verb, header, steps = []) {
-  const { label, does, isForStep, isGrave } = VERBS[verb] ?? { label: verb, does: "" };
+  const { label, does, isForStep, isGrave, needsReason } = VERBS[verb] ?? { label: verb, does: "" };
   // Beside a button that closes the dialog, "Cancel" alone could be taken for that one.
   const confirm = verb === "cancel" ? "Cancel deployment" : label;
   const body = [
@@ -30,7 +31,7 @@ export function command(verb, header, steps = []) {
   }
   body.push(
     field("requested_by", "Who you are", el("input", { id: "ask-requested_by", name: "requested_by", maxlength: 200, autocomplete: "name", value: sessionStorage.getItem(WHO) ?? "" })),
-    field("reason", "Reason, for the audit (optional)", el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500 })),
+    field("reason", `Reason, for the audit${needsReason ? "" : " (optional)"}`, el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500, required: needsReason })),
   );
   const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
   return ask({ title: `${label} this ${isForStep ? "step" : "deployment"}?`, body, label: confirm, isGrave, send: (values) => post(path, values) });

@@ -74,6 +74,7 @@ export function otherBadge(state) {
 
 /** What the state of a deployment means, in a sentence. */
 export function meaningOf(header) {
+  if (header.release_write) return header.state === "stuck" ? "Released: it ends when nothing of it is under way" : "Released by a person: what could not be put back stays as it is";
   return DEPLOYMENT[header.state]?.[2] ?? "";
 }
 

@@ -21,7 +21,8 @@ export function troubles(header, steps) {
   }
   const cards = [...groups.values()].map(card);
   const problems = header.problems ?? [];
-  if (!cards.length && header.error && !problems.length) cards.push(card({ key: "whole", error: header.error, steps: [], isFinal: true }));
+  const isWhole = (!cards.length && !problems.length) || header.release_write;
+  if (isWhole && header.error) cards.unshift(card({ key: "whole", error: header.error, steps: [], isFinal: true }));
   if (problems.length) {
     cards.push(
       el(

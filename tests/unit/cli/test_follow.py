@@ -217,6 +217,13 @@ def test_follow_of_a_stuck_deployment_waits_for_the_end_of_a_try() -> None:
     assert followed.follow(sleep, goal=DeploymentState.COMPENSATED) == 0
 
 
+def test_follow_of_a_release_waits_for_its_end() -> None:
+    """`release --wait`: released is `stuck` until nothing is under way; then what was asked for is done."""
+    followed = Followed(DeploymentState.STUCK, DeploymentState.FAILED, release_write=1)
+    passing = {"is_passing": lambda header: header.is_being_released}  # pyright: ignore
+    assert followed.follow(goal=DeploymentState.FAILED, **passing) == 0
+
+
 @pytest.mark.parametrize("state", [DeploymentState.SUCCEEDED, DeploymentState.COMPENSATED, DeploymentState.REJECTED])
 @pytest.mark.parametrize("expected", [None, "0" * 64, "another"])
 def test_follow_of_a_forgotten_deployment_says_so_at_once(state: DeploymentState, expected: str | None) -> None:

@@ -12,7 +12,8 @@ from shared.domain.records import Intent, Operation, Resource
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga import activities, commands, resume
-from shared.saga.commands import ALLOWED, Answer, Verb
+from shared.saga.commands import Answer
+from shared.saga.verbs import ALLOWED, Verb
 from tests.fakes import START
 from tests.unit.saga.rows import ERROR, Room, row
 
@@ -41,11 +42,12 @@ AFTER: dict[tuple[Verb, D], D] = {
     (Verb.COMPENSATE, D.FAILED): D.RUNNING,
     (Verb.COMPENSATE, D.STUCK): D.STUCK,
     (Verb.RETIRE, D.SUCCEEDED): D.COMPENSATING,
+    (Verb.RELEASE, D.STUCK): D.STUCK,
 }
 
 
 @pytest.mark.parametrize("state", D)
-@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.RESUME, Verb.COMPENSATE, Verb.RETIRE])
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.RESUME, Verb.COMPENSATE, Verb.RETIRE, Verb.RELEASE])
 def test_verb_in_every_state(verb: Verb, state: D) -> None:
     """Where it is allowed it moves the header once, says who in the audit and wakes the orchestration; elsewhere it
     changes nothing, names what may be asked, and the audit has that too."""

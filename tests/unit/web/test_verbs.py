@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.saga.commands import ALLOWED, Verb
+from shared.saga.verbs import ALLOWED, Verb
 from shared.web.api import answer
 from shared.web.backend import Backend
 from shared.web.http import Request
@@ -63,6 +63,18 @@ def test_verb_reads_its_body_strictly(api: Api, body: Any, media: str, status: i
     api.room.deployment(D.RUNNING, S.PENDING)
     assert api.ask("POST", "deployments/d/cancel", body, media=media).status == status
     assert bool(api.room.header().cancel_requested_by) == (status == 202)
+
+
+def test_verb_that_gives_up_needs_a_reason(api: Api) -> None:
+    """400 that names the field; with one it is granted, and asked of it is nothing more until it has ended."""
+    api.room.deployment(D.STUCK, S.COMPENSATION_FAILED)
+    for body in ({}, {"reason": ""}, {"reason": None}, b""):
+        reply = api.ask("POST", "deployments/d/release", body)
+        assert (reply.status, told(reply)["problems"][0]["path"]) == (400, "$.reason")
+    assert told(api.ask("GET", "deployments/d"))["allowed"] == ["compensate", "release"]
+    assert api.ask("POST", "deployments/d/release", {"reason": "theirs for good"}).status == 202
+    assert told(api.ask("GET", "deployments/d"))["allowed"] == []
+    assert api.ask("POST", "deployments/d/compensate", {}).status == 409
 
 
 @pytest.mark.parametrize("verb", OF_A_STEP)

@@ -1,0 +1,272 @@
+"""A person gives up what a stuck deployment could not compensate: it ends, names what stands, and frees its target."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import control
+from shared.domain.errors import LimitError
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.policy import EnginePolicy
+from shared.domain.ports import Change, Versioned
+from shared.domain.records import Claim, StepRecord
+from shared.domain.states import DeploymentState, StepState
+from shared.saga import engine, verify
+from shared.saga.commands import Verb, allowed_verbs
+from tests.simulation.laws import violations
+from tests.simulation.strangers import Strangers
+from tests.simulation.test_laws import MEDALLION, check_laws, failing
+from tests.simulation.test_verbs import step, until
+from tests.simulation.world import World
+
+
+def stuck() -> tuple[World, Strangers]:
+    """A deployment whose workspace holds what is not its own, and always will."""
+    world = World()
+    strangers = Strangers(world, world.chance)
+    world.submit(MEDALLION)
+    world.run()
+    workspace = next(iter(world.model.store.workspaces.values()))
+    made = control.seed(
+        world.model, {"workspaces": [{"id": workspace.id, "items": [{"type": "Report", "displayName": "theirs"}]}]}
+    )
+    strangers.remember_item(workspace, workspace.items[made["workspaces"][0]["items"][0]])
+    world.ask(Verb.RETIRE)
+    until(world, 3600)
+    assert world.state() is DeploymentState.STUCK
+    return world, strangers
+
+
+def held_target(world: World, deployment_id: str) -> bool:
+    """Return True if the target is that deployment's."""
+    return world.locks.acquire(world.journal.header("d").record.target, deployment_id, world.clock.now(), 1).holder == (
+        deployment_id
+    )
+
+
+def rows(world: World) -> list[StepRecord]:
+    """All rows as they stand."""
+    return [s.record for s in world.journal.steps("d")]
+
+
+def check_proof(world: World) -> None:
+    """The audit proves the deployment."""
+    assert verify.verify(verify.read(world.journal, "d")).differences == ()
+
+
+def test_release_ends_what_can_never_be_compensated() -> None:
+    """It ends `failed`, its error names what stands and why, the next deployment of the target runs, the sweeper leaves
+    it alone, and the audit says who and why."""
+    world, strangers = stuck()
+    world.submit(failing(), "next")
+    until(world, 600)
+    assert world.state("next") is DeploymentState.ACCEPTED
+    answer = world.ask(Verb.RELEASE)
+    assert (answer.accepted, answer.state) == (True, DeploymentState.STUCK)
+    until(world, 5)
+    header = world.journal.header("d").record
+    assert header.state is DeploymentState.FAILED
+    assert header.error is not None
+    workspace = step(world, "ws").resource
+    named = f"1 step is not rolled back: step ws: Workspace 'sales' ({workspace.id}) stands"
+    assert header.error.message.startswith(f"released by tester: a test; {named}")
+    assert "did not create: Report 'theirs'" in header.error.message
+    assert "by hand" in header.error.remedy
+    until(world, 600)
+    assert world.state("next") is not DeploymentState.ACCEPTED
+    calls = len(world.model.calls)
+    assert "d" not in {*(swept := world.sweep()).stuck, *swept.restarted, *swept.looked_over}
+    assert len(world.model.calls) == calls or world.state("next") is not DeploymentState.COMPENSATED
+    assert any("release requested by tester: a test" in e.reason for e in world.journal.audit("d"))
+    assert world.run("next") == [DeploymentState.COMPENSATED]
+    assert violations(world, strangers, ["d", "next"]) == []
+
+
+def test_release_leaves_compensate_and_refuses_resume() -> None:
+    """A rollback that has begun is never gone on from; what is left may be rolled back when nothing is in the way."""
+    world, strangers = stuck()
+    world.ask(Verb.RELEASE)
+    assert world.run() == [DeploymentState.FAILED]
+    assert allowed_verbs(world.journal.header("d").record) == [Verb.COMPENSATE]
+    refused = world.ask(Verb.RESUME)
+    assert (refused.accepted, world.state()) == (False, DeploymentState.FAILED)
+    assert "rolled back in part" in refused.message
+    strangers.clear_the_way()
+    assert world.ask(Verb.COMPENSATE).state is DeploymentState.COMPENSATING
+    assert world.run() == [DeploymentState.COMPENSATED]
+    check_laws(world)
+    check_proof(world)
+
+
+def test_release_may_be_asked_for_again_and_again() -> None:
+    """Each end is proved by what stood then, though no time passes between them."""
+    world, strangers = stuck()
+    for _ in range(3):
+        assert world.ask(Verb.RELEASE).accepted
+        assert world.run() == [DeploymentState.FAILED]
+        check_proof(world)
+        assert world.ask(Verb.RELEASE).message == "it is released already"
+        assert world.ask(Verb.COMPENSATE).accepted
+        world.run(hours=0.2)
+        assert world.state() is DeploymentState.STUCK
+    strangers.clear_the_way()
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert violations(world, strangers, ["d"]) == []
+
+
+def test_release_is_refused_without_a_reason_and_where_nothing_is_stuck() -> None:
+    """Nothing is given up by mistake."""
+    world = World()
+    world.submit(MEDALLION)
+    assert "release is not possible: the deployment is accepted" in world.ask(Verb.RELEASE).message
+    world, _ = stuck()
+    world.inbox.append((world.clock.now(), "d", b'{"command": "release", "deployment_id": "d"}'))
+    until(world, 60)
+    assert world.state() is DeploymentState.STUCK
+    assert any("release needs a reason" in e.reason for e in world.journal.audit("d"))
+
+
+def test_release_waits_for_a_try_that_is_under_way() -> None:
+    """A delivery is at Fabric while a person releases: the end comes after it, and no try begins meanwhile."""
+    world, strangers = stuck()
+    strangers.clear_the_way()
+    asked: list[Any] = []
+    original = world.model.handle
+
+    def handle(request: Any) -> Any:
+        if request.method == "DELETE" and not asked:
+            asked.append(world.ask(Verb.RELEASE))
+            until(world, 3)
+            assert world.state() is DeploymentState.STUCK
+            assert not held_target(world, "other")
+            assert not world.ask(Verb.COMPENSATE).accepted
+        return original(request)
+
+    world.model.handle = handle
+    world.ask(Verb.COMPENSATE)
+    assert world.run() == [DeploymentState.COMPENSATED]  # that try compensated all that was left
+    assert asked[0].accepted
+    assert not world.journal.header("d").record.is_released
+    check_laws(world)
+    check_proof(world)
+
+
+@pytest.mark.parametrize("acts", [True, False])
+def test_release_waits_until_a_dead_holder_can_act_no_more(acts: bool) -> None:
+    """Its lease has to run out, and a call that it had sent must have had its effect."""
+    world, _ = stuck()
+    policy = EnginePolicy()
+    row = next(s for s in world.journal.steps("d") if s.record.state is StepState.COMPENSATION_FAILED)
+    ends = world.clock.now() + timedelta(seconds=policy.step_lease_seconds)
+    claim = Claim("dead", ends, row.record.fence + 1, acts)
+    begun = row.record.replace(state=StepState.COMPENSATING, claim=claim, fence=claim.fence)
+    late = world.journal.write_step(Change(row, begun, "engine", "undo it"))
+    assert world.ask(Verb.RELEASE).accepted
+    while world.state() is not DeploymentState.FAILED:
+        assert world.clock.now() < ends + timedelta(seconds=policy.settle_seconds + policy.step_lease_seconds)
+        until(world, 1)
+    assert world.clock.now() >= (policy.late_call_until(ends) if acts else ends)
+    done = begun.replace(state=StepState.COMPENSATED, claim=None)
+    with pytest.raises(Exception, match="moved since it was read"):
+        world.journal.write_step(Change(late, done, "engine", "deleted"))
+    assert held_target(world, "other")
+    check_proof(world)
+
+
+def test_release_makes_late_messages_do_nothing() -> None:
+    """A delivery that read the header before the release loses its row; one that comes later makes no call."""
+    world, strangers = stuck()
+    world.ask(Verb.COMPENSATE)
+    header, row = world.journal.step("d", 0)
+    assert header.record.goes_back
+    world.ask(Verb.RELEASE)
+    assert world.run() == [DeploymentState.FAILED]
+    strangers.clear_the_way()
+    before, calls = rows(world), len(world.model.calls)
+    assert engine.execute_step(world.services, StepMessage("d", 0, Direction.BACKWARD)) is None
+    assert engine.poisoned_step(world.services, StepMessage("d", 0, Direction.BACKWARD), "x") is not None
+
+    class Late:
+        """The journal as an overtaken delivery read it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.journal, name)
+
+        def step(self, _: str, __: int) -> tuple[Any, Versioned[StepRecord]]:
+            return header, row
+
+    late: Any = Late()
+    services = world.services.__class__(**{**vars(world.services), "journal": late})
+    assert engine.execute_step(services, StepMessage("d", 0, Direction.BACKWARD)) is None
+    assert (rows(world), len(world.model.calls)) == (before, calls)
+    check_proof(world)
+
+
+def test_release_works_though_a_row_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row stays as it is, the others and the header are written, and the audit proves it; `compensate` works when
+    the row can be written again."""
+    world, strangers = stuck()
+    written: Any = world.journal.write_steps
+
+    def refuse(changes: Any) -> Any:
+        for change in changes if isinstance(changes, list) else [changes]:
+            if change.after.ordinal == 0:
+                raise LimitError("the row takes too many characters")
+        return written(changes) if isinstance(changes, list) else single(changes)
+
+    single = world.journal.write_step
+    with monkeypatch.context() as patch:
+        patch.setattr(world.journal, "write_steps", refuse)
+        patch.setattr(world.journal, "write_step", refuse)
+        row = rows(world)[0]
+        assert world.ask(Verb.RELEASE).accepted
+        until(world, 60)
+        assert world.state() is DeploymentState.FAILED
+        assert rows(world)[0] == row
+        assert held_target(world, "other")
+        check_proof(world)
+    world.locks.release(world.journal.header("d").record.target, "other")
+    strangers.clear_the_way()
+    until(world, 60)
+    assert world.ask(Verb.COMPENSATE).accepted
+    assert world.run() == [DeploymentState.COMPENSATED]
+    check_laws(world)
+    check_proof(world)
+
+
+@pytest.mark.parametrize("lost", ["orchestration", "word"])
+def test_release_survives_a_crash_after_its_write(lost: str) -> None:
+    """The process dies before it told the orchestration, or that is lost: the sweeper ends it."""
+    world, _ = stuck()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(world), "start", lambda *_: None)
+        patch.setattr(type(world), "raise_event", lambda *_: None)
+        world.ask(Verb.RELEASE)
+    if lost == "orchestration":
+        world.lose_orchestration("d")
+    assert world.run(hours=0.5) == [DeploymentState.FAILED]
+    check_proof(world)
+
+
+def test_release_is_guarded_by_a_later_deployment() -> None:
+    """A later deployment took up what was left: it is not rolled back from under that one."""
+    world, _ = stuck()
+    world.ask(Verb.RELEASE)
+    world.run()
+    world.submit(MEDALLION, "later")
+    assert world.run("later") == [DeploymentState.SUCCEEDED]
+    answer = world.ask(Verb.COMPENSATE)
+    assert (answer.accepted, world.state()) == (False, DeploymentState.FAILED)
+    assert "deployment later builds upon what this one made" in answer.message
+
+
+def test_release_tampered_with_is_noticed() -> None:
+    """An end by release that nobody wrote, and a step that moved after it, differ from the proof."""
+    world, _ = stuck()
+    world.ask(Verb.RELEASE)
+    world.run()
+    _, row = world.journal.step("d", 0)
+    world.journal.write_step(Change(row, row.record.replace(state=StepState.COMPENSATING), "engine", "undo it"))
+    said = [str(d) for d in verify.verify(verify.read(world.journal, "d")).differences]
+    assert any("which its steps' ends do not bear out" in each for each in said)

@@ -1,5 +1,6 @@
 """From the text of a manifest (JSON or YAML) to plain JSON values, with every limit that hostile text needs."""
 
+import codecs
 import json
 import math
 import re
@@ -221,8 +222,11 @@ def _no_constant(word: str) -> None:
 
 def utf8(content: bytes) -> str:
     """Return the text, without a byte order mark. Raises InvalidInputError, which names UTF-16 and UTF-32."""
-    encoding = json.detect_encoding(content)
-    if content and not encoding.startswith("utf-8"):
+    encoding, head = json.detect_encoding(content), content[:64]
+    is_wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 4 * head.count(0) >= len(head)
+    if (
+        content and is_wide and not encoding.startswith("utf-8")
+    ):  # one U+0000 alone is a character that may not be there
         raise _invalid("$", f"is {encoding.upper()[:6]} text; write it as UTF-8")
     try:
         return content.decode("utf-8-sig")

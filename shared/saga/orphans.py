@@ -74,7 +74,7 @@ def _taken_up(services: Services, header: DeploymentRecord) -> set[str]:
     """Ids of what other deployments at that target account for: whatever they did not put back."""
     others = [other for other in _others(services, header) if other.state not in _GONE]
     for other in others:
-        if _is_at_work(other):
+        if _is_at_work(other) and other.state is not D.STUCK:  # a stuck one adopts nothing any more
             raise ConflictError(f"deployment {other.deployment_id} is at work at that target")
     rows = [s.record for other in others for s in services.journal.steps(other.deployment_id)]
     return {row.resource.id for row in rows if row.resource is not None}

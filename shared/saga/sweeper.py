@@ -18,14 +18,15 @@ begins anywhere in its lists: what takes up every run, and never comes to an end
 import logging
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 from shared import tracing
-from shared.domain.errors import ConflictError, SagaError
+from shared.domain.errors import ConflictError, NotFoundError, SagaError
 from shared.domain.ports import Change, Locks, Orchestrations, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, StepRecord
-from shared.domain.states import DeploymentState
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
 from shared.saga import commands, scripts
@@ -177,26 +178,43 @@ class _Run:
     def look_over(self, record: DeploymentRecord) -> None:
         """Find and delete the orphans of a deployment that was put back; done once nothing is left."""
         if self.dry_run:
-            self._look_over(record)
+            self._look_over(record, record.deployment_id)
+            return
+        holder = self.take_target(record)
+        if holder is None:
             return
         try:
-            self.hold_target(record)
-        except ConflictError:
-            return
-        try:
-            self._look_over(record)
+            self._look_over(record, holder)
         finally:
-            self.locks.release(record.target, record.deployment_id)
+            if self.services.journal.header(holder).record.state in DEPLOYMENT_ENDED:
+                self.locks.release(record.target, holder)
 
-    def hold_target(self, record: DeploymentRecord) -> None:
-        """Take the target, or renew its lease: looks at a slow Fabric may outlast it. Raises ConflictError if another
-        deployment has the target."""
-        now = self.services.clock.now()
-        holder = self.locks.acquire(record.target, record.deployment_id, now, _LOOK_OVER_SECONDS).holder
-        if holder != record.deployment_id:
-            raise ConflictError(f"deployment {holder} has the target '{record.target}'")
+    def take_target(self, record: DeploymentRecord) -> str | None:
+        """Take the target and return in whose name, or None if it is not free.
 
-    def _look_over(self, record: DeploymentRecord) -> None:
+        A stuck deployment's target is taken in that one's name: what keeps it stuck may be an orphan of this one, and
+        it adopts nothing any more.
+        """
+        holder = self.acquire(record.target, record.deployment_id)
+        if holder == record.deployment_id:
+            return holder
+        with suppress(NotFoundError):
+            is_stuck = self.services.journal.header(holder).record.state is DeploymentState.STUCK
+            if is_stuck and self.acquire(record.target, holder) == holder:
+                return holder
+        return None
+
+    def acquire(self, target: str, deployment_id: str) -> str:
+        """Take a target or renew its lease, because looks at a slow Fabric may outlast it; return who has it then."""
+        return self.locks.acquire(target, deployment_id, self.services.clock.now(), _LOOK_OVER_SECONDS).holder
+
+    def prove_target(self, target: str, deployment_id: str) -> None:
+        """Raise ConflictError if another deployment has the target by now."""
+        holder = self.acquire(target, deployment_id)
+        if holder != deployment_id:
+            raise ConflictError(f"deployment {holder} has the target '{target}'")
+
+    def _look_over(self, record: DeploymentRecord, holder: str) -> None:
         services = self.services
         orphans = find_orphans(services, record)
         ids = [orphan.found.resource.id for orphan in orphans]
@@ -205,7 +223,7 @@ class _Run:
         for orphan in orphans:
             services.telemetry.event(Event.ORPHAN_FOUND, about(orphan))
             if not self.dry_run:
-                delete_orphan(services, record, orphan, lambda: self.hold_target(record))
+                delete_orphan(services, record, orphan, lambda: self.prove_target(record.target, holder))
                 self.swept.orphans_left.remove(orphan.found.resource.id)
         self.swept.looked_over.append(record.deployment_id)
         if self.dry_run:

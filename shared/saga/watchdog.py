@@ -27,6 +27,8 @@ def _is_lost(row: StepRecord, progress: Progress, now: datetime, *, is_called_of
         return False
     if is_called_off and waits_to_try_again(row):
         return True
+    if progress.turning and row.state is StepState.PENDING:
+        return True  # it waits to look again, and nothing new is begun any more
     if row.wait_until is not None:
         return now > row.wait_until + timedelta(seconds=_MISSED_SECONDS)
     rounds = progress.unanswered.get(row.ordinal, 0)

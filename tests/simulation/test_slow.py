@@ -12,6 +12,7 @@ from local.fabric_simulator import control
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
+from shared.saga import commands
 from tests.simulation.edges import IDENTITY
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
 from tests.simulation.world import World
@@ -103,6 +104,23 @@ def test_operation_that_never_ends_and_shows_nothing_is_waited_for_a_quarter_of_
     assert world.names() == {"sales": []}
 
 
+def test_deployment_that_is_stuck_behind_anothers_late_item_is_freed_by_the_sweeper() -> None:
+    """The stuck one holds the target, so the other's orphan is looked for in its name; else both would wait forever."""
+    world = World(1)
+    world.submit({"name": "m", "steps": [MEDALLION["steps"][0]]}, "first")
+    assert world.run("first") == [D.SUCCEEDED]
+    world.model.faults.replace([NEVER])
+    slow_item(world, "second")
+    assert world.run("second", hours=2.0) == [D.COMPENSATED]
+    show_everything(world)
+    world.ask(commands.Verb.RETIRE, "first")
+    while world.state("first") is not D.STUCK:
+        assert world.step() or world.pass_time() is None
+    assert world.run("first", hours=3.0) == [D.COMPENSATED]
+    assert world.names() == {}
+    assert world.locks.acquire("m", "another", world.clock.now(), 1.0).holder == "another"
+
+
 @pytest.mark.parametrize("retriable", [True, False])
 def test_operation_of_a_compensation_that_failed_is_asked_for_again(retriable: bool) -> None:
     """Its call is sent again, whatever the code: the state it was to restore is not there yet."""
@@ -126,16 +144,13 @@ def test_operation_of_a_compensation_that_failed_is_asked_for_again(retriable: b
     assert definition["parts"][0]["payload"] == "b2xk"
 
 
-PATIENCE = {
-    "match": {"method": "POST"},
-    "action": {"status": 429, "body": {"errorCode": "RequestBlocked"}, "headers": {"Retry-After": "3600"}},
-}
+PATIENCE = {"status": 429, "body": {"errorCode": "RequestBlocked"}, "headers": {"Retry-After": "3600"}}
 
 
-def waiting(timeout: str) -> World:
-    """A world in which Fabric asks the first step to wait for an hour."""
+def waiting(timeout: str, method: str) -> World:
+    """A world in which Fabric asks the first step to wait for an hour, at its first look or at its creation."""
     world = World(1)
-    world.model.faults.replace([PATIENCE])
+    world.model.faults.replace([{"match": {"method": method}, "when": {"nth": 1}, "action": PATIENCE}])
     step: dict[str, Any] = {"id": "ws", "kind": "workspace", "timeout": timeout, "with": {"displayName": "sales"}}
     world.submit({"name": "m", "steps": [step]})
     while world.journal.steps("d")[0].record.wait_until is None:
@@ -143,9 +158,10 @@ def waiting(timeout: str) -> World:
     return world
 
 
-def test_step_that_is_to_wait_beyond_its_deadline_fails_at_the_deadline() -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_step_that_is_to_wait_beyond_its_deadline_fails_at_the_deadline(method: str) -> None:
     """It cannot succeed before the wait is over, so nobody waits for that."""
-    world = waiting("15s")
+    world = waiting("15s", method)
     begun = world.clock.now()
     assert world.run(hours=1.0) == [D.COMPENSATED]
     assert world.clock.now() - begun < timedelta(minutes=2)
@@ -154,9 +170,10 @@ def test_step_that_is_to_wait_beyond_its_deadline_fails_at_the_deadline() -> Non
     assert "timeout of 15 s" in error.message
 
 
-def test_cancel_ends_a_wait_that_fabric_asked_for() -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_cancel_ends_a_wait_that_fabric_asked_for(method: str) -> None:
     """Within a round of the watchdog, and without another call to what asked for patience."""
-    world = waiting("2h")
+    world = waiting("2h", method)
     calls = len(world.model.calls)
     begun = world.clock.now()
     world.cancel("d")

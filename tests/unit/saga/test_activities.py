@@ -363,6 +363,16 @@ def test_reconcile_comes_again_when_a_claim_ends_that_nobody_renews() -> None:
     assert view["watchdog"] == room.services.policy.watchdog_seconds
 
 
+@pytest.mark.parametrize("changes", [{"cancel_requested_by": "somebody"}, {"error": ERROR}])
+def test_reconcile_sends_what_waits_to_look_when_the_deployment_turns_back(changes: dict[str, Any]) -> None:
+    """A step that Fabric asked to wait before it had begun is skipped now, and not when that wait is over."""
+    room = Room()
+    waits = row(0, S.PENDING).replace(started_at=START, wait_until=room.clock.now() + timedelta(hours=1), error=ERROR)
+    room.deployment(D.RUNNING, waits, **changes)
+    activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], turning=True, sent={0}))
+    assert room.sent() == [(0, "forward")]
+
+
 @pytest.mark.parametrize("state", [S.INTENT, S.SUBMITTED])
 def test_reconcile_sends_what_waits_to_try_again_when_a_person_cancelled(state: S) -> None:
     """However long Fabric asked it to wait, a cancel ends that in the next round; what Fabric is at goes on."""

@@ -216,6 +216,5 @@ BUGS: dict[str, Bug] = {
         put_back_from_under_a_later_one,
         looks_outlast_the_lease,
         failed_operation_kept,
-        compensated_before_a_late_call,
     )
 }

@@ -3,6 +3,7 @@ and no later than their deadlines allow.
 """
 
 import copy
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +14,13 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga import commands
-from tests.simulation.edges import IDENTITY
+from tests.simulation.bugs import compensated_before_a_late_call
+from tests.simulation.edges import IDENTITY, Crash, Network
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
 from tests.simulation.world import World
 
 POLICY = EnginePolicy()
+PERSON = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c05"
 
 
 @pytest.mark.parametrize("pace", [POLICY.step_lease_seconds * times for times in (0.3, 1, 3, 10)])
@@ -102,6 +105,48 @@ def test_operation_that_never_ends_and_shows_nothing_is_waited_for_a_quarter_of_
         world.clock.advance(3600)
         world.sweep()
     assert world.names() == {"sales": []}
+
+
+def left_on_its_way(world: World, monkeypatch: pytest.MonkeyPatch, method: str, seconds: float) -> None:
+    """The first call of that method is received by Fabric, its process dies, and it has its effect after `seconds`."""
+    exchange, left = Network.exchange, list[str]()
+
+    def dying(self: Network, asked: str, url: str, *rest: Any) -> Any:
+        if asked == method and not left:
+            left.append(url)
+            due = world.clock.now() + timedelta(seconds=seconds)
+            world.late_calls.append((due, lambda: exchange(self, asked, url, *rest)))
+            raise Crash("on its way")
+        return exchange(self, asked, url, *rest)
+
+    monkeypatch.setattr(Network, "exchange", dying)
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_change_whose_call_outlives_its_process_is_compensated_after_its_effect(
+    monkeypatch: pytest.MonkeyPatch, is_waited_for: bool
+) -> None:
+    """The old role is given back when the call that changes it must have had its effect. With that wait taken away
+    (`late_call_until`), the change comes after its compensation, and stays."""
+    world = World(1, EnginePolicy(watchdog_seconds=1.0))
+    workspace = world.model.store.workspaces[others_workspace(world)["id"]]
+    workspace.roles[PERSON] = {"id": PERSON, "type": "User", "role": "Viewer"}
+    left_on_its_way(world, monkeypatch, "PATCH", POLICY.settle_seconds - 1)
+    with nullcontext() if is_waited_for else compensated_before_a_late_call():
+        change_role_and_cancel(world)
+    assert workspace.roles[PERSON]["role"] == ("Viewer" if is_waited_for else "Member")
+
+
+def change_role_and_cancel(world: World) -> None:
+    """Call the deployment off with its one change on its way, and wait until all is over."""
+    spec = {"workspaceId": "${{ steps.ws.outputs.id }}", "principalId": PERSON, "principalType": "User"}
+    step = {"id": "role", "kind": "role_assignment", "with": {**spec, "role": "Member"}}
+    world.submit({"name": "m", "steps": [MEDALLION["steps"][0], step]})
+    while not world.late_calls:
+        assert world.step() or world.pass_time() is None
+    world.cancel("d")
+    assert world.run(hours=2.0, sweeping=False) == [D.CANCELLED]
+    world.pass_time()
 
 
 def test_deployment_that_is_stuck_behind_anothers_late_item_is_freed_by_the_sweeper() -> None:

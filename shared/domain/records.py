@@ -111,7 +111,8 @@ class StepRecord:
     once. `late_call_until` is until when a call of a delivery that died or was held up may still have its effect.
     `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
     is on the queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told
-    from work; `deadline_at` bounds the present direction. `sequence` grows with every
+    from work; `deadline_at` bounds the present direction. `left_with` is the `release_write` of the last release that
+    left the step as it is. `sequence` grows with every
     write of the row; only the store sets it.
     """
 
@@ -146,6 +147,7 @@ class StepRecord:
     finished_at: datetime | None = None
     compensation_started_at: datetime | None = None
     compensation_finished_at: datetime | None = None
+    left_with: int = 0
     chain: Chain | None = field(default=None, compare=False)
 
     def replace(self, **changes: Any) -> Self:

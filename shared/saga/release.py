@@ -5,8 +5,8 @@
 The order matters, as where a deployment turns back (activities.py). The header says first that the deployment is
 released, so a delivery that reads it begins nothing. Then the holders of claims finish, or are dead for so long that no
 call of theirs can act any more. Then each row is written once more, so that a delivery which read the header earlier
-loses its conditional write. Only then does the header end. A row that cannot be written stays as it is: no delivery can
-claim it either.
+loses its conditional write; once, however often this is run, because its end binds that write. Only then does the
+header end. A row that cannot be written stays as it is: no delivery can claim it either.
 """
 
 import logging
@@ -49,7 +49,8 @@ def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]
     seconds = _busy_seconds(services, [row.record for row in rows])
     if seconds > 0:
         return {"next": "wait", "seconds": seconds, "holder": record.deployment_id}
-    changes = [_left(services, row, record.release_write) for row in rows if row.record.state not in _DONE]
+    left = [row for row in rows if row.record.state not in _DONE and row.record.left_with != record.release_write]
+    changes = [_left(services, row, record.release_write) for row in left]
     if changes:
         _write_all(services, changes)
     steps = [row.record for row in journal.steps(record.deployment_id)]
@@ -71,7 +72,8 @@ def _busy_seconds(services: Services, steps: Sequence[StepRecord]) -> float:
 
 def _left(services: Services, row: Versioned[StepRecord], release_write: int) -> Change[StepRecord]:
     """The row as it stays. What needs no call to be compensated is compensated."""
-    step, reason = row.record.replace(claim=None, wait_until=None), audit.left(release_write)
+    step = row.record.replace(claim=None, wait_until=None, left_with=release_write)
+    reason = audit.left(release_write)
     if step.state in (StepState.SUCCEEDED, StepState.FAILED) and untouched(step):
         now = services.clock.now()
         step = step.replace(state=StepState.COMPENSATED, compensation_finished_at=now)

@@ -1,5 +1,6 @@
 """A person gives up what a stuck deployment could not compensate: it ends, names what stands, and frees its target."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import Claim, StepRecord
 from shared.domain.states import DeploymentState, StepState
-from shared.saga import engine, verify
+from shared.saga import engine, release, verify
 from shared.saga.commands import Verb, allowed_verbs
 from tests.simulation.laws import violations
 from tests.simulation.strangers import Strangers
@@ -197,7 +198,7 @@ def test_release_makes_late_messages_do_nothing() -> None:
             return header, row
 
     late: Any = Late()
-    services = world.services.__class__(**{**vars(world.services), "journal": late})
+    services = replace(world.services, journal=late)
     assert engine.execute_step(services, StepMessage("d", 0, Direction.BACKWARD)) is None
     assert (rows(world), len(world.model.calls)) == (before, calls)
     check_proof(world)
@@ -207,23 +208,23 @@ def test_release_works_though_a_row_cannot_be_written(monkeypatch: pytest.Monkey
     """The row stays as it is, the others and the header are written, and the audit proves it; `compensate` works when
     the row can be written again."""
     world, strangers = stuck()
-    written: Any = world.journal.write_steps
+    write = world.journal._write
 
     def refuse(changes: Any) -> Any:
-        for change in changes if isinstance(changes, list) else [changes]:
-            if change.after.ordinal == 0:
-                raise LimitError("the row takes too many characters")
-        return written(changes) if isinstance(changes, list) else single(changes)
+        if any(change.after.ordinal == 0 for change in changes):
+            refused.append(len(changes))
+            raise LimitError("the row takes too many characters")
+        return write(changes)
 
-    single = world.journal.write_step
+    refused: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(world.journal, "write_steps", refuse)
-        patch.setattr(world.journal, "write_step", refuse)
+        patch.setattr(world.journal, "_write", refuse)
         row = rows(world)[0]
         assert world.ask(Verb.RELEASE).accepted
         until(world, 60)
         assert world.state() is DeploymentState.FAILED
         assert rows(world)[0] == row
+        assert len(refused) == 2, "all at once, then each alone"
         assert held_target(world, "other")
         check_proof(world)
     world.locks.release(world.journal.header("d").record.target, "other")
@@ -270,3 +271,37 @@ def test_release_tampered_with_is_noticed() -> None:
     world.journal.write_step(Change(row, row.record.replace(state=StepState.COMPENSATING), "engine", "undo it"))
     said = [str(d) for d in verify.verify(verify.read(world.journal, "d")).differences]
     assert any("which its steps' ends do not bear out" in each for each in said)
+
+
+def test_release_is_proved_though_two_end_it_at_once() -> None:
+    """Durable engines run an activity twice: the second writes no row after the first has read what its end binds."""
+    world, _ = stuck()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(world), "start", lambda *_: None)
+        patch.setattr(type(world), "raise_event", lambda *_: None)
+        world.ask(Verb.RELEASE)
+    header = world.journal.header("d")
+
+    class Overtaken:
+        """The journal of one whose end is held up after all its rows are written, while another does the same."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.journal, name)
+
+        def write_header(self, change: Any) -> Any:
+            written = rows(world)
+            other: Any = Ended()
+            release.settle(replace(world.services, journal=other), world.locks, header)
+            assert rows(world) == written
+            return world.journal.write_header(change)
+
+    class Ended(Overtaken):
+        """The journal of the other, which is overtaken in turn."""
+
+        def write_header(self, change: Any) -> Any:
+            return None
+
+    first: Any = Overtaken()
+    release.settle(replace(world.services, journal=first), world.locks, header)
+    assert world.state() is DeploymentState.FAILED
+    check_proof(world)

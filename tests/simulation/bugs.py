@@ -12,7 +12,7 @@ from shared.domain.messages import STEP_EVENT
 from shared.domain.ports import Versioned
 from shared.domain.records import Intent
 from shared.domain.states import StepState
-from shared.saga import backward, forward, resume
+from shared.saga import forward, resume
 from shared.saga.delivery import Delivery
 from tests.simulation.world import World
 
@@ -58,8 +58,8 @@ def unconditional_finish() -> Generator[None]:
 def adopted_treated_as_created() -> Generator[None]:
     """What was there before is journaled as this deployment's creation."""
 
-    def intent(action: str, *rest: Any) -> Intent:
-        return Intent("create" if action == "adopt" else action, *rest)
+    def intent(action: str, *rest: Any, **named: Any) -> Intent:
+        return Intent("create" if action == "adopt" else action, *rest, **named)
 
     with patch.object(forward, "Intent", intent):
         yield
@@ -167,25 +167,6 @@ def looks_outlast_the_lease() -> Generator[None]:
 
 
 @contextmanager
-def failed_operation_kept() -> Generator[None]:
-    """A compensation whose operation failed for good asks that operation again, and never sends its call again."""
-    original = Delivery.again
-
-    def again(self: Any, seconds: float, reason: str = "", **changes: Any) -> None:
-        error, kept = changes.get("compensation_error"), self.step.operation
-        if error is not None and kept is not None and error.call.startswith("operation "):
-            changes["operation"] = kept
-        original(self, seconds, reason, **changes)
-
-    def begun(d: Any) -> Any:
-        return {**original_begun(d), "operation": d.step.operation}
-
-    original_begun = backward._begun
-    with patch.object(Delivery, "again", again), patch.object(backward, "_begun", begun):
-        yield
-
-
-@contextmanager
 def compensated_before_a_late_call() -> Generator[None]:
     """What an interrupted delivery left half done is compensated at once, with its call still on its way."""
     with patch.object(Delivery, "late_call_until", None):
@@ -215,6 +196,5 @@ BUGS: dict[str, Bug] = {
         resumed_as_if_nothing_had_begun,
         put_back_from_under_a_later_one,
         looks_outlast_the_lease,
-        failed_operation_kept,
     )
 }

@@ -37,6 +37,12 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation fails": {"operation": "fail"},
     "operation for ever": {"operation": "never"},
 }
+DEFINITIONS_FAIL: dict[str, Any] = {
+    "match": {"method": "POST", "path": ".*/updateDefinition"},
+    "when": {"probability": 0.5},
+    "action": {"operation": "fail", "error": {"errorCode": "CorruptedPayload", "message": "x"}},
+}
+"""Operations that change a definition, or restore one, and fail with a code that is not for passing faults."""
 Move = tuple[str, str, str]
 """Whose (`deployment` or `step`), from which state, to which."""
 PACES = (0.0, 0.0, 0.0, 2.0, 2 * EnginePolicy().step_lease_seconds, 6 * EnginePolicy().step_lease_seconds)
@@ -240,6 +246,9 @@ def run(seed: int) -> Report:
         }
         for name, method, most in chosen
     ]
+    if random.Random(f"{seed}/definitions").random() < 0.3:
+        rules.append(DEFINITIONS_FAIL)
+        chosen.append(("definition refused", "POST", 0.5))
     control.handle(world.model, "POST", "/_sim/faults", {}, laws.encoded(rules))
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
     world.befell["others at its target"] = len(ids) - 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared import settings
+from shared.saga.delivery import LONGEST_DELIVERY
 from tests.infra.bicep import infra, properties, sources, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,8 @@ def traps(host: dict[str, Any]) -> Iterator[str]:
             yield f"{place}: {at_once} deliveries leave no thread of {threads} for an orchestrator"
     if seconds(host.get("functionTimeout", "00:30:00")) > settings.load({}).policy.orphan_grace_seconds:
         yield "functionTimeout: a call may end after the sweeper has looked for what it made"
+    if seconds(host.get("functionTimeout", "00:30:00")) != LONGEST_DELIVERY.total_seconds():
+        yield "functionTimeout: signs of life are given for another time (LONGEST_DELIVERY)"
 
 
 def thread_counts() -> dict[str, int]:

@@ -82,12 +82,36 @@ def settle(d: Delivery, reason: str) -> Settled | None:
     if remaining > 0:
         d.again(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
         return None
-    gone = left_behind(d.services, [m for m in makers_among(rows) if m.resource.parent_id == maker.resource.parent_id])
+    gone = left_behind(d.services, _makers_to_look_for(maker, makers_among(rows)))
+    _write_down(d, maker, gone)
     for companion in gone:
         d.prove_hold()
         with suppress(FabricNotFoundError):
             d.services.fabric.send("DELETE", item_path(companion.resource))
     return _settled(d, reason + with_it(gone))
+
+
+def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:
+    """Return the maker and those makers in its workspace whose companions only all of them together can prove."""
+    place, item_type = maker.resource.parent_id, maker.resource.type
+    if not any(companion.is_stamped for companion in COMPANIONS[item_type]):
+        return [maker]
+    return [m for m in makers if m.resource.parent_id == place and m.resource.type == item_type]
+
+
+def _write_down(d: Delivery, maker: Maker, gone: Iterable[Found]) -> None:
+    """Write which companions named after the maker are about to be deleted, before the first call.
+
+    By now each of them is shown. So whatever has such a name later is a stranger's, and the sweeper must leave it.
+    """
+    intent = d.step.intent
+    if intent is None or intent.beside is None:
+        return
+    found = {f.resource.type: f.resource.id for f in gone if f.step_id == maker.step_id}
+    named = [c.type for c in COMPANIONS[maker.resource.type] if c.outlives and not c.is_stamped]
+    made = {item_type: found.get(item_type, "") for item_type in named} | (intent.made or {})
+    if made != intent.made:
+        d.write(intent=replace(intent, made=made))
 
 
 def _settled(d: Delivery, reason: str) -> Settled:

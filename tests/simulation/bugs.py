@@ -12,7 +12,7 @@ from shared.domain.messages import STEP_EVENT
 from shared.domain.ports import Versioned
 from shared.domain.records import Intent
 from shared.domain.states import StepState
-from shared.saga import forward, resume
+from shared.saga import backward, forward, resume
 from shared.saga.delivery import Delivery
 from tests.simulation.world import World
 
@@ -167,6 +167,23 @@ def looks_outlast_the_lease() -> Generator[None]:
 
 
 @contextmanager
+def failed_operation_is_kept() -> Generator[None]:
+    """An operation of a compensation that failed for good stays in the row: it is polled for ever, and its call is
+    never sent again."""
+    begun, went_wrong = backward._begun, backward._went_wrong
+
+    def keep_at_the_start(d: Any) -> Any:
+        return {**begun(d), "operation": d.step.operation}
+
+    def keep(d: Any, error: Any) -> Any:
+        error.is_outcome = False
+        return went_wrong(d, error)
+
+    with patch.object(backward, "_begun", keep_at_the_start), patch.object(backward, "_went_wrong", keep):
+        yield
+
+
+@contextmanager
 def compensated_before_a_late_call() -> Generator[None]:
     """What an interrupted delivery left half done is compensated at once, with its call still on its way."""
     with patch.object(Delivery, "late_call_until", None):
@@ -196,5 +213,6 @@ BUGS: dict[str, Bug] = {
         resumed_as_if_nothing_had_begun,
         put_back_from_under_a_later_one,
         looks_outlast_the_lease,
+        failed_operation_is_kept,
     )
 }

@@ -25,6 +25,7 @@ from shared.saga.sweeper import LONGEST_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
 from tests.simulation.edges import Crash
+from tests.simulation.restored import Restored
 from tests.simulation.strangers import Strangers
 from tests.simulation.world import World
 
@@ -37,12 +38,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation fails": {"operation": "fail"},
     "operation for ever": {"operation": "never"},
 }
-DEFINITIONS_FAIL: dict[str, Any] = {
-    "match": {"method": "POST", "path": ".*/updateDefinition"},
-    "when": {"probability": 0.5},
-    "action": {"operation": "fail", "error": {"errorCode": "CorruptedPayload", "message": "x"}},
-}
-"""Operations that change a definition, or restore one, and fail with a code that is not for passing faults."""
 Move = tuple[str, str, str]
 """Whose (`deployment` or `step`), from which state, to which."""
 PACES = (0.0, 0.0, 0.0, 2.0, 2 * EnginePolicy().step_lease_seconds, 6 * EnginePolicy().step_lease_seconds)
@@ -236,6 +231,8 @@ def run(seed: int) -> Report:
     strangers = Strangers(world, chance)
     if chance.random() < 0.4:
         strangers.settle()
+    restored = Restored.of(seed, world)
+    restored.prepare(strangers)
     chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
     chosen += [("answer lost", "POST", 0.4)] if persons.is_hasty else []
     rules = [
@@ -246,14 +243,14 @@ def run(seed: int) -> Report:
         }
         for name, method, most in chosen
     ]
-    if random.Random(f"{seed}/definitions").random() < 0.3:
-        rules.append(DEFINITIONS_FAIL)
-        chosen.append(("definition refused", "POST", 0.5))
+    rules += restored.rules()
+    chosen += [("definition refused", "POST", 0.5) for _ in restored.rules()]
     control.handle(world.model, "POST", "/_sim/faults", {}, laws.encoded(rules))
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
     world.befell["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
-    _chaos(world, strangers, Companions.of(seed, world, strangers, CHAOS_STEPS), events, chance, persons)
+    companions = Companions.of(seed, world, strangers, CHAOS_STEPS)
+    _chaos(world, strangers, companions, restored, events, chance, persons)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.befell[name] += rule["struck"]
     _calm(world, strangers, ids, chance, persons)
@@ -313,6 +310,7 @@ def _chaos(
     world: World,
     strangers: Strangers,
     companions: Companions,
+    restored: Restored,
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
     persons: Persons,
@@ -330,6 +328,7 @@ def _chaos(
                 if which not in manifests:
                     persons.amend(drawn)
                     companions.amend(drawn)
+                    restored.amend(drawn)
                 world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
                 world.lose_orchestration(which)

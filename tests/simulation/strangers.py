@@ -10,7 +10,7 @@ from local.fabric_simulator.store import Item, Workspace
 from tests.simulation.edges import IDENTITY
 from tests.simulation.world import World
 
-_OWN = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
+OWN_DEFINITION = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 
 
@@ -96,5 +96,10 @@ class Strangers:
 
 def _item(name: str) -> dict[str, Any]:
     if name in ("clean", "join"):
-        return {"type": "Notebook", "displayName": name, "description": "own", "definition": copy.deepcopy(_OWN)}
+        return {
+            "type": "Notebook",
+            "displayName": name,
+            "description": "own",
+            "definition": copy.deepcopy(OWN_DEFINITION),
+        }
     return {"type": "Lakehouse", "displayName": name, "description": "own"}

@@ -14,12 +14,12 @@ HUNTED := tests/unit tests/simulation tests/simulator tests/host/test_crash.py t
 	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_many.py
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test test-quick check lint-infra coverage format bench simulate hunt crash-sweep screenshots diagrams schemas up down env clean
+.PHONY: help demo test test-quick check lint-infra coverage format bench simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-$(READY): requirements.txt requirements-dev.txt .python-version
+$(READY): requirements.txt requirements-dev.txt constraints.txt .python-version
 	@if [ -z "$(BOOTSTRAP)" ]; then echo "Python 3.13 is needed (see .python-version); install it, e.g. with pyenv" >&2; exit 1; fi
 	@echo "setting up $(VENV)"
 	@"$(BOOTSTRAP)" -m venv $(VENV)
@@ -72,6 +72,9 @@ crash-sweep: $(READY) ## kill the host at every boundary of three deployments (S
 
 screenshots: $(READY) ## take docs/images anew: the page on the real app, with Fabric's recorded durations
 	@$(PYTHON) -m local.screenshots
+
+constraints: $(READY) ## write constraints.txt: the exact versions of all packages that the app ships
+	@$(PYTHON) -m local.constraints
 
 diagrams: $(READY) ## write what is generated from code: docs/states.md, the drawing in docs/architecture.md, docs/settings.md
 	@$(PYTHON) -m local.diagrams

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = (ROOT / ".funcignore").read_text()
-BESIDE_THE_CODE = {"function_app.py", "host.json", "requirements.txt", "LICENSE"}
+BESIDE_THE_CODE = {"function_app.py", "host.json", "requirements.txt", "constraints.txt", "LICENSE"}
 NEVER = [
     *(".env", "local.settings.json", ".venv/pyvenv.cfg", "saga_env/pyvenv.cfg", ".azure/test/.env"),
     *("shared/domain/__pycache__/plan.cpython-313.pyc", ".local/azurite/db.json", "shared/.env"),

@@ -1,13 +1,13 @@
-# Every command works from a bare clone: it sets up what it needs first.
+# Every command works in a fresh clone: it first sets up what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
-# What .python-version asks for: found by name, or through pyenv's shim.
+# The interpreter that .python-version asks for, found by name or through pyenv's shim.
 BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
-# Folders and files whose tests start no process, and those that draw at random.
+# QUICK: tests that start no process. HUNTED: tests that draw at random.
 QUICK := tests/test_*.py tests/unit/domain tests/unit/steps tests/unit/saga tests/unit/web \
 	tests/simulation/test_schedules.py -k "not planted"
 HUNTED := tests/unit tests/simulation tests/simulator tests/host/test_crash.py tests/host/test_timers.py \
@@ -26,42 +26,42 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt .python-version
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $(READY)
 
-demo: $(READY) ## run a deployment that succeeds and one that is put back, on this machine
+demo: $(READY) ## run a deployment that succeeds and one that is rolled back, on this machine
 	@$(PYTHON) -m local.demo
 
-test: $(READY) ## all tests, with everything they need
+test: $(READY) ## run all tests; installs everything that they need
 	@$(PYTHON) -m local.azurite install
 	@$(PYTHON) -m local.browser install
 	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-test-quick: $(READY) ## what needs no other process: decisions, and fixed schedules in memory (under a minute)
+test-quick: $(READY) ## run the tests that start no process: decisions, and fixed schedules in memory (under a minute)
 	@$(PYTHON) -m pytest -n auto $(QUICK) $(PYTEST_ARGS)
 
-check: $(READY) ## format, lint and types
+check: $(READY) ## check format, lint and types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/pyright
 
-lint-infra: $(READY) ## infra/ and the pipelines' files, with every checker (installs checkov, npm's language service)
+lint-infra: $(READY) ## check infra/ and the pipeline files with every checker (installs checkov and a language service from npm)
 	@$(PYTHON) -m tests.infra.checkov
 	@$(PYTHON) -m pytest tests/infra tests/pipelines $(PYTEST_ARGS)
 
-coverage: $(READY) ## which lines the tests reach, into htmlcov/ (PYTEST_ARGS=tests/unit for a part)
+coverage: $(READY) ## measure which lines the tests reach, into htmlcov/ (PYTEST_ARGS=tests/unit for a part)
 	@$(PYTHON) -m local.azurite install
 	@$(PYTHON) -m local.browser install
 	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html $(PYTEST_ARGS)
 
-format: $(READY) ## write the format
+format: $(READY) ## format the code
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-bench: $(READY) ## medians and ratios, measured side by side
+bench: $(READY) ## measure medians and ratios
 	@$(PYTHON) -m local.bench $(BENCH_ARGS)
 
-simulate: $(READY) ## random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
+simulate: $(READY) ## run random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
 	@$(PYTHON) -m tests.simulation
 
-hunt: $(READY) ## the tests that draw at random, with a fresh seed and for longer (SEED=1 to repeat one)
+hunt: $(READY) ## run the tests that draw at random, with a fresh seed and more cases (SEED=1 to repeat a run)
 	@$(PYTHON) -m local.azurite install
 	@seed=$${SEED:-$$((RANDOM * 32768 + RANDOM))}; echo "SEED=$$seed (repeat: make hunt SEED=$$seed)"; \
 	SEED=$$seed CRASH_SEED=$$seed HYPOTHESIS_PROFILE=hunt $(PYTHON) -m pytest -n auto --dist loadfile \
@@ -70,27 +70,27 @@ hunt: $(READY) ## the tests that draw at random, with a fresh seed and for longe
 crash-sweep: $(READY) ## kill the host at every boundary of three deployments (SWEEP_ARGS="--manifest failing --only 10-40")
 	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)
 
-screenshots: $(READY) ## take docs/images anew: the page on the real app, with Fabric's recorded durations
+screenshots: $(READY) ## take the pictures in docs/images again: the page on the real app, with Fabric's recorded durations
 	@$(PYTHON) -m local.screenshots
 
-constraints: $(READY) ## write constraints.txt: the exact versions of all packages that the app ships
+constraints: $(READY) ## generate constraints.txt: the exact versions of all packages that the app ships
 	@$(PYTHON) -m local.constraints
 
-diagrams: $(READY) ## write what is generated from code: docs/states.md, the drawing in docs/architecture.md, docs/settings.md
+diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, the drawing in docs/architecture.md
 	@$(PYTHON) -m local.diagrams
 	@$(PYTHON) -m local.rooms
 	@$(PYTHON) -m local.settings_page
 
-schemas: $(READY) ## write the manifest's JSON Schema for editors (schemas/)
+schemas: $(READY) ## generate the manifest's JSON Schema for editors (schemas/)
 	@$(PYTHON) -m local.schemas
 
 up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
 	@$(PYTHON) -m local.stack up
 
-down: ## stop the stack; its data stay
+down: ## stop the stack and keep its data
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m local.stack down; fi
 
-env: ## print what a shell needs to talk to the stack: eval "$$(make -s env)"
+env: ## print the settings that a shell needs for the stack: eval "$$(make -s env)"
 	@$(PYTHON) -m local.stack env
 
 clean: down ## remove everything that was set up

@@ -1,4 +1,4 @@
-// Everything that Fabric Saga needs in a subscription: `azd up`.
+// All resources that Fabric Saga needs in a subscription; `azd up` creates them.
 targetScope = 'subscription'
 
 @description('Name of the environment; every resource is named after it.')
@@ -9,59 +9,59 @@ param environmentName string
 @description('Azure region.')
 param location string
 
-@description('Object id of an identity that submits and follows deployments (a pipeline). Empty: none, or the one made for githubSubject.')
+@description('Object id of an identity that submits and follows deployments (a pipeline). Empty: none, or the identity that is created for githubSubject.')
 param submitterPrincipalId string = ''
 
-@description('What that identity is.')
+@description('Type of that identity.')
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param submitterPrincipalType string = 'ServicePrincipal'
 
-@description('How the tokens of a GitHub repository name it, repo:owner@id/name@id: makes an identity that its workflows sign in as, without a secret. Empty: none.')
+@description('Name of a GitHub repository as its tokens contain it, repo:owner@id/name@id. Creates an identity that its workflows sign in as, without a secret. Empty: none.')
 param githubSubject string = ''
 
-@description('The GitHub environment whose jobs may do so.')
+@description('GitHub environment whose jobs may sign in.')
 param githubEnvironment string = 'production'
 
-@description('Most instances at once of each group of functions that scales by itself; each queue has one. Bounds the load on Fabric.')
+@description('Maximum number of instances of each group of functions that scales by itself; each queue has one group. Limits the load on Fabric.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 10
 
-@description('How storage is replicated; over zones (ZRS, GZRS) only where the region has them.')
+@description('Replication of the storage account; across zones (ZRS, GZRS) only if the region has zones.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 param storageSku string = 'Standard_ZRS'
 
-@description('How long an ended deployment stays in the journal; its audit stays for good.')
+@description('Days that an ended deployment stays in the journal; its audit is never deleted.')
 @minValue(1)
 @maxValue(3650)
 param journalRetentionDays int = 90
 
-@description('How long Log Analytics keeps logs and events.')
+@description('Days that Log Analytics keeps logs and events.')
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('Most that is ingested into Log Analytics a day; above it nothing is recorded until the next day.')
+@description('Maximum ingestion into Log Analytics a day, in GB; above it nothing is recorded until the next day.')
 @minValue(1)
 param logDailyQuotaGb int = 5
 
-@description('Address that alerts are mailed to. Empty: alerts are raised and mailed to nobody.')
+@description('Address that alerts are mailed to. Empty: alerts fire, and no mail is sent.')
 param alertEmail string = ''
 
-@description('What keeps the orchestrations: the storage account, or a Durable Task Scheduler of its own.')
+@description('Where orchestrations are stored: the storage account, or a separate Durable Task Scheduler.')
 @allowed(['AzureStorage', 'DurableTaskScheduler'])
 param durableBackend string = 'AzureStorage'
 
-@description('true: storage and Key Vault are reached through private endpoints only. A pipeline then needs a runner in that network.')
+@description('true: storage and Key Vault accept connections through private endpoints only. A pipeline then needs a runner in that network.')
 param privateNetworking bool = false
 
 @description('Address space of that network.')
 param networkPrefix string = '10.74.0.0/24'
 
-@description('The part of it that the app calls out from; a /27 or larger.')
+@description('Subnet for outgoing connections of the app; a /27 or larger.')
 param appSubnetPrefix string = '10.74.0.0/26'
 
-@description('The part of it where the private endpoints are.')
+@description('Subnet of the private endpoints.')
 param endpointSubnetPrefix string = '10.74.0.64/26'
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))

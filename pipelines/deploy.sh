@@ -1,41 +1,41 @@
 #!/usr/bin/env bash
-# Submits a manifest, follows it to its end and reports: what the GitHub action and the Azure Pipelines template run.
+# Submits a manifest, follows the deployment to its end and reports. The GitHub action and the Azure Pipelines template run this script.
 #
-# Told by variables, so that nothing is ever pasted into a command line:
+# Inputs are variables, so that no value is ever pasted into a command line:
 #   SAGA_MANIFEST      the file
-#   SAGA_ROOT          a folder that holds all that the manifest names; without it the manifest's own
-#   SAGA_ID            the deployment's id; without it one is made of SAGA_RUN, the file's name and SAGA_ATTEMPT
+#   SAGA_ROOT          a folder that contains everything the manifest names; default: the manifest's own
+#   SAGA_ID            the deployment id; default: made of SAGA_RUN, the file's name and SAGA_ATTEMPT
 #   SAGA_TIMEOUT       how long to follow (90s, 45m, 2h); default 45m
-#   SAGA_MODE          deploy (default), or plan: say what would be done and change nothing
-#   SAGA_ON_CANCEL     what a cancelled job does: detach (default; the deployment goes on), or cancel (it is put back)
-#   SAGA_REQUESTED_BY  who asks, for the audit
+#   SAGA_MODE          deploy (default), or plan: show what would change, and change nothing
+#   SAGA_ON_CANCEL     what a cancelled job does: detach (default; the deployment continues), or cancel (it is rolled back)
+#   SAGA_REQUESTED_BY  the requester, for the audit
 #   SAGA_PYTHON        the interpreter; default python3
-# and the storage account by AzureWebJobsStorage__{blob,queue,table}ServiceUri.
+# and AzureWebJobsStorage__{blob,queue,table}ServiceUri, the addresses of the storage account.
 #
-# Ends with the exit code of the command line (README.md). Reports deployment-id, state and exit-code.
+# Exits with the exit code of the command line (docs/cli.md). Reports deployment-id, state and exit-code.
 set -euo pipefail
-set -m # The command gets a process group of its own: a cancelled job interrupts it only when this script says so.
+set -m # The command gets its own process group, so that a cancelled job interrupts it only when this script does.
 
 readonly BAD_REQUEST=2 CRASHED=70
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${SAGA_PYTHON:-python3}
-# Whoever signed in did so with the Azure CLI; no other way of signing in is tried.
+# The pipeline signed in with the Azure CLI; no other credential is tried.
 export AZURE_TOKEN_CREDENTIALS=${AZURE_TOKEN_CREDENTIALS:-AzureCliCredential}
 export PYTHONPATH=$root PYTHONUNBUFFERED=1
 
-# -P: a folder `shared` where the job runs is not ours.
+# -P: do not import a folder `shared` of the directory in which the job runs.
 saga() { "$python" -P -m shared.cli "$@"; }
 
-# If the script ends in any other way than by `finish`, it has failed itself: that has a code that no deployment has.
+# If the script ends without `finish`, the script itself failed. It then exits with a code that no deployment's result has.
 is_ended=
 finish() {
   is_ended=yes
   exit "$1"
 }
-# shellcheck disable=SC2329 # by the trap
+# shellcheck disable=SC2329 # called by the trap
 crashed() {
   if [[ -z $is_ended ]]; then
-    printf 'error: the script itself failed; see what the deployment does (status ID) before running it again\n' >&2
+    printf 'error: the script itself failed; check the deployment (status ID) before running it again\n' >&2
     exit "$CRASHED"
   fi
 }
@@ -46,15 +46,15 @@ refuse() {
   finish "$BAD_REQUEST"
 }
 
-# Runners take orders from the log: ##[...] and ##vso[...] wherever they stand in a line, GitHub ::...:: at its start.
-# The command gives its own on standard output, where it lets no name be one; what goes to standard error gives none.
-harmless() {
-  trap '' INT TERM # Who writes is interrupted; what was written is still read.
+# Runners execute commands in the log: ##[...] and ##vso[...] anywhere in a line, and on GitHub ::...:: at its start.
+# The command line prints its own commands on standard output, where it escapes all other text. Standard error must contain none.
+escape_runner_commands() {
+  trap '' INT TERM # The writer is interrupted; this reads the rest of its output.
   sed -u -e 's/##/# #/g; s/##/# #/g' -e 's/^\([[:space:]]*\)::/\1: :/' >&2
 }
 exec 3>&1
 
-# The state of a deployment; `none` where there is none. Fails where the storage does not answer.
+# Print the state of a deployment; `none` if it does not exist. Fails if storage does not respond.
 state_of() {
   local lines code=0
   lines=$(saga status --json -- "$1" 2>/dev/null) || code=$?
@@ -67,7 +67,7 @@ state_of() {
   fi
 }
 
-# A job that is run again follows what its earlier attempt began, unless that was put back: then it begins anew.
+# Print the deployment id. A job that is run again follows the deployment of its earlier attempt, or starts a new one if that was rolled back.
 chosen_id() {
   local name base earlier state attempt=${SAGA_ATTEMPT:-1} n
   name=$(basename "$SAGA_MANIFEST")
@@ -87,13 +87,13 @@ chosen_id() {
   echo "$base$( ((attempt > 1)) && echo "-$attempt" || true)"
 }
 
-# name value: an output of this step.
+# output NAME VALUE: set an output of this step.
 output() {
   if [[ -n ${GITHUB_OUTPUT:-} ]]; then printf '%s=%s\n' "$1" "$2" >>"$GITHUB_OUTPUT"; fi
   if [[ -n ${TF_BUILD:-} ]]; then printf '##vso[task.setvariable variable=%s;isOutput=true]%s\n' "${1//-/}" "$2"; fi
 }
 
-# state code: the end of the step.
+# report STATE CODE: end the step.
 report() {
   output state "$1"
   output exit-code "$2"
@@ -110,25 +110,25 @@ case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is de
 below=()
 [[ -z ${SAGA_ROOT:-} ]] || below=("--root=$SAGA_ROOT")
 
-# An interpreter that cannot run the command line ends with 1 or 2: the codes of a deployment that failed or was refused.
-if ! saga --version 2>&1 >/dev/null | harmless; then
+# An interpreter that cannot run the command line exits with 1 or 2, the codes of a failed deployment and a bad request.
+if ! saga --version 2>&1 >/dev/null | escape_runner_commands; then
   printf 'error: %s cannot run the command line: Python 3.13 with its requirements.txt is needed (SAGA_PYTHON)\n' "$python" >&2
   finish "$CRASHED"
 fi
 if [[ ${SAGA_MODE:-deploy} == plan ]]; then
   code=0
-  saga plan ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless || code=${PIPESTATUS[0]}
+  saga plan ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands || code=${PIPESTATUS[0]}
   case $code in 0) report planned 0 ;; 1) report blocked 1 ;; *) report unplanned "$code" ;; esac
 fi
 
 id=${SAGA_ID:-}
 [[ -n $id || -n ${SAGA_RUN:-} ]] || refuse 'SAGA_ID or SAGA_RUN is needed'
 if [[ -z $id ]]; then id=$(chosen_id) || finish "$?"; fi
-[[ $id =~ ^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$ ]] || refuse "the id has other characters than letters, digits, '.', '_', '-', or over 100"
-output deployment-id "$id" # First of all: whatever happens to this job, the deployment can be found.
+[[ $id =~ ^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$ ]] || refuse "the id may contain only letters, digits, '.', '_' and '-', at most 100"
+output deployment-id "$id" # First, so that the deployment can be found whatever happens to this job.
 
 is_cancelled=
-# shellcheck disable=SC2329 # by the trap
+# shellcheck disable=SC2329 # called by the trap
 interrupt() {
   is_cancelled=yes
   kill -INT %1 2>/dev/null || true
@@ -136,13 +136,13 @@ interrupt() {
 trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
-  --requested-by="${SAGA_REQUESTED_BY:-}" ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | harmless &
-set +m # It has its group; the shell's own words about a job that has ended are nobody's.
+  --requested-by="${SAGA_REQUESTED_BY:-}" ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands &
+set +m # The command has its group; the shell must not report the end of the job.
 code=0
 wait %1 || code=$?
 
 if [[ -n $is_cancelled ]]; then
-  # The signal ended the waiting; the command says that it detaches, and ends. Where interrupts are ignored, it is told to.
+  # The signal ended the waiting; the command prints that it detaches, and exits. If interrupts are ignored, it is terminated.
   for _ in 1 2 3 4 5 6; do
     kill -0 %1 2>/dev/null || break
     sleep 0.5
@@ -151,7 +151,7 @@ if [[ -n $is_cancelled ]]; then
   wait %1 2>/dev/null || true
   code=130
   if [[ ${SAGA_ON_CANCEL:-detach} == cancel ]]; then
-    saga cancel --requested-by="${SAGA_REQUESTED_BY:-}, whose job was cancelled" -- "$id" 2>&1 >&3 | harmless || true
+    saga cancel --requested-by="${SAGA_REQUESTED_BY:-}, whose job was cancelled" -- "$id" 2>&1 >&3 | escape_runner_commands || true
   fi
 fi
 state=$(state_of "$id") || state=unknown

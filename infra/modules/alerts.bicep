@@ -1,4 +1,4 @@
-// What calls a person, whom it calls, and the page that shows how things stand. docs/runbook.md says what to do.
+// The alerts, the people whom they notify, and the workbook. docs/runbook.md says what to do.
 param location string
 param tags object
 param token string
@@ -28,14 +28,14 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-// The app's events, of either exporter; each query below goes on from there.
+// The app's events, from both exporters; each query below continues from here.
 var events = loadTextContent('../queries/events.kql')
 
-// `resolves`: the alert is closed by itself when the query finds nothing any more; the others are raised anew each time.
+// `resolves`: the alert closes by itself when the query returns nothing; the other alerts fire again each time.
 var rules = [
   {
     name: 'breaker-opened'
-    title: 'A circuit breaker opened: a part of Fabric does not answer, and its steps wait'
+    title: 'A circuit breaker opened: an area of Fabric does not respond, and its steps wait'
     severity: 2
     window: 'PT5M'
     every: 'PT5M'
@@ -44,7 +44,7 @@ var rules = [
   }
   {
     name: 'rollback-started'
-    title: 'A deployment failed and is being put back'
+    title: 'A deployment failed and is being rolled back'
     severity: 3
     window: 'PT5M'
     every: 'PT5M'
@@ -53,7 +53,7 @@ var rules = [
   }
   {
     name: 'compensation-failed'
-    title: 'A step could not be put back'
+    title: 'A step could not be compensated'
     severity: 1
     window: 'PT5M'
     every: 'PT5M'
@@ -71,7 +71,7 @@ var rules = [
   }
   {
     name: 'deployment-held'
-    title: 'A deployment failed and is held as it is: somebody must decide'
+    title: 'A deployment failed and is held: a person must decide'
     severity: 2
     window: 'PT5M'
     every: 'PT5M'
@@ -80,7 +80,7 @@ var rules = [
   }
   {
     name: 'retry-rate'
-    title: 'More than a tenth of the calls to Fabric were tried again'
+    title: 'More than a tenth of the calls to Fabric were retried'
     severity: 3
     window: 'PT15M'
     every: 'PT5M'
@@ -107,11 +107,11 @@ var rules = [
   }
   {
     name: 'health-failed'
-    title: 'The app says of itself that it cannot do its work'
+    title: 'The app reports that it cannot do its work'
     severity: 1
     window: 'PT5M'
     every: 'PT5M'
-    // Its event is sent once a change: that none came lately does not say that all is well. `unavailable` tells that.
+    // The event is emitted once for each change, so its absence does not prove health. `unavailable` checks health itself.
     resolves: false
     query: loadTextContent('../queries/health-failed.kql')
   }
@@ -128,7 +128,7 @@ resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule i
     severity: rule.severity
     enabled: true
     scopes: [logs.id]
-    // In a new workspace a table may be missing until the first event comes.
+    // In a new workspace a table may be missing until the first event arrives.
     skipQueryValidation: true
     evaluationFrequency: rule.every
     windowSize: rule.window
@@ -148,7 +148,7 @@ resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule i
   }
 }]
 
-// From outside, every five minutes from each of three places: the app, its storage and its identity answer.
+// A test from outside, every five minutes from each of three locations: the app, its storage and its identity respond.
 resource ready 'Microsoft.Insights/webtests@2022-06-15' = {
   name: 'ready-${token}'
   location: location
@@ -177,7 +177,7 @@ resource unavailable 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   location: 'global'
   tags: tags
   properties: {
-    description: 'The app does not answer from two places of three. What to do: docs/runbook.md.'
+    description: 'The app does not respond from two of three locations. What to do: docs/runbook.md.'
     severity: 1
     enabled: true
     scopes: [ready.id, insights.id]

@@ -7,10 +7,10 @@ param storageAccountName string
 param applicationInsightsName string
 param vaultName string
 
-@description('Subnet that the app calls out through. Empty: none.')
+@description('Subnet for outgoing connections of the app. Empty: none.')
 param subnetId string
 
-@description('Address of a Durable Task Scheduler. Empty: orchestrations are kept in the storage account.')
+@description('Address of a Durable Task Scheduler. Empty: orchestrations are stored in the storage account.')
 param schedulerEndpoint string
 
 param taskHubName string
@@ -44,11 +44,11 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2024-11-01' = {
-  // checkov:skip=CKV_AZURE_222:Its HTTP API is for pipelines and operators outside; every route but health and the page wants a key.
-  // checkov:skip=CKV_AZURE_17:Callers have a function key; certificates of theirs are not asked for.
+  // checkov:skip=CKV_AZURE_222:The HTTP API is for pipelines and operators outside; every route except health and the page needs a key.
+  // checkov:skip=CKV_AZURE_17:Callers have a function key, not a client certificate.
   // checkov:skip=CKV_AZURE_78:Flex Consumption has no FTP, and Azure refuses an app there that sets ftpsState (error 51021).
-  // checkov:skip=CKV_AZURE_212:Flex Consumption adds instances by itself; one is kept ready for orchestrations.
-  // checkov:skip=CKV_AZURE_213:A probe of each instance is for plans with lasting instances; the availability test asks the whole.
+  // checkov:skip=CKV_AZURE_212:Flex Consumption adds instances by itself; one instance is always ready for orchestrations.
+  // checkov:skip=CKV_AZURE_213:A probe of each instance is for plans with permanent instances; the availability test checks the app as a whole.
   name: 'func-${token}'
   location: location
   tags: tags
@@ -85,7 +85,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   }
 }
 
-// The long names replace values of host.json: its durableTask section as an app with a scheduler has it.
+// The long names replace values of host.json: the durableTask section of an app with a scheduler.
 var schedulerSettings = {
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: 'Endpoint=${schedulerEndpoint};Authentication=ManagedIdentity;ClientID=${identity.properties.clientId}'
   AzureFunctionsJobHost__extensions__durableTask__hubName: taskHubName
@@ -119,12 +119,12 @@ var appSettings = {
 }
 
 resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
-  // checkov:skip=CKV_AZURE_222:This is the list of settings, not a web configuration: the checks below read it as one.
+  // checkov:skip=CKV_AZURE_222:This is the list of settings, not a web configuration; the checks below take it for one.
   // checkov:skip=CKV_AZURE_13:See above.
   // checkov:skip=CKV_AZURE_63:See above; HTTP is logged by Application Insights.
   // checkov:skip=CKV_AZURE_65:See above.
   // checkov:skip=CKV_AZURE_66:See above.
-  // checkov:skip=CKV_AZURE_80:See above; there is no .NET in it.
+  // checkov:skip=CKV_AZURE_80:See above; the app does not use .NET.
   // checkov:skip=CKV_AZURE_88:See above; Flex Consumption runs from a package in a container.
   parent: app
   name: 'appsettings'

@@ -1,4 +1,4 @@
-// Who the app is, to storage, Key Vault, monitoring and Fabric. Each module below grants it what it may do there.
+// The app's identity for storage, Key Vault, monitoring and Fabric. The module of each resource grants it its roles there.
 param location string
 param tags object
 param token string

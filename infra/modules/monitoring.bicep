@@ -1,4 +1,4 @@
-// Logs of the host and the app, in a workspace of their own.
+// Logs of the host and the app, in their own workspace.
 param location string
 param tags object
 param token string

@@ -1,4 +1,4 @@
-// A network of the app's own: it calls storage and Key Vault through private endpoints, whose names resolve inside it.
+// The app's own network: it reaches storage and Key Vault through private endpoints, whose names resolve inside the network.
 param location string
 param tags object
 param token string
@@ -60,7 +60,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
         properties: {
           addressPrefix: appPrefix
           networkSecurityGroup: { id: guard.id }
-          // What Flex Consumption asks for.
+          // Required by Flex Consumption.
           delegations: [
             { name: 'functions', properties: { serviceName: 'Microsoft.App/environments' } }
           ]

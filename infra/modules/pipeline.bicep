@@ -1,9 +1,9 @@
-// Who a GitHub workflow is: signed in by GitHub's own token, for jobs of one environment of one repository. There is no secret.
+// The identity of a GitHub workflow. Jobs of one environment of one repository sign in with GitHub's own token, without a secret.
 param location string
 param tags object
 param token string
 
-@description('repo:owner@id/name@id, or of a repository from before July 2026 repo:owner/name: what its tokens begin with.')
+@description('Start of the subject in the tokens of the repository: repo:owner@id/name@id, or repo:owner/name for a repository from before July 2026.')
 param githubSubject string
 
 param githubEnvironment string

@@ -1,4 +1,4 @@
-// Where the orchestrations are kept instead of in the storage account, if so chosen.
+// Stores the orchestrations in place of the storage account, if DURABLE_BACKEND says so.
 param location string
 param tags object
 param token string
@@ -14,7 +14,7 @@ resource scheduler 'Microsoft.DurableTask/schedulers@2025-11-01' = {
   tags: tags
   properties: {
     sku: { name: 'Consumption' }
-    // An empty list lets nobody in. Every call is signed by an identity with a role.
+    // An empty list would admit no caller. Every call needs an identity with a role.
     ipAllowlist: ['0.0.0.0/0']
   }
 }

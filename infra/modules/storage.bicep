@@ -26,13 +26,13 @@ var roles = {
   tableReader: '76199698-9eea-4c19-bc75-cec21354c6b6'
 }
 
-// The Functions host keeps its own locks and the package in blobs, for which its documentation asks the owner's role.
+// The Functions host stores its own locks and the package in blobs; its documentation requires the owner role for that.
 var appRoles = [roles.blobOwner, roles.queueContributor, roles.tableContributor]
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   // checkov:skip=CKV_AZURE_43:The name is 'st' and the 13 letters and digits of uniqueString, which the check does not evaluate.
   // checkov:skip=CKV_AZURE_206:Three zones by default; a second region (GRS, GZRS) is a parameter.
-  // checkov:skip=CKV_AZURE_35:Denied with privateNetworking=true; otherwise pipelines on hosted runners need the way in, with an identity.
+  // checkov:skip=CKV_AZURE_35:Denied with privateNetworking=true; otherwise pipelines on hosted runners need access, with an identity.
   name: 'st${token}'
   location: location
   tags: tags

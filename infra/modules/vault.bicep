@@ -1,4 +1,4 @@
-// Secrets that the app reads, if it has any. People with a role of their own put them there; nothing here does.
+// Secrets that the app reads, if it needs any. People with their own role store them; nothing here does.
 param location string
 param tags object
 param token string
@@ -18,7 +18,7 @@ resource logs 'Microsoft.OperationalInsights/workspaces@2025-02-01' existing = {
 }
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
-  // checkov:skip=CKV_AZURE_109:Denied with privateNetworking=true; otherwise whoever has a role comes in, and is logged.
+  // checkov:skip=CKV_AZURE_109:Denied with privateNetworking=true; otherwise callers with a role have access, and are logged.
   // checkov:skip=CKV_AZURE_189:Disabled with privateNetworking=true; see above.
   name: 'kv-${token}'
   location: location
@@ -38,7 +38,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-// Who read which secret, and when.
+// Logs who read which secret, and when.
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'audit'
   scope: vault

@@ -1,6 +1,6 @@
-"""The command line, run in this process: a new interpreter takes a second of the processor to load it.
+"""Run the command line in this process, because a new interpreter takes a second of processor time to load it.
 
-What a process alone can show (signals, pipes, the interpreter's own variables) has a process of its own.
+A test whose subject is the process itself (signals, pipes, the interpreter's own variables) starts one.
 """
 
 import io
@@ -22,7 +22,8 @@ Done = subprocess.CompletedProcess[str]
 def run(*arguments: str, environment: Mapping[str, str], text: str = "", seconds: float = 180.0) -> Done:
     """Run one command to its end in the repository's folder, with this environment and nothing else.
 
-    `seconds` bounds a process of its own, which an environment with variables of the interpreter gets.
+    An environment that sets variables of the interpreter gets a new process; `seconds` is the time limit of that
+    process.
     """
     if any(name.startswith("PYTHON") and os.environ.get(name) != value for name, value in environment.items()):
         command = [sys.executable, "-m", "shared.cli", *arguments]
@@ -35,7 +36,8 @@ def run(*arguments: str, environment: Mapping[str, str], text: str = "", seconds
     with (
         patch.dict(os.environ, environment, clear=True),
         patch.object(sys, "stdin", given),
-        patch.object(root, "handlers", []),  # the tests' own: without them a warning goes to stderr, as in a process
+        # Without the tests' own handlers a warning goes to stderr, as it does in a process.
+        patch.object(root, "handlers", []),
         chdir(ROOT),
         redirect_stdout(out),
         redirect_stderr(err),
@@ -45,7 +47,7 @@ def run(*arguments: str, environment: Mapping[str, str], text: str = "", seconds
 
 
 def _code(arguments: tuple[str, ...]) -> int:
-    """The exit code that the interpreter would give."""
+    """Return the exit code that the interpreter would return."""
     try:
         return main(arguments)
     except SystemExit as error:

@@ -1,7 +1,8 @@
-"""The in-memory twin of the journal on tables. It passes the contract suite of the real one, and owns no clock.
+"""The in-memory twin of the journal on tables. It passes the same contract suite, and has no clock of its own.
 
-What the real one writes at once is written at once here, and what takes it several requests takes several here, the
-projection of the headers among them: `between` is called in the gaps, where a process may die or be overtaken.
+A write that is one request of the real journal is atomic here, and one that needs several requests, such as the
+projection of a header, has several stages here. `between` is called between the stages, where a process may die or
+another worker may be faster.
 """
 
 import itertools
@@ -27,9 +28,9 @@ def _nothing(_: str) -> None:
 
 
 class MemoryJournal:
-    """The port Journal in dictionaries; entities go through the real row form, so limits and JSON are the same.
+    """The port Journal in dictionaries; entities pass through the real row format, so limits and JSON are the same.
 
-    `rows_at_once` is how many rows of a new deployment one request writes.
+    `rows_at_once` is the number of rows of a new deployment that one request writes.
     """
 
     def __init__(
@@ -46,7 +47,6 @@ class MemoryJournal:
         self.history: list[tuple[StepRecord | DeploymentRecord, StepRecord | DeploymentRecord]] = []
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
-        """As the port says."""
         rows.header_entity(header)
         begun = audit.begun(steps)
         for step in begun:
@@ -68,7 +68,7 @@ class MemoryJournal:
         return standing
 
     def _insert_whole(self, header: DeploymentRecord, entry: AuditEntry, steps: Sequence[StepRecord]) -> bool:
-        """Whether all was written; False where another's header stood already."""
+        """Insert the deployment and return True, or return False if a header with its id already exists."""
         with self._lock:
             if header.deployment_id in self._headers:
                 return False
@@ -88,19 +88,18 @@ class MemoryJournal:
             self._add(steps[i : i + self._rows_at_once])
 
     def _add(self, steps: Sequence[StepRecord]) -> None:
-        """What is there already was added by another, and stays as it is."""
+        """Add the steps that do not exist yet. An existing step was added by another writer and stays unchanged."""
         with self._lock:
             for step in steps:
                 self._steps.setdefault(step.deployment_id, {}).setdefault(step.ordinal, (step, next(self._tags)))
 
     def cut_create(self, header: DeploymentRecord, steps: Sequence[StepRecord], written: int) -> None:
-        """As `create` by a process that dies when it has written so many of the steps."""
+        """Create a deployment like a process that dies after it has written so many of the steps."""
         self.create(header, steps, "submitted")
         for step in steps[written:]:
             del self._steps[step.deployment_id][step.ordinal]
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """As the port says."""
         found = self._headers.get(deployment_id)
         if found is None:
             raise NotFoundError(f"there is no deployment '{deployment_id}'")
@@ -117,23 +116,20 @@ class MemoryJournal:
         return found if found is not None and found.forgotten_at is None else None
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
-        """As the port says."""
         found = self._steps.get(deployment_id, {}).get(ordinal)
         if found is None:
             raise NotFoundError(f"there is no step {ordinal} of deployment '{deployment_id}'")
         return self.header(deployment_id), Versioned(found[0], str(found[1]))
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        """As the port says."""
         mine = sorted(self._steps.get(deployment_id, {}).items())
         return [Versioned(record, str(tag)) for _, (record, tag) in mine]
 
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
-        """As the port says."""
         return self._write([change])[0]
 
     def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
-        """As the port says: half a batch at a time, all or nothing."""
+        """Write half a batch at a time, each of them completely or not at all."""
         size = max(1, self._rows_at_once // 2)
         for i in range(0, len(changes), size):
             if i:
@@ -165,7 +161,7 @@ class MemoryJournal:
         return answers
 
     def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
-        """As the port says. The projection follows, but for what goes on again: that is listed first."""
+        """Write the header, and its projection afterwards; the projection of a reopened deployment is written first."""
         before = change.before.record
         transitions.check_deployment(before.state, change.after.state)
         heads = None
@@ -191,7 +187,6 @@ class MemoryJournal:
         return Versioned(after, str(tag))
 
     def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
-        """As the port says."""
         before = change.before.record
         transitions.check_deployment(before.state, change.after.state)
         with self._lock:
@@ -215,14 +210,12 @@ class MemoryJournal:
             self._append(rows.audit_entity(deployment_id, entry))
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
-        """As the port says."""
         with self._lock:
             if rows.note_entity(deployment_id, entry)["RowKey"] not in self._audit.get(deployment_id, {}):
                 entry, self._notes[deployment_id] = audit.noted(deployment_id, entry, self.note_head(deployment_id))
                 self._append(rows.note_entity(deployment_id, entry))
 
     def sequences(self, deployment_id: str) -> dict[str, int]:
-        """As the port says."""
         with self._lock:
             found = {rows.HEADER: self.header(deployment_id).record.sequence}
             found |= {rows.step_key(o): s.sequence for o, (s, _) in self._steps.get(deployment_id, {}).items()}
@@ -230,11 +223,10 @@ class MemoryJournal:
             return found | ({rows.NOTES: notes.number} if notes else {})
 
     def note_head(self, deployment_id: str) -> NoteHead | None:
-        """As the port says."""
         return self._notes.get(deployment_id)
 
     def misfits(self, deployment_id: str) -> list[Misfit]:
-        """As the port says: records have no rows here that could differ from them."""
+        """Return nothing, because records here have no rows that could differ from them."""
         return []
 
     def _append(self, entity: JsonObject) -> None:
@@ -242,10 +234,9 @@ class MemoryJournal:
         self._audit.setdefault(entity["PartitionKey"], {})[entity["RowKey"]] = entry
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
-        """As the port says."""
         return [entry for _, entry in sorted(self._audit.get(deployment_id, {}).items())]
 
-    # The projection: what lists show, which may lag behind the headers and is mended when it is read.
+    # The projection: what lists show. It may lag behind the headers, and is repaired when it is read.
 
     def _list(self, header: DeploymentRecord, *, is_open: bool | None = None) -> None:
         rows.index_entity(header)
@@ -262,7 +253,6 @@ class MemoryJournal:
     def deployments(
         self, target: str | None = None, *, open_only: bool = False, turn: int = 0
     ) -> Iterator[DeploymentRecord]:
-        """As the port says."""
         found = [row for (at, _), row in self._listed.items() if target in (None, at) and (row[1] or not open_only)]
         found.sort(key=lambda r: (r[0].accepted_at, r[0].deployment_id), reverse=True)
         for header, _ in rows.turned(found, turn):
@@ -290,7 +280,6 @@ class MemoryJournal:
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
     ) -> list[DeploymentRecord]:
-        """As the port says."""
         last = time_key(*after) if after is not None else ""
         shown = [self._header_or_none(h.deployment_id) if is_open else h for h, is_open in self._listed.values()]
         keyed = {time_key(h.accepted_at, h.deployment_id): h for h in shown if h and target in (None, h.target)}
@@ -298,7 +287,6 @@ class MemoryJournal:
         return [h for h in found if not open_only or h.state not in DEPLOYMENT_ENDED][:limit]
 
     def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
-        """As the port says."""
         listed = [r for r, _ in self._listed.values() if r.due_at is not None and r.due_at <= now]
         for record in rows.turned(listed, turn):
             fresh = self._header_or_none(record.deployment_id)
@@ -310,7 +298,6 @@ class MemoryJournal:
                 self._list(fresh)
 
     def purge(self, deployment_id: str) -> None:
-        """As the port says."""
         found = self._header_or_none(deployment_id)
         if found is not None and found.state in DEPLOYMENT_ENDED:
             kept = audit.forgotten(found, self._clock.now())

@@ -1,4 +1,5 @@
-"""In-memory twins of the adapters. They pass the contract suites of the real ones, and own no clock and no chance."""
+"""In-memory twins of the adapters. They pass the same contract suites, and have neither a clock nor randomness of
+their own."""
 
 import hashlib
 import heapq
@@ -24,17 +25,15 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
-    """A clock that moves when told to."""
+    """A clock that moves only when a test advances it."""
 
     def __init__(self, now: datetime = START) -> None:
         self._now = now
 
     def now(self) -> datetime:
-        """The present."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
         self._now += timedelta(seconds=seconds)
 
 
@@ -45,7 +44,6 @@ class MemoryLocks:
         self._locks: dict[str, Lock] = {}
 
     def acquire(self, target: str, holder: str, now: datetime, lease_seconds: float) -> Lock:
-        """As the port says."""
         standing = self._locks.get(target)
         expires = now + timedelta(seconds=lease_seconds)
         if standing is None:
@@ -60,14 +58,13 @@ class MemoryLocks:
         return lock
 
     def release(self, target: str, holder: str) -> None:
-        """As the port says."""
         standing = self._locks.get(target)
         if standing is not None and standing.holder == holder:
             self._locks[target] = replace(standing, expires_at=datetime.fromtimestamp(0, UTC))
 
 
 class MemoryBreakers:
-    """The port BreakerStore in a dictionary; rows go through the real entity, so limits and JSON are the same."""
+    """The port BreakerStore in a dictionary; rows pass through the real entity, so limits and JSON are the same."""
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[dict[str, object], int]] = {}
@@ -77,17 +74,14 @@ class MemoryBreakers:
 
     @property
     def is_shared(self) -> bool:
-        """As the port says."""
         return True
 
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
-        """As the port says."""
         self.reads += 1
         found = self._rows.get(name)
         return None if found is None else Versioned(breaker_table.record_of(found[0]), str(found[1]))
 
     def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
-        """As the port says."""
         entity = breaker_table.entity_of(after)
         with self._lock:
             self.writes += 1
@@ -99,7 +93,6 @@ class MemoryBreakers:
         return Versioned(after, str(tag))
 
     def all(self) -> list[Versioned[BreakerRecord]]:
-        """As the port says."""
         return [Versioned(breaker_table.record_of(e), str(tag)) for _, (e, tag) in sorted(self._rows.items())]
 
 
@@ -110,13 +103,11 @@ class MemoryBlobs:
         self._blobs: dict[str, bytes] = {}
 
     def put(self, content: bytes) -> str:
-        """As the port says."""
         digest = hashlib.sha256(content).hexdigest()
         self._blobs[digest] = content
         return digest
 
     def get(self, digest: str) -> bytes:
-        """As the port says."""
         if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
             raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
         if digest not in self._blobs:
@@ -125,7 +116,7 @@ class MemoryBlobs:
 
 
 class MemoryStepQueue:
-    """The port StepQueue as a heap of what is due when."""
+    """The port StepQueue as a heap, sorted by due time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -133,7 +124,6 @@ class MemoryStepQueue:
         self.waiting: list[tuple[datetime, int, StepMessage]] = []
 
     def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
-        """As the port says."""
         if len(json.dumps(message.to_json())) > MESSAGE_BYTES:
             raise LimitError("a message is too large")
         delay = min(MOST_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
@@ -141,20 +131,20 @@ class MemoryStepQueue:
         heapq.heappush(self.waiting, (due, next(self._count), message))
 
     def due(self) -> list[StepMessage]:
-        """Take everything that may be delivered now."""
+        """Take every message that may be delivered now."""
         found: list[StepMessage] = []
         while self.waiting and self.waiting[0][0] <= self._clock.now():
             found.append(heapq.heappop(self.waiting)[2])
         return found
 
     def next_due(self) -> datetime | None:
-        """When the next message may be delivered."""
+        """Return the time at which the next message may be delivered."""
         return self.waiting[0][0] if self.waiting else None
 
 
 @dataclass(frozen=True)
 class Told:
-    """Something that telemetry was told, and the span it was told in."""
+    """One emitted signal, and the span in which it was emitted."""
 
     kind: str
     name: str
@@ -166,23 +156,20 @@ class Told:
 
 
 class MemoryTelemetry:
-    """The port Telemetry as a list. Of events it takes only those, with only the properties, that are documented."""
+    """The port Telemetry as a list. It accepts only documented events with documented properties."""
 
     def __init__(self) -> None:
         self.told: list[Told] = []
 
     def event(self, name: str, properties: Properties | None = None) -> None:
-        """As the port says."""
         given = {k: v for k, v in (properties or {}).items() if v is not None}
         assert given.keys() <= set(PROPERTIES[name]), f"{name}: {sorted(given.keys() - set(PROPERTIES[name]))}"
         self.told.append(Told("event", name, given, tracing.current()))
 
     def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
-        """As the port says."""
         self.told.append(Told("metric", name, dict(properties or {}), tracing.current(), value))
 
     def exception(self, error: BaseException, properties: Properties | None = None) -> None:
-        """As the port says."""
         self.told.append(Told("exception", type(error).__name__, dict(properties or {}), tracing.current()))
 
     def dependency(
@@ -196,19 +183,16 @@ class MemoryTelemetry:
         properties: Properties | None = None,
         context: TraceContext | None = None,
     ) -> None:
-        """As the port says."""
         span = context or tracing.next_span()
         self.told.append(Told("dependency", name, dict(properties or {}), span, seconds, success, status))
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
-        """As the port says."""
         self.told.append(Told("trace", message, dict(properties or {}), tracing.current()))
 
-    def flush(self, seconds: float) -> None:
-        """As the port says: nothing waits here."""
+    def flush(self, seconds: float) -> None: ...
 
     def events(self, *names: str) -> list[Told]:
-        """The events of these names, or all."""
+        """Return the events with these names, or all events."""
         return [t for t in self.told if t.kind == "event" and (not names or t.name in names)]
 
 
@@ -221,19 +205,15 @@ class MemorySignals:
         self._lock = threading.Lock()
 
     def swept(self, sweep: LastSweep) -> None:
-        """As the port says."""
         self._sweep = sweep
 
     def last_sweep(self) -> LastSweep | None:
-        """As the port says."""
         return self._sweep
 
     def poisoned(self, queue: str, at: datetime) -> None:
-        """As the port says."""
         with self._lock:
             count = self._poisonings.count if self._poisonings is not None else 0
             self._poisonings = Poisonings(count + 1, at, queue)
 
     def poisonings(self) -> Poisonings | None:
-        """As the port says."""
         return self._poisonings

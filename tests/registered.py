@@ -1,4 +1,4 @@
-"""The functions of the app, as the host is told of them. The vendor's app tells them once a process."""
+"""The functions that the app registers with the host. The vendor's app returns them only once in a process."""
 
 from functools import cache
 from typing import Any
@@ -8,5 +8,4 @@ import function_app
 
 @cache
 def functions() -> tuple[Any, ...]:
-    """All of them."""
     return tuple(function_app.app.get_functions())

@@ -1,4 +1,5 @@
-"""The rule of shared/__init__.py's docstring, held by reading the source: who imports whom, and who may touch what."""
+"""The rule in the docstring of shared/__init__.py, checked by reading the source: which package imports which, and
+which may use what."""
 
 import ast
 import re
@@ -23,12 +24,12 @@ IMPURE = frozenset(
     {"asyncio", "http", "logging", "os", "pathlib", "random", "secrets", "shutil", "socket", "subprocess", "sys"}
     | {"tempfile", "threading", "time", "urllib", "uuid", "requests", "azure", "grpc", "durabletask"}
 )
-"""What no module of the domain may import: I/O, the clock, ids, chance."""
+"""Modules that the domain may not import: I/O, the clock, ids, randomness."""
 IMPURE_CALLS = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 
 
 def rule() -> dict[str, frozenset[str]]:
-    """Room to the rooms that it may import, from the table in the docstring."""
+    """Return each package with the packages that it may import, from the table in the docstring."""
     found = re.findall(r"^    (\w+) +<- +(nothing|\w+(?:, \w+)*)  ", shared.__doc__ or "", re.MULTILINE)
     return {room: frozenset() if others == "nothing" else frozenset(others.split(", ")) for room, others in found}
 
@@ -38,7 +39,7 @@ RULE = rule()
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, and whether it is imported only when a function runs (or never, but for type checkers)."""
+    """One imported module. It is lazy if it is imported only when a function runs, or only for type checkers."""
 
     name: str
     line: int
@@ -46,7 +47,7 @@ class Import:
 
 
 def imports(tree: ast.AST, *, is_lazy: bool = False) -> Iterator[Import]:
-    """Every import of a module, with `from a import b` as both a and a.b."""
+    """Yield every import of a module; `from a import b` yields both a and a.b."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno, is_lazy) for alias in node.names)
@@ -60,18 +61,18 @@ def imports(tree: ast.AST, *, is_lazy: bool = False) -> Iterator[Import]:
 
 
 def room_of(module: str) -> str:
-    """`shared.saga.accept` is in the room saga; function_app is a room of its own."""
+    """Return the package of a module: `shared.saga.accept` is in `saga`, and function_app is a package of its own."""
     parts = module.split(".")
     return parts[1] if parts[0] == "shared" and len(parts) > 1 else parts[0]
 
 
 def is_in(name: str, *packages: str) -> bool:
-    """Whether a module is one of the packages or inside one."""
+    """Return True if a module is one of the packages or is inside one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def violations(module: str, source: str) -> list[str]:
-    """Every breach of the rule in one module."""
+    """Return every breach of the rule in one module."""
     tree, room = ast.parse(source), room_of(module)
     found: list[str] = []
     for each in imports(tree):
@@ -116,25 +117,22 @@ def _import_breach(module: str, room: str, each: Import) -> str:
 
 
 def module_of(path: Path) -> str:
-    """The dotted name of a source file."""
+    """Return the dotted name of a source file."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: module_of(path))
-def test_architecture_module_keeps_the_rule(path: Path) -> None:
-    """No module imports, reads or calls what its room may not."""
+def test_architecture_module_follows_the_rule(path: Path) -> None:
     assert violations(module_of(path), path.read_text()) == []
 
 
-def test_architecture_table_names_every_room_and_no_other() -> None:
-    """The docstring tells the truth: each room that it names is there, and each that is there is named."""
+def test_architecture_table_names_exactly_the_existing_packages() -> None:
     there = {room_of(module_of(path)) for path in SOURCES} - {"shared", "function_app"}
     assert set(RULE) == there
     assert all(others <= there for others in RULE.values())
 
 
-def test_architecture_rule_has_no_circle() -> None:
-    """Whoever may import a room may not be imported by it, however far round."""
+def test_architecture_rule_has_no_cycle() -> None:
     reached = {room: set(others) for room, others in RULE.items()}
     for _ in RULE:
         for others in reached.values():
@@ -168,7 +166,7 @@ def test_architecture_rule_has_no_circle() -> None:
     ],
 )
 def test_architecture_planted_violation_is_found(module: str, source: str, says: str) -> None:
-    """The rule can fail: each kind of breach, parsed from a string, is named."""
+    """The rule can fail: each kind of breach in a planted source is reported."""
     found = violations(module, source)
     assert len(found) == 1
     assert says in found[0]
@@ -184,7 +182,6 @@ def test_architecture_planted_violation_is_found(module: str, source: str, says:
     ],
 )
 def test_architecture_lawful_source_passes(module: str, source: str) -> None:
-    """What the rule allows is not reported."""
     assert violations(module, source) == []
 
 
@@ -210,7 +207,7 @@ print(sorted(name for name in sys.modules if name in heavy))
 
 
 def test_architecture_importing_the_app_is_cheap_and_reads_no_settings() -> None:
-    """At a cold start nothing of ours is read from the environment, and no heavy library is loaded."""
+    """A cold start reads none of the app's settings from the environment, and loads no heavy library."""
     done = subprocess.run([sys.executable, "-c", WATCH], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["[]", "[]"]

@@ -1,16 +1,16 @@
-"""What is drawn from the code is what stands in docs/."""
+"""Everything in docs/ that is generated from the code is up to date."""
 
 from local import rooms, settings_page
 from shared.domain.variables import GROUPS, VARIABLES
 
 
-def test_rooms_drawing_is_that_of_the_imports() -> None:
-    """docs/architecture.md is what `make diagrams` would write."""
+def test_package_drawing_is_up_to_date() -> None:
     assert rooms.FILE.read_text() == rooms.document(), "run: make diagrams"
 
 
-def test_rooms_drawing_tells_first_use_from_import() -> None:
-    """An import inside a function is dotted; one at the top of any module of the room makes the arrow whole."""
+def test_package_drawing_distinguishes_first_use_from_import() -> None:
+    """An import inside a function is a dotted arrow; an import at the top of any module of the package makes the arrow
+    solid."""
     found = rooms.arrows()
     assert found["bootstrap", "adapters"]
     assert not found["saga", "domain"]
@@ -19,7 +19,7 @@ def test_rooms_drawing_tells_first_use_from_import() -> None:
     assert "saga --> domain" in text
 
 
-def test_settings_page_is_that_of_the_declarations() -> None:
-    """docs/settings.md is what `make diagrams` would write, and no variable is declared twice."""
+def test_settings_page_is_up_to_date() -> None:
+    """No variable is declared twice."""
     assert settings_page.FILE.read_text() == settings_page.document(), "run: make diagrams"
     assert len(VARIABLES) == sum(len(group) for group in GROUPS.values())

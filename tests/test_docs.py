@@ -1,4 +1,4 @@
-"""What the documents name is there: pages and headings, commands and their options, files, variables."""
+"""Everything that the documents name exists: pages and headings, commands and their options, files, variables."""
 
 import re
 import subprocess
@@ -20,13 +20,13 @@ VARIABLE = re.compile(
     r"`((?:FEATURE|FABRIC|RETRY|COMPENSATION|BREAKER|HEALTH|SECRET|KEY_VAULT|SWEEP)_[A-Z_]*[A-Z])(?:=\S*)?`"
 )
 OF_OTHERS = {"FABRIC_SAGA_IDENTITY_CLIENT_ID", "FABRIC_SAGA_PIPELINE_CLIENT_ID", "FABRIC_CAPACITY_ID"}
-"""Outputs of Bicep, which tests/infra compares, and what tests/real_fabric reads."""
+"""Outputs of Bicep, which tests/infra compares, and variables that tests/real_fabric reads."""
 KNOWN = VARIABLES.keys() | OF_OTHERS | {name.removeprefix("FEATURE_USE_") for name in VARIABLES}
-"""Flags may be named without what all of them begin with, as in docs/rollout.md."""
+"""A flag may be named without the prefix that all flags have, as in docs/rollout.md."""
 
 
 def documents() -> list[Path]:
-    """Every Markdown file of the repository."""
+    """Return every Markdown file of the repository."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
         cwd=ROOT,
@@ -38,12 +38,12 @@ def documents() -> list[Path]:
 
 
 def prose(text: str) -> str:
-    """The text without its fenced blocks: what looks like a link or a heading in code is none."""
+    """Return the text without its fenced blocks, because a link or a heading in code is not a real one."""
     return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(text: str) -> set[str]:
-    """What a fragment may name, as GitHub makes it of headings."""
+    """Return the fragments of a page, as GitHub derives them from headings."""
     found: set[str] = set()
     for heading in re.findall(r"^#{1,6} (.+)$", prose(text), re.MULTILINE):
         plain = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)).strip().lower()
@@ -53,7 +53,7 @@ def anchors(text: str) -> set[str]:
 
 
 def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str] | None:
-    """The options that a command's help tells of; None: there is no such command."""
+    """Return the options in a command's help, or None if there is no such command."""
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
     shown = capsys.readouterr().out
@@ -61,7 +61,7 @@ def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str] | N
 
 
 def broken(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[str]:
-    """Everything that a document in `folder` names and that is not there."""
+    """Yield everything that a document in `folder` names and that does not exist."""
     for link in LINK.findall(prose(text)):
         if re.match(r"[a-z]+:", link):
             continue
@@ -85,8 +85,7 @@ def broken(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Itera
 
 
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_docs_name_only_what_is_there(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each relative link, anchor, make target, command, option, file and variable."""
+def test_docs_name_only_what_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(broken(page.read_text(), page.parent, capsys)) == []
 
 
@@ -103,19 +102,18 @@ def test_docs_name_only_what_is_there(page: Path, capsys: pytest.CaptureFixture[
         ("`FEATURE_USE_MAGIC=true`", "variable FEATURE_USE_MAGIC"),
     ],
 )
-def test_docs_check_finds_what_is_not_there(text: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """No check is taken on trust."""
+def test_docs_check_finds_what_does_not_exist(text: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each part of the check can fail."""
     assert list(broken(text, ROOT, capsys)) == [found]
 
 
-def test_docs_every_page_is_reached_from_the_readme() -> None:
-    """Who reads the README finds each page of docs/ in its list; nothing lies there unnamed."""
+def test_docs_every_page_is_linked_from_the_readme() -> None:
     linked = {link.partition("#")[0] for link in LINK.findall(prose((ROOT / "README.md").read_text()))}
     assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= linked
 
 
-def test_docs_command_line_page_tells_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/cli.md names each command, and no option that neither they nor the command line itself has."""
+def test_docs_command_line_page_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names no option that neither a command nor the command line itself has."""
     with pytest.raises(SystemExit):
         main(["--help"])
     listed = re.findall(r"^  ([a-z][a-z-]+)  ", capsys.readouterr().out, re.MULTILINE)
@@ -129,7 +127,6 @@ def test_docs_command_line_page_tells_of_every_command(capsys: pytest.CaptureFix
     assert set(re.findall(r"(?<![-|])--[a-z][a-z-]*", prose(page))) <= known
 
 
-def test_no_document_holds_both_sides_of_a_merge() -> None:
-    """Git's conflict markers are in no document."""
+def test_no_document_contains_merge_conflict_markers() -> None:
     marker = re.compile(r"^(?:<{7}|>{7}|\|{7}) |^={7}$", re.MULTILINE)
     assert [str(path) for path in documents() if marker.search(path.read_text())] == []

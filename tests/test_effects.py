@@ -1,4 +1,4 @@
-"""docs/effects.md is a table of claims; here it is held that each claim has a test, and that none is missing."""
+"""docs/effects.md is a table of claims. Each claim must have a test, and no flag or event may be missing."""
 
 import ast
 import re
@@ -20,17 +20,17 @@ ALWAYS = "nothing switches it off"
 
 
 def rows(text: str) -> Iterator[list[str]]:
-    """The cells of every row of every table, headings left out."""
+    """Yield the cells of every row of every table, without the headings."""
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
         lines = block.splitlines()
-        assert set(lines[1]) <= set("|-"), f"rows that no heading is above: {lines[0]}"
+        assert set(lines[1]) <= set("|-"), f"rows without a heading: {lines[0]}"
         for line in lines[2:]:
             yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
 @cache
 def defined_in(file: str) -> frozenset[str]:
-    """The names of the tests that a file under tests/ defines; none where it is not there."""
+    """Return the names of the tests in a file under tests/, or an empty set if there is no such file."""
     path = ROOT / "tests" / file
     if not path.exists():
         return frozenset()
@@ -39,7 +39,7 @@ def defined_in(file: str) -> frozenset[str]:
 
 
 def problems(text: str) -> list[str]:
-    """Tests that are not there, rows that show nothing, flags and events that have no row."""
+    """Return the tests that do not exist, the rows without a test, and the flags and events without a row."""
     found = [f"{file} has no {name}" for file, name in TEST.findall(text) if name not in defined_in(file)]
     named: set[str] = set()
     for cells in rows(text):
@@ -54,8 +54,7 @@ def problems(text: str) -> list[str]:
     return found + [f"{name} has no row" for name in sorted(wanted - named)]
 
 
-def test_every_claim_has_its_test() -> None:
-    """Each test that the table names is there; each flag and each event has a row; no row is without a test."""
+def test_every_claim_has_a_test() -> None:
     assert problems(TABLE) == []
     assert len(list(rows(TABLE))) > len(fields(FeatureFlags)) + len(PROPERTIES)
 
@@ -70,7 +69,7 @@ def test_every_claim_has_its_test() -> None:
         (f"| {ALWAYS} |", "| |", "Audit: no test shows it gone"),
     ],
 )
-def test_a_claim_without_its_test_is_noticed(old: str, new: str, said: str) -> None:
+def test_claim_without_a_test_is_found(old: str, new: str, said: str) -> None:
     """The check can fail."""
     text = TABLE.replace("`FEATURE_USE_ROLLBACK=false`", "").replace(old, new)
     assert text != TABLE

@@ -1,4 +1,4 @@
-"""What docs/runbook.md tells a person to type exists: commands of the command line, routes, settings."""
+"""Everything that docs/runbook.md asks a person to type exists: commands of the command line, routes, settings."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ HEALTH = {"health/live", "health/ready", "health"}
 
 
 def typed(text: str) -> Iterator[str]:
-    """Everything in code marks: inline, which may go over a line's end, and the lines of console blocks."""
+    """Yield everything in code marks: inline code, which may span lines, and the lines of console blocks."""
     for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         yield from (line.removeprefix("$ ").split(" #")[0].strip() for line in block.splitlines())
     for inline in re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
@@ -25,7 +25,7 @@ def typed(text: str) -> Iterator[str]:
 
 
 def problems(text: str) -> list[str]:
-    """What is not there."""
+    """Return the commands, routes and settings that do not exist."""
     found: list[str] = []
     known = {r.path.replace("{name}", "BREAKER").replace("{id}", "ID") for r in ROUTES} | HEALTH
     for code in typed(text):
@@ -40,7 +40,7 @@ def problems(text: str) -> list[str]:
     return found
 
 
-def test_runbook_tells_nothing_that_does_not_exist() -> None:
+def test_runbook_names_only_what_exists() -> None:
     """Every command parses, every route is served, every setting is documented."""
     assert problems(RUNBOOK) == []
     assert sum(code.startswith("python -m shared.cli ") for code in typed(RUNBOOK)) > 15
@@ -54,14 +54,14 @@ def test_runbook_tells_nothing_that_does_not_exist() -> None:
         ("SWEEP_DRY_RUN", "DRY_SWEEP"),
     ],
 )
-def test_what_does_not_exist_is_noticed(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runbook_check_finds_what_does_not_exist(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The check can fail."""
     assert old in RUNBOOK
     assert problems(RUNBOOK.replace(old, new))
     capsys.readouterr()
 
 
-def test_every_alert_says_what_it_means_what_to_look_at_and_what_to_do() -> None:
+def test_every_alert_has_its_meaning_what_to_look_at_and_what_to_do() -> None:
     """In that order, under its own heading."""
     alerts = re.split(r"^## `[\w-]+`\n", RUNBOOK, flags=re.MULTILINE)[1:]
     assert len(alerts) >= 10

@@ -1,4 +1,4 @@
-"""One fixture a port, twice over: the in-memory twin, and the real adapter on Azurite."""
+"""One fixture for each port, in two variants: the in-memory twin and the real adapter on Azurite."""
 
 import uuid
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from tests.fakes import FakeClock
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """The time, which stands still unless a test moves it."""
+    """Return a clock that stands still unless a test moves it."""
     return FakeClock()
 
 
 @pytest.fixture
 def fresh_id() -> str:
-    """An id that no other test has used: all tests of a worker share one emulator."""
+    """Return an id that no other test has used, because all tests of a worker share one emulator."""
     return f"d-{uuid.uuid4().hex}"
 
 
 @pytest.fixture(params=VARIANTS)
 def journal(request: pytest.FixtureRequest, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Journal:
-    """The port Journal, by either implementation."""
+    """Return each implementation of the port Journal in turn."""
     if request.param == "memory":
         return MemoryJournal(clock)
     clients, _ = faulty_clients(request.getfixturevalue("storage"), monkeypatch)
@@ -35,7 +35,7 @@ def journal(request: pytest.FixtureRequest, clock: FakeClock, monkeypatch: pytes
 
 @dataclass(frozen=True)
 class FaultyJournal:
-    """The journal on tables, and the wire below it."""
+    """The journal on tables, and the transport below it."""
 
     journal: TableJournal
     wire: FaultyTransport
@@ -43,7 +43,7 @@ class FaultyJournal:
 
 @pytest.fixture
 def faulty(storage: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FaultyJournal:
-    """The real journal over a transport that fails on demand; its tables exist."""
+    """Return the real journal over a transport that fails on request. Its tables exist."""
     clients, wire = faulty_clients(storage, monkeypatch)
     journal = TableJournal(clients, clock.now)
     journal.steps("warm-up")

@@ -1,4 +1,4 @@
-"""What the contract suites share: records to write, a storage account whose transport can fail, races of threads."""
+"""Helpers of the contract suites: records to write, a storage account whose transport can fail, races of threads."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -16,15 +16,16 @@ from shared.domain.states import DeploymentState
 from tests.fakes import START
 
 VARIANTS = [pytest.param("memory"), pytest.param("azurite", marks=pytest.mark.azurite)]
-"""Every port is held to its laws twice: by its in-memory twin and by the adapter on the emulator."""
+"""Every port is tested twice: its in-memory twin and the adapter on the emulator."""
 
 
 class Cut(Exception):
-    """The process ends here: no adapter may catch this."""
+    """Stands for the end of the process: no adapter may catch this exception."""
 
 
 class FaultyTransport(RequestsTransport):
-    """Asks `before` and `after` for every request that writes; what they raise happens in the network's place."""
+    """A transport that calls `before` and `after` for every write request; an exception that they raise stands for a
+    network error."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -33,7 +34,7 @@ class FaultyTransport(RequestsTransport):
         self.writes = 0
 
     def send(self, request: Any, **options: Any) -> Any:
-        """As the vendor's, with the faults around it."""
+        """Send the request as the vendor's transport does, with the faults around it."""
         if request.method == "GET":
             return super().send(request, **options)
         self.writes += 1
@@ -43,7 +44,7 @@ class FaultyTransport(RequestsTransport):
         return answer
 
     def lose_next_answer(self) -> None:
-        """The next write is performed, and its answer does not arrive."""
+        """Let the next write take effect and lose its response."""
 
         def once(_: Any) -> None:
             self.after = _nothing
@@ -52,7 +53,7 @@ class FaultyTransport(RequestsTransport):
         self.after = once
 
     def cut_before_write(self, number: int) -> None:
-        """The process ends before its write of that number, counted from now at 0."""
+        """End the process before the write with this number, counted from now and from 0."""
         left = iter(range(number))
 
         def count(_: Any) -> None:
@@ -62,7 +63,7 @@ class FaultyTransport(RequestsTransport):
         self.before = count
 
     def heal(self) -> None:
-        """No further faults."""
+        """Inject no further faults."""
         self.before = self.after = _nothing
 
 
@@ -71,7 +72,7 @@ def _nothing(_: Any) -> None:
 
 
 def faulty_clients(connection: str, monkeypatch: pytest.MonkeyPatch) -> tuple[StorageClients, FaultyTransport]:
-    """The clients of an account over a transport that fails on demand."""
+    """Return the clients of an account, and the transport below them that fails on request."""
     transport = FaultyTransport()
     options = storage_module._options
     with monkeypatch.context() as patch:
@@ -80,7 +81,7 @@ def faulty_clients(connection: str, monkeypatch: pytest.MonkeyPatch) -> tuple[St
 
 
 def a_header(deployment_id: str, **changes: Any) -> DeploymentRecord:
-    """A header as acceptance writes it, on a target of its own."""
+    """Return a header as acceptance writes it, with a target of its own."""
     standard: dict[str, Any] = {
         "deployment_id": deployment_id,
         "name": f"name of {deployment_id}",
@@ -93,7 +94,7 @@ def a_header(deployment_id: str, **changes: Any) -> DeploymentRecord:
 
 
 def a_step(deployment_id: str, ordinal: int, **changes: Any) -> StepRecord:
-    """A step as acceptance writes it."""
+    """Return a step as acceptance writes it."""
     standard: dict[str, Any] = {
         "deployment_id": deployment_id,
         "ordinal": ordinal,
@@ -108,12 +109,12 @@ def a_step(deployment_id: str, ordinal: int, **changes: Any) -> StepRecord:
 
 
 def some_steps(deployment_id: str, count: int) -> list[StepRecord]:
-    """Steps 0 to count - 1."""
+    """Return the steps 0 to `count` - 1."""
     return [a_step(deployment_id, i) for i in range(count)]
 
 
 def at_once[T](tasks: Sequence[Callable[[], T]]) -> list[T | Exception]:
-    """Every task on a thread of its own, let go together; what each returned or raised."""
+    """Run every task on its own thread, all released together, and return what each task returned or raised."""
     gate = threading.Barrier(len(tasks))
 
     def run(task: Callable[[], T]) -> T | Exception:

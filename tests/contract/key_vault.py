@@ -1,4 +1,4 @@
-"""The stand-ins of Key Vault and Entra for a test, with the environment that leads the real SDKs to them."""
+"""The local replacements for Key Vault and Entra, and an environment that directs the real SDKs to them."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,19 +15,19 @@ IDENTITY_HEADER = "the-header-that-the-platform-gives"
 
 @contextmanager
 def serving(folder: Path, patch: pytest.MonkeyPatch) -> Generator[KeyVaultServer]:
-    """Stand-ins that know one application without any secret yet."""
+    """Start the replacements with one application that has no secret yet."""
     with KeyVaultServer(folder, identity_header=IDENTITY_HEADER) as server:
         server.entra.clients[CLIENT_ID] = Client()
         patch.setenv("REQUESTS_CA_BUNDLE", str(server.ca_file))
         patch.setenv("NO_PROXY", "127.0.0.1")
-        # What the platform gives a function app that has an identity.
+        # The variables that the platform sets for a function app that has an identity.
         patch.setenv("IDENTITY_ENDPOINT", server.url + IDENTITY_PATH)
         patch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
         yield server
 
 
 def environment(server: KeyVaultServer, **changes: str) -> dict[str, str]:
-    """The settings of an app with the vault on that signs in to Fabric as a service principal."""
+    """Return the settings of an app that uses the vault and signs in to Fabric as a service principal."""
     return {
         "FEATURE_USE_SECRET_MANAGER": "true",
         "FEATURE_USE_AZURE_KEYVAULT": "true",

@@ -1,4 +1,4 @@
-"""The laws of the port Blobs: a payload is named by its content, and what is read has that name."""
+"""The contract of the port Blobs: a payload is named by its hash, and the content of every read matches its name."""
 
 import hashlib
 import secrets
@@ -15,7 +15,7 @@ from tests.fakes import MemoryBlobs
 
 @pytest.fixture(params=VARIANTS)
 def blobs(request: pytest.FixtureRequest) -> Blobs:
-    """The port Blobs, by either implementation."""
+    """Return each implementation of the port Blobs in turn."""
     if request.param == "memory":
         return MemoryBlobs()
     return BlobStore(StorageClients(request.getfixturevalue("storage")))
@@ -23,13 +23,13 @@ def blobs(request: pytest.FixtureRequest) -> Blobs:
 
 @pytest.fixture
 def clients(storage: str) -> StorageClients:
-    """The account itself, to look behind the adapter."""
+    """Return the account itself, to look behind the adapter."""
     return StorageClients(storage)
 
 
 @pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1, 5_000_000])
-def test_blob_comes_back_by_its_hash(blobs: Blobs, size: int) -> None:
-    """Any bytes, whether kept in memory or not, are named by their SHA-256 and come back as they went."""
+def test_blob_is_read_by_its_hash(blobs: Blobs, size: int) -> None:
+    """Any bytes are named by their SHA-256 and are read unchanged, whether they are kept in memory or not."""
     content = secrets.token_bytes(size)
     digest = blobs.put(content)
     assert digest == hashlib.sha256(content).hexdigest()
@@ -37,16 +37,15 @@ def test_blob_comes_back_by_its_hash(blobs: Blobs, size: int) -> None:
     assert blobs.get(digest) == content
 
 
-def test_blob_put_twice_is_harmless(blobs: Blobs) -> None:
-    """The same content has the same name and is stored once, by eight threads at once too."""
+def test_blob_stored_twice_is_one_blob(blobs: Blobs) -> None:
+    """The same content has the same name, also if eight threads store it at the same time."""
     content = secrets.token_bytes(1000)
     answers = at_once([lambda: blobs.put(content)] * 8)
     assert set(answers) == {hashlib.sha256(content).hexdigest()}
     assert blobs.get(blobs.put(content)) == content
 
 
-def test_blob_unknown_is_not_found(blobs: Blobs) -> None:
-    """A name that nothing has is NotFoundError."""
+def test_blob_that_does_not_exist_is_not_found(blobs: Blobs) -> None:
     with pytest.raises(NotFoundError):
         blobs.get(secrets.token_hex(32))
 
@@ -54,15 +53,15 @@ def test_blob_unknown_is_not_found(blobs: Blobs) -> None:
 @pytest.mark.parametrize(
     "name", ["", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", "../" + "a" * 61, "0x" + "a" * 62, "٣" * 64]
 )
-def test_blob_name_that_is_no_digest_is_refused(blobs: Blobs, name: str) -> None:
-    """Only 64 lower-case hex digits are a name: nothing else is ever asked of the service."""
+def test_blob_name_that_is_not_a_digest_is_refused(blobs: Blobs, name: str) -> None:
+    """Only 64 lower-case hex digits are a name; the service is never asked for anything else."""
     with pytest.raises(InvalidInputError):
         blobs.get(name)
 
 
 @pytest.mark.azurite
-def test_blob_changed_behind_our_back_is_detected(clients: StorageClients) -> None:
-    """Content that no longer has its hash is refused, and not kept for the next reader."""
+def test_blob_that_was_changed_in_storage_is_detected(clients: StorageClients) -> None:
+    """Content that does not match its hash is refused, and is not cached for the next reader."""
     content = secrets.token_bytes(100)
     digest = BlobStore(clients).put(content)
     blob = clients.blobs.get_blob_client(CONTAINER, digest)
@@ -79,7 +78,7 @@ def test_blob_changed_behind_our_back_is_detected(clients: StorageClients) -> No
 def test_blob_of_an_account_without_the_container_is_not_found(
     clients: StorageClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading before anything was written is NotFoundError, and writing makes the container."""
+    """A read before the first write raises NotFoundError; the first write creates the container."""
     monkeypatch.setattr("shared.adapters.blobs.CONTAINER", f"payloads-{secrets.token_hex(4)}")
     store = BlobStore(clients)
     with pytest.raises(NotFoundError):
@@ -88,8 +87,8 @@ def test_blob_of_an_account_without_the_container_is_not_found(
 
 
 @pytest.mark.azurite
-def test_blob_memory_is_bounded(clients: StorageClients) -> None:
-    """However many are read, few are kept, and all come back right."""
+def test_blob_cache_is_bounded(clients: StorageClients) -> None:
+    """Only a few blobs stay in memory, and every blob is still read correctly."""
     store = BlobStore(clients)
     contents = [secrets.token_bytes(16) for _ in range(store._KEPT + 5)]
     assert [store.get(store.put(c)) for c in contents] == contents

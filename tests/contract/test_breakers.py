@@ -1,4 +1,4 @@
-"""What every store of breakers promises: the table on Azurite, its twin in memory, and the local one in its stead."""
+"""The contract of every breaker store: the table on Azurite, its twin in memory, and the local store."""
 
 import secrets
 import threading
@@ -21,7 +21,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 @pytest.fixture(params=["memory", "local", pytest.param("azurite", marks=pytest.mark.azurite)])
 def store(request: pytest.FixtureRequest) -> BreakerStore:
-    """One of them."""
+    """Return each breaker store in turn."""
     if request.param == "memory":
         return MemoryBreakers()
     if request.param == "local":
@@ -30,14 +30,14 @@ def store(request: pytest.FixtureRequest) -> BreakerStore:
 
 
 def named() -> BreakerRecord:
-    """A record with every field set, and a name of its own."""
+    """Return a record that has a unique name and a value in every field."""
     return BreakerRecord(
         f"b-{secrets.token_hex(6)}", BreakerState.HALF_OPEN, (NOW, NOW), NOW, NOW, 3, "me", NOW, "HTTP 503 täst", 9
     )
 
 
 def test_store_reads_what_was_written(store: BreakerStore) -> None:
-    """Every field, to the microsecond; absent before."""
+    """Every field is kept, times to the microsecond; before the write the record is missing."""
     record = named()
     assert store.read(record.name) is None
     written = store.write(None, record)
@@ -48,7 +48,8 @@ def test_store_reads_what_was_written(store: BreakerStore) -> None:
 
 
 def test_store_write_is_conditional(store: BreakerStore) -> None:
-    """On what was read, and on absence: whoever comes second is told so and changes nothing."""
+    """A write depends on the record that was read, or on its absence: the second writer gets a conflict and changes
+    nothing."""
     record = named()
     first = store.write(None, record)
     with pytest.raises(ConflictError):
@@ -63,15 +64,13 @@ def test_store_write_is_conditional(store: BreakerStore) -> None:
     assert (found.record.sequence, found.etag) == (13, third.etag)
 
 
-def test_store_update_of_what_is_not_there_is_a_conflict(store: BreakerStore) -> None:
-    """A row that somebody removed is not written back as if nothing had happened."""
+def test_store_update_of_a_removed_row_is_a_conflict(store: BreakerStore) -> None:
     written = store.write(None, named())
     with pytest.raises(ConflictError):
         store.write(written, named())
 
 
 def test_store_race_has_one_winner(store: BreakerStore) -> None:
-    """Twenty threads, one condition."""
     first = store.write(None, named())
     start, won = threading.Barrier(20), list[int]()
 
@@ -98,8 +97,10 @@ def test_store_race_has_one_winner(store: BreakerStore) -> None:
     [MemoryBreakers, pytest.param(TableBreakers, marks=pytest.mark.azurite)],
     ids=["memory", "azurite"],
 )
-def test_store_refuses_a_name_that_is_no_key(make: Callable[..., BreakerStore], request: pytest.FixtureRequest) -> None:
-    """Azurite would take some of them."""
+def test_store_refuses_a_name_that_is_not_a_key(
+    make: Callable[..., BreakerStore], request: pytest.FixtureRequest
+) -> None:
+    """Azurite would accept some of these names."""
     store = make(StorageClients(request.getfixturevalue("storage"))) if make is TableBreakers else make()
     with pytest.raises(LimitError):
         store.write(None, BreakerRecord("a/b"))
@@ -107,8 +108,8 @@ def test_store_refuses_a_name_that_is_no_key(make: Callable[..., BreakerStore], 
 
 @pytest.mark.azurite
 @pytest.mark.parametrize("junk", ["", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 1, "state": "ajar"}'])
-def test_store_row_that_is_no_record_is_refused(storage: str, junk: str) -> None:
-    """A newer program's row, or a stranger's, is not guessed at."""
+def test_store_refuses_a_row_that_is_not_a_valid_record(storage: str, junk: str) -> None:
+    """The store does not guess the meaning of a newer program's row, or of a foreign one."""
     clients = StorageClients(storage)
     store = TableBreakers(clients, 60.0)
     name = f"b-{secrets.token_hex(6)}"

@@ -1,4 +1,4 @@
-"""Every client goes through the environment's proxy, around it as NO_PROXY says, and trusts the authority it names."""
+"""Every client uses the environment's proxy, except for the hosts in NO_PROXY, and trusts the authority it names."""
 
 import base64
 import http.server
@@ -30,7 +30,7 @@ ENDPOINTS = {"table": "TableEndpoint", "queue": "QueueEndpoint", "blob": "BlobEn
 
 
 class Proxy:
-    """A proxy that tunnels (CONNECT), and notes where to; `refuses` answers 407 in place of a tunnel."""
+    """A proxy that opens tunnels (CONNECT) and records their targets; with `refuses` it answers 407 instead."""
 
     def __init__(self) -> None:
         self.tunnels: list[str] = []
@@ -40,7 +40,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -74,13 +74,13 @@ class Proxy:
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """Fabric, the three services of storage and the app, each as far as one reading call needs; notes what it got."""
+    """Fabric, the three services of storage and the app, as far as one read needs them. Records the authorizations."""
 
     protocol_version = "HTTP/1.1"
     authorizations: list[str]
 
     def do_GET(self) -> None:
-        """An empty list in the form that the asker reads."""
+        """Return an empty list in the format that the client reads."""
         self.authorizations.append(self.headers.get("Authorization", ""))
         body, kind = json.dumps({"value": [], "items": [], "next": None}), "application/json"
         if "comp=list" in self.path:
@@ -92,30 +92,26 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+    def log_message(self, format: str, *args: Any) -> None: ...
 
 
 class Quiet(http.server.ThreadingHTTPServer):
-    """Prints no trace of a client that hung up."""
+    """A server that prints no trace when a client disconnects."""
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing."""
+    def handle_error(self, request: Any, client_address: Any) -> None: ...
 
 
 class Token:
-    """One that is known."""
+    """A token source with a known token."""
 
     def token(self) -> str:
-        """As the protocol says."""
         return "the-token"
 
-    def invalidate(self, token: str) -> None:
-        """As the protocol says."""
+    def invalidate(self, token: str) -> None: ...
 
 
-class World:
-    """The proxy, the services behind TLS of an authority of their own, and one reading call for each client."""
+class Network:
+    """The proxy, the services behind TLS with their own authority, and one read for each client."""
 
     def __init__(self, proxy: Proxy, vault: KeyVaultServer, key_file: Path) -> None:
         self.proxy, self.vault = proxy, vault
@@ -135,7 +131,7 @@ class World:
 
     @property
     def calls(self) -> dict[str, Callable[[], object]]:
-        """By client: one reading call, from making the client to its answer."""
+        """Return one read for each client, from the creation of the client to its answer."""
         return {
             "fabric": self._fabric,
             "table": lambda: self._storage("table", lambda c: next(iter(c.tables.list_tables()), None)),
@@ -191,8 +187,9 @@ CLIENTS = ("fabric", "table", "queue", "blob", "sign-in", "vault", "cli")
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """With the authority in REQUESTS_CA_BUNDLE, and neither proxy nor exception yet."""
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """Return the network, in an environment whose REQUESTS_CA_BUNDLE names the authority, with neither a proxy nor an
+    exception yet."""
     proxy = Proxy()
     with serving(tmp_path, monkeypatch) as vault:
         for name in (*PROXIES, "CURL_CA_BUNDLE"):
@@ -200,16 +197,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             monkeypatch.delenv(name.lower(), raising=False)
         monkeypatch.setenv("FUNCTION_KEY", "key")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-        # The vendor's patience between its tries is not what is shown here.
+        # The vendor's delays between retries are not tested here.
         monkeypatch.setattr("azure.core.pipeline.transport._base.HttpTransport.sleep", lambda self, duration: None)
-        found = World(proxy, vault, tmp_path / "key.pem")
+        found = Network(proxy, vault, tmp_path / "key.pem")
         yield found
         found.close()
     proxy.close()
 
 
-def told(call: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
-    """The sentence that a call ends with."""
+def error_text(call: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the message of the error that the call ends with."""
     with pytest.raises(SagaError) as caught:
         call()
     return f"{caught.value} {capsys.readouterr().out}"
@@ -220,73 +217,74 @@ def told(call: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
     [*((client, "HTTPS_PROXY") for client in CLIENTS), ("fabric", "https_proxy"), ("table", "ALL_PROXY")],
 )
 def test_connection_goes_through_the_proxy(
-    world: World, client: str, variable: str, monkeypatch: pytest.MonkeyPatch
+    network: Network, client: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks, and in whichever spelling the proxy is named; the authority is trusted through it, too."""
-    monkeypatch.setenv(variable, world.proxy.url)
-    world.calls[client]()
-    assert world.proxy.tunnels
+    """Every client uses the proxy, in each spelling of the variable, and trusts the authority through it."""
+    monkeypatch.setenv(variable, network.proxy.url)
+    network.calls[client]()
+    assert network.proxy.tunnels
 
 
 @pytest.mark.parametrize(
     ("client", "exception"),
     [*((client, "127.0.0.1") for client in CLIENTS), ("fabric", "localhost,127.0.0.0/8"), ("table", "*")],
 )
-def test_connection_goes_around_the_proxy_as_no_proxy_says(
-    world: World, client: str, exception: str, monkeypatch: pytest.MonkeyPatch
+def test_connection_avoids_the_proxy_for_hosts_in_no_proxy(
+    network: Network, client: str, exception: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By address, by range, for all."""
-    monkeypatch.setenv("HTTPS_PROXY", world.proxy.url)
+    """By address, by range, and for all hosts."""
+    monkeypatch.setenv("HTTPS_PROXY", network.proxy.url)
     monkeypatch.setenv("NO_PROXY", exception)
-    world.calls[client]()
-    assert world.proxy.tunnels == []
+    network.calls[client]()
+    assert network.proxy.tunnels == []
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_connection_trusts_the_authority_in_curls_variable(
-    world: World, client: str, monkeypatch: pytest.MonkeyPatch
+def test_connection_trusts_the_authority_in_the_variable_of_curl(
+    network: Network, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As requests does, if its own variable is not set."""
+    """Like requests, if its own variable is not set."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    monkeypatch.setenv("CURL_CA_BUNDLE", str(world.vault.ca_file))
-    world.calls[client]()
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(network.vault.ca_file))
+    network.calls[client]()
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_connection_to_an_unknown_authority_names_the_variable_and_the_file(
-    world: World, client: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    network: Network, client: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What to set, and where the authorities of now are; nothing was sent."""
+    """The message says what to set and where the present authorities are; no request was sent."""
     import certifi
 
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    said = told(world.calls[client], capsys)
+    said = error_text(network.calls[client], capsys)
     assert "set REQUESTS_CA_BUNDLE to a PEM file" in said
     assert certifi.where() in said
-    assert world.authorizations == []
+    assert network.authorizations == []
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_connection_by_a_proxy_that_refuses_says_so(
-    world: World, client: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_connection_through_a_proxy_that_refuses_names_the_proxy(
+    network: Network, client: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is the proxy that is to be mended, not Fabric or storage."""
-    world.proxy.refuses = True
-    monkeypatch.setenv("HTTPS_PROXY", world.proxy.url)
-    assert "the proxy refuses (HTTP 407): correct HTTPS_PROXY" in told(world.calls[client], capsys)
+    """The operator must correct the proxy, not Fabric or storage."""
+    network.proxy.refuses = True
+    monkeypatch.setenv("HTTPS_PROXY", network.proxy.url)
+    assert "the proxy refuses (HTTP 407): correct HTTPS_PROXY" in error_text(network.calls[client], capsys)
 
 
-def test_connection_by_a_proxy_that_is_away_says_so(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_connection_through_a_proxy_that_does_not_answer_names_the_proxy(
+    network: Network, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And nothing was sent, so a mutating call may be repeated."""
+    """No request was sent, so a call that changes something may be repeated."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    said = told(world.calls["fabric"], capsys)
+    said = error_text(network.calls["fabric"], capsys)
     assert "the proxy does not answer: correct HTTPS_PROXY" in said
 
 
 def test_connection_to_the_local_stack_is_direct_behind_a_proxy() -> None:
-    """What `make demo` starts is on this machine, where no proxy finds it; what the environment says stays."""
+    """No proxy can reach the services that `make demo` starts on this machine; the environment's other exceptions
+    stay."""
     environment = {"HTTP_PROXY": "http://proxy.example:8080", "NO_PROXY": "storage.example, 10.0.0.0/8"}
     reach_loopback_directly(environment)
     reach_loopback_directly(environment)
@@ -295,8 +293,8 @@ def test_connection_to_the_local_stack_is_direct_behind_a_proxy() -> None:
 
 
 @pytest.mark.parametrize("client", ["fabric", "table", "vault"])
-def test_connection_keeps_its_own_authorization(world: World, client: str, tmp_path: Path) -> None:
-    """A line of ~/.netrc for the host replaces no token, though the environment is obeyed."""
+def test_connection_keeps_its_own_authorization(network: Network, client: str, tmp_path: Path) -> None:
+    """A line of ~/.netrc for the host does not replace the token, although the client reads the environment."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login u password p\n")
-    world.calls[client]()
-    assert not any(each.startswith("Basic") for each in world.authorizations)
+    network.calls[client]()
+    assert not any(each.startswith("Basic") for each in network.authorizations)

@@ -1,5 +1,5 @@
-"""The laws of the port Fabric as the simulation has it: the model called in process tells the client what the simulator
-tells it over HTTP, faults and all."""
+"""The contract of the port Fabric in the simulation: the model called in process answers the client as the simulator
+does over HTTP, faults included."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -36,22 +36,22 @@ class Tenant:
         self.fabric, self._ask = fabric, ask
 
     def state(self) -> Any:
-        """What stands."""
+        """Return the present content."""
         return self._ask("GET", "state", None)
 
     def faults(self, *rules: dict[str, Any]) -> None:
-        """What goes wrong from now on."""
+        """Replace the faults."""
         self._ask("POST", "faults", list(rules))
 
     def workspace(self, name: str = "sales") -> str:
-        """A new one; its id."""
+        """Create a workspace and return its id."""
         body = self.fabric.send("POST", "/workspaces", {"displayName": name}).body
         assert body is not None
         return body["id"]
 
 
 def in_process() -> Tenant:
-    """The model, called."""
+    """Return the model, called directly."""
     clock = FakeClock()
     model = FabricModel(lambda: clock.now().timestamp(), seed=1)
     transport = ModelTransport(model, clock)
@@ -66,7 +66,7 @@ def in_process() -> Tenant:
 
 @contextmanager
 def over_http() -> Generator[Tenant]:
-    """The simulator's process, through the transport of production."""
+    """Start the simulator as a process, and call it through the transport of production."""
     running = Running()
     hosts = frozenset({f"127.0.0.1:{running.operations_port}"})
     url = f"http://127.0.0.1:{running.port}"
@@ -85,14 +85,14 @@ def over_http() -> Generator[Tenant]:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[Tenant]:
-    """One process for the tests of this module."""
+    """Start one process for the tests of this module."""
     with over_http() as tenant:
         yield tenant
 
 
 @pytest.fixture(params=["memory", "http"])
 def tenant(request: pytest.FixtureRequest) -> Tenant:
-    """The port Fabric, by either way."""
+    """Return the port Fabric in each of the two variants in turn."""
     if request.param == "memory":
         return in_process()
     found: Tenant = request.getfixturevalue("process")
@@ -100,8 +100,7 @@ def tenant(request: pytest.FixtureRequest) -> Tenant:
     return found
 
 
-def test_fabric_keeps_what_is_created_until_it_is_deleted(tenant: Tenant) -> None:
-    """Created, read, listed, changed, deleted; what is gone is not found."""
+def test_fabric_keeps_a_resource_until_it_is_deleted(tenant: Tenant) -> None:
     fabric, workspace = tenant.fabric, tenant.workspace()
     assert fabric.get(f"/workspaces/{workspace}")["displayName"] == "sales"
     fabric.send("PATCH", f"/workspaces/{workspace}", {"description": "words"})
@@ -113,7 +112,7 @@ def test_fabric_keeps_what_is_created_until_it_is_deleted(tenant: Tenant) -> Non
 
 
 def test_fabric_name_that_is_taken_is_a_conflict(tenant: Tenant) -> None:
-    """Whatever it is that has it."""
+    """Names are compared without case."""
     tenant.workspace()
     with pytest.raises(FabricConflictError) as caught:
         tenant.workspace("SALES")
@@ -128,8 +127,8 @@ def _submitted(tenant: Tenant) -> OperationStarted:
     return begun
 
 
-def test_fabric_long_operation_is_polled_and_has_a_result(tenant: Tenant) -> None:
-    """Accepted with an id and an address; it succeeds, and its result is what was made."""
+def test_fabric_long_running_operation_is_polled_and_has_a_result(tenant: Tenant) -> None:
+    """Fabric accepts with an id and an address; the operation succeeds, and its result is the created item."""
     begun = _submitted(tenant)
     status = tenant.fabric.poll(begun.id, begun.location)
     assert (status.state, status.has_result) == ("succeeded", True)
@@ -139,8 +138,8 @@ def test_fabric_long_operation_is_polled_and_has_a_result(tenant: Tenant) -> Non
 
 
 @pytest.mark.parametrize(("fault", "state"), [("operation fails", "failed"), ("operation for ever", "running")])
-def test_fabric_long_operation_fails_or_never_ends_on_order(tenant: Tenant, fault: str, state: str) -> None:
-    """Accepted all the same."""
+def test_fabric_long_running_operation_fails_or_never_ends_on_request(tenant: Tenant, fault: str, state: str) -> None:
+    """Fabric accepts the call all the same."""
     tenant.faults({"action": FAULTS[fault]})
     begun = _submitted(tenant)
     assert tenant.fabric.poll(begun.id, begun.location).state == state
@@ -153,12 +152,13 @@ ANSWERS: dict[str, tuple[type[FabricError], int]] = {
     "500 after the effect": (FabricAmbiguousError, 1),
     "429": (FabricTransientError, 0),
 }
-"""What the client makes of each fault on a create, and how much stands then."""
+"""The error that the client raises for each fault on a create, and the number of workspaces afterwards."""
 
 
 @pytest.mark.parametrize("fault", ANSWERS)
-def test_fabric_fault_on_a_create_is_told_and_has_its_effect_or_not(tenant: Tenant, fault: str) -> None:
-    """Every fault of the schedules that strikes a call: the error's kind, its Retry-After, and what stands."""
+def test_fabric_fault_on_a_create_has_its_error_and_its_effect(tenant: Tenant, fault: str) -> None:
+    """Every fault that the schedules inject into a call: the type of the error, its Retry-After, and what exists
+    afterwards."""
     kind, standing = ANSWERS[fault]
     tenant.faults({"match": {"method": "POST"}, "when": {"times": 1}, "action": FAULTS[fault]})
     with pytest.raises(FabricError) as caught:
@@ -168,13 +168,12 @@ def test_fabric_fault_on_a_create_is_told_and_has_its_effect_or_not(tenant: Tena
     assert len(tenant.state()["workspaces"]) == standing
 
 
-def test_fabric_faults_of_the_schedules_are_all_held_to_this() -> None:
-    """A fault that is new in the schedules needs its row here."""
+def test_fabric_faults_of_the_schedules_are_all_listed_here() -> None:
     assert FAULTS.keys() == {*ANSWERS, "operation fails", "operation for ever"}
 
 
-def test_fabric_reads_are_repeated_through_faults_that_pass(tenant: Tenant) -> None:
-    """Two in a row are survived in one call."""
+def test_fabric_reads_are_retried_after_transient_faults(tenant: Tenant) -> None:
+    """One call survives two faults in a row."""
     workspace = tenant.workspace()
     tenant.faults({"match": {"method": "GET"}, "when": {"times": 2}, "action": FAULTS["reset before"]})
     assert tenant.fabric.get(f"/workspaces/{workspace}")["id"] == workspace

@@ -1,6 +1,5 @@
-"""What a feature flag does outside: the app as bootstrap composes it, once with the flag and once without, against
-Azurite, Fabric's simulator over HTTP and the stand-in of the ingestion endpoint.
-"""
+"""What each feature flag changes outside the app, composed by bootstrap with the flag and without it, against
+Azurite, Fabric's simulator over HTTP and the local ingestion endpoint."""
 
 import contextlib
 import json
@@ -32,20 +31,20 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.azurite
 AREA, PATH = "capacities", "/capacities"
-"""A part of Fabric that no other test of these calls: all share one storage, and so the breakers."""
-ILL = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "ill on order"}}
+"""An area of Fabric that no other test calls: all tests share one storage, and so the breakers."""
+FAILING = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "failing on request"}}
 
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Fabric, as a process of its own."""
+    """Start Fabric as a separate process."""
     running = Simulator()
     yield running
     running.stop()
 
 
 def compose(storage: str, simulator: Simulator, flag: str, is_on: bool, **more: str) -> App:
-    """The app with one flag of its own choice, and all others off."""
+    """Compose the app with one flag as given, and all others off."""
     environment = {
         "AzureWebJobsStorage": storage,
         "FABRIC_API_BASE_URL": f"http://127.0.0.1:{simulator.port}",
@@ -57,19 +56,19 @@ def compose(storage: str, simulator: Simulator, flag: str, is_on: bool, **more: 
 
 
 def reached(simulator: Simulator, path: str = PATH) -> list[dict[str, Any]]:
-    """The calls to that path that Fabric received since it was last emptied."""
+    """Return the calls to that path that Fabric received since it was last reset."""
     return [c for c in simulator.call("GET", "/_sim/calls")[1] if c["path"] == f"/v1{path}"]
 
 
 def strike(simulator: Simulator, **when: Any) -> None:
-    """An empty Fabric that is ill in one place."""
+    """Empty Fabric and let one path fail."""
     simulator.call("POST", "/_sim/reset", {})
-    simulator.call("POST", "/_sim/faults", [{"match": {"path": f"/v1{PATH}"}, "when": when, "action": ILL}])
+    simulator.call("POST", "/_sim/faults", [{"match": {"path": f"/v1{PATH}"}, "when": when, "action": FAILING}])
 
 
 @pytest.mark.parametrize("is_on", [True, False])
 def test_flag_retry_logic_is_seen_in_the_number_of_calls(storage: str, simulator: Simulator, is_on: bool) -> None:
-    """A read that meets one 503 is called twice and answered; without the flag once, and the fault is the answer."""
+    """A read that gets one 503 is sent twice and succeeds; without the flag it is sent once and raises the error."""
     app = compose(storage, simulator, "retry_logic", is_on)
     strike(simulator, nth=1)
     with contextlib.nullcontext() if is_on else pytest.raises(FabricTransientError):
@@ -78,10 +77,10 @@ def test_flag_retry_logic_is_seen_in_the_number_of_calls(storage: str, simulator
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_flag_circuit_breaker_is_seen_in_the_calls_that_are_held_back(
+def test_flag_circuit_breaker_is_seen_in_the_calls_that_are_rejected(
     storage: str, simulator: Simulator, is_on: bool
 ) -> None:
-    """Of twelve calls to what is ill five arrive, and the table has the breaker's row; without the flag all twelve
+    """Of twelve calls to a failing area five arrive, and the table has the breaker's row. Without the flag all twelve
     arrive, and there is no row."""
     app = compose(storage, simulator, "circuit_breaker", is_on)
     strike(simulator)
@@ -99,14 +98,14 @@ def test_flag_circuit_breaker_is_seen_in_the_calls_that_are_held_back(
 
 
 def forget(table: TableClient) -> None:
-    """The breaker's row, where there is one."""
+    """Delete the breaker's row, if there is one."""
     with contextlib.suppress(ResourceNotFoundError):
         table.delete_entity("breaker", AREA)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Ingestion, str]]:
-    """The ingestion endpoint, and the connection string that leads to it; what is not sent stays here."""
+def ingestion_target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Ingestion, str]]:
+    """Return the ingestion endpoint and its connection string. Unsent telemetry stays in the test's folder."""
     for name in SILENT:
         monkeypatch.setenv(name, "true")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -117,11 +116,11 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Inge
 @pytest.mark.parametrize("is_on", [True, False])
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_flag_telemetry_is_seen_at_the_ingestion_endpoint(
-    storage: str, simulator: Simulator, told: tuple[Ingestion, str], exporter: str, is_on: bool
+    storage: str, simulator: Simulator, ingestion_target: tuple[Ingestion, str], exporter: str, is_on: bool
 ) -> None:
-    """Every kind of event arrives, and a call to Fabric as a dependency whose span the call carried; without the flag
-    nothing is received, and the call carries nothing."""
-    ingestion, target = told
+    """Every kind of event arrives, and a call to Fabric arrives as a dependency whose span the call carried. Without
+    the flag nothing is received, and the call carries no trace."""
+    ingestion, target = ingestion_target
     more = {"APPLICATIONINSIGHTS_CONNECTION_STRING": target, "TELEMETRY_EXPORTER": exporter}
     app = compose(storage, simulator, "telemetry", is_on, **more)
     simulator.call("POST", "/_sim/reset", {})
@@ -143,12 +142,12 @@ def test_flag_telemetry_is_seen_at_the_ingestion_endpoint(
     assert dependency["id"] in call["traceparent"]
 
 
-def test_flag_telemetry_tells_a_breaker_and_health_as_they_turn(
-    storage: str, simulator: Simulator, told: tuple[Ingestion, str], monkeypatch: pytest.MonkeyPatch
+def test_flag_telemetry_reports_breaker_and_health_changes(
+    storage: str, simulator: Simulator, ingestion_target: tuple[Ingestion, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fabric is ill and gets well again: envelopes say that the breaker opened, was tried and closed, and that health
-    turned because of it. Of what else is told the main job is asked (tests/e2e/test_telemetry.py)."""
-    ingestion, target = told
+    """Fabric fails and recovers: envelopes report that the breaker opened, half-opened and closed, and that health
+    changed because of it. The other events are checked on the real host (tests/e2e/test_telemetry.py)."""
+    ingestion, target = ingestion_target
     app = compose(
         storage,
         simulator,
@@ -186,11 +185,15 @@ def test_flag_telemetry_tells_a_breaker_and_health_as_they_turn(
 
 @pytest.mark.parametrize("has_outer", [True, False])
 def test_transaction_of_a_script_is_one_trace(
-    storage: str, simulator: Simulator, told: tuple[Ingestion, str], monkeypatch: pytest.MonkeyPatch, has_outer: bool
+    storage: str,
+    simulator: Simulator,
+    ingestion_target: tuple[Ingestion, str],
+    monkeypatch: pytest.MonkeyPatch,
+    has_outer: bool,
 ) -> None:
-    """What it made and what put it back: every call of the block bears the deployment's trace, which is that of what
-    encloses it, if anything; and its failure is told, without its text."""
-    ingestion, target = told
+    """Every call of the block, forward or compensating, carries the deployment's trace, which is the enclosing trace
+    if there is one. The failure is reported without its text."""
+    ingestion, target = ingestion_target
     outer = "0af7651916cd43dd8448eb211c80319c"
     app = compose(storage, simulator, "telemetry", True, APPLICATIONINSIGHTS_CONNECTION_STRING=target)
     simulator.call("POST", "/_sim/reset", {})
@@ -226,8 +229,8 @@ def test_transaction_of_a_script_is_one_trace(
 def test_scripts_share_the_breakers_of_the_app(
     storage: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a script opens holds back the calls of every worker, what it resets lets them go; its own has its own name.
-    It finds what a worker wrote about."""
+    """A breaker that a script opens rejects the calls of every worker, and its reset lets them pass. A script's own
+    breaker has its own name, and a script sees the breakers that workers wrote."""
     worker = compose(storage, simulator, "circuit_breaker", True)
     monkeypatch.setattr(bootstrap, "_app", compose(storage, simulator, "circuit_breaker", True))
     simulator.call("POST", "/_sim/reset", {})
@@ -250,8 +253,8 @@ def test_scripts_share_the_breakers_of_the_app(
 def test_flag_circuit_breaker_is_seen_by_scripts_too(
     storage: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, is_on: bool
 ) -> None:
-    """By the same table for another library's errors: five 503s hold back the script's next call, as many 404s and its
-    own mistakes do not; without the flag every call is made, and no row is written."""
+    """The same table serves errors of another library: five 503s reject the script's next call; as many 404s and the
+    script's own mistakes do not. Without the flag every call is made, and no row is written."""
     monkeypatch.setattr(bootstrap, "_app", compose(storage, simulator, "circuit_breaker", is_on))
     name, made = f"script-{uuid.uuid4().hex}", list[Exception]()
 
@@ -273,16 +276,17 @@ def test_flag_circuit_breaker_is_seen_by_scripts_too(
 def test_flag_health_checks_is_seen_in_the_answer_and_in_the_calls(
     storage: str, simulator: Simulator, is_on: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ready asks storage and Fabric and tells each; without the flag nobody is asked, and ready and details say so."""
+    """`ready` checks storage and Fabric and reports both. Without the flag nothing is checked, and `ready` and the
+    details say so."""
     app = compose(storage, simulator, "health_checks", is_on)
     monkeypatch.setattr(bootstrap, "_app", app)
     simulator.call("POST", "/_sim/reset", {})
-    passed, told = entry.ready()
+    passed, details = entry.ready()
     assert passed
     assert bool(reached(simulator, "/workspaces")) == is_on
     if is_on:
-        assert {"storage", "fabric_endpoint", "fabric_identity"} <= told["checks"].keys()
+        assert {"storage", "fabric_endpoint", "fabric_identity"} <= details["checks"].keys()
     else:
-        assert told == entry.health_details()[1]
-        assert "checks" not in told
-        assert "FEATURE_USE_HEALTH_CHECKS" in str(told["notes"])
+        assert details == entry.health_details()[1]
+        assert "checks" not in details
+        assert "FEATURE_USE_HEALTH_CHECKS" in str(details["notes"])

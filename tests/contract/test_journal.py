@@ -1,4 +1,4 @@
-"""The laws of the port Journal: the header claims the id, every write is conditional and carries its audit."""
+"""The contract of the port Journal: the header claims the id, and every write is conditional and carries its audit."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,22 +46,22 @@ from tests.fakes import START, FakeClock
 
 
 def moved(row: Versioned[StepRecord], state: S, reason: str = "", **changes: Any) -> Change[StepRecord]:
-    """A step's change to another state."""
+    """Return a step's change to another state."""
     return Change(row, row.record.replace(state=state, **changes), "tester", reason)
 
 
 def headed(row: Versioned[DeploymentRecord], state: D, reason: str = "", **changes: Any) -> Change[DeploymentRecord]:
-    """A header's change to another state."""
+    """Return a header's change to another state."""
     return Change(row, row.record.replace(state=state, **changes), "tester", reason)
 
 
 def everything(journal: Journal, deployment_id: str) -> tuple[object, ...]:
-    """All that is kept of a deployment, to see that nothing was written."""
+    """Return all that is kept of a deployment, to check that nothing was written."""
     return journal.header(deployment_id), journal.steps(deployment_id), journal.audit(deployment_id)
 
 
 def listed(journal: Journal, target: str, *, open_only: bool = False) -> list[str]:
-    """The ids of a target's deployments, as the list tells them."""
+    """Return the ids of a target's deployments from the list."""
     return [h.deployment_id for h in journal.deployments(target, open_only=open_only)]
 
 
@@ -69,7 +69,6 @@ def listed(journal: Journal, target: str, *, open_only: bool = False) -> list[st
 
 
 def test_journal_create_keeps_header_steps_and_one_audit_entry(journal: Journal, fresh_id: str) -> None:
-    """What was given is what is read, and the acceptance is in the audit."""
     header, steps = a_header(fresh_id), some_steps(fresh_id, 3)
     assert journal.create(header, steps, "submitted") == header
     assert journal.header(fresh_id).record == header
@@ -87,7 +86,7 @@ def test_journal_create_without_steps_is_a_deployment(journal: Journal, fresh_id
 
 
 def test_journal_create_repeated_changes_nothing(journal: Journal, clock: FakeClock, fresh_id: str) -> None:
-    """A repetition of the same manifest gets the header that stands, and overwrites neither it nor a step."""
+    """A repetition of the same manifest returns the stored header, and overwrites neither it nor a step."""
     steps = some_steps(fresh_id, 3)
     journal.create(a_header(fresh_id), steps, "submitted")
     running = journal.write_header(headed(journal.header(fresh_id), D.RUNNING)).record
@@ -99,8 +98,8 @@ def test_journal_create_repeated_changes_nothing(journal: Journal, clock: FakeCl
     assert everything(journal, fresh_id) == before
 
 
-def test_journal_create_of_another_manifest_leaves_the_standing_one(journal: Journal, fresh_id: str) -> None:
-    """Who comes second with other content learns whose id it is, and writes nothing, not even a missing step."""
+def test_journal_create_of_another_manifest_leaves_the_first_one(journal: Journal, fresh_id: str) -> None:
+    """The second writer with other content gets the first header, and writes nothing, not even a missing step."""
     standing = a_header(fresh_id)
     journal.create(standing, some_steps(fresh_id, 2), "submitted")
     before = everything(journal, fresh_id)
@@ -111,8 +110,9 @@ def test_journal_create_of_another_manifest_leaves_the_standing_one(journal: Jou
     assert [h.manifest_hash for h in journal.deployments(standing.target)] == [standing.manifest_hash]
 
 
-def test_journal_create_adds_nothing_to_what_has_ended(journal: Journal, fresh_id: str) -> None:
-    """A late repetition of a submission that was given up meanwhile: its end stays bound to the rows it had."""
+def test_journal_create_adds_nothing_to_an_ended_deployment(journal: Journal, fresh_id: str) -> None:
+    """A late repetition of a submission that was rejected in the meantime: its end stays bound to the rows that it
+    had."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     rejected = journal.write_header(headed(journal.header(fresh_id), D.REJECTED, "in part")).record
     assert journal.create(a_header(fresh_id), some_steps(fresh_id, 3), "submitted") == rejected
@@ -120,8 +120,8 @@ def test_journal_create_adds_nothing_to_what_has_ended(journal: Journal, fresh_i
 
 
 @pytest.mark.parametrize("written", [0, 1, 50, 98, 99, 198, 249, 250])
-def test_journal_create_finishes_what_was_cut_short(journal: Journal, fresh_id: str, written: int) -> None:
-    """Wherever the first writer stopped, the second adds exactly what is missing."""
+def test_journal_create_finishes_a_partial_one(journal: Journal, fresh_id: str, written: int) -> None:
+    """The second writer adds exactly the missing steps, wherever the first one stopped."""
     steps = some_steps(fresh_id, 250)
     journal.create(a_header(fresh_id), steps[:written], "submitted")
     if written:
@@ -133,10 +133,10 @@ def test_journal_create_finishes_what_was_cut_short(journal: Journal, fresh_id: 
 
 
 @pytest.mark.azurite
-def test_journal_create_cut_between_any_two_writes_is_finished_by_repeating_it(
+def test_journal_create_cut_between_any_two_writes_is_finished_by_a_repetition(
     faulty: FaultyJournal, fresh_id: str
 ) -> None:
-    """A process that ends before its n-th write, for every n, leaves what a repetition completes."""
+    """For every n: a process that ends before its n-th write leaves what a repetition completes."""
     cuts, whole = 0, False
     while not whole:
         deployment_id = f"{fresh_id}-{cuts}"
@@ -148,7 +148,7 @@ def test_journal_create_cut_between_any_two_writes_is_finished_by_repeating_it(
         except Cut:
             cuts += 1
         faulty.wire.heal()
-        if cuts >= 4 and not whole:  # the first batch stands; what moved since must stay as it is
+        if cuts >= 4 and not whole:  # The first batch is written; a row that moved since must stay as it is.
             first = faulty.journal.write_step(moved(faulty.journal.steps(deployment_id)[0], S.INTENT))
             steps[0] = first.record
         assert faulty.journal.create(header, some_steps(deployment_id, 250), "submitted") == header
@@ -158,8 +158,8 @@ def test_journal_create_cut_between_any_two_writes_is_finished_by_repeating_it(
     assert cuts == 5, "two projections and three batches are five writes"
 
 
-def test_journal_create_finishes_though_the_header_grew_since(journal: Journal, fresh_id: str) -> None:
-    """Batches are cut by size too: a header that is longer now must not shift the cuts past rows that are missing."""
+def test_journal_create_finishes_after_the_header_grew(journal: Journal, fresh_id: str) -> None:
+    """Batches are cut by size too: a longer header must not shift the cuts past missing rows."""
     bulk = {"text": "x" * 28_000}
     steps = [a_step(fresh_id, i, spec=bulk) for i in range(150)]
     journal.create(a_header(fresh_id), steps[:66], "submitted")
@@ -170,7 +170,7 @@ def test_journal_create_finishes_though_the_header_grew_since(journal: Journal, 
 
 
 def test_journal_create_by_two_threads_is_one_deployment(journal: Journal, fresh_id: str) -> None:
-    """Two deliveries of one submission at once make it once, whole, and both are told the same."""
+    """Two deliveries of one submission at the same time create it once and completely, and both get the same header."""
     header, steps = a_header(fresh_id), some_steps(fresh_id, 150)
     answers = at_once([lambda: journal.create(header, steps, "submitted")] * 2)
     assert answers == [header, header]
@@ -180,7 +180,7 @@ def test_journal_create_by_two_threads_is_one_deployment(journal: Journal, fresh
 
 @pytest.mark.parametrize("round_", range(4))
 def test_journal_create_race_of_two_manifests_has_one_winner(journal: Journal, fresh_id: str, round_: int) -> None:
-    """Two manifests race for one id: both are told which stands, and no list shows the loser."""
+    """Two manifests race for one id: both callers get the winner's header, and no list shows the loser."""
     headers = [
         a_header(fresh_id, manifest_hash=c * 64, target=f"{c} {fresh_id}", name=f"{c}{round_}") for c in ("a", "b")
     ]
@@ -201,7 +201,7 @@ def test_journal_create_race_of_two_manifests_has_one_winner(journal: Journal, f
 def test_journal_create_that_lost_the_race_leaves_no_trace_in_the_list(
     faulty: FaultyJournal, fresh_id: str, monkeypatch: pytest.MonkeyPatch, same_target: bool
 ) -> None:
-    """The loser wrote its projection first; it puts the winner's in its place, or takes its own away."""
+    """The loser wrote its projection first; it replaces it with the winner's, or deletes it."""
     winner = a_header(fresh_id)
     target = winner.target if same_target else f"loser {fresh_id}"
     loser = a_header(fresh_id, manifest_hash="b" * 64, target=target, name="loser")
@@ -209,7 +209,7 @@ def test_journal_create_that_lost_the_race_leaves_no_trace_in_the_list(
     calls = iter(range(100))
 
     def late(deployment_id: str) -> DeploymentRecord | None:
-        if next(calls) == 0:  # nothing stands yet, but it will before the first batch arrives
+        if next(calls) == 0:  # No header exists yet, but one will before the first batch arrives.
             found = read(deployment_id)
             faulty.journal.create(winner, [], "submitted")
             return found
@@ -245,11 +245,11 @@ def test_journal_crash_of_the_loser_does_not_hide_the_winner(
     assert list(faulty.journal.deployments(winner.target)) == [winner]
 
 
-def test_journal_end_that_is_listed_late_does_not_hide_what_was_taken_up_again(
+def test_journal_end_that_is_listed_late_does_not_hide_a_resumed_deployment(
     journal: Any, fresh_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever wrote the end is held up before the list is told; meanwhile a person resumes it. It stays listed as open:
-    what no list shows would never be swept."""
+    """The writer of the end is delayed before it updates the list, and a person resumes the deployment in the
+    meantime. The deployment stays listed as open, because the sweeper would never find an unlisted one."""
     running(journal, fresh_id)
     tell = journal._list
 
@@ -269,7 +269,7 @@ def test_journal_end_that_is_listed_late_does_not_hide_what_was_taken_up_again(
 def test_journal_works_on_an_account_without_tables(
     storage: str, clock: FakeClock, fresh_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever method comes first makes the tables."""
+    """The first call of any method creates the tables."""
     entry = AuditEntry(START, "deployment", "", "", "a", "r", 0)
     firsts: list[Callable[[TableJournal], object]] = [
         lambda j: j.create(a_header(fresh_id), [], "submitted"),
@@ -287,20 +287,21 @@ def test_journal_works_on_an_account_without_tables(
 
 
 def appended(journal: Journal, deployment_id: str, ordinal: int, **changes: Any) -> Versioned[DeploymentRecord]:
-    """Add a step to a deployment that runs, as a script does."""
+    """Add a step to a running deployment, as a script does."""
     header = journal.header(deployment_id)
     step = a_step(deployment_id, ordinal, state=S.SUCCEEDED, **changes)
     return journal.append(headed(header, D.RUNNING, "made", step_count=ordinal + 1), step)
 
 
 def running(journal: Journal, deployment_id: str) -> None:
-    """One without steps."""
+    """Create a running deployment without steps."""
     journal.create(a_header(deployment_id), [], "begun")
     journal.write_header(headed(journal.header(deployment_id), D.RUNNING))
 
 
-def test_journal_append_writes_header_row_and_audit_together(journal: Journal, fresh_id: str) -> None:
-    """The row is there as given, with its own entry; one of the header's says that it took it up; all is proven."""
+def test_journal_append_writes_header_step_and_audit_together(journal: Journal, fresh_id: str) -> None:
+    """The row is stored as given with its own audit entry, an entry of the header records the addition, and the whole
+    is verified."""
     running(journal, fresh_id)
     written = [appended(journal, fresh_id, i) for i in range(3)][-1]
     assert written == journal.header(fresh_id)
@@ -317,8 +318,8 @@ def test_journal_append_writes_header_row_and_audit_together(journal: Journal, f
     assert verify(read(journal, fresh_id)).differences == ()
 
 
-def test_journal_append_is_bound_by_the_header(journal: Journal, fresh_id: str) -> None:
-    """A row put in beside those that the header took up, one taken away, or one that is another, is told."""
+def test_journal_append_is_bound_to_the_header(journal: Journal, fresh_id: str) -> None:
+    """An inserted, a deleted and a replaced row are all reported."""
     running(journal, fresh_id)
     for i in range(3):
         appended(journal, fresh_id, i)
@@ -337,8 +338,8 @@ def test_journal_append_is_bound_by_the_header(journal: Journal, fresh_id: str) 
     assert verify(forged).differences
 
 
-def test_journal_append_to_a_header_that_moved_adds_nothing(journal: Journal, fresh_id: str) -> None:
-    """Whoever turned the deployment back was first: the row must not slip in behind them; nor one that is there."""
+def test_journal_append_to_a_changed_header_adds_nothing(journal: Journal, fresh_id: str) -> None:
+    """Another worker began the rollback first: a row must not be added behind it, nor a row that already exists."""
     running(journal, fresh_id)
     stale = journal.header(fresh_id)
     journal.write_header(headed(stale, D.COMPENSATING, "back"))
@@ -357,7 +358,7 @@ def test_journal_append_to_a_header_that_moved_adds_nothing(journal: Journal, fr
 
 
 def test_journal_append_by_many_threads_loses_none(journal: Journal, fresh_id: str) -> None:
-    """Of those who write on the same header one succeeds; after its own tries each row stands once."""
+    """Of several writers on the same header one succeeds; after the others' retries each row exists once."""
     running(journal, fresh_id)
 
     def add(who: int) -> None:
@@ -375,8 +376,9 @@ def test_journal_append_by_many_threads_loses_none(journal: Journal, fresh_id: s
 
 
 @pytest.mark.azurite
-def test_journal_append_whose_answer_is_lost_has_succeeded(faulty: FaultyJournal, fresh_id: str) -> None:
-    """Repeated, its condition fails on our own write, which is told from that of another who added another row."""
+def test_journal_append_whose_response_is_lost_has_succeeded(faulty: FaultyJournal, fresh_id: str) -> None:
+    """The condition of the repetition fails on our own write, which differs from another writer's write of another
+    row."""
     running(faulty.journal, fresh_id)
     header = faulty.journal.header(fresh_id)
     change = headed(header, D.RUNNING, "made", step_count=1)
@@ -392,7 +394,7 @@ def test_journal_append_whose_answer_is_lost_has_succeeded(faulty: FaultyJournal
 
 
 def test_journal_write_step_returns_what_the_next_write_needs(journal: Journal, fresh_id: str) -> None:
-    """A chain of writes needs no reading in between; the sequence counts them."""
+    """A chain of writes needs no read in between; the sequence counts the writes."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     row = journal.steps(fresh_id)[0]
     for n, state in enumerate((S.INTENT, S.INTENT, S.SUBMITTED, S.SUCCEEDED), start=1):
@@ -402,7 +404,7 @@ def test_journal_write_step_returns_what_the_next_write_needs(journal: Journal, 
 
 
 def test_journal_write_step_keeps_every_field(journal: Journal, fresh_id: str) -> None:
-    """Nested records, times and text of any script come back as they went."""
+    """Nested records, times and text in any script are read unchanged."""
     full = a_step(
         fresh_id,
         0,
@@ -431,7 +433,6 @@ def test_journal_write_step_keeps_every_field(journal: Journal, fresh_id: str) -
 
 
 def test_journal_stale_step_is_a_conflict_and_nothing_is_written(journal: Journal, fresh_id: str) -> None:
-    """Who moves a row that moved since it was read changes neither the row nor the audit."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     stale = journal.steps(fresh_id)[0]
     journal.write_step(moved(stale, S.INTENT, attempt=1))
@@ -443,7 +444,7 @@ def test_journal_stale_step_is_a_conflict_and_nothing_is_written(journal: Journa
 
 
 def test_journal_stale_header_is_a_conflict_and_nothing_is_written(journal: Journal, fresh_id: str) -> None:
-    """The same for the header, and its projection stays too."""
+    """The projection stays unchanged too."""
     journal.create(a_header(fresh_id), [], "submitted")
     stale = journal.header(fresh_id)
     journal.write_header(headed(stale, D.RUNNING, heartbeat_at=START))
@@ -455,8 +456,8 @@ def test_journal_stale_header_is_a_conflict_and_nothing_is_written(journal: Jour
     assert [h.state for h in journal.deployments(a_header(fresh_id).target)] == [D.RUNNING]
 
 
-def test_journal_write_of_what_is_not_there_is_a_conflict(journal: Journal, fresh_id: str) -> None:
-    """A row that does not exist cannot be moved, and is not made by trying."""
+def test_journal_write_to_a_missing_row_is_a_conflict(journal: Journal, fresh_id: str) -> None:
+    """A row that does not exist cannot be moved, and the attempt does not create it."""
     journal.create(a_header(fresh_id), [], "submitted")
     etag = journal.header(fresh_id).etag
     with pytest.raises(ConflictError):
@@ -469,7 +470,7 @@ def test_journal_write_of_what_is_not_there_is_a_conflict(journal: Journal, fres
 
 
 def test_journal_eight_threads_on_one_row_have_one_winner(journal: Journal, fresh_id: str) -> None:
-    """A claim is one conditional write: of all who read the same row, exactly one moves it."""
+    """A claim is one conditional write: of all workers that read the same row, exactly one moves it."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     row = journal.steps(fresh_id)[0]
     tasks: list[Callable[[], Versioned[StepRecord]]] = [
@@ -483,8 +484,8 @@ def test_journal_eight_threads_on_one_row_have_one_winner(journal: Journal, fres
     assert len(journal.audit(fresh_id)) == 2
 
 
-def test_journal_takes_exactly_the_legal_moves_of_a_step(journal: Journal, fresh_id: str) -> None:
-    """Every pair of states: a row of the table is written with one audit entry at most, any other changes nothing."""
+def test_journal_accepts_exactly_the_legal_moves_of_a_step(journal: Journal, fresh_id: str) -> None:
+    """Every pair of states: a legal move is written with at most one audit entry, and any other changes nothing."""
     pairs = [(before, after) for before in S for after in S]
     journal.create(
         a_header(fresh_id), [a_step(fresh_id, i, state=before) for i, (before, _) in enumerate(pairs)], "submitted"
@@ -505,8 +506,7 @@ def test_journal_takes_exactly_the_legal_moves_of_a_step(journal: Journal, fresh
     ]
 
 
-def test_journal_takes_exactly_the_legal_moves_of_a_deployment(journal: Journal, fresh_id: str) -> None:
-    """The same for headers: from each state, every other one is tried."""
+def test_journal_accepts_exactly_the_legal_moves_of_a_deployment(journal: Journal, fresh_id: str) -> None:
     for i, before in enumerate(D):
         for j, after in enumerate(D):
             deployment_id = f"{fresh_id}-{i}-{j}"
@@ -529,7 +529,7 @@ def test_journal_takes_exactly_the_legal_moves_of_a_deployment(journal: Journal,
 def test_journal_audit_has_one_entry_for_each_move_and_each_reason(
     journal: Journal, clock: FakeClock, fresh_id: str
 ) -> None:
-    """A move is noted once; a delivery that only learned something is noted where it gives a reason."""
+    """A move is recorded once; a delivery that does not move the step is recorded only if it gives a reason."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     row = journal.steps(fresh_id)[0]
     for state, reason in ((S.PENDING, ""), (S.PENDING, "busy"), (S.INTENT, ""), (S.INTENT, ""), (S.SUCCEEDED, "done")):
@@ -543,8 +543,7 @@ def test_journal_audit_has_one_entry_for_each_move_and_each_reason(
     assert {(e.subject, e.actor) for e in journal.audit(fresh_id)[1:]} == {("step_00000", "tester")}
 
 
-def test_journal_audit_is_told_oldest_first(journal: Journal, clock: FakeClock, fresh_id: str) -> None:
-    """Entries of header and steps stand in the order of time."""
+def test_journal_audit_is_read_oldest_first(journal: Journal, clock: FakeClock, fresh_id: str) -> None:
     journal.create(a_header(fresh_id), some_steps(fresh_id, 2), "submitted")
     for write in (
         lambda: journal.write_step(moved(journal.steps(fresh_id)[1], S.INTENT)),
@@ -559,7 +558,7 @@ def test_journal_audit_is_told_oldest_first(journal: Journal, clock: FakeClock, 
 
 
 def test_journal_note_is_added_and_moves_nothing(journal: Journal, fresh_id: str) -> None:
-    """A note beside a move, or another note, of the same instant stands beside it: the audit is append-only."""
+    """Notes of the same instant are kept side by side, because the audit is append-only."""
     header = a_header(fresh_id)
     journal.create(header, [], "submitted")
     for reason in ("refused: first", "refused: second"):
@@ -569,15 +568,15 @@ def test_journal_note_is_added_and_moves_nothing(journal: Journal, fresh_id: str
 
 
 def test_journal_note_repeated_is_one_entry(journal: Journal, fresh_id: str) -> None:
-    """The same note again, after a lost answer, is no second entry."""
+    """A repetition after a lost response adds no second entry."""
     entry = AuditEntry(START, "step_00003", "intent", "failed", "poison-queue", "five deliveries", 4)
     journal.note(fresh_id, entry)
     journal.note(fresh_id, entry)
     assert journal.audit(fresh_id) == [entry]
 
 
-def test_journal_notes_of_many_at_once_are_one_chain(journal: Journal, fresh_id: str) -> None:
-    """Eight notes at the same instant: each has its place, and none is lost."""
+def test_journal_concurrent_notes_form_one_chain(journal: Journal, fresh_id: str) -> None:
+    """Each of eight notes at the same instant has its own number, and none is lost."""
     journal.create(a_header(fresh_id), [], "submitted")
     notes = [AuditEntry(START, "deployment", "accepted", "accepted", "accept", f"note {i}", 0) for i in range(8)]
     assert at_once([lambda n=n: journal.note(fresh_id, n) for n in notes]) == [None] * 8
@@ -588,10 +587,11 @@ def test_journal_notes_of_many_at_once_are_one_chain(journal: Journal, fresh_id:
     assert verify(read(journal, fresh_id)).is_proven
 
 
-def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
+def test_journal_audit_verifies_a_deployment_also_after_it_is_forgotten(
     journal: Journal, clock: FakeClock, fresh_id: str
 ) -> None:
-    """Moves, silent writes, a wave of rows, a note and an end: proven as long as the rows stand, and afterwards."""
+    """Moves, writes without an entry, a wave of rows, a note and an end are verified both while the rows exist and
+    afterwards."""
     journal.create(a_header(fresh_id, step_count=60), some_steps(fresh_id, 60), "submitted")
     header = journal.write_header(headed(journal.header(fresh_id), D.RUNNING, "holds its target"))
     clock.advance(1)
@@ -626,10 +626,10 @@ def test_journal_audit_proves_a_deployment_and_stays_when_it_is_forgotten(
 
 @pytest.mark.azurite
 @pytest.mark.parametrize("count", [0, 3, 99, 100, 199, 250])
-def test_journal_purge_takes_whatever_number_of_steps_and_the_header_last(
+def test_journal_purge_deletes_any_number_of_steps_and_the_header_last(
     faulty: FaultyJournal, fresh_id: str, count: int
 ) -> None:
-    """In as few writes as Azure's batches allow; one that is cut short is finished by the next."""
+    """It needs as few writes as Azure's batches allow, and the next purge finishes one that was interrupted."""
     journal = faulty.journal
     journal.create(a_header(fresh_id, state=D.FAILED), some_steps(fresh_id, count), "submitted")
     faulty.wire.cut_before_write(1)
@@ -647,8 +647,8 @@ def test_journal_purge_takes_whatever_number_of_steps_and_the_header_last(
 
 
 @pytest.mark.azurite
-def test_journal_purge_takes_nothing_that_goes_on_again(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A person resumes it in the moment in which its retention is over: who comes first has it whole."""
+def test_journal_purge_spares_a_resumed_deployment(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A person resumes it at the moment when its retention ends: whichever write comes first wins completely."""
     journal = faulty.journal
     journal.create(a_header(fresh_id, state=D.FAILED), some_steps(fresh_id, 2), "submitted")
 
@@ -670,8 +670,8 @@ def test_journal_purge_takes_nothing_that_goes_on_again(faulty: FaultyJournal, f
 def test_journal_row_of_another_version_hides_no_other(
     faulty: FaultyJournal, storage: str, fresh_id: str, table: str, change: tuple[str, str]
 ) -> None:
-    """Two versions of the app at once: lists pass over what only the other one can read. Who asks for its target is
-    told, for there nothing may be overlooked."""
+    """Two versions of the app run at the same time: lists skip rows that only the other version can read. A list of
+    one target raises an error, because its callers need the complete list."""
     journal, other, header = faulty.journal, f"{fresh_id}-other", a_header(fresh_id)
     for each in (header, a_header(other)):
         journal.create(each, [], "submitted")
@@ -696,10 +696,10 @@ def test_journal_row_of_another_version_hides_no_other(
 
 @pytest.mark.azurite
 @pytest.mark.parametrize("key", ["header", "step_00000", "audit_", "notes"])
-def test_journal_row_that_was_changed_or_deleted_in_the_table_is_noticed(
+def test_journal_row_that_was_changed_or_deleted_in_the_table_is_detected(
     faulty: FaultyJournal, storage: str, fresh_id: str, key: str
 ) -> None:
-    """By whoever may write to the storage account: one value in the stored record, or the row gone."""
+    """A person with write access to the storage account changed one value of a stored record, or deleted the row."""
     journal = faulty.journal
     journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
     journal.write_step(moved(journal.steps(fresh_id)[0], S.SUCCEEDED, "adopted"))
@@ -722,10 +722,10 @@ def test_journal_row_that_was_changed_or_deleted_in_the_table_is_noticed(
 
 @pytest.mark.azurite
 @pytest.mark.parametrize("reason", ["", "create it"])
-def test_journal_row_that_was_changed_is_noticed_though_it_was_written_again(
+def test_journal_row_that_was_changed_is_detected_after_it_was_written_again(
     faulty: FaultyJournal, storage: str, fresh_id: str, reason: str
 ) -> None:
-    """The app takes over what it finds; neither a silent write nor a move makes good what somebody else changed."""
+    """The app continues from the stored row, but neither a write without an entry nor a move hides the change."""
     journal = faulty.journal
     journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
     with TableClient.from_connection_string(storage, "journal") as table:
@@ -745,7 +745,7 @@ def test_journal_reason_is_cut_rather_than_refused(journal: Journal, fresh_id: s
 
 @pytest.mark.azurite
 def test_journal_move_and_audit_are_one_write(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A process that ends before the write leaves neither, and one request carries both."""
+    """A process that ends before the write leaves neither of them, and one request carries both."""
     faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     change = moved(faulty.journal.steps(fresh_id)[0], S.INTENT)
     before = everything(faulty.journal, fresh_id)
@@ -764,7 +764,7 @@ def test_journal_move_and_audit_are_one_write(faulty: FaultyJournal, fresh_id: s
 
 
 def test_journal_write_steps_moves_120_rows(journal: Journal, fresh_id: str) -> None:
-    """All rows move, each with its own audit entry."""
+    """Each row has its own audit entry."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 120), "submitted")
     journal.write_steps([moved(row, S.SKIPPED) for row in journal.steps(fresh_id)])
     assert {(s.record.state, s.record.sequence) for s in journal.steps(fresh_id)} == {(S.SKIPPED, 1)}
@@ -772,9 +772,9 @@ def test_journal_write_steps_moves_120_rows(journal: Journal, fresh_id: str) -> 
 
 
 @pytest.mark.azurite
-def test_journal_batch_of_the_largest_rows_is_one_that_azure_takes(faulty: FaultyJournal, fresh_id: str) -> None:
-    """No more than 100 operations and 4 MiB as sent, of one partition: with rows to the last character, each of which
-    takes the most room there is on the wire, and with reasons of the longest."""
+def test_journal_batch_of_the_largest_rows_is_accepted_by_azure(faulty: FaultyJournal, fresh_id: str) -> None:
+    """At most 100 operations and 4 MiB as sent, all in one partition. The rows are as long as allowed, with the
+    characters that take the most space on the wire, and with the longest reasons."""
     sent: list[bytes] = []
 
     def note(request: Any) -> None:
@@ -797,11 +797,10 @@ def test_journal_batch_of_the_largest_rows_is_one_that_azure_takes(faulty: Fault
         assert len(batch) <= 4 * 1024 * 1024
         assert batch.count(b"HTTP/1.1") <= 100
         assert not (f"PartitionKey='{fresh_id}'".encode() in batch and whole.encode() in batch)
-    assert max(map(len, sent)) > 3 * 1024 * 1024, "the rows were not the largest"
+    assert max(map(len, sent)) > 3 * 1024 * 1024, "the rows are not the largest possible"
 
 
-def test_journal_write_steps_of_nothing_does_nothing(journal: Journal, fresh_id: str) -> None:
-    """An empty wave is no write."""
+def test_journal_write_steps_of_an_empty_list_does_nothing(journal: Journal, fresh_id: str) -> None:
     journal.create(a_header(fresh_id), [], "submitted")
     before = everything(journal, fresh_id)
     journal.write_steps([])
@@ -810,7 +809,7 @@ def test_journal_write_steps_of_nothing_does_nothing(journal: Journal, fresh_id:
 
 @pytest.mark.parametrize("fault", ["stale", "illegal"])
 def test_journal_write_steps_batch_is_all_or_nothing(journal: Journal, fresh_id: str, fault: str) -> None:
-    """One row that may not move stops its whole batch; batches before it stand, those after are not begun."""
+    """One row that may not move stops its whole batch; earlier batches stay written, and later ones are not started."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 120), "submitted")
     changes = [moved(row, S.SKIPPED) for row in journal.steps(fresh_id)]
     if fault == "stale":
@@ -831,10 +830,10 @@ def test_journal_write_steps_batch_is_all_or_nothing(journal: Journal, fresh_id:
 @pytest.mark.azurite
 @pytest.mark.parametrize("reason", ["", "noted"])
 @pytest.mark.parametrize("state", [S.PENDING, S.INTENT])
-def test_journal_own_step_write_is_recognised_after_a_lost_answer(
+def test_journal_own_step_write_is_recognised_after_a_lost_response(
     faulty: FaultyJournal, fresh_id: str, state: S, reason: str
 ) -> None:
-    """Whether the SDK repeats the write or we do, the row that stands by our own hand is no conflict."""
+    """A row that our own write left is not a conflict, whether the SDK or the app repeats the write."""
     faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     change = moved(faulty.journal.steps(fresh_id)[0], state, reason, claim=Claim("me", START, 1))
     faulty.wire.lose_next_answer()
@@ -848,7 +847,7 @@ def test_journal_own_step_write_is_recognised_after_a_lost_answer(
 def test_journal_own_write_keeps_its_place_in_the_chain_when_it_is_repeated_later(
     faulty: FaultyJournal, clock: FakeClock, fresh_id: str
 ) -> None:
-    """The lost write was audited at its own time: that entry counts, and what follows is chained to it."""
+    """The lost write was audited at its own time: that entry counts, and the next one is chained to it."""
     faulty.journal.create(a_header(fresh_id, step_count=1), some_steps(fresh_id, 1), "submitted")
     change = moved(faulty.journal.steps(fresh_id)[0], S.INTENT, "create it")
     assert faulty.journal.write_step(change).record.state == S.INTENT
@@ -862,10 +861,10 @@ def test_journal_own_write_keeps_its_place_in_the_chain_when_it_is_repeated_late
 
 @pytest.mark.azurite
 @pytest.mark.parametrize("state", [D.ACCEPTED, D.RUNNING])
-def test_journal_own_header_write_is_recognised_after_a_lost_answer(
+def test_journal_own_header_write_is_recognised_after_a_lost_response(
     faulty: FaultyJournal, fresh_id: str, state: D
 ) -> None:
-    """The same for the header, whose projection follows."""
+    """The projection follows."""
     faulty.journal.create(a_header(fresh_id), [], "submitted")
     change = headed(faulty.journal.header(fresh_id), state, "go", heartbeat_at=START)
     faulty.wire.lose_next_answer()
@@ -876,8 +875,8 @@ def test_journal_own_header_write_is_recognised_after_a_lost_answer(
 
 
 @pytest.mark.azurite
-def test_journal_own_batch_is_recognised_after_a_lost_answer(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A wave of rows whose answer was lost is written once."""
+def test_journal_own_batch_is_recognised_after_a_lost_response(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A wave of rows whose response was lost is written once."""
     faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 60), "submitted")
     changes = [moved(row, S.SKIPPED) for row in faulty.journal.steps(fresh_id)]
     faulty.wire.lose_next_answer()
@@ -887,8 +886,8 @@ def test_journal_own_batch_is_recognised_after_a_lost_answer(faulty: FaultyJourn
 
 
 @pytest.mark.azurite
-def test_journal_strangers_write_after_a_lost_answer_is_a_conflict(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A row that moved on since our write was lost is another's, not ours."""
+def test_journal_foreign_write_after_a_lost_response_is_a_conflict(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A row that moved after our lost write belongs to another worker."""
     faulty.journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     change = moved(faulty.journal.steps(fresh_id)[0], S.INTENT)
     faulty.journal.write_step(change)
@@ -901,8 +900,8 @@ def test_journal_strangers_write_after_a_lost_answer_is_a_conflict(faulty: Fault
 
 @pytest.mark.azurite
 @pytest.mark.parametrize("lost", range(5))
-def test_journal_create_is_whole_after_a_lost_answer(faulty: FaultyJournal, fresh_id: str, lost: int) -> None:
-    """Whichever of its answers is lost, the creation that is repeated ends whole, with one acceptance in the audit."""
+def test_journal_create_is_complete_after_a_lost_response(faulty: FaultyJournal, fresh_id: str, lost: int) -> None:
+    """After the loss of any response the repeated creation is complete, with one acceptance in the audit."""
     header, steps = a_header(fresh_id), some_steps(fresh_id, 250)
     left = iter(range(lost))
 
@@ -919,7 +918,7 @@ def test_journal_create_is_whole_after_a_lost_answer(faulty: FaultyJournal, fres
 
 
 def repeated_once[T](write: Callable[[], T]) -> T:
-    """The write; once more where the adapter said that the service did not answer, as the engine does."""
+    """Write, and once more if the adapter reported no response, as the engine does."""
     try:
         return write()
     except StorageUnavailableError:
@@ -929,8 +928,8 @@ def repeated_once[T](write: Callable[[], T]) -> T:
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def test_journal_tells_what_is_not_there(journal: Journal, fresh_id: str) -> None:
-    """An unknown deployment or step is NotFoundError, and has neither steps nor audit."""
+def test_journal_unknown_deployment_or_step_is_not_found(journal: Journal, fresh_id: str) -> None:
+    """An unknown deployment has neither steps nor audit."""
     with pytest.raises(NotFoundError):
         journal.header(fresh_id)
     with pytest.raises(NotFoundError):
@@ -943,8 +942,8 @@ def test_journal_tells_what_is_not_there(journal: Journal, fresh_id: str) -> Non
             journal.step(fresh_id, ordinal)
 
 
-def test_journal_reads_300_steps_back_in_order(journal: Journal, fresh_id: str) -> None:
-    """Steps come by ordinal, whatever the order of writing and the size of pages."""
+def test_journal_reads_300_steps_in_order(journal: Journal, fresh_id: str) -> None:
+    """Steps are sorted by ordinal, whatever the order of writing and the size of pages."""
     steps = some_steps(fresh_id, 300)
     journal.create(a_header(fresh_id), steps[::-1], "submitted")
     assert [s.record for s in journal.steps(fresh_id)] == steps
@@ -952,7 +951,7 @@ def test_journal_reads_300_steps_back_in_order(journal: Journal, fresh_id: str) 
 
 
 def test_journal_keeps_deployments_apart(journal: Journal, fresh_id: str) -> None:
-    """An id that is another's beginning, or differs in case, is a deployment of its own."""
+    """An id that is the prefix of another, or differs in case, is a separate deployment."""
     names = [fresh_id, f"{fresh_id}0", f"{fresh_id}-", fresh_id.upper()]
     for i, name in enumerate(names):
         journal.create(a_header(name), some_steps(name, i), f"reason {i}")
@@ -975,8 +974,8 @@ def test_journal_keeps_deployments_apart(journal: Journal, fresh_id: str) -> Non
         '{}"<>|`^~{{}}',
     ],
 )
-def test_journal_takes_hostile_ids_that_are_legal(journal: Journal, fresh_id: str, shape: str) -> None:
-    """Whatever Azure Tables takes as a key works through create, query and write, and nothing else is found by it."""
+def test_journal_accepts_hostile_ids_that_are_legal(journal: Journal, fresh_id: str, shape: str) -> None:
+    """Every key that Azure Tables accepts works for create, query and write, and finds no other deployment."""
     deployment_id = shape.format(fresh_id)
     header = a_header(deployment_id)
     journal.create(header, some_steps(deployment_id, 2), "submitted")
@@ -990,8 +989,9 @@ def test_journal_takes_hostile_ids_that_are_legal(journal: Journal, fresh_id: st
 
 
 @pytest.mark.parametrize("bad", ["/", "\\", "#", "?", "\x00", "\t", "\x7f", "\x9f", "y" * 1024])
-def test_journal_refuses_ids_that_are_no_key(journal: Journal, fresh_id: str, bad: str) -> None:
-    """What Azure Tables forbids in a key is refused before anything is written, and finds nothing when read."""
+def test_journal_refuses_ids_that_are_not_keys(journal: Journal, fresh_id: str, bad: str) -> None:
+    """A character that Azure Tables forbids in a key is refused before anything is written, and finds nothing on a
+    read."""
     deployment_id = fresh_id + bad
     header = a_header(deployment_id, target=fresh_id)
     with pytest.raises(LimitError):
@@ -1006,7 +1006,7 @@ def test_journal_refuses_ids_that_are_no_key(journal: Journal, fresh_id: str, ba
 
 @pytest.mark.parametrize("character", ["x", "é", "\U0001f600"])
 def test_journal_create_with_a_row_too_large_writes_nothing(journal: Journal, fresh_id: str, character: str) -> None:
-    """A record beyond 32,768 characters of JSON is refused: no header, no other step, nothing in the list."""
+    """A record of more than 32,768 characters of JSON is refused: no header, no other step, nothing in the list."""
     header = a_header(fresh_id)
     steps = [a_step(fresh_id, 0), a_step(fresh_id, 1, spec={"text": character * 32_768})]
     with pytest.raises(LimitError, match="record"):
@@ -1018,7 +1018,7 @@ def test_journal_create_with_a_row_too_large_writes_nothing(journal: Journal, fr
 
 
 def test_journal_move_to_a_row_too_large_writes_nothing(journal: Journal, fresh_id: str) -> None:
-    """The same for a step's and a header's move, whose audit is not written either."""
+    """The audit entry of a step's or a header's move is not written either."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     before = everything(journal, fresh_id)
     with pytest.raises(LimitError):
@@ -1032,7 +1032,7 @@ def test_journal_move_to_a_row_too_large_writes_nothing(journal: Journal, fresh_
 
 
 def test_journal_lists_a_target_newest_first(journal: Journal, fresh_id: str) -> None:
-    """Deployments of one target and no other, the newest first, those of one instant by id."""
+    """Deployments of one instant are sorted by id, and no other target's deployment is listed."""
     target = f"t {fresh_id}"
     for name, seconds in (("b", 1), ("a", 2), ("d", 1), ("c", 0)):
         at = START + timedelta(seconds=seconds)
@@ -1043,8 +1043,8 @@ def test_journal_lists_a_target_newest_first(journal: Journal, fresh_id: str) ->
     assert [name[-1] for name in everywhere] == ["a", "d", "b", "e", "c"]
 
 
-def test_journal_lists_what_is_open(journal: Journal, fresh_id: str) -> None:
-    """What has not ended is listed as open in every state, `stuck` and `held` among them; what ended is not."""
+def test_journal_lists_open_deployments(journal: Journal, fresh_id: str) -> None:
+    """A deployment is open in every state that is not final, including `stuck` and `held`."""
     target = f"t {fresh_id}"
     for state in D:
         journal.create(a_header(f"{fresh_id}-{state}", target=target, state=state), [], "submitted")
@@ -1056,7 +1056,6 @@ def test_journal_lists_what_is_open(journal: Journal, fresh_id: str) -> None:
 
 
 def test_journal_list_follows_the_header(journal: Journal, fresh_id: str) -> None:
-    """A deployment that ended is open no more, and its end is what the list shows."""
     target = a_header(fresh_id).target
     journal.create(a_header(fresh_id), [], "submitted")
     journal.write_header(headed(journal.header(fresh_id), D.RUNNING))
@@ -1070,29 +1069,31 @@ def test_journal_list_follows_the_header(journal: Journal, fresh_id: str) -> Non
     "target", ["o'brien's", "a/b\\c#d?e", "=3d", "", " ", "ß漢😀", "x" * 256, "\t\n", "%2F..", "\ud800"]
 )
 def test_journal_lists_targets_of_any_name(journal: Journal, fresh_id: str, target: str) -> None:
-    """A target is text of a person's own: characters that no key may have are no obstacle."""
+    """A person chooses the name of a target freely: characters that no key may contain are allowed."""
     journal.create(a_header(fresh_id, target=target), [], "submitted")
     assert fresh_id in listed(journal, target, open_only=True)
     assert fresh_id not in listed(journal, target + "_", open_only=True)
 
 
 @pytest.mark.azurite
-def test_journal_list_is_mended_when_it_lags(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A process that ended between a header's end and its projection: the next look at what is open sets it right."""
+def test_journal_list_is_repaired_when_it_lags(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A process ended between the write of a header's end and of its projection; the next list of open deployments
+    repairs it."""
     target = a_header(fresh_id).target
     faulty.journal.create(a_header(fresh_id, state=D.RUNNING), [], "submitted")
     faulty.wire.cut_before_write(1)
     with pytest.raises(Cut):
         faulty.journal.write_header(headed(faulty.journal.header(fresh_id), D.SUCCEEDED))
     faulty.wire.heal()
-    assert [h.state for h in faulty.journal.deployments(target)] == [D.RUNNING], "the projection lags"
+    assert [h.state for h in faulty.journal.deployments(target)] == [D.RUNNING], "the projection does not lag"
     assert listed(faulty.journal, target, open_only=True) == []
-    assert [h.state for h in faulty.journal.deployments(target)] == [D.SUCCEEDED], "and is mended"
+    assert [h.state for h in faulty.journal.deployments(target)] == [D.SUCCEEDED], "the projection was not repaired"
 
 
 @pytest.mark.azurite
-def test_journal_list_closes_what_ended_at_once(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A refused submission whose last write was cut is looked at once more, and then no longer among what is open."""
+def test_journal_list_closes_a_submission_that_ended_at_once(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A refused submission whose last write was interrupted is read once more, and is then no longer among the open
+    ones."""
     header = a_header(fresh_id, state=D.REJECTED)
     faulty.wire.cut_before_write(3)
     with pytest.raises(Cut):
@@ -1106,8 +1107,8 @@ def test_journal_list_closes_what_ended_at_once(faulty: FaultyJournal, fresh_id:
 
 
 @pytest.mark.azurite
-def test_journal_list_shows_open_headers_as_they_are(faulty: FaultyJournal, fresh_id: str) -> None:
-    """What is open is told from the header itself, however old its projection is."""
+def test_journal_list_shows_the_present_header_of_open_deployments(faulty: FaultyJournal, fresh_id: str) -> None:
+    """Open deployments are read from the header itself, however old their projection is."""
     target = a_header(fresh_id).target
     faulty.journal.create(a_header(fresh_id, state=D.RUNNING), [], "submitted")
     written = faulty.journal.write_header(headed(faulty.journal.header(fresh_id), D.RUNNING, heartbeat_at=START))
@@ -1115,8 +1116,10 @@ def test_journal_list_shows_open_headers_as_they_are(faulty: FaultyJournal, fres
 
 
 @pytest.mark.azurite
-def test_journal_list_drops_what_never_came_to_be(faulty: FaultyJournal, clock: FakeClock, fresh_id: str) -> None:
-    """A projection whose header was never written is not open; while young it stays: its accept may be under way."""
+def test_journal_list_drops_a_deployment_that_was_never_created(
+    faulty: FaultyJournal, clock: FakeClock, fresh_id: str
+) -> None:
+    """A projection without a header is not open. A young one stays, because its acceptance may still be in progress."""
     header = a_header(fresh_id)
     faulty.wire.cut_before_write(2)
     with pytest.raises(Cut):
@@ -1130,8 +1133,8 @@ def test_journal_list_drops_what_never_came_to_be(faulty: FaultyJournal, clock: 
     assert listed(faulty.journal, header.target) == []
 
 
-def test_journal_twin_refuses_what_is_stale_by_its_tag_alone(clock: FakeClock, fresh_id: str) -> None:
-    """The twin is no easier than the service: a forged tag is a conflict."""
+def test_journal_twin_refuses_a_stale_tag(clock: FakeClock, fresh_id: str) -> None:
+    """The twin is as strict as the service: a forged tag is a conflict."""
     journal = MemoryJournal(clock)
     journal.create(a_header(fresh_id), some_steps(fresh_id, 1), "submitted")
     with pytest.raises(ConflictError):
@@ -1143,7 +1146,7 @@ def test_journal_twin_refuses_what_is_stale_by_its_tag_alone(clock: FakeClock, f
 
 @pytest.mark.parametrize("steps", [0, 3, 1_001])
 def test_journal_sequences_are_those_of_the_rows(journal: Journal, fresh_id: str, steps: int) -> None:
-    """Of the header and every step, however many answers they take; the audit is not among them."""
+    """They cover the header and every step, over any number of pages, and not the audit."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, steps), "submitted")
     if steps:
         journal.write_step(moved(journal.steps(fresh_id)[1], S.INTENT))
@@ -1153,8 +1156,8 @@ def test_journal_sequences_are_those_of_the_rows(journal: Journal, fresh_id: str
     assert journal.sequences(fresh_id) == expected
 
 
-def test_journal_sequences_are_others_after_every_write(journal: Journal, fresh_id: str) -> None:
-    """A move, a sign of life, a write that moves nothing, a row that is added, a note."""
+def test_journal_sequences_change_with_every_write(journal: Journal, fresh_id: str) -> None:
+    """A move, a heartbeat, a write without a move, an added row and a note."""
     journal.create(a_header(fresh_id), some_steps(fresh_id, 2), "submitted")
     seen = [journal.sequences(fresh_id)]
     writes: list[Callable[[], object]] = [
@@ -1172,8 +1175,8 @@ def test_journal_sequences_are_others_after_every_write(journal: Journal, fresh_
         assert seen.count(seen[-1]) == 1
 
 
-def test_journal_sequences_of_what_is_not_there(journal: Journal, fresh_id: str) -> None:
-    """No deployment, and one of which only the audit stands."""
+def test_journal_sequences_of_a_missing_deployment_are_not_found(journal: Journal, fresh_id: str) -> None:
+    """The same if only the audit is left."""
     with pytest.raises(NotFoundError):
         journal.sequences(fresh_id)
     journal.create(a_header(fresh_id, state=D.REJECTED, finished_at=START), [], "refused")

@@ -1,4 +1,5 @@
-"""The laws of the port Journal's pages: each deployment once, in order of time, whatever comes and goes meanwhile."""
+"""The contract of the pages of the port Journal: each deployment once, in order of time, whatever is added or removed
+in between."""
 
 from datetime import timedelta
 
@@ -13,18 +14,18 @@ from tests.fakes import START, FakeClock
 
 
 def made(journal: Journal, deployment_id: str, seconds: float, target: str, state: D = D.ACCEPTED) -> None:
-    """A deployment that was accepted so many seconds after the start."""
+    """Create a deployment that was accepted so many seconds after the start."""
     at = START + timedelta(seconds=seconds)
     journal.create(a_header(deployment_id, target=target, accepted_at=at, state=state), [], "submitted")
 
 
 def position(header: DeploymentRecord) -> tuple[object, str]:
-    """Where the next page goes on."""
+    """Return the position after which the next page starts."""
     return header.accepted_at, header.deployment_id
 
 
 def walked(journal: Journal, size: int, target: str, **filters: object) -> list[str]:
-    """Ids over all pages of a size; the last letter of each."""
+    """Return the last letter of each id, over all pages of a size."""
     found: list[DeploymentRecord] = []
     while True:
         after = position(found[-1]) if found else None
@@ -35,8 +36,8 @@ def walked(journal: Journal, size: int, target: str, **filters: object) -> list[
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 100])
-def test_pages_tell_each_deployment_once_newest_first(journal: Journal, fresh_id: str, size: int) -> None:
-    """Whatever the size of the pages: the newest first, those of one instant by id, and no other target's."""
+def test_pages_list_each_deployment_once_newest_first(journal: Journal, fresh_id: str, size: int) -> None:
+    """For every page size, deployments of one instant are sorted by id, and no other target's are listed."""
     target = f"o'brien / {fresh_id}"
     for name, seconds in (("b", 1), ("a", 2), ("d", 1), ("c", 0), ("e", 1.000001), ("f", -86400 * 365 * 50)):
         made(journal, f"{fresh_id}-{name}", seconds, target)
@@ -44,8 +45,8 @@ def test_pages_tell_each_deployment_once_newest_first(journal: Journal, fresh_id
     assert walked(journal, size, target) == ["a", "e", "b", "d", "c", "f"]
 
 
-def test_pages_are_not_moved_by_what_arrives(journal: Journal, fresh_id: str) -> None:
-    """A deployment accepted between two pages is on neither, and shifts none."""
+def test_pages_are_not_shifted_by_new_deployments(journal: Journal, fresh_id: str) -> None:
+    """A deployment accepted between two pages is on neither of them."""
     for i, name in enumerate("dcba"):
         made(journal, f"{fresh_id}-{name}", i, fresh_id)
     first = journal.page(2, target=fresh_id)
@@ -55,8 +56,7 @@ def test_pages_are_not_moved_by_what_arrives(journal: Journal, fresh_id: str) ->
     assert [h.deployment_id[-1] for h in (*first, *second)] == ["a", "b", "c", "d"]
 
 
-def test_pages_are_filtered_by_state_and_by_what_is_open(journal: Journal, fresh_id: str) -> None:
-    """Any set of states, and what has not ended."""
+def test_pages_are_filtered_by_state_and_by_openness(journal: Journal, fresh_id: str) -> None:
     for i, state in enumerate(D):
         made(journal, f"{fresh_id}-{state}", i, fresh_id, state)
     states = {h.state for h in journal.page(100, target=fresh_id, states=[D.HELD, D.SUCCEEDED])}
@@ -67,8 +67,7 @@ def test_pages_are_filtered_by_state_and_by_what_is_open(journal: Journal, fresh
     assert {h.state for h in journal.page(100, target=fresh_id)} == set(D)
 
 
-def test_pages_follow_the_header_and_forget_with_it(journal: Journal, fresh_id: str) -> None:
-    """What ended is shown as it ended; what is purged is gone."""
+def test_pages_follow_the_header_and_its_purge(journal: Journal, fresh_id: str) -> None:
     made(journal, fresh_id, 0, fresh_id, D.RUNNING)
     row = journal.header(fresh_id)
     journal.write_header(Change(row, row.record.replace(state=D.SUCCEEDED, finished_at=START), "tester", ""))
@@ -78,8 +77,8 @@ def test_pages_follow_the_header_and_forget_with_it(journal: Journal, fresh_id: 
     assert journal.page(5, target=fresh_id) == []
 
 
-def test_pages_show_what_is_open_as_it_is(journal: Journal, fresh_id: str) -> None:
-    """A sign of life is in the header alone; the page has it."""
+def test_pages_show_the_present_header_of_open_deployments(journal: Journal, fresh_id: str) -> None:
+    """Only the header has the heartbeat, and the page shows it."""
     made(journal, fresh_id, 0, fresh_id, D.RUNNING)
     row = journal.header(fresh_id)
     written = journal.write_header(Change(row, row.record.replace(heartbeat_at=START), "tester", ""))
@@ -87,22 +86,25 @@ def test_pages_show_what_is_open_as_it_is(journal: Journal, fresh_id: str) -> No
 
 
 @pytest.mark.azurite
-def test_pages_are_mended_where_the_row_lags(faulty: FaultyJournal, fresh_id: str) -> None:
-    """A process that ended between a header's end and its row: the page tells the end, and sets the row right."""
+def test_pages_are_repaired_when_a_row_lags(faulty: FaultyJournal, fresh_id: str) -> None:
+    """A process ended between the writes of a header's end and of its row; a page shows the end and repairs the row."""
     made(faulty.journal, fresh_id, 0, fresh_id, D.RUNNING)
     row = faulty.journal.header(fresh_id)
     faulty.wire.cut_before_write(1)
     with pytest.raises(Cut):
         faulty.journal.write_header(Change(row, row.record.replace(state=D.SUCCEEDED), "tester", ""))
     faulty.wire.heal()
-    assert faulty.journal.page(5, target=fresh_id, states=[D.SUCCEEDED]) == [], "the row lags"
+    assert faulty.journal.page(5, target=fresh_id, states=[D.SUCCEEDED]) == [], "the row does not lag"
     assert [h.state for h in faulty.journal.page(5, target=fresh_id)] == [D.SUCCEEDED]
     assert [h.state for h in faulty.journal.page(5, target=fresh_id, states=[D.SUCCEEDED])] == [D.SUCCEEDED]
 
 
 @pytest.mark.azurite
-def test_pages_do_not_show_what_never_came_to_be(faulty: FaultyJournal, clock: FakeClock, fresh_id: str) -> None:
-    """An accept that was cut and repeated later is one deployment; the first one's row goes once it is old."""
+def test_pages_do_not_show_a_deployment_that_was_never_created(
+    faulty: FaultyJournal, clock: FakeClock, fresh_id: str
+) -> None:
+    """An acceptance that was interrupted and repeated later is one deployment; the first attempt's row is deleted when
+    it is old."""
     faulty.wire.cut_before_write(2)
     with pytest.raises(Cut):
         made(faulty.journal, fresh_id, 0, fresh_id)

@@ -1,4 +1,4 @@
-"""The laws of the port Locks: one holder a target, and a fencing number that grows with every holder."""
+"""The contract of the port Locks: one holder for each target, and a fencing token that grows with every holder."""
 
 import uuid
 from collections.abc import Callable
@@ -17,7 +17,7 @@ LEASE = 60.0
 
 @pytest.fixture(params=VARIANTS)
 def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Locks:
-    """The port Locks, by either implementation."""
+    """Return each implementation of the port Locks in turn."""
     if request.param == "memory":
         return MemoryLocks()
     return TableLocks(faulty_clients(request.getfixturevalue("storage"), monkeypatch)[0])
@@ -25,17 +25,17 @@ def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lo
 
 @pytest.fixture
 def target() -> str:
-    """A target that no other test has used."""
+    """Return a target that no other test has used."""
     return f"target {uuid.uuid4().hex}"
 
 
 def test_lock_free_target_is_taken(locks: Locks, target: str) -> None:
-    """Who asks first holds it for as long as asked."""
+    """The first caller holds it for the requested time."""
     assert locks.acquire(target, "a", START, LEASE) == Lock("a", START + timedelta(seconds=LEASE), 1)
 
 
 def test_lock_is_held_by_one(locks: Locks, target: str) -> None:
-    """Who asks while it is held is told the holder, and changes nothing, up to the last moment."""
+    """Until the last moment of the lease another caller gets the present lock, and changes nothing."""
     held = locks.acquire(target, "a", START, LEASE)
     for seconds in (0.0, 30.0, LEASE - 0.001):
         assert locks.acquire(target, "b", START + timedelta(seconds=seconds), LEASE) == held
@@ -43,7 +43,7 @@ def test_lock_is_held_by_one(locks: Locks, target: str) -> None:
 
 
 def test_lock_renewed_keeps_its_fence(locks: Locks, target: str) -> None:
-    """The holder prolongs its lease, even after its end, without becoming another holder."""
+    """The holder renews its lease, also after the end of the lease, and stays the same holder."""
     locks.acquire(target, "a", START, LEASE)
     for seconds in (10, 59, 200):
         now = START + timedelta(seconds=seconds)
@@ -52,7 +52,7 @@ def test_lock_renewed_keeps_its_fence(locks: Locks, target: str) -> None:
 
 
 def test_lock_expired_goes_to_the_next_with_a_higher_fence(locks: Locks, target: str) -> None:
-    """A lease that is over is anybody's; the former holder is now a stranger with an old number."""
+    """Anybody may take an expired lease; the former holder is then a foreign caller with an old token."""
     locks.acquire(target, "a", START, LEASE)
     later = START + timedelta(seconds=LEASE)
     taken = locks.acquire(target, "b", later, LEASE)
@@ -63,7 +63,7 @@ def test_lock_expired_goes_to_the_next_with_a_higher_fence(locks: Locks, target:
 
 
 def test_lock_released_goes_to_the_next_with_a_higher_fence(locks: Locks, target: str) -> None:
-    """Given back, it is free at once, and the number goes on."""
+    """A released lock is free at once, and the token continues to grow."""
     for fence, holder in enumerate(("a", "b", "c"), start=1):
         taken = locks.acquire(target, holder, START, LEASE)
         assert (taken.holder, taken.fence) == (holder, fence)
@@ -72,7 +72,7 @@ def test_lock_released_goes_to_the_next_with_a_higher_fence(locks: Locks, target
 
 
 def test_lock_release_by_another_does_nothing(locks: Locks, target: str) -> None:
-    """Neither a stranger nor a former holder ends the lease; an unknown target is no error."""
+    """Neither a foreign caller nor a former holder ends the lease; an unknown target is not an error."""
     locks.release(target, "nobody")
     locks.acquire(target, "a", START, LEASE)
     held = locks.acquire(target, "b", START + timedelta(seconds=LEASE), LEASE)
@@ -82,7 +82,7 @@ def test_lock_release_by_another_does_nothing(locks: Locks, target: str) -> None
 
 
 def test_lock_race_has_one_winner(locks: Locks, target: str) -> None:
-    """Eight ask at once for a free target, then for an expired one: one holds it, and all are told so."""
+    """Eight callers race for a free target, then for an expired one: one holds it, and all get that lock."""
     for fence in (1, 2):
         now = START + timedelta(seconds=fence * 1000)
         tasks: list[Callable[[], Lock]] = [
@@ -95,7 +95,7 @@ def test_lock_race_has_one_winner(locks: Locks, target: str) -> None:
 
 
 def test_lock_targets_are_kept_apart(locks: Locks, target: str) -> None:
-    """Each name is a lock of its own: case, spaces, escapes and characters that no key may have make other names."""
+    """Case, spaces, escapes and characters that no key may contain make different names."""
     strange = ["", " ", "A", "a", "/", "\\", "#", "?", "=2f", "%2F", "'", "ß", "漢" * 256, "😀", "\t\n\x00", "\ud800"]
     for name in strange:
         locks.acquire(target + name, f"holder of {name!r}", START, LEASE)
@@ -110,7 +110,7 @@ class _Faulty:
 
 @pytest.fixture
 def faulty(storage: str, monkeypatch: pytest.MonkeyPatch) -> _Faulty:
-    """The real locks over a transport that fails on demand; their table exists."""
+    """Return the real locks over a transport that fails on request. Their table exists."""
     clients, wire = faulty_clients(storage, monkeypatch)
     locks = TableLocks(clients)
     locks.release("warm-up", "nobody")
@@ -119,8 +119,9 @@ def faulty(storage: str, monkeypatch: pytest.MonkeyPatch) -> _Faulty:
 
 @pytest.mark.azurite
 @pytest.mark.parametrize("standing", ["nothing", "own", "expired"])
-def test_lock_is_ours_after_a_lost_answer(faulty: _Faulty, target: str, standing: str) -> None:
-    """Taken, renewed or taken over: where the answer was lost, asking again tells the same holder and fence."""
+def test_lock_is_our_own_after_a_lost_response(faulty: _Faulty, target: str, standing: str) -> None:
+    """Acquired, renewed or taken over: after a lost response a second request returns the same holder and fencing
+    token."""
     now = START + timedelta(seconds=LEASE)
     if standing != "nothing":
         faulty.locks.acquire(target, "me" if standing == "own" else "other", START, LEASE)
@@ -133,8 +134,8 @@ def test_lock_is_ours_after_a_lost_answer(faulty: _Faulty, target: str, standing
 
 
 @pytest.mark.azurite
-def test_lock_release_with_a_lost_answer_frees_it(faulty: _Faulty, target: str) -> None:
-    """A release that is repeated releases, and takes nothing from who came next."""
+def test_lock_release_with_a_lost_response_frees_it(faulty: _Faulty, target: str) -> None:
+    """A repeated release takes nothing from the next holder."""
     faulty.locks.acquire(target, "me", START, LEASE)
     faulty.wire.lose_next_answer()
     faulty.locks.release(target, "me")

@@ -1,4 +1,4 @@
-"""What a pipeline's identity may do is what infra/ grants it and no more; and that is enough."""
+"""A pipeline's identity has exactly the rights that infra/ grants it, and they are sufficient."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.azurite
 
 
 QUEUES_AND_TABLES = ("qt", ResourceTypes(container=True, object=True), AccountSasPermissions(read=True, add=True))
-"""May add messages and read entities, and make no queue and no table."""
+"""May add messages and read entities, and may not create a queue or a table."""
 BLOBS = ("b", ResourceTypes(object=True), AccountSasPermissions(read=True, write=True, create=True))
-"""May read and write blobs, and make no container."""
+"""May read and write blobs, and may not create a container."""
 
 
 def narrowed(connection_string: str, services: str, types: ResourceTypes, permission: AccountSasPermissions) -> str:
-    """A connection to the same account that may do only so much."""
+    """Return a connection string of the same account with only these rights."""
     parts = dict(part.split("=", 1) for part in connection_string.split(";") if part)
     signature = generate_account_sas(
         parts["AccountName"],
@@ -37,12 +37,12 @@ def narrowed(connection_string: str, services: str, types: ResourceTypes, permis
 
 
 def storage_with(connection_string: str) -> Storage:
-    """The command line's storage."""
+    """Return the command line's storage."""
     return bootstrap.storage(settings.load({"AzureWebJobsStorage": connection_string}))
 
 
 def test_pipeline_rights_suffice_to_submit_and_to_follow(storage: str) -> None:
-    """Where infra/ has made everything, a message is put, the journal read, and a large manifest stored."""
+    """If infra/ has created everything, a pipeline can send a message, read the journal and store a large manifest."""
     whole = storage_with(storage)
     whole.blobs.put(b"made")
     whole.submit("made")
@@ -55,8 +55,8 @@ def test_pipeline_rights_suffice_to_submit_and_to_follow(storage: str) -> None:
     storage_with(narrowed(storage, *BLOBS)).blobs.put(b"large")
 
 
-def test_pipeline_rights_make_no_queue(storage: str) -> None:
-    """Where nothing was made, the pipeline is told; nothing is made in its name."""
+def test_pipeline_rights_create_no_queue(storage: str) -> None:
+    """If the queue is missing the pipeline gets an error, and the queue is not created."""
     pipeline = StorageClients(narrowed(storage, *QUEUES_AND_TABLES))
     with pytest.raises(StorageUnavailableError, match="queue storage, send: HTTP 404 QueueNotFound"):
         TextQueue(pipeline, "not-made").send_text("x")

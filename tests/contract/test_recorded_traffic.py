@@ -1,4 +1,4 @@
-"""What Fabric really answered, fed through the client: every recorded exchange becomes a typed answer."""
+"""Real responses of Fabric, fed through the client: every recorded exchange becomes a typed answer."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -29,11 +29,11 @@ BY_STATUS: dict[int, type[FabricError]] = {
     409: FabricConflictError,
     429: FabricTransientError,
 }
-"""What a status suggests. A recorded code that is known to mean something else is named in the test."""
+"""The error that a status suggests. The test names the recorded codes that are known to mean something else."""
 
 
 class Recorded:
-    """A transport that gives one recorded answer, and notes where it was asked for."""
+    """A transport that returns one recorded response, and records the requested URLs."""
 
     def __init__(self, exchange: Mapping[str, Any]) -> None:
         self._exchange = exchange
@@ -42,7 +42,7 @@ class Recorded:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """The recorded answer."""
+        """Return the recorded response."""
         self.urls.append(url)
         answer = self._exchange["response"]
         raw = b"" if answer is None else json.dumps(answer).encode()
@@ -58,7 +58,7 @@ class _Tokens:
 
 
 def replayed(exchange: Mapping[str, Any]) -> tuple[Any, Recorded]:
-    """What the client makes of a recorded exchange, or the error that it raises."""
+    """Return what the client makes of a recorded exchange, or the error that it raises."""
     transport = Recorded(exchange)
     fabric = FabricClient(BASE, _Tokens(), transport, attempts=1)
     address = urlsplit(exchange["path"])
@@ -79,31 +79,30 @@ def replayed(exchange: Mapping[str, Any]) -> tuple[Any, Recorded]:
 
 
 def lines(name: str) -> Iterator[Any]:
-    """The records of a file of recorded traffic."""
+    """Yield the records of a file of recorded traffic."""
     for line in (reference("fabric_traffic") / name).read_text(encoding="utf-8").splitlines():
         yield json.loads(line)
 
 
 @pytest.fixture(scope="module")
 def exchanges() -> list[Any]:
-    """One exchange a shape, route and status."""
+    """Return one exchange for each shape, route and status."""
     return list(lines("exchanges.jsonl"))
 
 
 @pytest.fixture(scope="module")
 def all_exchanges(exchanges: list[Any]) -> list[Any]:
-    """Those of whole recordings too."""
+    """Return the exchanges of whole recordings too."""
     return [*exchanges, *(e for c in lines("conversations.jsonl") for e in c["exchanges"])]
 
 
 def label(exchange: Mapping[str, Any]) -> str:
-    """Which exchange it was."""
+    """Return a text that identifies the exchange."""
     return f"{exchange['cassette']} #{exchange['n']}: {exchange['method']} {exchange['path']}"
 
 
-def test_recorded_success_is_an_answer(all_exchanges: list[Any]) -> None:
-    """Every success is what was recorded, whole: rows, body, or none. Only a null where a field has another type is
-    left out."""
+def test_recorded_success_is_returned_whole(all_exchanges: list[Any]) -> None:
+    """Rows, body or nothing are as recorded, except for a null in a field of another type, which is left out."""
     seen = 0
     for exchange in all_exchanges:
         if exchange["status"] >= 300 or "/operations/" in exchange["path"]:
@@ -124,14 +123,14 @@ def test_recorded_success_is_an_answer(all_exchanges: list[Any]) -> None:
 
 
 def without_nulls(value: Any) -> Any:
-    """An answer, but for fields that are null."""
+    """Return an answer without its null fields."""
     if isinstance(value, dict):
         return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def test_recorded_refusal_is_the_error_that_its_status_suggests(all_exchanges: list[Any]) -> None:
-    """Status, code, text and request id are told; the kind is the one that the status suggests."""
+    """The error contains status, code, text and request id."""
     codes: set[str] = set()
     for exchange in all_exchanges:
         code = (exchange["response"] or {}).get("errorCode") if exchange["status"] >= 400 else None
@@ -144,7 +143,7 @@ def test_recorded_refusal_is_the_error_that_its_status_suggests(all_exchanges: l
         if expected is None:
             expected = FabricTransientError if exchange["method"] == "GET" else FabricAmbiguousError
         known = {"ItemDisplayNameAlreadyInUse", "WorkspaceNameAlreadyExists", "PrincipalNotFound"}
-        if code == "UnknownError":  # Fabric does not know what became of it, whatever the status
+        if code == "UnknownError":  # Fabric does not know the effect of the call, whatever the status.
             expected = FabricTransientError if exchange["method"] == "GET" else FabricAmbiguousError
         assert type(error) is expected or code in known, (label(exchange), repr(error))
         assert error.status == exchange["status"]
@@ -154,11 +153,11 @@ def test_recorded_refusal_is_the_error_that_its_status_suggests(all_exchanges: l
         assert error.retry_after_seconds == (float(headers["retry-after"]) if "retry-after" in headers else None)
         assert error.counts_as_attempt == (exchange["status"] != 429)
         codes.add(str(code))
-    assert len(codes) >= 8, "the recordings hold at least these many kinds of refusal"
+    assert len(codes) >= 8, "the recordings contain fewer kinds of refusal than expected"
 
 
-def test_recorded_detail_is_told(all_exchanges: list[Any]) -> None:
-    """Where Fabric says why in moreDetails, the error says it too."""
+def test_recorded_details_are_in_the_error(all_exchanges: list[Any]) -> None:
+    """If Fabric gives a reason in moreDetails, the error contains it."""
     found = 0
     for exchange in all_exchanges:
         details = (exchange["response"] or {}).get("moreDetails") if exchange["status"] >= 400 else None
@@ -169,7 +168,8 @@ def test_recorded_detail_is_told(all_exchanges: list[Any]) -> None:
 
 
 def test_recorded_operation_can_be_polled(all_exchanges: list[Any]) -> None:
-    """Every 202 names its operation and time, or has none; every operation is polled on the host it names."""
+    """Every 202 has an operation id and a delay, or no operation; every operation is polled on the host that the
+    response names."""
     named = 0
     for exchange in all_exchanges:
         if exchange["status"] != 202:
@@ -192,7 +192,7 @@ def test_recorded_operation_can_be_polled(all_exchanges: list[Any]) -> None:
 
 
 def test_recorded_poll_and_result_are_read(all_exchanges: list[Any]) -> None:
-    """States are ours, a result is announced where the recording has a Location, and its absence is None."""
+    """States are the app's own, a result is announced if the recording has a Location, and a missing result is None."""
     states: dict[str, int] = {}
     results: list[Any] = []
     for exchange in all_exchanges:
@@ -216,8 +216,8 @@ def test_recorded_poll_and_result_are_read(all_exchanges: list[Any]) -> None:
     assert len([r for r in results if r]) >= 5
 
 
-def test_recorded_pages_lead_on(exchanges: list[Any]) -> None:
-    """A page with a continuationToken leads to one that is asked for with that token."""
+def test_recorded_pages_lead_to_the_next_page(exchanges: list[Any]) -> None:
+    """A page with a continuationToken is followed by a request with that token."""
     pages = [e for e in exchanges if e["method"] == "GET" and (e["response"] or {}).get("value")]
     assert pages
     for page in pages:

@@ -1,4 +1,4 @@
-"""The vault (by the real SDK, against a stand-in of its REST API) and the environment keep one contract."""
+"""The vault (the real SDK against a local replacement of its REST API) and the environment fulfil one contract."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ PATH = "/secrets/a-b/"
 
 @dataclass
 class Place:
-    """A source, and how to put something there."""
+    """A source, and a function that stores a secret in it."""
 
     source: SecretSource
     put: Callable[[str, str], object]
@@ -30,20 +30,20 @@ class Place:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyVaultServer]:
-    """The stand-ins."""
+    """Start the local replacements."""
     with serving(tmp_path, monkeypatch) as running:
         yield running
 
 
 @pytest.fixture
 def vault(server: KeyVaultServer) -> SecretSource:
-    """The adapter as the app builds it, with the real SDK, signing in with the real managed identity credential."""
+    """Return the adapter as the app builds it, with the real SDK and the real managed identity credential."""
     return bootstrap._secrets(settings.load(environment(server)).secrets)[0]._source
 
 
 @pytest.fixture(params=["environment", "dotenv", "vault"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Each source in turn."""
+    """Return each source in turn."""
     if request.param == "environment":
         variables: dict[str, str] = {}
         read = EnvironmentSecrets(lambda name: settings.environment_secret(name, variables))
@@ -61,16 +61,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.getfixturevalue("vault"), running.vault.put)
 
 
-def test_source_gives_the_value_as_it_is_now(place: Place) -> None:
-    """Character for character, and after a rotation the new one."""
+def test_source_returns_the_present_value(place: Place) -> None:
+    """The value is unchanged to the character; after a rotation it is the new one."""
     place.put("a-b", VALUE)
     assert place.source.fetch("a-b").reveal() == VALUE
     place.put("a-b", "another")
     assert place.source.fetch("a-b").reveal() == "another"
 
 
-def test_source_says_that_there_is_none(place: Place) -> None:
-    """By name, and with no value of another secret in it. An empty one is none."""
+def test_source_reports_a_missing_secret(place: Place) -> None:
+    """The error contains the name and no value of another secret. An empty secret is missing."""
     place.put("other", VALUE)
     place.put("empty", "")
     for name in ("a-b", "empty"):
@@ -80,7 +80,7 @@ def test_source_says_that_there_is_none(place: Place) -> None:
 
 
 def test_dotenv_yields_to_the_environment_and_is_not_interpolated(tmp_path: Path) -> None:
-    """A variable that is set counts more; a `$` is a `$`; no file is no secret."""
+    """A variable that is set has precedence; a `$` is an ordinary character; without the file the secret is missing."""
     file = tmp_path / ".env"
     file.write_text("A=from-file\nB=x${A}y\n")
     assert settings.environment_secret("A", {"A": "set"}, file) == "set"
@@ -89,8 +89,8 @@ def test_dotenv_yields_to_the_environment_and_is_not_interpolated(tmp_path: Path
     assert settings.environment_secret("A", {}, tmp_path / "none") == ""
 
 
-def test_dotenv_as_windows_writes_it_is_read_or_named(tmp_path: Path) -> None:
-    """A byte order mark is no part of the first name; what is not UTF-8 is one sentence with the file's name."""
+def test_dotenv_written_by_windows_is_read_or_named(tmp_path: Path) -> None:
+    """A byte order mark is not part of the first name; a file that is not UTF-8 is reported by its name."""
     file = tmp_path / ".env"
     file.write_bytes(b"\xef\xbb\xbfA=first\r\n")
     assert settings.environment_secret("A", {}, file) == "first"
@@ -107,10 +107,10 @@ def test_dotenv_as_windows_writes_it_is_read_or_named(tmp_path: Path) -> None:
         ({"not_before": 4_000_000_000}, "valid from 2096-10-02"),
     ],
 )
-def test_vault_secret_that_may_not_be_used_is_none(
+def test_vault_secret_that_may_not_be_used_is_missing(
     server: KeyVaultServer, vault: SecretSource, attributes: dict[str, Any], says: str
 ) -> None:
-    """Disabled, expired, or not valid yet: the latest version counts, whatever an older one says."""
+    """Disabled, expired or not yet valid: the latest version counts, even if an older one is usable."""
     server.vault.put("a-b", "usable")
     server.vault.put("a-b", VALUE, **attributes)
     with pytest.raises(SecretNotFoundError, match=says) as caught:
@@ -133,7 +133,7 @@ BODY = {"error": {"code": "Code", "message": f"quoted: {VALUE}", "innererror": {
         ({"reset": "before"}, VaultUnavailableError, "does not answer"),
     ],
 )
-def test_vault_fault_is_an_error_of_ours(
+def test_vault_fault_is_an_error_of_the_app(
     server: KeyVaultServer,
     vault: SecretSource,
     action: dict[str, Any],
@@ -141,7 +141,8 @@ def test_vault_fault_is_an_error_of_ours(
     says: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Named in one line, never the vault's own text; never "there is none"; the Retry-After is told and not slept."""
+    """The error is one line without the vault's own text, and never says that the secret is missing. Its Retry-After
+    is reported, and the source does not sleep."""
     server.vault.put("a-b", VALUE)
     rule = {"match": {"path": "/secrets/.*"}, "action": action if "reset" in action else {"body": BODY, **action}}
     server.faults.replace([rule])
@@ -150,7 +151,7 @@ def test_vault_fault_is_an_error_of_ours(
     with pytest.raises(kind, match=says) as caught:
         vault.fetch("a-b")
     assert type(caught.value) is kind
-    assert slept == [], "it waited for the vault"
+    assert slept == [], "the source slept"
     assert VALUE not in str(caught.value)
     assert isinstance(caught.value, VaultUnavailableError)
     assert caught.value.retry_after_seconds == (70.0 if action.get("headers", {}).get("Retry-After") == "70" else None)
@@ -159,8 +160,7 @@ def test_vault_fault_is_an_error_of_ours(
     assert vault.fetch("a-b").reveal() == VALUE
 
 
-def test_vault_sign_in_that_fails_is_an_error_of_ours(server: KeyVaultServer, vault: SecretSource) -> None:
-    """The app's own identity is refused."""
+def test_vault_sign_in_that_fails_is_an_error_of_the_app(server: KeyVaultServer, vault: SecretSource) -> None:
     server.faults.replace([{"match": {"path": "/msi/token"}, "action": {"status": 400, "body": BODY}}])
     with pytest.raises(VaultAuthError) as caught:
         vault.fetch("a-b")
@@ -168,20 +168,21 @@ def test_vault_sign_in_that_fails_is_an_error_of_ours(server: KeyVaultServer, va
     assert VALUE not in str(caught.value)
 
 
-def test_vault_that_is_not_trusted_gets_nothing(
+def test_untrusted_vault_receives_nothing(
     server: KeyVaultServer, vault: SecretSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its certificate's authority there is no connection, and so no token on it."""
+    """Without the authority of its certificate there is no connection, and so no token is sent."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(VaultUnavailableError):
         vault.fetch("a-b")
     assert server.calls == []
 
 
-def test_vault_on_never_takes_a_value_of_the_environment(
+def test_enabled_vault_never_yields_to_the_environment(
     server: KeyVaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not where the vault has none, nor where it fails: every spelling is planted, in the environment and in `.env`."""
+    """Neither if the vault has no such secret nor if it fails, although every spelling is in the environment and in
+    `.env`."""
     for name in ("AZURE_CLIENT_SECRET", "azure-client-secret", "AZURE-CLIENT-SECRET"):
         monkeypatch.setenv(name, VALUE)
     (tmp_path / ".env").write_text(f"AZURE_CLIENT_SECRET={VALUE}\n")
@@ -198,10 +199,10 @@ def test_vault_on_never_takes_a_value_of_the_environment(
 
 
 @pytest.mark.parametrize(("manager_on", "found"), [("true", "from-file"), ("false", None)])
-def test_vault_off_takes_the_environment_and_with_the_manager_on_dotenv(
+def test_disabled_vault_reads_the_environment_and_with_the_manager_dotenv(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, manager_on: str, found: str | None
 ) -> None:
-    """The two flags off is the plain environment, as it always was."""
+    """With both flags off only the plain environment is read."""
     (tmp_path / ".env").write_text("AZURE_CLIENT_SECRET=from-file\n")
     monkeypatch.setattr(settings, "DOTENV", tmp_path / ".env")
     monkeypatch.delenv("AZURE_CLIENT_SECRET", raising=False)
@@ -217,8 +218,8 @@ def test_vault_off_takes_the_environment_and_with_the_manager_on_dotenv(
     assert manager.refresh("azure-client-secret").reveal() == "set"
 
 
-def test_vault_ping_tells_health_apart(server: KeyVaultServer) -> None:
-    """A vault that answers "none" is well; one that refuses or fails is not."""
+def test_vault_ping_distinguishes_failing_from_missing(server: KeyVaultServer) -> None:
+    """A vault that reports a missing secret is healthy; one that refuses or fails is not."""
     _, ping = bootstrap._secrets(settings.load(environment(server)).secrets)
     assert ping is not None
     ping()
@@ -229,10 +230,9 @@ def test_vault_ping_tells_health_apart(server: KeyVaultServer) -> None:
     ping()
 
 
-def test_vault_sdk_tells_no_value_to_a_debug_log(
+def test_vault_sdk_logs_no_value_at_debug_level(
     server: KeyVaultServer, vault: SecretSource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With every logger on its loudest."""
     caplog.set_level(logging.DEBUG)
     server.vault.put("a-b", VALUE)
     vault.fetch("a-b")

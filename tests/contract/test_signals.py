@@ -1,4 +1,4 @@
-"""The laws of the port Signals: the last sweep stands, and no poisoning is lost in the count."""
+"""The contract of the port Signals: the last sweep is kept, and no poison message is missing from the count."""
 
 import uuid
 from dataclasses import replace
@@ -19,21 +19,20 @@ from tests.fakes import START, MemorySignals
 
 @pytest.fixture(params=VARIANTS)
 def signals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Signals:
-    """The port Signals, by either implementation, with nothing in it."""
+    """Return each implementation of the port Signals in turn, empty."""
     if request.param == "memory":
         return MemorySignals()
     monkeypatch.setattr(signal_table, "TABLE", f"signals{uuid.uuid4().hex}")
     return TableSignals(StorageClients(request.getfixturevalue("storage")))
 
 
-def test_signals_of_nothing_are_none(signals: Signals) -> None:
-    """A fresh app has neither swept nor poisoned anything."""
+def test_signals_of_a_new_app_are_none(signals: Signals) -> None:
     assert signals.last_sweep() is None
     assert signals.poisonings() is None
 
 
 def test_signals_keep_the_last_sweep(signals: Signals) -> None:
-    """Its time, its seconds and its counts, as they were given."""
+    """Its time, duration and counts are kept as given."""
     first = LastSweep(START, 1.5, {"seen": 3, "stuck": 1}, {"stuck": ["d"]})
     signals.swept(first)
     assert signals.last_sweep() == first
@@ -42,15 +41,14 @@ def test_signals_keep_the_last_sweep(signals: Signals) -> None:
     assert signals.last_sweep() == later
 
 
-def test_signals_count_every_poisoning(signals: Signals) -> None:
-    """Eight at once are eight; the last one's time and queue stand beside the count."""
+def test_signals_count_every_poison_message(signals: Signals) -> None:
+    """Eight concurrent ones are counted as eight; the count has the time and the queue of the last one."""
     assert at_once([lambda: signals.poisoned("deployments", START)] * 8) == [None] * 8
     signals.poisoned("deployment-steps", START + timedelta(seconds=1))
     assert signals.poisonings() == Poisonings(9, START + timedelta(seconds=1), "deployment-steps")
 
 
-def test_signals_without_storage_say_so() -> None:
-    """As every port of storage."""
+def test_signals_without_storage_raise_storage_unavailable() -> None:
     dead = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;TableEndpoint=http://127.0.0.1:9/a;"
     dead += "QueueEndpoint=http://127.0.0.1:9/a;BlobEndpoint=http://127.0.0.1:9/a;"
     with pytest.raises(StorageUnavailableError):
@@ -58,8 +56,9 @@ def test_signals_without_storage_say_so() -> None:
 
 
 @pytest.mark.azurite
-def test_queue_depths_count_what_waits_and_take_nothing_off(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Visible, delayed and poisoned messages; the age is of the oldest that may be taken; no other queue's."""
+def test_queue_depths_count_waiting_messages_and_receive_none(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Visible, delayed and poison messages are counted, of the app's queues only. The age is that of the oldest
+    visible message."""
     name = f"q{uuid.uuid4().hex[:12]}"
     for attribute, value in (("SUBMISSIONS", name), ("STEPS", f"{name}-steps"), ("_COMMON", name)):
         monkeypatch.setattr(queues, attribute, value)

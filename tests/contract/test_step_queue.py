@@ -1,4 +1,4 @@
-"""The laws of the port StepQueue: a message arrives as it was sent, and never before its time."""
+"""The contract of the port StepQueue: a message arrives as it was sent, and never before its time."""
 
 import json
 import time
@@ -19,15 +19,15 @@ from tests.fakes import FakeClock, MemoryStepQueue
 
 
 class Waiting(Protocol):
-    """A queue, its consumer, and its time."""
+    """A queue, its consumer, and its clock."""
 
     @property
     def queue(self) -> StepQueue:
-        """What is tested."""
+        """The queue under test."""
         ...
 
     def received(self) -> list[StepMessage]:
-        """What may be taken now; it is taken."""
+        """Receive every message that is visible now."""
         ...
 
     def wait(self, seconds: float) -> None:
@@ -35,32 +35,29 @@ class Waiting(Protocol):
         ...
 
     def now(self) -> float:
-        """The time, in seconds."""
+        """Return the time in seconds."""
         ...
 
 
 class MemoryWaiting:
-    """The twin, whose time is a test's."""
+    """The twin, whose clock the test moves."""
 
     def __init__(self) -> None:
         self._clock = FakeClock()
         self.queue = MemoryStepQueue(self._clock)
 
     def received(self) -> list[StepMessage]:
-        """As the protocol says."""
         return self.queue.due()
 
     def wait(self, seconds: float) -> None:
-        """As the protocol says."""
         self._clock.advance(seconds)
 
     def now(self) -> float:
-        """As the protocol says."""
         return self._clock.now().timestamp()
 
 
 class StorageWaiting:
-    """The real queue, whose time is the world's."""
+    """The real queue, whose clock is the real one."""
 
     def __init__(self, clients: StorageClients, name: str) -> None:
         self.queue = StorageStepQueue(clients)
@@ -68,7 +65,6 @@ class StorageWaiting:
         self._consumer.create_queue()
 
     def received(self) -> list[StepMessage]:
-        """As the protocol says."""
         found: list[StepMessage] = []
         for message in self._consumer.receive_messages(messages_per_page=32, visibility_timeout=600):
             found.append(StepMessage.from_json(json.loads(message.content)))
@@ -76,24 +72,22 @@ class StorageWaiting:
         return found
 
     def wait(self, seconds: float) -> None:
-        """As the protocol says."""
         time.sleep(seconds)
 
     def now(self) -> float:
-        """As the protocol says."""
         return time.monotonic()
 
 
 @pytest.fixture
 def clients(storage: str, monkeypatch: pytest.MonkeyPatch) -> StorageClients:
-    """The account, with a step queue of this test's own."""
+    """Return the account, with a step queue of this test only."""
     monkeypatch.setattr(queues, "STEPS", f"steps-{uuid.uuid4().hex}")
     return StorageClients(storage)
 
 
 @pytest.fixture(params=VARIANTS)
 def waiting(request: pytest.FixtureRequest) -> Waiting:
-    """The port StepQueue, by either implementation, with its consumer."""
+    """Return each implementation of the port StepQueue in turn, with its consumer."""
     if request.param == "memory":
         return MemoryWaiting()
     clients = request.getfixturevalue("clients")
@@ -101,12 +95,12 @@ def waiting(request: pytest.FixtureRequest) -> Waiting:
 
 
 def a_message(ordinal: int = 0, deployment_id: str = "d", direction: Direction = Direction.FORWARD) -> StepMessage:
-    """A message as the engine sends it."""
+    """Return a message as the engine sends it."""
     return StepMessage(deployment_id, ordinal, direction)
 
 
 def test_queue_delivers_what_was_sent(waiting: Waiting) -> None:
-    """Every message arrives, as often as it was sent, whatever its id holds."""
+    """Every message arrives as often as it was sent, whatever characters its id contains."""
     sent = [
         a_message(0),
         a_message(0),
@@ -119,15 +113,16 @@ def test_queue_delivers_what_was_sent(waiting: Waiting) -> None:
     assert waiting.received() == []
 
 
-def test_queue_holds_a_message_back_for_its_delay(waiting: Waiting) -> None:
-    """A delay is rounded up to whole seconds and respected; what has none is not held back by it."""
+def test_queue_delays_a_message_as_requested(waiting: Waiting) -> None:
+    """A delay is rounded up to whole seconds; a message without a delay does not wait for it."""
     began = waiting.now()
     waiting.queue.send(a_message(1), 0.2)
     waiting.queue.send(a_message(2))
     waiting.queue.send(a_message(3), -5.0)
     waiting.queue.send(a_message(4), 10 * MOST_DELAY_SECONDS)
     arrived: dict[int, float] = {}
-    while len(arrived) < 3 and waiting.now() < began + 30:  # late is no fault on a busy machine, early is
+    # On a busy machine a late message is not a fault, but an early one is.
+    while len(arrived) < 3 and waiting.now() < began + 30:
         arrived.update((m.ordinal, waiting.now() - began) for m in waiting.received())
         waiting.wait(0.05)
     assert arrived.keys() == {1, 2, 3}
@@ -135,8 +130,8 @@ def test_queue_holds_a_message_back_for_its_delay(waiting: Waiting) -> None:
     assert max(arrived[2], arrived[3]) <= arrived[1]
 
 
-def test_queue_refuses_what_is_too_large(waiting: Waiting) -> None:
-    """64 KiB is a message's limit, and up to it everything arrives."""
+def test_queue_refuses_a_message_that_is_too_large(waiting: Waiting) -> None:
+    """The limit is 64 KiB, and a message of exactly that size arrives."""
     overhead = len(json.dumps(a_message(deployment_id="").to_json()))
     largest = a_message(deployment_id="x" * (MESSAGE_BYTES - overhead))
     waiting.queue.send(largest)
@@ -148,7 +143,7 @@ def test_queue_refuses_what_is_too_large(waiting: Waiting) -> None:
 
 @pytest.mark.azurite
 def test_queue_message_never_expires(clients: StorageClients) -> None:
-    """What waits longer than the service's default of 7 days is not lost."""
+    """A message that waits longer than the service's default of 7 days is not lost."""
     StorageStepQueue(clients).send(a_message())
     message = next(iter(clients.queues.get_queue_client(queues.STEPS).receive_messages()))
     assert message.expires_on is None or message.expires_on.year > 9000
@@ -170,8 +165,8 @@ def test_queue_message_never_expires(clients: StorageClients) -> None:
     ],
 )
 def test_queue_text_arrives_byte_for_byte(clients: StorageClients, text: str) -> None:
-    """What CI sends is hashed and read as it was written: no line end, space or sign is changed on the way."""
-    # Nothing long outside ASCII here: Azurite reads a request in chunks and breaks the character at their border.
+    """What CI sends is hashed and read as it was written: no line end, space or character changes on the way."""
+    # Long non-ASCII text is left out: Azurite reads a request in chunks and breaks the character at their border.
     TextQueue(clients, queues.STEPS).send_text(text)
     message = next(iter(clients.queues.get_queue_client(queues.STEPS).receive_messages()))
     assert (message.content or "") == text

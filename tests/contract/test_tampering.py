@@ -1,4 +1,4 @@
-"""A journal that somebody changed by hand in the table: `verify-journal` says which row, and what is wrong with it."""
+"""A journal that somebody changed by hand in the table: `verify-journal` reports the row and what is wrong with it."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.azurite
 
 
 @dataclass
-class Hand:
-    """Somebody who may write to the table, and the rows of one deployment by key."""
+class Tamperer:
+    """Somebody with write access to the table, and the rows of one deployment by key."""
 
     journal: TableJournal
     name: str
@@ -30,11 +30,11 @@ class Hand:
     rows: dict[str, dict[str, Any]]
 
     def verdict(self) -> Verdict:
-        """What is said of it."""
+        """Return the result of the verification."""
         return verify(read(self.journal, self.name))
 
-    def put_right(self) -> None:
-        """Every row as it was, and no other."""
+    def restore(self) -> None:
+        """Restore every row, and delete every other one."""
         there = {row["RowKey"]: dict(row) for row in self.table.query_entities(f"PartitionKey eq '{self.name}'")}
         for key in there.keys() - self.rows.keys():
             self.table.delete_entity(self.name, key)
@@ -42,41 +42,41 @@ class Hand:
             self.put(key)
 
     def key(self, beginning: str, index: int = 0) -> str:
-        """The key of the row that begins so."""
+        """Return the key of the row that has this prefix."""
         return sorted(key for key in self.rows if key.startswith(beginning))[index]
 
     def entry(self, subject: str, index: int) -> str:
-        """The key of an audit entry, counted within its subject."""
+        """Return the key of an audit entry, by its index within its subject."""
         return sorted(key for key in self.rows if key.startswith("audit_") and subject in key)[index]
 
     def put(self, key: str, **columns: Any) -> None:
-        """Write a row with other columns, or anew under another key."""
+        """Write a row with other columns, or a copy of it under another key."""
         self.table.upsert_entity({**self.rows[key], **columns}, mode=UpdateMode.REPLACE)
 
     def write(self, key: str, old: str, new: str) -> None:
-        """Replace a piece of the stored record."""
+        """Replace a part of the stored record."""
         record = self.rows[key]["record"]
         assert record.count(old) == 1, record
         self.put(key, record=record.replace(old, new))
 
     def delete(self, key: str) -> None:
-        """Take a row away."""
+        """Delete a row."""
         self.table.delete_entity(self.rows[key]["PartitionKey"], key)
 
     def move(self, key: str, other: str) -> None:
-        """Put a row under another key."""
+        """Move a row to another key."""
         self.put(key, RowKey=other)
         self.delete(key)
 
     def swap(self, one: str, two: str) -> None:
-        """Each row's columns under the other's key."""
+        """Write each row's columns under the other's key."""
         self.put(one, RowKey=two)
         self.put(two, RowKey=one)
 
 
 @pytest.fixture(scope="module")
-def untouched(storage: str) -> Iterator[Hand]:
-    """A deployment of two steps, both applied, with a note."""
+def untouched(storage: str) -> Iterator[Tamperer]:
+    """Return a deployment of two applied steps, with a note."""
     name, journal = f"d-{uuid.uuid4().hex}", TableJournal(StorageClients(storage), FakeClock().now)
     header = a_header(name, step_count=2)
     journal.create(header, some_steps(name, 2), "submitted")
@@ -90,19 +90,19 @@ def untouched(storage: str) -> Iterator[Hand]:
     journal.note(name, AuditEntry(START, "deployment", "succeeded", "succeeded", "accept", "refused", 0))
     with TableClient.from_connection_string(storage, "journal") as table:
         found = table.query_entities(f"PartitionKey eq '{name}'")
-        yield Hand(journal, name, table, {row["RowKey"]: dict(row) for row in found})
+        yield Tamperer(journal, name, table, {row["RowKey"]: dict(row) for row in found})
 
 
 @pytest.fixture
-def hand(untouched: Hand) -> Iterator[Hand]:
-    """It is proven before anybody touches it, and put right afterwards."""
+def tamperer(untouched: Tamperer) -> Iterator[Tamperer]:
+    """Verify the deployment before a test changes it, and restore it afterwards."""
     assert untouched.verdict().is_proven
     yield untouched
-    untouched.put_right()
+    untouched.restore()
 
 
 STEP, HEADER, NOTES = "step_00001", "header", "notes"
-TAMPERINGS: dict[str, tuple[Callable[[Hand], object], str, str]] = {
+TAMPERINGS: dict[str, tuple[Callable[[Tamperer], object], str, str]] = {
     "state": (lambda h: h.write(STEP, '"state":"succeeded"', '"state":"failed"'), STEP, "the row is 'failed'"),
     "state that never was": (lambda h: h.write(HEADER, '"succeeded"', '"done"'), HEADER, "cannot be read"),
     "state as it is shown": (lambda h: h.put(STEP, state="failed"), STEP, "'state' shows 'failed'"),
@@ -137,11 +137,12 @@ TAMPERINGS: dict[str, tuple[Callable[[Hand], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
-def test_tampering_is_told_with_its_place(hand: Hand, name: str) -> None:
-    """Whatever is changed, moved, put in or taken out: not proven, and a difference names the row and what is wrong."""
+def test_tampering_is_reported_with_its_place(tamperer: Tamperer, name: str) -> None:
+    """After any change, move, insertion or deletion the journal is not proven, and a difference names the row and
+    the reason."""
     tamper, subject, said = TAMPERINGS[name]
-    tamper(hand)
-    verdict = hand.verdict()
+    tamper(tamperer)
+    verdict = tamperer.verdict()
     assert not verdict.is_proven
     found = [str(each) for each in verdict.differences]
     assert any(each.startswith(subject) and said in each for each in found), found

@@ -1,4 +1,4 @@
-"""What every way to Application Insights promises, by either exporter, against a stand-in of the ingestion endpoint."""
+"""The contract of both exporters to Application Insights, against a local ingestion endpoint."""
 
 import json
 import os
@@ -28,14 +28,14 @@ CANARY = "canary-4b1d0e"
 
 
 @dataclass
-class Wired:
-    """A way to the stand-in, and the stand-in."""
+class ConnectedTelemetry:
+    """Telemetry, and the local endpoint that receives it."""
 
     telemetry: HandOver
     ingestion: Ingestion
 
     def arrived(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
-        """The envelopes of a base type, after a flush."""
+        """Return the envelopes of a base type after a flush."""
         self.telemetry.flush(30)
         found = self.ingestion.of_kind(kind)
         assert len(found) == count, found
@@ -43,7 +43,7 @@ class Wired:
 
 
 def make(name: str, port: int, folder: Path) -> Callable[[], Exporter]:
-    """What the composition root does, with a folder of the test's own."""
+    """Return a function that builds the exporter as the composition root does, with a folder of the test's own."""
 
     def build() -> Exporter:
         if name == "opencensus":
@@ -56,30 +56,32 @@ def make(name: str, port: int, folder: Path) -> Callable[[], Exporter]:
 
 
 @pytest.fixture(params=EXPORTERS)
-def wired(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wired]:
-    """Either exporter, wired to an endpoint that answers."""
+def connected(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ConnectedTelemetry]:
+    """Return each exporter in turn, connected to an endpoint that answers."""
     for name in SILENT:
         monkeypatch.setenv(name, "true")
     with serving() as (ingestion, port):
         telemetry = HandOver(make(request.param, port, tmp_path), lambda: AT, linger_seconds=0.01)
-        yield Wired(telemetry, ingestion)
+        yield ConnectedTelemetry(telemetry, ingestion)
         ingestion.release()
         telemetry.stop(30)
 
 
 def check_tags(envelope: dict[str, Any]) -> None:
-    """Whose it is, and which operation's."""
+    """Check the role, the instance and the operation of an envelope."""
     assert envelope["tags"]["ai.operation.id"] == SPAN.trace_id
     assert envelope["tags"]["ai.cloud.role"] == "fabric-saga"
     assert envelope["tags"]["ai.cloud.roleInstance"] == "a-worker"
     assert datetime.fromisoformat(envelope["time"]).utcoffset() is not None
 
 
-def test_event_arrives_with_name_properties_and_operation(wired: Wired) -> None:
-    """An event is a custom event; numbers and booleans become text, what is None is left out."""
+def test_event_arrives_with_name_properties_and_operation(connected: ConnectedTelemetry) -> None:
+    """An event is a custom event; numbers and booleans become text, and None is left out."""
     with tracing.within(SPAN):
-        wired.telemetry.event(Event.STEP_FINISHED, {"step_id": "bronze", "attempts": 2, "ok": True, "none": None})
-    (found,) = wired.arrived("EventData")
+        connected.telemetry.event(Event.STEP_FINISHED, {"step_id": "bronze", "attempts": 2, "ok": True, "none": None})
+    (found,) = connected.arrived("EventData")
     check_tags(found)
     assert found["tags"]["ai.operation.parentId"] == SPAN.span_id
     assert datetime.fromisoformat(found["time"]) == AT
@@ -87,12 +89,12 @@ def test_event_arrives_with_name_properties_and_operation(wired: Wired) -> None:
     assert found["data"]["baseData"]["properties"] == {"step_id": "bronze", "attempts": "2", "ok": "true"}
 
 
-def test_metric_arrives_with_name_value_properties_and_operation(wired: Wired) -> None:
-    """A metric is one measurement: not added up, and part of the operation it was taken in."""
+def test_metric_arrives_with_name_value_properties_and_operation(connected: ConnectedTelemetry) -> None:
+    """A metric is one measurement: it is not aggregated, and belongs to the operation in which it was measured."""
     with tracing.within(SPAN):
-        wired.telemetry.metric(Metric.STEP_SECONDS, 1.5, {"kind": "lakehouse"})
-        wired.telemetry.metric(Metric.STEP_SECONDS, 2.5, {"kind": "lakehouse"})
-    found = wired.arrived("MetricData", 2)
+        connected.telemetry.metric(Metric.STEP_SECONDS, 1.5, {"kind": "lakehouse"})
+        connected.telemetry.metric(Metric.STEP_SECONDS, 2.5, {"kind": "lakehouse"})
+    found = connected.arrived("MetricData", 2)
     assert sorted(e["data"]["baseData"]["metrics"][0]["value"] for e in found) == [1.5, 2.5]
     for each in found:
         check_tags(each)
@@ -100,14 +102,14 @@ def test_metric_arrives_with_name_value_properties_and_operation(wired: Wired) -
         assert each["data"]["baseData"]["properties"] == {"kind": "lakehouse"}
 
 
-def test_exception_arrives_with_kind_place_and_operation(wired: Wired) -> None:
-    """Of an error of ours the text is told."""
+def test_exception_arrives_with_kind_place_and_operation(connected: ConnectedTelemetry) -> None:
+    """The text of one of the app's own errors is sent."""
     with tracing.within(SPAN):
         try:
             raise FabricRefusedError("the name is taken", call="POST /workspaces")
         except FabricRefusedError as error:
-            wired.telemetry.exception(error, {"operation": "execute_step"})
-    (found,) = wired.arrived("ExceptionData")
+            connected.telemetry.exception(error, {"operation": "execute_step"})
+    (found,) = connected.arrived("ExceptionData")
     check_tags(found)
     (told,) = found["data"]["baseData"]["exceptions"]
     assert told["typeName"] == "FabricRefusedError"
@@ -116,8 +118,8 @@ def test_exception_arrives_with_kind_place_and_operation(wired: Wired) -> None:
     assert found["data"]["baseData"]["properties"] == {"operation": "execute_step"}
 
 
-def test_exception_of_a_stranger_keeps_its_text_to_itself(wired: Wired) -> None:
-    """The text of an error that is not ours may hold anything, a connection string too: it is not told."""
+def test_exception_of_foreign_code_is_sent_without_its_text(connected: ConnectedTelemetry) -> None:
+    """The text of a foreign error may contain anything, a connection string too."""
 
     def leak(secret: str) -> None:
         raise ValueError(f"AccountKey={secret}")
@@ -125,22 +127,22 @@ def test_exception_of_a_stranger_keeps_its_text_to_itself(wired: Wired) -> None:
     try:
         leak(CANARY)
     except ValueError as error:
-        wired.telemetry.exception(error)
-    (found,) = wired.arrived("ExceptionData")
-    assert CANARY not in json.dumps(wired.ingestion.envelopes)
+        connected.telemetry.exception(error)
+    (found,) = connected.arrived("ExceptionData")
+    assert CANARY not in json.dumps(connected.ingestion.envelopes)
     assert found["data"]["baseData"]["exceptions"][0]["typeName"] == "ValueError"
     assert "leak" in json.dumps(found)
 
 
 @pytest.mark.parametrize(("status", "success"), [(200, True), (404, False), (None, False)])
-def test_dependency_arrives_with_its_own_span(wired: Wired, status: int | None, success: bool) -> None:
-    """A call is part of the span it was made in, and is told with status, duration and what it was called with."""
+def test_dependency_arrives_with_its_own_span(connected: ConnectedTelemetry, status: int | None, success: bool) -> None:
+    """A call belongs to the span in which it was made, and is sent with its status, duration and properties."""
     name = "GET /v1/workspaces/{workspaceId}/items"
     host, request = "api.fabric.microsoft.com", {"request_id": "r-1"}
-    wired.telemetry.dependency(
+    connected.telemetry.dependency(
         name, target=host, seconds=0.25, success=success, status=status, properties=request, context=SPAN
     )
-    (found,) = wired.arrived("RemoteDependencyData")
+    (found,) = connected.arrived("RemoteDependencyData")
     check_tags(found)
     assert found["tags"]["ai.operation.parentId"] == SPAN.parent_id
     data = found["data"]["baseData"]
@@ -152,27 +154,27 @@ def test_dependency_arrives_with_its_own_span(wired: Wired, status: int | None, 
 
 
 @pytest.mark.parametrize("success", [True, False])
-def test_operation_arrives_as_a_span_of_its_own(wired: Wired, success: bool) -> None:
-    """A piece of our own work has no target, and succeeds or not."""
-    wired.telemetry.dependency("sweep", target="", seconds=1.0, success=success, context=SPAN)
-    (found,) = wired.arrived("RemoteDependencyData")
+def test_operation_arrives_as_a_separate_span(connected: ConnectedTelemetry, success: bool) -> None:
+    """An operation of the app has no target, and succeeds or fails."""
+    connected.telemetry.dependency("sweep", target="", seconds=1.0, success=success, context=SPAN)
+    (found,) = connected.arrived("RemoteDependencyData")
     check_tags(found)
     data = found["data"]["baseData"]
     assert (data["name"], data["type"], data["success"], data["id"]) == ("sweep", "InProc", success, SPAN.span_id)
 
 
-def test_trace_arrives_with_text_properties_and_operation(wired: Wired) -> None:
+def test_trace_arrives_with_text_properties_and_operation(connected: ConnectedTelemetry) -> None:
     """A trace is a line for a person."""
     with tracing.within(SPAN):
-        wired.telemetry.trace("feature flags on: none", {"who": "tests"})
-    (found,) = wired.arrived("MessageData")
+        connected.telemetry.trace("feature flags on: none", {"who": "tests"})
+    (found,) = connected.arrived("MessageData")
     check_tags(found)
     assert found["data"]["baseData"]["message"] == "feature flags on: none"
     assert found["data"]["baseData"]["properties"] == {"who": "tests"}
 
 
 def tell_all(telemetry: Telemetry) -> None:
-    """One of each kind."""
+    """Emit one signal of each kind."""
     telemetry.event(Event.STEP_STARTED)
     telemetry.metric(Metric.STEP_SECONDS, 1.0)
     telemetry.exception(ValueError())
@@ -183,31 +185,31 @@ def tell_all(telemetry: Telemetry) -> None:
 KINDS = ("EventData", "MetricData", "ExceptionData", "RemoteDependencyData", "MessageData")
 
 
-def test_everything_is_sent_once_and_in_full(wired: Wired) -> None:
-    """Told from many threads at once, each signal arrives, and none arrives twice."""
-    threads = [threading.Thread(target=lambda: [tell_all(wired.telemetry) for _ in range(50)]) for _ in range(8)]
+def test_every_signal_is_sent_once_and_completely(connected: ConnectedTelemetry) -> None:
+    """Many threads emit at the same time."""
+    threads = [threading.Thread(target=lambda: [tell_all(connected.telemetry) for _ in range(50)]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    wired.telemetry.flush(60)
-    assert {kind: len(wired.ingestion.of_kind(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 400)
-    assert wired.telemetry.dropped == 0
+    connected.telemetry.flush(60)
+    assert {kind: len(connected.ingestion.of_kind(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 400)
+    assert connected.telemetry.dropped == 0
 
 
-def test_endpoint_that_holds_every_answer_keeps_nobody_waiting(wired: Wired) -> None:
-    """While no answer comes, calls return: they are made on the thread that lets the endpoint answer afterwards."""
-    wired.ingestion.hold()
+def test_endpoint_that_delays_every_response_blocks_no_caller(connected: ConnectedTelemetry) -> None:
+    """Without a response the calls return: the thread that makes them also releases the endpoint afterwards."""
+    connected.ingestion.hold()
     for _ in range(100):
-        tell_all(wired.telemetry)
-    wired.ingestion.release()
-    wired.telemetry.flush(60)
-    assert {kind: len(wired.ingestion.of_kind(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 100)
+        tell_all(connected.telemetry)
+    connected.ingestion.release()
+    connected.telemetry.flush(60)
+    assert {kind: len(connected.ingestion.of_kind(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 100)
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_endpoint_that_is_down_raises_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens: every call returns as always, and a flush ends in its time."""
+    """Every call returns as usual, and a flush ends within its time."""
     for each in SILENT:
         monkeypatch.setenv(each, "true")
     with serving() as (_, port):
@@ -219,15 +221,15 @@ def test_endpoint_that_is_down_raises_nothing(name: str, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("status", [500, 439, 206])
-def test_endpoint_in_trouble_raises_nothing_and_is_used_again(wired: Wired, status: int) -> None:
-    """What the endpoint refuses for a while is the vendor's to keep or to drop; what is told later arrives."""
-    wired.ingestion.status = status
-    tell_all(wired.telemetry)
-    wired.telemetry.flush(60)
-    wired.ingestion.status = 200
-    wired.telemetry.event(Event.SWEEP_FINISHED)
-    wired.telemetry.flush(60)
-    assert "SweepFinished" in [e["data"]["baseData"]["name"] for e in wired.ingestion.of_kind("EventData")]
+def test_endpoint_that_fails_raises_nothing_and_is_used_again(connected: ConnectedTelemetry, status: int) -> None:
+    """The vendor decides whether to keep or drop what the endpoint refuses for a while; a later signal arrives."""
+    connected.ingestion.status = status
+    tell_all(connected.telemetry)
+    connected.telemetry.flush(60)
+    connected.ingestion.status = 200
+    connected.telemetry.event(Event.SWEEP_FINISHED)
+    connected.telemetry.flush(60)
+    assert "SweepFinished" in [e["data"]["baseData"]["name"] for e in connected.ingestion.of_kind("EventData")]
 
 
 WHOLE = """
@@ -246,8 +248,8 @@ assert work() == 7
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
-def test_process_that_ends_at_once_sends_what_it_told(name: str, tmp_path: Path) -> None:
-    """A program that tells something and ends: its end waits for the sending."""
+def test_process_that_ends_at_once_sends_what_it_emitted(name: str, tmp_path: Path) -> None:
+    """The end of the process waits for the exporter."""
     with serving() as (ingestion, port):
         environment = {
             **os.environ,
@@ -290,7 +292,7 @@ print(sorted({n.split(".")[0] for n in sys.modules} & {"opencensus", "openteleme
     ],
 )
 def test_only_the_chosen_exporter_is_loaded(flag: str, name: str, loaded: list[str], tmp_path: Path) -> None:
-    """With the feature off nothing of either library is imported; with it on, nothing of the other."""
+    """With the feature off neither library is imported; with it on, only the chosen one."""
     with serving() as (_, port):
         environment = {
             **os.environ,

@@ -24,53 +24,53 @@ POLICY = BreakerPolicy(cache_seconds=0.0)
 
 
 def worker(store: BreakerStore, now: Callable[[], datetime], name: str = "items", **more: Any) -> SharedCircuitBreaker:
-    """The breaker as one more worker has it."""
+    """Return the breaker as another worker has it."""
     return CircuitBreakers(store, replace(POLICY, **more), now).get(name)
 
 
-def ill() -> None:
-    """A call that meets a fault of the service."""
+def fail_call() -> None:
+    """Raise what a call to a failing service raises."""
     raise FabricTransientError("unavailable", call="GET /x", status=503)
 
 
-def fail(breaker: SharedCircuitBreaker) -> None:
-    """One such call; the caller sees the fault itself."""
+def call_failing_service(breaker: SharedCircuitBreaker) -> None:
+    """Make one such call; the caller gets the service's error."""
     with pytest.raises(FabricTransientError):
-        breaker.call(ill)
+        breaker.call(fail_call)
 
 
 def state(breaker: SharedCircuitBreaker) -> BreakerState:
-    """As this worker sees it."""
+    """Return the state as this worker sees it."""
     return breaker.status().state
 
 
-def test_five_faults_of_five_workers_open_it_for_a_sixth() -> None:
-    """Each has seen but one."""
+def test_five_failures_of_five_workers_open_it_for_a_sixth() -> None:
+    """Each worker has seen only one failure."""
     clock, store = FakeClock(), MemoryBreakers()
     for i in range(5):
         assert state(worker(store, clock.now)) is BreakerState.CLOSED
-        fail(worker(store, clock.now))
-        assert store.writes == i + 1, "one write a fault, also the one that opens"
+        call_failing_service(worker(store, clock.now))
+        assert store.writes == i + 1, "each failure must be one write, also the one that opens the breaker"
     sixth = worker(store, clock.now)
     with pytest.raises(BreakerOpenError) as refused:
-        sixth.call(ill)
+        sixth.call(fail_call)
     assert refused.value.retry_after_seconds == 30
     assert isinstance(refused.value, pybreaker.CircuitBreakerError)
     assert (sixth.current_state, sixth.fail_counter, sixth.status().reason) == ("open", 5, "HTTP 503")
     assert store.writes == 5
 
 
-def test_faults_further_apart_than_the_window_do_not_open_it() -> None:
-    """A fault now and then is normal."""
+def test_failures_further_apart_than_the_window_do_not_open_it() -> None:
+    """An occasional failure is normal."""
     clock, store = FakeClock(), MemoryBreakers()
     for _ in range(30):
-        fail(worker(store, clock.now))
+        call_failing_service(worker(store, clock.now))
         clock.advance(16)
     assert state(worker(store, clock.now)) is BreakerState.CLOSED
 
 
 def test_success_writes_nothing_and_cached_checks_read_nothing() -> None:
-    """The usual case costs no storage."""
+    """The usual case costs no storage request."""
     clock, store = FakeClock(), MemoryBreakers()
     breaker = worker(store, clock.now, cache_seconds=2.0)
     for _ in range(100):
@@ -81,8 +81,8 @@ def test_success_writes_nothing_and_cached_checks_read_nothing() -> None:
     assert (store.reads, store.writes) == (2, 0)
 
 
-def test_another_workers_reset_and_opening_are_noticed() -> None:
-    """By hand, by pybreaker's own methods, each with one write."""
+def test_another_workers_reset_and_opening_are_seen() -> None:
+    """By hand, with pybreaker's own methods, each with one write."""
     clock, store = FakeClock(), MemoryBreakers()
     here, there = worker(store, clock.now), worker(store, clock.now)
     here.open()
@@ -95,21 +95,21 @@ def test_another_workers_reset_and_opening_are_noticed() -> None:
     assert (here.current_state, store.writes) == ("closed", 5)
 
 
-def test_probe_that_meets_a_fault_opens_for_longer() -> None:
-    """30 s, then 60, 120, capped."""
+def test_probe_that_fails_opens_it_for_longer() -> None:
+    """30 s, then 60, 120, up to the maximum."""
     clock, store = FakeClock(), MemoryBreakers()
     breaker = worker(store, clock.now, longest_open_seconds=100.0)
     breaker.open()
     for seconds in (30, 60, 100, 100):
         clock.advance(seconds - 0.5)
         with pytest.raises(BreakerOpenError):
-            breaker.call(ill)
+            breaker.call(fail_call)
         clock.advance(0.5)
-        fail(breaker)
+        call_failing_service(breaker)
         assert state(breaker) is BreakerState.OPEN
 
 
-def test_probe_that_is_refused_closes() -> None:
+def test_probe_that_is_refused_closes_it() -> None:
     """A 404 is an answer: the service works."""
     clock, store = FakeClock(), MemoryBreakers()
     breaker = worker(store, clock.now)
@@ -125,12 +125,13 @@ def test_probe_that_is_refused_closes() -> None:
 
 
 class Death(BaseException):
-    """The process ends here."""
+    """Stands for the end of the process."""
 
 
 @pytest.mark.parametrize("end", [Death, ValueError])
 def test_probe_that_dies_is_superseded_after_its_lease(end: type[BaseException]) -> None:
-    """It says nothing about the service; nobody else calls until its lease is over, then exactly one does."""
+    """Such a probe says nothing about the service. No other call passes until its lease ends, and then exactly one
+    does."""
     clock, store = FakeClock(), MemoryBreakers()
     breaker, other = worker(store, clock.now), worker(store, clock.now)
     breaker.open()
@@ -144,7 +145,7 @@ def test_probe_that_dies_is_superseded_after_its_lease(end: type[BaseException])
     assert state(breaker) is BreakerState.HALF_OPEN
     for seen in (breaker, other):
         with pytest.raises(BreakerOpenError) as refused:
-            seen.call(ill)
+            seen.call(fail_call)
         assert 0 < refused.value.retry_after_seconds <= 5
     clock.advance(60)
     assert other.call(lambda: 1) == 1
@@ -152,7 +153,7 @@ def test_probe_that_dies_is_superseded_after_its_lease(end: type[BaseException])
 
 
 def test_superseded_probe_changes_nothing() -> None:
-    """It answers late, when another probe is under way or has met a fault."""
+    """It returns late, when another probe is in progress or has failed."""
     clock, store = FakeClock(), MemoryBreakers()
     slow, other = worker(store, clock.now), worker(store, clock.now)
     slow.open()
@@ -160,14 +161,14 @@ def test_superseded_probe_changes_nothing() -> None:
 
     def answered_late() -> str:
         clock.advance(61)
-        fail(other)
+        call_failing_service(other)
         return "late"
 
     assert slow.call(answered_late) == "late"
     assert state(slow) is BreakerState.OPEN
 
 
-def test_calls_run_side_by_side() -> None:
+def test_calls_run_in_parallel() -> None:
     """pybreaker alone would hold its lock during each call."""
     breaker, meet = (
         worker(MemoryBreakers(), FakeClock().now, cache_seconds=2.0),
@@ -182,7 +183,7 @@ def test_calls_run_side_by_side() -> None:
 
 
 def probes(make: Callable[[int], SharedCircuitBreaker], count: int) -> tuple[int, int]:
-    """Calls made and calls refused when so many threads find the breaker half-open at once."""
+    """Return how many calls are made and how many rejected when `count` threads find the breaker half-open together."""
     breakers = [make(i) for i in range(count)]
     calls: list[int] = []
     refusals: list[int] = []
@@ -210,8 +211,8 @@ def probes(make: Callable[[int], SharedCircuitBreaker], count: int) -> tuple[int
 
 
 @pytest.mark.parametrize("instances", [1, 10, 200])
-def test_half_open_lets_exactly_one_of_200_through(instances: int) -> None:
-    """Threads of one worker, of ten workers, and two hundred workers."""
+def test_half_open_breaker_lets_exactly_one_of_200_calls_pass(instances: int) -> None:
+    """Threads of one worker, of ten workers, and of two hundred workers."""
     clock, store = FakeClock(), MemoryBreakers()
     workers = [worker(store, clock.now, cache_seconds=2.0) for _ in range(instances)]
     workers[0].open()
@@ -221,8 +222,8 @@ def test_half_open_lets_exactly_one_of_200_through(instances: int) -> None:
 
 
 @pytest.mark.azurite
-def test_half_open_lets_exactly_one_through_on_a_real_table(storage: str) -> None:
-    """Twenty-four workers, each with clients of its own; and five of them opened it."""
+def test_half_open_breaker_lets_exactly_one_call_pass_on_a_real_table(storage: str) -> None:
+    """Twenty-four workers, each with its own clients; five of them opened the breaker."""
     name = f"b-{secrets.token_hex(6)}"
     offset = [timedelta(0)]
 
@@ -230,26 +231,27 @@ def test_half_open_lets_exactly_one_through_on_a_real_table(storage: str) -> Non
         return datetime.now(UTC) + offset[0]
 
     def one(_: int) -> SharedCircuitBreaker:
-        # Patient: a worker to which the table does not answer in time probes for itself, on purpose.
+        # The timeout is long because a worker that gets no timely response from the table sends its own probe, by
+        # design.
         return worker(TableBreakers(StorageClients(storage), 60.0), now, name, probe_seconds=300.0)
 
     for i in range(5):
-        fail(one(i))
+        call_failing_service(one(i))
     with pytest.raises(BreakerOpenError):
-        one(0).call(ill)
+        one(0).call(fail_call)
     offset[0] = timedelta(seconds=31)
     assert probes(one, 24) == (1, 23)
     assert one(0).status().state is BreakerState.CLOSED
     assert one(0).status().is_shared
 
 
-def test_storage_that_fails_leaves_a_local_breaker_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    """Said once; what was known goes on to count; asked again after half a minute."""
+def test_storage_that_fails_leaves_a_local_breaker_until_it_recovers(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once, the known state continues to count, and storage is asked again after half a minute."""
     clock, store = FakeClock(), MemoryBreakers()
     registry = CircuitBreakers(store, POLICY, clock.now)
     breaker = registry.get("items")
     for _ in range(3):
-        fail(breaker)
+        call_failing_service(breaker)
     down, asked = [True], [0]
     read, write = store.read, store.write
 
@@ -263,12 +265,12 @@ def test_storage_that_fails_leaves_a_local_breaker_and_comes_back(caplog: pytest
         return call
 
     store.read, store.write = trouble(read), trouble(write)  # type: ignore[method-assign]
-    fail(breaker)
-    fail(breaker)
+    call_failing_service(breaker)
+    call_failing_service(breaker)
     with pytest.raises(BreakerOpenError):
-        breaker.call(ill)
+        breaker.call(fail_call)
     registry.get("roles").call(lambda: 1)
-    assert asked[0] == 1, "storage that fails is left alone"
+    assert asked[0] == 1, "failing storage was asked again too early"
     assert not breaker.status().is_shared
     clock.advance(31)
     assert breaker.call(lambda: 5) == 5
@@ -281,8 +283,8 @@ def test_storage_that_fails_leaves_a_local_breaker_and_comes_back(caplog: pytest
     assert len([r for r in caplog.records if "shared by all workers again" in r.message]) == 1
 
 
-def test_worker_that_used_no_breaker_says_that_their_storage_fails() -> None:
-    """An idle one, just started: every breaker of Fabric's is told, and none is said to be shared."""
+def test_worker_without_breakers_reports_that_their_storage_fails() -> None:
+    """A worker that has just started reports every breaker of Fabric, and none as shared."""
 
     class Down(MemoryBreakers):
         def read(self, name: str) -> Any:
@@ -296,8 +298,8 @@ def test_worker_that_used_no_breaker_says_that_their_storage_fails() -> None:
     assert {(status.state, status.is_shared) for status in found.values()} == {(BreakerState.CLOSED, False)}
 
 
-def test_storage_that_does_not_answer_is_asked_by_the_first_call_only() -> None:
-    """No connection: the first call pays for finding out; the next ones do not ask."""
+def test_storage_that_does_not_answer_is_asked_only_by_the_first_call() -> None:
+    """Without a connection only the first call waits for the result."""
     clients = StorageClients(
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
         "BlobEndpoint=http://127.0.0.1:9/a;QueueEndpoint=http://127.0.0.1:9/a;TableEndpoint=http://127.0.0.1:9/a;"
@@ -316,8 +318,8 @@ def test_storage_that_does_not_answer_is_asked_by_the_first_call_only() -> None:
     assert not breaker.status().is_shared
 
 
-def test_listeners_hear_each_change_once() -> None:
-    """pybreaker's listeners work, with its own state objects."""
+def test_listeners_are_called_once_for_each_change() -> None:
+    """pybreaker's listeners work, with pybreaker's own state objects."""
     clock, heard = FakeClock(START), list[tuple[str, str]]()
 
     class Listener(pybreaker.CircuitBreakerListener):
@@ -327,7 +329,7 @@ def test_listeners_hear_each_change_once() -> None:
     breaker = worker(MemoryBreakers(), clock.now)
     breaker.add_listener(Listener())
     for _ in range(5):
-        fail(breaker)
+        call_failing_service(breaker)
     assert isinstance(breaker.state, pybreaker.CircuitOpenState)
     clock.advance(31)
     breaker.call(lambda: 5)

@@ -1,4 +1,4 @@
-"""One token for all threads: renewed in time, once, and never told."""
+"""One token for all threads: renewed in time, once, and never exposed."""
 
 import threading
 import time
@@ -33,14 +33,14 @@ LIFE = 3600.0
 
 @dataclass(frozen=True)
 class Issued:
-    """A token as azure-identity gives it."""
+    """A token as azure-identity returns it."""
 
     token: str
     expires_on: int
 
 
 class Issuer:
-    """A credential that counts, and fails or waits on demand."""
+    """A credential that counts its calls, and fails or waits on request."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -50,7 +50,7 @@ class Issuer:
         self.asked = threading.Event()
 
     def get_token(self, *scopes: str) -> Any:
-        """The next token."""
+        """Return the next token."""
         self.scopes += scopes
         self.asked.set()
         if self.gate is not None:
@@ -60,8 +60,8 @@ class Issuer:
         return Issued(f"token {len(self.scopes)}", int(self._now() + LIFE))
 
 
-class World:
-    """A token source, its issuer and its time."""
+class SignIn:
+    """A token source with its issuer and its time."""
 
     def __init__(self) -> None:
         self.time = 1_000_000.0
@@ -70,108 +70,109 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    """A world in which nothing was asked for yet."""
-    return World()
+def sign_in() -> SignIn:
+    """Return a token source that has requested no token yet."""
+    return SignIn()
 
 
-def test_token_is_asked_for_once(world: World) -> None:
-    """Nothing is asked for before the first call, and then one token serves all until shortly before its end."""
-    assert world.issuer.scopes == []
+def test_token_is_requested_once(sign_in: SignIn) -> None:
+    """Nothing is requested before the first call, and then one token is used until shortly before its end."""
+    assert sign_in.issuer.scopes == []
     for _ in range(3):
-        assert world.source.token() == "token 1"
-    world.time += LIFE - REFRESH_BEFORE_SECONDS - 1
-    assert world.source.token() == "token 1"
-    assert world.issuer.scopes == [SCOPE]
+        assert sign_in.source.token() == "token 1"
+    sign_in.time += LIFE - REFRESH_BEFORE_SECONDS - 1
+    assert sign_in.source.token() == "token 1"
+    assert sign_in.issuer.scopes == [SCOPE]
 
 
-def test_token_is_renewed_before_its_end(world: World) -> None:
-    """None ends under way: from five minutes before the end there is a new one."""
-    world.source.token()
-    world.time += LIFE - REFRESH_BEFORE_SECONDS
-    assert world.source.token() == "token 2"
-    assert world.source.token() == "token 2"
+def test_token_is_renewed_before_its_end(sign_in: SignIn) -> None:
+    """From five minutes before the end there is a new token, so that no token ends during a call."""
+    sign_in.source.token()
+    sign_in.time += LIFE - REFRESH_BEFORE_SECONDS
+    assert sign_in.source.token() == "token 2"
+    assert sign_in.source.token() == "token 2"
 
 
-def test_first_token_is_asked_for_by_one_of_sixteen_threads(world: World) -> None:
-    """All wait for the one request, and all get its token."""
-    assert at_once([world.source.token] * 16) == ["token 1"] * 16
-    assert len(world.issuer.scopes) == 1
+def test_first_token_is_requested_by_one_of_sixteen_threads(sign_in: SignIn) -> None:
+    """All threads wait for the one request and get its token."""
+    assert at_once([sign_in.source.token] * 16) == ["token 1"] * 16
+    assert len(sign_in.issuer.scopes) == 1
 
 
-def test_renewal_is_done_by_one_thread_while_the_others_go_on(world: World) -> None:
-    """As long as the old token lives, nobody waits for the new one but who fetches it."""
-    world.source.token()
-    world.time += LIFE - 10
-    world.issuer.gate = threading.Event()
-    world.issuer.asked.clear()
+def test_renewal_is_done_by_one_thread_while_the_others_continue(sign_in: SignIn) -> None:
+    """While the old token is valid, only the renewing thread waits for the new one."""
+    sign_in.source.token()
+    sign_in.time += LIFE - 10
+    sign_in.issuer.gate = threading.Event()
+    sign_in.issuer.asked.clear()
     found: list[str] = []
-    renewing = threading.Thread(target=lambda: found.append(world.source.token()))
+    renewing = threading.Thread(target=lambda: found.append(sign_in.source.token()))
     renewing.start()
-    assert world.issuer.asked.wait(60)
-    assert at_once([world.source.token] * 15) == ["token 1"] * 15
-    world.issuer.gate.set()
+    assert sign_in.issuer.asked.wait(60)
+    assert at_once([sign_in.source.token] * 15) == ["token 1"] * 15
+    sign_in.issuer.gate.set()
     renewing.join(60)
     assert found == ["token 2"]
-    assert len(world.issuer.scopes) == 2
+    assert len(sign_in.issuer.scopes) == 2
 
 
-def test_renewal_of_an_ended_token_is_one_under_sixteen_threads(world: World) -> None:
-    """A dead token serves nobody: all wait for the one renewal."""
-    world.source.token()
-    world.time += LIFE
-    assert at_once([world.source.token] * 16) == ["token 2"] * 16
-    assert len(world.issuer.scopes) == 2
+def test_renewal_of_an_expired_token_is_done_once_for_sixteen_threads(sign_in: SignIn) -> None:
+    """An expired token cannot be used, so all threads wait for the one renewal."""
+    sign_in.source.token()
+    sign_in.time += LIFE
+    assert at_once([sign_in.source.token] * 16) == ["token 2"] * 16
+    assert len(sign_in.issuer.scopes) == 2
 
 
-def test_old_token_serves_while_renewal_fails(world: World) -> None:
-    """A sign-in service that is away costs nothing until the token's end; then it is an error."""
-    world.source.token()
-    world.time += LIFE - 10
-    world.issuer.fault = RuntimeError("away")
-    assert world.source.token() == "token 1"
-    world.time += 10
+def test_old_token_is_used_while_renewal_fails(sign_in: SignIn) -> None:
+    """An unavailable sign-in service has no effect until the token's end, and raises an error after it."""
+    sign_in.source.token()
+    sign_in.time += LIFE - 10
+    sign_in.issuer.fault = RuntimeError("away")
+    assert sign_in.source.token() == "token 1"
+    sign_in.time += 10
     with pytest.raises(FabricAuthError):
-        world.source.token()
-    world.issuer.fault = None
-    assert world.source.token().startswith("token")
+        sign_in.source.token()
+    sign_in.issuer.fault = None
+    assert sign_in.source.token().startswith("token")
 
 
-def test_check_renews_no_token_that_lives(world: World) -> None:
-    """A monitor waits for no sign-in that hangs while the token serves; at its end it learns what the app does."""
-    world.source.check()
-    world.time += LIFE - 10
-    world.issuer.fault = RuntimeError("away")
-    world.source.check()
-    assert len(world.issuer.scopes) == 1
-    world.time += 10
+def test_check_renews_no_valid_token(sign_in: SignIn) -> None:
+    """A monitor must not wait for a slow sign-in while the token is valid; after its end the check reports what the
+    app gets."""
+    sign_in.source.check()
+    sign_in.time += LIFE - 10
+    sign_in.issuer.fault = RuntimeError("away")
+    sign_in.source.check()
+    assert len(sign_in.issuer.scopes) == 1
+    sign_in.time += 10
     with pytest.raises(FabricAuthError):
-        world.source.check()
-    world.issuer.fault = None
-    world.source.check()
+        sign_in.source.check()
+    sign_in.issuer.fault = None
+    sign_in.source.check()
 
 
-def test_refused_token_is_forgotten_once(world: World) -> None:
-    """A token that Fabric refused is not given again; one that is not the current one changes nothing."""
-    first = world.source.token()
-    world.source.invalidate(first)
-    second = world.source.token()
+def test_refused_token_is_discarded_once(sign_in: SignIn) -> None:
+    """A token that Fabric refused is not used again; a token that is not the present one changes nothing."""
+    first = sign_in.source.token()
+    sign_in.source.invalidate(first)
+    second = sign_in.source.token()
     assert second != first
-    world.source.invalidate(first)
-    assert world.source.token() == second
-    assert len(world.issuer.scopes) == 2
+    sign_in.source.invalidate(first)
+    assert sign_in.source.token() == second
+    assert len(sign_in.issuer.scopes) == 2
 
 
-def test_refused_by_sixteen_threads_is_renewed_once(world: World) -> None:
-    """All calls under way are refused together: the first refusal renews, the others find it done."""
-    old = world.source.token()
+def test_token_refused_for_sixteen_threads_is_renewed_once(sign_in: SignIn) -> None:
+    """All calls in progress are refused together: the first refusal renews the token for the others."""
+    old = sign_in.source.token()
 
     def replay() -> str:
-        world.source.invalidate(old)
-        return world.source.token()
+        sign_in.source.invalidate(old)
+        return sign_in.source.token()
 
     assert at_once([replay] * 16) == ["token 2"] * 16
-    assert len(world.issuer.scopes) == 2
+    assert len(sign_in.issuer.scopes) == 2
 
 
 SECRET = "hunter2-secret"
@@ -188,28 +189,28 @@ SECRET = "hunter2-secret"
         ("ServiceRequestTimeoutError", FabricTransientError),
     ],
 )
-def test_error_of_signing_in_tells_its_kind_and_no_secret(world: World, name: str, kind: type[Exception]) -> None:
-    """azure-identity quotes requests: of its text nothing is kept; an outage is told from a refusal."""
-    world.issuer.fault = type(name, (Exception,), {})(f"client_secret={SECRET} at https://login.example")
+def test_sign_in_error_contains_its_type_and_no_secret(sign_in: SignIn, name: str, kind: type[Exception]) -> None:
+    """azure-identity quotes requests, so nothing of its text is kept; an outage is distinguished from a refusal."""
+    sign_in.issuer.fault = type(name, (Exception,), {})(f"client_secret={SECRET} at https://login.example")
     with pytest.raises(kind, match=name) as caught:
-        world.source.token()
+        sign_in.source.token()
     assert type(caught.value) is kind
     assert SECRET not in str(caught.value)
     assert "login.example" not in str(caught.value)
     assert caught.value.__suppress_context__
 
 
-def test_credential_that_cannot_be_built_is_built_again(world: World) -> None:
-    """A secret that was missing and is there now needs no restart."""
+def test_credential_that_cannot_be_built_is_built_again(sign_in: SignIn) -> None:
+    """A secret that was missing needs no restart when it is added."""
     faults = [ValueError(SECRET), None]
 
     def make() -> Issuer:
         fault = faults.pop(0)
         if fault is not None:
             raise fault
-        return world.issuer
+        return sign_in.issuer
 
-    source = TokenSource(make, now=lambda: world.time)
+    source = TokenSource(make, now=lambda: sign_in.time)
     with pytest.raises(FabricAuthError) as caught:
         source.token()
     assert SECRET not in str(caught.value)
@@ -217,13 +218,13 @@ def test_credential_that_cannot_be_built_is_built_again(world: World) -> None:
 
 
 def proof(value: str) -> Proof:
-    """A secret that is there, or not."""
+    """Return a secret with this value; an empty value stands for a missing secret."""
     source = EnvironmentSecrets(lambda name: value)
     return Proof(lambda: source.fetch("azure-client-secret"), lambda: source.fetch("azure-client-secret"))
 
 
-def test_service_principal_names_what_is_missing() -> None:
-    """The message names the settings, all of them, and holds no secret."""
+def test_service_principal_names_the_missing_settings() -> None:
+    """The message names all of them and contains no secret."""
     with pytest.raises(FabricAuthError) as caught:
         build_credential("service_principal", base_url="https://x", proof=proof(""))
     for setting in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH"):
@@ -236,7 +237,7 @@ def test_service_principal_names_what_is_missing() -> None:
 
 
 def test_bad_tenant_is_an_error_without_secrets() -> None:
-    """What azure-identity refuses at building is told as one of ours when the first token is asked for."""
+    """A value that azure-identity refuses raises one of the app's errors when the first token is requested."""
 
     def make() -> Any:
         return build_credential(
@@ -262,36 +263,38 @@ def test_bad_tenant_is_an_error_without_secrets() -> None:
         (VaultUnavailableError("secret 'x': HTTP 429", retry_after_seconds=9e9), FabricTransientError, 300.0),
     ],
 )
-def test_secret_that_cannot_be_had_is_told_as_a_failed_sign_in(
-    world: World, error: Exception, kind: type[FabricError], wait: float | None
+def test_secret_that_cannot_be_read_is_a_failed_sign_in(
+    sign_in: SignIn, error: Exception, kind: type[FabricError], wait: float | None
 ) -> None:
-    """A vault that is away is waited for and uses up no try; where a person must act, the message says so at once."""
-    world.issuer.fault = error
+    """The call waits for an unavailable vault without using up an attempt; if a person must act, the error says so at
+    once."""
+    sign_in.issuer.fault = error
     with pytest.raises(kind, match=str(error)) as caught:
-        world.source.token()
+        sign_in.source.token()
     assert type(caught.value) is kind
     assert caught.value.retry_after_seconds == wait
     assert caught.value.counts_as_attempt == (wait is None)
 
 
-def test_renewal_that_fails_is_not_tried_at_every_call(world: World) -> None:
-    """While the old token lives a pause lies between two tries: an outage does not slow every call down."""
-    world.source.token()
-    world.time += LIFE - 100
-    world.issuer.fault = RuntimeError("away")
+def test_renewal_that_fails_is_not_retried_at_every_call(sign_in: SignIn) -> None:
+    """While the old token is valid there is a pause between two attempts, so that an outage does not slow down every
+    call."""
+    sign_in.source.token()
+    sign_in.time += LIFE - 100
+    sign_in.issuer.fault = RuntimeError("away")
     for _ in range(5):
-        assert world.source.token() == "token 1"
-    assert len(world.issuer.scopes) == 2
-    world.time += RETRY_SECONDS
-    world.issuer.fault = None
-    assert world.source.token() == "token 3"
+        assert sign_in.source.token() == "token 1"
+    assert len(sign_in.issuer.scopes) == 2
+    sign_in.time += RETRY_SECONDS
+    sign_in.issuer.fault = None
+    assert sign_in.source.token() == "token 3"
 
 
-def test_code_of_entra_is_told_and_nothing_else_of_its_text(world: World) -> None:
-    """The code is what a person looks up."""
-    world.issuer.fault = ValueError(f"Authentication failed: AADSTS7000222: The secret {SECRET} has expired.")
+def test_code_of_entra_is_kept_and_nothing_else_of_its_text(sign_in: SignIn) -> None:
+    """A person can look the code up."""
+    sign_in.issuer.fault = ValueError(f"Authentication failed: AADSTS7000222: The secret {SECRET} has expired.")
     with pytest.raises(FabricAuthError, match="ValueError, AADSTS7000222") as caught:
-        world.source.token()
+        sign_in.source.token()
     assert SECRET not in str(caught.value)
 
 
@@ -306,14 +309,14 @@ def test_code_of_entra_is_told_and_nothing_else_of_its_text(world: World) -> Non
     ],
 )
 def test_simulator_identity_is_for_this_machine_only(base: str) -> None:
-    """Tokens that anybody can make are sent nowhere else."""
+    """Tokens that anybody can create are sent nowhere else."""
     with pytest.raises(ValueError, match="on this machine only"):
         build_credential("simulator", base_url=base)
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
-def test_simulator_token_says_who_and_until_when(base: str) -> None:
-    """The form that the simulator reads."""
+def test_simulator_token_contains_identity_and_expiry(base: str) -> None:
+    """In the format that the simulator reads."""
     found = SimulatorCredential(base, life_seconds=60).get_token("any")
     kind, identity, expiry = found.token.split(".")
     assert (kind, len(identity), int(expiry)) == ("sim", 36, found.expires_on)

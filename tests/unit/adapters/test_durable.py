@@ -1,4 +1,4 @@
-"""The durable engine's client: what its calls tell of the engine, for health."""
+"""The durable engine's client, and what its calls report about the engine for health."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -14,26 +14,26 @@ from shared.saga.health import Status
 
 
 class Refused(grpc.RpcError):
-    """What gRPC raises: the engine's store is full."""
+    """The error that gRPC raises when the engine's store is full."""
 
     def __init__(self, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
         super().__init__()
         self._code = code
 
     def code(self) -> grpc.StatusCode:
-        """As gRPC's own."""
+        """Return the status code, as gRPC's own error does."""
         return self._code
 
 
 class Client:
-    """An engine that answers looks, and refuses changes while `error` is set."""
+    """An engine that answers reads, and refuses changes while `error` is set."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.state: Any = None
 
     def get_orchestration_state(self, instance_id: str, *, fetch_payloads: bool = True) -> Any:
-        """It is always answered."""
+        """Return the state, always."""
         return self.state
 
     def _change(self) -> None:
@@ -41,16 +41,13 @@ class Client:
             raise self.error
 
     def schedule_new_orchestration(self, orchestrator: str, *, input: Any = None, instance_id: Any = None) -> str:
-        """Changes."""
         self._change()
         return str(instance_id)
 
     def raise_orchestration_event(self, instance_id: str, event_name: str, *, data: Any = None) -> None:
-        """Changes."""
         self._change()
 
     def purge_orchestration(self, instance_id: str, recursive: bool = True) -> None:
-        """Changes."""
         self._change()
 
 
@@ -63,7 +60,7 @@ CALLS: dict[str, Callable[[DurableOrchestrations], object]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_engine_that_refuses_a_change_is_a_warning_until_one_succeeds(name: str) -> None:
-    """A look that is answered says nothing: a store that is full can be read. A failure counts for a while."""
+    """A successful read proves nothing, because a full store can still be read. A failure counts for a while."""
     client, seconds = Client(), [0.0]
     calls = EngineCalls(lambda: seconds[0])
     engine = DurableOrchestrations(client, calls.ended)
@@ -86,8 +83,8 @@ def test_engine_that_refuses_a_change_is_a_warning_until_one_succeeds(name: str)
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION])
-def test_engine_that_knows_no_such_instance_is_well(code: grpc.StatusCode) -> None:
-    """An event for one that has ended is an answer like another."""
+def test_engine_that_does_not_know_the_instance_is_healthy(code: grpc.StatusCode) -> None:
+    """An event for an ended orchestration is answered like any other."""
     client, calls = Client(), EngineCalls()
     client.error = Refused(code)
     DurableOrchestrations(client, calls.ended).raise_event("d", "step_settled", {})

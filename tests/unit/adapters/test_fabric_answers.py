@@ -1,4 +1,4 @@
-"""Fabric's answers in the form that the kinds rely on, whatever their fields hold."""
+"""Fabric's responses in the form that the kinds need, whatever their fields contain."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ TEXTS = ["id", "displayName", "type", "description", "capacityId", "workspaceId"
 
 @pytest.mark.parametrize("value", ODD)
 @pytest.mark.parametrize("name", TEXTS)
-def test_answer_text_of_another_type_is_absent(name: str, value: Any) -> None:
-    """A null, a number for a name, an object for an id: the same as a field that is missing."""
+def test_response_text_of_another_type_is_absent(name: str, value: Any) -> None:
+    """A null, a number for a name or an object for an id counts as a missing field."""
     answer = {name: value, "other": value}
     assert normal(answer) == {"other": value}
     script = Script(ok(answer))
@@ -27,15 +27,15 @@ def test_answer_text_of_another_type_is_absent(name: str, value: Any) -> None:
     assert list(client(Script(ok({"value": [answer]}))).list("/x")) == [{"other": value}]
 
 
-def test_answer_empty_name_is_absent_and_empty_words_are_words() -> None:
-    """An empty id names nothing; an empty description or file is one."""
+def test_response_empty_name_is_absent_and_empty_text_is_kept() -> None:
+    """An empty id names nothing; an empty description or file is a valid value."""
     assert normal({"id": "", "displayName": " ", "description": "", "payload": ""}) == {
         "description": "",
         "payload": "",
     }
 
 
-def test_answer_is_normal_inside_too() -> None:
+def test_response_is_normalised_inside_too() -> None:
     """Properties, principals and the parts of a definition."""
     answer = {
         "properties": {"sqlEndpointProperties": {"id": None, "connectionString": 7}, "defaultSchema": "dbo"},
@@ -63,22 +63,22 @@ def test_answer_is_normal_inside_too() -> None:
         ),
     )
 )
-def test_answer_of_any_shape_is_normal_once_and_for_all(answer: dict[str, Any]) -> None:
-    """Each field has its type or is absent, and what is normal stays as it is."""
+def test_response_of_any_shape_is_normalised_once(answer: dict[str, Any]) -> None:
+    """Each field has its type or is absent, and a normalised response stays unchanged."""
     found = normal(answer)
     assert normal(found) == found
     assert all(isinstance(found[name], str) for name in TEXTS if name in found)
 
 
 @pytest.mark.parametrize("page", [{}, {"value": {}}, {"value": "x"}, {"value": 7}, {"data": {}}, {"error": {}}])
-def test_list_that_is_no_list_proves_no_absence(page: dict[str, Any]) -> None:
-    """An answer without rows is not an empty list: taken for one, it would make the engine create what is there."""
+def test_list_that_is_not_a_list_proves_no_absence(page: dict[str, Any]) -> None:
+    """A response without rows is not an empty list; if it counted as one, existing resources would be created again."""
     with pytest.raises(FabricTransientError, match="not a list"):
         list(client(Script(ok(page))).list("/x"))
 
 
-def test_list_keeps_a_row_that_is_no_object_as_an_empty_one() -> None:
-    """It can be nobody's, and a look that has to prove an absence sees that there is something."""
+def test_list_keeps_a_row_that_is_not_an_object_as_an_empty_one() -> None:
+    """Nobody can own such a row, but a look that has to prove an absence sees that something exists."""
     page = {"value": [None, {"id": "a"}, 7]}
     assert list(client(Script(ok(page))).list("/x")) == [{}, {"id": "a"}, {}]
     assert list(client(Script(ok({"value": None}))).list("/x")) == [{}]
@@ -99,15 +99,15 @@ def test_list_keeps_a_row_that_is_no_object_as_an_empty_one() -> None:
         (None, "running"),
     ],
 )
-def test_operation_word_has_its_state_in_any_case(word: str | None, state: str) -> None:
-    """The words of the OpenAPI, and those that Fabric uses elsewhere for the same."""
+def test_operation_status_is_mapped_in_any_case(word: str | None, state: str) -> None:
+    """The statuses in the OpenAPI document, and those that Fabric uses elsewhere for the same state."""
     assert operation_state(word) == (state, None)
     assert client(Script(ok({"status": word}))).poll(OPERATION, None).state == state
 
 
 @pytest.mark.parametrize("word", ["Deduped", "x" * 200, "", 7, ["Failed"], {"status": "Failed"}])
-def test_operation_word_that_is_unknown_is_running_and_named(word: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """It is no end that anybody knows; the log and whoever gives up waiting can say which word it was."""
+def test_unknown_operation_status_is_running_and_logged(word: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody knows it as a final state; the log and the error of a later timeout name it."""
     status = client(Script(ok({"status": word}))).poll(OPERATION, None)
     assert status.state == "running"
     assert status.message is not None

@@ -1,4 +1,5 @@
-"""From Fabric's answers to errors of ours: the code decides, whatever the status; a Retry-After is read or ignored."""
+"""From Fabric's responses to the app's errors: the code decides, whatever the status; a Retry-After is parsed or
+ignored."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def answer(status: int, body: dict[str, Any] | None = None, *, mutating: bool = False, **headers: str) -> FabricError:
-    """The error of an answer."""
+    """Return the error of a response."""
     named = {k.replace("_", "-"): v for k, v in headers.items()}
     return error_from("POST /x", status, named, body, is_mutating=mutating, now=NOW)
 
@@ -62,7 +63,7 @@ def answer(status: int, body: dict[str, Any] | None = None, *, mutating: bool = 
 def test_error_code_decides_whatever_the_status(
     code: str, kind: type[FabricError], status: int, mutating: bool
 ) -> None:
-    """The same code has come under 400 and 409: the kind is the code's, not the status's."""
+    """The same code has come with 400 and with 409, so the code decides the type."""
     error = answer(status, {"errorCode": code, "message": "m"}, mutating=mutating)
     assert type(error) is kind
     assert (error.error_code, error.status) == (code, status)
@@ -71,14 +72,14 @@ def test_error_code_decides_whatever_the_status(
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
 @pytest.mark.parametrize("code", sorted(FAULT_CODES))
-def test_error_code_of_a_fault_leaves_the_effect_open(code: str, status: int) -> None:
-    """Fabric failed by itself: a read is repeated, and a call that changes something is looked for first."""
+def test_error_code_of_a_failure_leaves_the_effect_open(code: str, status: int) -> None:
+    """Fabric itself failed: a read is retried, and after a call that changes something the app looks first."""
     assert type(answer(status, {"errorCode": code})) is FabricTransientError
     assert type(answer(status, {"errorCode": code}, mutating=True)) is FabricAmbiguousError
 
 
-def test_error_unknown_to_fabric_itself_is_a_fault_unless_the_status_says_more() -> None:
-    """Deletes have been answered with 400 UnknownError, and went through later."""
+def test_error_unknown_to_fabric_is_a_failure_unless_the_status_says_more() -> None:
+    """Fabric has answered deletes with 400 UnknownError and performed them later."""
     kinds = [type(answer(s, {"errorCode": "UnknownError"}, mutating=True)) for s in (400, 500, 403, 404, 409)]
     assert kinds == [
         FabricAmbiguousError,
@@ -108,18 +109,18 @@ def test_error_unknown_to_fabric_itself_is_a_fault_unless_the_status_says_more()
         (504, FabricTransientError, FabricAmbiguousError),
     ],
 )
-def test_error_status_decides_where_no_code_is_known(
+def test_error_status_decides_if_the_code_is_not_known(
     status: int, read: type[FabricError], mutation: type[FabricError]
 ) -> None:
-    """Without a code, or with one never seen, a 5xx of a mutating call may have happened, and a read's may pass."""
+    """Without a known code, a 5xx leaves the effect of a mutating call open, and makes a read transient."""
     bodies: list[dict[str, Any] | None] = [None, {}, {"errorCode": "NeverSeen"}, {"errorCode": None, "message": 7}]
     for body in bodies:
         assert type(answer(status, body)) is read
         assert type(answer(status, body, mutating=True)) is mutation
 
 
-def test_error_of_waiting_counts_no_attempt() -> None:
-    """Throttling and a busy workspace are no failed try, whatever the status; everything else is."""
+def test_error_of_throttling_is_not_an_attempt() -> None:
+    """Throttling and a busy workspace are not a failed attempt, whatever the status; every other error is one."""
     for code in WAIT_CODES:
         assert not answer(400, {"errorCode": code}, mutating=True).counts_as_attempt
     assert not answer(429).counts_as_attempt
@@ -129,8 +130,9 @@ def test_error_of_waiting_counts_no_attempt() -> None:
     assert answer(400, {"errorCode": "CapacityNotActive"}).counts_as_attempt
 
 
-def test_error_retriable_flag_turns_a_refusal_and_nothing_else() -> None:
-    """isRetriable makes an unknown or final refusal transient; what asks for a look or a person stays."""
+def test_error_retriable_flag_changes_only_a_refusal() -> None:
+    """isRetriable makes an unknown or final refusal transient; an error that needs a look or a person stays as
+    it is."""
     assert type(answer(400, {"errorCode": "NeverSeen", "isRetriable": True})) is FabricTransientError
     assert type(answer(400, {"errorCode": "FeatureNotAvailable", "isRetriable": True})) is FabricTransientError
     assert type(answer(404, {"errorCode": "ItemNotFound", "isRetriable": True})) is FabricNotFoundError
@@ -145,8 +147,8 @@ def test_error_retriable_flag_turns_a_refusal_and_nothing_else() -> None:
     ]
 
 
-def test_error_table_has_only_kinds_that_name_a_move() -> None:
-    """No code maps to ambiguity, which is about an answer that did not come, nor to the bare root."""
+def test_error_table_has_only_types_that_decide_the_next_action() -> None:
+    """No code maps to ambiguity, which means a missing response, nor to the base class."""
     assert not {FabricAmbiguousError, FabricError} & set(CODES.values())
     assert not WAIT_CODES & CODES.keys()
     assert not FAULT_CODES & CODES.keys()
@@ -154,13 +156,13 @@ def test_error_table_has_only_kinds_that_name_a_move() -> None:
 
 
 @pytest.mark.parametrize("code", ["PrincipalNotFound", "CapacityNotFound", "ItemNotFound"])
-def test_error_of_what_may_be_late_says_so(code: str) -> None:
-    """What was made just now may not be known everywhere yet."""
+def test_error_of_a_resource_that_may_be_new_says_so(code: str) -> None:
+    """A resource that was created just now may not be known everywhere yet."""
     assert "just now" in recorded(answer(400, {"errorCode": code})).remedy
 
 
 def test_error_reads_every_shape_of_body() -> None:
-    """Flat, nested under `error`, with details, or from the header alone: code, message and request are found."""
+    """Flat, nested under `error`, with details, or with headers only: code, message and request id are found."""
     flat = answer(400, {"errorCode": "C", "message": "m", "requestId": "r"})
     assert (flat.error_code, flat.detail, flat.request_id) == ("C", "m", "r")
     beside = answer(400, {"errorCode": "ItemNotFound", "error": {"code": 7, "message": "m"}})
@@ -175,7 +177,7 @@ def test_error_reads_every_shape_of_body() -> None:
 
 
 def test_error_text_is_one_bounded_line() -> None:
-    """A vendor's message is cut, and its line ends do not reach a log."""
+    """Fabric's message is cut, and its line ends do not reach a log."""
     error = answer(400, {"message": "line\r\nline\t" * 1000, "errorCode": "C\nD"})
     assert len(error.detail) == MESSAGE_LIMIT
     assert "\n" not in str(error)
@@ -193,8 +195,8 @@ FIELDS = ["errorCode", "code", "message", "moreDetails", "requestId", "isRetriab
 
 
 @given(st.integers(300, 599), st.dictionaries(st.sampled_from(FIELDS), ANY_JSON), st.booleans(), st.text(max_size=30))
-def test_error_of_any_body_is_typed(status: int, body: dict[str, Any], mutating: bool, text: str) -> None:
-    """Whatever stands in the fields, the answer is an error of ours with its status."""
+def test_error_of_any_body_has_a_type(status: int, body: dict[str, Any], mutating: bool, text: str) -> None:
+    """For any content of the fields the error is one of the app's own, with the status."""
     error = answer(status, body, mutating=mutating, retry_after=text)
     assert isinstance(error, FabricError)
     assert error.status == status
@@ -231,14 +233,14 @@ def test_error_of_any_body_is_typed(status: int, body: dict[str, Any], mutating:
         ("Mon, 01 Jan 2020 00:00:00 +99999999999999999999", None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_or_nothing(text: str, seconds: float | None) -> None:
-    """Whole, fractional, until a date; never negative, never beyond an hour; garbage says nothing."""
+def test_retry_after_is_seconds_or_a_date_or_none(text: str, seconds: float | None) -> None:
+    """Whole or fractional seconds, or a date; never negative, never more than an hour; invalid text counts as
+    absent."""
     assert retry_after({"retry-after": text}, NOW) == seconds
     assert answer(429, None, retry_after=text).retry_after_seconds == seconds
 
 
-def test_retry_after_absent_says_nothing() -> None:
-    """No header, no time."""
+def test_retry_after_that_is_absent_is_none() -> None:
     assert retry_after({}, NOW) is None
 
 
@@ -247,21 +249,20 @@ def test_retry_after_absent_says_nothing() -> None:
     | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,30} [A-Z][a-z]{2} [0-9]{1,30} [0-9:]{1,20} [+-]?[0-9A-Z]{0,30}")
 )
 @example("Mon, 01 Jan 2020 99999999999999999999:00:00 GMT")
-def test_retry_after_of_any_text_is_a_sane_time(text: str) -> None:
-    """No header can break the reading of an answer, for the answer may be of a call that has happened."""
+def test_retry_after_of_any_text_is_a_valid_delay(text: str) -> None:
+    """No header can break the parsing, because the response may belong to a call that took effect."""
     seconds = retry_after({"retry-after": text}, NOW)
     assert seconds is None or 0.0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS
 
 
-def test_error_kinds_do_not_depend_on_the_order_of_fields() -> None:
-    """The body's fields in any order give the same error."""
+def test_error_types_do_not_depend_on_the_order_of_fields() -> None:
     fields = {"errorCode": "ItemNotFound", "message": "m", "requestId": "r", "isRetriable": False}
     texts = {str(answer(400, dict(order))) for order in itertools.permutations(fields.items())}
     assert len(texts) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirect_says_what_it_is_and_what_to_correct(status: int) -> None:
+def test_redirect_error_says_what_it_is_and_what_to_correct(status: int) -> None:
     """A proxy or a sign-in page answered; Fabric refused nothing."""
     error = error_from("GET /workspaces", status, {"location": "https://x.example"}, None, is_mutating=False, now=NOW)
     assert f"HTTP {status} leads to another address, which is not followed" in error.detail

@@ -1,4 +1,4 @@
-"""What every call of the client passes: token, then breaker; and what it makes of each answer."""
+"""The gate of every call: the token, then the breaker; and what it records of each response."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,14 +20,14 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 class Script:
-    """A transport that answers as told, or raises; then 200 for ever."""
+    """A transport that returns or raises the given answers, then returns 200."""
 
     def __init__(self, *answers: int | Reply | Exception) -> None:
         self.answers = list(answers)
         self.calls: list[str] = []
 
     def exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
-        """The next answer."""
+        """Return the next answer."""
         self.calls.append(f"{method} {url}")
         answer = self.answers.pop(0) if self.answers else 200
         if isinstance(answer, Exception):
@@ -36,18 +36,16 @@ class Script:
 
 
 class Token:
-    """A token that never ends."""
+    """A token source whose token never expires."""
 
     def token(self) -> str:
-        """It."""
         return "t"
 
-    def invalidate(self, token: str) -> None:
-        """Nothing to forget."""
+    def invalidate(self, token: str) -> None: ...
 
 
-class Rig:
-    """A client with its gate, and everything at hand."""
+class GatedClient:
+    """A client with its gate, and all its parts."""
 
     def __init__(self, *answers: int | Reply | Exception, per_minute: int = 180) -> None:
         self.clock, self.script, self.store = FakeClock(), Script(*answers), MemoryBreakers()
@@ -59,19 +57,19 @@ class Rig:
         )
 
     def faults(self, name: str = "items") -> int:
-        """What the breaker has counted."""
+        """Return the failures that the breaker has counted."""
         self.clock.advance(3)
         return self.breakers.get(name).status().faults
 
-    def refused(self, call: Any) -> FabricTransientError:
-        """The error of a call that is not made."""
+    def rejected(self, call: Any) -> FabricTransientError:
+        """Check that a call is not made, and return its error."""
         before = len(self.script.calls)
         with pytest.raises(FabricTransientError) as error:
             call()
         assert len(self.script.calls) == before
         assert not error.value.counts_as_attempt
         assert error.value.retry_after_seconds is not None
-        assert not isinstance(error.value, FabricAmbiguousError), "nothing was sent, so nothing happened"
+        assert not isinstance(error.value, FabricAmbiguousError), "a call that was not sent is not ambiguous"
         return error.value
 
 
@@ -96,28 +94,28 @@ ITEM = "/workspaces/w/items/1"
         (AnswerLostError("reset"), 1),
     ],
 )
-def test_gate_counts_faults_of_the_service_only(answer: int | Reply | Exception, counts: int) -> None:
-    """By the answer to one mutating call."""
-    rig = Rig(answer)
+def test_gate_counts_only_failures_of_the_service(answer: int | Reply | Exception, counts: int) -> None:
+    """After the response to one mutating call."""
+    rig = GatedClient(answer)
     with suppress(FabricError):
         rig.client.send("POST", "/workspaces/w/items", {})
     assert rig.faults() == counts
 
 
-def test_gate_counts_each_repetition_in_process() -> None:
-    """Each is a call that met a fault."""
-    rig = Rig(*[NothingSentError("no connection")] * 3)
+def test_gate_counts_each_retry_in_process() -> None:
+    """Each retry is a failed call."""
+    rig = GatedClient(*[NothingSentError("no connection")] * 3)
     with pytest.raises(FabricTransientError):
         rig.client.get(ITEM)
     assert rig.faults() == 3
 
 
-def test_gate_open_breaker_makes_no_call_and_names_the_time() -> None:
-    """Reads and sends alike, at once and without repetition in-process; other areas go on."""
-    rig = Rig()
+def test_gate_with_an_open_breaker_makes_no_call_and_returns_the_time() -> None:
+    """Reads and writes alike are rejected at once and without a retry in the process; other areas are not affected."""
+    rig = GatedClient()
     rig.breakers.get("items").open()
-    assert rig.refused(lambda: rig.client.get(ITEM)).retry_after_seconds == 30
-    error = rig.refused(lambda: rig.client.send("POST", "/workspaces/w/lakehouses", {}))
+    assert rig.rejected(lambda: rig.client.get(ITEM)).retry_after_seconds == 30
+    error = rig.rejected(lambda: rig.client.send("POST", "/workspaces/w/lakehouses", {}))
     assert "circuit breaker 'items' is open" in error.detail
     rig.client.get("/workspaces/w")
     rig.clock.advance(30)
@@ -125,59 +123,59 @@ def test_gate_open_breaker_makes_no_call_and_names_the_time() -> None:
     assert rig.breakers.get("items").status().state is BreakerState.CLOSED
 
 
-def test_gate_401_is_renewed_without_counting() -> None:
-    """Two exchanges, two tokens of the bucket, no fault."""
-    rig = Rig(401, 200)
+def test_gate_does_not_count_a_401_that_is_renewed() -> None:
+    """Two exchanges, two tokens of the bucket, no failure."""
+    rig = GatedClient(401, 200)
     rig.client.get(ITEM)
     assert len(rig.script.calls) == 2
     assert rig.faults() == 0
 
 
 def test_gate_without_tokens_makes_no_call() -> None:
-    """Each bucket by itself; a minute after they were used, the tokens are back."""
-    rig = Rig(per_minute=3)
+    """Each bucket is separate; a minute after their use the tokens are available again."""
+    rig = GatedClient(per_minute=3)
     for i in range(3):
         rig.client.get(f"/workspaces/w/items/{i}")
-    error = rig.refused(lambda: rig.client.get("/workspaces/w/items/9"))
+    error = rig.rejected(lambda: rig.client.get("/workspaces/w/items/9"))
     assert error.retry_after_seconds == 60
-    assert rig.refused(lambda: rig.client.send("POST", "/workspaces", {})).retry_after_seconds == 60
+    assert rig.rejected(lambda: rig.client.send("POST", "/workspaces", {})).retry_after_seconds == 60
     rig.client.poll("0a", None)
     rig.clock.advance(60)
     rig.client.get("/workspaces/w/items/9")
 
 
-def test_gate_probe_without_token_is_not_claimed() -> None:
-    """The breaker stays open for somebody who can call."""
-    rig = Rig(per_minute=2)
+def test_gate_without_a_token_does_not_claim_the_probe() -> None:
+    """The breaker stays open for a worker that can call."""
+    rig = GatedClient(per_minute=2)
     rig.client.get(ITEM)
     rig.client.get(ITEM)
     rig.breakers.get("items").open()
     rig.clock.advance(31)
-    rig.refused(lambda: rig.client.get(ITEM))
+    rig.rejected(lambda: rig.client.get(ITEM))
     assert rig.breakers.get("items").status().state is BreakerState.OPEN
     rig.clock.advance(30)
     rig.client.get(ITEM)
     assert rig.breakers.get("items").status().state is BreakerState.CLOSED
 
 
-def test_gate_call_that_the_breaker_refuses_costs_no_token() -> None:
-    """A hundred refusals later the bucket is as full as before."""
-    rig = Rig(per_minute=2)
+def test_gate_takes_no_token_for_a_call_that_the_breaker_rejects() -> None:
+    """After a hundred rejections the bucket is as full as before."""
+    rig = GatedClient(per_minute=2)
     rig.breakers.get("items").open()
     for _ in range(100):
-        assert "breaker" in rig.refused(lambda: rig.client.get(ITEM)).detail
+        assert "breaker" in rig.rejected(lambda: rig.client.get(ITEM)).detail
     rig.client.get("/workspaces/w")
     rig.client.get("/workspaces/v")
 
 
 @pytest.mark.parametrize(("headers", "seconds"), [({"retry-after": "17"}, 17), ({}, 30)])
-def test_gate_429_empties_the_bucket_for_all_until_then(headers: dict[str, str], seconds: float) -> None:
-    """Also for other paths of the same quota, exactly so long; and the share is halved."""
-    rig = Rig((429, headers, b'{"errorCode": "RequestBlocked"}'))
+def test_gate_empties_the_bucket_after_a_429(headers: dict[str, str], seconds: float) -> None:
+    """Other paths of the same quota wait for exactly that time too, and the share is halved."""
+    rig = GatedClient((429, headers, b'{"errorCode": "RequestBlocked"}'))
     with pytest.raises(FabricTransientError) as error:
         rig.client.send("POST", "/workspaces/w/items", {})
     assert error.value.status == 429
-    assert rig.refused(lambda: rig.client.get("/workspaces")).retry_after_seconds == seconds
+    assert rig.rejected(lambda: rig.client.get("/workspaces")).retry_after_seconds == seconds
     rig.client.poll("0a", None)
     assert (rig.limiter.share(Bucket.PLATFORM), rig.limiter.share(Bucket.OPERATIONS)) == (90, 180)
     rig.clock.advance(seconds)
@@ -185,10 +183,10 @@ def test_gate_429_empties_the_bucket_for_all_until_then(headers: dict[str, str],
     assert rig.faults() == 0
 
 
-def test_gate_polls_leave_tokens_to_what_unblocks() -> None:
-    """The same GET again is a poll: it does not take the last tokens, a POST does."""
-    rig = Rig(per_minute=20)
+def test_gate_polls_leave_tokens_to_other_calls() -> None:
+    """A repeated GET is a poll: it does not take the last tokens, a POST does."""
+    rig = GatedClient(per_minute=20)
     for _ in range(1 + 18):
         rig.client.get(ITEM)
-    rig.refused(lambda: rig.client.get(ITEM))
+    rig.rejected(lambda: rig.client.get(ITEM))
     rig.client.send("POST", "/workspaces/w/items", {})

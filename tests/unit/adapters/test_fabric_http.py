@@ -1,4 +1,5 @@
-"""The client of Fabric over a scripted transport: where tokens go, what is repeated, how pages and operations read."""
+"""The client of Fabric over a scripted transport: where tokens are sent, what is retried, how pages and operations are
+read."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ type Answer = tuple[int, dict[str, str], bytes] | Exception
 
 @dataclass(frozen=True)
 class Sent:
-    """One request as the transport saw it."""
+    """One request as the transport received it."""
 
     method: str
     url: str
@@ -38,12 +39,12 @@ class Sent:
 
     @property
     def token(self) -> str:
-        """The bearer token."""
+        """Return the bearer token."""
         return self.headers["authorization"].removeprefix("Bearer ")
 
 
 class Script:
-    """A transport that gives these answers in turn, the last one for ever."""
+    """A transport that returns these answers in turn, and then the last one."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
@@ -52,7 +53,7 @@ class Script:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """The next answer."""
+        """Return the next answer."""
         self.sent.append(Sent(method, url, dict(headers), body))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
@@ -68,23 +69,23 @@ class Numbered:
         self.refused: list[str] = []
 
     def token(self) -> str:
-        """The current one."""
+        """Return the present token."""
         return f"t{self._number}"
 
     def invalidate(self, token: str) -> None:
-        """On to the next."""
+        """Move on to the next token."""
         self.refused.append(token)
         self._number += 1
 
 
 def ok(body: object = None, status: int = 200, **headers: str) -> Answer:
-    """An answer in JSON."""
+    """Return a JSON response."""
     named = {k.replace("_", "-"): v for k, v in headers.items()}
     return status, named, b"" if body is None else json.dumps(body).encode()
 
 
 def client(script: Script, tokens: Numbered | None = None, **options: Any) -> FabricClient:
-    """A client that does not sleep."""
+    """Return a client that does not sleep."""
     return FabricClient(BASE, tokens or Numbered(), script, sleep=lambda _: None, **options)
 
 
@@ -146,16 +147,16 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("location", ALLOWED)
-def test_location_of_fabric_is_asked(location: str) -> None:
-    """An operation on one of Fabric's own hosts is polled where Fabric says, without its query."""
+def test_location_of_fabric_is_polled(location: str) -> None:
+    """An operation on one of Fabric's own hosts is polled at the given address, without its query."""
     script = Script(ok({"status": "Running"}))
     client(script).poll(OPERATION, f"{location}/?api=1")
     assert [s.url for s in script.sent] == [location]
 
 
 @pytest.mark.parametrize("location", HOSTILE)
-def test_location_of_others_never_gets_the_token(location: str) -> None:
-    """Whatever else a Location says, the token goes to the API's own host, as requests itself understands it."""
+def test_location_elsewhere_never_gets_the_token(location: str) -> None:
+    """For any other Location the token goes to the API's own host, as requests itself parses the address."""
     script = Script(ok({"status": "Succeeded"}, location="x"))
     fabric = client(script)
     assert not fabric.is_allowed(location)
@@ -168,8 +169,9 @@ def test_location_of_others_never_gets_the_token(location: str) -> None:
 
 
 @pytest.mark.parametrize("location", [*ALLOWED, *HOSTILE])
-def test_location_that_is_allowed_is_read_alike_by_requests(location: str) -> None:
-    """No difference between two parsers of addresses lets a token slip: what we allow, requests sends to that host."""
+def test_location_that_is_allowed_is_parsed_alike_by_requests(location: str) -> None:
+    """A difference between the two parsers must not leak a token: requests sends to the host that the client
+    allowed."""
     if client(Script(ok())).is_allowed(location):
         prepared = requests.Request("GET", location).prepare().url or ""
         assert (urlsplit(prepared).hostname or "").endswith((".microsoft.com", ".analysis.windows.net", ".powerbi.com"))
@@ -187,14 +189,14 @@ def test_location_that_is_allowed_is_read_alike_by_requests(location: str) -> No
         ("proxy.example", "https://sub.proxy.example/x", False),
     ],
 )
-def test_location_allowed_by_settings_is_that_host_and_port_alone(host: str, location: str, allowed: bool) -> None:
-    """A host named in the settings is allowed as it is named, without TLS only on this machine."""
+def test_location_allowed_by_settings_is_exactly_that_host_and_port(host: str, location: str, allowed: bool) -> None:
+    """A host in the settings is allowed as written, and without TLS only on this machine."""
     assert client(Script(ok()), operation_hosts=frozenset({host})).is_allowed(location) == allowed
 
 
 @pytest.mark.parametrize("operation", ["", "..", "a/b", "x" * 65, "a?b", "a#b", "a b", "a\n", "é"])
-def test_operation_id_that_is_none_is_refused(operation: str) -> None:
-    """What is not an operation's id is put into no address."""
+def test_operation_id_that_is_not_valid_is_refused(operation: str) -> None:
+    """Only a valid operation id becomes a part of an address."""
     script = Script(ok())
     with pytest.raises(FabricRefusedError, match="no operation id"):
         client(script).poll(operation, None)
@@ -202,7 +204,7 @@ def test_operation_id_that_is_none_is_refused(operation: str) -> None:
 
 
 def test_path_and_query_are_escaped() -> None:
-    """A name in a path or query cannot become another part of the address."""
+    """A name in a path or a query cannot become another part of the address."""
     script = Script(ok({}))
     client(script).get("/workspaces/a b?c#d", {"name": "x&y=z/é", "n": "1"})
     address = urlsplit(script.sent[0].url)
@@ -214,7 +216,7 @@ def test_path_and_query_are_escaped() -> None:
 
 
 def test_get_returns_the_body() -> None:
-    """One resource, asked for once, with the token and no body."""
+    """It is one request, with the token and without a body."""
     script = Script(ok({"id": "x"}))
     assert client(script).get("/workspaces/x") == {"id": "x"}
     (sent,) = script.sent
@@ -223,13 +225,12 @@ def test_get_returns_the_body() -> None:
 
 @pytest.mark.parametrize("raw", [b"null", b" null\n"])
 def test_get_of_null_is_empty(raw: bytes) -> None:
-    """A bare null is an empty resource, not an error."""
     assert client(Script((200, {}, raw))).get("/x") == {}
 
 
 @pytest.mark.parametrize("raw", [b"", b" \r\n"])
-def test_read_without_any_body_is_transient(raw: bytes) -> None:
-    """An answer that was cut within its head has no body: it is neither an empty list nor an operation that runs."""
+def test_read_without_a_body_is_transient(raw: bytes) -> None:
+    """A response that was cut after its headers has no body: it is neither an empty list nor a running operation."""
     calls: list[Callable[[FabricClient], object]] = [
         lambda f: f.get("/x"),
         lambda f: list(f.list("/x")),
@@ -242,15 +243,14 @@ def test_read_without_any_body_is_transient(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("fault", [AnswerLostError("x"), NothingSentError("x"), ok({}, 500), ok({}, 503), ok({}, 408)])
-def test_read_is_repeated_where_the_fault_may_pass(fault: Answer) -> None:
-    """Two faults and an answer are an answer."""
+def test_read_is_retried_after_a_transient_fault(fault: Answer) -> None:
     script = Script(fault, fault, ok({"id": "x"}))
     assert client(script).get("/x") == {"id": "x"}
     assert len(script.sent) == 3
 
 
-def test_read_is_repeated_three_times_at_most() -> None:
-    """Then the fault is told, as transient: a read has no effect that could be in doubt."""
+def test_read_is_sent_at_most_three_times() -> None:
+    """The last error is transient, because a read has no effect that could be in doubt."""
     for fault in (AnswerLostError("x"), NothingSentError("x"), ok({}, 500)):
         script = Script(fault)
         with pytest.raises(FabricTransientError) as caught:
@@ -272,16 +272,16 @@ def test_read_is_repeated_three_times_at_most() -> None:
         ok({"errorCode": "WorkspacePreviousOperationInProgress"}, 400),
     ],
 )
-def test_read_is_not_repeated_where_it_would_not_help(refusal: Answer) -> None:
-    """A refusal is final, and where Fabric names a time or is busy the engine comes back, not a loop."""
+def test_read_is_not_retried_if_that_would_not_help(refusal: Answer) -> None:
+    """A refusal is final; if Fabric names a time or is busy, the engine reschedules the step instead of a loop here."""
     script = Script(refusal)
     with pytest.raises(FabricError):
         client(script).get("/x")
     assert len(script.sent) == 1
 
 
-def test_read_stops_within_its_budget() -> None:
-    """Repeating ends with the delivery's seconds, whatever the number of attempts."""
+def test_read_stops_within_its_time_budget() -> None:
+    """The retries end with the delivery's seconds, whatever the number of attempts."""
     script = Script(AnswerLostError("x"))
     with pytest.raises(FabricTransientError):
         client(script, attempts=50, budget_seconds=0.0).get("/x")
@@ -291,8 +291,9 @@ def test_read_stops_within_its_budget() -> None:
 @pytest.mark.parametrize(
     "raw", [b"<html>proxy</html>", b"{", b"[1]", b'"text"', b"7", b"\xff\xfe", b"[" * 100_000, b'{"a":1}{"b":2}']
 )
-def test_read_of_something_else_than_json_is_transient(raw: bytes) -> None:
-    """A success whose body is no JSON object comes from a proxy, or broke off: never taken for an answer."""
+def test_read_of_a_body_that_is_not_json_is_transient(raw: bytes) -> None:
+    """A success whose body is not a JSON object comes from a proxy or was cut off, so it does not count as a
+    response."""
     script = Script((200, {"content-type": "text/html"}, raw))
     with pytest.raises(FabricTransientError, match="not JSON"):
         client(script).get("/x")
@@ -310,8 +311,8 @@ def test_error_in_html_keeps_its_status() -> None:
 # --- mutating calls ---------------------------------------------------------------------------------------------
 
 
-def test_send_is_never_repeated_after_a_lost_answer() -> None:
-    """It may have happened: it is sent once, and the engine looks before it acts again."""
+def test_send_is_never_repeated_after_a_lost_response() -> None:
+    """It may have taken effect: it is sent once, and the engine looks before it acts again."""
     for fault in (AnswerLostError("reset"), ok({}, 500), ok({}, 502), ok({}, 408), (200, {}, b"<html>")):
         script = Script(fault, ok({"id": "second"}, 201))
         with pytest.raises(FabricAmbiguousError):
@@ -319,8 +320,8 @@ def test_send_is_never_repeated_after_a_lost_answer() -> None:
         assert len(script.sent) == 1
 
 
-def test_send_is_repeated_where_nothing_was_sent() -> None:
-    """No connection, no effect: the call goes out again, and only one arrives."""
+def test_send_is_retried_if_nothing_was_sent() -> None:
+    """Without a connection there was no effect: the call is sent again, and only one arrives."""
     script = Script(NothingSentError("refused"), NothingSentError("refused"), ok({"id": "x"}, 201))
     assert client(script).send("POST", "/workspaces", {"displayName": "é"}) == FabricReply(201, {"id": "x"})
     assert len(script.sent) == 3
@@ -328,8 +329,8 @@ def test_send_is_repeated_where_nothing_was_sent() -> None:
     assert {s.headers["content-type"] for s in script.sent} == {"application/json"}
 
 
-def test_send_without_any_connection_is_transient_and_not_ambiguous() -> None:
-    """After the last try it is still certain that nothing happened."""
+def test_send_without_a_connection_is_transient_and_not_ambiguous() -> None:
+    """After the last attempt it is still certain that nothing took effect."""
     script = Script(NothingSentError("refused"))
     with pytest.raises(FabricTransientError) as caught:
         client(script).send("DELETE", "/workspaces/x")
@@ -338,7 +339,7 @@ def test_send_without_any_connection_is_transient_and_not_ambiguous() -> None:
 
 
 def test_send_that_was_lost_after_a_refused_connection_is_not_repeated() -> None:
-    """Once a request went out, no further one does."""
+    """After one request was sent, no other one is."""
     script = Script(NothingSentError("refused"), AnswerLostError("reset"), ok({}, 201))
     with pytest.raises(FabricAmbiguousError):
         client(script).send("POST", "/x", {})
@@ -354,8 +355,8 @@ def test_send_that_was_lost_after_a_refused_connection_is_not_repeated() -> None
         (ok({}, 403), FabricAuthError),
     ],
 )
-def test_send_that_is_refused_is_not_repeated(answer: Answer, kind: type[FabricError]) -> None:
-    """A refusal, a redirect or a throttle of a mutating call is told at once."""
+def test_send_that_is_refused_is_not_retried(answer: Answer, kind: type[FabricError]) -> None:
+    """A refusal, a redirect or a throttle of a mutating call is raised at once."""
     script = Script(answer)
     with pytest.raises(kind) as caught:
         client(script).send("POST", "/x", {})
@@ -364,8 +365,8 @@ def test_send_that_is_refused_is_not_repeated(answer: Answer, kind: type[FabricE
 
 
 @pytest.mark.parametrize("raw", [b"null", b"", b"  "])
-def test_send_without_a_body_in_the_answer_has_none(raw: bytes) -> None:
-    """A deletion answers with nothing, some calls with a bare null: both are None."""
+def test_send_with_an_empty_response_has_no_body(raw: bytes) -> None:
+    """Fabric answers a deletion with nothing, and some calls with null: both are None."""
     script = Script((200, {}, raw))
     assert client(script).send("DELETE", "/workspaces/x") == FabricReply(200, None)
     assert "content-type" not in script.sent[0].headers
@@ -375,8 +376,8 @@ def test_send_without_a_body_in_the_answer_has_none(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("call", ["get", "send"])
-def test_refused_token_is_renewed_once_and_the_call_replayed(call: str) -> None:
-    """401 means unread: the same call goes out once more, with a new token."""
+def test_refused_token_is_renewed_once_and_the_call_sent_again(call: str) -> None:
+    """Fabric did not process a call that it answered with 401, so the same call is sent again with a new token."""
     tokens, script = Numbered(), Script(ok({}, 401), ok({"id": "x"}))
     fabric = client(script, tokens)
     found = fabric.get("/x") if call == "get" else fabric.send("POST", "/x", {"a": 1}).body
@@ -391,8 +392,8 @@ def test_refused_token_is_renewed_once_and_the_call_replayed(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["get", "send"])
-def test_refused_again_is_an_error_for_a_person(call: str) -> None:
-    """The second 401 is told: no third request is made."""
+def test_token_refused_twice_is_an_error_for_a_person(call: str) -> None:
+    """The second 401 is raised, without a third request."""
     script = Script(ok({"errorCode": "TokenExpired", "message": "m"}, 401))
     fabric = client(script)
     with pytest.raises(FabricAuthError):
@@ -400,8 +401,8 @@ def test_refused_again_is_an_error_for_a_person(call: str) -> None:
     assert len(script.sent) == 2
 
 
-def test_answer_lost_on_the_replay_is_ambiguous() -> None:
-    """The replay was sent, and may have happened."""
+def test_response_lost_after_the_second_sending_is_ambiguous() -> None:
+    """The second request was sent and may have taken effect."""
     script = Script(ok({}, 401), AnswerLostError("reset"), ok({}, 201))
     with pytest.raises(FabricAmbiguousError):
         client(script).send("POST", "/x", {})
@@ -412,7 +413,7 @@ def test_answer_lost_on_the_replay_is_ambiguous() -> None:
 
 
 def pages(count: int) -> list[Answer]:
-    """Pages of two rows, linked by tokens."""
+    """Return pages of two rows, linked by tokens."""
     return [
         ok({"value": [{"n": 2 * i}, {"n": 2 * i + 1}], **({"continuationToken": f"t/{i}=&"} if i < count - 1 else {})})
         for i in range(count)
@@ -420,7 +421,7 @@ def pages(count: int) -> list[Answer]:
 
 
 def test_list_reads_ten_pages_in_order() -> None:
-    """Every page is asked for with the token of the one before and the query of the first."""
+    """Every page is requested with the token of the page before and the query of the first."""
     script = Script(*pages(10))
     assert [row["n"] for row in client(script).list("/workspaces", {"type": "X"})] == list(range(20))
     queries = [parse_qs(urlsplit(s.url).query) for s in script.sent]
@@ -429,15 +430,15 @@ def test_list_reads_ten_pages_in_order() -> None:
 
 
 def test_list_is_lazy() -> None:
-    """Who has found what it looked for asks for no further page."""
+    """A caller that has found its row requests no further page."""
     script = Script(*pages(10))
     assert next(client(script).list("/workspaces"))["n"] == 0
     assert len(script.sent) == 1
 
 
 @pytest.mark.parametrize("period", [1, 3])
-def test_list_whose_token_repeats_is_refused(period: int) -> None:
-    """Pages that lead round in a circle end in an error, not in an endless loop or half a list."""
+def test_list_with_a_repeated_token_is_refused(period: int) -> None:
+    """Pages that form a cycle end in an error, not in an endless loop or an incomplete list."""
     answers = [ok({"value": [{}], "continuationToken": str(i)}) for i in range(period)]
     script = Script(*answers, *answers)
     with pytest.raises(FabricRefusedError, match="round in a circle"):
@@ -455,28 +456,28 @@ def test_list_whose_token_repeats_is_refused(period: int) -> None:
         {"data": []},
     ],
 )
-def test_list_of_nothing_is_empty(body: dict[str, Any]) -> None:
+def test_list_without_rows_is_empty(body: dict[str, Any]) -> None:
     """An empty page without a token is the end."""
     script = Script(ok(body))
     assert list(client(script).list("/workspaces")) == []
     assert len(script.sent) == 1
 
 
-def test_list_goes_on_after_an_empty_page() -> None:
-    """A page may be empty and still lead on; the other name of rows is read too."""
+def test_list_continues_after_an_empty_page() -> None:
+    """A page may be empty and still name the next one; the other name of the rows is read too."""
     script = Script(ok({"value": [], "continuationToken": "a"}), ok({"data": [{"n": 1}]}))
     assert list(client(script).list("/workspaces")) == [{"n": 1}]
 
 
-def test_list_repeats_a_page_and_loses_none() -> None:
-    """A fault between pages costs a repetition of that page alone."""
+def test_list_retries_a_page_and_loses_none() -> None:
+    """After a fault between pages only that page is requested again."""
     answers = pages(3)
     script = Script(answers[0], AnswerLostError("x"), answers[1], ok({}, 503), answers[2])
     assert [row["n"] for row in client(script).list("/workspaces")] == list(range(6))
 
 
-def test_list_that_breaks_is_an_error_and_no_short_list() -> None:
-    """A page that cannot be had raises, so that nobody takes half a list for the whole."""
+def test_list_that_fails_is_an_error_and_not_a_short_list() -> None:
+    """A page that cannot be read raises an error, so that no caller takes an incomplete list for the whole."""
     script = Script(pages(3)[0], ok({}, 403))
     rows = client(script).list("/workspaces")
     assert [next(rows)["n"], next(rows)["n"]] == [0, 1]
@@ -504,16 +505,16 @@ def test_list_that_breaks_is_an_error_and_no_short_list() -> None:
     ],
 )
 @pytest.mark.parametrize("raw", [b"", b"null"])
-def test_accepted_call_names_its_operation_or_none(
+def test_accepted_call_has_its_operation_or_none(
     headers: dict[str, str], operation: OperationStarted | None, raw: bytes
 ) -> None:
-    """202 happened, whatever its headers look like: with an id it can be polled, without one nothing is."""
+    """A 202 took effect, whatever its headers: with an id it can be polled, and without one it has no operation."""
     reply = client(Script((202, headers, raw))).send("POST", "/x", {})
     assert reply == FabricReply(202, None, operation)
 
 
-def test_operation_is_named_by_202_alone() -> None:
-    """A Location of 201 is the thing itself."""
+def test_operation_is_returned_only_for_a_202() -> None:
+    """The Location of a 201 is the resource itself."""
     reply = client(Script(ok({"id": "x"}, 201, location=f"{BASE}/v1/workspaces/x"))).send("POST", "/x", {})
     assert reply == FabricReply(201, {"id": "x"}, None)
 
@@ -547,15 +548,15 @@ def test_operation_is_named_by_202_alone() -> None:
         ),
     ],
 )
-def test_poll_reads_how_an_operation_stands(
+def test_poll_reads_the_state_of_an_operation(
     body: dict[str, Any], headers: dict[str, str], status: OperationStatus
 ) -> None:
-    """Unknown states go on running; a failure carries what Fabric said of it."""
+    """An unknown state counts as running; a failure contains Fabric's error."""
     assert client(Script((200, headers, json.dumps(body).encode()))).poll(OPERATION, None) == status
 
 
 def test_result_of_an_operation_may_be_absent() -> None:
-    """OperationHasNoResult is None; a null too; any other refusal is raised."""
+    """OperationHasNoResult and null are None; any other refusal is raised."""
     absent = ok({"errorCode": "OperationHasNoResult", "message": "The operation has no result"}, 400)
     assert client(Script(absent)).result(OPERATION, None) is None
     assert client(Script((200, {}, b"null"))).result(OPERATION, None) is None
@@ -565,8 +566,7 @@ def test_result_of_an_operation_may_be_absent() -> None:
             client(Script(refusal)).result(OPERATION, None)
 
 
-def test_errors_name_the_call_and_hold_no_token() -> None:
-    """Whatever goes wrong, the text says which call it was, and never with which token."""
+def test_errors_name_the_call_and_contain_no_token() -> None:
     calls: list[Callable[[FabricClient], object]] = [
         lambda f: f.get("/workspaces/x", {"secret": "q"}),
         lambda f: f.send("POST", "/workspaces/x", {"password": "hunter2"}),
@@ -581,8 +581,8 @@ def test_errors_name_the_call_and_hold_no_token() -> None:
             assert not any(secret in text for secret in ("t0", "t1", "hunter2", "Bearer"))
 
 
-def test_refusal_that_quotes_the_token_does_not_carry_it() -> None:
-    """What Fabric says is kept in the journal; what was sent to it is not."""
+def test_refusal_that_quotes_the_token_is_recorded_without_it() -> None:
+    """The journal keeps what Fabric answered, but nothing that was sent to it."""
 
     class Long(Numbered):
         def token(self) -> str:

@@ -1,4 +1,4 @@
-"""One exchange over real sockets of loopback: what counts as sent, what as lost, and that nothing is repeated."""
+"""One exchange over real loopback sockets: what counts as sent, what counts as lost, and that nothing is repeated."""
 
 import contextlib
 import datetime
@@ -29,7 +29,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 class RawServer:
-    """Reads whole requests and lets a function answer with raw bytes; counts connections and requests."""
+    """A server that reads whole requests, lets a function answer with raw bytes, and counts connections and
+    requests."""
 
     def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         self._handler, self._tls = handler, tls
@@ -41,11 +42,11 @@ class RawServer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path: str = "/x") -> str:
-        """An address on this server."""
+        """Return an address on this server."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}{path}"
 
     def close(self) -> None:
-        """No further connections, and an end to those that are open."""
+        """Accept no further connection, and end the open ones."""
         # Closing alone would leave the thread waiting in accept.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -108,7 +109,7 @@ type Serve = Callable[..., RawServer]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Servers that end with the test."""
+    """Return a function that starts servers; they end with the test."""
     servers: list[RawServer] = []
 
     def start(handler: Handler, tls: ssl.SSLContext | None = None) -> RawServer:
@@ -122,12 +123,12 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def transport() -> RequestsTransport:
-    """Timeouts that a busy machine does not meet."""
+    """Return a transport whose timeouts are long enough for a busy machine."""
     return RequestsTransport(connect_timeout=20.0, read_timeout=20.0)
 
 
-def test_transport_tells_status_headers_and_body(serve: Serve, transport: RequestsTransport) -> None:
-    """The answer as it came, header names in lower case; the request as it was asked for."""
+def test_transport_returns_status_headers_and_body(serve: Serve, transport: RequestsTransport) -> None:
+    """Header names are in lower case, and the request is sent as given."""
     server = serve(_whole(b'{"id": 1}', HEAD.replace(b"200 OK", b"201 Created") + b"X-MS-Operation-Id: op\r\n"))
     status, headers, body = transport.exchange("POST", server.url("/x%20y?a=b"), {"authorization": "Bearer t"}, b"{}")
     assert (status, headers["x-ms-operation-id"], body) == (201, "op", b'{"id": 1}')
@@ -137,26 +138,25 @@ def test_transport_tells_status_headers_and_body(serve: Serve, transport: Reques
     assert request.endswith(b"\r\n\r\n{}")
 
 
-def test_transport_reads_what_is_compressed_or_in_chunks(serve: Serve, transport: RequestsTransport) -> None:
-    """The body is what the server meant, however it was sent."""
+def test_transport_reads_compressed_and_chunked_bodies(serve: Serve, transport: RequestsTransport) -> None:
     packed = serve(_whole(gzip.compress(b'{"id": 1}'), HEAD + b"Content-Encoding: gzip\r\n"))
     assert transport.exchange("GET", packed.url(), {}, None)[2] == b'{"id": 1}'
     answer = HEAD + b'Transfer-Encoding: chunked\r\n\r\n4\r\n{"id\r\n5\r\n": 1}\r\n0\r\n\r\n'
     assert transport.exchange("GET", serve(_then_close(answer)).url(), {}, None)[2] == b'{"id": 1}'
 
 
-def test_transport_keeps_its_connection(serve: Serve, transport: RequestsTransport) -> None:
-    """Many calls need one connection, mutating ones and refused ones included."""
+def test_transport_reuses_its_connection(serve: Serve, transport: RequestsTransport) -> None:
+    """Many calls need one connection, including mutating calls and refused ones."""
     server = serve(_whole(b"{}", HEAD.replace(b"200 OK", b"404 Not Found")))
     for method in ("GET", "POST", "GET", "DELETE", "PATCH"):
         assert transport.exchange(method, server.url(), {}, b"{}" if method != "GET" else None)[0] == 404
     assert (server.connections, len(server.requests)) == (1, 5)
 
 
-def test_transport_opens_another_connection_where_the_old_one_was_closed(
+def test_transport_opens_another_connection_after_the_old_one_was_closed(
     serve: Serve, transport: RequestsTransport
 ) -> None:
-    """A kept connection that the server closed in the meantime costs no call."""
+    """No call fails if the server closed the reused connection in the meantime."""
     closed = threading.Event()
 
     def close(connection: socket.socket, request: bytes) -> None:
@@ -172,7 +172,7 @@ def test_transport_opens_another_connection_where_the_old_one_was_closed(
 
 
 def test_transport_is_used_by_many_threads(serve: Serve, transport: RequestsTransport) -> None:
-    """Each thread gets its own answer."""
+    """Each thread gets its own response."""
 
     def echo(connection: socket.socket, request: bytes) -> None:
         _whole(request.split(b" ", 2)[1])(connection, request)
@@ -192,15 +192,16 @@ def test_transport_is_used_by_many_threads(serve: Serve, transport: RequestsTran
     assert server.connections <= 16
 
 
-def test_transport_refused_connection_is_nothing_sent(transport: RequestsTransport) -> None:
-    """Nobody listens: it is certain that nothing happened."""
+def test_transport_refused_connection_means_nothing_was_sent(transport: RequestsTransport) -> None:
+    """Without a listener it is certain that nothing took effect."""
     (port,) = free_ports(1)
     with pytest.raises(NothingSentError, match="no connection"):
         transport.exchange("POST", f"http://127.0.0.1:{port}/x", {}, b"{}")
 
 
-def test_transport_unknown_host_is_nothing_sent(transport: RequestsTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that does not resolve reaches nobody."""
+def test_transport_unknown_host_means_nothing_was_sent(
+    transport: RequestsTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     def unknown(*_: object, **__: object) -> object:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
@@ -226,10 +227,10 @@ LOST: dict[str, Handler] = {
 
 @pytest.mark.parametrize("fault", LOST)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_transport_broken_answer_is_lost_and_nothing_repeated(
+def test_transport_broken_response_is_lost_and_nothing_is_repeated(
     serve: Serve, transport: RequestsTransport, fault: str, method: str
 ) -> None:
-    """The request was received once, and its answer is not taken for whole."""
+    """The request was received once, and its response does not count as complete."""
     server = serve(LOST[fault])
     with pytest.raises(AnswerLostError) as caught:
         transport.exchange(method, server.url("/secret-id"), {"authorization": "Bearer t"}, b"{}")
@@ -237,8 +238,8 @@ def test_transport_broken_answer_is_lost_and_nothing_repeated(
     assert "secret-id" not in str(caught.value)
 
 
-def test_transport_answer_that_does_not_come_is_lost(serve: Serve) -> None:
-    """A server that is silent, before or within its answer, is waited for only so long."""
+def test_transport_response_that_does_not_come_is_lost(serve: Serve) -> None:
+    """The wait for a silent server, before or within its response, is bounded."""
     for silent in (lambda c, r: None, lambda c, r: c.sendall(HEAD + b"Content-Length: 9\r\n\r\n{")):
         server = serve(silent)
         with pytest.raises(AnswerLostError):
@@ -249,10 +250,11 @@ def test_transport_answer_that_does_not_come_is_lost(serve: Serve) -> None:
         assert len(server.requests) == 1
 
 
-def test_transport_answer_beyond_all_bounds_is_lost(
+def test_transport_response_beyond_the_limit_is_lost(
     serve: Serve, transport: RequestsTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endless answer, unpacked too, fills no memory; one at the limit is whole."""
+    """An endless response does not fill the memory, not even after decompression; one of exactly the limit is
+    complete."""
     monkeypatch.setattr(fabric_transport, "MOST_ANSWER_BYTES", 1000)
     assert len(transport.exchange("GET", serve(_whole(b"x" * 1000)).url(), {}, None)[2]) == 1000
     bomb = _whole(gzip.compress(b"x" * 1_000_000), HEAD + b"Content-Encoding: gzip\r\n")
@@ -262,8 +264,8 @@ def test_transport_answer_beyond_all_bounds_is_lost(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_transport_redirect_is_not_followed(serve: Serve, transport: RequestsTransport, status: int) -> None:
-    """The token goes nowhere but where it was sent: a redirect is an answer like any other."""
+def test_transport_does_not_follow_a_redirect(serve: Serve, transport: RequestsTransport, status: int) -> None:
+    """The token must not go to another host, so a redirect is a response like any other."""
     other = serve(_whole(b"{}"))
     head = b"HTTP/1.1 %d Moved\r\nLocation: %s\r\n" % (status, other.url().encode())
     server = serve(_whole(b"", head))
@@ -274,7 +276,7 @@ def test_transport_redirect_is_not_followed(serve: Serve, transport: RequestsTra
 def test_transport_sends_no_cookie_and_no_netrc(
     serve: Serve, transport: RequestsTransport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What a server or the machine's environment suggests does not replace the token."""
+    """Nothing that a server or the machine's environment suggests replaces the token."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login u password p\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     server = serve(_whole(b"{}"))
@@ -289,7 +291,7 @@ def test_transport_sends_no_cookie_and_no_netrc(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for loopback that nobody trusts by itself, with its key."""
+    """Return a self-signed certificate for loopback, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
     now = datetime.datetime.now(datetime.UTC)
@@ -318,34 +320,34 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tls(certificate: Path) -> ssl.SSLContext:
-    """The server's side."""
+    """Return the server's TLS context."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
 
 
-def test_transport_untrusted_certificate_is_nothing_sent(
+def test_transport_untrusted_certificate_means_nothing_was_sent(
     serve: Serve, transport: RequestsTransport, tls: ssl.SSLContext
 ) -> None:
-    """No token is sent to who cannot prove who he is."""
+    """No token is sent to a server that cannot prove its identity."""
     server = serve(_whole(b"{}"), tls)
     with pytest.raises(NothingSentError, match="certificate is not accepted"):
         transport.exchange("POST", server.url(), {"authorization": "Bearer t"}, b"{}")
     assert server.requests == []
 
 
-def test_transport_connection_that_breaks_within_tls_is_a_lost_answer(
+def test_transport_connection_that_breaks_within_tls_is_a_lost_response(
     serve: Serve,
     transport: RequestsTransport,
     tls: ssl.SSLContext,
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An error of TLS after the request was received does not mean that nothing was sent."""
+    """A TLS error after the request was received does not mean that nothing was sent."""
 
     def garble(connection: socket.socket, _: bytes) -> None:
         raw = socket.socket(fileno=connection.detach())
-        raw.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)  # a record that no key fits
+        raw.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)  # A record that no key can decrypt.
         raw.close()
 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
@@ -369,7 +371,8 @@ class _Tokens:
 
 
 def test_client_over_sockets_sends_a_mutating_call_once(serve: Serve, transport: RequestsTransport) -> None:
-    """Reset before the answer: the server has seen it once, and the error says that it may have happened."""
+    """After a reset before the response the server has seen the call once, and the error says that it may have taken
+    effect."""
     server = serve(_reset)
     fabric = FabricClient(server.url("").removesuffix("/x"), _Tokens(), transport, sleep=lambda _: None)
     with pytest.raises(FabricAmbiguousError):

@@ -1,4 +1,4 @@
-"""The command line's way over HTTP: what each answer becomes, and where the key never goes."""
+"""The command line over HTTP: how each response is mapped, and where the key is never sent."""
 
 import json
 from typing import Any
@@ -13,14 +13,14 @@ from tests.contract.harness import a_header, a_step
 
 
 class Wire(requests.Session):
-    """Answers from a list, and notes what was asked."""
+    """A session that answers from a list, and records the requests."""
 
     def __init__(self, *answers: tuple[int, Any, dict[str, str]] | Exception) -> None:
         super().__init__()
         self.answers, self.asked = list(answers), list[tuple[str, str, dict[str, Any]]]()
 
     def request(self, method: Any, url: Any, *_: Any, **options: Any) -> requests.Response:
-        """The next answer."""
+        """Return the next response."""
         self.asked.append((method, url, options))
         next_one = self.answers.pop(0)
         if isinstance(next_one, Exception):
@@ -37,7 +37,7 @@ class Wire(requests.Session):
 def api(
     *answers: tuple[int, Any, dict[str, str]] | Exception, url: str = "https://app.example"
 ) -> tuple[RemoteApi, Wire]:
-    """An API behind a wire."""
+    """Return an API over a scripted session."""
     remote, wire = RemoteApi(url, "key"), Wire(*answers)
     wire.headers.update(remote._session.headers)
     remote._session = wire
@@ -47,8 +47,8 @@ def api(
 @pytest.mark.parametrize(
     "url", ["http://app.example", "app.example", "ftp://app.example", "https://", "https://app.example?code=x", ""]
 )
-def test_remote_address_that_would_show_the_key_is_refused(url: str) -> None:
-    """Plain http to another machine, and what is no address."""
+def test_remote_address_that_would_expose_the_key_is_refused(url: str) -> None:
+    """Plain http to another machine, and invalid addresses."""
     with pytest.raises(errors.SagaError):
         RemoteApi(url, "key")
 
@@ -63,8 +63,8 @@ def test_remote_address_that_would_show_the_key_is_refused(url: str) -> None:
         ("http://127.0.0.1:7071", "http://127.0.0.1:7071/api/x"),
     ],
 )
-def test_remote_address_is_the_apps_or_the_apis(url: str, asked: str) -> None:
-    """With and without `/api`; redirects are not followed, for they would take the key elsewhere."""
+def test_remote_address_may_be_the_apps_or_the_apis(url: str, asked: str) -> None:
+    """With and without `/api`. Redirects are not followed, because they would send the key elsewhere."""
     remote, wire = api((200, {}, {}), url=url)
     remote.get("/x")
     assert (wire.asked[0][1], wire.asked[0][2]["allow_redirects"]) == (asked, False)
@@ -89,8 +89,8 @@ def test_remote_address_is_the_apps_or_the_apis(url: str, asked: str) -> None:
         ((400, b"[1]", {}), errors.SagaError, "400"),
     ],
 )
-def test_remote_answer_is_an_error_of_ours(answer: Any, expected: type[Exception], says: str) -> None:
-    """By which the command line's exit codes are the same as over storage."""
+def test_remote_response_is_an_error_of_the_app(answer: Any, expected: type[Exception], says: str) -> None:
+    """So the command line's exit codes are the same as over storage."""
     remote, _ = api(answer)
     with pytest.raises(expected, match=says.replace("$", r"\$")) as caught:
         remote.get("/x")
@@ -98,12 +98,12 @@ def test_remote_answer_is_an_error_of_ours(answer: Any, expected: type[Exception
 
 
 def one(state: D, *, etag: str) -> tuple[int, Any, dict[str, str]]:
-    """An answer with a deployment."""
+    """Return a response with a deployment."""
     return 200, {**a_header("d", state=state).to_json(), "steps": [], "allowed": []}, {"ETag": etag}
 
 
-def test_remote_look_is_one_request_and_asks_only_for_what_is_new() -> None:
-    """Steps come with their header; the next look names the tag, and 304 is what was known."""
+def test_remote_read_is_one_request_and_conditional() -> None:
+    """Steps come with their header; the next read sends the ETag, and a 304 means that the known copy is current."""
     remote, wire = api(one(D.RUNNING, etag='"1"'), (304, b"", {}), one(D.SUCCEEDED, etag='"2"'))
     journal = RemoteJournal(remote)
     states = []
@@ -114,8 +114,8 @@ def test_remote_look_is_one_request_and_asks_only_for_what_is_new() -> None:
     assert [options["headers"].get("If-None-Match") for _, _, options in wire.asked] == [None, '"1"', '"1"']
 
 
-def test_remote_look_knows_what_an_approval_asks() -> None:
-    """So that who follows over HTTP is told what to decide; of other steps nothing that they are given is known."""
+def test_remote_read_contains_the_question_of_an_approval() -> None:
+    """The command line can then show what to decide; the values of other steps are not sent."""
     asks = {"message": "Go live?", "approvers": ["anna"]}
     rows = [a_step("d", 0, kind="approval").to_json() | {"asks": asks}, a_step("d", 1).to_json()]
     for row in rows:
@@ -124,8 +124,8 @@ def test_remote_look_knows_what_an_approval_asks() -> None:
     assert [step.record.spec for step in RemoteJournal(remote).steps("d")] == [asks, {}]
 
 
-def test_remote_list_takes_as_many_pages_as_it_needs() -> None:
-    """And no more than were asked for."""
+def test_remote_list_reads_as_many_pages_as_it_needs() -> None:
+    """It returns no more rows than requested."""
     rows = [a_header(f"d{i}").to_json() for i in range(6)]
     remote, wire = api((200, {"items": rows[:3], "next": "c"}, {}), (200, {"items": rows[3:], "next": "d"}, {}))
     found = RemoteJournal(remote).page(5, target="t", open_only=True)
@@ -134,7 +134,7 @@ def test_remote_list_takes_as_many_pages_as_it_needs() -> None:
 
 
 def test_remote_messages_become_requests() -> None:
-    """A command, a submission, one too large for a message, one that cannot be read."""
+    """A command, a submission, a submission too large for a message, and an unreadable one."""
     remote, wire = api(*[(202, {}, {})] * 4)
     desk = RemoteDesk(remote)
     desk.submit(

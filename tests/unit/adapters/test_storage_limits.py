@@ -1,4 +1,4 @@
-"""The limits of Azure Storage that the emulator does not enforce, and keys of any text."""
+"""The limits of Azure Storage that the emulator does not enforce, and keys made from any text."""
 
 import re
 from typing import Any
@@ -38,7 +38,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
     ],
 )
 def test_entity_property_is_measured_in_utf16(text: str, fits: bool) -> None:
-    """32,768 characters as UTF-16 counts them: one outside the basic plane is two."""
+    """The limit is 32,768 UTF-16 code units; a character outside the basic plane counts as two."""
     if fits:
         assert checked_entity({**KEYS, "a": text}) > 2 * len(text)
     else:
@@ -47,7 +47,7 @@ def test_entity_property_is_measured_in_utf16(text: str, fits: bool) -> None:
 
 
 def test_entity_above_one_mebibyte_is_refused() -> None:
-    """No property is too long, and all of them together are."""
+    """No property is too long, but all of them together are."""
     whole = {f"p{i:02d}": "x" * STRING_CHARACTERS for i in range(15)}
     size = checked_entity({**KEYS, **whole})
     rest = (ENTITY_BYTES - size - 8 - 2 * len("rest")) // 2
@@ -56,8 +56,7 @@ def test_entity_above_one_mebibyte_is_refused() -> None:
         checked_entity({**KEYS, **whole, "rest": "x" * (rest + 1)})
 
 
-def test_entity_has_252_properties_at_most() -> None:
-    """The count of properties is a limit of its own."""
+def test_entity_has_at_most_252_properties() -> None:
     most: dict[str, Any] = {f"p{i}": i for i in range(PROPERTIES)}
     checked_entity(most)
     with pytest.raises(LimitError, match="253 properties"):
@@ -66,7 +65,7 @@ def test_entity_has_252_properties_at_most() -> None:
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.one_of(st.text(), st.integers(), st.booleans())))
 def test_entity_size_is_never_underestimated(properties: dict[str, Any]) -> None:
-    """The sum is at least what Azure's own formula gives."""
+    """The sum is at least the result of Azure's own formula."""
     azure = sum(
         8 + 2 * len(name) + (4 + 2 * len(v) if isinstance(v, str) else 8) - 4 * isinstance(v, str)
         for name, v in properties.items()
@@ -77,19 +76,17 @@ def test_entity_size_is_never_underestimated(properties: dict[str, Any]) -> None
 @pytest.mark.parametrize("character", [*"/\\#?\t\n\r\x00\x1f\x7f\x80\x9f"])
 @pytest.mark.parametrize("shape", ["{}", "a{}b", "{}a", "a{}"])
 def test_key_with_a_forbidden_character_is_refused(character: str, shape: str) -> None:
-    """Wherever it stands in the key."""
     with pytest.raises(LimitError, match="a test cannot be a key"):
         checked_key(shape.format(character), "a test")
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "'", "%", "+", "é漢😀", "\xa0", "x" * KEY_CHARACTERS])
-def test_key_that_is_legal_passes(key: str) -> None:
-    """What Azure Tables takes is not refused, and not changed."""
+def test_key_that_is_legal_is_unchanged(key: str) -> None:
     assert checked_key(key, "a test") == key
 
 
 def test_key_that_is_too_long_is_refused() -> None:
-    """1,024 characters are a key's limit."""
+    """The limit is 1,024 characters."""
     with pytest.raises(LimitError, match="1025 characters"):
         checked_key("x" * (KEY_CHARACTERS + 1), "a test")
 
@@ -100,7 +97,7 @@ def test_key_that_is_too_long_is_refused() -> None:
 @example("=h" + "0" * 64)
 @example("/\\#?%'\x00\x7f\x9f")
 def test_escaped_text_is_always_a_key(text: str) -> None:
-    """Whatever a target is called, its key is legal on Azure, needs no quoting in a filter, and is no mark of case."""
+    """For any name of a target the key is legal on Azure, needs no quoting in a filter, and does not depend on case."""
     key = escape_key(text)
     assert checked_key(key, "a test") == key
     assert len(key) <= ESCAPED_CHARACTERS
@@ -114,13 +111,13 @@ def test_escaped_text_is_always_a_key(text: str) -> None:
 @example("漢" * 256, "漢" * 255 + "字")
 @example("漢" * 256, escape_key("漢" * 256))
 def test_escaping_is_one_to_one(one: str, other: str) -> None:
-    """Two names never share a key, and a name's key is always the same."""
+    """Two names never share a key, and a name always has the same key."""
     assert (escape_key(one) == escape_key(other)) == (one == other)
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
-def test_escaping_can_be_read_back(text: str) -> None:
-    """A short key says its text: every escape is the hex of UTF-8."""
+def test_escaping_can_be_reversed(text: str) -> None:
+    """Every escape in a short key is the hex code of UTF-8."""
     key = escape_key(text)
     assert re.sub(b"=([0-9a-f]{2})", lambda m: bytes.fromhex(m[1].decode()), key.encode()).decode() == text
 
@@ -128,8 +125,8 @@ def test_escaping_can_be_read_back(text: str) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"), [(401, StorageAuthError), (403, StorageAuthError), (500, None), (409, None)]
 )
-def test_storage_error_says_what_without_saying_where(status: int, kind: type[Exception] | None) -> None:
-    """The vendor's text, with addresses and signatures, goes no further; a refusal is told from an outage."""
+def test_storage_error_has_its_status_and_no_address(status: int, kind: type[Exception] | None) -> None:
+    """The vendor's text, with addresses and signatures, is dropped; a refusal is distinguished from an outage."""
     error = HttpResponseError("https://account.example/?sig=SECRET key=SECRET")
     error.status_code = status
     with pytest.raises(StorageUnavailableError) as caught, mapped("table", "write"):
@@ -140,8 +137,8 @@ def test_storage_error_says_what_without_saying_where(status: int, kind: type[Ex
     assert caught.value.__suppress_context__
 
 
-def test_storage_without_an_answer_is_unavailable() -> None:
-    """No connection is an outage, and its text holds no address."""
+def test_storage_without_a_response_is_unavailable() -> None:
+    """The text contains no address."""
     with (
         pytest.raises(
             StorageUnavailableError, match=r"queue storage, send: no answer \(ServiceRequestError\)"
@@ -153,6 +150,5 @@ def test_storage_without_an_answer_is_unavailable() -> None:
 
 
 def test_storage_that_is_not_configured_names_the_settings() -> None:
-    """Without a connection string or addresses, the message says what to set."""
     with pytest.raises(StorageUnavailableError, match="AzureWebJobsStorage__tableServiceUri"):
         StorageClients("", table_uri="https://t.example", credential=lambda: None)

@@ -1,4 +1,4 @@
-"""Who a token is for, as the token says."""
+"""The identity that a token was issued for, read from the token."""
 
 import base64
 import json
@@ -17,8 +17,8 @@ def _jwt(claims: Any) -> str:
 
 
 @pytest.mark.parametrize("padding", ["", "x", "xx", "xxx"])
-def test_identity_is_the_tokens_object_id(padding: str) -> None:
-    """Of a JWT the claim `oid`, of a token of the simulator its middle; ids are compared in lower case."""
+def test_identity_is_the_object_id_in_the_token(padding: str) -> None:
+    """It is the claim `oid` of a JWT, or the middle part of a simulator token; ids are compared in lower case."""
     assert identity_of(_jwt({"oid": OID, "name": f"ü{padding}"})) == OID.lower()
     assert identity_of(f"sim.{OID}.99999999999") == OID.lower()
 
@@ -39,6 +39,6 @@ def test_identity_is_the_tokens_object_id(padding: str) -> None:
         _jwt([]),
     ],
 )
-def test_identity_that_a_token_does_not_say_is_empty(token: str) -> None:
-    """Then nobody is taken for us."""
+def test_identity_that_a_token_does_not_contain_is_empty(token: str) -> None:
+    """Then no principal counts as the app's own."""
     assert identity_of(token) == ""

@@ -1,4 +1,4 @@
-"""Headers and steps for the command line to show."""
+"""Headers and steps that the command line shows."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,13 +13,12 @@ FORBIDDEN = ("\x1b", "\x07", "\r", "\x00", "\x9b", "\u202e", "\u2066", "\u200b")
 
 
 def header(state: DeploymentState = DeploymentState.RUNNING, **changes: Any) -> DeploymentRecord:
-    """A header."""
     record = DeploymentRecord("d", "sales", "contoso", state, "hash", START, step_count=2)
     return record.replace(**changes)
 
 
 def step(ordinal: int, state: StepState, **changes: Any) -> StepRecord:
-    """A step that took a second."""
+    """Return a step that took a second."""
     record = StepRecord("d", ordinal, f"s{ordinal}", "workspace", {}, (), {}, 60.0, state=state)
     if state is not StepState.PENDING:
         record = record.replace(started_at=START, finished_at=START + timedelta(seconds=1 + ordinal))
@@ -27,12 +26,12 @@ def step(ordinal: int, state: StepState, **changes: Any) -> StepRecord:
 
 
 def error(message: str = "Fabric said no") -> RecordedError:
-    """An error as the journal has it."""
+    """Return an error as the journal records it."""
     return RecordedError(message, "Ask for a role.", "POST /workspaces", 403, "InsufficientPrivileges", "r-1")
 
 
 def failed_steps() -> list[StepRecord]:
-    """One put back, one failed, one that could not be put back, one adopted."""
+    """Return a compensated step, a failed one, one that could not be compensated, and an adopted one."""
     undone = {"compensation_started_at": START, "compensation_finished_at": START + timedelta(seconds=3)}
     return [
         step(0, StepState.COMPENSATED, **undone),

@@ -1,4 +1,4 @@
-"""`breakers` against the emulator: what another worker wrote is shown, and closed for all."""
+"""`breakers` against the emulator: a row that another worker wrote is shown, and is closed for all."""
 
 from datetime import UTC, datetime
 
@@ -12,14 +12,14 @@ pytestmark = pytest.mark.azurite
 
 
 def test_breakers_shows_and_closes_what_another_worker_opened(storage: str) -> None:
-    """All areas, whoever wrote them; a reset is seen by others."""
+    """All areas are shown, whoever wrote them, and other workers see the reset."""
     loaded = settings.load({"AzureWebJobsStorage": storage, "BREAKER_CACHE_SECONDS": "0"})
     other = bootstrap._breakers(
         bootstrap._clients(loaded.storage), loaded, bootstrap.SystemClock(), bootstrap.NoTelemetry()
     )
     other.get("items").open()
     shown = {row["name"]: row for row in events(run("breakers", "--json", storage=storage))}
-    assert set(AREAS) <= set(shown)  # all tests of a worker share one emulator, and its other breakers
+    assert set(AREAS) <= set(shown)  # All tests of a worker share one emulator, with its other breakers.
     assert (shown["items"]["state"], shown["items"]["is_shared"]) == ("open", True)
     assert datetime.fromisoformat(shown["items"]["retry_at"]) > datetime.now(UTC)
     assert "items            open" in run("breakers", storage=storage).stdout
@@ -29,7 +29,7 @@ def test_breakers_shows_and_closes_what_another_worker_opened(storage: str) -> N
 
 
 def test_breakers_reset_of_an_unknown_name_is_a_bad_request(storage: str) -> None:
-    """Code 2 with the names that there are; nothing is made."""
+    """Exit code 2 with the existing names; no breaker is created."""
     done = run("breakers", "reset", "itmes", "--json", storage=storage)
     assert done.returncode == 2
     assert all(area in done.stdout for area in AREAS)
@@ -37,6 +37,6 @@ def test_breakers_reset_of_an_unknown_name_is_a_bad_request(storage: str) -> Non
 
 
 @pytest.mark.parametrize("arguments", [["breakers"], ["breakers", "reset", "items"]])
-def test_breakers_without_storage_is_no_answer(arguments: list[str]) -> None:
-    """Code 5: this process' own view is nobody else's."""
+def test_breakers_without_storage_is_unavailable(arguments: list[str]) -> None:
+    """Exit code 5, because no other worker shares this process's own view."""
     assert run(*arguments, storage=unreachable()).returncode == 5

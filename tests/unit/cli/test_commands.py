@@ -1,4 +1,4 @@
-"""The commands as CI runs them, against Azurite: their exit codes, and lines that a program can read."""
+"""The commands as CI runs them, against Azurite: their exit codes, and lines that a program can parse."""
 
 import json
 import os
@@ -41,29 +41,29 @@ pytestmark = pytest.mark.azurite
 
 
 def unreachable(key: str = KEY) -> str:
-    """An account where nothing listens."""
+    """Return a connection string of an account that nothing listens for."""
     ends = "".join(f"{name}Endpoint=http://127.0.0.1:1/acc;" for name in ("Blob", "Queue", "Table"))
     return f"DefaultEndpointsProtocol=http;AccountName=acc;AccountKey={key};{ends}"
 
 
 def run(*arguments: str, storage: str = "", text: str = "", **environment: str) -> command_line.Done:
-    """One command, to its end."""
+    """Run one command to its end."""
     given = {**os.environ, "AzureWebJobsStorage": storage, **environment}
     return command_line.run(*arguments, environment=given, text=text)
 
 
 def events(done: command_line.Done) -> list[dict[str, Any]]:
-    """Every line of the output, each one JSON object."""
+    """Return every line of the output, each of them one JSON object."""
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def new_id() -> str:
-    """An id that no other test has."""
+    """Return an id that no other test uses."""
     return f"t-{uuid.uuid4().hex}"
 
 
 class Account:
-    """The emulator, seen from the app's side."""
+    """The emulator as the app sees it."""
 
     def __init__(self, connection: str) -> None:
         self.connection = connection
@@ -71,18 +71,18 @@ class Account:
         self._queue = QueueClient.from_connection_string(connection, "deployments")
 
     def take(self, deployment_id: str) -> dict[str, Any]:
-        """The submission with that id, off the queue."""
+        """Take the submission with that id off the queue."""
         until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
             for message in self._queue.receive_messages(messages_per_page=32, visibility_timeout=1):
                 if f'"{deployment_id}"' not in message.content:
-                    continue  # another test's, of this worker: it need not be a submission
+                    continue  # A message of another test of this worker; it need not be a submission.
                 body = json.loads(message.content)
                 if body.get("deployment_id") == deployment_id:
                     assert len(message.content) <= 64 * 1024
                     self._queue.delete_message(message)
                     return body
-        raise AssertionError("no such message")
+        raise AssertionError("the submission is not on the queue")
 
     def accept(self, message: dict[str, Any]) -> DeploymentRecord:
         """Accept a submission as the app would."""
@@ -91,33 +91,33 @@ class Account:
         return acceptance.accept(json.dumps(message).encode(), "m").header
 
     def deployment(self, state: DeploymentState = DeploymentState.SUCCEEDED, **changes: Any) -> DeploymentRecord:
-        """One that stands in the journal."""
+        """Create a deployment in the journal."""
         record = DeploymentRecord(new_id(), "sales", "contoso", state, "hash", datetime.now(UTC)).replace(**changes)
         steps = [step(0, StepState.SUCCEEDED).replace(deployment_id=record.deployment_id)]
         return self.stores.journal.create(record, steps, "submitted")
 
     def move(self, deployment_id: str, state: DeploymentState) -> None:
-        """Write its header."""
+        """Move its header to another state."""
         before = self.stores.journal.header(deployment_id)
         self.stores.journal.write_header(Change(before, before.record.replace(state=state), "test", "moved"))
 
 
 @pytest.fixture(scope="module")
 def account(storage: str) -> Account:
-    """The emulator of this worker."""
+    """Return the emulator of this worker."""
     return Account(storage)
 
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    """A manifest on disk."""
+    """Return a manifest on disk."""
     path = tmp_path / "m.json"
     path.write_text(json.dumps(MANIFEST))
     return path
 
 
-def test_help_of_all_commands_and_exit_codes() -> None:
-    """What there is, and what each exit code means, without any storage."""
+def test_help_names_all_commands_and_exit_codes() -> None:
+    """It needs no storage."""
     shown = run("--help")
     assert shown.returncode == 0
     assert all(command in shown.stdout for command in COMMANDS)
@@ -138,14 +138,13 @@ def test_help_of_all_commands_and_exit_codes() -> None:
     ],
 )
 def test_usage_errors_are_bad_requests(arguments: list[str]) -> None:
-    """Code 2, and the usage on the error stream."""
+    """Exit code 2, and the usage on the error stream."""
     done = run(*arguments)
     assert done.returncode == 2
     assert "usage:" in done.stderr
 
 
 def test_validate_needs_no_storage(manifest: Path) -> None:
-    """A valid manifest is said to be so, with its steps."""
     done = run("validate", str(manifest), "--json", storage=unreachable())
     assert done.returncode == 0
     [said] = events(done)
@@ -163,23 +162,23 @@ def test_validate_needs_no_storage(manifest: Path) -> None:
         ("name: x\nsteps: [{id: a, kind: workspace, with: {displayName: x, ' \\u202e': 1}}]", "$.steps[0].with"),
     ],
 )
-def test_validate_tells_every_problem_with_its_path(text: str, path: str) -> None:
-    """Code 2, and a line a problem."""
+def test_validate_reports_every_problem_with_its_path(text: str, path: str) -> None:
+    """Exit code 2, and one line for each problem."""
     done = run("validate", "-", "--json", text=text)
     assert done.returncode == 2
     assert any(e["event"] == "problem" and e["path"].startswith(path) for e in events(done))
     assert "\u202e" not in run("validate", "-", text=text).stdout
 
 
-def test_validate_missing_file_is_a_bad_request() -> None:
-    """Named, and no trace."""
+def test_validate_of_a_missing_file_is_a_bad_request() -> None:
+    """The file is named, without a traceback."""
     done = run("validate", "/nowhere.yaml")
     assert (done.returncode, done.stderr) == (2, "")
     assert "/nowhere.yaml cannot be read" in done.stdout
 
 
 def repository(root: Path) -> Path:
-    """A manifest whose item is in a folder beside its own, with leftovers; its path."""
+    """Write a manifest whose item is in a folder beside the manifest's own, with leftovers, and return its path."""
     folder = root / "items" / "Load.DataPipeline"
     folder.mkdir(parents=True)
     metadata = {"metadata": {"type": "DataPipeline", "displayName": "Load"}}
@@ -193,8 +192,8 @@ def repository(root: Path) -> Path:
     return file
 
 
-def test_validate_reads_below_the_root_and_names_what_is_left_out(tmp_path: Path) -> None:
-    """Without --root nothing outside of the manifest's folder is read; with it, what does not travel is listed."""
+def test_validate_reads_below_the_root_and_names_the_excluded_files(tmp_path: Path) -> None:
+    """Without --root nothing outside of the manifest's folder is read; with it, excluded files are listed."""
     file = repository(tmp_path)
     done = run("validate", str(file), "--json")
     assert done.returncode == 2
@@ -211,8 +210,8 @@ def test_validate_reads_below_the_root_and_names_what_is_left_out(tmp_path: Path
     assert (done.returncode, events(done)[-1]["path"]) == (2, "--root")
 
 
-def test_submit_sends_hidden_parts_and_names_what_is_left_out(account: Account, tmp_path: Path) -> None:
-    """A schedule travels: an update without it would delete it."""
+def test_submit_sends_hidden_parts_and_names_the_excluded_files(account: Account, tmp_path: Path) -> None:
+    """A schedule is sent, because an update without it would delete it."""
     wanted, file = new_id(), repository(tmp_path)
     done = run("submit", str(file), "--id", wanted, "--root", str(tmp_path), "--json", storage=account.connection)
     assert done.returncode == 0
@@ -223,8 +222,8 @@ def test_submit_sends_hidden_parts_and_names_what_is_left_out(account: Account, 
 
 
 @pytest.mark.parametrize("name", ["pipe", "folder", "/dev/zero", "big"])
-def test_validate_manifest_that_is_no_file_is_a_bad_request(tmp_path: Path, name: str) -> None:
-    """Named and refused: nothing waits, and nothing endless is read."""
+def test_validate_of_a_manifest_that_is_not_a_file_is_a_bad_request(tmp_path: Path, name: str) -> None:
+    """It is named and refused: nothing blocks, and nothing endless is read."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     with (tmp_path / "big").open("wb") as stream:
@@ -234,8 +233,8 @@ def test_validate_manifest_that_is_no_file_is_a_bad_request(tmp_path: Path, name
     assert str(tmp_path / name) in done.stdout
 
 
-def test_validate_closed_standard_input_is_a_bad_request() -> None:
-    """As some schedulers start their jobs."""
+def test_validate_with_a_closed_standard_input_is_a_bad_request() -> None:
+    """Some schedulers start their jobs like this."""
     command = f"{sys.executable} -m shared.cli validate - <&-"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, "")
@@ -243,7 +242,7 @@ def test_validate_closed_standard_input_is_a_bad_request() -> None:
 
 
 def test_submit_puts_the_manifest_on_the_queue(account: Account, manifest: Path) -> None:
-    """The app accepts what was sent, under the id asked for, with who asked."""
+    """The app accepts the message, under the requested id and with the requester."""
     wanted = new_id()
     done = run("submit", str(manifest), "--id", wanted, "--requested-by", "ci", "--json", storage=account.connection)
     assert done.returncode == 0
@@ -254,8 +253,9 @@ def test_submit_puts_the_manifest_on_the_queue(account: Account, manifest: Path)
     assert (header.state, header.requested_by) == (DeploymentState.ACCEPTED, "ci")
 
 
-def test_submit_uses_the_manifests_own_id_or_makes_one(account: Account, tmp_path: Path) -> None:
-    """An `id` in the manifest is the deployment's; without one it is the name's slug, the time and chance."""
+def test_submit_uses_the_manifests_own_id_or_creates_one(account: Account, tmp_path: Path) -> None:
+    """An `id` in the manifest is the deployment's id; without one it is the slug of the name with the time and a
+    random part."""
     wanted = new_id()
     path = tmp_path / "m.json"
     path.write_text(json.dumps({"id": wanted, **MANIFEST}))
@@ -267,8 +267,8 @@ def test_submit_uses_the_manifests_own_id_or_makes_one(account: Account, tmp_pat
     account.take(made)
 
 
-def test_submit_large_manifest_goes_to_a_blob(account: Account, tmp_path: Path) -> None:
-    """Above what a message may hold, the message names a blob, and the app reads it; its hash is the same."""
+def test_submit_stores_a_large_manifest_as_a_blob(account: Account, tmp_path: Path) -> None:
+    """Above the size of a message, the message names a blob that the app reads; the hash is the same."""
     wanted, path = new_id(), tmp_path / "m.json"
     large = {**MANIFEST, "steps": [_notebook(i, "ä" * 10_000) for i in range(8)]}
     path.write_text(json.dumps(large))
@@ -297,10 +297,10 @@ def _notebook(number: int, text: str) -> dict[str, Any]:
         ({"name": "x", "steps": [{"id": "i", "kind": "item", "with": {"folder": "gone"}}]}, "$.steps[0].with.folder"),
     ],
 )
-def test_submit_invalid_manifest_is_told_and_recorded(
+def test_submit_of_an_invalid_manifest_is_reported_and_recorded(
     account: Account, tmp_path: Path, body: dict[str, Any], path: str
 ) -> None:
-    """Code 2 with every problem, and the app records the rejection under the id that the manifest declares."""
+    """Exit code 2 with every problem, and the app records the rejection under the id in the manifest."""
     wanted, file = new_id(), tmp_path / "m.json"
     file.write_text(json.dumps({"id": wanted, **body}))
     done = run("submit", str(file), "--json", storage=account.connection)
@@ -313,8 +313,8 @@ def test_submit_invalid_manifest_is_told_and_recorded(
     assert "$.id" not in paths
 
 
-def test_submit_text_that_is_no_manifest_is_recorded(account: Account) -> None:
-    """What cannot even be parsed is sent as it is, and rejected with its own words."""
+def test_submit_of_text_that_is_not_a_manifest_is_recorded(account: Account) -> None:
+    """Text that cannot be parsed is sent unchanged, and rejected with a message of its own."""
     done = run("submit", "-", "--json", text="{\x00 nonsense", storage=account.connection)
     assert done.returncode == 2
     wanted = events(done)[0]["deployment_id"]
@@ -323,7 +323,7 @@ def test_submit_text_that_is_no_manifest_is_recorded(account: Account) -> None:
     assert "U+0000" in header.problems[0]["message"]
 
 
-def test_submit_bad_id_is_a_bad_request(manifest: Path) -> None:
+def test_submit_with_a_bad_id_is_a_bad_request(manifest: Path) -> None:
     """Nothing is sent."""
     done = run("submit", str(manifest), "--id", "../x", storage=unreachable())
     assert done.returncode == 2
@@ -356,23 +356,22 @@ def test_submit_and_wait_ends_with_the_deployment(account: Account, manifest: Pa
     ],
 )
 def test_follow_exit_code_is_the_state(account: Account, state: DeploymentState, code: int) -> None:
-    """The same over a real journal."""
     made = account.deployment(state)
     done = run("follow", made.deployment_id, "--timeout", "0", "--json", storage=account.connection)
     assert done.returncode == code
     assert all("event" in e for e in events(done))
 
 
-def test_follow_unknown_id_is_a_bad_request(account: Account) -> None:
-    """After the time that was given."""
+def test_follow_of_an_unknown_id_is_a_bad_request(account: Account) -> None:
+    """After the given time."""
     done = run("follow", new_id(), "--unknown", "0", storage=account.connection)
     assert done.returncode == 2
     assert "there is no deployment" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["follow"], ["follow", "--json"]])
-def test_follow_interrupted_tells_how_to_go_on(account: Account, arguments: list[str]) -> None:
-    """Ctrl-C ends the following, not the deployment: 130, and the command that takes it up again."""
+def test_follow_interrupted_prints_how_to_continue(account: Account, arguments: list[str]) -> None:
+    """Ctrl-C ends the command and not the deployment: exit code 130, and the command that follows it again."""
     made = account.deployment(DeploymentState.RUNNING)
     environment = {**os.environ, "AzureWebJobsStorage": account.connection}
     command = [sys.executable, "-m", "shared.cli", *arguments, made.deployment_id]
@@ -383,7 +382,7 @@ def test_follow_interrupted_tells_how_to_go_on(account: Account, arguments: list
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background of a shell, SIGINT is ignored, and children inherit that.
+        # If the tests run in the background of a shell, SIGINT is ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert running.stdout is not None
@@ -399,7 +398,7 @@ def test_follow_interrupted_tells_how_to_go_on(account: Account, arguments: list
     assert account.stores.journal.header(made.deployment_id).record.cancel_requested_by is None
 
 
-def test_status_audit_and_list_show_what_the_journal_holds(account: Account) -> None:
+def test_status_audit_and_list_show_the_journal(account: Account) -> None:
     """As lines and as JSON lines; names in the journal cannot harm a terminal."""
     target = f"target {new_id()}"
     made = account.deployment(DeploymentState.RUNNING, target=target, name=HOSTILE[:100])
@@ -430,8 +429,8 @@ def test_status_audit_and_list_show_what_the_journal_holds(account: Account) -> 
         assert made.deployment_id in shown.stdout or "succeeded" in shown.stdout
 
 
-def test_verify_journal_says_what_is_proven_and_where_the_journal_differs(account: Account) -> None:
-    """Code 0 for what was written, 1 and the place for what was changed afterwards."""
+def test_verify_journal_reports_what_is_proven_and_where_the_journal_differs(account: Account) -> None:
+    """Exit code 0 for an unchanged journal; 1 with the place for a changed one."""
     made = account.accept({"deployment_id": new_id(), "manifest": MANIFEST})
     done = run("verify-journal", made.deployment_id, storage=account.connection)
     assert (done.returncode, "every move is legal" in done.stdout) == (0, True)
@@ -442,13 +441,15 @@ def test_verify_journal_says_what_is_proven_and_where_the_journal_differs(accoun
     assert done.returncode == 1
     *differences, verdict = events(done)
     assert (verdict["proven"], verdict["differences"]) == (False, len(differences))
-    assert {d["subject"] for d in differences} == {"deployment", "header"}, "the chain, and the row that shows it"
+    assert {d["subject"] for d in differences} == {"deployment", "header"}, (
+        "the chain and its row must both be reported"
+    )
 
 
 @pytest.mark.parametrize("command", ["status", "audit", "verify-journal", "follow"])
 @pytest.mark.parametrize("wrong", ["gone", "a/b", "\x1b[31m"])
 def test_unknown_and_impossible_ids_are_bad_requests(account: Account, command: str, wrong: str) -> None:
-    """Code 2 and a plain word."""
+    """Exit code 2 and a plain message."""
     extra = ["--unknown", "0"] if command == "follow" else []
     done = run(command, wrong, *extra, storage=account.connection)
     assert done.returncode == 2
@@ -465,10 +466,9 @@ ASKING: list[Callable[[Path], list[str]]] = [
 
 @pytest.mark.parametrize("arguments", ASKING)
 @pytest.mark.parametrize("as_json", [False, True])
-def test_unreachable_storage_is_code_5_without_the_key(
+def test_unreachable_storage_is_exit_code_5_without_the_key(
     manifest: Path, arguments: Callable[[Path], list[str]], as_json: bool
 ) -> None:
-    """A clear sentence, and nothing secret in it."""
     done = run(*arguments(manifest), *(["--json"] if as_json else []), storage=unreachable())
     assert done.returncode == 5
     assert "storage" in done.stdout
@@ -479,7 +479,7 @@ def test_unreachable_storage_is_code_5_without_the_key(
         assert events(done)[-1]["error"] == "unavailable"
 
 
-def test_wrong_key_is_code_4_without_the_key(account: Account, manifest: Path) -> None:
+def test_wrong_key_is_exit_code_4_without_the_key(account: Account, manifest: Path) -> None:
     """The account answers and refuses: a person must act."""
     right = next(p for p in account.connection.split(";") if p.startswith("AccountKey="))
     wrong = account.connection.replace(right, f"AccountKey={KEY}")
@@ -491,31 +491,31 @@ def test_wrong_key_is_code_4_without_the_key(account: Account, manifest: Path) -
 
 
 @pytest.mark.parametrize("text", ["garbage", "AccountName=a;AccountKey=", "a=b;c", f"AccountKey={KEY}"])
-def test_connection_string_that_is_none_is_a_bad_request(text: str) -> None:
-    """The variable is named, its value is not."""
+def test_connection_string_that_is_not_valid_is_a_bad_request(text: str) -> None:
+    """The variable is named, and its value is not."""
     done = run("status", "x", storage=text)
     assert (done.returncode, done.stderr) == (2, "")
     assert "AzureWebJobsStorage" in done.stdout
     assert KEY not in done.stdout
 
 
-def test_no_storage_at_all_says_what_to_set() -> None:
-    """The first thing that a new user meets."""
+def test_missing_storage_is_reported_with_what_to_set() -> None:
+    """A new user meets this message first."""
     done = run("list")
     assert done.returncode == 5
     assert "set AzureWebJobsStorage" in done.stdout
     assert "make up" in done.stdout
 
 
-def test_setting_that_cannot_be_used_is_a_bad_request() -> None:
+def test_setting_that_is_not_valid_is_a_bad_request() -> None:
     """The variable is named."""
     done = run("list", storage=unreachable(), WATCHDOG_SECONDS="often")
     assert done.returncode == 2
     assert "WATCHDOG_SECONDS" in done.stdout
 
 
-def test_output_that_nobody_reads_is_no_trace(account: Account) -> None:
-    """`list | head` ends quietly."""
+def test_output_that_nobody_reads_causes_no_traceback(account: Account) -> None:
+    """`list | head` ends without a message."""
     made = account.deployment()
     script = f"{sys.executable} -m shared.cli audit {made.deployment_id} --json | true; echo ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "AzureWebJobsStorage": account.connection}
@@ -526,8 +526,8 @@ def test_output_that_nobody_reads_is_no_trace(account: Account) -> None:
     assert done.stdout.strip() == "141"
 
 
-def test_output_in_a_poor_encoding_is_no_crash(account: Account) -> None:
-    """A log that takes only ASCII gets escapes."""
+def test_output_in_a_poor_encoding_causes_no_crash(account: Account) -> None:
+    """A log that accepts only ASCII gets escapes."""
     made = account.deployment(name="Größe 日本")
     done = run("status", made.deployment_id, storage=account.connection, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""Nothing that a person can put into a variable, a flag or a file gives a traceback or another end's exit code."""
+"""No value of a variable, an option or a file causes a traceback or the exit code of another outcome."""
 
 import io
 import os
@@ -55,8 +55,8 @@ FAULTS: list[Callable[[], BaseException]] = [
 
 @pytest.mark.parametrize("name", BECOME_HEADERS)
 @pytest.mark.parametrize("value", ODD)
-def test_variable_with_a_character_that_no_header_has_is_a_bad_request(name: str, value: str) -> None:
-    """Code 2; the sentence names the variable and the character, and repeats nothing of its value."""
+def test_variable_with_a_character_that_no_header_may_have_is_a_bad_request(name: str, value: str) -> None:
+    """Exit code 2; the message names the variable and the character, and repeats nothing of its value."""
     environment = {**NOWHERE, "FABRIC_CREDENTIAL": "service_principal"} | {name: value}
     if name not in ("FABRIC_SAGA_URL", "FUNCTION_KEY"):
         environment.pop("FABRIC_SAGA_URL")
@@ -72,8 +72,8 @@ def test_variable_with_a_character_that_no_header_has_is_a_bad_request(name: str
     "url", ["http://[::1", "http://127.0.0.1:99999", "https://a b", "http://evil.example\\@127.0.0.1/", "x", "https://"]
 )
 @pytest.mark.parametrize("command", [["list"], ["health"], ["status", "d"], ["breakers"], ["cancel", "d"]])
-def test_address_that_cannot_be_used_is_a_bad_request(url: str, command: list[str]) -> None:
-    """By every command that takes one."""
+def test_address_that_is_not_valid_is_a_bad_request(url: str, command: list[str]) -> None:
+    """For every command that has an address."""
     done = run(*command, "--url", url, environment=NOWHERE)
     assert (done.returncode, done.stderr) == (2, "")
     assert "--url: the app's address" in done.stdout
@@ -87,10 +87,10 @@ def test_address_that_cannot_be_used_is_a_bad_request(url: str, command: list[st
         ("AZURE_CLIENT_CERTIFICATE_PATH", None, "which cannot be read: No such file or directory"),
     ],
 )
-def test_file_that_a_variable_names_in_vain_is_a_bad_request(
+def test_unreadable_file_that_a_variable_names_is_a_bad_request(
     tmp_path: Path, name: str, content: bytes | None, says: str
 ) -> None:
-    """One sentence with the variable and the path, before anything is asked for."""
+    """One message with the variable and the path, before any request."""
     path = tmp_path / "file.pem"
     if content is not None:
         path.write_bytes(content)
@@ -101,8 +101,8 @@ def test_file_that_a_variable_names_in_vain_is_a_bad_request(
 @pytest.mark.parametrize(
     "proxy", ["http://[::1", "http://:8080", "ftp://proxy:21", "http://proxy:port", "socks5://p:1"]
 )
-def test_proxy_that_cannot_be_used_is_a_bad_request(proxy: str) -> None:
-    """Under each name, in either spelling; a user and a password in it are fine, and not shown."""
+def test_proxy_that_is_not_valid_is_a_bad_request(proxy: str) -> None:
+    """Under each name and in both spellings; a user and a password in it are allowed, and are not shown."""
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         done = run("list", environment={name: proxy})
         assert done.returncode == 2
@@ -113,10 +113,10 @@ def test_proxy_that_cannot_be_used_is_a_bad_request(proxy: str) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_crash_has_a_code_of_its_own_and_no_traceback(
+def test_crash_has_its_own_exit_code_and_no_traceback(
     fault: Callable[[], BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One sentence, the place, and what to do; nothing of the error's text, which may be a secret."""
+    """One sentence, the place and what to do, without the error's text, which may contain a secret."""
 
     def broken(*_: Any) -> Any:
         raise fault()
@@ -132,10 +132,10 @@ def test_crash_has_a_code_of_its_own_and_no_traceback(
 
 @pytest.mark.parametrize("where", ["shared.cli.command.parser", "shared.cli.command.choose", "shared.settings.runner"])
 @pytest.mark.parametrize(("fault", "code"), [(TypeError, CRASHED), (KeyboardInterrupt, INTERRUPTED)])
-def test_crash_or_interrupt_before_there_is_an_output_is_a_sentence_too(
+def test_crash_or_interrupt_before_the_output_exists_is_a_message_too(
     where: str, fault: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the error stream, because there is nothing else yet."""
+    """On the error stream, because nothing else exists yet."""
 
     def broken(*_: Any, **__: Any) -> Any:
         raise fault
@@ -147,23 +147,23 @@ def test_crash_or_interrupt_before_there_is_an_output_is_a_sentence_too(
     assert "Traceback" not in done.stderr
 
 
-def test_wrong_interpreter_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipeline's python3 may be an older one, whose traceback would end with the code of a failed deployment."""
+def test_wrong_interpreter_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline's python3 may be older, and its traceback would end with the exit code of a failed deployment."""
     monkeypatch.setattr(sys, "version_info", (3, 11, 2))
     done = run("list", environment={})
     assert (done.returncode, done.stdout) == (CRASHED, "")
     assert done.stderr.startswith("error: Python 3.13 or later is needed; ")
 
 
-class Answers:
-    """The app as far as sending goes; every look after that meets the error."""
+class FailingApp:
+    """An app that accepts a message; every later read raises the error."""
 
     def __init__(self, error: BaseException) -> None:
         self.sent = 0
         self._error = error
 
     def remote(self) -> Remote:
-        """As connection.connect gives it."""
+        """Return the connection, as connection.connect does."""
         api = RemoteApi("https://app.example", "key")
         journal = RemoteJournal(api)
         journal.header = self._header  # type: ignore[method-assign]
@@ -185,20 +185,20 @@ class Answers:
     ("module", "arguments"),
     [(submit, ["submit", "examples/medallion.yaml", "--id", "d", "--wait"]), (verbs, ["cancel", "d", "--wait"])],
 )
-def test_error_after_something_was_sent_is_never_a_bad_request(
+def test_error_after_sending_is_never_a_bad_request(
     module: Any, arguments: list[str], error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2 says that nothing was done; a pipeline would send it again under another id."""
-    app = Answers(error)
+    """Exit code 2 means that nothing was done, so a pipeline would submit again under another id."""
+    app = FailingApp(error)
     monkeypatch.setattr(module, "connect", lambda _: app.remote())
     done = run(*arguments, environment={})
     assert (app.sent, done.returncode) == (1, CRASHED)
 
 
 @pytest.mark.parametrize("is_sent", [False, True])
-def test_interrupt_says_whether_something_was_sent(is_sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the sending nothing is promised."""
-    app = Answers(KeyboardInterrupt())
+def test_interrupt_reports_whether_the_submission_was_sent(is_sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt before the sending promises nothing."""
+    app = FailingApp(KeyboardInterrupt())
     monkeypatch.setattr(submit, "connect", lambda _: app.remote())
     if not is_sent:
 
@@ -215,8 +215,8 @@ def test_interrupt_says_whether_something_was_sent(is_sent: bool, monkeypatch: p
 @pytest.mark.parametrize(
     ("redirection", "code"), [(">&-", "0"), (">/dev/full", "70"), ("2>&- >&-", "0"), ("<&- -", "2"), ("| true", "141")]
 )
-def test_closed_or_full_streams_are_no_outcome(redirection: str, code: str) -> None:
-    """A command whose output is closed does its work; one whose output is lost says so by its code."""
+def test_closed_or_full_stream_has_its_own_exit_code(redirection: str, code: str) -> None:
+    """A command with a closed output does its work; one whose output is lost reports it by its exit code."""
     file, redirection = (
         ("-", redirection[:-2]) if redirection.endswith(" -") else ("examples/medallion.yaml", redirection)
     )
@@ -233,8 +233,7 @@ def test_closed_or_full_streams_are_no_outcome(redirection: str, code: str) -> N
     assert "Exception ignored" not in done.stderr
 
 
-def test_interrupt_while_the_program_loads_is_no_traceback() -> None:
-    """The signal comes in the middle of an import."""
+def test_interrupt_during_an_import_causes_no_traceback() -> None:
     script = (
         "import os, signal, sys, builtins; load = builtins.__import__\n"
         "def slow(name, *rest):\n"
@@ -279,10 +278,10 @@ FLAGS = [
     command=st.sampled_from(COMMANDS),
     arguments=st.lists(st.one_of(st.sampled_from(FLAGS), TEXTS), max_size=4),
 )
-def test_any_environment_and_any_arguments_end_in_a_code_that_is_no_outcome(
+def test_any_environment_and_arguments_end_without_the_code_of_an_outcome(
     environment: dict[str, str], command: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is reachable, so nothing succeeds that asks, nothing fails as a deployment does, and nothing crashes."""
+    """Nothing is reachable, so no command that needs the app succeeds, fails as a deployment does, or crashes."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     monkeypatch.setattr("requests.Session.send", _refused)
     monkeypatch.chdir(tmp_path)

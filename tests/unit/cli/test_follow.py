@@ -38,25 +38,25 @@ class Followed:
             self.journal.create(header(self._left.pop(0), **changes), [], "test")
 
     def sleep(self, seconds: float) -> None:
-        """The next state comes while the follower sleeps."""
-        assert self._left, "follow slept although nothing more will happen"
+        """Move the deployment to its next state, in place of sleeping."""
+        assert self._left, "follow sleeps although the deployment will not change again"
         before = self.journal.header("d")
         self.journal.write_header(Change(before, before.record.replace(state=self._left.pop(0)), "test", ""))
 
     def follow(self, sleep: Callable[[float], None] | None = None, **options: Any) -> int:
-        """The exit code."""
+        """Follow the deployment and return the exit code."""
         options = {"timeout_seconds": None, "again": "follow d", **options}
         return follow(self.journal, "d", JsonOutput(self.stream), sleep=sleep or self.sleep, **options)
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What was printed."""
+        """Return the printed events."""
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(("state", "code"), ENDS)
 def test_follow_end_is_the_exit_code(state: DeploymentState, code: int) -> None:
-    """Each end has its code, and the last line says it."""
+    """The last line contains the code too."""
     followed = Followed(state)
     assert followed.follow() == code
     assert followed.events[-1]["event"] == "ended"
@@ -68,28 +68,28 @@ def test_follow_end_is_the_exit_code(state: DeploymentState, code: int) -> None:
     ("state", "code"),
     [(DeploymentState.CANCELLED, 0), (DeploymentState.COMPENSATED, 1), (DeploymentState.SUCCEEDED, 3)],
 )
-def test_follow_another_end_than_was_asked_for_is_none(state: DeploymentState, code: int) -> None:
-    """A deployment that had succeeded before the cancel came is not rolled back, and something was sent: 3, not 2."""
+def test_follow_of_another_end_than_the_goal_is_a_failure(state: DeploymentState, code: int) -> None:
+    """If the deployment succeeded before the cancel came, it is not rolled back, and the command was sent: 3, not 2."""
     assert Followed(state).follow(goal=DeploymentState.CANCELLED) == code
 
 
-def test_follow_goes_on_until_the_end() -> None:
-    """Every state on the way is told once."""
+def test_follow_continues_until_the_end() -> None:
+    """Every state on the way is reported once."""
     way = [DeploymentState.ACCEPTED, DeploymentState.RUNNING, DeploymentState.COMPENSATING, DeploymentState.COMPENSATED]
     followed = Followed(*way)
     assert followed.follow() == 1
     assert [e["state"] for e in followed.events if e["event"] == "state"] == [s.value for s in way]
 
 
-class Away:
-    """A journal whose storage does not answer at some of the looks."""
+class UnavailableJournal:
+    """A journal whose storage does not respond to some of the reads."""
 
     def __init__(self, journal: MemoryJournal, *looks: Exception | None) -> None:
         self._journal = journal
         self._looks = list(looks)
 
     def header(self, deployment_id: str) -> Any:
-        """The header, unless this look goes wrong."""
+        """Return the header, or raise the error of this read."""
         error = self._looks.pop(0) if self._looks else None
         if error is not None:
             raise error
@@ -99,11 +99,12 @@ class Away:
         return getattr(self._journal, name)
 
 
-AWAY = StorageUnavailableError("no connection")
+UNAVAILABLE = StorageUnavailableError("no connection")
 
 
-def test_follow_waits_out_an_outage_of_storage_as_the_deployment_does() -> None:
-    """Storage that answered before and is away for some looks: said once, and followed to the end all the same."""
+def test_follow_waits_during_an_outage_of_storage() -> None:
+    """Storage that responded before and then fails for some reads is reported once, and the deployment is followed to
+    its end."""
     followed = Followed(DeploymentState.RUNNING)
     memory = followed.journal
     looks = iter([None, None, DeploymentState.SUCCEEDED])
@@ -114,53 +115,53 @@ def test_follow_waits_out_an_outage_of_storage_as_the_deployment_does() -> None:
             before = memory.header("d")
             memory.write_header(Change(before, before.record.replace(state=state), "test", ""))
 
-    followed.journal = cast("MemoryJournal", Away(memory, None, AWAY, AWAY))
+    followed.journal = cast("MemoryJournal", UnavailableJournal(memory, None, UNAVAILABLE, UNAVAILABLE))
     assert followed.follow(sleep) == 0
     assert [e["message"] for e in followed.events if e["event"] == "waiting"] == ["no connection"]
 
 
-@pytest.mark.parametrize("looks", [(AWAY,), (None, StorageAuthError("forbidden"))])
-def test_follow_storage_that_never_answered_or_refuses_is_an_error(looks: tuple[Exception | None, ...]) -> None:
-    """A wrong address or a role taken away does not mend itself."""
+@pytest.mark.parametrize("looks", [(UNAVAILABLE,), (None, StorageAuthError("forbidden"))])
+def test_follow_of_storage_that_never_responded_or_refuses_is_an_error(looks: tuple[Exception | None, ...]) -> None:
+    """A wrong address or a removed role does not correct itself."""
     followed = Followed(DeploymentState.RUNNING)
-    followed.journal = cast("MemoryJournal", Away(followed.journal, *looks))
+    followed.journal = cast("MemoryJournal", UnavailableJournal(followed.journal, *looks))
     with pytest.raises(StorageUnavailableError):
         followed.follow(lambda seconds: None)
 
 
-def test_follow_does_not_wait_for_storage_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An outage longer than is waited for ends the following with the error."""
+def test_follow_does_not_wait_for_storage_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A longer outage ends the command with the error."""
     monkeypatch.setattr("shared.cli.follow.OUTAGE_SECONDS", -1.0)
     followed = Followed(DeploymentState.RUNNING)
-    followed.journal = cast("MemoryJournal", Away(followed.journal, None, AWAY))
+    followed.journal = cast("MemoryJournal", UnavailableJournal(followed.journal, None, UNAVAILABLE))
     with pytest.raises(StorageUnavailableError):
         followed.follow(lambda seconds: None)
 
 
-def test_follow_timeout_tells_how_to_go_on() -> None:
-    """Code 9, and the command that takes it up again."""
+def test_follow_timeout_prints_how_to_continue() -> None:
+    """Exit code 9, and the command that follows the deployment again."""
     followed = Followed(DeploymentState.RUNNING)
     assert followed.follow(timeout_seconds=-1, again="follow d --url https://app.example") == 9
     assert followed.events[-1]["message"].endswith("go on with: follow d --url https://app.example")
     assert followed.events[-1]["event"] == "timeout"
 
 
-def test_follow_unknown_id_is_a_bad_request() -> None:
-    """After its time an id that nobody knows is an error that names both causes."""
+def test_follow_of_an_unknown_id_is_a_bad_request() -> None:
+    """After the waiting time the error names both possible causes."""
     followed = Followed()
     assert followed.follow(unknown_seconds=-1) == 2
     assert followed.events[-1]["error"] == "not_found"
     assert "nothing takes messages from the queue" in followed.events[-1]["message"]
 
 
-def test_follow_own_submission_that_nobody_takes_is_a_timeout() -> None:
-    """What was just submitted is not a bad request: it waits on the queue."""
+def test_follow_of_an_own_submission_that_nobody_accepts_is_a_timeout() -> None:
+    """It is not a bad request, because the submission waits on the queue."""
     assert Followed().follow(unknown_seconds=-1, expected_hash="hash") == 9
     assert Followed().follow(unknown_seconds=-1, is_sent=True) == 9
 
 
-def test_follow_unknown_id_may_come_later() -> None:
-    """An id is unknown while its message still stands in the queue."""
+def test_follow_of_an_unknown_id_waits_for_it() -> None:
+    """An id is unknown while its message is still on the queue."""
     followed = Followed()
 
     def arrive(seconds: float) -> None:
@@ -169,8 +170,8 @@ def test_follow_unknown_id_may_come_later() -> None:
     assert followed.follow(arrive) == 0
 
 
-def test_follow_id_that_is_not_known_yet_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has mistyped it sees why nothing happens, and for how long."""
+def test_follow_reports_an_unknown_id_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who mistyped the id sees why nothing happens, and for how long."""
     monkeypatch.setattr("shared.cli.follow.QUIET_SECONDS", -1.0)
     followed = Followed()
     naps: list[float] = []
@@ -187,26 +188,24 @@ def test_follow_id_that_is_not_known_yet_is_said_once(monkeypatch: pytest.Monkey
 
 
 def test_follow_timeout_shortens_the_wait_for_an_unknown_id() -> None:
-    """A short timeout is not outlasted by the wait for the id."""
     assert Followed().follow(timeout_seconds=-1, unknown_seconds=60) == 2
 
 
 @pytest.mark.parametrize("state", [DeploymentState.RUNNING, DeploymentState.SUCCEEDED])
-def test_follow_conflict_is_a_bad_request_at_once(state: DeploymentState) -> None:
-    """An id that belongs to another manifest is never followed to that one's end, whatever that is."""
+def test_follow_of_a_conflict_is_a_bad_request_at_once(state: DeploymentState) -> None:
+    """The end of a deployment that has the id but another manifest is never reported."""
     followed = Followed(state, name=HOSTILE)
     assert followed.follow(expected_hash="another") == 2
     assert followed.events[-1]["error"] == "conflict"
     assert "\x1b" not in followed.events[-1]["message"]
 
 
-def test_follow_own_manifest_is_no_conflict() -> None:
-    """The same manifest under the same id is the same deployment."""
+def test_follow_of_the_own_manifest_is_not_a_conflict() -> None:
     assert Followed(DeploymentState.SUCCEEDED).follow(expected_hash="hash") == 0
 
 
-def test_follow_of_a_stuck_deployment_waits_for_the_end_of_a_try() -> None:
-    """`compensate --wait`: the state is `stuck` all the time, and the command is over when the try is."""
+def test_follow_of_a_stuck_deployment_waits_for_the_end_of_the_retry() -> None:
+    """For `compensate --wait`: the state is `stuck` all the time, and the command ends with the retry."""
     followed = Followed(DeploymentState.STUCK, retry_began_at=START)
 
     def sleep(_: float) -> None:
@@ -218,7 +217,8 @@ def test_follow_of_a_stuck_deployment_waits_for_the_end_of_a_try() -> None:
 
 
 def test_follow_of_a_release_waits_for_its_end() -> None:
-    """`release --wait`: released is `stuck` until nothing is under way; then what was asked for is done."""
+    """For `release --wait`: a released deployment stays `stuck` until no step is in progress, and then the goal is
+    reached."""
     followed = Followed(DeploymentState.STUCK, DeploymentState.FAILED, release_write=1)
     passing = {"is_passing": lambda header: header.is_being_released}  # pyright: ignore
     assert followed.follow(goal=DeploymentState.FAILED, **passing) == 0
@@ -226,8 +226,8 @@ def test_follow_of_a_release_waits_for_its_end() -> None:
 
 @pytest.mark.parametrize("state", [DeploymentState.SUCCEEDED, DeploymentState.COMPENSATED, DeploymentState.REJECTED])
 @pytest.mark.parametrize("expected", [None, "0" * 64, "another"])
-def test_follow_of_a_forgotten_deployment_says_so_at_once(state: DeploymentState, expected: str | None) -> None:
-    """Past its retention it is no unknown id to be waited for: the end it had, or a conflict with what was sent."""
+def test_follow_of_a_forgotten_deployment_ends_at_once(state: DeploymentState, expected: str | None) -> None:
+    """After its retention the id is not unknown: the result is its end, or a conflict with the submission."""
     followed = Followed(state, manifest_hash="0" * 64)
     followed.journal.purge("d")
     code = followed.follow(expected_hash=expected)

@@ -1,4 +1,4 @@
-"""What there is to help: `--help`, the example of a manifest, completion."""
+"""All that helps a user: `--help`, the example of a manifest, completion."""
 
 import argparse
 import re
@@ -24,13 +24,13 @@ from tests.conftest import ROOT
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    """All of them, by name."""
+    """Return all commands by name."""
     action: Any = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     return action.choices
 
 
 def test_help_shows_every_command_once_in_a_group() -> None:
-    """None is forgotten, and none is shown that is not there; within the width of a terminal."""
+    """No command is missing and none is extra; the text fits the width of a terminal."""
     named = [name for names in GROUPS.values() for name in names]
     assert sorted(named) == sorted(commands())
     text = parser().format_help()
@@ -39,8 +39,10 @@ def test_help_shows_every_command_once_in_a_group() -> None:
 
 
 @pytest.mark.parametrize("given", [[], ["deploy"]])
-def test_help_is_what_no_command_or_a_wrong_one_gets(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Code 2, and on the error stream everything that there is."""
+def test_help_is_printed_without_a_command_or_with_a_wrong_one(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and the whole help on the error stream."""
     with pytest.raises(SystemExit) as ended:
         main(given)
     said = capsys.readouterr()
@@ -49,8 +51,8 @@ def test_help_is_what_no_command_or_a_wrong_one_gets(given: list[str], capsys: p
     assert "error: " in said.err.splitlines()[-1]
 
 
-def test_help_of_a_command_is_what_its_mistakes_get(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not the page of everything."""
+def test_usage_of_a_command_is_printed_after_its_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    """And not the whole help."""
     with pytest.raises(SystemExit):
         main(["follow", "x", "--bogus"])
     said = capsys.readouterr().err
@@ -59,8 +61,8 @@ def test_help_of_a_command_is_what_its_mistakes_get(capsys: pytest.CaptureFixtur
     assert "exit codes" not in said
 
 
-def test_help_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
-    """One number, told in two places."""
+def test_help_version_is_the_version_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    """The number is in two places."""
     with pytest.raises(SystemExit):
         main(["--version"])
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -68,8 +70,8 @@ def test_help_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
-def test_help_example_of_a_command_is_one(name: str) -> None:
-    """It parses, as a call of that command; every argument says what it is."""
+def test_help_example_of_a_command_is_valid(name: str) -> None:
+    """It parses as a call of that command, and every argument has a description."""
     found = parser().parse_args(shlex.split(EXAMPLES[name]))
     assert EXAMPLES[name].startswith(name)
     assert callable(found.run)
@@ -78,18 +80,17 @@ def test_help_example_of_a_command_is_one(name: str) -> None:
     assert all(action.help for action in command._actions)
 
 
-def test_help_page_names_every_command_and_exit_code() -> None:
-    """docs/cli.md lags behind neither."""
+def test_cli_page_names_every_command_and_exit_code() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     assert all(f"`{name}" in page or f", `{name}" in page for name in commands())
     codes = {"0", "1", "2", "3", "4", "5", "8", "9", "130", "141"}
     assert codes <= set(re.findall(r"\| (\d+) \|", page))
 
 
-def test_init_writes_a_manifest_that_is_valid_as_it_is(
+def test_init_writes_a_valid_manifest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the check and to the schema that its first line names; what is commented out is valid, too."""
+    """It is valid for the check and for the schema in its first line, and so are the parts in comments."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "deep").mkdir()
     file = tmp_path / "deep" / "mine.yaml"
@@ -109,10 +110,10 @@ def test_init_writes_a_manifest_that_is_valid_as_it_is(
 
 
 @pytest.mark.parametrize("path", ["there.yaml", "none/mine.yaml", "a\x00b"])
-def test_init_leaves_alone_what_is_there(
+def test_init_overwrites_nothing(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Code 2, and the file is as it was; also where no file can be."""
+    """Exit code 2, and the file is unchanged; the same if no file can be created."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.yaml").write_text("mine")
     assert main(["init", path]) == 2
@@ -121,7 +122,7 @@ def test_init_leaves_alone_what_is_there(
 
 
 def test_completion_completes_in_bash() -> None:
-    """The script is evaluated by the shell itself, and offers commands, then a command's options."""
+    """The shell itself evaluates the script, which offers commands, then a command's options."""
     bash = shutil.which("bash")
     assert bash is not None
     text = script("bash", parser())
@@ -132,8 +133,8 @@ def test_completion_completes_in_bash() -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """And defines the name that it completes."""
+def test_completion_contains_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It also defines the name that it completes."""
     assert main(["completion", shell]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in commands())

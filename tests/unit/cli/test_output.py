@@ -1,4 +1,4 @@
-"""What is printed: lines for people, JSON lines for programs, and nothing that could harm a terminal."""
+"""The output: lines for people, JSON lines for programs, and nothing that could harm a terminal."""
 
 import io
 import json
@@ -18,12 +18,12 @@ from tests.unit.cli.records import FORBIDDEN, HOSTILE, error, failed_steps, head
 
 
 def json_lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    """Every line, parsed."""
+    """Return every line, parsed."""
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_output_lines_tell_each_move_once() -> None:
-    """A move is one line; what has not moved since is not said again, and what waits is not said at all."""
+def test_output_lines_report_each_move_once() -> None:
+    """A move is one line; a step that has not moved since is not repeated, and a waiting step is not printed."""
     stream = io.StringIO()
     output = LineOutput(stream)
     for _ in range(2):
@@ -35,8 +35,8 @@ def test_output_lines_tell_each_move_once() -> None:
     assert len(lines) == 3
 
 
-def test_output_tells_an_approval_that_waits_once() -> None:
-    """However often it is looked at; once it is given, that is told."""
+def test_output_reports_a_waiting_approval_once() -> None:
+    """However often it is read; its approval is reported too."""
     for kind in (LineOutput, JsonOutput):
         stream = io.StringIO()
         output = kind(stream)
@@ -50,8 +50,8 @@ def test_output_tells_an_approval_that_waits_once() -> None:
         assert "succeeded" in lines[2]
 
 
-def test_output_json_lines_hold_the_whole_end() -> None:
-    """Every line is one JSON object of ASCII; the last one has the header, all steps and the exit code."""
+def test_output_json_lines_contain_the_whole_end() -> None:
+    """Every line is one JSON object in ASCII; the last one has the header, all steps and the exit code."""
     stream = io.StringIO()
     output = JsonOutput(stream)
     output.progress(header(name="Größe\u202e"), [step(0, StepState.INTENT)])
@@ -68,8 +68,8 @@ def test_output_json_lines_hold_the_whole_end() -> None:
     assert told["remedy"] == "Ask for a role."
 
 
-def test_output_summary_tells_what_failed_and_what_to_do() -> None:
-    """Each failed step with its call, code, request id and remedy; what is not put back; the verdict."""
+def test_output_summary_contains_what_failed_and_what_to_do() -> None:
+    """Each failed step with its call, code, request id and remedy; the steps that are not compensated; the verdict."""
     text = "\n".join(summary(header(DeploymentState.STUCK, error=error("step s1: no")), failed_steps()))
     assert "step s1 failed: Fabric said no" in text
     assert "POST /workspaces, HTTP 403, InsufficientPrivileges, request r-1" in text
@@ -80,8 +80,8 @@ def test_output_summary_tells_what_failed_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("state", [StepState.PENDING, StepState.INTENT, StepState.SUBMITTED])
-def test_output_step_that_waits_to_try_again_is_not_called_failed(state: StepState) -> None:
-    """It says when, and the last error; the remedy of a step that has failed (submit again) is not for it."""
+def test_output_step_that_awaits_its_retry_is_not_called_failed(state: StepState) -> None:
+    """It shows the time and the last error. The remedy of a failed step (submit again) does not apply to it."""
     waiting = step(0, state, error=error("blocked"), finished_at=None, wait_until=START + timedelta(minutes=5))
     text = "\n".join(summary(header(), [waiting]))
     assert f"step s0 is tried again at {waiting.wait_until:%H:%M:%S} UTC; last error: blocked" in text
@@ -94,8 +94,8 @@ def test_output_step_that_waits_to_try_again_is_not_called_failed(state: StepSta
     assert f"{state.value}, is tried again at" in stream.getvalue()
 
 
-def test_output_step_whose_rollback_waits_to_be_tried_again_is_no_loss_yet() -> None:
-    """Until its attempts are over; the error of the forward action is still the deployment's."""
+def test_output_compensation_that_awaits_its_retry_is_not_final() -> None:
+    """Until its attempts are used up; the error of the forward action stays the deployment's."""
     undoing = step(0, StepState.COMPENSATING, error=error("no"), compensation_error=error("locked"), wait_until=None)
     text = "\n".join(summary(header(DeploymentState.COMPENSATING), [undoing]))
     assert "step s0 failed: no" in text
@@ -103,8 +103,8 @@ def test_output_step_whose_rollback_waits_to_be_tried_again_is_no_loss_yet() -> 
     assert "is not put back" not in text
 
 
-def test_output_call_without_an_answer_says_so() -> None:
-    """Neither a status nor a code of None."""
+def test_output_call_without_a_response_says_so() -> None:
+    """It shows neither a status nor a code of None."""
     lost = RecordedError("it broke off", "Wait.", "POST /workspaces")
     text = "\n".join(summary(header(), [step(0, StepState.FAILED, error=lost)]))
     assert "  POST /workspaces, no answer\n" in text
@@ -112,15 +112,14 @@ def test_output_call_without_an_answer_says_so() -> None:
 
 @pytest.mark.parametrize("state", DeploymentState)
 def test_output_verdict_has_a_sentence_for_every_state(state: DeploymentState) -> None:
-    """No state leaves the reader without a word."""
     said = verdict(header(state))
     assert said.startswith("sales (d) ")
     assert len(said) > len("sales (d) is ")
 
 
 @pytest.mark.parametrize("kind", [LineOutput, LiveOutput])
-def test_output_hostile_names_are_shown_harmless(kind: type[LineOutput]) -> None:
-    """No escape, control character or bidi mark of a name or an error reaches the terminal, and none floods it."""
+def test_output_sanitizes_hostile_names(kind: type[LineOutput]) -> None:
+    """No escape, control character or bidi mark of a name or an error reaches the terminal, and no text floods it."""
     stream = io.StringIO()
     output = kind(stream)
     hostile = header(
@@ -144,8 +143,8 @@ def test_output_hostile_names_are_shown_harmless(kind: type[LineOutput]) -> None
     assert max(len(line) for line in shown.splitlines()) < 3_500
 
 
-def test_output_any_event_is_shown_harmless() -> None:
-    """What reaches an event uncleaned is cleaned there; line ends of ours stay."""
+def test_output_sanitizes_any_event() -> None:
+    """The output cleans the text of an event; line ends of the app's own stay."""
     stream = io.StringIO()
     LineOutput(stream).event("error", "one\n" + HOSTILE.replace("\n", ""))
     assert [mark for mark in FORBIDDEN if mark in stream.getvalue()] == []
@@ -153,7 +152,6 @@ def test_output_any_event_is_shown_harmless() -> None:
 
 
 def test_output_problem_is_a_line_and_an_event() -> None:
-    """Path and message, for people and for programs."""
     lines, events = io.StringIO(), io.StringIO()
     for output in (LineOutput(lines), JsonOutput(events)):
         output.problems([Problem("$.name", "is required")])
@@ -161,8 +159,8 @@ def test_output_problem_is_a_line_and_an_event() -> None:
     assert json_lines(events) == [{"event": "problem", "path": "$.name", "message": "is required"}]
 
 
-def test_output_choose_by_stream_and_wish() -> None:
-    """JSON on request, live on a terminal, lines elsewhere."""
+def test_output_is_chosen_by_stream_and_option() -> None:
+    """JSON on request, live output on a terminal, lines elsewhere."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -173,7 +171,7 @@ def test_output_choose_by_stream_and_wish() -> None:
     assert type(choose(io.StringIO())) is LineOutput
 
 
-def test_output_encoding_of_the_reader_is_no_crash() -> None:
+def test_output_encoding_of_the_reader_causes_no_crash() -> None:
     """A name that an ASCII log cannot show is escaped."""
     raw = io.BytesIO()
     output = choose(io.TextIOWrapper(raw, encoding="ascii"))
@@ -181,15 +179,15 @@ def test_output_encoding_of_the_reader_is_no_crash() -> None:
     assert b"Gr\\xf6\\xdfe" in raw.getvalue()
 
 
-def test_clean_keeps_what_can_be_printed() -> None:
-    """Letters of any script stay; everything else becomes a space, a lone surrogate too."""
+def test_clean_keeps_printable_characters() -> None:
+    """Letters of any script stay; every other character becomes a space, including a lone surrogate."""
     assert clean("Größe 日本\t\ud800\u2028x") == "Größe 日本   x"
     assert clean("x" * 600) == "x" * 500
     assert clean("xyz", 2) == "xy"
 
 
 def test_timeline_draws_every_step_within_its_width() -> None:
-    """Bars lie inside the axis, also where a clock went backwards."""
+    """Bars are inside the axis, even if a clock went backwards."""
     early = step(4, StepState.SUCCEEDED, started_at=START.replace(year=2025), finished_at=START)
     rows = timeline(header(), [*failed_steps(), early, step(5, StepState.PENDING)])
     assert len(rows) == 7

@@ -1,4 +1,5 @@
-"""Packing what a manifest names: folders in Fabric's source-control format, principals files, and all that is odd."""
+"""Packing the files that a manifest names: folders in Fabric's source-control format, principals files, and
+odd cases."""
 
 import base64
 import errno
@@ -21,12 +22,12 @@ CSV = f"principal_id,role,description,type\r\n{GUID},Admin,,User\r\n"
 
 
 def platform(**metadata: Any) -> str:
-    """A `.platform` file as Fabric writes it."""
+    """Return a `.platform` file as Fabric writes it."""
     return json.dumps({"metadata": {"type": "Notebook", "displayName": "Clean", **metadata}, "config": {}})
 
 
 def folder(root: Path, name: str = "Clean.Notebook", text: str | None = None) -> Path:
-    """An item's folder with one part."""
+    """Write an item's folder with one part."""
     made = root / name
     made.mkdir()
     (made / "notebook-content.py").write_bytes(b"x = 1\r\ny = 2\r\n")
@@ -36,22 +37,22 @@ def folder(root: Path, name: str = "Clean.Notebook", text: str | None = None) ->
 
 
 def item(**spec: Any) -> dict[str, Any]:
-    """A manifest with one item."""
+    """Return a manifest with one item."""
     return {"name": "m", "steps": [{"id": "i", "kind": "item", "with": {"folder": "Clean.Notebook", **spec}}]}
 
 
 def people(**spec: Any) -> dict[str, Any]:
-    """A manifest with one list of principals."""
+    """Return a manifest with one list of principals."""
     return {"name": "m", "steps": [{"id": "p", "kind": "principals", "with": spec}]}
 
 
 def spec_of(manifest: Any, root: Path) -> dict[str, Any]:
-    """The packed `with` of the one step."""
+    """Return the packed `with` of the only step."""
     return pack.packed(manifest, root)["steps"][0]["with"]
 
 
 def refusal(manifest: Any, root: Path) -> tuple[str, str]:
-    """Path and message of the one problem."""
+    """Return path and message of the only problem."""
     with pytest.raises(InvalidInputError) as caught:
         pack.packed(manifest, root)
     [problem] = caught.value.problems
@@ -59,7 +60,7 @@ def refusal(manifest: Any, root: Path) -> tuple[str, str]:
 
 
 def test_pack_folder_becomes_a_definition(tmp_path: Path) -> None:
-    """Every file is a part, bytes untouched, `.platform` last; type, name and description come from it."""
+    """Every file is a part with unchanged bytes, `.platform` last; type, name and description come from it."""
     made = folder(tmp_path, text=platform(description="cleans"))
     (made / "resources").mkdir()
     (made / "resources" / "logo.bin").write_bytes(bytes(range(256)))
@@ -72,8 +73,8 @@ def test_pack_folder_becomes_a_definition(tmp_path: Path) -> None:
     assert "folder" not in spec
 
 
-def test_pack_leaves_nothing_out_but_leftovers_by_name(tmp_path: Path) -> None:
-    """Hidden files are parts as others are; what tools leave behind is left out and named, and nothing else is."""
+def test_pack_excludes_only_leftovers_by_name(tmp_path: Path) -> None:
+    """Hidden files are parts like others; only the files that tools leave behind are excluded, and they are named."""
     made = folder(tmp_path)
     inside = [".schedules", ".resources/functions.json", "dags/.hidden/x", "Files/.config"]
     leftovers = [".git/config", ".DS_Store", "Thumbs.db", ".pbi/cache.abf", ".children/Db.KQLDatabase/.platform"]
@@ -93,8 +94,7 @@ def test_pack_leaves_nothing_out_but_leftovers_by_name(tmp_path: Path) -> None:
     }
 
 
-def test_pack_reports_nothing_left_out_where_all_travels(tmp_path: Path) -> None:
-    """A folder of parts alone needs no word."""
+def test_pack_reports_nothing_if_all_files_are_sent(tmp_path: Path) -> None:
     folder(tmp_path)
     told: list[pack.LeftOut] = []
     pack.packed(item(), tmp_path, None, told.append)
@@ -118,7 +118,7 @@ def test_pack_reports_nothing_left_out_where_all_travels(tmp_path: Path) -> None
 def test_pack_format_is_inferred_from_the_files(
     tmp_path: Path, item_type: str, names: list[str], inferred: str | None
 ) -> None:
-    """The format that Fabric needs is in the names of the files; its default is not spelt out."""
+    """The names of the files determine the format that Fabric needs; Fabric's default is not written out."""
     made = tmp_path / "Clean.Notebook"
     for name in names:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
@@ -127,8 +127,8 @@ def test_pack_format_is_inferred_from_the_files(
     assert spec_of(item(), tmp_path)["definition"].get("format") == inferred
 
 
-def test_pack_format_of_the_manifest_is_taken(tmp_path: Path) -> None:
-    """`format` beside `folder` becomes the definition's; a bare item takes none."""
+def test_pack_uses_the_format_in_the_manifest(tmp_path: Path) -> None:
+    """`format` beside `folder` becomes the definition's format; a bare item has none."""
     made = folder(tmp_path)
     spec = spec_of(item(format="fabricGitSource"), tmp_path)
     assert spec["definition"]["format"] == "fabricGitSource"
@@ -150,7 +150,7 @@ def test_pack_format_of_the_manifest_is_taken(tmp_path: Path) -> None:
 def test_pack_folder_without_a_definition_gives_a_bare_item(
     tmp_path: Path, metadata: dict[str, Any], names: list[str], payload: object
 ) -> None:
-    """`.platform` alone defines nothing, and some types take no definition: their files are named as left out."""
+    """`.platform` alone defines nothing, and some types accept no definition: their files are named as excluded."""
     made = tmp_path / "Clean.Notebook"
     made.mkdir()
     for name in names:
@@ -167,7 +167,7 @@ def test_pack_folder_without_a_definition_gives_a_bare_item(
 
 
 def outside(root: Path) -> Path:
-    """A folder beside the root, with a secret, a list of principals, and an item."""
+    """Write a folder beside the root, with a secret, a list of principals and an item."""
     made = root / "outside"
     made.mkdir()
     (made / "secret.env").write_text("TOKEN=canary-7f3a")
@@ -180,13 +180,13 @@ def outside(root: Path) -> Path:
 def test_pack_link_out_of_an_item_is_refused_unread(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Git keeps links, so a change from anybody can bring one; it is named before anything is read."""
+    """Git keeps links, so anybody's change can add one; it is named before anything is read."""
     outside(tmp_path)
     root = tmp_path / "repo"
     root.mkdir()
     (root / "secret.env").write_text("TOKEN=canary-7f3a")
     (folder(root) / "leak.py").symlink_to(target)
-    monkeypatch.setattr(files, "read", lambda *_: pytest.fail("a file was read"))
+    monkeypatch.setattr(files, "read", lambda *_: pytest.fail("pack must not read a file here"))
     path, message = refusal(item(), root)
     assert path == "$.steps[0].with.folder"
     assert "'Clean.Notebook/leak.py' leads out of the folder" in message
@@ -203,8 +203,8 @@ def test_pack_link_out_of_an_item_is_refused_unread(
         (".git/config", "is a link to a file that is left out"),
     ],
 )
-def test_pack_link_inside_an_item_that_is_no_file_is_refused(tmp_path: Path, target: str, says: str) -> None:
-    """To nowhere, to itself, to a folder: dropped in silence, each would be missed later."""
+def test_pack_link_inside_an_item_to_anything_but_a_file_is_refused(tmp_path: Path, target: str, says: str) -> None:
+    """To nowhere, to itself, to a folder: if a link were dropped without notice, its file would be missing later."""
     made = folder(tmp_path)
     for name in ("resources", ".git"):
         (made / name).mkdir()
@@ -217,7 +217,6 @@ def test_pack_link_inside_an_item_that_is_no_file_is_refused(tmp_path: Path, tar
 
 
 def test_pack_link_to_a_file_of_the_same_item_is_that_file(tmp_path: Path) -> None:
-    """It leads nowhere else."""
     made = folder(tmp_path)
     (made / "same.py").symlink_to("notebook-content.py")
     parts = {p["path"]: p["payload"] for p in spec_of(item(), tmp_path)["definition"]["parts"]}
@@ -226,10 +225,11 @@ def test_pack_link_to_a_file_of_the_same_item_is_that_file(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["../outside/{}", "{absolute}/{}", "link/{}", "direct-{}"])
 @pytest.mark.parametrize(("kind", "end"), [("item", "Clean.Notebook"), ("principals", "team.csv")])
-def test_pack_names_lead_out_of_the_manifests_folder_only_by_root(
+def test_pack_follows_names_out_of_the_manifests_folder_only_below_the_root(
     tmp_path: Path, name: str, kind: str, end: str
 ) -> None:
-    """By `..`, from the root of the disk, by a link on the way or a link itself: refused, and taken below --root."""
+    """By `..`, by an absolute path, through a link on the way or as a link itself: refused, and accepted below
+    --root."""
     away = outside(tmp_path)
     root = tmp_path / "repo"
     root.mkdir()
@@ -246,8 +246,8 @@ def test_pack_names_lead_out_of_the_manifests_folder_only_by_root(
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", "file", "a\x00b", ""])
-def test_pack_root_that_is_no_folder_is_named(tmp_path: Path, wrong: str) -> None:
-    """The option is the place of the problem."""
+def test_pack_root_that_is_not_a_folder_is_named(tmp_path: Path, wrong: str) -> None:
+    """The option is the path of the problem."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInputError) as caught:
         pack.real_root(str(tmp_path / wrong) if wrong else "", tmp_path)
@@ -255,10 +255,10 @@ def test_pack_root_that_is_no_folder_is_named(tmp_path: Path, wrong: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["notebook-content.py", "Clean.Notebook"])
-def test_pack_name_changed_while_it_is_read_reads_nothing_else(
+def test_pack_name_changed_during_reading_reads_nothing_else(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file, or the folder above it, that becomes a link after it was looked at is not followed."""
+    """A file or its folder that becomes a link after the check is not followed."""
     away = outside(tmp_path)
     (away / "Clean.Notebook" / "notebook-content.py").write_text("canary-7f3a")
     root = tmp_path / "repo"
@@ -281,8 +281,8 @@ def test_pack_name_changed_while_it_is_read_reads_nothing_else(
     assert "canary" not in message
 
 
-def test_pack_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of one version and half of another is not sent."""
+def test_pack_file_that_changes_during_reading_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mixture of two versions is never sent."""
     part = folder(tmp_path) / "notebook-content.py"
     fdopen = os.fdopen
 
@@ -316,8 +316,8 @@ def test_pack_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monk
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 @pytest.mark.parametrize("place", ["part", "file", "manifest"])
-def test_pack_pipe_or_socket_is_refused_and_not_waited_for(tmp_path: Path, kind: str, place: str) -> None:
-    """Opening a pipe would wait until somebody writes to it."""
+def test_pack_refuses_a_pipe_or_socket_without_waiting(tmp_path: Path, kind: str, place: str) -> None:
+    """Opening a pipe would block until somebody writes to it."""
     name = "Clean.Notebook/odd" if place == "part" else "odd"
     folder(tmp_path)
     if kind == "pipe":
@@ -337,8 +337,8 @@ def test_pack_pipe_or_socket_is_refused_and_not_waited_for(tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize("place", ["part", "file", "folder"])
-def test_pack_what_may_not_be_read_is_named(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the path of the very file, not only of the folder."""
+def test_pack_names_a_file_that_may_not_be_read(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the path of the file itself, not only of the folder."""
     inner = folder(tmp_path) / "inner"
     inner.mkdir()
     (tmp_path / "team.csv").write_text(CSV)
@@ -364,10 +364,10 @@ def test_pack_what_may_not_be_read_is_named(tmp_path: Path, place: str, monkeypa
     assert message == f"'{named[place]}' cannot be read: Permission denied"
 
 
-def test_pack_reads_the_same_where_nothing_opens_relative_to_a_folder(
+def test_pack_reads_the_same_without_opening_relative_to_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows: the file is read, and one that was swapped for another is refused."""
+    """As on Windows: the file is read, and a file that was exchanged is refused."""
     made = folder(tmp_path)
     expected = spec_of(item(), tmp_path)
     monkeypatch.setattr(os, "supports_dir_fd", set[object]())
@@ -384,8 +384,8 @@ def test_pack_reads_the_same_where_nothing_opens_relative_to_a_folder(
     assert "was changed while it was opened" in refusal(item(), tmp_path)[1]
 
 
-def test_pack_folder_of_very_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before they are read."""
+def test_pack_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any of them is read."""
     monkeypatch.setattr(files, "MOST_FILES", 3)
     made = folder(tmp_path)
     for number in range(3):
@@ -394,20 +394,20 @@ def test_pack_folder_of_very_many_files_is_refused(tmp_path: Path, monkeypatch: 
 
 
 def test_pack_item_inside_another_is_refused(tmp_path: Path) -> None:
-    """Its files would be taken for parts of the outer one."""
+    """Its files would become parts of the outer item."""
     folder(folder(tmp_path), "Inner.Notebook")
     message = refusal(item(), tmp_path)[1]
     assert "'Clean.Notebook/Inner.Notebook' is an item of its own inside this one" in message
 
 
-def test_pack_folder_of_the_older_format_is_named_as_that(tmp_path: Path) -> None:
-    """Fabric wrote two files before there was `.platform`."""
+def test_pack_folder_of_the_older_format_is_reported_as_such(tmp_path: Path) -> None:
+    """Fabric wrote two files before `.platform` existed."""
     (folder(tmp_path, text="") / "item.metadata.json").write_text("{}")
     assert "is of an older format" in refusal(item(), tmp_path)[1]
 
 
-def test_pack_what_the_manifest_says_goes_before_the_platform_file(tmp_path: Path) -> None:
-    """Name and description may be said in the manifest; a null says nothing."""
+def test_pack_manifest_overrides_the_platform_file(tmp_path: Path) -> None:
+    """The manifest may set name and description; a null sets nothing."""
     folder(tmp_path)
     spec = spec_of(item(displayName="Mine", description=None, type=None, definition=None), tmp_path)
     assert (spec["type"], spec["displayName"]) == ("Notebook", "Mine")
@@ -430,8 +430,8 @@ def test_pack_what_the_manifest_says_goes_before_the_platform_file(tmp_path: Pat
         (platform(type="Report"), "holds a Report, and `type` says Notebook"),
     ],
 )
-def test_pack_platform_file_that_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
-    """Missing, unreadable, of another type: each is one problem at the folder's path."""
+def test_pack_platform_file_that_is_not_valid_is_named(tmp_path: Path, text: str, says: str) -> None:
+    """Missing, unreadable or of another type: each is one problem at the folder's path."""
     folder(tmp_path, text=text)
     path, message = refusal(item(type="Notebook"), tmp_path)
     assert path == "$.steps[0].with.folder"
@@ -455,7 +455,7 @@ def test_pack_binary_platform_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_pack_files_in_utf_16_are_refused_by_name(tmp_path: Path, encoding: str) -> None:
-    """As PowerShell and Excel save them: the manifest, and a list of principals."""
+    """PowerShell and Excel save files in this encoding: the manifest, and a list of principals."""
     said = f"is {encoding.upper()[:6]} text; write it as UTF-8"
     (tmp_path / "m.yaml").write_bytes("name: m".encode(encoding))
     with pytest.raises(InvalidInputError, match=f"m.yaml {said}"):
@@ -465,7 +465,7 @@ def test_pack_files_in_utf_16_are_refused_by_name(tmp_path: Path, encoding: str)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "x" * 5_000, "Clean.Notebook/notebook-content.py", "a\x00b"])
-def test_pack_folder_that_is_none_is_named(tmp_path: Path, name: str) -> None:
+def test_pack_folder_that_is_not_a_folder_is_named(tmp_path: Path, name: str) -> None:
     """A path that does not exist, cannot exist, or is a file."""
     folder(tmp_path)
     path, message = refusal(item(folder=name), tmp_path)
@@ -474,13 +474,13 @@ def test_pack_folder_that_is_none_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_pack_folder_beside_a_definition_is_refused(tmp_path: Path) -> None:
-    """There is one definition."""
+    """An item has one definition."""
     folder(tmp_path)
     assert "cannot stand beside" in refusal(item(definition={"parts": []}), tmp_path)[1]
 
 
 def test_pack_folder_with_a_name_of_control_characters_is_refused(tmp_path: Path) -> None:
-    """What the app would refuse is refused here: such a name cannot travel."""
+    """The app would refuse such a name, so the command line refuses it first."""
     folder(tmp_path, text=platform(displayName="a\x00b"))
     path, message = refusal(item(), tmp_path)
     assert path == "$.steps[0].with.displayName"
@@ -488,22 +488,22 @@ def test_pack_folder_with_a_name_of_control_characters_is_refused(tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such name")
-def test_pack_file_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_pack_file_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     """A file name that is not UTF-8 cannot be a part's path."""
     made = folder(tmp_path)
     Path(os.fsdecode(os.fsencode(made) + b"/\xff")).write_text("x")
     assert "U+DCFF" in refusal(item(), tmp_path)[1]
 
 
-def test_pack_folder_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    """A folder of gigabytes costs no memory."""
+def test_pack_folder_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    """A folder of gigabytes needs no memory."""
     with (folder(tmp_path) / "big.bin").open("wb") as stream:
         stream.truncate(40 * MAX_BYTES)
     assert f"may have {MAX_BYTES}" in refusal(item(), tmp_path)[1]
 
 
-def test_pack_many_folders_too_large_together_are_refused(tmp_path: Path) -> None:
-    """What each alone may hold can be too much in all."""
+def test_pack_folders_that_are_too_large_together_are_refused(tmp_path: Path) -> None:
+    """Each alone is small enough."""
     for name in ("a", "b"):
         (folder(tmp_path, name) / "big.bin").write_bytes(b"x" * (7 * 1024 * 1024))
     steps = [{"id": n, "kind": "item", "with": {"folder": n}} for n in ("a", "b", "not read any more")]
@@ -513,8 +513,8 @@ def test_pack_many_folders_too_large_together_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_pack_principals_file_is_taken_as_it_is(tmp_path: Path, mark: str) -> None:
-    """With or without a byte order mark, line ends kept; its name goes along for messages."""
+def test_pack_principals_file_is_sent_unchanged(tmp_path: Path, mark: str) -> None:
+    """With or without a byte order mark, and with its line ends; its name is kept for messages."""
     (tmp_path / "team.csv").write_bytes((mark + CSV).encode())
     assert spec_of(people(file="team.csv"), tmp_path) == {"csv": CSV, "source": "team.csv"}
 
@@ -528,8 +528,8 @@ def test_pack_principals_file_is_taken_as_it_is(tmp_path: Path, mark: str) -> No
         (f"{GUID},\x00".encode(), "U+0000"),
     ],
 )
-def test_pack_principals_file_that_is_wrong_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
-    """Absent, binary, with characters that no text may have."""
+def test_pack_principals_file_that_is_not_valid_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
+    """Missing, binary, or with characters that no text may have."""
     if content is not None:
         (tmp_path / "team.csv").write_bytes(content)
     path, message = refusal(people(file="team.csv"), tmp_path)
@@ -537,8 +537,8 @@ def test_pack_principals_file_that_is_wrong_is_named(tmp_path: Path, content: by
     assert says in message
 
 
-def test_pack_device_or_too_large_a_file_is_not_read(tmp_path: Path) -> None:
-    """A device or a disk image given by mistake is refused before anything of it is read."""
+def test_pack_does_not_read_a_device_or_a_file_that_is_too_large(tmp_path: Path) -> None:
+    """A device or a disk image given by mistake is refused unread."""
     with pytest.raises(InvalidInputError, match="/dev/zero is a device, not a file"):
         pack.read_text("/dev/zero")
     with (tmp_path / "big.csv").open("wb") as stream:
@@ -548,7 +548,7 @@ def test_pack_device_or_too_large_a_file_is_not_read(tmp_path: Path) -> None:
         pack.read_text(str(tmp_path / "big.csv"))
 
 
-def test_pack_file_that_is_no_list_of_principals_stays_here(tmp_path: Path) -> None:
+def test_pack_file_that_is_not_a_list_of_principals_is_not_sent(tmp_path: Path) -> None:
     """Another file given by mistake is neither sent nor quoted."""
     (tmp_path / "config").write_text("[core]\n\ttoken = canary-7f3a\n")
     manifest = people(file="config")
@@ -558,15 +558,15 @@ def test_pack_file_that_is_no_list_of_principals_stays_here(tmp_path: Path) -> N
     assert "canary" not in json.dumps(manifest) + message
 
 
-def test_pack_file_beside_an_inline_list_is_left_for_the_check(tmp_path: Path) -> None:
-    """Nothing that was written is overwritten in silence."""
+def test_pack_leaves_a_file_beside_an_inline_list_to_the_check(tmp_path: Path) -> None:
+    """Nothing in the manifest is overwritten without notice."""
     (tmp_path / "team.csv").write_text(CSV)
     spec = spec_of(people(file="team.csv", csv="mine"), tmp_path)
     assert spec == {"file": "team.csv", "csv": "mine"}
 
 
 def test_pack_reports_all_problems_and_changes_nothing(tmp_path: Path) -> None:
-    """Each file that cannot be packed is named; the manifest can still be sent as it was."""
+    """Each file that cannot be packed is named, and the manifest can still be sent unchanged."""
     steps = [*item()["steps"], *people(file="gone.csv")["steps"]]
     manifest = {"name": "m", "steps": steps}
     before = json.dumps(manifest)
@@ -579,13 +579,13 @@ def test_pack_reports_all_problems_and_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "manifest", [None, 7, "x", [], {}, {"steps": 7}, {"steps": [None, 7, {"kind": ["item"], "with": "x"}]}]
 )
-def test_pack_passes_what_is_no_manifest(manifest: Any, tmp_path: Path) -> None:
-    """The check will say what is wrong with it."""
+def test_pack_ignores_what_is_not_a_manifest(manifest: Any, tmp_path: Path) -> None:
+    """The check reports what is wrong with it."""
     assert pack.packed(manifest, tmp_path) == manifest
 
 
-def test_read_text_knows_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths in a manifest are relative to it, or, on standard input, to where one stands."""
+def test_read_text_returns_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in a manifest are relative to its folder, or, on standard input, to the current one."""
     (tmp_path / "m.yaml").write_bytes(b"\xef\xbb\xbfname: x\r\n")
     assert pack.read_text(str(tmp_path / "m.yaml")) == ("name: x\r\n", tmp_path)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"name: y")))
@@ -594,8 +594,8 @@ def test_read_text_knows_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("content", [None, b"name: \xff"])
-def test_read_text_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
-    """Absent, a folder, or no text."""
+def test_read_text_names_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    """Missing, a folder, or not text."""
     path = tmp_path
     if content is not None:
         path = tmp_path / "m.yaml"
@@ -606,8 +606,8 @@ def test_read_text_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
 
 
 @pytest.mark.parametrize("name", ["", "  "])
-def test_pack_name_that_is_empty_does_not_mean_the_folder_of_the_manifest(tmp_path: Path, name: str) -> None:
-    """A variable that is not set: one sentence, and nothing is read."""
+def test_pack_empty_name_does_not_mean_the_folder_of_the_manifest(tmp_path: Path, name: str) -> None:
+    """A variable was not set: the problem is one sentence, and nothing is read."""
     folder(tmp_path, "other.Notebook")
     said = {"folder": "is empty: give the folder, relative to the manifest"}
     assert refusal(item(folder=name), tmp_path) == ("$.steps[0].with.folder", said["folder"])

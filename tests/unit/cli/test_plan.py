@@ -28,7 +28,7 @@ IDENTITY = {"id": "00000000-0000-0000-0000-00000000c1c1", "type": "ServicePrinci
 
 @pytest.fixture(scope="module")
 def fabric() -> Iterator[Running]:
-    """A simulated Fabric in a process of its own."""
+    """Start a simulated Fabric as a separate process."""
     running = Running()
     yield running
     running.stop()
@@ -36,13 +36,13 @@ def fabric() -> Iterator[Running]:
 
 @pytest.fixture
 def tenant(fabric: Running) -> Running:
-    """The same, emptied."""
+    """Return the simulator, emptied."""
     fabric.call("POST", "/_sim/reset", {})
     return fabric
 
 
 def plan(fabric: Running | None, manifest: Any, *options: str, **environment: str) -> command_line.Done:
-    """One plan, to its end."""
+    """Run one plan to its end."""
     address = f"http://127.0.0.1:{fabric.port}" if fabric else "http://127.0.0.1:1"
     operations = f"127.0.0.1:{fabric.operations_port}" if fabric else ""
     given = {
@@ -57,14 +57,14 @@ def plan(fabric: Running | None, manifest: Any, *options: str, **environment: st
 
 
 def seeded(fabric: Running, description: str) -> None:
-    """The workspace and its lakehouse are there."""
+    """Create the workspace and its lakehouse."""
     items = [{"type": "Lakehouse", "displayName": "bronze", "description": description}]
     row = {"displayName": "sales", "roleAssignments": [IDENTITY], "items": items}
     fabric.call("POST", "/_sim/seed", {"workspaces": [row]})
 
 
-def test_plan_prints_a_line_a_step_and_the_sum(tenant: Running) -> None:
-    """As those expect it who know terraform; piped, without colour."""
+def test_plan_prints_a_line_for_each_step_and_the_sum(tenant: Running) -> None:
+    """As users of Terraform expect it; without colour in a pipe."""
     shown = plan(tenant, MANIFEST)
     assert shown.returncode == 0, shown.stderr
     assert "  + ws      workspace 'sales': create; absent" in shown.stdout
@@ -84,7 +84,7 @@ def test_plan_prints_a_line_a_step_and_the_sum(tenant: Running) -> None:
     [(None, "update", 0, 2), ("else", "update", 0, 2), ("raw", "update", 0, 0), ("raw", "fail", 1, 1)],
 )
 def test_plan_exit_codes(tenant: Running, description: str | None, if_exists: str, plain: int, detailed: int) -> None:
-    """0 where there is nothing to do and 2 where there is, on request; 1 where a step is blocked, always."""
+    """On request 0 without changes and 2 with changes; always 1 if a step is blocked."""
     if description is not None:
         seeded(tenant, description)
     steps = [MANIFEST["steps"][0], {**MANIFEST["steps"][1], "with": {**LAKE, "ifExists": if_exists}}]
@@ -96,7 +96,6 @@ def test_plan_exit_codes(tenant: Running, description: str | None, if_exists: st
 
 
 def test_plan_as_json_is_one_object(tenant: Running) -> None:
-    """For programs: all of it in one line."""
     seeded(tenant, "else")
     [line] = plan(tenant, MANIFEST, "--json").stdout.splitlines()
     said = json.loads(line)
@@ -108,8 +107,8 @@ def test_plan_as_json_is_one_object(tenant: Running) -> None:
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 2), (("--detailed-exitcode",), 1)])
-def test_plan_of_a_bad_manifest_or_setting_is_never_taken_for_changes(options: tuple[str, ...], code: int) -> None:
-    """2 is a bad request, unless 2 was asked to mean changes: then 1."""
+def test_plan_of_a_bad_manifest_or_setting_never_looks_like_changes(options: tuple[str, ...], code: int) -> None:
+    """A bad request is 2, but 1 if 2 was requested to mean changes."""
     bad = plan(None, "name: x", *options)
     assert (bad.returncode, "$.steps" in bad.stdout) == (code, True)
     assert plan(None, MANIFEST, *options, FABRIC_CREDENTIAL="guess").returncode == code
@@ -117,15 +116,15 @@ def test_plan_of_a_bad_manifest_or_setting_is_never_taken_for_changes(options: t
 
 
 def test_plan_without_fabric_or_identity_has_the_usual_codes(tenant: Running) -> None:
-    """5 where Fabric does not answer, 4 where nobody is signed in or Fabric does not know who it is."""
+    """5 if Fabric does not respond, 4 if nobody is signed in or Fabric does not know the identity."""
     assert plan(None, MANIFEST).returncode == 5
     done = plan(tenant, MANIFEST, FABRIC_CREDENTIAL="service_principal", AZURE_CLIENT_SECRET="hush-hush")
     assert (done.returncode, "AZURE_TENANT_ID" in done.stdout) == (4, True)
     assert "hush" not in done.stdout + done.stderr
 
 
-def test_plan_of_a_folder_reads_below_the_root_and_names_what_is_left_out(tenant: Running, tmp_path: Path) -> None:
-    """The same files as a submission sends."""
+def test_plan_of_a_folder_reads_below_the_root_and_names_the_excluded_files(tenant: Running, tmp_path: Path) -> None:
+    """The same files as in a submission."""
     folder = tmp_path / "Load.DataPipeline"
     folder.mkdir()
     (folder / ".platform").write_text(json.dumps({"metadata": {"type": "DataPipeline", "displayName": "Load"}}))
@@ -141,8 +140,8 @@ def test_plan_of_a_folder_reads_below_the_root_and_names_what_is_left_out(tenant
     assert [(s["id"], s["action"]) for s in found["steps"]] == [("ws", "create"), ("load", "create")]
 
 
-def test_plan_is_coloured_on_a_terminal_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The sign decides the colour."""
+def test_plan_is_coloured_only_on_a_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The first sign of a line decides its colour."""
     with (tmp_path / "out").open("w+") as stream:
         LineOutput(stream).event("change", "  + ws")
         terminal = LiveOutput(stream)

@@ -14,17 +14,17 @@ from tests.unit.cli.records import header
 
 
 class Storage:
-    """The journal with one header, and the messages that were sent."""
+    """A journal with one header, and the sent messages."""
 
     def __init__(self, record: DeploymentRecord) -> None:
         self.journal, self.sent, self._record = self, list[dict[str, Any]](), record
 
     def header(self, _: str) -> Any:
-        """The header as it stands."""
+        """Return the present header."""
         return type("V", (), {"record": self._record})()
 
     def submit(self, text: str) -> None:
-        """Keep a message."""
+        """Record a message."""
         self.sent.append(json.loads(text))
 
 
@@ -40,8 +40,8 @@ def test_release_needs_a_reason(reason: tuple[str, ...], monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("state", DeploymentState)
-def test_release_is_sent_for_a_stuck_deployment_alone(state: DeploymentState, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For every other state the command line says what may be asked instead."""
+def test_release_is_sent_only_for_a_stuck_deployment(state: DeploymentState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every other state the command line names the possible commands."""
     storage = Storage(header(state))
     monkeypatch.setattr(verbs, "connect", lambda _: storage)
     done = run("release", "d", "--reason", "theirs", environment={})
@@ -54,7 +54,7 @@ def test_release_is_sent_for_a_stuck_deployment_alone(state: DeploymentState, mo
 
 
 def test_resume_of_a_released_deployment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its rollback has begun; `compensate` is what may be asked."""
+    """Its rollback has begun; `compensate` is possible."""
     storage = Storage(header(DeploymentState.FAILED, release_write=7))
     monkeypatch.setattr(verbs, "connect", lambda _: storage)
     done = run("resume", "d", environment={})
@@ -62,8 +62,8 @@ def test_resume_of_a_released_deployment_is_refused(monkeypatch: pytest.MonkeyPa
     assert "resume is not possible, but compensate is" in done.stdout + done.stderr
 
 
-def test_released_deployment_is_told_from_one_without_rollback() -> None:
-    """The sentence that matters does not say that nothing was put back."""
+def test_released_deployment_differs_from_one_without_rollback() -> None:
+    """Its main sentence does not say that nothing was rolled back."""
     error = RecordedError("released by anna: theirs; 1 step is not rolled back", "By hand.")
     said = verdict(header(DeploymentState.FAILED, release_write=7, error=error))
     assert "NOT everything is rolled back: released by anna" in said

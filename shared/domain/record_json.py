@@ -1,15 +1,15 @@
 """What is written of a record: only that from which the same record is read again."""
 
-from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from math import isfinite
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, TypeAliasType, cast, get_args, get_origin, get_type_hints
 
 from shared.domain.errors import UnknownVersionError, UnwritableError
 from shared.domain.json import JsonObject
 from shared.domain.records import NESTED, AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState, StepState
 
 
 def encoded(record: StepRecord | DeploymentRecord | AuditEntry) -> JsonObject:
@@ -19,9 +19,9 @@ def encoded(record: StepRecord | DeploymentRecord | AuditEntry) -> JsonObject:
         strict(record)
     except UnknownVersionError as error:
         raise UnwritableError(f"a {type(record).__name__} is not written: {error}") from None
-    for field in fields(record):
-        if not _comes_back(getattr(record, field.name)):
-            raise UnwritableError(f"a {type(record).__name__} is not written: its field '{field.name}' is not JSON")
+    for name, _ in _declared(type(record)):
+        if not _comes_back(getattr(record, name)):
+            raise UnwritableError(f"a {type(record).__name__} is not written: its field '{name}' is not JSON")
     return record.to_json()
 
 
@@ -50,16 +50,24 @@ def _kinds_of(hint: Any) -> set[type[Any]]:
     return _kinds_of(hint.__value__) if isinstance(hint, TypeAliasType) else {get_origin(hint) or hint}
 
 
+_COME_BACK = frozenset({str, int, bool, NoneType, datetime, DeploymentState, StepState})
+"""Types whose every value comes back. Most fields are of one of them, and each written row is looked over."""
+
+
 def _comes_back(value: Any) -> bool:
     """Return True if what JSON makes of a value compares equal to it. Of a field, a tuple is kept too."""
+    if type(value) in _COME_BACK:
+        return True
     if isinstance(value, tuple):
         return all(map(_is_json, cast(tuple[Any, ...], value)))
-    if is_dataclass(value):
-        return all(_comes_back(getattr(value, field.name)) for field in fields(value))
+    if type(value) in NESTED:
+        return all(_comes_back(getattr(value, name)) for name, _ in _declared(cast(type[Any], type(value))))
     return isinstance(value, datetime) or _is_json(value)
 
 
 def _is_json(value: Any) -> bool:
+    if type(value) is str:
+        return True
     if isinstance(value, dict):
         members = cast(dict[Any, Any], value)
         return all(isinstance(name, str) for name in members) and all(map(_is_json, members.values()))

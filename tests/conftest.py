@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from local import azurite
+from tests import warm
 
 settings.register_profile("gate", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.register_profile("hunt", deadline=None, max_examples=500, print_blob=True)
@@ -18,6 +19,7 @@ for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD"):
     os.environ.pop(name, None)  # The runner of the tests themselves: a command's output must not depend on it.
 
 MOST_WORKERS = 16
+warm.prepare()
 
 
 @pytest.hookimpl(optionalhook=True)

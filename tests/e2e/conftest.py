@@ -19,6 +19,7 @@ from local.stack import Stack
 from tests import command_line
 from tests.conftest import require
 from tests.waiting import PATIENCE, PATIENCE_SECONDS
+from tests.warm import WarmStack
 
 QUICK = {
     "STEP_LEASE_SECONDS": "4",
@@ -121,7 +122,7 @@ def make_stack(**changes: Any) -> Stack:
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     environment = {**os.environ, **QUICK, **changes.pop("environment", {})}
     environment.pop("FABRIC_API_BASE_URL", None)
-    return Stack(name=f"test-{secrets.token_hex(4)}", environment=environment, queue_lease_seconds="5", **changes)
+    return WarmStack(name=f"test-{secrets.token_hex(4)}", environment=environment, queue_lease_seconds="5", **changes)
 
 
 def finish(stack: Stack) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.e2e import jobs
 from tests.e2e.conftest import Running
 from tests.e2e.test_submission import item, lakehouse, manifest, written
@@ -27,11 +28,19 @@ UNDER_WAY = "running"
 class Pipeline:
     """One of the two kinds, in a workspace with a manifest of the user's."""
 
-    def __init__(self, kind: str, running: Running, folder: Path) -> None:
+    def __init__(self, kind: str, running: Running, folder: Path, python: Path | None = None) -> None:
         self.kind, self.running, self.folder = kind, running, folder
+        self.python = python
+        """What stands for the interpreter; None: the real one."""
 
     def step(self, file: str, inputs: Mapping[str, str] | None = None, attempt: int = 1) -> jobs.Step:
         """The deploying step; inputs by the action's names."""
+        step = self._step(file, inputs, attempt)
+        if self.python is None:
+            return step
+        return replace(step, environment={**step.environment, "SAGA_PYTHON": str(self.python)})
+
+    def _step(self, file: str, inputs: Mapping[str, str] | None, attempt: int) -> jobs.Step:
         given = {"manifest": file, **(inputs or {})}
         storage = self.running.stack.connection_string
         if self.kind == "github":
@@ -52,10 +61,16 @@ class Pipeline:
         return (self.output(done, "deployment-id"), self.output(done, "state"), self.output(done, "exit-code"))
 
 
+@pytest.fixture(scope="module")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter whose command line begins warm: a pipeline runs several, and each takes a second to import."""
+    return warm.interpreter(tmp_path_factory.mktemp("interpreter"))
+
+
 @pytest.fixture
-def pipeline(kind: str, shared_stack: Running, tmp_path: Path) -> Pipeline:
+def pipeline(kind: str, shared_stack: Running, tmp_path: Path, warm_python: Path) -> Pipeline:
     """Of that kind, with names of its own."""
-    return Pipeline(kind, shared_stack, tmp_path)
+    return Pipeline(kind, shared_stack, tmp_path, warm_python)
 
 
 def named(pipeline: Pipeline, name: str, *steps: dict[str, Any]) -> str:
@@ -65,7 +80,8 @@ def named(pipeline: Pipeline, name: str, *steps: dict[str, Any]) -> str:
 
 @PIPELINES
 def test_pipeline_of_a_good_manifest_succeeds(pipeline: Pipeline) -> None:
-    """Exit code 0, the state and the id in the outputs, who asked in the header."""
+    """Exit code 0, the state and the id in the outputs, who asked in the header. With the runner's interpreter."""
+    pipeline.python = None
     done = pipeline.step(named(pipeline, "pl-good", lakehouse("bronze")), {"id": f"good-{pipeline.kind}"}).run(
         pipeline.folder
     )
@@ -136,6 +152,8 @@ def test_pipeline_that_waits_no_longer_leaves_the_deployment_to_go_on(pipeline: 
 def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, state: str) -> None:
     """The step ends at once; the deployment goes on, or is put back, as the input says. The id is put out before."""
     wanted = f"job-{on_cancel}-{pipeline.kind}"
+    if on_cancel == "cancel":
+        pipeline.python = None  # the signals reach the command line as they do on a runner
     pipeline.running.fabric("faults", [THROTTLED])
     file = named(pipeline, f"pl-{on_cancel}", item("nb", "Notebook"))
     step = pipeline.step(file, {"id": wanted, "on-cancel": on_cancel})

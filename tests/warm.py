@@ -1,0 +1,215 @@
+"""Python processes that begin warm: forked from one that has imported the libraries, which takes a second each time.
+
+A test that needs a process (to kill, to signal, to run beside others) gets a real one by `start`: with a number,
+session, environment, folder and streams of its own. A shell gets one by the program that `interpreter` writes. What
+the server imports builds no client, opens no connection and reads nothing of the environment; function_app.py is loaded
+by each host anew.
+"""
+
+import fcntl
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local import processes
+from local.stack import ROOT, Stack
+
+LIBRARIES = (
+    *("azure.functions", "azure.durable_functions", "azure_functions_runtime", "azure.data.tables", "azure.identity"),
+    *("azure.storage.queue", "azure.storage.blob", "azure.storage.queue.aio", "azure.core.pipeline.transport"),
+    *("aiohttp.web", "cryptography.x509", "http.server", "sqlite3", "rich.live"),
+)
+"""What the app, its host, what stands in for Fabric and the vault, and the command line import sooner or later."""
+OURS = ("shared", "local.functions_host", "local.fabric_simulator", "local.key_vault")
+_LATER = ("__main__", "open", "telemetry")
+"""Parts of the names of modules that are run, or that a process imports only if it tells telemetry."""
+_FOLDER = "TESTS_WARM_FOLDER"
+_LOOK_SECONDS = 2.0
+_CLIENT = """#!{python} -IS
+import json, os, signal, socket, sys
+if sys.argv[1:4] != ["-P", "-m", "shared.cli"]:
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
+server = socket.socket(socket.AF_UNIX)
+server.connect("{address}")
+asked = {{"module": sys.argv[3], "arguments": sys.argv[4:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+socket.send_fds(server, [json.dumps(asked).encode() + b"\\n"], [0, 1, 2])
+answers = server.makefile()
+pid = int(answers.readline())
+for number in passed_on:
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
+code = int(answers.readline())
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+
+
+def prepare() -> None:
+    """Say where the server of this run of the tests shall be: one for all workers, which inherit the environment."""
+    if _FOLDER not in os.environ:
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix=f"warm-{os.getpid()}-")
+
+
+@cache
+def server() -> Path:
+    """The server's address. Whoever asks first starts it; it ends with the run."""
+    prepare()
+    folder = Path(os.environ[_FOLDER])
+    address = folder / "socket"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not address.exists():
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tests.warm", str(address)],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+    return address
+
+
+def start(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
+    """Start `python -m module` in the repository's folder, with its output at the end of `log`; its number."""
+    asked = {"module": module, "arguments": list(arguments), "folder": str(ROOT), "environment": dict(environment)}
+    with socket.socket(socket.AF_UNIX) as connection, log.open("ab") as output, open(os.devnull, "rb") as nothing:
+        connection.connect(str(server()))
+        streams = [nothing.fileno(), output.fileno(), output.fileno()]
+        socket.send_fds(connection, [json.dumps(asked).encode() + b"\n"], streams)
+        with connection.makefile() as answers:
+            return int(answers.readline())
+
+
+def interpreter(folder: Path) -> Path:
+    """A program that stands for the interpreter: the command line begins warm, all else is left to the real one."""
+    program = folder / "python"
+    program.write_text(_CLIENT.format(python=sys.executable, address=server()))
+    program.chmod(0o700)
+    return program
+
+
+@dataclass
+class WarmStack(Stack):
+    """A stack whose processes of Python begin warm."""
+
+    def __post_init__(self) -> None:
+        self._started: set[int] = set()
+
+    def runs(self, part: str) -> bool:
+        """What was forked has its server's command line, so it is known by its number."""
+        pid = self.pids.get(part)
+        if part == "azurite" or pid is None:
+            return super().runs(part)
+        return pid in self._started and processes.is_alive(pid)
+
+    def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+        environment = {**environment, "PYTHONUNBUFFERED": "1"}
+        self.pids[part] = start(module, arguments, environment, self.folder / f"{part}.log")
+        self._started.add(self.pids[part])
+        self._save()
+
+
+def _serve(address: Path) -> dict[str, Any]:
+    """Fork a process for each request. Returns in the forked one only: what was asked for."""
+    running: dict[int, socket.socket] = {}
+    woken, wakes = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wakes, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(address))
+    listening.listen(64)
+    print("ready", flush=True)
+    owner = int(address.parent.name.split("-")[1])
+    while True:
+        ready, _, _ = select.select([listening, woken], [], [], _LOOK_SECONDS)
+        if not processes.is_alive(owner):
+            shutil.rmtree(address.parent, ignore_errors=True)
+            os._exit(0)
+        if woken in ready:
+            os.read(woken, 4096)
+            _tell_of_the_dead(running)
+        if listening not in ready:
+            continue
+        connection, _ = listening.accept()
+        text, streams, _, _ = socket.recv_fds(connection, 65536, 3)
+        while not text.endswith(b"\n"):
+            text += connection.recv(65536)
+        pid = os.fork()
+        if pid:
+            for stream in streams:
+                os.close(stream)
+            running[pid] = connection
+            connection.sendall(f"{pid}\n".encode())
+            continue
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for each in (listening, connection, *running.values()):
+            each.close()
+        for stream in (woken, wakes):
+            os.close(stream)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        return json.loads(text)
+
+
+def _tell_of_the_dead(running: dict[int, socket.socket]) -> None:
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        with running.pop(pid) as connection, suppress(OSError):  # who asked may not wait for it
+            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _ours() -> list[str]:
+    """Every module that may be imported beforehand. None of them looks at its process before it is called."""
+    found = [name for package in OURS for name in _modules(package)]
+    return [name for name in found if not any(part in name for part in _LATER)]
+
+
+def _modules(package: str) -> Iterator[str]:
+    path = importlib.import_module(package).__path__
+    return (module.name for module in pkgutil.walk_packages(path, f"{package}."))
+
+
+def main() -> None:
+    """Import, serve, and become what was asked for."""
+    for module in (*LIBRARIES, *_ours()):
+        importlib.import_module(module)
+    asked = _serve(Path(sys.argv[1]))
+    os.setsid()
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    sys.argv[1:] = asked["arguments"]
+    sys.modules.pop(f"{asked['module']}.__main__", None)  # another module may have imported it
+    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -78,7 +78,7 @@ constraints: $(READY) ## generate constraints.txt: the exact versions of all pac
 
 diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, the drawing in docs/architecture.md
 	@$(PYTHON) -m local.diagrams
-	@$(PYTHON) -m local.rooms
+	@$(PYTHON) -m local.packages
 	@$(PYTHON) -m local.settings_page
 
 schemas: $(READY) ## generate the manifest's JSON Schema for editors (schemas/)

@@ -14,7 +14,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared import entry
-from shared.saga import orchestrator
+from shared.saga.orchestration import orchestrator
 from shared.web.routes import blueprint, health_answer
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository, unless it is installed
 
-from shared.resilience import fabric_retry
-from shared.transaction import DeploymentTransaction, ResourceType
+from shared.scripting.resilience import fabric_retry
+from shared.scripting import DeploymentTransaction, ResourceType
 
 READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 

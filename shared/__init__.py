@@ -12,9 +12,7 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
     bootstrap   <- domain, steps, saga, settings, adapters, logs  the composition root; adapters only inside functions
     telemetry   <- domain, tracing, bootstrap                events, metrics and spans, for the triggers and for scripts
     entry       <- domain, saga, settings, bootstrap, telemetry  from a trigger to the saga
-    secret_manager <- bootstrap, adapters                    secrets, for programs of one's own
-    resilience  <- domain, settings, bootstrap, adapters     breakers and retry, for operators and scripts
-    transaction <- domain, steps, saga, bootstrap            what scripts make in Fabric, all or nothing
+    scripting   <- domain, steps, saga, settings, adapters, bootstrap, telemetry  what Python programs import
     cli         <- domain, steps, saga, settings, bootstrap  what CI and operators run
     web         <- domain, steps, saga, settings, bootstrap  the HTTP API and the page
 

@@ -16,24 +16,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 from shared import logs, settings
 from shared.domain.flags import FeatureFlags
 from shared.domain.ports import Blobs, BreakerDesk, Clock, Fabric, Journal, JournalReads, Locks, Orchestrations, Signals
-from shared.domain.telemetry import NoTelemetry, Telemetry
-from shared.saga import checks as bodies
-from shared.saga.accept import Acceptance
-from shared.saga.delivery import Services
-from shared.saga.health import Monitor
+from shared.domain.ports.telemetry import Telemetry
+from shared.domain.telemetry import NoTelemetry
+from shared.saga.health import checks as bodies
+from shared.saga.health.monitor import Monitor
 from shared.saga.payloads import Payloads
+from shared.saga.step.delivery import Services
+from shared.saga.submission.acceptance import Acceptance
 from shared.steps import KINDS, STEPS
 
 if TYPE_CHECKING:
-    from shared.adapters.breaker_registry import CircuitBreakers
-    from shared.adapters.credentials import Credential
-    from shared.adapters.fabric_http import FabricClient, Tokens
-    from shared.adapters.fabric_transport import Transport
-    from shared.adapters.rate_limiter import RateLimiter
+    from shared.adapters.breaker.registry import CircuitBreakers
+    from shared.adapters.fabric.client import FabricClient
+    from shared.adapters.fabric.credentials import Credential
+    from shared.adapters.fabric.rate_limiter import RateLimiter
     from shared.adapters.remote_api import RemoteDesk
-    from shared.adapters.secret_manager import SecretManager
-    from shared.adapters.storage import StorageClients
-    from shared.adapters.telemetry_handover import Exporter
+    from shared.adapters.secrets.manager import SecretManager
+    from shared.adapters.storage.clients import StorageClients
+    from shared.adapters.telemetry.buffered import Exporter
+    from shared.domain.ports import Tokens, Transport
 
 log = logging.getLogger(__name__)
 logs.install()  # here, because every program of this package imports the composition root
@@ -118,10 +119,10 @@ def app() -> App:
 
 def build(loaded: settings.Settings) -> App:
     """The app from its settings; connects to nothing yet."""
-    from shared.adapters.credentials import TokenSource
-    from shared.adapters.fabric_transport import RequestsTransport, answered_status
-    from shared.adapters.queues import StorageStepQueue
-    from shared.adapters.signal_table import TableSignals
+    from shared.adapters.fabric.credentials import TokenSource
+    from shared.adapters.fabric.transport import RequestsTransport, answered_status
+    from shared.adapters.storage.queues import StorageStepQueue
+    from shared.adapters.storage.signal_table import TableSignals
 
     clock = SystemClock()
     telemetry = _telemetry(loaded, clock)
@@ -185,8 +186,8 @@ def fabric_client(
     sleep: Callable[[float], None] = time.sleep,
 ) -> "FabricClient":
     """The client of Fabric's API behind its gates, with what the feature flags leave of them."""
-    from shared.adapters.fabric_gate import FabricGate
-    from shared.adapters.fabric_http import FabricClient
+    from shared.adapters.fabric.client import FabricClient
+    from shared.adapters.fabric.gate import FabricGate
 
     return FabricClient(
         loaded.fabric.base_url,
@@ -202,7 +203,7 @@ def fabric_client(
 
 def storage_monitor(loaded: settings.Settings) -> Monitor:
     """The checks of the storage side alone, for the command line."""
-    from shared.adapters.signal_table import TableSignals
+    from shared.adapters.storage.signal_table import TableSignals
 
     clock, clients = SystemClock(), _clients(loaded.storage)
     checks = _storage_checks(
@@ -218,8 +219,8 @@ def _storage_checks(
     loaded: settings.Settings,
     clock: SystemClock,
 ) -> dict[str, Callable[[], object]]:
-    """By name; what a failure of each means is said in shared/saga/health.py."""
-    from shared.adapters.queues import depths
+    """By name; what a failure of each means is said in shared/saga/health/monitor.py."""
+    from shared.adapters.storage.queues import depths
 
     policy, up_since = loaded.health, clock.now()
     return {
@@ -252,8 +253,8 @@ def remote(url: str, key: str) -> Remote:
 
 def fabric(loaded: settings.Settings) -> Fabric:
     """Fabric alone, for the command line: as whoever runs it, without storage and so without the shared breakers."""
-    from shared.adapters.credentials import TokenSource
-    from shared.adapters.fabric_transport import RequestsTransport
+    from shared.adapters.fabric.credentials import TokenSource
+    from shared.adapters.fabric.transport import RequestsTransport
 
     secrets, _ = _secrets(loaded.secrets)
     tokens = TokenSource(lambda: _credential(loaded, secrets))
@@ -268,7 +269,7 @@ def orchestrations(client: Any) -> Orchestrations:
 
 
 def _clients(loaded: settings.StorageSettings) -> "StorageClients":
-    from shared.adapters.storage import StorageClients
+    from shared.adapters.storage.clients import StorageClients
 
     try:
         return StorageClients(
@@ -288,8 +289,8 @@ def _clients(loaded: settings.StorageSettings) -> "StorageClients":
 def _breakers(
     clients: "StorageClients", loaded: settings.Settings, clock: SystemClock, telemetry: Telemetry
 ) -> "CircuitBreakers":
-    from shared.adapters.breaker_registry import CircuitBreakers
-    from shared.adapters.breaker_table import TableBreakers
+    from shared.adapters.breaker.registry import CircuitBreakers
+    from shared.adapters.storage.breaker_table import TableBreakers
 
     policy = loaded.breaker if loaded.has_breakers else replace(loaded.breaker, failures=0)
     return CircuitBreakers(TableBreakers(clients), policy, clock.now, telemetry)
@@ -301,8 +302,8 @@ def _observed(
     """What tells what passes through it; the same as before where nobody is told."""
     if isinstance(telemetry, NoTelemetry):
         return journal, transport
-    from shared.adapters.fabric_observed import ObservedTransport
-    from shared.saga.observed import ObservedJournal
+    from shared.adapters.fabric.observed_transport import ObservedTransport
+    from shared.saga.observed_journal import ObservedJournal
 
     return ObservedJournal(journal, telemetry, clock.now), ObservedTransport(transport, telemetry)
 
@@ -316,7 +317,7 @@ def _telemetry(loaded: settings.Settings, clock: SystemClock) -> Telemetry:
             "FEATURE_USE_TELEMETRY is on, but APPLICATIONINSIGHTS_CONNECTION_STRING is empty: no telemetry is sent"
         )
         return NoTelemetry()
-    from shared.adapters.telemetry_handover import HandOver
+    from shared.adapters.telemetry.buffered import HandOver
 
     telemetry = HandOver(lambda: _exporter(loaded.telemetry), clock.now)
     telemetry.at_exit()
@@ -327,9 +328,9 @@ def _exporter(loaded: settings.TelemetrySettings) -> "Exporter":
     import platform
 
     if loaded.exporter == "opencensus":
-        from shared.adapters.telemetry_opencensus import OpenCensusExporter as Chosen
+        from shared.adapters.telemetry.opencensus_exporter import OpenCensusExporter as Chosen
     else:
-        from shared.adapters.telemetry_opentelemetry import OpenTelemetryExporter as Chosen
+        from shared.adapters.telemetry.opentelemetry_exporter import OpenTelemetryExporter as Chosen
     credential = None
     if loaded.uses_identity:
         import azure.identity as identity
@@ -341,16 +342,16 @@ def _exporter(loaded: settings.TelemetrySettings) -> "Exporter":
 
 
 def _limiter(loaded: settings.Settings, clock: Clock) -> "RateLimiter | None":
-    from shared.adapters.rate_limiter import RateLimiter
+    from shared.adapters.fabric.rate_limiter import RateLimiter
 
     return RateLimiter(loaded.rate, clock.now) if loaded.rate.per_minute else None
 
 
 def _stores(clients: "StorageClients", clock: SystemClock) -> Storage:
-    from shared.adapters.blobs import BlobStore
-    from shared.adapters.journal_table import TableJournal
-    from shared.adapters.lock_table import TableLocks
-    from shared.adapters.queues import SubmissionQueue
+    from shared.adapters.storage.blobs import BlobStore
+    from shared.adapters.storage.journal_table import TableJournal
+    from shared.adapters.storage.lock_table import TableLocks
+    from shared.adapters.storage.queues import SubmissionQueue
 
     submissions = SubmissionQueue(clients)
     journal, locks = TableJournal(clients, clock.now), TableLocks(clients)
@@ -370,9 +371,9 @@ def _identity(client_id: str) -> Any:
 
 def _secrets(loaded: settings.SecretSettings) -> "tuple[SecretManager, Callable[[], object] | None]":
     """What secrets are read through, and the vault's ping where there is a vault."""
-    from shared.adapters.secret_manager import SecretManager
-    from shared.adapters.secrets_environment import EnvironmentSecrets
-    from shared.adapters.secrets_keyvault import KeyVaultSecrets
+    from shared.adapters.secrets.environment import EnvironmentSecrets
+    from shared.adapters.secrets.keyvault import KeyVaultSecrets
+    from shared.adapters.secrets.manager import SecretManager
 
     if loaded.vault_url:
         vault = KeyVaultSecrets(loaded.vault_url, lambda: _identity(loaded.vault_client_id))
@@ -382,8 +383,8 @@ def _secrets(loaded: settings.SecretSettings) -> "tuple[SecretManager, Callable[
 
 
 def _credential(loaded: settings.Settings, secrets: "SecretManager") -> "Credential":
-    from shared.adapters.credentials import build_credential
-    from shared.adapters.service_principal import Proof
+    from shared.adapters.fabric.credentials import build_credential
+    from shared.adapters.fabric.service_principal import Proof
 
     fabric, certificate = loaded.fabric, loaded.secrets.client_certificate_name
     name = certificate or loaded.secrets.client_secret_name

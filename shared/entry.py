@@ -21,14 +21,18 @@ from shared.domain.errors import (
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
-from shared.domain.plan import MAX_STEPS
 from shared.domain.ports import LastSweep
 from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.step_graph import MAX_STEPS
 from shared.domain.telemetry import Event, Metric
-from shared.saga import activities, commands, engine, health, sweeper
-from shared.saga.accept import decoded, salvaged_id
-from shared.saga.delivery import Settled
-from shared.saga.progress import Progress
+from shared.saga.command import handling
+from shared.saga.health import monitor
+from shared.saga.orchestration import activities
+from shared.saga.orchestration.progress import Progress
+from shared.saga.step import execution
+from shared.saga.step.delivery import Settled
+from shared.saga.submission.acceptance import decoded, salvaged_id
+from shared.saga.sweep import sweeper
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +59,13 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
     app = bootstrap.app()
     orchestrations = bootstrap.orchestrations(client)
     try:
-        command = commands.read(content)
+        command = handling.read(content)
     except InvalidInputError as error:
         _misread(error)
         return
     if command is not None:
         try:
-            commands.handle(app.services, app.locks, orchestrations, command)
+            handling.handle(app.services, app.locks, orchestrations, command)
         except NotFoundError as error:
             log.warning("%s is dropped: %s", command.verb.value, error)
         return
@@ -79,7 +83,7 @@ def execute_step(content: bytes, client: Any) -> None:
     """A message of the queue `deployment-steps`."""
     message = _step_message(content)
     if message is not None:
-        _tell(engine.execute_step(bootstrap.app().services, message), client)
+        _tell(execution.execute_step(bootstrap.app().services, message), client)
 
 
 @_operation
@@ -93,7 +97,7 @@ def poisoned_step(content: bytes, client: Any, delivery: int = 1) -> None:
     telemetry.event(Event.POISON_MESSAGE, {"queue": "deployment-steps", **(message.to_json() if message else {})})
     if message is not None:
         reason = "every delivery of this step ended in an unexpected error"
-        _tell(engine.poisoned_step(bootstrap.app().services, message, reason), client)
+        _tell(execution.poisoned_step(bootstrap.app().services, message, reason), client)
 
 
 @_operation
@@ -102,7 +106,7 @@ def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> N
     deployment tells: it claims no id. After an outage (`_was_away`) both are sent again, unless a submission has no id:
     then a new message would be a new deployment."""
     try:
-        command = commands.read(content)
+        command = handling.read(content)
     except InvalidInputError as error:
         _count_poisoned("deployments")
         log.warning("a command is dropped: %s", error)
@@ -114,7 +118,7 @@ def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> N
     if command is not None:
         telemetry.event(Event.POISON_MESSAGE, {"queue": "deployments", "deployment_id": command.deployment_id})
         reason = "every delivery of this command ended in an unexpected error; ask again"
-        commands.give_up(bootstrap.app().services, command, reason)
+        handling.give_up(bootstrap.app().services, command, reason)
         return
     problem = Problem("$", "every delivery of this submission ended in an error of the app; see its log")
     refused = bootstrap.app().acceptance.refuse(content, message_id, problem)
@@ -231,12 +235,12 @@ def live() -> tuple[bool, JsonObject]:
 
 def ready() -> tuple[bool, JsonObject]:
     """`health/ready`, for anybody: whether the app can do its work, and how each check stands, in a word."""
-    return _health(_ready, health.Report.coarse)
+    return _health(_ready, monitor.Report.coarse)
 
 
 def health_details() -> tuple[bool, JsonObject]:
     """`health`, for operators: as `ready`, with everything that was found, and what is switched off."""
-    passed, told = _health(_report, health.Report.details)
+    passed, told = _health(_report, monitor.Report.details)
     with suppress(*_UNBUILT):  # told already
         flags = bootstrap.app().flags
         if flags.health_checks and not flags.is_production_ready():
@@ -245,23 +249,23 @@ def health_details() -> tuple[bool, JsonObject]:
 
 
 def _health(
-    ask: Callable[[], health.Report | None], tell: Callable[[health.Report], JsonObject]
+    ask: Callable[[], monitor.Report | None], tell: Callable[[monitor.Report], JsonObject]
 ) -> tuple[bool, JsonObject]:
     try:
         report = ask()
     except _UNBUILT as error:  # the app cannot be built: whoever watches it is told so, and where
         log.warning("the app cannot be built: %s", error)
-        finding = health.Finding(health.Status.FAIL, output=str(error))
-        report = health.Report(bootstrap.SystemClock().now(), {"settings": (finding,)})
-    return (True, health.OFF) if report is None else (report.status is not health.Status.FAIL, tell(report))
+        finding = monitor.Finding(monitor.Status.FAIL, output=str(error))
+        report = monitor.Report(bootstrap.SystemClock().now(), {"settings": (finding,)})
+    return (True, monitor.OFF) if report is None else (report.status is not monitor.Status.FAIL, tell(report))
 
 
-def _report() -> health.Report | None:
+def _report() -> monitor.Report | None:
     """None where health checks are off."""
     app = bootstrap.app()
     return app.health.report() if app.flags.health_checks else None
 
 
 @telemetry.track_performance(Metric.READY_SECONDS)
-def _ready() -> health.Report | None:
+def _ready() -> monitor.Report | None:
     return _report()

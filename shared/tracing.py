@@ -1,7 +1,8 @@
 """What this thread is at work on: the current span, and operations, which are the spans that live in one process.
 
 An operation begins before it is known which deployment it is about (a message was taken, an activity was called).
-The first header that is read in it says so: saga/observed.py calls `belongs_to`, and everything that the operation
+The first header that is read in it says so: saga's
+observed_journal.py calls `belongs_to`, and everything that the operation
 does, calls to Fabric included, is part of that deployment's trace.
 """
 
@@ -11,7 +12,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from shared.domain.telemetry import NoTelemetry, Telemetry
+from shared.domain.ports import Telemetry
+from shared.domain.telemetry import NoTelemetry
 from shared.domain.trace import TraceContext
 
 

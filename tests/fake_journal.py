@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.adapters import journal_rows as rows
-from shared.adapters.journal_pages import time_key
-from shared.adapters.journal_table import ORPHAN_AGE
-from shared.adapters.storage import BATCH_OPERATIONS
+from shared.adapters.storage import journal_rows as rows
+from shared.adapters.storage.clients import BATCH_OPERATIONS
+from shared.adapters.storage.journal_pages import time_key
+from shared.adapters.storage.journal_table import ORPHAN_AGE
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
 from shared.domain.json import JsonObject

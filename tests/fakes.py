@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared import tracing
-from shared.adapters import breaker_table
-from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS
+from shared.adapters.storage import breaker_table
+from shared.adapters.storage.clients import MESSAGE_BYTES, MOST_DELAY_SECONDS
 from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.messages import StepMessage

@@ -61,7 +61,8 @@ def imports(tree: ast.AST, *, is_lazy: bool = False) -> Iterator[Import]:
 
 
 def room_of(module: str) -> str:
-    """Return the package of a module: `shared.saga.accept` is in `saga`, and function_app is a package of its own."""
+    """Return the package of a module: `shared.saga.submission.acceptance` is in `saga`, and function_app is a package
+    of its own."""
     parts = module.split(".")
     return parts[1] if parts[0] == "shared" and len(parts) > 1 else parts[0]
 
@@ -143,25 +144,25 @@ def test_architecture_rule_has_no_cycle() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "says"),
     [
-        ("shared.domain.plan", "from shared.saga import engine", "domain may not import saga"),
-        ("shared.domain.plan", "import random", "the domain is pure"),
-        ("shared.domain.plan", "from datetime import datetime\ndatetime.now()", "calls now"),
-        ("shared.domain.plan", "def f():\n    open('x')", "calls open"),
+        ("shared.domain.step_graph", "from shared.saga import engine", "domain may not import saga"),
+        ("shared.domain.step_graph", "import random", "the domain is pure"),
+        ("shared.domain.step_graph", "from datetime import datetime\ndatetime.now()", "calls now"),
+        ("shared.domain.step_graph", "def f():\n    open('x')", "calls open"),
         ("shared.steps.item", "from shared.adapters import blobs", "steps may not import adapters"),
-        ("shared.saga.accept", "import shared.bootstrap", "saga may not import bootstrap"),
-        ("shared.saga.accept", "def f():\n    import azure.identity", "vendors' clients"),
-        ("shared.saga.accept", "import azure.functions", "only function_app.py"),
+        ("shared.saga.submission.acceptance", "import shared.bootstrap", "saga may not import bootstrap"),
+        ("shared.saga.submission.acceptance", "def f():\n    import azure.identity", "vendors' clients"),
+        ("shared.saga.submission.acceptance", "import azure.functions", "only function_app.py"),
         ("shared.web.api", "import azure.functions", "only function_app.py"),
-        ("shared.saga.accept", "import os\nos.environ['X']", "reads the environment"),
-        ("shared.saga.accept", "import os\nos.getenv('X')", "reads the environment"),
-        ("shared.saga.accept", "from os import environ", "only settings.py"),
-        ("shared.saga.accept", "from local import stack", "stand alone"),
+        ("shared.saga.submission.acceptance", "import os\nos.environ['X']", "reads the environment"),
+        ("shared.saga.submission.acceptance", "import os\nos.getenv('X')", "reads the environment"),
+        ("shared.saga.submission.acceptance", "from os import environ", "only settings.py"),
+        ("shared.saga.submission.acceptance", "from local import stack", "stand alone"),
         ("shared.cli.pack", "from tests import fakes", "stand alone"),
         ("shared.entry", "from shared.cli import pack", "entry may not import cli"),
-        ("shared.bootstrap", "from shared.adapters.blobs import BlobStore", "on first use"),
+        ("shared.bootstrap", "from shared.adapters.storage.blobs import BlobStore", "on first use"),
         ("shared.bootstrap", "import azure.identity", "vendors' clients"),
-        ("shared.adapters.blobs", "from . import storage", "relative"),
-        ("shared.adapters.blobs", "x = 1\n" * 401, "more than 400 lines"),
+        ("shared.adapters.storage.blobs", "from . import storage", "relative"),
+        ("shared.adapters.storage.blobs", "x = 1\n" * 401, "more than 400 lines"),
         ("function_app", "from shared import bootstrap", "function_app may not import bootstrap"),
     ],
 )
@@ -175,8 +176,11 @@ def test_architecture_planted_violation_is_found(module: str, source: str, says:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("shared.bootstrap", "def f():\n    from shared.adapters.blobs import BlobStore\n    import azure.identity"),
-        ("shared.bootstrap", "if TYPE_CHECKING:\n    from shared.adapters.blobs import BlobStore"),
+        (
+            "shared.bootstrap",
+            "def f():\n    from shared.adapters.storage.blobs import BlobStore\n    import azure.identity",
+        ),
+        ("shared.bootstrap", "if TYPE_CHECKING:\n    from shared.adapters.storage.blobs import BlobStore"),
         ("shared.settings", "import os\nos.environ"),
         ("function_app", "import azure.functions as func\nfrom shared import entry"),
     ],

@@ -1,20 +1,20 @@
 """Everything in docs/ that is generated from the code is up to date."""
 
-from local import rooms, settings_page
+from local import packages, settings_page
 from shared.domain.variables import GROUPS, VARIABLES
 
 
 def test_package_drawing_is_up_to_date() -> None:
-    assert rooms.FILE.read_text() == rooms.document(), "run: make diagrams"
+    assert packages.FILE.read_text() == packages.document(), "run: make diagrams"
 
 
 def test_package_drawing_distinguishes_first_use_from_import() -> None:
     """An import inside a function is a dotted arrow; an import at the top of any module of the package makes the arrow
     solid."""
-    found = rooms.arrows()
+    found = packages.arrows()
     assert found["bootstrap", "adapters"]
     assert not found["saga", "domain"]
-    text = rooms.drawing({("bootstrap", "adapters"): True, ("saga", "domain"): False})
+    text = packages.drawing({("bootstrap", "adapters"): True, ("saga", "domain"): False})
     assert "bootstrap -.-> adapters" in text
     assert "saga --> domain" in text
 

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from local import azurite
 from local.bench.measure import heading, row, spread
 from local.stack import HOME
-from shared.adapters.breaker_registry import CircuitBreakers
-from shared.adapters.breaker_table import TableBreakers
-from shared.adapters.breakers import BreakerOpenError
-from shared.adapters.fabric_gate import FabricGate
-from shared.adapters.rate_limiter import RateLimiter
-from shared.adapters.storage import StorageClients
+from shared.adapters.breaker.circuit_breaker import BreakerOpenError
+from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.fabric.gate import FabricGate
+from shared.adapters.fabric.rate_limiter import RateLimiter
+from shared.adapters.storage.breaker_table import TableBreakers
+from shared.adapters.storage.clients import StorageClients
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.rate import RatePolicy
 

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, CDPSession, Page
 
 from local import browser
 from local.bench.measure import Bench, heading, row, spread
-from shared.adapters import journal_pages
-from shared.adapters.storage import StorageClients
+from shared.adapters.storage import journal_pages
+from shared.adapters.storage.clients import StorageClients
 from shared.domain.records import DeploymentRecord, RecordedError
 from shared.domain.states import DeploymentState
 

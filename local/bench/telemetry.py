@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from local.bench.measure import heading, row
 from local.ingestion import connection_string, serving
 from shared import tracing
-from shared.adapters.telemetry_handover import Exporter, HandOver
-from shared.domain.telemetry import Event, Metric, NoTelemetry, Telemetry
+from shared.adapters.telemetry.buffered import Exporter, HandOver
+from shared.domain.ports import Telemetry
+from shared.domain.telemetry import Event, Metric, NoTelemetry
 from shared.domain.trace import root
 
 _CALLS = 1_000
@@ -60,9 +61,9 @@ def _measure(name: str, state: str) -> None:
 def _maker(name: str, port: int, folder: str) -> Callable[[], Exporter]:
     def make() -> Exporter:
         if name == "opencensus":
-            from shared.adapters.telemetry_opencensus import OpenCensusExporter as Chosen
+            from shared.adapters.telemetry.opencensus_exporter import OpenCensusExporter as Chosen
         else:
-            from shared.adapters.telemetry_opentelemetry import OpenTelemetryExporter as Chosen
+            from shared.adapters.telemetry.opentelemetry_exporter import OpenTelemetryExporter as Chosen
         return Chosen(connection_string(port), "bench", None, folder)
 
     return make

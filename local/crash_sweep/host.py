@@ -1,4 +1,4 @@
-"""`python -m local.crash_sweep.host`: functions hosts with their edges watched, as nursery.py asks for them.
+"""`python -m local.crash_sweep.host`: functions hosts with their edges watched, as prefork.py asks for them.
 
 Watched are the transports of the storage SDKs, the app's HTTP to Fabric, the calls of the durable engine, and the
 receipt of messages. The app itself is not touched.
@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 from azure.core.pipeline.transport import AioHttpTransport, RequestsTransport
 
 from local.crash_sweep import names
-from local.crash_sweep.nursery import breed
-from local.crash_sweep.plan import PLAN_VARIABLE
-from local.crash_sweep.strikes import READ, TAKEN, WRITE, Strikes
+from local.crash_sweep.crash_plan import PLAN_VARIABLE
+from local.crash_sweep.injector import READ, TAKEN, WRITE, Strikes
+from local.crash_sweep.prefork import breed
 from local.functions_host import __main__ as functions_host
 from local.functions_host.engine_store import StoredEngine
 from local.functions_host.queues import Queues
-from shared.adapters.fabric_transport import RequestsTransport as FabricTransport
+from shared.adapters.fabric.transport import RequestsTransport as FabricTransport
 from shared.domain.json import as_object
 
 _in_hand: ContextVar[str] = ContextVar("_in_hand", default="")

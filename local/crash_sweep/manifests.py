@@ -9,7 +9,7 @@ from typing import Any
 
 from local.crash_sweep.names import ids_in
 from local.stack import ROOT
-from shared.adapters.credentials import SIMULATOR_IDENTITY
+from shared.adapters.fabric.credentials import SIMULATOR_IDENTITY
 from shared.cli.pack import packed
 from shared.domain.states import DeploymentState
 from shared.domain.text import parse

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from local.crash_sweep.lane import FAST, Lane, Pace, Result
+from local.crash_sweep.crash_plan import Boundary
 from local.crash_sweep.manifests import Manifest
-from local.crash_sweep.plan import Boundary
+from local.crash_sweep.worker import FAST, Lane, Pace, Result
 from local.stack import StackError
 from shared.domain.errors import StorageUnavailableError
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from local.fabric_simulator.levers import is_number, is_whole
+from local.fabric_simulator.settings import is_number, is_whole
 
 ACTIONS = frozenset({"status", "body", "headers", "effect", "reset", "delay_seconds", "operation", "error"})
 

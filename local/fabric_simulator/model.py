@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from local.fabric_simulator import companions, levers, routes
+from local.fabric_simulator import companions, routes, settings
 from local.fabric_simulator.durations import call_seconds
 from local.fabric_simulator.faults import Faults
 from local.fabric_simulator.http import Answer, ApiError, Reply, Request
@@ -49,7 +49,7 @@ class FabricModel:
         """Everything as at the start."""
         is_realistic = self._profile == "realistic"
         self._seed = seed
-        self.levers = levers.Levers(
+        self.levers = settings.Levers(
             page_size=self._page_size,
             name_reservation_seconds=60.0 if is_realistic else 0.0,
             quota_per_minute=QUOTA_PER_MINUTE if is_realistic else 0,
@@ -239,7 +239,7 @@ class FabricModel:
 
     def pull(self, changes: Any) -> dict[str, Any]:
         """Change levers by name, all or none; all of them as they stand. Raises ValueError with the path."""
-        levers.check(changes)
+        settings.check(changes)
         for name, value in changes.items():
             setattr(self.levers, name, value)
         return asdict(self.levers)

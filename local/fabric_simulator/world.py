@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from local.fabric_simulator.durations import operation_seconds
 from local.fabric_simulator.http import Answer, ApiError
-from local.fabric_simulator.levers import Levers
+from local.fabric_simulator.settings import Levers
 from local.fabric_simulator.store import Operation, Store, Workspace
 
 Body = dict[str, Any]

@@ -3,15 +3,13 @@
 import argparse
 
 from shared import bootstrap, settings
-from shared.cli.arguments import known_id
-from shared.cli.connection import add_url, connect
+from shared.cli.common import Add, add_url, connect, known_id
 from shared.cli.follow import SUCCEEDED
-from shared.cli.output import Output
-from shared.cli.parts import Add
-from shared.cli.timeline import clean
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.audit import step_subject
 from shared.domain.records import AuditEntry
-from shared.saga import verify
+from shared.saga.audit import verify
 
 NOT_PROVEN = 1
 

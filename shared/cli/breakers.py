@@ -2,11 +2,10 @@
 
 import argparse
 
-from shared.cli.connection import add_url, breakers
+from shared.cli.common import Add, add_url, breakers
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, UNAVAILABLE
-from shared.cli.output import Output
-from shared.cli.parts import Add
-from shared.cli.timeline import clean
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject
 

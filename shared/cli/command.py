@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from shared import settings
 from shared.cli.__main__ import CRASHED, INTERRUPTED, crash
-from shared.cli.connection import follow_again
+from shared.cli.common import follow_again
 from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
-from shared.cli.output import LineOutput, Output, choose, standard_output
 from shared.cli.parser import parser
 from shared.cli.plan import WRONG
-from shared.cli.runner import RunnerOutput
+from shared.cli.render.output import LineOutput, Output, choose, standard_output
+from shared.cli.render.runner import RunnerOutput
 from shared.domain.errors import (
     FabricAuthError,
     FabricTransientError,

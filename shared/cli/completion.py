@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import shtab
 
+from shared.cli.common import Add
 from shared.cli.follow import SUCCEEDED
-from shared.cli.output import Output
-from shared.cli.parts import Add
+from shared.cli.render.output import Output
 
 NAME = "saga"
 """A shell completes by the command's name, and `python -m shared.cli` has none of its own: so it gets one."""

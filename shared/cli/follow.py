@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from shared.cli.output import Output
-from shared.cli.timeline import clean
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.errors import ForgottenError, NotFoundError, StorageAuthError, StorageUnavailableError
 from shared.domain.ports import JournalReads
 from shared.domain.records import DeploymentRecord, StepRecord

@@ -3,10 +3,9 @@
 import argparse
 
 from shared import bootstrap, settings
-from shared.cli.connection import add_url, remote
-from shared.cli.output import Output
-from shared.cli.parts import Add
-from shared.cli.timeline import clean
+from shared.cli.common import Add, add_url, remote
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.json import JsonObject, as_list, as_object
 
 WELL, WARNING, FAILING = 0, 1, 3

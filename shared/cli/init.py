@@ -6,10 +6,10 @@ from pathlib import Path
 
 import shtab
 
+from shared.cli.common import Add, complete
 from shared.cli.follow import SUCCEEDED
-from shared.cli.output import Output
-from shared.cli.parts import Add, complete
-from shared.cli.timeline import clean
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.errors import InvalidInputError, Problem
 
 EXAMPLE = Path(__file__).with_name("example.yaml")

@@ -4,9 +4,9 @@ import argparse
 from typing import Any, NoReturn
 
 from shared.cli import audit, breakers, completion, health, init, plan, reads, submit, verbs
+from shared.cli.common import Run
 from shared.cli.follow import BAD_REQUEST
 from shared.cli.help import COMMAND, DESCRIPTION, VERSION, example_of, overview
-from shared.cli.parts import Run
 
 
 class _Whole(argparse.ArgumentParser):

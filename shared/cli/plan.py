@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from shared import bootstrap, settings
-from shared.cli import markdown, pack
-from shared.cli.connection import add_url, remote
+from shared.cli import pack
+from shared.cli.common import Add, add_manifest, add_url, packed, remote
 from shared.cli.follow import SUCCEEDED
-from shared.cli.output import Output
-from shared.cli.parts import Add, add_manifest, packed
-from shared.cli.timeline import clean
+from shared.cli.render import markdown
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.manifest import compile_manifest
-from shared.domain.plan import Plan
+from shared.domain.step_graph import Plan
 from shared.domain.text import parse
-from shared.saga.dry_run import PATIENCE, Action, DryRun, StepChange, dry_run
+from shared.saga.dry_run.changes import PATIENCE, Action, DryRun, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 
 BLOCKED, CHANGES = 1, 2

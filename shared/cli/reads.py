@@ -3,15 +3,13 @@
 import argparse
 from collections.abc import Sequence
 
-from shared.cli.arguments import count, known_id, seconds
-from shared.cli.connection import add_url, connect, follow_again
+from shared.cli.common import Add, add_url, connect, count, follow_again, known_id, seconds
 from shared.cli.follow import EXIT_CODES, SUCCEEDED, follow
-from shared.cli.output import Output, header_json
-from shared.cli.parts import Add
-from shared.cli.timeline import clean
+from shared.cli.render.output import Output, header_json
+from shared.cli.render.timeline import clean
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState
-from shared.saga.accept import normal_target
+from shared.saga.submission.acceptance import normal_target
 
 
 def add_commands(add: Add) -> None:

@@ -9,12 +9,10 @@ from typing import Any
 
 from shared import settings
 from shared.cli import pack, plan
-from shared.cli.arguments import seconds
-from shared.cli.connection import add_url, connect, follow_again
+from shared.cli.common import Add, add_manifest, add_url, connect, follow_again, packed, seconds
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow, forgotten
-from shared.cli.output import Output
-from shared.cli.parts import Add, add_manifest, packed
-from shared.cli.timeline import clean
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.errors import (
     ForgottenError,
     InvalidInputError,
@@ -28,7 +26,7 @@ from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT
-from shared.saga.submission import envelope
+from shared.saga.submission.envelope import envelope
 from shared.steps import KINDS
 
 

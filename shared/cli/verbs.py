@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from shared import bootstrap
-from shared.cli.arguments import known_id, seconds
-from shared.cli.connection import add_url, connect, follow_again
+from shared.cli.common import Add, Run, add_url, connect, follow_again, known_id, seconds
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
-from shared.cli.output import Output
-from shared.cli.parts import Add, Run
-from shared.cli.timeline import clean
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
 from shared.domain.approval import APPROVAL, waits_for_person
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
-from shared.saga.verbs import Verb, allowed_verbs, possible_verbs
+from shared.saga.command.verbs import Verb, allowed_verbs, possible_verbs
 
 _HELP = {
     Verb.CANCEL: "put a deployment back that has not ended, or is held",

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, Reference, suggestion
 from shared.domain.json import JsonObject
-from shared.domain.plan import MAX_STEPS, Plan, PlannedStep, check_graph
+from shared.domain.ports import KindRules
+from shared.domain.step_graph import MAX_STEPS, Plan, PlannedStep, check_graph
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
 DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -19,28 +20,6 @@ DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0
 LONGEST_STEP_TIMEOUT_SECONDS = 7 * 86400.0
 LONGEST_LIFE_SECONDS = 365 * 86400.0
 LONGEST_HOLD_SECONDS = 90 * 86400.0
-
-
-class KindRules(Protocol):
-    """What a manifest's check needs to know of a step kind."""
-
-    @property
-    def name(self) -> str:
-        """The word under `kind:`."""
-        ...
-
-    @property
-    def outputs(self) -> frozenset[str]:
-        """What other steps may refer to."""
-        ...
-
-    def check(self, spec: Fields) -> None:
-        """Note every problem of a step's `with`; strings that hold references are checked again when resolved."""
-        ...
-
-    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
-        """For a kind that stands for several steps: (suffix, kind, with) of each; None for a plain kind."""
-        ...
 
 
 @dataclass(frozen=True)

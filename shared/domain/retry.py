@@ -15,10 +15,10 @@ from shared.domain.policy import RetryPolicy
 from shared.domain.polling import name_wait_seconds
 from shared.domain.records import RecordedError
 from shared.domain.redaction import redacted
-from shared.domain.room import fitted_error
+from shared.domain.row_limits import fitted_error
 
 _LOOKED_AT = 4_000
-"""Characters of an error's text; room.py then cuts it to what a row has room for."""
+"""Characters of an error's text; row_limits.py then cuts it to what a row has room for."""
 
 
 @dataclass(frozen=True)

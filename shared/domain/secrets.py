@@ -4,7 +4,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from shared.domain.errors import InvalidInputError, Problem
 
@@ -77,15 +77,6 @@ def secret_name(text: str) -> str:
 def environment_name(name: str) -> str:
     """The environment variable that a secret of that name is in, where there is no vault."""
     return secret_name(name).replace("-", "_").upper()
-
-
-class SecretSource(Protocol):
-    """Where secrets are: a vault, or the environment."""
-
-    def fetch(self, name: str) -> Secret:
-        """The secret of a normalised name, asked for now. Raises SecretNotFoundError where the source says that there
-        is none to use; VaultUnavailableError or VaultAuthError where it says nothing, or nothing to us."""
-        ...
 
 
 class Freshness(Enum):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.domain.json import JsonObject, canonical
 from shared.domain.ports import Blobs
-from shared.domain.room import PAYLOAD_CHARACTERS
+from shared.domain.row_limits import PAYLOAD_CHARACTERS
 
 INLINE_CHARACTERS = PAYLOAD_CHARACTERS
 """Of a payload that stands in its row."""

@@ -3,7 +3,7 @@
 Kinds are built here and nowhere else; the engine and the manifest's check see them through `StepKind` and `KindRules`.
 """
 
-from shared.domain.manifest import KindRules
+from shared.domain.ports import KindRules
 from shared.steps.approval import ApprovalKind
 from shared.steps.custom import CustomKind
 from shared.steps.item import ItemKind

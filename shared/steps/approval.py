@@ -1,6 +1,6 @@
 """Kind `approval`: a person says whether the deployment goes on. It makes no call to Fabric and leaves nothing there.
 
-saga/approvals.py decides it. To whoever asks what a step would do at Fabric, it is a thing that is there as asked.
+saga/step/approvals.py decides it. To whoever asks what a step would do at Fabric, it is a thing that is there as asked.
 """
 
 from shared.domain.approval import APPROVAL

@@ -9,7 +9,7 @@ from shared.domain.field_schema import recorded
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID, read_head, read_name, read_order
-from shared.domain.plan import MAX_STEPS
+from shared.domain.step_graph import MAX_STEPS
 from shared.steps import KINDS, items, manifest_words
 from shared.steps.definitions import NEEDS_DEFINITION, NO_DEFINITION
 from shared.steps.item import read_part

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import replace
 
 from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
-from shared.saga.verbs import Verb
+from shared.saga.command.verbs import Verb
 from shared.settings import SettingsError
 from shared.web import bodies, breakers, deployments, openapi, orphans, page, plans, verbs
 from shared.web.backend import Backend, Handler, Route

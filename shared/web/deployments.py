@@ -22,14 +22,14 @@ from shared.domain.errors import (
 )
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
-from shared.domain.plan import levels
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.step_graph import levels
 from shared.domain.trace import TRACEPARENT
-from shared.saga.accept import Submission, normal_target, opened
-from shared.saga.commands import allowed_verbs, misread
-from shared.saga.replay import NOTES
-from shared.saga.submission import envelope
+from shared.saga.audit.replay import NOTES
+from shared.saga.command.handling import allowed_verbs, misread
+from shared.saga.submission.acceptance import Submission, normal_target, opened
+from shared.saga.submission.envelope import envelope
 from shared.web import bodies
 from shared.web.backend import Backend, checked_id, unknown
 from shared.web.bodies import Query

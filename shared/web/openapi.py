@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from shared.domain.json import JsonObject
 from shared.domain.states import DeploymentState
-from shared.saga.verbs import Verb
+from shared.saga.command.verbs import Verb
 from shared.web import page
 from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES

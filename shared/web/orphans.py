@@ -6,7 +6,7 @@ from datetime import timedelta
 from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
 from shared.domain.states import DeploymentState
-from shared.saga.orphans import Orphan, find_orphans
+from shared.saga.sweep.orphans import Orphan, find_orphans
 from shared.web.backend import Backend
 from shared.web.http import Reply, Request, json_reply
 

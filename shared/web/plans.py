@@ -2,7 +2,7 @@
 
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
-from shared.saga.dry_run import PATIENCE, dry_run
+from shared.saga.dry_run.changes import PATIENCE, dry_run
 from shared.steps import KINDS
 from shared.web import bodies
 from shared.web.backend import Backend

@@ -25,8 +25,8 @@ from shared.domain.records import (
     StepRecord,
 )
 from shared.domain.states import DeploymentState
-from shared.saga.dry_run import Action
-from shared.saga.verbs import Verb
+from shared.saga.command.verbs import Verb
+from shared.saga.dry_run.changes import Action
 from shared.steps import manifest_schema
 
 _PLAIN: dict[Any, JsonObject] = {

@@ -1,7 +1,7 @@
 """What a person may ask of a deployment: cancel, approve, refuse, resume, compensate, retire, release."""
 
 from shared.domain.errors import NotFoundError, Problem
-from shared.saga.commands import Verb, allowed_verbs, command, handle
+from shared.saga.command.handling import Verb, allowed_verbs, command, handle
 from shared.web import bodies
 from shared.web.backend import Backend, Handler
 from shared.web.http import HttpError, Reply, Request, bad_request, json_reply

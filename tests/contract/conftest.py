@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.adapters.journal_table import TableJournal
+from shared.adapters.storage.journal_table import TableJournal
 from shared.domain.ports import Journal
 from tests.contract.harness import VARIANTS, FaultyTransport, faulty_clients
 from tests.fake_journal import MemoryJournal

@@ -9,8 +9,8 @@ import pytest
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 
-from shared.adapters import storage as storage_module
-from shared.adapters.storage import StorageClients
+from shared.adapters.storage import clients as storage_module
+from shared.adapters.storage.clients import StorageClients
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState
 from tests.fakes import START

@@ -5,8 +5,8 @@ import secrets
 
 import pytest
 
-from shared.adapters.blobs import CONTAINER, BlobStore
-from shared.adapters.storage import StorageClients
+from shared.adapters.storage.blobs import CONTAINER, BlobStore
+from shared.adapters.storage.clients import StorageClients
 from shared.domain.errors import InvalidInputError, NotFoundError
 from shared.domain.ports import Blobs
 from tests.contract.harness import VARIANTS, at_once
@@ -79,7 +79,7 @@ def test_blob_of_an_account_without_the_container_is_not_found(
     clients: StorageClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read before the first write raises NotFoundError; the first write creates the container."""
-    monkeypatch.setattr("shared.adapters.blobs.CONTAINER", f"payloads-{secrets.token_hex(4)}")
+    monkeypatch.setattr("shared.adapters.storage.blobs.CONTAINER", f"payloads-{secrets.token_hex(4)}")
     store = BlobStore(clients)
     with pytest.raises(NotFoundError):
         store.get("a" * 64)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.adapters.breaker_fallback import LocalBreakers
-from shared.adapters.breaker_table import TableBreakers
-from shared.adapters.storage import StorageClients
+from shared.adapters.breaker.fallback import LocalBreakers
+from shared.adapters.storage.breaker_table import TableBreakers
+from shared.adapters.storage.clients import StorageClients
 from shared.domain.breaker import BreakerRecord, BreakerState
 from shared.domain.errors import ConflictError, LimitError, UnknownVersionError
 from shared.domain.ports import BreakerStore

@@ -17,9 +17,9 @@ import pytest
 from local import reach_loopback_directly
 from local.key_vault.server import KeyVaultServer
 from shared import bootstrap, settings
-from shared.adapters.fabric_http import FabricClient
-from shared.adapters.fabric_transport import RequestsTransport
-from shared.adapters.storage import StorageClients, mapped
+from shared.adapters.fabric.client import FabricClient
+from shared.adapters.fabric.transport import RequestsTransport
+from shared.adapters.storage.clients import StorageClients, mapped
 from shared.cli.__main__ import main
 from shared.domain.errors import SagaError
 from tests.contract.key_vault import CLIENT_ID, environment, serving
@@ -153,8 +153,8 @@ class Network:
             return call(clients)
 
     def _sign_in(self) -> object:
-        from shared.adapters.credentials import TokenSource, build_credential
-        from shared.adapters.service_principal import Proof
+        from shared.adapters.fabric.credentials import TokenSource, build_credential
+        from shared.adapters.fabric.service_principal import Proof
         from shared.domain.secrets import Secret
 
         self.vault.entra.clients[CLIENT_ID].secrets = ["right"]

@@ -9,8 +9,8 @@ import pytest
 
 from local.fabric_simulator import control
 from local.fabric_simulator.model import FabricModel
-from shared.adapters.fabric_http import FabricClient
-from shared.adapters.fabric_transport import RequestsTransport
+from shared.adapters.fabric.client import FabricClient
+from shared.adapters.fabric.transport import RequestsTransport
 from shared.domain.errors import (
     FabricAmbiguousError,
     FabricConflictError,

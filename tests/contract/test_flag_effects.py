@@ -15,18 +15,18 @@ from azure.data.tables import TableClient
 
 from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import bootstrap, entry, settings, telemetry, tracing
-from shared.adapters.breakers import BreakerOpenError
-from shared.adapters.telemetry_handover import HandOver
+from shared.adapters.breaker.circuit_breaker import BreakerOpenError
+from shared.adapters.telemetry.buffered import HandOver
 from shared.bootstrap import App
 from shared.domain.breaker import BreakerState
 from shared.domain.errors import FabricTransientError
 from shared.domain.flags import FeatureFlags
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
-from shared.resilience import get_all_circuit_breakers, get_circuit_breaker, reset_circuit_breaker
-from shared.transaction import DeploymentTransaction, ResourceType
+from shared.scripting.resilience import get_all_circuit_breakers, get_circuit_breaker, reset_circuit_breaker
+from shared.scripting.transaction import DeploymentTransaction, ResourceType
 from tests.contract.test_telemetry import EXPORTERS
 from tests.simulator.test_server import Running as Simulator
-from tests.unit.test_fabric_retry import answered
+from tests.unit.scripting.test_resilience import answered
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.azurite

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient
 
-from shared.adapters import journal_rows as rows
-from shared.adapters import journal_table
-from shared.adapters.journal_pages import time_entity
-from shared.adapters.journal_table import TableJournal
-from shared.adapters.storage import STRING_CHARACTERS as LIMIT
-from shared.adapters.storage import StorageClients
+from shared.adapters.storage import journal_rows as rows
+from shared.adapters.storage import journal_table
+from shared.adapters.storage.clients import STRING_CHARACTERS as LIMIT
+from shared.adapters.storage.clients import StorageClients
+from shared.adapters.storage.journal_pages import time_entity
+from shared.adapters.storage.journal_table import TableJournal
 from shared.domain.errors import (
     ConflictError,
     ForgottenError,
@@ -38,7 +38,7 @@ from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
-from shared.saga.verify import read, verify
+from shared.saga.audit.verify import read, verify
 from tests.contract.conftest import FaultyJournal
 from tests.contract.harness import Cut, a_header, a_step, at_once, some_steps
 from tests.fake_journal import MemoryJournal

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.lock_table import TableLocks
+from shared.adapters.storage.lock_table import TableLocks
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.ports import Lock, Locks
 from tests.contract.harness import VARIANTS, FaultyTransport, at_once, faulty_clients

@@ -6,8 +6,8 @@ import pytest
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
 from shared import bootstrap, settings
-from shared.adapters.queues import TextQueue
-from shared.adapters.storage import StorageClients
+from shared.adapters.storage.clients import StorageClients
+from shared.adapters.storage.queues import TextQueue
 from shared.bootstrap import Storage
 from shared.domain.errors import NotFoundError, StorageUnavailableError
 

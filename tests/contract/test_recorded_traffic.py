@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from shared.adapters.fabric_http import FabricClient
+from shared.adapters.fabric.client import FabricClient
 from shared.domain.errors import (
     FabricAmbiguousError,
     FabricAuthError,

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from local.key_vault import certificate
 from local.key_vault.server import KeyVaultServer
 from shared import bootstrap, settings
-from shared.adapters.credentials import TokenSource
+from shared.adapters.fabric.credentials import TokenSource
 from shared.domain.errors import FabricAuthError, FabricTransientError
-from shared.secret_manager import get_secret_manager
+from shared.scripting.secrets import get_secret_manager
 from tests.contract.key_vault import CLIENT_ID, environment, serving
 
 NAME = "azure-client-secret"

@@ -11,9 +11,10 @@ import pytest
 
 from local.key_vault.server import KeyVaultServer
 from shared import bootstrap, settings
-from shared.adapters.secrets_environment import EnvironmentSecrets
+from shared.adapters.secrets.environment import EnvironmentSecrets
 from shared.domain.errors import SecretError, SecretNotFoundError, VaultAuthError, VaultUnavailableError
-from shared.domain.secrets import SecretSource, environment_name
+from shared.domain.ports import SecretSource
+from shared.domain.secrets import environment_name
 from tests.contract.key_vault import environment, serving
 
 VALUE = "s3cr3t~ü$value"

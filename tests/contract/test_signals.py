@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from azure.storage.queue import QueueClient
 
-from shared.adapters import queues, signal_table
-from shared.adapters.signal_table import TableSignals
-from shared.adapters.storage import StorageClients
+from shared.adapters.storage import queues, signal_table
+from shared.adapters.storage.clients import StorageClients
+from shared.adapters.storage.signal_table import TableSignals
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.ports import LastSweep, Poisonings, Signals
 from tests.contract.harness import VARIANTS, at_once

@@ -8,9 +8,9 @@ from typing import Protocol
 import pytest
 from azure.storage.queue import QueueClient
 
-from shared.adapters import queues
-from shared.adapters.queues import StorageStepQueue, TextQueue
-from shared.adapters.storage import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients
+from shared.adapters.storage import queues
+from shared.adapters.storage.clients import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients
+from shared.adapters.storage.queues import StorageStepQueue, TextQueue
 from shared.domain.errors import LimitError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import StepQueue

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient, UpdateMode
 
-from shared.adapters.journal_table import TableJournal
-from shared.adapters.storage import StorageClients
+from shared.adapters.storage.clients import StorageClients
+from shared.adapters.storage.journal_table import TableJournal
 from shared.domain.ports import Change
 from shared.domain.records import AuditEntry
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.verify import Verdict, read, verify
+from shared.saga.audit.verify import Verdict, read, verify
 from tests.contract.harness import a_header, some_steps
 from tests.fakes import START, FakeClock
 

@@ -15,9 +15,10 @@ import pytest
 
 from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import tracing
-from shared.adapters.telemetry_handover import Exporter, HandOver
+from shared.adapters.telemetry.buffered import Exporter, HandOver
 from shared.domain.errors import FabricRefusedError
-from shared.domain.telemetry import Event, Metric, Telemetry
+from shared.domain.ports import Telemetry
+from shared.domain.telemetry import Event, Metric
 from shared.domain.trace import TraceContext
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,9 +48,9 @@ def make(name: str, port: int, folder: Path) -> Callable[[], Exporter]:
 
     def build() -> Exporter:
         if name == "opencensus":
-            from shared.adapters.telemetry_opencensus import OpenCensusExporter as Chosen
+            from shared.adapters.telemetry.opencensus_exporter import OpenCensusExporter as Chosen
         else:
-            from shared.adapters.telemetry_opentelemetry import OpenTelemetryExporter as Chosen
+            from shared.adapters.telemetry.opentelemetry_exporter import OpenTelemetryExporter as Chosen
         return Chosen(connection_string(port), "a-worker", None, str(folder))
 
     return build

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared import bootstrap, settings
-from shared.adapters.credentials import SIMULATOR_IDENTITY
+from shared.adapters.fabric.credentials import SIMULATOR_IDENTITY
 from shared.domain.states import DeploymentState
 from tests.e2e.conftest import Running, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, viewer

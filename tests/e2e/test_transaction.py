@@ -19,7 +19,7 @@ IDENTITY = {"id": "00000000-0000-0000-0000-00000000c1c1", "type": "ServicePrinci
 QUICK = {"SCRIPT_LEASE_SECONDS": "8", "SWEEP_SCHEDULE": "* * * * * *", "COMPENSATION_MAX_ATTEMPTS": "2"}
 SCRIPT = """
 import sys, time
-from shared.transaction import DeploymentTransaction, ResourceType
+from shared.scripting import DeploymentTransaction, ResourceType
 
 WORKSPACE = sys.argv[1]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from shared import adapters, settings
-from shared.adapters import blobs, queues
+from shared.adapters.storage import blobs, queues
 from shared.domain.telemetry import PROPERTIES, Event
 from tests.infra import kql
 from tests.infra.bicep import Infra, properties, sources

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared import settings
-from shared.saga.delivery import LONGEST_DELIVERY
+from shared.saga.step.delivery import LONGEST_DELIVERY
 from tests.infra.bicep import infra, properties, sources, text_of
 
 ROOT = Path(__file__).resolve().parents[2]

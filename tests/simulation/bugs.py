@@ -12,8 +12,9 @@ from shared.domain.messages import STEP_EVENT
 from shared.domain.ports import Versioned
 from shared.domain.records import Intent
 from shared.domain.states import StepState
-from shared.saga import backward, forward, resume
-from shared.saga.delivery import Delivery
+from shared.saga.command import resume
+from shared.saga.step import backward, forward
+from shared.saga.step.delivery import Delivery
 from tests.simulation.world import World
 
 Bug = Callable[[], Any]
@@ -121,7 +122,7 @@ def post_repeated_without_a_look() -> Generator[None]:
 @contextmanager
 def sweeper_trusts_names() -> Generator[None]:
     """Whatever bears the name of something that was put back is taken for an orphan."""
-    from shared.saga import orphans
+    from shared.saga.sweep import orphans
 
     original = orphans.find_orphans
 
@@ -129,7 +130,7 @@ def sweeper_trusts_names() -> Generator[None]:
         kinds = {name: _Trusting(kind) for name, kind in services.kinds.items()}
         return original(replace(services, kinds=kinds), header)
 
-    with patch("shared.saga.sweeper.find_orphans", find):
+    with patch("shared.saga.sweep.sweeper.find_orphans", find):
         yield
 
 
@@ -148,7 +149,7 @@ def resumed_as_if_nothing_had_begun() -> Generator[None]:
 @contextmanager
 def put_back_from_under_a_later_one() -> Generator[None]:
     """Nobody asks whether a later deployment builds upon what is retired."""
-    with patch("shared.saga.commands.in_the_way", lambda *_: None):
+    with patch("shared.saga.command.handling.in_the_way", lambda *_: None):
         yield
 
 

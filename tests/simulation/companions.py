@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator.store import Item, Workspace
-from tests.simulation.strangers import Strangers
+from tests.simulation.other_actors import Strangers
 from tests.simulation.world import World
 
 WORKSPACE = "${{ steps.ws.outputs.id }}"

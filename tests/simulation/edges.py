@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.fabric_simulator.http import Request
 from local.fabric_simulator.model import FabricModel
-from shared.adapters.fabric_transport import AnswerLostError
+from shared.adapters.fabric.transport import AnswerLostError
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from shared.domain import transitions
 from shared.domain.approval import APPROVAL, BY_DEFAULT
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, StepState
-from shared.saga import verify
+from shared.saga.audit import verify
 from shared.steps.item import same_definition
 from shared.steps.kind import has_marker, without_marker
 from tests.simulation.edges import IDENTITY
-from tests.simulation.strangers import Strangers
+from tests.simulation.other_actors import Strangers
 from tests.simulation.world import World
 
 KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from durabletask import task
 
-from shared.saga import orchestrator
+from shared.saga.orchestration import orchestrator
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

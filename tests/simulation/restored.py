@@ -10,7 +10,7 @@ from typing import Any
 from local.fabric_simulator import control
 from local.fabric_simulator.store import Workspace
 from tests.simulation.edges import IDENTITY
-from tests.simulation.strangers import OWN_DEFINITION, Strangers
+from tests.simulation.other_actors import OWN_DEFINITION, Strangers
 from tests.simulation.world import World
 
 WORKSPACE = "${{ steps.ws.outputs.id }}"

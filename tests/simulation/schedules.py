@@ -20,13 +20,13 @@ from shared.domain.json import content_hash
 from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.commands import Verb, allowed_verbs
-from shared.saga.sweeper import LONGEST_OPERATION
+from shared.saga.command.handling import Verb, allowed_verbs
+from shared.saga.sweep.sweeper import LONGEST_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
 from tests.simulation.edges import Crash
+from tests.simulation.other_actors import Strangers
 from tests.simulation.restored import Restored
-from tests.simulation.strangers import Strangers
 from tests.simulation.world import World
 
 FAULTS: dict[str, dict[str, Any]] = {

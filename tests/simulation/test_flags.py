@@ -9,14 +9,14 @@ import pytest
 
 from local.fabric_simulator import control
 from shared import bootstrap, settings
-from shared.adapters.fabric_gate import FabricGate
-from shared.adapters.fabric_http import FabricClient
-from shared.adapters.fabric_observed import ObservedTransport
+from shared.adapters.fabric.client import FabricClient
+from shared.adapters.fabric.gate import FabricGate
+from shared.adapters.fabric.observed_transport import ObservedTransport
 from shared.cli import pack
 from shared.domain.flags import ALL_ON, FeatureFlags
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.text import parse
-from shared.saga.commands import Verb
+from shared.saga.command.handling import Verb
 from shared.steps import KINDS
 from tests.fakes import MemoryTelemetry
 from tests.simulation.edges import FixedToken, ModelTransport, crashing

@@ -14,11 +14,11 @@ from local.fabric_simulator.http import Reply, Request
 from shared.domain.json import JsonObject
 from shared.domain.records import Resource
 from shared.domain.states import DeploymentState
-from shared.saga.commands import Verb
+from shared.saga.command.handling import Verb
 from shared.steps.workspace import WorkspaceKind
 from tests.simulation.edges import IDENTITY
 from tests.simulation.laws import violations
-from tests.simulation.strangers import Strangers
+from tests.simulation.other_actors import Strangers
 from tests.simulation.world import World
 
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"

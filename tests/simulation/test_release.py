@@ -13,10 +13,12 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import Claim, StepRecord
 from shared.domain.states import DeploymentState, StepState
-from shared.saga import engine, release, verify
-from shared.saga.commands import Verb, allowed_verbs
+from shared.saga.audit import verify
+from shared.saga.command import release
+from shared.saga.command.handling import Verb, allowed_verbs
+from shared.saga.step import execution
 from tests.simulation.laws import violations
-from tests.simulation.strangers import Strangers
+from tests.simulation.other_actors import Strangers
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
 from tests.simulation.test_verbs import step, until
 from tests.simulation.world import World
@@ -185,8 +187,8 @@ def test_release_makes_late_messages_do_nothing() -> None:
     assert world.run() == [DeploymentState.FAILED]
     strangers.clear_the_way()
     before, calls = rows(world), len(world.model.calls)
-    assert engine.execute_step(world.services, StepMessage("d", 0, Direction.BACKWARD)) is None
-    assert engine.poisoned_step(world.services, StepMessage("d", 0, Direction.BACKWARD), "x") is not None
+    assert execution.execute_step(world.services, StepMessage("d", 0, Direction.BACKWARD)) is None
+    assert execution.poisoned_step(world.services, StepMessage("d", 0, Direction.BACKWARD), "x") is not None
 
     class Late:
         """The journal as an overtaken delivery read it."""
@@ -199,7 +201,7 @@ def test_release_makes_late_messages_do_nothing() -> None:
 
     late: Any = Late()
     services = replace(world.services, journal=late)
-    assert engine.execute_step(services, StepMessage("d", 0, Direction.BACKWARD)) is None
+    assert execution.execute_step(services, StepMessage("d", 0, Direction.BACKWARD)) is None
     assert (rows(world), len(world.model.calls)) == (before, calls)
     check_proof(world)
 

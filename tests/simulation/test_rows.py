@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from shared.adapters import journal_rows as rows
-from shared.adapters.storage import STRING_CHARACTERS
+from shared.adapters.storage import journal_rows as rows
+from shared.adapters.storage.clients import STRING_CHARACTERS
 from shared.domain.messages import Direction, StepMessage
-from shared.domain.room import STEP_SHARES, fitted
+from shared.domain.row_limits import STEP_SHARES, fitted
 from shared.domain.states import DeploymentState, StepState
-from shared.saga import engine
-from shared.saga.commands import Verb
+from shared.saga.command.handling import Verb
+from shared.saga.step import execution
 from tests.simulation.test_laws import MEDALLION, check_laws
 from tests.simulation.world import World
 
@@ -90,13 +90,13 @@ def test_message_that_no_delivery_can_handle_leaves_a_stuck_deployment() -> None
     world.run()
     world.ask(Verb.RETIRE)
     message = StepMessage("d", 0, Direction.BACKWARD)
-    settled = engine.poisoned_step(world.services, message, "every delivery failed")
+    settled = execution.poisoned_step(world.services, message, "every delivery failed")
     assert settled is not None
     assert settled.state is StepState.COMPENSATION_FAILED
     assert [e.after for e in world.journal.audit("d") if e.actor == "poison-queue"] == [
         "compensating",
         "compensation_failed",
     ]
-    assert engine.poisoned_step(world.services, message, "once more") == settled
+    assert execution.poisoned_step(world.services, message, "once more") == settled
     assert world.run() == [DeploymentState.COMPENSATED]
     check_laws(world)

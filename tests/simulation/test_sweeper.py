@@ -7,7 +7,7 @@ from typing import Any
 
 from local.fabric_simulator import control
 from shared.domain.states import DeploymentState
-from shared.saga import orphans
+from shared.saga.sweep import orphans
 from shared.steps.kind import marker_of, with_marker
 from tests.simulation.edges import IDENTITY
 from tests.simulation.test_laws import MEDALLION, WHOLE, failing
@@ -187,7 +187,7 @@ def test_sweep_twice_at_once_does_nothing_twice(monkeypatch: Any) -> None:
             inner[0] = world.sweep().orphans
         return found
 
-    monkeypatch.setattr("shared.saga.sweeper.find_orphans", nested)
+    monkeypatch.setattr("shared.saga.sweep.sweeper.find_orphans", nested)
     swept = world.sweep()
     assert swept.failed == []
     assert world.names() == {"sales": []}

@@ -13,13 +13,14 @@ from local.fabric_simulator import control
 from shared.domain.errors import FabricNotFoundError, InvalidInputError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy, RetryPolicy
+from shared.domain.ports import Telemetry
 from shared.domain.states import DeploymentState, StepState
-from shared.domain.telemetry import Event, Telemetry
-from shared.saga import engine
-from shared.saga.commands import Verb, command, handle
-from shared.saga.script_rows import Made
-from shared.saga.verify import read, verify
-from shared.transaction import (
+from shared.domain.telemetry import Event
+from shared.saga.audit.verify import read, verify
+from shared.saga.command.handling import Verb, command, handle
+from shared.saga.scripts.rows import Made
+from shared.saga.step import execution
+from shared.scripting.transaction import (
     DeploymentTransaction,
     ResourceType,
     RollbackError,
@@ -219,13 +220,13 @@ def test_transaction_step_is_never_taken_forward_by_a_delivery() -> None:
     transaction = shop.transaction().start()
     with transaction.creating(ResourceType.LAKEHOUSE, name="silver", workspace_id=shop.workspace) as pending:
         calls = len(shop.world.model.calls)
-        assert engine.execute_step(shop.world.services, StepMessage("s", 0, Direction.FORWARD)) is None
+        assert execution.execute_step(shop.world.services, StepMessage("s", 0, Direction.FORWARD)) is None
         assert len(shop.world.model.calls) == calls
         pending.created(shop.lakehouse("silver", pending.description()))
     with pytest.raises(RuntimeError):
         shop.break_off(transaction, "gold", RuntimeError(), was_made=False)
     transaction.journal.turn_back("tester", None)
-    settled = engine.execute_step(shop.world.services, StepMessage("s", 1, Direction.FORWARD))
+    settled = execution.execute_step(shop.world.services, StepMessage("s", 1, Direction.FORWARD))
     assert settled is not None
     assert settled.state is StepState.FAILED
     assert shop.world.names() == {"sales": ["silver", "theirs"]}

@@ -10,7 +10,7 @@ from local.fabric_simulator import control
 from shared.domain.flags import ALL_ON, FeatureFlags
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.commands import Verb
+from shared.saga.command.handling import Verb
 from tests.simulation.laws import encoded
 from tests.simulation.test_laws import BAD, MEDALLION, WHOLE, WS, check_laws, failing
 from tests.simulation.world import World

@@ -15,7 +15,7 @@ from shared.domain.errors import ConflictError, NotFoundError, UnknownVersionErr
 from shared.domain.ports import Change, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.verify import Evidence, Verdict, read, verify
+from shared.saga.audit.verify import Evidence, Verdict, read, verify
 from tests.simulation.edges import Crash
 from tests.simulation.test_laws import MEDALLION, failing
 from tests.simulation.test_sweeper import pass_grace

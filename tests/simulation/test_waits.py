@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from shared.domain.records import StepRecord
 from shared.domain.states import DeploymentState
-from shared.saga.delivery import KEPT_WAITS
+from shared.saga.step.delivery import KEPT_WAITS
 from tests.simulation.world import World
 
 MANIFEST = {"name": "m", "target": "t", "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "w"}}]}

@@ -18,24 +18,28 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from local.fabric_simulator.model import FabricModel
-from shared.adapters.breaker_registry import CircuitBreakers
-from shared.adapters.fabric_gate import FabricGate
-from shared.adapters.fabric_http import FabricClient
-from shared.adapters.fabric_transport import AnswerLostError
-from shared.adapters.rate_limiter import RateLimiter
+from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.fabric.client import FabricClient
+from shared.adapters.fabric.gate import FabricGate
+from shared.adapters.fabric.rate_limiter import RateLimiter
+from shared.adapters.fabric.transport import AnswerLostError
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
+from shared.domain.ports import Telemetry
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
-from shared.domain.telemetry import NoTelemetry, Telemetry
-from shared.saga import activities, commands, engine, sweeper
-from shared.saga.accept import Acceptance
-from shared.saga.delivery import Services
-from shared.saga.observed import ObservedJournal
+from shared.domain.telemetry import NoTelemetry
+from shared.saga.command import handling
+from shared.saga.observed_journal import ObservedJournal
+from shared.saga.orchestration import activities
+from shared.saga.orchestration.progress import Progress
 from shared.saga.payloads import Payloads
-from shared.saga.progress import Progress
+from shared.saga.step import execution
+from shared.saga.step.delivery import Services
+from shared.saga.submission.acceptance import Acceptance
+from shared.saga.sweep import sweeper
 from shared.steps import KINDS, STEPS
 from tests.fake_journal import MemoryJournal
 from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryLocks, MemoryStepQueue
@@ -268,7 +272,7 @@ class World:
         self.inbox.remove(entry)
         _, deployment_id, message = entry
         try:
-            command = commands.read(message)
+            command = handling.read(message)
             if command is not None:
                 with suppress(NotFoundError):
                     if self._handle(command).accepted:
@@ -304,15 +308,15 @@ class World:
 
     def cancel(self, deployment_id: str) -> None:
         """As a command on the queue would."""
-        self.ask(commands.Verb.CANCEL, deployment_id)
+        self.ask(handling.Verb.CANCEL, deployment_id)
 
-    def ask(self, verb: commands.Verb, deployment_id: str = "d", step: str = "") -> commands.Answer:
+    def ask(self, verb: handling.Verb, deployment_id: str = "d", step: str = "") -> handling.Answer:
         """As a command on the queue would. Raises NotFoundError, and Crash where the process dies on the way."""
-        command = commands.command(verb, deployment_id, "tester", "a test", step)
+        command = handling.command(verb, deployment_id, "tester", "a test", step)
         return self._handle(command)
 
-    def _handle(self, command: commands.Command) -> commands.Answer:
-        return commands.handle(self.services, self._held, self._engine, command)
+    def _handle(self, command: handling.Command) -> handling.Answer:
+        return handling.handle(self.services, self._held, self._engine, command)
 
     def activity(self, name: str, given: Any) -> Any:
         """Run an activity as function_app.py would."""
@@ -338,7 +342,7 @@ class World:
         """One delivery, as the host makes it: a crash or an error brings the message back later."""
         self._in_hand.append(message)
         try:
-            settled = engine.execute_step(self._worker(), message)
+            settled = execution.execute_step(self._worker(), message)
             if settled is not None:
                 payload = {"ordinal": settled.ordinal, "state": settled.state.value}
                 self._engine.raise_event(settled.deployment_id, STEP_EVENT, payload)

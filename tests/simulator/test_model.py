@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from local.fabric_simulator.catalogue import TYPED_ROUTES
 from local.fabric_simulator.durations import ALL, QUANTILES, SQL_ENDPOINT_SECONDS, call_seconds, operation_seconds
 from local.fabric_simulator.http import Reply
-from local.fabric_simulator.levers import Levers
 from local.fabric_simulator.model import QUOTA_PER_MINUTE
+from local.fabric_simulator.settings import Levers
 from tests.conftest import reference
 from tests.simulator.tenant import API, CAPACITY, ME, OPERATIONS, OTHER, PARTS, Tenant, code_of
 

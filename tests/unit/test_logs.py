@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import bootstrap, entry, logs
-from shared.adapters.telemetry_envelope import message_of, texts
-from shared.adapters.telemetry_handover import HandOver, Signal
+from shared.adapters.telemetry.buffered import HandOver, Signal
+from shared.adapters.telemetry.envelope import message_of, texts
 from shared.domain.errors import SagaError
 from shared.domain.printable import escaped
 from shared.domain.states import DeploymentState as D

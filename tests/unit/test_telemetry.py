@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from shared import bootstrap, entry, settings, telemetry, tracing
-from shared.adapters.fabric_observed import ObservedTransport, templated
-from shared.adapters.fabric_transport import AnswerLostError
-from shared.adapters.telemetry_handover import HandOver, Signal
+from shared.adapters.fabric.observed_transport import ObservedTransport, templated
+from shared.adapters.fabric.transport import AnswerLostError
+from shared.adapters.telemetry.buffered import HandOver, Signal
 from shared.domain import trace
-from shared.domain.telemetry import PROPERTIES, Event, Metric, NoTelemetry, Telemetry
-from shared.saga.sweeper import Swept
+from shared.domain.ports import Telemetry
+from shared.domain.telemetry import PROPERTIES, Event, Metric, NoTelemetry
+from shared.saga.sweep.sweeper import Swept
 from tests.fakes import START, FakeClock, MemorySignals, MemoryTelemetry
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ import pytest
 
 from shared.adapters.durable import DurableOrchestrations
 from shared.domain.errors import StorageUnavailableError
-from shared.saga.checks import ENGINE_FAILURE_SECONDS, EngineCalls
-from shared.saga.health import Status
+from shared.saga.health.checks import ENGINE_FAILURE_SECONDS, EngineCalls
+from shared.saga.health.monitor import Status
 
 
 class Refused(grpc.RpcError):

@@ -21,12 +21,12 @@ from shared.domain.json import content_hash
 from shared.domain.ports import Change
 from shared.domain.records import AuditEntry, DeploymentRecord
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.accept import Acceptance
 from shared.saga.payloads import Payloads
+from shared.saga.submission.acceptance import Acceptance
 from shared.steps import KINDS
 from tests import command_line
 from tests.fakes import FakeClock
-from tests.unit.cli.records import HOSTILE, step
+from tests.unit.cli.sample_records import HOSTILE, step
 from tests.waiting import PATIENCE, PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]

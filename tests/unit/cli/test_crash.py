@@ -22,7 +22,7 @@ from shared.domain.states import DeploymentState
 from shared.domain.variables import VARIABLES
 from tests.command_line import run
 from tests.conftest import ROOT
-from tests.unit.cli.records import header
+from tests.unit.cli.sample_records import header
 
 NOWHERE = {"AzureWebJobsStorage": "", "FABRIC_SAGA_URL": "http://127.0.0.1:1", "FUNCTION_KEY": "key"}
 ODD = ["\ufeffx", "\u201cx\u201d", "x\u200b", "\u03b1", "x\u00e9", "\udcff", "x\u2028y", "\u00a0x\u2060"]

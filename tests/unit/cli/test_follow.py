@@ -8,13 +8,13 @@ from typing import Any, cast
 import pytest
 
 from shared.cli.follow import EXIT_CODES, follow
-from shared.cli.output import JsonOutput
+from shared.cli.render.output import JsonOutput
 from shared.domain.errors import StorageAuthError, StorageUnavailableError
 from shared.domain.ports import Change
 from shared.domain.states import DeploymentState
 from tests.fake_journal import MemoryJournal
 from tests.fakes import START, FakeClock
-from tests.unit.cli.records import HOSTILE, header
+from tests.unit.cli.sample_records import HOSTILE, header
 
 ENDS = [
     (DeploymentState.SUCCEEDED, 0),

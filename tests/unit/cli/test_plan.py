@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.color import ColorSystem
 
-from shared.cli.output import LineOutput, LiveOutput
+from shared.cli.render.output import LineOutput, LiveOutput
 from tests import command_line
 from tests.simulator.test_server import Running
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from shared.cli import verbs
-from shared.cli.output import verdict
+from shared.cli.render.output import verdict
 from shared.domain.records import DeploymentRecord, RecordedError
 from shared.domain.states import DeploymentState
 from tests.command_line import run
-from tests.unit.cli.records import header
+from tests.unit.cli.sample_records import header
 
 
 class Storage:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters import journal_rows as rows
+from shared.adapters.storage import journal_rows as rows
 from shared.domain import errors
 from shared.domain.errors import InvalidInputError, Problem, UnknownVersionError
 from shared.domain.policy import RetryPolicy
@@ -15,8 +15,8 @@ from shared.domain.records import Claim, DeploymentRecord, Intent, Operation, Re
 from shared.domain.references import resolve
 from shared.domain.retry import GiveUp, TryAgain, backoff, decide, recorded
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.delivery import KEPT_WAITS
 from shared.saga.payloads import INLINE_CHARACTERS
+from shared.saga.step.delivery import KEPT_WAITS
 
 POLICY = RetryPolicy(max_attempts=3, base_seconds=2, longest_seconds=60)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

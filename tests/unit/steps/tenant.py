@@ -5,11 +5,10 @@ from typing import Any
 from local.fabric_simulator import control
 from local.fabric_simulator.model import FabricModel
 from local.fabric_simulator.store import Item, Workspace
-from shared.adapters.fabric_http import FabricClient
+from shared.adapters.fabric.client import FabricClient
 from shared.domain.errors import Problems
 from shared.domain.fields import Fields
-from shared.domain.manifest import KindRules
-from shared.domain.ports import OperationStarted
+from shared.domain.ports import KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps.kind import Call, Snapshot, StepKind, marker_of
 from tests.fakes import FakeClock

@@ -14,8 +14,8 @@ from shared.cli import pack
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
 from shared.domain.references import resolve
-from shared.saga.accept import step_records
 from shared.saga.payloads import Payloads
+from shared.saga.submission.acceptance import step_records
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs
 from tests.unit.steps.tenant import OTHER, PERSON

@@ -9,16 +9,16 @@ import jsonschema
 import pytest
 
 from shared import bootstrap
-from shared.adapters.breaker_registry import CircuitBreakers
-from shared.adapters.secret_manager import SecretManager
-from shared.adapters.secrets_environment import EnvironmentSecrets
+from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.secrets.environment import EnvironmentSecrets
+from shared.adapters.secrets.manager import SecretManager
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.flags import ALL_ON
 from shared.domain.json import JsonObject
 from shared.domain.telemetry import NoTelemetry
-from shared.saga.accept import Acceptance
-from shared.saga.health import Monitor
+from shared.saga.health.monitor import Monitor
+from shared.saga.submission.acceptance import Acceptance
 from shared.steps import KINDS
 from shared.web import openapi
 from shared.web.api import ROUTES, answer
@@ -26,7 +26,7 @@ from shared.web.backend import Backend, Route
 from shared.web.http import Reply, Request
 from shared.web.watching import Watching
 from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals
-from tests.unit.saga.rows import Room
+from tests.unit.saga.fixture import Room
 
 DOCUMENT = openapi.document(ROUTES)
 MANIFEST: JsonObject = {"name": "m", "steps": [{"id": "w", "kind": "workspace", "with": {"displayName": "w"}}]}

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from shared import bootstrap, settings
-from shared.saga.health import Check, Monitor
+from shared.saga.health.monitor import Check, Monitor
 from tests.registered import functions
 from tests.unit.web.conftest import DOCUMENT, Api
 

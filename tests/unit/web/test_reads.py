@@ -16,7 +16,7 @@ from shared.domain.states import StepState as S
 from shared.web.deployments import make_cursor, read_cursor
 from tests.contract.harness import a_header
 from tests.fakes import START
-from tests.unit.saga.rows import row
+from tests.unit.saga.fixture import row
 from tests.unit.web.conftest import Api, told
 
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)

@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.saga.verbs import ALLOWED, Verb
+from shared.saga.command.verbs import ALLOWED, Verb
 from shared.web.api import answer
 from shared.web.backend import Backend
 from shared.web.http import Request

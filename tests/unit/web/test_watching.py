@@ -15,7 +15,7 @@ from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.web.watching import MOST_KEPT, Watching
 from tests.fakes import START
-from tests.unit.saga.rows import row
+from tests.unit.saga.fixture import row
 from tests.unit.web.conftest import Api, told
 
 

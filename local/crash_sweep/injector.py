@@ -1,0 +1,77 @@
+"""Inside the host: counts the exchanges, records them, and kills the process at the one that the plan names."""
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from local.crash_sweep import names
+from local.crash_sweep.crash_plan import AFTER, BEFORE, Plan, record_file, struck_file
+
+READ, WRITE, TAKEN = (BEFORE,), (BEFORE, AFTER), (AFTER,)
+"""The phases of a read (it has no effect, so a kill after it is one before what comes next), of a write, and of a
+message's receipt (the poll that brings nothing is no boundary)."""
+
+
+class Strikes:
+    """One for the process. Without a plan, or with one that has struck, it lets everything pass."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._stamp = 0
+        self._plan: Plan | None = None
+        self._is_armed = False
+        self._counts: Counter[str] = Counter()
+        self._known: dict[str, str] = {}
+
+    def begin(self, name: str, phases: tuple[str, ...], text: str = "") -> bool:
+        """An exchange begins; perhaps the process ends here. Whether it is to end when the exchange is over.
+
+        `text` is everything that the exchange says, for telling whose it is.
+        """
+        with self._lock:
+            plan = self._current()
+            if plan is None or names.is_foreign(f"{name} {text}", plan.deployment_id):
+                return False
+            name = names.normal(name, plan.deployment_id, self._known)
+            self._counts[name] += 1
+            nth = self._counts[name]
+            if plan.record:
+                self._record(name, nth, phases)
+            if not self._is_armed or (name, nth) != (plan.name, plan.nth):
+                return False
+            if plan.phase == BEFORE:
+                self.strike()
+            return True
+
+    def strike(self) -> None:
+        """Leave word and die, as a crash would: nothing is flushed, closed or answered."""
+        struck_file(self._file).write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def learn(self, resource_id: str, name: str) -> None:
+        """From now on that id is written as its name."""
+        with self._lock:
+            self._known[resource_id.lower()] = name
+
+    def _current(self) -> Plan | None:
+        try:
+            stamp = self._file.stat().st_mtime_ns
+        except OSError:
+            return None
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._plan = plan = Plan.read(self._file)
+            self._is_armed = bool(plan.name) and not struck_file(self._file).exists()
+            self._counts.clear()
+            self._known = {known: known for known in plan.known}
+        return self._plan
+
+    def _record(self, name: str, nth: int, phases: tuple[str, ...]) -> None:
+        row: dict[str, Any] = {"name": name, "nth": nth, "phases": phases}
+        with record_file(self._file).open("a") as stream:
+            stream.write(json.dumps(row) + "\n")

@@ -1,0 +1,103 @@
+"""Host processes by fork from one that has imported everything: a start costs a third, and a sweep has hundreds.
+
+What is forked has built no client, opened no connection and started no thread, so each host begins as a fresh one.
+"""
+
+import importlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from local import processes
+from local.stack import ROOT, Stack
+
+_HEAVY = (
+    *("azure.functions", "azure.durable_functions", "azure_functions_runtime", "shared.entry"),
+    *("shared.adapters.storage.journal_table", "shared.adapters.storage.lock_table", "shared.adapters.storage.blobs"),
+    *("shared.adapters.storage.queues", "shared.adapters.durable", "shared.adapters.fabric.client", "shared.cli.pack"),
+    *("azure.storage.queue", "azure.storage.blob"),
+)
+"""What every host imports sooner or later; not function_app.py, which the host loads itself."""
+
+
+def breed(serve: Callable[[], None]) -> None:
+    """Fork a process for each line of standard input, which holds its arguments and its log; answer with its id."""
+    for module in _HEAVY:
+        importlib.import_module(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are not waited for
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid:
+            print(pid, flush=True)
+            continue
+        wanted: dict[str, Any] = json.loads(line)
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        log = os.open(wanted["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for target in (1, 2):
+            os.dup2(log, target)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        random.seed()
+        sys.argv[1:] = wanted["arguments"]
+        serve()
+        os._exit(0)
+
+
+@dataclass
+class NurseryStack(Stack):
+    """A stack whose host comes from a nursery of its own."""
+
+    host_module: str = "local.crash_sweep.host"
+
+    def __post_init__(self) -> None:
+        self._nursery: subprocess.Popen[str] | None = None
+        self._forked: set[int] = set()
+
+    def runs(self, part: str) -> bool:
+        """A forked host has its nursery's command line, so it is known by its number."""
+        pid = self.pids.get(part)
+        if part != "functions" or pid is None:
+            return super().runs(part)
+        return pid in self._forked and processes.is_alive(pid)
+
+    def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+        if part != "functions":
+            super()._spawn(part, module, arguments, environment)
+            return
+        log = self.folder / f"{part}.log"
+        if self._nursery is None:
+            with log.open("ab") as stream:
+                self._nursery = subprocess.Popen(
+                    [sys.executable, "-m", module],
+                    cwd=ROOT,
+                    env={**environment, "PYTHONUNBUFFERED": "1"},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stream,
+                    text=True,
+                    start_new_session=True,
+                )
+        print(json.dumps({"arguments": arguments, "log": str(log)}), file=_open(self._nursery.stdin), flush=True)
+        self.pids[part] = int(_open(self._nursery.stdout).readline())
+        self._forked.add(self.pids[part])
+        self._save()
+
+    def down(self) -> None:
+        """The nursery goes with the rest."""
+        super().down()
+        if self._nursery is not None:
+            with self._nursery:
+                _open(self._nursery.stdin).close()
+            self._nursery = None
+
+
+def _open(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise RuntimeError("the nursery has no pipes")
+    return stream

@@ -1,0 +1,246 @@
+"""One lane of a sweep: a stack of its own, on which one deployment after the other is run, killed, and judged."""
+
+# The vendor annotates **kwargs as unknown.
+# pyright: reportUnknownMemberType=false
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from local.crash_sweep import expect
+from local.crash_sweep.crash_plan import PLAN_VARIABLE, Boundary, Plan, recorded, struck_file
+from local.crash_sweep.manifests import Manifest, new_id
+from local.crash_sweep.names import ids_in
+from local.crash_sweep.prefork import NurseryStack
+from local.stack import StackError
+from shared import bootstrap, settings
+from shared.domain.errors import NotFoundError
+from shared.domain.records import DeploymentRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.saga.audit import verify
+
+QUICK = {
+    "STEP_LEASE_SECONDS": "2",
+    "WATCHDOG_SECONDS": "2",
+    "SETTLE_SECONDS": "1",
+    "RESTART_GRACE_SECONDS": "1",
+    "TARGET_RETRY_SECONDS": "1",
+    "SWEEP_SCHEDULE": "* * * * * *",
+    "RETRY_BASE_SECONDS": "0.5",
+    "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:01",
+}
+"""Leases and watchdogs in seconds instead of minutes: a recovery takes seconds, by the same code."""
+QUEUE_LEASE_SECONDS = "2"
+END_SECONDS = 60.0
+"""A deployment that has not ended by then is a violation; where Fabric is slow, it has so much more time."""
+QUIET_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+_QUEUES = ("deployments", "deployment-steps")
+_POISON = tuple(f"{queue}-poison" for queue in _QUEUES)
+_ENDED = DEPLOYMENT_ENDED | {DeploymentState.STUCK}
+_FOREIGN = {
+    "displayName": "contoso-foreign",
+    "description": "Nobody's business",
+    "items": [{"type": "Lakehouse", "displayName": "bronze"}, {"type": "Notebook", "displayName": "forecast"}],
+    "roleAssignments": [{"id": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "type": "Group", "role": "Admin"}],
+}
+"""Stands there before the first deployment, with items and roles of the same names; nothing may touch it."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What each call to Fabric takes: a slow one lets watchdog, sweeper and the renewal of messages come in too; an
+    uneven one puts what goes on side by side in another order."""
+
+    seconds: float = 0.0
+    is_uneven: bool = False
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The simulator's."""
+        if not self.seconds:
+            return []
+        rules: list[dict[str, Any]] = [{"action": {"delay_seconds": self.seconds}}]
+        if self.is_uneven:
+            shares = (("probability", 0.25, 0.0), ("probability", 0.33, 0.3), ("probability", 0.5, 2.0))
+            rules[:0] = [{"when": {w: p}, "action": {"delay_seconds": share * self.seconds}} for w, p, share in shares]
+        return rules
+
+
+FAST = Pace()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One deployment: whether the kill struck, what is wrong, how long it took, what the host met (if recorded)."""
+
+    deployment_id: str
+    struck: bool
+    violations: tuple[str, ...]
+    seconds: float
+    boundaries: tuple[Boundary, ...] = ()
+
+
+class Lane:
+    """A stack, up from `__enter__` to `__exit__`. Its folder goes with it, unless something was wrong."""
+
+    def __init__(self, name: str, evidence: Path) -> None:
+        environment = {**os.environ, **QUICK}
+        environment.pop("FABRIC_API_BASE_URL", None)
+        self.stack = NurseryStack(name=name, environment=environment, queue_lease_seconds=QUEUE_LEASE_SECONDS)
+        self._plan = self.stack.folder / "crash-plan.json"
+        environment[PLAN_VARIABLE] = str(self._plan)
+        self._evidence = evidence
+
+    def __enter__(self) -> Self:
+        self.stack.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.down()
+        shutil.rmtree(self.stack.folder, ignore_errors=True)
+
+    def run(self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", pace: Pace = FAST) -> Result:
+        """One deployment to its end, killed at `boundary`, or recorded where there is none; then judged.
+
+        The first one of a lane has its plan before the host starts, and empty storage.
+        """
+        began = time.monotonic()
+        plan = Plan(new_id(), ids_in(json.dumps(manifest.content)), record=boundary is None)
+        if boundary is not None:
+            plan = replace(plan, name=boundary.name, nth=boundary.nth, phase=phase)
+        plan.write(self._plan)
+        self._up()
+        self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
+        self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
+        self.fabric("faults", pace.rules())
+        self._storage.submit(manifest.submission(plan.deployment_id))
+        violations = self._follow(manifest, plan.deployment_id, END_SECONDS * (1 + pace.seconds))
+        struck = struck_file(self._plan).exists()
+        if violations:
+            self._keep(plan, violations)
+        found = tuple(recorded(self._plan)) if plan.record else ()
+        return Result(plan.deployment_id, struck, tuple(violations), time.monotonic() - began, found)
+
+    def _up(self) -> None:
+        if self.stack.ports:
+            return
+        self.stack.up(host=False)
+        self._revive()  # by itself, for the plan may strike before the host answers
+        connection = self.stack.connection_string
+        self._storage = bootstrap.storage(settings.load({"AzureWebJobsStorage": connection}))
+        self._tables = TableServiceClient.from_connection_string(connection)
+        self._queues = QueueServiceClient.from_connection_string(connection)
+        self.fabric("seed", {"workspaces": [_FOREIGN]})
+
+    def _revive(self) -> None:
+        """Start the host again if it is dead; more than once where a start is what the plan struck."""
+        while not self.stack.runs("functions"):
+            try:
+                self.stack.start_host()
+            except StackError:
+                if not struck_file(self._plan).exists() or self.stack.runs("functions"):
+                    raise
+
+    def _follow(self, manifest: Manifest, deployment_id: str, seconds: float) -> list[str]:
+        """Revive the host until the deployment has ended and everything is quiet; then compare."""
+        header: list[DeploymentRecord] = []
+
+        def has_ended() -> bool:
+            with contextlib.suppress(NotFoundError):
+                header[:] = [self._storage.journal.header(deployment_id).record]
+            return bool(header) and header[0].state in _ENDED
+
+        if not self._wait(has_ended, seconds):
+            return [f"not ended after {seconds:g} s: {header[0].state if header else 'never accepted'}"]
+        noise: list[str] = []
+
+        def is_quiet() -> bool:
+            noise[:] = self._noise(deployment_id)
+            return not noise
+
+        self._wait(is_quiet, QUIET_SECONDS)
+        last = self._storage.journal.header(deployment_id).record
+        steps = [s.record for s in self._storage.journal.steps(deployment_id)]
+        state, calls = self.fabric("state"), self.fabric(f"calls?after={self._calls}")
+        return [
+            *noise,
+            *expect.journal(manifest, last, steps),
+            *expect.fabric(manifest, deployment_id, self._before, state, calls, steps),
+            *expect.audit(self._storage.journal.audit(deployment_id), last, steps),
+            *map(str, verify.verify(verify.read(self._storage.journal, deployment_id)).differences),
+        ]
+
+    def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._revive()
+            if condition():
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return False
+
+    def _noise(self, deployment_id: str) -> list[str]:
+        """What is still under way, or was left behind: messages, the lock, the list, the orchestration."""
+        left = [f"messages are left in {queue}" for queue in (*_QUEUES, *_POISON) if self._messages(queue)]
+        with contextlib.suppress(ResourceNotFoundError):
+            lock: Any = self._tables.get_table_client("locks").get_entity("lock", deployment_id)
+            if not str(lock["expires_at"]).startswith("1970"):
+                left.append("the target is still locked")
+        if any(record.state not in _ENDED for record in self._storage.journal.deployments(deployment_id)):
+            left.append("the list still shows it as open")
+        status = self._instance(deployment_id)
+        if status != "Completed":
+            left.append(f"the orchestration is {status}")
+        return left
+
+    def _messages(self, queue: str) -> int:
+        try:
+            properties: Any = self._queues.get_queue_client(queue).get_queue_properties()
+            return int(properties.approximate_message_count or 0)
+        except ResourceNotFoundError:
+            return 0
+
+    def _instance(self, deployment_id: str) -> str:
+        path = f"/runtime/webhooks/durabletask/instances/{deployment_id}?code={self.stack.master_key}"
+        try:
+            with urllib.request.urlopen(self.stack.functions_url + path, timeout=10) as answer:  # noqa: S310
+                return json.loads(answer.read()).get("runtimeStatus", "unknown")
+        except (urllib.error.URLError, OSError) as error:
+            return f"not to be asked ({error})"
+
+    def fabric(self, path: str, body: Any = None) -> Any:
+        """Ask the simulator's control."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+            return json.loads(answer.read())
+
+    def _keep(self, plan: Plan, violations: list[str]) -> None:
+        """Everything that a person needs to find out why, in a folder that stays."""
+        folder = self._evidence / plan.deployment_id
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = self._storage.journal
+        with contextlib.suppress(NotFoundError):
+            steps = [s.record.to_json() for s in journal.steps(plan.deployment_id)]
+            shown: dict[str, Any] = {
+                "plan": vars(plan),
+                "violations": violations,
+                "header": journal.header(plan.deployment_id).record.to_json(),
+                "steps": steps,
+                "audit": [e.to_json() for e in journal.audit(plan.deployment_id)],
+                "calls": self.fabric(f"calls?after={self._calls}"),
+            }
+            (folder / "case.json").write_text(json.dumps(shown, indent=1))
+        shutil.copy(self.stack.folder / "functions.log", folder / "functions.log")

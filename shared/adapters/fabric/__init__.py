@@ -1,0 +1,1 @@
+"""The Fabric REST API: client, transport, credentials, rate limit, errors."""

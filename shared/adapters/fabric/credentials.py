@@ -1,0 +1,209 @@
+"""Who we are to Fabric: azure-identity's credentials behind one cache that renews before the end.
+
+azure-identity is heavy, so it is imported when the first credential is built and not before.
+"""
+
+import logging
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from shared.adapters.connections import azure_transport, no_connection
+from shared.adapters.fabric.service_principal import Proof, ServicePrincipal
+from shared.domain.address import AddressError, read
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricError,
+    FabricTransientError,
+    SecretError,
+    SecretNotFoundError,
+    VaultAuthError,
+    VaultUnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+SCOPE = "https://api.fabric.microsoft.com/.default"
+"""The scope of the Fabric REST API (fabric-cicd and fabric-cli ask for the same)."""
+REFRESH_BEFORE_SECONDS = 300.0
+"""A token is renewed this long before it ends, so that none ends under way."""
+RETRY_SECONDS = 15.0
+"""After a renewal that failed while the old token lives: how long nobody tries again."""
+VAULT_WAIT_SECONDS, LONGEST_VAULT_WAIT_SECONDS = 10.0, 300.0
+"""When a step comes back that met a vault that does not answer: after its Retry-After, within these bounds."""
+SIMULATOR_IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
+
+
+class Credential(Protocol):
+    """The part of azure.core's TokenCredential that is used."""
+
+    def get_token(self, *scopes: str) -> Any:
+        """An access token: `.token` and `.expires_on` (epoch seconds)."""
+        ...
+
+
+class SimulatorCredential:
+    """Tokens that only the simulator takes: `sim.<identity>.<expiry>`. Refuses to exist for any other host."""
+
+    def __init__(self, base_url: str, identity: str = SIMULATOR_IDENTITY, life_seconds: float = 3600.0) -> None:
+        if not _is_loopback(base_url):
+            raise ValueError("FABRIC_CREDENTIAL=simulator is for a simulator on this machine only")
+        self._identity = str(uuid.UUID(identity))
+        self._life = life_seconds
+
+    def get_token(self, *scopes: str) -> Any:
+        """A token that lives for `life_seconds`."""
+        expires = int(time.time() + self._life)
+        return _SimulatorToken(f"sim.{self._identity}.{expires}", expires)
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return read(url).is_loopback
+    except AddressError:
+        return False
+
+
+class _SimulatorToken:
+    def __init__(self, token: str, expires_on: int) -> None:
+        self.token = token
+        self.expires_on = expires_on
+
+
+def build_credential(
+    kind: str,
+    *,
+    base_url: str,
+    tenant_id: str = "",
+    client_id: str = "",
+    proof: Proof | None = None,
+    certificate_path: str = "",
+    authority: str = "",
+) -> Credential:
+    """`service_principal` (by `proof`, or the certificate in a file), `managed_identity`, `default`, or `simulator`.
+
+    Raises FabricAuthError naming all that is missing, and never with a secret in it; VaultUnavailableError.
+    """
+    if kind == "simulator":
+        return SimulatorCredential(base_url)
+    # They log what the sign-in service answers, word for word; TokenSource says what is safe of it.
+    for vendor in ("azure.identity", "msal"):
+        logging.getLogger(vendor).setLevel(logging.CRITICAL)
+    import azure.identity as identity
+
+    if kind == "managed_identity":
+        return identity.ManagedIdentityCredential(client_id=client_id or None, transport=azure_transport())
+    if kind == "default":
+        # No browser and no prompt: nobody sits in front of a function.
+        return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True, transport=azure_transport())
+    missing = [name for name, value in (("AZURE_TENANT_ID", tenant_id), ("AZURE_CLIENT_ID", client_id)) if not value]
+    if not certificate_path:
+        missing += _missing_proof(proof)
+    if missing:
+        raise FabricAuthError(f"FABRIC_CREDENTIAL=service_principal needs {', '.join(missing)}", call="sign in")
+    if certificate_path or proof is None:
+        return identity.CertificateCredential(tenant_id, client_id, certificate_path, transport=azure_transport())
+    return ServicePrincipal(tenant_id, client_id, proof, authority)
+
+
+def _missing_proof(proof: Proof | None) -> list[str]:
+    """What to say where there is nothing to sign in with."""
+    try:
+        if proof is not None:
+            proof.read()
+            return []
+    except SecretNotFoundError as error:
+        return [f"a secret or AZURE_CLIENT_CERTIFICATE_PATH ({error})"]
+    return ["AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH"]
+
+
+class TokenSource:
+    """One token for all threads: renewed by one of them before it ends, the old one serving while it lives."""
+
+    def __init__(
+        self,
+        credential: Callable[[], Credential],
+        scope: str = SCOPE,
+        *,
+        refresh_before_seconds: float = REFRESH_BEFORE_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._make = credential
+        self._scope = scope
+        self._refresh_before = refresh_before_seconds
+        self._now = now
+        self._lock = threading.Lock()
+        self._credential: Credential | None = None
+        self._token = ""
+        self._expires = 0.0
+        self._quiet_until = 0.0
+
+    def token(self) -> str:
+        """A token that lives. Raises FabricAuthError where none can be had, FabricTransientError where none can be
+        had now."""
+        token, expires, now = self._token, self._expires, self._now()
+        if token and (now < expires - self._refresh_before or now < min(expires, self._quiet_until)):
+            return token
+        # While one thread renews, the others go on with what still lives.
+        if not self._lock.acquire(blocking=not (token and now < expires)):
+            return token
+        try:
+            if self._token != token or (self._token and self._now() < self._expires - self._refresh_before):
+                return self._token or self._renewed()
+            return self._renewed()
+        finally:
+            self._lock.release()
+
+    def check(self) -> None:
+        """For a monitor: raises where `token` would. One that lives is not renewed here: a sign-in that hangs would
+        outlast the monitor's patience, and the app be called ill while it works."""
+        if not self._token or self._now() >= self._expires:
+            self.token()
+
+    def invalidate(self, token: str) -> None:
+        """Fabric refused it: forget it, unless another thread has renewed it already."""
+        with self._lock:
+            if self._token == token:
+                # The credential too: azure-identity keeps its tokens, and would give the refused one again.
+                self._token, self._expires, self._credential = "", 0.0, None
+
+    def _renewed(self) -> str:
+        try:
+            if self._credential is None:
+                self._credential = self._make()
+            found = self._credential.get_token(self._scope)
+        except Exception as error:
+            failure = _failure(error)
+            if self._token and self._now() < self._expires:
+                log.warning("%s; the token of before serves while it lives", failure)
+                self._quiet_until = self._now() + RETRY_SECONDS
+                return self._token
+            raise failure from None
+        self._token, self._expires, self._quiet_until = found.token, float(found.expires_on), 0.0
+        return self._token
+
+
+def _failure(error: Exception) -> FabricError:
+    """What to say of a sign-in that failed. azure-identity's texts are long and quote requests: of them only the kind
+    of the error and Entra's code are kept."""
+    if isinstance(error, FabricError):
+        return error
+    if isinstance(error, VaultUnavailableError) and not isinstance(error, VaultAuthError):
+        # Fabric was not asked, so no try of a step is used up; the step's own timeout bounds the waiting.
+        wait = min(LONGEST_VAULT_WAIT_SECONDS, max(VAULT_WAIT_SECONDS, error.retry_after_seconds or 0.0))
+        return FabricTransientError(str(error), call="sign in", retry_after_seconds=wait, counts_as_attempt=False)
+    if isinstance(error, SecretError):
+        return FabricAuthError(str(error), call="sign in")
+    kind = type(error).__name__
+    if why := no_connection(error):
+        return FabricTransientError(why, call="sign in")
+    if kind in ("ServiceRequestError", "ServiceResponseError", "ServiceRequestTimeoutError"):
+        return FabricTransientError(f"the sign-in service does not answer ({kind})", call="sign in")
+    code = re.search(r"AADSTS[0-9]{4,8}", str(error))
+    said = f"{kind}, {code[0]}" if code else kind
+    return FabricAuthError(
+        f"no token could be had ({said}): check tenant, client id, secret or identity", call="sign in"
+    )

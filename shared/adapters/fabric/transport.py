@@ -1,0 +1,86 @@
+"""One HTTP exchange over a pooled connection. Says whether a request that failed may have reached the other side."""
+
+from collections.abc import Mapping
+
+import requests
+from urllib3.exceptions import NewConnectionError
+
+from shared.adapters.connections import EnvironmentSession, no_connection
+from shared.domain.errors import FabricTransientError
+from shared.domain.ports import Transport
+
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class NothingSentError(Exception):
+    """The connection never came about, so nothing happened on the other side."""
+
+
+class AnswerLostError(Exception):
+    """The request may have been received; its answer was not."""
+
+
+class RequestsTransport:
+    """`requests` with one session: connections are pooled and kept, redirects not followed, nothing repeated."""
+
+    def __init__(self, connect_timeout: float = 5.0, read_timeout: float = 30.0) -> None:
+        self._timeouts = (connect_timeout, read_timeout)
+        self._session = EnvironmentSession()
+
+    def exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Raises NothingSentError or AnswerLostError; an answer above 64 MiB counts as lost."""
+        try:
+            with self._session.request(
+                method,
+                url,
+                headers=dict(headers),
+                data=body,
+                timeout=self._timeouts,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                content = answer.raw.read(MOST_ANSWER_BYTES + 1, decode_content=True)
+                if len(content) > MOST_ANSWER_BYTES:
+                    raise AnswerLostError(f"the answer is larger than {MOST_ANSWER_BYTES} bytes")
+                return answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content
+        except requests.exceptions.ConnectTimeout:
+            raise NothingSentError("no connection in time") from None
+        except requests.exceptions.ConnectionError as error:
+            if why := no_connection(error):
+                raise NothingSentError(why) from None
+            if isinstance(error, requests.exceptions.SSLError):
+                # TLS breaks after the request too (a garbled record, an alert); only a certificate comes surely before.
+                raise AnswerLostError(f"the secure connection broke: {_reason(error)}") from None
+            if _never_connected(error):
+                raise NothingSentError(f"no connection: {_reason(error)}") from None
+            raise AnswerLostError(f"the connection broke: {_reason(error)}") from None
+        except requests.exceptions.RequestException as error:
+            raise AnswerLostError(f"no answer: {_reason(error)}") from None
+        except OSError as error:  # a broken body is read below requests, which then does not wrap it
+            raise AnswerLostError(f"the answer broke off: {_reason(error)}") from None
+        except Exception as error:
+            if type(error).__module__.startswith("urllib3"):
+                raise AnswerLostError(f"the answer broke off: {_reason(error)}") from None
+            raise
+
+
+def answered_status(base_url: str, transport: Transport) -> int:
+    """The status of a call without a token: whatever it is, somebody answers there, and no quota is touched. Raises
+    FabricTransientError where nobody does; its text names no address."""
+    try:
+        return transport.exchange("GET", f"{base_url}/v1/workspaces", {}, None)[0]
+    except (NothingSentError, AnswerLostError) as error:
+        raise FabricTransientError(str(error), call="GET /workspaces") from None
+
+
+def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
+    cause: object = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
+
+
+def _reason(error: Exception) -> str:
+    """The kind of the fault; the text of urllib3 repeats addresses and object ids that help nobody."""
+    cause: object = error.args[0] if error.args else error
+    return type(getattr(cause, "reason", cause)).__name__

@@ -1,0 +1,1 @@
+"""Secrets from Key Vault or the environment, and the cache in front of them."""

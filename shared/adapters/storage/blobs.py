@@ -1,0 +1,73 @@
+"""Payloads by their content: container `payloads`, each blob named by the SHA-256 of what it holds."""
+
+import hashlib
+import re
+import threading
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+from shared.adapters.storage.clients import StorageClients, ensure, mapped
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
+
+CONTAINER = "payloads"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobStore:
+    """Implements the port `Blobs`. Blobs are immutable, so the small ones read lately are kept in memory."""
+
+    _KEPT = 64
+    _KEPT_BYTES = 256 * 1024
+
+    def __init__(self, clients: StorageClients) -> None:
+        self._clients = clients
+        self._is_there = False
+        self._recent: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _container(self) -> "ContainerClient":
+        return self._clients.blobs.get_container_client(CONTAINER)
+
+    def put(self, content: bytes) -> str:
+        """Store and return the SHA-256 (hex); storing the same twice is harmless."""
+        digest = hashlib.sha256(content).hexdigest()
+        with mapped("blob", "write"):
+            self._ensure()
+            with suppress(ResourceExistsError):
+                self._container.upload_blob(digest, content, overwrite=False)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """Raises NotFoundError; raises InvalidInputError where `digest` is none or the content has another."""
+        if not _DIGEST.fullmatch(digest):
+            raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
+        kept = self._recent.get(digest)
+        if kept is not None:
+            return kept
+        with mapped("blob", "read"):
+            try:
+                content = self._container.download_blob(digest).readall()
+            except ResourceNotFoundError:
+                raise NotFoundError(f"there is no payload {digest[:12]}...") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise InvalidInputError(
+                [Problem("$", f"payload {digest[:12]}... was changed: its content has another hash")]
+            )
+        if len(content) <= self._KEPT_BYTES:
+            with self._lock:
+                if len(self._recent) >= self._KEPT:
+                    self._recent.pop(next(iter(self._recent)))
+                self._recent[digest] = content
+        return content
+
+    def _ensure(self) -> None:
+        if not self._is_there:
+            ensure(self._container.create_container)
+            self._is_there = True

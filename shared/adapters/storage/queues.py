@@ -1,0 +1,92 @@
+"""The queues that the app and the command line write to. Taking messages off is the host's business."""
+
+# The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
+# pyright: reportUnknownMemberType=false
+
+import json
+import math
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared.adapters.storage.clients import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients, ensure, mapped
+from shared.domain.errors import LimitError
+from shared.domain.messages import StepMessage
+from shared.domain.ports import QueueDepth
+
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueClient
+
+SUBMISSIONS = "deployments"
+STEPS = "deployment-steps"
+POISON = "-poison"
+"""What the host puts behind a queue's name for messages whose every delivery failed."""
+_PEEKED = 32
+_COMMON = "deployment"
+_FOR_EVER = -1
+"""Time to live. The service's default of 7 days would lose what waited longer."""
+
+
+def depths(clients: StorageClients) -> list[QueueDepth]:
+    """Of every queue of the app that exists, those of poisoned messages too. Takes nothing off. Raises
+    StorageUnavailableError."""
+    found: list[QueueDepth] = []
+    with mapped("queue", "count"):
+        for each in clients.queues.list_queues(name_starts_with=_COMMON):
+            if each.name.split(POISON)[0] not in (SUBMISSIONS, STEPS):
+                continue
+            with suppress(ResourceNotFoundError):  # deleted since it was listed
+                queue = clients.queues.get_queue_client(each.name)
+                count = int(queue.get_queue_properties().approximate_message_count or 0)
+                seen = queue.peek_messages(max_messages=_PEEKED) if count else []
+                times = [message.inserted_on for message in seen if message.inserted_on is not None]
+                found.append(QueueDepth(each.name, count, min(times, default=None)))
+    return found
+
+
+class TextQueue:
+    """Plain text messages on one queue, created on first use."""
+
+    def __init__(self, clients: StorageClients, name: str) -> None:
+        self._clients, self._name = clients, name
+        self._is_there = False
+
+    @cached_property
+    def _queue(self) -> "QueueClient":
+        return self._clients.queues.get_queue_client(self._name)
+
+    def send_text(self, text: str, delay_seconds: float = 0.0) -> None:
+        """Raises LimitError above 64 KiB, StorageUnavailableError where the service does not answer."""
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > MESSAGE_BYTES:
+            raise LimitError(f"a message has {size} bytes; a queue takes {MESSAGE_BYTES}. Put it into a blob")
+        delay = min(MOST_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
+        with mapped("queue", "send"):
+            if not self._is_there:
+                ensure(self._queue.create_queue)
+                self._is_there = True
+            self._queue.send_message(text, visibility_timeout=delay, time_to_live=_FOR_EVER)
+
+
+class SubmissionQueue(TextQueue):
+    """The queue `deployments`: what CI writes to."""
+
+    def __init__(self, clients: StorageClients) -> None:
+        super().__init__(clients, SUBMISSIONS)
+
+    def send(self, text: str, delay_seconds: float = 0.0) -> None:
+        """One submission or command. Raises as `send_text`."""
+        self.send_text(text, delay_seconds)
+
+
+class StorageStepQueue(TextQueue):
+    """Implements the port `StepQueue` on the queue `deployment-steps`."""
+
+    def __init__(self, clients: StorageClients) -> None:
+        super().__init__(clients, STEPS)
+
+    def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
+        """Deliver it at least once, not before `delay_seconds` (whole seconds, rounded up, at most 7 days)."""
+        self.send_text(json.dumps(message.to_json()), delay_seconds)

@@ -1,0 +1,1 @@
+"""Exporters to Application Insights, and the buffer in front of them."""

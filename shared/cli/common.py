@@ -1,0 +1,105 @@
+"""What several commands share: arguments, what they mean, and the connection to storage or the API."""
+
+import argparse
+import dataclasses
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import shtab
+
+from shared import bootstrap, settings
+from shared.cli import pack
+from shared.cli.help import COMMAND
+from shared.cli.render.output import Output
+from shared.cli.render.timeline import clean
+from shared.domain.errors import NotFoundError, Problem
+from shared.domain.fields import Fields
+from shared.domain.manifest import DEPLOYMENT_ID
+from shared.domain.ports import BreakerDesk
+
+_NAMED = 10
+"""Files that are named one by one where some are left out."""
+
+type Run = Callable[[argparse.Namespace, Output], int]
+type Add = Callable[[str, Run, str], argparse.ArgumentParser]
+"""Makes a command: its name, what runs it, and what it does, in a line."""
+
+
+def add_manifest(parser: argparse.ArgumentParser) -> None:
+    """The argument, and the folder that the files it names are below; a shell completes both."""
+    argument = parser.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
+    complete(argument, shtab.FILE)
+    text = "the files and folders that the manifest names are below this folder (default: the manifest's own)"
+    complete(parser.add_argument("--root", metavar="FOLDER", help=text), shtab.DIRECTORY)
+
+
+def packed(options: argparse.Namespace, output: Output, manifest: Any, folder: Path) -> Any:
+    """The manifest, its files packed as the options say; what is left out is reported. Raises InvalidInputError."""
+
+    def report(left: pack.LeftOut) -> None:
+        names = ", ".join(clean(name, 100) for name in left.files[:_NAMED])
+        more = f" and {len(left.files) - _NAMED} more" if len(left.files) > _NAMED else ""
+        text = f"left out of {clean(left.folder, 100)} ({clean(left.reason)}): {names}{more}"
+        output.event("left_out", text, **dataclasses.asdict(left))
+
+    return pack.packed(manifest, folder, pack.real_root(options.root, folder), report)
+
+
+def complete(argument: argparse.Action, how: Mapping[str, Any]) -> None:
+    """How a shell completes an argument, where that is not one of a few words."""
+    argument.complete = how  # type: ignore[attr-defined] - where shtab looks for it
+
+
+def known_id(text: str) -> str:
+    """A deployment's id. Raises NotFoundError for what cannot be one."""
+    if not DEPLOYMENT_ID.fullmatch(text):
+        raise NotFoundError(f"'{clean(text, 80)}' is no deployment id")
+    return text
+
+
+def seconds(text: str) -> float:
+    """A duration. Raises argparse.ArgumentTypeError."""
+    problems: list[Problem] = []
+    found = Fields({"timeout": text}, "$", problems).duration("timeout", default=-1, shortest=0, longest=30 * 86400)
+    if problems:
+        raise argparse.ArgumentTypeError(problems[0].message)
+    return found
+
+
+def count(text: str) -> int:
+    """A number of at least 1. Raises argparse.ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or not int(text[:9]) > 0:
+        raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is not a whole number from 1 on")
+    return int(text[:9])
+
+
+def add_url(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """The option; the key is read from the environment, for an argument can be seen by others."""
+    text = "go through the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FUNCTION_KEY"
+    parser.add_argument("--url", default=default, help=text)
+
+
+def remote(options: argparse.Namespace) -> bootstrap.Remote | None:
+    """The API, if an address is given. Raises settings.SettingsError, and InvalidInputError for a bad address."""
+    settings.check_connections()
+    url = options.url or settings.load().api_url
+    return bootstrap.remote(url, settings.function_key()) if url else None
+
+
+def follow_again(options: argparse.Namespace) -> str:
+    """The command that takes up following a deployment, the way that this one went."""
+    url = f" --url {shlex.quote(options.url)}" if getattr(options, "url", "") else ""
+    return f"{COMMAND} follow {options.id}{url}"
+
+
+def connect(options: argparse.Namespace) -> bootstrap.Access:
+    """Raises as `remote`."""
+    return remote(options) or bootstrap.storage(settings.load())
+
+
+def breakers(options: argparse.Namespace) -> BreakerDesk:
+    """Raises as `remote`."""
+    api = remote(options)
+    return api.desk.breakers if api else bootstrap.stored_breakers(settings.load())

@@ -1,0 +1,1 @@
+"""What the command line prints: lines, JSON, Markdown, a pipeline's runner."""

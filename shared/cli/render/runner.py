@@ -1,0 +1,180 @@
+"""What the command prints where GitHub Actions or Azure Pipelines runs it: folded progress, annotations, a summary.
+
+Both take orders from what a step prints, and names come from manifests and from Fabric. So every line that is not an
+order of ours is made harmless, and every value inside of one is escaped as that runner asks.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from shared.cli.render.markdown import LIMIT_BYTES, document
+from shared.cli.render.output import LineOutput, facts, failures, harmless, summary, verdict
+from shared.cli.render.timeline import clean
+from shared.domain.errors import Problem
+from shared.domain.records import DeploymentRecord, StepRecord
+from shared.settings import Runner
+
+MOST_ANNOTATIONS = 20
+"""What is wrong beyond that is said in plain lines: GitHub shows ten of a step, and no runner wants thousands."""
+
+
+class Dialect(Protocol):
+    """How one runner is told; each returns a line."""
+
+    end: str
+
+    def group(self, title: str) -> str:
+        """What follows is folded under that title."""
+        ...
+
+    def error(self, title: str, message: str, file: str) -> str:
+        """An annotation; `message` may have several lines, `file` may be empty."""
+        ...
+
+
+class GitHub:
+    """https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
+
+    end = "::endgroup::"
+
+    def group(self, title: str) -> str:
+        """As the protocol says."""
+        return f"::group::{_github(title)}"
+
+    def error(self, title: str, message: str, file: str) -> str:
+        """As the protocol says."""
+        properties = [
+            f"{name}={_github_property(value)}" for name, value in (("file", file), ("title", title)) if value
+        ]
+        return f"::error {','.join(properties)}::{_github(message)}"
+
+
+class Azure:
+    """https://learn.microsoft.com/azure/devops/pipelines/scripts/logging-commands"""
+
+    end = "##[endgroup]"
+
+    def group(self, title: str) -> str:
+        """As the protocol says."""
+        return f"##[group]{_azure(title)}"
+
+    def error(self, title: str, message: str, file: str) -> str:
+        """As the protocol says; an issue has no title there."""
+        source = f";sourcepath={_azure_property(file)}" if file else ""
+        return f"##vso[task.logissue type=error{source}]{_azure(f'{title}: {message}')}"
+
+
+class RunnerOutput(LineOutput):
+    """Lines, with orders to the runner between them."""
+
+    def __init__(self, stream: TextIO, runner: Runner, file: str = "") -> None:
+        """`file` is the manifest that annotations are put on, or empty."""
+        super().__init__(stream)
+        self._runner, self._file = runner, "" if file == "-" else defused(file)
+        self._dialect: Dialect = GitHub() if runner.kind == "github" else Azure()
+        self._is_folded = False
+
+    def event(self, kind: str, text: str, **fields: object) -> None:
+        """A line that is no order; what ends the command with an error is an annotation."""
+        if kind in ("error", "timeout"):
+            self._error("fabric-saga", text.removeprefix("error: "))
+        else:
+            self._order("\n".join(defused(line) for line in harmless(text).split("\n")))
+
+    def problems(self, problems: Sequence[Problem]) -> None:
+        """Annotations on the manifest."""
+        for problem in problems[:MOST_ANNOTATIONS]:
+            self._error(clean(problem.path), clean(problem.message))
+        super().problems(problems[MOST_ANNOTATIONS:])
+
+    def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """Lines, folded."""
+        if not self._is_folded:
+            self._order(self._dialect.group(defused(f"deployment {header.deployment_id}: {clean(header.name, 100)}")))
+            self._is_folded = True
+        super().progress(header, steps)
+
+    def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
+        """The timeline and the verdict; an annotation for each failed step, and the page that the runner shows."""
+        self.progress(header, steps)
+        self.close()
+        for line in summary(header, steps):
+            self.event("summary", line)
+        failed = failures(steps) if exit_code else []
+        for step, title, error in failed[:MOST_ANNOTATIONS]:
+            text = "\n".join([clean(error.message, 1000), *(line.strip() for line in facts(error))])
+            self._error(title, text, step.step_id)
+        for problem in header.problems[:MOST_ANNOTATIONS] if exit_code else ():
+            self._error(clean(str(problem["path"])), clean(str(problem["message"])))
+        if exit_code and not failed and not header.problems:
+            self._error(f"deployment {header.deployment_id}", verdict(header))
+        self.left(header, steps)
+
+    def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
+        """The page, as far as it has come."""
+        self.page(header.deployment_id, lambda room: document(header, steps, room))
+
+    def close(self) -> None:
+        """Unfold."""
+        if self._is_folded:
+            self._order(self._dialect.end)
+            self._is_folded = False
+
+    def _error(self, title: str, text: str, step_id: str = "") -> None:
+        """`step_id` is for the reader of a long log: the title names it already."""
+        safe = "\n".join(defused(line) for line in harmless(text).split("\n"))
+        self._order(self._dialect.error(defused(clean(title)), safe, self._file))
+
+    def page(self, name: str, document: Callable[[int], str]) -> None:
+        """Where it cannot be written, the command ends no other way."""
+        is_ours = self._runner.kind == "azure" and bool(self._runner.temp_folder)
+        path = str(Path(self._runner.temp_folder) / f"fabric-saga-{name}.md") if is_ours else self._runner.summary_file
+        if not path:
+            return
+        file = Path(path)
+        try:
+            if is_ours:
+                file.unlink(missing_ok=True)
+            room = LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)
+            with open(file, "a", encoding="utf-8", errors="backslashreplace", newline="\n", opener=_opened) as stream:
+                stream.write(document(room))
+        except OSError as error:
+            self.event("summary", f"the summary cannot be written: {error.strerror}")
+            return
+        if self._runner.kind == "azure":
+            self._order(f"##vso[task.uploadsummary]{_azure(path)}")
+
+    def _order(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file, or fail: a pipe that nobody reads would be waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
+def defused(line: str) -> str:
+    """The line as no order to either runner. Both obey `##[...]`, and Azure `##vso[...]`, wherever it stands; GitHub
+    obeys `::...` where a line begins with it, be it after spaces."""
+    line = re.sub("#(?=#)", "# ", line)
+    body = line.lstrip()
+    return f"{line[: len(line) - len(body)]}: {body[1:]}" if body.startswith("::") else line
+
+
+def _github(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _github_property(text: str) -> str:
+    return _github(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _azure(text: str) -> str:
+    return text.replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _azure_property(text: str) -> str:
+    return _azure(text).replace(";", "%3B").replace("]", "%5D")

@@ -1,0 +1,1 @@
+"""The proof that journal and audit are unchanged."""

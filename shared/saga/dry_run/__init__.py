@@ -1,0 +1,1 @@
+"""What a deployment would change, found by reading only."""

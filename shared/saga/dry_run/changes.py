@@ -1,0 +1,255 @@
+"""What a deployment of a plan would do to the live workspace, found out by looking only.
+
+Each step is looked up as its first delivery would look it up (forward.py), with the same kinds:
+
+    a need is blocked ─────────────────────────────── blocked
+    its key is known only after apply ─────────────── create
+    look ─┬─ absent ───────────────────────────────── create
+          ├─ there ─┬─ ifExists: fail ─────────────── blocked
+          │         ├─ ifExists: update, differs ──── update
+          │         ├─ ifExists: update, as asked ─── unchanged
+          │         └─ ifExists: adopt ────────────── adopt
+          └─ refused (403, ...) ───────────────────── blocked
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from shared.domain.approval import APPROVAL
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricConflictError,
+    FabricError,
+    FabricTransientError,
+    InvalidInputError,
+    SagaError,
+)
+from shared.domain.fabric_codes import IDENTITY_CODES
+from shared.domain.json import JsonObject
+from shared.domain.policy import RetryPolicy
+from shared.domain.ports import Clock, Fabric, OperationStarted
+from shared.domain.records import Intent, Resource
+from shared.domain.references import open_fields, readable, substituted
+from shared.domain.retry import recorded
+from shared.domain.step_graph import Plan, PlannedStep, levels
+from shared.saga.dry_run.read_only import ReadOnlyFabric
+from shared.steps.kind import NoBeforeImageError, NotYetError, Snapshot, StepKind, VerificationError, check_resolved
+
+BUDGET_SECONDS = 120.0
+"""How long a dry run waits in all for a Fabric that throttles or is ill."""
+PATIENCE = RetryPolicy(max_attempts=3, base_seconds=1.0, longest_seconds=8.0)
+"""Somebody waits for the answer: a Fabric that is down is said to be down within seconds."""
+DEFINITION_SECONDS = 30.0
+"""How long it waits for one definition; Fabric hands most out within a second."""
+PARALLEL = 8
+"""Steps looked up at once."""
+
+
+class Action(StrEnum):
+    """What would become of a step."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    ADOPT = "adopt"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class StepChange:
+    """What would become of one step: `fields` are those that an update would change, `resource` what is there now."""
+
+    id: str
+    kind: str
+    action: Action
+    name: str = ""
+    fields: tuple[str, ...] = ()
+    reason: str = ""
+    resource: Resource | None = None
+
+    def to_json(self) -> JsonObject:
+        """For machines."""
+        resource = asdict(self.resource) if self.resource is not None else None
+        return {**vars(self), "action": self.action.value, "fields": list(self.fields), "resource": resource}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "StepChange":
+        """What `to_json` made."""
+        resource = Resource(**data["resource"]) if data["resource"] is not None else None
+        told: tuple[str, str, Action, str] = data["id"], data["kind"], Action(data["action"]), data["name"]
+        return cls(*told, tuple(data["fields"]), data["reason"], resource)
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a deployment would do, a row a step, in the order of the manifest."""
+
+    name: str
+    target: str
+    steps: tuple[StepChange, ...]
+
+    @property
+    def counts(self) -> dict[Action, int]:
+        """How many steps of each action."""
+        found = Counter(step.action for step in self.steps)
+        return {action: found[action] for action in Action}
+
+    @property
+    def changes(self) -> int:
+        """How many steps would change something in Fabric."""
+        return self.counts[Action.CREATE] + self.counts[Action.UPDATE]
+
+    def to_json(self) -> JsonObject:
+        """For machines."""
+        steps = [step.to_json() for step in self.steps]
+        return {"name": self.name, "target": self.target, "changes": self.changes, "steps": steps}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> "DryRun":
+        """What `to_json` made."""
+        return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
+
+
+def dry_run(
+    fabric: Fabric,
+    kinds: Mapping[str, StepKind],
+    plan: Plan,
+    *,
+    clock: Clock,
+    policy: RetryPolicy = PATIENCE,
+    budget_seconds: float = BUDGET_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    parallel: int = PARALLEL,
+) -> DryRun:
+    """Look everything up, changing nothing. Raises FabricTransientError where Fabric does not answer well for longer
+    than `budget_seconds`, and FabricAuthError where it does not know the identity at all."""
+    looking = ReadOnlyFabric(fabric, clock, policy, budget_seconds=budget_seconds, sleep=sleep)
+    run = _Run(looking, kinds, {}, {})
+    ordinals = {step.step_id: i for i, step in enumerate(plan.steps)}
+    waves = levels({i: [ordinals[need] for need in step.needs] for i, step in enumerate(plan.steps)})
+    with ThreadPoolExecutor(parallel) as pool:
+        for wave in waves:
+            steps = [plan.steps[i] for i in wave]
+            for step, (change, outputs) in zip(steps, pool.map(run.step, steps), strict=True):
+                run.found[step.step_id], run.outputs[step.step_id] = change, outputs
+    return DryRun(plan.name, plan.target, tuple(run.found[step.step_id] for step in plan.steps))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What has been found out: by step id, the change, and those of its outputs that are known before it is applied."""
+
+    fabric: ReadOnlyFabric
+    kinds: Mapping[str, StepKind]
+    found: dict[str, StepChange]
+    outputs: dict[str, JsonObject]
+
+    def step(self, step: PlannedStep) -> tuple[StepChange, JsonObject]:
+        """The change, and the known outputs, of a step whose needs have been looked at."""
+        kind = self.kinds[step.kind]
+        blocked = [need for need in step.needs if self.found[need].action is Action.BLOCKED]
+        if blocked:
+            return _change(step, readable(step.spec), Action.BLOCKED, f"it needs {blocked[0]}, which is blocked"), {}
+        template: JsonObject = substituted(step.spec, lambda step_id, name: self.outputs[step_id].get(name))
+        spec: JsonObject = readable(template)
+        try:
+            check_resolved(kind, template, is_template=True)
+            return self._looked_up(step, kind, spec, open_fields(template))
+        except NoBeforeImageError as error:
+            return _blocked(step, spec, error), {}
+        except FabricTransientError:
+            raise
+        except FabricAuthError as error:
+            if error.status in (None, 401) or error.error_code in IDENTITY_CODES:
+                raise
+            return _blocked(step, spec, error), {}
+        except (FabricError, InvalidInputError, VerificationError) as error:
+            return _blocked(step, spec, error), {}
+
+    def _looked_up(
+        self, step: PlannedStep, kind: StepKind, spec: JsonObject, unknown: set[str]
+    ) -> tuple[StepChange, JsonObject]:
+        """`unknown` are the fields of `with` that are known only after apply."""
+        if kind.name == APPROVAL:
+            return _change(step, spec, Action.UNCHANGED, "waits for a person"), {}
+        said = {name: spec[name] for name in kind.outputs if name in spec and name not in unknown}
+        policy = spec.get("ifExists") or kind.if_exists
+        if open_keys := [name for name in kind.keys if name in unknown]:
+            if policy == "update":
+                kind.allow(self.fabric, spec, None)
+            return _change(step, spec, Action.CREATE, f"known after apply: {', '.join(open_keys)}"), said
+        found = kind.find(self.fabric, spec)
+        if found is None:
+            return _change(step, spec, Action.CREATE, "absent"), said
+        outputs = self._outputs(kind, spec, found, said)
+        resource = found.resource
+        if policy == "fail":
+            said = f"{resource.type} '{resource.name}' ({resource.id}) is there, and ifExists is fail"
+            raise FabricConflictError(said, call=f"look for {kind.name}")
+        if policy == "adopt":
+            return _change(step, spec, Action.ADOPT, "there: used as it is", resource=resource), outputs
+        fields, remark = self._differences(kind, spec, found)
+        if not fields:
+            return _change(step, spec, Action.UNCHANGED, "there, as asked", resource=resource), outputs
+        # What an update changes is known beforehand: it is what the manifest says.
+        outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: said[n] for n in fields if n in said}
+        return _change(step, spec, Action.UPDATE, remark, tuple(fields), resource), outputs
+
+    def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str]:
+        """The fields that an update would change, compared with what an update would keep as the before-image."""
+        fields, remark = kind.changes(spec, found), "there, and differs"
+        if not fields:
+            return [], ""
+        kind.allow(self.fabric, spec, found)
+        image = kind.capture(self.fabric, spec, found, None)
+        if isinstance(image, OperationStarted):
+            captured, failed = self._captured(image)
+            if captured is None:
+                return fields, f"there; definition: not compared, for {failed}"
+            image = kind.capture(self.fabric, spec, found, captured)
+            assert not isinstance(image, OperationStarted)  # noqa: S101 - it was given the operation's result
+        return kind.changes(spec, Snapshot(found.resource, image)), remark
+
+    def _captured(self, operation: OperationStarted) -> tuple[JsonObject | None, str]:
+        """The result of getDefinition's operation, or why there is none."""
+        status = self.fabric.waited(operation, "getDefinition", DEFINITION_SECONDS)
+        if status is None:
+            return None, f"Fabric did not hand it out within {DEFINITION_SECONDS:g} s"
+        if status.state != "succeeded":
+            return None, f"reading it failed: {status.error_code}: {status.message}"
+        return self.fabric.result(operation.id, operation.location) or {}, ""
+
+    def _outputs(self, kind: StepKind, spec: JsonObject, found: Snapshot, said: JsonObject) -> JsonObject:
+        """The outputs of what is there, by the look that a deployment takes too; before it is ready, those that the
+        manifest says. Raises VerificationError where the deployment would fail there, whatever it changes."""
+        adopted = Intent("adopt", "", None, found.resource.id)
+        try:
+            return kind.verify(self.fabric, spec, found.resource, adopted)
+        except NotYetError:
+            return {"id": found.resource.id} | said
+
+
+def _change(
+    step: PlannedStep,
+    spec: JsonObject,
+    action: Action,
+    reason: str,
+    fields: tuple[str, ...] = (),
+    resource: Resource | None = None,
+) -> StepChange:
+    name = str(spec.get("displayName") or spec.get("principalId") or "")
+    return StepChange(step.step_id, step.kind, action, name, fields, reason, resource)
+
+
+def _blocked(step: PlannedStep, spec: JsonObject, error: SagaError) -> StepChange:
+    """Why, as the journal would record it: Fabric's own code and request id, and what to do."""
+    said = recorded(error)
+    facts = [f"HTTP {said.status}"] if said.status is not None else []
+    facts += [said.error_code] if said.error_code else []
+    facts += [f"request {said.request_id}"] if said.request_id else []
+    where = f" ({said.call}: {', '.join(facts)})" if facts else ""
+    return _change(step, spec, Action.BLOCKED, f"{said.message}{where}. What to do: {said.remedy}")

@@ -1,0 +1,275 @@
+"""A journal that tells what it writes. Every move of a deployment or step is one conditional write of it: telling the
+move here, after the write was won, tells it once, by whoever made it, and nothing can move without it.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from shared import tracing
+from shared.domain import trace
+from shared.domain.messages import Direction
+from shared.domain.ports import Change, Journal, Misfit, NoteHead, Telemetry, Versioned
+from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.domain.telemetry import Event, Metric
+from shared.domain.trace import TraceContext
+
+log = logging.getLogger(__name__)
+
+_MOST_KNOWN = 1000
+"""Deployments whose spans are kept in mind."""
+
+
+@contextmanager
+def _untroubled() -> Generator[None]:
+    """What is written stands: whoever took a fault of the telling for one of the write would do it over."""
+    try:
+        yield
+    except Exception:  # whatever it is, it is not the deployment's
+        log.warning("a move was written and could not be told", exc_info=True)
+
+
+class ObservedJournal:
+    """Implements the port `Journal` around another."""
+
+    def __init__(self, journal: Journal, telemetry: Telemetry, now: Callable[[], datetime]) -> None:
+        self._journal, self._telemetry, self._now = journal, telemetry, now
+        self._spans: dict[str, TraceContext] = {}
+
+    def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
+        """As the port says; told by the one whose header it is that stands."""
+        standing = self._journal.create(header, steps, reason)
+        tracing.belongs_to(self._span(standing))
+        if standing == header:
+            with _untroubled():
+                self._created(header)
+        return standing
+
+    def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
+        """As the port says."""
+        found = self._journal.header(deployment_id)
+        tracing.belongs_to(self._span(found.record))
+        return found
+
+    def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
+        """As the port says."""
+        header, step = self._journal.step(deployment_id, ordinal)
+        direction = Direction.FORWARD if header.record.state is DeploymentState.RUNNING else Direction.BACKWARD
+        tracing.belongs_to(trace.of_step(self._span(header.record), ordinal, direction))
+        return header, step
+
+    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
+        """As the port says."""
+        return self._journal.steps(deployment_id)
+
+    def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
+        """As the port says; then the move is told."""
+        written = self._journal.write_step(change)
+        with _untroubled():
+            self._moved(change.before.record, written.record)
+        return written
+
+    def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
+        """As the port says; then the moves are told."""
+        self._journal.write_steps(changes)
+        with _untroubled():
+            for change in changes:
+                self._moved(change.before.record, change.after)
+
+    def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
+        """As the port says; then the move is told."""
+        written = self._journal.write_header(change)
+        before, after = change.before.record, written.record
+        if before.state is not after.state or before.goes_back is not after.goes_back:
+            with _untroubled(), tracing.within(self._span(after)):
+                self._turned(before, after, change.reason)
+        return written
+
+    def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
+        """As the port says; then what the row says already is told."""
+        written = self._journal.append(change, step)
+        with _untroubled():
+            self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
+        return written
+
+    def note(self, deployment_id: str, entry: AuditEntry) -> None:
+        """As the port says."""
+        self._journal.note(deployment_id, entry)
+
+    def audit(self, deployment_id: str) -> list[AuditEntry]:
+        """As the port says."""
+        return self._journal.audit(deployment_id)
+
+    def sequences(self, deployment_id: str) -> dict[str, int]:
+        """As the port says."""
+        return self._journal.sequences(deployment_id)
+
+    def note_head(self, deployment_id: str) -> NoteHead | None:
+        """As the port says."""
+        return self._journal.note_head(deployment_id)
+
+    def misfits(self, deployment_id: str) -> list[Misfit]:
+        """As the port says."""
+        return self._journal.misfits(deployment_id)
+
+    def deployments(
+        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+    ) -> Iterator[DeploymentRecord]:
+        """As the port says."""
+        return self._journal.deployments(target, open_only=open_only, turn=turn)
+
+    def page(
+        self,
+        limit: int,
+        *,
+        after: tuple[datetime, str] | None = None,
+        target: str | None = None,
+        states: Collection[DeploymentState] = (),
+        open_only: bool = False,
+    ) -> list[DeploymentRecord]:
+        """As the port says."""
+        return self._journal.page(limit, after=after, target=target, states=states, open_only=open_only)
+
+    def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
+        """As the port says."""
+        return self._journal.due(now, turn)
+
+    def purge(self, deployment_id: str) -> None:
+        """As the port says."""
+        self._journal.purge(deployment_id)
+
+    def _span(self, header: DeploymentRecord) -> TraceContext:
+        found = self._spans.get(header.deployment_id)
+        if found is None:
+            found = trace.of_deployment(header.deployment_id, header.accepted_at, header.traceparent)
+            if len(self._spans) >= _MOST_KNOWN:
+                self._spans.clear()
+            self._spans[header.deployment_id] = found
+        return found
+
+    def _span_of_step(self, step: StepRecord, direction: Direction) -> TraceContext:
+        known = self._spans.get(step.deployment_id) or self._span(self._journal.header(step.deployment_id).record)
+        return trace.of_step(known, step.ordinal, direction)
+
+    def _created(self, header: DeploymentRecord) -> None:
+        about = _about(header)
+        with tracing.within(self._span(header)):
+            if header.state is DeploymentState.REJECTED:
+                self._telemetry.event(Event.DEPLOYMENT_REJECTED, {**about, "problems": len(header.problems)})
+            else:
+                self._telemetry.event(Event.DEPLOYMENT_ACCEPTED, {**about, "steps": header.step_count})
+
+    def _turned(self, before: DeploymentRecord, after: DeploymentRecord, reason: str) -> None:
+        tell, about, steps = self._telemetry.event, _about(after), {"steps": after.step_count}
+        if before.state is DeploymentState.ACCEPTED and after.state is DeploymentState.RUNNING:
+            waited = _seconds(after.accepted_at, after.started_at)
+            tell(Event.DEPLOYMENT_STARTED, {**about, **steps, "waited_seconds": waited})
+        if after.state is DeploymentState.HELD:
+            tell(Event.DEPLOYMENT_HELD, {**about, **steps})
+        if after.goes_back and not before.goes_back:
+            tell(Event.ROLLBACK_STARTED, {**about, "reason": reason})
+        elif before.goes_back and not after.goes_back:
+            tell(Event.ROLLBACK_FINISHED, {**about, "state": after.state.value})
+        if after.state is DeploymentState.REJECTED:
+            tell(Event.DEPLOYMENT_REJECTED, {**about, "problems": 1})
+        elif after.state in DEPLOYMENT_ENDED:
+            self._ended(after, {**about, **steps, "state": after.state.value})
+
+    def _ended(self, header: DeploymentRecord, about: dict[str, str | int]) -> None:
+        seconds = _seconds(header.accepted_at, header.finished_at)
+        self._telemetry.event(Event.DEPLOYMENT_FINISHED, {**about, "seconds": seconds})
+        if seconds is not None:
+            self._telemetry.metric(Metric.DEPLOYMENT_SECONDS, seconds, {"state": header.state.value})
+            self._telemetry.dependency(
+                "deployment",
+                target="",
+                seconds=seconds,
+                success=header.state is DeploymentState.SUCCEEDED,
+                properties=about,
+                context=self._span(header),
+            )
+
+    def _moved(self, before: StepRecord, after: StepRecord) -> None:
+        """A step was written: told is what is new in it."""
+        direction = _direction(after)
+        span = self._span_of_step(after, direction)
+        about = _about_step(after)
+        with tracing.within(span):
+            if before.started_at is None and after.started_at is not None:
+                self._telemetry.event(Event.STEP_STARTED, about)
+            if after.attempt > before.attempt:
+                self._retried(after, direction)
+            if before.state is not after.state and after.state in _SETTLED:
+                self._settled(after, span)
+
+    def _retried(self, step: StepRecord, direction: Direction) -> None:
+        error = step.error if direction is Direction.FORWARD else step.compensation_error
+        about = {**_about_step(step), **_error(error), "direction": direction.value, "attempt": step.attempt}
+        if step.wait_until is not None:
+            about["wait_seconds"] = _seconds(self._now(), step.wait_until)
+        self._telemetry.event(Event.RETRY, about)
+
+    def _settled(self, step: StepRecord, span: TraceContext) -> None:
+        event, metric = _SETTLED[step.state]
+        undone = metric == Metric.COMPENSATION_SECONDS
+        began = step.compensation_started_at if undone else step.started_at
+        ended = step.compensation_finished_at if undone else step.finished_at
+        seconds = _seconds(began, ended)
+        facts: dict[str, str | int | float | bool | None] = {
+            **_about_step(step),
+            "attempts": step.attempt + 1,
+            "deliveries": step.deliveries,
+            "seconds": seconds,
+        }
+        if step.state is StepState.SUCCEEDED:
+            facts["action"] = step.intent.action if step.intent else None
+        elif step.state in (StepState.FAILED, StepState.COMPENSATION_FAILED):
+            facts |= _error(step.compensation_error if undone else step.error)
+        self._telemetry.event(event, facts)
+        if seconds is None:
+            return
+        success = step.state in (StepState.SUCCEEDED, StepState.COMPENSATED)
+        self._telemetry.metric(metric, seconds, {"kind": step.kind, "state": step.state.value})
+        name = f"undo {step.kind}" if undone else f"apply {step.kind}"
+        about = _about_step(step)
+        self._telemetry.dependency(name, target="", seconds=seconds, success=success, properties=about, context=span)
+
+
+_SETTLED = {
+    StepState.SUCCEEDED: (Event.STEP_FINISHED, Metric.STEP_SECONDS),
+    StepState.FAILED: (Event.STEP_FAILED, Metric.STEP_SECONDS),
+    StepState.COMPENSATED: (Event.STEP_COMPENSATED, Metric.COMPENSATION_SECONDS),
+    StepState.COMPENSATION_FAILED: (Event.COMPENSATION_FAILED, Metric.COMPENSATION_SECONDS),
+}
+
+
+def _about(header: DeploymentRecord) -> dict[str, str | int]:
+    return {"deployment_id": header.deployment_id, "name": header.name, "target": header.target}
+
+
+def _about_step(step: StepRecord) -> dict[str, str | int | float | bool | None]:
+    return {"deployment_id": step.deployment_id, "step_id": step.step_id, "kind": step.kind}
+
+
+def _error(error: RecordedError | None) -> dict[str, str | int | None]:
+    if error is None:
+        return {}
+    return {
+        "status": error.status,
+        "error_code": error.error_code,
+        "request_id": error.request_id,
+        "message": error.message,
+    }
+
+
+_FORWARD = (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED, StepState.SUCCEEDED, StepState.FAILED)
+
+
+def _direction(step: StepRecord) -> Direction:
+    return Direction.FORWARD if step.state in _FORWARD else Direction.BACKWARD
+
+
+def _seconds(began: datetime | None, ended: datetime | None) -> float | None:
+    return None if began is None or ended is None else round((ended - began).total_seconds(), 3)

@@ -1,0 +1,1 @@
+"""The orchestrator of a deployment, its decisions and its activities."""

@@ -1,0 +1,371 @@
+"""What the orchestrator asks to have done: every read and write of the journal, the lock and the queue.
+
+Each is safe to repeat: durable engines run activities at least once. Each answers with a small JSON object, and the
+first word of it, `next`, tells the orchestrator what to do: run, wait, hold, ended.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from shared.domain.approval import waits_for_person
+from shared.domain.errors import ConflictError, SagaError
+from shared.domain.json import JsonObject
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.ports import Change, Locks, Versioned
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.row_limits import fitted
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.saga.command import release
+from shared.saga.command.resume import make_ready
+from shared.saga.orchestration import watchdog
+from shared.saga.orchestration.ends import cause, closing, is_scripts_own, proven_end, untouched
+from shared.saga.orchestration.progress import Progress, from_journal, in_flight
+from shared.saga.step.delivery import Services
+from shared.saga.step.execution import is_called_off, turns_back
+
+log = logging.getLogger(__name__)
+
+_RACES = 10
+"""Conditional writes of the header that may be lost in a row before the activity fails and is run again."""
+_PARALLEL_SENDS = 8
+_SOON_SECONDS = 1.0
+
+
+def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bool = False) -> JsonObject:
+    """Take the target and move the deployment to where its steps can run, from whatever state a crash left it in.
+
+    What a script takes forward is left to it (`by_script`: it is the script that asks) until it turns back.
+    """
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        record = header.record
+        if record.state in DEPLOYMENT_ENDED:
+            _release(locks, record)
+            return {"next": "ended", "state": record.state.value}
+        if record.state is DeploymentState.HELD:
+            _keep_target(services, locks, record)
+            return {"next": "hold"}
+        if is_scripts_own(record) and not by_script:
+            return {"next": "hold"}
+        try:
+            if record.is_being_released:
+                return release.settle(services, locks, header)
+            if record.state is DeploymentState.ACCEPTED:
+                waiting = _take_target(services, locks, header)
+                if waiting is not None:
+                    return waiting
+            else:
+                elder = _keep_target(services, locks, record)
+                if elder is not None:
+                    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
+                if record.state is DeploymentState.STUCK and not record.goes_back:
+                    _write(services, header, "another try", retry_began_at=services.clock.now())
+            if record.resume_requested_by:
+                make_ready(services, deployment_id)
+        except ConflictError:
+            continue
+        return _view(services, deployment_id, retry_failed=True)
+    raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
+    """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
+    record, now = header.record, services.clock.now()
+    elder = None if record.cancel_requested_by else _elder(services, record)
+    goes_on_or_ends = elder is None or record.concurrency == "reject"
+    if goes_on_or_ends and len(services.journal.steps(record.deployment_id)) < record.step_count:
+        return _await_rows(services, header)  # an end binds all its rows, so none may come after it
+    if record.cancel_requested_by:
+        return _cancelled(services, header)
+    if elder is None:
+        lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
+        if lock.holder == record.deployment_id:
+            now = services.clock.now()  # asking for the target may have taken its time
+            changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
+            _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
+            return None
+        elder = lock.holder
+    if record.concurrency == "reject":
+        error = RecordedError(
+            f"the target '{record.target}' is held by deployment {elder}",
+            "Wait until that one has ended, or set concurrency to queue.",
+        )
+        ending = closing(services, record, DeploymentState.REJECTED)
+        _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
+        return {"next": "ended", "state": DeploymentState.REJECTED.value}
+    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
+
+
+def _cancelled(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
+    ending = closing(services, header.record, DeploymentState.CANCELLED)
+    _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **ending)
+    return {"next": "ended", "state": DeploymentState.CANCELLED.value}
+
+
+def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
+    """Its accept was cut short, so the journal does not hold all its steps. The submission's message comes again and
+    writes the others; where it cannot come any more nothing ever will, and the target must not wait for it."""
+    record, policy = header.record, services.policy
+    if services.clock.now() - record.accepted_at < timedelta(seconds=policy.orphan_grace_seconds):
+        return {"next": "wait", "seconds": policy.watchdog_seconds, "holder": record.deployment_id}
+    if record.cancel_requested_by:
+        return _cancelled(services, header)
+    error = RecordedError(
+        f"it was accepted in part: the journal does not hold all of its {record.step_count} steps",
+        "Nothing was begun. Look for the exception in the app's log, and submit again under a new id.",
+    )
+    ending = closing(services, record, DeploymentState.REJECTED)
+    _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
+    return {"next": "ended", "state": DeploymentState.REJECTED.value}
+
+
+def _elder(services: Services, record: DeploymentRecord) -> str | None:
+    """A deployment that came before this one and has not ended: targets are served in order of arrival."""
+    mine = (record.accepted_at, record.deployment_id)
+    for other in services.journal.deployments(record.target, open_only=True):
+        if other.deployment_id != record.deployment_id and (other.accepted_at, other.deployment_id) < mine:
+            return other.deployment_id
+    return None
+
+
+def _keep_target(services: Services, locks: Locks, record: DeploymentRecord) -> str | None:
+    """Renew the lease. None: it is ours; else who holds it, and then nothing may be dispatched."""
+    lock = locks.acquire(
+        record.target, record.deployment_id, services.clock.now(), services.policy.target_lease_seconds
+    )
+    if lock.holder != record.deployment_id:
+        log.error("deployment %s waits: %s holds its target", record.deployment_id, lock.holder)
+        return lock.holder
+    return None
+
+
+def _release(locks: Locks, record: DeploymentRecord) -> None:
+    locks.release(record.target, record.deployment_id)
+
+
+def dispatch(services: Services, deployment_id: str, ordinals: Sequence[int], direction: Direction) -> None:
+    """Put one message a step on the queue."""
+    messages = [StepMessage(deployment_id, ordinal, direction) for ordinal in ordinals]
+    if len(messages) == 1:
+        services.queue.send(messages[0])
+        return
+    with ThreadPoolExecutor(min(_PARALLEL_SENDS, len(messages))) as pool:
+        list(pool.map(services.queue.send, messages))
+
+
+def turn_back(services: Services, deployment_id: str) -> JsonObject:
+    """Note that a step failed, so that messages still on the queue begin nothing; answers with the fresh view."""
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        if header.record.state is not DeploymentState.RUNNING or turns_back(header.record):
+            break
+        failed = next(
+            (
+                s.record
+                for s in services.journal.steps(deployment_id)
+                if s.record.error is not None and s.record.state is StepState.FAILED
+            ),
+            None,
+        )
+        if failed is None:
+            break
+        error = cause(failed)
+        try:
+            _write(services, header, f"step {failed.step_id} failed", error=error)
+            break
+        except ConflictError:
+            continue
+    return _view(services, deployment_id)
+
+
+def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
+    """RUNNING to COMPENSATING (or HELD, or FAILED where rollback is off), once nothing is in flight.
+
+    The order matters. The header says already that the deployment turns back, so no delivery that reads it begins
+    anything; then every row that is still pending is skipped, by conditional writes that a delivery which read the
+    header earlier would make fail; only when neither pending nor moving rows are left does the header move.
+    """
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        record = header.record
+        if record.state is not DeploymentState.RUNNING:
+            return _view(services, deployment_id)
+        if not turns_back(record):
+            view = turn_back(services, deployment_id)
+            if view["next"] == "run" and not view["progress"]["turning"]:
+                return view  # asked twice, and resumed in between: no step stands failed any more
+            continue
+        try:
+            if record.resume_requested_by:
+                make_ready(services, deployment_id)
+                return _view(services, deployment_id)
+            _skip_pending(services, services.journal.steps(deployment_id))
+            steps = services.journal.steps(deployment_id)
+            if in_flight((s.record for s in steps), Direction.FORWARD):
+                return _view(services, deployment_id)
+            if _holds(record, steps):
+                _hold(services, header)
+                return {"next": "hold"}
+            if not (services.policy.rollback or record.compensate_requested_by or record.origin == SCRIPT):
+                _fail(services, locks, header)
+                return {"next": "ended", "state": DeploymentState.FAILED.value}
+            _write(services, header, _why_back(record), state=DeploymentState.COMPENSATING)
+            _settle_untouched(services, steps)
+        except ConflictError:
+            continue
+        return _view(services, deployment_id)
+    raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _why_back(record: DeploymentRecord) -> str:
+    if record.cancel_requested_by:
+        return f"cancelled by {record.cancel_requested_by}"
+    if record.compensate_requested_by:
+        return f"{record.compensate_requested_by} asked"
+    return "the script did not commit" if record.origin == SCRIPT else "a step failed"
+
+
+def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
+    if is_called_off(record):
+        return False
+    return any(s.record.state is StepState.FAILED and s.record.on_failure == "hold" for s in steps)
+
+
+def _hold(services: Services, header: Versioned[DeploymentRecord]) -> None:
+    """Everything stays as it is, and the target is kept, until a person says what next or its time is up."""
+    keep = header.record.keep_for_seconds
+    until = services.clock.now() + timedelta(seconds=keep) if keep else None
+    reason = f"a step failed; held for a person{f' until {until:%Y-%m-%d %H:%M:%S} UTC' if until else ''}"
+    _write(services, header, reason, state=DeploymentState.HELD, held_until=until)
+
+
+def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> None:
+    """Rollback is off: everything stays as it is, and the target is free for the next one."""
+    record = header.record
+    error = record.error or RecordedError(
+        f"cancelled by {record.cancel_requested_by}", "What was applied stands: resume it, or have it put back."
+    )
+    ending = closing(services, record, DeploymentState.FAILED)
+    reason = f"rollback is off, so nothing is undone: {_why_back(record)}"
+    _write(services, header, reason, state=DeploymentState.FAILED, error=error, **ending)
+    _release(locks, record)
+
+
+def _skip_pending(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
+    changes = [
+        Change(s, s.record.replace(state=StepState.SKIPPED, claim=None, wait_until=None), "engine", "not begun")
+        for s in steps
+        if s.record.state is StepState.PENDING
+    ]
+    if changes:
+        services.journal.write_steps(changes)
+
+
+def _settle_untouched(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
+    """Rows that need no call to be undone, written together; a crash before this leaves them to a delivery each."""
+    now = services.clock.now()
+    changes = [
+        Change(
+            s,
+            s.record.replace(state=StepState.COMPENSATED, compensation_finished_at=now),
+            "engine",
+            "nothing of this deployment's to undo",
+        )
+        for s in steps
+        if s.record.state in (StepState.SUCCEEDED, StepState.FAILED) and untouched(s.record)
+    ]
+    if changes:
+        services.journal.write_steps(changes)
+
+
+def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Progress) -> JsonObject:
+    """The watchdog: a sign of life, the lease renewed, and a new message for every step whose message is lost.
+
+    A step counts as lost when its lease is over and the delivery it waits for is late. One that has not begun at
+    all may simply stand in a long queue: it gets another message in the rounds 1, 2, 4, 8 ... after it was sent only.
+    """
+    header = services.journal.header(deployment_id)
+    record = header.record
+    if record.state in DEPLOYMENT_ENDED or record.state is DeploymentState.HELD:
+        return _view(services, deployment_id)
+    holder = _keep_target(services, locks, record)
+    if holder is not None:
+        return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": holder}
+    now = services.clock.now()
+    try:
+        _write(services, header, "", heartbeat_at=now)
+    except ConflictError:
+        log.info("the header of %s moved during its sign of life", deployment_id)
+    view = _view(services, deployment_id)
+    if view["next"] != "run":
+        return view
+    fresh = Progress.from_json(view["progress"])
+    rows = [s.record for s in services.journal.steps(deployment_id)]
+    if fresh.direction is progress.direction:
+        waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else watchdog.NOT_YET_UNDONE
+        fresh.sent |= {
+            i for i in progress.sent if rows[i].state in waiting and not (fresh.turning and waits_for_person(rows[i]))
+        }
+        for i, known in enumerate(progress.states):  # a script may have added rows that nobody here knew of
+            if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
+                fresh.states[i] = known
+    is_off = fresh.direction is Direction.FORWARD and is_called_off(record)
+    fresh.unanswered = {i: progress.unanswered.get(i, 0) + 1 for i in fresh.sent if not watchdog.has_begun(rows[i])}
+    lost = watchdog.lost(rows, fresh, now, is_called_off=is_off)
+    if lost:
+        dispatch(services, deployment_id, lost, fresh.direction)
+        log.warning("deployment %s: %d step(s) delivered anew", deployment_id, len(lost))
+    next_round = watchdog.next_round(rows, now, view["watchdog"])
+    return {**view, "progress": fresh.to_json(), "watchdog": next_round}
+
+
+def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
+    """Write the end that the journal proves, and give the target back; a view to go on with where it is no end."""
+    for _ in range(_RACES):
+        header = services.journal.header(deployment_id)
+        record = header.record
+        if record.state in DEPLOYMENT_ENDED:
+            _release(locks, record)
+            return {"next": "ended", "state": record.state.value}
+        if record.state is DeploymentState.STUCK and not record.goes_back:
+            return _view(services, deployment_id)
+        end = proven_end(record, [s.record for s in services.journal.steps(deployment_id)])
+        if end is None:
+            return _view(services, deployment_id)
+        state, reason = end
+        try:
+            _write(services, header, reason, state=state, **closing(services, record, state))
+        except ConflictError:
+            continue
+        if state is not DeploymentState.STUCK:
+            _release(locks, record)
+        return {"next": "ended", "state": state.value}
+    raise SagaError(f"the header of {deployment_id} is written too often at once")
+
+
+def _write(
+    services: Services, header: Versioned[DeploymentRecord], reason: str, **changes: object
+) -> Versioned[DeploymentRecord]:
+    after = fitted(header.record.replace(**changes))
+    return services.journal.write_header(Change(header, after, "orchestrator", reason))
+
+
+def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:
+    """The orchestrator's view, fresh from the journal. `retry_failed` puts failed compensations up for another try."""
+    record = services.journal.header(deployment_id).record
+    is_left_stuck = record.state is DeploymentState.STUCK and not (record.goes_back or record.is_released)
+    if record.state in DEPLOYMENT_ENDED or is_left_stuck:
+        return {"next": "ended", "state": record.state.value}
+    if record.state is DeploymentState.HELD:
+        return {"next": "hold"}
+    if record.is_being_released:
+        return {"next": "wait", "seconds": _SOON_SECONDS, "holder": deployment_id}
+    steps = services.journal.steps(deployment_id)
+    direction = Direction.FORWARD if record.state is DeploymentState.RUNNING else Direction.BACKWARD
+    progress = from_journal(steps, direction, turns_back(record))
+    if retry_failed:
+        failed = StepState.COMPENSATION_FAILED
+        progress.states = [StepState.FAILED if state is failed else state for state in progress.states]
+    return {"next": "run", "progress": progress.to_json(), "watchdog": services.policy.watchdog_seconds}

@@ -1,0 +1,59 @@
+"""How a deployment ends: which end its rows prove, when that was, and when the sweeper has to see to it again."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.states import DeploymentState, StepState
+from shared.saga.scripts.script_journal import is_forward
+from shared.saga.step.delivery import Services
+from shared.saga.step.execution import turns_back
+
+
+def is_scripts_own(record: DeploymentRecord) -> bool:
+    """Whether only its script may say what becomes of it: it goes forward, or has yet to begin."""
+    return record.origin == SCRIPT and is_forward(record)
+
+
+def closing(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime | None]:
+    """Return the fields that an end sets: when that was, and when the sweeper has to see to it again."""
+    now, policy = services.clock.now(), services.policy
+    if state is DeploymentState.STUCK:
+        return {"finished_at": now, "retry_began_at": None}
+    seconds = policy.retention_seconds
+    if state in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
+        seconds = policy.orphan_grace_seconds
+    elif state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
+        seconds = record.expires_after_seconds
+    return {"finished_at": now, "retry_began_at": None, "due_at": now + timedelta(seconds=seconds)}
+
+
+def untouched(step: StepRecord) -> bool:
+    """Return True if a step changed nothing in Fabric: it needs no call to be compensated."""
+    return step.intent is None or step.intent.action == "adopt"
+
+
+def cause(step: StepRecord) -> RecordedError | None:
+    """Return the error of a step as its deployment's header names it; None if it has none."""
+    return step.error and replace(step.error, message=f"step {step.step_id}: {step.error.message}")
+
+
+def proven_end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
+    """The end that the rows prove, and why; None where it is not over, or is its script's to end."""
+    states = {row.state for row in rows}
+    if is_scripts_own(record):
+        return None
+    goes_on = record.state is DeploymentState.RUNNING and not turns_back(record)
+    if goes_on and states == {StepState.SUCCEEDED} and len(rows) >= record.step_count:
+        return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
+    if not record.goes_back:
+        return None
+    if states <= {StepState.COMPENSATED, StepState.SKIPPED}:
+        if record.cancel_requested_by:
+            return DeploymentState.CANCELLED, f"everything is put back, as {record.cancel_requested_by} asked"
+        return DeploymentState.COMPENSATED, "everything is put back"
+    if StepState.COMPENSATION_FAILED in states and StepState.COMPENSATING not in states:
+        failed = [row.step_id for row in rows if row.state is StepState.COMPENSATION_FAILED]
+        return DeploymentState.STUCK, f"could not be put back: {', '.join(failed[:10])}"
+    return None

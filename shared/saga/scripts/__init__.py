@@ -1,0 +1,1 @@
+"""Deployments whose steps a Python program creates."""

@@ -1,0 +1,213 @@
+"""Deployments whose steps a script takes forward itself: the same journal, the same compensations, another driver.
+
+    accepted ─ target taken ─> running ─ commit ────────────────────────────────> succeeded
+                                  ├─ rollback, exception: the script undoes ─┬──> compensated
+                                  └─ no sign of life: the sweeper's undoes ──┘    or stuck, and the sweeper goes on
+
+A row is added for each thing: `succeeded` once it is there, `intent` while the script is about to make it. A row that
+stays in `intent` is never taken forward (engine.py): what it may have made is looked for by its marker and deleted.
+"""
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared import tracing
+from shared.domain.errors import ConflictError, SagaError, TransactionError, TurnedBackError
+from shared.domain.json import content_hash
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.policy import EnginePolicy
+from shared.domain.ports import Change, Clock, Locks
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError
+from shared.domain.row_limits import fitted, person
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.trace import of_deployment, root
+from shared.saga.orchestration import activities
+from shared.saga.orchestration.progress import Progress
+from shared.saga.scripts.script_journal import ScriptJournal, is_forward, why_turned
+from shared.saga.step import execution
+from shared.saga.step.delivery import Services
+
+log = logging.getLogger(__name__)
+
+_BEATS_A_LEASE = 4
+_ANOTHER_LOOK_SECONDS = 1.0
+
+
+def is_attended(record: DeploymentRecord, now: datetime, policy: EnginePolicy) -> bool:
+    """Whether somebody, its script as a rule, gave a sign of life within the lease."""
+    return now < (record.heartbeat_at or record.accepted_at) + timedelta(seconds=policy.script_lease_seconds)
+
+
+def abandon(services: Services, deployment_id: str) -> None:
+    """Turn back a deployment whose script gives no sign of life; any other is left as it is. Raises ConflictError
+    where it moved meanwhile: then somebody lives."""
+    header = services.journal.header(deployment_id)
+    record, now = header.record, services.clock.now()
+    if record.origin != SCRIPT or not is_forward(record) or is_attended(record, now, services.policy):
+        return
+    seen_at = record.heartbeat_at or record.accepted_at
+    error = RecordedError(
+        f"the script gave no sign of life since {seen_at:%Y-%m-%d %H:%M:%S} UTC",
+        "Nothing for what it made in Fabric: it is put back. See the script's own output for why it ended.",
+    )
+    after = record.replace(compensate_requested_by="sweeper", error=error)
+    services.journal.write_header(Change(header, after, "sweeper", f"{error.message}: put back"))
+
+
+def create(services: Services, deployment_id: str, name: str, target: str, requested_by: str) -> ScriptJournal:
+    """Write the header, as part of the span that this thread is in. Raises TransactionError where the id is another
+    deployment's."""
+    now = services.clock.now()
+    header = DeploymentRecord(
+        deployment_id=deployment_id,
+        name=name,
+        target=target,
+        state=DeploymentState.ACCEPTED,
+        manifest_hash=content_hash([SCRIPT, deployment_id, services.new_id()]),
+        accepted_at=now,
+        origin=SCRIPT,
+        requested_by=person(requested_by),
+        traceparent=(tracing.current() or root(deployment_id, now)).traceparent,
+        heartbeat_at=now,
+    )
+    if services.journal.create(fitted(header), [], "begun by a script").manifest_hash != header.manifest_hash:
+        raise TransactionError(f"the id '{deployment_id}' is another deployment's; choose another")
+    return ScriptJournal(services, deployment_id, of_deployment(deployment_id, now, header.traceparent))
+
+
+def operation(journal: ScriptJournal) -> AbstractContextManager[None]:
+    """What a script does meanwhile is part of its deployment's trace, for telemetry and for Fabric."""
+    return tracing.operation(journal.services.telemetry, "transaction", journal.span)
+
+
+def take_target(
+    journal: ScriptJournal, locks: Locks, wait_seconds: float, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Wait for the target, in order of arrival. Raises TransactionError where it is not free within `wait_seconds`, and
+    TurnedBackError where somebody cancelled meanwhile."""
+    until = journal.now() + timedelta(seconds=wait_seconds)
+    while True:
+        view = activities.begin(journal.services, locks, journal.deployment_id, by_script=True)
+        if view["next"] == "run" and is_forward(journal.record):
+            return
+        if view["next"] != "wait":
+            raise TurnedBackError(why_turned(journal.record))
+        if journal.now() >= until:
+            journal.end(DeploymentState.CANCELLED, "its target was not free in time")
+            raise TransactionError(f"deployment {view['holder']} holds the target of {journal.deployment_id}")
+        sleep(view["seconds"])
+
+
+class Heart(threading.Thread):
+    """Signs of life, from a thread of its own: they stop with the process, or when the transaction is over."""
+
+    def __init__(self, journal: ScriptJournal, locks: Locks) -> None:
+        super().__init__(name=f"heart of {journal.deployment_id}", daemon=True)
+        self._journal, self._locks, self._over = journal, locks, threading.Event()
+
+    def stop(self) -> None:
+        """No further sign."""
+        self._over.set()
+
+    def run(self) -> None:
+        """Beat, some times a lease."""
+        while not self._over.wait(self._journal.services.policy.script_lease_seconds / _BEATS_A_LEASE):
+            try:
+                self._beat()
+            except ConflictError:
+                continue
+            except SagaError as error:
+                log.warning("%s could not give a sign of life: %s", self._journal.deployment_id, error)
+
+    def _beat(self) -> None:
+        record = self._journal.beat()
+        if record.state in DEPLOYMENT_ENDED:
+            self.stop()
+        elif record.state is not DeploymentState.ACCEPTED:
+            lease = self._journal.services.policy.target_lease_seconds
+            self._locks.acquire(record.target, record.deployment_id, self._journal.now(), lease)
+
+
+def put_back(
+    services: Services,
+    locks: Locks,
+    deployment_id: str,
+    *,
+    budget_seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> DeploymentRecord:
+    """Undo everything here and now, the last thing first, as the orchestration would do it; the header that stands.
+
+    What is not done when the time is over, or is out of attempts, is left as it is to the sweeper. Raises
+    StorageUnavailableError; whatever was not written is as if it had not been done.
+    """
+    queue = _LocalQueue(services.clock)
+    local = replace(services, queue=queue)
+    until = services.clock.now() + timedelta(seconds=budget_seconds)
+    view = activities.begin(local, locks, deployment_id, by_script=True)
+    while view["next"] in ("run", "wait") and services.clock.now() < until:
+        if view["next"] == "wait":
+            sleep(view["seconds"])
+            view = activities.begin(local, locks, deployment_id, by_script=True)
+            continue
+        progress = Progress.from_json(view["progress"])
+        if progress.direction is Direction.FORWARD:
+            for ordinal in progress.sent:
+                execution.execute_step(local, StepMessage(deployment_id, ordinal, Direction.FORWARD))
+            view = activities.begin_compensation(local, locks, deployment_id)
+        else:
+            if not _undo(local, queue, deployment_id, progress, until, sleep):
+                break
+            view = activities.finish(local, locks, deployment_id)
+        if view["next"] == "run" and view["progress"]["direction"] == progress.direction and progress.sent:
+            sleep(_ANOTHER_LOOK_SECONDS)  # another is at it
+    return services.journal.header(deployment_id).record
+
+
+def _undo(
+    services: Services,
+    queue: "_LocalQueue",
+    deployment_id: str,
+    progress: Progress,
+    until: datetime,
+    sleep: Callable[[float], None],
+) -> bool:
+    """Deliver every compensation until each has settled or is another's; False where the time was over before."""
+    begun = set(progress.sent)
+    while True:
+        for ordinal in sorted({*begun, *progress.take_ready()}, reverse=True):
+            queue.send(StepMessage(deployment_id, ordinal, Direction.BACKWARD))
+        begun = set[int]()
+        message = queue.take(until, sleep)
+        if message is None:
+            return not queue.waiting
+        settled = execution.execute_step(services, message)
+        if settled is not None:
+            progress.hear(settled.ordinal, settled.state)
+
+
+class _LocalQueue:
+    """The port StepQueue inside one process: what is due first comes first, and of those the one sent first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._count = clock, itertools.count()
+        self.waiting: list[tuple[datetime, int, StepMessage]] = []
+
+    def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
+        due = self._clock.now() + timedelta(seconds=delay_seconds)
+        heapq.heappush(self.waiting, (due, next(self._count), message))
+
+    def take(self, until: datetime, sleep: Callable[[float], None]) -> StepMessage | None:
+        """The next message, waited for; None where there is none, or none before `until`."""
+        if not self.waiting or self.waiting[0][0] > until:
+            return None
+        due, _, message = heapq.heappop(self.waiting)
+        sleep(max(0.0, (due - self._clock.now()).total_seconds()))
+        return message

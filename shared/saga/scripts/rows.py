@@ -1,0 +1,140 @@
+"""What a script made, as a row of the journal: by which kind it is undone, and how that kind finds it."""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from shared.domain.errors import FabricError, InvalidInputError, LimitError, Problem
+from shared.domain.fields import GUID
+from shared.domain.json import JsonObject
+from shared.domain.records import Intent, Resource, StepRecord
+from shared.domain.row_limits import NAME_CHARACTERS, fitted, fitting
+from shared.domain.states import StepState
+from shared.domain.step_graph import MAX_STEPS
+from shared.saga.step.delivery import Services
+from shared.steps.companions import beside
+from shared.steps.kind import marker_of
+
+CUSTOM = "custom"
+LONGEST_NAME, LONGEST_DESCRIPTION = 256, 1_000
+"""Characters of a name in Fabric, and of what a script says of a thing of its own."""
+_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+
+
+class ResourceType(StrEnum):
+    """What can be tracked; any other item type of Fabric's may be given by its name."""
+
+    WORKSPACE = "Workspace"
+    ROLE_ASSIGNMENT = "RoleAssignment"
+    LAKEHOUSE = "Lakehouse"
+    WAREHOUSE = "Warehouse"
+    NOTEBOOK = "Notebook"
+    ENVIRONMENT = "Environment"
+    DATA_PIPELINE = "DataPipeline"
+    SPARK_JOB_DEFINITION = "SparkJobDefinition"
+    SEMANTIC_MODEL = "SemanticModel"
+    REPORT = "Report"
+    EVENTHOUSE = "Eventhouse"
+    EVENTSTREAM = "Eventstream"
+    KQL_DATABASE = "KQLDatabase"
+    ML_MODEL = "MLModel"
+    ML_EXPERIMENT = "MLExperiment"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a script made or is about to make, in Fabric's words. `name` may be unknown where `id` is known."""
+
+    type: str
+    id: str = ""
+    name: str = ""
+    workspace_id: str = ""
+    role: str = ""
+
+    def check(self) -> None:
+        """Raises InvalidInputError with all problems. What cannot be addressed could never be put back."""
+        problems: list[Problem] = []
+        ids = {"id": self.id} if self.type != CUSTOM else {}
+        if self.type not in (ResourceType.WORKSPACE, CUSTOM):
+            ids["workspace_id"] = self.workspace_id
+        if not _TYPE.fullmatch(self.type):
+            problems.append(Problem("type", f"{self.type[:64]!r} is no item type of Fabric's"))
+        for name, value in ids.items():
+            is_named = name == "id" and not value and self.name and self.type != ResourceType.ROLE_ASSIGNMENT
+            if not GUID.fullmatch(value) and not is_named:
+                problems.append(Problem(name, f"must be the GUID that Fabric gave, not {value[:64]!r}"))
+        longest = LONGEST_DESCRIPTION if self.type == CUSTOM else LONGEST_NAME
+        if len(self.name) > longest:
+            problems.append(Problem("name", f"has {len(self.name)} characters; at most {longest} are allowed"))
+        if len(self.role) > LONGEST_NAME:
+            problems.append(Problem("role", f"has {len(self.role)} characters; no role of Fabric's has"))
+        if self.type == ResourceType.ROLE_ASSIGNMENT and not self.role:
+            problems.append(Problem("role", "is required: a role that somebody changed since is left to them"))
+        if problems:
+            raise InvalidInputError(problems)
+
+    @property
+    def kind(self) -> str:
+        """The step kind that undoes it."""
+        plain: dict[str, str] = {
+            ResourceType.WORKSPACE: "workspace",
+            ResourceType.ROLE_ASSIGNMENT: "role_assignment",
+            ResourceType.LAKEHOUSE: "lakehouse",
+            CUSTOM: CUSTOM,
+        }
+        return plain.get(self.type, "item")
+
+    @property
+    def spec(self) -> JsonObject:
+        """The `with` by which that kind finds it."""
+        if self.type == CUSTOM:
+            return {"description": self.name}
+        if self.type == ResourceType.WORKSPACE:
+            return {"displayName": self.name}
+        if self.type == ResourceType.ROLE_ASSIGNMENT:
+            return {"workspaceId": self.workspace_id, "principalId": self.id, "role": self.role}
+        spec: JsonObject = {"workspaceId": self.workspace_id, "displayName": self.name}
+        return spec if self.type == ResourceType.LAKEHOUSE else {**spec, "type": self.type}
+
+    @property
+    def resource(self) -> Resource:
+        """As the journal names it. Fabric writes ids in lower case, and compares so."""
+        parent = self.workspace_id.lower() or None
+        name = fitting(self.name[:LONGEST_NAME], NAME_CHARACTERS)
+        return Resource(self.type, self.id.lower(), name or self.id, parent)
+
+
+def _beside(services: Services, made: Made) -> JsonObject | None:
+    """What bears the name of a companion-to-be; None, which proves none, if Fabric cannot be asked now."""
+    with suppress(FabricError):
+        return beside(services.fabric, made.spec)
+    return None
+
+
+def row_of(
+    services: Services, deployment_id: str, ordinal: int, made: Made, *, needs: tuple[int, ...], is_there: bool
+) -> StepRecord:
+    """The row of a thing. Raises LimitError where the deployment has as many as it may have."""
+    if ordinal >= MAX_STEPS:
+        raise LimitError(f"a transaction holds at most {MAX_STEPS} resources: commit it and begin another")
+    step_id, now = f"{made.type.lower()}_{ordinal:03d}", services.clock.now()
+    resource = replace(made.resource, id=step_id) if made.type == CUSTOM else made.resource
+    row = StepRecord(
+        deployment_id=deployment_id,
+        ordinal=ordinal,
+        step_id=step_id,
+        kind=made.kind,
+        spec=services.payloads.store(made.spec),
+        needs=needs,
+        refers_to={},
+        timeout_seconds=services.policy.compensation_timeout_seconds,
+        state=StepState.SUCCEEDED if is_there else StepState.INTENT,
+        intent=Intent(
+            "create", marker_of(deployment_id, step_id), beside=_beside(services, made) if not is_there else None
+        ),
+        resource=resource if is_there else None,
+        started_at=now,
+        finished_at=now if is_there else None,
+    )
+    return fitted(row)

@@ -1,0 +1,182 @@
+"""The compensating action of a step: undo what this deployment did, and only that. One call is one delivery.
+
+    succeeded / failed ─┬─ adopted, or nothing begun ───────────────────────────────────── compensated
+                        └─ claim ─ compensating ─ operation over? ─ look ─┬─ absent ──────── compensated
+                                                                          ├─ a stranger's ── compensated (left alone)
+                                                                          └─ ours ─ calls ── compensated
+
+What cannot be undone after growing delays is `compensation_failed`: a person is told, and the sweeper tries again.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
+from shared.domain.ports import OperationStatus
+from shared.domain.records import Intent, Operation, RecordedError
+from shared.domain.retry import TryAgain, backoff, decide, recorded
+from shared.domain.states import StepState
+from shared.saga.step import companions, operations
+from shared.saga.step.delivery import Delivery, Settled
+from shared.steps.companions import Found
+from shared.steps.kind import GuardError, Snapshot
+
+
+def advance(d: Delivery) -> Settled | None:
+    """Move the compensation. None: it will be delivered again. Raises as forward.advance."""
+    intent = d.step.intent
+    if intent is None or intent.action == "adopt":
+        reason = "nothing was begun" if intent is None else "adopted: left as it is"
+        return d.settle(StepState.COMPENSATED, reason, operation=None)
+    deadline = d.step.deadline_at
+    begun = {} if d.step.state is StepState.COMPENSATING else _begun(d)
+    if not begun and deadline is not None and d.now >= deadline:
+        return _give_up(d, _out_of_time(d))
+    late_call_until = d.late_call_until
+    if late_call_until is not None and d.now < late_call_until:
+        # What it may do yet would come after the compensation, and stay.
+        d.again((late_call_until - d.now).total_seconds(), "a call of an interrupted delivery may still act", **begun)
+        return None
+    d.claim("undo it" if begun else "", **begun)
+    try:
+        return _undo(d, intent)
+    except (FabricError, GuardError) as error:
+        return _went_wrong(d, error)
+
+
+def _begun(d: Delivery) -> dict[str, Any]:
+    """What the first write of a try sets. An operation of the last try's is given up: it had all of that try's time."""
+    step = d.step
+    is_given_up = step.operation is not None and step.operation.purpose == "compensate"
+    return {
+        "state": StepState.COMPENSATING,
+        "attempt": 0,
+        "moves_done": 0,
+        "deadline_at": d.now + timedelta(seconds=d.services.policy.compensation_timeout_seconds),
+        "compensation_started_at": step.compensation_started_at or d.now,
+        "operation": None if is_given_up else step.operation,
+    }
+
+
+def _undo(d: Delivery, intent: Intent) -> Settled | None:
+    operation = d.step.operation
+    unseen: Operation | None = None
+    if operation is not None and operation.purpose != "capture":
+        status = _status(d, operation)
+        if operation.purpose == "compensate":
+            if status.state == "running":
+                operations.wait(d, operation)
+                return None
+            operations.check(status, operation)
+            d.write(operation=None, moves_done=d.step.moves_done + 1)
+        elif status.state == "running":
+            if intent.action != "create" and not _is_forsaken(d, operation):
+                operations.wait(d, operation)  # what it changes would come after what is put back
+                return None
+            unseen = operation
+        elif d.step.resource is None and status.state == "succeeded":
+            # The step ran out of time while Fabric went on: what it made now shows, and is ours.
+            d.write(operation=None, ambiguous=True)
+    step = d.step
+    spec = d.services.payloads.load(step.spec)
+    if intent.before is not None:
+        intent = replace(intent, before=d.services.payloads.load(intent.before))
+    found = d.kind.locate(d.services.fabric, spec, step.resource) if step.resource is not None else None
+    if found is None and (step.resource is None or intent.action == "create"):
+        # An answer to a create that named something else than it made: what it made is found by name and marker.
+        found = d.kind.find(d.services.fabric, spec)
+        uncertain = d.step.ambiguous and step.resource is None
+        if found is not None and not d.kind.recognises(spec, intent, found, uncertain):
+            if step.resource is None and unseen is None:
+                return d.settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
+            found = None
+        if found is not None:
+            d.write(resource=found.resource)  # before it is deleted: what was made beside it is known by its maker
+    if found is None:
+        return _absent(d, unseen)
+    return _send(d, intent, found, spec)
+
+
+def _status(d: Delivery, operation: Operation) -> OperationStatus:
+    """How an operation stands. One that cannot be looked at any more counts as over: looking at what it was to change
+    tells what became of it."""
+    try:
+        return d.services.fabric.poll(operation.id, operation.location)
+    except (FabricNotFoundError, FabricRefusedError):
+        return OperationStatus("succeeded", has_result=False)
+
+
+def _is_forsaken(d: Delivery, operation: Operation) -> bool:
+    """Return True for an operation that has run for longer than any is reckoned with."""
+    return d.services.clock.now() - operation.started_at >= operations.LONGEST_OPERATION
+
+
+def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Settled | None:
+    going: list[Found] = []
+    if intent.action == "create":
+        makers = partial(companions.makers, d.services, d.step.deployment_id)
+        going = d.kind.guard(d.services.fabric, found.resource, makers)
+    for call in d.kind.compensate(spec, intent, found)[d.step.moves_done :]:
+        d.prove_hold()
+        reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
+        if reply.operation is not None:
+            begun = operations.started(d, reply.operation, "compensate", call.operation_kind)
+            d.again(operations.first_delay(begun.kind), operation=begun)
+            return None
+    done = f"deleted{companions.with_it(going)}" if intent.action == "create" else "put back as it was"
+    return companions.settle(d, done)
+
+
+def _absent(d: Delivery, running: Operation | None) -> Settled | None:
+    """Nothing there. What was to be created may still be on its way: look again until its time is over.
+
+    `running` is an operation that Fabric says is still making it. What it makes after that time bears the marker, and
+    the sweeper looks for it for as long as `operations.LONGEST_OPERATION`.
+    """
+    started = d.step.compensation_started_at or d.now
+    seconds = d.services.policy.settle_seconds if running is None else operations.LONGEST_UNSEEN_SECONDS
+    remaining = (started + timedelta(seconds=seconds) - d.services.clock.now()).total_seconds()
+    if running is not None:
+        if remaining > 0:
+            operations.wait(d, running)
+            return None
+        reason = f"nothing of it shows, and Fabric's operation {running.id} does not end: it is looked for later"
+        return d.settle(StepState.COMPENSATED, reason, operation=None, ambiguous=True, compensation_error=None)
+    if d.step.ambiguous and d.step.resource is None and remaining > 0:
+        d.again(remaining)
+        return None
+    return companions.settle(d, "nothing there to undo")
+
+
+def _went_wrong(d: Delivery, error: SagaError) -> Settled | None:
+    policy = d.services.policy.backward
+    decision = decide(error, d.step.attempt, d.step.deliveries, policy, d.services.jitter())
+    if not isinstance(decision, TryAgain):
+        # Even a final refusal is tried again while attempts last: what stands in the way may be taken away.
+        if isinstance(error, GuardError) or d.step.attempt + 1 >= policy.max_attempts:
+            return _give_up(d, recorded(error))
+        seconds = backoff(policy, d.step.attempt, d.services.jitter())
+        decision = TryAgain(seconds, counts=True)
+    has_ended = isinstance(error, FabricError) and error.is_outcome  # it failed for good: its call is sent again
+    d.again(
+        decision.seconds,
+        attempt=d.step.attempt + (1 if decision.counts else 0),
+        compensation_error=recorded(error),
+        operation=None if has_ended else d.step.operation,
+    )
+    return None
+
+
+def _out_of_time(d: Delivery) -> RecordedError:
+    message = "the compensation was not done in time"
+    if d.step.operation is not None:
+        message += f"; Fabric's operation {d.step.operation.id} ({d.step.operation.kind}) still runs"
+    elif d.step.compensation_error is not None:
+        message += f"; last: {d.step.compensation_error.message}"
+    return RecordedError(message, "Nothing is lost: the sweeper tries again until what stands in the way is gone.")
+
+
+def _give_up(d: Delivery, error: RecordedError) -> Settled:
+    return d.settle(StepState.COMPENSATION_FAILED, error.message, compensation_error=error)

@@ -1,0 +1,135 @@
+"""What Fabric added beside the items of a deployment goes when they go (steps/companions.py says what is one).
+
+In a workspace of the deployment's own it goes with the workspace. In any other workspace a companion that outlives its
+maker is deleted by the step that created the maker, once all of them have had the time to be shown; what is shown later
+still, or was left because a process died, is the sweeper's to find (orphans.py).
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from shared.domain.errors import FabricNotFoundError
+from shared.domain.records import Intent, Resource, StepRecord
+from shared.domain.states import StepState
+from shared.saga.step.delivery import Delivery, Services, Settled
+from shared.steps.companions import COMPANIONS, Found, Maker, maker_of, proven, seen
+from shared.steps.items import item_path
+
+_NAMED = 10
+"""Companions that an audit entry names; the others it counts."""
+
+
+def makers(services: Services, deployment_id: str) -> list[Maker]:
+    """The items that a deployment created and that Fabric adds something beside."""
+    return makers_among(s.record for s in services.journal.steps(deployment_id))
+
+
+def makers_among(rows: Iterable[StepRecord]) -> list[Maker]:
+    """Of some steps, the items that they created and that Fabric adds something beside."""
+    return [maker for row in rows if (maker := maker_of(row)) is not None]
+
+
+def standing(services: Services, makers: Iterable[Maker]) -> list[Found]:
+    """The companions of these makers that Fabric shows now, in whichever workspace. Raises FabricError."""
+    makers = list(makers)
+    found: list[Found] = []
+    for workspace_id in {m.resource.parent_id for m in makers if m.resource.parent_id}:
+        with suppress(FabricNotFoundError):  # the workspace is gone, and they with it
+            rows = list(services.fabric.list(f"/workspaces/{workspace_id}/items"))
+            found += proven(makers, rows, workspace_id)
+    return found
+
+
+def left_behind(services: Services, makers: Iterable[Maker]) -> list[Found]:
+    """The companions that stand although their makers are gone; of makers so young that some may not be shown yet,
+    none: a stranger's could be taken for one of theirs. Raises FabricError."""
+    now = services.clock.now()
+    settled = [maker for maker in makers if _is_outlived(maker) and maker.settled_at <= now]
+    return [found for found in standing(services, settled) if found.outlives]
+
+
+def _is_outlived(maker: Maker) -> bool:
+    return any(companion.outlives for companion in COMPANIONS[maker.resource.type])
+
+
+def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
+    """Add to what is written next which companions stand beside an item that was just created. Raises FabricError."""
+    if intent.action == "create" and intent.beside is not None:
+        rows = list(d.services.fabric.list(f"/workspaces/{resource.parent_id}/items"))
+        d.learn(intent=replace(intent, made=seen(resource, intent.beside, rows)))
+
+
+def origin(d: Delivery, resource: Resource) -> str:
+    """Why something is there that no step created, for a message; empty unless Fabric added it. Raises FabricError."""
+    own = [m for m in makers(d.services, d.step.deployment_id) if m.resource.parent_id == resource.parent_id]
+    for found in standing(d.services, own):
+        if found.resource.id == resource.id:
+            return f": Fabric adds it by itself to what step {found.step_id} creates. Leave ifExists out to adopt it"
+    return ""
+
+
+def settle(d: Delivery, reason: str) -> Settled | None:
+    """Settle the compensation of a step when what it created is gone and what Fabric added beside that is gone too.
+    None: it will be delivered again. Raises FabricError."""
+    maker = maker_of(d.step)
+    if maker is None or not _is_outlived(maker):
+        return _settled(d, reason)
+    rows = [s.record for s in d.services.journal.steps(d.step.deployment_id)]
+    if _is_own_workspace(rows, maker.resource.parent_id):
+        return _settled(d, reason)
+    remaining = (maker.settled_at - d.services.clock.now()).total_seconds()
+    if remaining > 0:
+        d.again(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
+        return None
+    gone = left_behind(d.services, _makers_to_look_for(maker, makers_among(rows)))
+    _write_down(d, maker, gone)
+    for companion in gone:
+        d.prove_hold()
+        with suppress(FabricNotFoundError):
+            d.services.fabric.send("DELETE", item_path(companion.resource))
+    return _settled(d, reason + with_it(gone))
+
+
+def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:
+    """Return the maker and those makers in its workspace whose companions only all of them together can prove."""
+    place, item_type = maker.resource.parent_id, maker.resource.type
+    if not any(companion.is_stamped for companion in COMPANIONS[item_type]):
+        return [maker]
+    return [m for m in makers if m.resource.parent_id == place and m.resource.type == item_type]
+
+
+def _write_down(d: Delivery, maker: Maker, gone: Iterable[Found]) -> None:
+    """Write which companions named after the maker are about to be deleted, before the first call.
+
+    By now each of them is shown. So whatever has such a name later is a stranger's, and the sweeper must leave it.
+    """
+    intent = d.step.intent
+    if intent is None or intent.beside is None:
+        return
+    found = {f.resource.type: f.resource.id for f in gone if f.step_id == maker.step_id}
+    named = [c.type for c in COMPANIONS[maker.resource.type] if c.outlives and not c.is_stamped]
+    made = {item_type: found.get(item_type, "") for item_type in named} | (intent.made or {})
+    if made != intent.made:
+        d.write(intent=replace(intent, made=made))
+
+
+def _settled(d: Delivery, reason: str) -> Settled:
+    return d.settle(StepState.COMPENSATED, reason, operation=None, compensation_error=None)
+
+
+def _is_own_workspace(rows: Iterable[StepRecord], workspace_id: str | None) -> bool:
+    """True if the workspace is one that the deployment created: it is deleted with all that is in it."""
+    for row in rows:
+        if row.resource is not None and row.resource.id == workspace_id and row.resource.type == "Workspace":
+            return row.intent is not None and row.intent.action == "create"
+    return False
+
+
+def with_it(companions: Iterable[Found]) -> str:
+    """What goes with something that is deleted, for the audit."""
+    names = [str(companion) for companion in companions if companion.resource.type != "SQLEndpoint"]
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; with it what Fabric had added beside items of this deployment: {', '.join(names[:_NAMED])}{more}"

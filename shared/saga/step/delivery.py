@@ -1,0 +1,219 @@
+"""One delivery of one step: the row as read, and the few ways in which a delivery may change it.
+
+A claim is a lease, written in the same conditional write as what the claimant is about to do:
+
+    read row (etag 7) ─ look ─ write intent + claim, if etag is 7 ─> etag 8 ─ call ─ write result, if etag is 8
+                                         │                                                  │
+    another delivery's write fails here ─┘    lease over, row taken by another: fails here ─┘
+
+So whoever writes first acts, everybody else does nothing, and a holder that woke up after its lease cannot finish.
+
+A lease is short, and its holder renews it: with each beat while the delivery runs, and before each call that changes
+something. Both are the same conditional write, which fails if another delivery has taken the row. So a dead worker is
+noticed soon, and a live one goes on however slow Fabric is (ADR 3).
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.domain.errors import ConflictError
+from shared.domain.json import JsonObject
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.policy import BEATS_A_LEASE, EnginePolicy
+from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Telemetry, Versioned
+from shared.domain.records import Claim, DeploymentRecord, StepRecord
+from shared.domain.row_limits import fitted
+from shared.domain.states import StepState
+from shared.domain.telemetry import NoTelemetry
+from shared.saga.payloads import Payloads
+from shared.saga.step.heartbeat import Heartbeat, HeartbeatThread
+from shared.steps.kind import StepKind
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the engine works with; every outside thing is a port, so that tests own time, chance and faults."""
+
+    journal: Journal
+    queue: StepQueue
+    payloads: Payloads
+    fabric: Fabric
+    clock: Clock
+    kinds: dict[str, StepKind]
+    policy: EnginePolicy
+    new_id: Callable[[], str]
+    jitter: Callable[[], float] = field(default=random.random)
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
+    heartbeat: Heartbeat = field(default_factory=HeartbeatThread)
+
+
+LONGEST_DELIVERY = timedelta(minutes=5)
+"""No sign of life is given for a delivery that has run this long (`functionTimeout` in host.json): the host ends it,
+and one that hangs for another reason must lose its step."""
+KEPT_WAITS = 40
+"""Waits that a step remembers: enough for a picture of it, and a small part of what a row may hold."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A step needs no more deliveries in this direction; its event is to be raised (again)."""
+
+    deployment_id: str
+    ordinal: int
+    state: StepState
+
+
+class Delivery:
+    """The working copy of a row during one delivery. Every `write` is conditional on the last one."""
+
+    def __init__(
+        self,
+        services: Services,
+        message: StepMessage,
+        header: DeploymentRecord,
+        row: Versioned[StepRecord],
+    ) -> None:
+        self.services = services
+        self.message = message
+        self.header = header
+        self.now = services.clock.now()
+        self._row = row
+        step, policy = row.record, services.policy
+        self._found = step.claim
+        left = step.claim if step.claim is not None and step.claim.acts else None
+        self.was_left_uncertain = step.ambiguous or (step.state is StepState.INTENT and left is not None)
+        """Whether an earlier delivery may have made a call whose answer is not known: it said so, or it died with
+        its claim still written. Whatever this one writes must not forget it."""
+        self._learned: dict[str, Any] = {}
+        if left is not None:
+            self.learn(late_call_until=policy.late_call_until(left.expires_at))
+        self._writing = threading.Lock()
+        self._rests = False
+
+    @property
+    def step(self) -> StepRecord:
+        """The row as it stands after the last write."""
+        return self._row.record
+
+    @property
+    def kind(self) -> StepKind:
+        """The kind of the step."""
+        return self.services.kinds[self.step.kind]
+
+    @property
+    def late_call_until(self) -> datetime | None:
+        """Until when a call of an earlier delivery, which died or was held up, may still have its effect."""
+        return self._learned.get("late_call_until", self.step.late_call_until)
+
+    def is_claimed_by_another(self) -> bool:
+        """Whether somebody else is at work on it and its lease is not over."""
+        claim = self.step.claim
+        return claim is not None and claim.expires_at > self.now
+
+    def learn(self, **facts: Any) -> None:
+        """Facts that whatever is written next shall carry: a resource that exists must not be forgotten because
+        the read that follows its creation failed."""
+        self._learned |= facts
+
+    def forget(self) -> None:
+        """Drop what was learned and is not written yet."""
+        self._learned.clear()
+
+    def write(self, reason: str = "", **changes: Any) -> None:
+        """Write the row with `changes`. Raises ConflictError where the row moved since it was read, and LimitError for
+        a value that the row has no room for: then nothing is written."""
+        with self._writing:
+            after = fitted(self.step.replace(**{**self._learned, **changes}))
+            self._row = self.services.journal.write_step(Change(self._row, after, "engine", reason))
+            self._rests = after.claim is None
+
+    def claim(self, reason: str = "", **changes: Any) -> None:
+        """Write `changes` together with a fresh claim; the caller acts only when this returns."""
+        changes.setdefault("deliveries", self.step.deliveries + 1)
+        claim = self._fresh_claim(acts=True)
+        self.write(reason, claim=claim, fence=claim.fence, wait_until=None, **changes)
+
+    def _fresh_claim(self, *, acts: bool) -> Claim:
+        return Claim(self.services.new_id(), self._lease_end(), self.step.fence + 1, acts)
+
+    def _lease_end(self) -> datetime:
+        return self.services.clock.now() + timedelta(seconds=self.services.policy.step_lease_seconds)
+
+    def beat(self) -> bool:
+        """Give a sign of life: renew the claim, or take one if the delivery has only looked so far. False: no further
+        one is wanted. Runs beside the delivery, on another thread.
+
+        What the delivery is about to write is a sign of life too, so a beat never waits for it.
+        """
+        if not self._writing.acquire(blocking=False):
+            return True
+        try:
+            if self._rests or self.services.clock.now() >= self.now + LONGEST_DELIVERY:
+                return False
+            self._renew()
+        except ConflictError:
+            return False  # taken by another delivery: the next write of this one fails in the same way
+        finally:
+            self._writing.release()
+        return True
+
+    def _renew(self) -> None:
+        claim = self.step.claim
+        if claim is None or claim is self._found:  # a dead holder's claim may have acted: that is not forgotten
+            claim = self._fresh_claim(acts=claim is not None and claim.acts)
+        else:
+            claim = replace(claim, expires_at=self._lease_end())
+        after = self.step.replace(claim=claim, fence=claim.fence)
+        self._row = self.services.journal.write_step(Change(self._row, after, "engine", ""))
+
+    def prove_hold(self) -> None:
+        """Make sure that this delivery still holds the step, and has most of a lease left: call it before each call
+        that changes something. A holder that was held up must not act on what it saw long ago, because another delivery
+        may have taken the step by then. Raises ConflictError if one has.
+        """
+        claim, lease = self.step.claim, self.services.policy.step_lease_seconds
+        if claim is None:
+            raise ConflictError(f"step {self.step.step_id} is not claimed")
+        if self.services.clock.now() >= claim.expires_at - timedelta(seconds=lease * (1 - 1 / BEATS_A_LEASE)):
+            with self._writing:
+                self._renew()
+
+    def again(self, seconds: float, reason: str = "", **changes: Any) -> None:
+        """Give the claim up and have the step delivered again after `seconds`, or at its deadline if that is sooner:
+        nothing that it waits for could help it then.
+
+        The row is written before the message is sent: a crash between the two leaves the present message, which
+        the host delivers again, and the watchdog, which sees that `wait_until` has passed.
+        """
+        since = self.services.clock.now()
+        deadline = changes.get("deadline_at", self._learned.get("deadline_at", self.step.deadline_at))
+        if deadline is not None:
+            seconds = min(seconds, max(1.0, (deadline - since).total_seconds()))
+        wait_until = since + timedelta(seconds=seconds)
+        wait: JsonObject = {"since": since.isoformat(), "until": wait_until.isoformat()}
+        changes.setdefault("waits", (*(self.step.waits or ()), wait)[-KEPT_WAITS:])
+        changes.setdefault("deliveries", self.step.deliveries + 1)
+        self.write(reason, claim=None, wait_until=wait_until, **changes)
+        self.services.queue.send(self.message, seconds)
+
+    def settle(self, state: StepState, reason: str, **changes: Any) -> Settled:
+        """Write the end of this direction; the claim goes with it."""
+        when = self.services.clock.now()
+        name = "finished_at" if self.message.direction is Direction.FORWARD else "compensation_finished_at"
+        changes.setdefault(name, when)
+        self.write(reason, state=state, claim=None, wait_until=None, **changes)
+        log.info(
+            "step %s of %s is %s: %s", self.step.step_id, self.step.deployment_id, state.value, reason or "as planned"
+        )
+        return self.settled()
+
+    def settled(self) -> Settled:
+        """What the orchestration is told of the row as it stands."""
+        return Settled(self.step.deployment_id, self.step.ordinal, self.step.state)

@@ -1,0 +1,152 @@
+"""One delivery of a step message: read the row, decide whether there is anything to do, and do it once."""
+
+import logging
+from typing import Any
+
+from shared.domain.approval import APPROVAL
+from shared.domain.errors import ConflictError, LimitError, NotFoundError
+from shared.domain.messages import Direction, StepMessage
+from shared.domain.policy import BEATS_A_LEASE
+from shared.domain.ports import Change
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.row_limits import fitted
+from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
+from shared.saga.step import backward, forward
+from shared.saga.step.delivery import Delivery, Services, Settled
+
+log = logging.getLogger(__name__)
+
+_GIVE_UP_TRIES = 5
+_TOO_LONG = (
+    "Look for a name, an id or an address of unusual length in what Fabric answers, and shorten it there. A step that "
+    "could not be compensated is tried again every five minutes, or at once by `compensate`."
+)
+
+
+def execute_step(services: Services, message: StepMessage) -> Settled | None:
+    """Handle one message. The Settled is to be raised as an event; None where there is nothing to say.
+
+    Safe for any number of deliveries, late, doubled or out of order. A row that cannot take what is to be written is an
+    outcome: the step is given up. Raises StorageUnavailableError: then the host delivers the message again.
+    """
+    try:
+        header, row = services.journal.step(message.deployment_id, message.ordinal)
+    except NotFoundError:
+        log.warning("no step %d of deployment %s: message dropped", message.ordinal, message.deployment_id)
+        return None
+    delivery = Delivery(services, message, header.record, row)
+    act = _forward if message.direction is Direction.FORWARD else _backward
+    try:
+        with services.heartbeat.during(delivery.beat, services.policy.step_lease_seconds / BEATS_A_LEASE):
+            return act(delivery)
+    except ConflictError:
+        # Somebody else moved the row: it is theirs now, and whatever was done here was looked for by them.
+        log.info("step %s of %s was moved by another delivery", row.record.step_id, message.deployment_id)
+        return None
+    except LimitError as error:
+        log.error("step %s of %s is given up: %s", row.record.step_id, message.deployment_id, error)
+        told = RecordedError(f"its row cannot take what was to be written: {error}", _TOO_LONG)
+        return _give_up(services, message, told, "engine")
+
+
+def _forward(delivery: Delivery) -> Settled | None:
+    step, header = delivery.step, delivery.header
+    if step.state in FORWARD_SETTLED:
+        return delivery.settled()
+    if header.state is not DeploymentState.RUNNING or delivery.is_claimed_by_another():
+        return None
+    if header.origin == SCRIPT:
+        return _left_by_script(delivery)
+    if header.resume_requested_by is not None:
+        return None  # its steps are being made ready; what is ready then gets a message
+    if step.state is StepState.PENDING and turns_back(header):
+        return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
+    if waits_to_try_again(step) and is_called_off(header):
+        return forward.call_off(delivery)
+    return forward.advance(delivery)
+
+
+def _left_by_script(delivery: Delivery) -> Settled | None:
+    """A script's step goes forward by its script alone. What one that turned back was at, nobody may finish for it."""
+    if delivery.step.state is not StepState.INTENT or not turns_back(delivery.header):
+        return None
+    error = RecordedError(
+        "the script did not say what became of it", "Nothing: what it made is looked for by its marker and deleted."
+    )
+    return delivery.settle(StepState.FAILED, error.message, error=error, ambiguous=True)
+
+
+def _backward(delivery: Delivery) -> Settled | None:
+    step = delivery.step
+    if step.state in BACKWARD_SETTLED - {StepState.COMPENSATION_FAILED}:
+        return delivery.settled()
+    if not delivery.header.goes_back or delivery.is_claimed_by_another():
+        return None
+    if step.state not in (
+        StepState.SUCCEEDED,
+        StepState.FAILED,
+        StepState.COMPENSATING,
+        StepState.COMPENSATION_FAILED,
+    ):
+        return None
+    return backward.advance(delivery)
+
+
+def turns_back(header: DeploymentRecord) -> bool:
+    """Whether nothing new is to be begun: a step failed, or a person asked to have it stopped or undone."""
+    return bool(header.error) or is_called_off(header)
+
+
+def is_called_off(header: DeploymentRecord) -> bool:
+    """Whether a person asked to have it stopped or undone: then what waits to try again does not. After a failure of
+    another step it does, for whether this one fails too decides whether the deployment is held."""
+    return bool(header.cancel_requested_by or header.compensate_requested_by)
+
+
+def waits_to_try_again(step: StepRecord) -> bool:
+    """Return True if the last try of a step went wrong, or is not known, and it waits for the next one."""
+    has_gone_wrong = step.state is StepState.SUBMITTED and step.error is not None
+    return step.kind != APPROVAL and (step.state is StepState.INTENT or has_gone_wrong)
+
+
+def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:
+    """A message that every delivery failed on: the step fails, so that the deployment can turn back."""
+    remedy = "Look for the exception in the app's log, mend its cause, and submit again."
+    return _give_up(services, message, RecordedError(reason, remedy), "poison-queue")
+
+
+def _give_up(services: Services, message: StepMessage, error: RecordedError, actor: str) -> Settled | None:
+    """Settle the step as failed in the message's direction, from wherever its row stands: its deployment turns back, or
+    is stuck, which people see. It never goes on for ever with its target held."""
+    for _ in range(_GIVE_UP_TRIES):
+        try:
+            header, row = services.journal.step(message.deployment_id, message.ordinal)
+            for changes in _ways_down(services, message.direction, header.record, row.record, error):
+                after = fitted(row.record.replace(claim=None, **changes))
+                row = services.journal.write_step(Change(row, after, actor, error.message))
+            return Settled(message.deployment_id, message.ordinal, row.record.state)
+        except NotFoundError:
+            log.warning("message for an unknown step %s/%d", message.deployment_id, message.ordinal)
+            return None
+        except ConflictError:
+            continue
+    return None
+
+
+def _ways_down(
+    services: Services, direction: Direction, header: DeploymentRecord, step: StepRecord, error: RecordedError
+) -> list[dict[str, Any]]:
+    """Return the moves, one after the other, that settle a step as failed; none if it has settled."""
+    if direction is Direction.FORWARD:
+        is_under_way = step.state in (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
+        if header.state is DeploymentState.RUNNING and is_under_way:
+            late = services.policy.late_call_until(step.claim.expires_at) if step.claim else step.late_call_until
+            is_unsure = step.state is not StepState.PENDING
+            return [{"state": StepState.FAILED, "error": error, "ambiguous": is_unsure, "late_call_until": late}]
+    elif header.goes_back:
+        given_up: dict[str, Any] = {"state": StepState.COMPENSATION_FAILED, "compensation_error": error}
+        if step.state is StepState.COMPENSATING:
+            return [given_up]
+        if step.state in (StepState.SUCCEEDED, StepState.FAILED):
+            return [{"state": StepState.COMPENSATING, "attempt": 0, "moves_done": 0}, given_up]
+    return []

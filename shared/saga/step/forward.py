@@ -1,0 +1,345 @@
+"""The forward action of a step. One call of `advance` is one delivery; it goes as far as it can go now.
+
+    pending ─ look ─┬─ absent ─────────── intent (create) ─ POST ─┬─ 201 ───────────────────┐
+                    ├─ there, differs ─── intent (update) ─ calls ┤                         ├─ verify ─ succeeded
+                    │                                             └─ 202 ─ submitted ─ poll ┘
+                    ├─ there, as it is ── verify ─ succeeded (adopted: never undone)
+                    └─ there, unwanted ── failed
+
+A delivery that finds the row in `intent` does not know whether the call was made: it looks before it acts.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.domain.approval import APPROVAL
+from shared.domain.errors import (
+    FabricAmbiguousError,
+    FabricConflictError,
+    FabricError,
+    FabricNotFoundError,
+    FabricRefusedError,
+    FabricTransientError,
+    InvalidInputError,
+    SagaError,
+    UnwritableError,
+)
+from shared.domain.json import JsonObject
+from shared.domain.polling import poll_delay_seconds
+from shared.domain.ports import OperationStarted
+from shared.domain.records import Intent, Operation, RecordedError, Resource
+from shared.domain.references import resolve
+from shared.domain.retry import GiveUp, decide, recorded
+from shared.domain.states import StepState
+from shared.saga.step import approvals, companions, operations
+from shared.saga.step.delivery import Delivery, Settled
+from shared.steps.companions import beside
+from shared.steps.kind import NotYetError, Snapshot, VerificationError, check_resolved, marker_of
+
+_CONFLICT_TRIES = 3
+"""Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
+
+
+def advance(d: Delivery) -> Settled | None:
+    """Move the step. None: it will be delivered again. Raises ConflictError when overtaken, and whatever storage
+    raises; both leave the row for the next delivery."""
+    is_approval = d.step.kind == APPROVAL
+    if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_approval:
+        return _out_of_time(d, d.step.deadline_at)
+    if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its time begins anew
+        d.learn(deadline_at=d.now + timedelta(seconds=d.step.timeout_seconds))
+    try:
+        if is_approval:
+            return approvals.wait(d, _resolved_spec(d))
+        if d.step.state is StepState.PENDING:
+            return _begin(d)
+        if d.step.state is StepState.SUBMITTED:
+            return _poll(d)
+        return _resume(d)
+    except (FabricError, InvalidInputError, VerificationError) as error:
+        return _went_wrong(d, error)
+    except UnwritableError as error:
+        # The facts learned cannot be written and are dropped: the resource is looked for by its marker.
+        d.forget()
+        return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=True, **_started(d))
+
+
+def _started(d: Delivery) -> dict[str, Any]:
+    """The times that the first write of a row sets: the timeout runs from the first delivery."""
+    if d.step.started_at is not None:
+        return {}
+    return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
+
+
+def _final(d: Delivery, spec: JsonObject) -> dict[str, Any]:
+    """What a row says of a `with` whose references have been replaced: it refers to nothing any more."""
+    return {"spec": d.services.payloads.store(spec), "refers_to": {}}
+
+
+def _begin(d: Delivery) -> Settled | None:
+    spec = _resolved_spec(d)
+    found = d.kind.find(d.services.fabric, spec)
+    if found is not None:
+        return _present(d, spec, found)
+    marker = marker_of(d.step.deployment_id, d.step.step_id)
+    intent = Intent("create", marker, beside=beside(d.services.fabric, spec))
+    d.claim("absent: create it", state=StepState.INTENT, intent=intent, error=None, **_started(d), **_final(d, spec))
+    return _act(d, spec, intent)
+
+
+def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
+    """Something of that name is there that is not this step's: adopt it, update it, or refuse."""
+    policy = spec.get("ifExists") or d.kind.if_exists
+    if policy == "fail":
+        raise FabricConflictError(
+            f"{found.resource.type} '{found.resource.name}' ({found.resource.id}) is there, and ifExists is fail"
+            f"{companions.origin(d, found.resource)}",
+            call=f"look for {d.step.kind}",
+        )
+    marker = marker_of(d.step.deployment_id, d.step.step_id)
+    if policy == "update" and d.kind.changes(spec, found):
+        d.kind.allow(d.services.fabric, spec, found)
+        before = _before_image(d, spec, found)
+        if before is None:
+            return None
+        if d.kind.changes(spec, Snapshot(found.resource, before)):
+            stored = d.services.payloads.store(before)
+            intent = Intent("update", marker, stored, found.resource.id)
+            d.claim(
+                "there: its before-image is kept, update it",
+                state=StepState.INTENT,
+                intent=intent,
+                resource=found.resource,
+                operation=None,
+                moves_done=0,
+                error=None,
+                **_started(d),
+                **_final(d, spec),
+            )
+            return _act(d, spec, replace(intent, before=before))
+    d.learn(**_started(d), **_final(d, spec))
+    return _verify(d, spec, found.resource, Intent("adopt", marker, None, found.resource.id))
+
+
+def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | None:
+    """The before-image; None where Fabric is still preparing it and the next look is on the queue."""
+    captured: JsonObject | None = None
+    operation = d.step.operation
+    if operation is not None and operation.purpose == "capture":
+        try:
+            status = operations.look(d, operation)
+            if status is None:
+                return None
+            d.learn(operation=None)  # it is over: one that failed is asked for anew, for it changes nothing
+            if status.state == "succeeded":
+                captured = d.services.fabric.result(operation.id, operation.location) or {}
+        except FabricNotFoundError:
+            status = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
+        if status is not None:
+            operations.check(status, operation)
+    image = d.kind.capture(d.services.fabric, spec, found, captured)
+    if isinstance(image, OperationStarted):
+        begun = operations.started(d, image, "capture", "getDefinition")
+        d.again(operations.first_delay(begun.kind), operation=begun, **_started(d))
+        return None
+    return image
+
+
+def _resume(d: Delivery) -> Settled | None:
+    """The row says what was about to be done; whether it was is not known. Look, then act."""
+    step = d.step
+    spec, intent = _spec(d), _intent(d)
+    if step.resource is not None and intent.action != "update":
+        return _verify(d, spec, step.resource, intent)
+    if step.operation is not None and step.operation.purpose == "apply":
+        if not _is_over(d, step.operation):
+            return None
+        d.learn(operation=None)
+    uncertain = d.was_left_uncertain
+    if intent.action == "create":
+        fresh = replace(
+            intent, beside=beside(d.services.fabric, spec)
+        )  # before `find`: no companion shows before its item
+        found = d.kind.find(d.services.fabric, spec)
+        if found is not None and d.kind.recognises(spec, intent, found, uncertain):
+            return _verify(d, spec, found.resource, intent)
+        if found is not None:
+            return _present(d, spec, found)
+        d.learn(intent=fresh)
+        intent = fresh
+    d.claim(state=StepState.INTENT, ambiguous=uncertain)
+    return _act(d, spec, intent)
+
+
+def _is_over(d: Delivery, operation: Operation) -> bool:
+    """Whether Fabric is done with what an earlier try began, however it went: the look that follows tells. False: it
+    still runs, and the next look at it is on the queue."""
+    try:
+        return operations.look(d, operation) is not None
+    except FabricNotFoundError:
+        return True
+
+
+def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
+    """Send the calls, one at a time; the claim is held."""
+    resource = d.step.resource
+    for call in d.kind.apply(spec, intent)[d.step.moves_done :]:
+        d.prove_hold()
+        try:
+            reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
+        except FabricConflictError as error:
+            if intent.action != "create":
+                raise
+            return _conflicted(d, spec, intent, error)
+        if reply.operation is not None:
+            begun = operations.started(d, reply.operation, "apply", call.operation_kind)
+            d.again(operations.first_delay(begun.kind), state=StepState.SUBMITTED, operation=begun)
+            return None
+        if intent.action == "create":
+            resource = d.kind.created(spec, _body(reply.body, call.path))
+    return _verify(d, spec, _known(resource), intent)
+
+
+def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConflictError) -> Settled | None:
+    """The name is taken although the look said that it was not: by an earlier try of this step, or by another."""
+    found = d.kind.find(d.services.fabric, spec)
+    if found is None:
+        if d.step.ambiguous or d.step.attempt + 1 < _CONFLICT_TRIES:
+            raise FabricTransientError(error.detail, call=error.call, status=error.status, error_code=error.error_code)
+        raise error
+    if d.kind.recognises(spec, intent, found, d.step.ambiguous):
+        return _verify(d, spec, found.resource, intent)
+    return _present(d, spec, found)
+
+
+def _poll(d: Delivery) -> Settled | None:
+    spec, intent, operation = _spec(d), _intent(d), d.step.operation
+    if d.step.resource is not None and intent.action != "update":
+        return _verify(d, spec, d.step.resource, intent)
+    if operation is None:
+        return _resume(d)
+    try:
+        status = operations.look(d, operation)
+    except FabricNotFoundError:
+        # Fabric has forgotten the operation: what became of it is found by looking.
+        d.again(1.0, "the operation is unknown to Fabric", state=StepState.INTENT, operation=None, ambiguous=True)
+        return None
+    if status is None:
+        return None
+    operations.check(status, operation)
+    if intent.action == "update":
+        d.claim(state=StepState.INTENT, operation=None, moves_done=d.step.moves_done + 1)
+        return _act(d, spec, intent)
+    try:
+        answer = d.services.fabric.result(operation.id, operation.location) if status.has_result else None
+    except FabricNotFoundError:
+        answer = None  # forgotten meanwhile: what it made is found by looking
+    if answer is not None and "id" in answer:
+        return _verify(d, spec, d.kind.created(spec, answer), intent)
+    found = d.kind.find(d.services.fabric, spec)
+    if found is None or not d.kind.recognises(spec, intent, found, True):
+        raise FabricTransientError("the operation succeeded, but its item is not shown yet", call=operation.kind)
+    return _verify(d, spec, found.resource, intent)
+
+
+def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -> Settled | None:
+    """Read back what was asked for; only then is the step a success."""
+    if d.step.intent is None or d.step.intent.action != intent.action:
+        d.learn(intent=intent)
+    d.learn(resource=resource)
+    try:
+        outputs = d.kind.verify(d.services.fabric, spec, resource, intent)
+        companions.remember(d, resource, intent)
+    except NotYetError as error:
+        waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
+        state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
+        done = len(d.kind.apply(spec, intent)) if intent.action == "update" else 0
+        d.again(poll_delay_seconds(error.expected_seconds, waited), state=state, moves_done=done)
+        return None
+    reason = {"create": "created", "update": "updated", "adopt": "adopted: it was there already"}[intent.action]
+    return d.settle(StepState.SUCCEEDED, reason, outputs=outputs, error=None)
+
+
+def _went_wrong(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Settled | None:
+    policy = d.services.policy.forward
+    decision = decide(_perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
+    uncertain = d.step.ambiguous or d.was_left_uncertain
+    uncertain |= isinstance(error, FabricAmbiguousError) and d.step.state is StepState.INTENT
+    if isinstance(decision, GiveUp):
+        return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=uncertain, **_started(d))
+    # A failed operation may have left its item behind, so the next delivery looks before it acts.
+    submitted = isinstance(error, FabricError) and error.is_outcome and d.step.state is StepState.SUBMITTED
+    begun = {"state": StepState.INTENT, "operation": None} if submitted else {}
+    d.again(
+        decision.seconds,
+        attempt=d.step.attempt + (1 if decision.counts else 0),
+        ambiguous=uncertain or submitted,
+        error=recorded(error),
+        **begun,
+        **_started(d),
+    )
+    return None
+
+
+def _perhaps_late(error: SagaError) -> SagaError:
+    """The error as the retry policy sees it. Something that is not there may have been made a moment ago: a read right
+    after a create may not find it yet (terraform-provider-fabric #497, on warehouses)."""
+    if not isinstance(error, FabricNotFoundError):
+        return error
+    return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
+
+
+def call_off(d: Delivery) -> Settled:
+    """It waited to try again, and a person does not want it any more. What earlier tries did, if anything, is looked
+    for and undone as after any failure."""
+    last = f"; last: {d.step.error.message}" if d.step.error else ""
+    message = f"called off while it waited to try again{last}"
+    remedy = "Nothing: what earlier tries may have done is put back, or kept where rollback is off."
+    error = RecordedError(message, remedy)
+    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.was_left_uncertain)
+
+
+def _out_of_time(d: Delivery, deadline: datetime) -> Settled:
+    message = f"the step's timeout of {d.step.timeout_seconds:g} s was over at {deadline:%Y-%m-%d %H:%M:%S} UTC"
+    last = f"; last: {d.step.error.message}" if d.step.error else ""
+    remedy = "Raise the step's timeout, or look into why Fabric took so long."
+    error = RecordedError(message + last, remedy)
+    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.was_left_uncertain)
+
+
+def _spec(d: Delivery) -> JsonObject:
+    return d.services.payloads.load(d.step.spec)
+
+
+def _intent(d: Delivery) -> Intent:
+    intent = d.step.intent
+    if intent is None:
+        raise FabricRefusedError("the journal row has no intent", call=d.step.kind)
+    return replace(intent, before=d.services.payloads.load(intent.before)) if intent.before else intent
+
+
+def _resolved_spec(d: Delivery) -> JsonObject:
+    """The spec with every reference replaced by the value that stands in the journal, and checked once more."""
+    spec = _spec(d)
+    if not d.step.refers_to:
+        return spec
+    outputs: dict[str, JsonObject] = {}
+    for step_id, ordinal in d.services.payloads.load(d.step.refers_to).items():
+        _, row = d.services.journal.step(d.step.deployment_id, ordinal)
+        outputs[step_id] = row.record.outputs or {}
+    resolved: JsonObject = resolve(spec, lambda step_id, name: outputs[step_id][name])
+    check_resolved(d.kind, resolved)
+    return resolved
+
+
+def _body(body: JsonObject | None, path: str) -> JsonObject:
+    if body is None or "id" not in body:
+        raise FabricAmbiguousError("the answer to the create names no id", call=f"POST {path}")
+    return body
+
+
+def _known(resource: Resource | None) -> Resource:
+    if resource is None:
+        raise FabricRefusedError("the step has no resource", call="engine")
+    return resource

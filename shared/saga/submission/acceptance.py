@@ -1,0 +1,327 @@
+"""Accepting a deployment: from the text on the queue to a header, journaled steps, and a started orchestration.
+
+Whatever arrives is answered and recorded; only storage trouble makes the message come again.
+"""
+
+import base64
+import hashlib
+import json
+import logging
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.domain.errors import (
+    InvalidInputError,
+    LimitError,
+    NotFoundError,
+    Problem,
+    Problems,
+    StorageUnavailableError,
+    how_many,
+)
+from shared.domain.fields import child
+from shared.domain.json import JsonObject, as_object, content_hash
+from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.domain.policy import EnginePolicy
+from shared.domain.ports import Blobs, Clock, Journal, KindRules
+from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.references import referred, resolve
+from shared.domain.row_limits import PROBLEMS_CHARACTERS, fitted, person
+from shared.domain.states import DeploymentState
+from shared.domain.step_graph import Plan, PlannedStep
+from shared.domain.text import parse, utf8
+from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
+from shared.saga.payloads import Payloads
+
+log = logging.getLogger(__name__)
+
+_UNHANDLED = RecordedError(
+    "no delivery of the submission could be handled; its manifest is not to blame",
+    "See health and the app's log: a setting that cannot be read, or storage. Then submit again under a new id.",
+)
+_ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
+_BESIDE = "traceparent"
+"""May stand in an envelope, and does not make a message one: beside a bare manifest it may stand as well."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a message asks for, as far as it can be read."""
+
+    deployment_id: str
+    manifest: Any
+    requested_by: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The header that stands, and whether this submission is refused because the id is another manifest's."""
+
+    header: DeploymentRecord
+    conflict: bool = False
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Accepts submissions. Compiling is pure; the journal's create is idempotent; so is the whole."""
+
+    journal: Journal
+    blobs: Blobs
+    payloads: Payloads
+    clock: Clock
+    kinds: Mapping[str, KindRules]
+    retention_seconds: float = EnginePolicy.retention_seconds
+
+    def accept(self, content: bytes, message_id: str) -> Accepted:
+        """Record the submission as accepted or rejected. Raises StorageUnavailableError and nothing else on purpose."""
+        fallback_id = f"unreadable-{message_id}"
+        try:
+            submission = self._read(content, fallback_id)
+        except InvalidInputError as error:
+            return self._reject(salvaged_id(content) or fallback_id, content, error.problems)
+        return self.submit(submission)
+
+    def submit(self, submission: Submission) -> Accepted:
+        """As `accept`, of what has been read already."""
+        try:
+            plan = compile_manifest(submission.manifest, self.kinds)
+        except InvalidInputError as error:
+            return self.reject(submission, error.problems)
+        return self._record(submission, plan)
+
+    def reject(self, submission: Submission, problems: Problems) -> Accepted:
+        """Record it as rejected for these problems. Raises StorageUnavailableError."""
+        trace = _trace_of(submission)
+        return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by, trace)
+
+    def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
+        """Record as rejected what no delivery could handle; a deployment that stands under its id keeps its state."""
+        fallback_id = f"unreadable-{message_id}"
+        manifest: Any = content
+        try:
+            # A delivery may have been accepted and cut short: by its manifest's hash the record of it is known again.
+            manifest = self._read(content, fallback_id).manifest
+        except StorageUnavailableError:
+            raise
+        except Exception as error:  # reading it may be the very thing that failed every time
+            log.info("a poisoned submission cannot be read: %s", error)
+        return self._reject(salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
+
+    def _record(self, submission: Submission, plan: Plan) -> Accepted:
+        now = self.clock.now()
+        digest = content_hash(submission.manifest)
+        header = DeploymentRecord(
+            deployment_id=submission.deployment_id,
+            name=plan.name,
+            target=normal_target(plan.target),
+            state=DeploymentState.ACCEPTED,
+            manifest_hash=digest,
+            accepted_at=now,
+            concurrency=plan.concurrency,
+            on_failure=plan.on_failure,
+            requested_by=person(submission.requested_by or plan.requested_by),
+            expires_after_seconds=plan.expires_after_seconds,
+            keep_for_seconds=plan.keep_for_seconds,
+            step_count=len(plan.steps),
+            traceparent=_trace_of(submission) or root(submission.deployment_id, now).traceparent,
+        )
+        try:
+            header = fitted(header)
+            steps = step_records(submission.deployment_id, plan, self.payloads)
+            standing = self.journal.create(
+                header, steps, f"submitted by {header.requested_by}" if header.requested_by else "submitted"
+            )
+        except LimitError as error:
+            problem = Problem("$", f"holds more than the journal can keep: {error}")
+            return self.reject(submission, Problems([problem]))
+        return self._answer(standing, digest, now)
+
+    def _reject(
+        self,
+        deployment_id: str,
+        manifest: Any,
+        problems: Problems,
+        requested_by: str = "",
+        traceparent: str = "",
+        error: RecordedError | None = None,
+    ) -> Accepted:
+        """`error` is for a submission that is not to blame itself."""
+        now = self.clock.now()
+        fields = as_object(manifest) or {}
+        name = fields.get("name")
+        name = name[:100] if isinstance(name, str) and name else "(unreadable)"
+        digest = hashlib.sha256(manifest).hexdigest() if isinstance(manifest, bytes) else content_hash(manifest)
+        header = DeploymentRecord(
+            deployment_id=deployment_id,
+            name=name,
+            target=normal_target(name),
+            state=DeploymentState.REJECTED,
+            manifest_hash=digest,
+            accepted_at=now,
+            finished_at=now,
+            due_at=now + timedelta(seconds=self.retention_seconds),
+            requested_by=person(requested_by),
+            error=error
+            or RecordedError(
+                f"the manifest has {how_many(problems)}",
+                "Correct what is listed and submit again under a new id.",
+            ),
+            problems=tuple(problem.to_json() for problem in _shortened(problems)),
+            traceparent=traceparent or root(deployment_id, now).traceparent,
+        )
+        standing = self.journal.create(header, [], header.error.message if header.error else "")
+        return self._answer(standing, digest, now)
+
+    def _answer(self, standing: DeploymentRecord, digest: str, now: datetime) -> Accepted:
+        if standing.manifest_hash == digest:
+            return Accepted(standing)
+        reason = f"refused: the id is taken by another manifest (this one's hash is {digest[:12]})"
+        entry = AuditEntry(
+            now, "deployment", standing.state.value, standing.state.value, "accept", reason, standing.sequence
+        )
+        self.journal.note(standing.deployment_id, entry)
+        log.warning("deployment %s: %s", standing.deployment_id, reason)
+        return Accepted(standing, conflict=True)
+
+    def _read(self, content: bytes, fallback_id: str) -> Submission:
+        """The message: an envelope, or a bare manifest; JSON or YAML; plain or base64."""
+        value = parse(decoded(content), may_be_enclosed=True)
+        top = as_object(value)
+        if top is None or not _ENVELOPE & top.keys():
+            declared = top.get("id") if top else None
+            manifest = {k: v for k, v in top.items() if k not in ("id", _BESIDE)} if top else value
+            deployment_id = _checked_id(declared, "$.id") if declared is not None else fallback_id
+            return Submission(deployment_id, manifest, traceparent=_checked_trace(top or {}))
+        unknown = sorted(top.keys() - _ENVELOPE - {_BESIDE})
+        problems = Problems(Problem(child("$", name), "is not a field of a submission") for name in unknown)
+        bodies = [name for name in ("manifest", "manifest_text", "manifest_blob") if top.get(name) is not None]
+        if len(bodies) != 1:
+            problems.append(Problem("$", "give exactly one of manifest, manifest_text, manifest_blob"))
+        if problems:
+            raise InvalidInputError(problems)
+        requester = top.get("requested_by")
+        return Submission(
+            _checked_id(top.get("deployment_id", fallback_id), "$.deployment_id"),
+            self._body(bodies[0], top[bodies[0]]),
+            requester if isinstance(requester, str) else "",
+            _checked_trace(top),
+        )
+
+    def _body(self, name: str, body: Any) -> Any:
+        if name == "manifest":
+            return body
+        if not isinstance(body, str):
+            raise InvalidInputError([Problem(f"$.{name}", "must be a string")])
+        if name == "manifest_text":
+            return parse(body)
+        try:
+            text = utf8(self.blobs.get(body))
+        except (NotFoundError, InvalidInputError) as error:
+            why = error.problems[0].message if isinstance(error, InvalidInputError) else error
+            raise InvalidInputError([Problem("$.manifest_blob", f"cannot be read: {why}; submit again")]) from None
+        return parse(text)
+
+
+def step_records(deployment_id: str, plan: Plan, payloads: Payloads) -> list[StepRecord]:
+    """Return the journal rows of a plan. The same plan gives the same rows, whoever writes them. Raises LimitError if
+    a row would have no room for what is written into it later."""
+    ordinals = {step.step_id: i for i, step in enumerate(plan.steps)}
+    return [_row(deployment_id, i, step, ordinals, payloads) for i, step in enumerate(plan.steps)]
+
+
+def _row(
+    deployment_id: str, ordinal: int, step: PlannedStep, ordinals: Mapping[str, int], payloads: Payloads
+) -> StepRecord:
+    """A row without `refers_to` holds its `with` as it goes to Fabric: nothing in it is replaced any more."""
+    refers_to = {other: ordinals[other] for other in referred(step.spec)}
+    row = StepRecord(
+        deployment_id=deployment_id,
+        ordinal=ordinal,
+        step_id=step.step_id,
+        kind=step.kind,
+        spec=payloads.store(step.spec if refers_to else resolve(step.spec, _nothing)),
+        needs=tuple(sorted(ordinals[need] for need in step.needs)),
+        refers_to=payloads.store(refers_to),
+        timeout_seconds=step.timeout_seconds,
+        on_failure=step.on_failure,
+    )
+    return fitted(row)
+
+
+def _nothing(step_id: str, output: str) -> Any:
+    raise KeyError(step_id, output)
+
+
+def normal_target(target: str) -> str:
+    """Targets are compared without regard to case and surrounding space, as Fabric compares workspace names."""
+    return " ".join(target.casefold().split())
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a message: as it is, or, if a client encoded it (the extension's old default), from base64.
+
+    A submission has a colon or a brace in it, and base64 has neither: so what is base64 by its own rules and holds
+    UTF-8 is taken for it, whatever the text begins with. Its lines may be wrapped.
+    """
+    try:
+        inner = base64.b64decode(b"".join(content.removeprefix(BOM_UTF8).split()), validate=True)
+    except ValueError:
+        return utf8(content)
+    if inner.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return utf8(inner)
+    try:
+        return inner.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return utf8(content)
+
+
+def _shortened(problems: Problems) -> Problems:
+    """As many as fit, as they will stand in the row: a character beyond ASCII takes up to twelve there."""
+    short = (Problem(each.path[:300], each.message[:500], each.count) for each in problems)
+    return Problems(short).fitting(PROBLEMS_CHARACTERS)
+
+
+def _checked_id(value: Any, path: str) -> str:
+    if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value):
+        return value
+    hint = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
+    raise InvalidInputError([Problem(path, hint)])
+
+
+def _checked_trace(top: JsonObject) -> str:
+    value = top.get(_BESIDE)
+    if value is None or (isinstance(value, str) and TRACEPARENT.fullmatch(value)):
+        return value or ""
+    raise InvalidInputError([Problem(f"$.{_BESIDE}", TRACEPARENT_HINT)])
+
+
+def _trace_of(submission: Submission) -> str:
+    """The trace that it was sent in: what stands beside the manifest, or in it; empty where neither does."""
+    value = submission.traceparent or (as_object(submission.manifest) or {}).get(_BESIDE)
+    return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else ""
+
+
+def opened(content: bytes) -> JsonObject | None:
+    """Return the object that a message holds, even if what stands in it may not be accepted; None if it holds none."""
+    try:
+        text = decoded(content)
+    except InvalidInputError:
+        return None
+    try:
+        return as_object(parse(text, may_be_enclosed=True))
+    except InvalidInputError:
+        try:  # an envelope may be sound where what it carries is not: too deep, or with characters no text may have
+            return as_object(json.loads(text))
+        except (ValueError, RecursionError):
+            return None
+
+
+def salvaged_id(content: bytes) -> str | None:
+    """Return the id that a submission names, even if the rest of it cannot be read; None if it names none."""
+    top = opened(content) or {}
+    value = top.get("deployment_id", top.get("id"))
+    return value if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value) else None

@@ -1,0 +1,1 @@
+"""The sweeper and the search for orphans."""

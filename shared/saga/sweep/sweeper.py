@@ -1,0 +1,254 @@
+"""The sweeper: nobody watches, and nothing is forgotten. Bounded per run, safe to run twice at once.
+
+What it does, in this order, one deployment's trouble never keeping it from the others:
+
+- a deployment that has not ended and that nothing is moving (task hub lost, host killed, accept cut short) is started
+  again from the journal; so is one that is stuck, whose compensation is tried again; one whose script gives no sign
+  of life is turned back with that;
+- one that is held and whose time is up (`keepFor`) is put back; so is, as a whole, one that succeeded and whose time
+  is up (`expiresAfter`) or that a person retired while its target was not free;
+- one that was put back is looked over for what a call that was still under way may have made afterwards: once, or for
+  a day, at ever longer intervals, where the answer to a create never came and nothing of it has shown;
+- one that is past its retention is forgotten, but for its audit.
+
+Everything it writes is conditional or idempotent, so two runs at once do no harm, and `dry_run` writes nothing. A run
+begins anywhere in its lists: what takes up every run, and never comes to an end, must not keep the rest from its turn.
+"""
+
+import logging
+import zlib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+
+from shared import tracing
+from shared.domain.errors import ConflictError, NotFoundError, SagaError
+from shared.domain.ports import Change, Locks, Orchestrations, Versioned
+from shared.domain.records import SCRIPT, DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.telemetry import Event
+from shared.domain.trace import of_deployment
+from shared.saga.command import handling
+from shared.saga.scripts import lifecycle
+from shared.saga.step.delivery import Services
+from shared.saga.step.operations import LONGEST_OPERATION
+from shared.saga.sweep.orphans import about, delete_orphan, find_orphans
+
+log = logging.getLogger(__name__)
+
+MOST_DUTIES = 50
+"""Deployments of each list that one run does something for; what is left over waits for the next."""
+BUDGET_SECONDS = 90.0
+"""A run takes up nothing new of a list after this; the host ends a function after functionTimeout."""
+_SHORTEST_WAIT = timedelta(minutes=1)
+_LOOK_OVER_SECONDS = 180.0
+"""How long the target of what is looked over is taken for; given back as soon as that is done."""
+
+_ACTOR = "sweeper"
+_Duty = Callable[[DeploymentRecord], None]
+_PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
+
+
+@dataclass
+class Swept:
+    """What one run found and did, by deployment id; with `dry_run`, what it would have done."""
+
+    seen: int = 0
+    restarted: list[str] = field(default_factory=lambda: list[str]())
+    expired: list[str] = field(default_factory=lambda: list[str]())
+    looked_over: list[str] = field(default_factory=lambda: list[str]())
+    orphans: list[str] = field(default_factory=lambda: list[str]())
+    purged: list[str] = field(default_factory=lambda: list[str]())
+    failed: list[str] = field(default_factory=lambda: list[str]())
+    stuck: list[str] = field(default_factory=lambda: list[str]())
+    held: list[str] = field(default_factory=lambda: list[str]())
+    orphans_left: list[str] = field(default_factory=lambda: list[str]())
+
+    def counts(self) -> dict[str, int]:
+        """How many of each, for the log."""
+        return {f.name: v if isinstance(v := getattr(self, f.name), int) else len(v) for f in fields(self)}
+
+    def ids(self, most: int | None = None) -> dict[str, list[str]]:
+        """The ids of what there is of each, at most so many."""
+        return {f.name: v[:most] for f in fields(self) if isinstance(v := getattr(self, f.name), list) and v}
+
+    @property
+    def duties(self) -> int:
+        """How many deployments something was done for. Failures do not count: they must not starve the others."""
+        return sum(map(len, (self.restarted, self.expired, self.looked_over, self.purged)))
+
+
+def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> Swept:
+    """One run. Raises StorageUnavailableError where the lists cannot be read."""
+    run = _Run(services, locks, orchestrations, dry_run)
+    now = services.clock.now()
+    turn = zlib.crc32(now.isoformat().encode())
+    run.through(services.journal.deployments(open_only=True, turn=turn), lambda _: run.revive)
+    run.through(services.journal.due(now, turn), run.duty_of)
+    return run.swept
+
+
+@dataclass
+class _Run:
+    services: Services
+    locks: Locks
+    orchestrations: Orchestrations
+    dry_run: bool
+    swept: Swept = field(default_factory=Swept)
+
+    def through(self, listed: Iterable[DeploymentRecord], duty_of: Callable[[DeploymentRecord], _Duty]) -> None:
+        """See to a list until it is through or its bounds are met; each is read when its turn comes."""
+        until = self.services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
+        most = self.swept.duties + MOST_DUTIES
+        for record in listed:
+            if self.swept.duties >= most or self.services.clock.now() > until:
+                return
+            self.swept.seen += 1
+            self.attempt(record, duty_of(record))
+
+    def attempt(self, record: DeploymentRecord, duty: _Duty) -> None:
+        try:
+            with tracing.within(of_deployment(record.deployment_id, record.accepted_at, record.traceparent)):
+                duty(record)
+        except ConflictError as error:
+            log.info("deployment %s is left to the next run: %s", record.deployment_id, error)
+        except SagaError as error:
+            self.swept.failed.append(record.deployment_id)
+            log.warning("deployment %s: the sweeper could not see to it: %s", record.deployment_id, error)
+        except Exception:  # a bug that one deployment meets must not be the end of all the others
+            self.swept.failed.append(record.deployment_id)
+            log.exception("deployment %s: the sweeper could not see to it", record.deployment_id)
+
+    def duty_of(self, record: DeploymentRecord) -> _Duty:
+        if record.state in _PUT_BACK and record.swept_at is None:
+            return self.look_over
+        if record.state is DeploymentState.SUCCEEDED and (record.expires_after_seconds or record.retire_requested_by):
+            return self.expire
+        return self.purge
+
+    def revive(self, record: DeploymentRecord) -> None:
+        """See to it that something is moving a deployment that has not ended."""
+        now = self.services.clock.now()
+        if record.state is DeploymentState.STUCK:
+            self.swept.stuck.append(record.deployment_id)
+        if record.state is DeploymentState.HELD:
+            self.swept.held.append(record.deployment_id)
+        if now - record.accepted_at < timedelta(seconds=self.services.policy.restart_grace_seconds):
+            return
+        if record.origin == SCRIPT and lifecycle.is_attended(record, now, self.services.policy):
+            return
+        if record.state is DeploymentState.HELD:
+            self.hold(record, now)
+        elif not self.orchestrations.is_running(record.deployment_id):
+            if not self.dry_run:
+                lifecycle.abandon(self.services, record.deployment_id)
+                self.orchestrations.start(record.deployment_id)
+                log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
+            self.swept.restarted.append(record.deployment_id)
+
+    def hold(self, record: DeploymentRecord, now: datetime) -> None:
+        """Keep the target of what is held, and put it back when its time is up."""
+        if self.services.journal.header(record.deployment_id).record.state is not DeploymentState.HELD:
+            return  # taken up since it was listed: what has ended by now must not take the target again
+        is_over = record.held_until is not None and record.held_until <= now
+        if is_over:
+            self.swept.expired.append(record.deployment_id)
+        if self.dry_run:
+            return
+        self.locks.acquire(record.target, record.deployment_id, now, self.services.policy.target_lease_seconds)
+        if is_over:
+            self.ask(handling.Verb.COMPENSATE, record, f"its time is up: keepFor {record.keep_for_seconds:g} s")
+
+    def expire(self, record: DeploymentRecord) -> None:
+        """Put back a whole deployment whose time is up, or that a person retired, when its target is free."""
+        if self.dry_run:
+            self.swept.expired.append(record.deployment_id)
+            return
+        reason = f"its time is up: expiresAfter {record.expires_after_seconds:g} s"
+        if record.retire_requested_by not in (None, _ACTOR):
+            reason = f"{record.retire_requested_by} retired it"
+        if self.ask(handling.Verb.RETIRE, record, reason).state is DeploymentState.COMPENSATING:
+            self.swept.expired.append(record.deployment_id)
+
+    def ask(self, verb: handling.Verb, record: DeploymentRecord, reason: str) -> handling.Answer:
+        """As a person would."""
+        command = handling.command(verb, record.deployment_id, _ACTOR, reason)
+        return handling.handle(self.services, self.locks, self.orchestrations, command)
+
+    def look_over(self, record: DeploymentRecord) -> None:
+        """Find and delete the orphans of a deployment that was put back; done once nothing is left."""
+        if self.dry_run:
+            self._look_over(record, record.deployment_id)
+            return
+        holder = self.take_target(record)
+        if holder is None:
+            return
+        try:
+            self._look_over(record, holder)
+        finally:
+            if self.services.journal.header(holder).record.state in DEPLOYMENT_ENDED:
+                self.locks.release(record.target, holder)
+
+    def take_target(self, record: DeploymentRecord) -> str | None:
+        """Take the target and return in whose name, or None if it is not free.
+
+        A stuck deployment's target is taken in that one's name: what keeps it stuck may be an orphan of this one, and
+        it adopts nothing any more.
+        """
+        holder = self.acquire(record.target, record.deployment_id)
+        if holder == record.deployment_id:
+            return holder
+        with suppress(NotFoundError):
+            is_stuck = self.services.journal.header(holder).record.state is DeploymentState.STUCK
+            if is_stuck and self.acquire(record.target, holder) == holder:
+                return holder
+        return None
+
+    def acquire(self, target: str, deployment_id: str) -> str:
+        """Take a target or renew its lease, because looks at a slow Fabric may outlast it; return who has it then."""
+        return self.locks.acquire(target, deployment_id, self.services.clock.now(), _LOOK_OVER_SECONDS).holder
+
+    def prove_target(self, target: str, deployment_id: str) -> None:
+        """Raise ConflictError if another deployment has the target by now."""
+        holder = self.acquire(target, deployment_id)
+        if holder != deployment_id:
+            raise ConflictError(f"deployment {holder} has the target '{target}'")
+
+    def _look_over(self, record: DeploymentRecord, holder: str) -> None:
+        services = self.services
+        orphans = find_orphans(services, record)
+        ids = [orphan.found.resource.id for orphan in orphans]
+        self.swept.orphans += ids
+        self.swept.orphans_left += ids
+        for orphan in orphans:
+            services.telemetry.event(Event.ORPHAN_FOUND, about(orphan))
+            if not self.dry_run:
+                delete_orphan(services, record, orphan, lambda: self.prove_target(record.target, holder))
+                self.swept.orphans_left.remove(orphan.found.resource.id)
+        self.swept.looked_over.append(record.deployment_id)
+        if self.dry_run:
+            return
+        header = services.journal.header(record.deployment_id)
+        now = services.clock.now()
+        age = now - (header.record.finished_at or record.accepted_at)
+        if age < LONGEST_OPERATION and any(map(_may_still_come, services.journal.steps(record.deployment_id))):
+            after = header.record.replace(due_at=now + max(age, _SHORTEST_WAIT))
+        else:
+            due = now + timedelta(seconds=services.policy.retention_seconds)
+            after = header.record.replace(swept_at=now, due_at=due)
+        reason = f"looked over: {len(orphans)} orphan(s) deleted" if orphans else ""
+        services.journal.write_header(Change(header, after, "sweeper", reason))
+
+    def purge(self, record: DeploymentRecord) -> None:
+        """Forget a deployment past its retention; its audit stays."""
+        self.swept.purged.append(record.deployment_id)
+        if not self.dry_run:
+            self.orchestrations.forget(record.deployment_id)
+            self.services.journal.purge(record.deployment_id)
+
+
+def _may_still_come(row: Versioned[StepRecord]) -> bool:
+    """Whether it may have begun to create what nobody has seen yet."""
+    step = row.record
+    return step.ambiguous and step.resource is None and step.intent is not None and step.intent.action == "create"

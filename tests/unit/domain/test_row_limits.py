@@ -1,0 +1,185 @@
+"""Whatever a row was created with, every later write of it fits."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.adapters.storage import journal_rows as rows
+from shared.adapters.storage.clients import STRING_CHARACTERS
+from shared.domain import row_limits
+from shared.domain.approval import approved
+from shared.domain.errors import FabricRefusedError, InvalidInputError, LimitError, Problem
+from shared.domain.json import JsonObject
+from shared.domain.records import (
+    Chain,
+    Claim,
+    DeploymentRecord,
+    Intent,
+    Operation,
+    RecordedError,
+    Resource,
+    StepRecord,
+)
+from shared.domain.retry import recorded
+from shared.domain.states import DeploymentState, StepState
+from shared.domain.step_graph import MAX_STEPS
+from shared.saga.command.handling import Verb, command
+from shared.saga.payloads import INLINE_CHARACTERS, Payloads
+from shared.saga.step.delivery import KEPT_WAITS
+from shared.saga.submission.acceptance import normal_target
+from tests.fakes import MemoryBlobs
+
+NOW = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+WIDE = "\N{GRINNING FACE}"
+"""Takes twelve characters in a row."""
+GUID, DIGEST = "0" * 36, "f" * 64
+
+
+def payload(character: str) -> JsonObject:
+    """The largest that stands in its row."""
+    each = len(row_limits.encoded(character)) - 2
+    value = {"x": character * ((INLINE_CHARACTERS - 8) // each)}
+    assert Payloads(MemoryBlobs()).store(value) == value
+    return value
+
+
+CHARACTERS = st.sampled_from(["x", '"', "\n", "\u00e9", "\u6f22", WIDE])
+LATER: dict[str, Any] = {
+    "left_with": st.just(10**9),
+    "spec": CHARACTERS.map(payload),
+    "claim": st.just(Claim("f" * 32, NOW, 10**9)),
+    "intent": CHARACTERS.map(lambda c: Intent("create", "f" * 12, payload(c), GUID)),
+    "operation": CHARACTERS.map(
+        lambda c: Operation(
+            GUID, "compensate", "create " + "K" * 64, NOW, f"https://api.fabric/{c}".ljust(1_000), 9_999
+        )
+    ),
+    "resource": CHARACTERS.map(lambda c: Resource("K" * 64, GUID, c * 256, GUID)),
+    "outputs": st.one_of(
+        CHARACTERS.map(
+            lambda c: (
+                {"id": GUID, "displayName": c * 256, "workspaceId": GUID, "sqlEndpointId": GUID}
+                | {"sqlEndpointConnectionString": "x" * 150}
+            )
+        ),
+        CHARACTERS.map(lambda c: said(c * 9_000)),
+    ),
+    "waits": st.just(({"since": NOW.isoformat(), "until": NOW.isoformat()},) * KEPT_WAITS),
+    "state": st.sampled_from(StepState),
+    "attempt": st.just(10**9),
+    "deliveries": st.just(10**9),
+    "fence": st.just(10**9),
+    "sequence": st.just(10**9),
+    "ambiguous": st.booleans(),
+    "moves_done": st.just(10**6),
+    "chain": st.just(Chain(DIGEST, DIGEST)),
+    **dict.fromkeys(("error", "compensation_error"), CHARACTERS.map(lambda c: an_error(c))),
+    **dict.fromkeys(
+        (
+            "wait_until",
+            "late_call_until",
+            "deadline_at",
+            "started_at",
+            "finished_at",
+            "compensation_started_at",
+            "compensation_finished_at",
+        ),
+        st.just(NOW),
+    ),
+}
+"""Every field of a step that is written after it was created, at its largest."""
+
+
+def said(text: str) -> JsonObject:
+    """An approval's outputs, of whatever a person sends."""
+    asked = command(Verb.APPROVE, "d", text, text, "s")
+    return approved(asked.requested_by, asked.reason)
+
+
+def an_error(character: str) -> RecordedError:
+    """Of Fabric, with every text longer than can be."""
+    text = character * 20_000
+    return replace(recorded(FabricRefusedError(text, call=text, error_code=text, request_id=text)), remedy=text)
+
+
+def created(character: str) -> StepRecord:
+    """A step as it is created, with the largest of everything that a manifest can say."""
+    return StepRecord(
+        "d" * 100,
+        MAX_STEPS - 1,
+        "s" * 63 + ".1000",
+        "role_assignment",
+        payload(character),
+        tuple(range(MAX_STEPS - 1)),
+        payload(character),
+        86_400.123,
+        "rollback",
+    )
+
+
+@given(character=CHARACTERS, changes=st.fixed_dictionaries({}, optional=LATER))
+def test_room_every_later_write_of_an_accepted_step_fits(character: str, changes: dict[str, Any]) -> None:
+    """Any of its fields at their largest, in any combination; and no field of a step is left out of that."""
+    assert {
+        *LATER,
+        "deployment_id",
+        "ordinal",
+        "step_id",
+        "kind",
+        "needs",
+        "refers_to",
+        "timeout_seconds",
+        "on_failure",
+    } == set(StepRecord.__dataclass_fields__)
+    step = row_limits.fitted(created(character))
+    after = row_limits.fitted(step.replace(**changes))
+    assert len(rows.step_entity(after)["record"]) <= row_limits.largest(StepRecord)
+
+
+def test_room_of_all_shares_together_is_that_of_a_row() -> None:
+    """By this, what fits into its shares fits into its row."""
+    assert row_limits.ROW_CHARACTERS == STRING_CHARACTERS
+    assert row_limits.largest(StepRecord) <= STRING_CHARACTERS
+    assert row_limits.largest(DeploymentRecord) <= STRING_CHARACTERS
+
+
+@given(character=CHARACTERS, name=st.sampled_from(["x", WIDE, "\u0390"]))
+def test_room_every_later_write_of_a_header_fits(character: str, name: str) -> None:
+    """Names of the longest, everybody asked for everything, an error and problems. (Some letters become three when
+    case is ignored.)"""
+    who = row_limits.person(character * 9_000)
+    header = row_limits.fitted(
+        DeploymentRecord("d" * 100, name * 100, normal_target(name * 256), DeploymentState.ACCEPTED, DIGEST, NOW)
+    )
+    after = header.replace(
+        requested_by=who,
+        error=an_error(character),
+        problems=({"path": "p", "message": "x" * (row_limits.PROBLEMS_CHARACTERS - 50)},),
+        traceparent="0" * 55,
+        chain=Chain(DIGEST, DIGEST),
+        **{f"{verb}_requested_by": who for verb in ("cancel", "compensate", "resume", "retire")},
+        **{f: NOW for f in DeploymentRecord.__dataclass_fields__ if f.endswith(("_at", "_until"))},
+    )
+    assert len(rows.header_entity(row_limits.fitted(after))["record"]) <= row_limits.largest(DeploymentRecord)
+
+
+def test_room_cuts_texts_for_persons_and_nothing_else() -> None:
+    """A cut id or address would be a wrong one."""
+    step = StepRecord("d", 0, "s", "item", {}, (), {}, 60.0)
+    kept = row_limits.fitted(step.replace(error=RecordedError("m" * 9_000, "what to do"))).error
+    assert kept is not None
+    assert (kept.remedy, kept.message.strip("m")) == ("what to do", "")
+    assert 2_000 < len(kept.message) < 9_000
+    for name, value in (
+        ("resource", Resource("Lakehouse", "i" * 9_000, "n")),
+        ("operation", Operation("o", "apply", "k", NOW, "https://" + "x" * 9_000)),
+        ("outputs", {"id": "i" * 9_000}),
+    ):
+        with pytest.raises(LimitError, match=f"'{name}' of step 's' takes 9\\d* characters"):
+            row_limits.fitted(step.replace(**{name: value}))
+    plain = recorded(InvalidInputError([Problem("$", "plain")]))
+    assert row_limits.fitted(step.replace(error=plain)).error == plain

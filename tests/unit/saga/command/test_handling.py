@@ -1,0 +1,271 @@
+"""Verbs against every state: what each changes, what it answers, who is told, and what stands in the audit."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.approval import APPROVAL
+from shared.domain.errors import NotFoundError
+from shared.domain.ports import Change
+from shared.domain.records import Intent, Operation, Resource
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
+from shared.saga.command import handling, resume
+from shared.saga.command.handling import Answer
+from shared.saga.command.verbs import ALLOWED, Verb
+from shared.saga.orchestration import activities
+from tests.fakes import START
+from tests.unit.saga.fixture import ERROR, Room, row
+
+LAKE = Resource("Lakehouse", "lake-id", "bronze", "ws-id")
+
+
+def ask(room: Room, verb: Verb, who: str = "anna", deployment_id: str = "d", **more: Any) -> Answer:
+    """As a queue message or a route would."""
+    asked = handling.command(verb, deployment_id, who, **more)
+    return handling.handle(room.services, room.locks, room.told, asked)
+
+
+def waiting(ordinal: int = 0, **changes: Any) -> Any:
+    """An approval that waits."""
+    changes = {"kind": APPROVAL, "spec": {"message": "go?"}, "started_at": START, **changes}
+    return row(ordinal, changes.pop("state", S.PENDING), **changes)
+
+
+AFTER: dict[tuple[Verb, D], D] = {
+    (Verb.CANCEL, D.ACCEPTED): D.ACCEPTED,
+    (Verb.CANCEL, D.RUNNING): D.RUNNING,
+    (Verb.CANCEL, D.HELD): D.RUNNING,
+    (Verb.RESUME, D.HELD): D.RUNNING,
+    (Verb.RESUME, D.FAILED): D.RUNNING,
+    (Verb.COMPENSATE, D.HELD): D.RUNNING,
+    (Verb.COMPENSATE, D.FAILED): D.RUNNING,
+    (Verb.COMPENSATE, D.STUCK): D.STUCK,
+    (Verb.RETIRE, D.SUCCEEDED): D.COMPENSATING,
+    (Verb.RELEASE, D.STUCK): D.STUCK,
+}
+
+
+@pytest.mark.parametrize("state", D)
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.RESUME, Verb.COMPENSATE, Verb.RETIRE, Verb.RELEASE])
+def test_verb_in_every_state(verb: Verb, state: D) -> None:
+    """Where it is allowed it moves the header once, says who in the audit and wakes the orchestration; elsewhere it
+    changes nothing, names what may be asked, and the audit has that too."""
+    room = Room()
+    error = ERROR if state in (D.HELD, D.FAILED, D.STUCK) else None
+    room.deployment(state, S.SUCCEEDED, error=error)
+    answer = ask(room, verb, reason="why not")
+    after = AFTER.get((verb, state))
+    assert (after is not None) == (verb in ALLOWED.get(state, ()))
+    entry = room.journal.audit("d")[-1]
+    assert (entry.actor, f"{verb.value} requested by anna: why not" in entry.reason) == ("anna", True)
+    if after is not None:
+        assert (answer.accepted, answer.state, room.header().state) == (True, after, after)
+        assert ("start", "d") in room.told.heard
+        standing = room.header()
+        again = ask(room, verb, "bert")
+        assert again.accepted
+        if state is not D.STUCK:
+            assert room.header() == standing
+    elif not answer.accepted:
+        assert room.header().state is state
+        assert f"{verb.value} is not possible: the deployment is {state.value}" in answer.message
+        assert all(v.value in answer.message for v in ALLOWED.get(state, ()))
+        assert not room.told.heard
+    else:  # it is so already: running goes on, what is put back is put back
+        assert (verb, state) in {
+            (Verb.RESUME, D.ACCEPTED),
+            (Verb.RESUME, D.RUNNING),
+            (Verb.COMPENSATE, D.COMPENSATING),
+            (Verb.COMPENSATE, D.COMPENSATED),
+        }
+        assert room.header().state is state
+
+
+def test_verb_of_the_unknown_is_an_error() -> None:
+    """A route answers 404, the queue drops it."""
+    with pytest.raises(NotFoundError):
+        ask(Room(), Verb.CANCEL, deployment_id="gone")
+
+
+@pytest.mark.parametrize("verb", [Verb.RESUME, Verb.COMPENSATE])
+def test_failed_needs_its_target_to_be_taken_up(verb: Verb) -> None:
+    """Held by another: not granted, and told who. Free: granted, and the target is its own again."""
+    room = Room()
+    room.deployment(D.FAILED, S.FAILED, error=ERROR)
+    room.locks.acquire("target", "other", room.clock.now(), 60)
+    answer = ask(room, verb)
+    assert (answer.accepted, room.header().state) == (False, D.FAILED)
+    assert "deployment other has ended" in answer.message
+    room.locks.release("target", "other")
+    assert ask(room, verb).accepted
+    assert room.locks.acquire("target", "third", room.clock.now(), 60).holder == "d"
+
+
+def test_retire_of_a_busy_target_is_noted_for_the_sweeper() -> None:
+    """Granted, due at once, and by the answer the person knows what it waits for."""
+    room = Room()
+    room.deployment(D.SUCCEEDED, S.SUCCEEDED)
+    room.locks.acquire("target", "other", room.clock.now(), 60)
+    answer = ask(room, Verb.RETIRE)
+    header = room.header()
+    assert (answer.accepted, answer.state, header.state) == (True, D.SUCCEEDED, D.SUCCEEDED)
+    assert (header.retire_requested_by, header.due_at) == ("anna", room.clock.now())
+    assert "noted; its target is free when deployment other has ended" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("verb", "state"), [(Verb.RETIRE, D.SUCCEEDED), (Verb.RESUME, D.FAILED), (Verb.COMPENSATE, D.FAILED)]
+)
+@pytest.mark.parametrize("other", [D.RUNNING, D.COMPENSATING, D.HELD, D.STUCK])
+@pytest.mark.parametrize("shown", [None, D.ACCEPTED])
+def test_open_deployment_keeps_its_target_though_its_lease_is_over(
+    verb: Verb, state: D, other: D, shown: D | None
+) -> None:
+    """The host was away for longer than a lease: who lies open in the journal is at work there, whatever it made, and
+    though the list should still show what it was before the host went away."""
+    room = Room()
+    room.deployment(state, S.SUCCEEDED if state is D.SUCCEEDED else S.FAILED)
+    room.clock.advance(10)
+    standing = room.deployment(other, S.PENDING, deployment_id="other")
+    if shown is not None:
+        room.journal._list(standing.replace(state=shown))
+    room.locks.acquire("target", "other", room.clock.now(), 60)
+    room.clock.advance(61)
+    before = room.header()
+    answer = ask(room, verb)
+    assert "deployment other has ended" in answer.message
+    assert room.header().state is before.state
+    assert not room.told.heard
+    assert room.locks.acquire("target", "other", room.clock.now(), 60).holder == "other"
+
+
+@pytest.mark.parametrize(
+    ("verb", "state"), [(Verb.RETIRE, D.SUCCEEDED), (Verb.RESUME, D.FAILED), (Verb.COMPENSATE, D.FAILED)]
+)
+@pytest.mark.parametrize(("other", "blocks"), [(D.SUCCEEDED, True), (D.FAILED, True), (D.COMPENSATED, False)])
+def test_nothing_is_taken_away_from_under_a_later_deployment(verb: Verb, state: D, other: D, blocks: bool) -> None:
+    """What a later one adopted is undone only after that one; what it merely created itself does not matter."""
+    room = Room()
+    made = row(0, S.SUCCEEDED, intent=Intent("create", "m"), resource=LAKE)
+    room.deployment(state, made, error=ERROR if state is D.FAILED else None, started_at=START)
+    adopted = row(0, S.SUCCEEDED, intent=Intent("adopt", "m"), resource=LAKE)
+    room.deployment(other, adopted, deployment_id="e", started_at=START + timedelta(seconds=9))
+    answer = ask(room, verb)
+    assert (room.header().state is state) == blocks
+    if blocks:
+        assert "deployment e builds upon what this one made" in answer.message
+        assert room.locks.acquire("target", "third", room.clock.now(), 60).holder == "third"
+    else:
+        assert answer.accepted
+
+
+def test_approve_settles_the_step_at_once_and_says_who() -> None:
+    """The orchestration hears of it as of any settled step; said twice it stands; the other word comes too late."""
+    room = Room()
+    room.deployment(D.RUNNING, waiting(), S.PENDING)
+    assert handling.allowed_verbs(room.header(), [s.record for s in room.journal.steps("d")]) == [
+        Verb.CANCEL,
+        Verb.APPROVE,
+        Verb.REFUSE,
+    ]
+    answer = ask(room, Verb.APPROVE, step="s0", reason="looks good")
+    assert answer == Answer(D.RUNNING, True, "step s0 is approved")
+    _, step = room.journal.step("d", 0)
+    assert (step.record.state, step.record.outputs) == (S.SUCCEEDED, {"approvedBy": "anna", "reason": "looks good"})
+    assert room.told.heard == [("d", "step_settled", "succeeded")]
+    entry = room.journal.audit("d")[-1]
+    assert (entry.actor, entry.reason) == ("anna", "approved by anna: looks good")
+    assert ask(room, Verb.APPROVE, "bert", step="s0").message == "step s0 is approved already"
+    late = ask(room, Verb.REFUSE, "bert", step="s0")
+    assert not late.accepted
+    assert "does not wait for a person" in late.message
+
+
+def test_refuse_fails_the_step() -> None:
+    """With who and why as its error, so that the deployment turns back and says so."""
+    room = Room()
+    room.deployment(D.RUNNING, waiting())
+    assert ask(room, Verb.REFUSE, step="s0", reason="no").accepted
+    _, step = room.journal.step("d", 0)
+    assert step.record.state is S.FAILED
+    assert step.record.error is not None
+    assert step.record.error.message == "refused by anna: no"
+
+
+@pytest.mark.parametrize(
+    ("header", "step", "name"),
+    [
+        ({}, waiting(), "other"),
+        ({}, waiting(), ""),
+        ({}, waiting(kind="workspace"), "s0"),
+        ({}, waiting(started_at=None), "s0"),
+        ({"cancel_requested_by": "bert"}, waiting(), "s0"),
+        ({"error": ERROR}, waiting(), "s0"),
+        ({"state": D.HELD}, waiting(), "s0"),
+        ({"state": D.SUCCEEDED}, waiting(state=S.SKIPPED), "s0"),
+    ],
+    ids=["unknown", "none named", "no approval", "not begun", "cancelled", "failed", "held", "ended"],
+)
+def test_approve_what_does_not_wait_changes_nothing(header: dict[str, Any], step: Any, name: str) -> None:
+    """And says so."""
+    room = Room()
+    room.deployment(header.pop("state", D.RUNNING), step, **header)
+    before = room.journal.steps("d")
+    assert not ask(room, Verb.APPROVE, step=name).accepted
+    assert room.journal.steps("d") == before
+
+
+def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
+    """What had begun is looked for first, the rest begins anew; all attempts and the whole time are there again."""
+    room = Room()
+    operation = Operation("o", "apply", "create Notebook", START)
+    late = {"started_at": START, "deadline_at": START, "attempt": 7, "wait_until": START, "finished_at": START}
+    created = Intent("create", "m")
+    rows = [
+        row(0, S.SUCCEEDED, intent=created, resource=LAKE),
+        row(1, S.FAILED, intent=created, operation=operation, **late),
+        row(2, S.FAILED, intent=Intent("adopt", "m"), resource=LAKE, **late),
+        row(3, S.FAILED, **late),
+        row(4, S.SKIPPED, **late),
+    ]
+    room.deployment(D.HELD, *rows, error=ERROR, held_until=START)
+    assert ask(room, Verb.RESUME).accepted
+    assert room.states() == [r.state for r in rows]  # the orchestration does it, under the target's lease
+    assert activities.begin(room.services, room.locks, "d")["next"] == "run"
+    assert room.states() == [S.SUCCEEDED, S.INTENT, S.PENDING, S.PENDING, S.PENDING]
+    assert room.sent() == [(1, "forward")]  # what had begun is under way; the rest is the orchestration's to send
+    header, steps = room.header(), [s.record for s in room.journal.steps("d")]
+    assert (header.error, header.resume_requested_by, header.held_until) == (None, None, None)
+    assert (steps[1].ambiguous, steps[1].operation, steps[1].intent) == (True, operation, created)
+    for step in steps[1:]:
+        assert (step.attempt, step.error, step.deadline_at, step.wait_until) == (0, None, None, None)
+    for step in steps[2:]:
+        assert (step.started_at, step.intent, step.resource) == (None, None, None)
+
+
+def test_resume_that_was_held_up_undoes_nothing_that_happened_since() -> None:
+    """An activity that read everything, slept, and wakes when the step has failed anew and is being put back: its
+    write is refused, because whoever finished the resume wrote that row."""
+    room = Room()
+    room.deployment(D.HELD, row(0, S.FAILED, intent=Intent("create", "m"), resource=LAKE), error=ERROR)
+    ask(room, Verb.RESUME)
+    stale = room.journal.steps("d")
+    resume.make_ready(room.services, "d")
+    room.change(0, state=S.FAILED, error=ERROR)
+    with pytest.raises(Exception, match="moved since it was read"):
+        room.journal.write_steps([Change(s, resume.ready(s.record), "late", "") for s in stale])
+    resume.make_ready(room.services, "d")  # nobody asks any more
+    assert room.states() == [S.FAILED]
+
+
+def test_turning_back_does_not_hold_again_what_a_person_put_back() -> None:
+    """`onFailure: hold` was its manifest's wish, and the person's word comes after it."""
+    room = Room()
+    room.deployment(D.HELD, row(0, S.FAILED, on_failure="hold"), S.SKIPPED, error=ERROR)
+    ask(room, Verb.COMPENSATE)
+    assert activities.begin(room.services, room.locks, "d")["next"] == "run"
+    activities.begin_compensation(room.services, room.locks, "d")
+    assert room.header().state is D.COMPENSATING
+    assert activities.finish(room.services, room.locks, "d") == {"next": "ended", "state": "compensated"}

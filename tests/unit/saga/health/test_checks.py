@@ -1,0 +1,101 @@
+"""The checks of the app's own state: what each finds, and when it is a warning."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.breaker import BreakerState
+from shared.domain.policy import HealthPolicy
+from shared.domain.ports import LastSweep, QueueDepth
+from shared.saga.health import checks
+from shared.saga.health.monitor import Status
+from tests.fakes import START, MemorySignals
+
+POLICY = HealthPolicy(queue_age_seconds=300, sweep_late_seconds=900, poison_seconds=3600)
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """One that stands so."""
+
+    state: BreakerState = BreakerState.CLOSED
+    reason: str = ""
+    is_shared: bool = True
+
+
+def ago(seconds: float) -> QueueDepth:
+    """A queue whose oldest message was put there then."""
+    return QueueDepth("deployments", 3, START - timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, "pass"), (401, "pass"), (404, "pass"), (503, "warn")])
+def test_checks_fabric_that_answers_is_there(status: int, expected: str) -> None:
+    """A refusal is an answer; 5xx is a warning, for the breakers see to it."""
+    assert checks.fabric_endpoint(status).status == expected
+
+
+def test_checks_queues_warn_of_what_lies_too_long_and_of_any_poison() -> None:
+    """Depth and age of each; a queue that works through its messages is well however many they are."""
+    seen = [ago(299), QueueDepth("deployment-steps", 5_000, None), QueueDepth("deployments-poison", 0, None)]
+    assert {f.status for f in checks.queues(seen, START, POLICY)} == {Status.PASS}
+    assert [(f.measurement, f.component, f.observed) for f in checks.queues([ago(7)], START, POLICY)] == [
+        ("depth", "deployments", 3),
+        ("oldestAge", "deployments", 7.0),
+    ]
+    assert [f.status for f in checks.queues([ago(301)], START, POLICY)] == [Status.PASS, Status.WARN]
+    poisoned = QueueDepth("deployment-steps-poison", 1, START)
+    assert [f.status for f in checks.queues([poisoned], START, POLICY)] == [Status.WARN, Status.PASS]
+
+
+@pytest.mark.parametrize("state", [BreakerState.OPEN, BreakerState.HALF_OPEN])
+def test_checks_breaker_that_is_not_closed_is_a_warning_with_its_reason(state: BreakerState) -> None:
+    """Each breaker as it stands; one that is open does not fail the app."""
+    found = checks.breakers({"items": Breaker(state, "HTTP 503"), "roles": Breaker()}, is_on=True)
+    assert [(f.component, f.observed, f.status) for f in found] == [
+        ("items", state.value, Status.WARN),
+        ("roles", "closed", Status.PASS),
+    ]
+    assert found[0].output == "HTTP 503"
+
+
+def test_checks_breaker_that_is_not_shared_is_a_warning_and_none_is_said() -> None:
+    """Its storage fails; or there is no breaker in use, which is not hidden."""
+    assert checks.breakers({"items": Breaker(is_shared=False)}, is_on=True)[0].status is Status.WARN
+    assert [(f.observed, f.status) for f in checks.breakers({}, is_on=False)] == [("off", Status.PASS)]
+
+
+def test_checks_sweep_that_is_late_is_a_warning() -> None:
+    """Since the last one, or since the process began where there was none."""
+    signals = MemorySignals()
+    for seconds, expected in ((900, Status.PASS), (901, Status.WARN)):
+        now = START + timedelta(seconds=seconds)
+        assert checks.sweep(signals, now, START, POLICY)[0].status is expected
+    signals.swept(LastSweep(START + timedelta(seconds=600), 2.0, {}))
+    assert checks.sweep(signals, START + timedelta(seconds=1_500), START, POLICY)[0].status is Status.PASS
+    assert checks.sweep(signals, START + timedelta(seconds=1_501), START, POLICY)[0].status is Status.WARN
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("stuck", "warn"), ("orphans_left", "warn"), ("failed", "warn"), ("held", "pass")]
+)
+def test_checks_sweep_tells_what_it_left(name: str, expected: str) -> None:
+    """Stuck deployments, orphans that stand, what it could not see to; what is held waits as it was asked to."""
+    signals, last = MemorySignals(), LastSweep(START, 2.0, {"seen": 5, name: 7}, {name: ["a", "b", "c", "d", "e"]})
+    signals.swept(last)
+    found = {f.measurement: f for f in checks.sweep(signals, START, START, POLICY)}
+    assert (found[name].status, found[name].observed) == (expected, 7)
+    assert found[name].output.startswith("a, b, c, d, e and 2 more: ")
+    signals.swept(replace(last, counts={}))
+    assert {f.status for f in checks.sweep(signals, START, START, POLICY)} == {Status.PASS}
+
+
+def test_checks_poison_warns_for_a_while() -> None:
+    """The count stays, the warning passes."""
+    signals = MemorySignals()
+    assert checks.poison(signals, START, POLICY).status is Status.PASS
+    signals.poisoned("deployments", START)
+    found = checks.poison(signals, START + timedelta(seconds=3_599), POLICY)
+    assert (found.status, found.observed) == (Status.WARN, 1)
+    found = checks.poison(signals, START + timedelta(seconds=3_600), POLICY)
+    assert (found.status, found.observed) == (Status.PASS, 1)

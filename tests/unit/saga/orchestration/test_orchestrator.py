@@ -1,0 +1,232 @@
+"""The orchestration's generator, driven by a context that answers as told: what it asks, and when it begins anew."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from durabletask import task
+
+from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction
+from shared.domain.states import StepState
+from shared.saga.orchestration import orchestrator
+from shared.saga.orchestration.progress import Progress
+
+S = StepState
+ENDED = {"next": "ended", "state": "succeeded"}
+
+
+def view(count: int = 3, state: StepState = S.PENDING, **changes: Any) -> dict[str, Any]:
+    """A view of `count` steps without needs."""
+    progress = Progress([[] for _ in range(count)], [state] * count, **changes)
+    return {"next": "run", "progress": progress.to_json(), "watchdog": 30.0}
+
+
+class Driver:
+    """Runs the generator until it waits for something that only a test can give."""
+
+    def __init__(self, answers: dict[str, Any], state: dict[str, Any] | None = None) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, Any]] = []
+        self.timers: list[tuple[timedelta, task.CompletableTask]] = []
+        self.renewed: dict[str, Any] | None = None
+        self.result: Any = None
+        self.is_over = False
+        self._waiting: dict[str, list[task.CompletableTask]] = {}
+        self._generator = orchestrator.run(self, state or {"deployment_id": "d"})
+        self._go(None)
+
+    def call_activity(self, activity: str, *, input: Any = None) -> Any:
+        """Answer at once, with what the test says."""
+        self.asked.append((activity, input))
+        answer = self.answers.get(activity)
+        found: task.CompletableTask = task.CompletableTask()
+        found.complete(answer(input) if callable(answer) else answer)
+        return found
+
+    def create_timer(self, fire_at: timedelta) -> Any:
+        """A timer that fires when told to."""
+        found: task.CompletableTask = task.CompletableTask()
+        self.timers.append((fire_at, found))
+        return found
+
+    def wait_for_external_event(self, name: str) -> Any:
+        """An event that comes when told to."""
+        found: task.CompletableTask = task.CompletableTask()
+        self._waiting.setdefault(name, []).append(found)
+        return found
+
+    def continue_as_new(self, new_input: Any, *, save_events: bool = False) -> None:
+        """Note with what."""
+        assert save_events
+        self.renewed = new_input
+
+    def event(self, name: str, payload: Any = None) -> None:
+        """Raise an event."""
+        self._waiting[name].pop(0).complete(payload)
+        self._wake()
+
+    def settled(self, ordinal: int, state: StepState = S.SUCCEEDED) -> None:
+        """A step's event."""
+        self.event(STEP_EVENT, {"ordinal": ordinal, "state": state.value})
+
+    def fire(self) -> None:
+        """Fire the latest timer."""
+        self.timers[-1][1].complete(None)
+        self._wake()
+
+    def names(self) -> list[str]:
+        """Which activities were asked for."""
+        return [name for name, _ in self.asked]
+
+    def dispatched(self) -> list[list[int]]:
+        """The ordinals of each dispatch."""
+        return [given["ordinals"] for name, given in self.asked if name == "dispatch_steps"]
+
+    def _wake(self) -> None:
+        if not self.is_over and self._current.is_complete:
+            self._go(self._current.get_result())
+
+    def _go(self, value: Any) -> None:
+        try:
+            self._current = self._generator.send(value)
+            while self._current.is_complete:
+                self._current = self._generator.send(self._current.get_result())
+        except StopIteration as end:
+            self.is_over, self.result = True, end.value
+
+
+def test_orchestrator_runs_all_and_finishes() -> None:
+    """Everything ready is sent at once; when all is heard of, the end is asked for and is the result."""
+    driver = Driver({"begin_deployment": view(), "finish_deployment": ENDED})
+    assert driver.dispatched() == [[0, 1, 2]]
+    for i in range(3):
+        driver.settled(i)
+    assert driver.names() == ["begin_deployment", "dispatch_steps", "finish_deployment"]
+    assert (driver.is_over, driver.result, driver.renewed) == (True, ENDED, None)
+
+
+@pytest.mark.parametrize("answer", [ENDED, {"next": "hold"}])
+def test_orchestrator_ends_where_there_is_nothing_to_do(answer: dict[str, Any]) -> None:
+    """Ended or held: the orchestration is over at once."""
+    driver = Driver({"begin_deployment": answer})
+    assert (driver.is_over, driver.result, driver.names()) == (True, answer, ["begin_deployment"])
+
+
+def test_orchestrator_waits_for_its_target() -> None:
+    """It asks again after the time that it was told, or at once when a command comes."""
+    answers: list[dict[str, Any]] = [{"next": "wait", "seconds": 3.0}] * 3 + [ENDED]
+    driver = Driver({"begin_deployment": lambda _: answers.pop(0)})
+    assert driver.timers[-1][0] == timedelta(seconds=3)
+    driver.fire()
+    driver.event(COMMAND_EVENT, {})
+    assert not driver.is_over
+    driver.fire()
+    assert driver.names() == ["begin_deployment"] * 4
+    assert driver.result == ENDED
+
+
+def test_orchestrator_wait_does_not_grow_the_history() -> None:
+    """A long wait for the target continues as new, too."""
+    driver = Driver({"begin_deployment": {"next": "wait", "seconds": 3.0}})
+    while not driver.is_over:
+        driver.fire()
+    assert len(driver.asked) == orchestrator.GENERATION + 1
+    assert driver.renewed is not None
+    assert driver.renewed["view"]["next"] == "wait"
+
+
+def test_orchestrator_continues_as_new_after_its_events() -> None:
+    """After GENERATION events it begins anew with its view, and goes on there without asking what it knows."""
+    driver = Driver({"begin_deployment": view(50)})
+    for i in range(orchestrator.GENERATION):
+        assert not driver.is_over
+        driver.settled(i)
+    assert driver.is_over
+    assert driver.renewed is not None
+    again = Driver({"finish_deployment": ENDED}, driver.renewed)
+    assert again.names() == []
+    for i in range(orchestrator.GENERATION, 50):
+        if again.is_over:
+            again = Driver({"finish_deployment": ENDED}, again.renewed)
+        again.settled(i)
+    assert again.names() == ["finish_deployment"]
+    assert again.result == ENDED
+
+
+def test_orchestrator_event_heard_twice_changes_nothing() -> None:
+    """A duplicate is one more turn, and nothing is sent for it."""
+    driver = Driver({"begin_deployment": view(2), "finish_deployment": ENDED})
+    for _ in range(3):
+        driver.settled(0)
+    assert driver.dispatched() == [[0, 1]]
+    driver.settled(1)
+    assert driver.result == ENDED
+
+
+def test_orchestrator_events_of_one_turn_are_all_heard() -> None:
+    """Events that came while it was busy are taken in together, so that continuing as new drops none."""
+    driver = Driver({"begin_deployment": view(3), "finish_deployment": ENDED})
+    real = driver.wait_for_external_event
+    waiting = [{"ordinal": 1, "state": "succeeded"}, {"ordinal": 2, "state": "succeeded"}]
+
+    def buffered(name: str) -> Any:
+        found = real(name)
+        if name == STEP_EVENT and waiting:
+            driver._waiting[name].remove(found)
+            found.complete(waiting.pop(0))
+        return found
+
+    driver.wait_for_external_event = buffered  # type: ignore[method-assign]
+    driver.settled(0)
+    assert driver.result == ENDED
+
+
+def test_orchestrator_failure_turns_back_and_compensates() -> None:
+    """A failure is noted once; what is in flight is waited for; then compensation begins, and its end is asked for."""
+    back = view(2, S.FAILED, direction=Direction.BACKWARD)
+
+    def turned(_: Any) -> dict[str, Any]:
+        progress = Progress([[], []], [S.FAILED, S.PENDING], turning=True, sent={1})
+        return {**view(), "progress": progress.to_json()}
+
+    driver = Driver(
+        {"begin_deployment": view(2), "turn_back": turned, "begin_compensation": back, "finish_deployment": ENDED}
+    )
+    driver.settled(0, S.FAILED)
+    assert driver.names() == ["begin_deployment", "dispatch_steps", "turn_back"]
+    driver.settled(1, S.SUCCEEDED)
+    assert driver.names()[3:] == ["begin_compensation", "dispatch_steps"]
+    assert driver.asked[-1][1]["direction"] == "backward"
+    for i in (1, 0):
+        driver.settled(i, S.COMPENSATED)
+    assert driver.names()[5:] == ["finish_deployment"]
+    assert driver.result == ENDED
+
+
+def test_orchestrator_asks_for_the_end_once_for_each_view() -> None:
+    """Where the journal disagrees about the end, it is not asked again until something is heard or time passes."""
+    driver = Driver(
+        {
+            "begin_deployment": view(1, S.SUCCEEDED),
+            "finish_deployment": view(1, S.SUCCEEDED),
+            "reconcile_deployment": ENDED,
+        }
+    )
+    assert driver.names() == ["begin_deployment", "finish_deployment"]
+    assert not driver.is_over
+    driver.fire()
+    assert driver.names()[2:] == ["reconcile_deployment"]
+    assert driver.result == ENDED
+
+
+@pytest.mark.parametrize("wake", [Driver.fire, lambda driver: driver.event(COMMAND_EVENT, {})])
+def test_orchestrator_asks_the_journal_when_woken(wake: Callable[[Driver], None]) -> None:
+    """The watchdog's timer, or a command, has the view compared with the journal."""
+    driver = Driver({"begin_deployment": view(2), "reconcile_deployment": lambda given: view(2, sent={0, 1})})
+    assert driver.timers[0][0] == timedelta(seconds=30)
+    wake(driver)
+    name, given = driver.asked[-1]
+    assert (name, given["deployment_id"]) == ("reconcile_deployment", "d")
+    assert given["progress"]["sent"] == [0, 1]
+    assert driver.dispatched() == [[0, 1]]

@@ -1,0 +1,144 @@
+"""What the orchestrator decides, over random graphs: nothing too early, everything once, backward in reverse."""
+
+import json
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.messages import Direction
+from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
+from shared.saga.orchestration.progress import Progress, from_journal, in_flight
+from tests.fakes import START
+from tests.unit.saga.fixture import Room, row
+
+S = StepState
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[list[int]]:
+    """A random acyclic graph whose ordinals are in no particular order."""
+    size = draw(st.integers(1, 25))
+    order = draw(st.permutations(range(size)))
+    needs: list[list[int]] = [[] for _ in range(size)]
+    for position, step in enumerate(order):
+        earlier = st.lists(st.sampled_from(order[:position]), unique=True, max_size=4) if position else st.just([])
+        needs[step] = draw(earlier)
+    return needs
+
+
+def travelled(progress: Progress) -> Progress:
+    """As it is after continuing as new."""
+    return Progress.from_json(json.loads(json.dumps(progress.to_json())))
+
+
+@given(needs=graphs(), seed=st.integers(0, 2**32), renew=st.booleans())
+def test_progress_forward_sends_everything_once_and_nothing_early(
+    needs: list[list[int]], seed: int, renew: bool
+) -> None:
+    """In whatever order the ends are heard, a step is sent after all its needs, and exactly once."""
+    chance = random.Random(seed)
+    progress = Progress(needs, [S.PENDING] * len(needs))
+    sent: list[int] = []
+    done: set[int] = set()
+    while ready := progress.take_ready() or sorted(progress.sent):
+        new = [i for i in ready if i not in sent]
+        assert all(set(needs[i]) <= done for i in new)
+        sent += new
+        step = chance.choice(sorted(progress.sent))
+        progress.hear(step, S.SUCCEEDED)
+        progress.hear(step, S.SUCCEEDED)
+        done.add(step)
+        progress = travelled(progress) if renew else progress
+    assert sorted(sent) == list(range(len(needs)))
+    assert progress.is_quiet
+    assert progress.take_ready() == []
+
+
+@given(needs=graphs(), seed=st.integers(0, 2**32))
+def test_progress_backward_is_the_reverse(needs: list[list[int]], seed: int) -> None:
+    """A step is undone only after everything that needed it."""
+    chance = random.Random(seed)
+    states = [chance.choice([S.SUCCEEDED, S.SUCCEEDED, S.FAILED, S.SKIPPED]) for _ in needs]
+    progress = Progress(needs, list(states), Direction.BACKWARD)
+    undone: list[int] = []
+    while ready := progress.take_ready() or sorted(progress.sent):
+        assert all(states[i] is not S.SKIPPED for i in ready)
+        for i in progress.sent:
+            dependents = [d for d, wanted in enumerate(needs) if i in wanted and states[d] is not S.SKIPPED]
+            assert set(dependents) <= set(undone)
+        step = chance.choice(sorted(progress.sent))
+        progress.hear(step, S.COMPENSATED)
+        undone.append(step)
+    assert sorted(undone) == [i for i, state in enumerate(states) if state is not S.SKIPPED]
+
+
+@given(needs=graphs(), seed=st.integers(0, 2**32))
+def test_progress_failure_begins_nothing_more(needs: list[list[int]], seed: int) -> None:
+    """After a failure only what is on its way is waited for."""
+    chance = random.Random(seed)
+    progress = Progress(needs, [S.PENDING] * len(needs))
+    progress.take_ready()
+    progress.hear(chance.choice(sorted(progress.sent)), S.FAILED)
+    assert progress.turning
+    while progress.sent:
+        assert progress.take_ready() == []
+        progress.hear(chance.choice(sorted(progress.sent)), chance.choice([S.SUCCEEDED, S.FAILED, S.SKIPPED]))
+    assert travelled(progress).take_ready() == []
+
+
+@given(needs=graphs(), seed=st.integers(0, 2**32), direction=st.sampled_from(Direction))
+def test_progress_survives_its_journey(needs: list[list[int]], seed: int, direction: Direction) -> None:
+    """Out as JSON and back, it decides the same."""
+    chance = random.Random(seed)
+    progress = Progress(needs, [chance.choice(list(S)) for _ in needs], direction, chance.random() < 0.5)
+    progress.sent = {i for i in range(len(needs)) if chance.random() < 0.3}
+    again = travelled(progress)
+    assert again.to_json() == progress.to_json()
+    assert again.take_ready() == progress.take_ready()
+
+
+@given(state=st.sampled_from(StepState), direction=st.sampled_from(Direction), ordinal=st.integers(-3, 5))
+def test_progress_hears_only_what_concerns_it(state: StepState, direction: Direction, ordinal: int) -> None:
+    """News of the other direction, of no end, or of no step of this plan changes nothing."""
+    progress = Progress([[], [0]], [S.SUCCEEDED, S.SUCCEEDED], direction)
+    before = progress.to_json()
+    progress.hear(ordinal, state)
+    concerns = state in (FORWARD_SETTLED if direction is Direction.FORWARD else BACKWARD_SETTLED)
+    if not concerns or ordinal not in (0, 1):
+        assert progress.to_json() == before
+    else:
+        assert progress.states[ordinal] is state
+
+
+def test_progress_failed_compensation_keeps_what_it_stands_on() -> None:
+    """What a step could not be put back from is not pulled away from under it."""
+    progress = Progress([[], [0]], [S.SUCCEEDED, S.SUCCEEDED], Direction.BACKWARD)
+    assert progress.take_ready() == [1]
+    progress.hear(1, S.COMPENSATION_FAILED)
+    assert progress.take_ready() == []
+    assert progress.is_quiet
+
+
+def test_progress_of_the_journal_counts_what_is_in_flight_as_sent() -> None:
+    """A begun step is waited for and not sent again; a failed one turns the deployment."""
+    room = Room()
+    rows = [row(0, S.SUCCEEDED), row(1, S.INTENT), row(2, S.PENDING, started_at=START), row(3, S.PENDING)]
+    room.deployment(DeploymentState.RUNNING, *rows)
+    steps = room.journal.steps("d")
+    progress = from_journal(steps, Direction.FORWARD, turning=False)
+    assert (progress.sent, progress.turning) == ({1, 2}, False)
+    assert progress.take_ready() == []
+    room.change(1, state=S.FAILED)
+    assert from_journal(room.journal.steps("d"), Direction.FORWARD, turning=False).turning
+    assert from_journal(steps, Direction.FORWARD, turning=True).turning
+    moving = [row(0, S.COMPENSATING), row(1, S.INTENT), row(2, S.SUBMITTED)]
+    assert in_flight(moving, Direction.BACKWARD) == [0]
+    assert in_flight(moving, Direction.FORWARD) == [1, 2]
+
+
+def test_progress_of_a_thousand_steps_travels_small() -> None:
+    """The orchestration's input stays a few bytes a step."""
+    progress = Progress([[i - 1] if i else [] for i in range(1000)], [S.COMPENSATION_FAILED] * 1000)
+    progress.sent = set(range(1000))
+    assert len(json.dumps(progress.to_json())) < 45_000

@@ -1,0 +1,408 @@
+"""Accepting: every form of a submission, every malformed one, and the same one twice."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared.domain.errors import Problem, StorageUnavailableError
+from shared.domain.json import content_hash
+from shared.domain.ports import Change
+from shared.domain.row_limits import STEP_SHARES, fitted
+from shared.domain.states import DeploymentState, StepState
+from shared.domain.trace import parse
+from shared.saga.audit.verify import read, verify
+from shared.saga.payloads import Payloads
+from shared.saga.submission.acceptance import Acceptance, Accepted, normal_target
+from shared.steps import KINDS
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock, MemoryBlobs
+
+GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
+MANIFEST: dict[str, Any] = {
+    "name": "sales",
+    "target": " Contoso  SALES ",
+    "steps": [
+        {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}},
+        {"id": "lh", "kind": "lakehouse", "with": {"workspaceId": "${{ steps.ws.outputs.id }}", "displayName": "b"}},
+    ],
+}
+YAML = b"""
+name: sales
+target: ' Contoso  SALES '
+steps:
+  - {id: ws, kind: workspace, with: {displayName: sales}}
+  - {id: lh, kind: lakehouse, with: {workspaceId: "${{ steps.ws.outputs.id }}", displayName: b}}
+"""
+
+
+class Desk:
+    """An acceptance over memory."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.journal = MemoryJournal(self.clock)
+        self.blobs = MemoryBlobs()
+        self.acceptance = Acceptance(self.journal, self.blobs, Payloads(self.blobs), self.clock, KINDS)
+
+    def accept(self, content: Any, message_id: str = "m") -> Accepted:
+        """Accept bytes, or the JSON of anything else."""
+        return self.acceptance.accept(
+            content if isinstance(content, bytes) else json.dumps(content).encode(), message_id
+        )
+
+    def paths(self, content: Any) -> list[str]:
+        """Where the problems of a rejected submission are."""
+        header = self.accept(content).header
+        assert header.state is DeploymentState.REJECTED
+        assert header.error is not None
+        assert str(len(header.problems)) in header.error.message
+        return [p["path"] for p in header.problems]
+
+
+def test_accept_writes_header_and_steps() -> None:
+    """The header knows target, hash and count; each step is pending, with its needs and references as ordinals."""
+    desk = Desk()
+    accepted = desk.accept({"deployment_id": "d-1", "manifest": MANIFEST, "requested_by": "ci"})
+    header = accepted.header
+    assert not accepted.conflict
+    assert (header.deployment_id, header.state, header.name) == ("d-1", DeploymentState.ACCEPTED, "sales")
+    assert (header.target, header.step_count, header.requested_by) == ("contoso sales", 2, "ci")
+    assert header.manifest_hash == content_hash(MANIFEST)
+    first, second = (s.record for s in desk.journal.steps("d-1"))
+    assert first.state is second.state is StepState.PENDING
+    assert (second.needs, second.refers_to) == ((0,), {"ws": 0})
+    assert [e.after for e in desk.journal.audit("d-1")] == ["accepted"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(MANIFEST).encode(),
+        json.dumps(MANIFEST, indent=2).encode(),
+        b"\xef\xbb\xbf" + json.dumps(MANIFEST).encode(),
+        YAML,
+        b"\xef\xbb\xbf" + YAML,
+        YAML.replace(b"\n", b"\r\n"),
+        base64.b64encode(json.dumps(MANIFEST).encode()),
+        base64.b64encode(b"\n" + json.dumps(MANIFEST).encode()) + b"\n",
+        json.dumps({"manifest": MANIFEST}).encode(),
+        json.dumps({"manifest_text": YAML.decode()}).encode(),
+        json.dumps({"manifest_text": json.dumps(MANIFEST), "source": "ci"}).encode(),
+    ],
+    ids=["json", "indented", "bom", "yaml", "yaml-bom", "crlf", "base64", "base64-space", "envelope", "text", "source"],
+)
+def test_accept_takes_every_form(content: bytes) -> None:
+    """JSON or YAML, bare or in an envelope, plain or base64, with or without a mark: all are the same deployment."""
+    header = Desk().accept(content).header
+    assert (header.state, header.manifest_hash) == (DeploymentState.ACCEPTED, content_hash(MANIFEST))
+    assert header.deployment_id == "unreadable-m"
+
+
+def test_accept_bare_manifest_may_name_its_deployment() -> None:
+    """Its `id` is the deployment's, and no part of the manifest."""
+    header = Desk().accept({"id": "d-2", **MANIFEST}).header
+    assert (header.deployment_id, header.manifest_hash) == ("d-2", content_hash(MANIFEST))
+
+
+def test_accept_manifest_from_a_blob() -> None:
+    """A blob that was put there is read; one that was not is a problem that says what to do."""
+    desk = Desk()
+    digest = desk.blobs.put(json.dumps(MANIFEST).encode())
+    assert desk.accept({"deployment_id": "a", "manifest_blob": digest}).header.state is DeploymentState.ACCEPTED
+    assert desk.paths({"deployment_id": "b", "manifest_blob": "0" * 64}) == ["$.manifest_blob"]
+    assert desk.paths({"deployment_id": "c", "manifest_blob": "../x"}) == ["$.manifest_blob"]
+    junk = desk.blobs.put(b"\xff\xfe")
+    assert desk.paths({"deployment_id": "e", "manifest_blob": junk}) == ["$.manifest_blob"]
+
+
+def test_accept_same_message_twice_is_one_deployment() -> None:
+    """The second finds what the first wrote, and moves nothing."""
+    desk = Desk()
+    message = {"deployment_id": "d", "manifest": MANIFEST}
+    first = desk.accept(message, "m-1")
+    desk.clock.advance(60)
+    again = desk.accept(message, "m-2")
+    assert again.header == first.header
+    assert not again.conflict
+    assert len(desk.journal.audit("d")) == 1
+
+
+def test_accept_another_manifest_under_the_id_is_a_conflict_in_the_audit() -> None:
+    """What stands keeps its state; the refusal is noted with the hash of what was refused."""
+    desk = Desk()
+    standing = desk.accept({"deployment_id": "d", "manifest": MANIFEST}).header
+    refused = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
+    assert refused.conflict
+    assert refused.header == standing
+    note = desk.journal.audit("d")[-1]
+    assert "taken by another manifest" in note.reason
+    assert (note.before, note.after) == ("accepted", "accepted")
+    worse = desk.accept({"deployment_id": "d", "manifest": {"name": "other"}})
+    assert worse.conflict
+    assert desk.journal.header("d").record == standing
+
+
+@pytest.mark.parametrize(
+    ("content", "paths"),
+    [
+        (b"", ["$"]),
+        (b"\xff\xfe\x00", ["$"]),
+        (b"{", ["$"]),
+        (b"just words", ["$"]),
+        (b"[]", ["$"]),
+        (b"null", ["$"]),
+        (b"7", ["$"]),
+        (b"&a [*a, *a]", ["$"]),
+        (b"[" * 100_000, ["$"]),
+        (b'{"name": "a", "name": "b"}', ["$"]),
+        (b'{"name": NaN}', ["$"]),
+        ({}, ["$.name", "$.steps"]),
+        ({"deployment_id": "d"}, ["$"]),
+        ({"deployment_id": "d", "manifest": MANIFEST, "manifest_text": "x"}, ["$"]),
+        ({"deployment_id": "d", "manifest": MANIFEST, "colour": "red"}, ["$.colour"]),
+        ({"deployment_id": "a/b", "manifest": MANIFEST}, ["$.deployment_id"]),
+        ({"deployment_id": 7, "manifest": MANIFEST}, ["$.deployment_id"]),
+        ({"deployment_id": "d", "manifest_text": 7}, ["$.manifest_text"]),
+        ({"deployment_id": "d", "manifest_text": "{"}, ["$"]),
+        ({"deployment_id": "d", "manifest": []}, ["$", "$.name", "$.steps"]),
+        ({"id": "../d", **MANIFEST}, ["$.id"]),
+        ({"manifest": {**MANIFEST, "name": "a\x00b"}}, ["$.manifest.name"]),
+    ],
+)
+def test_accept_malformed_is_rejected_with_its_problems(content: Any, paths: list[str]) -> None:
+    """Every malformed form is recorded with what is wrong and where."""
+    assert Desk().paths(content)[: len(paths)] == paths
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ({"deployment_id": "d-7", "manifest": MANIFEST, "colour": 1}, "d-7"),
+        ({"deployment_id": "d-7"}, "d-7"),
+        ({"id": "d-7", "name": "x"}, "d-7"),
+        ({"deployment_id": "d-7", "manifest": {"name": "a\x00b"}}, "d-7"),
+        ({"deployment_id": "d-7", "manifest_text": "\x1b"}, "d-7"),
+        (b'{"deployment_id": "d-7", "manifest": ' + b"[" * 60 + b"]" * 60 + b"}", "d-7"),
+        (base64.b64encode(b'{"deployment_id": "d-7"}'), "d-7"),
+        ({"deployment_id": "d/7"}, "unreadable-m"),
+        (b'{"deployment_id": "d-7"', "unreadable-m"),
+        (b"\xff", "unreadable-m"),
+    ],
+)
+def test_accept_rejects_under_the_id_that_somebody_waits_for(content: Any, wanted: str) -> None:
+    """Where the id can be read, the answer stands under it."""
+    assert Desk().accept(content).header.deployment_id == wanted
+
+
+def test_accept_rejection_keeps_all_problems_that_fit() -> None:
+    """Their number is told in full; what is kept fits into a row, whatever the characters."""
+    many = {"name": "x", "steps": [{"id": "a", "kind": "\U0001f600" * 60, "\U0001f600" * 64: 1} for _ in range(300)]}
+    header = Desk().accept({"deployment_id": "d", "manifest": many}).header
+    assert header.state is DeploymentState.REJECTED
+    assert header.error is not None
+    assert int(header.error.message.split()[3]) > 600
+    assert 5 < len(header.problems) <= 100
+
+
+def test_accept_text_beyond_ascii_fits_into_rows() -> None:
+    """A spec of thousands of Chinese characters goes to a blob, and a long requester is cut."""
+    parts = [{"path": "a", "text": "\u6f22" * 5_900}]
+    spec = {"workspaceId": GUID, "type": "Notebook", "displayName": "n", "definition": {"parts": parts}}
+    manifest = {"name": "m", "steps": [{"id": "n", "kind": "item", "with": spec}]}
+    desk = Desk()
+    header = desk.accept({"deployment_id": "d", "manifest": manifest, "requested_by": "\u6f22" * 10_000}).header
+    assert header.state is DeploymentState.ACCEPTED
+    assert len(header.requested_by) == 256
+    stored = desk.journal.steps("d")[0].record.spec
+    assert list(stored) == ["$blob"]
+    assert Payloads(desk.blobs).load(stored) == spec
+
+
+def test_accept_step_that_names_every_other_step() -> None:
+    """As many references as there can be: they are kept outside of the row, which has its room for later writes."""
+    steps = [{"id": f"{'w' * 60}{i:03d}", "kind": "workspace", "with": {"displayName": f"w{i}"}} for i in range(999)]
+    text = " ".join(f"${{{{ steps.{s['id']}.outputs.id }}}}" for s in steps)
+    spec = {"workspaceId": GUID, "type": "Notebook", "displayName": "n"}
+    spec["definition"] = {"parts": [{"path": "a", "text": text}]}  # type: ignore[assignment]
+    manifest = {"name": "m", "steps": [*steps, {"id": "n", "kind": "item", "with": spec}]}
+    desk = Desk()
+    header = desk.accept({"deployment_id": "d", "manifest": manifest}).header
+    assert header.state is DeploymentState.ACCEPTED
+    row = desk.journal.steps("d")[-1].record
+    assert row.needs == tuple(range(999))
+    assert Payloads(desk.blobs).load(row.refers_to) == {step["id"]: i for i, step in enumerate(steps)}
+    assert fitted(row) == row
+
+
+def test_accept_row_without_room_for_later_writes_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said at once, and not by a step that can never be written again."""
+    monkeypatch.setitem(STEP_SHARES, "needs", 2)
+    header = Desk().accept({"deployment_id": "d", "manifest": MANIFEST}).header
+    assert header.state is DeploymentState.REJECTED
+    assert "more than the journal can keep: 'needs' of step 'lh'" in header.problems[0]["message"]
+
+
+def test_accept_storage_trouble_is_raised() -> None:
+    """Then the host delivers the message again; nothing is rejected for it."""
+    desk = Desk()
+
+    def fail(*_: object) -> Any:
+        raise StorageUnavailableError("down")
+
+    desk.journal.create = fail  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailableError):
+        desk.accept({"deployment_id": "d", "manifest": MANIFEST})
+    with pytest.raises(StorageUnavailableError):
+        desk.accept(b"{")
+
+
+def test_refuse_records_what_no_delivery_could_handle() -> None:
+    """Under its id, or under its message's; a deployment that stands is not harmed."""
+    desk = Desk()
+    problem = Problem("$", "every delivery failed")
+    refused = desk.acceptance.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", problem)
+    assert (refused.header.deployment_id, refused.header.state) == ("d", DeploymentState.REJECTED)
+    assert desk.acceptance.refuse(b"\xff", "m", problem).header.deployment_id == "unreadable-m"
+    standing = desk.accept({"deployment_id": "e", "manifest": MANIFEST}).header
+    again = desk.acceptance.refuse(json.dumps({"deployment_id": "e"}).encode(), "m", problem)
+    assert again.conflict
+    assert desk.journal.header("e").record == standing
+
+
+def test_normal_target_compares_as_fabric_does() -> None:
+    """Case and surrounding space do not make another target."""
+    assert normal_target("  Contoso \t SALES ") == normal_target("contoso sales") == "contoso sales"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+ENVELOPE = st.fixed_dictionaries(
+    {},
+    optional={
+        "deployment_id": st.sampled_from(["d", "a/b", ""]) | JSON,
+        "id": st.sampled_from(["d", "."]) | JSON,
+        "manifest": st.just(MANIFEST) | JSON,
+        "manifest_text": st.just("name: x") | JSON,
+        "manifest_blob": st.just("0" * 64) | JSON,
+        "requested_by": JSON,
+        "name": JSON,
+        "steps": JSON,
+    },
+)
+
+
+@given(st.binary(max_size=300) | (JSON | ENVELOPE).map(lambda value: json.dumps(value).encode()))
+@example(b"\xef\xbb\xbf")
+@example(b"!!python/object/apply:os.system [id]")
+@example(b"? [a, b]\n: c")
+@example(b"a: 2001-99-99")
+@example(b"- - - - -" * 400)
+@example(b"{" * 50_000)
+@example(b"0x" + b"f" * 6_000)
+@example(b"1" * 6_000)
+@example(b"%YAML 9.9\n---\nx")
+def test_accept_anything_is_answered_and_recorded(content: bytes) -> None:
+    """Whatever bytes arrive, a header stands afterwards, and nothing is raised; twice is the same as once."""
+    desk = Desk()
+    first = desk.accept(content)
+    standing = desk.journal.header(first.header.deployment_id).record
+    assert standing == first.header
+    assert standing.state in (DeploymentState.ACCEPTED, DeploymentState.REJECTED)
+    assert standing.state is DeploymentState.ACCEPTED or standing.problems
+    assert desk.accept(content) == first
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE},
+        {"id": "d", **MANIFEST, "traceparent": TRACE},
+        {"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": TRACE}},
+    ],
+)
+def test_accept_keeps_the_trace_that_a_submission_came_in(message: dict[str, Any]) -> None:
+    """In the envelope, beside a bare manifest, or in the manifest."""
+    accepted = Desk().accept(message).header
+    assert (accepted.state, accepted.traceparent) == (DeploymentState.ACCEPTED, TRACE)
+
+
+def test_accept_begins_a_trace_where_there_is_none_and_keeps_it() -> None:
+    """The same submission again, in whatever trace, is the same deployment in the same trace."""
+    desk = Desk()
+    first = desk.accept({"deployment_id": "d", "manifest": MANIFEST})
+    again = desk.accept({"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE})
+    assert parse(first.header.traceparent) is not None
+    assert (again.conflict, again.header.traceparent) == (False, first.header.traceparent)
+
+
+@pytest.mark.parametrize("trace", ["nonsense", 7, TRACE.upper()])
+def test_accept_names_the_place_of_a_trace_that_is_none(trace: Any) -> None:
+    """In either place: rejected, with the path."""
+    assert Desk().paths({"deployment_id": "d", "manifest": MANIFEST, "traceparent": trace}) == ["$.traceparent"]
+    assert Desk().paths({"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": trace}}) == ["$.traceparent"]
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, {"name": 7}])
+def test_accept_of_an_id_past_its_retention_runs_nothing(manifest: Any) -> None:
+    """The same manifest is answered as the deployment of before, another one is a conflict that its audit has."""
+    desk = Desk()
+    first = desk.accept({"deployment_id": "d", "manifest": manifest}).header
+    header = desk.journal.header("d")
+    if first.state is DeploymentState.ACCEPTED:
+        after = header.record.replace(state=DeploymentState.CANCELLED)
+        desk.journal.write_header(Change(header, after, "test", "cancelled"))
+    ended = desk.journal.header("d").record.state
+    desk.journal.purge("d")
+    moves = desk.journal.audit("d")
+    again = desk.accept({"deployment_id": "d", "manifest": manifest})
+    assert (again.conflict, again.header.state, again.header.forgotten_at) == (False, ended, desk.clock.now())
+    assert (desk.journal.steps("d"), desk.journal.audit("d")) == ([], moves)
+    other = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
+    assert (other.conflict, other.header.manifest_hash) == (True, first.manifest_hash)
+    assert "the id is taken by another manifest" in desk.journal.audit("d")[-1].reason
+    assert desk.journal.steps("d") == []
+    assert verify(read(desk.journal, "d")).is_proven
+
+
+NAMED = b"id: mine\n" + YAML.strip()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        base64.b64encode(NAMED),
+        base64.encodebytes(NAMED),
+        base64.encodebytes(NAMED).replace(b"\n", b"\r\n"),
+        base64.b64encode(b"\xef\xbb\xbf" + NAMED),
+        b"\xef\xbb\xbf" + base64.b64encode(NAMED),
+        base64.b64encode(b"\xef\xbb\xbf" + json.dumps({"id": "mine", **MANIFEST}).encode()),
+        base64.encodebytes(json.dumps({"id": "mine", **MANIFEST}).encode()),
+        base64.b64encode(json.dumps({"deployment_id": "mine", "manifest": MANIFEST}).encode()),
+        NAMED,
+        b"\xef\xbb\xbf" + NAMED,
+    ],
+)
+def test_accept_knows_base64_by_its_rules(content: bytes) -> None:
+    """Of JSON and of YAML, with a mark or without, wrapped or not: the id in the manifest is used."""
+    header = Desk().accept(content).header
+    assert (header.deployment_id, header.state) == ("mine", DeploymentState.ACCEPTED)
+
+
+@pytest.mark.parametrize("encode", [lambda text: text, base64.b64encode])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_accept_refuses_utf_16_by_name(encoding: str, encode: Any) -> None:
+    """As PowerShell writes files; the answer says what to do."""
+    if encode is base64.b64encode and encoding != "utf-16":
+        return
+    header = Desk().accept(encode(NAMED.decode().encode(encoding))).header
+    assert header.problems[0]["message"] == f"is {encoding.upper()[:6]} text; write it as UTF-8"

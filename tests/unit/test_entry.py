@@ -1,0 +1,379 @@
+"""What the host hands over: commands, step messages, and everything that is neither."""
+
+import base64
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import bootstrap, entry, settings
+from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.secrets.environment import EnvironmentSecrets
+from shared.adapters.secrets.manager import SecretManager
+from shared.domain.breaker import BreakerPolicy
+from shared.domain.errors import InvalidInputError, StorageUnavailableError
+from shared.domain.flags import ALL_ON
+from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
+from shared.domain.ports import Poisonings
+from shared.domain.states import DeploymentState, StepState
+from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
+from shared.saga.command import handling
+from shared.saga.health import monitor as health
+from shared.saga.health.monitor import Check, Monitor
+from shared.saga.submission.acceptance import Acceptance
+from shared.steps import KINDS
+from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals, MemoryTelemetry
+from tests.unit.saga.fixture import ERROR, Room
+
+STEP = {"deployment_id": "d", "ordinal": 3, "direction": "forward"}
+CANCEL = {"command": "cancel", "deployment_id": "d", "requested_by": "anna"}
+MANIFEST = {"name": "m", "steps": [{"id": "w", "kind": "workspace", "with": {"displayName": "w"}}]}
+
+
+def raw(value: Any) -> bytes:
+    """A message's body."""
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+@pytest.mark.parametrize("encode", [raw, lambda v: b"\xef\xbb\xbf" + raw(v), lambda v: base64.b64encode(raw(v))])
+def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> None:
+    """Plain, with a byte order mark, and in base64."""
+    assert handling.read(encode(CANCEL)) == handling.Command(handling.Verb.CANCEL, "d", "anna")
+    assert entry._step_message(encode(STEP)) == StepMessage("d", 3, Direction.FORWARD)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"{",
+        b"[" * 1_900,
+        [],
+        7,
+        None,
+        {},
+        MANIFEST,
+    ],
+)
+def test_entry_what_is_no_command_is_a_submission(content: Any) -> None:
+    """Nothing is raised, and nothing is cancelled by chance."""
+    assert handling.read(raw(content)) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({**CANCEL, "command": "cancell"}, "Did you mean 'cancel'?"),
+        ({**CANCEL, "command": "CANCEL"}, "Did you mean 'cancel'?"),
+        ({**CANCEL, "command": ["cancel"]}, "an array is not a command"),
+        ({**CANCEL, "command": None}, "null is not a command"),
+        ({**CANCEL, "command": "cancel\u0000"}, "is not a command"),
+        ({"Command": "cancel", "deployment_id": "d"}, "Did you mean 'command'?"),
+        ({"comand": "cancel", "deployment_id": "d"}, "Did you mean 'command'?"),
+        ({"command": "deploy", "manifest": MANIFEST}, "is not a command"),
+        ({**MANIFEST, "COMMAND": "x"}, "Did you mean 'command'?"),
+        ({**CANCEL, "deployment_id": 7}, "$.deployment_id"),
+        ({**CANCEL, "deployment_id": "a/b"}, "$.deployment_id"),
+        ({"command": "cancel"}, "$.deployment_id"),
+        ({**CANCEL, "requested_by": "x" * 16_000}, "16000 bytes"),
+        (b"command: cancell\ndeployment_id: d", "Did you mean 'cancel'?"),
+    ],
+)
+@pytest.mark.parametrize("entrance", ["queue", "poison"])
+def test_entry_misread_command_claims_no_id(
+    host: "Host", caplog: pytest.LogCaptureFixture, content: Any, told: str, entrance: str
+) -> None:
+    """However it is misspelt: the id stays free for its submission, the log says what is wrong, and health warns."""
+    if entrance == "queue":
+        entry.accept(raw(content), "m", None)
+    else:
+        entry.poisoned_deployment(raw(content), "m")
+    assert list(host.room.journal.deployments()) == []
+    assert told in caplog.text
+    assert host.signals.poisonings() is not None
+    entry.accept(raw({"deployment_id": "d", "manifest": MANIFEST}), "m", None)
+    assert host.room.header("d").state is DeploymentState.ACCEPTED
+
+
+@pytest.mark.parametrize(("who", "shown"), [(None, "somebody"), ("", "somebody"), (7, "7"), ("x" * 300, "x" * 256)])
+def test_entry_command_says_who(who: Any, shown: str) -> None:
+    """Somebody, where nobody is named; never more than a column holds."""
+    assert handling.read(raw({**CANCEL, "requested_by": who})) == handling.Command(handling.Verb.CANCEL, "d", shown)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"{",
+        b"[" * 100_000,
+        [],
+        7,
+        None,
+        {},
+        {**STEP, "ordinal": "3"},
+        {**STEP, "ordinal": -1},
+        {**STEP, "ordinal": 10**9},
+        {**STEP, "ordinal": None},
+        {**STEP, "deployment_id": "a/b"},
+        {**STEP, "deployment_id": ""},
+        {**STEP, "deployment_id": 7},
+        {**STEP, "direction": "sideways"},
+        {**STEP, "direction": []},
+    ],
+)
+def test_entry_what_is_no_step_message_is_dropped(content: Any) -> None:
+    """It was not put there by this app: logged, and not tried until it is poison."""
+    assert entry._step_message(raw(content)) is None
+
+
+@given(st.binary(max_size=200))
+def test_entry_reading_never_breaks(content: bytes) -> None:
+    """Whatever bytes arrive."""
+    with suppress(InvalidInputError):
+        handling.read(content)
+    entry._step_message(content)
+
+
+class Host:
+    """An app over memory, and what its orchestrations are told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room = Room()
+        self.told = self.room.told.heard
+        self.submitted: list[str] = []
+        blobs = MemoryBlobs()
+        services = self.room.services
+        acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
+        breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
+        secrets = SecretManager(EnvironmentSecrets(lambda name: ""))
+        checks: dict[str, Check] = {"storage": lambda: None}
+        telemetry, self.signals = NoTelemetry(), MemorySignals()
+        monitor = Monitor(checks, cache_seconds=0.0, now=self.room.clock.now, telemetry=telemetry)
+        self.app = bootstrap.App(
+            services,
+            acceptance,
+            self.room.locks,
+            breakers,
+            checks,
+            ALL_ON,
+            telemetry,
+            secrets,
+            self.signals,
+            monitor,
+            submit=lambda text, delay_seconds=0.0: self.submitted.append(text),
+        )
+        monkeypatch.setattr(bootstrap, "app", lambda: self.app)
+        monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.room.told)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A host."""
+    return Host(monkeypatch)
+
+
+def test_entry_accept_starts_what_is_accepted_and_only_that(host: Host) -> None:
+    """Accepted: started, also the second time, which may follow a crash. Rejected or in conflict: not."""
+    message = raw({"deployment_id": "d", "manifest": MANIFEST})
+    entry.accept(message, "m", None)
+    entry.accept(message, "m", None)
+    entry.accept(raw({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}}), "m", None)
+    entry.accept(b"\xff", "m", None)
+    assert host.told == [("start", "d")] * 2
+    assert host.room.header("unreadable-m").state is DeploymentState.REJECTED
+
+
+def test_entry_cancel_notes_and_tells(host: Host) -> None:
+    """The journal says who, the orchestration is woken; the unknown and the ended are left alone."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.room.deployment(DeploymentState.SUCCEEDED, deployment_id="e")
+    for deployment_id in ("d", "e", "gone"):
+        entry.accept(raw({**CANCEL, "deployment_id": deployment_id}), "m", None)
+    assert host.room.header().cancel_requested_by == "anna"
+    assert host.told == [("start", "d"), ("d", COMMAND_EVENT, "cancel")]
+
+
+def test_entry_poisoned_step_fails_and_is_told(host: Host) -> None:
+    """The deployment can turn back; garbage and unknown steps are dropped."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    entry.poisoned_step(raw({**STEP, "ordinal": 0}), None)
+    entry.poisoned_step(raw({**STEP, "ordinal": 9}), None)
+    entry.poisoned_step(b"junk", None)
+    entry.execute_step(b"junk", None)
+    entry.execute_step(raw({**STEP, "ordinal": 9}), None)
+    assert host.room.states() == [StepState.FAILED]
+    assert host.told == [("d", STEP_EVENT, "failed")]
+    assert host.signals.poisonings() == Poisonings(3, host.room.clock.now(), "deployment-steps")
+
+
+def test_entry_poisoned_deployment_is_recorded(host: Host) -> None:
+    """Under the id that it asked for."""
+    entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
+    assert host.room.header("p").state is DeploymentState.REJECTED
+    assert host.signals.poisonings() == Poisonings(1, host.room.clock.now(), "deployments")
+
+
+def test_entry_poisoned_command_is_noted_and_claims_no_id(host: Host) -> None:
+    """Who asked finds it in the deployment's audit; one that is yet to come is not rejected for it."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    for deployment_id in ("d", "yet-to-come"):
+        entry.poisoned_deployment(raw({**CANCEL, "deployment_id": deployment_id}), "m")
+    last = host.room.journal.audit("d")[-1]
+    assert (last.actor, "cancel" in last.reason, "another manifest" in last.reason) == ("anna", True, False)
+    assert [header.deployment_id for header in host.room.journal.deployments()] == ["d"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"deployment_id": "d", "manifest": MANIFEST},
+        {**MANIFEST, "id": "d"},
+        CANCEL,
+        b"id: d\nname: m\nsteps: []",
+        base64.b64encode(raw(CANCEL)),
+    ],
+)
+def test_entry_message_that_an_outage_poisoned_is_sent_again(host: Host, message: Any) -> None:
+    """It could not be recorded at its first delivery: it goes back to its queue as it was, and is not called poison."""
+    entry.poisoned_deployment(raw(message), "m", 2)
+    assert host.submitted == [raw(message).decode()]
+    assert (list(host.room.journal.deployments()), host.signals.poisonings()) == ([], None)
+
+
+def test_entry_step_that_an_outage_poisoned_is_sent_again(host: Host) -> None:
+    """Its step does not fail for a setting that was wrong for a while."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    entry.poisoned_step(raw({**STEP, "ordinal": 0}), None, 2)
+    assert (host.room.states(), host.room.sent()) == ([StepState.PENDING], [(0, "forward")])
+    assert (host.told, host.signals.poisonings()) == ([], None)
+
+
+@pytest.mark.parametrize("message", [MANIFEST, b"\xff", {"command": "cancell", "id": "d"}])
+def test_entry_message_without_an_id_is_not_sent_again(host: Host, message: Any) -> None:
+    """As a new message it would be a new deployment; it is recorded, and counted, as at a first delivery."""
+    entry.poisoned_deployment(raw(message), "m", 2)
+    assert host.submitted == []
+    assert host.signals.poisonings() is not None
+
+
+@pytest.mark.parametrize("is_step", [True, False])
+def test_entry_poisoned_message_stays_while_the_app_cannot_be_built(
+    host: Host, monkeypatch: pytest.MonkeyPatch, is_step: bool
+) -> None:
+    """The function fails, so that the host keeps the message; nothing is dropped."""
+
+    def unbuilt() -> Any:
+        raise settings.SettingsError(["FEATURE_USE_ROLLBACK"])
+
+    monkeypatch.setattr(bootstrap, "app", unbuilt)
+    message = raw(STEP if is_step else {"deployment_id": "d", "manifest": MANIFEST})
+    poisoned: Any = entry.poisoned_step if is_step else entry.poisoned_deployment
+    for delivery in (1, 2):
+        with pytest.raises(settings.SettingsError):
+            poisoned(message, "m", delivery)
+
+
+def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The count is for monitors; the record is what matters."""
+
+    def down(queue: str, at: datetime) -> None:
+        raise StorageUnavailableError("down")
+
+    monkeypatch.setattr(host.signals, "poisoned", down)
+    entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
+    assert host.room.header("p").state is DeploymentState.REJECTED
+
+
+def test_entry_activities_reach_the_app(host: Host) -> None:
+    """Each activity's small JSON in and out, from the begin to the end."""
+    host.room.deployment(DeploymentState.ACCEPTED, StepState.PENDING)
+    view = entry.begin("d")
+    assert view["next"] == "run"
+    entry.dispatch({"deployment_id": "d", "ordinals": [0], "direction": "forward"})
+    assert host.room.sent() == [(0, "forward")]
+    assert entry.reconcile({"deployment_id": "d", "progress": view["progress"], "tick": 1})["next"] == "run"
+    assert entry.turn_back("d")["next"] == "run"
+    host.room.change(0, state=StepState.FAILED, error=ERROR)
+    assert entry.begin_compensation("d")["next"] == "run"
+    assert host.room.states() == [StepState.COMPENSATED]
+    assert entry.finish("d") == {"next": "ended", "state": "compensated"}
+
+
+def test_entry_sweep_starts_what_nothing_moves(host: Host) -> None:
+    """The timer."""
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.room.clock.advance(61)
+    entry.sweep(None)
+    assert host.told == [("start", "d")]
+    last = host.signals.last_sweep()
+    assert last is not None
+    assert (last.at, last.seconds, last.counts["restarted"]) == (host.room.clock.now(), 0.0, 1)
+
+
+def test_entry_dry_sweep_says_which_it_would_have_seen_to(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """By their ids, in the log; and it says of nothing that it was done."""
+    caplog.set_level("INFO")
+    host.app = replace(host.app, sweep_dry_run=True)
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.room.deployment(DeploymentState.REJECTED, deployment_id="old", due_at=host.room.clock.now())
+    host.room.clock.advance(61)
+    entry.sweep(None)
+    assert host.told == []
+    assert 'would have seen to: {"restarted": ["d"], "purged": ["old"]}' in caplog.text
+    assert "had no orchestration" not in caplog.text
+
+
+def test_entry_sweep_tells_what_it_counted(host: Host) -> None:
+    """In one event, with the counts that health keeps of it too."""
+    telemetry = MemoryTelemetry()
+    host.app = replace(host.app, telemetry=telemetry)
+    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.room.deployment(DeploymentState.HELD, deployment_id="e")
+    host.room.clock.advance(61)
+    entry.sweep(None)
+    (found,) = telemetry.events(Event.SWEEP_FINISHED)
+    assert set(found.properties) == set(PROPERTIES[Event.SWEEP_FINISHED])
+    last = host.signals.last_sweep()
+    assert last is not None
+    assert last.counts.items() <= found.properties.items()
+    assert (found.properties["seen"], found.properties["restarted"], found.properties["held"]) == (2, 1, 1)
+
+
+def test_entry_health_is_coarse_for_anybody_and_whole_for_operators(host: Host) -> None:
+    """The same round, told twice."""
+    assert entry.ready() == (True, {"status": "pass", "checks": {"storage": [{"status": "pass"}]}})
+    passed, body = entry.health_details()
+    assert passed
+    assert body["checks"]["storage:responseTime"][0]["observedUnit"] == "s"
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_entry_health_tells_operators_what_is_switched_off(host: Host, is_on: bool) -> None:
+    """Where any protection is off, and only there; the coarse word tells nobody."""
+    host.app = replace(host.app, flags=replace(ALL_ON, rollback=is_on))
+    _, told = entry.health_details()
+    assert ("off: FEATURE_USE_ROLLBACK; not ready for production" in str(told.get("notes"))) == (not is_on)
+    assert ("notes" in told) == (not is_on)
+    assert "notes" not in entry.ready()[1]
+
+
+def test_entry_health_that_is_off_asks_nothing_and_says_so(host: Host) -> None:
+    """Ready and details answer alike, and the checks are not run."""
+
+    def asked() -> None:
+        raise AssertionError
+
+    monitor = Monitor({"storage": asked}, cache_seconds=0.0, now=host.room.clock.now, telemetry=NoTelemetry())
+    host.app = replace(host.app, flags=replace(ALL_ON, health_checks=False), health=monitor)
+    assert entry.ready() == entry.health_details() == (True, health.OFF)
+    assert "FEATURE_USE_HEALTH_CHECKS" in health.OFF["notes"][0]

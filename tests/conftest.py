@@ -29,6 +29,22 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(MOST_WORKERS, 2 * (os.process_cpu_count() or 1))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--law`."""
+    parser.addoption("--law", type=int, help="run the tests of this law of docs/laws.md only; 6 is the proof")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of the law that `--law` names."""
+    wanted = config.getoption("--law")
+    if wanted is None:
+        return
+    chosen = [item for item in items if any(wanted in mark.args for mark in item.iter_markers("law"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -91,15 +91,50 @@ def server() -> Path:
     return address
 
 
-def start(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
-    """Start `python -m module` in the repository's folder, with its output at the end of `log`; its number."""
+class Process:
+    """A warm process, with as much of `subprocess.Popen` as tests use."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._answers = connection.makefile()
+        self.pid = int(self._answers.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; the exit code. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+def start(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
+    """Start `python -m module` in the repository's folder, with its output at the end of `log`."""
     asked = {"module": module, "arguments": list(arguments), "folder": str(ROOT), "environment": dict(environment)}
-    with socket.socket(socket.AF_UNIX) as connection, log.open("ab") as output, open(os.devnull, "rb") as nothing:
-        connection.connect(str(server()))
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(server()))
+    with log.open("ab") as output, open(os.devnull, "rb") as nothing:
         streams = [nothing.fileno(), output.fileno(), output.fileno()]
         socket.send_fds(connection, [json.dumps(asked).encode() + b"\n"], streams)
-        with connection.makefile() as answers:
-            return int(answers.readline())
+        return Process(connection)
 
 
 def interpreter(folder: Path) -> Path:
@@ -115,7 +150,7 @@ class WarmStack(Stack):
     """A stack whose processes of Python begin warm."""
 
     def __post_init__(self) -> None:
-        self._started: set[int] = set()
+        self._started: dict[int, Process] = {}
 
     def runs(self, part: str) -> bool:
         """What was forked has its server's command line, so it is known by its number."""
@@ -126,8 +161,9 @@ class WarmStack(Stack):
 
     def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         environment = {**environment, "PYTHONUNBUFFERED": "1"}
-        self.pids[part] = start(module, arguments, environment, self.folder / f"{part}.log")
-        self._started.add(self.pids[part])
+        process = start(module, arguments, environment, self.folder / f"{part}.log")
+        self.pids[part] = process.pid
+        self._started[process.pid] = process
         self._save()
 
 

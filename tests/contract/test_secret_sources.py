@@ -17,6 +17,8 @@ from shared.domain.ports import SecretSource
 from shared.domain.secrets import environment_name
 from tests.contract.key_vault import environment, serving
 
+pytestmark = pytest.mark.law(5)
+
 VALUE = "s3cr3t~ü$value"
 PATH = "/secrets/a-b/"
 

@@ -27,7 +27,7 @@ from tests.e2e.test_submission import item, lakehouse, manifest, written
 from tests.registered import functions
 from tests.waiting import PATIENCE, PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.law(5)]
 NAME = "azure-client-secret"
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import seed_of
 from tests.e2e.conftest import Running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.law(1, 3)]
 WHOLE = {"contoso-sales-dev": ["bronze", "gold", "silver"]}
 
 

@@ -9,7 +9,7 @@ import pytest
 from local.stack import ROOT
 from tests.conftest import require, seed_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.law(1, 2, 3, 6)]
 
 
 def test_crash_sweep_of_a_dozen_boundaries_finds_no_violation() -> None:

@@ -16,7 +16,7 @@ from tests.waiting import eventually
 
 _OUTAGE_SECONDS = 15
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.law(3)]
 
 
 def submit(running: Running, deployment_id: str, content: dict[str, Any]) -> None:

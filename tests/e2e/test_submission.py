@@ -12,7 +12,7 @@ from azure.storage.queue import QueueClient
 from tests.e2e.conftest import Running
 from tests.waiting import PATIENCE, eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.law(4)]
 REFERENCE = "${{ steps.ws.outputs.id }}"
 
 

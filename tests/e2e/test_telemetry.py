@@ -16,7 +16,7 @@ from tests.e2e.conftest import Running, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, written
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.law(5)]
 CANARY = "canary-7c2e91d4"
 GOOD, FAILING = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319d"
 TRACE = {"good": GOOD, "bad": FAILING}

@@ -14,7 +14,7 @@ from local.stack import ROOT
 from tests.e2e.conftest import Running, finish, make_stack
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.law(3)]
 IDENTITY = {"id": "00000000-0000-0000-0000-00000000c1c1", "type": "ServicePrincipal", "role": "Admin"}
 QUICK = {"SCRIPT_LEASE_SECONDS": "8", "SWEEP_SCHEDULE": "* * * * * *", "COMPENSATION_MAX_ATTEMPTS": "2"}
 SCRIPT = """

@@ -6,8 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +13,7 @@ from typing import Any, Self
 from azure.storage.queue import QueueClient
 
 from local import azurite
+from tests import warm
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -84,7 +83,7 @@ class Served:
         }
         self.state = True
         (self.port,) = azurite.free_ports(1)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: warm.Process | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -92,16 +91,13 @@ class Served:
     def __exit__(self, *error: object) -> None:
         self.kill()
 
-    def spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self) -> warm.Process:
         """Start the process without waiting."""
-        command = [sys.executable, "-m", "local.functions_host", str(self.app), "--port", str(self.port)]
-        command += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.lease]
-        command += ["--drain", self.drain]
-        command += ["--state", str(self.folder / "engine.sqlite")] if self.state else []
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+        arguments = [str(self.app), "--port", str(self.port)]
+        arguments += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.lease]
+        arguments += ["--drain", self.drain]
+        arguments += ["--state", str(self.folder / "engine.sqlite")] if self.state else []
+        self.process = warm.start("local.functions_host", arguments, self.environment, self.log_file)
         return self.process
 
     def start(self) -> Self:

@@ -217,3 +217,13 @@ BUGS: dict[str, Bug] = {
         failed_operation_is_kept,
     )
 }
+MET: dict[str, int] = {
+    "undo_registered_after_the_call": 5,
+    "claim_without_lease": 13,
+    "post_repeated_without_a_look": 23,
+    "resumed_as_if_nothing_had_begun": 4,
+    "put_back_from_under_a_later_one": 61,
+    "looks_outlast_the_lease": 27,
+}
+"""Seeds whose schedule notices the bug, near which a test with fixed seeds may begin; all are the first from 1 on, or
+the first that notices quickly. The others are met within the first five."""

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from local.fabric_simulator import control
@@ -142,33 +143,47 @@ def _outcome(world: World) -> Outcome:
     return Outcome(state.value, text, tuple(sorted(made.items())))
 
 
-def calls_of(scenario: Scenario, fails: bool) -> list[tuple[str, str, int]]:
-    """Every call of an undisturbed run: method, path pattern, and which of that pattern."""
-    _, world = run(scenario, fails)
+@dataclass(frozen=True)
+class Call:
+    """A call of an undisturbed run: method, path pattern, which of that pattern, and whether it may have begun an
+    operation."""
+
+    method: str
+    pattern: str
+    nth: int
+    may_begin_operation: bool
+
+
+@cache
+def undisturbed(name: str, fails: bool) -> tuple[Outcome, tuple[Call, ...]]:
+    """How the scenario of that name ends without faults, and every call of that run; run once for all faults."""
+    outcome, world = run(next(s for s in SCENARIOS if s.name == name), fails)
     seen: Counter[tuple[str, str]] = Counter()
-    calls: list[tuple[str, str, int]] = []
+    calls: list[Call] = []
     for call in world.model.calls:
         pattern = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "[^/]+", call["path"])
         seen[(call["method"], pattern)] += 1
-        calls.append((call["method"], pattern, seen[(call["method"], pattern)]))
-    return calls
+        calls.append(Call(call["method"], pattern, seen[(call["method"], pattern)], call["status"] == 202))
+    return outcome, tuple(calls)
 
 
 def strikes(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[str, bool]]:
     """Strike each call once; which it was, and whether all ended as it should."""
-    undisturbed, _ = run(scenario, fails)
-    put_back, _ = run(scenario, True)
-    for method, pattern, nth in calls_of(scenario, fails):
-        if fault == "operation forgotten" and not pattern.startswith("/v1/operations/"):
+    expected, calls = undisturbed(scenario.name, fails)
+    rolled_back, _ = undisturbed(scenario.name, True)
+    for call in calls:
+        if fault == "operation forgotten" and not call.pattern.startswith("/v1/operations/"):
             continue
-        rule = {"match": {"method": method, "path": pattern}, "when": {"nth": nth}, "action": FAULTS[fault]}
-        # A create that Fabric accepts and then fails may hold its name for good, so there all is put back.
-        wanted = put_back if fault == "operation fails" and pattern.endswith("/items") else undisturbed
-        outcome, world = run(scenario, fails, rule)
+        if fault == "operation fails" and not call.may_begin_operation:
+            continue
+        rule = {"match": {"method": call.method, "path": call.pattern}, "when": {"nth": call.nth}}
+        # A create that Fabric accepts and then fails may hold its name for good, so there all is rolled back.
+        wanted = rolled_back if fault == "operation fails" and call.pattern.endswith("/items") else expected
+        outcome, world = run(scenario, fails, {**rule, "action": FAULTS[fault]})
         if fault == "operation fails" and not any(o.error for o in world.model.store.operations.values()):
-            continue  # the call began none
+            continue  # 202, but no operation began
         struck = world.model.faults.shown()[0]["struck"]
-        yield f"{method} {pattern} #{nth}", outcome == wanted and struck == 1
+        yield f"{call.method} {call.pattern} #{call.nth}", outcome == wanted and struck == 1
 
 
 def main() -> int:

@@ -3,7 +3,9 @@
 import pytest
 
 from shared.steps import STEPS
-from tests.simulation.fault_table import FAULTS, SCENARIOS, Scenario, calls_of, strikes
+from tests.simulation.fault_table import FAULTS, SCENARIOS, Scenario, strikes, undisturbed
+
+pytestmark = pytest.mark.law(3)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
@@ -22,7 +24,7 @@ def test_fault_table_strikes_operations() -> None:
 def test_fault_table_strikes_every_call() -> None:
     """Every kind that asks anything of Fabric, and every call that any of them makes, forward and backward."""
     assert {s.step["kind"] for s in SCENARIOS} == STEPS.keys() - {"approval", "custom"}
-    calls = {(method, path) for s in SCENARIOS for method, path, _ in calls_of(s, True)}
+    calls = {(c.method, c.pattern) for s in SCENARIOS for c in undisturbed(s.name, True)[1]}
     found = {f"{method} {path.removeprefix('/v1/').replace('[^/]+', '*')}" for method, path in calls}
     assert found == {
         *("GET workspaces", "POST workspaces"),

@@ -24,6 +24,8 @@ from tests.simulation.laws import encoded
 from tests.simulation.test_telemetry import moves, told
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.law(1)
+
 NAMES = [f.name for f in fields(FeatureFlags)]
 COMBINATIONS = [
     FeatureFlags(**dict(zip(NAMES, values, strict=True)))

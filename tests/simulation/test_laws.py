@@ -18,6 +18,8 @@ from tests.fake_journal import MemoryJournal
 from tests.simulation.edges import IDENTITY, Crash
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.law(1, 3)
+
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 WS = "${{ steps.ws.outputs.id }}"
 MEDALLION: dict[str, Any] = {
@@ -169,6 +171,7 @@ def test_law_lost_orchestration_cancel_and_doubled_messages(seed: int, at: int, 
     check_laws(world)
 
 
+@pytest.mark.law(2)
 def test_law_adopted_resources_are_never_deleted() -> None:
     """What was there before is used and left alone, even when everything is put back."""
     world = World()
@@ -179,6 +182,7 @@ def test_law_adopted_resources_are_never_deleted() -> None:
     assert {d["id"] for d in world.model.store.deleted}.isdisjoint({workspace})
 
 
+@pytest.mark.law(2)
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_law_foreign_resource_between_look_and_act_is_not_deleted(lost: str) -> None:
     """Somebody creates a lakehouse of our name in the moment between our look and our create: it is theirs."""
@@ -316,6 +320,7 @@ def violations(seeds: range, manifest: dict[str, Any]) -> Iterator[int]:
             yield seed
 
 
+@pytest.mark.law(2)
 def test_mechanism_intent_first_is_what_keeps_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the intent not in the journal when the process dies, what it created is taken for a stranger's."""
     assert list(violations(range(40), failing())) == []

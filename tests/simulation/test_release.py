@@ -23,6 +23,8 @@ from tests.simulation.test_laws import MEDALLION, check_laws, failing
 from tests.simulation.test_verbs import step, until
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.law(1)
+
 
 def stuck() -> tuple[World, Strangers]:
     """A deployment whose workspace holds what is not its own, and always will."""

@@ -32,6 +32,8 @@ from tests.simulation.edges import IDENTITY, Crash
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.law(3)
+
 PERSON = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 MISSING = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"
 QUICK = EnginePolicy(backward=RetryPolicy(max_attempts=3, base_seconds=1.0, longest_seconds=2.0))

@@ -48,7 +48,7 @@ def test_approval_waits_for_days_and_acts_within_a_second() -> None:
     """Lost messages and a lost orchestration do not end the waiting; the word ends it at once."""
     world = World()
     world.submit(gated(timeout="6d"))
-    until(world, 3 * 86400)
+    until(world, 86400)
     world.queue.waiting.clear()
     until(world, 86400)
     world.lose_orchestration("d")

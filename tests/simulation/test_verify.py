@@ -21,6 +21,8 @@ from tests.simulation.test_laws import MEDALLION, failing
 from tests.simulation.test_sweeper import pass_grace
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.law(6)
+
 Paths = Iterator[tuple[str | int, ...]]
 
 

@@ -22,7 +22,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 CONFIG = Path(__file__).parent / "schemathesis.toml"
-EXAMPLES = 8
+EXAMPLES = 24 if os.environ.get("HYPOTHESIS_PROFILE") == "hunt" else 3
 """Random cases an operation and mode, beside those that schemathesis derives from each boundary of the schemas."""
 
 

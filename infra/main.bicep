@@ -22,10 +22,10 @@ param githubSubject string = ''
 @description('GitHub environment whose jobs may sign in.')
 param githubEnvironment string = 'production'
 
-@description('Maximum number of instances of each group of functions that scales by itself; each queue has one group. Limits the load on Fabric.')
+@description('Maximum number of instances of each group of functions that scales by itself; each queue has one group. Some regions refuse less than 40. RATE_PER_MINUTE limits the load on Fabric.')
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 10
+param maximumInstanceCount int = 40
 
 @description('Replication of the storage account; across zones (ZRS, GZRS) only if the region has zones.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])

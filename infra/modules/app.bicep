@@ -80,6 +80,8 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         alwaysReady: [
           { name: 'durable', instanceCount: 1 }
         ]
+        // The default for Python is one request at a time, so each parallel request of the page could start an instance.
+        triggers: { http: { perInstanceConcurrency: 16 } }
       }
     }
   }

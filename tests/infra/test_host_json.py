@@ -38,10 +38,16 @@ def traps(host: dict[str, Any]) -> Iterator[str]:
     if not {"Request", "Exception"} <= set(excluded):
         yield "excludedTypes: what is counted would be sampled"
     least = re.match(r"\[(\d+)\.(\d+)\.(\d+),", host["extensionBundle"]["version"])
-    if least is None or tuple(map(int, least.groups())) < (4, 33, 1):
+    if least is None or tuple(map(int, least.groups())) < (4, 35, 0):
         yield "extensionBundle: its durable extension is too old for azure-functions-durable 2.x"
     if "hubName" not in host["extensions"].get("durableTask", {}):
         yield "hubName: renaming the app would lose the task hub"
+    provider: dict[str, Any] = host["extensions"].get("durableTask", {}).get("storageProvider", {})
+    if seconds(provider.get("maxQueuePollingInterval", "00:00:30")) > 1:
+        yield "maxQueuePollingInterval: each hop of an orchestration waits up to 30 s for the next poll"
+    for name in ("controlQueueVisibilityTimeout", "workItemQueueVisibilityTimeout"):
+        if seconds(provider.get(name, "00:05:00")) != 60:  # the extension refuses less than a minute
+            yield f"{name}: an orchestration stands still for that long after its instance died"
     if host["extensions"]["http"].get("routePrefix", "api") != "api":
         yield "routePrefix: the availability test, the page and the pipelines say /api"
     at_once = queues.get("batchSize", 16) + queues.get("newBatchSize", 8)
@@ -68,7 +74,10 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "maxPollingInterval": ("extensions.queues.maxPollingInterval", None),
     "telemetryMode": ("telemetryMode", "OpenTelemetry"),
     "excludedTypes": ("logging.applicationInsights.samplingSettings.excludedTypes", "Exception"),
-    "extensionBundle": ("extensionBundle.version", "[4.33.0, 5.0.0)"),
+    "extensionBundle": ("extensionBundle.version", "[4.33.1, 5.0.0)"),
+    "maxQueuePollingInterval": ("extensions.durableTask.storageProvider.maxQueuePollingInterval", None),
+    "controlQueueVisibilityTimeout": ("extensions.durableTask.storageProvider.controlQueueVisibilityTimeout", None),
+    "workItemQueueVisibilityTimeout": ("extensions.durableTask.storageProvider.workItemQueueVisibilityTimeout", None),
     "hubName": ("extensions.durableTask.hubName", None),
     "routePrefix": ("extensions.http.routePrefix", ""),
     "app.bicep": ("extensions.queues.newBatchSize", 16),

@@ -71,10 +71,10 @@ def dispatch_steps(request: Any) -> None:
     entry.dispatch(request)
 
 
-@app.activity_trigger(input_name="deployment_id", activity="turn_back")
-def turn_back(deployment_id: str) -> Any:
+@app.activity_trigger(input_name="deployment_id", activity="record_failure")
+def record_failure(deployment_id: str) -> Any:
     """A step failed: begin nothing more."""
-    return entry.turn_back(deployment_id)
+    return entry.record_failure(deployment_id)
 
 
 @app.activity_trigger(input_name="deployment_id", activity="begin_compensation")

@@ -80,7 +80,7 @@ def ensure_installed(home: Path = HOME) -> Browser:
         return found
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise BrowserError("install Chromium or Chrome, or name one in CHROMIUM: npm has one for Linux on x64 only")
-    with _alone(home):
+    with _locked(home):
         found = _installed(home)
         return found or _install(home)
 
@@ -88,7 +88,7 @@ def ensure_installed(home: Path = HOME) -> Browser:
 def ensure_axe(home: Path = HOME) -> Path:
     """axe-core's script, installed where it is absent. Raises BrowserError."""
     script = home / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-    with _alone(home):
+    with _locked(home):
         if not script.exists():
             _npm(home / "axe", f"axe-core@{AXE_VERSION}")
     return script
@@ -181,7 +181,7 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def _alone(home: Path) -> Generator[None]:
+def _locked(home: Path) -> Generator[None]:
     """One process at a time: test workers start side by side."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "browser.lock").open("w") as lock:

@@ -32,7 +32,7 @@ READY = "/api/health/live"
 _FLAGS = ("retry_logic", "circuit_breaker", "rollback", "health_checks")
 """The features that need nothing of Azure; the environment may say otherwise."""
 _PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
-_TOLD = ("functions_url", "fabric_url", "storage_connection_string", "function_key")
+_PRINTED = ("functions_url", "fabric_url", "storage_connection_string", "function_key")
 _CANNOT_START = "the host cannot start: "
 APPLICATION = "5a9a0000-0000-4000-8000-00000000a991"
 """The client id that the app signs in to Fabric with where the stack has a vault."""
@@ -77,15 +77,15 @@ class Stack:
     @property
     def fabric_url(self) -> str:
         """Fabric: the simulator, or what FABRIC_API_BASE_URL says."""
-        return f"http://127.0.0.1:{self.ports['fabric']}" if self.has_simulator else self._given_fabric
+        return f"http://127.0.0.1:{self.ports['fabric']}" if self.has_simulator else self._configured_fabric
 
     @property
     def has_simulator(self) -> bool:
         """Whether Fabric is ours to start. An address beside the simulator's credential is what `env` printed."""
-        return not self._given_fabric or self.environment.get("FABRIC_CREDENTIAL") == "simulator"
+        return not self._configured_fabric or self.environment.get("FABRIC_CREDENTIAL") == "simulator"
 
     @property
-    def _given_fabric(self) -> str:
+    def _configured_fabric(self) -> str:
         return self.environment.get("FABRIC_API_BASE_URL", "")
 
     @property
@@ -138,14 +138,14 @@ class Stack:
         """Start what does not run; a half-dead stack is mended with its data and ports. `host` off leaves the functions
         host to the caller."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._set_aside_what_is_damaged()
+        self._set_aside_damaged_files()
         if self.ports:
-            return self._start_what_does_not_run(host)
+            return self._start_missing_parts(host)
         for tries_left in (2, 1, 0):
             names = (*_PORTS, "vault") if self.has_vault else _PORTS
             self.ports = dict(zip(names, azurite.free_ports(len(names)), strict=True))
             try:
-                return self._start_what_does_not_run(host)
+                return self._start_missing_parts(host)
             except (StackError, azurite.AzuriteError):
                 for part in ("functions", "vault", "fabric", "azurite"):
                     self._end(part, signal.SIGKILL, 5.0)
@@ -154,7 +154,7 @@ class Stack:
                     raise
         return self
 
-    def _start_what_does_not_run(self, host: bool) -> Self:
+    def _start_missing_parts(self, host: bool) -> Self:
         if not self.runs("azurite"):
             self.start_azurite()
         if self.has_simulator and not self.runs("fabric"):
@@ -166,12 +166,12 @@ class Stack:
         self._save()
         return self
 
-    def _set_aside_what_is_damaged(self) -> None:
+    def _set_aside_damaged_files(self) -> None:
         """Take over what runs; what cannot be known because stack.json is damaged is ended, and its data stay."""
         try:
             self.load()
         except files.DamagedError as error:
-            self._end_all_that_writes_here()
+            self._end_writers_here()
             kept = files.set_aside(self.folder / "stack.json")
             self.notes.append(f"{error}: it is kept as {kept.name}; what ran was ended, and starts on its data again")
         try:
@@ -182,7 +182,7 @@ class Stack:
             kept = files.set_aside(self._keys_file)
             self.notes.append(f"{error}: it is kept as {kept.name}, and there are new keys; `make env` prints them")
 
-    def _end_all_that_writes_here(self) -> None:
+    def _end_writers_here(self) -> None:
         for log in ("functions.log", "vault.log", "fabric.log", "azurite/azurite.log"):
             for pid in processes.writing_to(self.folder / log):
                 if not processes.end(pid, signal.SIGTERM, 20.0):
@@ -193,7 +193,7 @@ class Stack:
         try:
             self.load()
         except files.DamagedError as error:
-            self._end_all_that_writes_here()
+            self._end_writers_here()
             self.notes.append(f"{error}: what wrote to the logs of this stack was ended")
         for part in ("functions", "vault", "fabric"):
             if not self._end(part, signal.SIGTERM, 15.0):
@@ -213,7 +213,7 @@ class Stack:
         arguments = ["--port", str(self.ports["fabric"]), "--operations-port", str(self.ports["operations"])]
         arguments += ["--profile", self.profile, "--time-scale", self.time_scale, "--seed", self.seed]
         self._spawn("fabric", "local.fabric_simulator", arguments, dict(self.environment))
-        self._wait(f"http://127.0.0.1:{self.ports['fabric']}/_sim/levers", "fabric")
+        self._wait(f"http://127.0.0.1:{self.ports['fabric']}/_sim/settings", "fabric")
 
     def start_vault(self) -> None:
         """Start the stand-ins of Key Vault and Entra: nothing in them yet."""
@@ -349,7 +349,7 @@ class Stack:
                 break
             time.sleep(0.03)
         log = self.folder / f"{part}.log"
-        raise StackError(f"{part} did not come up{_why(log)}; its log is {log}")
+        raise StackError(f"{part} did not come up{_failure_output(log)}; its log is {log}")
 
     def _end(self, part: str, number: signal.Signals, seconds: float) -> bool:
         if not self.runs(part):
@@ -375,7 +375,7 @@ class Stack:
         data = files.read_object(file) if file.exists() else {}
         if data:
             ports, pids = (_numbers(data.get(name)) for name in ("ports", "pids"))
-            if not set(_PORTS) <= ports.keys() or not set(_TOLD) <= data.keys():
+            if not set(_PORTS) <= ports.keys() or not set(_PRINTED) <= data.keys():
                 raise files.DamagedError(f"{file} is damaged (it does not say what runs where)")
             self.ports, self.pids = ports, pids
             if self.runs("fabric"):
@@ -389,12 +389,12 @@ def _numbers(value: object) -> dict[str, int]:
     return {name: number for name, number in (as_object(value) or {}).items() if isinstance(number, int)}
 
 
-def _why(log: Path) -> str:
+def _failure_output(log: Path) -> str:
     """Return the reason that the host logged last for not starting; empty if there is none."""
     with suppress(OSError):
         lines = log.read_text(errors="replace")[-20_000:].splitlines()
-        said = next((line for line in reversed(lines) if _CANNOT_START in line), "")
-        return f": {said.partition(_CANNOT_START)[2].strip()}" if said else ""
+        text = next((line for line in reversed(lines) if _CANNOT_START in line), "")
+        return f": {text.partition(_CANNOT_START)[2].strip()}" if text else ""
     return ""
 
 

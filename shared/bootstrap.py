@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import logs, settings
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Blobs, BreakerDesk, Clock, Fabric, Journal, JournalReads, Locks, Orchestrations, Signals
+from shared.domain.ports import Blobs, BreakerAdmin, Fabric, Journal, JournalReads, Locks, Signals
+from shared.domain.ports.engine import Clock, Orchestrations
 from shared.domain.ports.telemetry import Telemetry
 from shared.domain.telemetry import NoTelemetry
 from shared.saga.health import checks as bodies
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from shared.adapters.fabric.client import FabricClient
     from shared.adapters.fabric.credentials import Credential
     from shared.adapters.fabric.rate_limiter import RateLimiter
-    from shared.adapters.remote_api import RemoteDesk
+    from shared.adapters.remote_api import RemoteAdmin
     from shared.adapters.secrets.manager import SecretManager
     from shared.adapters.storage.clients import StorageClients
     from shared.adapters.telemetry.buffered import Exporter
@@ -72,7 +73,7 @@ class Access:
 class Remote(Access):
     """The same, and more, through the app's HTTP API."""
 
-    desk: "RemoteDesk"
+    desk: "RemoteAdmin"
 
 
 @dataclass(frozen=True)
@@ -237,17 +238,17 @@ def storage(loaded: settings.Settings) -> Storage:
     return _stores(_clients(loaded.storage), SystemClock())
 
 
-def stored_breakers(loaded: settings.Settings) -> BreakerDesk:
+def stored_breakers(loaded: settings.Settings) -> BreakerAdmin:
     """The circuit breakers in storage alone, for the command line."""
     return _breakers(_clients(loaded.storage), loaded, SystemClock(), NoTelemetry())
 
 
 def remote(url: str, key: str) -> Remote:
     """The same through the app's HTTP API. Raises InvalidInputError for a bad address."""
-    from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
+    from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
 
     api = RemoteApi(url, key)
-    desk = RemoteDesk(api)
+    desk = RemoteAdmin(api)
     return Remote(RemoteJournal(api), desk, desk.submit, desk)
 
 
@@ -317,9 +318,9 @@ def _telemetry(loaded: settings.Settings, clock: SystemClock) -> Telemetry:
             "FEATURE_USE_TELEMETRY is on, but APPLICATIONINSIGHTS_CONNECTION_STRING is empty: no telemetry is sent"
         )
         return NoTelemetry()
-    from shared.adapters.telemetry.buffered import HandOver
+    from shared.adapters.telemetry.buffered import BufferedTelemetry
 
-    telemetry = HandOver(lambda: _exporter(loaded.telemetry), clock.now)
+    telemetry = BufferedTelemetry(lambda: _exporter(loaded.telemetry), clock.now)
     telemetry.at_exit()
     return telemetry
 

@@ -21,7 +21,7 @@ from shared.domain.errors import (
 from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
-from shared.domain.ports import LastSweep
+from shared.domain.ports import SweepSignal
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.step_graph import MAX_STEPS
 from shared.domain.telemetry import Event, Metric
@@ -83,7 +83,7 @@ def execute_step(content: bytes, client: Any) -> None:
     """A message of the queue `deployment-steps`."""
     message = _step_message(content)
     if message is not None:
-        _tell(execution.execute_step(bootstrap.app().services, message), client)
+        _raise_step_event(execution.execute_step(bootstrap.app().services, message), client)
 
 
 @_operation
@@ -97,7 +97,7 @@ def poisoned_step(content: bytes, client: Any, delivery: int = 1) -> None:
     telemetry.event(Event.POISON_MESSAGE, {"queue": "deployment-steps", **(message.to_json() if message else {})})
     if message is not None:
         reason = "every delivery of this step ended in an unexpected error"
-        _tell(execution.poisoned_step(bootstrap.app().services, message, reason), client)
+        _raise_step_event(execution.poisoned_step(bootstrap.app().services, message, reason), client)
 
 
 @_operation
@@ -147,7 +147,7 @@ def _count_poisoned(queue: str) -> None:
     """For health. That it cannot be counted must not keep it from being recorded."""
     app = bootstrap.app()
     try:
-        app.signals.poisoned(queue, app.services.clock.now())
+        app.signals.record_poison_message(queue, app.services.clock.now())
     except SagaError as error:
         log.warning("a poisoned message of %s was not counted: %s", queue, error)
 
@@ -164,7 +164,7 @@ def _step_message(content: bytes) -> StepMessage | None:
         return None
 
 
-def _tell(settled: Settled | None, client: Any) -> None:
+def _raise_step_event(settled: Settled | None, client: Any) -> None:
     if settled is not None:
         payload: JsonObject = {"ordinal": settled.ordinal, "state": settled.state.value}
         bootstrap.orchestrations(client).raise_event(settled.deployment_id, STEP_EVENT, payload)
@@ -185,9 +185,9 @@ def dispatch(request: JsonObject) -> None:
 
 
 @_operation
-def turn_back(deployment_id: str) -> JsonObject:
-    """Activity `turn_back`."""
-    return activities.turn_back(bootstrap.app().services, deployment_id)
+def record_failure(deployment_id: str) -> JsonObject:
+    """Activity `record_failure`."""
+    return activities.record_failure(bootstrap.app().services, deployment_id)
 
 
 @_operation
@@ -225,7 +225,7 @@ def sweep(client: Any) -> None:
     ended = clock.now()
     seconds = (ended - began).total_seconds()
     telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
-    app.signals.swept(LastSweep(ended, seconds, swept.counts(), swept.ids(_NAMED)))
+    app.signals.record_sweep(SweepSignal(ended, seconds, swept.counts(), swept.ids(_NAMED)))
 
 
 def live() -> tuple[bool, JsonObject]:
@@ -240,12 +240,12 @@ def ready() -> tuple[bool, JsonObject]:
 
 def health_details() -> tuple[bool, JsonObject]:
     """`health`, for operators: as `ready`, with everything that was found, and what is switched off."""
-    passed, told = _health(_report, monitor.Report.details)
+    passed, reported = _health(_report, monitor.Report.details)
     with suppress(*_UNBUILT):  # told already
         flags = bootstrap.app().flags
         if flags.health_checks and not flags.is_production_ready():
-            told = {**told, "notes": [flags.log_status()]}
-    return passed, told
+            reported = {**reported, "notes": [flags.log_status()]}
+    return passed, reported
 
 
 def _health(

@@ -191,20 +191,20 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         policy=EnginePolicy(
             forward=_retry(read, "RETRY"),
             backward=_retry(read, "COMPENSATION"),
-            step_lease_seconds=read.seconds("STEP_LEASE_SECONDS", least=1.0),
-            compensation_timeout_seconds=read.seconds("COMPENSATION_TIMEOUT_SECONDS", least=1.0),
-            settle_seconds=read.seconds("SETTLE_SECONDS"),
-            watchdog_seconds=read.seconds("WATCHDOG_SECONDS", least=1.0),
-            target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", least=1.0),
-            target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", least=1.0),
+            step_lease_seconds=read.seconds("STEP_LEASE_SECONDS", minimum=1.0),
+            compensation_timeout_seconds=read.seconds("COMPENSATION_TIMEOUT_SECONDS", minimum=1.0),
+            late_call_seconds=read.seconds("LATE_CALL_SECONDS"),
+            watchdog_seconds=read.seconds("WATCHDOG_SECONDS", minimum=1.0),
+            target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", minimum=1.0),
+            target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", minimum=1.0),
             restart_grace_seconds=read.seconds("RESTART_GRACE_SECONDS"),
             orphan_grace_seconds=read.seconds("ORPHAN_GRACE_SECONDS"),
-            script_lease_seconds=read.seconds("SCRIPT_LEASE_SECONDS", least=1.0),
-            retention_seconds=read.seconds("RETENTION_SECONDS", least=3600.0),
+            script_lease_seconds=read.seconds("SCRIPT_LEASE_SECONDS", minimum=1.0),
+            retention_seconds=read.seconds("RETENTION_SECONDS", minimum=3600.0),
         ),
         sweep_dry_run=read.flag("SWEEP_DRY_RUN"),
         breaker=_breaker(read),
-        rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", least=0)),
+        rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", minimum=0)),
         flags=flags,
         health=_health(read),
         telemetry=_telemetry(read),
@@ -276,7 +276,7 @@ def _health(read: Reader) -> HealthPolicy:
     return HealthPolicy(
         cache_seconds=read.seconds("HEALTH_CACHE_SECONDS"),
         queue_age_seconds=read.seconds("HEALTH_QUEUE_AGE_SECONDS"),
-        sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", least=1.0),
+        sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", minimum=1.0),
         poison_seconds=read.seconds("HEALTH_POISON_SECONDS"),
     )
 
@@ -319,7 +319,7 @@ def _secrets(read: Reader, flags: FeatureFlags) -> SecretSettings:
             "AZURE_CLIENT_CERTIFICATE_PATH is for FEATURE_USE_AZURE_KEYVAULT=false: put the certificate into the vault "
             "and its name into FABRIC_CLIENT_CERTIFICATE_NAME"
         )
-    ttl_seconds = read.seconds("SECRET_CACHE_TTL")
+    cache_seconds = read.seconds("SECRET_CACHE_SECONDS")
     client_secret_name = read.secret_name("FABRIC_CLIENT_SECRET_NAME")
     if read.text("FABRIC_CREDENTIAL") == "service_principal" and not flags.azure_keyvault:
         read.check_secret(environment_name(client_secret_name))
@@ -328,7 +328,7 @@ def _secrets(read: Reader, flags: FeatureFlags) -> SecretSettings:
         vault_client_id=read.text("KEY_VAULT_CLIENT_ID") or read.text("AzureWebJobsStorage__clientId"),
         client_secret_name=client_secret_name,
         client_certificate_name=read.secret_name("FABRIC_CLIENT_CERTIFICATE_NAME"),
-        cache=CachePolicy(ttl_seconds=ttl_seconds if flags.secret_manager else 0.0),
+        cache=CachePolicy(cache_seconds=cache_seconds if flags.secret_manager else 0.0),
         dotenv=DOTENV if flags.secret_manager and not flags.azure_keyvault else None,
     )
 
@@ -352,10 +352,10 @@ def _vault_url(url: str, name: str) -> str:
 
 def _breaker(read: Reader) -> BreakerPolicy:
     policy = BreakerPolicy(
-        failures=read.count("BREAKER_FAILURES", least=0),
+        failures=read.count("BREAKER_FAILURES", minimum=0),
         window_seconds=read.seconds("BREAKER_WINDOW_SECONDS"),
         open_seconds=read.seconds("BREAKER_OPEN_SECONDS"),
-        longest_open_seconds=read.seconds("BREAKER_LONGEST_OPEN_SECONDS"),
+        max_open_seconds=read.seconds("BREAKER_MAX_OPEN_SECONDS"),
         probe_seconds=read.seconds("BREAKER_PROBE_SECONDS"),
         cache_seconds=read.seconds("BREAKER_CACHE_SECONDS"),
     )
@@ -369,5 +369,5 @@ def _retry(read: Reader, prefix: str) -> RetryPolicy:
     return RetryPolicy(
         max_attempts=read.count(f"{prefix}_MAX_ATTEMPTS"),
         base_seconds=read.seconds(f"{prefix}_BASE_SECONDS"),
-        longest_seconds=read.seconds(f"{prefix}_LONGEST_SECONDS"),
+        max_seconds=read.seconds(f"{prefix}_MAX_SECONDS"),
     )

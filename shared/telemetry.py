@@ -47,8 +47,8 @@ def dependency(
     properties: Properties | None = None,
 ) -> None:
     """A call to somebody else that ended just now. Keep ids out of the name, so that calls can be grouped by it."""
-    told = bootstrap.app().telemetry
-    told.dependency(name, target=target, seconds=seconds, success=success, status=status, properties=properties)
+    reported = bootstrap.app().telemetry
+    reported.dependency(name, target=target, seconds=seconds, success=success, status=status, properties=properties)
 
 
 def trace(message: str, properties: Properties | None = None) -> None:

@@ -2,7 +2,7 @@
 
 An operation begins before it is known which deployment it is about (a message was taken, an activity was called).
 The first header that is read in it says so: saga's
-observed_journal.py calls `belongs_to`, and everything that the operation
+observed_journal.py calls `set_parent`, and everything that the operation
 does, calls to Fabric included, is part of that deployment's trace.
 """
 
@@ -46,7 +46,7 @@ def _new_span_id() -> str:
     return f"{random.getrandbits(64):016x}"
 
 
-def belongs_to(parent: TraceContext) -> None:
+def set_parent(parent: TraceContext) -> None:
     """Say which span the current operation is part of, unless that is known; without an operation, nothing."""
     span = _current.get()
     if span is not None and not span.is_placed:
@@ -54,7 +54,7 @@ def belongs_to(parent: TraceContext) -> None:
 
 
 @contextmanager
-def within(context: TraceContext) -> Generator[None]:
+def use_span(context: TraceContext) -> Generator[None]:
     """Let what is told meanwhile be part of that span."""
     token = _current.set(_Span(context, True))
     try:

@@ -18,7 +18,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "gate")
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD"):
     os.environ.pop(name, None)  # The runner of the tests themselves: a command's output must not depend on it.
 
-MOST_WORKERS = 16
+MAX_WORKERS = 16
 warm.prepare()
 
 
@@ -26,7 +26,7 @@ warm.prepare()
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Start two workers for each core, because the longest tests mostly wait for processes to start and for time to
     pass."""
-    return min(MOST_WORKERS, 2 * (os.process_cpu_count() or 1))
+    return min(MAX_WORKERS, 2 * (os.process_cpu_count() or 1))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,7 +18,7 @@ from shared.adapters.storage.journal_table import ORPHAN_AGE
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
 from shared.domain.json import JsonObject
-from shared.domain.ports import Change, Clock, Misfit, NoteHead, Versioned
+from shared.domain.ports import Change, Clock, CorruptRow, NoteHead, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
@@ -48,24 +48,24 @@ class MemoryJournal:
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
         rows.header_entity(header)
-        begun = audit.begun(steps)
-        for step in begun:
+        started = audit.chain_start(steps)
+        for step in started:
             rows.step_entity(step)
-        standing = self._standing(header.deployment_id)
-        if standing is None:
-            header, entry = audit.accepted(header, begun, reason, self._clock.now())
+        stored = self._stored_header(header.deployment_id)
+        if stored is None:
+            header, entry = audit.chain_accept(header, started, reason, self._clock.now())
             self._list(header, is_open=True)
             self._between("create: listed")
-            if self._insert_whole(header, entry, begun):
+            if self._insert_whole(header, entry, started):
                 return header
-            standing = self.header(header.deployment_id).record
-            self._unlist(header, standing)
+            stored = self.header(header.deployment_id).record
+            self._unlist(header, stored)
             self._between("create: lost the race, no longer listed")
-            self._list(standing)
-        if standing.manifest_hash == header.manifest_hash and standing.state not in DEPLOYMENT_ENDED:
+            self._list(stored)
+        if stored.manifest_hash == header.manifest_hash and stored.state not in DEPLOYMENT_ENDED:
             there = self._steps.get(header.deployment_id, {})
-            self._insert_steps([s for s in begun if s.ordinal not in there])
-        return standing
+            self._insert_steps([s for s in started if s.ordinal not in there])
+        return stored
 
     def _insert_whole(self, header: DeploymentRecord, entry: AuditEntry, steps: Sequence[StepRecord]) -> bool:
         """Insert the deployment and return True, or return False if a header with its id already exists."""
@@ -107,12 +107,12 @@ class MemoryJournal:
             raise ForgottenError(found[0])
         return Versioned(found[0], str(found[1]))
 
-    def _standing(self, deployment_id: str) -> DeploymentRecord | None:
+    def _stored_header(self, deployment_id: str) -> DeploymentRecord | None:
         found = self._headers.get(deployment_id)
         return found[0] if found is not None else None
 
     def _header_or_none(self, deployment_id: str) -> DeploymentRecord | None:
-        found = self._standing(deployment_id)
+        found = self._stored_header(deployment_id)
         return found if found is not None and found.forgotten_at is None else None
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
@@ -122,8 +122,8 @@ class MemoryJournal:
         return self.header(deployment_id), Versioned(found[0], str(found[1]))
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        mine = sorted(self._steps.get(deployment_id, {}).items())
-        return [Versioned(record, str(tag)) for _, (record, tag) in mine]
+        own = sorted(self._steps.get(deployment_id, {}).items())
+        return [Versioned(record, str(tag)) for _, (record, tag) in own]
 
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
         return self._write([change])[0]
@@ -141,14 +141,14 @@ class MemoryJournal:
             return self._write_batch(changes)
 
     def _write_batch(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
-        written: list[audit.Written[StepRecord]] = []
+        written: list[audit.AuditedWrite[StepRecord]] = []
         for change in changes:
             before = change.before.record
             transitions.check_step(before.state, change.after.state)
-            standing = self._steps.get(before.deployment_id, {}).get(before.ordinal)
-            if standing is None or str(standing[1]) != change.before.etag:
+            stored = self._steps.get(before.deployment_id, {}).get(before.ordinal)
+            if stored is None or str(stored[1]) != change.before.etag:
                 raise ConflictError(f"step {before.ordinal} moved since it was read")
-            moved = audit.moved(change, self._clock.now())
+            moved = audit.chain_move(change, self._clock.now())
             rows.step_entity(moved.record)
             written.append(replace(moved, record=StepRecord.from_json(moved.record.to_json())))
         answers: list[Versioned[StepRecord]] = []
@@ -167,15 +167,15 @@ class MemoryJournal:
         heads = None
         if audit.has_ended(change.after):
             heads = audit.heads_of(s.record for s in self.steps(before.deployment_id))
-        moved = audit.moved(change, self._clock.now(), heads)
+        moved = audit.chain_move(change, self._clock.now(), heads)
         after = DeploymentRecord.from_json(moved.record.to_json())
         rows.header_entity(after)
         if before.state in DEPLOYMENT_ENDED and after.state not in DEPLOYMENT_ENDED:
             self._list(after)
             self._between("write header: listed as open")
         with self._lock:
-            standing = self._headers.get(before.deployment_id)
-            if standing is None or str(standing[1]) != change.before.etag:
+            stored = self._headers.get(before.deployment_id)
+            if stored is None or str(stored[1]) != change.before.etag:
                 raise ConflictError("the header moved since it was read")
             tag = next(self._tags)
             self._headers[after.deployment_id] = (after, tag)
@@ -190,11 +190,11 @@ class MemoryJournal:
         before = change.before.record
         transitions.check_deployment(before.state, change.after.state)
         with self._lock:
-            standing = self._headers.get(before.deployment_id)
+            stored = self._headers.get(before.deployment_id)
             is_there = step.ordinal in self._steps.get(step.deployment_id, {})
-            if standing is None or str(standing[1]) != change.before.etag or is_there:
+            if stored is None or str(stored[1]) != change.before.etag or is_there:
                 raise ConflictError("the header moved since it was read, or the step is there already")
-            header, row = audit.appended(change, step, self._clock.now())
+            header, row = audit.chain_append(change, step, self._clock.now())
             rows.header_entity(header.record)
             rows.step_entity(row.record)
             tag, after = next(self._tags), DeploymentRecord.from_json(header.record.to_json())
@@ -212,7 +212,9 @@ class MemoryJournal:
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
         with self._lock:
             if rows.note_entity(deployment_id, entry)["RowKey"] not in self._audit.get(deployment_id, {}):
-                entry, self._notes[deployment_id] = audit.noted(deployment_id, entry, self.note_head(deployment_id))
+                entry, self._notes[deployment_id] = audit.chain_note(
+                    deployment_id, entry, self.note_head(deployment_id)
+                )
                 self._append(rows.note_entity(deployment_id, entry))
 
     def sequences(self, deployment_id: str) -> dict[str, int]:
@@ -225,7 +227,7 @@ class MemoryJournal:
     def note_head(self, deployment_id: str) -> NoteHead | None:
         return self._notes.get(deployment_id)
 
-    def misfits(self, deployment_id: str) -> list[Misfit]:
+    def corrupt_rows(self, deployment_id: str) -> list[CorruptRow]:
         """Return nothing, because records here have no rows that could differ from them."""
         return []
 
@@ -256,11 +258,11 @@ class MemoryJournal:
         found = [row for (at, _), row in self._listed.items() if target in (None, at) and (row[1] or not open_only)]
         found.sort(key=lambda r: (r[0].accepted_at, r[0].deployment_id), reverse=True)
         for header, _ in rows.turned(found, turn):
-            fresh = self._mended(header) if open_only else header
+            fresh = self._repaired(header) if open_only else header
             if fresh is not None:
                 yield fresh
 
-    def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
+    def _repaired(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)
         if fresh is None or fresh.target != record.target:
             if self._clock.now() - record.accepted_at > ORPHAN_AGE:
@@ -300,7 +302,7 @@ class MemoryJournal:
     def purge(self, deployment_id: str) -> None:
         found = self._header_or_none(deployment_id)
         if found is not None and found.state in DEPLOYMENT_ENDED:
-            kept = audit.forgotten(found, self._clock.now())
+            kept = audit.forgotten_header(found, self._clock.now())
             rows.header_entity(kept)
             self._headers[deployment_id] = (kept, next(self._tags))
             self._steps.pop(deployment_id, None)

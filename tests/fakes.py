@@ -13,11 +13,11 @@ from typing import Any
 
 from shared import tracing
 from shared.adapters.storage import breaker_table
-from shared.adapters.storage.clients import MESSAGE_BYTES, MOST_DELAY_SECONDS
+from shared.adapters.storage.clients import MAX_DELAY_SECONDS, MESSAGE_BYTES
 from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.messages import StepMessage
-from shared.domain.ports import Clock, LastSweep, Lock, Poisonings, Versioned
+from shared.domain.ports import Clock, Lock, PoisonSignal, SweepSignal, Versioned
 from shared.domain.telemetry import PROPERTIES, Properties
 from shared.domain.trace import TraceContext
 
@@ -44,23 +44,23 @@ class MemoryLocks:
         self._locks: dict[str, Lock] = {}
 
     def acquire(self, target: str, holder: str, now: datetime, lease_seconds: float) -> Lock:
-        standing = self._locks.get(target)
+        stored = self._locks.get(target)
         expires = now + timedelta(seconds=lease_seconds)
-        if standing is None:
+        if stored is None:
             lock = Lock(holder, expires, 1)
-        elif standing.holder == holder:
-            lock = replace(standing, expires_at=expires)
-        elif standing.expires_at > now:
-            return standing
+        elif stored.holder == holder:
+            lock = replace(stored, expires_at=expires)
+        elif stored.expires_at > now:
+            return stored
         else:
-            lock = Lock(holder, expires, standing.fence + 1)
+            lock = Lock(holder, expires, stored.fence + 1)
         self._locks[target] = lock
         return lock
 
     def release(self, target: str, holder: str) -> None:
-        standing = self._locks.get(target)
-        if standing is not None and standing.holder == holder:
-            self._locks[target] = replace(standing, expires_at=datetime.fromtimestamp(0, UTC))
+        stored = self._locks.get(target)
+        if stored is not None and stored.holder == holder:
+            self._locks[target] = replace(stored, expires_at=datetime.fromtimestamp(0, UTC))
 
 
 class MemoryBreakers:
@@ -85,8 +85,8 @@ class MemoryBreakers:
         entity = breaker_table.entity_of(after)
         with self._lock:
             self.writes += 1
-            standing = self._rows.get(after.name)
-            if (str(standing[1]) if standing else None) != (before.etag if before else None):
+            stored = self._rows.get(after.name)
+            if (str(stored[1]) if stored else None) != (before.etag if before else None):
                 raise ConflictError(f"the breaker '{after.name}' moved since it was read")
             tag = next(self._tags)
             self._rows[after.name] = (entity, tag)
@@ -126,7 +126,7 @@ class MemoryStepQueue:
     def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
         if len(json.dumps(message.to_json())) > MESSAGE_BYTES:
             raise LimitError("a message is too large")
-        delay = min(MOST_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
+        delay = min(MAX_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
         due = self._clock.now() + timedelta(seconds=delay)
         heapq.heappush(self.waiting, (due, next(self._count), message))
 
@@ -143,7 +143,7 @@ class MemoryStepQueue:
 
 
 @dataclass(frozen=True)
-class Told:
+class RecordedSignal:
     """One emitted signal, and the span in which it was emitted."""
 
     kind: str
@@ -159,18 +159,18 @@ class MemoryTelemetry:
     """The port Telemetry as a list. It accepts only documented events with documented properties."""
 
     def __init__(self) -> None:
-        self.told: list[Told] = []
+        self.told: list[RecordedSignal] = []
 
     def event(self, name: str, properties: Properties | None = None) -> None:
         given = {k: v for k, v in (properties or {}).items() if v is not None}
         assert given.keys() <= set(PROPERTIES[name]), f"{name}: {sorted(given.keys() - set(PROPERTIES[name]))}"
-        self.told.append(Told("event", name, given, tracing.current()))
+        self.told.append(RecordedSignal("event", name, given, tracing.current()))
 
     def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
-        self.told.append(Told("metric", name, dict(properties or {}), tracing.current(), value))
+        self.told.append(RecordedSignal("metric", name, dict(properties or {}), tracing.current(), value))
 
     def exception(self, error: BaseException, properties: Properties | None = None) -> None:
-        self.told.append(Told("exception", type(error).__name__, dict(properties or {}), tracing.current()))
+        self.told.append(RecordedSignal("exception", type(error).__name__, dict(properties or {}), tracing.current()))
 
     def dependency(
         self,
@@ -184,14 +184,14 @@ class MemoryTelemetry:
         context: TraceContext | None = None,
     ) -> None:
         span = context or tracing.next_span()
-        self.told.append(Told("dependency", name, dict(properties or {}), span, seconds, success, status))
+        self.told.append(RecordedSignal("dependency", name, dict(properties or {}), span, seconds, success, status))
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
-        self.told.append(Told("trace", message, dict(properties or {}), tracing.current()))
+        self.told.append(RecordedSignal("trace", message, dict(properties or {}), tracing.current()))
 
     def flush(self, seconds: float) -> None: ...
 
-    def events(self, *names: str) -> list[Told]:
+    def events(self, *names: str) -> list[RecordedSignal]:
         """Return the events with these names, or all events."""
         return [t for t in self.told if t.kind == "event" and (not names or t.name in names)]
 
@@ -200,20 +200,20 @@ class MemorySignals:
     """The port Signals in two attributes."""
 
     def __init__(self) -> None:
-        self._sweep: LastSweep | None = None
-        self._poisonings: Poisonings | None = None
+        self._sweep: SweepSignal | None = None
+        self._poisonings: PoisonSignal | None = None
         self._lock = threading.Lock()
 
-    def swept(self, sweep: LastSweep) -> None:
+    def record_sweep(self, sweep: SweepSignal) -> None:
         self._sweep = sweep
 
-    def last_sweep(self) -> LastSweep | None:
+    def last_sweep(self) -> SweepSignal | None:
         return self._sweep
 
-    def poisoned(self, queue: str, at: datetime) -> None:
+    def record_poison_message(self, queue: str, at: datetime) -> None:
         with self._lock:
             count = self._poisonings.count if self._poisonings is not None else 0
-            self._poisonings = Poisonings(count + 1, at, queue)
+            self._poisonings = PoisonSignal(count + 1, at, queue)
 
-    def poisonings(self) -> Poisonings | None:
+    def poison_signal(self) -> PoisonSignal | None:
         return self._poisonings

@@ -14,7 +14,7 @@ import pytest
 import shared
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_LINES = 400
+MAX_LINES = 400
 SOURCES = [*sorted((ROOT / "shared").rglob("*.py")), ROOT / "function_app.py"]
 TRIGGERS = ("azure.functions", "azure.durable_functions")
 KNOW_THE_HOST = ("function_app", "shared.web.routes")
@@ -31,7 +31,7 @@ IMPURE_CALLS = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 def rule() -> dict[str, frozenset[str]]:
     """Return each package with the packages that it may import, from the table in the docstring."""
     found = re.findall(r"^    (\w+) +<- +(nothing|\w+(?:, \w+)*)  ", shared.__doc__ or "", re.MULTILINE)
-    return {room: frozenset() if others == "nothing" else frozenset(others.split(", ")) for room, others in found}
+    return {package: frozenset() if others == "nothing" else frozenset(others.split(", ")) for package, others in found}
 
 
 RULE = rule()
@@ -60,7 +60,7 @@ def imports(tree: ast.AST, *, is_lazy: bool = False) -> Iterator[Import]:
             yield from imports(node, is_lazy=is_lazy or deferred)
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     """Return the package of a module: `shared.saga.submission.acceptance` is in `saga`, and function_app is a package
     of its own."""
     parts = module.split(".")
@@ -74,25 +74,25 @@ def is_in(name: str, *packages: str) -> bool:
 
 def violations(module: str, source: str) -> list[str]:
     """Return every breach of the rule in one module."""
-    tree, room = ast.parse(source), room_of(module)
+    tree, package = ast.parse(source), package_of(module)
     found: list[str] = []
     for each in imports(tree):
-        breach = _import_breach(module, room, each)
+        breach = _import_breach(module, package, each)
         if breach:
             found.append(f"{module}:{each.line} imports {each.name}: {breach}")
     for node in ast.walk(tree):
         if module != "shared.settings" and isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT:
             found.append(f"{module}:{node.lineno} reads the environment")
-        if room == "domain" and isinstance(node, ast.Call):
+        if package == "domain" and isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name in IMPURE_CALLS:
                 found.append(f"{module}:{node.lineno} calls {name}: the domain is pure")
-    if len(source.splitlines()) > MOST_LINES:
-        found.append(f"{module} has more than {MOST_LINES} lines")
+    if len(source.splitlines()) > MAX_LINES:
+        found.append(f"{module} has more than {MAX_LINES} lines")
     return found
 
 
-def _import_breach(module: str, room: str, each: Import) -> str:
+def _import_breach(module: str, package: str, each: Import) -> str:
     name = each.name
     if name.startswith("."):
         return "a relative import"
@@ -100,19 +100,19 @@ def _import_breach(module: str, room: str, each: Import) -> str:
     if top in OUTSIDE:
         return "shared must stand alone"
     if top == "shared":
-        other = room_of(name)
-        allowed = frozenset({"entry", "saga", "web"}) if room == "function_app" else RULE[room] | {room}
+        other = package_of(name)
+        allowed = frozenset({"entry", "saga", "web"}) if package == "function_app" else RULE[package] | {package}
         if other not in allowed:
-            return f"{room} may not import {other}"
-        if (room, other) == ("bootstrap", "adapters") and not each.is_lazy:
+            return f"{package} may not import {other}"
+        if (package, other) == ("bootstrap", "adapters") and not each.is_lazy:
             return "adapters are imported on first use"
     if is_in(name, *TRIGGERS):
         return "" if module in KNOW_THE_HOST else "only function_app.py and web.routes know the triggers"
-    if top in ("azure", "grpc", "requests") and room != "adapters" and not (room == "bootstrap" and each.is_lazy):
+    if top in ("azure", "grpc", "requests") and package != "adapters" and not (package == "bootstrap" and each.is_lazy):
         return "vendors' clients live in adapters"
-    if is_in(name, "os.environ", "os.getenv") and room != "settings":
+    if is_in(name, "os.environ", "os.getenv") and package != "settings":
         return "only settings.py reads the environment"
-    if room == "domain" and top in IMPURE:
+    if package == "domain" and top in IMPURE:
         return "the domain is pure"
     return ""
 
@@ -128,17 +128,17 @@ def test_architecture_module_follows_the_rule(path: Path) -> None:
 
 
 def test_architecture_table_names_exactly_the_existing_packages() -> None:
-    there = {room_of(module_of(path)) for path in SOURCES} - {"shared", "function_app"}
+    there = {package_of(module_of(path)) for path in SOURCES} - {"shared", "function_app"}
     assert set(RULE) == there
     assert all(others <= there for others in RULE.values())
 
 
 def test_architecture_rule_has_no_cycle() -> None:
-    reached = {room: set(others) for room, others in RULE.items()}
+    reached = {package: set(others) for package, others in RULE.items()}
     for _ in RULE:
         for others in reached.values():
             others |= {far for near in set(others) for far in reached[near]}
-    assert [room for room, others in reached.items() if room in others] == []
+    assert [package for package, others in reached.items() if package in others] == []
 
 
 @pytest.mark.parametrize(

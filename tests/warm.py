@@ -128,12 +128,12 @@ class Process:
 
 def start(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
     """Start `python -m module` in the repository's folder, with its output at the end of `log`."""
-    asked = {"module": module, "arguments": list(arguments), "folder": str(ROOT), "environment": dict(environment)}
+    request = {"module": module, "arguments": list(arguments), "folder": str(ROOT), "environment": dict(environment)}
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(server()))
     with log.open("ab") as output, open(os.devnull, "rb") as nothing:
         streams = [nothing.fileno(), output.fileno(), output.fileno()]
-        socket.send_fds(connection, [json.dumps(asked).encode() + b"\n"], streams)
+        socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], streams)
         return Process(connection)
 
 
@@ -237,14 +237,14 @@ def main() -> None:
     """Import, serve, and become what was asked for."""
     for module in (*LIBRARIES, *_ours()):
         importlib.import_module(module)
-    asked = _serve(Path(sys.argv[1]))
+    request = _serve(Path(sys.argv[1]))
     os.setsid()
-    os.chdir(asked["folder"])
+    os.chdir(request["folder"])
     os.environ.clear()
-    os.environ.update(asked["environment"])
-    sys.argv[1:] = asked["arguments"]
-    sys.modules.pop(f"{asked['module']}.__main__", None)  # another module may have imported it
-    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+    os.environ.update(request["environment"])
+    sys.argv[1:] = request["arguments"]
+    sys.modules.pop(f"{request['module']}.__main__", None)  # another module may have imported it
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ def plan(name: str, lakehouses: int, *, chained: bool = False) -> dict[str, Any]
 def overhead(bench: Bench, yardstick: Stack, rounds: int) -> None:
     """A chain of steps beside a chain of activities that do nothing, on the same host program."""
     length = 19
-    ours = [bench.deploy((f"chain-{i}", plan(f"chain-{i}", length, chained=True))) for i in range(rounds)]
-    steps = [run.wall_seconds / (length + 1) * 1000 for run in ours]
+    own = [bench.deploy((f"chain-{i}", plan(f"chain-{i}", length, chained=True))) for i in range(rounds)]
+    steps = [run.wall_seconds / (length + 1) * 1000 for run in own]
     bare = [_bare_chain(yardstick, length + 1) / (length + 1) * 1000 for _ in range(rounds)]
     heading(f"one step after the other, Fabric answering at once (median of {rounds})")
     row("a step of ours (journaled, claimed, verified)", f"{statistics.median(steps):.0f} ms", spread(steps, "ms", 0))

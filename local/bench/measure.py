@@ -92,7 +92,7 @@ class Bench:
         import requests
 
         with requests.Session() as session:
-            url = f"{self.stack.fabric_url}/_sim/levers"
+            url = f"{self.stack.fabric_url}/_sim/settings"
             return statistics.median(session.get(url, timeout=5).elapsed.total_seconds() for _ in range(30))
 
 

@@ -109,6 +109,6 @@ def _header(i: int, now: datetime) -> DeploymentRecord:
         step_count=8,
         started_at=accepted + timedelta(seconds=1),
         finished_at=accepted + timedelta(seconds=20 + i % 30),
-        swept_at=now,
+        orphan_checked_at=now,
         error=None if state is DeploymentState.SUCCEEDED else refused,
     )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from local.bench.measure import heading, row
 from local.ingestion import connection_string, serving
 from shared import tracing
-from shared.adapters.telemetry.buffered import Exporter, HandOver
+from shared.adapters.telemetry.buffered import BufferedTelemetry, Exporter
 from shared.domain.ports import Telemetry
 from shared.domain.telemetry import Event, Metric, NoTelemetry
 from shared.domain.trace import root
@@ -44,7 +44,9 @@ def _measure(name: str, state: str) -> None:
         if state == "slow":
             ingestion.hold()
         wrong = 1  # a port of the system's, where nobody listens
-        telemetry = HandOver(_maker(name, wrong if state == "down" else port, folder), lambda: datetime.now(UTC))
+        telemetry = BufferedTelemetry(
+            _maker(name, wrong if state == "down" else port, folder), lambda: datetime.now(UTC)
+        )
         telemetry.event(Event.SWEEP_FINISHED)
         if state == "healthy":
             telemetry.flush(30.0)  # the import of the vendor's library is in nobody's way, but on the same cores
@@ -73,7 +75,7 @@ def _percentiles(telemetry: Telemetry, call: Callable[[Telemetry], object]) -> t
     found: list[float] = []
 
     def tell() -> None:
-        with tracing.within(root("bench", datetime.now(UTC))):
+        with tracing.use_span(root("bench", datetime.now(UTC))):
             for _ in range(_CALLS):
                 began = time.perf_counter_ns()
                 call(telemetry)

@@ -47,18 +47,18 @@ def main(given: list[str] | None = None) -> int:
         manifest = Manifest.load(name)
         found = sweep.record(manifest, EVIDENCE, report, options.rounds, slow=not options.no_slow)
         report.boundaries += len(found)
-        say(f"{name}: {len(found)} boundaries, {len(sweep.kills_of(manifest, found))} kills")
+        report_line(f"{name}: {len(found)} boundaries, {len(sweep.kills_of(manifest, found))} kills")
         if options.list:
             for number, (boundary, mode) in enumerate(found, 1):
-                say(f"{number:4} {boundary} ({', '.join(boundary.phases)}; {mode})")
+                report_line(f"{number:4} {boundary} ({', '.join(boundary.phases)}; {mode})")
             continue
         chosen = [k for k in sweep.kills_of(manifest, found) if is_wanted(k, options.only, options.match)]
         if options.sample:
-            say(f"a sample of {options.sample}, --seed {seed}")
+            report_line(f"a sample of {options.sample}, --seed {seed}")
             chosen = sweep.sample(chosen, options.sample, seed)
         kills += chosen
     report.planned = len(kills)
-    sweep.sweep(kills, report, options.jobs, EVIDENCE, say)
+    sweep.sweep(kills, report, options.jobs, EVIDENCE, report_line)
     return tell(report, (time.monotonic() - began) / 60)
 
 
@@ -71,22 +71,22 @@ def is_wanted(kill: Kill, only: str, match: str) -> bool:
 def tell(report: Report, minutes: float) -> int:
     """The end of the output, and the exit code."""
     if report.never:
-        say(f"\nnot struck, for they did not come up again in {sweep.TRIES} runs each:")
+        report_line(f"\nnot struck, for they did not come up again in {sweep.TRIES} runs each:")
     for kill in report.never:
-        say(f"  {kill}")
+        report_line(f"  {kill}")
     if report.violations:
-        say(f"\nviolations (the evidence is in {EVIDENCE}):")
+        report_line(f"\nviolations (the evidence is in {EVIDENCE}):")
     for line in report.violations:
-        say(f"  {line}")
-    say(
-        f"\nboundaries {report.boundaries}, kills {report.struck} of {report.planned} planned, "
+        report_line(f"  {line}")
+    report_line(
+        f"\nboundaries {report.boundaries}, kills {report.injected} of {report.planned} planned, "
         f"not come up {len(report.never)}, deployments {report.deployments}, violations {len(report.violations)}, "
         f"stacks that broke {report.broken}, {minutes:.1f} minutes"
     )
     return 1 if report.violations else 0
 
 
-def say(text: str) -> None:
+def report_line(text: str) -> None:
     """A line, at once."""
     print(text, flush=True)
 

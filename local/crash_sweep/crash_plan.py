@@ -25,7 +25,7 @@ class Boundary:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CrashPlan:
     """One run: the deployment whose exchanges count, names of the manifest that are no random ids, where to record,
     and where to strike (`name` empty: nowhere)."""
 
@@ -38,7 +38,7 @@ class Plan:
 
     def write(self, file: Path) -> None:
         """Make it the host's plan; what earlier plans left is forgotten."""
-        struck_file(file).unlink(missing_ok=True)
+        crashed_file(file).unlink(missing_ok=True)
         record_file(file).unlink(missing_ok=True)
         fresh = file.with_suffix(".new")
         fresh.write_text(json.dumps(asdict(self)))
@@ -52,7 +52,7 @@ class Plan:
         return cls(**data)
 
 
-def struck_file(plan: Path) -> Path:
+def crashed_file(plan: Path) -> Path:
     """Written by the host in the instant before it kills itself, so that its next life does not."""
     return plan.with_suffix(".struck")
 

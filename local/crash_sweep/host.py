@@ -20,8 +20,8 @@ from azure.core.pipeline.transport import AioHttpTransport, RequestsTransport
 
 from local.crash_sweep import names
 from local.crash_sweep.crash_plan import PLAN_VARIABLE
-from local.crash_sweep.injector import READ, TAKEN, WRITE, Strikes
-from local.crash_sweep.prefork import breed
+from local.crash_sweep.injector import READ, TAKEN, WRITE, CrashInjector
+from local.crash_sweep.prefork import fork_hosts
 from local.functions_host import __main__ as functions_host
 from local.functions_host.engine_store import StoredEngine
 from local.functions_host.queues import Queues
@@ -33,7 +33,7 @@ _in_hand: ContextVar[str] = ContextVar("_in_hand", default="")
 _CREATED = (200, 201, 202)
 
 
-def watch_storage(strikes: Strikes, connection: str) -> None:
+def watch_storage(injector: CrashInjector, connection: str) -> None:
     """Every request of the SDKs but for the host's polls of its queues."""
     settings = dict(part.split("=", 1) for part in connection.split(";") if part)
     services = {urlsplit(settings[f"{s}Endpoint"]).netloc: s.lower() for s in ("Blob", "Queue", "Table")}
@@ -47,7 +47,7 @@ def watch_storage(strikes: Strikes, connection: str) -> None:
             name = names.of_queue(request.method, request.url, body, _in_hand.get())
         else:
             name = names.of_blob(request.method, request.url)
-        return strikes.begin(name, READ if request.method in ("GET", "HEAD") else WRITE, f"{request.url} {body}")
+        return injector.begin(name, READ if request.method in ("GET", "HEAD") else WRITE, f"{request.url} {body}")
 
     plain: Callable[..., Any] = RequestsTransport.send
     asynchronous: Callable[..., Any] = AioHttpTransport.send
@@ -56,40 +56,40 @@ def watch_storage(strikes: Strikes, connection: str) -> None:
         is_last = begin(request)
         answer = plain(self, request, **options)
         if is_last:
-            strikes.strike()
+            injector.crash()
         return answer
 
     async def send_async(self: Any, request: Any, **options: Any) -> Any:
         is_last = request.method != "GET" and begin(request)
         answer = await asynchronous(self, request, **options)
         if is_last:
-            strikes.strike()
+            injector.crash()
         return answer
 
     RequestsTransport.send = send
     AioHttpTransport.send = send_async
 
 
-def watch_fabric(strikes: Strikes) -> None:
+def watch_fabric(injector: CrashInjector) -> None:
     """Every call; what it creates is known by its name from then on."""
     plain = FabricTransport.exchange
 
     def exchange(self: Any, method: str, url: str, headers: Any, body: bytes | None) -> Any:
         name = names.of_fabric(method, url, body)
-        is_last = strikes.begin(name, READ if method == "GET" else WRITE, f"{url} {_text(body)}")
+        is_last = injector.begin(name, READ if method == "GET" else WRITE, f"{url} {_text(body)}")
         answer = plain(self, method, url, headers, body)
         if is_last:
-            strikes.strike()
+            injector.crash()
         if method == "POST" and answer[0] in _CREATED and answer[2]:
             made = as_object(json.loads(answer[2])) or {}
             if isinstance(made.get("displayName"), str):
-                strikes.learn(str(made["id"]), f"<{made.get('type', '')} {made['displayName']}>")
+                injector.remember(str(made["id"]), f"<{made.get('type', '')} {made['displayName']}>")
         return answer
 
     FabricTransport.exchange = exchange
 
 
-def watch_messages(strikes: Strikes) -> None:
+def watch_messages(injector: CrashInjector) -> None:
     """A message was received: it is invisible now, and nothing was done with it yet."""
     plain = Queues._handle
 
@@ -97,14 +97,14 @@ def watch_messages(strikes: Strikes) -> None:
         what = names.of_message(message.content)
         found = names.DEPLOYMENT.search(message.content)
         _in_hand.set(f"{what} of {found[0]}" if found else what)
-        if strikes.begin(f"queue receive {name} {_in_hand.get()}", TAKEN, message.content):
-            strikes.strike()
+        if injector.begin(f"queue receive {name} {_in_hand.get()}", TAKEN, message.content):
+            injector.crash()
         await plain(self, function, queue, name, message)
 
     Queues._handle = handle
 
 
-def watch_engine(strikes: Strikes) -> None:
+def watch_engine(injector: CrashInjector) -> None:
     """Every call that changes an instance, the timers, and the look at its state."""
 
     def wrap(method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str]) -> None:
@@ -114,10 +114,10 @@ def watch_engine(strikes: Strikes) -> None:
             if method == "GetInstance" and request.getInputsAndOutputs:
                 return plain(self, request, *rest)  # the host's own HTTP API, which only the sweep's driver asks
             instance_id = request if isinstance(request, str) else request.instanceId
-            is_last = strikes.begin(f"durable {named(self, request)}", phases, instance_id)
+            is_last = injector.begin(f"durable {named(self, request)}", phases, instance_id)
             answer = plain(self, request, *rest)
             if is_last:
-                strikes.strike()
+                injector.crash()
             return answer
 
         setattr(StoredEngine, method, call)
@@ -132,8 +132,8 @@ def watch_engine(strikes: Strikes) -> None:
 
 
 def _event(text: str) -> str:
-    heard = as_object(json.loads(text)) or {}
-    return f"step {heard['ordinal']} {heard['state']}" if "ordinal" in heard else "command"
+    event = as_object(json.loads(text)) or {}
+    return f"step {event['ordinal']} {event['state']}" if "ordinal" in event else "command"
 
 
 def _actions(request: Any) -> str:
@@ -161,12 +161,12 @@ def _text(body: Any) -> str:
 
 def main() -> None:
     """Watch, then serve as the host does, once for each line of standard input."""
-    strikes = Strikes(Path(os.environ[PLAN_VARIABLE]))
-    watch_storage(strikes, os.environ["AzureWebJobsStorage"])
-    watch_fabric(strikes)
-    watch_messages(strikes)
-    watch_engine(strikes)
-    breed(functions_host.main)
+    injector = CrashInjector(Path(os.environ[PLAN_VARIABLE]))
+    watch_storage(injector, os.environ["AzureWebJobsStorage"])
+    watch_fabric(injector)
+    watch_messages(injector)
+    watch_engine(injector)
+    fork_hosts(functions_host.main)
 
 
 if __name__ == "__main__":

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from local.crash_sweep import names
-from local.crash_sweep.crash_plan import AFTER, BEFORE, Plan, record_file, struck_file
+from local.crash_sweep.crash_plan import AFTER, BEFORE, CrashPlan, crashed_file, record_file
 
 READ, WRITE, TAKEN = (BEFORE,), (BEFORE, AFTER), (AFTER,)
 """The phases of a read (it has no effect, so a kill after it is one before what comes next), of a write, and of a
 message's receipt (the poll that brings nothing is no boundary)."""
 
 
-class Strikes:
+class CrashInjector:
     """One for the process. Without a plan, or with one that has struck, it lets everything pass."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
         self._stamp = 0
-        self._plan: Plan | None = None
+        self._plan: CrashPlan | None = None
         self._is_armed = False
         self._counts: Counter[str] = Counter()
         self._known: dict[str, str] = {}
@@ -45,28 +45,28 @@ class Strikes:
             if not self._is_armed or (name, nth) != (plan.name, plan.nth):
                 return False
             if plan.phase == BEFORE:
-                self.strike()
+                self.crash()
             return True
 
-    def strike(self) -> None:
+    def crash(self) -> None:
         """Leave word and die, as a crash would: nothing is flushed, closed or answered."""
-        struck_file(self._file).write_text("")
+        crashed_file(self._file).write_text("")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def learn(self, resource_id: str, name: str) -> None:
+    def remember(self, resource_id: str, name: str) -> None:
         """From now on that id is written as its name."""
         with self._lock:
             self._known[resource_id.lower()] = name
 
-    def _current(self) -> Plan | None:
+    def _current(self) -> CrashPlan | None:
         try:
             stamp = self._file.stat().st_mtime_ns
         except OSError:
             return None
         if stamp != self._stamp:
             self._stamp = stamp
-            self._plan = plan = Plan.read(self._file)
-            self._is_armed = bool(plan.name) and not struck_file(self._file).exists()
+            self._plan = plan = CrashPlan.read(self._file)
+            self._is_armed = bool(plan.name) and not crashed_file(self._file).exists()
             self._counts.clear()
             self._known = {known: known for known in plan.known}
         return self._plan

@@ -26,7 +26,7 @@ _HEAVY = (
 """What every host imports sooner or later; not function_app.py, which the host loads itself."""
 
 
-def breed(serve: Callable[[], None]) -> None:
+def fork_hosts(serve: Callable[[], None]) -> None:
     """Fork a process for each line of standard input, which holds its arguments and its log; answer with its id."""
     for module in _HEAVY:
         importlib.import_module(module)
@@ -50,13 +50,13 @@ def breed(serve: Callable[[], None]) -> None:
 
 
 @dataclass
-class NurseryStack(Stack):
+class PreforkStack(Stack):
     """A stack whose host comes from a nursery of its own."""
 
     host_module: str = "local.crash_sweep.host"
 
     def __post_init__(self) -> None:
-        self._nursery: subprocess.Popen[str] | None = None
+        self._prefork: subprocess.Popen[str] | None = None
         self._forked: set[int] = set()
 
     def runs(self, part: str) -> bool:
@@ -71,9 +71,9 @@ class NurseryStack(Stack):
             super()._spawn(part, module, arguments, environment)
             return
         log = self.folder / f"{part}.log"
-        if self._nursery is None:
+        if self._prefork is None:
             with log.open("ab") as stream:
-                self._nursery = subprocess.Popen(
+                self._prefork = subprocess.Popen(
                     [sys.executable, "-m", module],
                     cwd=ROOT,
                     env={**environment, "PYTHONUNBUFFERED": "1"},
@@ -83,18 +83,18 @@ class NurseryStack(Stack):
                     text=True,
                     start_new_session=True,
                 )
-        print(json.dumps({"arguments": arguments, "log": str(log)}), file=_open(self._nursery.stdin), flush=True)
-        self.pids[part] = int(_open(self._nursery.stdout).readline())
+        print(json.dumps({"arguments": arguments, "log": str(log)}), file=_open(self._prefork.stdin), flush=True)
+        self.pids[part] = int(_open(self._prefork.stdout).readline())
         self._forked.add(self.pids[part])
         self._save()
 
     def down(self) -> None:
         """The nursery goes with the rest."""
         super().down()
-        if self._nursery is not None:
-            with self._nursery:
-                _open(self._nursery.stdin).close()
-            self._nursery = None
+        if self._prefork is not None:
+            with self._prefork:
+                _open(self._prefork.stdin).close()
+            self._prefork = None
 
 
 def _open(stream: IO[str] | None) -> IO[str]:

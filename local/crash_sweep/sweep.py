@@ -17,15 +17,15 @@ from pathlib import Path
 
 from local.crash_sweep.crash_plan import Boundary
 from local.crash_sweep.manifests import Manifest
-from local.crash_sweep.worker import FAST, Lane, Pace, Result
+from local.crash_sweep.worker import FAST, Result, Speed, Worker
 from local.stack import StackError
 from shared.domain.errors import StorageUnavailableError
 
 PLAIN, SLOW, UNEVEN, COLD = "plain", "slow", "uneven", "cold"
 """How a boundary comes up: in any run; in a slow or an uneven one; only in the first run on empty storage."""
-PACES = {PLAIN: FAST, SLOW: Pace(0.3), UNEVEN: Pace(0.8, is_uneven=True), COLD: FAST}
+SPEEDS = {PLAIN: FAST, SLOW: Speed(0.3), UNEVEN: Speed(0.8, is_uneven=True), COLD: FAST}
 TRIES = 8
-MOST_BROKEN = 20
+MAX_BROKEN = 20
 """Stacks that may break by themselves, as by another program's doing, before the sweep gives up."""
 _CREATES = re.compile(r"(table|queue|blob) create\b")
 
@@ -53,7 +53,7 @@ class Report:
     boundaries: int
     planned: int
     deployments: int = 0
-    struck: int = 0
+    injected: int = 0
     broken: int = 0
     violations: list[str] = field(default_factory=lambda: list[str]())
     never: list[Kill] = field(default_factory=lambda: list[Kill]())
@@ -64,9 +64,9 @@ def record(
 ) -> list[tuple[Boundary, str]]:
     """Every boundary met, in order, with the mode in which it was met first."""
     found: dict[tuple[str, int], tuple[Boundary, str]] = {}
-    with Lane(f"sweep-record-{secrets.token_hex(3)}", evidence) as lane:
+    with Worker(f"sweep-record-{secrets.token_hex(3)}", evidence) as worker:
         modes = [COLD, *[PLAIN] * rounds, *([SLOW, UNEVEN] if slow else [])]
-        runs = [(mode, lane.run(manifest, pace=PACES[mode])) for mode in modes]
+        runs = [(mode, worker.run(manifest, speed=SPEEDS[mode])) for mode in modes]
     for mode, result in runs:
         judge(report, f"{manifest.name}, recorded ({mode})", result)
     # The plain runs go first: what they meet needs neither empty storage nor patience.
@@ -86,11 +86,11 @@ def kills_of(manifest: Manifest, boundaries: Sequence[tuple[Boundary, str]]) -> 
     ]
 
 
-def pace_of(kill: Kill) -> Pace:
+def speed_of(kill: Kill) -> Speed:
     """As it was met; then, by turns, ever more slowly, as evenly as not, and as it was met again."""
     if kill.tries % 2:
-        return Pace(0.3 * kill.tries, is_uneven=kill.tries % 4 == 1)
-    return PACES[kill.mode]
+        return Speed(0.3 * kill.tries, is_uneven=kill.tries % 4 == 1)
+    return SPEEDS[kill.mode]
 
 
 def judge(report: Report, what: str, result: Result) -> list[str]:
@@ -101,7 +101,7 @@ def judge(report: Report, what: str, result: Result) -> list[str]:
     return found
 
 
-def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say: Callable[[str], None]) -> None:
+def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, report_line: Callable[[str], None]) -> None:
     """Make the kills, `jobs` at a time, each lane on a stack of its own."""
     left, lock = deque(kills), threading.Lock()
     total, done, began = len(left), [0], time.monotonic()
@@ -110,32 +110,36 @@ def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say:
     def finished(kill: Kill, result: Result) -> None:
         with lock:
             wrong = judge(report, str(kill), result)
-            if result.struck:
-                report.struck += 1
+            if result.injected:
+                report.injected += 1
             elif kill.tries + 1 < TRIES:
                 left.append(replace(kill, tries=kill.tries + 1))
             else:
                 report.never.append(kill)
-            again = not result.struck and kill.tries + 1 < TRIES
-            done[0] += 0 if again else 1
-            word = "killed" if result.struck else "did not come up; again later" if again else "NEVER CAME UP"
+            repeated = not result.injected and kill.tries + 1 < TRIES
+            done[0] += 0 if repeated else 1
+            word = "killed" if result.injected else "did not come up; again later" if repeated else "NEVER CAME UP"
             clock = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
-            say(f"{clock} {done[0]:4}/{total} {kill}: {word}, {'ok' if not wrong else 'WRONG'} {result.seconds:.1f} s")
+            report_line(
+                f"{clock} {done[0]:4}/{total} {kill}: {word}, {'ok' if not wrong else 'WRONG'} {result.seconds:.1f} s"
+            )
             for line in wrong:
-                say(f"      VIOLATION {line}")
+                report_line(f"      VIOLATION {line}")
 
     def broke(kill: Kill, error: Exception) -> None:
         with lock:
             report.broken += 1
-            if report.broken > MOST_BROKEN:
+            if report.broken > MAX_BROKEN:
                 raise error
             left.append(kill)
-            say(f"      {kill}: a part of its stack that is not the host is gone ({error}); again later on a new one")
+            report_line(
+                f"      {kill}: a part of its stack that is not the host is gone ({error}); again later on a new one"
+            )
 
-    def strike(kill: Kill, lane: Lane) -> bool:
+    def crash(kill: Kill, worker: Worker) -> bool:
         """Whether the lane can serve on: what moves no more would disturb what comes after it."""
         try:
-            result = lane.run(kill.manifest, kill.boundary, kill.phase, pace_of(kill))
+            result = worker.run(kill.manifest, kill.boundary, kill.phase, speed_of(kill))
         except (OSError, StackError, StorageUnavailableError) as error:
             broke(kill, error)
             return False
@@ -143,7 +147,7 @@ def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say:
         return not any(violation.startswith("not ended") for violation in result.violations)
 
     def serve() -> None:
-        lane: Lane | None = None
+        worker: Worker | None = None
         try:
             while not errors:
                 with lock:
@@ -151,18 +155,18 @@ def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, say:
                         return
                     kill = left.popleft()
                 if kill.mode == COLD:
-                    with Lane(f"sweep-cold-{secrets.token_hex(3)}", evidence) as fresh:
-                        strike(kill, fresh)
+                    with Worker(f"sweep-cold-{secrets.token_hex(3)}", evidence) as fresh:
+                        crash(kill, fresh)
                     continue
-                lane = lane or Lane(f"sweep-{secrets.token_hex(3)}", evidence).__enter__()
-                if not strike(kill, lane):
-                    lane.__exit__()
-                    lane = None
+                worker = worker or Worker(f"sweep-{secrets.token_hex(3)}", evidence).__enter__()
+                if not crash(kill, worker):
+                    worker.__exit__()
+                    worker = None
         except BaseException as error:
             errors.append(error)
         finally:
-            if lane is not None:
-                lane.__exit__()
+            if worker is not None:
+                worker.__exit__()
 
     threads = [threading.Thread(target=serve, name=f"lane-{i}") for i in range(jobs)]
     for thread in threads:

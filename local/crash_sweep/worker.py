@@ -20,10 +20,10 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from local.crash_sweep import expect
-from local.crash_sweep.crash_plan import PLAN_VARIABLE, Boundary, Plan, recorded, struck_file
+from local.crash_sweep.crash_plan import PLAN_VARIABLE, Boundary, CrashPlan, crashed_file, recorded
 from local.crash_sweep.manifests import Manifest, new_id
 from local.crash_sweep.names import ids_in
-from local.crash_sweep.prefork import NurseryStack
+from local.crash_sweep.prefork import PreforkStack
 from local.stack import StackError
 from shared import bootstrap, settings
 from shared.domain.errors import NotFoundError
@@ -34,7 +34,7 @@ from shared.saga.audit import verify
 QUICK = {
     "STEP_LEASE_SECONDS": "2",
     "WATCHDOG_SECONDS": "2",
-    "SETTLE_SECONDS": "1",
+    "LATE_CALL_SECONDS": "1",
     "RESTART_GRACE_SECONDS": "1",
     "TARGET_RETRY_SECONDS": "1",
     "SWEEP_SCHEDULE": "* * * * * *",
@@ -60,7 +60,7 @@ _FOREIGN = {
 
 
 @dataclass(frozen=True)
-class Pace:
+class Speed:
     """What each call to Fabric takes: a slow one lets watchdog, sweeper and the renewal of messages come in too; an
     uneven one puts what goes on side by side in another order."""
 
@@ -78,7 +78,7 @@ class Pace:
         return rules
 
 
-FAST = Pace()
+FAST = Speed()
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,19 @@ class Result:
     """One deployment: whether the kill struck, what is wrong, how long it took, what the host met (if recorded)."""
 
     deployment_id: str
-    struck: bool
+    injected: bool
     violations: tuple[str, ...]
     seconds: float
     boundaries: tuple[Boundary, ...] = ()
 
 
-class Lane:
+class Worker:
     """A stack, up from `__enter__` to `__exit__`. Its folder goes with it, unless something was wrong."""
 
     def __init__(self, name: str, evidence: Path) -> None:
         environment = {**os.environ, **QUICK}
         environment.pop("FABRIC_API_BASE_URL", None)
-        self.stack = NurseryStack(name=name, environment=environment, queue_lease_seconds=QUEUE_LEASE_SECONDS)
+        self.stack = PreforkStack(name=name, environment=environment, queue_lease_seconds=QUEUE_LEASE_SECONDS)
         self._plan = self.stack.folder / "crash-plan.json"
         environment[PLAN_VARIABLE] = str(self._plan)
         self._evidence = evidence
@@ -111,46 +111,46 @@ class Lane:
         self.stack.down()
         shutil.rmtree(self.stack.folder, ignore_errors=True)
 
-    def run(self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", pace: Pace = FAST) -> Result:
+    def run(self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", speed: Speed = FAST) -> Result:
         """One deployment to its end, killed at `boundary`, or recorded where there is none; then judged.
 
         The first one of a lane has its plan before the host starts, and empty storage.
         """
         began = time.monotonic()
-        plan = Plan(new_id(), ids_in(json.dumps(manifest.content)), record=boundary is None)
+        plan = CrashPlan(new_id(), ids_in(json.dumps(manifest.content)), record=boundary is None)
         if boundary is not None:
             plan = replace(plan, name=boundary.name, nth=boundary.nth, phase=phase)
         plan.write(self._plan)
         self._up()
         self.fabric("seed", {"workspaces": manifest.seed(plan.deployment_id)})
         self._before, self._calls = self.fabric("state"), len(self.fabric("calls"))
-        self.fabric("faults", pace.rules())
+        self.fabric("faults", speed.rules())
         self._storage.submit(manifest.submission(plan.deployment_id))
-        violations = self._follow(manifest, plan.deployment_id, END_SECONDS * (1 + pace.seconds))
-        struck = struck_file(self._plan).exists()
+        violations = self._follow(manifest, plan.deployment_id, END_SECONDS * (1 + speed.seconds))
+        injected = crashed_file(self._plan).exists()
         if violations:
             self._keep(plan, violations)
         found = tuple(recorded(self._plan)) if plan.record else ()
-        return Result(plan.deployment_id, struck, tuple(violations), time.monotonic() - began, found)
+        return Result(plan.deployment_id, injected, tuple(violations), time.monotonic() - began, found)
 
     def _up(self) -> None:
         if self.stack.ports:
             return
         self.stack.up(host=False)
-        self._revive()  # by itself, for the plan may strike before the host answers
+        self._restart_host()  # by itself, for the plan may strike before the host answers
         connection = self.stack.connection_string
         self._storage = bootstrap.storage(settings.load({"AzureWebJobsStorage": connection}))
         self._tables = TableServiceClient.from_connection_string(connection)
         self._queues = QueueServiceClient.from_connection_string(connection)
         self.fabric("seed", {"workspaces": [_FOREIGN]})
 
-    def _revive(self) -> None:
+    def _restart_host(self) -> None:
         """Start the host again if it is dead; more than once where a start is what the plan struck."""
         while not self.stack.runs("functions"):
             try:
                 self.stack.start_host()
             except StackError:
-                if not struck_file(self._plan).exists() or self.stack.runs("functions"):
+                if not crashed_file(self._plan).exists() or self.stack.runs("functions"):
                     raise
 
     def _follow(self, manifest: Manifest, deployment_id: str, seconds: float) -> list[str]:
@@ -185,7 +185,7 @@ class Lane:
     def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._revive()
+            self._restart_host()
             if condition():
                 return True
             time.sleep(_LOOK_SECONDS)
@@ -227,7 +227,7 @@ class Lane:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
             return json.loads(answer.read())
 
-    def _keep(self, plan: Plan, violations: list[str]) -> None:
+    def _keep(self, plan: CrashPlan, violations: list[str]) -> None:
         """Everything that a person needs to find out why, in a folder that stays."""
         folder = self._evidence / plan.deployment_id
         folder.mkdir(parents=True, exist_ok=True)

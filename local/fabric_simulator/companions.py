@@ -64,7 +64,7 @@ def add(world: World, workspace: Workspace, item: Item, *, only: str | None = No
         name = _name(companion, item, made)
         if _is_taken(workspace, companion.type, name):
             continue
-        late = world.scaled(world.levers.companion_seconds) if companion.outlives else 0.0
+        late = world.scaled(world.settings.companion_seconds) if companion.outlives else 0.0
         shown = made + _seconds(world, companion.shown) + late
         added = Item(
             world.store.new_id(),

@@ -1,4 +1,4 @@
-"""What tests and operators of the simulator ask under /_sim/: state, calls, faults, levers, seeding, reset."""
+"""What tests and operators of the simulator ask under /_sim/: state, calls, faults, settings, seeding, reset."""
 
 import json
 from collections.abc import Collection
@@ -33,11 +33,11 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
     if call == "POST reset":
         model.reset(int(body.get("seed", 0)))
         return 200, {}
-    if call in ("GET levers", "POST levers"):
-        return 200, model.pull(body if call == "POST levers" else {})
+    if call in ("GET settings", "POST settings"):
+        return 200, model.update_settings(body if call == "POST settings" else {})
     if call == "POST seed":
         return 200, seed(model, body)
-    return 404, {"error": "there are: GET state, calls, faults, levers; POST faults, levers, seed, reset"}
+    return 404, {"error": "there are: GET state, calls, faults, levers; POST faults, settings, seed, reset"}
 
 
 def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:

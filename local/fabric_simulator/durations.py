@@ -52,14 +52,14 @@ _POINTS = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 def operation_seconds(kind: str, chance: random.Random) -> float:
     """A duration drawn from the recorded quantiles, straight between them."""
-    p50, p90, p99, longest = QUANTILES.get(kind, ALL)
-    values = (p50 * 0.6, p50, p90, p99, longest)
+    p50, p90, p99, maximum = QUANTILES.get(kind, ALL)
+    values = (p50 * 0.6, p50, p90, p99, maximum)
     at = chance.random()
     for i in range(4):
         if at <= _POINTS[i + 1]:
             share = (at - _POINTS[i]) / (_POINTS[i + 1] - _POINTS[i])
             return values[i] + share * (values[i + 1] - values[i])
-    return longest
+    return maximum
 
 
 def call_seconds(method: str, path: str, chance: random.Random) -> float:

@@ -33,9 +33,9 @@ class Rule:
     action: dict[str, Any]
     source: dict[str, Any]
     matched: int = 0
-    struck: int = 0
+    injected: int = 0
 
-    def strikes(self, method: str, path: str, chance: random.Random) -> bool:
+    def matches_call(self, method: str, path: str, chance: random.Random) -> bool:
         """Count the call, and say whether the fault happens on it."""
         if (self.method is not None and self.method != method) or not self.path.fullmatch(path):
             return False
@@ -43,11 +43,11 @@ class Rule:
         nth = self.when.get("nth")
         if nth is not None and self.matched not in (nth if isinstance(nth, list) else [nth]):
             return False
-        if "times" in self.when and self.struck >= self.when["times"]:
+        if "times" in self.when and self.injected >= self.when["times"]:
             return False
         if "probability" in self.when and chance.random() >= self.when["probability"]:
             return False
-        self.struck += 1
+        self.injected += 1
         return True
 
 
@@ -64,16 +64,16 @@ class Faults:
             raise RuleError('$: a list of rules, or {"rules": [...]}')
         self.rules = [_rule(row, f"$[{i}]") for i, row in enumerate(cast(list[Any], given))]
 
-    def strike(self, method: str, path: str, chance: random.Random) -> dict[str, Any]:
+    def inject(self, method: str, path: str, chance: random.Random) -> dict[str, Any]:
         """The action for this call, empty where nothing goes wrong. The first rule that strikes wins."""
         for rule in self.rules:
-            if rule.strikes(method, path, chance):
+            if rule.matches_call(method, path, chance):
                 return rule.action
         return {}
 
     def shown(self) -> list[dict[str, Any]]:
         """The rules with their counts."""
-        return [{**r.source, "matched": r.matched, "struck": r.struck} for r in self.rules]
+        return [{**r.source, "matched": r.matched, "injected": r.injected} for r in self.rules]
 
 
 def _rule(row: Any, path: str) -> Rule:
@@ -85,9 +85,9 @@ def _rule(row: Any, path: str) -> Rule:
         raise RuleError(f"{path}.action: one or more of {', '.join(sorted(ACTIONS))}")
     for place, given, rules in (("match", match, _MATCH), ("when", when, _WHEN), ("action", action, _ACTION)):
         for name, value in given.items():
-            says, holds = rules[name]
+            message, holds = rules[name]
             if not holds(value):
-                raise RuleError(f"{path}.{place}.{name}: must be {says}")
+                raise RuleError(f"{path}.{place}.{name}: must be {message}")
     if "error" in action and action.get("operation") != "fail":
         raise RuleError(f"{path}.action.error: goes with an operation that fails")
     for name in ("body", "headers", "effect"):
@@ -125,18 +125,18 @@ def _is_headers(value: Any) -> bool:
     )
 
 
-_Says = dict[str, tuple[str, Callable[[Any], bool]]]
+_RuleMessage = dict[str, tuple[str, Callable[[Any], bool]]]
 _SIDES: tuple[str, Callable[[Any], bool]] = ("'before' or 'after'", lambda v: v in ("before", "after"))
-_MATCH: _Says = {
+_MATCH: _RuleMessage = {
     "method": ("a string", lambda v: isinstance(v, str)),
     "path": ("a regular expression", _is_pattern),
 }
-_WHEN: _Says = {
+_WHEN: _RuleMessage = {
     "nth": ("a whole number from 1 on, or a list of them", _is_nth),
     "probability": ("a number from 0 to 1", lambda v: is_number(v, 0, 1)),
     "times": ("a whole number from 0 on", is_whole),
 }
-_ACTION: _Says = {
+_ACTION: _RuleMessage = {
     "status": ("a status from 200 to 599", lambda v: is_whole(v, 200) and v < 600),
     "body": ("JSON", lambda v: True),
     "headers": ("an object of strings", _is_headers),

@@ -34,7 +34,7 @@ def shown(item: Item, workspace: Workspace) -> Body:
 
 def visible(world: World, workspace: Workspace) -> list[Item]:
     """The items whose creation is over, and those that Fabric has added beside them."""
-    shown_since = world.clock() - world.scaled(world.levers.list_lag_seconds)
+    shown_since = world.clock() - world.scaled(world.settings.list_lag_seconds)
     return [item for item in workspace.items.values() if item.visible_at <= shown_since]
 
 
@@ -64,7 +64,7 @@ def create(world: World, request: Request, workspace_id: str, item_type: str | N
         body.get("creationPayload") or {},
         folder_id=body.get("folderId"),
     )
-    later = kind not in world.levers.create_at_once and (
+    later = kind not in world.settings.create_at_once and (
         kind in catalogue.CREATE_LATER
         or (kind in catalogue.CREATE_LATER_WITH_DEFINITION and body.get("definition") is not None)
     )
@@ -89,7 +89,7 @@ def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
     name = text_field(body, "displayName", 256, required=True)
     if kind not in catalogue.ITEM_TYPES:
         raise ApiError(400, "InvalidItemType", f"The item type {kind[:60]} is not valid.")
-    if world.levers.require_capacity and not workspace.capacity_id:
+    if world.settings.require_capacity and not workspace.capacity_id:
         raise ApiError(403, "FeatureNotAvailable", "The feature is not available.")
     if not catalogue.is_valid_name(kind, name):
         raise ApiError(400, "InvalidInput", _INVALID_NAME.format(name))
@@ -112,14 +112,14 @@ def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
 def _check_free(world: World, workspace: Workspace, kind: str, name: str) -> None:
     key = (kind, catalogue.ignoring_case(name))
     if any((i.type, catalogue.ignoring_case(i.name)) == key for i in workspace.items.values()):
-        status = world.levers.conflict_status
+        status = world.settings.conflict_status
         message = f"Requested '{name}' is already in use"
         raise ApiError(status, "ItemDisplayNameAlreadyInUse", message, synthetic=True)
     if workspace.reserved.get(key, 0.0) > world.clock():
         message = (
             f"Requested '{name}' is not available yet and is expected to become available in the upcoming minutes."
         )
-        status = world.levers.conflict_status
+        status = world.settings.conflict_status
         raise ApiError(status, "ItemDisplayNameNotAvailableYet", message, retriable=True, synthetic=True)
 
 
@@ -207,7 +207,7 @@ def delete(world: World, request: Request, workspace_id: str, item_id: str, item
         raise ApiError(400, "OperationNotSupportedForItem", _ENDPOINT, synthetic=True)
     del workspace.items[item.id]
     companions.take_along(workspace, item)
-    until = world.clock() + world.scaled(world.levers.name_reservation_seconds)
+    until = world.clock() + world.scaled(world.settings.name_reservation_seconds)
     workspace.reserved[(item.type, catalogue.ignoring_case(item.name))] = until
     world.store.deleted.append({"type": item.type, "id": item.id, "displayName": item.name, "in": workspace.id})
     return Answer(200, empty=True)

@@ -49,7 +49,7 @@ class FabricModel:
         """Everything as at the start."""
         is_realistic = self._profile == "realistic"
         self._seed = seed
-        self.levers = settings.Levers(
+        self.settings = settings.SimulatorSettings(
             page_size=self._page_size,
             name_reservation_seconds=60.0 if is_realistic else 0.0,
             quota_per_minute=QUOTA_PER_MINUTE if is_realistic else 0,
@@ -61,7 +61,7 @@ class FabricModel:
         self._world = World(
             self.store,
             self._clock,
-            self.levers,
+            self.settings,
             self._scale,
             is_realistic,
             lambda: self.operations_url,
@@ -77,15 +77,15 @@ class FabricModel:
         try:
             identity = self._identity(request)
             self._count(identity, routes.bucket(request.method, request.path))
-            fault = self.faults.strike(request.method, request.path, self.store.chance)
-            if self._is_struck_before(fault):
-                answer = self._struck(fault, request_id)
+            fault = self.faults.inject(request.method, request.path, self.store.chance)
+            if self._is_injected_before(fault):
+                answer = self._injected(fault, request_id)
             else:
                 self._world.identity, self._world.fault = identity, fault
                 answer = routes.find(request.method, request.path)(self._world, request)
                 effect = request.method != "GET"
                 if "status" in fault:
-                    answer = self._struck(fault, request_id)
+                    answer = self._injected(fault, request_id)
             reply = self._reply(answer, request, request_id)
         except ApiError as error:
             reply = self._refusal(error, request_id)
@@ -94,11 +94,11 @@ class FabricModel:
         return reply
 
     @staticmethod
-    def _is_struck_before(fault: dict[str, Any]) -> bool:
+    def _is_injected_before(fault: dict[str, Any]) -> bool:
         return fault.get("reset") == "before" or ("status" in fault and fault.get("effect") != "after")
 
     @staticmethod
-    def _struck(fault: dict[str, Any], request_id: str) -> Answer:
+    def _injected(fault: dict[str, Any], request_id: str) -> Answer:
         """What the rule says, marked as synthetic; a refusal without a body gets one in Fabric's form."""
         status, body = int(fault.get("status", 500)), fault.get("body")
         if body is None and status >= 400:
@@ -123,7 +123,7 @@ class FabricModel:
 
     def _count(self, identity: str, bucket: str) -> None:
         """Fixed windows of a minute, each identity and bucket its own; the answer names when the window ends."""
-        limit = self.levers.quota_per_minute
+        limit = self.settings.quota_per_minute
         if limit <= 0:
             return
         now, length = self._clock(), WINDOW_SECONDS / self._scale
@@ -237,12 +237,12 @@ class FabricModel:
             ],
         }
 
-    def pull(self, changes: Any) -> dict[str, Any]:
+    def update_settings(self, changes: Any) -> dict[str, Any]:
         """Change levers by name, all or none; all of them as they stand. Raises ValueError with the path."""
         settings.check(changes)
         for name, value in changes.items():
-            setattr(self.levers, name, value)
-        return asdict(self.levers)
+            setattr(self.settings, name, value)
+        return asdict(self.settings)
 
 
 def _endpoint_seconds(workspace: Workspace, item: Item) -> float | None:

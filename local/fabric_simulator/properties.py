@@ -9,7 +9,7 @@ from local.fabric_simulator.world import Body, World
 
 SHOWN_ON_UPDATE = frozenset({"DigitalTwinBuilderFlow", "Environment", "MLExperiment", "VariableLibrary"})
 """Types whose typed PATCH was recorded with properties."""
-_Made = Callable[[World, Workspace, Item], Body]
+_Created = Callable[[World, Workspace, Item], Body]
 
 
 def properties(world: World, workspace: Workspace, item: Item) -> Body | None:
@@ -114,7 +114,7 @@ def _twin_flow(world: World, workspace: Workspace, item: Item) -> Body:
     return {"digitalTwinBuilderItemReference": item.creation_payload.get("digitalTwinBuilderItemReference") or own}
 
 
-_BY_TYPE: dict[str, _Made] = {
+_BY_TYPE: dict[str, _Created] = {
     "Lakehouse": _lakehouse,
     "MirroredDatabase": _mirrored,
     "Environment": _environment,

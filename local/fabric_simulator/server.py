@@ -14,7 +14,7 @@ from local.fabric_simulator.http import Reply, Request
 from local.fabric_simulator.model import FabricModel
 
 log = logging.getLogger(__name__)
-_MOST_BODY_BYTES = 100 << 20
+_MAX_BODY_BYTES = 100 << 20
 
 
 class Server:
@@ -26,7 +26,7 @@ class Server:
 
     async def start(self, port: int, operations_port: int) -> tuple[int, int]:
         """Listen; 0 takes a free port. Both ports."""
-        app = web.Application(client_max_size=_MOST_BODY_BYTES)
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=300, shutdown_timeout=0.5)
         self._runner = runner

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 
 @dataclass
-class Levers:
+class SimulatorSettings:
     """The levers and where they stand at the start. Durations in seconds at scale 1."""
 
     page_size: int = 1000
@@ -30,24 +30,24 @@ def check(changes: Any) -> None:
     for name, value in cast(dict[str, Any], changes).items():
         if name not in _RULES:
             raise ValueError(f"$.{name}: there is no such lever; there are: {', '.join(sorted(_RULES))}")
-        says, holds = _RULES[name]
+        message, holds = _RULES[name]
         if not holds(value):
-            raise ValueError(f"$.{name}: must be {says}")
+            raise ValueError(f"$.{name}: must be {message}")
 
 
-def is_number(value: Any, least: float = 0.0, most: float = math.inf) -> bool:
+def is_number(value: Any, minimum: float = 0.0, maximum: float = math.inf) -> bool:
     """Whether it is a finite number within the bounds; true and false are none."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)
-        and least <= value <= most
+        and minimum <= value <= maximum
     )
 
 
-def is_whole(value: Any, least: int = 0) -> bool:
-    """Whether it is a whole number from `least` on."""
-    return isinstance(value, int) and is_number(value, least)
+def is_whole(value: Any, minimum: int = 0) -> bool:
+    """Whether it is a whole number from `minimum` on."""
+    return isinstance(value, int) and is_number(value, minimum)
 
 
 def _is_strings(value: Any) -> bool:

@@ -12,7 +12,7 @@ from local.fabric_simulator.world import Body, World, text_field
 _GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _ROLES = {"admin": "Admin", "member": "Member", "contributor": "Contributor", "viewer": "Viewer"}
 _TYPES = frozenset({"User", "Group", "ServicePrincipal", "ServicePrincipalProfile"})
-_MOST_ROLES = 1000
+_MAX_ROLES = 1000
 
 
 def shown(world: World, workspace: Workspace) -> Body:
@@ -27,7 +27,7 @@ def shown(world: World, workspace: Workspace) -> Body:
 
 def list_(world: World, request: Request) -> Answer:
     """GET /workspaces: those on which the caller has a role."""
-    if world.levers.paused_capacity == "500":
+    if world.settings.paused_capacity == "500":
         raise ApiError(500, "InternalServerError", "An unexpected error occurred.", synthetic=True)
     rows = [shown(world, w) for w in world.store.workspaces.values() if world.identity in w.roles]
     return world.page(rows, request.query, request.path)
@@ -114,7 +114,7 @@ def assign(world: World, request: Request, workspace_id: str) -> Answer:
     if capacity is None:
         raise ApiError(400, "InvalidInput", "The capacityId field is required.")
     workspace.capacity_id = capacity
-    workspace.assigned_at = world.clock() + world.scaled(world.levers.capacity_assignment_seconds)
+    workspace.assigned_at = world.clock() + world.scaled(world.settings.capacity_assignment_seconds)
     return Answer(202, empty=True)
 
 
@@ -163,7 +163,7 @@ def add_role(world: World, request: Request, workspace_id: str) -> Answer:
     role = _ROLES.get(str(body.get("role", "")).lower())
     if not _GUID.fullmatch(row["id"]) or role is None or row["type"] not in _TYPES:
         raise ApiError(400, "InvalidInput", "The principal or the role is not valid.")
-    known = world.levers.known_principals
+    known = world.settings.known_principals
     if known is not None and row["id"].lower() not in {k.lower() for k in known}:
         raise ApiError(
             400,
@@ -176,7 +176,7 @@ def add_role(world: World, request: Request, workspace_id: str) -> Answer:
     if key in workspace.roles:
         message = "The principal already has a role on the workspace."
         raise ApiError(409, "PrincipalAlreadyHasWorkspaceRolePermissions", message, synthetic=True)
-    if len(workspace.roles) >= _MOST_ROLES:
+    if len(workspace.roles) >= _MAX_ROLES:
         raise ApiError(400, "WorkspaceRoleAssignmentsLimitExceeded", "At most 1,000.", synthetic=True)
     workspace.roles[key] = {"id": key, "type": row["type"], "role": role}
     location = f"{world.api_url()}/v1/workspaces/{workspace.id}/roleAssignments/{key}"

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from local.fabric_simulator.durations import operation_seconds
 from local.fabric_simulator.http import Answer, ApiError
-from local.fabric_simulator.settings import Levers
+from local.fabric_simulator.settings import SimulatorSettings
 from local.fabric_simulator.store import Operation, Store, Workspace
 
 Body = dict[str, Any]
@@ -20,7 +20,7 @@ class World:
 
     store: Store
     clock: Callable[[], float]
-    levers: Levers
+    settings: SimulatorSettings
     time_scale: float
     is_realistic: bool
     operations_url: Callable[[], str]
@@ -42,7 +42,7 @@ class World:
 
     def check_capacity(self, workspace: Workspace) -> None:
         """The paused-capacity lever; real tenants have been seen to answer in each of these ways."""
-        mode = self.levers.paused_capacity
+        mode = self.settings.paused_capacity
         if mode == "404":
             raise ApiError(404, "WorkspaceNotFound", "The requested workspace was not found.", synthetic=True)
         if mode == "500":
@@ -86,7 +86,7 @@ class World:
         token = query.get("continuationToken", "0")
         if not re.fullmatch("[0-9]{1,9}", token):
             raise ApiError(400, "InvalidParameter", "The continuation token is not valid.")
-        start, size = int(token), max(1, self.levers.page_size)
+        start, size = int(token), max(1, self.settings.page_size)
         body: Body = {"value": rows[start : start + size]}
         if start + size < len(rows):
             body["continuationToken"] = str(start + size)
@@ -95,13 +95,13 @@ class World:
         return Answer(200, body)
 
 
-def text_field(body: Body, name: str, longest: int, *, required: bool = False) -> str:
+def text_field(body: Body, name: str, maximum: int, *, required: bool = False) -> str:
     """A string member. Raises ApiError."""
     value = body.get(name)
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value.strip()):
         raise ApiError(400, "InvalidInput", f"The {name} field is required." if required else f"{name} is not valid.")
-    if len(value) > longest:
-        raise ApiError(400, "InvalidInput", f"The field {name} must be a string with a maximum length of {longest}.")
+    if len(value) > maximum:
+        raise ApiError(400, "InvalidInput", f"The field {name} must be a string with a maximum length of {maximum}.")
     return value

@@ -25,7 +25,7 @@ from durabletask.internal import orchestrator_service_pb2_grpc as stubs
 from durabletask.testing.in_memory_backend import InMemoryOrchestrationBackend, OrchestrationInstance
 
 _SERVER_THREADS = 64
-_LONGEST_SUB_ORCHESTRATION_SECONDS = 86400
+_MAX_SUB_ORCHESTRATION_SECONDS = 86400
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 """No limit: the real extension puts large payloads in blobs."""
 
@@ -61,8 +61,8 @@ class Engine(InMemoryOrchestrationBackend):
     def StartInstance(self, request: Any, context: Any) -> Any:
         """As the real extension: an ended instance of the same id is overwritten, a live one refuses."""
         with self._lock:
-            standing = self._instances.get(request.instanceId)
-            if standing is not None and self._is_terminal_status(standing.status):
+            stored = self._instances.get(request.instanceId)
+            if stored is not None and self._is_terminal_status(stored.status):
                 del self._instances[request.instanceId]
                 self._orchestration_queue_set.discard(request.instanceId)
                 self._expected.pop(request.instanceId, None)
@@ -71,8 +71,8 @@ class Engine(InMemoryOrchestrationBackend):
     def RaiseEvent(self, request: Any, context: Any) -> Any:
         """As the real extension: an instance that has ended takes no events."""
         with self._lock:
-            standing = self._instances.get(request.instanceId)
-            if standing is not None and self._is_terminal_status(standing.status):
+            stored = self._instances.get(request.instanceId)
+            if stored is not None and self._is_terminal_status(stored.status):
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"instance '{request.instanceId}' has ended")
             return super().RaiseEvent(request, context)
 
@@ -138,7 +138,7 @@ class Engine(InMemoryOrchestrationBackend):
     def _watch_sub_orchestration(self, parent_instance_id: str, sub_instance_id: str, task_id: int) -> None:
         def watch() -> None:
             ended = self._wait_for_state(
-                sub_instance_id, self._is_terminal_status_check, _LONGEST_SUB_ORCHESTRATION_SECONDS
+                sub_instance_id, self._is_terminal_status_check, _MAX_SUB_ORCHESTRATION_SECONDS
             )
             if ended is not None and not self._shutdown_event.is_set():
                 self._report(parent_instance_id, task_id, ended)

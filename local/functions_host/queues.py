@@ -125,12 +125,12 @@ class Queues:
         """Serve one trigger until told to stop; an outage of the storage is said once and waited out."""
         name = function.setting("queueName") or ""
         wait, is_out = FIRST_WAIT_SECONDS, False
-        mine: set[asyncio.Task[None]] = set()
+        own: set[asyncio.Task[None]] = set()
         while not stopping.is_set():
             got: list[tuple[QueueClient, Any]] = []
             try:
                 queue = await self._queue(name)
-                got = [(queue, message) for message in await self._receive(queue, len(mine))]
+                got = [(queue, message) for message in await self._receive(queue, len(own))]
                 if is_out:
                     log.warning("queue %s is back", name)
                 is_out = False
@@ -143,16 +143,16 @@ class Queues:
                 await pause(stopping, _OUTAGE_WAIT_SECONDS)
             for queue, message in got:
                 task = asyncio.create_task(self._handle(function, queue, name, message))
-                mine.add(task)
+                own.add(task)
                 self.running.add(task)
-                task.add_done_callback(mine.discard)
+                task.add_done_callback(own.discard)
                 task.add_done_callback(self.running.discard)
             if got:
                 wait = FIRST_WAIT_SECONDS
-                if len(mine) <= self._config.new_batch_size:
+                if len(own) <= self._config.new_batch_size:
                     continue
-            if len(mine) > self._config.new_batch_size:
-                await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+            if len(own) > self._config.new_batch_size:
+                await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await pause(stopping, wait)
                 wait = min(wait * _GROWTH, max(FIRST_WAIT_SECONDS, self._config.longest_wait_seconds))

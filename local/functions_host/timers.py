@@ -21,7 +21,7 @@ _FIELDS = (
 )
 """The lowest and the highest value of each field, and the names of its values from the lowest on."""
 _ITEM = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
-_LONGEST_YEARS = 5
+_MAX_YEARS = 5
 
 
 class NCrontab:
@@ -40,7 +40,7 @@ class NCrontab:
     def next(self, after: datetime) -> datetime:
         """The first occurrence after a moment. Raises ValueError where there is none within five years."""
         at = after.replace(microsecond=0) + timedelta(seconds=1)
-        end = after + timedelta(days=366 * _LONGEST_YEARS)
+        end = after + timedelta(days=366 * _MAX_YEARS)
         while at < end:
             if at.month not in self._months or at.day not in self._days or (at.isoweekday() % 7) not in self._weekdays:
                 at = at.replace(hour=0, minute=0, second=0) + timedelta(days=1)

@@ -2,7 +2,7 @@
 
 Control: `GET /_sim/calls`, `/_sim/tokens` (all that were issued); `POST /_sim/secrets` (a new version: name, value,
 attributes), `/_sim/clients` (by id, what is accepted), `/_sim/faults` (rules as in local/fabric_simulator/faults.py),
-`/_sim/levers` (echoes, forbidden, life_seconds).
+`/_sim/settings` (echoes, forbidden, life_seconds).
 """
 
 import asyncio
@@ -94,14 +94,14 @@ class KeyVaultServer:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         headers = {k.lower(): v for k, v in request.headers.items()}
-        asked = Request(request.method, request.path, dict(request.query), headers, await request.read())
-        if asked.path.startswith("/_sim/"):
-            return _response(self._control(asked))
-        fault = self.faults.strike(asked.method, asked.path, self._chance)
+        requested = Request(request.method, request.path, dict(request.query), headers, await request.read())
+        if requested.path.startswith("/_sim/"):
+            return _response(self._control(requested))
+        fault = self.faults.inject(requested.method, requested.path, self._chance)
         if "delay_seconds" in fault:
             await asyncio.sleep(float(fault["delay_seconds"]))
         if "reset" in fault:
-            self.calls.append((asked.method, asked.path, None))
+            self.calls.append((requested.method, requested.path, None))
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
@@ -109,8 +109,8 @@ class KeyVaultServer:
             body = fault.get("body") or {"error": {"code": "Synthetic", "message": "A fault on order."}}
             answer = Answer(int(fault["status"]), body, {"x-sim-synthetic": "true", **fault.get("headers", {})})
         else:
-            answer = (self.vault if asked.path.startswith("/secrets/") else self.entra).handle(asked)
-        self.calls.append((asked.method, asked.path, answer.status))
+            answer = (self.vault if requested.path.startswith("/secrets/") else self.entra).handle(requested)
+        self.calls.append((requested.method, requested.path, answer.status))
         return _response(answer)
 
     def _control(self, request: Request) -> Answer:
@@ -126,12 +126,12 @@ class KeyVaultServer:
                 self.entra.clients = {name: Client(**row) for name, row in body.items()}
             case "faults":
                 self.faults.replace(body)
-            case "levers":
+            case "settings":
                 self.entra.echoes = bool(body.get("echoes", self.entra.echoes))
                 self.entra.life_seconds = int(body.get("life_seconds", self.entra.life_seconds))
                 self.vault.is_forbidden = bool(body.get("forbidden", self.vault.is_forbidden))
             case _:
-                return Answer(404, {"error": "there are: calls, tokens, secrets, clients, faults, levers"})
+                return Answer(404, {"error": "there are: calls, tokens, secrets, clients, faults, settings"})
         return Answer(200, {})
 
 

@@ -50,22 +50,22 @@ class Vault:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not token or not self.accepts(token):
             challenge = f'Bearer authorization="{self.authority}", resource="{RESOURCE}"'
-            said = "AKV10000: Request is missing a Bearer or PoP token." if not token else "AKV10022: Invalid audience."
-            return _refusal(401, "Unauthorized", said, {"WWW-Authenticate": challenge})
+            text = "AKV10000: Request is missing a Bearer or PoP token." if not token else "AKV10022: Invalid audience."
+            return _refusal(401, "Unauthorized", text, {"WWW-Authenticate": challenge})
         parts = request.path.strip("/").split("/")
         if request.method != "GET" or parts[0] != "secrets" or len(parts) not in (2, 3):
             return _refusal(405, "MethodNotAllowed", "Only secrets are read here.")
         if self.is_forbidden:
-            said = "Caller is not authorized to perform action on resource."
-            return _refusal(403, "Forbidden", said, inner="ForbiddenByRbac")
+            text = "Caller is not authorized to perform action on resource."
+            return _refusal(403, "Forbidden", text, inner="ForbiddenByRbac")
         versions = self.secrets.get(parts[1].lower(), [])
         wanted = [v for v in versions if len(parts) == 2 or v.id == parts[2]]
         if not wanted:
-            said = f"A secret with (name/id) {parts[1]} was not found in this key vault."
-            return _refusal(404, "SecretNotFound", said)
+            text = f"A secret with (name/id) {parts[1]} was not found in this key vault."
+            return _refusal(404, "SecretNotFound", text)
         if not wanted[-1].enabled:
-            said = "Operation get is not allowed on a disabled secret."
-            return _refusal(403, "Forbidden", said, inner="SecretDisabled")
+            text = "Operation get is not allowed on a disabled secret."
+            return _refusal(403, "Forbidden", text, inner="SecretDisabled")
         return Answer(200, self._bundle(parts[1], wanted[-1]))
 
     def _bundle(self, name: str, version: Version) -> dict[str, Any]:

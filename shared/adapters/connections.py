@@ -17,7 +17,7 @@ _POOL = 64
 """Pooled connections: above the 32 worker threads, so that none waits for another's socket."""
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (X509_V_ERR_...) for a certificate whose authority is not among the trusted ones."""
-_MOST_CAUSES = 12
+_MAX_CAUSES = 12
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -67,7 +67,7 @@ def no_connection(error: BaseException) -> str:
     causes = _causes(error)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _untrusted(cause)
+            return _is_untrusted(cause)
     for cause in causes:
         refused = re.search(r"Tunnel connection failed: (\d{3})", str(cause)) if isinstance(cause, OSError) else None
         if refused or type(cause).__name__ == "ProxyError":
@@ -79,12 +79,12 @@ def no_connection(error: BaseException) -> str:
     return ""
 
 
-def _untrusted(error: ssl.SSLCertVerificationError) -> str:
-    said = f"the server's certificate is not accepted ({error.verify_message.rstrip('.')})"
+def _is_untrusted(error: ssl.SSLCertVerificationError) -> str:
+    text = f"the server's certificate is not accepted ({error.verify_message.rstrip('.')})"
     if error.verify_code not in _UNKNOWN_AUTHORITY:
-        return said
+        return text
     return (
-        f"{said}; the trusted authorities are those in {_bundle()}: "
+        f"{text}; the trusted authorities are those in {_bundle()}: "
         "set REQUESTS_CA_BUNDLE to a PEM file that also holds the authority of this network"
     )
 
@@ -99,7 +99,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     """The error and what it wraps: libraries keep the cause as `reason`, as an argument or as `inner_exception`."""
     found: list[BaseException] = []
     waiting: list[object] = [error]
-    while waiting and len(found) < _MOST_CAUSES:
+    while waiting and len(found) < _MAX_CAUSES:
         cause = waiting.pop(0)
         if not isinstance(cause, BaseException) or cause in found:
             continue

@@ -96,9 +96,9 @@ class DurableOrchestrations:
 
     def _unavailable(self, error: grpc.RpcError) -> StorageUnavailableError:
         code = _code(error)
-        said = f"the durable engine does not answer ({code.name if code else 'no status'})"
-        self._ended(said)
-        return StorageUnavailableError(said)
+        text = f"the durable engine does not answer ({code.name if code else 'no status'})"
+        self._ended(text)
+        return StorageUnavailableError(text)
 
 
 def _is_live(state: Any) -> bool:

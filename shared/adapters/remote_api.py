@@ -91,10 +91,10 @@ class RemoteApi:
 def _error(answer: requests.Response) -> SagaError:
     status = answer.status_code
     try:
-        said = as_object(answer.json()) or {}
+        text = as_object(answer.json()) or {}
     except ValueError:
-        said = {}
-    detail = str(said.get("detail") or f"the API answers {status}")
+        text = {}
+    detail = str(text.get("detail") or f"the API answers {status}")
     if 300 <= status < 400:
         return SagaError(f"{detail} and leads to another address, which would get the key: give the app's own address")
     if status in (401, 403):
@@ -102,11 +102,11 @@ def _error(answer: requests.Response) -> SagaError:
     if status >= 500:
         return StorageUnavailableError(f"the API answers {status}: {detail}")
     if status == 404:
-        kept = as_object(said.get("deployment"))
+        kept = as_object(text.get("deployment"))
         return ForgottenError(DeploymentRecord.from_json(kept)) if kept else NotFoundError(detail)
     if status == 409:
         return ConflictError(detail)
-    rows: list[JsonObject] = said.get("problems") or []
+    rows: list[JsonObject] = text.get("problems") or []
     problems = [Problem(str(row.get("path")), str(row.get("message")), int(row.get("count") or 1)) for row in rows]
     return InvalidInputError(problems) if problems else SagaError(detail)
 
@@ -183,7 +183,7 @@ class RemoteBreakers:
         return self._api.post(f"/breakers/{quote(name, safe='')}/reset", b"", "application/json")
 
 
-class RemoteDesk:
+class RemoteAdmin:
     """Where messages go: a submission or a command, each as its request. Blobs of a submission stay in memory."""
 
     def __init__(self, api: RemoteApi) -> None:
@@ -221,13 +221,13 @@ class RemoteDesk:
         if delay_seconds:
             raise SagaError("over the API, nothing can be sent for later")
         message: JsonObject = json.loads(text)
-        who = str(message.get("requested_by") or "")
+        requester = str(message.get("requested_by") or "")
         if "command" in message:
             body = {name: value for name in ("reason", "step") if (value := message.get(name))}
             path = f"/deployments/{quote(message['deployment_id'], safe='')}/{message['command']}"
-            self._api.post(path, canonical({"requested_by": who, **body}).encode(), "application/json")
+            self._api.post(path, canonical({"requested_by": requester, **body}).encode(), "application/json")
             return
-        query = {"id": message["deployment_id"]} | ({"requested_by": who} if who else {})
+        query = {"id": message["deployment_id"]} | ({"requested_by": requester} if requester else {})
         traceparent = str(message.get("traceparent") or "")
         self._api.post("/deployments", self._body(message), "application/yaml", query, traceparent)
 

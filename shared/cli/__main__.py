@@ -13,25 +13,25 @@ from pathlib import Path
 from traceback import extract_tb, print_exc
 from typing import TextIO
 
-CRASHED, INTERRUPTED, READER_GONE = 70, 130, 141
+CRASHED, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Raises SystemExit for --help and usage errors, as argparse does."""
     if sys.version_info < (3, 13):  # noqa: UP036 - by the wrong interpreter
-        _last_words(f"error: Python 3.13 or later is needed; {sys.executable} is {sys.version.split()[0]}")
+        _report_crash(f"error: Python 3.13 or later is needed; {sys.executable} is {sys.version.split()[0]}")
         return CRASHED
     try:
         from shared.cli.command import run
 
         return run(arguments)
     except KeyboardInterrupt:
-        _last_words("\ninterrupted.")
+        _report_crash("\ninterrupted.")
         return INTERRUPTED
     except BrokenPipeError:
-        return READER_GONE
+        return BROKEN_PIPE
     except Exception as error:
-        _last_words(f"error: {crash(error)}")
+        _report_crash(f"error: {crash(error)}")
         return CRASHED
 
 
@@ -43,8 +43,8 @@ def crash(error: Exception) -> str:
         return f"the package of the module {error.name} is not installed\n  what to do: pip install -r requirements.txt"
     root = Path(__file__).resolve().parents[2]
     frames = extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if root / "shared" in Path(frame.filename).parents]
-    place = f" in {Path(ours[-1].filename).relative_to(root)}, line {ours[-1].lineno}" if ours else ""
+    own = [frame for frame in frames if root / "shared" in Path(frame.filename).parents]
+    place = f" in {Path(own[-1].filename).relative_to(root)}, line {own[-1].lineno}" if own else ""
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return (
         f"the command line itself failed: {type(error).__name__}{reason}{place}\n"
@@ -53,7 +53,7 @@ def crash(error: Exception) -> str:
     )
 
 
-def _last_words(text: str) -> None:
+def _report_crash(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # nobody reads it
@@ -74,7 +74,7 @@ def process() -> int:
     except (OSError, ValueError) as error:
         # At exit the rest of the buffer must not be tried again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return READER_GONE if isinstance(error, BrokenPipeError) else code or CRASHED
+        return BROKEN_PIPE if isinstance(error, BrokenPipeError) else code or CRASHED
     return code
 
 

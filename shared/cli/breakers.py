@@ -51,8 +51,8 @@ def _end(rows: list[JsonObject], output: Output) -> int:
 
 
 def _line(row: JsonObject) -> str:
-    said = [f"{row['failures']} faults" if row["failures"] else "", str(row.get("reason") or "")]
-    said.append(f"open since {row['opened_at']}" if row.get("opened_at") else "")
-    said.append(f"next call at {row['retry_at']}" if row.get("retry_at") else "")
-    text = "; ".join(clean(part, 300) for part in said if part)
+    message = [f"{row['failures']} faults" if row["failures"] else "", str(row.get("reason") or "")]
+    message.append(f"open since {row['opened_at']}" if row.get("opened_at") else "")
+    message.append(f"next call at {row['retry_at']}" if row.get("retry_at") else "")
+    text = "; ".join(clean(part, 300) for part in message if part)
     return f"{clean(str(row['name']), 40):16} {clean(str(row['state']), 20):10} {text}".rstrip()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from shared import settings
 from shared.cli.__main__ import CRASHED, INTERRUPTED, crash
-from shared.cli.common import follow_again
+from shared.cli.common import follow_command
 from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
 from shared.cli.parser import parser
 from shared.cli.plan import WRONG
@@ -52,8 +52,8 @@ def run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except InvalidInputError as error:
         output.close()
-        said = f"error: {how_many(error.problems)}; correct what is listed"
-        output.event("invalid", said, count=len(error.problems))
+        message = f"error: {how_many(error.problems)}; correct what is listed"
+        output.event("invalid", message, count=len(error.problems))
         output.problems(error.problems)
         return _code(error, options)
     except (settings.SettingsError, SagaError) as error:
@@ -61,13 +61,13 @@ def run(arguments: Sequence[str] | None) -> int:
         code = _code(error, options)
         kind = "unavailable" if code == UNAVAILABLE else type(error).__name__
         hint = f"\n{_WHEN_UNAVAILABLE}" if code == UNAVAILABLE else ""
-        hint += f"\n  it was sent: see {follow_again(options)}" if code == CRASHED and _is_sent(options) else ""
+        hint += f"\n  it was sent: see {follow_command(options)}" if code == CRASHED and _is_sent(options) else ""
         output.event("error", f"error: {error}{hint}", error=kind, message=str(error))
         return code
     except Exception as error:
         output.close()
-        said = crash(error)
-        output.event("error", f"error: {said}", error="crashed", message=said)
+        message = crash(error)
+        output.event("error", f"error: {message}", error="crashed", message=message)
         return CRASHED
     finally:
         output.close()
@@ -92,8 +92,8 @@ def _detached(options: argparse.Namespace) -> str:
     if not getattr(options, "id", None):
         return "interrupted."
     if getattr(options, "is_sent", True):
-        return f"detached. It goes on; follow it with: {follow_again(options)}"
-    return f"interrupted before it was certain that anything was sent; see: {follow_again(options)}"
+        return f"detached. It goes on; follow it with: {follow_command(options)}"
+    return f"interrupted before it was certain that anything was sent; see: {follow_command(options)}"
 
 
 def _is_text(argument: str) -> bool:

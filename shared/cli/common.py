@@ -17,7 +17,7 @@ from shared.cli.render.timeline import clean
 from shared.domain.errors import NotFoundError, Problem
 from shared.domain.fields import Fields
 from shared.domain.manifest import DEPLOYMENT_ID
-from shared.domain.ports import BreakerDesk
+from shared.domain.ports import BreakerAdmin
 
 _NAMED = 10
 """Files that are named one by one where some are left out."""
@@ -62,7 +62,7 @@ def known_id(text: str) -> str:
 def seconds(text: str) -> float:
     """A duration. Raises argparse.ArgumentTypeError."""
     problems: list[Problem] = []
-    found = Fields({"timeout": text}, "$", problems).duration("timeout", default=-1, shortest=0, longest=30 * 86400)
+    found = Fields({"timeout": text}, "$", problems).duration("timeout", default=-1, minimum=0, maximum=30 * 86400)
     if problems:
         raise argparse.ArgumentTypeError(problems[0].message)
     return found
@@ -88,7 +88,7 @@ def remote(options: argparse.Namespace) -> bootstrap.Remote | None:
     return bootstrap.remote(url, settings.function_key()) if url else None
 
 
-def follow_again(options: argparse.Namespace) -> str:
+def follow_command(options: argparse.Namespace) -> str:
     """The command that takes up following a deployment, the way that this one went."""
     url = f" --url {shlex.quote(options.url)}" if getattr(options, "url", "") else ""
     return f"{COMMAND} follow {options.id}{url}"
@@ -99,7 +99,7 @@ def connect(options: argparse.Namespace) -> bootstrap.Access:
     return remote(options) or bootstrap.storage(settings.load())
 
 
-def breakers(options: argparse.Namespace) -> BreakerDesk:
+def breakers(options: argparse.Namespace) -> BreakerAdmin:
     """Raises as `remote`."""
     api = remote(options)
     return api.desk.breakers if api else bootstrap.stored_breakers(settings.load())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared.domain.errors import SagaError
 
-MOST_FILES = 10_000
+MAX_FILES = 10_000
 """Files and folders of one folder."""
 
 _SHOWN = 200
@@ -143,8 +143,8 @@ def listed(folder: Path, name: str, is_left_out: Callable[[str], bool]) -> Listi
             found.problems.append(f"{shown(_path(inside, folder, name))} cannot be read: {reason(error)}")
             continue
         count += len(entries)
-        if count > MOST_FILES:
-            raise RefusedError(f"{shown(name)} holds more than {MOST_FILES} files and folders")
+        if count > MAX_FILES:
+            raise RefusedError(f"{shown(name)} holds more than {MAX_FILES} files and folders")
         for entry in entries:
             path = Path(entry.path)
             relative = path.relative_to(folder).as_posix()

@@ -10,7 +10,7 @@ from shared.domain.ports import JournalReads
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
-SUCCEEDED, PUT_BACK, BAD_REQUEST, NOT_PUT_BACK, NOT_AUTHORISED, UNAVAILABLE, CANCELLED, TIMED_OUT = (
+SUCCEEDED, ROLLED_BACK, BAD_REQUEST, NOT_ROLLED_BACK, NOT_AUTHORISED, UNAVAILABLE, CANCELLED, TIMED_OUT = (
     0,
     1,
     2,
@@ -23,14 +23,14 @@ SUCCEEDED, PUT_BACK, BAD_REQUEST, NOT_PUT_BACK, NOT_AUTHORISED, UNAVAILABLE, CAN
 
 EXIT_CODES: dict[DeploymentState, int] = {
     DeploymentState.SUCCEEDED: SUCCEEDED,
-    DeploymentState.COMPENSATED: PUT_BACK,
+    DeploymentState.COMPENSATED: ROLLED_BACK,
     DeploymentState.REJECTED: BAD_REQUEST,
-    DeploymentState.STUCK: NOT_PUT_BACK,
-    DeploymentState.HELD: NOT_PUT_BACK,
-    DeploymentState.FAILED: NOT_PUT_BACK,
+    DeploymentState.STUCK: NOT_ROLLED_BACK,
+    DeploymentState.HELD: NOT_ROLLED_BACK,
+    DeploymentState.FAILED: NOT_ROLLED_BACK,
     DeploymentState.CANCELLED: CANCELLED,
 }
-_FOLLOWED_TO = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
+_FOLLOW_UNTIL = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
 POLL_SECONDS = 0.5
 UNKNOWN_SECONDS = 60.0
 """How long an id may be unknown: its message may still stand in the queue."""
@@ -46,7 +46,7 @@ def follow(
     output: Output,
     *,
     timeout_seconds: float | None,
-    again: str,
+    resume_command: str,
     expected_hash: str | None = None,
     is_sent: bool = False,
     unknown_seconds: float = UNKNOWN_SECONDS,
@@ -54,8 +54,8 @@ def follow(
     goal: DeploymentState = DeploymentState.SUCCEEDED,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code. `again` is the command that
-    takes it up again.
+    """Follow until it ends, is stuck or held, or `timeout_seconds` are over; the exit code. `resume_command` is the
+    command that takes it up again.
 
     `is_passing` says of an end that it is none: a command to leave it was just sent. `goal` is the end that was asked
     for, whose exit code is SUCCEEDED.
@@ -79,15 +79,15 @@ def follow(
                 output.event("waiting", f"storage does not answer, still trying: {error}", message=str(error))
             is_told = True
         if header is None:
-            longest = unknown_seconds if timeout_seconds is None else min(unknown_seconds, timeout_seconds)
-            if waited > longest:
+            maximum = unknown_seconds if timeout_seconds is None else min(unknown_seconds, timeout_seconds)
+            if waited > maximum:
                 text = f"there is no deployment '{deployment_id}', or nothing takes messages from the queue"
                 output.close()
                 output.event("error", f"error: {text}", deployment_id=deployment_id, error="not_found", message=text)
                 return TIMED_OUT if is_sent or expected_hash is not None else BAD_REQUEST
             if waited > QUIET_SECONDS and not is_missed:
                 text = (
-                    f"no deployment '{deployment_id}' yet; it may still stand in the queue: waiting for {longest:g} s"
+                    f"no deployment '{deployment_id}' yet; it may still stand in the queue: waiting for {maximum:g} s"
                 )
                 output.event("waiting", text, deployment_id=deployment_id, message=text)
                 is_missed = True
@@ -96,14 +96,14 @@ def follow(
         elif header.forgotten_at is not None:
             return forgotten(header, output, goal)
         else:
-            if header.state in _FOLLOWED_TO and not header.goes_back and not is_passing(header):
+            if header.state in _FOLLOW_UNTIL and not header.may_compensate and not is_passing(header):
                 # The deployment succeeded before a command to roll it back arrived: everything stands.
-                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or NOT_PUT_BACK
+                code = SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or NOT_ROLLED_BACK
                 output.ended(header, steps, code)
                 return code
             output.progress(header, steps)
         if timeout_seconds is not None and waited > timeout_seconds:
-            text = f"still going on after {timeout_seconds:g} s; go on with: {again}"
+            text = f"still going on after {timeout_seconds:g} s; go on with: {resume_command}"
             output.close()
             if header is not None:
                 output.left(header, steps)
@@ -116,9 +116,9 @@ def forgotten(header: DeploymentRecord, output: Output, goal: DeploymentState = 
     """Say that a deployment is past its retention, by what stays of its header; the exit code is that of its end."""
     output.close()
     text = str(ForgottenError(header))
-    said = {"deployment_id": header.deployment_id, "state": header.state.value}
-    output.event("forgotten", text, message=text, **said)
-    return SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or NOT_PUT_BACK
+    message = {"deployment_id": header.deployment_id, "state": header.state.value}
+    output.event("forgotten", text, message=text, **message)
+    return SUCCEEDED if header.state is goal else EXIT_CODES[header.state] or NOT_ROLLED_BACK
 
 
 def conflict(header: DeploymentRecord, output: Output) -> int:

@@ -64,13 +64,13 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
     item_type = metadata["type"]
     if spec.get("type") not in (None, item_type):
         raise _problem(path, f"{shown(name)} holds a {item_type}, and `type` says {spec['type']}")
-    said = {key: value for key, value in spec.items() if value is not None and key not in ("folder", "format")}
+    text = {key: value for key, value in spec.items() if value is not None and key not in ("folder", "format")}
     left_out, reason = listing.left_out, "no parts of an item"
     parts = [_part(each, content) for each, content in contents.items() if each != PLATFORM]
     if parts and item_type in definitions.NO_DEFINITION:
         left_out, reason = [*left_out, *(part["path"] for part in parts)], f"a {item_type} has no definition in Fabric"
         parts = []
-    packed = {key: metadata[key] for key in ("type", "displayName", "description") if metadata.get(key)} | said
+    packed = {key: metadata[key] for key in ("type", "displayName", "description") if metadata.get(key)} | text
     if parts:
         packed["definition"] = _definition(item_type, [*parts, _part(PLATFORM, contents[PLATFORM])], spec.get("format"))
     elif spec.get("format") is not None:

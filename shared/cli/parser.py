@@ -9,7 +9,7 @@ from shared.cli.follow import BAD_REQUEST
 from shared.cli.help import COMMAND, DESCRIPTION, VERSION, example_of, overview
 
 
-class _Whole(argparse.ArgumentParser):
+class _FullParser(argparse.ArgumentParser):
     """Its help shows the commands in groups, which argparse has none of."""
 
     def __init__(self, **options: Any) -> None:
@@ -38,7 +38,7 @@ class _Command(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """A new one."""
-    whole = _Whole(prog=COMMAND, usage="%(prog)s COMMAND [ARGUMENTS]")
+    whole = _FullParser(prog=COMMAND, usage="%(prog)s COMMAND [ARGUMENTS]")
     whole.add_argument("--version", action="version", version=f"fabric-saga {VERSION}", help="print it and end")
     commands = whole.add_subparsers(required=True, metavar="COMMAND", prog=COMMAND, parser_class=_Command)
 

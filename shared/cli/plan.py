@@ -18,9 +18,9 @@ from shared.cli.render import markdown
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.domain.manifest import compile_manifest
-from shared.domain.step_graph import Plan
+from shared.domain.step_graph import StepGraph
 from shared.domain.text import parse
-from shared.saga.dry_run.changes import PATIENCE, Action, DryRun, StepChange, dry_run
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, DryRun, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 
 BLOCKED, CHANGES = 1, 2
@@ -55,7 +55,7 @@ def whole(options: argparse.Namespace, output: Output) -> Any:
     return packed(options, output, body, folder)
 
 
-def compiled(options: argparse.Namespace, output: Output) -> Plan:
+def compiled(options: argparse.Namespace, output: Output) -> StepGraph:
     """Its plan. Raises InvalidInputError."""
     return compile_manifest(whole(options, output), KINDS)
 
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if api := remote(options):
         found = DryRun.from_json(api.desk.plan(manifest))
     else:
-        policy = PATIENCE if loaded.flags.retry_logic else PATIENCE.once()
+        policy = DRY_RUN_RETRY if loaded.flags.retry_logic else DRY_RUN_RETRY.once()
         found = dry_run(bootstrap.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
     if options.json:
         output.event("plan", "", **found.to_json())
@@ -89,7 +89,7 @@ def shown(found: DryRun) -> list[str]:
     lines = [f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}" for step in found.steps]
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
     is_done = not found.changes and not found.counts[Action.BLOCKED]
-    return [*lines, f"\n{'No changes' if is_done else 'Plan'}: {counts}."]
+    return [*lines, f"\n{'No changes' if is_done else 'StepGraph'}: {counts}."]
 
 
 def _line(step: StepChange) -> str:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from shared.cli.common import Add, add_url, connect, count, follow_again, known_id, seconds
+from shared.cli.common import Add, add_url, connect, count, follow_command, known_id, seconds
 from shared.cli.follow import EXIT_CODES, SUCCEEDED, follow
 from shared.cli.render.output import Output, header_json
 from shared.cli.render.timeline import clean
@@ -40,7 +40,7 @@ def _follow(options: argparse.Namespace, output: Output) -> int:
         output,
         timeout_seconds=options.timeout,
         unknown_seconds=options.unknown,
-        again=follow_again(options),
+        resume_command=follow_command(options),
     )
 
 
@@ -71,10 +71,10 @@ _HEADING = ("ACCEPTED (UTC)", "STATE", "ENDED (UTC)", "ID", "TARGET", "REQUESTED
 
 
 def _row(header: DeploymentRecord) -> tuple[str, ...]:
-    who = clean(header.requested_by, 40)
+    requester = clean(header.requested_by, 40)
     ended = f"{header.finished_at:%Y-%m-%d %H:%M:%S}" if header.finished_at else ""
     when, target = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}", clean(header.target, 60)
-    return (when, header.state.value, ended, header.deployment_id, target, who)
+    return (when, header.state.value, ended, header.deployment_id, target, requester)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from shared import settings
 from shared.cli import pack, plan
-from shared.cli.common import Add, add_manifest, add_url, connect, follow_again, packed, seconds
+from shared.cli.common import Add, add_manifest, add_url, connect, follow_command, packed, seconds
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow, forgotten
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
@@ -92,16 +92,16 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     if not options.wait:
         with suppress(NotFoundError, StorageUnavailableError):  # it is on its way all the same
             try:
-                standing = storage.journal.header(options.id).record
+                stored = storage.journal.header(options.id).record
             except ForgottenError as error:
-                standing = error.record
-            if standing.manifest_hash != expected:
-                return conflict(standing, output)
-            if standing.forgotten_at is not None:
-                return forgotten(standing, output)
+                stored = error.record
+            if stored.manifest_hash != expected:
+                return conflict(stored, output)
+            if stored.forgotten_at is not None:
+                return forgotten(stored, output)
         output.event(
             "submitted",
-            f"submitted; follow it with: {follow_again(options)}",
+            f"submitted; follow it with: {follow_command(options)}",
             deployment_id=options.id,
         )
         return SUCCEEDED
@@ -111,7 +111,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         output,
         timeout_seconds=options.timeout,
         expected_hash=expected,
-        again=follow_again(options),
+        resume_command=follow_command(options),
     )
 
 

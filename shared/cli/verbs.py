@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from shared import bootstrap
-from shared.cli.common import Add, Run, add_url, connect, follow_again, known_id, seconds
+from shared.cli.common import Add, Run, add_url, connect, follow_command, known_id, seconds
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
@@ -88,10 +88,12 @@ def _approve(options: argparse.Namespace, output: Output) -> int:
 def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], output: Output) -> int:
     may = [v.value for v in allowed_verbs(header, steps)]
     is_over = header.state in DEPLOYMENT_ENDED
-    stands = f"has ended already: {header.state.value}" if is_over else f"is {header.state.value}"
-    text = f"{header.deployment_id} {stands}; {verb.value} is not possible{f', but {", ".join(may)} is' if may else ''}"
-    said = {"deployment_id": header.deployment_id, "state": header.state.value, "allowed": may}
-    output.event("error", f"error: {text}", error="not_allowed", message=text, **said)
+    current = f"has ended already: {header.state.value}" if is_over else f"is {header.state.value}"
+    text = (
+        f"{header.deployment_id} {current}; {verb.value} is not possible{f', but {", ".join(may)} is' if may else ''}"
+    )
+    message = {"deployment_id": header.deployment_id, "state": header.state.value, "allowed": may}
+    output.event("error", f"error: {text}", error="not_allowed", message=text, **message)
     return BAD_REQUEST
 
 
@@ -109,7 +111,7 @@ def _send(
     options.is_sent = True
     if not options.wait:
         output.event(
-            verb.value, f"asked to {verb.value}; follow it with: {follow_again(options)}", deployment_id=options.id
+            verb.value, f"asked to {verb.value}; follow it with: {follow_command(options)}", deployment_id=options.id
         )
         return SUCCEEDED
 
@@ -123,7 +125,7 @@ def _send(
         options.id,
         output,
         timeout_seconds=options.timeout,
-        again=follow_again(options),
+        resume_command=follow_command(options),
         is_sent=True,
         is_passing=is_passing,
         goal=_GOALS.get(verb, DeploymentState.SUCCEEDED),

@@ -11,7 +11,7 @@ from shared.domain.states import StepState
 APPROVAL = "approval"
 """The word under `kind:`."""
 
-BY_DEFAULT = "default"
+ON_TIMEOUT = "default"
 """Who approved where the time was over and the manifest says `default: approve`."""
 
 

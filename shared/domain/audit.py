@@ -22,12 +22,12 @@ from datetime import datetime
 
 from shared.domain.json import content_hash
 from shared.domain.ports import Change, NoteHead, Versioned
-from shared.domain.records import AuditEntry, Chain, DeploymentRecord, Link, StepRecord, evidence
+from shared.domain.records import AuditEntry, Chain, DeploymentRecord, Link, StepRecord, hashable_fields
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 
 DEPLOYMENT = "deployment"
 """The header, as the subject of an entry."""
-_LONGEST_REASON = 1000
+_MAX_REASON = 1000
 
 
 def step_subject(ordinal: int) -> str:
@@ -42,13 +42,13 @@ def subject_of(record: StepRecord | DeploymentRecord) -> str:
 
 def row_digest(record: StepRecord | DeploymentRecord) -> str:
     """Of everything in a row but its `chain`."""
-    return content_hash(evidence(record))
+    return content_hash(hashable_fields(record))
 
 
 def entry_hash(deployment_id: str, entry: AuditEntry) -> str:
     """Of everything in a linked entry but the hash itself."""
     link = replace(entry.link, hash="") if entry.link is not None else None
-    return content_hash([deployment_id, evidence(replace(entry, link=link))])
+    return content_hash([deployment_id, hashable_fields(replace(entry, link=link))])
 
 
 def steps_digest(heads: Iterable[tuple[str, str]]) -> str:
@@ -64,7 +64,7 @@ def heads_of(steps: Iterable[StepRecord]) -> str:
 _LEFT = "left as it is: released with write "
 
 
-def left(release_write: int) -> str:
+def release_reason(release_write: int) -> str:
     """Return the reason of the entry by which a release leaves a step as it is; it names the header's write that asks
     for it, so that of several releases each has its own entries."""
     return f"{_LEFT}{release_write}"
@@ -77,63 +77,65 @@ def left_with(entry: AuditEntry) -> int:
 
 
 @dataclass(frozen=True)
-class Written[T]:
+class AuditedWrite[T]:
     """What one write puts down in one batch: the row, and the audit entry that it owes."""
 
     record: T
     entry: AuditEntry | None
 
 
-def begun(steps: Iterable[StepRecord]) -> list[StepRecord]:
+def chain_start(steps: Iterable[StepRecord]) -> list[StepRecord]:
     """Steps as they are created, their chains begun."""
     digests = ((step, row_digest(step)) for step in steps)
     return [step.replace(chain=Chain(digest, digest)) for step, digest in digests]
 
 
-def accepted(
+def chain_accept(
     header: DeploymentRecord, steps: Sequence[StepRecord], reason: str, at: datetime
 ) -> tuple[DeploymentRecord, AuditEntry]:
-    """A header as it is created, and the entry of its acceptance, which binds the steps as `begun` made them."""
-    entry = AuditEntry(at, DEPLOYMENT, "", header.state.value, "accept", reason[:_LONGEST_REASON], header.sequence)
+    """A header as it is created, and the entry of its acceptance, which binds the steps as `chain_start` made them."""
+    entry = AuditEntry(at, DEPLOYMENT, "", header.state.value, "accept", reason[:_MAX_REASON], header.sequence)
     row = row_digest(header)
     entry = _linked(header.deployment_id, entry, Link("", "", row, heads_of(steps)))
     return header.replace(chain=Chain(_hash(entry), row)), entry
 
 
-def moved[T: (StepRecord, DeploymentRecord)](change: Change[T], at: datetime, heads: str | None = None) -> Written[T]:
+def chain_move[T: (StepRecord, DeploymentRecord)](
+    change: Change[T], at: datetime, heads: str | None = None
+) -> AuditedWrite[T]:
     """A row's next version, with the entry it owes: for every move to another state, every reason given, and every
     write of a deployment that has ended. `heads` is `heads_of` its steps and goes into the entry of an ended one."""
     before = change.before.record
     after = change.after.replace(sequence=before.sequence + 1)
     head, row = _head(before), row_digest(after)
     if before.state == after.state and not change.reason and not has_ended(after):
-        return Written(after.replace(chain=Chain(head, row)), None)
+        return AuditedWrite(after.replace(chain=Chain(head, row)), None)
     entry = AuditEntry(
         at,
         subject_of(after),
         before.state.value,
         after.state.value,
         change.actor,
-        change.reason[:_LONGEST_REASON],
+        change.reason[:_MAX_REASON],
         after.sequence,
         change.correlation_id,
     )
     entry = _linked(after.deployment_id, entry, Link(head, "", row, heads))
-    return Written(after.replace(chain=Chain(_hash(entry), row)), entry)
+    return AuditedWrite(after.replace(chain=Chain(_hash(entry), row)), entry)
 
 
-def appended(
+def chain_append(
     change: Change[DeploymentRecord], step: StepRecord, at: datetime
-) -> tuple[Written[DeploymentRecord], Written[StepRecord]]:
+) -> tuple[AuditedWrite[DeploymentRecord], AuditedWrite[StepRecord]]:
     """A header and a row that was not known at the acceptance: its first move, from `pending`, and an entry of the
     header's that binds what it was created as, so that no row can be put in unseen."""
-    born = begun([step.replace(state=StepState.PENDING)])[0]
-    row = moved(Change(Versioned(born, ""), step, change.actor, change.reason), at)
+    born = chain_start([step.replace(state=StepState.PENDING)])[0]
+    row = chain_move(Change(Versioned(born, ""), step, change.actor, change.reason), at)
     birth = steps_digest([(subject_of(step), _head(born))])
-    return moved(replace(change, reason=f"takes up step {step.step_id}"), at, birth), row
+    return chain_move(replace(change, reason=f"takes up step {step.step_id}"), at, birth), row
 
 
-def forgotten(header: DeploymentRecord, at: datetime) -> DeploymentRecord:
+def forgotten_header(header: DeploymentRecord, at: datetime) -> DeploymentRecord:
     """Return what stays of an ended deployment's header past its retention: it keeps the id taken and the head of the
     header's chain, and says which manifest had the id and how it ended."""
     kept = DeploymentRecord(
@@ -161,7 +163,7 @@ def _head(found: StepRecord | DeploymentRecord) -> str:
     return found.chain.head if digest == found.chain.row else content_hash([found.chain.head, digest])
 
 
-def noted(deployment_id: str, entry: AuditEntry, last: NoteHead | None) -> tuple[AuditEntry, NoteHead]:
+def chain_note(deployment_id: str, entry: AuditEntry, last: NoteHead | None) -> tuple[AuditEntry, NoteHead]:
     """A note with its place after the last one, and the head of the notes' chain then."""
     last = last or NoteHead(0, "")
     entry = _linked(deployment_id, entry, Link(last.hash, "", note=last.number + 1))

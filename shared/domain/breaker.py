@@ -20,7 +20,7 @@ from shared.domain.fabric_codes import CODES
 from shared.domain.json import JsonObject
 
 SCHEMA_VERSION = 1
-LONGEST_PROBE_WAIT_SECONDS = 5.0
+MAX_PROBE_WAIT_SECONDS = 5.0
 """While another probes, come back after this at the latest: a probe is one call."""
 REASON_CHARACTERS = 300
 
@@ -36,28 +36,28 @@ class BreakerState(StrEnum):
 @dataclass(frozen=True)
 class BreakerPolicy:
     """`failures` faults within `window_seconds` open it for `open_seconds`, twice as long after each probe that met
-    a fault, up to `longest_open_seconds`. `probe_seconds` is the lease of a probe and must outlast one call.
+    a fault, up to `max_open_seconds`. `probe_seconds` is the lease of a probe and must outlast one call.
     `cache_seconds` is how old a worker's copy may be. `failures` 0: there is no breaker.
     """
 
     failures: int = 5
     window_seconds: float = 60.0
     open_seconds: float = 30.0
-    longest_open_seconds: float = 300.0
+    max_open_seconds: float = 300.0
     probe_seconds: float = 60.0
     cache_seconds: float = 2.0
 
 
 @dataclass(frozen=True)
 class BreakerRecord:
-    """What is persisted, in one row and one conditional write. `faults` are the last ones, oldest first, at most as
+    """What is persisted, in one row and one conditional write. `failures` are the last ones, oldest first, at most as
     many as open it. `open_until` is when the first probe may go; `openings` counts those since it was last closed.
     `sequence` grows with every change.
     """
 
     name: str
     state: BreakerState = BreakerState.CLOSED
-    faults: tuple[datetime, ...] = ()
+    failures: tuple[datetime, ...] = ()
     opened_at: datetime | None = None
     open_until: datetime | None = None
     openings: int = 0
@@ -69,7 +69,7 @@ class BreakerRecord:
     def to_json(self) -> JsonObject:
         """As stored; times in ISO 8601."""
         data = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
-        return {**data, "faults": [at.isoformat() for at in self.faults], "schema_version": SCHEMA_VERSION}
+        return {**data, "failures": [at.isoformat() for at in self.failures], "schema_version": SCHEMA_VERSION}
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "BreakerRecord":
@@ -82,13 +82,13 @@ class BreakerRecord:
         given: dict[str, Any] = {k: v for k, v in data.items() if k != "schema_version"}
         for name in ("opened_at", "open_until", "probe_until"):
             given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
-        given["faults"] = tuple(datetime.fromisoformat(at) for at in given["faults"])
+        given["failures"] = tuple(datetime.fromisoformat(at) for at in given["failures"])
         given["state"] = BreakerState(given["state"])
         return cls(**given)
 
 
 @dataclass(frozen=True)
-class Fault:
+class Failure:
     """A call met a fault of the service; `probe` is its claim where it was the probe."""
 
     reason: str
@@ -110,14 +110,14 @@ class ClaimProbe:
 
 
 @dataclass(frozen=True)
-class ByHand:
+class ManualOverride:
     """An operator (or a program) says what it shall be."""
 
     state: BreakerState
     reason: str = "by hand"
 
 
-Event = Fault | Answered | ClaimProbe | ByHand
+Event = Failure | Answered | ClaimProbe | ManualOverride
 
 
 @dataclass(frozen=True)
@@ -126,29 +126,29 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class AskForProbe:
+class ProbeRequired:
     """Call only after the claim on the probe was won."""
 
 
 @dataclass(frozen=True)
-class Refuse:
+class Reject:
     """Do not call; come back after so many seconds."""
 
     seconds: float
 
 
-def permission(record: BreakerRecord, now: datetime) -> Pass | AskForProbe | Refuse:
+def permission(record: BreakerRecord, now: datetime) -> Pass | ProbeRequired | Reject:
     """What a caller may do, by the record alone."""
     if record.state is BreakerState.CLOSED:
         return Pass()
     if record.state is BreakerState.OPEN:
         left = (record.open_until - now).total_seconds() if record.open_until else 0.0
-        return Refuse(left) if left > 0 else AskForProbe()
+        return Reject(left) if left > 0 else ProbeRequired()
     left = (record.probe_until - now).total_seconds() if record.probe_until else 0.0
-    return Refuse(min(left, LONGEST_PROBE_WAIT_SECONDS)) if left > 0 else AskForProbe()
+    return Reject(min(left, MAX_PROBE_WAIT_SECONDS)) if left > 0 else ProbeRequired()
 
 
-def decide(record: BreakerRecord, event: Event, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
+def apply_event(record: BreakerRecord, event: Event, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
     """The record after the event; the very same object where nothing changes, so nothing is to be written."""
     after = _decided(record, event, now, policy)
     return record if after is record else replace(after, sequence=record.sequence + 1)
@@ -156,23 +156,23 @@ def decide(record: BreakerRecord, event: Event, now: datetime, policy: BreakerPo
 
 def _decided(record: BreakerRecord, event: Event, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
     match event:
-        case Fault(reason, probe):
+        case Failure(reason, probe):
             if record.state is BreakerState.CLOSED:
-                return _fault(record, reason, now, policy)
+                return _failed(record, reason, now, policy)
             return _opened(record, reason, now, policy) if _probes(record, probe) else record
         case Answered(probe):
             return BreakerRecord(record.name, reason="the probe was answered") if _probes(record, probe) else record
         case ClaimProbe(holder):
-            if not isinstance(permission(record, now), AskForProbe):
+            if not isinstance(permission(record, now), ProbeRequired):
                 return record
             until = now + timedelta(seconds=policy.probe_seconds)
             return replace(record, state=BreakerState.HALF_OPEN, probe=holder, probe_until=until)
-        case ByHand(BreakerState.CLOSED, reason):
-            is_plain = record.state is BreakerState.CLOSED and not record.faults
+        case ManualOverride(BreakerState.CLOSED, reason):
+            is_plain = record.state is BreakerState.CLOSED and not record.failures
             return record if is_plain else BreakerRecord(record.name, reason=reason[:REASON_CHARACTERS])
-        case ByHand(BreakerState.OPEN, reason):
+        case ManualOverride(BreakerState.OPEN, reason):
             return record if record.state is BreakerState.OPEN else _opened(record, reason, now, policy)
-        case ByHand(_, reason):
+        case ManualOverride(_, reason):
             return replace(record, state=BreakerState.HALF_OPEN, probe=None, probe_until=None, reason=reason)
 
 
@@ -180,17 +180,17 @@ def _probes(record: BreakerRecord, probe: str | None) -> bool:
     return record.state is BreakerState.HALF_OPEN and probe is not None and record.probe == probe
 
 
-def _fault(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
+def _failed(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
     if policy.failures <= 0:
         return record
     since = now - timedelta(seconds=policy.window_seconds)
-    faults = (*(at for at in record.faults if at > since), now)[-policy.failures :]
-    counted = replace(record, faults=faults, reason=reason[:REASON_CHARACTERS])
-    return _opened(counted, reason, now, policy) if len(faults) >= policy.failures else counted
+    failures = (*(at for at in record.failures if at > since), now)[-policy.failures :]
+    counted = replace(record, failures=failures, reason=reason[:REASON_CHARACTERS])
+    return _opened(counted, reason, now, policy) if len(failures) >= policy.failures else counted
 
 
 def _opened(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
-    seconds = min(policy.longest_open_seconds, policy.open_seconds * 2 ** min(record.openings, 20))
+    seconds = min(policy.max_open_seconds, policy.open_seconds * 2 ** min(record.openings, 20))
     return replace(
         record,
         state=BreakerState.OPEN,
@@ -203,7 +203,7 @@ def _opened(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPo
     )
 
 
-def is_fault(error: BaseException) -> bool:
+def is_failure(error: BaseException) -> bool:
     """Whether an error says that the service is ill: no answer, 408 or 5xx. Refusals, throttling and failed
     operations are answers of a service that works."""
     if not isinstance(error, FabricTransientError) or not error.counts_as_attempt:

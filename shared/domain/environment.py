@@ -93,18 +93,18 @@ class Reader:
             raise SettingsError(f"{name} is {value[:64]!r}; it must be one of: {', '.join(_WORDS)}")
         return _WORDS[value]
 
-    def seconds(self, name: str, *, least: float = 0.0) -> float:
-        return self._number(name, float, least)
+    def seconds(self, name: str, *, minimum: float = 0.0) -> float:
+        return self._number(name, float, minimum)
 
-    def count(self, name: str, *, least: int = 1) -> int:
-        return self._number(name, int, least)
+    def count(self, name: str, *, minimum: int = 1) -> int:
+        return self._number(name, int, minimum)
 
-    def _number[T: (int, float)](self, name: str, convert: Callable[[str], T], least: T) -> T:
+    def _number[T: (int, float)](self, name: str, convert: Callable[[str], T], minimum: T) -> T:
         text = self.text(name)
         try:
             value = convert(text)
         except ValueError:
             value = None
-        if value is None or not least <= value < 1e9:
-            raise SettingsError(f"{name} is {text[:64]!r}; it must be a number of at least {least}")
+        if value is None or not minimum <= value < 1e9:
+            raise SettingsError(f"{name} is {text[:64]!r}; it must be a number of at least {minimum}")
         return value

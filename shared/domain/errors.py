@@ -15,7 +15,7 @@ SagaError
 │   └── VaultUnavailableError   Key Vault does not answer, throttles or fails; may pass by itself
 │       └── VaultAuthError      it answers, and refuses this identity: a person must grant a role
 ├── TransactionError            a script's transaction cannot do what was asked
-│   └── TurnedBackError         it was put back, or is being: nothing more is to be begun in it
+│   └── RolledBackError         it was put back, or is being: nothing more is to be begun in it
 ├── LimitError                  Azure Storage would refuse it (entity, property, batch or message too large)
 └── FabricError                 the Fabric REST API said no, or said nothing
     ├── FabricTransientError    try again: after `retry_after_seconds` where Fabric named it
@@ -195,7 +195,7 @@ class TransactionError(SagaError):
     """A script's transaction cannot do what was asked; the message says why."""
 
 
-class TurnedBackError(TransactionError):
+class RolledBackError(TransactionError):
     """Somebody asked for the transaction to be put back, or took its script for dead. What it tracked is, or will be,
     put back."""
 

@@ -60,7 +60,7 @@ WAIT_CODES = frozenset(
 )
 """Fabric is busy with us: waiting is no failed try."""
 
-FAULT_CODES = frozenset({"InternalError", "InternalServerError", "ServiceUnavailable", "OperationTimedOut"})
+FAILURE_CODES = frozenset({"InternalError", "InternalServerError", "ServiceUnavailable", "OperationTimedOut"})
 """Fabric failed, and whether the call had its effect is not known."""
 
 UNKNOWN_ERROR = "UnknownError"

@@ -52,14 +52,14 @@ class SchemaFields(Fields):
         name: str,
         *,
         required: bool = False,
-        longest: int = 256,
+        maximum: int = 256,
         pattern: re.Pattern[str] | None = None,
         hint: str = "",
         default: str = "",
         refers: bool = False,
     ) -> str:
         """A string within its limits; if it may refer, also one whose final text is not known yet."""
-        limits: JsonObject = {"type": "string", "maxLength": longest}
+        limits: JsonObject = {"type": "string", "maxLength": maximum}
         if pattern is not None:
             limits["pattern"] = f"^(?:{pattern.pattern})$" if required else f"^(?:{pattern.pattern})?$"
         elif required:
@@ -85,9 +85,9 @@ class SchemaFields(Fields):
         self._note(name, {"type": "boolean"})
         return default
 
-    def duration(self, name: str, *, default: float, shortest: float, longest: float) -> float:
+    def duration(self, name: str, *, default: float, minimum: float, maximum: float) -> float:
         """Seconds or a text; the limits of a text are beyond a pattern."""
-        number: JsonObject = {"type": "number", "minimum": shortest, "maximum": longest}
+        number: JsonObject = {"type": "number", "minimum": minimum, "maximum": maximum}
         text: JsonObject = {"type": "string", "pattern": f"^(?:{DURATION.pattern})$"}
         self._note(name, {"anyOf": [number, text]})
         return default

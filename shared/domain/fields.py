@@ -8,16 +8,16 @@ from typing import Any, NamedTuple, cast
 
 from shared.domain.errors import Problem
 from shared.domain.json import JsonObject, as_list, as_object
-from shared.domain.template import FORM, MOST_REFERENCES, OPENING, Expression, parts
+from shared.domain.template import FORM, MAX_REFERENCES, OPENING, Expression, parts
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(s|m|h|d)?")
 """A number of seconds, or of what its unit says."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
-MOST_SUGGESTIONS, _LONGEST_WORD, _MOST_WORDS = 10, 64, 1_000
+MAX_SUGGESTIONS, _MAX_WORD, _MAX_WORDS = 10, 64, 1_000
 """To find a near word costs its length times theirs: only the first problems of an input get a suggestion."""
 _NOT_REPLACED = "holds `${{`, which is not replaced here; let the pipeline write the value"
-_LONGEST_TEMPLATE = 10_000
+_MAX_TEMPLATE = 10_000
 """Characters that the references in a text may take beyond what the text itself may have."""
 
 
@@ -49,9 +49,9 @@ def _not_a_string(value: object) -> str:
 
 def suggestion(word: str, known: Iterable[str], problems: Collection[Problem] = ()) -> str:
     """Return ` Did you mean 'x'?`, or nothing if no known word is near or `problems` holds ten already."""
-    if len(problems) >= MOST_SUGGESTIONS:
+    if len(problems) >= MAX_SUGGESTIONS:
         return ""
-    near = difflib.get_close_matches(word[:_LONGEST_WORD], islice(known, _MOST_WORDS), n=1)
+    near = difflib.get_close_matches(word[:_MAX_WORD], islice(known, _MAX_WORDS), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
@@ -110,7 +110,7 @@ class Fields:
         name: str,
         *,
         required: bool = False,
-        longest: int = 256,
+        maximum: int = 256,
         pattern: re.Pattern[str] | None = None,
         hint: str = "",
         default: str = "",
@@ -125,10 +125,10 @@ class Fields:
             self.problem(name, _not_a_string(value))
             return default
         size, is_open = len(value), False
-        if size <= longest + _LONGEST_TEMPLATE:  # a longer one is refused unread
+        if size <= maximum + _MAX_TEMPLATE:  # a longer one is refused unread
             size, is_open = self._read(child(self.path, name), value, refers)
-        if size > longest:
-            self.problem(name, f"has {size} characters; at most {longest} are allowed")
+        if size > maximum:
+            self.problem(name, f"has {size} characters; at most {maximum} are allowed")
         elif is_open:
             return value
         elif required and not value.strip():
@@ -165,8 +165,8 @@ class Fields:
                 size += len(part)
                 continue
             count += 1
-            if count > MOST_REFERENCES:
-                self.problems.append(Problem(path, f"holds more than {MOST_REFERENCES} references"))
+            if count > MAX_REFERENCES:
+                self.problems.append(Problem(path, f"holds more than {MAX_REFERENCES} references"))
                 break
             self._refer(path, part, self.references)
         return size, count > 0
@@ -209,7 +209,7 @@ class Fields:
             return default
         return value
 
-    def duration(self, name: str, *, default: float, shortest: float, longest: float) -> float:
+    def duration(self, name: str, *, default: float, minimum: float, maximum: float) -> float:
         """Seconds, from a number of seconds or a text such as `90s`, `10m`, `2h`, `1d`."""
         value = self.raw(name)
         if value is None:
@@ -222,8 +222,8 @@ class Fields:
             self.problem(name, "must be a duration: seconds, or a text such as 90s, 10m, 2h")
             return default
         seconds = float(match[1]) * _UNITS[match[2]]
-        if not shortest <= seconds <= longest:
-            self.problem(name, f"must be between {shortest:g} and {longest:g} seconds")
+        if not minimum <= seconds <= maximum:
+            self.problem(name, f"must be between {minimum:g} and {maximum:g} seconds")
             return default
         return seconds
 

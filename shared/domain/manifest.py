@@ -9,7 +9,7 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, Reference, suggestion
 from shared.domain.json import JsonObject
 from shared.domain.ports import KindRules
-from shared.domain.step_graph import MAX_STEPS, Plan, PlannedStep, check_graph
+from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
 DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -17,14 +17,14 @@ DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0
-LONGEST_STEP_TIMEOUT_SECONDS = 7 * 86400.0
-LONGEST_LIFE_SECONDS = 365 * 86400.0
-LONGEST_HOLD_SECONDS = 90 * 86400.0
+MAX_STEP_TIMEOUT_SECONDS = 7 * 86400.0
+MAX_LIFE_SECONDS = 365 * 86400.0
+MAX_HOLD_SECONDS = 90 * 86400.0
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a manifest says of itself; named as in `Plan`."""
+    """What a manifest says of itself; named as in `StepGraph`."""
 
     name: str
     target: str
@@ -53,7 +53,7 @@ class _Written:
         return f"$.steps[{self.index}]"
 
 
-def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
+def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> StepGraph:
     """The plan that a manifest describes. Raises InvalidInputError with all problems."""
     problems = Problems()
     top = Fields(data, "$", problems, [])
@@ -68,20 +68,20 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> Plan:
         check_graph(steps, problems)
     if problems:
         raise InvalidInputError(problems)
-    return Plan(**vars(head), steps=tuple(step for step, _ in steps))
+    return StepGraph(**vars(head), steps=tuple(step for step, _ in steps))
 
 
 def read_head(top: Fields) -> Head:
     """All fields of a manifest but its steps."""
-    name = top.text("name", required=True, longest=100)
-    target = top.text("target", longest=256)
+    name = top.text("name", required=True, maximum=100)
+    target = top.text("target", maximum=256)
     concurrency = top.choice("concurrency", ("queue", "reject"), default="queue")
     on_failure = top.choice("onFailure", ("rollback", "hold"), default="rollback")
-    requested_by = top.text("requestedBy", longest=256)
-    top.text("description", longest=4000)
+    requested_by = top.text("requestedBy", maximum=256)
+    top.text("description", maximum=4000)
     top.text("traceparent", pattern=TRACEPARENT, hint=TRACEPARENT_HINT)
-    expires = top.duration("expiresAfter", default=0.0, shortest=60, longest=LONGEST_LIFE_SECONDS)
-    keep_for = top.duration("keepFor", default=0.0, shortest=60, longest=LONGEST_HOLD_SECONDS)
+    expires = top.duration("expiresAfter", default=0.0, minimum=60, maximum=MAX_LIFE_SECONDS)
+    keep_for = top.duration("keepFor", default=0.0, minimum=60, maximum=MAX_HOLD_SECONDS)
     return Head(name, target or name, concurrency, on_failure, requested_by, expires, keep_for)
 
 
@@ -118,7 +118,7 @@ def read_name(fields: Fields) -> tuple[str, str]:
     step_id = fields.text(
         "id",
         required=True,
-        longest=63,
+        maximum=63,
         pattern=_STEP_ID,
         hint="must begin with a letter or _ and go on with letters, digits, _ or - (63 at most)",
     )
@@ -129,7 +129,7 @@ def read_order(fields: Fields, on_failure: str) -> tuple[list[str], float, str]:
     """What a step needs, how long it may take (seconds), and what happens when it fails."""
     needs = fields.texts("needs")
     timeout = fields.duration(
-        "timeout", default=DEFAULT_STEP_TIMEOUT_SECONDS, shortest=1, longest=LONGEST_STEP_TIMEOUT_SECONDS
+        "timeout", default=DEFAULT_STEP_TIMEOUT_SECONDS, minimum=1, maximum=MAX_STEP_TIMEOUT_SECONDS
     )
     return needs, timeout, fields.choice("onFailure", ("rollback", "hold"), default=on_failure)
 
@@ -161,7 +161,7 @@ def _check_ids(written: list[_Written], problems: list[Problem]) -> None:
                 problems.append(Problem(where, message))
 
 
-def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[PlannedStep, str]]:
+def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[GraphStep, str]]:
     """Planned steps with the path each came from; a group's name in `needs` stands for all of its members."""
     if problems:
         return []
@@ -171,12 +171,12 @@ def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[Plan
         problems.append(Problem("$.steps", f"come to {count} steps with their principals; at most {MAX_STEPS}"))
         return []
     members = {step.step_id: [step_id for step_id, _, _ in parts] for step, parts in expanded}
-    steps: list[tuple[PlannedStep, str]] = []
+    steps: list[tuple[GraphStep, str]] = []
     for step, parts in expanded:
         wanted = dict.fromkeys([*step.needs, *(reference.step_id for reference in step.references)])
         needs = tuple(member for need in wanted for member in members[need])
         for step_id, kind, spec in parts:
-            steps.append((PlannedStep(step_id, kind, spec, needs, step.timeout_seconds, step.on_failure), step.path))
+            steps.append((GraphStep(step_id, kind, spec, needs, step.timeout_seconds, step.on_failure), step.path))
     return steps
 
 

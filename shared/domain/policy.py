@@ -13,14 +13,14 @@ class RetryPolicy:
 
     max_attempts: int
     base_seconds: float
-    longest_seconds: float
+    max_seconds: float
 
     def once(self) -> Self:
         """One try and no other. Waiting out a throttled call or a reserved name is no try, and goes on."""
         return replace(self, max_attempts=1)
 
 
-BEATS_A_LEASE = 3
+HEARTBEATS_PER_LEASE = 3
 """Signs of life within one lease: a holder that lives may miss one, and no other delivery takes its step."""
 
 
@@ -30,8 +30,8 @@ class EnginePolicy:
 
     `step_lease_seconds` is how long a worker may give no sign of life before another takes its step. A worker gives
     one a few times within it, so it need not outlast a call to Fabric.
-    `settle_seconds` is how long a call may take to have its effect after its sender last proved that it held the step:
-    what was left half done is not compensated before.
+    `late_call_seconds` is how long a call may take to have its effect after its sender last proved that it held the
+    step: what was left half done is not compensated before.
     `orphan_grace_seconds` is how long after a deployment was put back the sweeper looks for what a call that was
     still under way may have left: it must outlast the host's functionTimeout, after which no delivery lives.
     `script_lease_seconds` is how long a script may give no sign of life before it is taken for dead and put back.
@@ -41,11 +41,11 @@ class EnginePolicy:
 
     rollback: bool = True
 
-    forward: RetryPolicy = RetryPolicy(max_attempts=8, base_seconds=2.0, longest_seconds=60.0)
-    backward: RetryPolicy = RetryPolicy(max_attempts=10, base_seconds=2.0, longest_seconds=300.0)
+    forward: RetryPolicy = RetryPolicy(max_attempts=8, base_seconds=2.0, max_seconds=60.0)
+    backward: RetryPolicy = RetryPolicy(max_attempts=10, base_seconds=2.0, max_seconds=300.0)
     step_lease_seconds: float = 15.0
     compensation_timeout_seconds: float = 3600.0
-    settle_seconds: float = 20.0
+    late_call_seconds: float = 20.0
     watchdog_seconds: float = 20.0
     target_lease_seconds: float = 900.0
     target_retry_seconds: float = 3.0
@@ -57,8 +57,8 @@ class EnginePolicy:
     def late_call_until(self, lease_end: datetime) -> datetime:
         """Return until when a call of a holder that died or was held up may still have its effect, from when its lease
         ended. It sent none after its first missed sign of life without renewing the lease."""
-        unproven = self.step_lease_seconds * (1 - 1 / BEATS_A_LEASE)
-        return lease_end + timedelta(seconds=self.settle_seconds - unproven)
+        unproven = self.step_lease_seconds * (1 - 1 / HEARTBEATS_PER_LEASE)
+        return lease_end + timedelta(seconds=self.late_call_seconds - unproven)
 
     def under(self, flags: FeatureFlags) -> Self:
         """The policy that the feature flags leave: the one place where they reach the engine."""

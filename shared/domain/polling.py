@@ -28,10 +28,10 @@ EXPECTED_SECONDS: dict[str, float] = {
 """Median seconds by operation kind."""
 DEFAULT_EXPECTED_SECONDS = 1.6
 """The median of all recorded operations."""
-LONGEST_POLL_SECONDS = 20.0
+MAX_POLL_SECONDS = 20.0
 """Fabric's own Retry-After on operations; never poll more slowly."""
 FIRST_NAME_WAIT_SECONDS = 5.0
-LONGEST_NAME_WAIT_SECONDS = 30.0
+MAX_NAME_WAIT_SECONDS = 30.0
 """A deleted item's name is reserved for minutes; fabric-cicd waits in steps of 30 s, up to 300 s."""
 
 
@@ -48,9 +48,9 @@ def poll_delay_seconds(expected: float, elapsed_seconds: float) -> int:
     """
     if elapsed_seconds < expected * 0.9:
         return max(1, math.floor(expected - elapsed_seconds))
-    return max(1, min(int(LONGEST_POLL_SECONDS), math.floor(elapsed_seconds / 6)))
+    return max(1, min(int(MAX_POLL_SECONDS), math.floor(elapsed_seconds / 6)))
 
 
 def name_wait_seconds(waits_before: int) -> float:
     """Seconds until a reserved name is tried again: 5, 10, 20, then 30."""
-    return min(LONGEST_NAME_WAIT_SECONDS, FIRST_NAME_WAIT_SECONDS * 2 ** min(waits_before, 10))
+    return min(MAX_NAME_WAIT_SECONDS, FIRST_NAME_WAIT_SECONDS * 2 ** min(waits_before, 10))

@@ -161,8 +161,8 @@ def _header_problem(names: tuple[str, ...]) -> str:
     missing = [name for name in COLUMNS if name not in names]
     unknown = [f"'{_shown(name)}'" for name in names if name not in COLUMNS]
     twice = [name for name in COLUMNS if names.count(name) > 1]
-    said = (("it lacks", missing), ("it also has", unknown), ("it repeats", twice))
-    what = "; ".join(f"{word} {', '.join(words[:_QUOTED_NAMES])}" for word, words in said if words)
+    text = (("it lacks", missing), ("it also has", unknown), ("it repeats", twice))
+    what = "; ".join(f"{word} {', '.join(words[:_QUOTED_NAMES])}" for word, words in text if words)
     return f"the header must name each of these columns once, in any order: {', '.join(COLUMNS)}; {what}"
 
 

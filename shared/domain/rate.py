@@ -10,9 +10,9 @@ was under way, no window of Fabric's then holds more calls than the bucket has t
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-LONGEST_WAIT_SECONDS = 300.0
+MAX_WAIT_SECONDS = 300.0
 """Who would have to wait longer is told this, and told again when it comes back."""
-_LEAST_SHARE = 0.1
+_MIN_SHARE = 0.1
 _GROWTH = 0.1
 
 
@@ -85,7 +85,7 @@ def take(record: RateRecord, urgency: Urgency, now: float, policy: RatePolicy) -
     for _, was_first in record.ended:
         used[0 if was_first else 1] += 1
     tokens = int(record.share)
-    lacking = 1 + _kept_for_others(tokens, used, is_first) - (tokens - sum(used))
+    lacking = 1 + _reserved(tokens, used, is_first) - (tokens - sum(used))
     if lacking <= 0:
         first, later = record.under_way
         return replace(record, under_way=(first + is_first, later + (not is_first))), Granted()
@@ -93,7 +93,7 @@ def take(record: RateRecord, urgency: Urgency, now: float, policy: RatePolicy) -
     return replace(record, promised=(*record.promised, now + wait)), Wait(wait)
 
 
-def _kept_for_others(tokens: int, used: list[int], is_first: bool) -> int:
+def _reserved(tokens: int, used: list[int], is_first: bool) -> int:
     """Tokens that the other urgency has not used yet of those that are its own: a tenth of all for FIRST, which
     polls may not take, and a twentieth for LATER, so that it does not starve."""
     if tokens < 4:
@@ -108,7 +108,7 @@ def _wait(record: RateRecord, lacking: int, now: float, policy: RatePolicy) -> f
     if not back:
         return policy.window_seconds
     rounds, place = divmod(lacking - 1 + len(record.promised), len(back))
-    return min(LONGEST_WAIT_SECONDS, back[place] + rounds * policy.window_seconds - now)
+    return min(MAX_WAIT_SECONDS, back[place] + rounds * policy.window_seconds - now)
 
 
 def ended(record: RateRecord, urgency: Urgency, now: float) -> RateRecord:
@@ -130,7 +130,7 @@ def throttled(record: RateRecord, seconds: float, now: float, policy: RatePolicy
     until = max(record.blocked_until, now + seconds)
     if now < record.blocked_until:
         return replace(record, blocked_until=until, grown_at=until)
-    share = max(1.0, policy.per_minute * _LEAST_SHARE, record.share / 2)
+    share = max(1.0, policy.per_minute * _MIN_SHARE, record.share / 2)
     return replace(record, blocked_until=until, grown_at=until, share=min(share, record.share))
 
 

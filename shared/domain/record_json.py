@@ -16,16 +16,16 @@ def encoded(record: StepRecord | DeploymentRecord | AuditEntry) -> JsonObject:
     """Return the record as JSON, from which `from_json` makes the same record again. Raises UnwritableError naming the
     first field from which it could not: a row that cannot be read again would take its whole deployment with it."""
     try:
-        strict(record)
+        check_types(record)
     except UnknownVersionError as error:
         raise UnwritableError(f"a {type(record).__name__} is not written: {error}") from None
     for name, _ in _declared(type(record)):
-        if not _comes_back(getattr(record, name)):
+        if not _round_trips(getattr(record, name)):
             raise UnwritableError(f"a {type(record).__name__} is not written: its field '{name}' is not JSON")
     return record.to_json()
 
 
-def strict[T](record: T) -> T:
+def check_types[T](record: T) -> T:
     """The record, if each field is of the type that it is declared with, and each time aware. Reading a row does not
     look at that; who judges it does. Raises UnknownVersionError naming the first field that is not."""
     for name, kinds in _declared(type(record)):
@@ -35,7 +35,7 @@ def strict[T](record: T) -> T:
         if is_naive or not (type(value) in kinds or is_number):
             raise UnknownVersionError(f"its field '{name}' is of a kind that no version wrote")
         if type(value) in NESTED:
-            strict(value)
+            check_types(value)
     return record
 
 
@@ -54,14 +54,14 @@ _COME_BACK = frozenset({str, int, bool, NoneType, datetime, DeploymentState, Ste
 """Types whose every value comes back. Most fields are of one of them, and each written row is looked over."""
 
 
-def _comes_back(value: Any) -> bool:
+def _round_trips(value: Any) -> bool:
     """Return True if what JSON makes of a value compares equal to it. Of a field, a tuple is kept too."""
     if type(value) in _COME_BACK:
         return True
     if isinstance(value, tuple):
         return all(map(_is_json, cast(tuple[Any, ...], value)))
     if type(value) in NESTED:
-        return all(_comes_back(getattr(value, name)) for name, _ in _declared(cast(type[Any], type(value))))
+        return all(_round_trips(getattr(value, name)) for name, _ in _declared(cast(type[Any], type(value))))
     return isinstance(value, datetime) or _is_json(value)
 
 

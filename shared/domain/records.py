@@ -109,7 +109,7 @@ class StepRecord:
     the present direction; it is the only attempt count there is.
     `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
     once. `late_call_until` is until when a call of a delivery that died or was held up may still have its effect.
-    `moves_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
+    `calls_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
     is on the queue already will come, and `waits` are the last such waits (since, until), so that waiting can be told
     from work; `deadline_at` bounds the present direction. `left_with` is the `release_write` of the last release that
     left the step as it is. `sequence` grows with every
@@ -132,7 +132,7 @@ class StepRecord:
     sequence: int = 0
     ambiguous: bool = False
     late_call_until: datetime | None = None
-    moves_done: int = 0
+    calls_done: int = 0
     claim: Claim | None = None
     intent: Intent | None = None
     operation: Operation | None = None
@@ -174,9 +174,9 @@ class DeploymentRecord:
     `retry_began_at` is set while a stuck deployment is tried again. `release_write` is the number of the write by which
     a person gave up what could not be compensated (`release`); 0 if nobody did. `forgotten_at` is when
     its retention was over: what stays of the header then keeps the id taken.
-    Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `swept_at` when it was
-    last looked over for orphans. `..._requested_by` is who asked for what: to stop (`cancel`), to undo although it was
-    held or had failed (`compensate`), to go on (`resume`; only until its steps are made ready), to undo what had
+    Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `orphan_checked_at` when
+    it was last looked over for orphans. `..._requested_by` is who asked for what: to stop (`cancel`), to undo although
+    it was held or had failed (`compensate`), to go on (`resume`; only until its steps are made ready), to undo what had
     succeeded (`retire`). `traceparent` is the span it was submitted in, as W3C Trace Context writes it
     (domain/trace.py).
     """
@@ -200,7 +200,7 @@ class DeploymentRecord:
     finished_at: datetime | None = None
     heartbeat_at: datetime | None = None
     due_at: datetime | None = None
-    swept_at: datetime | None = None
+    orphan_checked_at: datetime | None = None
     held_until: datetime | None = None
     retry_began_at: datetime | None = None
     release_write: int = 0
@@ -215,7 +215,7 @@ class DeploymentRecord:
     chain: Chain | None = field(default=None, compare=False)
 
     @property
-    def goes_back(self) -> bool:
+    def may_compensate(self) -> bool:
         """Return True if its steps may be compensated now. A stuck deployment stays `stuck` during another try, so that
         nobody loses sight of it before everything is compensated."""
         return self.state is DeploymentState.COMPENSATING or self.retry_began_at is not None
@@ -312,7 +312,7 @@ def _fields(record: Any) -> JsonObject:
     return {n: plain(value) if (plain := _PLAIN.get(value.__class__)) else value for n, value in values.items()}
 
 
-def evidence(record: Any) -> JsonObject:
+def hashable_fields(record: Any) -> JsonObject:
     """What a digest is made of: every field but those at their defaults, and but what ties it to the audit.
 
     A field that a later version adds, with whatever default, so leaves the digests of older rows as they are.
@@ -322,7 +322,7 @@ def evidence(record: Any) -> JsonObject:
         for n, default in _defaults(record.__class__)
         if (value := getattr(record, n)) is not default and value != default
     }
-    return {n: plain(value) if (plain := _EVIDENCE.get(value.__class__)) else value for n, value in values.items()}
+    return {n: plain(value) if (plain := _HASHABLE.get(value.__class__)) else value for n, value in values.items()}
 
 
 NESTED = frozenset(_NESTED.values())
@@ -332,7 +332,7 @@ _PLAIN: dict[type[Any], Callable[[Any], Any]] = {
     tuple: list,
     **dict.fromkeys(NESTED, _fields),
 }
-_EVIDENCE = {**_PLAIN, **dict.fromkeys(NESTED, evidence)}
+_HASHABLE = {**_PLAIN, **dict.fromkeys(NESTED, hashable_fields)}
 
 
 @cache
@@ -363,7 +363,7 @@ def _reader(cls: type[Any], name: str) -> Callable[[Any], Any]:
         return datetime.fromisoformat
     if name == "state":
         return StepState if cls is StepRecord else DeploymentState
-    return tuple if name in _TUPLES else _as_it_is
+    return tuple if name in _TUPLES else _unchanged
 
 
 def _nested(cls: type[Any], value: Any) -> Any:
@@ -371,7 +371,7 @@ def _nested(cls: type[Any], value: Any) -> Any:
     return value if inner is None else _build(cls, inner)
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 

@@ -34,7 +34,9 @@ class GiveUp:
     """The step fails."""
 
 
-def decide(error: SagaError, attempt: int, deliveries: int, policy: RetryPolicy, fraction: float) -> TryAgain | GiveUp:
+def decide_retry(
+    error: SagaError, attempt: int, deliveries: int, policy: RetryPolicy, fraction: float
+) -> TryAgain | GiveUp:
     """What to do after `error`, when `attempt` tries have gone wrong before it.
 
     `fraction` (0 to 1) is the jitter. A Retry-After is obeyed exactly: never sooner, and no jitter added.
@@ -54,7 +56,7 @@ def decide(error: SagaError, attempt: int, deliveries: int, policy: RetryPolicy,
 
 def backoff(policy: RetryPolicy, attempt: int, fraction: float) -> float:
     """Full jitter, in seconds, at least 1."""
-    ceiling = min(policy.longest_seconds, policy.base_seconds * 2 ** min(attempt, 20))
+    ceiling = min(policy.max_seconds, policy.base_seconds * 2 ** min(attempt, 20))
     return max(1.0, ceiling * fraction)
 
 

@@ -44,7 +44,7 @@ STEP_SHARES = {
     "outputs": 3_650,
     "error": ERROR_CHARACTERS,
     "compensation_error": ERROR_CHARACTERS,
-    "waits": 3_600,  # KEPT_WAITS of them
+    "waits": 3_600,  # MAX_WAITS of them
     "chain": 170,
 }
 HEADER_SHARES = {
@@ -73,8 +73,8 @@ def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
     for name, value in record.to_json().items():
         size, share = len(encoded(value)), shares.get(name, _PLAIN)
         if size > share:
-            whose = f"step '{record.step_id}'" if isinstance(record, StepRecord) else "the deployment"
-            raise LimitError(f"'{name}' of {whose[:100]} takes {size} characters of its row; {share} are set aside")
+            owner = f"step '{record.step_id}'" if isinstance(record, StepRecord) else "the deployment"
+            raise LimitError(f"'{name}' of {owner[:100]} takes {size} characters of its row; {share} are set aside")
     return record
 
 

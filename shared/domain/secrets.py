@@ -90,9 +90,9 @@ class Freshness(Enum):
 
 @dataclass(frozen=True)
 class CachePolicy:
-    """How long copies live. `ttl_seconds=0`: nothing is kept, every reading asks the source."""
+    """How long copies live. `cache_seconds=0`: nothing is kept, every reading asks the source."""
 
-    ttl_seconds: float = 300.0
+    cache_seconds: float = 300.0
     missing_seconds: float = 30.0
     """How long "there is none" is believed; never longer than the ttl."""
     renew_at: float = 0.8
@@ -109,7 +109,7 @@ class Entry:
 
     secret: Secret | None
     fetched_at: float
-    why_missing: str = ""
+    missing_reason: str = ""
 
 
 def freshness(entry: Entry | None, now: float, policy: CachePolicy) -> Freshness:
@@ -117,7 +117,7 @@ def freshness(entry: Entry | None, now: float, policy: CachePolicy) -> Freshness
     if entry is None:
         return Freshness.EXPIRED
     is_missing = entry.secret is None
-    life = min(policy.missing_seconds, policy.ttl_seconds) if is_missing else policy.ttl_seconds
+    life = min(policy.missing_seconds, policy.cache_seconds) if is_missing else policy.cache_seconds
     age = now - entry.fetched_at
     if age >= life:
         return Freshness.EXPIRED

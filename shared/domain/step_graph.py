@@ -12,7 +12,7 @@ MAX_STEPS = 1_000
 
 
 @dataclass(frozen=True)
-class PlannedStep:
+class GraphStep:
     """One step of a plan: `needs` are the ids that must have succeeded before it starts."""
 
     step_id: str
@@ -24,7 +24,7 @@ class PlannedStep:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepGraph:
     """A checked manifest. The position of a step is its ordinal for good."""
 
     name: str
@@ -34,10 +34,10 @@ class Plan:
     requested_by: str
     expires_after_seconds: float
     keep_for_seconds: float
-    steps: tuple[PlannedStep, ...]
+    steps: tuple[GraphStep, ...]
 
 
-def check_graph(steps: Sequence[tuple[PlannedStep, str]], problems: list[Problem]) -> None:
+def check_graph(steps: Sequence[tuple[GraphStep, str]], problems: list[Problem]) -> None:
     """Note a cycle, naming its members in order. Each step comes with the path it was written at."""
     graph = {step.step_id: step.needs for step, _ in steps}
     paths = {step.step_id: path for step, path in steps}

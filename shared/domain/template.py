@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 OPENING, CLOSING = "${{", "}}"
 ESCAPE = "$"
-MOST_REFERENCES = 1_000
+MAX_REFERENCES = 1_000
 """In one text."""
-LONGEST_REFERENCE = 200
+MAX_REFERENCE = 200
 """Characters between the braces: a step's id and an output's name, with room for spaces."""
 FORM = "${{ steps.<step id>.outputs.<output name> }}"
 
@@ -27,7 +27,7 @@ class Expression(NamedTuple):
     @property
     def output(self) -> tuple[str, str] | None:
         """Return the step's id and the output's name; None if it is not of the one form."""
-        is_short = self.is_closed and len(self.inner) <= LONGEST_REFERENCE
+        is_short = self.is_closed and len(self.inner) <= MAX_REFERENCE
         found = _STEP_OUTPUT.fullmatch(self.inner) if is_short else None
         return (found[1], found[2]) if found else None
 

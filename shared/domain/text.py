@@ -34,7 +34,7 @@ _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _TOO_LARGE = f"holds more than {MAX_BYTES} characters, each alias counted as what it stands for"
 _ENVELOPE_VALUES = 10
 """What an envelope has at most beside the manifest in it, itself counted."""
-_MOST_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, 2 * MAX_DEPTH
+_MAX_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, 2 * MAX_DEPTH
 """Loose limits on YAML before it is built: a merge is a level and a value of its own there. The built value is counted
 exactly."""
 _TAG, _MERGE = "tag:yaml.org,2002:", "<<"
@@ -84,7 +84,7 @@ class _Nodes(Reader, Scanner, Parser, Composer, BaseResolver):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._composed += index is not None  # a key has none
-        if self._composed > _MOST_NODES:  # while it is read: the whole of it may take minutes
+        if self._composed > _MAX_NODES:  # while it is read: the whole of it may take minutes
             raise _Refused(_TOO_MANY)
         return super().compose_node(parent, index)
 
@@ -173,7 +173,7 @@ def _refuse_multiplied(root: yaml.Node) -> None:
             raise _Refused(_TOO_DEEP)
         inside = _inside(node)
         count += len(inside)  # here, not when they are taken up: to remember them takes memory too
-        if count > _MOST_NODES:
+        if count > _MAX_NODES:
             raise _Refused(_TOO_MANY)
         size += _characters(node)
         if size > MAX_BYTES:

@@ -107,8 +107,8 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
             shown="`AzureWebJobsStorage__clientId`",
         ),
         Variable(
-            "SECRET_CACHE_TTL",
-            CachePolicy().ttl_seconds,
+            "SECRET_CACHE_SECONDS",
+            CachePolicy().cache_seconds,
             "Seconds that a copy of a secret serves, with `FEATURE_USE_SECRET_MANAGER`. 0: none is kept.",
         ),
         Variable(
@@ -158,22 +158,22 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
             _ENGINE.forward.base_seconds,
             "Full jitter between zero and base x 2^n. A Retry-After is obeyed exactly instead.",
         ),
-        Variable("RETRY_LONGEST_SECONDS", _ENGINE.forward.longest_seconds, "The most that jitter may come to."),
+        Variable("RETRY_MAX_SECONDS", _ENGINE.forward.max_seconds, "The most that jitter may come to."),
         Variable(
             "COMPENSATION_MAX_ATTEMPTS",
             _ENGINE.backward.max_attempts,
             "Tries of a compensating action before it is `compensation_failed` and the deployment `stuck`.",
         ),
         Variable("COMPENSATION_BASE_SECONDS", _ENGINE.backward.base_seconds, "As `RETRY_BASE_SECONDS`."),
-        Variable("COMPENSATION_LONGEST_SECONDS", _ENGINE.backward.longest_seconds, "As `RETRY_LONGEST_SECONDS`."),
+        Variable("COMPENSATION_MAX_SECONDS", _ENGINE.backward.max_seconds, "As `RETRY_MAX_SECONDS`."),
         Variable(
             "COMPENSATION_TIMEOUT_SECONDS",
             _ENGINE.compensation_timeout_seconds,
             "How long one try of a compensation may take, waits included.",
         ),
         Variable(
-            "SETTLE_SECONDS",
-            _ENGINE.settle_seconds,
+            "LATE_CALL_SECONDS",
+            _ENGINE.late_call_seconds,
             "How long a call whose answer was lost may take to have its effect: what was left half done is not "
             "compensated before, and what does not show is looked for until then.",
         ),
@@ -245,7 +245,7 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
             _BREAKER.open_seconds,
             "How long no call is made before one probe is; twice as long after each probe that met a fault.",
         ),
-        Variable("BREAKER_LONGEST_OPEN_SECONDS", _BREAKER.longest_open_seconds, "The most that may come to."),
+        Variable("BREAKER_MAX_OPEN_SECONDS", _BREAKER.max_open_seconds, "The most that may come to."),
         Variable(
             "BREAKER_PROBE_SECONDS",
             _BREAKER.probe_seconds,

@@ -10,7 +10,7 @@ from datetime import datetime
 from shared import tracing
 from shared.domain import trace
 from shared.domain.messages import Direction
-from shared.domain.ports import Change, Journal, Misfit, NoteHead, Telemetry, Versioned
+from shared.domain.ports import Change, CorruptRow, Journal, NoteHead, Telemetry, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.telemetry import Event, Metric
@@ -18,12 +18,12 @@ from shared.domain.trace import TraceContext
 
 log = logging.getLogger(__name__)
 
-_MOST_KNOWN = 1000
+_MAX_KNOWN = 1000
 """Deployments whose spans are kept in mind."""
 
 
 @contextmanager
-def _untroubled() -> Generator[None]:
+def _ignoring_failures() -> Generator[None]:
     """What is written stands: whoever took a fault of the telling for one of the write would do it over."""
     try:
         yield
@@ -40,24 +40,24 @@ class ObservedJournal:
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
         """As the port says; told by the one whose header it is that stands."""
-        standing = self._journal.create(header, steps, reason)
-        tracing.belongs_to(self._span(standing))
-        if standing == header:
-            with _untroubled():
+        stored = self._journal.create(header, steps, reason)
+        tracing.set_parent(self._span(stored))
+        if stored == header:
+            with _ignoring_failures():
                 self._created(header)
-        return standing
+        return stored
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
         """As the port says."""
         found = self._journal.header(deployment_id)
-        tracing.belongs_to(self._span(found.record))
+        tracing.set_parent(self._span(found.record))
         return found
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
         """As the port says."""
         header, step = self._journal.step(deployment_id, ordinal)
         direction = Direction.FORWARD if header.record.state is DeploymentState.RUNNING else Direction.BACKWARD
-        tracing.belongs_to(trace.of_step(self._span(header.record), ordinal, direction))
+        tracing.set_parent(trace.of_step(self._span(header.record), ordinal, direction))
         return header, step
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
@@ -67,14 +67,14 @@ class ObservedJournal:
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
         """As the port says; then the move is told."""
         written = self._journal.write_step(change)
-        with _untroubled():
+        with _ignoring_failures():
             self._moved(change.before.record, written.record)
         return written
 
     def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
         """As the port says; then the moves are told."""
         self._journal.write_steps(changes)
-        with _untroubled():
+        with _ignoring_failures():
             for change in changes:
                 self._moved(change.before.record, change.after)
 
@@ -82,15 +82,15 @@ class ObservedJournal:
         """As the port says; then the move is told."""
         written = self._journal.write_header(change)
         before, after = change.before.record, written.record
-        if before.state is not after.state or before.goes_back is not after.goes_back:
-            with _untroubled(), tracing.within(self._span(after)):
+        if before.state is not after.state or before.may_compensate is not after.may_compensate:
+            with _ignoring_failures(), tracing.use_span(self._span(after)):
                 self._turned(before, after, change.reason)
         return written
 
     def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
         """As the port says; then what the row says already is told."""
         written = self._journal.append(change, step)
-        with _untroubled():
+        with _ignoring_failures():
             self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
         return written
 
@@ -110,9 +110,9 @@ class ObservedJournal:
         """As the port says."""
         return self._journal.note_head(deployment_id)
 
-    def misfits(self, deployment_id: str) -> list[Misfit]:
+    def corrupt_rows(self, deployment_id: str) -> list[CorruptRow]:
         """As the port says."""
-        return self._journal.misfits(deployment_id)
+        return self._journal.corrupt_rows(deployment_id)
 
     def deployments(
         self, target: str | None = None, *, open_only: bool = False, turn: int = 0
@@ -144,7 +144,7 @@ class ObservedJournal:
         found = self._spans.get(header.deployment_id)
         if found is None:
             found = trace.of_deployment(header.deployment_id, header.accepted_at, header.traceparent)
-            if len(self._spans) >= _MOST_KNOWN:
+            if len(self._spans) >= _MAX_KNOWN:
                 self._spans.clear()
             self._spans[header.deployment_id] = found
         return found
@@ -154,23 +154,23 @@ class ObservedJournal:
         return trace.of_step(known, step.ordinal, direction)
 
     def _created(self, header: DeploymentRecord) -> None:
-        about = _about(header)
-        with tracing.within(self._span(header)):
+        about = _properties(header)
+        with tracing.use_span(self._span(header)):
             if header.state is DeploymentState.REJECTED:
                 self._telemetry.event(Event.DEPLOYMENT_REJECTED, {**about, "problems": len(header.problems)})
             else:
                 self._telemetry.event(Event.DEPLOYMENT_ACCEPTED, {**about, "steps": header.step_count})
 
     def _turned(self, before: DeploymentRecord, after: DeploymentRecord, reason: str) -> None:
-        tell, about, steps = self._telemetry.event, _about(after), {"steps": after.step_count}
+        tell, about, steps = self._telemetry.event, _properties(after), {"steps": after.step_count}
         if before.state is DeploymentState.ACCEPTED and after.state is DeploymentState.RUNNING:
             waited = _seconds(after.accepted_at, after.started_at)
             tell(Event.DEPLOYMENT_STARTED, {**about, **steps, "waited_seconds": waited})
         if after.state is DeploymentState.HELD:
             tell(Event.DEPLOYMENT_HELD, {**about, **steps})
-        if after.goes_back and not before.goes_back:
+        if after.may_compensate and not before.may_compensate:
             tell(Event.ROLLBACK_STARTED, {**about, "reason": reason})
-        elif before.goes_back and not after.goes_back:
+        elif before.may_compensate and not after.may_compensate:
             tell(Event.ROLLBACK_FINISHED, {**about, "state": after.state.value})
         if after.state is DeploymentState.REJECTED:
             tell(Event.DEPLOYMENT_REJECTED, {**about, "problems": 1})
@@ -196,7 +196,7 @@ class ObservedJournal:
         direction = _direction(after)
         span = self._span_of_step(after, direction)
         about = _about_step(after)
-        with tracing.within(span):
+        with tracing.use_span(span):
             if before.started_at is None and after.started_at is not None:
                 self._telemetry.event(Event.STEP_STARTED, about)
             if after.attempt > before.attempt:
@@ -213,9 +213,9 @@ class ObservedJournal:
 
     def _settled(self, step: StepRecord, span: TraceContext) -> None:
         event, metric = _SETTLED[step.state]
-        undone = metric == Metric.COMPENSATION_SECONDS
-        began = step.compensation_started_at if undone else step.started_at
-        ended = step.compensation_finished_at if undone else step.finished_at
+        compensated = metric == Metric.COMPENSATION_SECONDS
+        began = step.compensation_started_at if compensated else step.started_at
+        ended = step.compensation_finished_at if compensated else step.finished_at
         seconds = _seconds(began, ended)
         facts: dict[str, str | int | float | bool | None] = {
             **_about_step(step),
@@ -226,13 +226,13 @@ class ObservedJournal:
         if step.state is StepState.SUCCEEDED:
             facts["action"] = step.intent.action if step.intent else None
         elif step.state in (StepState.FAILED, StepState.COMPENSATION_FAILED):
-            facts |= _error(step.compensation_error if undone else step.error)
+            facts |= _error(step.compensation_error if compensated else step.error)
         self._telemetry.event(event, facts)
         if seconds is None:
             return
         success = step.state in (StepState.SUCCEEDED, StepState.COMPENSATED)
         self._telemetry.metric(metric, seconds, {"kind": step.kind, "state": step.state.value})
-        name = f"undo {step.kind}" if undone else f"apply {step.kind}"
+        name = f"undo {step.kind}" if compensated else f"apply {step.kind}"
         about = _about_step(step)
         self._telemetry.dependency(name, target="", seconds=seconds, success=success, properties=about, context=span)
 
@@ -245,7 +245,7 @@ _SETTLED = {
 }
 
 
-def _about(header: DeploymentRecord) -> dict[str, str | int]:
+def _properties(header: DeploymentRecord) -> dict[str, str | int]:
     return {"deployment_id": header.deployment_id, "name": header.name, "target": header.target}
 
 

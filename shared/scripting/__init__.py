@@ -16,9 +16,9 @@ from shared.scripting.transaction import (
     ResourceType,
     RollbackError,
     RollbackReport,
+    RollbackResult,
+    RolledBackError,
     TransactionError,
-    TurnedBackError,
-    Undone,
 )
 from shared.telemetry import track_operation, track_performance
 
@@ -28,9 +28,9 @@ __all__ = [
     "ResourceType",
     "RollbackError",
     "RollbackReport",
+    "RollbackResult",
+    "RolledBackError",
     "TransactionError",
-    "TurnedBackError",
-    "Undone",
     "fabric_retry",
     "get_all_circuit_breakers",
     "get_circuit_breaker",

@@ -22,7 +22,7 @@ from shared.adapters.breaker.circuit_breaker import SharedCircuitBreaker
 from shared.adapters.fabric.foreign_errors import fabric_error_of
 from shared.domain.errors import FabricAmbiguousError, FabricError
 from shared.domain.policy import RetryPolicy
-from shared.domain.retry import GiveUp, decide
+from shared.domain.retry import GiveUp, decide_retry
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,8 @@ def fabric_retry(
 class _Waits:
     """From an error to the seconds until the next call; None where there is none."""
 
-    shortest: float
-    longest: float
+    minimum: float
+    maximum: float
     is_idempotent: bool
 
     def after(self, raised: BaseException, attempt: int) -> float | None:
@@ -119,14 +119,14 @@ class _Waits:
         if error is None or (isinstance(error, FabricAmbiguousError) and not self.is_idempotent):
             return None
         # One try more than this one is always left to it: how many there are is counted by the caller.
-        policy = RetryPolicy(max_attempts=attempt + 2, base_seconds=1.0, longest_seconds=self.longest)
-        decision = decide(error, attempt, attempt, policy, random.random())
+        policy = RetryPolicy(max_attempts=attempt + 2, base_seconds=1.0, max_seconds=self.maximum)
+        decision = decide_retry(error, attempt, attempt, policy, random.random())
         if isinstance(decision, GiveUp):
             return None
-        asked = error.retry_after_seconds
-        if asked is not None:
-            return asked if asked <= self.longest else None
-        return min(self.longest, max(self.shortest, decision.seconds))
+        request = error.retry_after_seconds
+        if request is not None:
+            return request if request <= self.maximum else None
+        return min(self.maximum, max(self.minimum, decision.seconds))
 
 
 def _raised(state: tenacity.RetryCallState) -> BaseException:
@@ -138,5 +138,5 @@ def _raised(state: tenacity.RetryCallState) -> BaseException:
 def _told(state: tenacity.RetryCallState) -> None:
     error, seconds = _raised(state), state.next_action.sleep if state.next_action is not None else 0.0
     # Of another library's error only the kind: its text may quote the request, and that a token.
-    said = str(error) if isinstance(error, FabricError) else type(error).__name__
-    log.warning("%s: again in %.1f s, after try %d", said, seconds, state.attempt_number)
+    text = str(error) if isinstance(error, FabricError) else type(error).__name__
+    log.warning("%s: again in %.1f s, after try %d", text, seconds, state.attempt_number)

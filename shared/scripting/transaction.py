@@ -22,9 +22,9 @@ from typing import Any, NoReturn, Protocol, Self
 from shared import bootstrap
 from shared.domain.errors import (
     FabricNotFoundError,
+    RolledBackError,
     SagaError,
     TransactionError,
-    TurnedBackError,
 )
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, Locks
@@ -32,9 +32,9 @@ from shared.domain.records import SCRIPT, Intent, RecordedError, StepRecord
 from shared.domain.row_limits import person
 from shared.domain.states import DeploymentState
 from shared.saga.scripts import lifecycle
-from shared.saga.scripts.report import RollbackError, RollbackReport, Undone, report_of
-from shared.saga.scripts.rows import CUSTOM, Made, ResourceType
-from shared.saga.scripts.script_journal import ScriptJournal, is_forward, why_turned
+from shared.saga.scripts.report import RollbackError, RollbackReport, RollbackResult, report_of
+from shared.saga.scripts.rows import CUSTOM, ResourceType, TrackedResource
+from shared.saga.scripts.script_journal import ScriptJournal, is_forward, rollback_reason
 from shared.saga.step.delivery import Services
 from shared.saga.submission.acceptance import normal_target
 from shared.steps.custom import ScriptsOwnKind
@@ -46,9 +46,9 @@ __all__ = [
     "ResourceType",
     "RollbackError",
     "RollbackReport",
+    "RollbackResult",
+    "RolledBackError",
     "TransactionError",
-    "TurnedBackError",
-    "Undone",
 ]
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 _SHOWN_TRIES, _SHOWN_SECONDS = 5, 1.0
 
 
-class Engine(Protocol):
+class TransactionApp(Protocol):
     """The part of an app that a transaction needs."""
 
     @property
@@ -104,7 +104,7 @@ class DeploymentTransaction:
         dry_run: bool = False,
         wait_seconds: float = 600.0,
         rollback_seconds: float = 300.0,
-        app: Engine | None = None,
+        app: TransactionApp | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name, self.target = name[:100], normal_target(target or name)[:256]
@@ -112,11 +112,11 @@ class DeploymentTransaction:
         self.is_dry_run = dry_run
         self._requested_by, self._wait, self._budget = person(requested_by) or SCRIPT, wait_seconds, rollback_seconds
         self._app, self._sleep = app, sleep
-        self._undos: dict[str, Callable[[], object]] = {}
-        self._dry: list[Made] = []
+        self._compensations: dict[str, Callable[[], object]] = {}
+        self._dry: list[TrackedResource] = []
         self._journal: ScriptJournal | None = None
         self._lock = threading.RLock()
-        self._heart: lifecycle.Heart | None = None
+        self._heartbeat: lifecycle.ScriptHeartbeat | None = None
         self._began, self._is_open = time.monotonic(), False
         self._operation = ExitStack()
 
@@ -126,7 +126,7 @@ class DeploymentTransaction:
         return self._services.fabric
 
     @property
-    def app(self) -> Engine:
+    def app(self) -> TransactionApp:
         """What it works with: this process's app, built from the settings. Raises settings.SettingsError."""
         self._app = self._app or bootstrap.app()
         return self._app
@@ -134,7 +134,7 @@ class DeploymentTransaction:
     @property
     def _services(self) -> Services:
         services = self.app.services
-        return replace(services, kinds={**services.kinds, CUSTOM: ScriptsOwnKind(self._undos)})
+        return replace(services, kinds={**services.kinds, CUSTOM: ScriptsOwnKind(self._compensations)})
 
     @property
     def journal(self) -> ScriptJournal:
@@ -150,8 +150,8 @@ class DeploymentTransaction:
         if not self.is_dry_run:
             services, locks = self._services, self.app.locks
             self._journal = lifecycle.create(services, self.deployment_id, self.name, self.target, self._requested_by)
-            self._heart = lifecycle.Heart(self._journal, locks)
-            self._heart.start()
+            self._heartbeat = lifecycle.ScriptHeartbeat(self._journal, locks)
+            self._heartbeat.start()
             try:
                 lifecycle.take_target(self._journal, locks, self._wait, self._sleep)
             except BaseException:
@@ -178,11 +178,11 @@ class DeploymentTransaction:
 
     def _end(self, error: BaseException | None) -> None:
         if error is None:
-            self._commit_or_put_back()
+            self._commit_or_roll_back()
             return
         try:
             # Only its type: the text may hold anything, and the journal holds no secrets.
-            report = self._put_back(RecordedError(f"the script raised {type(error).__name__}", "See its own output."))
+            report = self._roll_back(RecordedError(f"the script raised {type(error).__name__}", "See its own output."))
         except SagaError as failure:
             log.exception("transaction %s could not be put back here: left to the sweeper", self.deployment_id)
             error.add_note(f"transaction {self.deployment_id} is left to the sweeper: {failure}")
@@ -192,7 +192,7 @@ class DeploymentTransaction:
             error.add_note(str(report))
 
     def commit(self) -> None:
-        """Keep everything. Raises TurnedBackError where somebody had it put back before, and StorageUnavailableError
+        """Keep everything. Raises RolledBackError where somebody had it put back before, and StorageUnavailableError
         where it could not be written: then it is not committed, unless you repeat it."""
         if not self._is_open:
             raise TransactionError(f"transaction {self.deployment_id} is not open")
@@ -207,7 +207,7 @@ class DeploymentTransaction:
     def rollback(self) -> RollbackReport:
         """Put everything back, the last thing first. Raises RollbackError where not all is put back: the sweeper goes
         on with that. May be called again."""
-        report = self._put_back(None)
+        report = self._roll_back(None)
         if report.left:
             raise RollbackError(report)
         return report
@@ -241,24 +241,24 @@ class DeploymentTransaction:
         call that made it: a script killed between the two leaves what nobody knows of; `creating` has no such gap.
 
         A role assignment's id is its principal's, and it needs `role`. Raises InvalidInputError for what could not be
-        found again, FabricNotFoundError where Fabric does not show it, TurnedBackError where the transaction was put
+        found again, FabricNotFoundError where Fabric does not show it, RolledBackError where the transaction was put
         back meanwhile: then this is put back too.
         """
-        made = Made(str(resource_type), resource_id, name, workspace_id, role)
+        made = TrackedResource(str(resource_type), resource_id, name, workspace_id, role)
         made.check()
         if self.is_dry_run:
             self._would_track(made)
         else:
             self._check_shown(self._track(made))
 
-    def track_custom(self, description: str, undo: Callable[[], object]) -> None:
+    def track_custom(self, description: str, compensate: Callable[[], object]) -> None:
         """Something that Fabric knows nothing of, and how to undo it: called on rollback, and again where it raised. A
         function cannot be journaled: where the script is killed it is lost, and the deployment stays `stuck`."""
-        made = Made(CUSTOM, name=description[:1000] or CUSTOM)
+        made = TrackedResource(CUSTOM, name=description[:1000] or CUSTOM)
         if self.is_dry_run:
             self._would_track(made)
         else:
-            self._track(made, undo)
+            self._track(made, compensate)
 
     @contextmanager
     def creating(
@@ -275,7 +275,7 @@ class DeploymentTransaction:
 
         A role assignment has no description: after a kill the same role of that principal is taken for the script's.
         """
-        made = Made(str(resource_type), principal_id, name, workspace_id, role)
+        made = TrackedResource(str(resource_type), principal_id, name, workspace_id, role)
         made.check()
         if self.is_dry_run:
             pending = Pending(marker_of(self.deployment_id, str(len(self._dry))))
@@ -293,37 +293,39 @@ class DeploymentTransaction:
         try:
             with self._lock:
                 written = self.journal.created(row, there)
-        except TurnedBackError as error:
-            self._put_back_late(there, None, error)
+        except RolledBackError as error:
+            self._roll_back_late(there, None, error)
         self._check_shown(written)
 
-    def _track(self, made: Made, undo: Callable[[], object] | None = None) -> StepRecord:
+    def _track(self, made: TrackedResource, compensate: Callable[[], object] | None = None) -> StepRecord:
         if self.journal.record.state is DeploymentState.SUCCEEDED:
             raise TransactionError(f"transaction {self.deployment_id} is committed: it tracks nothing more")
         try:
             with self._lock:
                 row, record = self.journal.append(made, is_there=True)
-                if undo is not None:
-                    self._undos[row.step_id] = undo
-        except TurnedBackError as error:
-            self._put_back_late(made, undo, error)
+                if compensate is not None:
+                    self._compensations[row.step_id] = compensate
+        except RolledBackError as error:
+            self._roll_back_late(made, compensate, error)
         if not is_forward(record):
-            raise TurnedBackError(why_turned(record))
+            raise RolledBackError(rollback_reason(record))
         return row
 
-    def _put_back_late(self, made: Made, undo: Callable[[], object] | None, error: TurnedBackError) -> NoReturn:
+    def _roll_back_late(
+        self, made: TrackedResource, compensate: Callable[[], object] | None, error: RolledBackError
+    ) -> NoReturn:
         """It was made although the transaction is over: one of its own puts it back, on a target that nobody holds."""
         late = DeploymentTransaction(
             f"{self.name[:80]} (late)", target=f"late {self.deployment_id}", app=self.app, sleep=self._sleep
         )
         with late:
-            late._track(made, undo)
+            late._track(made, compensate)
             late.rollback()
-        raise TurnedBackError(
+        raise RolledBackError(
             f"{error}; {made.type} '{made.name or made.id}' came after that, and is put back"
         ) from None
 
-    def _would_track(self, made: Made) -> None:
+    def _would_track(self, made: TrackedResource) -> None:
         self._dry.append(made)
         log.info("dry run: would track %s '%s'", made.type, made.name or made.id)
 
@@ -340,16 +342,16 @@ class DeploymentTransaction:
                     raise
                 self._sleep(_SHOWN_SECONDS)
 
-    def _commit_or_put_back(self) -> None:
+    def _commit_or_roll_back(self) -> None:
         try:
             self.commit()
-        except TurnedBackError:
-            self._put_back(None)
+        except RolledBackError:
+            self._roll_back(None)
             raise
         finally:
             self._close()
 
-    def _put_back(self, error: RecordedError | None) -> RollbackReport:
+    def _roll_back(self, error: RecordedError | None) -> RollbackReport:
         """Turn the header back and undo; signs of life are given meanwhile, so that the sweeper keeps out of it."""
         if self.is_dry_run:
             self._close()
@@ -358,8 +360,8 @@ class DeploymentTransaction:
             return RollbackReport(self.deployment_id, "dry_run")
         journal = self.journal
         try:
-            journal.turn_back(self._requested_by, error)
-            record = lifecycle.put_back(
+            journal.start_rollback(self._requested_by, error)
+            record = lifecycle.roll_back(
                 journal.services,
                 self.app.locks,
                 self.deployment_id,
@@ -374,8 +376,8 @@ class DeploymentTransaction:
 
     def _close(self) -> None:
         self._is_open = False
-        if self._heart is not None:
-            self._heart.stop()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
 
 
 def _new_id(name: str) -> str:

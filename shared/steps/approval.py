@@ -25,7 +25,7 @@ class ApprovalKind:
 
     def check(self, spec: Fields) -> None:
         """`with`: message, approvers, default."""
-        spec.text("message", required=True, longest=1000, refers=True)
+        spec.text("message", required=True, maximum=1000, refers=True)
         for i, approver in enumerate(spec.texts("approvers", refers=True)):
             if not approver.strip() or len(approver) > 256:
                 spec.problem("approvers", f"entry {i} must have 1 to 256 characters")

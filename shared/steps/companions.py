@@ -86,7 +86,7 @@ class Maker:
     made: JsonObject | None = None
 
     @property
-    def settled_at(self) -> datetime:
+    def companions_shown_at(self) -> datetime:
         """When the companions that outlive it are all shown; `until` if it has none."""
         outliving = [c.shown_within for c in COMPANIONS.get(self.resource.type, ()) if c.outlives]
         return self.until + timedelta(seconds=max(outliving, default=0.0))

@@ -27,7 +27,7 @@ class CustomKind:
 
     def check(self, spec: Fields) -> None:
         """`with`: description."""
-        spec.text("description", required=True, longest=1000)
+        spec.text("description", required=True, maximum=1000)
 
     def expand(self, spec: JsonObject) -> None:
         """A plain kind."""
@@ -84,17 +84,17 @@ class CustomKind:
 class ScriptsOwnKind(CustomKind):
     """The kind `custom` while the script lives and has its functions."""
 
-    def __init__(self, undos: dict[str, Callable[[], object]]) -> None:
-        self._undos = undos
+    def __init__(self, compensations: dict[str, Callable[[], object]]) -> None:
+        self._compensations = compensations
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
         """Undo it, by the script's own function; afterwards nothing is there. Raises FabricRefusedError where that
         raised, so that it is tried again and reported as any other undo."""
-        undo = self._undos.get(resource.id)
-        if undo is None:
+        compensate = self._compensations.get(resource.id)
+        if compensate is None:
             return super().locate(fabric, spec, resource)
         try:
-            undo()
+            compensate()
         except Exception as error:
             log.exception("the undo of '%s' raised", resource.name)
             raise FabricRefusedError(f"its undo raised {type(error).__name__}", call=f"undo {resource.id}") from None

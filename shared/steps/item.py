@@ -44,13 +44,13 @@ class ItemKind:
             for name in ("type", "displayName", "description", "definition", "creationPayload", "ifExists"):
                 spec.raw(name)
             return
-        item_type = spec.text("type", required=True, longest=64)
+        item_type = spec.text("type", required=True, maximum=64)
         if item_type in items.WORD_NAMED:
             pattern, hint = items.WORD_NAME, items.WORD_HINT
         else:
             pattern, hint = None, ""
         name = spec.text(
-            "displayName", required=True, longest=items.NAME_LIMIT, pattern=pattern, hint=hint, refers=True
+            "displayName", required=True, maximum=items.NAME_LIMIT, pattern=pattern, hint=hint, refers=True
         )
         if pattern is None:
             check_name(spec, name)
@@ -200,7 +200,7 @@ def _in_format(spec: JsonObject, captured: JsonObject) -> JsonObject:
 
 
 def _check_definition(definition: Fields, item_type: str) -> None:
-    chosen = definition.text("format", longest=64)
+    chosen = definition.text("format", maximum=64)
     paths: set[str] = set()
     parts = definition.rows("parts", required=True)
     if not parts:
@@ -228,7 +228,7 @@ def _check_definition(definition: Fields, item_type: str) -> None:
 
 def read_part(part: Fields) -> tuple[str, Any, Any]:
     """A part's path, payload and text."""
-    path = part.text("path", required=True, longest=1024)
+    path = part.text("path", required=True, maximum=1024)
     payload, text = part.raw("payload"), part.raw("text")
     part.choice("payloadType", ("InlineBase64",))
     return path, payload, text

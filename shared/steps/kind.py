@@ -210,15 +210,15 @@ def says_the_same(one: str, other: str) -> bool:
 
 def check_description(spec: Fields, limit: int) -> None:
     """Note a `description` that leaves no room for the marker. `limit` is Fabric's own, in characters."""
-    said, most = spec.data.get("description"), limit - MARKER_LENGTH
-    words = without_marker(said) if isinstance(said, str) and len(said) <= limit else said
-    if not isinstance(words, str) or has_reference(said) or len(words) <= most:
-        spec.text("description", longest=limit, refers=True)
+    text, room = spec.data.get("description"), limit - MARKER_LENGTH
+    words = without_marker(text) if isinstance(text, str) and len(text) <= limit else text
+    if not isinstance(words, str) or has_reference(text) or len(words) <= room:
+        spec.text("description", maximum=limit, refers=True)
         return
     spec.raw("description")
     spec.problem(
         "description",
-        f"has {len(words)} characters; at most {most} are allowed: Fabric takes {limit}, and {MARKER_LENGTH} of them "
+        f"has {len(words)} characters; at most {room} are allowed: Fabric takes {limit}, and {MARKER_LENGTH} of them "
         "are for the marker by which Saga knows what it created",
     )
 

@@ -38,7 +38,7 @@ class LakehouseKind:
         spec.text(
             "displayName",
             required=True,
-            longest=items.NAME_LIMIT,
+            maximum=items.NAME_LIMIT,
             pattern=_NAME,
             hint="must begin with a letter and may hold only letters, digits and underscores (a rule of Fabric's)",
             refers=True,

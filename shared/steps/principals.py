@@ -51,7 +51,7 @@ class PrincipalsKind:
 def _principals(spec: JsonObject, fields: Fields) -> list[Principal]:
     if spec.get("csv") is not None:
         # A file's text is what it is: nothing in it is a reference.
-        text = Fields(spec, fields.path, fields.problems).text("csv", longest=4_000_000)
+        text = Fields(spec, fields.path, fields.problems).text("csv", maximum=4_000_000)
         name = spec.get("source")
         path = f"{fields.path}.csv" + (f" ({name})" if isinstance(name, str) else "")
         found = parse_principals(text, path, fields.problems)

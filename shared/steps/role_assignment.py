@@ -106,7 +106,7 @@ def check_principal(spec: Fields) -> None:
     spec.guid("principalId", required=True)
     spec.choice("principalType", TYPES, required=True)
     spec.choice("role", ROLES, required=True)
-    spec.text("description", longest=1000, refers=True)
+    spec.text("description", maximum=1000, refers=True)
 
 
 def _find(fabric: Fabric, workspace_id: str, principal_id: str) -> Snapshot | None:

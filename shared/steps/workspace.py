@@ -42,7 +42,7 @@ class WorkspaceKind:
 
     def check(self, spec: Fields) -> None:
         """`with`: displayName, description, capacityId, ifExists."""
-        name = spec.text("displayName", required=True, longest=NAME_LIMIT, refers=True)
+        name = spec.text("displayName", required=True, maximum=NAME_LIMIT, refers=True)
         if name.strip().lower() == RESERVED_NAME:
             spec.problem("displayName", "is reserved by Fabric; choose another")
         else:

@@ -11,7 +11,7 @@ from shared.domain.text import MAX_BYTES, parse, utf8
 from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 
 MANIFEST_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")
-MOST_COMMAND_BYTES = 16 * 1024
+MAX_COMMAND_BYTES = 16 * 1024
 KEY = "code"
 """The parameter by which the host takes a function key; any route's address may have it."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -35,15 +35,15 @@ def declared(request: Request, names: tuple[str, ...], repeatable: tuple[str, ..
         raise bad_request(problems)
 
 
-def _checked(request: Request, types: tuple[str, ...], most_bytes: int) -> None:
+def _checked(request: Request, types: tuple[str, ...], max_bytes: int) -> None:
     encoding = request.headers.get("content-encoding", "").strip()
     if encoding.lower() not in ("", "identity"):
         # Azure's host hands the bytes over as they came, and so does this app's own.
         detail = f"the body is encoded with '{encoding[:100]}'; send it as it is, without Content-Encoding"
         raise HttpError(415, detail, headers={"Accept-Encoding": "identity"})
     media_type(request, types, JSON)
-    if len(request.body) > most_bytes:
-        raise HttpError(413, f"the body has {len(request.body)} bytes; at most {most_bytes} are accepted")
+    if len(request.body) > max_bytes:
+        raise HttpError(413, f"the body has {len(request.body)} bytes; at most {max_bytes} are accepted")
 
 
 def _parsed(content: bytes) -> Any:
@@ -67,18 +67,18 @@ def without_id(value: Any) -> tuple[Any, str | None]:
     return {name: member for name, member in top.items() if name != "id"}, declared
 
 
-def texts(request: Request, **longest: int) -> dict[str, str]:
+def texts(request: Request, **maximum: int) -> dict[str, str]:
     """A small JSON object of optional strings, each with its longest length; no body is an empty one.
 
     Raises HttpError 400 with every problem, unknown fields among them, and 413 and 415.
     """
-    _checked(request, (JSON,), MOST_COMMAND_BYTES)
+    _checked(request, (JSON,), MAX_COMMAND_BYTES)
     problems = Problems()
     try:
         fields = Fields(_parsed(request.body) if request.body.strip() else {}, "$", problems)
     except InvalidInputError as error:
         raise bad_request(error.problems) from None
-    found = {name: fields.text(name, longest=most) for name, most in longest.items()}
+    found = {name: fields.text(name, maximum=maximum) for name, maximum in maximum.items()}
     fields.finish()
     if problems:
         raise bad_request(problems)
@@ -101,11 +101,11 @@ class Query:
         values = self._query.get(name, ())
         return values[0] if values else None
 
-    def plain(self, name: str, longest: int) -> str:
+    def plain(self, name: str, maximum: int) -> str:
         """A text in one line, without control characters and bidirectional overrides; absent is empty."""
         value = self.text(name) or ""
-        if len(value) > longest:
-            self.problem(name, f"has {len(value)} characters; at most {longest} are allowed")
+        if len(value) > maximum:
+            self.problem(name, f"has {len(value)} characters; at most {maximum} are allowed")
         elif _CONTROL.search(value):
             self.problem(name, "holds a control character, a line end or a bidirectional override, which no name may")
         return value
@@ -125,14 +125,14 @@ class Query:
             self.problem(name, "must be true or false")
         return value == "true"
 
-    def count(self, name: str, default: int, most: int) -> int:
-        """An integer from 1 to `most`."""
+    def count(self, name: str, default: int, maximum: int) -> int:
+        """An integer from 1 to `maximum`."""
         value = self.text(name)
         if value is None:
             return default
         number = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
-        if not 1 <= number <= most:
-            self.problem(name, f"must be an integer from 1 to {most}")
+        if not 1 <= number <= maximum:
+            self.problem(name, f"must be an integer from 1 to {maximum}")
             return default
         return number
 

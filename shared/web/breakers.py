@@ -9,12 +9,12 @@ from shared.web.http import HttpError, Reply, Request, json_reply
 log = logging.getLogger(__name__)
 
 
-def listed(request: Request, backend: Backend) -> Reply:
+def list_breakers(request: Request, backend: Backend) -> Reply:
     """All of them. While storage fails they are this worker's own, and say so."""
     return json_reply({"items": backend.app().breakers.items()})
 
 
-def reset(request: Request, backend: Backend) -> Reply:
+def reset_breaker(request: Request, backend: Backend) -> Reply:
     """Close one for all workers and forget its faults. Repeating it does no harm."""
     name = request.route["name"]
     breakers = backend.app().breakers

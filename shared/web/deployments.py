@@ -42,13 +42,13 @@ FOLLOW_SECONDS = 2
 """When to look again, as a submission's Retry-After."""
 REPEAT_SECONDS = 5.0
 """When the queue's copy of a submission comes: by then the one made here stands, unless this process has died."""
-PAGE, MOST_PAGE = 50, 200
+PAGE, MAX_PAGE = 50, 200
 _CURSOR = re.compile(r"(-?\d{1,18}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def submit(request: Request, backend: Backend) -> Reply:
+def submit_deployment(request: Request, backend: Backend) -> Reply:
     """202 once it is durable: on the queue, which brings it again should this process die, and in the journal."""
     query = Query(request)
     wanted = query.text("id")
@@ -75,7 +75,7 @@ def submit(request: Request, backend: Backend) -> Reply:
     deployment_id = wanted or f"http-{uuid.uuid4().hex}"
     sent = request.headers.get("traceparent", "")
     traceparent = sent if TRACEPARENT.fullmatch(sent) else ""  # one that is none begins no trace: W3C says to ignore it
-    if not _stands(backend, deployment_id):
+    if not _exists(backend, deployment_id):
         message = envelope(app.acceptance.blobs, deployment_id, {"manifest": manifest}, requested_by, traceparent)
         app.submit(message, REPEAT_SECONDS)
     accepted = app.acceptance.submit(Submission(deployment_id, manifest, requested_by, traceparent))
@@ -116,15 +116,15 @@ def _refused(backend: Backend, wanted: str | None, manifest: Any, who: str, erro
 
 def _rejected(header: DeploymentRecord) -> HttpError:
     """It was accepted in form, and cannot be run: too large for the journal, or its target was taken."""
-    said = header.error.message if header.error else "it was rejected"
-    said = str(ForgottenError(header)) if header.forgotten_at is not None else said
+    text = header.error.message if header.error else "it was rejected"
+    text = str(ForgottenError(header)) if header.forgotten_at is not None else text
     deployment_id, state = header.deployment_id, header.state.value
     if header.problems:
-        return HttpError(400, said, problems=list(header.problems), deployment_id=deployment_id, state=state)
-    return HttpError(409, f"{said}; submit again under a new id", deployment_id=deployment_id, state=state)
+        return HttpError(400, text, problems=list(header.problems), deployment_id=deployment_id, state=state)
+    return HttpError(409, f"{text}; submit again under a new id", deployment_id=deployment_id, state=state)
 
 
-def _stands(backend: Backend, deployment_id: str) -> bool:
+def _exists(backend: Backend, deployment_id: str) -> bool:
     try:
         backend.app().services.journal.header(deployment_id)
     except ForgottenError:
@@ -143,13 +143,13 @@ def _start(backend: Backend, deployment_id: str) -> None:
         )
 
 
-def listed(request: Request, backend: Backend) -> Reply:
+def list_deployments(request: Request, backend: Backend) -> Reply:
     """One page, newest first. The cursor is a position in time, so what arrives meanwhile shifts nothing."""
     query = Query(request)
     target = query.text("target")
     states = query.words("state", tuple(state.value for state in DeploymentState))
     open_only = query.flag("open")
-    limit = query.count("limit", PAGE, MOST_PAGE)
+    limit = query.count("limit", PAGE, MAX_PAGE)
     cursor = query.text("cursor")
     after = read_cursor(cursor) if cursor is not None else None
     if cursor is not None and after is None:
@@ -182,7 +182,7 @@ def read_cursor(text: str) -> tuple[datetime, str] | None:
         return None
 
 
-def one(request: Request, backend: Backend) -> Reply:
+def get_deployment(request: Request, backend: Backend) -> Reply:
     """The header, its steps and what may be asked of it."""
     deployment_id = request.route["id"]
 
@@ -192,17 +192,17 @@ def one(request: Request, backend: Backend) -> Reply:
         allowed = [verb.value for verb in allowed_verbs(header, steps)]
         body = {**header.to_json(), "steps": [step_json(step) for step in steps], "allowed": allowed}
         # Of the rows that were read, not of those that stand now: one tag, the same bytes.
-        made_of = {"header": header.sequence, **{step_subject(step.ordinal): step.sequence for step in steps}}
-        return made_of, json.dumps(body, ensure_ascii=True).encode()
+        sequences_read = {"header": header.sequence, **{step_subject(step.ordinal): step.sequence for step in steps}}
+        return sequences_read, json.dumps(body, ensure_ascii=True).encode()
 
     def sequences() -> Sequences:
         found = _sequences(backend, deployment_id)
         return {row: number for row, number in found.items() if row != NOTES}
 
-    return _followed(request, backend, deployment_id, sequences, read)
+    return _tagged_reply(request, backend, deployment_id, sequences, read)
 
 
-def _followed(
+def _tagged_reply(
     request: Request,
     backend: Backend,
     name: str,
@@ -245,7 +245,7 @@ def _steps(backend: Backend, deployment_id: str) -> list[StepRecord]:
     return [s.replace(spec=services.payloads.load(s.spec)) if s.kind == APPROVAL else s for s in steps]
 
 
-def audit(request: Request, backend: Backend) -> Reply:
+def get_audit(request: Request, backend: Backend) -> Reply:
     """Every move, oldest first. It outlives the deployment; where there is neither, there is no such deployment."""
     deployment_id = request.route["id"]
 
@@ -256,7 +256,9 @@ def audit(request: Request, backend: Backend) -> Reply:
         return before if before == _sequences_or_none(backend, deployment_id) else None, content
 
     try:
-        return _followed(request, backend, f"{deployment_id}/audit", lambda: _sequences(backend, deployment_id), read)
+        return _tagged_reply(
+            request, backend, f"{deployment_id}/audit", lambda: _sequences(backend, deployment_id), read
+        )
     except HttpError:  # the deployment itself is past its retention, or never was
         return Reply(200, _audit(backend, deployment_id))
 
@@ -278,7 +280,7 @@ def _audit(backend: Backend, deployment_id: str) -> bytes:
     return json.dumps({"items": items}, ensure_ascii=True).encode()
 
 
-def plan(request: Request, backend: Backend) -> Reply:
+def get_graph(request: Request, backend: Backend) -> Reply:
     """What the manifest was compiled to, as it was journaled."""
     header = backend.header(request.route["id"])
     steps = _steps(backend, header.deployment_id)

@@ -13,7 +13,7 @@ from shared.saga.command.verbs import Verb
 from shared.web import page
 from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
-from shared.web.deployments import MOST_PAGE, PAGE
+from shared.web.deployments import MAX_PAGE, PAGE
 from shared.web.http import HEALTH, JSON, PROBLEM, Reply, Request, tagged
 from shared.web.schemas import ID, LINE, ref, schemas
 
@@ -21,7 +21,7 @@ VERSION = "1.0"
 
 
 @dataclass(frozen=True)
-class Operation:
+class OperationDoc:
     """One operation in words: `answers` are (schema, description) by status, `problems` the statuses of errors of its
     own; those that any operation may give are added."""
 
@@ -53,36 +53,40 @@ _VERBS = {
 }
 
 
-def _asking(verb: Verb) -> Operation:
-    body = {Verb.APPROVE: "AskedOfStep", Verb.REFUSE: "AskedOfStep", Verb.RELEASE: "AskedWithReason"}.get(verb)
-    return Operation(
+def _verb_operation(verb: Verb) -> OperationDoc:
+    body = {
+        Verb.APPROVE: "StepCommandRequest",
+        Verb.REFUSE: "StepCommandRequest",
+        Verb.RELEASE: "CommandRequestWithReason",
+    }.get(verb)
+    return OperationDoc(
         "deployments",
         _VERBS[verb],
-        {202: ("Granted", "Granted, or it was already; the orchestration does the rest.")},
+        {202: ("CommandAccepted", "Granted, or it was already; the orchestration does the rest.")},
         (404, 409, 413, 415),
         (_ID,),
-        body or "Asked",
+        body or "CommandRequest",
         is_body_required=body is not None,
     )
 
 
-_HEALTH: Mapping[str, Operation] = {
-    "health_live": Operation("health", "The process answers", {200: ("Health", "It does.")}, media_type=HEALTH),
-    "health_ready": Operation(
+_HEALTH: Mapping[str, OperationDoc] = {
+    "health_live": OperationDoc("health", "The process answers", {200: ("Health", "It does.")}, media_type=HEALTH),
+    "health_ready": OperationDoc(
         "health",
         "The app can do its work",
         {200: ("Health", "It can."), 503: ("Health", "It cannot: a check failed.")},
         media_type=HEALTH,
     ),
-    "health": Operation(
+    "health": OperationDoc(
         "health",
         "Every check with what it found",
         {200: ("Health", "Nothing that is essential failed."), 503: ("Health", "An essential check failed.")},
         media_type=HEALTH,
     ),
 }
-OPERATIONS: Mapping[str, Operation] = {
-    "submit_deployment": Operation(
+OPERATIONS: Mapping[str, OperationDoc] = {
+    "submit_deployment": OperationDoc(
         "deployments",
         "Submit a deployment",
         {202: ("Accepted", "It is durable, and starts; the state is the recorded one.")},
@@ -99,7 +103,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Manifest",
         description="Files that a manifest names (`file`, `folder`) must be packed into it: the command line does so.",
     ),
-    "list_deployments": Operation(
+    "list_deployments": OperationDoc(
         "deployments",
         "List deployments, newest first",
         {200: ("Deployments", "A page.")},
@@ -113,30 +117,30 @@ OPERATIONS: Mapping[str, Operation] = {
             ),
             _parameter("open", {"type": "boolean"}, "Only those that have not ended."),
             _parameter(
-                "limit", {"type": "integer", "minimum": 1, "maximum": MOST_PAGE, "default": PAGE}, "The most in a page."
+                "limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE}, "The most in a page."
             ),
             _parameter("cursor", {"type": "string"}, "`next` of the page before; what arrived since shifts nothing."),
         ),
     ),
-    "get_deployment": Operation(
+    "get_deployment": OperationDoc(
         "deployments",
         "One deployment with its steps, and what may be asked of it",
         {200: ("Deployment", "As it stands."), 304: (None, "The caller has it.")},
         (404,),
         (_ID, _IF_NONE_MATCH),
     ),
-    "get_audit": Operation(
+    "get_audit": OperationDoc(
         "deployments",
         "Every move: what, when, who, why; oldest first",
         {200: ("Audit", "The audit; it outlives the deployment."), 304: (None, "The caller has it.")},
         (404,),
         (_ID, _IF_NONE_MATCH),
     ),
-    "get_plan": Operation(
-        "deployments", "What the manifest was compiled to", {200: ("Plan", "The plan.")}, (404,), (_ID,)
+    "get_graph": OperationDoc(
+        "deployments", "What the manifest was compiled to", {200: ("StepGraph", "The plan.")}, (404,), (_ID,)
     ),
-    **{f"{verb.value}_deployment": _asking(verb) for verb in Verb},
-    "plan_manifest": Operation(
+    **{f"{verb.value}_deployment": _verb_operation(verb) for verb in Verb},
+    "plan_manifest": OperationDoc(
         "deployments",
         "What a deployment of a manifest would do",
         {200: ("DryRun", "A row a step; nothing was changed.")},
@@ -144,15 +148,15 @@ OPERATIONS: Mapping[str, Operation] = {
         body="Manifest",
         description="Looks everything up in the live workspace, as the app's own identity, and changes nothing.",
     ),
-    "list_breakers": Operation("operations", "The circuit breakers", {200: ("Breakers", "All of them.")}),
-    "reset_breaker": Operation(
+    "list_breakers": OperationDoc("operations", "The circuit breakers", {200: ("Breakers", "All of them.")}),
+    "reset_breaker": OperationDoc(
         "operations",
         "Close a circuit breaker for all workers",
         {200: ("Breaker", "As it stands now.")},
         (404,),
         (_parameter("name", {"type": "string", "minLength": 1}, "Its name.", "path"),),
     ),
-    "list_orphans": Operation(
+    "list_orphans": OperationDoc(
         "operations",
         "What the next sweep would delete",
         {200: ("Orphans", "As found in Fabric now; nothing is deleted by asking.")},
@@ -160,9 +164,11 @@ OPERATIONS: Mapping[str, Operation] = {
         description="Of deployments that were put back and not looked over by the sweeper yet, the newest first, a "
         "bounded number of them. A resource is an orphan only if it bears the marker of the step that made it.",
     ),
-    "get_openapi": Operation("meta", "This document", {200: ("Document", "OpenAPI 3.1."), 304: (None, "Unchanged.")}),
-    "dashboard": Operation("meta", "The page", {200: ("File", "HTML."), 304: (None, "Unchanged.")}, (404,)),
-    "dashboard_file": Operation(
+    "get_openapi": OperationDoc(
+        "meta", "This document", {200: ("Document", "OpenAPI 3.1."), 304: (None, "Unchanged.")}
+    ),
+    "dashboard": OperationDoc("meta", "The page", {200: ("File", "HTML."), 304: (None, "Unchanged.")}, (404,)),
+    "dashboard_file": OperationDoc(
         "meta",
         "A file of the page",
         {200: ("File", "The file."), 304: (None, "Unchanged.")},
@@ -170,7 +176,10 @@ OPERATIONS: Mapping[str, Operation] = {
         (_parameter("file", {"type": "string", "minLength": 1}, "Its name.", "path"),),
     ),
     **_HEALTH,
-    **{f"{name}_head": replace(asked, summary=f"{asked.summary} (headers alone)") for name, asked in _HEALTH.items()},
+    **{
+        f"{name}_head": replace(operation, summary=f"{operation.summary} (headers alone)")
+        for name, operation in _HEALTH.items()
+    },
 }
 _PATHS = {"health_live": "health/live", "health_ready": "health/ready", "health": "health"}
 OF_THE_APP = {**_PATHS, **{f"{name}_head": path for name, path in _PATHS.items()}}
@@ -229,7 +238,7 @@ def _operation(name: str) -> JsonObject:
     return made
 
 
-def _responses(name: str, operation: Operation) -> JsonObject:
+def _responses(name: str, operation: OperationDoc) -> JsonObject:
     responses: JsonObject = {}
     for status, (schema, text) in operation.answers.items():
         response: JsonObject = {"description": text}
@@ -250,7 +259,9 @@ def _responses(name: str, operation: Operation) -> JsonObject:
     for status in (*operation.problems, *general):
         responses.setdefault(str(status), _problem(status))
     if name in _HEADS:
-        responses = {status: {k: v for k, v in said.items() if k != "content"} for status, said in responses.items()}
+        responses = {
+            status: {k: v for k, v in message.items() if k != "content"} for status, message in responses.items()
+        }
     return dict(sorted(responses.items()))
 
 

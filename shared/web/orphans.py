@@ -10,10 +10,10 @@ from shared.saga.sweep.orphans import Orphan, find_orphans
 from shared.web.backend import Backend
 from shared.web.http import Reply, Request, json_reply
 
-MOST_DEPLOYMENTS = 20
+MAX_DEPLOYMENTS = 20
 """Looked over in one request: each step that was about to create something costs a call to Fabric."""
 BUDGET_SECONDS = 20.0
-_PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
+ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 _CONSIDERED = 500
 
 
@@ -22,22 +22,22 @@ def _json(orphan: Orphan) -> JsonObject:
     return {"deployment_id": orphan.step.deployment_id, "step_id": orphan.step.step_id, "resource": resource}
 
 
-def listed(request: Request, backend: Backend) -> Reply:
+def list_orphans(request: Request, backend: Backend) -> Reply:
     """Of the deployments that were put back and not looked over by the sweeper yet, newest first. Raises FabricError.
 
     `is_complete` says whether all of those were looked at. What the sweeper has looked over has none left.
     """
     services = backend.app().services
     until = services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
-    put_back = services.journal.page(_CONSIDERED, states=_PUT_BACK)
-    waiting = [header for header in put_back if header.swept_at is None]
+    rolled_back = services.journal.page(_CONSIDERED, states=ROLLED_BACK)
+    waiting = [header for header in rolled_back if header.orphan_checked_at is None]
     items: list[JsonObject] = []
     looked_at = 0
-    for header in waiting[:MOST_DEPLOYMENTS]:
+    for header in waiting[:MAX_DEPLOYMENTS]:
         if services.clock.now() > until:
             break
         with suppress(ConflictError):  # another is at work there: what bears a marker may become its own
             items += [_json(orphan) for orphan in find_orphans(services, header)]
             looked_at += 1
-    is_complete = looked_at == len(waiting) and len(put_back) < _CONSIDERED
+    is_complete = looked_at == len(waiting) and len(rolled_back) < _CONSIDERED
     return json_reply({"items": items, "looked_at": looked_at, "is_complete": is_complete})

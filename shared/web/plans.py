@@ -2,7 +2,7 @@
 
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
-from shared.saga.dry_run.changes import PATIENCE, dry_run
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, dry_run
 from shared.steps import KINDS
 from shared.web import bodies
 from shared.web.backend import Backend
@@ -12,7 +12,7 @@ BUDGET_SECONDS = 60.0
 """How long it bears a Fabric that throttles or is ill: the caller waits, and Azure ends a request after 230 s."""
 
 
-def dry(request: Request, backend: Backend) -> Reply:
+def plan_manifest(request: Request, backend: Backend) -> Reply:
     """The dry run, as the app's own identity sees the tenant. Raises FabricError where Fabric cannot be asked."""
     try:
         manifest, _ = bodies.without_id(bodies.manifest(request))
@@ -21,7 +21,7 @@ def dry(request: Request, backend: Backend) -> Reply:
         raise bad_request(error.problems) from None
     app = backend.app()
     services = app.services
-    policy = PATIENCE if app.flags.retry_logic else PATIENCE.once()
+    policy = DRY_RUN_RETRY if app.flags.retry_logic else DRY_RUN_RETRY.once()
     found = dry_run(
         services.fabric, services.kinds, plan, clock=services.clock, policy=policy, budget_seconds=BUDGET_SECONDS
     )

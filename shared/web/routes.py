@@ -23,7 +23,7 @@ blueprint = df.Blueprint()
 _watching = Watching()
 
 
-def sent(reply: Reply) -> func.HttpResponse:
+def to_http_response(reply: Reply) -> func.HttpResponse:
     """As the host takes it, with the headers that are on every answer."""
     headers = {**SAFE_HEADERS, **reply.headers}
     if reply.content_type:
@@ -34,21 +34,21 @@ def sent(reply: Reply) -> func.HttpResponse:
 def health_answer(request: func.HttpRequest, ask: Callable[[], tuple[bool, JsonObject]]) -> func.HttpResponse:
     """Answer with what `ask` finds: whether the app passes, and the body. The address takes no parameters."""
     row = Route("health", request.method, "health", lambda _, __: health_reply(*ask()))
-    return _answered(declaring(row), request)
+    return _respond(declaring(row), request)
 
 
-def _answered(route: Route, request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
+def _respond(route: Route, request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
     read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)
     orchestrations = bootstrap.orchestrations(client) if client is not None else None
-    return sent(answer(route.handler, read, Backend(bootstrap.app, orchestrations, _watching)))
+    return to_http_response(answer(route.handler, read, Backend(bootstrap.app, orchestrations, _watching)))
 
 
 def _function(route: Route) -> Any:
     def plain(request: func.HttpRequest) -> func.HttpResponse:
-        return _answered(route, request)
+        return _respond(route, request)
 
     def with_engine(request: func.HttpRequest, client: str) -> func.HttpResponse:
-        return _answered(route, request, client)
+        return _respond(route, request, client)
 
     return blueprint.durable_client_input(client_name="client")(with_engine) if route.needs_engine else plain
 

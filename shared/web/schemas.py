@@ -109,11 +109,11 @@ _STATE: JsonObject = {"type": "string", "enum": [str(state) for state in Deploym
 _ALLOWED: JsonObject = {"type": "array", "items": {"type": "string", "enum": [str(verb) for verb in Verb]}}
 
 
-def _text(longest: int, **more: Any) -> JsonObject:
-    return {**TEXT, "maxLength": longest, **more}
+def _text(maximum: int, **more: Any) -> JsonObject:
+    return {**TEXT, "maxLength": maximum, **more}
 
 
-def _asked(*required: str) -> JsonObject:
+def _command_request(*required: str) -> JsonObject:
     """The body of a verb: who asks, and why."""
     optional = {"type": ["string", "null"]}
     properties: JsonObject = {
@@ -162,14 +162,14 @@ def schemas() -> JsonObject:
         ),
         "AuditEntry": of(AuditEntry, version=_VERSION, step_id=_STRING),
         "Audit": items_of("AuditEntry"),
-        "Plan": _object(
+        "StepGraph": _object(
             ["name", "target", "steps", "waves"],
             name=_STRING,
             target=_STRING,
-            steps={"type": "array", "items": ref("PlannedStep")},
+            steps={"type": "array", "items": ref("GraphStep")},
             waves={"type": "array", "items": _STRINGS, "description": "Ids of steps that run side by side."},
         ),
-        "PlannedStep": _object(
+        "GraphStep": _object(
             ["id", "kind", "needs", "timeout_seconds", "on_failure"],
             id=_STRING,
             kind=_STRING,
@@ -201,10 +201,12 @@ def schemas() -> JsonObject:
             name=_STRING,
             parent_id={"type": ["string", "null"]},
         ),
-        "Asked": _asked(),
-        "AskedOfStep": _asked("step"),
-        "AskedWithReason": _asked("reason"),
-        "Granted": _object(["deployment_id", "state", "message"], deployment_id=ID, state=_STATE, message=_STRING),
+        "CommandRequest": _command_request(),
+        "StepCommandRequest": _command_request("step"),
+        "CommandRequestWithReason": _command_request("reason"),
+        "CommandAccepted": _object(
+            ["deployment_id", "state", "message"], deployment_id=ID, state=_STATE, message=_STRING
+        ),
         "Breaker": _object(
             ["name", "state", "failures", "reason", "is_shared"],
             name=_STRING,

@@ -6,24 +6,24 @@ from shared.web import bodies
 from shared.web.backend import Backend, Handler
 from shared.web.http import HttpError, Reply, Request, bad_request, json_reply
 
-_ABOUT_A_STEP = (Verb.APPROVE, Verb.REFUSE)
+_STEP_VERBS = (Verb.APPROVE, Verb.REFUSE)
 
 
-def asking(verb: Verb) -> Handler:
+def command_handler(verb: Verb) -> Handler:
     """The handler of one verb: 202 where it is granted (or was already), 409 where the state does not allow it."""
 
     def ask(request: Request, backend: Backend) -> Reply:
         fields = bodies.texts(request, requested_by=256, reason=500, step=256)
         header = backend.header(request.route["id"])
-        if verb in _ABOUT_A_STEP and not fields["step"]:
+        if verb in _STEP_VERBS and not fields["step"]:
             raise bad_request([Problem("$.step", f"is required: the id of the step to {verb.value}")])
         if verb is Verb.RELEASE and not fields["reason"]:
             raise bad_request([Problem("$.reason", "is required: why what stands may stay as it is")])
         app = backend.app()
-        who = backend.requester(request, fields["requested_by"])
-        asked = command(verb, header.deployment_id, who, fields["reason"], fields["step"])
+        requester = backend.requester(request, fields["requested_by"])
+        requested = command(verb, header.deployment_id, requester, fields["reason"], fields["step"])
         try:
-            answer = handle(app.services, app.locks, backend.engine(), asked)
+            answer = handle(app.services, app.locks, backend.engine(), requested)
         except NotFoundError:  # purged since it was read
             raise HttpError(404, f"there is no deployment '{header.deployment_id}'") from None
         finally:

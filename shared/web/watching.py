@@ -15,9 +15,9 @@ from shared.domain.version import VERSION
 
 Sequences = Mapping[str, int]
 """Sequence numbers by row."""
-MOST_KEPT = 32
+MAX_KEPT = 32
 """Answers that are kept: those last asked for."""
-LONGEST_LAG_SECONDS = 1.0
+MAX_LAG_SECONDS = 1.0
 LAG_OF_100_ROWS_SECONDS = 0.1
 """A follower may be answered by what was read so long ago, and of larger deployments up to the longest."""
 
@@ -39,10 +39,10 @@ class _Kept:
     answer_tag: str = ""
     answer: bytes = b""
 
-    def learn(self, sequences: Sequences, began: float) -> None:
+    def update(self, sequences: Sequences, began: float) -> None:
         """Take the rows' numbers, which were read at `began` or later."""
         self.tag, self.began = tag_of(sequences), began
-        self.lag_seconds = min(LONGEST_LAG_SECONDS, len(sequences) // 100 * LAG_OF_100_ROWS_SECONDS)
+        self.lag_seconds = min(MAX_LAG_SECONDS, len(sequences) // 100 * LAG_OF_100_ROWS_SECONDS)
 
 
 class Watching:
@@ -66,12 +66,12 @@ class Watching:
         is no tag. What is returned was read after this call began. With `has`, the caller follows the thing: then it
         may have been read a little before, a second at most. Raises what `sequences` and `read` raise.
         """
-        asked, kept = self._now(), self._of(name)
+        request, kept = self._now(), self._of(name)
         with kept.reading:
-            is_known = kept.began >= asked - (kept.lag_seconds if has else 0.0)
+            is_known = kept.began >= request - (kept.lag_seconds if has else 0.0)
             if not is_known and (has or kept.answer_tag):
                 began = self._now()
-                kept.learn(sequences(), began)
+                kept.update(sequences(), began)
                 is_known = True
             if is_known and has and has(kept.tag):
                 return kept.tag, None
@@ -81,10 +81,10 @@ class Watching:
 
     def _read(self, kept: _Kept, read: Callable[[], tuple[Sequences | None, bytes]]) -> None:
         began = self._now()
-        made_of, kept.answer = read()
-        if made_of is not None:
-            kept.learn(made_of, began)
-        kept.answer_tag = kept.tag if made_of is not None else ""
+        sequences_read, kept.answer = read()
+        if sequences_read is not None:
+            kept.update(sequences_read, began)
+        kept.answer_tag = kept.tag if sequences_read is not None else ""
 
     def forget(self, name: str) -> None:
         """Drop what is known of a thing that was changed here just now."""
@@ -94,6 +94,6 @@ class Watching:
     def _of(self, name: str) -> _Kept:
         with self._lock:
             kept = self._kept[name] = self._kept.pop(name, None) or _Kept()
-            if len(self._kept) > MOST_KEPT:
+            if len(self._kept) > MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
             return kept

@@ -257,9 +257,9 @@ def test_connection_to_an_unknown_authority_names_the_variable_and_the_file(
     import certifi
 
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    said = error_text(network.calls[client], capsys)
-    assert "set REQUESTS_CA_BUNDLE to a PEM file" in said
-    assert certifi.where() in said
+    text = error_text(network.calls[client], capsys)
+    assert "set REQUESTS_CA_BUNDLE to a PEM file" in text
+    assert certifi.where() in text
     assert network.authorizations == []
 
 
@@ -278,8 +278,8 @@ def test_connection_through_a_proxy_that_does_not_answer_names_the_proxy(
 ) -> None:
     """No request was sent, so a call that changes something may be repeated."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    said = error_text(network.calls["fabric"], capsys)
-    assert "the proxy does not answer: correct HTTPS_PROXY" in said
+    text = error_text(network.calls["fabric"], capsys)
+    assert "the proxy does not answer: correct HTTPS_PROXY" in text
 
 
 def test_connection_to_the_local_stack_is_direct_behind_a_proxy() -> None:

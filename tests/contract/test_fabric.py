@@ -122,17 +122,17 @@ def test_fabric_name_that_is_taken_is_a_conflict(tenant: Tenant) -> None:
 
 def _submitted(tenant: Tenant) -> OperationStarted:
     path = f"/workspaces/{tenant.workspace()}/items"
-    begun = tenant.fabric.send("POST", path, {**NOTEBOOK, "definition": {"parts": [PART]}}).operation
-    assert begun is not None
-    return begun
+    started = tenant.fabric.send("POST", path, {**NOTEBOOK, "definition": {"parts": [PART]}}).operation
+    assert started is not None
+    return started
 
 
 def test_fabric_long_running_operation_is_polled_and_has_a_result(tenant: Tenant) -> None:
     """Fabric accepts with an id and an address; the operation succeeds, and its result is the created item."""
-    begun = _submitted(tenant)
-    status = tenant.fabric.poll(begun.id, begun.location)
+    started = _submitted(tenant)
+    status = tenant.fabric.poll(started.id, started.location)
     assert (status.state, status.has_result) == ("succeeded", True)
-    made = tenant.fabric.result(begun.id, begun.location)
+    made = tenant.fabric.result(started.id, started.location)
     assert made is not None
     assert [i["id"] for w in tenant.state()["workspaces"] for i in w["items"]] == [made["id"]]
 
@@ -141,8 +141,8 @@ def test_fabric_long_running_operation_is_polled_and_has_a_result(tenant: Tenant
 def test_fabric_long_running_operation_fails_or_never_ends_on_request(tenant: Tenant, fault: str, state: str) -> None:
     """Fabric accepts the call all the same."""
     tenant.faults({"action": FAULTS[fault]})
-    begun = _submitted(tenant)
-    assert tenant.fabric.poll(begun.id, begun.location).state == state
+    started = _submitted(tenant)
+    assert tenant.fabric.poll(started.id, started.location).state == state
 
 
 ANSWERS: dict[str, tuple[type[FabricError], int]] = {
@@ -159,13 +159,13 @@ ANSWERS: dict[str, tuple[type[FabricError], int]] = {
 def test_fabric_fault_on_a_create_has_its_error_and_its_effect(tenant: Tenant, fault: str) -> None:
     """Every fault that the schedules inject into a call: the type of the error, its Retry-After, and what exists
     afterwards."""
-    kind, standing = ANSWERS[fault]
+    kind, stored = ANSWERS[fault]
     tenant.faults({"match": {"method": "POST"}, "when": {"times": 1}, "action": FAULTS[fault]})
     with pytest.raises(FabricError) as caught:
         tenant.workspace()
     assert type(caught.value) is kind
     assert caught.value.retry_after_seconds == (7.0 if fault == "429" else None)
-    assert len(tenant.state()["workspaces"]) == standing
+    assert len(tenant.state()["workspaces"]) == stored
 
 
 def test_fabric_faults_of_the_schedules_are_all_listed_here() -> None:

@@ -16,7 +16,7 @@ from azure.data.tables import TableClient
 from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import bootstrap, entry, settings, telemetry, tracing
 from shared.adapters.breaker.circuit_breaker import BreakerOpenError
-from shared.adapters.telemetry.buffered import HandOver
+from shared.adapters.telemetry.buffered import BufferedTelemetry
 from shared.bootstrap import App
 from shared.domain.breaker import BreakerState
 from shared.domain.errors import FabricTransientError
@@ -60,7 +60,7 @@ def reached(simulator: Simulator, path: str = PATH) -> list[dict[str, Any]]:
     return [c for c in simulator.call("GET", "/_sim/calls")[1] if c["path"] == f"/v1{path}"]
 
 
-def strike(simulator: Simulator, **when: Any) -> None:
+def inject(simulator: Simulator, **when: Any) -> None:
     """Empty Fabric and let one path fail."""
     simulator.call("POST", "/_sim/reset", {})
     simulator.call("POST", "/_sim/faults", [{"match": {"path": f"/v1{PATH}"}, "when": when, "action": FAILING}])
@@ -70,7 +70,7 @@ def strike(simulator: Simulator, **when: Any) -> None:
 def test_flag_retry_logic_is_seen_in_the_number_of_calls(storage: str, simulator: Simulator, is_on: bool) -> None:
     """A read that gets one 503 is sent twice and succeeds; without the flag it is sent once and raises the error."""
     app = compose(storage, simulator, "retry_logic", is_on)
-    strike(simulator, nth=1)
+    inject(simulator, nth=1)
     with contextlib.nullcontext() if is_on else pytest.raises(FabricTransientError):
         list(app.services.fabric.list(PATH))
     assert [c["status"] for c in reached(simulator)] == ([503, 200] if is_on else [503])
@@ -83,7 +83,7 @@ def test_flag_circuit_breaker_is_seen_in_the_calls_that_are_rejected(
     """Of twelve calls to a failing area five arrive, and the table has the breaker's row. Without the flag all twelve
     arrive, and there is no row."""
     app = compose(storage, simulator, "circuit_breaker", is_on)
-    strike(simulator)
+    inject(simulator)
     with TableClient.from_connection_string(storage, "breakers") as table:
         forget(table)
         try:
@@ -133,7 +133,7 @@ def test_flag_telemetry_is_seen_at_the_ingestion_endpoint(
         assert isinstance(app.telemetry, NoTelemetry)
         assert (ingestion.envelopes, ingestion.requests, call["traceparent"]) == ([], 0, None)
         return
-    cast(HandOver, app.telemetry).stop(PATIENCE_SECONDS)
+    cast(BufferedTelemetry, app.telemetry).stop(PATIENCE_SECONDS)
     arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
     assert {e["name"]: set(e["properties"]) for e in arrived} == {k: set(v) for k, v in PROPERTIES.items()}
     assert len(arrived) == len(PROPERTIES)
@@ -160,7 +160,7 @@ def test_flag_telemetry_reports_breaker_and_health_changes(
         BREAKER_CACHE_SECONDS="0.01",
     )
     monkeypatch.setattr(bootstrap, "_app", app)
-    strike(simulator, times=5)
+    inject(simulator, times=5)
     with TableClient.from_connection_string(storage, "breakers") as table:
         forget(table)
         for _ in range(5):
@@ -175,7 +175,7 @@ def test_flag_telemetry_reports_breaker_and_health_changes(
 
         eventually(is_closed)
         forget(table)
-    cast(HandOver, app.telemetry).stop(PATIENCE_SECONDS)
+    cast(BufferedTelemetry, app.telemetry).stop(PATIENCE_SECONDS)
     arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
     turns = [e["name"] for e in arrived if e["properties"].get("breaker") == AREA]
     assert turns == [Event.BREAKER_OPENED, Event.BREAKER_HALF_OPEN, Event.BREAKER_CLOSED]
@@ -213,7 +213,7 @@ def test_transaction_of_a_script_is_one_trace(
     with pytest.raises(ValueError, match="hush"), around:
         script()
     assert tracing.current() is None
-    cast(HandOver, app.telemetry).stop(PATIENCE_SECONDS)
+    cast(BufferedTelemetry, app.telemetry).stop(PATIENCE_SECONDS)
     calls = simulator.call("GET", "/_sim/calls")[1]
     assert {"POST", "DELETE"} <= {call["method"] for call in calls}
     (trace_id,) = {call["traceparent"].split("-")[1] for call in calls}

@@ -93,21 +93,21 @@ def test_journal_create_repeated_changes_nothing(journal: Journal, clock: FakeCl
     journal.write_step(moved(journal.steps(fresh_id)[1], S.INTENT))
     before = everything(journal, fresh_id)
     clock.advance(60)
-    again = a_header(fresh_id, accepted_at=clock.now(), requested_by="another")
-    assert journal.create(again, steps, "submitted again") == running
+    repeated = a_header(fresh_id, accepted_at=clock.now(), requested_by="another")
+    assert journal.create(repeated, steps, "submitted again") == running
     assert everything(journal, fresh_id) == before
 
 
 def test_journal_create_of_another_manifest_leaves_the_first_one(journal: Journal, fresh_id: str) -> None:
     """The second writer with other content gets the first header, and writes nothing, not even a missing step."""
-    standing = a_header(fresh_id)
-    journal.create(standing, some_steps(fresh_id, 2), "submitted")
+    stored = a_header(fresh_id)
+    journal.create(stored, some_steps(fresh_id, 2), "submitted")
     before = everything(journal, fresh_id)
     other = a_header(fresh_id, manifest_hash="b" * 64, target=f"elsewhere {fresh_id}")
-    assert journal.create(other, some_steps(fresh_id, 5), "submitted") == standing
+    assert journal.create(other, some_steps(fresh_id, 5), "submitted") == stored
     assert everything(journal, fresh_id) == before
     assert listed(journal, other.target) == []
-    assert [h.manifest_hash for h in journal.deployments(standing.target)] == [standing.manifest_hash]
+    assert [h.manifest_hash for h in journal.deployments(stored.target)] == [stored.manifest_hash]
 
 
 def test_journal_create_adds_nothing_to_an_ended_deployment(journal: Journal, fresh_id: str) -> None:
@@ -188,11 +188,11 @@ def test_journal_create_race_of_two_manifests_has_one_winner(journal: Journal, f
         lambda h=h: journal.create(h, some_steps(fresh_id, 5), "submitted") for h in headers
     ]
     answers = at_once(tasks)
-    standing = journal.header(fresh_id).record
-    assert answers == [standing, standing]
+    stored = journal.header(fresh_id).record
+    assert answers == [stored, stored]
     assert len(journal.audit(fresh_id)) == 1
     assert {h.target: listed(journal, h.target) for h in headers} == {
-        h.target: [fresh_id] if h == standing else [] for h in headers
+        h.target: [fresh_id] if h == stored else [] for h in headers
     }
 
 
@@ -215,7 +215,7 @@ def test_journal_create_that_lost_the_race_leaves_no_trace_in_the_list(
             return found
         return read(deployment_id)
 
-    monkeypatch.setattr(faulty.journal, "_standing", late)
+    monkeypatch.setattr(faulty.journal, "_stored_header", late)
     assert faulty.journal.create(loser, some_steps(fresh_id, 2), "submitted") == winner
     assert list(faulty.journal.deployments(winner.target)) == [winner]
     assert listed(faulty.journal, target) == ([fresh_id] if same_target else [])
@@ -232,12 +232,12 @@ def test_journal_crash_of_the_loser_does_not_hide_the_winner(
     read = faulty.journal._standing
 
     def late(deployment_id: str) -> DeploymentRecord | None:
-        monkeypatch.setattr(faulty.journal, "_standing", read)
+        monkeypatch.setattr(faulty.journal, "_stored_header", read)
         faulty.journal.create(winner, [], "submitted")
         faulty.wire.cut_before_write(2)
         return None
 
-    monkeypatch.setattr(faulty.journal, "_standing", late)
+    monkeypatch.setattr(faulty.journal, "_stored_header", late)
     with pytest.raises(Cut):
         faulty.journal.create(loser, [], "refused")
     faulty.wire.heal()
@@ -414,7 +414,7 @@ def test_journal_write_step_keeps_every_field(journal: Journal, fresh_id: str) -
         deliveries=3,
         fence=4,
         ambiguous=True,
-        moves_done=1,
+        calls_done=1,
         claim=Claim("me", START + timedelta(microseconds=1), 4),
         intent=Intent("update", "marker", {"a": [1, None, "\u2028\x00\x1f\ud800\U0001f600'\"\\"]}, "id"),
         operation=Operation("op", "apply", "workspace", START, "https://x/y?z", 5),
@@ -604,23 +604,23 @@ def test_journal_audit_verifies_a_deployment_also_after_it_is_forgotten(
     journal.write_step(moved(journal.steps(fresh_id)[0], S.COMPENSATED, "nothing was begun"))
     journal.note(fresh_id, AuditEntry(START, "deployment", "compensating", "compensating", "accept", "refused", 2))
     header = journal.write_header(headed(header, D.COMPENSATED, "everything is put back", finished_at=START))
-    journal.write_header(headed(header, D.COMPENSATED, swept_at=START))
+    journal.write_header(headed(header, D.COMPENSATED, orphan_checked_at=START))
     verdict = verify(read(journal, fresh_id))
     assert verdict.is_proven, verdict
     journal.purge(fresh_id)
     assert verify(read(journal, fresh_id)) == verdict
     with pytest.raises(ForgottenError) as kept:
         journal.header(fresh_id)
-    standing = kept.value.record
-    assert (standing.state, standing.manifest_hash) == (D.COMPENSATED, header.record.manifest_hash)
+    stored = kept.value.record
+    assert (stored.state, stored.manifest_hash) == (D.COMPENSATED, header.record.manifest_hash)
     for other in (a_header(fresh_id, step_count=60), a_header(fresh_id, manifest_hash="other", target="elsewhere")):
-        assert journal.create(other, some_steps(fresh_id, 60), "submitted again") == standing
+        assert journal.create(other, some_steps(fresh_id, 60), "submitted again") == stored
         assert (journal.steps(fresh_id), listed(journal, other.target)) == ([], [])
     assert verify(read(journal, fresh_id)) == verdict
     found = read(journal, fresh_id)
-    for changed in (standing.replace(state=D.SUCCEEDED), standing.replace(manifest_hash="other")):
+    for changed in (stored.replace(state=D.SUCCEEDED), stored.replace(manifest_hash="other")):
         assert verify(replace(found, forgotten=changed)).differences
-    cut = [entry for entry in found.entries if entry.subject != "deployment" or entry.sequence != standing.sequence]
+    cut = [entry for entry in found.entries if entry.subject != "deployment" or entry.sequence != stored.sequence]
     assert verify(replace(found, entries=cut)).differences
 
 
@@ -1051,8 +1051,8 @@ def test_journal_lists_open_deployments(journal: Journal, fresh_id: str) -> None
     states = {h.state for h in journal.deployments(target, open_only=True)}
     assert states == {D.ACCEPTED, D.RUNNING, D.COMPENSATING, D.STUCK, D.HELD}
     assert {h.state for h in journal.deployments(target)} == set(D)
-    mine = {h.state for h in journal.deployments(open_only=True) if h.deployment_id.startswith(fresh_id)}
-    assert mine == states
+    own = {h.state for h in journal.deployments(open_only=True) if h.deployment_id.startswith(fresh_id)}
+    assert own == states
 
 
 def test_journal_list_follows_the_header(journal: Journal, fresh_id: str) -> None:

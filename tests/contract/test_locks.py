@@ -58,8 +58,8 @@ def test_lock_expired_goes_to_the_next_with_a_higher_fence(locks: Locks, target:
     taken = locks.acquire(target, "b", later, LEASE)
     assert taken == Lock("b", later + timedelta(seconds=LEASE), 2)
     assert locks.acquire(target, "a", later, LEASE) == taken
-    again = locks.acquire(target, "a", later + timedelta(seconds=LEASE), LEASE)
-    assert (again.holder, again.fence) == ("a", 3)
+    repeated = locks.acquire(target, "a", later + timedelta(seconds=LEASE), LEASE)
+    assert (repeated.holder, repeated.fence) == ("a", 3)
 
 
 def test_lock_released_goes_to_the_next_with_a_higher_fence(locks: Locks, target: str) -> None:

@@ -69,8 +69,8 @@ def replayed(exchange: Mapping[str, Any]) -> tuple[Any, Recorded]:
         parts = path.split("/")
         if parts[1] == "operations":
             location = f"https://{exchange['host']}/v1/operations/{parts[2]}"
-            asked = fabric.result if parts[-1] == "result" else fabric.poll
-            return asked(parts[2], location), transport
+            request = fabric.result if parts[-1] == "result" else fabric.poll
+            return request(parts[2], location), transport
         if "value" in (exchange["response"] or {}) and exchange["response"].get("continuationToken") is None:
             return list(fabric.list(path, query)), transport
         return fabric.get(path, query), transport

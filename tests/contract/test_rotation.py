@@ -68,9 +68,9 @@ def test_rotated_secret_is_read_when_the_old_one_is_refused(signed_in: SignIn) -
     """Entra refuses the cached copy: the vault is asked once, and the same call gets its token."""
     signed_in.server.vault.put(NAME, "second~secret")
     signed_in.accept("second~secret")
-    asked = signed_in.server.asked(f"/secrets/{NAME}/")
+    request = signed_in.server.asked(f"/secrets/{NAME}/")
     assert signed_in.new_token().startswith(f"sim.{CLIENT_ID}.")
-    assert signed_in.server.asked(f"/secrets/{NAME}/") == asked + 1
+    assert signed_in.server.asked(f"/secrets/{NAME}/") == request + 1
     assert [status for _, path, status in signed_in.server.calls if path == TOKENS] == [200, 401, 200]
 
 
@@ -97,10 +97,10 @@ def test_secret_that_is_also_wrong_in_the_vault_is_refused(signed_in: SignIn, ca
     caplog.set_level(logging.DEBUG)
     signed_in.accept("another~secret")
     signed_in.server.entra.echoes = True
-    asked = signed_in.server.asked(f"/secrets/{NAME}/")
+    request = signed_in.server.asked(f"/secrets/{NAME}/")
     with pytest.raises(FabricAuthError, match="AADSTS7000215") as caught:
         signed_in.new_token()
-    assert signed_in.server.asked(f"/secrets/{NAME}/") == asked + 1
+    assert signed_in.server.asked(f"/secrets/{NAME}/") == request + 1
     assert "first~secret" not in str(caught.value)
     assert "first~secret" not in caplog.text
     assert "first%7Esecret" not in caplog.text

@@ -12,7 +12,7 @@ from shared.adapters.storage import queues, signal_table
 from shared.adapters.storage.clients import StorageClients
 from shared.adapters.storage.signal_table import TableSignals
 from shared.domain.errors import StorageUnavailableError
-from shared.domain.ports import LastSweep, Poisonings, Signals
+from shared.domain.ports import PoisonSignal, Signals, SweepSignal
 from tests.contract.harness import VARIANTS, at_once
 from tests.fakes import START, MemorySignals
 
@@ -28,24 +28,24 @@ def signals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_signals_of_a_new_app_are_none(signals: Signals) -> None:
     assert signals.last_sweep() is None
-    assert signals.poisonings() is None
+    assert signals.poison_signal() is None
 
 
 def test_signals_keep_the_last_sweep(signals: Signals) -> None:
     """Its time, duration and counts are kept as given."""
-    first = LastSweep(START, 1.5, {"seen": 3, "stuck": 1}, {"stuck": ["d"]})
-    signals.swept(first)
+    first = SweepSignal(START, 1.5, {"seen": 3, "stuck": 1}, {"stuck": ["d"]})
+    signals.record_sweep(first)
     assert signals.last_sweep() == first
     later = replace(first, at=START + timedelta(minutes=5), counts={}, names={})
-    signals.swept(later)
+    signals.record_sweep(later)
     assert signals.last_sweep() == later
 
 
 def test_signals_count_every_poison_message(signals: Signals) -> None:
     """Eight concurrent ones are counted as eight; the count has the time and the queue of the last one."""
-    assert at_once([lambda: signals.poisoned("deployments", START)] * 8) == [None] * 8
-    signals.poisoned("deployment-steps", START + timedelta(seconds=1))
-    assert signals.poisonings() == Poisonings(9, START + timedelta(seconds=1), "deployment-steps")
+    assert at_once([lambda: signals.record_poison_message("deployments", START)] * 8) == [None] * 8
+    signals.record_poison_message("deployment-steps", START + timedelta(seconds=1))
+    assert signals.poison_signal() == PoisonSignal(9, START + timedelta(seconds=1), "deployment-steps")
 
 
 def test_signals_without_storage_raise_storage_unavailable() -> None:

@@ -9,7 +9,7 @@ import pytest
 from azure.storage.queue import QueueClient
 
 from shared.adapters.storage import queues
-from shared.adapters.storage.clients import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients
+from shared.adapters.storage.clients import MAX_DELAY_SECONDS, MESSAGE_BYTES, StorageClients
 from shared.adapters.storage.queues import StorageStepQueue, TextQueue
 from shared.domain.errors import LimitError
 from shared.domain.messages import Direction, StepMessage
@@ -119,7 +119,7 @@ def test_queue_delays_a_message_as_requested(waiting: Waiting) -> None:
     waiting.queue.send(a_message(1), 0.2)
     waiting.queue.send(a_message(2))
     waiting.queue.send(a_message(3), -5.0)
-    waiting.queue.send(a_message(4), 10 * MOST_DELAY_SECONDS)
+    waiting.queue.send(a_message(4), 10 * MAX_DELAY_SECONDS)
     arrived: dict[int, float] = {}
     # On a busy machine a late message is not a fault, but an early one is.
     while len(arrived) < 3 and waiting.now() < began + 30:

@@ -83,8 +83,8 @@ def untouched(storage: str) -> Iterator[Tamperer]:
     running = header.replace(state=DeploymentState.RUNNING)
     last = journal.write_header(Change(journal.header(name), running, "tester", "began"))
     for step in journal.steps(name):
-        begun = journal.write_step(Change(step, step.record.replace(state=StepState.INTENT), "tester", "create"))
-        journal.write_step(Change(begun, begun.record.replace(state=StepState.SUCCEEDED), "tester", "verified"))
+        started = journal.write_step(Change(step, step.record.replace(state=StepState.INTENT), "tester", "create"))
+        journal.write_step(Change(started, started.record.replace(state=StepState.SUCCEEDED), "tester", "verified"))
     ended = last.record.replace(state=DeploymentState.SUCCEEDED)
     journal.write_header(Change(last, ended, "tester", "all applied"))
     journal.note(name, AuditEntry(START, "deployment", "succeeded", "succeeded", "accept", "refused", 0))
@@ -140,9 +140,9 @@ TAMPERINGS: dict[str, tuple[Callable[[Tamperer], object], str, str]] = {
 def test_tampering_is_reported_with_its_place(tamperer: Tamperer, name: str) -> None:
     """After any change, move, insertion or deletion the journal is not proven, and a difference names the row and
     the reason."""
-    tamper, subject, said = TAMPERINGS[name]
+    tamper, subject, text = TAMPERINGS[name]
     tamper(tamperer)
     verdict = tamperer.verdict()
     assert not verdict.is_proven
     found = [str(each) for each in verdict.differences]
-    assert any(each.startswith(subject) and said in each for each in found), found
+    assert any(each.startswith(subject) and text in each for each in found), found

@@ -15,7 +15,7 @@ import pytest
 
 from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import tracing
-from shared.adapters.telemetry.buffered import Exporter, HandOver
+from shared.adapters.telemetry.buffered import BufferedTelemetry, Exporter
 from shared.domain.errors import FabricRefusedError
 from shared.domain.ports import Telemetry
 from shared.domain.telemetry import Event, Metric
@@ -32,7 +32,7 @@ CANARY = "canary-4b1d0e"
 class ConnectedTelemetry:
     """Telemetry, and the local endpoint that receives it."""
 
-    telemetry: HandOver
+    telemetry: BufferedTelemetry
     ingestion: Ingestion
 
     def arrived(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def connected(
     for name in SILENT:
         monkeypatch.setenv(name, "true")
     with serving() as (ingestion, port):
-        telemetry = HandOver(make(request.param, port, tmp_path), lambda: AT, linger_seconds=0.01)
+        telemetry = BufferedTelemetry(make(request.param, port, tmp_path), lambda: AT, linger_seconds=0.01)
         yield ConnectedTelemetry(telemetry, ingestion)
         ingestion.release()
         telemetry.stop(30)
@@ -80,7 +80,7 @@ def check_tags(envelope: dict[str, Any]) -> None:
 
 def test_event_arrives_with_name_properties_and_operation(connected: ConnectedTelemetry) -> None:
     """An event is a custom event; numbers and booleans become text, and None is left out."""
-    with tracing.within(SPAN):
+    with tracing.use_span(SPAN):
         connected.telemetry.event(Event.STEP_FINISHED, {"step_id": "bronze", "attempts": 2, "ok": True, "none": None})
     (found,) = connected.arrived("EventData")
     check_tags(found)
@@ -92,7 +92,7 @@ def test_event_arrives_with_name_properties_and_operation(connected: ConnectedTe
 
 def test_metric_arrives_with_name_value_properties_and_operation(connected: ConnectedTelemetry) -> None:
     """A metric is one measurement: it is not aggregated, and belongs to the operation in which it was measured."""
-    with tracing.within(SPAN):
+    with tracing.use_span(SPAN):
         connected.telemetry.metric(Metric.STEP_SECONDS, 1.5, {"kind": "lakehouse"})
         connected.telemetry.metric(Metric.STEP_SECONDS, 2.5, {"kind": "lakehouse"})
     found = connected.arrived("MetricData", 2)
@@ -105,17 +105,17 @@ def test_metric_arrives_with_name_value_properties_and_operation(connected: Conn
 
 def test_exception_arrives_with_kind_place_and_operation(connected: ConnectedTelemetry) -> None:
     """The text of one of the app's own errors is sent."""
-    with tracing.within(SPAN):
+    with tracing.use_span(SPAN):
         try:
             raise FabricRefusedError("the name is taken", call="POST /workspaces")
         except FabricRefusedError as error:
             connected.telemetry.exception(error, {"operation": "execute_step"})
     (found,) = connected.arrived("ExceptionData")
     check_tags(found)
-    (told,) = found["data"]["baseData"]["exceptions"]
-    assert told["typeName"] == "FabricRefusedError"
-    assert "the name is taken" in told["message"]
-    assert "test_exception_arrives_with_kind_place_and_operation" in json.dumps(told)
+    (reported,) = found["data"]["baseData"]["exceptions"]
+    assert reported["typeName"] == "FabricRefusedError"
+    assert "the name is taken" in reported["message"]
+    assert "test_exception_arrives_with_kind_place_and_operation" in json.dumps(reported)
     assert found["data"]["baseData"]["properties"] == {"operation": "execute_step"}
 
 
@@ -166,7 +166,7 @@ def test_operation_arrives_as_a_separate_span(connected: ConnectedTelemetry, suc
 
 def test_trace_arrives_with_text_properties_and_operation(connected: ConnectedTelemetry) -> None:
     """A trace is a line for a person."""
-    with tracing.within(SPAN):
+    with tracing.use_span(SPAN):
         connected.telemetry.trace("feature flags on: none", {"who": "tests"})
     (found,) = connected.arrived("MessageData")
     check_tags(found)
@@ -174,7 +174,7 @@ def test_trace_arrives_with_text_properties_and_operation(connected: ConnectedTe
     assert found["data"]["baseData"]["properties"] == {"who": "tests"}
 
 
-def tell_all(telemetry: Telemetry) -> None:
+def emit_all(telemetry: Telemetry) -> None:
     """Emit one signal of each kind."""
     telemetry.event(Event.STEP_STARTED)
     telemetry.metric(Metric.STEP_SECONDS, 1.0)
@@ -188,7 +188,7 @@ KINDS = ("EventData", "MetricData", "ExceptionData", "RemoteDependencyData", "Me
 
 def test_every_signal_is_sent_once_and_completely(connected: ConnectedTelemetry) -> None:
     """Many threads emit at the same time."""
-    threads = [threading.Thread(target=lambda: [tell_all(connected.telemetry) for _ in range(50)]) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: [emit_all(connected.telemetry) for _ in range(50)]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -202,7 +202,7 @@ def test_endpoint_that_delays_every_response_blocks_no_caller(connected: Connect
     """Without a response the calls return: the thread that makes them also releases the endpoint afterwards."""
     connected.ingestion.hold()
     for _ in range(100):
-        tell_all(connected.telemetry)
+        emit_all(connected.telemetry)
     connected.ingestion.release()
     connected.telemetry.flush(60)
     assert {kind: len(connected.ingestion.of_kind(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 100)
@@ -215,17 +215,17 @@ def test_endpoint_that_is_down_raises_nothing(name: str, tmp_path: Path, monkeyp
         monkeypatch.setenv(each, "true")
     with serving() as (_, port):
         pass
-    telemetry = HandOver(make(name, port, tmp_path), lambda: AT)
-    tell_all(telemetry)
+    telemetry = BufferedTelemetry(make(name, port, tmp_path), lambda: AT)
+    emit_all(telemetry)
     telemetry.flush(0.1)
-    tell_all(telemetry)
+    emit_all(telemetry)
 
 
 @pytest.mark.parametrize("status", [500, 439, 206])
 def test_endpoint_that_fails_raises_nothing_and_is_used_again(connected: ConnectedTelemetry, status: int) -> None:
     """The vendor decides whether to keep or drop what the endpoint refuses for a while; a later signal arrives."""
     connected.ingestion.status = status
-    tell_all(connected.telemetry)
+    emit_all(connected.telemetry)
     connected.telemetry.flush(60)
     connected.ingestion.status = 200
     connected.telemetry.event(Event.SWEEP_FINISHED)

@@ -24,7 +24,7 @@ from tests.warm import WarmStack
 QUICK = {
     "STEP_LEASE_SECONDS": "4",
     "WATCHDOG_SECONDS": "2",
-    "SETTLE_SECONDS": "1",
+    "LATE_CALL_SECONDS": "1",
     "RESTART_GRACE_SECONDS": "2",
     "TARGET_RETRY_SECONDS": "1",
     "SWEEP_SCHEDULE": "*/3 * * * * *",

@@ -86,10 +86,10 @@ class World:
             request.add_header("x-functions-key", key)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own address
-                said = f"{answer.status} {answer.headers}".encode() + answer.read()
+                text = f"{answer.status} {answer.headers}".encode() + answer.read()
         except urllib.error.HTTPError as error:
-            said = f"{error.code} {error.headers}".encode() + error.read()
-        self.answers.append((f"{method} {path}", said))
+            text = f"{error.code} {error.headers}".encode() + error.read()
+        self.answers.append((f"{method} {path}", text))
 
     def everything(self) -> Iterator[tuple[str, bytes]]:
         """All that was written, answered or sent."""
@@ -130,7 +130,7 @@ def world() -> Iterator[World]:
         "LOG_LEVEL": "DEBUG",
         "AZURE_CLIENT_SECRET": canaries["client secret in the environment"],
         "IDENTITY_HEADER": canaries["identity header"],
-        "SECRET_CACHE_TTL": "2",
+        "SECRET_CACHE_SECONDS": "2",
         "BREAKER_FAILURES": "0",
         "HEALTH_CACHE_SECONDS": "0",
     }
@@ -155,7 +155,7 @@ def planted(stack: Stack, canaries: dict[str, str], ingestion: Ingestion) -> Ite
         world.vault("secrets", {"name": "fabric-certificate", "value": PRIVATE + PUBLIC})
         world.accept("client secret")
         # Tokens and copies live for seconds, so that each phase signs in anew.
-        world.vault("levers", {"life_seconds": 4})
+        world.vault("settings", {"life_seconds": 4})
         yield world
     finally:
         finish(stack)
@@ -203,7 +203,7 @@ def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
 
     # The secret is wrong in the vault too, and Entra quotes what it was sent.
     world.vault("secrets", {"name": NAME, "value": canaries["secret that Entra refuses"]})
-    world.vault("levers", {"echoes": True})
+    world.vault("settings", {"echoes": True})
     world.accept()
     world.until_it_cannot_sign_in()
     assert world.deploy("wrong")["exit_code"] != 0
@@ -211,10 +211,10 @@ def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
     eventually(world.can_sign_in)
 
     # The identity may not read the vault; then a certificate in the secret's place.
-    world.vault("levers", {"forbidden": True})
+    world.vault("settings", {"forbidden": True})
     world.until_it_cannot_sign_in()
     assert world.deploy("forbidden")["exit_code"] != 0
-    world.vault("levers", {"forbidden": False})
+    world.vault("settings", {"forbidden": False})
     world.accept(certificates=(PUBLIC,))
     stack = world.running.stack
     stack.kill_host()

@@ -29,6 +29,6 @@ def test_crash_of_the_host_at_random_instants_changes_nothing(own_stack: Running
     state = own_stack.fabric("state")
     created = [c for c in own_stack.fabric("calls") if c["method"] == "POST" and c["effect"] and c["status"] == 201]
     resources = {s["resource"]["id"] for s in ended["steps"] if s.get("resource")}
-    standing = {w["id"] for w in state["workspaces"]} | {i["id"] for w in state["workspaces"] for i in w["items"]}
-    assert standing <= resources, "something stands in Fabric that the journal does not know"
+    stored = {w["id"] for w in state["workspaces"]} | {i["id"] for w in state["workspaces"] for i in w["items"]}
+    assert stored <= resources, "something stands in Fabric that the journal does not know"
     assert created

@@ -36,12 +36,15 @@ def running() -> Iterator[Running]:
 def ready(running: Running) -> tuple[int, dict[str, Any]]:
     """What anybody is told: the status code, and a word for each check."""
     code, body = running.http("/api/health/ready")
-    told = json.loads(body)
-    for checks in told["checks"].values():
+    reported = json.loads(body)
+    for checks in reported["checks"].values():
         assert [set(check) for check in checks] == [{"status"}], "a word each, and nothing else"
     assert "127.0.0.1" not in body
-    assert (code == 503) == (told["status"] == "fail")
-    return code, {"whole": told["status"], **{name: checks[0]["status"] for name, checks in told["checks"].items()}}
+    assert (code == 503) == (reported["status"] == "fail")
+    return code, {
+        "whole": reported["status"],
+        **{name: checks[0]["status"] for name, checks in reported["checks"].items()},
+    }
 
 
 def details(running: Running) -> dict[str, Any]:
@@ -63,9 +66,9 @@ def health_cli(running: Running, key: str) -> command_line.Done:
 def test_all_well_is_pass_and_a_thousand_requests_are_few_rounds(running: Running) -> None:
     """200 and pass; details need the key; whoever asks at the same time shares a round, as Fabric's calls show."""
     eventually(lambda: ready(running)[1]["whole"] == "pass" and "sweep:age/" in details(running))
-    code, told = ready(running)
-    assert (code, set(told.values())) == (200, {"pass"})
-    assert set(told) >= ESSENTIAL | {"queues", "breakers", "sweep", "poison"}
+    code, reported = ready(running)
+    assert (code, set(reported.values())) == (200, {"pass"})
+    assert set(reported) >= ESSENTIAL | {"queues", "breakers", "sweep", "poison"}
     assert running.http("/api/health")[0] == 401
     eventually(lambda: details(running)["queues:depth/deployments"]["observedValue"] == 0)
     assert health_cli(running, running.stack.function_key).returncode == 0
@@ -95,8 +98,8 @@ def test_open_breaker_is_a_warning_until_it_is_closed_by_hand(running: Running) 
     running.fabric("faults", [{"match": {"path": ".*/lakehouses"}, "action": answer}])
     submit(running, "ill", manifest("ill", *(lakehouse(f"lake{i}") for i in range(6))))
     eventually(lambda: ready(running)[1]["breakers"] == "warn")
-    code, told = ready(running)
-    assert (code, told["whole"], told["breakers"]) == (200, "warn", "warn")
+    code, reported = ready(running)
+    assert (code, reported["whole"], reported["breakers"]) == (200, "warn", "warn")
     shown = details(running)["breakers:state/items"]
     assert shown["observedValue"] in ("open", "half_open")
     assert shown["status"] == "warn"
@@ -119,8 +122,8 @@ def test_fabric_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
     """Nobody answers there: 503; the rest is well. It is back: 200."""
     running.stack._end("fabric", signal.SIGKILL, 5.0)
     eventually(lambda: ready(running)[0] == 503)
-    _, told = ready(running)
-    assert {name for name in ESSENTIAL if told[name] == "fail"} == {"fabric_endpoint"}
+    _, reported = ready(running)
+    assert {name for name in ESSENTIAL if reported[name] == "fail"} == {"fabric_endpoint"}
     assert "no connection" in details(running)["fabric_endpoint/"]["output"]
     assert health_cli(running, running.stack.function_key).returncode == 3
     running.stack.start_fabric()
@@ -131,8 +134,8 @@ def test_storage_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
     """Azurite is stopped: 503 for storage, within the budget; live answers all the while. It is back: 200."""
     running.stack.stop_azurite()
     eventually(lambda: ready(running)[0] == 503)
-    _, told = ready(running)
-    assert {name for name in ESSENTIAL if told[name] == "fail"} == {"storage"}
+    _, reported = ready(running)
+    assert {name for name in ESSENTIAL if reported[name] == "fail"} == {"storage"}
     assert running.http("/api/health/live")[0] == 200
     assert running.cli("health").returncode == 3
     running.stack.start_azurite()
@@ -151,8 +154,8 @@ def test_poison_is_a_warning_though_it_is_recorded_at_once(running: Running) -> 
         table.update_entity(row, mode=UpdateMode.REPLACE)
     assert running.ended("poisoned")["exit_code"] == 1
     eventually(lambda: ready(running)[1]["poison"] == "warn")
-    code, told = ready(running)
-    assert (code, told["whole"]) == (200, "warn")
+    code, reported = ready(running)
+    assert (code, reported["whole"]) == (200, "warn")
     shown = details(running)
     assert shown["poison:recorded/"]["observedValue"] >= 1
     assert shown["queues:depth/deployment-steps-poison"]["observedValue"] == 0

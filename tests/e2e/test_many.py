@@ -26,7 +26,7 @@ FAULTS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def calm_stack() -> Iterator[Running]:
+def shared_slow_stack() -> Iterator[Running]:
     """Watchdogs of all of them that look every two seconds would take a third of the processor from the deployments."""
     stack = make_stack(environment={"WATCHDOG_SECONDS": "10", "SWEEP_SCHEDULE": "*/20 * * * * *"})
     try:
@@ -36,35 +36,42 @@ def calm_stack() -> Iterator[Running]:
 
 
 @pytest.mark.parametrize("count", [20, pytest.param(50, marks=pytest.mark.hunt)])
-def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(calm_stack: Running, count: int) -> None:
+def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(
+    shared_slow_stack: Running, count: int
+) -> None:
     """All end; what stands in Fabric is what the journals of the succeeded ones say, to the last resource."""
     rules = [{"when": {"nth": STRIKES}, "action": action} for action in FAULTS]
-    calm_stack.fabric("faults", rules)
+    shared_slow_stack.fabric("faults", rules)
     for i in range(count):
         steps = [lakehouse("bronze"), item("nb", "Notebook", "bronze"), viewer()]
         steps += [item("ball", "Crystal", "nb")] if i % 5 == 0 else []
         body = {"deployment_id": f"many-{i}", "manifest": manifest(f"many-{i}", *steps)}
-        calm_stack.put("deployments", json.dumps(body).encode())
+        shared_slow_stack.put("deployments", json.dumps(body).encode())
 
-    journal = bootstrap.storage(settings.load({"AzureWebJobsStorage": calm_stack.stack.connection_string})).journal
+    journal = bootstrap.storage(
+        settings.load({"AzureWebJobsStorage": shared_slow_stack.stack.connection_string})
+    ).journal
 
     def listed() -> dict[str, str]:
         return {header.deployment_id: header.state.value for header in journal.deployments()}
 
     eventually(lambda: sum(state in LAWFUL for state in listed().values()) == count, pause=1.0)
-    calls, struck = calm_stack.fabric("calls"), sum(rule["struck"] for rule in calm_stack.fabric("faults"))
+    calls, injected = (
+        shared_slow_stack.fabric("calls"),
+        sum(rule["injected"] for rule in shared_slow_stack.fabric("faults")),
+    )
     assert len(calls) > 10 * count
-    assert struck > len(calls) // 5
-    calm_stack.fabric("faults", [])
+    assert injected > len(calls) // 5
+    shared_slow_stack.fabric("faults", [])
     states = listed()
     assert all(states[f"many-{i}"] == "compensated" for i in range(0, count, 5))
     succeeded = [deployment_id for deployment_id, state in states.items() if state == "succeeded"]
     resources = [s.record.resource for deployment_id in succeeded for s in journal.steps(deployment_id)]
     known = {(r.parent_id or "", r.id) for r in resources if r is not None}
-    standing: set[tuple[str, str]] = set()
-    for workspace in calm_stack.fabric("state")["workspaces"]:
-        standing.add(("", workspace["id"]))
+    stored: set[tuple[str, str]] = set()
+    for workspace in shared_slow_stack.fabric("state")["workspaces"]:
+        stored.add(("", workspace["id"]))
         inside = [row["id"] for row in (*workspace["items"], *workspace["roleAssignments"])]
-        standing |= {(workspace["id"], each) for each in inside if each != SIMULATOR_IDENTITY}
-    assert standing == known
+        stored |= {(workspace["id"], each) for each in inside if each != SIMULATOR_IDENTITY}
+    assert stored == known
     assert len(known) == 4 * len(succeeded)

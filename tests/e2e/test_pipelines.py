@@ -48,7 +48,7 @@ class Pipeline:
         given = {"onCancel" if name == "on-cancel" else name: value for name, value in given.items()}
         return jobs.azure_step(self.folder, storage, given, attempt)
 
-    def has_turned_back(self, deployment_id: str) -> bool:
+    def has_rolled_back(self, deployment_id: str) -> bool:
         """Whether the wish to cancel has arrived."""
         return "cancel requested" in self.running.cli("audit", deployment_id).stdout
 
@@ -120,7 +120,7 @@ def test_pipeline_whose_deployment_is_cancelled_by_somebody_says_so(pipeline: Pi
     try:
         eventually(lambda: UNDER_WAY in pipeline.running.cli("status", wanted).stdout)
         pipeline.running.cli("cancel", wanted, "--requested-by", "an operator", check=0)
-        eventually(lambda: pipeline.has_turned_back(wanted))
+        eventually(lambda: pipeline.has_rolled_back(wanted))
     finally:
         pipeline.running.fabric("faults", [])
     done = step.end(process)
@@ -140,9 +140,9 @@ def test_pipeline_that_waits_no_longer_leaves_the_deployment_to_go_on(pipeline: 
     assert done.code == 9, done.log
     name, state, code = pipeline.outputs(done)
     assert (state, code) in {("running", "9"), ("accepted", "9")}
-    again = pipeline.step(file, attempt=2).run(pipeline.folder)
-    assert again.code == 0, again.log
-    assert pipeline.outputs(again) == (name, "succeeded", "0")
+    repeated = pipeline.step(file, attempt=2).run(pipeline.folder)
+    assert repeated.code == 0, repeated.log
+    assert pipeline.outputs(repeated) == (name, "succeeded", "0")
 
 
 @PIPELINES
@@ -161,7 +161,7 @@ def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, sta
     try:
         seen = jobs.interrupted(process, UNDER_WAY, (signal.SIGINT, signal.SIGTERM))
         done = step.end(process)
-        eventually(lambda: on_cancel == "detach" or pipeline.has_turned_back(wanted))
+        eventually(lambda: on_cancel == "detach" or pipeline.has_rolled_back(wanted))
     finally:
         pipeline.running.fabric("faults", [])
     assert done.code == 130, seen + done.log

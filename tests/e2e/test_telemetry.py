@@ -57,8 +57,8 @@ def expected(audit: list[AuditEntry]) -> Counter[str]:
             found.update(of_deployment.get((entry.before, entry.after), []))
         elif entry.before != entry.after:
             found.update([of_step[entry.after]] if entry.after in of_step else [])
-    begun = {e.subject for e in audit if e.subject != "deployment" and e.before == "pending" and e.after != "skipped"}
-    found[Event.STEP_STARTED] = len(begun)
+    started = {e.subject for e in audit if e.subject != "deployment" and e.before == "pending" and e.after != "skipped"}
+    found[Event.STEP_STARTED] = len(started)
     return found
 
 
@@ -93,8 +93,8 @@ def test_main_job_tells_all_it_does_in_one_trace_and_no_secret(
 
     events = ingestion.of_kind("EventData")
     for name, trace_id in TRACE.items():
-        mine = [e for e in ingestion.envelopes if properties(e).get("deployment_id") == name]
-        assert {e["tags"]["ai.operation.id"] for e in mine} == {trace_id}
+        own = [e for e in ingestion.envelopes if properties(e).get("deployment_id") == name]
+        assert {e["tags"]["ai.operation.id"] for e in own} == {trace_id}
         found = Counter(e["data"]["baseData"]["name"] for e in events if properties(e).get("deployment_id") == name)
         assert found - Counter({Event.RETRY: found[Event.RETRY]}) == expected(audits[name])
     assert [properties(e)["error_code"] for e in events if e["data"]["baseData"]["name"] == Event.RETRY] == [

@@ -76,7 +76,7 @@ def killed_when_ready(process: subprocess.Popen[str]) -> None:
     assert line == "ready\n", errors
 
 
-def put_back(stack: Running, deployment_id: str) -> dict[str, Any]:
+def roll_back(stack: Running, deployment_id: str) -> dict[str, Any]:
     """Follow it until it is; the last line."""
     ended = stack.ended(deployment_id)
     assert ended["deployment"]["state"] == "compensated", ended
@@ -97,7 +97,7 @@ def test_script_killed_between_two_creations_is_put_back_by_the_next_sweep(
     process = script(stack, tmp_path, body, workspace, "killed-1")
     killed_when_ready(process)
     assert stack.names() == {"sales": ["bronze", "theirs"]}
-    ended = put_back(stack, "killed-1")
+    ended = roll_back(stack, "killed-1")
     assert stack.names() == {"sales": ["theirs"]}
     assert "no sign of life" in ended["deployment"]["error"]["message"]
     assert [s["state"] for s in ended["steps"]] == ["compensated"]
@@ -120,7 +120,7 @@ def test_script_killed_between_call_and_word_is_put_back_by_the_marker(
     process = script(stack, tmp_path, body, workspace, deployment_id)
     killed_when_ready(process)
     assert stack.names() == {"sales": ["bronze", *(["silver"] if is_made else []), "theirs"]}
-    put_back(stack, deployment_id)
+    roll_back(stack, deployment_id)
     assert stack.names() == {"sales": ["theirs"]}
 
 

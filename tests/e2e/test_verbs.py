@@ -160,7 +160,7 @@ def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion]
     gives the secret, who is told and what health asks is what the flags say too."""
     running, ingestion = flagged
     flags = {name: value == "1" for name, value in zip(FLAGS, values, strict=True)}
-    has_vault, has_rollback, tells, asks = (
+    has_vault, has_rollback, reports, asks = (
         flags[FeatureFlags.variable(name)] for name in ("azure_keyvault", "rollback", "telemetry", "health_checks")
     )
     stack = running.stack
@@ -168,13 +168,13 @@ def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion]
     stack.environment = {**stack.environment, **{name: str(is_on).lower() for name, is_on in flags.items()}}
     running.fabric("reset", {})
     running.vault("clients", {APPLICATION: {"secrets": ["of the vault" if has_vault else "of the environment"]}})
-    asked = len(running.vault("calls"))
+    request = len(running.vault("calls"))
     ingestion.hold()
     before = ingestion.requests
     stack.start_host()
-    well, failing = f"well-{values}", f"failing-{values}"
+    healthy, failing = f"well-{values}", f"failing-{values}"
     running.cli("submit", "examples/failing.yaml", "--id", failing, check=0)
-    running.cli("submit", "examples/medallion.yaml", "--id", well, "--wait", "--timeout", PATIENCE, check=0)
+    running.cli("submit", "examples/medallion.yaml", "--id", healthy, "--wait", "--timeout", PATIENCE, check=0)
     followed = running.cli("follow", failing, "--timeout", PATIENCE, check=1 if has_rollback else 3)
     assert ("NOTHING is put back" in followed.stdout) == (not has_rollback)
     if not has_rollback:
@@ -183,15 +183,17 @@ def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion]
     assert running.names() == {"contoso-sales-dev": WHOLE}
 
     ingestion.release()
-    secrets = [path for _, path, _ in running.vault("calls")[asked:] if path.startswith("/secrets/azure-client-secret")]
+    secrets = [
+        path for _, path, _ in running.vault("calls")[request:] if path.startswith("/secrets/azure-client-secret")
+    ]
     assert bool(secrets) == has_vault
     assert ("checks" in json.loads(running.http("/api/health/ready")[1])) == asks
-    if tells:
-        eventually(lambda: finished(ingestion) >= {well, failing})
-    assert tells or ingestion.requests == before
+    if reports:
+        eventually(lambda: finished(ingestion) >= {healthy, failing})
+    assert reports or ingestion.requests == before
 
 
 def finished(ingestion: Ingestion) -> set[str]:
     """The deployments whose end was told."""
-    told = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
-    return {e["properties"]["deployment_id"] for e in told if e["name"] == Event.DEPLOYMENT_FINISHED}
+    reported = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
+    return {e["properties"]["deployment_id"] for e in reported if e["name"] == Event.DEPLOYMENT_FINISHED}

@@ -87,12 +87,12 @@ def test_engine_sets_a_damaged_file_aside_and_begins_empty(
     engine._database.close()
     damage(path)
     before = path.read_bytes()
-    again = StoredEngine(path)
+    repeated = StoredEngine(path)
     assert [r.levelname for r in caplog.records] == ["ERROR"]
     assert "is damaged" in caplog.text
     [kept] = [file for file in tmp_path.glob("engine.sqlite.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
     assert kept.read_bytes()[:16] == before[:16]
-    begin(again, "new")
+    begin(repeated, "new")
     assert stored(path) == ["new"]
 
 
@@ -168,11 +168,11 @@ def test_damaged_object_is_an_error_that_names_its_file(tmp_path: Path, cut: Cal
 
 def one_sentence(done: Any, code: int, *says: str) -> None:
     """Its exit code, and what it said: no traceback."""
-    said = done.stdout + done.stderr
-    assert done.returncode == code, said
-    assert "Traceback" not in said
+    text = done.stdout + done.stderr
+    assert done.returncode == code, text
+    assert "Traceback" not in text
     for each in says:
-        assert each in said
+        assert each in text
 
 
 @pytest.mark.parametrize("cut", CUTS)

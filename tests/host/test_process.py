@@ -22,10 +22,10 @@ def fails(served: Served) -> str:
 
 def test_process_app_that_fails_at_import_ends_it_with_the_apps_traceback(make: Callable[..., Served]) -> None:
     """Exit code 1, and the app's own line in the log."""
-    said = fails(make(source="import azure.functions\n\nraise ValueError('half an app')\n"))
-    assert "the host cannot start: the function app cannot be loaded" in said
-    assert "half an app" in said
-    assert "function_app.py" in said
+    text = fails(make(source="import azure.functions\n\nraise ValueError('half an app')\n"))
+    assert "the host cannot start: the function app cannot be loaded" in text
+    assert "half an app" in text
+    assert "function_app.py" in text
 
 
 def test_process_app_with_a_syntax_error_ends_it(make: Callable[..., Served]) -> None:
@@ -37,15 +37,15 @@ def test_process_missing_app_setting_of_a_trigger_is_named(make: Callable[..., S
     """Which function, and which setting."""
     served = make()
     del served.environment["TICK"]
-    said = fails(served)
-    assert "function tick: the app setting TICK, which a binding names, is not set" in said
-    assert "Traceback" not in said
+    text = fails(served)
+    assert "function tick: the app setting TICK, which a binding names, is not set" in text
+    assert "Traceback" not in text
 
 
 def test_process_schedule_that_is_none_is_named(make: Callable[..., Served]) -> None:
     """Which function, and which text."""
-    said = fails(make(environment={"TICK": "every monday"}))
-    assert "function tick: its schedule 'every monday' cannot be used" in said
+    text = fails(make(environment={"TICK": "every monday"}))
+    assert "function tick: its schedule 'every monday' cannot be used" in text
 
 
 def test_process_taken_port_ends_it(make: Callable[..., Served]) -> None:
@@ -59,10 +59,10 @@ def test_process_broken_host_json_ends_it(make: Callable[..., Served]) -> None:
     """With the place of the mistake."""
     served = make()
     (served.app / "host.json").write_text("{")
-    said = fails(served)
-    assert "the host cannot start" in said
-    assert "host.json is damaged (JSONDecodeError: Expecting property name" in said
-    assert "Traceback" not in said
+    text = fails(served)
+    assert "the host cannot start" in text
+    assert "host.json is damaged (JSONDecodeError: Expecting property name" in text
+    assert "Traceback" not in text
 
 
 def test_process_entities_are_refused(make: Callable[..., Served]) -> None:
@@ -119,9 +119,9 @@ def test_process_signal_drains(make: Callable[..., Served]) -> None:
         assert served.terminate() == 0
         asking.join()
         assert answers[0].text == "rested"
-        begun = len(served.traces("slow begins"))
-        assert len(served.traces("slow ends")) == begun
-        assert served.depth("slow") == 4 - begun
+        started = len(served.traces("slow begins"))
+        assert len(served.traces("slow ends")) == started
+        assert served.depth("slow") == 4 - started
         served.start()
         eventually(lambda: served.depth("slow") == 0)
         assert sorted(t["body"]["n"] for t in served.traces("slow begins")) == [0, 1, 2, 3]

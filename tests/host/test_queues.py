@@ -11,16 +11,16 @@ from tests.host.hosts import Served
 from tests.waiting import eventually
 
 
-def most_in_hand(served: Served) -> int:
+def max_in_hand(served: Served) -> int:
     """How many runs of `slow` overlapped at most."""
     marks = sorted(
         (t["at"], 1 if t["what"] == "slow begins" else -1) for t in served.traces("slow begins", "slow ends")
     )
-    now = most = 0
+    now = maximum = 0
     for _, change in marks:
         now += change
-        most = max(most, now)
-    return most
+        maximum = max(maximum, now)
+    return maximum
 
 
 def test_queue_plain_text_in_and_out(host: Served) -> None:
@@ -52,7 +52,7 @@ def test_queue_batches_are_honoured(host: Served) -> None:
     for number in range(18):
         host.put("slow", {"n": number, "seconds": 0.2})
     eventually(lambda: len(host.traces("slow ends")) >= 18)
-    assert 2 <= most_in_hand(host) <= 6
+    assert 2 <= max_in_hand(host) <= 6
     assert sorted(t["body"]["n"] for t in host.traces("slow begins")) == list(range(18))
 
 
@@ -64,7 +64,7 @@ def test_queue_batch_size_one_is_one_after_the_other(make: Callable[..., Served]
         for number in range(5):
             served.put("slow", {"n": number, "seconds": 0.1})
         eventually(lambda: len(served.traces("slow ends")) >= 5)
-    assert most_in_hand(served) == 1
+    assert max_in_hand(served) == 1
 
 
 def test_queue_failed_message_comes_again_after_the_visibility_timeout(host: Served) -> None:

@@ -88,17 +88,17 @@ def test_stack_command_up_status_env_down(name: str) -> None:
     assert set(data["pids"]) == set(PARTS)
     assert len(set(data["ports"].values())) == 6
     env = command(name, "env")
-    said = subprocess.run(
+    text = subprocess.run(
         ["bash", "-c", f'{env.stdout}\nprintf %s "$AzureWebJobsStorage"'], capture_output=True, text=True, check=True
     )
-    assert said.stdout == data["storage_connection_string"]
-    said = subprocess.run(
+    assert text.stdout == data["storage_connection_string"]
+    text = subprocess.run(
         ["bash", "-c", f'{env.stdout}\nprintf %s "$APP $FUNCTION_KEY $FEATURE_USE_ROLLBACK"'],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout == f"{data['functions_url']} {data['function_key']} true"
+    assert text.stdout == f"{data['functions_url']} {data['function_key']} true"
     status = command(name, "status", PROFILE="realistic")
     assert (status.returncode, "(instant)" in status.stdout) == (0, True), "what runs is told, not what is asked for"
     assert f"make -s env STACK={name}" in status.stdout
@@ -145,9 +145,9 @@ def test_stack_up_after_a_kill_mends_with_the_same_data_and_ports(shared: Stack,
 def test_stack_up_twice_changes_nothing(shared: Stack) -> None:
     """The same processes serve."""
     pids = dict(shared.pids)
-    again = stack_of(shared.name).up()
-    assert again.pids == pids
-    assert again.ports == shared.ports
+    repeated = stack_of(shared.name).up()
+    assert repeated.pids == pids
+    assert repeated.ports == shared.ports
 
 
 def test_stacks_beside_each_other_share_nothing(shared: Stack, name: str) -> None:
@@ -168,8 +168,8 @@ def test_stack_data_outlive_down(name: str) -> None:
     QueueClient.from_connection_string(stack.connection_string, "kept").create_queue()
     QueueClient.from_connection_string(stack.connection_string, "kept").send_message("x")
     stack.down()
-    again = stack_of(name).up()
-    kept = QueueClient.from_connection_string(again.connection_string, "kept")
+    repeated = stack_of(name).up()
+    kept = QueueClient.from_connection_string(repeated.connection_string, "kept")
     assert [message.content for message in kept.receive_messages()] == ["x"]
 
 
@@ -234,9 +234,9 @@ def test_azurite_keeps_what_it_holds_over_a_stop(tmp_path: Path) -> None:
     azurite.stop(running.pid)
     azurite.stop(running.pid)
     assert not azurite.is_listening(running.ports[1])
-    again = azurite.start(HOME, tmp_path, running.ports)
+    repeated = azurite.start(HOME, tmp_path, running.ports)
     assert [message.content for message in queue.receive_messages()] == ["x"]
-    azurite.stop(again.pid)
+    azurite.stop(repeated.pid)
 
 
 def test_azurite_without_node_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from shared import adapters, settings
+from shared import settings
+from shared.adapters import storage
 from shared.adapters.storage import blobs, queues
 from shared.domain.telemetry import PROPERTIES, Event
 from tests.infra import kql
@@ -91,9 +92,9 @@ def names(files: Infra) -> Iterator[str]:
 def _tables() -> set[str]:
     """The names that the adapters of tables give; a new one is found by its name."""
     found: set[str] = set()
-    for module in pkgutil.iter_modules(adapters.__path__):
+    for module in pkgutil.iter_modules(storage.__path__):
         if module.name.endswith(("_table", "_pages")):
-            names = vars(importlib.import_module(f"{adapters.__name__}.{module.name}"))
+            names = vars(importlib.import_module(f"{storage.__name__}.{module.name}"))
             found |= {names[constant] for constant in ("TABLE", "JOURNAL", "DEPLOYMENTS") if constant in names}
     return found
 
@@ -136,9 +137,9 @@ def event_properties(files: Infra) -> Iterator[str]:
     """A property in a query that no event of that query carries: its column would be empty for ever."""
     shared = files["queries/events.kql"].strip()
     for query, text in (kql.rules(files) | kql.workbook(files)).items():
-        asked = set(re.findall(r"\bProperties\.(\w+)", text.replace(shared, "")))
+        request = set(re.findall(r"\bProperties\.(\w+)", text.replace(shared, "")))
         of = kql.event_names(text) & set(PROPERTIES) or set(PROPERTIES)
-        for name in sorted(asked - {known for event in of for known in PROPERTIES[event]}):
+        for name in sorted(request - {known for event in of for known in PROPERTIES[event]}):
             yield f"{query}: none of its events has a property {name}"
 
 

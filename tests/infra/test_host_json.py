@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared import settings
-from shared.saga.step.delivery import LONGEST_DELIVERY
+from shared.saga.step.delivery import MAX_DELIVERY
 from tests.infra.bicep import infra, properties, sources, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,8 +37,8 @@ def traps(host: dict[str, Any]) -> Iterator[str]:
     excluded = host["logging"]["applicationInsights"]["samplingSettings"].get("excludedTypes", "").split(";")
     if not {"Request", "Exception"} <= set(excluded):
         yield "excludedTypes: what is counted would be sampled"
-    least = re.match(r"\[(\d+)\.(\d+)\.(\d+),", host["extensionBundle"]["version"])
-    if least is None or tuple(map(int, least.groups())) < (4, 35, 0):
+    minimum = re.match(r"\[(\d+)\.(\d+)\.(\d+),", host["extensionBundle"]["version"])
+    if minimum is None or tuple(map(int, minimum.groups())) < (4, 35, 0):
         yield "extensionBundle: its durable extension is too old for azure-functions-durable 2.x"
     if "hubName" not in host["extensions"].get("durableTask", {}):
         yield "hubName: renaming the app would lose the task hub"
@@ -56,8 +56,8 @@ def traps(host: dict[str, Any]) -> Iterator[str]:
             yield f"{place}: {at_once} deliveries leave no thread of {threads} for an orchestrator"
     if seconds(host.get("functionTimeout", "00:30:00")) > settings.load({}).policy.orphan_grace_seconds:
         yield "functionTimeout: a call may end after the sweeper has looked for what it made"
-    if seconds(host.get("functionTimeout", "00:30:00")) != LONGEST_DELIVERY.total_seconds():
-        yield "functionTimeout: signs of life are given for another time (LONGEST_DELIVERY)"
+    if seconds(host.get("functionTimeout", "00:30:00")) != MAX_DELIVERY.total_seconds():
+        yield "functionTimeout: signs of life are given for another time (MAX_DELIVERY)"
 
 
 def thread_counts() -> dict[str, int]:

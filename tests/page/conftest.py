@@ -76,9 +76,9 @@ def serve(tab: Page) -> Iterator[Serving]:
 
 def asked_by(tab: Page) -> list[str]:
     """What the page asks for from now on: the list grows."""
-    asked = list[str]()
-    tab.on("request", lambda request: asked.append(request.url))
-    return asked
+    requested = list[str]()
+    tab.on("request", lambda request: requested.append(request.url))
+    return requested
 
 
 def pass_time(tab: Page, seconds: float) -> None:

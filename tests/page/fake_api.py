@@ -62,11 +62,11 @@ class World:
 
     def move(self, deployment_id: str, state: D, **changes: Any) -> None:
         """The header moves to that state."""
-        standing = self.deployments[deployment_id]
-        header = standing.header
+        stored = self.deployments[deployment_id]
+        header = stored.header
         after = header.replace(state=state, sequence=header.sequence + 1, **changes)
         entry = AuditEntry(datetime.now(UTC), "deployment", header.state.value, state.value, "test", "", after.sequence)
-        self.deployments[deployment_id] = replace(standing, header=after, audit=[*standing.audit, entry])
+        self.deployments[deployment_id] = replace(stored, header=after, audit=[*stored.audit, entry])
 
 
 class FakeApi:

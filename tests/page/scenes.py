@@ -68,7 +68,7 @@ def running(number: int = 0) -> Deployment:
         step(own, 4, "report", S.PENDING, kind="item", needs=(1, 2, 3)),
     ]
     audit = [
-        *_begun(top),
+        *_start_compensation(top),
         _move(t(1.2), 0, "pending", "intent", "absent: create it"),
         _move(t(8), 0, "intent", "succeeded", "created"),
         _move(t(9), 1, "pending", "intent", "absent: create it"),
@@ -128,7 +128,7 @@ def compensated(number: int = 1) -> Deployment:
         ),
     ]
     audit = [
-        *_begun(top),
+        *_start_compensation(top),
         _move(t(1.4), 0, "pending", "intent", "absent: create it"),
         _move(t(8.6), 0, "intent", "succeeded", "created"),
         _move(t(9.6), 1, "pending", "intent", "absent: create it"),
@@ -170,7 +170,7 @@ def stuck(number: int = 2) -> Deployment:
         )
     ]
     audit = [
-        *_begun(top),
+        *_start_compensation(top),
         _move(t(20), 0, "succeeded", "compensating", "undo it"),
         _move(t(900), 0, "compensating", "compensation_failed", error.message),
         AuditEntry(t(901), "deployment", "compensating", "stuck", "orchestrator", "a compensation failed", 4),
@@ -188,7 +188,7 @@ def held(number: int = 3) -> Deployment:
         step(own, 0, "workspace", S.SUCCEEDED, kind="workspace", started_at=t(1), finished_at=t(4)),
         step(own, 1, "bronze", S.FAILED, needs=(0,), error=error, started_at=t(4.5), finished_at=t(5)),
     ]
-    return Deployment(top, steps, _begun(top), ("resume", "compensate", "cancel"))
+    return Deployment(top, steps, _start_compensation(top), ("resume", "compensate", "cancel"))
 
 
 def hostile(number: int = 4) -> Deployment:
@@ -287,7 +287,7 @@ def _wait(since: datetime, seconds: float) -> dict[str, str]:
     return {"since": since.isoformat(), "until": (since + timedelta(seconds=seconds)).isoformat()}
 
 
-def _begun(top: Any) -> list[AuditEntry]:
+def _start_compensation(top: Any) -> list[AuditEntry]:
     assert (top.state in DEPLOYMENT_ENDED) == (top.finished_at is not None)
     return [
         AuditEntry(top.accepted_at, "deployment", "", "accepted", "accept", "submitted", 0),

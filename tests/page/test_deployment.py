@@ -157,10 +157,10 @@ def test_deployment_that_does_not_change_is_not_sent_again(tab: Page, serve: Ser
     for _ in range(3):
         with tab.expect_response("**/api/deployments/*"):
             tab.clock.run_for(2500)
-    asked = [(call, status) for call, status in world.calls if "health" not in call]
-    assert len(asked) >= 3
-    assert {status for _, status in asked} == {304}
-    assert not any("audit" in call for call, _ in asked)
+    request = [(call, status) for call, status in world.calls if "health" not in call]
+    assert len(request) >= 3
+    assert {status for _, status in request} == {304}
+    assert not any("audit" in call for call, _ in request)
 
 
 def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve: Serving) -> None:
@@ -263,8 +263,8 @@ def test_deployment_that_is_not_there_says_so(tab: Page, serve: Serving) -> None
 
 def test_deployment_that_is_forgotten_has_its_audit_still(tab: Page, serve: Serving) -> None:
     """After its retention the journal is gone and the audit stays, and is shown."""
-    world, gone = World(), scenes.compensated()
-    world.forgotten["long-ago"] = gone.audit
+    world, removed = World(), scenes.compensated()
+    world.forgotten["long-ago"] = removed.audit
     serve(world, "#/deployments/long-ago")
     expect(tab.locator("h1")).to_have_text("long-ago")
     expect(tab.get_by_role("region", name="Audit")).to_contain_text("everything is put back")

@@ -13,8 +13,8 @@ VIEWS = ("", "#/deployments/build-89996", "#/breakers", "#/health", "#/orphans")
 @pytest.mark.parametrize("view", VIEWS)
 def test_hostile_names_are_text(tab: Page, serve: Serving, view: str) -> None:
     """No name becomes an element, runs, or is fetched; the script is there to be read, letter by letter."""
-    asked = list[str]()
-    tab.on("request", lambda request: asked.append(request.url))
+    requested = list[str]()
+    tab.on("request", lambda request: requested.append(request.url))
     api = serve(scenes.world(), view)
     expect(tab.locator("main h1")).to_have_count(1)
     tab.wait_for_load_state("networkidle")
@@ -27,7 +27,7 @@ def test_hostile_names_are_text(tab: Page, serve: Serving, view: str) -> None:
         expect(tab.locator("body")).to_contain_text("<script>document.body.dataset.owned")
     assert tab.evaluate("document.body.dataset.owned ?? null") is None
     assert tab.locator("main img, main script, dialog img, dialog script").count() == 0
-    assert all(url.startswith(api.base) for url in asked)
+    assert all(url.startswith(api.base) for url in requested)
 
 
 def test_hostile_directions_and_controls_are_named(tab: Page, serve: Serving) -> None:
@@ -53,12 +53,12 @@ def test_hostile_lengths_do_not_break_the_page(tab: Page, serve: Serving, width:
 
 def test_hostile_key_is_kept_out_of_address_and_storage(tab: Page, serve: Serving) -> None:
     """The key travels in a header: no address, no lasting storage and no cookie ever has it."""
-    asked = list[str]()
-    tab.on("request", lambda request: asked.append(request.url))
+    requested = list[str]()
+    tab.on("request", lambda request: requested.append(request.url))
     serve(scenes.world(), key=None)
     tab.get_by_label("Key").fill(KEY)
     tab.keyboard.press("Enter")
     expect(tab.locator(".item").first).to_be_visible()
-    assert not any(KEY in url for url in [*asked, tab.url])
+    assert not any(KEY in url for url in [*requested, tab.url])
     assert KEY not in tab.evaluate("JSON.stringify({...localStorage}) + document.cookie + document.body.innerHTML")
     assert tab.evaluate("Object.values({...sessionStorage})") == [KEY]

@@ -39,14 +39,14 @@ def test_key_can_be_forgotten(tab: Page, serve: Serving) -> None:
     tab.clock.install()
     serve(scenes.world())
     expect(tab.locator(".item").first).to_be_visible()
-    asked = asked_by(tab)
+    request = asked_by(tab)
     pass_time(tab, 30)
-    assert asked != []
+    assert request != []
     tab.get_by_role("button", name="Forget key").click()
     expect(tab.get_by_label("Key", exact=True)).to_be_focused()
-    asked.clear()
+    request.clear()
     pass_time(tab, 30)
-    assert asked == []
+    assert request == []
 
 
 def test_connection_lost_says_so_keeps_what_was_seen_and_comes_back(tab: Page, serve: Serving) -> None:
@@ -84,10 +84,10 @@ def test_hidden_page_asks_nothing(tab: Page, serve: Serving) -> None:
     tab.wait_for_load_state("networkidle")
     hide = "v => { Object.defineProperty(document, 'hidden', { value: v, configurable: true }); "
     hide += "document.dispatchEvent(new Event('visibilitychange')); }"
-    asked = asked_by(tab)
+    request = asked_by(tab)
     tab.evaluate(hide, True)
     pass_time(tab, 30)
-    assert asked == []
+    assert request == []
     with tab.expect_response("**/api/deployments*"):
         tab.evaluate(hide, False)
     expect(tab.locator("#live")).to_have_text("Live")
@@ -167,9 +167,9 @@ def test_orphans_lead_to_their_deployment(tab: Page, serve: Serving) -> None:
     world.orphans.clear()
     tab.reload()
     expect(tab.get_by_text("No orphans.")).to_be_visible()
-    asked = asked_by(tab)
+    request = asked_by(tab)
     pass_time(tab, 30)
-    assert not any("orphans" in url for url in asked), "each look costs calls to Fabric"
+    assert not any("orphans" in url for url in request), "each look costs calls to Fabric"
     with tab.expect_response("**/api/orphans"):
         tab.get_by_role("button", name="Look again").click()
 

@@ -102,8 +102,8 @@ class Scenario:
         return self._waited(verb.value, self.workspace, "--reason", "end of the test", code=code)
 
     def _waited(self, *arguments: str, code: int | None) -> str:
-        most = f"{self.place.patience_seconds * 0.9:g}s"
-        return self.place.cli(*arguments, "--wait", "--timeout", most, check=code).stdout
+        maximum = f"{self.place.patience_seconds * 0.9:g}s"
+        return self.place.cli(*arguments, "--wait", "--timeout", maximum, check=code).stdout
 
     def standing(self) -> Standing | None:
         """Everything read back through Fabric's API; None where there is no such workspace."""
@@ -139,7 +139,7 @@ def _simulator() -> Place:
     place = Place(stack, capacity=_CAPACITY, principals=ROOT / "examples" / "principals.csv")
     place.fabric("seed", {"capacities": [{"id": _CAPACITY}]})
     # As at a tenant: without a capacity there is no lakehouse.
-    place.fabric("levers", {"require_capacity": True})
+    place.fabric("settings", {"require_capacity": True})
     return place
 
 

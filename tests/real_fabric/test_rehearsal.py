@@ -44,7 +44,7 @@ def test_tenant_lane_runs_by_settings_alone(tmp_path: Path) -> None:
     simulator = Simulator()
     try:
         simulator.call("POST", "/_sim/seed", {"capacities": [{"id": CAPACITY}]})
-        simulator.call("POST", "/_sim/levers", {"require_capacity": True})
+        simulator.call("POST", "/_sim/settings", {"require_capacity": True})
         with KeyVaultServer(tmp_path / "entra") as entra:
             entra.entra.clients[CLIENT_ID] = Client([SECRET], [])
             printed = lane(

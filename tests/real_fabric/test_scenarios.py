@@ -116,8 +116,8 @@ def test_breaker_opens_holds_calls_back_and_recovers(scenario: Scenario) -> None
     place = scenario.place
     if place.is_tenant:
         pytest.skip("a tenant cannot be made ill on order; the breaker is shown on the simulator")
-    ill = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "ill on order"}}
-    place.fabric("faults", [{"match": {"path": AREA.pattern}, "action": ill}])
+    failing = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "ill on order"}}
+    place.fabric("faults", [{"match": {"path": AREA.pattern}, "action": failing}])
     try:
         scenario.write()
         place.cli("submit", str(scenario.file), "--id", scenario.workspace, check=0)
@@ -128,8 +128,8 @@ def test_breaker_opens_holds_calls_back_and_recovers(scenario: Scenario) -> None
         until = datetime.fromisoformat(shown["retry_at"])
         assert until - began > timedelta(seconds=4)
         eventually(lambda: time.time() > until.timestamp() - 0.5)
-        met = [c["at"] for c in place.fabric("calls") if AREA.fullmatch(c["path"])]
-        assert [at for at in met if began.timestamp() <= at < until.timestamp()] == []
+        failures_seen = [c["at"] for c in place.fabric("calls") if AREA.fullmatch(c["path"])]
+        assert [at for at in failures_seen if began.timestamp() <= at < until.timestamp()] == []
         faults = [c for c in place.fabric("calls") if c["status"] == 503]
         assert 5 <= len([c for c in faults if c["at"] < began.timestamp()]) <= 5 + 8, (
             "the limit, and what was under way"

@@ -24,9 +24,9 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.n} schedules from seed {options.seed} on, {options.jobs} processes", flush=True)
     began = time.monotonic()
-    befell, ended, moves, broken = Counter[str](), Counter[str](), Counter[Move](), list[Report]()
+    occurred, ended, moves, broken = Counter[str](), Counter[str](), Counter[Move](), list[Report]()
     for i, report in enumerate(_reports(options.seed, options.n, options.jobs), start=1):
-        befell += report.befell
+        occurred += report.occurred
         ended += report.ended
         moves += report.moves
         if report.violations:
@@ -39,15 +39,15 @@ def main() -> int:
             print(f"trace:      {report.trace}")
     took = time.monotonic() - began
     print(f"{options.n} schedules in {took:.0f} s: {options.n / took:.1f} a second")
-    print("befell:     " + ", ".join(f"{name} {count}" for name, count in befell.most_common()))
+    print("befell:     " + ", ".join(f"{name} {count}" for name, count in occurred.most_common()))
     print("ended:      " + ", ".join(f"{name} {count}" for name, count in ended.most_common()))
-    for whose, table in (("deployment", DEPLOYMENT_TRANSITIONS), ("step", STEP_TRANSITIONS)):
-        made = {(before.value, after.value): moves[(whose, before.value, after.value)] for before, after in table}
+    for owner, table in (("deployment", DEPLOYMENT_TRANSITIONS), ("step", STEP_TRANSITIONS)):
+        made = {(before.value, after.value): moves[(owner, before.value, after.value)] for before, after in table}
         reached = Counter[str]()
         for (_, after), count in made.items():
             reached[after] += count
         never = [f"{before} -> {after}" for (before, after), count in made.items() if not count]
-        print(f"{whose}s reached: ".ljust(12) + ", ".join(f"{name} {count}" for name, count in reached.most_common()))
+        print(f"{owner}s reached: ".ljust(12) + ", ".join(f"{name} {count}" for name, count in reached.most_common()))
         print(f"            {len(made) - len(never)} of {len(made)} legal moves; never: {', '.join(never) or 'none'}")
     print(
         f"violations: {len(broken)}" + "".join(f"\n  replay: make simulate N=1 SEED={r.seed}" for r in broken[:_SHOWN])

@@ -21,9 +21,9 @@ Bug = Callable[[], Any]
 
 
 @contextmanager
-def undo_registered_after_the_call() -> Generator[None]:
+def compensation_registered_after_the_call() -> Generator[None]:
     """What is about to be created is claimed, but written down only when Fabric has answered."""
-    claim, again = Delivery.claim, Delivery.again
+    claim, repeated = Delivery.claim, Delivery.reschedule
 
     def forgetful(self: Any, reason: str = "", **changes: Any) -> None:
         intent = changes.get("intent")
@@ -35,9 +35,9 @@ def undo_registered_after_the_call() -> Generator[None]:
     def late(self: Any, seconds: float, reason: str = "", **changes: Any) -> None:
         if changes.get("state") is StepState.SUBMITTED and self.step.state is StepState.PENDING:
             self.write(state=StepState.INTENT, intent=self.unwritten)
-        again(self, seconds, reason, **changes)
+        repeated(self, seconds, reason, **changes)
 
-    with patch.object(Delivery, "claim", forgetful), patch.object(Delivery, "again", late):
+    with patch.object(Delivery, "claim", forgetful), patch.object(Delivery, "reschedule", late):
         yield
 
 
@@ -135,7 +135,7 @@ def sweeper_trusts_names() -> Generator[None]:
 
 
 @contextmanager
-def resumed_as_if_nothing_had_begun() -> Generator[None]:
+def resumed_as_if_nothing_had_started() -> Generator[None]:
     """What a failed step had begun is forgotten when a person resumes it."""
     original = resume.ready
 
@@ -147,9 +147,9 @@ def resumed_as_if_nothing_had_begun() -> Generator[None]:
 
 
 @contextmanager
-def put_back_from_under_a_later_one() -> Generator[None]:
+def rolled_back_under_a_later_one() -> Generator[None]:
     """Nobody asks whether a later deployment builds upon what is retired."""
-    with patch("shared.saga.command.handling.in_the_way", lambda *_: None):
+    with patch("shared.saga.command.handling.blocking_reason", lambda *_: None):
         yield
 
 
@@ -157,13 +157,13 @@ def put_back_from_under_a_later_one() -> Generator[None]:
 def looks_outlast_the_lease() -> Generator[None]:
     """A holder whose lease is running out looks again from the start, and gives no sign of life meanwhile."""
 
-    def prove_hold(self: Any) -> None:
+    def prove_claim(self: Any) -> None:
         lease = self.services.policy.step_lease_seconds
         if self.services.clock.now() >= self.step.claim.expires_at - timedelta(seconds=lease / 3):
-            self.again(1.0, "held up for most of its lease: looks again")
+            self.reschedule(1.0, "held up for most of its lease: looks again")
             raise ConflictError("held up")
 
-    with patch.object(Delivery, "prove_hold", prove_hold), patch.object(Delivery, "beat", lambda _: False):
+    with patch.object(Delivery, "prove_claim", prove_claim), patch.object(Delivery, "heartbeat", lambda _: False):
         yield
 
 
@@ -171,16 +171,19 @@ def looks_outlast_the_lease() -> Generator[None]:
 def failed_operation_is_kept() -> Generator[None]:
     """An operation of a compensation that failed for good stays in the row: it is polled for ever, and its call is
     never sent again."""
-    begun, went_wrong = backward._begun, backward._went_wrong
+    started, went_wrong = backward._start_compensation, backward._retry_or_fail
 
     def keep_at_the_start(d: Any) -> Any:
-        return {**begun(d), "operation": d.step.operation}
+        return {**started(d), "operation": d.step.operation}
 
     def keep(d: Any, error: Any) -> Any:
         error.is_outcome = False
         return went_wrong(d, error)
 
-    with patch.object(backward, "_begun", keep_at_the_start), patch.object(backward, "_went_wrong", keep):
+    with (
+        patch.object(backward, "_start_compensation", keep_at_the_start),
+        patch.object(backward, "_retry_or_fail", keep),
+    ):
         yield
 
 
@@ -204,25 +207,25 @@ class _Trusting:
 BUGS: dict[str, Bug] = {
     bug.__name__: bug
     for bug in (
-        undo_registered_after_the_call,
+        compensation_registered_after_the_call,
         unconditional_finish,
         adopted_treated_as_created,
         event_before_the_journal,
         claim_without_lease,
         post_repeated_without_a_look,
         sweeper_trusts_names,
-        resumed_as_if_nothing_had_begun,
-        put_back_from_under_a_later_one,
+        resumed_as_if_nothing_had_started,
+        rolled_back_under_a_later_one,
         looks_outlast_the_lease,
         failed_operation_is_kept,
     )
 }
 MET: dict[str, int] = {
-    "undo_registered_after_the_call": 5,
+    "compensation_registered_after_the_call": 5,
     "claim_without_lease": 13,
     "post_repeated_without_a_look": 23,
-    "resumed_as_if_nothing_had_begun": 4,
-    "put_back_from_under_a_later_one": 61,
+    "resumed_as_if_nothing_had_started": 4,
+    "rolled_back_under_a_later_one": 61,
     "looks_outlast_the_lease": 27,
 }
 """Seeds whose schedule notices the bug, near which a test with fixed seeds may begin; all are the first from 1 on, or

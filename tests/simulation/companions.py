@@ -1,4 +1,5 @@
-"""Items to which Fabric adds others, in the manifests of schedules; and strangers who make, or touch, what looks alike.
+"""Items to which Fabric adds others, in the manifests of schedules; and other actors who make, or touch, what looks
+alike.
 
 All drawn from a chance of its own, so that what a seed does otherwise stays as it is.
 """
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator.store import Item, Workspace
-from tests.simulation.other_actors import Strangers
+from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
 
 WORKSPACE = "${{ steps.ws.outputs.id }}"
@@ -26,18 +27,18 @@ class Companions:
     """What of it a seed has."""
 
     world: World
-    strangers: Strangers
+    other_actors: OtherActors
     chance: random.Random
     acts: list[int] = field(default_factory=lambda: list[int]())
     is_on: bool = False
 
     @classmethod
-    def of(cls, seed: int, world: World, strangers: Strangers, steps: int) -> "Companions":
+    def of(cls, seed: int, world: World, other_actors: OtherActors, steps: int) -> "Companions":
         """Drawn from the seed; half of all seeds have none."""
         chance = random.Random(f"{seed}/companions")
-        found = cls(world, strangers, chance)
+        found = cls(world, other_actors, chance)
         if chance.random() < 0.5:
-            world.model.levers.companion_seconds = chance.choice([0.0, 0.0, 5.0, 20.0])
+            world.model.settings.companion_seconds = chance.choice([0.0, 0.0, 5.0, 20.0])
             found.acts = [chance.randrange(steps) for _ in range(chance.choice([0, 0, 1, 3]))]
             found.is_on = True
         return found
@@ -51,13 +52,13 @@ class Companions:
             if self.chance.random() < 0.5:
                 spec = {"workspaceId": WORKSPACE, "type": item_type, "displayName": name}
                 steps.append({"id": name, "kind": "item", "with": spec})
-                self.world.befell[f"a step of {item_type}"] += 1
+                self.world.occurred[f"a step of {item_type}"] += 1
         if steps[-1]["id"] == "telemetry" and self.chance.random() < 0.5:
             spec = {"workspaceId": WORKSPACE, "type": "KQLDatabase", "displayName": "telemetry"}
             spec["ifExists"] = self.chance.choice(["adopt", "update", "fail"])
             steps.append({"id": "database", "kind": "item", "needs": ["telemetry"], "with": spec})
 
-    def befall(self, step: int) -> None:
+    def act_at(self, step: int) -> None:
         """What a stranger does at this step of the scheduler."""
         workspaces = list(self.world.model.store.workspaces.values())
         for _ in range(self.acts.count(step) if workspaces else 0):
@@ -70,17 +71,17 @@ class Companions:
         item_type = self.chance.choice(["Dataflow", "DigitalTwinBuilder"])
         if self._add(place, item_type, f"their{len(before)}") is not None:
             for item in [i for i in place.standing() if i.id not in before]:
-                self.strangers.remember_item(place, item)
+                self.other_actors.remember_item(place, item)
 
     def _by_hand(self, place: Workspace) -> None:
         item = self._add(place, *self.chance.choice(BY_HAND))
         if item is not None:
-            self.strangers.remember_item(place, item)
+            self.other_actors.remember_item(place, item)
 
     def _add(self, place: Workspace, item_type: str, name: str) -> Item | None:
         if any((i.type, i.name) == (item_type, name) for i in place.items.values()):
             return None
-        self.world.befell["stranger's companion-like item"] += 1
+        self.world.occurred["stranger's companion-like item"] += 1
         now = self.world.clock.now().timestamp()
         item = Item(self.world.model.store.new_id(), item_type, name, "", now, now)
         place.items[item.id] = item
@@ -89,9 +90,9 @@ class Companions:
 
     def _touch(self, place: Workspace) -> None:
         """Somebody describes a companion, of ours or not: it is theirs now."""
-        outliving = [i for i in place.items.values() if i.outlives and i.id not in self.strangers.things]
+        outliving = [i for i in place.items.values() if i.outlives and i.id not in self.other_actors.things]
         if outliving:
-            self.world.befell["companion touched"] += 1
+            self.world.occurred["companion touched"] += 1
             item = self.chance.choice(outliving)
             item.description = "mine now"
-            self.strangers.remember_item(place, item)
+            self.other_actors.remember_item(place, item)

@@ -81,11 +81,11 @@ class Network:
         def effect() -> tuple[int, dict[str, str], bytes]:
             return self._fabric.exchange(method, url, headers, body)
 
-        seconds = world.seconds_of_a_call()
+        seconds = world.call_seconds()
         with world.in_flight(method):
             world.point("before exchange")
             if seconds:
-                world.on_its_way(seconds * world.chance.random(), effect)
+                world.send_late_call(seconds * world.chance.random(), effect)
             answer = effect()
         if seconds:
             world.others_while(seconds * world.chance.random())
@@ -94,26 +94,26 @@ class Network:
 
 
 @dataclass
-class Beating:
+class HeartbeatBlock:
     """A block that gives signs of life: the next one at `due`; none while its process is held up (`is_frozen`)."""
 
-    beat: Callable[[], bool]
+    heartbeat: Callable[[], bool]
     seconds: float
     due: datetime
     is_frozen: bool = False
 
 
-class Hearts:
+class Heartbeats:
     """The port Heartbeat on the world's clock. The blocks are a stack: what runs inside of another was begun later."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
-        self.blocks: list[Beating] = []
+        self.blocks: list[HeartbeatBlock] = []
 
     @contextmanager
-    def during(self, beat: Callable[[], bool], seconds: float) -> Generator[None]:
+    def during(self, heartbeat: Callable[[], bool], seconds: float) -> Generator[None]:
         """Beat while the block runs, whenever time passes."""
-        block = Beating(beat, seconds, self._clock.now() + timedelta(seconds=seconds))
+        block = HeartbeatBlock(heartbeat, seconds, self._clock.now() + timedelta(seconds=seconds))
         self.blocks.append(block)
         try:
             yield

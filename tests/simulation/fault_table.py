@@ -30,7 +30,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation fails": {"operation": "fail"},
     "operation forgotten": {"status": 404, "body": {"errorCode": "OperationNotFound", "message": "x"}},
 }
-"""All of them pass: what is struck must end as if nothing had been (but see `strikes` of a create that fails late)."""
+"""All of them pass: what is struck must end as if nothing had been (but see `injections` of a create that fails
+late)."""
 WORKSPACE = "${{ steps.ws.outputs.id }}"
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c00"
 CAPACITIES = ("00000000-0000-0000-0000-00000000ca00", "00000000-0000-0000-0000-00000000ca01")
@@ -167,7 +168,7 @@ def undisturbed(name: str, fails: bool) -> tuple[Outcome, tuple[Call, ...]]:
     return outcome, tuple(calls)
 
 
-def strikes(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[str, bool]]:
+def injections(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[str, bool]]:
     """Strike each call once; which it was, and whether all ended as it should."""
     expected, calls = undisturbed(scenario.name, fails)
     rolled_back, _ = undisturbed(scenario.name, True)
@@ -182,8 +183,8 @@ def strikes(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[str, 
         outcome, world = run(scenario, fails, {**rule, "action": FAULTS[fault]})
         if fault == "operation fails" and not any(o.error for o in world.model.store.operations.values()):
             continue  # 202, but no operation began
-        struck = world.model.faults.shown()[0]["struck"]
-        yield f"{call.method} {call.pattern} #{call.nth}", outcome == wanted and struck == 1
+        injected = world.model.faults.shown()[0]["injected"]
+        yield f"{call.method} {call.pattern} #{call.nth}", outcome == wanted and injected == 1
 
 
 def main() -> int:
@@ -195,7 +196,7 @@ def main() -> int:
         for fails, end in ((False, "succeeded"), (True, "compensated")):
             cells: list[str] = []
             for fault in FAULTS:
-                found = list(strikes(scenario, fails, fault))
+                found = list(injections(scenario, fails, fault))
                 bad = [call for call, is_good in found if not is_good]
                 wrong += len(bad)
                 cells.append(f"{len(found)}" + (f" ({len(bad)} wrong: {bad[0]})" if bad else ""))

@@ -7,14 +7,14 @@ from typing import Any
 
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 from shared.domain import transitions
-from shared.domain.approval import APPROVAL, BY_DEFAULT
+from shared.domain.approval import APPROVAL, ON_TIMEOUT
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, StepState
 from shared.saga.audit import verify
 from shared.steps.item import same_definition
 from shared.steps.kind import has_marker, without_marker
 from tests.simulation.edges import IDENTITY
-from tests.simulation.other_actors import Strangers
+from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
 
 KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
@@ -32,22 +32,22 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def violations(world: World, strangers: Strangers, ids: list[str]) -> list[str]:
+def violations(world: World, other_actors: OtherActors, ids: list[str]) -> list[str]:
     """All laws, over one world."""
     found = [*_liveness(world, ids)]
     if found:
         return found
     rows = {d: [s.record for s in world.journal.steps(d)] for d in ids}
     return [
-        *_nothing_of_others_deleted(world, strangers),
-        *_everything_standing_is_accounted_for(world, strangers, ids, rows),
-        *_everything_applied_is_there(world, strangers, ids, rows),
-        *_others_are_as_they_were(world, strangers, ids, rows),
+        *_nothing_of_others_deleted(world, other_actors),
+        *_everything_present_is_accounted_for(world, other_actors, ids, rows),
+        *_everything_applied_is_there(world, other_actors, ids, rows),
+        *_others_are_as_they_were(world, other_actors, ids, rows),
         *_history_is_lawful(world),
-        *_failures_have_reasons(world, strangers),
+        *_failures_have_reasons(world, other_actors),
         *_no_two_at_once(world, ids),
-        *_nothing_is_undone_unasked_without_rollback(world, ids),
-        *_approvals_are_somebodys(world, rows),
+        *_nothing_is_compensated_unrequested_without_rollback(world, ids),
+        *_approvals_have_a_person(world, rows),
         *(f"{d} {each}" for d in ids for each in verify.verify(verify.read(world.journal, d)).differences),
     ]
 
@@ -63,14 +63,14 @@ def _liveness(world: World, ids: list[str]) -> Iterable[str]:
             yield f"{d} is {world.state(d).value} long after all faults: {stuck}"
 
 
-def _nothing_of_others_deleted(world: World, strangers: Strangers) -> Iterable[str]:
-    for gone in world.model.store.deleted:
-        if gone["id"] in strangers.things:
-            yield f"deleted what is not ours: {gone}"
+def _nothing_of_others_deleted(world: World, other_actors: OtherActors) -> Iterable[str]:
+    for removed in world.model.store.deleted:
+        if removed["id"] in other_actors.things:
+            yield f"deleted what is not ours: {removed}"
 
 
-def _everything_standing_is_accounted_for(
-    world: World, strangers: Strangers, ids: list[str], rows: dict[str, list[StepRecord]]
+def _everything_present_is_accounted_for(
+    world: World, other_actors: OtherActors, ids: list[str], rows: dict[str, list[StepRecord]]
 ) -> Iterable[str]:
     kept = [r for d in ids if world.state(d) in KEPT for r in rows[d]]
     known = {r.resource.id for r in kept if r.resource is not None}
@@ -90,35 +90,35 @@ def _everything_standing_is_accounted_for(
         if any(has_marker(workspace.description, m) for m in markers):
             known.add(workspace.id)
         known |= {i.id for i in workspace.items.values() if any(has_marker(i.description, m) for m in markers)}
-        if workspace.id not in known and workspace.id not in strangers.things:
+        if workspace.id not in known and workspace.id not in other_actors.things:
             yield f"workspace {workspace.name} ({workspace.id}) stands and no deployment accounts for it"
         for item in workspace.items.values():  # a companion comes after the item that Fabric added it to
-            theirs = item.maker_id in strangers.things and item.type == SQL_ENDPOINT
-            if item.maker_id in known or theirs or _may_be_a_strangers(item, workspace, strangers):
+            foreign = item.maker_id in other_actors.things and item.type == SQL_ENDPOINT
+            if item.maker_id in known or foreign or _may_be_foreign(item, workspace, other_actors):
                 known.add(item.id)
-            if item.visible_at <= now and item.id not in known and item.id not in strangers.things:
+            if item.visible_at <= now and item.id not in known and item.id not in other_actors.things:
                 yield f"{item.type} {item.name} ({item.id}) stands and no deployment accounts for it"
-        theirs = strangers.things.get(workspace.id, {}).get("roles", {})
+        foreign = other_actors.things.get(workspace.id, {}).get("roles", {})
         for principal in workspace.roles:
-            if principal not in known and principal not in theirs and principal != IDENTITY:
+            if principal not in known and principal not in foreign and principal != IDENTITY:
                 yield f"role of {principal} on {workspace.name} stands and no deployment accounts for it"
 
 
-def _may_be_a_strangers(item: Item, workspace: Workspace, strangers: Strangers) -> bool:
+def _may_be_foreign(item: Item, workspace: Workspace, other_actors: OtherActors) -> bool:
     """True for staging items if somebody's dataflow came within the hour: whose are whose cannot be told."""
     if not item.name.startswith("Staging"):
         return False
-    theirs = [i for i in workspace.items.values() if i.id in strangers.things and i.type == "Dataflow"]
-    return any(abs(i.created_at - item.created_at) < 3600 for i in theirs)
+    foreign = [i for i in workspace.items.values() if i.id in other_actors.things and i.type == "Dataflow"]
+    return any(abs(i.created_at - item.created_at) < 3600 for i in foreign)
 
 
 def _everything_applied_is_there(
-    world: World, strangers: Strangers, ids: list[str], rows: dict[str, list[StepRecord]]
+    world: World, other_actors: OtherActors, ids: list[str], rows: dict[str, list[StepRecord]]
 ) -> Iterable[str]:
-    standing: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
     for workspace in world.model.store.workspaces.values():
-        standing[workspace.id] = workspace
-        standing |= workspace.items
+        stored[workspace.id] = workspace
+        stored |= workspace.items
     for d in ids:
         if world.state(d) is not DeploymentState.SUCCEEDED:
             continue
@@ -128,15 +128,15 @@ def _everything_applied_is_there(
             if row.state is not StepState.SUCCEEDED or row.resource is None:
                 yield f"{d} succeeded, and its step {row.step_id} is {row.state.value}"
             elif row.resource.type == "RoleAssignment":
-                roles = standing[row.resource.parent_id].roles if row.resource.parent_id in standing else {}
+                roles = stored[row.resource.parent_id].roles if row.resource.parent_id in stored else {}
                 if row.resource.id not in roles:
                     yield f"{d} succeeded, and the role of {row.resource.id} is not there"
-            elif row.resource.id not in standing and row.resource.id not in strangers.taken_away:
+            elif row.resource.id not in stored and row.resource.id not in other_actors.removed_ids:
                 yield f"{d} succeeded, and {row.resource.type} {row.resource.name} is not there"
 
 
 def _others_are_as_they_were(
-    world: World, strangers: Strangers, ids: list[str], rows: dict[str, list[StepRecord]]
+    world: World, other_actors: OtherActors, ids: list[str], rows: dict[str, list[StepRecord]]
 ) -> Iterable[str]:
     """Unless a deployment that succeeded was asked to change them."""
     changed = {
@@ -147,8 +147,8 @@ def _others_are_as_they_were(
         if r.resource is not None and r.intent is not None and r.intent.action == "update"
     }
     workspaces = world.model.store.workspaces
-    for thing_id, was in strangers.things.items():
-        if thing_id in strangers.taken_away or thing_id in changed:
+    for thing_id, was in other_actors.things.items():
+        if thing_id in other_actors.removed_ids or thing_id in changed:
             continue
         if "roles" in was:
             now: Any = workspaces.get(thing_id)
@@ -173,16 +173,16 @@ def _history_is_lawful(world: World) -> Iterable[str]:
     for before, after in world.journal.history:
         if isinstance(after, DeploymentRecord):
             assert isinstance(before, DeploymentRecord)
-            stood = headers.get(after.deployment_id, DeploymentState.ACCEPTED)
-            if stood is not before.state or (before.state, after.state) not in transitions.DEPLOYMENT_TRANSITIONS:
-                yield f"{after.deployment_id} stood at {stood.value}, moved {before.state.value} -> {after.state.value}"
+            original = headers.get(after.deployment_id, DeploymentState.ACCEPTED)
+            if original is not before.state or (before.state, after.state) not in transitions.DEPLOYMENT_TRANSITIONS:
+                yield f"{after.deployment_id} was {original.value}, moved {before.state.value} -> {after.state.value}"
             headers[after.deployment_id] = after.state
             continue
         assert isinstance(before, StepRecord)
         key = (after.deployment_id, after.ordinal)
-        stood = states.get(key, StepState.PENDING)
-        if stood is not before.state or (before.state, after.state) not in transitions.STEP_TRANSITIONS:
-            yield f"{key} stood at {stood.value} and moved {before.state.value} -> {after.state.value}"
+        original = states.get(key, StepState.PENDING)
+        if original is not before.state or (before.state, after.state) not in transitions.STEP_TRANSITIONS:
+            yield f"{key} was {original.value} and moved {before.state.value} -> {after.state.value}"
         if before.started_at is None and after.started_at is not None:
             unmet = [n for n in after.needs if states.get((after.deployment_id, n)) is not StepState.SUCCEEDED]
             if unmet:
@@ -190,12 +190,12 @@ def _history_is_lawful(world: World) -> Iterable[str]:
         states[key] = after.state
 
 
-def _failures_have_reasons(world: World, strangers: Strangers) -> Iterable[str]:
+def _failures_have_reasons(world: World, other_actors: OtherActors) -> Iterable[str]:
     """A step never fails on what it created itself. (Strangers hold names, and so may an operation that failed, or
     one that did not end and whose id was lost with the process that had it.)"""
-    if strangers.things or any(o.error for o in world.model.store.operations.values()):
+    if other_actors.things or any(o.error for o in world.model.store.operations.values()):
         return
-    if world.befell["operation for ever"] or world.policy.forward.max_attempts == 1:
+    if world.occurred["operation for ever"] or world.policy.forward.max_attempts == 1:
         return
     for _, after in world.journal.history:
         if not isinstance(after, StepRecord) or after.state is not StepState.FAILED or after.error is None:
@@ -221,24 +221,24 @@ def _no_two_at_once(world: World, ids: list[str]) -> Iterable[str]:
             yield f"{second} began at {begin} while {first} held the target until {end}"
 
 
-def _nothing_is_undone_unasked_without_rollback(world: World, ids: list[str]) -> Iterable[str]:
+def _nothing_is_compensated_unrequested_without_rollback(world: World, ids: list[str]) -> Iterable[str]:
     """`failed` is an end only where rollback is off, or a person released what was stuck; and where rollback is off,
     nothing is undone but what was asked for."""
     for d in ids:
         header = world.journal.header(d).record
         if header.state is DeploymentState.FAILED and header.is_released:
-            yield from _release_is_somebodys(world, header)
+            yield from _release_has_a_person(world, header)
         elif world.policy.rollback and header.state is DeploymentState.FAILED:
             yield f"{d} failed and was left as it was, rollback is on and nobody released it"
     for _, after in world.journal.history:
         if world.policy.rollback or not isinstance(after, DeploymentRecord):
             continue
-        asked = after.compensate_requested_by or after.retire_requested_by
-        if after.state is DeploymentState.COMPENSATING and not asked:
+        request = after.compensate_requested_by or after.retire_requested_by
+        if after.state is DeploymentState.COMPENSATING and not request:
             yield f"{after.deployment_id} is undone, rollback is off and nobody asked"
 
 
-def _release_is_somebodys(world: World, header: DeploymentRecord) -> Iterable[str]:
+def _release_has_a_person(world: World, header: DeploymentRecord) -> Iterable[str]:
     """A person asked, nothing is under way any more, and the header's error names what is left."""
     d = header.deployment_id
     if not any(e.reason.startswith("release requested by") for e in world.journal.audit(d)):
@@ -253,13 +253,13 @@ def _release_is_somebodys(world: World, header: DeploymentRecord) -> Iterable[st
             yield f"{d} was released, and {header.error.message!r} does not name {step.step_id}"
 
 
-def _approvals_are_somebodys(world: World, rows: dict[str, list[StepRecord]]) -> Iterable[str]:
+def _approvals_have_a_person(world: World, rows: dict[str, list[StepRecord]]) -> Iterable[str]:
     """Nothing goes on without a person's word, or the manifest's where nobody answers."""
     for d, steps in rows.items():
-        said = {e.actor for e in world.journal.audit(d) if e.reason.startswith("approved by")}
+        text = {e.actor for e in world.journal.audit(d) if e.reason.startswith("approved by")}
         for step in steps:
             if step.kind != APPROVAL or step.outputs is None:
                 continue
             by = step.outputs["approvedBy"]
-            if by not in said and not (by == BY_DEFAULT and step.spec["default"] == "approve"):
+            if by not in text and not (by == ON_TIMEOUT and step.spec["default"] == "approve"):
                 yield f"{d} {step.step_id} was approved by {by}, and nobody did"

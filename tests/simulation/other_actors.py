@@ -15,17 +15,17 @@ PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 
 
 @dataclass
-class Strangers:
+class OtherActors:
     """Puts things there, remembers them as they were, and takes its own away when asked."""
 
     world: World
     chance: random.Random
     things: dict[str, dict[str, Any]] = field(default_factory=lambda: dict[str, dict[str, Any]]())
-    taken_away: set[str] = field(default_factory=lambda: set[str]())
+    removed_ids: set[str] = field(default_factory=lambda: set[str]())
 
-    def settle(self) -> None:
+    def seed_workspace(self) -> None:
         """A workspace of our name with some of our names in it, before anything of ours."""
-        self.world.befell["workspace there before"] += 1
+        self.world.occurred["workspace there before"] += 1
         role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
         roles = [role]
         if self.chance.random() < 0.5:
@@ -44,7 +44,7 @@ class Strangers:
         deletion that Fabric has received already takes what comes after the guard's look, and nothing can stop it."""
         if self.world.late_calls:
             return
-        self.world.befell["stranger"] += 1
+        self.world.occurred["stranger"] += 1
         workspaces = list(self.world.model.store.workspaces.values())
         if not workspaces:
             role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
@@ -60,16 +60,16 @@ class Strangers:
             )
             self.remember_item(place, place.items[made["workspaces"][0]["items"][0]])
 
-    def clear_the_way(self) -> None:
+    def remove_blocking_items(self) -> None:
         """Take away what stands in workspaces that are not ours: whoever put it there was told why it is in the way."""
         for workspace in self.world.model.store.workspaces.values():
             if workspace.id in self.things:
                 continue
             for item_id in [i for i in workspace.items if i in self.things]:
-                gone = workspace.items.pop(item_id, None)  # it went with one before it
-                if gone is not None:
-                    companions.take_along(workspace, gone)
-                self.taken_away.add(item_id)
+                removed = workspace.items.pop(item_id, None)  # it went with one before it
+                if removed is not None:
+                    companions.take_along(workspace, removed)
+                self.removed_ids.add(item_id)
 
     def unfinished(self) -> set[str]:
         """Items whose operation was never to end: they show when it does."""

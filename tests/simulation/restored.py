@@ -10,7 +10,7 @@ from typing import Any
 from local.fabric_simulator import control
 from local.fabric_simulator.store import Workspace
 from tests.simulation.edges import IDENTITY
-from tests.simulation.other_actors import OWN_DEFINITION, Strangers
+from tests.simulation.other_actors import OWN_DEFINITION, OtherActors
 from tests.simulation.world import World
 
 WORKSPACE = "${{ steps.ws.outputs.id }}"
@@ -44,20 +44,20 @@ class Restored:
         """Return the fault rules to add to those of the schedule."""
         return [REFUSED] if self.refuses else []
 
-    def prepare(self, strangers: Strangers) -> None:
+    def prepare(self, other_actors: OtherActors) -> None:
         """Put the notebook into a workspace that was there before; make the workspace if the seed has none."""
         if not self.is_on:
             return
-        self.world.befell["notebook there before"] += 1
+        self.world.occurred["notebook there before"] += 1
         workspaces = list(self.world.model.store.workspaces.values())
         row: dict[str, Any] = {"id": workspaces[0].id} if workspaces else self._new_workspace()
         notebook = {"type": "Notebook", "displayName": NAME, "description": "own", "definition": OWN_DEFINITION}
         made = control.seed(self.world.model, {"workspaces": [{**row, "items": [notebook]}]})["workspaces"][0]
         place: Workspace = self.world.model.store.workspaces[made["id"]]
         if workspaces:
-            strangers.remember_item(place, place.items[made["items"][0]])
+            other_actors.remember_item(place, place.items[made["items"][0]])
         else:
-            strangers.remember(place.id)
+            other_actors.remember(place.id)
 
     def _new_workspace(self) -> dict[str, Any]:
         role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}

@@ -21,11 +21,11 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.command.handling import Verb, allowed_verbs
-from shared.saga.sweep.sweeper import LONGEST_OPERATION
+from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
 from tests.simulation.edges import Crash
-from tests.simulation.other_actors import Strangers
+from tests.simulation.other_actors import OtherActors
 from tests.simulation.restored import Restored
 from tests.simulation.world import World
 
@@ -40,7 +40,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 Move = tuple[str, str, str]
 """Whose (`deployment` or `step`), from which state, to which."""
-PACES = (0.0, 0.0, 0.0, 2.0, 2 * EnginePolicy().step_lease_seconds, 6 * EnginePolicy().step_lease_seconds)
+SPEEDS = (0.0, 0.0, 0.0, 2.0, 2 * EnginePolicy().step_lease_seconds, 6 * EnginePolicy().step_lease_seconds)
 """The longest that a call to Fabric takes, in seconds: no time, as a rule, up to well beyond the lease."""
 CHAOS_STEPS = 260
 CALM_HOURS = 6.0
@@ -55,7 +55,7 @@ class Report:
     `trace` is a digest of every call to Fabric and its time: the same where a seed was replayed exactly."""
 
     seed: int
-    befell: Counter[str]
+    occurred: Counter[str]
     ended: Counter[str]
     moves: Counter[Move]
     trace: str = ""
@@ -94,7 +94,7 @@ def manifest(chance: random.Random) -> dict[str, Any]:
 
 
 @dataclass
-class Persons:
+class Operators:
     """Who asks for what, whether it makes sense or not; and what their manifests and settings leave to them.
 
     Who is hasty has nothing tried twice, holds what failed, and goes on by hand: so steps fail at a lost answer, with
@@ -105,18 +105,18 @@ class Persons:
     policy: EnginePolicy
     asks: dict[int, int]
     is_hasty: bool
-    lets_go: random.Random | None = None
+    releases_stuck: random.Random | None = None
 
     @classmethod
-    def of(cls, seed: int) -> "Persons":
+    def of(cls, seed: int) -> "Operators":
         """Drawn from the seed."""
         chance = random.Random(f"{seed}/persons")
         is_hasty = chance.random() < 0.12
         flags = FeatureFlags(rollback=chance.random() < 0.8, retry_logic=not is_hasty and chance.random() < 0.9)
         asks = Counter(chance.randrange(CHAOS_STEPS) for _ in range(chance.choice([0, 3, 12, 30])))
-        letting_go = random.Random(f"{seed}/release")
+        releasing = random.Random(f"{seed}/release")
         return cls(
-            chance, EnginePolicy().under(flags), dict(asks), is_hasty, letting_go if letting_go.random() < 0.3 else None
+            chance, EnginePolicy().under(flags), dict(asks), is_hasty, releasing if releasing.random() < 0.3 else None
         )
 
     def amend(self, manifest: dict[str, Any]) -> None:
@@ -157,22 +157,22 @@ class Persons:
                 world.post_command(verb.value, which, step)
             else:
                 with suppress(Crash):
-                    world.befell[f"granted {verb.value}"] += world.ask(verb, which, step).accepted
+                    world.occurred[f"granted {verb.value}"] += world.ask(verb, which, step).accepted
 
-    def let_go(self, world: World, ids: list[str], likely: float) -> None:
+    def release_stuck(self, world: World, ids: list[str], likely: float) -> None:
         """Some give up what is stuck, while it is tried again too, or ask for that where it makes no sense."""
-        if self.lets_go is None or self.lets_go.random() >= likely:
+        if self.releases_stuck is None or self.releases_stuck.random() >= likely:
             return
-        which = self.lets_go.choice(ids)
+        which = self.releases_stuck.choice(ids)
         with suppress(NotFoundError, Crash):
-            if world.state(which) is not DeploymentState.STUCK and self.lets_go.random() < 0.9:
+            if world.state(which) is not DeploymentState.STUCK and self.releases_stuck.random() < 0.9:
                 return
-            if self.lets_go.random() < 0.5:
+            if self.releases_stuck.random() < 0.5:
                 world.post_command(Verb.RELEASE.value, which)
             else:
-                world.befell["granted release"] += world.ask(Verb.RELEASE, which).accepted
+                world.occurred["granted release"] += world.ask(Verb.RELEASE, which).accepted
 
-    def see_to_what_waits(self, world: World, deployment_id: str) -> None:
+    def handle_what_waits(self, world: World, deployment_id: str) -> None:
         """Who asked to hold has seen enough, or goes on; what failed is kept, or not; a success is retired, or not, and
         rather where it went on after a failure: whatever that had begun has to go too."""
         header = world.journal.header(deployment_id).record
@@ -184,7 +184,7 @@ class Persons:
             return
         goes_on = Verb.RESUME in verbs and self.chance.random() < 0.5
         verb = Verb.RESUME if goes_on else self.chance.choice(verbs)
-        world.befell[f"{verb.value} of {header.state.value}"] += 1
+        world.occurred[f"{verb.value} of {header.state.value}"] += 1
         world.ask(verb, deployment_id)
 
 
@@ -213,11 +213,11 @@ def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
 def run(seed: int) -> Report:
     """Run the schedule of a seed."""
     random.seed(seed)  # tenacity draws its waits from the module's chance
-    chance, persons = random.Random(seed), Persons.of(seed)
+    chance, persons = random.Random(seed), Operators.of(seed)
     crashes, overtakes, stalls = chance.choice([(0, 0.02, 0), (0.02, 0.02, 0.004), (0.06, 0, 0), (0, 0.05, 0.02)])
     breaker = BreakerPolicy() if chance.random() < 0.5 else None
     rate = RatePolicy() if chance.random() < 0.3 else None
-    pace = random.Random(f"{seed}/pace").choice(PACES)
+    pace = random.Random(f"{seed}/pace").choice(SPEEDS)
     world = World(
         seed,
         persons.policy,
@@ -228,36 +228,36 @@ def run(seed: int) -> Report:
         rate=rate,
         pace=pace,
     )
-    strangers = Strangers(world, chance)
+    other_actors = OtherActors(world, chance)
     if chance.random() < 0.4:
-        strangers.settle()
+        other_actors.seed_workspace()
     restored = Restored.of(seed, world)
-    restored.prepare(strangers)
+    restored.prepare(other_actors)
     chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
     chosen += [("answer lost", "POST", 0.4)] if persons.is_hasty else []
     rules = [
         {
             "match": {"method": method or chance.choice(["POST", "GET", "DELETE", "PATCH"])},
-            "when": {"probability": round(chance.uniform(0.02, most), 3)},
+            "when": {"probability": round(chance.uniform(0.02, maximum), 3)},
             "action": FAULTS[name],
         }
-        for name, method, most in chosen
+        for name, method, maximum in chosen
     ]
     rules += restored.rules()
     chosen += [("definition refused", "POST", 0.5) for _ in restored.rules()]
     control.handle(world.model, "POST", "/_sim/faults", {}, laws.encoded(rules))
     ids = [f"d{i}" for i in range(chance.choice([1, 1, 2, 3]))]
-    world.befell["others at its target"] = len(ids) - 1
+    world.occurred["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
-    companions = Companions.of(seed, world, strangers, CHAOS_STEPS)
-    _chaos(world, strangers, companions, restored, events, chance, persons)
+    companions = Companions.of(seed, world, other_actors, CHAOS_STEPS)
+    _chaos(world, other_actors, companions, restored, events, chance, persons)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
-        world.befell[name] += rule["struck"]
-    _calm(world, strangers, ids, chance, persons)
+        world.occurred[name] += rule["injected"]
+    _calm(world, other_actors, ids, chance, persons)
     ended = Counter(world.state(d).value for d in ids)
     moves = Counter(_move(before.state, after.state) for before, after in world.journal.history)
     trace = content_hash([world.model.calls, world.clock.now().isoformat()])
-    return Report(seed, world.befell, ended, moves, trace, laws.violations(world, strangers, ids))
+    return Report(seed, world.occurred, ended, moves, trace, laws.violations(world, other_actors, ids))
 
 
 def _move(before: StepState | DeploymentState, after: StepState | DeploymentState) -> Move:
@@ -274,7 +274,7 @@ def _wait_for_all(world: World, ids: list[str], *, until_stuck: bool) -> None:
             return
         for deployment_id in ids:
             if world.state(deployment_id) is DeploymentState.HELD:
-                world.befell["held"] += 1
+                world.occurred["held"] += 1
                 world.cancel(deployment_id)
     world.run(*ids, hours=CALM_HOURS)
 
@@ -308,20 +308,20 @@ def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, 
 
 def _chaos(
     world: World,
-    strangers: Strangers,
+    other_actors: OtherActors,
     companions: Companions,
     restored: Restored,
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
-    persons: Persons,
+    persons: Operators,
 ) -> None:
     manifests: dict[str, dict[str, Any]] = {}
     ids = sorted({which for row in events.values() for what, which in row if what == "submit"})
     for step in range(CHAOS_STEPS):
         for _ in range(persons.asks.get(step, 0)):
             persons.ask(world, ids)
-        persons.let_go(world, ids, 0.05)
-        companions.befall(step)
+        persons.release_stuck(world, ids, 0.05)
+        companions.act_at(step)
         for what, which in events.get(step, []):
             if what == "submit":
                 drawn = manifest(chance)
@@ -332,13 +332,13 @@ def _chaos(
                 world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
                 world.lose_orchestration(which)
-                world.befell["orchestration lost"] += 1
+                world.occurred["orchestration lost"] += 1
             elif what == "cancel":
                 _cancel(world, which)
             elif what == "double":
                 _double(world, chance)
             else:
-                strangers.appear()
+                other_actors.appear()
         if not world.step():
             world.pass_time()
 
@@ -346,18 +346,18 @@ def _chaos(
 def _cancel(world: World, deployment_id: str) -> None:
     with suppress(Crash, NotFoundError):
         world.cancel(deployment_id)
-        world.befell["cancel"] += 1
+        world.occurred["cancel"] += 1
 
 
 def _double(world: World, chance: random.Random) -> None:
     """Messages come twice, some of them much later."""
     for _, _, message in list(world.queue.waiting):
         world.queue.send(message, chance.choice([0, 1, 200, 2000]))
-        world.befell["message doubled"] += 1
+        world.occurred["message doubled"] += 1
     world.ready += list(world.ready)
 
 
-def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Random, persons: Persons) -> None:
+def _calm(world: World, other_actors: OtherActors, ids: list[str], chance: random.Random, persons: Operators) -> None:
     """All faults are over, every operation ends, strangers clear what stands in the way; time passes."""
     world.crash_rate = world.stall_rate = 0.0
     world.model.faults.replace([])
@@ -368,7 +368,7 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
     late: list[tuple[Workspace, Item]] = []
     for workspace in now.workspaces.values():
         for item in workspace.items.values():
-            if item.id in strangers.unfinished():
+            if item.id in other_actors.unfinished():
                 item.visible_at = world.clock.now().timestamp()
                 late.append((workspace, item))
     for workspace, item in late:
@@ -376,22 +376,22 @@ def _calm(world: World, strangers: Strangers, ids: list[str], chance: random.Ran
     for hours in (0.2, 0.5, 1.0, 1.0):
         world.run(*ids, hours=hours)
         for deployment_id in ids:
-            persons.see_to_what_waits(world, deployment_id)
-        persons.let_go(world, ids, 0.7)
+            persons.handle_what_waits(world, deployment_id)
+        persons.release_stuck(world, ids, 0.7)
     _wait_for_all(world, ids, until_stuck=True)
     if not all(world.has_ended(d) for d in ids):
-        strangers.clear_the_way()
+        other_actors.remove_blocking_items()
         _wait_for_all(world, ids, until_stuck=False)
     if not all(world.has_ended(d) for d in ids):
         return  # what has not ended by now is a violation, and needs no more hours
     if chance.random() < 0.3:
-        strangers.appear()
+        other_actors.appear()
     for _ in range(4):
-        world.clock.advance(max(world.policy.orphan_grace_seconds, LONGEST_OPERATION.total_seconds()) + 1)
-        duties = [world.sweep().duties for _ in range(3)]
-        if all(world.has_ended(d) for d in ids) and not duties[-1]:
+        world.clock.advance(max(world.policy.orphan_grace_seconds, MAX_OPERATION.total_seconds()) + 1)
+        tasks = [world.sweep().tasks for _ in range(3)]
+        if all(world.has_ended(d) for d in ids) and not tasks[-1]:
             break
         world.run(*ids, hours=1.0)  # one that was retired while its target was not free is put back now
         if not all(world.has_ended(d) for d in ids):
-            strangers.clear_the_way()
+            other_actors.remove_blocking_items()
             world.run(*ids, hours=CALM_HOURS)

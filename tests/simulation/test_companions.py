@@ -45,11 +45,11 @@ def item(world: World, name: str) -> Item:
     return next(i for w in workspaces for i in w.standing() if i.name.startswith(name))
 
 
-def take_away(world: World, gone: Item) -> None:
+def take_away(world: World, removed: Item) -> None:
     """Somebody deletes an item of a workspace that has no other."""
     place = next(iter(world.model.store.workspaces.values()))
-    del place.items[gone.id]
-    companions.take_along(place, gone)
+    del place.items[removed.id]
+    companions.take_along(place, removed)
 
 
 def reasons(world: World, step: int) -> str:
@@ -63,7 +63,7 @@ def reasons(world: World, step: int) -> str:
 def test_companions_go_with_a_workspace_of_ours(each: dict[str, Any], late: float) -> None:
     """The workspace is deleted with what Fabric had added to it, whether that is shown already or not."""
     world = World()
-    world.model.levers.companion_seconds = late
+    world.model.settings.companion_seconds = late
     world.submit(manifest(each))
     assert world.run() == [DeploymentState.COMPENSATED]
     assert world.names() == {}
@@ -79,7 +79,7 @@ def test_companions_go_with_a_workspace_of_ours(each: dict[str, Any], late: floa
 def test_companions_go_from_a_workspace_that_was_there(each: dict[str, Any], late: float) -> None:
     """What outlives its maker in an adopted workspace is deleted too: the workspace is as it was."""
     world = World()
-    world.model.levers.companion_seconds = late
+    world.model.settings.companion_seconds = late
     adopted(world, {"type": "Notebook", "displayName": "theirs"})
     world.submit(manifest(each))
     assert world.run() == [DeploymentState.COMPENSATED]
@@ -91,7 +91,7 @@ def test_companions_go_from_a_workspace_that_was_there(each: dict[str, Any], lat
 def test_companions_that_show_later_still_are_the_sweepers() -> None:
     """Shown long after the deployment has ended, they are found and deleted as orphans, and the audit names them."""
     world = World()
-    world.model.levers.companion_seconds = 600.0
+    world.model.settings.companion_seconds = 600.0
     adopted(world)
     world.submit(manifest(FLOW))
     assert world.run() == [DeploymentState.COMPENSATED]
@@ -128,10 +128,10 @@ def test_companions_of_nobody_of_ours_stay(strange: str, is_ours: bool) -> None:
     else:
         adopted(world, row)
         world.submit(manifest(FLOW, TWIN))
-    theirs = item(world, name)
+    foreign = item(world, name)
     world.run(hours=2.0)
     assert world.state() is (DeploymentState.STUCK if is_ours else DeploymentState.COMPENSATED)
-    assert world.model.store.workspaces[next(iter(world.model.store.workspaces))].items[theirs.id] is theirs
+    assert world.model.store.workspaces[next(iter(world.model.store.workspaces))].items[foreign.id] is foreign
     if is_ours:
         error = world.journal.step("d", 0)[1].record.compensation_error
         assert error is not None
@@ -183,12 +183,12 @@ def test_companions_that_cannot_be_told_from_a_strangers_stay() -> None:
     place = adopted(world)
     world.submit(manifest(FLOW, fails=False))
     assert world.run() == [DeploymentState.SUCCEEDED]
-    theirs = item(world, "StagingLakehouse")
-    row = {"type": "Lakehouse", "displayName": f"{theirs.name[:-1]}{(int(theirs.name[-1]) + 1) % 10}"}
+    foreign = item(world, "StagingLakehouse")
+    row = {"type": "Lakehouse", "displayName": f"{foreign.name[:-1]}{(int(foreign.name[-1]) + 1) % 10}"}
     control.seed(world.model, {"workspaces": [{"id": place, "items": [row]}]})
     world.ask(handling.Verb.RETIRE)
     assert world.run() == [DeploymentState.COMPENSATED]
-    assert world.names() == {"sales": sorted([theirs.name, row["displayName"]])}
+    assert world.names() == {"sales": sorted([foreign.name, row["displayName"]])}
 
 
 def test_companions_of_two_dataflows_of_ours_all_go() -> None:

@@ -69,13 +69,13 @@ def test_law_what_the_dry_run_says_is_what_the_deployment_does(seed: int) -> Non
     def look() -> Any:
         return dry_run(world.fabric, STEPS, plan, clock=world.clock, sleep=world.clock.advance, parallel=1)
 
-    said = look()
+    text = look()
     effects = [c for c in world.model.calls if c["effect"] and not c["path"].endswith("/getDefinition")]
     assert effects == []
     world.submit(given_manifest)
     [state] = world.run("d")
     rows = {s.record.step_id: s.record for s in world.journal.steps("d")}
-    for step in said.steps:
+    for step in text.steps:
         row = rows[step.id]
         if row.intent is not None:
             assert row.intent.action == DONE[step.action], f"{step} became {row.intent}"
@@ -83,12 +83,12 @@ def test_law_what_the_dry_run_says_is_what_the_deployment_does(seed: int) -> Non
             assert row.resource.id == step.resource.id
         if row.error is not None:
             assert step.action is Action.BLOCKED, f"{step} failed: {row.error}"
-    if said.counts[Action.BLOCKED]:
+    if text.counts[Action.BLOCKED]:
         assert state is DeploymentState.COMPENSATED
         return
     assert state is DeploymentState.SUCCEEDED
     assert {row.state for row in rows.values()} == {StepState.SUCCEEDED}
-    mine = [c for c in world.model.calls if c["effect"] and not c["path"].endswith("/getDefinition")]
-    assert bool(mine) == bool(said.changes), "something was changed where nothing was to change, or the reverse"
-    again = look()
-    assert again.changes == 0, again.steps
+    own = [c for c in world.model.calls if c["effect"] and not c["path"].endswith("/getDefinition")]
+    assert bool(own) == bool(text.changes), "something was changed where nothing was to change, or the reverse"
+    repeated = look()
+    assert repeated.changes == 0, repeated.steps

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.steps import STEPS
-from tests.simulation.fault_table import FAULTS, SCENARIOS, Scenario, strikes, undisturbed
+from tests.simulation.fault_table import FAULTS, SCENARIOS, Scenario, injections, undisturbed
 
 pytestmark = pytest.mark.law(3)
 
@@ -12,13 +12,13 @@ pytestmark = pytest.mark.law(3)
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "is put back"])
 def test_fault_at_any_call_changes_nothing(scenario: Scenario, fails: bool) -> None:
     """The state, what stands in Fabric, and how often each thing was created are those of an undisturbed run."""
-    found = [(fault, call) for fault in FAULTS for call, is_good in strikes(scenario, fails, fault) if not is_good]
+    found = [(fault, call) for fault in FAULTS for call, is_good in injections(scenario, fails, fault) if not is_good]
     assert found == []
 
 
 def test_fault_table_strikes_operations() -> None:
     """Some call of some scenario begins one that can fail."""
-    assert any(True for s in SCENARIOS for _ in strikes(s, False, "operation fails"))
+    assert any(True for s in SCENARIOS for _ in injections(s, False, "operation fails"))
 
 
 def test_fault_table_strikes_every_call() -> None:

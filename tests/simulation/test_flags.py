@@ -76,12 +76,12 @@ class Composed(World):
             self.settings, FixedToken(), transport, self.breakers, self.clock, self.clock.advance
         )
 
-    def strike(self, **rule: Any) -> None:
+    def inject(self, **rule: Any) -> None:
         """Have Fabric fail."""
         assert control.handle(self.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
 
 
-def check_told(world: Composed) -> None:
+def check_emitted(world: Composed) -> None:
     """With telemetry on every move of the journal is told, and every call carries its span; with it off nothing is."""
     telemetry = world.telemetry
     if isinstance(telemetry, MemoryTelemetry):
@@ -108,12 +108,12 @@ def test_flags_every_combination_ends_lawfully(flags: FeatureFlags) -> None:
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert world.names() == WHOLE
-    check_told(world)
+    check_emitted(world)
     world = Composed(flags)
     world.submit(FAILING)
     assert world.run() == [DeploymentState.COMPENSATED if flags.rollback else DeploymentState.FAILED]
     assert world.names() == ({} if flags.rollback else {"contoso-sales-test": ["bronze", "gold", "silver"]})
-    check_told(world)
+    check_emitted(world)
     free = world.locks.acquire(world.journal.header("d").record.target, "the next", world.clock.now(), 60)
     assert free.holder == "the next"
 
@@ -142,7 +142,7 @@ def test_flag_rollback_off_leaves_everything_and_lets_a_person_decide() -> None:
 def test_flag_rollback_off_a_cancelled_one_stops_and_nothing_is_undone() -> None:
     """It ends `failed` and says who cancelled; resumed, it goes on to its end."""
     world = Composed(replace(ALL_ON, rollback=False))
-    world.strike(match={"method": "POST", "path": ".*/items"}, when={"times": 1}, action={"operation": "never"})
+    world.inject(match={"method": "POST", "path": ".*/items"}, when={"times": 1}, action={"operation": "never"})
     world.submit(MEDALLION)
     while not world.names().get("contoso-sales-dev"):
         if not world.step():
@@ -163,7 +163,7 @@ def test_flag_retry_logic_off_gives_up_at_the_first_fault_and_still_puts_back() 
     """One 503 fails the step; with the flag on the same fault is not even noticed."""
     for flags, end in ((ALL_ON, DeploymentState.SUCCEEDED), (replace(ALL_ON, retry_logic=False), None)):
         world = Composed(flags)
-        world.strike(match={"method": "POST", "path": ".*/lakehouses"}, when={"nth": 1}, action={"status": 503})
+        world.inject(match={"method": "POST", "path": ".*/lakehouses"}, when={"nth": 1}, action={"status": 503})
         world.submit(MEDALLION)
         assert world.run() == [end or DeploymentState.COMPENSATED]
         assert world.names() == (WHOLE if end else {})
@@ -173,7 +173,7 @@ def test_flag_retry_logic_off_still_waits_where_fabric_says_when() -> None:
     """A 429 is no fault, and waiting it out is no retry."""
     world = Composed(replace(ALL_ON, retry_logic=False))
     throttled = {"status": 429, "headers": {"Retry-After": "9"}}
-    world.strike(match={"method": "POST"}, when={"times": 3}, action=throttled)
+    world.inject(match={"method": "POST"}, when={"times": 3}, action=throttled)
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert [c["status"] for c in world.model.calls].count(429) == 3
@@ -183,7 +183,7 @@ def test_flag_retry_logic_off_reads_once() -> None:
     """In-process tries are retries too: a read that fails once fails the step."""
     for flags, reads in ((ALL_ON, 2), (replace(ALL_ON, retry_logic=False), 1)):
         world = Composed(flags)
-        world.strike(match={"method": "GET", "path": "/v1/workspaces"}, when={"nth": 1}, action={"status": 503})
+        world.inject(match={"method": "GET", "path": "/v1/workspaces"}, when={"nth": 1}, action={"status": 503})
         world.submit({**MEDALLION, "steps": MEDALLION["steps"][:1]})
         world.run()
         first = next(s.record for s in world.journal.steps("d"))
@@ -194,7 +194,7 @@ def test_flag_retry_logic_off_reads_once() -> None:
 def test_flag_circuit_breaker(is_on: bool, caplog: pytest.LogCaptureFixture) -> None:
     """On: faults open it, and it closes again. Off: none is kept."""
     world = Composed(replace(ALL_ON, circuit_breaker=is_on))
-    world.strike(match={"path": ".*/lakehouses"}, when={"times": 10}, action={"status": 503})
+    world.inject(match={"path": ".*/lakehouses"}, when={"times": 10}, action={"status": 503})
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert any("' is open" in r.message for r in caplog.records) == is_on

@@ -13,7 +13,7 @@ from tests.simulation.test_laws import MEDALLION, WHOLE, check_laws
 from tests.simulation.world import World
 
 
-def _struck(times: int, path: str, method: str = "POST", **action: Any) -> World:
+def _injected(times: int, path: str, method: str = "POST", **action: Any) -> World:
     """A medallion with the answers to some calls replaced."""
     world = World()
     rule = {"match": {"method": method, "path": path}, "when": {"times": times}, "action": action}
@@ -39,7 +39,7 @@ def _struck(times: int, path: str, method: str = "POST", **action: Any) -> World
 )
 def test_lag_is_waited_for(path: str, method: str, status: int, code: str) -> None:
     """Three times in a row, and then it is known: all is applied, each thing once."""
-    world = _struck(3, path, method, status=status, body={"errorCode": code, "message": "m"})
+    world = _injected(3, path, method, status=status, body={"errorCode": code, "message": "m"})
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert world.names() == WHOLE
     check_laws(world)
@@ -47,7 +47,7 @@ def test_lag_is_waited_for(path: str, method: str, status: int, code: str) -> No
 
 def test_lag_that_does_not_end_fails_with_what_to_do() -> None:
     """A principal that nobody ever made: as many tries as the policy has, and a remedy that knows both causes."""
-    world = _struck(99, ".*/roleAssignments", status=400, body={"errorCode": "PrincipalNotFound", "message": "m"})
+    world = _injected(99, ".*/roleAssignments", status=400, body={"errorCode": "PrincipalNotFound", "message": "m"})
     assert world.run() == [DeploymentState.COMPENSATED]
     [error, *_] = [s.record.error for s in world.journal.steps("d") if s.record.error is not None]
     posts = [c for c in world.model.calls if c["error_code"] == "PrincipalNotFound"]
@@ -85,7 +85,7 @@ def test_operation_that_failed_means_what_its_code_says(code: str, remedy: str) 
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
 def test_token_refused_under_any_status_is_renewed(status: int) -> None:
     """The code says that the call was refused unread because of its token: a new one, and once more."""
-    world = _struck(1, "/v1/workspaces", status=status, body={"errorCode": "TokenExpired", "message": "m"})
+    world = _injected(1, "/v1/workspaces", status=status, body={"errorCode": "TokenExpired", "message": "m"})
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert all(s.record.attempt == 0 for s in world.journal.steps("d"))
     assert IDENTITY in str(world.model.calls[0]["identity"])

@@ -80,10 +80,10 @@ def check_laws(world: World) -> None:
         assert world.names() == {}, world.log
     created = [c for c in world.model.calls if c["method"] == "POST" and c["effect"]]  # be its answer lost or not
     known = {s.record.resource.id for s in world.journal.steps("d") if s.record.resource}
-    standing = {w.id for w in world.model.store.workspaces.values()}
-    standing |= {i.id for w in world.model.store.workspaces.values() for i in w.standing()}
+    stored = {w.id for w in world.model.store.workspaces.values()}
+    stored |= {i.id for w in world.model.store.workspaces.values() for i in w.standing()}
     assert created or state is not DeploymentState.SUCCEEDED
-    assert standing <= known, "something stands in Fabric that the journal does not know"
+    assert stored <= known, "something stands in Fabric that the journal does not know"
     moves = [(e.subject, e.before, e.after) for e in world.journal.audit("d") if e.before != e.after]
     assert len(moves) == len({(e.subject, e.sequence) for e in world.journal.audit("d") if e.before != e.after})
 
@@ -237,7 +237,7 @@ def test_law_stuck_deployment_stays_visible_while_it_is_tried_again() -> None:
     until = world.clock.now() + timedelta(hours=1)
     while world.clock.now() < until:
         assert world.state() is DeploymentState.STUCK
-        tries += world.journal.header("d").record.goes_back
+        tries += world.journal.header("d").record.may_compensate
         shown = world.journal.page(5, states=[DeploymentState.STUCK], open_only=True)
         assert [header.deployment_id for header in shown] == ["d"]
         if not world.step():
@@ -448,20 +448,20 @@ def test_uncertainty_outlives_a_look_that_failed() -> None:
     role = {"id": "role", "kind": "role_assignment", "with": spec}
     world.submit({"name": "m", "steps": [MEDALLION["steps"][0], role]})
     original = world.model.handle
-    told: list[str] = []
+    reported: list[str] = []
 
     def handle(request: Any) -> Any:
         reply = original(request)
         if request.path.endswith("/roleAssignments"):
-            if request.method == "POST" and not told:
-                told.append("died")
+            if request.method == "POST" and not reported:
+                reported.append("died")
                 raise Crash("after the role was given")
-            if request.method == "GET" and told == ["died"]:
-                told.append("look failed")
+            if request.method == "GET" and reported == ["died"]:
+                reported.append("look failed")
                 return replace(reply, status=403)
         return reply
 
     world.model.handle = handle
     assert world.run() == [DeploymentState.COMPENSATED]
-    assert told == ["died", "look failed"]
+    assert reported == ["died", "look failed"]
     assert set(world.model.store.workspaces[workspace].roles) == {IDENTITY}

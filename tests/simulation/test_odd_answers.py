@@ -18,7 +18,7 @@ from shared.saga.command.handling import Verb
 from shared.steps.workspace import WorkspaceKind
 from tests.simulation.edges import IDENTITY
 from tests.simulation.laws import violations
-from tests.simulation.other_actors import Strangers
+from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
 
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
@@ -105,10 +105,10 @@ def _nulled(body: Any, field: str) -> Any:
     return {name: None if name == field else _nulled(value, field) for name, value in members.items()}
 
 
-def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, Strangers, Odd]:
+def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, OtherActors, Odd]:
     """A deployment that creates or updates everything, and then fails."""
     world = World()
-    strangers = Strangers(world, random.Random(1))
+    other_actors = OtherActors(world, random.Random(1))
     if is_there:
         roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
         roles.append({"id": PRINCIPAL, "type": "User", "role": "Contributor"})
@@ -116,11 +116,11 @@ def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, Strangers, Odd
         item = {"type": "Notebook", "displayName": "clean", "description": "own", "definition": definition}
         row = {"displayName": "sales", "description": "own words\n", "roleAssignments": roles, "items": [item]}
         control.seed(world.model, {"workspaces": [row]})
-        strangers.remember(next(iter(world.model.store.workspaces)))
+        other_actors.remember(next(iter(world.model.store.workspaces)))
     odd = Odd(world, field, nth)
     world.submit(MANIFEST)
     world.run()
-    return world, strangers, odd
+    return world, other_actors, odd
 
 
 @pytest.mark.parametrize(("field", "is_there"), [*((f, False) for f in CREATING), *((f, True) for f in UPDATING)])
@@ -129,8 +129,8 @@ def test_odd_answer_is_survived_at_every_call(field: str, is_there: bool) -> Non
     row is unreadable, and no delivery ends in an unexpected error."""
     nth, seen = 1, 1
     while nth <= seen:
-        world, strangers, odd = _run(field, nth, is_there=is_there)
-        assert violations(world, strangers, ["d"]) == [], f"{field} is null in answer {nth}"
+        world, other_actors, odd = _run(field, nth, is_there=is_there)
+        assert violations(world, other_actors, ["d"]) == [], f"{field} is null in answer {nth}"
         assert world.state() is DeploymentState.COMPENSATED
         nth, seen = nth + 1, odd.seen
     assert seen >= 1
@@ -182,13 +182,13 @@ def test_odd_answer_to_a_create_is_the_thing_asked_for(path: str, change: dict[s
     name and marker: it is neither forgotten nor created twice."""
     world = World()
     handle = world.model.handle
-    struck: list[str] = []
+    injected: list[str] = []
 
     def odd(request: Request) -> Reply:
         reply = handle(request)
-        if request.method != "POST" or struck or not re.fullmatch(path, request.path):
+        if request.method != "POST" or injected or not re.fullmatch(path, request.path):
             return reply
-        struck.append(request.path)
+        injected.append(request.path)
         body = {**json.loads(reply.body), **change} if change else None
         return replace(reply, body=json.dumps(body).encode())
 
@@ -196,7 +196,7 @@ def test_odd_answer_to_a_create_is_the_thing_asked_for(path: str, change: dict[s
     steps = MANIFEST["steps"]
     world.submit({**MANIFEST, "steps": steps[:-1] if is_wanted else steps})
     ends = world.run()
-    assert struck
+    assert injected
     posts = [c for c in world.model.calls if c["method"] == "POST" and re.fullmatch(path, c["path"]) and c["effect"]]
     assert len(posts) == 1
     if is_wanted:
@@ -239,17 +239,17 @@ def test_answer_to_a_create_that_names_another_id_leaves_nothing_behind(path: st
     """Nothing has the id that Fabric named: the step fails, and what the call created goes by its name and marker."""
     world = World()
     handle = world.model.handle
-    struck: list[str] = []
+    injected: list[str] = []
 
     def odd(request: Request) -> Reply:
         reply = handle(request)
-        if request.method != "POST" or struck or not re.fullmatch(path, request.path):
+        if request.method != "POST" or injected or not re.fullmatch(path, request.path):
             return reply
-        struck.append(request.path)
+        injected.append(request.path)
         return replace(reply, status=201, headers={}, body=json.dumps({"id": STRANGE, "displayName": None}).encode())
 
     world.model.handle = odd
     world.submit({**MANIFEST, "steps": MANIFEST["steps"][:-1]})
     assert world.run() == [DeploymentState.COMPENSATED]
-    assert struck
+    assert injected
     assert world.names() == {}

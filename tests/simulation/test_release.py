@@ -18,7 +18,7 @@ from shared.saga.command import release
 from shared.saga.command.handling import Verb, allowed_verbs
 from shared.saga.step import execution
 from tests.simulation.laws import violations
-from tests.simulation.other_actors import Strangers
+from tests.simulation.other_actors import OtherActors
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
 from tests.simulation.test_verbs import step, until
 from tests.simulation.world import World
@@ -26,21 +26,21 @@ from tests.simulation.world import World
 pytestmark = pytest.mark.law(1)
 
 
-def stuck() -> tuple[World, Strangers]:
+def stuck() -> tuple[World, OtherActors]:
     """A deployment whose workspace holds what is not its own, and always will."""
     world = World()
-    strangers = Strangers(world, world.chance)
+    other_actors = OtherActors(world, world.chance)
     world.submit(MEDALLION)
     world.run()
     workspace = next(iter(world.model.store.workspaces.values()))
     made = control.seed(
         world.model, {"workspaces": [{"id": workspace.id, "items": [{"type": "Report", "displayName": "theirs"}]}]}
     )
-    strangers.remember_item(workspace, workspace.items[made["workspaces"][0]["items"][0]])
+    other_actors.remember_item(workspace, workspace.items[made["workspaces"][0]["items"][0]])
     world.ask(Verb.RETIRE)
     until(world, 3600)
     assert world.state() is DeploymentState.STUCK
-    return world, strangers
+    return world, other_actors
 
 
 def held_target(world: World, deployment_id: str) -> bool:
@@ -63,7 +63,7 @@ def check_proof(world: World) -> None:
 def test_release_ends_what_can_never_be_compensated() -> None:
     """It ends `failed`, its error names what stands and why, the next deployment of the target runs, the sweeper leaves
     it alone, and the audit says who and why."""
-    world, strangers = stuck()
+    world, other_actors = stuck()
     world.submit(failing(), "next")
     until(world, 600)
     assert world.state("next") is DeploymentState.ACCEPTED
@@ -81,23 +81,23 @@ def test_release_ends_what_can_never_be_compensated() -> None:
     until(world, 600)
     assert world.state("next") is not DeploymentState.ACCEPTED
     calls = len(world.model.calls)
-    assert "d" not in {*(swept := world.sweep()).stuck, *swept.restarted, *swept.looked_over}
+    assert "d" not in {*(swept := world.sweep()).stuck, *swept.restarted, *swept.orphan_checked}
     assert len(world.model.calls) == calls or world.state("next") is not DeploymentState.COMPENSATED
     assert any("release requested by tester: a test" in e.reason for e in world.journal.audit("d"))
     assert world.run("next") == [DeploymentState.COMPENSATED]
-    assert violations(world, strangers, ["d", "next"]) == []
+    assert violations(world, other_actors, ["d", "next"]) == []
 
 
 def test_release_leaves_compensate_and_refuses_resume() -> None:
     """A rollback that has begun is never gone on from; what is left may be rolled back when nothing is in the way."""
-    world, strangers = stuck()
+    world, other_actors = stuck()
     world.ask(Verb.RELEASE)
     assert world.run() == [DeploymentState.FAILED]
     assert allowed_verbs(world.journal.header("d").record) == [Verb.COMPENSATE]
     refused = world.ask(Verb.RESUME)
     assert (refused.accepted, world.state()) == (False, DeploymentState.FAILED)
     assert "rolled back in part" in refused.message
-    strangers.clear_the_way()
+    other_actors.remove_blocking_items()
     assert world.ask(Verb.COMPENSATE).state is DeploymentState.COMPENSATING
     assert world.run() == [DeploymentState.COMPENSATED]
     check_laws(world)
@@ -106,7 +106,7 @@ def test_release_leaves_compensate_and_refuses_resume() -> None:
 
 def test_release_may_be_asked_for_again_and_again() -> None:
     """Each end is proved by what stood then, though no time passes between them."""
-    world, strangers = stuck()
+    world, other_actors = stuck()
     for _ in range(3):
         assert world.ask(Verb.RELEASE).accepted
         assert world.run() == [DeploymentState.FAILED]
@@ -115,9 +115,9 @@ def test_release_may_be_asked_for_again_and_again() -> None:
         assert world.ask(Verb.COMPENSATE).accepted
         world.run(hours=0.2)
         assert world.state() is DeploymentState.STUCK
-    strangers.clear_the_way()
+    other_actors.remove_blocking_items()
     assert world.run() == [DeploymentState.COMPENSATED]
-    assert violations(world, strangers, ["d"]) == []
+    assert violations(world, other_actors, ["d"]) == []
 
 
 def test_release_is_refused_without_a_reason_and_where_nothing_is_stuck() -> None:
@@ -134,14 +134,14 @@ def test_release_is_refused_without_a_reason_and_where_nothing_is_stuck() -> Non
 
 def test_release_waits_for_a_try_that_is_under_way() -> None:
     """A delivery is at Fabric while a person releases: the end comes after it, and no try begins meanwhile."""
-    world, strangers = stuck()
-    strangers.clear_the_way()
-    asked: list[Any] = []
+    world, other_actors = stuck()
+    other_actors.remove_blocking_items()
+    requested: list[Any] = []
     original = world.model.handle
 
     def handle(request: Any) -> Any:
-        if request.method == "DELETE" and not asked:
-            asked.append(world.ask(Verb.RELEASE))
+        if request.method == "DELETE" and not requested:
+            requested.append(world.ask(Verb.RELEASE))
             until(world, 3)
             assert world.state() is DeploymentState.STUCK
             assert not held_target(world, "other")
@@ -151,7 +151,7 @@ def test_release_waits_for_a_try_that_is_under_way() -> None:
     world.model.handle = handle
     world.ask(Verb.COMPENSATE)
     assert world.run() == [DeploymentState.COMPENSATED]  # that try compensated all that was left
-    assert asked[0].accepted
+    assert requested[0].accepted
     assert not world.journal.header("d").record.is_released
     check_laws(world)
     check_proof(world)
@@ -165,14 +165,14 @@ def test_release_waits_until_a_dead_holder_can_act_no_more(acts: bool) -> None:
     row = next(s for s in world.journal.steps("d") if s.record.state is StepState.COMPENSATION_FAILED)
     ends = world.clock.now() + timedelta(seconds=policy.step_lease_seconds)
     claim = Claim("dead", ends, row.record.fence + 1, acts)
-    begun = row.record.replace(state=StepState.COMPENSATING, claim=claim, fence=claim.fence)
-    late = world.journal.write_step(Change(row, begun, "engine", "undo it"))
+    started = row.record.replace(state=StepState.COMPENSATING, claim=claim, fence=claim.fence)
+    late = world.journal.write_step(Change(row, started, "engine", "undo it"))
     assert world.ask(Verb.RELEASE).accepted
     while world.state() is not DeploymentState.FAILED:
-        assert world.clock.now() < ends + timedelta(seconds=policy.settle_seconds + policy.step_lease_seconds)
+        assert world.clock.now() < ends + timedelta(seconds=policy.late_call_seconds + policy.step_lease_seconds)
         until(world, 1)
     assert world.clock.now() >= (policy.late_call_until(ends) if acts else ends)
-    done = begun.replace(state=StepState.COMPENSATED, claim=None)
+    done = started.replace(state=StepState.COMPENSATED, claim=None)
     with pytest.raises(Exception, match="moved since it was read"):
         world.journal.write_step(Change(late, done, "engine", "deleted"))
     assert held_target(world, "other")
@@ -181,13 +181,13 @@ def test_release_waits_until_a_dead_holder_can_act_no_more(acts: bool) -> None:
 
 def test_release_makes_late_messages_do_nothing() -> None:
     """A delivery that read the header before the release loses its row; one that comes later makes no call."""
-    world, strangers = stuck()
+    world, other_actors = stuck()
     world.ask(Verb.COMPENSATE)
     header, row = world.journal.step("d", 0)
-    assert header.record.goes_back
+    assert header.record.may_compensate
     world.ask(Verb.RELEASE)
     assert world.run() == [DeploymentState.FAILED]
-    strangers.clear_the_way()
+    other_actors.remove_blocking_items()
     before, calls = rows(world), len(world.model.calls)
     assert execution.execute_step(world.services, StepMessage("d", 0, Direction.BACKWARD)) is None
     assert execution.poisoned_step(world.services, StepMessage("d", 0, Direction.BACKWARD), "x") is not None
@@ -211,7 +211,7 @@ def test_release_makes_late_messages_do_nothing() -> None:
 def test_release_works_though_a_row_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """The row stays as it is, the others and the header are written, and the audit proves it; `compensate` works when
     the row can be written again."""
-    world, strangers = stuck()
+    world, other_actors = stuck()
     write = world.journal._write
 
     def refuse(changes: Any) -> Any:
@@ -232,7 +232,7 @@ def test_release_works_though_a_row_cannot_be_written(monkeypatch: pytest.Monkey
         assert held_target(world, "other")
         check_proof(world)
     world.locks.release(world.journal.header("d").record.target, "other")
-    strangers.clear_the_way()
+    other_actors.remove_blocking_items()
     until(world, 60)
     assert world.ask(Verb.COMPENSATE).accepted
     assert world.run() == [DeploymentState.COMPENSATED]
@@ -273,8 +273,8 @@ def test_release_tampered_with_is_noticed() -> None:
     world.run()
     _, row = world.journal.step("d", 0)
     world.journal.write_step(Change(row, row.record.replace(state=StepState.COMPENSATING), "engine", "undo it"))
-    said = [str(d) for d in verify.verify(verify.read(world.journal, "d")).differences]
-    assert any("which its steps' ends do not bear out" in each for each in said)
+    text = [str(d) for d in verify.verify(verify.read(world.journal, "d")).differences]
+    assert any("which its steps' ends do not bear out" in each for each in text)
 
 
 def test_release_is_proved_though_two_end_it_at_once() -> None:

@@ -46,8 +46,8 @@ def test_ill_service_opens_the_breaker_and_is_left_alone(workers: int) -> None:
     world.model.faults.replace([{"match": {"path": ".*/items"}, "action": {"status": 503}}])
     world.submit(MEDALLION)
     world.run(hours=1 / 3, sweeping=False)
-    ill = [c for c in world.model.calls if c["status"] == 503]
-    assert 5 <= len(ill) <= 20, Counter(c["path"] for c in ill)
+    unavailable = [c for c in world.model.calls if c["status"] == 503]
+    assert 5 <= len(unavailable) <= 20, Counter(c["path"] for c in unavailable)
     assert max(attempts(world).values()) <= 5
     world.model.faults.replace([])
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -126,7 +126,7 @@ def throttled(world: World) -> int:
 def test_rate_keeps_150_lakehouses_inside_the_quota(seed: int) -> None:
     """Without one 429, in about as many minutes as the quota has to have."""
     world = World(seed, rate=RatePolicy(180), breaker=POLICY)
-    world.model.levers.quota_per_minute = 200
+    world.model.settings.quota_per_minute = 200
     world.submit(many(150))
     began = world.clock.now()
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -139,7 +139,7 @@ def test_rate_keeps_150_lakehouses_inside_the_quota(seed: int) -> None:
 def test_rate_off_runs_into_the_quota() -> None:
     """The same without: Fabric refuses, so the test above would see it."""
     world = World()
-    world.model.levers.quota_per_minute = 200
+    world.model.settings.quota_per_minute = 200
     world.submit(many(150))
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert throttled(world) > 100
@@ -148,11 +148,11 @@ def test_rate_off_runs_into_the_quota() -> None:
 def test_rate_of_three_workers_adapts_to_one_quota() -> None:
     """Each begins with the whole, for it knows of no other; refusals are few, and all ends well."""
     world = World(rate=RatePolicy(180), workers=3)
-    world.model.levers.quota_per_minute = 200
+    world.model.settings.quota_per_minute = 200
     world.submit(many(150))
     assert world.run() == [DeploymentState.SUCCEEDED]
     alone = World(workers=3)
-    alone.model.levers.quota_per_minute = 200
+    alone.model.settings.quota_per_minute = 200
     alone.submit(many(150))
     alone.run()
     assert throttled(world) <= 10 * 3 < throttled(alone)

@@ -43,14 +43,14 @@ def test_schedule_replays_exactly() -> None:
     """The same seed gives the same accidents, every call at the same time, and the same end, in another process too."""
     seed = seed_of("SEED", 1)
     command = [sys.executable, "-m", "tests.simulation", "--n", "1", "--seed", str(seed)]
-    told = [
+    reported = [
         subprocess.run(
             command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": salt}, capture_output=True, text=True, check=False
         ).stdout
         for salt in ("1", "2")
     ]
-    traces = [[line for line in text.splitlines() if " a second" not in line] for text in told]
-    assert any(line.startswith("trace:") for line in traces[0]), told
+    traces = [[line for line in text.splitlines() if " a second" not in line] for text in reported]
+    assert any(line.startswith("trace:") for line in traces[0]), reported
     assert traces[0] == traces[1]
 
 

@@ -37,7 +37,7 @@ def test_progress_does_not_depend_on_fabrics_speed(manifest: dict[str, Any], end
     check_laws(world)
     if pace <= POLICY.step_lease_seconds:
         assert len([c for c in world.model.calls if c["method"] == "POST"]) == 7
-    assert world.befell["sign of life"] or pace < POLICY.step_lease_seconds
+    assert world.occurred["sign of life"] or pace < POLICY.step_lease_seconds
 
 
 def test_looks_that_outlast_the_lease_are_not_begun_again() -> None:
@@ -82,10 +82,10 @@ def test_operation_that_never_ends_does_not_hold_a_compensation_whose_item_shows
     while not world.model.store.operations:
         assert world.step() or world.pass_time() is None
     show_everything(world)
-    begun = world.clock.now()
+    started = world.clock.now()
     assert world.run(hours=2.0) == [D.COMPENSATED]
     assert world.names() == {}
-    assert world.clock.now() - begun < timedelta(minutes=5)
+    assert world.clock.now() - started < timedelta(minutes=5)
 
 
 def test_operation_that_never_ends_and_shows_nothing_is_waited_for_a_quarter_of_an_hour() -> None:
@@ -94,9 +94,9 @@ def test_operation_that_never_ends_and_shows_nothing_is_waited_for_a_quarter_of_
     world.model.faults.replace([NEVER])
     others_workspace(world)  # with one of ours, everything would go with it
     slow_item(world)
-    begun = world.clock.now()
+    started = world.clock.now()
     assert world.run(hours=2.0) == [D.COMPENSATED]
-    assert timedelta(minutes=15) < world.clock.now() - begun < timedelta(minutes=30)
+    assert timedelta(minutes=15) < world.clock.now() - started < timedelta(minutes=30)
     for operation in world.model.store.operations.values():
         operation.over_at = world.clock.now().timestamp()
     show_everything(world)
@@ -131,7 +131,7 @@ def test_change_whose_call_outlives_its_process_is_compensated_after_its_effect(
     world = World(1, EnginePolicy(watchdog_seconds=1.0))
     workspace = world.model.store.workspaces[others_workspace(world)["id"]]
     workspace.roles[PERSON] = {"id": PERSON, "type": "User", "role": "Viewer"}
-    left_on_its_way(world, monkeypatch, "PATCH", POLICY.settle_seconds - 1)
+    left_on_its_way(world, monkeypatch, "PATCH", POLICY.late_call_seconds - 1)
     with nullcontext() if is_waited_for else compensated_before_a_late_call():
         change_role_and_cancel(world)
     assert workspace.roles[PERSON]["role"] == ("Viewer" if is_waited_for else "Member")
@@ -207,9 +207,9 @@ def waiting(timeout: str, method: str) -> World:
 def test_step_that_is_to_wait_beyond_its_deadline_fails_at_the_deadline(method: str) -> None:
     """It cannot succeed before the wait is over, so nobody waits for that."""
     world = waiting("15s", method)
-    begun = world.clock.now()
+    started = world.clock.now()
     assert world.run(hours=1.0) == [D.COMPENSATED]
-    assert world.clock.now() - begun < timedelta(minutes=2)
+    assert world.clock.now() - started < timedelta(minutes=2)
     error = world.journal.header("d").record.error
     assert error is not None
     assert "timeout of 15 s" in error.message
@@ -220,9 +220,9 @@ def test_cancel_ends_a_wait_that_fabric_asked_for(method: str) -> None:
     """Within a round of the watchdog, and without another call to what asked for patience."""
     world = waiting("2h", method)
     calls = len(world.model.calls)
-    begun = world.clock.now()
+    started = world.clock.now()
     world.cancel("d")
     assert world.run(hours=1.5) == [D.CANCELLED]
-    assert world.clock.now() - begun < timedelta(seconds=2 * POLICY.watchdog_seconds)
+    assert world.clock.now() - started < timedelta(seconds=2 * POLICY.watchdog_seconds)
     assert not [c for c in world.model.calls[calls:] if c["method"] == "POST"]
     assert {s.record.state for s in world.journal.steps("d")} <= {S.COMPENSATED, S.SKIPPED}

@@ -14,7 +14,7 @@ from tests.simulation.test_laws import MEDALLION, WHOLE, failing
 from tests.simulation.world import World
 
 
-def put_back(world: World, deployment_id: str = "d") -> None:
+def roll_back(world: World, deployment_id: str = "d") -> None:
     """A deployment that failed and was put back in a workspace that was there before."""
     world.submit(failing(), deployment_id)
     assert world.run(deployment_id) == [DeploymentState.COMPENSATED]
@@ -43,7 +43,7 @@ def test_sweep_deletes_what_a_late_call_of_ours_made() -> None:
     """It bears the step's marker, so it is ours; the audit says so before it is deleted."""
     world = World()
     place = workspace(world)
-    put_back(world)
+    roll_back(world)
     orphan = late(world, place, "silver", with_marker("", marker_of("d", "silver")))
     assert world.sweep().orphans == []  # not before its time
     pass_grace(world)
@@ -74,21 +74,21 @@ def test_sweep_finds_what_takes_hours_to_show() -> None:
         notebook.visible_at = shown.timestamp()
     while world.clock.now() - ended < timedelta(days=3):
         swept = world.sweep()
-        looks += [(world.clock.now() - ended).total_seconds() / 3600] * bool(swept.looked_over)
+        looks += [(world.clock.now() - ended).total_seconds() / 3600] * bool(swept.orphan_checked)
         world.clock.advance(300)
     assert notebooks
     assert world.names() == {"sales": []}
     assert all(later / earlier > 1.9 for earlier, later in pairwise(looks))
     assert len(looks) < 10
     assert looks[-1] >= 24
-    assert world.journal.header("d").record.swept_at is not None
+    assert world.journal.header("d").record.orphan_checked_at is not None
 
 
 def test_sweep_leaves_what_only_bears_the_name() -> None:
     """A stranger's lakehouse of the same name, or with another deployment's marker, is not an orphan."""
     world = World()
     place = workspace(world)
-    put_back(world)
+    roll_back(world)
     late(world, place, "silver", "somebody's own")
     late(world, place, "gold", with_marker("", marker_of("other", "gold")))
     pass_grace(world)
@@ -100,7 +100,7 @@ def test_sweep_leaves_what_a_later_deployment_took_up() -> None:
     """An orphan that was adopted since is part of a deployment that succeeded."""
     world = World()
     place = workspace(world)
-    put_back(world)
+    roll_back(world)
     late(world, place, "silver", with_marker("", marker_of("d", "silver")))
     world.submit(MEDALLION, "second")
     assert world.run("second", sweeping=False) == [DeploymentState.SUCCEEDED]
@@ -113,21 +113,21 @@ def test_sweep_waits_for_a_target_that_is_held() -> None:
     """While another deployment is at the target, nothing is looked over there."""
     world = World()
     place = workspace(world)
-    put_back(world)
+    roll_back(world)
     late(world, place, "silver", with_marker("", marker_of("d", "silver")))
     pass_grace(world)
     held = world.journal.header("d").record.target
     world.locks.acquire(held, "another", world.clock.now(), 60)
-    assert world.sweep().looked_over == []
+    assert world.sweep().orphan_checked == []
     world.clock.advance(61)
-    assert world.sweep().looked_over == ["d"]
+    assert world.sweep().orphan_checked == ["d"]
 
 
 def test_sweep_dry_run_says_and_does_nothing() -> None:
     """The same findings, and neither Fabric nor the journal moves."""
     world = World()
     place = workspace(world)
-    put_back(world)
+    roll_back(world)
     orphan = late(world, place, "silver", with_marker("", marker_of("d", "silver")))
     pass_grace(world)
     before = (world.names(), world.journal.header("d"), world.journal.audit("d"))
@@ -175,7 +175,7 @@ def test_sweep_twice_at_once_does_nothing_twice(monkeypatch: Any) -> None:
     """A second run in the middle of the first: the orphan is deleted once, and both end well."""
     world = World()
     place = workspace(world)
-    put_back(world)
+    roll_back(world)
     orphan = late(world, place, "silver", with_marker("", marker_of("d", "silver")))
     pass_grace(world)
     original, inner = orphans.find_orphans, list[list[str]]()

@@ -13,7 +13,7 @@ from shared.saga.command.handling import Verb
 from shared.steps.kind import marker_of, with_marker
 from tests.fakes import MemoryTelemetry
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
-from tests.simulation.test_sweeper import late, pass_grace, put_back, workspace
+from tests.simulation.test_sweeper import late, pass_grace, roll_back, workspace
 from tests.simulation.world import World
 
 OF_STEP = {
@@ -34,8 +34,8 @@ def moves(world: World) -> Counter[str]:
             if before.state is not after.state and after.state in OF_STEP:
                 found[OF_STEP[after.state]] += 1
         elif isinstance(before, DeploymentRecord) and isinstance(after, DeploymentRecord):
-            found[Event.ROLLBACK_STARTED] += after.goes_back and not before.goes_back
-            found[Event.ROLLBACK_FINISHED] += before.goes_back and not after.goes_back
+            found[Event.ROLLBACK_STARTED] += after.may_compensate and not before.may_compensate
+            found[Event.ROLLBACK_FINISHED] += before.may_compensate and not after.may_compensate
             if before.state is after.state:
                 continue
             found[Event.DEPLOYMENT_STARTED] += before.state is DeploymentState.ACCEPTED
@@ -133,7 +133,7 @@ def test_orphan_is_told_when_found_and_when_deleted(dry_run: bool) -> None:
     telemetry = MemoryTelemetry()
     world = World(telemetry=telemetry)
     place = workspace(world)
-    put_back(world)
+    roll_back(world)
     orphan = late(world, place, "silver", with_marker("", marker_of("d", "silver")))
     pass_grace(world)
     world.sweep(dry_run=dry_run)
@@ -141,9 +141,9 @@ def test_orphan_is_told_when_found_and_when_deleted(dry_run: bool) -> None:
     found = telemetry.events(Event.ORPHAN_FOUND, Event.ORPHAN_DELETED)
     assert [t.name for t in found] == wanted
     assert {(t.properties["resource_type"], t.properties["resource_id"]) for t in found} == {("Lakehouse", orphan)}
-    begun = telemetry.events(Event.DEPLOYMENT_ACCEPTED)[0].context
-    assert begun is not None
-    assert {t.context and t.context.trace_id for t in found} == {begun.trace_id}
+    started = telemetry.events(Event.DEPLOYMENT_ACCEPTED)[0].context
+    assert started is not None
+    assert {t.context and t.context.trace_id for t in found} == {started.trace_id}
 
 
 def test_deployment_that_is_rejected_is_told_with_the_number_of_its_problems() -> None:

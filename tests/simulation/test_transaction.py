@@ -18,14 +18,14 @@ from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import Event
 from shared.saga.audit.verify import read, verify
 from shared.saga.command.handling import Verb, command, handle
-from shared.saga.scripts.rows import Made
+from shared.saga.scripts.rows import TrackedResource
 from shared.saga.step import execution
 from shared.scripting.transaction import (
     DeploymentTransaction,
     ResourceType,
     RollbackError,
+    RolledBackError,
     TransactionError,
-    TurnedBackError,
 )
 from tests.fakes import MemoryTelemetry
 from tests.simulation.edges import IDENTITY, Crash
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.law(3)
 
 PERSON = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 MISSING = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"
-QUICK = EnginePolicy(backward=RetryPolicy(max_attempts=3, base_seconds=1.0, longest_seconds=2.0))
+QUICK = EnginePolicy(backward=RetryPolicy(max_attempts=3, base_seconds=1.0, max_seconds=2.0))
 LEASE = EnginePolicy().script_lease_seconds
 
 
@@ -172,7 +172,7 @@ def test_transaction_rollback_in_the_block_is_the_end_of_it() -> None:
     assert (report.state, report.left) == ("compensated", [])
     assert shop.world.state("s") is DeploymentState.COMPENSATED
     silver = shop.lakehouse("silver")
-    with pytest.raises(TurnedBackError, match="put back"):
+    with pytest.raises(RolledBackError, match="put back"):
         transaction.track_resource(ResourceType.LAKEHOUSE, silver, workspace_id=shop.workspace)
     assert shop.world.names() == {"sales": ["theirs"]}
 
@@ -204,7 +204,7 @@ def test_transaction_of_a_living_script_is_left_alone() -> None:
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
     for _ in range(20):
         shop.world.clock.advance(LEASE * 0.9)
-        transaction.journal.beat()
+        transaction.journal.heartbeat()
         assert shop.world.sweep().restarted == []
         shop.world.start("s")  # whoever starts it by mistake
         while shop.world.step():
@@ -227,7 +227,7 @@ def test_transaction_step_is_never_taken_forward_by_a_delivery() -> None:
         pending.created(shop.lakehouse("silver", pending.description()))
     with pytest.raises(RuntimeError):
         shop.break_off(transaction, "gold", RuntimeError(), was_made=False)
-    transaction.journal.turn_back("tester", None)
+    transaction.journal.start_rollback("tester", None)
     settled = execution.execute_step(shop.world.services, StepMessage("s", 1, Direction.FORWARD))
     assert settled is not None
     assert settled.state is StepState.FAILED
@@ -262,7 +262,7 @@ def test_transaction_commit_leaves_nothing_to_be_made_though_another_thread_goes
     def resolved_a_moment_too_early() -> None:
         resolve()
         while late:
-            journal.append(Made("Lakehouse", name=late.pop(), workspace_id=shop.workspace), is_there=False)
+            journal.append(TrackedResource("Lakehouse", name=late.pop(), workspace_id=shop.workspace), is_there=False)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "resolve", resolved_a_moment_too_early)
@@ -279,11 +279,11 @@ def test_transaction_cancelled_by_a_person_puts_back_what_comes_afterwards_too()
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
     handle(shop.world.services, shop.world.locks, shop.world, command(Verb.CANCEL, "s", "operator"))
     assert shop.recover() is DeploymentState.CANCELLED
-    with pytest.raises(TurnedBackError, match="operator"):
+    with pytest.raises(RolledBackError, match="operator"):
         shop.break_off(transaction, "silver", AssertionError("nothing new may be begun"), was_made=True)
-    with pytest.raises(TurnedBackError, match="put back"):
+    with pytest.raises(RolledBackError, match="put back"):
         transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("gold"), workspace_id=shop.workspace)
-    with pytest.raises(TurnedBackError):
+    with pytest.raises(RolledBackError):
         transaction.commit()
     assert shop.world.names() == {"sales": ["theirs"]}
 
@@ -293,10 +293,10 @@ def test_transaction_tracked_while_it_turns_back_is_put_back_with_the_rest() -> 
     shop = Shop()
 
     def script(transaction: DeploymentTransaction) -> None:
-        transaction.journal.turn_back("operator", None)
+        transaction.journal.start_rollback("operator", None)
         transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
 
-    with pytest.raises(TurnedBackError):
+    with pytest.raises(RolledBackError):
         shop.run(script)
     assert row_states(shop) == [StepState.COMPENSATED]
     assert shop.world.names() == {"sales": ["theirs"]}
@@ -384,8 +384,8 @@ def test_transaction_custom_undo_of_a_killed_script_is_said_to_be_lost() -> None
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
     shop.kill(transaction)
     assert shop.recover() is DeploymentState.STUCK
-    [lost, put_back] = [row.record for row in shop.world.journal.steps("s")]
-    assert (lost.state, put_back.state) == (StepState.COMPENSATION_FAILED, StepState.COMPENSATED)
+    [lost, roll_back] = [row.record for row in shop.world.journal.steps("s")]
+    assert (lost.state, roll_back.state) == (StepState.COMPENSATION_FAILED, StepState.COMPENSATED)
     assert lost.compensation_error is not None
     assert "a row in a ledger" in lost.compensation_error.message
     assert shop.world.names() == {"sales": ["theirs"]}
@@ -537,12 +537,12 @@ def test_law_script_killed_at_any_instant_leaves_all_or_nothing(seed: int) -> No
         return  # it died before it began
     state = shop.recover()
     assert verify(read(world.journal, "s")).is_proven
-    standing = sorted(name for items in world.names().values() for name in items)
+    stored = sorted(name for items in world.names().values() for name in items)
     if state is DeploymentState.SUCCEEDED:
-        assert standing == sorted([*names, "theirs"])
+        assert stored == sorted([*names, "theirs"])
     else:
         assert state is DeploymentState.COMPENSATED, state
-        assert standing == ["theirs"]
+        assert stored == ["theirs"]
         assert set(world.names()) == {"sales"}
 
 
@@ -559,12 +559,12 @@ def test_transaction_window_of_track_resource_is_as_documented() -> None:
 
 def test_transaction_is_told_like_any_deployment() -> None:
     """Each thing that was made and put back is an event, and the end is one, whoever moved it."""
-    told = MemoryTelemetry()
-    shop = Shop(telemetry=told)
+    reported = MemoryTelemetry()
+    shop = Shop(telemetry=reported)
     transaction = shop.transaction().start()
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
     transaction.rollback()
-    events = [event.name for event in told.events()]
+    events = [event.name for event in reported.events()]
     made = [Event.STEP_STARTED, Event.STEP_FINISHED]
-    undone = [Event.ROLLBACK_STARTED, Event.STEP_COMPENSATED, Event.DEPLOYMENT_FINISHED]
-    assert {name: events.count(name) for name in made + undone} == dict.fromkeys(made + undone, 1)
+    compensated = [Event.ROLLBACK_STARTED, Event.STEP_COMPENSATED, Event.DEPLOYMENT_FINISHED]
+    assert {name: events.count(name) for name in made + compensated} == dict.fromkeys(made + compensated, 1)

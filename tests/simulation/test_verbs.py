@@ -55,9 +55,9 @@ def test_approval_waits_for_days_and_acts_within_a_second() -> None:
     until(world, 3600)
     assert world.names() == {"sales": ["bronze", "gold", "silver"]}
     assert world.ask(Verb.APPROVE, step="gate").accepted
-    asked = world.clock.now()
+    request = world.clock.now()
     assert world.run() == [DeploymentState.SUCCEEDED]
-    assert world.clock.now() - asked < timedelta(seconds=2)
+    assert world.clock.now() - request < timedelta(seconds=2)
     assert world.names() == WHOLE
 
 
@@ -81,10 +81,10 @@ def test_approval_that_nobody_answers_takes_its_default(default: str, end: str) 
     assert step(world, "gate").state is StepState.PENDING
     until(world, 200)
     assert world.state().value == end
-    check_put_back_or_whole(world)
+    check_rolled_back_or_whole(world)
 
 
-def check_put_back_or_whole(world: World) -> None:
+def check_rolled_back_or_whole(world: World) -> None:
     """Either everything stands, or nothing does."""
     assert world.names() == (WHOLE if world.state() is DeploymentState.SUCCEEDED else {})
 
@@ -184,9 +184,9 @@ def test_cancel_ends_the_trying(answer: dict[str, Any], rollback: bool) -> None:
         until(world, 1)
     assert step(world, "nb").state is StepState.INTENT
     assert world.ask(Verb.CANCEL).accepted
-    asked = [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"]
+    request = [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"]
     until(world, 180)
-    assert [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"] == asked
+    assert [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"] == request
     assert step(world, "nb").error.message.startswith("called off while it waited to try again; last: ")
     assert world.state() is (DeploymentState.CANCELLED if rollback else DeploymentState.FAILED)
     if rollback:

@@ -40,7 +40,7 @@ def succeeded() -> World:
     return world
 
 
-def put_back() -> World:
+def roll_back() -> World:
     """A failure, put back and looked over, with two notes in its audit."""
     world = World()
     world.submit(failing())
@@ -78,21 +78,21 @@ def under_way() -> World:
     header, step = world.journal.step("d", 0)
     running = header.record.replace(state=DeploymentState.RUNNING)
     world.journal.write_header(Change(header, running, "test", "holds its target"))
-    begun = world.journal.write_step(Change(step, step.record.replace(state=StepState.INTENT), "test", ""))
-    world.journal.write_step(Change(begun, begun.record.replace(attempt=1), "test", ""))
+    started = world.journal.write_step(Change(step, step.record.replace(state=StepState.INTENT), "test", ""))
+    world.journal.write_step(Change(started, started.record.replace(attempt=1), "test", ""))
     return world
 
 
 def forgotten() -> World:
     """Past its retention: the audit stands alone."""
-    world = put_back()
+    world = roll_back()
     world.clock.advance(world.policy.retention_seconds + 1)
     world.sweep()
     return world
 
 
 RUNS: dict[str, Callable[[], World]] = {
-    f.__name__: f for f in (succeeded, put_back, expired, rejected, under_way, forgotten)
+    f.__name__: f for f in (succeeded, roll_back, expired, rejected, under_way, forgotten)
 }
 
 
@@ -131,7 +131,7 @@ def test_verify_proves_what_was_accepted_in_part_and_cancelled() -> None:
     assert world.run() == [DeploymentState.CANCELLED]
     pass_grace(world)
     world.sweep()
-    assert world.journal.header("d").record.swept_at is not None
+    assert world.journal.header("d").record.orphan_checked_at is not None
     assert problems(verify(read(world.journal, "d"))) == []
 
 
@@ -199,14 +199,14 @@ def _with(was: Evidence, kind: str, index: int, record: AuditEntry | StepRecord)
 def test_verify_notices_any_entry_that_is_missing(name: str) -> None:
     """From the beginning, the middle or the end of any chain, the last note too; but see what cannot be noticed."""
     was = evidence(name)
-    for i, gone in enumerate(was.entries):
+    for i, removed in enumerate(was.entries):
         rest = [e for j, e in enumerate(was.entries) if j != i]
         is_last_word = was.header is None and i == max(
             j for j, e in enumerate(was.entries) if e.subject == "deployment" and e.link and e.link.note is None
         )
         if is_last_word:
             continue  # after retention nothing but a copy of the last hash elsewhere tells that it was the last
-        assert verify(replace(was, entries=rest)).differences, gone
+        assert verify(replace(was, entries=rest)).differences, removed
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -227,14 +227,14 @@ def test_verify_notices_any_entry_that_was_put_in_or_stands_elsewhere(name: str)
             assert verify(replace(was, entries=entries)).differences, one
 
 
-@pytest.mark.parametrize("name", ["succeeded", "put_back", "expired", "under_way"])
+@pytest.mark.parametrize("name", ["succeeded", "roll_back", "expired", "under_way"])
 def test_verify_notices_a_row_that_is_missing_or_was_put_in(name: str) -> None:
     """Every step of the plan, and no other."""
     was = evidence(name)
     for i, step in enumerate(was.steps):
         assert verify(replace(was, steps=[s for j, s in enumerate(was.steps) if j != i])).differences, step
         assert verify(replace(was, steps=[*was.steps, step.replace(ordinal=99)])).differences, step
-    assert verify(replace(was, header=None)).differences or name in ("succeeded", "put_back", "expired")
+    assert verify(replace(was, header=None)).differences or name in ("succeeded", "roll_back", "expired")
 
 
 def test_verify_notices_entries_of_another_deployment() -> None:
@@ -247,7 +247,7 @@ def test_verify_notices_entries_of_another_deployment() -> None:
 
 def test_verify_notices_notes_that_were_never_written_or_are_gone() -> None:
     """The notes' own chain is as long as its head says."""
-    was = evidence("put_back")
+    was = evidence("roll_back")
     assert was.notes is not None
     for head in (None, NoteHead(was.notes.number + 1, was.notes.hash), NoteHead(was.notes.number, "0" * 64)):
         assert verify(replace(was, notes=head)).differences

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from shared.domain.records import StepRecord
 from shared.domain.states import DeploymentState
-from shared.saga.step.delivery import KEPT_WAITS
+from shared.saga.step.delivery import MAX_WAITS
 from tests.simulation.world import World
 
 MANIFEST = {"name": "m", "target": "t", "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "w"}}]}
@@ -46,6 +46,6 @@ def test_waits_are_none_where_nothing_waited() -> None:
 def test_waits_that_are_kept_are_the_last_ones() -> None:
     """A step that was put back a hundred times keeps the latest, so that its row stays small."""
     step = throttled(World(), 100, 5)
-    assert len(step.waits or ()) == KEPT_WAITS
+    assert len(step.waits or ()) == MAX_WAITS
     assert step.finished_at is not None
     assert step.finished_at - spans(step)[-1][1] < timedelta(seconds=30)

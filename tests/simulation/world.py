@@ -43,20 +43,20 @@ from shared.saga.sweep import sweeper
 from shared.steps import KINDS, STEPS
 from tests.fake_journal import MemoryJournal
 from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryLocks, MemoryStepQueue
-from tests.simulation.edges import Beating, Crash, FixedToken, Hearts, Network, crashing
+from tests.simulation.edges import Crash, FixedToken, HeartbeatBlock, Heartbeats, Network, crashing
 from tests.simulation.orchestration import Orchestration
 
 REDELIVERY_SECONDS = 120
 SWEEP_SECONDS = 300
-_DEADLIER_ON_THE_WAY = 5
+_CRASH_FACTOR_IN_FLIGHT = 5
 """How many times likelier a process dies with a call on its way than elsewhere: most of its time is spent there."""
-_LONGEST_STALL = 180.0
+_MAX_STALL = 180.0
 """Seconds that a process may be held up: past every lease, and past the time when the host delivers again."""
 _ROWS_AT_ONCE = 4
 """Rows that one request writes: few, so that small plans too are written in several, as large ones are."""
 _SECOND_SWEEP = 0.2
 """How often the timer fires once more at once, where processes overtake each other: two sweeps side by side."""
-_DEEPEST = 2
+_MAX_DEPTH = 2
 """How many deliveries may be going on inside each other."""
 
 
@@ -81,14 +81,14 @@ class World:
         self.chance = random.Random(seed)
         self.crash_rate, self.overtake_rate, self.stall_rate = crash_rate, overtake_rate, stall_rate
         self.pace = pace
-        self.befell: Counter[str] = Counter()
+        self.occurred: Counter[str] = Counter()
         self._depth = 0
         self.clock = FakeClock()
-        self.hearts = Hearts(self.clock)
+        self.heartbeats = Heartbeats(self.clock)
         self._first_of_process = 0
         self._effects_due: list[datetime] = []
         self.late_calls: list[tuple[datetime, Callable[[], object]]] = []
-        self._is_beating = False
+        self._is_heartbeat = False
         self.model = FabricModel(lambda: self.clock.now().timestamp(), seed=seed)
         self.journal = MemoryJournal(self.clock, self.point, _ROWS_AT_ONCE)
         self.queue = MemoryStepQueue(self.clock)
@@ -114,7 +114,7 @@ class World:
             new_id=lambda: f"{self.chance.getrandbits(64):016x}",
             jitter=self.chance.random,
             telemetry=self.telemetry,
-            heartbeat=self.hearts,
+            heartbeat=self.heartbeats,
         )
         self.acceptance = Acceptance(self.services.journal, blobs, payloads, self.clock, KINDS)
         self.inbox: list[tuple[datetime, str, bytes]] = []
@@ -138,54 +138,54 @@ class World:
         )
 
     def _may_die(self, where: str) -> None:
-        if self.crash_rate and not self._is_beating and self.chance.random() < self.crash_rate:
-            self.befell["crash"] += 1
+        if self.crash_rate and not self._is_heartbeat and self.chance.random() < self.crash_rate:
+            self.occurred["crash"] += 1
             raise Crash(where)
 
     def point(self, where: str) -> None:
         """Between any two effects: die here, let others go first, or be held up."""
         self._may_die(where)
-        if self._depth >= _DEEPEST or self._is_beating:
+        if self._depth >= _MAX_DEPTH or self._is_heartbeat:
             return
         if self.overtake_rate and self.chance.random() < self.overtake_rate:
-            self.befell["overtaken"] += 1
+            self.occurred["overtaken"] += 1
             self._others(self.chance.randint(1, 6))
         elif self.stall_rate and self.chance.random() < self.stall_rate:
-            self.befell["held up"] += 1
-            seconds = self.chance.uniform(0.0, _LONGEST_STALL)
-            held_up = self.hearts.blocks[self._first_of_process :]
+            self.occurred["held up"] += 1
+            seconds = self.chance.uniform(0.0, _MAX_STALL)
+            held_up = self.heartbeats.blocks[self._first_of_process :]
             for block in held_up:
                 block.is_frozen = True
             self._let_pass(seconds)
             if seconds > REDELIVERY_SECONDS:
-                self._deliver_again()
+                self._redeliver()
             self._others(40, is_last=where.endswith("exchange"))
             for block in held_up:
                 block.is_frozen = False
 
-    def seconds_of_a_call(self) -> float:
+    def call_seconds(self) -> float:
         """How long the next call to Fabric takes in all."""
         return self.chance.uniform(0.0, self.pace) if self.pace else 0.0
 
     @contextmanager
     def in_flight(self, method: str) -> Generator[None]:
         """From the last look at the lease to the effect of a call that changes something. The engine reckons that this
-        takes less than `settle_seconds`, whatever befalls the process, so no more time than that passes here."""
+        takes less than `late_call_seconds`, whatever befalls the process, so no more time than that passes here."""
         if method == "GET":
             yield
             return
-        due = self.clock.now() + timedelta(seconds=self.policy.settle_seconds * 0.9)
+        due = self.clock.now() + timedelta(seconds=self.policy.late_call_seconds * 0.9)
         self._effects_due.append(due)
         try:
             yield
         finally:
             self._effects_due.remove(due)
 
-    def on_its_way(self, seconds: float, effect: Callable[[], object]) -> None:
+    def send_late_call(self, seconds: float, effect: Callable[[], object]) -> None:
         """The call was sent, and has its effect after `seconds`, even if its sender is dead by then."""
         due = min([self.clock.now() + timedelta(seconds=seconds), *self._effects_due])
-        if self.chance.random() < self.crash_rate * _DEADLIER_ON_THE_WAY:
-            self.befell["effect after the crash"] += 1
+        if self.chance.random() < self.crash_rate * _CRASH_FACTOR_IN_FLIGHT:
+            self.occurred["effect after the crash"] += 1
             self.late_calls.append((due, effect))
             raise Crash("on its way")
         self.others_while((due - self.clock.now()).total_seconds())
@@ -193,52 +193,52 @@ class World:
     def others_while(self, seconds: float) -> None:
         """Time passes for a process that waits for an answer, and others go on."""
         self._let_pass(seconds)
-        if self._depth < _DEEPEST:
+        if self._depth < _MAX_DEPTH:
             self._others(self.chance.randint(0, 4))
 
     def _let_pass(self, seconds: float) -> None:
         """Time passes, though not past the effect of a call in flight; what is due on the way happens."""
         end = min([self.clock.now() + timedelta(seconds=seconds), *self._effects_due])
         while True:
-            beating = [block for block in self.hearts.blocks if not block.is_frozen and block.due <= end]
+            beating = [block for block in self.heartbeats.blocks if not block.is_frozen and block.due <= end]
             late = [entry for entry in self.late_calls if entry[0] <= end]
             first = min([block.due for block in beating] + [due for due, _ in late], default=None)
             if first is None:
                 break
-            self._go_on_to(first)
+            self._advance_to(first)
             for entry in [e for e in late if e[0] <= first]:
                 self.late_calls.remove(entry)
                 with suppress(AnswerLostError):
                     entry[1]()
             for block in [b for b in beating if b.due <= first]:
                 self._beat(block)
-        self._go_on_to(end)
+        self._advance_to(end)
 
-    def _go_on_to(self, moment: datetime) -> None:
+    def _advance_to(self, moment: datetime) -> None:
         self.clock.advance(max(0.0, (moment - self.clock.now()).total_seconds()))
 
-    def _beat(self, block: Beating) -> None:
-        was, self._is_beating = self._is_beating, True
+    def _beat(self, block: HeartbeatBlock) -> None:
+        was, self._is_heartbeat = self._is_heartbeat, True
         try:
-            goes_on = block.beat()
+            goes_on = block.heartbeat()
         finally:
-            self._is_beating = was
-        self.befell["sign of life"] += 1
+            self._is_heartbeat = was
+        self.occurred["sign of life"] += 1
         block.due = self.clock.now() + timedelta(seconds=block.seconds if goes_on else 86400.0)
 
-    def _others(self, most: int, *, is_last: bool = False) -> None:
-        depth, self._depth = self._depth, _DEEPEST if is_last else self._depth + 1
-        first, self._first_of_process = self._first_of_process, len(self.hearts.blocks)
+    def _others(self, maximum: int, *, is_last: bool = False) -> None:
+        depth, self._depth = self._depth, _MAX_DEPTH if is_last else self._depth + 1
+        first, self._first_of_process = self._first_of_process, len(self.heartbeats.blocks)
         try:
-            for _ in range(most):
+            for _ in range(maximum):
                 if not self.step():
                     break
         finally:
             self._depth, self._first_of_process = depth, first
 
-    def _deliver_again(self) -> None:
+    def _redeliver(self) -> None:
         """Queue and engine have waited long enough: whatever is being worked on may be taken by others too."""
-        self.befell["delivered again in mid-delivery"] += len(self._in_hand)
+        self.occurred["delivered again in mid-delivery"] += len(self._in_hand)
         self.ready += self._in_hand
         for orchestration in self.orchestrations.values():
             orchestration.is_busy = False
@@ -276,7 +276,7 @@ class World:
             if command is not None:
                 with suppress(NotFoundError):
                     if self._handle(command).accepted:
-                        self.befell[f"granted {command.verb.value}"] += 1
+                        self.occurred[f"granted {command.verb.value}"] += 1
                 return
             header = self.acceptance.accept(message, "message").header
             if header.state not in DEPLOYMENT_ENDED:
@@ -310,12 +310,12 @@ class World:
         """As a command on the queue would."""
         self.ask(handling.Verb.CANCEL, deployment_id)
 
-    def ask(self, verb: handling.Verb, deployment_id: str = "d", step: str = "") -> handling.Answer:
+    def ask(self, verb: handling.Verb, deployment_id: str = "d", step: str = "") -> handling.CommandResult:
         """As a command on the queue would. Raises NotFoundError, and Crash where the process dies on the way."""
         command = handling.command(verb, deployment_id, "tester", "a test", step)
         return self._handle(command)
 
-    def _handle(self, command: handling.Command) -> handling.Answer:
+    def _handle(self, command: handling.Command) -> handling.CommandResult:
         return handling.handle(self.services, self._held, self._engine, command)
 
     def activity(self, name: str, given: Any) -> Any:
@@ -328,8 +328,8 @@ class World:
             for ordinal in given["ordinals"]:
                 services.queue.send(StepMessage(given["deployment_id"], ordinal, direction))
             return None
-        if name == "turn_back":
-            return activities.turn_back(services, given)
+        if name == "record_failure":
+            return activities.record_failure(services, given)
         if name == "begin_compensation":
             return activities.begin_compensation(services, locks, given)
         if name == "finish_deployment":
@@ -372,7 +372,7 @@ class World:
 
     def _take(self, message: StepMessage) -> None:
         if message is not self.ready[0]:
-            self.befell["message out of order"] += 1
+            self.occurred["message out of order"] += 1
         self.ready.remove(message)
         self.deliver(message)
 
@@ -413,7 +413,7 @@ class World:
         except Crash as crash:
             self.log.append(f"crash {crash} in the sweeper")
 
-    def sweep(self, *, dry_run: bool = False) -> sweeper.Swept:
+    def sweep(self, *, dry_run: bool = False) -> sweeper.SweepReport:
         """The timer's run; a crash ends it."""
         return sweeper.sweep(self.services, self._held, self._engine, dry_run=dry_run)
 

@@ -90,7 +90,7 @@ class Replay:
 
     def __init__(self, exchanges: list[Exchange]) -> None:
         self.tenant = Tenant(profile="realistic")
-        self.tenant.pull(quota_per_minute=0)
+        self.tenant.update_settings(quota_per_minute=0)
         self.ids: dict[str, str] = {}
         self.gone: set[str] = set()
         self.facts: dict[str, dict[str, Any]] = {}
@@ -155,7 +155,7 @@ class Replay:
     def _need_created(self, exchange: Exchange) -> None:
         body = exchange["request"]
         if exchange["method"] == "POST" and isinstance(body, dict) and body.get("type") == MIXED:
-            self.tenant.pull(create_at_once=[MIXED] if exchange["status"] == 201 else [])
+            self.tenant.update_settings(create_at_once=[MIXED] if exchange["status"] == 201 else [])
 
     def _row_of(self, exchange: Exchange, collection: str, item_id: str) -> dict[str, Any]:
         row = {"id": item_id, "displayName": f"i{len(self.ids)}", **self.facts.get(item_id, {})}
@@ -232,8 +232,8 @@ class Replay:
             return [f"status {reply.status} for {exchange['status']}: {reply.body[:200]!r}"]
         self._learn_ids(exchange, reply, simulated)
         found = self._header_differences(exchange, reply)
-        ours = json.loads(self.mapped(json.dumps(exchange["response"])))
-        found += lacking(ours, simulated)
+        own = json.loads(self.mapped(json.dumps(exchange["response"])))
+        found += lacking(own, simulated)
         if exchange["response"] is not None and simulated is None:
             found.append("no body")
         if exchange["method"] == "DELETE":

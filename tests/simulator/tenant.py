@@ -57,9 +57,9 @@ class Tenant:
             self.model, method, f"/_sim/{path}", {}, b"" if body is None else json.dumps(body).encode()
         )
 
-    def pull(self, **levers: Any) -> None:
+    def update_settings(self, **settings: Any) -> None:
         """Set levers."""
-        self.model.pull(levers)
+        self.model.update_settings(settings)
 
     def fault(self, action: dict[str, Any], when: dict[str, Any] | None = None, **match: str) -> None:
         """One rule in place of all others."""

@@ -94,8 +94,8 @@ def test_companions_are_those_that_were_recorded() -> None:
     found = recorded()
     assert found.keys() == COMPANIONS.keys()
     for item_type, (there, after) in found.items():
-        ours, ours_after = simulated(item_type)
-        assert there | after <= ours, item_type
+        own, ours_after = simulated(item_type)
+        assert there | after <= own, item_type
         assert after <= ours_after, item_type
         assert ours_after.isdisjoint(there - after), item_type
 

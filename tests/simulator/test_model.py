@@ -1,4 +1,4 @@
-"""The simulator's own rules: names, conflicts, operations, pages, tokens, quotas, levers, faults, durations."""
+"""The simulator's own rules: names, conflicts, operations, pages, tokens, quotas, settings, faults, durations."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from local.fabric_simulator.catalogue import TYPED_ROUTES
 from local.fabric_simulator.durations import ALL, QUANTILES, SQL_ENDPOINT_SECONDS, call_seconds, operation_seconds
 from local.fabric_simulator.http import Reply
 from local.fabric_simulator.model import QUOTA_PER_MINUTE
-from local.fabric_simulator.settings import Levers
+from local.fabric_simulator.settings import SimulatorSettings
 from tests.conftest import reference
 from tests.simulator.tenant import API, CAPACITY, ME, OPERATIONS, OTHER, PARTS, Tenant, code_of
 
@@ -57,7 +57,7 @@ def test_name_of_an_item_is_unique_by_type_whatever_its_case(t: Tenant) -> None:
     body = {"type": "DataPipeline", "displayName": "LOAD"}
     reply = t.call("POST", f"/v1/workspaces/{workspace}/items", body)
     assert (reply.status, code_of(reply)) == (409, "ItemDisplayNameAlreadyInUse")
-    t.pull(conflict_status=400)
+    t.update_settings(conflict_status=400)
     assert t.call("POST", f"/v1/workspaces/{workspace}/dataPipelines", body).status == 400
 
 
@@ -86,7 +86,7 @@ def test_name_is_taken_while_its_creation_runs(t: Tenant) -> None:
 def test_name_stays_reserved_after_deletion_for_the_levers_time(scale: float) -> None:
     """A deleted item's name is refused as retriable until the time is over, then free."""
     t = Tenant(time_scale=scale)
-    t.pull(name_reservation_seconds=60)
+    t.update_settings(name_reservation_seconds=60)
     workspace = t.workspace()
     item = t.item(workspace, name="gone")
     assert t.call("DELETE", f"/v1/workspaces/{workspace}/items/{item}").status == 200
@@ -131,8 +131,8 @@ def test_role_conflicts_and_refusals(t: Tenant) -> None:
     made = t.call("POST", url, person)
     assert (made.status, json.loads(made.body)["role"]) == (201, "Member")
     assert made.headers["Location"] == f"{API}{url}/{OTHER}"
-    mine = {"principal": {"id": ME, "type": "ServicePrincipal"}, "role": "Viewer"}
-    for body in (person, mine):
+    own = {"principal": {"id": ME, "type": "ServicePrincipal"}, "role": "Viewer"}
+    for body in (person, own):
         reply = t.call("POST", url, body)
         assert (reply.status, code_of(reply)) == (409, "PrincipalAlreadyHasWorkspaceRolePermissions")
     for method, sent in (("DELETE", None), ("PATCH", {"role": "Viewer"})):
@@ -159,7 +159,7 @@ def test_role_conflicts_and_refusals(t: Tenant) -> None:
 )
 def test_role_refusals_are_400(t: Tenant, body: dict[str, Any], code: str) -> None:
     """A principal must be an object id that the directory knows."""
-    t.pull(known_principals=[OTHER])
+    t.update_settings(known_principals=[OTHER])
     reply = t.call("POST", f"/v1/workspaces/{t.workspace()}/roleAssignments", body)
     assert (reply.status, code_of(reply)) == (400, code)
 
@@ -282,7 +282,7 @@ def lists(t: Tenant) -> list[str]:
         principal = {"id": f"{OTHER[:-1]}{i}", "type": "User"}
         t.call("POST", f"{root}/roleAssignments", {"principal": principal, "role": "Viewer"})
     for item_type in TYPED_ROUTES.values():
-        t.pull(create_at_once=[item_type])
+        t.update_settings(create_at_once=[item_type])
         for i in range(5):
             definition = {"definition": PARTS} if item_type in ("Report", "SemanticModel") else {}
             t.item(first, item_type, f"{item_type}{i}", **definition)
@@ -294,12 +294,12 @@ def lists(t: Tenant) -> list[str]:
 def test_page_lever_pages_every_list(t: Tenant) -> None:
     """Every list comes in pages that together are the list, by token as by address, and the last has neither."""
     for url in lists(t):
-        t.pull(page_size=1000)
+        t.update_settings(page_size=1000)
         whole = t.get(url)["value"]
         assert len(whole) >= 5, url
-        t.pull(page_size=len(whole))
+        t.update_settings(page_size=len(whole))
         assert "continuationToken" not in t.get(url), "a full page that is the last has no next"
-        t.pull(page_size=2)
+        t.update_settings(page_size=2)
         for by_address in (True, False):
             rows: list[Any] = []
             at, pages = url, 0
@@ -357,7 +357,7 @@ def test_quota_has_three_buckets_for_each_identity() -> None:
     """200 calls a minute for platform, operations and jobs each; 429 says when the window ends; then all is new."""
     t = Tenant(profile="realistic")
     buckets = ("/v1/workspaces", f"/v1/operations/{NOBODY}", f"/v1/workspaces/{NOBODY}/items/{NOBODY}/jobs/instances")
-    assert t.model.levers.quota_per_minute == QUOTA_PER_MINUTE == 200
+    assert t.model.settings.quota_per_minute == QUOTA_PER_MINUTE == 200
     for url in buckets:
         assert all(t.call("GET", url).status != 429 for _ in range(200)), url
         t.now += 1.0
@@ -377,7 +377,7 @@ def test_quota_has_three_buckets_for_each_identity() -> None:
 def test_quota_window_follows_the_time_scale() -> None:
     """Ten times faster, a window is six seconds long, and Retry-After says so."""
     t = Tenant(profile="realistic", time_scale=10.0)
-    t.pull(quota_per_minute=1)
+    t.update_settings(quota_per_minute=1)
     assert t.call("GET", "/v1/workspaces").status == 200
     reply = t.call("GET", "/v1/workspaces")
     assert int(reply.headers["Retry-After"]) in (6, 7)
@@ -396,13 +396,13 @@ def test_capacity_paused_answers_in_each_way(t: Tenant, mode: str, status: int, 
     """Everything in the workspace is refused in the lever's way, marked synthetic, and back after resuming."""
     workspace = t.workspace()
     item = t.item(workspace)
-    t.pull(paused_capacity=mode)
+    t.update_settings(paused_capacity=mode)
     for method, rest in (("GET", ""), ("GET", "/items"), ("GET", f"/items/{item}"), ("POST", "/items"), ("DELETE", "")):
         reply = t.call(method, f"/v1/workspaces/{workspace}{rest}")
         assert (reply.status, code_of(reply)) == (status, code), (method, rest)
         assert reply.headers["x-sim-synthetic"] == "true"
     assert t.call("GET", "/v1/workspaces").status == (500 if mode == "500" else 200)
-    t.pull(paused_capacity="")
+    t.update_settings(paused_capacity="")
     assert items_of(t, workspace) == [("DataPipeline", "i")]
 
 
@@ -410,7 +410,7 @@ def test_capacity_assignment_shows_its_progress() -> None:
     """202 without Location, id, Retry-After or body; the workspace says InProgress until the time is over."""
     t = Tenant(time_scale=2.0)
     t.control("POST", "seed", {"capacities": [{"id": CAPACITY}, {"id": OTHER, "state": "Inactive"}]})
-    t.pull(capacity_assignment_seconds=30)
+    t.update_settings(capacity_assignment_seconds=30)
     url = f"/v1/workspaces/{t.workspace()}"
     assert t.get(url)["capacityAssignmentProgress"] == "Completed"
     reply = t.call("POST", f"{url}/assignToCapacity", {"capacityId": CAPACITY})
@@ -440,7 +440,7 @@ def test_capacity_that_cannot_be_assigned_is_refused(t: Tenant, capacity: str, s
         assert (reply.status, code_of(reply)) == (status, code)
     assert t.call("POST", assign, {}).status == 400
     assert "capacityId" not in json.loads(t.call("PATCH", f"/v1/workspaces/{workspace}", {"capacityId": CAPACITY}).body)
-    t.pull(require_capacity=True)
+    t.update_settings(require_capacity=True)
     reply = t.call("POST", f"/v1/workspaces/{workspace}/notebooks", {"displayName": "n"})
     assert (reply.status, code_of(reply)) == (403, "FeatureNotAvailable")
     t.call("POST", assign, {"capacityId": CAPACITY})
@@ -451,7 +451,7 @@ def test_capacity_that_cannot_be_assigned_is_refused(t: Tenant, capacity: str, s
 
 
 @pytest.mark.parametrize(
-    ("levers", "path"),
+    ("settings", "path"),
     [
         ({"page_size": 5, "nope": 1}, "$.nope"),
         ({"page_size": 5, "conflict_status": 418}, "$.conflict_status"),
@@ -468,20 +468,20 @@ def test_capacity_that_cannot_be_assigned_is_refused(t: Tenant, capacity: str, s
         ([1], "$"),
     ],
 )
-def test_lever_that_cannot_stand_so_is_refused_and_nothing_changes(t: Tenant, levers: Any, path: str) -> None:
+def test_lever_that_cannot_stand_so_is_refused_and_nothing_changes(t: Tenant, settings: Any, path: str) -> None:
     """One bad lever leaves all others where they were."""
-    before = t.control("GET", "levers")[1]
-    status, body = t.control("POST", "levers", levers)
+    before = t.control("GET", "settings")[1]
+    status, body = t.control("POST", "settings", settings)
     assert status == 400
     assert f"{path}:" in body["error"]
-    assert t.control("GET", "levers") == (200, before)
+    assert t.control("GET", "settings") == (200, before)
 
 
 def test_levers_can_all_be_set(t: Tenant) -> None:
     """Every lever takes the value that it has."""
-    status, body = t.control("POST", "levers", {**t.control("GET", "levers")[1], "page_size": 7})
+    status, body = t.control("POST", "settings", {**t.control("GET", "settings")[1], "page_size": 7})
     assert (status, body["page_size"]) == (200, 7)
-    assert set(body) == set(vars(Levers()))
+    assert set(body) == set(vars(SimulatorSettings()))
 
 
 GOOD_RULE: dict[str, Any] = {"name": "first", "action": {"status": 503}}
@@ -568,7 +568,7 @@ def test_fault_strikes_on_the_nth_calls(t: Tenant) -> None:
     assert statuses(t, 4) == [200, 503, 200, 200]
     t.fault({"status": 503}, {"nth": [1, 3]})
     assert statuses(t, 4) == [503, 200, 503, 200]
-    assert (t.control("GET", "faults")[1][0]["matched"], t.control("GET", "faults")[1][0]["struck"]) == (4, 2)
+    assert (t.control("GET", "faults")[1][0]["matched"], t.control("GET", "faults")[1][0]["injected"]) == (4, 2)
 
 
 def test_fault_strikes_so_many_times(t: Tenant) -> None:
@@ -640,7 +640,7 @@ def test_fault_delays_the_answer_by_the_scaled_time() -> None:
 def test_list_lag_lever_hides_what_is_new() -> None:
     """New items are not there for the lever's time; their names are."""
     t = Tenant()
-    t.pull(list_lag_seconds=10)
+    t.update_settings(list_lag_seconds=10)
     workspace = t.workspace()
     t.item(workspace)
     assert items_of(t, workspace) == []
@@ -667,7 +667,7 @@ def test_synthetic_answers_say_so(t: Tenant) -> None:
     assert is_marked(t.call("GET", "/v1/workspaces", headers={}))
     assert not is_marked(t.call("GET", f"{url}/items/{item}"))
     assert not is_marked(t.call("GET", f"{url}/items/{NOBODY}"))
-    t.pull(name_reservation_seconds=60)
+    t.update_settings(name_reservation_seconds=60)
     t.call("DELETE", f"{url}/items/{item}")
     assert is_marked(t.call("POST", f"{url}/items", {"type": "DataPipeline", "displayName": "i"}))
     t.fault({"operation": "fail"}, {"times": 1}, method="POST")
@@ -675,7 +675,7 @@ def test_synthetic_answers_say_so(t: Tenant) -> None:
     assert is_marked(t.call("GET", failed.headers["Location"]))
     t.fault({"status": 500}, {"times": 1})
     assert is_marked(t.call("GET", url))
-    t.pull(paused_capacity="404")
+    t.update_settings(paused_capacity="404")
     assert is_marked(t.call("GET", url))
 
 
@@ -701,10 +701,10 @@ def test_seed_makes_the_run() -> None:
     assert run(7) != run(8)
     t = Tenant(seed=7)
     first = t.workspace()
-    t.pull(page_size=3)
+    t.update_settings(page_size=3)
     t.fault({"status": 500}, {"nth": 9})
     assert t.control("POST", "reset", {"seed": 7}) == (200, {})
-    assert t.model.levers == Levers()
+    assert t.model.settings == SimulatorSettings()
     assert (t.control("GET", "calls")[1], t.control("GET", "faults")[1]) == ([], [])
     assert t.workspace() == first
 
@@ -743,14 +743,14 @@ def test_duration_medians_are_those_recorded() -> None:
 def test_duration_of_created_operations_is_drawn_for_their_kind(scale: float) -> None:
     """Creates through the API last as long as drawn, divided by the time scale; none in the instant profile."""
     t = Tenant(profile="realistic", time_scale=scale)
-    t.pull(quota_per_minute=0)
+    t.update_settings(quota_per_minute=0)
     workspace = t.workspace()
     for i in range(400):
         t.call("POST", f"/v1/workspaces/{workspace}/notebooks", {"displayName": f"n{i}"})
     lasted = [(o.over_at or 0.0) - o.began_at for o in t.model.store.operations.values()]
-    p50, _, _, longest = QUANTILES["create Notebook"]
+    p50, _, _, maximum = QUANTILES["create Notebook"]
     assert abs(statistics.median(lasted) * scale / p50 - 1) <= 0.25
-    assert max(lasted) * scale <= longest + 0.01
+    assert max(lasted) * scale <= maximum + 0.01
     instant = Tenant()
     instant.item(instant.workspace(), "Notebook")
     assert [o.over_at == o.began_at for o in instant.model.store.operations.values()] == [True]
@@ -759,7 +759,7 @@ def test_duration_of_created_operations_is_drawn_for_their_kind(scale: float) ->
 def test_duration_of_calls_is_scaled_and_absent_from_refusals_at_the_door() -> None:
     """A realistic call takes its mean within a quarter; 401 and 429 take none; an instant one none at all."""
     t = Tenant(profile="realistic", time_scale=2.0)
-    t.pull(quota_per_minute=2)
+    t.update_settings(quota_per_minute=2)
     reply = t.call("POST", "/v1/workspaces", {"displayName": "w"})
     assert 0.75 * 7.4 / 2 <= reply.delay_seconds <= 1.25 * 7.4 / 2
     assert t.call("GET", "/v1/workspaces", headers={}).delay_seconds == 0.0
@@ -809,7 +809,7 @@ def test_model_answers_whatever_arrives(calls: list[tuple[str, str, Any]]) -> No
     """No body breaks the model: every answer is Fabric's, and what it took can be read back."""
     t = Tenant()
     workspace = t.workspace("of a test")
-    t.pull(create_at_once=["Lakehouse", "Warehouse", "Map"])
+    t.update_settings(create_at_once=["Lakehouse", "Warehouse", "Map"])
     for method, end, body in calls:
         rows = t.get(f"/v1/workspaces/{workspace}/items")["value"]
         urls = [f"/v1/workspaces/{workspace}{end}", *(f"/v1/workspaces/{workspace}/items/{r['id']}" for r in rows)]

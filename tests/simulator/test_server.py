@@ -97,13 +97,13 @@ def test_server_serves_the_model_and_its_control(simulator: Running) -> None:
         (2, "GET", "/v1/workspaces", {"roles": "Admin"}, 200),
     ]
     assert [c["n"] for c in simulator.call("GET", "/_sim/calls?after=1")[1]] == [2]
-    assert simulator.call("POST", "/_sim/levers", {"page_size": 3})[1]["page_size"] == 3
+    assert simulator.call("POST", "/_sim/settings", {"page_size": 3})[1]["page_size"] == 3
     seeded = {"workspaces": [{"displayName": "s", "items": [{"type": "Notebook", "displayName": "n"}]}]}
     assert simulator.call("POST", "/_sim/seed", seeded)[1]["workspaces"][0]["displayName"] == "s"
     assert simulator.call("POST", "/_sim/reset") == (200, {})
     assert simulator.call("GET", "/_sim/state")[1]["workspaces"] == []
     assert simulator.call("GET", "/_sim/calls")[1] == []
-    assert simulator.call("GET", "/_sim/levers")[1]["page_size"] == 1000
+    assert simulator.call("GET", "/_sim/settings")[1]["page_size"] == 1000
 
 
 def test_server_serves_operations_on_the_other_listener(simulator: Running) -> None:
@@ -119,7 +119,7 @@ def test_server_serves_operations_on_the_other_listener(simulator: Running) -> N
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"[" * 100_000, b"7", b'"x"', b"null"])
-@pytest.mark.parametrize("word", ["faults", "levers", "seed", "reset"])
+@pytest.mark.parametrize("word", ["faults", "settings", "seed", "reset"])
 def test_server_control_refuses_bad_json(simulator: Running, word: str, body: bytes) -> None:
     """What is no JSON, or not the JSON asked for, is 400 with a reason."""
     status, _, data = simulator.raw("POST", f"/_sim/{word}", body)
@@ -161,7 +161,7 @@ def test_server_resets_the_connection_on_order(simulator: Running, side: str) ->
     names = [w["displayName"] for w in simulator.call("GET", "/_sim/state")[1]["workspaces"]]
     assert names == (["w"] if side == "after" else [])
     assert send_and_receive(simulator.port, "x").startswith(b"HTTP/1.1 201")
-    assert simulator.call("GET", "/_sim/faults")[1][0]["struck"] == 1
+    assert simulator.call("GET", "/_sim/faults")[1][0]["injected"] == 1
 
 
 def test_server_listens_on_loopback_only(simulator: Running) -> None:
@@ -200,8 +200,8 @@ def test_server_takes_the_realistic_time_and_stops_on_sigterm() -> None:
         assert time.monotonic() - began >= 0.5
         running.call("POST", "/v1/workspaces", {"displayName": "b"})
         assert len(running.call("GET", "/v1/workspaces")[1]["value"]) == 1
-        levers = running.call("GET", "/_sim/levers")[1]
-        assert (levers["quota_per_minute"], levers["name_reservation_seconds"]) == (200, 60.0)
+        settings = running.call("GET", "/_sim/settings")[1]
+        assert (settings["quota_per_minute"], settings["name_reservation_seconds"]) == (200, 60.0)
         running.call("POST", "/_sim/faults", [{"action": {"delay_seconds": 7200}}])
         with ThreadPoolExecutor(64) as pool:
             waiting = [pool.submit(running.call, "GET", "/v1/workspaces") for _ in range(64)]

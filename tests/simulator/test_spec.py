@@ -41,7 +41,7 @@ class Checked(Tenant):
         self.seen: set[tuple[str, int]] = set()
         self.wrong: list[str] = []
         self.results: dict[str, tuple[Operation, Any]] = {}
-        self.pull(page_size=2)
+        self.update_settings(page_size=2)
         self.control("POST", "seed", {"capacities": [{"id": CAPACITY}, {"id": OTHER, "state": "Inactive"}, {"id": ME}]})
 
     def call(self, method: str, url: str, *arguments: Any, **more: Any) -> Reply:
@@ -57,10 +57,10 @@ class Checked(Tenant):
         if reply.status == 202 and "x-ms-operation-id" in reply.headers:
             schema = next(operation.responses[s].get("schema") for s in ("201", "200") if s in operation.responses)
             self.results[reply.headers["x-ms-operation-id"]] = operation, schema
-        begun = self.results.get(path.split("/")[3]) if path.endswith("/result") else None
-        if reply.status == 200 and begun and begun[1]:
-            found = self.spec.violations(*begun, json.loads(reply.body))
-            self.wrong += [f"result of {begun[0].name}: {f}" for f in found]
+        started = self.results.get(path.split("/")[3]) if path.endswith("/result") else None
+        if reply.status == 200 and started and started[1]:
+            found = self.spec.violations(*started, json.loads(reply.body))
+            self.wrong += [f"result of {started[0].name}: {f}" for f in found]
         return reply
 
     def follow(self, reply: Reply) -> None:
@@ -90,7 +90,7 @@ def play_workspaces(t: Checked) -> str:
     for one in (workspace, bare):
         t.get(f"/v1/workspaces/{one}")
         t.call("PATCH", f"/v1/workspaces/{one}", {"description": "other"})
-    t.pull(capacity_assignment_seconds=5)
+    t.update_settings(capacity_assignment_seconds=5)
     t.call("POST", f"/v1/workspaces/{bare}/assignToCapacity", {"capacityId": CAPACITY})
     t.get(f"/v1/workspaces/{bare}")
     t.call("POST", f"/v1/workspaces/{bare}/unassignFromCapacity")
@@ -118,9 +118,9 @@ def play_items(t: Checked, workspace: str, collection: str, item_type: str) -> N
         if reply.status == 202:
             t.follow(reply)
     t.call("POST", root, {**body_for(item_type, names[0]), "type": item_type})
-    t.pull(create_at_once=[item_type])
+    t.update_settings(create_at_once=[item_type])
     t.call("POST", root, {**body_for(item_type, f"d_{collection}"), "type": item_type})
-    t.pull(create_at_once=[])
+    t.update_settings(create_at_once=[])
     rows = t.get(f"{root}?type={item_type}")["value"]
     t.get(f"{root}?continuationToken=2")
     one = f"{root}/{next(r['id'] for r in rows if r['type'] == item_type)}"
@@ -157,22 +157,22 @@ def refused(t: Checked, workspace: str) -> None:
             t.fault({"status": status, "headers": {"Retry-After": "1"}})
             t.call(method, path, {})
         t.model.faults.replace([])
-        t.pull(quota_per_minute=1)
+        t.update_settings(quota_per_minute=1)
         t.call(method, path, {}, identity=f"{method} {path}")
         t.call(method, path, {}, identity=f"{method} {path}")
-        t.pull(quota_per_minute=0)
+        t.update_settings(quota_per_minute=0)
         for mode in ("400", "404", "500"):
-            t.pull(paused_capacity=mode)
+            t.update_settings(paused_capacity=mode)
             if method != "DELETE":
                 t.call(method, path, {})
-        t.pull(paused_capacity="")
+        t.update_settings(paused_capacity="")
 
 
 @pytest.mark.parametrize("profile", ["instant", "realistic"])
 def test_spec_every_answer_conforms(spec: Spec, profile: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever a served route answers is in the published contract: status, headers, required members, types, enums."""
     t = Checked(spec, profile=profile)
-    t.pull(quota_per_minute=0, name_reservation_seconds=30)
+    t.update_settings(quota_per_minute=0, name_reservation_seconds=30)
     workspace = play_workspaces(t)
     for collection in sorted(COLLECTIONS):
         play_items(t, workspace, collection, TYPED_ROUTES[collection.lower()])

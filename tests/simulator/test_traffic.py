@@ -21,9 +21,9 @@ KNOWN_DIFFERENCES = {
 }
 """What of a recorded answer the simulator does not give, and why."""
 
-LEAST_EXCHANGES, LEAST_PAIRS = 199, 94
+MIN_EXCHANGES, MIN_PAIRS = 199, 94
 """Recorded exchanges that are played, and route+status pairs without any difference, known or not."""
-LEAST_STEPS, LEAST_CONVERSATIONS = 1004, 80
+MIN_STEPS, MIN_CONVERSATIONS = 1004, 80
 """Steps of recorded conversations that are played, and conversations with such steps."""
 
 
@@ -66,8 +66,8 @@ def test_traffic_exchanges_are_answered_as_recorded(capsys: pytest.CaptureFixtur
             f" any difference; route+status pairs: {len(alike)} of {len(pairs)}"
         )
     assert wrong == []
-    assert len(served) >= LEAST_EXCHANGES
-    assert len(alike) >= LEAST_PAIRS
+    assert len(served) >= MIN_EXCHANGES
+    assert len(alike) >= MIN_PAIRS
 
 
 def test_traffic_conversations_are_answered_step_by_step(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,8 +94,8 @@ def test_traffic_conversations_are_answered_step_by_step(capsys: pytest.CaptureF
             f" {begun_elsewhere} polls of operations that began on routes that are not served"
         )
     assert wrong == []
-    assert steps >= LEAST_STEPS
-    assert conversations >= LEAST_CONVERSATIONS
+    assert steps >= MIN_STEPS
+    assert conversations >= MIN_CONVERSATIONS
 
 
 def test_traffic_comparison_sees_what_differs() -> None:

@@ -19,7 +19,7 @@ from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import InvalidInputError, StorageUnavailableError
 from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
-from shared.domain.ports import Poisonings
+from shared.domain.ports import PoisonSignal
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
 from shared.saga.command import handling
@@ -28,7 +28,7 @@ from shared.saga.health.monitor import Check, Monitor
 from shared.saga.submission.acceptance import Acceptance
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals, MemoryTelemetry
-from tests.unit.saga.fixture import ERROR, Room
+from tests.unit.saga.fixture import ERROR, SagaFixture
 
 STEP = {"deployment_id": "d", "ordinal": 3, "direction": "forward"}
 CANCEL = {"command": "cancel", "deployment_id": "d", "requested_by": "anna"}
@@ -94,11 +94,11 @@ def test_entry_misread_command_claims_no_id(
         entry.accept(raw(content), "m", None)
     else:
         entry.poisoned_deployment(raw(content), "m")
-    assert list(host.room.journal.deployments()) == []
+    assert list(host.saga.journal.deployments()) == []
     assert told in caplog.text
-    assert host.signals.poisonings() is not None
+    assert host.signals.poison_signal() is not None
     entry.accept(raw({"deployment_id": "d", "manifest": MANIFEST}), "m", None)
-    assert host.room.header("d").state is DeploymentState.ACCEPTED
+    assert host.saga.header("d").state is DeploymentState.ACCEPTED
 
 
 @pytest.mark.parametrize(("who", "shown"), [(None, "somebody"), ("", "somebody"), (7, "7"), ("x" * 300, "x" * 256)])
@@ -146,21 +146,21 @@ class Host:
     """An app over memory, and what its orchestrations are told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.room = Room()
-        self.told = self.room.told.heard
+        self.saga = SagaFixture()
+        self.orchestrations = self.saga.orchestrations.received
         self.submitted: list[str] = []
         blobs = MemoryBlobs()
-        services = self.room.services
-        acceptance = Acceptance(self.room.journal, blobs, services.payloads, self.room.clock, KINDS)
-        breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now)
+        services = self.saga.services
+        acceptance = Acceptance(self.saga.journal, blobs, services.payloads, self.saga.clock, KINDS)
+        breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.saga.clock.now)
         secrets = SecretManager(EnvironmentSecrets(lambda name: ""))
         checks: dict[str, Check] = {"storage": lambda: None}
         telemetry, self.signals = NoTelemetry(), MemorySignals()
-        monitor = Monitor(checks, cache_seconds=0.0, now=self.room.clock.now, telemetry=telemetry)
+        monitor = Monitor(checks, cache_seconds=0.0, now=self.saga.clock.now, telemetry=telemetry)
         self.app = bootstrap.App(
             services,
             acceptance,
-            self.room.locks,
+            self.saga.locks,
             breakers,
             checks,
             ALL_ON,
@@ -171,7 +171,7 @@ class Host:
             submit=lambda text, delay_seconds=0.0: self.submitted.append(text),
         )
         monkeypatch.setattr(bootstrap, "app", lambda: self.app)
-        monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.room.told)
+        monkeypatch.setattr(bootstrap, "orchestrations", lambda client: self.saga.orchestrations)
 
 
 @pytest.fixture
@@ -187,48 +187,48 @@ def test_entry_accept_starts_what_is_accepted_and_only_that(host: Host) -> None:
     entry.accept(message, "m", None)
     entry.accept(raw({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}}), "m", None)
     entry.accept(b"\xff", "m", None)
-    assert host.told == [("start", "d")] * 2
-    assert host.room.header("unreadable-m").state is DeploymentState.REJECTED
+    assert host.orchestrations == [("start", "d")] * 2
+    assert host.saga.header("unreadable-m").state is DeploymentState.REJECTED
 
 
 def test_entry_cancel_notes_and_tells(host: Host) -> None:
     """The journal says who, the orchestration is woken; the unknown and the ended are left alone."""
-    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
-    host.room.deployment(DeploymentState.SUCCEEDED, deployment_id="e")
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.saga.deployment(DeploymentState.SUCCEEDED, deployment_id="e")
     for deployment_id in ("d", "e", "gone"):
         entry.accept(raw({**CANCEL, "deployment_id": deployment_id}), "m", None)
-    assert host.room.header().cancel_requested_by == "anna"
-    assert host.told == [("start", "d"), ("d", COMMAND_EVENT, "cancel")]
+    assert host.saga.header().cancel_requested_by == "anna"
+    assert host.orchestrations == [("start", "d"), ("d", COMMAND_EVENT, "cancel")]
 
 
 def test_entry_poisoned_step_fails_and_is_told(host: Host) -> None:
     """The deployment can turn back; garbage and unknown steps are dropped."""
-    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     entry.poisoned_step(raw({**STEP, "ordinal": 0}), None)
     entry.poisoned_step(raw({**STEP, "ordinal": 9}), None)
     entry.poisoned_step(b"junk", None)
     entry.execute_step(b"junk", None)
     entry.execute_step(raw({**STEP, "ordinal": 9}), None)
-    assert host.room.states() == [StepState.FAILED]
-    assert host.told == [("d", STEP_EVENT, "failed")]
-    assert host.signals.poisonings() == Poisonings(3, host.room.clock.now(), "deployment-steps")
+    assert host.saga.states() == [StepState.FAILED]
+    assert host.orchestrations == [("d", STEP_EVENT, "failed")]
+    assert host.signals.poison_signal() == PoisonSignal(3, host.saga.clock.now(), "deployment-steps")
 
 
 def test_entry_poisoned_deployment_is_recorded(host: Host) -> None:
     """Under the id that it asked for."""
     entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
-    assert host.room.header("p").state is DeploymentState.REJECTED
-    assert host.signals.poisonings() == Poisonings(1, host.room.clock.now(), "deployments")
+    assert host.saga.header("p").state is DeploymentState.REJECTED
+    assert host.signals.poison_signal() == PoisonSignal(1, host.saga.clock.now(), "deployments")
 
 
 def test_entry_poisoned_command_is_noted_and_claims_no_id(host: Host) -> None:
     """Who asked finds it in the deployment's audit; one that is yet to come is not rejected for it."""
-    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     for deployment_id in ("d", "yet-to-come"):
         entry.poisoned_deployment(raw({**CANCEL, "deployment_id": deployment_id}), "m")
-    last = host.room.journal.audit("d")[-1]
+    last = host.saga.journal.audit("d")[-1]
     assert (last.actor, "cancel" in last.reason, "another manifest" in last.reason) == ("anna", True, False)
-    assert [header.deployment_id for header in host.room.journal.deployments()] == ["d"]
+    assert [header.deployment_id for header in host.saga.journal.deployments()] == ["d"]
 
 
 @pytest.mark.parametrize(
@@ -245,15 +245,15 @@ def test_entry_message_that_an_outage_poisoned_is_sent_again(host: Host, message
     """It could not be recorded at its first delivery: it goes back to its queue as it was, and is not called poison."""
     entry.poisoned_deployment(raw(message), "m", 2)
     assert host.submitted == [raw(message).decode()]
-    assert (list(host.room.journal.deployments()), host.signals.poisonings()) == ([], None)
+    assert (list(host.saga.journal.deployments()), host.signals.poison_signal()) == ([], None)
 
 
 def test_entry_step_that_an_outage_poisoned_is_sent_again(host: Host) -> None:
     """Its step does not fail for a setting that was wrong for a while."""
-    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     entry.poisoned_step(raw({**STEP, "ordinal": 0}), None, 2)
-    assert (host.room.states(), host.room.sent()) == ([StepState.PENDING], [(0, "forward")])
-    assert (host.told, host.signals.poisonings()) == ([], None)
+    assert (host.saga.states(), host.saga.sent()) == ([StepState.PENDING], [(0, "forward")])
+    assert (host.orchestrations, host.signals.poison_signal()) == ([], None)
 
 
 @pytest.mark.parametrize("message", [MANIFEST, b"\xff", {"command": "cancell", "id": "d"}])
@@ -261,7 +261,7 @@ def test_entry_message_without_an_id_is_not_sent_again(host: Host, message: Any)
     """As a new message it would be a new deployment; it is recorded, and counted, as at a first delivery."""
     entry.poisoned_deployment(raw(message), "m", 2)
     assert host.submitted == []
-    assert host.signals.poisonings() is not None
+    assert host.signals.poison_signal() is not None
 
 
 @pytest.mark.parametrize("is_step", [True, False])
@@ -289,46 +289,46 @@ def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(
     def down(queue: str, at: datetime) -> None:
         raise StorageUnavailableError("down")
 
-    monkeypatch.setattr(host.signals, "poisoned", down)
+    monkeypatch.setattr(host.signals, "record_poison_message", down)
     entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
-    assert host.room.header("p").state is DeploymentState.REJECTED
+    assert host.saga.header("p").state is DeploymentState.REJECTED
 
 
 def test_entry_activities_reach_the_app(host: Host) -> None:
     """Each activity's small JSON in and out, from the begin to the end."""
-    host.room.deployment(DeploymentState.ACCEPTED, StepState.PENDING)
+    host.saga.deployment(DeploymentState.ACCEPTED, StepState.PENDING)
     view = entry.begin("d")
     assert view["next"] == "run"
     entry.dispatch({"deployment_id": "d", "ordinals": [0], "direction": "forward"})
-    assert host.room.sent() == [(0, "forward")]
+    assert host.saga.sent() == [(0, "forward")]
     assert entry.reconcile({"deployment_id": "d", "progress": view["progress"], "tick": 1})["next"] == "run"
-    assert entry.turn_back("d")["next"] == "run"
-    host.room.change(0, state=StepState.FAILED, error=ERROR)
+    assert entry.record_failure("d")["next"] == "run"
+    host.saga.change(0, state=StepState.FAILED, error=ERROR)
     assert entry.begin_compensation("d")["next"] == "run"
-    assert host.room.states() == [StepState.COMPENSATED]
+    assert host.saga.states() == [StepState.COMPENSATED]
     assert entry.finish("d") == {"next": "ended", "state": "compensated"}
 
 
 def test_entry_sweep_starts_what_nothing_moves(host: Host) -> None:
     """The timer."""
-    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
-    host.room.clock.advance(61)
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.saga.clock.advance(61)
     entry.sweep(None)
-    assert host.told == [("start", "d")]
+    assert host.orchestrations == [("start", "d")]
     last = host.signals.last_sweep()
     assert last is not None
-    assert (last.at, last.seconds, last.counts["restarted"]) == (host.room.clock.now(), 0.0, 1)
+    assert (last.at, last.seconds, last.counts["restarted"]) == (host.saga.clock.now(), 0.0, 1)
 
 
 def test_entry_dry_sweep_says_which_it_would_have_seen_to(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     """By their ids, in the log; and it says of nothing that it was done."""
     caplog.set_level("INFO")
     host.app = replace(host.app, sweep_dry_run=True)
-    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
-    host.room.deployment(DeploymentState.REJECTED, deployment_id="old", due_at=host.room.clock.now())
-    host.room.clock.advance(61)
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.saga.deployment(DeploymentState.REJECTED, deployment_id="old", due_at=host.saga.clock.now())
+    host.saga.clock.advance(61)
     entry.sweep(None)
-    assert host.told == []
+    assert host.orchestrations == []
     assert 'would have seen to: {"restarted": ["d"], "purged": ["old"]}' in caplog.text
     assert "had no orchestration" not in caplog.text
 
@@ -337,9 +337,9 @@ def test_entry_sweep_tells_what_it_counted(host: Host) -> None:
     """In one event, with the counts that health keeps of it too."""
     telemetry = MemoryTelemetry()
     host.app = replace(host.app, telemetry=telemetry)
-    host.room.deployment(DeploymentState.RUNNING, StepState.PENDING)
-    host.room.deployment(DeploymentState.HELD, deployment_id="e")
-    host.room.clock.advance(61)
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    host.saga.deployment(DeploymentState.HELD, deployment_id="e")
+    host.saga.clock.advance(61)
     entry.sweep(None)
     (found,) = telemetry.events(Event.SWEEP_FINISHED)
     assert set(found.properties) == set(PROPERTIES[Event.SWEEP_FINISHED])
@@ -361,9 +361,9 @@ def test_entry_health_is_coarse_for_anybody_and_whole_for_operators(host: Host) 
 def test_entry_health_tells_operators_what_is_switched_off(host: Host, is_on: bool) -> None:
     """Where any protection is off, and only there; the coarse word tells nobody."""
     host.app = replace(host.app, flags=replace(ALL_ON, rollback=is_on))
-    _, told = entry.health_details()
-    assert ("off: FEATURE_USE_ROLLBACK; not ready for production" in str(told.get("notes"))) == (not is_on)
-    assert ("notes" in told) == (not is_on)
+    _, reported = entry.health_details()
+    assert ("off: FEATURE_USE_ROLLBACK; not ready for production" in str(reported.get("notes"))) == (not is_on)
+    assert ("notes" in reported) == (not is_on)
     assert "notes" not in entry.ready()[1]
 
 
@@ -373,7 +373,7 @@ def test_entry_health_that_is_off_asks_nothing_and_says_so(host: Host) -> None:
     def asked() -> None:
         raise AssertionError
 
-    monitor = Monitor({"storage": asked}, cache_seconds=0.0, now=host.room.clock.now, telemetry=NoTelemetry())
+    monitor = Monitor({"storage": asked}, cache_seconds=0.0, now=host.saga.clock.now, telemetry=NoTelemetry())
     host.app = replace(host.app, flags=replace(ALL_ON, health_checks=False), health=monitor)
     assert entry.ready() == entry.health_details() == (True, health.OFF)
     assert "FEATURE_USE_HEALTH_CHECKS" in health.OFF["notes"][0]

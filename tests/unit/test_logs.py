@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import bootstrap, entry, logs
-from shared.adapters.telemetry.buffered import HandOver, Signal
+from shared.adapters.telemetry.buffered import BufferedTelemetry, Signal
 from shared.adapters.telemetry.envelope import message_of, texts
 from shared.domain.errors import SagaError
 from shared.domain.printable import escaped
@@ -110,7 +110,7 @@ def test_log_of_a_verb_has_no_line_of_its_callers(log: io.StringIO, field: str, 
     """Granted or refused; over HTTP and by the queue."""
     api = Api()
     for state in (D.RUNNING, D.SUCCEEDED, D.HELD):
-        api.room.deployment(state, S.PENDING, deployment_id=f"d-{state}")
+        api.saga.deployment(state, S.PENDING, deployment_id=f"d-{state}")
         body = {"step": "s0", field: forging(end)}
         api.ask("POST", f"deployments/d-{state}/{verb}", body)
     sound(log.getvalue())
@@ -160,12 +160,12 @@ def test_log_of_a_fault_has_no_line_of_its_text(log: io.StringIO, monkeypatch: p
 @pytest.mark.parametrize("end", [*ENDS, *TURNS])
 def test_telemetry_text_is_one_line(end: str) -> None:
     """Properties, what is told of an error of ours, and the lines for a person."""
-    told: list[Signal] = []
-    telemetry = HandOver(lambda: Kept(told), lambda: START, linger_seconds=0.0)
+    reported: list[Signal] = []
+    telemetry = BufferedTelemetry(lambda: Kept(reported), lambda: START, linger_seconds=0.0)
     telemetry.event("RollbackStarted", {"reason": forging(end)})
     telemetry.trace(forging(end))
     telemetry.flush(10)
-    [event, trace] = told
+    [event, trace] = reported
     for text in (texts(event)["reason"], trace.name, message_of(SagaError(forging(end)))):
         assert text.isprintable()
         assert "FORGED" in text

@@ -12,12 +12,12 @@ from tests.infra.agreement import settings_read
 
 SECONDS = [
     "RETRY_BASE_SECONDS",
-    "RETRY_LONGEST_SECONDS",
+    "RETRY_MAX_SECONDS",
     "COMPENSATION_BASE_SECONDS",
-    "COMPENSATION_LONGEST_SECONDS",
+    "COMPENSATION_MAX_SECONDS",
     "STEP_LEASE_SECONDS",
     "COMPENSATION_TIMEOUT_SECONDS",
-    "SETTLE_SECONDS",
+    "LATE_CALL_SECONDS",
     "WATCHDOG_SECONDS",
     "TARGET_LEASE_SECONDS",
     "TARGET_RETRY_SECONDS",
@@ -100,7 +100,7 @@ def test_settings_are_read_from_their_variables() -> None:
         }
     )
     policy = loaded.policy
-    assert {policy.step_lease_seconds, policy.settle_seconds, policy.forward.base_seconds} == {7.5}
+    assert {policy.step_lease_seconds, policy.late_call_seconds, policy.forward.base_seconds} == {7.5}
     assert (policy.forward.max_attempts, policy.backward.max_attempts) == (3, 3)
     assert (loaded.storage.connection_string, loaded.storage.table_uri) == ("connection", "https://t.example")
     assert loaded.fabric.base_url == "http://127.0.0.1:8080"
@@ -131,9 +131,9 @@ def test_settings_of_secrets_in_every_combination(
     manager: str, vault: str, url: str, ttl: float, has_dotenv: bool
 ) -> None:
     """One flag says where secrets are, the other whether copies are kept; `.env` is for the manager without a vault."""
-    flags = {"FEATURE_USE_SECRET_MANAGER": manager, "FEATURE_USE_AZURE_KEYVAULT": vault, "SECRET_CACHE_TTL": "60"}
+    flags = {"FEATURE_USE_SECRET_MANAGER": manager, "FEATURE_USE_AZURE_KEYVAULT": vault, "SECRET_CACHE_SECONDS": "60"}
     found = settings.load({**VAULT, **flags}).secrets
-    assert (found.vault_url, found.cache.ttl_seconds, found.dotenv is not None) == (url, ttl, has_dotenv)
+    assert (found.vault_url, found.cache.cache_seconds, found.dotenv is not None) == (url, ttl, has_dotenv)
 
 
 def test_settings_vault_without_an_address_names_both_variables() -> None:
@@ -166,8 +166,8 @@ def test_settings_vault_by_name_or_address() -> None:
         ("AZURE_KEY_VAULT_NAME", "evil.example/"),
         ("FABRIC_CLIENT_SECRET_NAME", "hunter2=="),
         ("FABRIC_CLIENT_CERTIFICATE_NAME", "-----BEGIN PRIVATE KEY-----\nMII+hunter2="),
-        ("SECRET_CACHE_TTL", "-1"),
-        ("SECRET_CACHE_TTL", "5m"),
+        ("SECRET_CACHE_SECONDS", "-1"),
+        ("SECRET_CACHE_SECONDS", "5m"),
     ],
 )
 def test_settings_of_secrets_that_are_none_name_their_variable(name: str, value: str) -> None:

@@ -13,11 +13,11 @@ import pytest
 from shared import bootstrap, entry, settings, telemetry, tracing
 from shared.adapters.fabric.observed_transport import ObservedTransport, templated
 from shared.adapters.fabric.transport import AnswerLostError
-from shared.adapters.telemetry.buffered import HandOver, Signal
+from shared.adapters.telemetry.buffered import BufferedTelemetry, Signal
 from shared.domain import trace
 from shared.domain.ports import Telemetry
 from shared.domain.telemetry import PROPERTIES, Event, Metric, NoTelemetry
-from shared.saga.sweep.sweeper import Swept
+from shared.saga.sweep.sweeper import SweepReport
 from tests.fakes import START, FakeClock, MemorySignals, MemoryTelemetry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def test_documentation_names_every_event_with_its_properties() -> None:
 
 def test_sweep_finished_carries_every_count_of_a_sweep() -> None:
     """And how long it took, and whether it was dry."""
-    assert {*Swept().counts(), "dry_run", "seconds"} == set(PROPERTIES[Event.SWEEP_FINISHED])
+    assert {*SweepReport().counts(), "dry_run", "seconds"} == set(PROPERTIES[Event.SWEEP_FINISHED])
 
 
 class Stuck:
@@ -64,15 +64,15 @@ class Stuck:
 def test_hand_over_drops_and_counts_what_does_not_fit() -> None:
     """A list of ten and an exporter that is stuck: forty calls return, what did not fit is counted, and told later."""
     exporter = Stuck()
-    told = HandOver(lambda: exporter, lambda: START, most_waiting=10, linger_seconds=0.0)
+    reported = BufferedTelemetry(lambda: exporter, lambda: START, max_waiting=10, linger_seconds=0.0)
     for i in range(40):
-        told.metric("Number", float(i))
-    dropped = told.dropped
+        reported.metric("Number", float(i))
+    dropped = reported.dropped
     assert 40 - 2 * 10 <= dropped <= 30
     exporter.may.set()
-    told.flush(30)
-    told.trace("later")
-    told.flush(30)
+    reported.flush(30)
+    reported.trace("later")
+    reported.flush(30)
     values = [s.value for s in exporter.sent if s.name == "Number"]
     assert values == sorted(values)
     assert len(values) == 40 - dropped
@@ -91,23 +91,23 @@ def test_hand_over_outlives_an_exporter_that_raises() -> None:
             self.sent += signals
 
     exporter = Raising()
-    told = HandOver(lambda: exporter, lambda: START, linger_seconds=0.0)
-    told.event("First")
-    told.flush(30)
-    assert told.dropped == 1
-    told.event("Second")
-    told.flush(30)
+    reported = BufferedTelemetry(lambda: exporter, lambda: START, linger_seconds=0.0)
+    reported.event("First")
+    reported.flush(30)
+    assert reported.dropped == 1
+    reported.event("Second")
+    reported.flush(30)
     assert "Second" in [s.name for s in exporter.sent]
 
 
 def test_hand_over_keeps_the_caller_s_properties_as_they_were() -> None:
     """What the caller changes afterwards is not what was told."""
     exporter = Stuck()
-    told, given = HandOver(lambda: exporter, lambda: START), {"state": "before"}
-    told.event("X", given)
+    reported, given = BufferedTelemetry(lambda: exporter, lambda: START), {"state": "before"}
+    reported.event("X", given)
     given["state"] = "after"
     exporter.may.set()
-    told.flush(30)
+    reported.flush(30)
     assert exporter.sent[0].properties == {"state": "before"}
 
 
@@ -148,26 +148,26 @@ class Answering:
 
 def test_exchange_is_told_and_carries_its_span() -> None:
     """Status, request id and the templated name; of token and query nothing; its own span goes to Fabric."""
-    told, inner = MemoryTelemetry(), Answering()
-    transport = ObservedTransport(inner, told)
-    with tracing.within(trace.TraceContext("0" * 31 + "1", "b" * 16)):
+    reported, inner = MemoryTelemetry(), Answering()
+    transport = ObservedTransport(inner, reported)
+    with tracing.use_span(trace.TraceContext("0" * 31 + "1", "b" * 16)):
         transport.exchange("POST", "https://h/v1/workspaces/1a?token=canary", {"authorization": "Bearer canary"}, b"{}")
-    (found,) = told.told
+    (found,) = reported.told
     assert (found.name, found.status, found.success) == ("POST /v1/workspaces/{workspaceId}", 201, True)
     assert found.properties == {"request_id": "r-1"}
     assert found.context is not None
     assert inner.headers == {"authorization": "Bearer canary", "traceparent": found.context.traceparent}
     assert (found.context.trace_id, found.context.parent_id) == ("0" * 31 + "1", "b" * 16)
-    assert "canary" not in repr(told.told)
+    assert "canary" not in repr(reported.told)
 
 
 def test_exchange_without_an_answer_is_told_too() -> None:
     """As failed, with the reason; the error goes on."""
-    told = MemoryTelemetry()
-    transport = ObservedTransport(Answering(AnswerLostError("no answer: Timeout")), told)
+    reported = MemoryTelemetry()
+    transport = ObservedTransport(Answering(AnswerLostError("no answer: Timeout")), reported)
     with pytest.raises(AnswerLostError):
         transport.exchange("GET", "https://h/", {}, None)
-    (found,) = told.told
+    (found,) = reported.told
     assert (found.status, found.success, found.properties) == (None, False, {"error": "no answer: Timeout"})
 
 
@@ -201,12 +201,12 @@ def test_trace_ids_follow_from_the_journal() -> None:
 
 def test_operation_learns_where_it_belongs() -> None:
     """It begins in a trace of its own; what is told after it was placed, and its own span, are of the deployment's."""
-    told, deployment = MemoryTelemetry(), trace.of_deployment("d", START, PARENT)
-    with tracing.operation(told, "execute_step"):
-        tracing.belongs_to(deployment)
-        tracing.belongs_to(trace.of_deployment("other", START, None))
-        told.event(Event.SWEEP_FINISHED)
-    event, span = told.told
+    reported, deployment = MemoryTelemetry(), trace.of_deployment("d", START, PARENT)
+    with tracing.operation(reported, "execute_step"):
+        tracing.set_parent(deployment)
+        tracing.set_parent(trace.of_deployment("other", START, None))
+        reported.event(Event.SWEEP_FINISHED)
+    event, span = reported.told
     assert span.context is not None
     assert span.context.parent_id == deployment.span_id
     assert event.context == span.context
@@ -215,10 +215,14 @@ def test_operation_learns_where_it_belongs() -> None:
 
 def test_operation_that_raises_is_told_as_failed_and_its_error_once() -> None:
     """However deep it was raised; the error goes on."""
-    told = MemoryTelemetry()
-    with pytest.raises(ValueError, match="no"), tracing.operation(told, "outer"), tracing.operation(told, "inner"):
+    reported = MemoryTelemetry()
+    with (
+        pytest.raises(ValueError, match="no"),
+        tracing.operation(reported, "outer"),
+        tracing.operation(reported, "inner"),
+    ):
         raise ValueError("no")
-    assert [(t.kind, t.name, t.success) for t in told.told] == [
+    assert [(t.kind, t.name, t.success) for t in reported.told] == [
         ("dependency", "inner", False),
         ("exception", "ValueError", True),
         ("dependency", "outer", False),

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from shared.domain.breaker import BreakerPolicy, BreakerRecord, Event, decide
+from shared.domain.breaker import BreakerPolicy, BreakerRecord, Event, apply_event
 from shared.domain.errors import ConflictError
 from shared.domain.ports import BreakerStore
 
@@ -39,13 +39,13 @@ class BreakerCell:
         copy = self._copy
         if copy is not None:
             age = self.now() - copy[1]
-            longest = _STALE * self._fresh_for if self._reading.locked() else self._fresh_for
-            if _NOTHING <= age < longest:  # a clock that was set back makes no copy young again
+            maximum = _STALE * self._fresh_for if self._reading.locked() else self._fresh_for
+            if _NOTHING <= age < maximum:  # a clock that was set back makes no copy young again
                 return copy[0]
         with self._reading:
-            standing = self._copy
-            if standing is not None and standing is not copy:
-                return standing[0]  # another thread has read it meanwhile
+            stored = self._copy
+            if stored is not None and stored is not copy:
+                return stored[0]  # another thread has read it meanwhile
             found = self._store.read(self.name)
             return self._keep(found.record if found else BreakerRecord(self.name))
 
@@ -55,7 +55,7 @@ class BreakerCell:
         for _ in range(_RACES):
             found = self._store.read(self.name)
             before = found.record if found else BreakerRecord(self.name)
-            after = decide(before, event, self.now(), self.policy)
+            after = apply_event(before, event, self.now(), self.policy)
             if after is before:
                 return self._keep(before)
             try:

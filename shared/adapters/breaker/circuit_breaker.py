@@ -26,15 +26,15 @@ from shared.adapters.breaker.cell import BreakerCell
 from shared.adapters.fabric.foreign_errors import fabric_error_of
 from shared.domain.breaker import (
     Answered,
-    AskForProbe,
     BreakerRecord,
     BreakerState,
-    ByHand,
     ClaimProbe,
-    Fault,
+    Failure,
+    ManualOverride,
     Pass,
-    Refuse,
-    is_fault,
+    ProbeRequired,
+    Reject,
+    is_failure,
     permission,
     reason_of,
 )
@@ -57,7 +57,7 @@ class BreakerStatus:
 
     name: str
     state: BreakerState
-    faults: int
+    failures: int
     opened_at: datetime | None
     retry_after_seconds: float | None
     reason: str
@@ -68,7 +68,7 @@ class BreakerStatus:
         body: JsonObject = {
             "name": self.name,
             "state": self.state.value,
-            "failures": self.faults,
+            "failures": self.failures,
             "reason": self.reason,
             "is_shared": self.is_shared,
         }
@@ -103,11 +103,11 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
     @state.setter
     def state(self, state: str) -> None:
         """By hand: `CircuitBreaker.open`, `close` and `half_open` end here; pybreaker's own flow does not."""
-        self.cell.apply(ByHand(_OURS[state]))
+        self.cell.apply(ManualOverride(_OURS[state]))
 
     def increment_counter(self) -> None:
         """A fault. The same write opens the breaker where it is one too many, or where it was the probe's."""
-        self.cell.apply(Fault(getattr(self._mine, "reason", ""), self._probe))
+        self.cell.apply(Failure(getattr(self._mine, "reason", ""), self._probe))
 
     def reset_counter(self) -> None:
         """Nothing: faults are forgotten by time, so a success writes nothing."""
@@ -123,7 +123,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
     @property
     def counter(self) -> int:
         """Faults in the record."""
-        return len(self.cell.record().faults)
+        return len(self.cell.record().failures)
 
     @property
     def success_counter(self) -> int:
@@ -153,7 +153,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
         Raises BreakerOpenError where it is not."""
         seen = self.cell.record()
         may = permission(seen, self.cell.now())
-        if isinstance(may, AskForProbe):
+        if isinstance(may, ProbeRequired):
             holder = uuid.uuid4().hex
             seen = self.cell.apply(ClaimProbe(holder))
             if seen.probe == holder:
@@ -164,12 +164,12 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
                     self._mine.probe = None
                 return
             may = permission(seen, self.cell.now())
-        if not isinstance(may, Pass):  # AskForProbe: a lost race of many; one of the others probes
-            raise BreakerOpenError(seen, may.seconds if isinstance(may, Refuse) else 1.0)
+        if not isinstance(may, Pass):  # ProbeRequired: a lost race of many; one of the others probes
+            raise BreakerOpenError(seen, may.seconds if isinstance(may, Reject) else 1.0)
         yield
 
 
-class _OnlyErrorsOfFabric(pybreaker.CircuitBreakerState):
+class _FabricErrorsOnly(pybreaker.CircuitBreakerState):
     """What is no answer of Fabric's, whichever library says so, (a bug of ours, the end of the process) is neither a
     fault nor a success: where it ends a probe, the lease does the rest."""
 
@@ -186,11 +186,11 @@ class _OnlyErrorsOfFabric(pybreaker.CircuitBreakerState):
         _ = self._breaker.state
 
 
-class _Closed(_OnlyErrorsOfFabric, pybreaker.CircuitClosedState):
+class _Closed(_FabricErrorsOnly, pybreaker.CircuitClosedState):
     """Everybody may call."""
 
 
-class _HalfOpen(_OnlyErrorsOfFabric, pybreaker.CircuitHalfOpenState):
+class _HalfOpen(_FabricErrorsOnly, pybreaker.CircuitHalfOpenState):
     """One may call."""
 
     def call[T](self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -204,7 +204,7 @@ class _HalfOpen(_OnlyErrorsOfFabric, pybreaker.CircuitHalfOpenState):
         _ = self._breaker.state
 
 
-class _Open(_OnlyErrorsOfFabric, pybreaker.CircuitOpenState):
+class _Open(_FabricErrorsOnly, pybreaker.CircuitOpenState):
     """Nobody may call before its time is over."""
 
     def before_call[T](self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -242,7 +242,7 @@ class SharedCircuitBreaker(pybreaker.CircuitBreaker):
         super().__init__(
             fail_max=cell.policy.failures,
             reset_timeout=cell.policy.open_seconds,
-            exclude=[lambda error: not is_fault(fabric_error_of(error, cell.now()) or error)],
+            exclude=[lambda error: not is_failure(fabric_error_of(error, cell.now()) or error)],
             listeners=(LogListener(), *listeners),
             state_storage=SharedStorage(cell),
             name=cell.name,
@@ -273,11 +273,11 @@ class SharedCircuitBreaker(pybreaker.CircuitBreaker):
         """How it stands."""
         record = self.cell.record()
         may = permission(record, self.cell.now())
-        wait = may.seconds if isinstance(may, Refuse) else None
+        wait = may.seconds if isinstance(may, Reject) else None
         return BreakerStatus(
             self.cell.name,
             record.state,
-            len(record.faults),
+            len(record.failures),
             record.opened_at,
             wait,
             record.reason,

@@ -40,8 +40,8 @@ class LocalBreakers:
     def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
         """As the port says."""
         with self._lock:
-            standing = self._rows.get(after.name)
-            if (standing.etag if standing else None) != (before.etag if before else None):
+            stored = self._rows.get(after.name)
+            if (stored.etag if stored else None) != (before.etag if before else None):
                 raise ConflictError(f"the breaker '{after.name}' moved since it was read")
             return self.put(after)
 

@@ -30,14 +30,14 @@ class ObservedBreakers:
         """As the port says; then a change of the state is told."""
         written = self._store.write(before, after)
         if after.state is not (before.record.state if before else BreakerState.CLOSED):
-            self._telemetry.event(_EVENTS[after.state], self._about(after))
+            self._telemetry.event(_EVENTS[after.state], self._properties(after))
         return written
 
     def all(self) -> list[Versioned[BreakerRecord]]:
         """As the port says."""
         return self._store.all()
 
-    def _about(self, record: BreakerRecord) -> dict[str, str | int | float | bool | None]:
+    def _properties(self, record: BreakerRecord) -> dict[str, str | int | float | bool | None]:
         seconds = None
         if record.opened_at is not None and record.open_until is not None:
             seconds = (record.open_until - record.opened_at).total_seconds()

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 OPERATION_DOMAINS = (".fabric.microsoft.com", ".analysis.windows.net", ".powerbi.com")
 """Where Fabric's operations live: 656 of 663 recorded Locations are on wabi-<region>-redirect.analysis.windows.net."""
 _OPERATION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
-_MOST_PAGES = 10_000
-_SHORTEST_TOKEN = 15
+_MAX_PAGES = 10_000
+_MIN_TOKEN = 15
 """Characters. A shorter one is a test's, and masking it would take letters out of words."""
 
 
@@ -57,8 +57,8 @@ class FabricClient:
         self._gate = gate
         self._operation_hosts = {host.lower() for host in operation_hosts} | {read(self._base).netloc}
         self._now = now
-        self._read_retry = self._retry(tenacity.retry_if_exception(_may_pass), attempts, budget_seconds, sleep)
-        self._send_retry = self._retry(tenacity.retry_if_exception(_never_sent), attempts, budget_seconds, sleep)
+        self._read_retry = self._retry(tenacity.retry_if_exception(_is_transient), attempts, budget_seconds, sleep)
+        self._send_retry = self._retry(tenacity.retry_if_exception(_not_sent), attempts, budget_seconds, sleep)
 
     def identity(self) -> str:
         """The object id that the present token is for; empty if it does not say. Raises as `Tokens.token`."""
@@ -72,7 +72,7 @@ class FabricClient:
         """All rows of all pages, by continuationToken. Raises FabricRefusedError where a token repeats."""
         seen: set[str] = set()
         parameters = dict(query or {})
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             page = self._read(self._url(path, parameters), f"GET {path}")[2] or {}
             yield from rows_of(page, f"GET {path}")
             token = page.get("continuationToken")
@@ -173,7 +173,7 @@ class FabricClient:
         except AnswerLostError as error:
             kind = FabricAmbiguousError if is_mutating else FabricTransientError
             raise kind(str(error), call=call) from None
-        if status >= 400 and len(token) > _SHORTEST_TOKEN:
+        if status >= 400 and len(token) > _MIN_TOKEN:
             # An answer that quotes what was sent would carry the token into the journal.
             raw = raw.replace(token.encode(), MASK.encode())
         log.debug("%s: %d in %.3f s, request %s", call, status, time.perf_counter() - began, answered.get("requestid"))
@@ -233,12 +233,12 @@ def _last_segment(location: str) -> str:
         return ""
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """A read worth repeating at once. Not where Fabric named a time: then the engine comes back at that time."""
     return isinstance(error, FabricTransientError) and error.counts_as_attempt and error.retry_after_seconds is None
 
 
-def _never_sent(error: BaseException) -> bool:
+def _not_sent(error: BaseException) -> bool:
     """No connection came about. Not where the gate refused: then the engine comes back at the time it named."""
     return (
         isinstance(error, FabricTransientError)

@@ -32,7 +32,7 @@ REFRESH_BEFORE_SECONDS = 300.0
 """A token is renewed this long before it ends, so that none ends under way."""
 RETRY_SECONDS = 15.0
 """After a renewal that failed while the old token lives: how long nobody tries again."""
-VAULT_WAIT_SECONDS, LONGEST_VAULT_WAIT_SECONDS = 10.0, 300.0
+VAULT_WAIT_SECONDS, MAX_VAULT_WAIT_SECONDS = 10.0, 300.0
 """When a step comes back that met a vault that does not answer: after its Retry-After, within these bounds."""
 SIMULATOR_IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 
@@ -193,7 +193,7 @@ def _failure(error: Exception) -> FabricError:
         return error
     if isinstance(error, VaultUnavailableError) and not isinstance(error, VaultAuthError):
         # Fabric was not asked, so no try of a step is used up; the step's own timeout bounds the waiting.
-        wait = min(LONGEST_VAULT_WAIT_SECONDS, max(VAULT_WAIT_SECONDS, error.retry_after_seconds or 0.0))
+        wait = min(MAX_VAULT_WAIT_SECONDS, max(VAULT_WAIT_SECONDS, error.retry_after_seconds or 0.0))
         return FabricTransientError(str(error), call="sign in", retry_after_seconds=wait, counts_as_attempt=False)
     if isinstance(error, SecretError):
         return FabricAuthError(str(error), call="sign in")
@@ -203,7 +203,7 @@ def _failure(error: Exception) -> FabricError:
     if kind in ("ServiceRequestError", "ServiceResponseError", "ServiceRequestTimeoutError"):
         return FabricTransientError(f"the sign-in service does not answer ({kind})", call="sign in")
     code = re.search(r"AADSTS[0-9]{4,8}", str(error))
-    said = f"{kind}, {code[0]}" if code else kind
+    text = f"{kind}, {code[0]}" if code else kind
     return FabricAuthError(
-        f"no token could be had ({said}): check tenant, client id, secret or identity", call="sign in"
+        f"no token could be had ({text}): check tenant, client id, secret or identity", call="sign in"
     )

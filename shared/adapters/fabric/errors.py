@@ -15,10 +15,10 @@ from shared.domain.errors import (
     FabricRefusedError,
     FabricTransientError,
 )
-from shared.domain.fabric_codes import FAULT_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
+from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
 from shared.domain.json import JsonObject, as_list, as_object
 
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
 """A Retry-After beyond an hour is cut to it; the step's own timeout bounds the whole."""
 
 
@@ -36,7 +36,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             return None
     if seconds != seconds:  # not a number
         return None
-    return min(LONGEST_RETRY_AFTER_SECONDS, max(0.0, seconds))
+    return min(MAX_RETRY_AFTER_SECONDS, max(0.0, seconds))
 
 
 def error_from(
@@ -87,7 +87,7 @@ def _kind(status: int, code: str | None, is_retriable: bool, is_mutating: bool) 
     if status in (429, 430):
         return FabricTransientError
     is_unknown = code == UNKNOWN_ERROR and status not in _BY_STATUS
-    if code in FAULT_CODES or is_unknown or status == 408 or status >= 500:
+    if code in FAILURE_CODES or is_unknown or status == 408 or status >= 500:
         return FabricAmbiguousError if is_mutating else FabricTransientError
     return FabricTransientError if is_retriable else _BY_STATUS.get(status, FabricRefusedError)
 

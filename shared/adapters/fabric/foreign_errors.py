@@ -14,7 +14,7 @@ from shared.domain.json import as_object
 
 _LIBRARIES = frozenset({"requests", "httpx", "urllib3", "azure"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_NEVER_SENT = frozenset({"ConnectTimeout", "ConnectError", "NewConnectionError", "ConnectTimeoutError"})
+_NOT_SENT = frozenset({"ConnectTimeout", "ConnectError", "NewConnectionError", "ConnectTimeoutError"})
 """Names of errors that say that no connection came about."""
 _LOST = frozenset(
     {"ConnectionError", "Timeout", "ReadTimeout", "ChunkedEncodingError", "ProtocolError", "RemoteProtocolError"}
@@ -36,7 +36,7 @@ def fabric_error_of(error: BaseException, now: datetime) -> FabricError | None:
     if isinstance(status, int):
         return error_from(method, status, _headers(response), _body(response), is_mutating=is_mutating, now=now)
     names = {cause.__name__ for cause in type(error).__mro__}
-    if _NEVER_SENT & (names | _reasons(error)):
+    if _NOT_SENT & (names | _reasons(error)):
         return FabricTransientError("no connection", call=method)
     if not _LOST & names:
         return None

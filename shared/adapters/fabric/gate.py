@@ -44,7 +44,7 @@ class FabricGate:
         try:
             status, headers, body = self._guarded(method, path, call)
             if status == 429:
-                grant.throttled(self._asked_to_wait(headers))
+                grant.throttled(self._requested_delay(headers))
             return status, headers, body
         finally:
             if called:
@@ -65,6 +65,6 @@ class FabricGate:
                 counts_as_attempt=False,
             ) from None
 
-    def _asked_to_wait(self, headers: Mapping[str, str]) -> float:
+    def _requested_delay(self, headers: Mapping[str, str]) -> float:
         seconds = retry_after(headers, self._now())
         return _UNNAMED_SECONDS if seconds is None else seconds

@@ -9,7 +9,7 @@ from shared.adapters.connections import EnvironmentSession, no_connection
 from shared.domain.errors import FabricTransientError
 from shared.domain.ports import Transport
 
-MOST_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class NothingSentError(Exception):
@@ -41,9 +41,9 @@ class RequestsTransport:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                content = answer.raw.read(MOST_ANSWER_BYTES + 1, decode_content=True)
-                if len(content) > MOST_ANSWER_BYTES:
-                    raise AnswerLostError(f"the answer is larger than {MOST_ANSWER_BYTES} bytes")
+                content = answer.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise AnswerLostError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
                 return answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content
         except requests.exceptions.ConnectTimeout:
             raise NothingSentError("no connection in time") from None

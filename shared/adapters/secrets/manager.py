@@ -46,7 +46,7 @@ class SecretManager:
         self._slots: dict[str, _Slot] = {}
 
     def get_secret(self, name: str) -> Secret:
-        """The secret, at most SECRET_CACHE_TTL old. `name` in any of its spellings.
+        """The secret, at most SECRET_CACHE_SECONDS old. `name` in any of its spellings.
 
         Raises SecretNotFoundError where there is none to use, VaultUnavailableError (VaultAuthError) where no living
         copy is left and the vault cannot be read, InvalidInputError for what is no name.
@@ -72,8 +72,8 @@ class SecretManager:
             is_over = freshness(entry, self._now(), self._policy) is Freshness.EXPIRED
             if entry is None or is_over or isinstance(error, SecretNotFoundError):
                 raise
-            said = error if isinstance(error, SecretError) else f"secret '{key}': {type(error).__name__}"
-            log.warning("%s; the copy of before is served while it lives", said)
+            text = error if isinstance(error, SecretError) else f"secret '{key}': {type(error).__name__}"
+            log.warning("%s; the copy of before is served while it lives", text)
             return _told(key, entry)
 
     def refresh(self, name: str) -> Secret:
@@ -111,7 +111,7 @@ class SecretManager:
         with self._lock:
             now = self._now()
             return {
-                "ttl_seconds": self._policy.ttl_seconds,
+                "cache_seconds": self._policy.cache_seconds,
                 "hits": sum(slot.hits for slot in self._slots.values()),
                 "fetches": sum(slot.fetches for slot in self._slots.values()),
                 "faults": sum(slot.faults for slot in self._slots.values()),
@@ -157,5 +157,5 @@ class SecretManager:
 
 def _told(key: str, entry: Entry) -> Secret:
     if entry.secret is None:
-        raise SecretNotFoundError(entry.why_missing or f"secret '{key}' is not there")
+        raise SecretNotFoundError(entry.missing_reason or f"secret '{key}' is not there")
     return entry.secret

@@ -24,7 +24,7 @@ class Update:
 
 
 @dataclass(frozen=True)
-class Standing:
+class StoredRow:
     """A row that was written; its chain where it is not the one that was just to be written."""
 
     etag: str

@@ -23,7 +23,7 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 TABLE = "deploymentsbytime"
 _PARTITION = "by_time"
 _LATEST = 10**18
-_MOST_ROWS = 1_000
+_MAX_ROWS = 1_000
 """What Azure gives in one answer."""
 
 Fresh = Callable[[DeploymentRecord], DeploymentRecord | None]
@@ -60,7 +60,7 @@ class JournalPages:
         parts += [f"target_key eq '{escape_key(target)}'"] if target is not None else []
         parts += ["is_open eq true"] if open_only else []
         parts += ["(" + " or ".join(f"state eq '{state}'" for state in sorted(states)) + ")"] if states else []
-        found = self._found(" and ".join(parts), min(limit, _MOST_ROWS))
+        found = self._found(" and ".join(parts), min(limit, _MAX_ROWS))
         fitting = (
             header
             for header in found
@@ -71,7 +71,7 @@ class JournalPages:
 
     def _found(self, query: str, rows_at_once: int) -> Iterator[DeploymentRecord]:
         for entity in self.table.query_entities(query, results_per_page=rows_at_once):
-            header = rows.legible(entity["RowKey"], partial(self._shown, entity))
+            header = rows.skip_unreadable(entity["RowKey"], partial(self._shown, entity))
             if header is not None:
                 yield header
 

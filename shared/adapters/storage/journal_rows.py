@@ -10,8 +10,8 @@ from shared.adapters.storage.clients import checked_entity, checked_key, escape_
 from shared.domain.audit import step_subject
 from shared.domain.errors import NotFoundError, SagaError, UnknownVersionError
 from shared.domain.json import JsonObject, as_object
-from shared.domain.ports import Misfit, NoteHead
-from shared.domain.record_json import encoded, strict
+from shared.domain.ports import CorruptRow, NoteHead
+from shared.domain.record_json import check_types, encoded
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 
@@ -64,9 +64,9 @@ def audit_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
 
 def note_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
     """A note's row. It counts no write of its own, so what it says tells it from what happened at the same instant."""
-    said = hashlib.sha256(f"{entry.actor}\n{entry.reason}".encode("utf-8", "surrogatepass")).hexdigest()
+    text = hashlib.sha256(f"{entry.actor}\n{entry.reason}".encode("utf-8", "surrogatepass")).hexdigest()
     row = audit_entity(deployment_id, entry)
-    return {**row, "RowKey": f"{row['RowKey']}_{said[:12]}"}
+    return {**row, "RowKey": f"{row['RowKey']}_{text[:12]}"}
 
 
 def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonObject:
@@ -94,7 +94,7 @@ def record_of(entity: Any) -> JsonObject:
     return record
 
 
-def legible[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
+def skip_unreadable[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
     """What `read` reads of one deployment among many; None, and an error in the log, where only another version of
     the app can read it: it must not hide all the others."""
     try:
@@ -104,8 +104,8 @@ def legible[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
         return None
 
 
-def whatever_it_raises[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
-    """As `legible`, for who has to know all that is there."""
+def raise_unreadable[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
+    """As `skip_unreadable`, for who has to know all that is there."""
     return read()
 
 
@@ -131,8 +131,8 @@ SEQUENCES = ["RowKey", "sequence", "number", "forgotten_at"]
 def sequences_of(deployment_id: str, entities: Iterable[Any]) -> dict[str, int]:
     """Return the rows' sequence numbers by row key, and the number of notes. Raises NotFoundError if there is no
     header, or only what stays of it past its retention."""
-    standing = (e for e in entities if not e.get("forgotten_at"))
-    columns = ((e["RowKey"], e.get("number" if e["RowKey"] == NOTES else "sequence")) for e in standing)
+    stored = (e for e in entities if not e.get("forgotten_at"))
+    columns = ((e["RowKey"], e.get("number" if e["RowKey"] == NOTES else "sequence")) for e in stored)
     found = {key: number for key, number in columns if key in (HEADER, NOTES) or key.startswith(STEP_PREFIX)}
     if HEADER not in found:
         raise NotFoundError(f"there is no deployment '{deployment_id}'")
@@ -145,22 +145,22 @@ def turned[T](listed: Sequence[T], turn: int) -> list[T]:
     return [*listed[first:], *listed[:first]]
 
 
-def misfit(entity: Any) -> Misfit | None:
+def corrupt_row(entity: Any) -> CorruptRow | None:
     """A row of the journal that is not what would be written of its own record: under that key, with those columns."""
     key = entity["RowKey"]
     try:
         written = _written_again(entity)
     except (SagaError, KeyError, TypeError, ValueError) as error:
-        said = str(error) if isinstance(error, SagaError) else f"its record is none ({type(error).__name__})"
-        return Misfit(key, said, is_legible=False)
+        text = str(error) if isinstance(error, SagaError) else f"its record is none ({type(error).__name__})"
+        return CorruptRow(key, text, is_readable=False)
     if written is None:
-        return Misfit(key, "no row of a journal has such a key", is_legible=True)
+        return CorruptRow(key, "no row of a journal has such a key", is_readable=True)
     if written["RowKey"] != key:
-        return Misfit(key, f"its record belongs to the row {written['RowKey']}", is_legible=True)
+        return CorruptRow(key, f"its record belongs to the row {written['RowKey']}", is_readable=True)
     # A column that a later version adds is not in the rows of before.
     wrong = [name for name, value in written.items() if name != "record" and entity.get(name, value) != value]
-    said = ", ".join(f"'{name}' shows {entity[name]!r}, and its record says {written[name]!r}" for name in wrong)
-    return Misfit(key, said, is_legible=True) if wrong else None
+    text = ", ".join(f"'{name}' shows {entity[name]!r}, and its record says {written[name]!r}" for name in wrong)
+    return CorruptRow(key, text, is_readable=True) if wrong else None
 
 
 def _written_again(entity: Any) -> JsonObject | None:
@@ -168,14 +168,14 @@ def _written_again(entity: Any) -> JsonObject | None:
     UnknownVersionError for a field of another type than is ever written."""
     partition, key, data = entity["PartitionKey"], entity["RowKey"], record_of(entity)
     if key == HEADER:
-        return header_entity(strict(DeploymentRecord.from_json(data)))
+        return header_entity(check_types(DeploymentRecord.from_json(data)))
     if key == NOTES:
-        return note_head_entity(partition, strict(NoteHead(**data)))
+        return note_head_entity(partition, check_types(NoteHead(**data)))
     if key.startswith(STEP_PREFIX):
-        return step_entity(strict(StepRecord.from_json(data)))
+        return step_entity(check_types(StepRecord.from_json(data)))
     if not key.startswith(AUDIT_PREFIX):
         return None
-    entry = strict(AuditEntry.from_json(data))
+    entry = check_types(AuditEntry.from_json(data))
     note = note_entity(partition, entry)
     return note if note["RowKey"] == key else audit_entity(partition, entry)
 

@@ -22,12 +22,12 @@ from azure.data.tables import TableClient, UpdateMode
 from shared.adapters.storage import journal_batches as batching
 from shared.adapters.storage import journal_rows as rows
 from shared.adapters.storage.clients import BATCH_OPERATIONS, StorageClients, checked_key, ensure, escape_key, mapped
-from shared.adapters.storage.journal_batches import Standing, Update, condition_of, mapped_transaction, quoted
+from shared.adapters.storage.journal_batches import StoredRow, Update, condition_of, mapped_transaction, quoted
 from shared.adapters.storage.journal_pages import JournalPages
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, ForgottenError, NotFoundError, StorageUnavailableError
 from shared.domain.json import JsonObject
-from shared.domain.ports import Change, Misfit, NoteHead, Versioned
+from shared.domain.ports import Change, CorruptRow, NoteHead, Versioned
 from shared.domain.records import AuditEntry, Chain, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 
@@ -43,7 +43,7 @@ class TableJournal:
     def __init__(self, clients: StorageClients, now: Callable[[], datetime]) -> None:
         self._journal: TableClient = clients.tables.get_table_client(JOURNAL)
         self._deployments: TableClient = clients.tables.get_table_client(DEPLOYMENTS)
-        self._pages = JournalPages(clients, self._as_it_stands)
+        self._pages = JournalPages(clients, self._fresh_header)
         self._now = now
         self._is_there = False
         self._lock = threading.Lock()
@@ -51,20 +51,20 @@ class TableJournal:
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
         """Write a deployment whole, or finish writing it; the header that stands."""
         self._ensure()
-        begun = audit.begun(steps)
-        entities = [rows.step_entity(s) for s in begun]  # limits are checked before anything is written
-        standing = self._standing(header.deployment_id)
-        if standing is None:
-            header, entry = audit.accepted(header, begun, reason, self._now())
+        started = audit.chain_start(steps)
+        entities = [rows.step_entity(s) for s in started]  # limits are checked before anything is written
+        stored = self._stored_header(header.deployment_id)
+        if stored is None:
+            header, entry = audit.chain_accept(header, started, reason, self._now())
             if self._insert_whole(header, entry, entities):
                 return header
             # Another accept was quicker, or the answer to our own write was lost.
-            standing = self.header(header.deployment_id).record
-            self._unlist(header, standing)
-            self._list(standing)
-        if standing.manifest_hash == header.manifest_hash and standing.state not in DEPLOYMENT_ENDED:
+            stored = self.header(header.deployment_id).record
+            self._unlist(header, stored)
+            self._list(stored)
+        if stored.manifest_hash == header.manifest_hash and stored.state not in DEPLOYMENT_ENDED:
             self._add_missing(header.deployment_id, entities)
-        return standing
+        return stored
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
         """Raises NotFoundError and ForgottenError."""
@@ -109,7 +109,7 @@ class TableJournal:
     def _write(self, changes: Sequence[Change[StepRecord]]) -> list[Versioned[StepRecord]]:
         for change in changes:
             transitions.check_step(change.before.record.state, change.after.state)
-        written = [audit.moved(change, self._now()) for change in changes]
+        written = [audit.chain_move(change, self._now()) for change in changes]
         updates = [
             Update(rows.step_entity(w.record), change.before.etag, w.entry)
             for change, w in zip(changes, written, strict=True)
@@ -128,7 +128,7 @@ class TableJournal:
         heads = None
         if audit.has_ended(change.after):
             heads = audit.heads_of(s.record for s in self.steps(deployment_id))
-        written = audit.moved(change, self._now(), heads)
+        written = audit.chain_move(change, self._now(), heads)
         if before.state in DEPLOYMENT_ENDED and written.record.state not in DEPLOYMENT_ENDED:
             # The projection goes first: what goes on again and no list shows would never be swept.
             self._list(written.record)
@@ -142,7 +142,7 @@ class TableJournal:
     def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
         """Header, row and their audit entries in one batch. Raises ConflictError or IllegalTransitionError."""
         transitions.check_deployment(change.before.record.state, change.after.state)
-        header, row = audit.appended(change, step, self._now())
+        header, row = audit.chain_append(change, step, self._now())
         update = Update(rows.header_entity(header.record), change.before.etag, header.entry)
         tag = self._submit(step.deployment_id, [update], "the header", row)[0]
         return Versioned(header.record.replace(chain=tag.chain or header.record.chain), tag.etag)
@@ -152,12 +152,12 @@ class TableJournal:
         for _ in range(_RACES):
             if self._read(deployment_id, rows.note_entity(deployment_id, entry)["RowKey"]) is not None:
                 return  # the same note, whose answer was lost
-            standing = self._read(deployment_id, rows.NOTES)
-            last = rows.note_head_of(standing) if standing is not None else None
-            linked, head = audit.noted(deployment_id, entry, last)
+            stored = self._read(deployment_id, rows.NOTES)
+            last = rows.note_head_of(stored) if stored is not None else None
+            linked, head = audit.chain_note(deployment_id, entry, last)
             first = rows.note_head_entity(deployment_id, head)
-            condition = condition_of(standing.metadata["etag"]) if standing is not None else {}
-            operations: list[Any] = [("update", first, condition) if standing is not None else ("create", first)]
+            condition = condition_of(stored.metadata["etag"]) if stored is not None else {}
+            operations: list[Any] = [("update", first, condition) if stored is not None else ("create", first)]
             with suppress(ConflictError), mapped_transaction():
                 self._journal.submit_transaction([*operations, ("create", rows.note_entity(deployment_id, linked))])
                 return
@@ -173,10 +173,10 @@ class TableJournal:
         found = self._read(deployment_id, rows.NOTES)
         return rows.note_head_of(found) if found is not None else None
 
-    def misfits(self, deployment_id: str) -> list[Misfit]:
+    def corrupt_rows(self, deployment_id: str) -> list[CorruptRow]:
         """The whole partition in one query, row by row."""
         entities = self._query(self._journal, f"PartitionKey eq '{quoted(deployment_id)}'")
-        return [found for entity in entities if (found := rows.misfit(entity)) is not None]
+        return [found for entity in entities if (found := rows.corrupt_row(entity)) is not None]
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Oldest first."""
@@ -192,13 +192,13 @@ class TableJournal:
         self._ensure()
         parts = [f"PartitionKey eq '{quoted(escape_key(target))}'"] if target is not None else []
         parts += ["is_open eq true"] if open_only else []
-        legible = rows.legible if target is None else rows.whatever_it_raises
+        skip_unreadable = rows.skip_unreadable if target is None else rows.raise_unreadable
         entities = self._query(self._deployments, " and ".join(parts))
-        read = (legible(entity["RowKey"], partial(rows.header_of, entity)) for entity in entities)
+        read = (skip_unreadable(entity["RowKey"], partial(rows.header_of, entity)) for entity in entities)
         found = [record for record in read if record is not None]
         found.sort(key=lambda r: (r.accepted_at, r.deployment_id), reverse=True)
         for record in rows.turned(found, turn):
-            fresh = legible(record.deployment_id, partial(self._mended, record)) if open_only else record
+            fresh = skip_unreadable(record.deployment_id, partial(self._repaired, record)) if open_only else record
             if fresh is not None:
                 yield fresh
 
@@ -211,7 +211,6 @@ class TableJournal:
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
     ) -> list[DeploymentRecord]:
-        """As the port says."""
         self._ensure()
         return self._pages.page(limit, after, target, states, open_only)
 
@@ -220,7 +219,7 @@ class TableJournal:
         self._ensure()
         entities = self._query(self._deployments, f"due_at le '{now.astimezone(UTC).isoformat()}'")
         for entity in rows.turned(entities, turn):
-            fresh = rows.legible(entity["RowKey"], partial(self._due, entity, now))
+            fresh = rows.skip_unreadable(entity["RowKey"], partial(self._due, entity, now))
             if fresh is not None:
                 yield fresh
 
@@ -245,13 +244,13 @@ class TableJournal:
         if header.record.state not in DEPLOYMENT_ENDED:
             return
         steps = [entity["RowKey"] for entity in self._range(deployment_id, rows.STEP_PREFIX, ["RowKey"])]
-        kept = Update(rows.header_entity(audit.forgotten(header.record, self._now())), header.etag, None)
+        kept = Update(rows.header_entity(audit.forgotten_header(header.record, self._now())), header.etag, None)
         for batch in batching.purging(steps, kept):
             with mapped_transaction():
                 self._journal.submit_transaction(batch)
         self._unlist(header.record)
 
-    def _mended(self, record: DeploymentRecord) -> DeploymentRecord | None:
+    def _repaired(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)
         if fresh is None or fresh.target != record.target:
             if self._now() - record.accepted_at > ORPHAN_AGE:
@@ -262,7 +261,7 @@ class TableJournal:
             self._list(fresh)
         return None if has_ended else fresh
 
-    def _as_it_stands(self, record: DeploymentRecord) -> DeploymentRecord | None:
+    def _fresh_header(self, record: DeploymentRecord) -> DeploymentRecord | None:
         fresh = self._header_or_none(record.deployment_id)
         if fresh is None or fresh.accepted_at != record.accepted_at:
             if self._now() - record.accepted_at > ORPHAN_AGE:
@@ -314,8 +313,8 @@ class TableJournal:
         deployment_id: str,
         updates: Sequence["Update"],
         row: str,
-        added: "audit.Written[StepRecord] | None" = None,
-    ) -> list[Standing]:
+        added: "audit.AuditedWrite[StepRecord] | None" = None,
+    ) -> list[StoredRow]:
         """The batch, all or nothing; how each row stands then. Raises ConflictError where a condition fails."""
         operations: list[Any] = []
         for update in updates:
@@ -329,26 +328,26 @@ class TableJournal:
             with mapped_transaction():
                 if len(operations) == 1:
                     _, entity, condition = operations[0]
-                    return [Standing(self._journal.update_entity(entity, **condition)["etag"])]
+                    return [StoredRow(self._journal.update_entity(entity, **condition)["etag"])]
                 answers = self._journal.submit_transaction(operations)
-                return [Standing(a["etag"]) for a, o in zip(answers, operations, strict=True) if o[0] == "update"]
+                return [StoredRow(a["etag"]) for a, o in zip(answers, operations, strict=True) if o[0] == "update"]
         except ConflictError:
-            standing = [self._own_write(deployment_id, update.entity) for update in updates]
+            stored = [self._own_write(deployment_id, update.entity) for update in updates]
             is_added = added is None or self._own_write(deployment_id, rows.step_entity(added.record)) is not None
-            if None in standing or not is_added:
+            if None in stored or not is_added:
                 raise ConflictError(f"{row} of '{deployment_id}' moved since it was read") from None
-            return [each for each in standing if each is not None]
+            return [each for each in stored if each is not None]
 
-    def _own_write(self, deployment_id: str, entity: JsonObject) -> Standing | None:
+    def _own_write(self, deployment_id: str, entity: JsonObject) -> StoredRow | None:
         """Where a write's answer was lost and it is sent again, its condition fails on our own first write. That one
         may have been audited a moment earlier, so its place in the chain is the one that counts."""
         found = self._read(deployment_id, entity["RowKey"])
         if found is None:
             return None
-        stands, ours = rows.record_of(found), rows.record_of(entity)
-        chain = stands.pop("chain", None)
-        ours.pop("chain", None)
-        return Standing(found.metadata["etag"], Chain(**chain) if chain else None) if stands == ours else None
+        current, own = rows.record_of(found), rows.record_of(entity)
+        chain = current.pop("chain", None)
+        own.pop("chain", None)
+        return StoredRow(found.metadata["etag"], Chain(**chain) if chain else None) if current == own else None
 
     def _insert(self, batch: list[JsonObject]) -> bool:
         try:
@@ -361,7 +360,7 @@ class TableJournal:
             return False
         return True
 
-    def _standing(self, deployment_id: str) -> DeploymentRecord | None:
+    def _stored_header(self, deployment_id: str) -> DeploymentRecord | None:
         """The header that has the id, or what stays of it; None if the id is free."""
         try:
             return self.header(deployment_id).record
@@ -371,7 +370,8 @@ class TableJournal:
             return None
 
     def _header_or_none(self, deployment_id: str) -> DeploymentRecord | None:
-        return None if (found := self._standing(deployment_id)) is None or found.forgotten_at is not None else found
+        found = self._stored_header(deployment_id)
+        return found if found is not None and found.forgotten_at is None else None
 
     def _read(self, partition: str, row: str) -> Any:
         self._ensure()

@@ -49,10 +49,10 @@ class TableLocks:
                     except ResourceExistsError:
                         continue
                     return lock
-                standing, etag = row
-                if standing.holder != holder and standing.expires_at > now:
-                    return standing
-                fence = standing.fence if standing.holder == holder else standing.fence + 1
+                stored, etag = row
+                if stored.holder != holder and stored.expires_at > now:
+                    return stored
+                fence = stored.fence if stored.holder == holder else stored.fence + 1
                 lock = Lock(holder, expires, fence)
                 if self._replace(target, lock, etag):
                     return lock
@@ -64,8 +64,8 @@ class TableLocks:
             self._ensure()
             row = self._read(target)
             if row is not None and row[0].holder == holder:
-                standing, etag = row
-                over = Lock(holder, datetime.fromtimestamp(0, UTC), standing.fence)
+                stored, etag = row
+                over = Lock(holder, datetime.fromtimestamp(0, UTC), stored.fence)
                 self._replace(target, over, etag)
 
     def _ensure(self) -> None:

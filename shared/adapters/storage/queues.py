@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.adapters.storage.clients import MESSAGE_BYTES, MOST_DELAY_SECONDS, StorageClients, ensure, mapped
+from shared.adapters.storage.clients import MAX_DELAY_SECONDS, MESSAGE_BYTES, StorageClients, ensure, mapped
 from shared.domain.errors import LimitError
 from shared.domain.messages import StepMessage
 from shared.domain.ports import QueueDepth
@@ -62,7 +62,7 @@ class TextQueue:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MESSAGE_BYTES:
             raise LimitError(f"a message has {size} bytes; a queue takes {MESSAGE_BYTES}. Put it into a blob")
-        delay = min(MOST_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
+        delay = min(MAX_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
         with mapped("queue", "send"):
             if not self._is_there:
                 ensure(self._queue.create_queue)

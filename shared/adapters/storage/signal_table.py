@@ -13,7 +13,7 @@ from azure.data.tables import TableClient, UpdateMode
 
 from shared.adapters.storage.clients import StorageClients, ensure, mapped
 from shared.domain.errors import ConflictError
-from shared.domain.ports import LastSweep, Poisonings
+from shared.domain.ports import PoisonSignal, SweepSignal
 
 TABLE = "signals"
 _SWEEP, _POISON = ("sweep", "last"), ("poison", "all")
@@ -27,7 +27,7 @@ class TableSignals:
         self._table: TableClient = clients.tables.get_table_client(TABLE)
         self._is_there = False
 
-    def swept(self, sweep: LastSweep) -> None:
+    def record_sweep(self, sweep: SweepSignal) -> None:
         """One unconditional write: whichever sweep ends last is the last."""
         row = {"at": sweep.at.isoformat(), "seconds": sweep.seconds, "counts": json.dumps(sweep.counts)}
         row["names"] = json.dumps(sweep.names)
@@ -35,29 +35,29 @@ class TableSignals:
             self._ensure()
             self._table.upsert_entity(_entity(_SWEEP, row), mode=UpdateMode.REPLACE)
 
-    def last_sweep(self) -> LastSweep | None:
+    def last_sweep(self) -> SweepSignal | None:
         """One point read."""
         row = self._read(_SWEEP)
         if row is None:
             return None
         names = json.loads(row.get("names", "{}"))
-        return LastSweep(datetime.fromisoformat(row["at"]), float(row["seconds"]), json.loads(row["counts"]), names)
+        return SweepSignal(datetime.fromisoformat(row["at"]), float(row["seconds"]), json.loads(row["counts"]), names)
 
-    def poisoned(self, queue: str, at: datetime) -> None:
+    def record_poison_message(self, queue: str, at: datetime) -> None:
         """Read, add one, write on condition that nobody else did; again a few times."""
         for _ in range(_RACES):
-            standing = self._read(_POISON)
-            row = _entity(_POISON, {"count": int(standing["count"]) + 1 if standing else 1, "queue": queue})
+            stored = self._read(_POISON)
+            row = _entity(_POISON, {"count": int(stored["count"]) + 1 if stored else 1, "queue": queue})
             row["at"] = at.isoformat()
             with mapped("table", "write a signal"):
                 try:
-                    if standing is None:
+                    if stored is None:
                         self._table.create_entity(row)
                     else:
                         self._table.update_entity(
                             row,
                             mode=UpdateMode.REPLACE,
-                            etag=standing.metadata["etag"],
+                            etag=stored.metadata["etag"],
                             match_condition=MatchConditions.IfNotModified,
                         )
                     return
@@ -66,12 +66,12 @@ class TableSignals:
                         raise
         raise ConflictError("too many others count poisoned messages at once")
 
-    def poisonings(self) -> Poisonings | None:
+    def poison_signal(self) -> PoisonSignal | None:
         """One point read."""
         row = self._read(_POISON)
         if row is None:
             return None
-        return Poisonings(int(row["count"]), datetime.fromisoformat(row["at"]), str(row["queue"]))
+        return PoisonSignal(int(row["count"]), datetime.fromisoformat(row["at"]), str(row["queue"]))
 
     def _read(self, keys: tuple[str, str]) -> Any:
         with mapped("table", "read a signal"):

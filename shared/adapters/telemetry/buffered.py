@@ -21,7 +21,7 @@ from shared.domain.trace import TraceContext
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 8192
+MAX_WAITING = 8192
 """Signals that wait at most: a burst of some minutes, a few megabytes."""
 BATCH = 200
 LINGER_SECONDS = 0.5
@@ -83,7 +83,7 @@ class _Mark:
         self.reached = threading.Event()
 
 
-class HandOver:
+class BufferedTelemetry:
     """Implements the port `Telemetry`; thread-safe. No method raises, and none but `flush` waits."""
 
     def __init__(
@@ -91,16 +91,16 @@ class HandOver:
         exporter: Callable[[], Exporter],
         now: Callable[[], datetime],
         *,
-        most_waiting: int = MOST_WAITING,
+        max_waiting: int = MAX_WAITING,
         linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         """`exporter` is called once, in the thread that sends: importing a vendor's library takes a second."""
-        self._make, self._now, self._most, self._linger = exporter, now, most_waiting, linger_seconds
+        self._make, self._now, self._most, self._linger = exporter, now, max_waiting, linger_seconds
         self._exporter: Exporter | None = None
         self._waiting: deque[Signal | _Mark] = deque()
         self._something, self._hurry = threading.Event(), threading.Event()
         self._counting = threading.Lock()
-        self._dropped = self._told_dropped = 0
+        self._dropped = self._reported_dropped = 0
         self._is_failing = False
         threading.Thread(target=self._run, name="telemetry", daemon=True).start()
 
@@ -203,10 +203,10 @@ class HandOver:
             mark.reached.set()
 
     def _drops(self) -> list[Signal]:
-        new = self._dropped - self._told_dropped
+        new = self._dropped - self._reported_dropped
         if not new or self._is_failing:
             return []
-        self._told_dropped += new
+        self._reported_dropped += new
         log.warning("%d telemetry signals were dropped: they came faster than they could be sent", new)
         return [Signal(SignalKind.METRIC, Metric.TELEMETRY_DROPPED, self._now(), {}, None, float(new))]
 

@@ -11,9 +11,9 @@ from shared.domain.printable import escaped
 
 ROLE = "fabric-saga"
 """The cloud role of every signal."""
-MOST_CHARACTERS = 8192
+MAX_CHARACTERS = 8192
 """Of a property's value: Application Insights keeps no more."""
-MOST_FRAMES = 50
+MAX_FRAMES = 50
 
 
 def texts(signal: Signal) -> dict[str, str]:
@@ -22,7 +22,7 @@ def texts(signal: Signal) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else escaped(str(value)[:MOST_CHARACTERS])[:MOST_CHARACTERS]
+    return str(value).lower() if isinstance(value, bool) else escaped(str(value)[:MAX_CHARACTERS])[:MAX_CHARACTERS]
 
 
 def message_of(error: BaseException | None) -> str:
@@ -34,5 +34,5 @@ def message_of(error: BaseException | None) -> str:
 
 def stack_of(error: BaseException | None) -> str:
     """Where it was raised: files, lines and functions, without the text of the error and without source lines."""
-    frames = traceback.extract_tb(error.__traceback__)[-MOST_FRAMES:] if error is not None else []
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:] if error is not None else []
     return "\n".join(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}' for frame in frames)

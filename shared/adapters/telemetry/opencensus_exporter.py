@@ -28,7 +28,7 @@ from opencensus.trace.span_data import SpanData
 from opencensus.trace.status import Status
 
 from shared.adapters.telemetry.buffered import Signal, SignalKind
-from shared.adapters.telemetry.envelope import MOST_FRAMES, ROLE, message_of, texts
+from shared.adapters.telemetry.envelope import MAX_FRAMES, ROLE, message_of, texts
 
 _SEND_SECONDS = 60.0
 """How long one batch may take: its handlers give an answer up after ten seconds, redirects and what waits on disk
@@ -156,7 +156,7 @@ def _record(signal: Signal) -> logging.LogRecord:
 def _cut(trace: Any) -> Any:
     """The innermost frames."""
     frames = sum(1 for _ in traceback.walk_tb(trace))
-    while frames > MOST_FRAMES:
+    while frames > MAX_FRAMES:
         trace, frames = trace.tb_next, frames - 1
     return trace
 

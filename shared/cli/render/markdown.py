@@ -14,8 +14,8 @@ _LADDER = (1_000, 300, 100, 30, 0)
 
 def document(header: DeploymentRecord, steps: Sequence[StepRecord], room_bytes: int = LIMIT_BYTES) -> str:
     """The page, of at most `room_bytes` of UTF-8; empty where not even the verdict has room."""
-    for most in _LADDER:
-        text = _page(header, steps, most)
+    for maximum in _LADDER:
+        text = _page(header, steps, maximum)
         if len(text.encode("utf-8", "backslashreplace")) <= room_bytes:
             return text
     return ""
@@ -24,22 +24,24 @@ def document(header: DeploymentRecord, steps: Sequence[StepRecord], room_bytes: 
 def plan(name: str, lines: Sequence[str], room_bytes: int = LIMIT_BYTES) -> str:
     """The page of a plan of these lines, the last of which is the sum. A line's sign gives it its colour there."""
     *changes, total = [clean(line.replace("`", "'"), 300).strip() for line in lines]
-    for most in _LADDER:
-        left = [f"{len(changes) - most} more are in the log"] if len(changes) > most else []
+    for maximum in _LADDER:
+        left = [f"{len(changes) - maximum} more are in the log"] if len(changes) > maximum else []
         text = "\n".join(
-            [f"### Plan of {literal(name)}", "", "```diff", *changes[:most], *left, "```", "", total, "", ""]
+            [f"### Plan of {escape_markdown(name)}", "", "```diff", *changes[:maximum], *left, "```", "", total, "", ""]
         )
         if len(text.encode("utf-8", "backslashreplace")) <= room_bytes:
             return text
     return ""
 
 
-def _page(header: DeploymentRecord, steps: Sequence[StepRecord], most: int) -> str:
-    errors = {s.step_id: f"{again}: {last.message}" for s in steps if (again := retry(s)) and (last := last_error(s))}
+def _page(header: DeploymentRecord, steps: Sequence[StepRecord], maximum: int) -> str:
+    errors = {
+        s.step_id: f"{repeated}: {last.message}" for s in steps if (repeated := retry(s)) and (last := last_error(s))
+    }
     errors |= {step.step_id: error.message for step, _, error in failures(steps)}
     # Where not all have room, those that went wrong come first.
-    shown = steps if len(steps) <= most else sorted(steps, key=lambda s: s.step_id not in errors)[:most]
-    lines = [f"### Deployment {literal(header.deployment_id)}", "", literal(verdict(header), 1500), ""]
+    shown = steps if len(steps) <= maximum else sorted(steps, key=lambda s: s.step_id not in errors)[:maximum]
+    lines = [f"### Deployment {escape_markdown(header.deployment_id)}", "", escape_markdown(verdict(header), 1500), ""]
     if shown:
         lines += ["| step | kind | state | failed tries | seconds | error |", "|---|---|---|--:|--:|---|"]
         lines += [_row(step, errors.get(step.step_id, "")) for step in shown]
@@ -54,11 +56,16 @@ def _row(step: StepRecord, error: str) -> str:
     took = ""
     if step.started_at and step.finished_at:
         took = f"{(step.finished_at - step.started_at).total_seconds():.2f}"
-    cells = [literal(step.step_id, 80), literal(step.kind, 40), step.state.value, str(step.attempt or "")]
-    return f"| {' | '.join([*cells, took, literal(error, 300)])} |"
+    cells = [
+        escape_markdown(step.step_id, 80),
+        escape_markdown(step.kind, 40),
+        step.state.value,
+        str(step.attempt or ""),
+    ]
+    return f"| {' | '.join([*cells, took, escape_markdown(error, 300)])} |"
 
 
-def literal(text: str, longest: int = 500) -> str:
+def escape_markdown(text: str, maximum: int = 500) -> str:
     """Anybody's text as code: no markup, no link, no mention. What would end the code or the cell is replaced."""
-    shown = clean(text, longest).replace("`", "'").replace("|", "\u00a6").strip()
+    shown = clean(text, maximum).replace("`", "'").replace("|", "\u00a6").strip()
     return f"`{shown}`" if shown else ""

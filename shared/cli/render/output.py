@@ -35,10 +35,10 @@ _COLOURS: dict[str, str] = {
 _CHANGES: dict[str, str] = {"+": "green", "~": "yellow", ">": "cyan", "!": "red"}
 """By the sign that a line of a plan begins with."""
 
-_UNDER_WAY = (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
+_IN_PROGRESS = (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
 """A step in one of these has not failed, though its last try may have."""
 
-_LONGEST_LINE = 3_000
+_MAX_LINE = 3_000
 
 
 class Output:
@@ -103,15 +103,15 @@ class LineOutput(Output):
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
         """The text."""
-        print(harmless(text), file=self._stream, flush=True)
+        print(sanitize(text), file=self._stream, flush=True)
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """A line for each thing that moved."""
         for subject, state, fields in _moved(self._seen, header, steps):
             error = f": {clean(fields['error'])}" if fields.get("error") else ""
             waits = f", waits for {clean(fields['waits_for'], 1500)}" if "waits_for" in fields else ""
-            again = f", {fields['retry']}" if "retry" in fields else ""
-            self.event("state", f"{clean(subject, 63):32} {state}{again}{error}{waits}")
+            repeated = f", {fields['retry']}" if "retry" in fields else ""
+            self.event("state", f"{clean(subject, 63):32} {state}{repeated}{error}{waits}")
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
         """The timeline and the verdict."""
@@ -131,7 +131,7 @@ class LiveOutput(LineOutput):
     def event(self, kind: str, text: str, **fields: Any) -> None:
         """Above the table, where there is one."""
         style = _CHANGES.get(text.strip()[:1], "") if kind == "change" else ""
-        (self._live.console if self._live else self._console).print(Text(harmless(text), style=style))
+        (self._live.console if self._live else self._console).print(Text(sanitize(text), style=style))
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """Redraw the table."""
@@ -144,7 +144,7 @@ class LiveOutput(LineOutput):
         """The timeline and the verdict, where the table was."""
         self.close()
         for line in summary(header, steps):
-            self._console.print(Text(harmless(line), style=_line_style(line)))
+            self._console.print(Text(sanitize(line), style=_line_style(line)))
 
     def close(self) -> None:
         """Stop redrawing."""
@@ -169,9 +169,9 @@ def choose(stream: TextIO | None = None, *, as_json: bool = False) -> Output:
     return LiveOutput(chosen) if chosen.isatty() else LineOutput(chosen)
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """Whatever a caller forgot to clean; the line ends are ours."""
-    return "\n".join(clean(line, _LONGEST_LINE) for line in text.split("\n"))
+    return "\n".join(clean(line, _MAX_LINE) for line in text.split("\n"))
 
 
 def _moved(
@@ -181,11 +181,11 @@ def _moved(
     rows: list[tuple[str, str, RecordedError | None, str]] = [("deployment", header.state.value, header.error, "")]
     # An approval that waits is told below; as `pending` it would be told anew at every look.
     rows += [(s.step_id, s.state.value, last_error(s), retry(s)) for s in steps if not waits_for_person(s)]
-    for subject, state, error, again in rows:
+    for subject, state, error, repeated in rows:
         key = f"{state}|{error.message if error else ''}"
         if seen.get(subject) != key and not (subject not in seen and key == "pending|"):
             seen[subject] = key
-            found.append((subject, state, _error_json(error) | ({"retry": again} if again else {})))
+            found.append((subject, state, _error_json(error) | ({"retry": repeated} if repeated else {})))
     for step in filter(waits_for_person, steps):
         if seen.get(step.step_id) != "waiting":
             seen[step.step_id] = "waiting"
@@ -196,9 +196,9 @@ def _moved(
 def waits_for(step: StepRecord) -> str:
     """Whose word an approval waits for, and how it is given."""
     named = as_list(step.spec.get("approvers")) or []
-    who = f" by {', '.join(str(name) for name in named)}" if named else ""
+    requester = f" by {', '.join(str(name) for name in named)}" if named else ""
     question = str(step.spec.get("message", ""))
-    return f"approval{who}: {question} (python -m shared.cli approve {step.deployment_id} {step.step_id})"
+    return f"approval{requester}: {question} (python -m shared.cli approve {step.deployment_id} {step.step_id})"
 
 
 def _error_json(error: RecordedError | None) -> JsonObject:
@@ -227,8 +227,12 @@ def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
     for _, title, error in failures(steps):
         lines += ["", f"{title}: {clean(error.message, 1000)}", *facts(error)]
     for step in steps:
-        if (again := retry(step)) and (last := last_error(step)):
-            lines += ["", f"step {clean(step.step_id)} {again}; last error: {clean(last.message, 1000)}", *_call(last)]
+        if (repeated := retry(step)) and (last := last_error(step)):
+            lines += [
+                "",
+                f"step {clean(step.step_id)} {repeated}; last error: {clean(last.message, 1000)}",
+                *_call(last),
+            ]
     if header.state is DeploymentState.RUNNING:
         waiting = [s for s in steps if waits_for_person(s)]
         lines += [f"step {clean(s.step_id)} waits for {clean(waits_for(s), 1500)}" for s in waiting]
@@ -242,7 +246,7 @@ def failures(steps: Sequence[StepRecord]) -> list[tuple[StepRecord, str, Recorde
     failed = [
         (s, f"step {clean(s.step_id)} failed", s.error)
         for s in steps
-        if s.error is not None and s.state not in (StepState.SUCCEEDED, *_UNDER_WAY)
+        if s.error is not None and s.state not in (StepState.SUCCEEDED, *_IN_PROGRESS)
     ]
     left = [
         (s, f"step {clean(s.step_id)} is not put back", s.compensation_error)
@@ -259,10 +263,10 @@ def last_error(step: StepRecord) -> RecordedError | None:
 
 def retry(step: StepRecord) -> str:
     """Say that a step whose last try met an error is tried again, and when; '' for every other step."""
-    is_undone_again = step.state is StepState.COMPENSATING and step.compensation_error is not None
-    if not is_undone_again and (step.error is None or step.state not in _UNDER_WAY):
+    is_compensated_again = step.state is StepState.COMPENSATING and step.compensation_error is not None
+    if not is_compensated_again and (step.error is None or step.state not in _IN_PROGRESS):
         return ""
-    what = "is rolled back again" if is_undone_again else "is tried again"
+    what = "is rolled back again" if is_compensated_again else "is tried again"
     return f"{what} at {step.wait_until:%H:%M:%S} UTC" if step.wait_until else f"{what} now"
 
 
@@ -274,11 +278,11 @@ def facts(error: RecordedError) -> list[str]:
 def _call(error: RecordedError) -> list[str]:
     if not error.call:
         return []
-    said = [clean(error.call)]
-    said.append("no answer" if error.status is None else f"HTTP {error.status}")
-    said += [clean(error.error_code, 100)] if error.error_code else []
-    said += [f"request {clean(error.request_id, 100)}"] if error.request_id else []
-    return [f"  {', '.join(said)}"]
+    text = [clean(error.call)]
+    text.append("no answer" if error.status is None else f"HTTP {error.status}")
+    text += [clean(error.error_code, 100)] if error.error_code else []
+    text += [f"request {clean(error.request_id, 100)}"] if error.request_id else []
+    return [f"  {', '.join(text)}"]
 
 
 def verdict(header: DeploymentRecord) -> str:
@@ -308,7 +312,7 @@ def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
     for step in steps:
         error = last_error(step)
         note = clean(error.message, 100) if error and step.state is not StepState.SUCCEEDED else ""
-        note = f"{again}: {note}" if (again := retry(step)) else note
+        note = f"{repeated}: {note}" if (repeated := retry(step)) else note
         note = f"waits for {clean(waits_for(step), 300)}" if waits_for_person(step) else note
         state = Text(step.state.value, style=_COLOURS.get(step.state.value, ""))
         table.add_row(Text(clean(step.step_id)), step.kind, state, str(step.attempt or ""), Text(note))

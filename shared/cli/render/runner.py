@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from shared.cli.render.markdown import LIMIT_BYTES, document
-from shared.cli.render.output import LineOutput, facts, failures, harmless, summary, verdict
+from shared.cli.render.output import LineOutput, facts, failures, sanitize, summary, verdict
 from shared.cli.render.timeline import clean
 from shared.domain.errors import Problem
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.settings import Runner
 
-MOST_ANNOTATIONS = 20
+MAX_ANNOTATIONS = 20
 """What is wrong beyond that is said in plain lines: GitHub shows ten of a step, and no runner wants thousands."""
 
 
@@ -73,7 +73,7 @@ class RunnerOutput(LineOutput):
     def __init__(self, stream: TextIO, runner: Runner, file: str = "") -> None:
         """`file` is the manifest that annotations are put on, or empty."""
         super().__init__(stream)
-        self._runner, self._file = runner, "" if file == "-" else defused(file)
+        self._runner, self._file = runner, "" if file == "-" else escape_runner_commands(file)
         self._dialect: Dialect = GitHub() if runner.kind == "github" else Azure()
         self._is_folded = False
 
@@ -82,18 +82,22 @@ class RunnerOutput(LineOutput):
         if kind in ("error", "timeout"):
             self._error("fabric-saga", text.removeprefix("error: "))
         else:
-            self._order("\n".join(defused(line) for line in harmless(text).split("\n")))
+            self._order("\n".join(escape_runner_commands(line) for line in sanitize(text).split("\n")))
 
     def problems(self, problems: Sequence[Problem]) -> None:
         """Annotations on the manifest."""
-        for problem in problems[:MOST_ANNOTATIONS]:
+        for problem in problems[:MAX_ANNOTATIONS]:
             self._error(clean(problem.path), clean(problem.message))
-        super().problems(problems[MOST_ANNOTATIONS:])
+        super().problems(problems[MAX_ANNOTATIONS:])
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
         """Lines, folded."""
         if not self._is_folded:
-            self._order(self._dialect.group(defused(f"deployment {header.deployment_id}: {clean(header.name, 100)}")))
+            self._order(
+                self._dialect.group(
+                    escape_runner_commands(f"deployment {header.deployment_id}: {clean(header.name, 100)}")
+                )
+            )
             self._is_folded = True
         super().progress(header, steps)
 
@@ -104,10 +108,10 @@ class RunnerOutput(LineOutput):
         for line in summary(header, steps):
             self.event("summary", line)
         failed = failures(steps) if exit_code else []
-        for step, title, error in failed[:MOST_ANNOTATIONS]:
+        for step, title, error in failed[:MAX_ANNOTATIONS]:
             text = "\n".join([clean(error.message, 1000), *(line.strip() for line in facts(error))])
             self._error(title, text, step.step_id)
-        for problem in header.problems[:MOST_ANNOTATIONS] if exit_code else ():
+        for problem in header.problems[:MAX_ANNOTATIONS] if exit_code else ():
             self._error(clean(str(problem["path"])), clean(str(problem["message"])))
         if exit_code and not failed and not header.problems:
             self._error(f"deployment {header.deployment_id}", verdict(header))
@@ -125,8 +129,8 @@ class RunnerOutput(LineOutput):
 
     def _error(self, title: str, text: str, step_id: str = "") -> None:
         """`step_id` is for the reader of a long log: the title names it already."""
-        safe = "\n".join(defused(line) for line in harmless(text).split("\n"))
-        self._order(self._dialect.error(defused(clean(title)), safe, self._file))
+        safe = "\n".join(escape_runner_commands(line) for line in sanitize(text).split("\n"))
+        self._order(self._dialect.error(escape_runner_commands(clean(title)), safe, self._file))
 
     def page(self, name: str, document: Callable[[int], str]) -> None:
         """Where it cannot be written, the command ends no other way."""
@@ -156,7 +160,7 @@ def _opened(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
-def defused(line: str) -> str:
+def escape_runner_commands(line: str) -> str:
     """The line as no order to either runner. Both obey `##[...]`, and Azure `##vso[...]`, wherever it stands; GitHub
     obeys `::...` where a line begins with it, be it after spaces."""
     line = re.sub("#(?=#)", "# ", line)

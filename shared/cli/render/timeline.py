@@ -9,9 +9,9 @@ from shared.domain.states import StepState
 WIDTH = 44
 
 
-def clean(text: str, longest: int = 500) -> str:
+def clean(text: str, maximum: int = 500) -> str:
     """The text without control characters: a name must not move the reader's cursor."""
-    return "".join(c if c.isprintable() else " " for c in text)[:longest]
+    return "".join(c if c.isprintable() else " " for c in text)[:maximum]
 
 
 def timeline(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
@@ -21,17 +21,17 @@ def timeline(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]
         return []
     zero = header.accepted_at
     span = max((max(moments) - zero).total_seconds(), 0.001)
-    longest = max(len(clean(s.step_id, 40)) for s in steps)
+    maximum = max(len(clean(s.step_id, 40)) for s in steps)
 
     def column(moment: datetime) -> int:
         return min(WIDTH - 1, max(0, int((moment - zero).total_seconds() / span * WIDTH)))
 
-    lines = [f"{'':{longest}}  {'':19}  0 s{f'{span:.1f} s':>{WIDTH - 3}}"]
+    lines = [f"{'':{maximum}}  {'':19}  0 s{f'{span:.1f} s':>{WIDTH - 3}}"]
     for step in steps:
         bar = [" "] * WIDTH
         _draw(bar, step.started_at, step.finished_at, "=", column)
         _draw(bar, step.compensation_started_at, step.compensation_finished_at, "<", column)
-        label = f"{clean(step.step_id, 40):{longest}}  {step.state.value:19}"
+        label = f"{clean(step.step_id, 40):{maximum}}  {step.state.value:19}"
         lines.append(f"{label}  {''.join(bar)}  {_seconds(step)}{_note(step)}".rstrip())
     return lines
 
@@ -56,8 +56,8 @@ def _seconds(step: StepRecord) -> str:
     if step.started_at and step.finished_at:
         parts.append(f"{(step.finished_at - step.started_at).total_seconds():.2f} s")
     if step.compensation_started_at and step.compensation_finished_at:
-        undone = (step.compensation_finished_at - step.compensation_started_at).total_seconds()
-        parts.append(f"undone in {undone:.2f} s")
+        compensated = (step.compensation_finished_at - step.compensation_started_at).total_seconds()
+        parts.append(f"undone in {compensated:.2f} s")
     return ", ".join(parts)
 
 

@@ -1,39 +1,39 @@
 """What the engine needs of the outside, as Protocols that adapters (and the tests' in-memory twins) satisfy."""
 
-from shared.domain.ports.breakers import BreakerDesk, BreakerStore
+from shared.domain.ports.breakers import BreakerAdmin, BreakerStore
 from shared.domain.ports.engine import Clock, Orchestrations
 from shared.domain.ports.fabric import Fabric, FabricReply, Gate, OperationStarted, OperationStatus, Tokens, Transport
-from shared.domain.ports.journal import Change, Journal, JournalReads, Misfit, NoteHead, Versioned
+from shared.domain.ports.journal import Change, CorruptRow, Journal, JournalReads, NoteHead, Versioned
 from shared.domain.ports.kinds import KindRules
 from shared.domain.ports.secrets import SecretSource
-from shared.domain.ports.storage import Blobs, LastSweep, Lock, Locks, Poisonings, QueueDepth, Signals, StepQueue
+from shared.domain.ports.storage import Blobs, Lock, Locks, PoisonSignal, QueueDepth, Signals, StepQueue, SweepSignal
 from shared.domain.ports.telemetry import Telemetry
 
 __all__ = [
     "Blobs",
-    "BreakerDesk",
+    "BreakerAdmin",
     "BreakerStore",
     "Change",
     "Clock",
+    "CorruptRow",
     "Fabric",
     "FabricReply",
     "Gate",
     "Journal",
     "JournalReads",
     "KindRules",
-    "LastSweep",
     "Lock",
     "Locks",
-    "Misfit",
     "NoteHead",
     "OperationStarted",
     "OperationStatus",
     "Orchestrations",
-    "Poisonings",
+    "PoisonSignal",
     "QueueDepth",
     "SecretSource",
     "Signals",
     "StepQueue",
+    "SweepSignal",
     "Telemetry",
     "Tokens",
     "Transport",

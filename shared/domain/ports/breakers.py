@@ -29,7 +29,7 @@ class BreakerStore(Protocol):
         ...
 
 
-class BreakerDesk(Protocol):
+class BreakerAdmin(Protocol):
     """The circuit breakers, for the command line; a row each, as the HTTP API has it."""
 
     def items(self) -> list[JsonObject]:

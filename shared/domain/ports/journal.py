@@ -40,12 +40,12 @@ class NoteHead:
 
 
 @dataclass(frozen=True)
-class Misfit:
+class CorruptRow:
     """A row that does not stand as it is written: what is wrong with it, and whether its record can be read at all."""
 
     row: str
     message: str
-    is_legible: bool
+    is_readable: bool
 
 
 class JournalReads(Protocol):
@@ -126,7 +126,7 @@ class Journal(JournalReads, Protocol):
         """The last note's place in the chain of the notes; None where there is none."""
         ...
 
-    def misfits(self, deployment_id: str) -> list[Misfit]:
+    def corrupt_rows(self, deployment_id: str) -> list[CorruptRow]:
         """Rows of a deployment that no write of this program leaves so; what their records say of each other is
         verify.py's to judge."""
         ...

@@ -58,7 +58,7 @@ class Locks(Protocol):
 
 
 @dataclass(frozen=True)
-class LastSweep:
+class SweepSignal:
     """A sweep, as it is left for monitors: when it ended, how long it took, how many it found of what, and the
     ids of the first few of each."""
 
@@ -69,7 +69,7 @@ class LastSweep:
 
 
 @dataclass(frozen=True)
-class Poisonings:
+class PoisonSignal:
     """How many messages ended on a poison queue since the app was installed, and when the last one did."""
 
     count: int
@@ -80,18 +80,18 @@ class Poisonings:
 class Signals(Protocol):
     """What monitors must know and no single worker does. All methods raise StorageUnavailableError."""
 
-    def swept(self, sweep: LastSweep) -> None:
+    def record_sweep(self, sweep: SweepSignal) -> None:
         """Keep it in place of the one before."""
         ...
 
-    def last_sweep(self) -> LastSweep | None:
+    def last_sweep(self) -> SweepSignal | None:
         """None where there was none yet."""
         ...
 
-    def poisoned(self, queue: str, at: datetime) -> None:
+    def record_poison_message(self, queue: str, at: datetime) -> None:
         """Count one more. Raises ConflictError where too many others count at once."""
         ...
 
-    def poisonings(self) -> Poisonings | None:
+    def poison_signal(self) -> PoisonSignal | None:
         """None where there was none yet."""
         ...

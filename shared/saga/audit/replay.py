@@ -69,9 +69,9 @@ def links(deployment_id: str, subject: str, entries: Sequence[AuditEntry]) -> It
 def notes(head: NoteHead | None, entries: Sequence[AuditEntry]) -> Iterator[Difference]:
     chained = [e for e in entries if e.link is not None]
     last = chained[-1].link.hash if chained and chained[-1].link else ""
-    stands = head or NoteHead(0, "")
-    if (stands.number, stands.hash) != (len(chained), last):
-        yield Difference(NOTES, None, f"{len(chained)} stand in the audit, and {stands.number} were written")
+    current = head or NoteHead(0, "")
+    if (current.number, current.hash) != (len(chained), last):
+        yield Difference(NOTES, None, f"{len(chained)} stand in the audit, and {current.number} were written")
 
 
 def moves(subject: str, entries: Sequence[AuditEntry]) -> Iterator[Difference]:

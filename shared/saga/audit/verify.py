@@ -12,22 +12,22 @@ from itertools import pairwise, zip_longest
 
 from shared.domain import audit
 from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
-from shared.domain.ports import Journal, Misfit, NoteHead
+from shared.domain.ports import CorruptRow, Journal, NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, FORWARD_SETTLED, STEP_SETTLED, DeploymentState, StepState
 from shared.saga.audit import replay
 from shared.saga.audit.replay import Difference
 
-_PUT_BACK = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
-_STEPS_AT_THE_END: dict[str, frozenset[StepState]] = {
+ROLLED_BACK = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
+_FINAL_STEP_STATES: dict[str, frozenset[StepState]] = {
     DeploymentState.SUCCEEDED: frozenset({StepState.SUCCEEDED}),
-    DeploymentState.COMPENSATED: _PUT_BACK,
-    DeploymentState.CANCELLED: _PUT_BACK | {StepState.PENDING},
+    DeploymentState.COMPENSATED: ROLLED_BACK,
+    DeploymentState.CANCELLED: ROLLED_BACK | {StepState.PENDING},
     DeploymentState.REJECTED: frozenset({StepState.PENDING}),
     DeploymentState.FAILED: FORWARD_SETTLED,
 }
 """What an end of the deployment says of its steps; cancelled or rejected before it began, it leaves them pending."""
-_STEPS_OF_A_RELEASED = _PUT_BACK | STEP_SETTLED
+_RELEASED_STEP_STATES = ROLLED_BACK | STEP_SETTLED
 _READINGS = 10
 
 
@@ -51,14 +51,14 @@ class Verdict:
 @dataclass(frozen=True)
 class Evidence:
     """A deployment as it was read. Without a header it is past its retention, and the audit stands alone, but for what
-    stays of the header (`forgotten`). `misfits` are rows that stand otherwise than they are written."""
+    stays of the header (`forgotten`). `corrupt_rows` are rows that stand otherwise than they are written."""
 
     deployment_id: str
     entries: Sequence[AuditEntry]
     header: DeploymentRecord | None
     steps: Sequence[StepRecord]
     notes: NoteHead | None
-    misfits: Sequence[Misfit] = ()
+    corrupt_rows: Sequence[CorruptRow] = ()
     forgotten: DeploymentRecord | None = None
 
 
@@ -67,16 +67,16 @@ def read(journal: Journal, deployment_id: str) -> Evidence:
     Raises NotFoundError where there is neither a header nor an audit, and ConflictError where it moves too fast to be
     read whole."""
     for _ in range(_READINGS):
-        misfits = journal.misfits(deployment_id)
-        if not all(each.is_legible for each in misfits):
-            return Evidence(deployment_id, (), None, (), None, misfits)
+        corrupt_rows = journal.corrupt_rows(deployment_id)
+        if not all(each.is_readable for each in corrupt_rows):
+            return Evidence(deployment_id, (), None, (), None, corrupt_rows)
         (header, tag, forgotten), steps = _header(journal, deployment_id), journal.steps(deployment_id)
         entries, notes = journal.audit(deployment_id), journal.note_head(deployment_id)
         if header is None and not entries:
             raise NotFoundError(f"there is no deployment '{deployment_id}'")
-        again = [s.etag for s in journal.steps(deployment_id)]
-        if (tag, [s.etag for s in steps]) == (_header(journal, deployment_id)[1], again):
-            return Evidence(deployment_id, entries, header, [s.record for s in steps], notes, misfits, forgotten)
+        repeated = [s.etag for s in journal.steps(deployment_id)]
+        if (tag, [s.etag for s in steps]) == (_header(journal, deployment_id)[1], repeated):
+            return Evidence(deployment_id, entries, header, [s.record for s in steps], notes, corrupt_rows, forgotten)
     raise ConflictError(f"'{deployment_id}' moved whenever it was read: verify it when it rests")
 
 
@@ -94,8 +94,8 @@ def _header(journal: Journal, deployment_id: str) -> tuple[DeploymentRecord | No
 def verify(evidence: Evidence) -> Verdict:
     """Never raises for anything that may stand in the journal."""
     chains = _chains(evidence)
-    differences = [Difference(each.row, None, each.message) for each in evidence.misfits]
-    if all(each.is_legible for each in evidence.misfits):
+    differences = [Difference(each.row, None, each.message) for each in evidence.corrupt_rows]
+    if all(each.is_readable for each in evidence.corrupt_rows):
         differences += _differences(evidence, chains)
     else:
         differences.append(Difference(audit.DEPLOYMENT, None, "not compared while a row of it cannot be read"))
@@ -169,7 +169,7 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
     begin = moves[0].link
     is_complete = (header is not None or len(born) > 0) and not is_partial
     births = sorted([*born.items(), *alone.items()])
-    appends = [e for e in moves[1:] if _takes_up(e)]
+    appends = [e for e in moves[1:] if _reopens(e)]
     first_added = max(0, len(births) - len(appends))
     accepted, added = births[:first_added], births[first_added:]
     if begin is not None and is_complete and begin.steps != audit.steps_digest(accepted):
@@ -184,7 +184,7 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
             yield Difference(audit.DEPLOYMENT, entry.sequence, "the step that it took up is not the one that stands")
     last_release = 0
     for entry in moves[1:]:
-        if _takes_up(entry):
+        if _reopens(entry):
             continue
         if entry.link is None or entry.link.steps is None:
             if entry.link is not None and entry.after in DEPLOYMENT_ENDED:
@@ -201,7 +201,7 @@ def _whole(evidence: Evidence, chains: dict[str, list[AuditEntry]]) -> Iterator[
     states |= {StepState.PENDING} if alone else set()
     # A script may go on where something could not be made, and commit the rest.
     states -= {StepState.FAILED} if appends and last.after == DeploymentState.SUCCEEDED else set()
-    ends = _STEPS_OF_A_RELEASED if _is_release(last) else _STEPS_AT_THE_END.get(last.after)
+    ends = _RELEASED_STEP_STATES if _is_release(last) else _FINAL_STEP_STATES.get(last.after)
     if ends is not None and not states <= ends:
         yield Difference(audit.DEPLOYMENT, last.sequence, f"ends '{last.after}', which its steps' ends do not bear out")
 
@@ -211,7 +211,7 @@ def _never_ran(moves: Sequence[AuditEntry]) -> bool:
     return all(DeploymentState.RUNNING not in (entry.before, entry.after) for entry in moves)
 
 
-def _takes_up(entry: AuditEntry) -> bool:
+def _reopens(entry: AuditEntry) -> bool:
     """Whether a header's entry binds a row that it takes up, one by one, and not all of them at an end."""
     return entry.link is not None and entry.link.steps is not None and entry.after not in DEPLOYMENT_ENDED
 

@@ -31,19 +31,19 @@ from shared.domain.states import DEPLOYMENT_ENDED, StepState
 from shared.domain.states import DeploymentState as D
 from shared.saga.command import release
 from shared.saga.command.verbs import Verb, allowed_verbs
-from shared.saga.orchestration.ends import cause
+from shared.saga.orchestration.ends import deployment_error
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import turns_back
+from shared.saga.step.execution import is_rolling_back
 from shared.saga.submission.acceptance import opened
-from shared.saga.sweep.orphans import in_the_way
+from shared.saga.sweep.orphans import blocking_reason
 
 log = logging.getLogger(__name__)
 
 _RACES = 10
-_MOST_FIELDS = 10
+_MAX_FIELDS = 10
 """In a message that may be a command whose fields are misspelt."""
-_LONGEST_NAME, _LONGEST_REASON = 256, 500
-_LONGEST_MESSAGE = 16_000
+_MAX_NAME, _MAX_REASON = 256, 500
+_MAX_MESSAGE = 16_000
 """Bytes: names and a reason of the longest, each character beyond ASCII escaped, fit."""
 
 
@@ -63,12 +63,12 @@ class Command:
     @property
     def why(self) -> str:
         """For the audit."""
-        asked = f"{self.verb.value} requested by {self.requested_by}"
-        return f"{asked}: {self.reason}" if self.reason else asked
+        what = f"{self.verb.value} requested by {self.requested_by}"
+        return f"{what}: {self.reason}" if self.reason else what
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """The state after the command, whether it is granted (or was already), and a sentence for who asked."""
 
     state: D
@@ -92,8 +92,8 @@ def read(content: bytes) -> Command | None:
         raise InvalidInputError(
             [Problem("$.deployment_id", "is required: the id of the deployment, as it was submitted")]
         )
-    if len(content) > _LONGEST_MESSAGE:
-        raise InvalidInputError([Problem("$", f"a command has at most {_LONGEST_MESSAGE} bytes, not {len(content)}")])
+    if len(content) > _MAX_MESSAGE:
+        raise InvalidInputError([Problem("$", f"a command has at most {_MAX_MESSAGE} bytes, not {len(content)}")])
     verb = Verb(data["command"])
     return command(verb, deployment_id, data.get("requested_by"), data.get("reason"), data.get("step"))
 
@@ -109,8 +109,8 @@ def misread(data: JsonObject | None) -> Problem | None:
     if isinstance(word, str) and word in set(Verb):
         return None
     near = suggestion(word.strip().lower(), list(Verb)) if isinstance(word, str) else ""
-    said = f"'{word[:64]}'" if isinstance(word, str) else type_name(word)
-    return Problem("$.command", f"{said} is not a command.{near} Known: {', '.join(Verb)}")
+    text = f"'{word[:64]}'" if isinstance(word, str) else type_name(word)
+    return Problem("$.command", f"{text} is not a command.{near} Known: {', '.join(Verb)}")
 
 
 def _is_command(name: str, data: JsonObject) -> bool:
@@ -119,7 +119,7 @@ def _is_command(name: str, data: JsonObject) -> bool:
     if plain == "command":
         return True
     has_manifest = any(each == "steps" or each.startswith("manifest") for each in data)
-    if has_manifest or len(data) > _MOST_FIELDS:
+    if has_manifest or len(data) > _MAX_FIELDS:
         return False
     return len(difflib.get_close_matches(plain, ["command"], cutoff=0.8)) > 0
 
@@ -128,38 +128,38 @@ def command(
     verb: Verb, deployment_id: str, requested_by: object = "", reason: object = "", step: object = ""
 ) -> Command:
     """A command from whatever a caller sent in its fields: cut to what a row holds, and never without a who."""
-    who, why = person(str(requested_by or "somebody")), fitting(str(reason or "")[:_LONGEST_REASON], REASON_CHARACTERS)
-    return Command(verb, deployment_id, who, why, str(step or "")[:_LONGEST_NAME])
+    why = fitting(str(reason or "")[:_MAX_REASON], REASON_CHARACTERS)
+    return Command(verb, deployment_id, person(str(requested_by or "somebody")), why, str(step or "")[:_MAX_NAME])
 
 
-def handle(services: Services, locks: Locks, orchestrations: Orchestrations, asked: Command) -> Answer:
+def handle(services: Services, locks: Locks, orchestrations: Orchestrations, request: Command) -> CommandResult:
     """Do what is asked, or say why not. Raises NotFoundError, and StorageUnavailableError: then repeat it."""
-    act = _ACTS[asked.verb]
+    act = _ACTS[request.verb]
     for _ in range(_RACES):
-        header = services.journal.header(asked.deployment_id)
-        attempt = _Asked(services, locks, orchestrations, asked, header)
+        header = services.journal.header(request.deployment_id)
+        attempt = _Context(services, locks, orchestrations, request, header)
         try:
             answer = act(attempt)
         except ConflictError:
             continue
         if not answer.accepted:
             attempt.note(f"not granted: {answer.message}")
-        log.info("deployment %s: %s: %s", asked.deployment_id, asked.why, answer.message)
+        log.info("deployment %s: %s: %s", request.deployment_id, request.why, answer.message)
         return answer
-    raise SagaError(f"the header of {asked.deployment_id} is written too often at once")
+    raise SagaError(f"the header of {request.deployment_id} is written too often at once")
 
 
-def give_up(services: Services, asked: Command, reason: str) -> None:
+def give_up(services: Services, request: Command, reason: str) -> None:
     """Note that a command came to nothing, if there is such a deployment. Raises StorageUnavailableError."""
     with suppress(NotFoundError):
-        state = services.journal.header(asked.deployment_id).record.state.value
-        now, why = services.clock.now(), f"{asked.why}: not done: {reason}"
-        entry = AuditEntry(now, "deployment", state, state, asked.requested_by, why[:1000], 0)
-        services.journal.note(asked.deployment_id, entry)
+        state = services.journal.header(request.deployment_id).record.state.value
+        now, why = services.clock.now(), f"{request.why}: not done: {reason}"
+        entry = AuditEntry(now, "deployment", state, state, request.requested_by, why[:1000], 0)
+        services.journal.note(request.deployment_id, entry)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Context:
     """One try at one command, from the header as just read."""
 
     services: Services
@@ -194,190 +194,202 @@ class _Asked:
         self.orchestrations.start(deployment_id)
         self.orchestrations.raise_event(deployment_id, COMMAND_EVENT, {"command": self.command.verb.value})
 
-    def granted(self, state: D, message: str) -> Answer:
-        return Answer(state, True, message)
+    def accept(self, state: D, message: str) -> CommandResult:
+        return CommandResult(state, True, message)
 
-    def already(self, message: str) -> Answer:
+    def no_op(self, message: str) -> CommandResult:
         """Asked before. Who asked first may have died before it told the orchestration."""
         self.note(f"nothing to do: {message}")
-        is_moving = self.record.goes_back or self.record.is_being_released
+        is_moving = self.record.may_compensate or self.record.is_being_released
         if is_moving or self.record.state not in DEPLOYMENT_ENDED | {D.STUCK}:
             self.wake()
-        return Answer(self.record.state, True, message)
+        return CommandResult(self.record.state, True, message)
 
-    def refused(self) -> Answer:
+    def reject(self) -> CommandResult:
         state = self.record.state
         allowed = [verb.value for verb in allowed_verbs(self.record)]
         instead = f"; what may be asked now: {', '.join(allowed)}" if allowed else "; nothing may be asked of it now"
-        return Answer(
-            state, False, f"{self.command.verb.value} is not possible: the deployment is {state.value}{instead}"
-        )
+        message = f"{self.command.verb.value} is not possible: the deployment is {state.value}{instead}"
+        return CommandResult(state, False, message)
 
 
-def _cancel(asked: _Asked) -> Answer:
-    record = asked.record
+def _cancel(context: _Context) -> CommandResult:
+    record = context.record
     if record.cancel_requested_by:
-        return asked.already(f"{record.cancel_requested_by} cancelled it already")
+        return context.no_op(f"{record.cancel_requested_by} cancelled it already")
     if record.state not in (D.ACCEPTED, D.RUNNING, D.HELD):
-        return asked.refused()
+        return context.reject()
     # What is held runs again in order to turn back: what is in flight settles first, as in any other.
     state = D.RUNNING if record.state is D.HELD else record.state
-    asked.write(state=state, cancel_requested_by=asked.who, held_until=None)
-    asked.wake()
-    if asked.services.policy.rollback or record.state is D.ACCEPTED:
-        return asked.granted(state, "it is being put back")
-    return asked.granted(state, "it stops; rollback is off, so nothing is undone")
+    context.write(state=state, cancel_requested_by=context.who, held_until=None)
+    context.wake()
+    if context.services.policy.rollback or record.state is D.ACCEPTED:
+        return context.accept(state, "it is being put back")
+    return context.accept(state, "it stops; rollback is off, so nothing is undone")
 
 
-def _compensate(asked: _Asked) -> Answer:
-    record = asked.record
+def _compensate(context: _Context) -> CommandResult:
+    record = context.record
     if record.is_being_released:
         message = "compensate is not possible: it is released, and ends when nothing of it is under way: ask again then"
-        return Answer(D.STUCK, False, message)
+        return CommandResult(D.STUCK, False, message)
     if record.state is D.FAILED and record.is_released:
-        return _try_again(asked)
-    if record.state is D.STUCK and not record.goes_back:
+        return _try_again(context)
+    if record.state is D.STUCK and not record.may_compensate:
         # The try counts as begun, so whoever follows it waits for its end.
-        asked.write(compensate_requested_by=asked.who, retry_began_at=asked.services.clock.now())
-        asked.wake()
-        return asked.granted(D.STUCK, "what could not be put back is tried again now")
+        context.write(compensate_requested_by=context.who, retry_began_at=context.services.clock.now())
+        context.wake()
+        return context.accept(D.STUCK, "what could not be put back is tried again now")
     if record.state is D.COMPENSATED:
-        return asked.already("it is put back")
-    if record.goes_back or record.compensate_requested_by:
-        return asked.already("it is being put back already")
+        return context.no_op("it is put back")
+    if record.may_compensate or record.compensate_requested_by:
+        return context.no_op("it is being put back already")
     if record.state not in (D.HELD, D.FAILED):
-        return asked.refused()
-    return _take_up(asked, "it is being put back", compensate_requested_by=asked.who)
+        return context.reject()
+    return _reopen(context, "it is being put back", compensate_requested_by=context.who)
 
 
-def _resume(asked: _Asked) -> Answer:
-    record = asked.record
-    if record.resume_requested_by or (record.state in (D.ACCEPTED, D.RUNNING) and not turns_back(record)):
-        return asked.already("it goes on already")
+def _resume(context: _Context) -> CommandResult:
+    record = context.record
+    if record.resume_requested_by or (record.state in (D.ACCEPTED, D.RUNNING) and not is_rolling_back(record)):
+        return context.no_op("it goes on already")
     if record.state is D.FAILED and record.is_released:
         message = "resume is not possible: it is rolled back in part, and was released; what may be asked now: "
-        return Answer(D.FAILED, False, message + Verb.COMPENSATE.value)
+        return CommandResult(D.FAILED, False, message + Verb.COMPENSATE.value)
     if record.state not in (D.HELD, D.FAILED):
-        return asked.refused()
-    wish = {"resume_requested_by": asked.who, "cancel_requested_by": None, "compensate_requested_by": None}
-    return _take_up(asked, "it goes on from where it failed", **wish)
+        return context.reject()
+    requested_changes = {
+        "resume_requested_by": context.who,
+        "cancel_requested_by": None,
+        "compensate_requested_by": None,
+    }
+    return _reopen(context, "it goes on from where it failed", **requested_changes)
 
 
-def _try_again(asked: _Asked) -> Answer:
+def _try_again(context: _Context) -> CommandResult:
     """Roll a released deployment back further. Its error was the release; now it is again why it failed."""
-    rows = [row.record for row in asked.services.journal.steps(asked.command.deployment_id)]
-    errors = (cause(row) for row in rows if row.outputs is None)
-    wish = {"compensate_requested_by": asked.who, "release_write": 0, "error": next(filter(None, errors), None)}
-    return _take_up(asked, "what was not put back is tried again", state=D.COMPENSATING, **wish)
+    rows = [row.record for row in context.services.journal.steps(context.command.deployment_id)]
+    errors = (deployment_error(row) for row in rows if row.outputs is None)
+    requested_changes = {
+        "compensate_requested_by": context.who,
+        "release_write": 0,
+        "error": next(filter(None, errors), None),
+    }
+    return _reopen(context, "what was not put back is tried again", state=D.COMPENSATING, **requested_changes)
 
 
-def _release(asked: _Asked) -> Answer:
-    record = asked.record
+def _release(context: _Context) -> CommandResult:
+    record = context.record
     if record.is_released and record.state in (D.STUCK, D.FAILED):
-        return asked.already("it is released already")
+        return context.no_op("it is released already")
     if record.state is not D.STUCK:
-        return asked.refused()
-    if not asked.command.reason:
-        return Answer(D.STUCK, False, "release needs a reason: say why what stands may stay as it is")
-    asked.write(**release.asked(record, asked.who, asked.command.reason))
-    asked.wake()
-    return asked.granted(D.STUCK, "it ends as failed when nothing of it is under way, and its target is free then")
+        return context.reject()
+    if not context.command.reason:
+        return CommandResult(D.STUCK, False, "release needs a reason: say why what stands may stay as it is")
+    context.write(**release.release_fields(record, context.who, context.command.reason))
+    context.wake()
+    return context.accept(D.STUCK, "it ends as failed when nothing of it is under way, and its target is free then")
 
 
-def _take_up(asked: _Asked, message: str, **wish: object) -> Answer:
+def _reopen(context: _Context, message: str, **requested_changes: object) -> CommandResult:
     """Running again. What is held has its target still; what has failed gave it back, and needs it anew."""
-    changes: dict[str, object] = {"finished_at": None, "due_at": None, "held_until": None, "state": D.RUNNING, **wish}
-    if asked.record.state is D.FAILED:
-        lock, obstacle = _target(asked)
+    changes: dict[str, object] = {
+        "finished_at": None,
+        "due_at": None,
+        "held_until": None,
+        "state": D.RUNNING,
+        **requested_changes,
+    }
+    if context.record.state is D.FAILED:
+        lock, obstacle = _target(context)
         if obstacle is not None:
-            return Answer(D.FAILED, False, f"{obstacle}: ask again then")
-        changes |= {"started_at": asked.services.clock.now(), "lock_fence": lock.fence}
-    asked.write(**changes)
-    asked.wake()
-    return asked.granted(asked.record.replace(**changes).state, message)
+            return CommandResult(D.FAILED, False, f"{obstacle}: ask again then")
+        changes |= {"started_at": context.services.clock.now(), "lock_fence": lock.fence}
+    context.write(**changes)
+    context.wake()
+    return context.accept(context.record.replace(**changes).state, message)
 
 
-def _retire(asked: _Asked) -> Answer:
-    record = asked.record
+def _retire(context: _Context) -> CommandResult:
+    record = context.record
     if record.state is not D.SUCCEEDED:
         if record.retire_requested_by:
-            return asked.already(f"{record.retire_requested_by} retired it already")
-        return asked.refused()
-    who = record.retire_requested_by or asked.who
-    lock, obstacle = _target(asked)
+            return context.no_op(f"{record.retire_requested_by} retired it already")
+        return context.reject()
+    requester = record.retire_requested_by or context.who
+    lock, obstacle = _target(context)
     if obstacle is not None:
         if record.retire_requested_by is None:
-            asked.write(retire_requested_by=who, due_at=asked.services.clock.now())
-        return asked.granted(D.SUCCEEDED, f"noted; {obstacle}, and then the sweeper puts it back")
+            context.write(retire_requested_by=requester, due_at=context.services.clock.now())
+        return context.accept(D.SUCCEEDED, f"noted; {obstacle}, and then the sweeper puts it back")
     opened: dict[str, object] = {"finished_at": None, "due_at": None, "lock_fence": lock.fence}
-    asked.write(state=D.COMPENSATING, retire_requested_by=who, **opened)
-    asked.wake()
-    return asked.granted(D.COMPENSATING, "it is being put back as a whole")
+    context.write(state=D.COMPENSATING, retire_requested_by=requester, **opened)
+    context.wake()
+    return context.accept(D.COMPENSATING, "it is being put back as a whole")
 
 
-def _target(asked: _Asked) -> tuple[Lock, str | None]:
+def _target(context: _Context) -> tuple[Lock, str | None]:
     """Take the target of what has ended; with it, what has to end first, or None: then the target is its own."""
-    record, services = asked.record, asked.services
-    lease = services.policy.target_lease_seconds
+    record, services, lease = context.record, context.services, context.services.policy.target_lease_seconds
 
     def acquire() -> Lock:
-        return asked.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
+        return context.locks.acquire(record.target, record.deployment_id, services.clock.now(), lease)
 
     lock = acquire()
     if lock.holder != record.deployment_id:
-        return lock, _taken_by(lock)
+        return lock, _held_by(lock)
     try:
-        obstacle = in_the_way(services, record)
+        obstacle = blocking_reason(services, record)
         if obstacle is None:
             lock = acquire()  # looks at a slow Fabric may have outlasted the lease
             if lock.holder != record.deployment_id:
-                return lock, _taken_by(lock)
+                return lock, _held_by(lock)
     except FabricError as error:
         obstacle = f"whether a later deployment builds upon it can be seen when Fabric answers again ({error})"
     if obstacle is not None:
-        asked.locks.release(record.target, record.deployment_id)
+        context.locks.release(record.target, record.deployment_id)
     return lock, obstacle
 
 
-def _taken_by(lock: Lock) -> str:
+def _held_by(lock: Lock) -> str:
     return f"its target is free when deployment {lock.holder} has ended"
 
 
-def _decide(asked: _Asked) -> Answer:
-    command, record = asked.command, asked.record
+def _decide(context: _Context) -> CommandResult:
+    command, record = context.command, context.record
     wanted = StepState.SUCCEEDED if command.verb is Verb.APPROVE else StepState.FAILED
     done = "approved" if wanted is StepState.SUCCEEDED else "refused"
-    rows = asked.services.journal.steps(command.deployment_id)
+    rows = context.services.journal.steps(command.deployment_id)
     row = next((r for r in rows if r.record.step_id == command.step), None)
     if row is None or row.record.kind != APPROVAL:
         waiting = [r.record.step_id for r in rows if waits_for_person(r.record)]
         hint = f"; it waits for: {', '.join(waiting[:10])}" if waiting else ""
-        return Answer(record.state, False, f"there is no approval '{command.step[:64]}' in it{hint}")
+        return CommandResult(record.state, False, f"there is no approval '{command.step[:64]}' in it{hint}")
     step = row.record
     if step.state is wanted:
-        _tell(asked, step)
-        asked.note(f"nothing to do: step {step.step_id} is {done} already")
-        return Answer(record.state, True, f"step {step.step_id} is {done} already")
-    if record.state is not D.RUNNING or turns_back(record) or not waits_for_person(step):
+        _raise_step_event(context, step)
+        context.note(f"nothing to do: step {step.step_id} is {done} already")
+        return CommandResult(record.state, True, f"step {step.step_id} is {done} already")
+    if record.state is not D.RUNNING or is_rolling_back(record) or not waits_for_person(step):
         message = f"step {step.step_id} does not wait for a person: it is {step.state.value}, its deployment "
-        return Answer(record.state, False, message + record.state.value)
-    reason = f"{done} by {asked.who}" + (f": {command.reason}" if command.reason else "")
-    after = step.replace(state=wanted, finished_at=asked.services.clock.now(), claim=None, wait_until=None)
+        return CommandResult(record.state, False, message + record.state.value)
+    reason = f"{done} by {context.who}" + (f": {command.reason}" if command.reason else "")
+    after = step.replace(state=wanted, finished_at=context.services.clock.now(), claim=None, wait_until=None)
     if wanted is StepState.SUCCEEDED:
-        after = after.replace(outputs=approved(asked.who, command.reason), error=None)
+        after = after.replace(outputs=approved(context.who, command.reason), error=None)
     else:
         after = after.replace(error=RecordedError(reason, "Settle it with who refused, then submit again or resume."))
-    asked.services.journal.write_step(Change(row, fitted(after), asked.who, reason))
-    _tell(asked, after)
-    return Answer(record.state, True, f"step {step.step_id} is {done}")
+    context.services.journal.write_step(Change(row, fitted(after), context.who, reason))
+    _raise_step_event(context, after)
+    return CommandResult(record.state, True, f"step {step.step_id} is {done}")
 
 
-def _tell(asked: _Asked, step: StepRecord) -> None:
+def _raise_step_event(context: _Context, step: StepRecord) -> None:
     payload = {"ordinal": step.ordinal, "state": step.state.value}
-    asked.orchestrations.raise_event(step.deployment_id, STEP_EVENT, payload)
+    context.orchestrations.raise_event(step.deployment_id, STEP_EVENT, payload)
 
 
-_ACTS: dict[Verb, Callable[[_Asked], Answer]] = {
+_ACTS: dict[Verb, Callable[[_Context], CommandResult]] = {
     Verb.CANCEL: _cancel,
     Verb.COMPENSATE: _compensate,
     Verb.RESUME: _resume,

@@ -21,21 +21,21 @@ from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.orchestration.ends import closing, proven_end, untouched
+from shared.saga.orchestration.ends import changed_nothing, end_fields, final_state
 from shared.saga.step.delivery import Services
 
 log = logging.getLogger(__name__)
 
 _DONE = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
-_MOST_NAMED = 12
-_LONGEST_NAME, _LONGEST_WHY = 80, 160
+_MAX_NAMED = 12
+_MAX_NAME, _MAX_WHY = 80, 160
 REMEDY = (
     "Delete or restore by hand what is named, or let it stand. Once nothing is in the way any more, `compensate` rolls "
     "it back; a later deployment that uses it has to be rolled back first."
 )
 
 
-def asked(header: DeploymentRecord, who: str, reason: str) -> dict[str, Any]:
+def release_fields(header: DeploymentRecord, who: str, reason: str) -> dict[str, Any]:
     """Return the fields that a header gets when a person releases it."""
     error = RecordedError(f"released by {who}: {reason}", REMEDY)
     return {"release_write": header.sequence + 1, "retry_began_at": None, "error": error}
@@ -73,8 +73,8 @@ def _busy_seconds(services: Services, steps: Sequence[StepRecord]) -> float:
 def _left(services: Services, row: Versioned[StepRecord], release_write: int) -> Change[StepRecord]:
     """The row as it stays. What needs no call to be compensated is compensated."""
     step = row.record.replace(claim=None, wait_until=None, left_with=release_write)
-    reason = audit.left(release_write)
-    if step.state in (StepState.SUCCEEDED, StepState.FAILED) and untouched(step):
+    reason = audit.release_reason(release_write)
+    if step.state in (StepState.SUCCEEDED, StepState.FAILED) and changed_nothing(step):
         now = services.clock.now()
         step = step.replace(state=StepState.COMPENSATED, compensation_finished_at=now)
         reason = "nothing of this deployment's to undo"
@@ -106,16 +106,16 @@ def _end(
 ) -> tuple[DeploymentState, DeploymentRecord]:
     """The header at its end. The last holder may have compensated all that was left: then nothing is given up."""
     left = [step for step in steps if step.state not in _DONE]
-    end = proven_end(record.replace(retry_began_at=services.clock.now()), steps) if not left else None
+    end = final_state(record.replace(retry_began_at=services.clock.now()), steps) if not left else None
     state = end[0] if end is not None else DeploymentState.FAILED
-    after = record.replace(state=state, **closing(services, record, state))
+    after = record.replace(state=state, **end_fields(services, record, state))
     if end is not None:
         return state, after.replace(release_write=0)
-    names = [_standing(step) for step in left[:_MOST_NAMED]]
-    names += [f"and {len(left) - _MOST_NAMED} more steps"] if len(left) > _MOST_NAMED else []
-    said = record.error.message if record.error else "released"
+    names = [_standing(step) for step in left[:_MAX_NAMED]]
+    names += [f"and {len(left) - _MAX_NAMED} more steps"] if len(left) > _MAX_NAMED else []
+    text = record.error.message if record.error else "released"
     count = f"{len(left)} step{'s are' if len(left) > 1 else ' is'} not rolled back"
-    error = RecordedError(f"{said}; {count}: {'; '.join(names)}", record.error.remedy if record.error else REMEDY)
+    error = RecordedError(f"{text}; {count}: {'; '.join(names)}", record.error.remedy if record.error else REMEDY)
     return state, after.replace(error=error)
 
 
@@ -124,9 +124,9 @@ def _standing(step: StepRecord) -> str:
     resource, intent = step.resource, step.intent
     if resource is not None:
         where = f" in workspace {resource.parent_id}" if resource.parent_id else ""
-        what = f"{resource.type} '{resource.name[:_LONGEST_NAME]}' ({resource.id}){where}"
+        what = f"{resource.type} '{resource.name[:_MAX_NAME]}' ({resource.id}){where}"
         what += " stands" if intent is None or intent.action == "create" else " is as it was changed"
     else:
         what = f"what it may have made bears {intent.marker}" if intent is not None else "what it made is not known"
-    why = f" ({step.compensation_error.message[:_LONGEST_WHY]})" if step.compensation_error else ""
+    why = f" ({step.compensation_error.message[:_MAX_WHY]})" if step.compensation_error else ""
     return f"step {step.step_id}: {what}{why}"

@@ -15,23 +15,23 @@ from shared.saga.step.delivery import Services
 _NOT_DONE = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.PENDING})
 
 
-def make_ready(services: Services, deployment_id: str) -> None:
+def make_steps_ready(services: Services, deployment_id: str) -> None:
     """Do what a person who asked to resume waits for, if anybody does; safe to repeat. Raises ConflictError where
     somebody else was quicker: then it is to be called again."""
     steps = services.journal.steps(deployment_id)
     header = services.journal.header(deployment_id)
-    who = header.record.resume_requested_by
-    if who is None or header.record.state is not DeploymentState.RUNNING:
+    requester = header.record.resume_requested_by
+    if requester is None or header.record.state is not DeploymentState.RUNNING:
         return
     changes = [
-        Change(s, ready(s.record), who, "" if s.record.state is StepState.PENDING else "resumed")
+        Change(s, ready(s.record), requester, "" if s.record.state is StepState.PENDING else "resumed")
         for s in steps
         if s.record.state in _NOT_DONE
     ]
     if changes:
         services.journal.write_steps(changes)
     after = header.record.replace(error=None, resume_requested_by=None)
-    services.journal.write_header(Change(header, after, who, "its steps are ready again"))
+    services.journal.write_header(Change(header, after, requester, "its steps are ready again"))
     for change in changes:
         if change.after.state is StepState.INTENT:  # counts as under way already; a lost message is the watchdog's
             services.queue.send(StepMessage(deployment_id, change.after.ordinal, Direction.FORWARD))
@@ -43,9 +43,9 @@ def ready(row: StepRecord) -> StepRecord:
     What had been begun stays in the journal and is looked for first: its intent, its resource, and the operation that
     Fabric may still be at. What had not begins as if for the first time.
     """
-    begun = row.state is StepState.FAILED and row.intent is not None and row.intent.action != "adopt"
+    started = row.state is StepState.FAILED and row.intent is not None and row.intent.action != "adopt"
     fresh = row.replace(
-        state=StepState.INTENT if begun else StepState.PENDING,
+        state=StepState.INTENT if started else StepState.PENDING,
         attempt=0,
         deliveries=0,
         claim=None,
@@ -55,6 +55,6 @@ def ready(row: StepRecord) -> StepRecord:
         deadline_at=None,
         finished_at=None,
     )
-    if begun:
+    if started:
         return fresh.replace(ambiguous=row.ambiguous or row.operation is not None)
-    return fresh.replace(started_at=None, intent=None, resource=None, operation=None, moves_done=0, ambiguous=False)
+    return fresh.replace(started_at=None, intent=None, resource=None, operation=None, calls_done=0, ambiguous=False)

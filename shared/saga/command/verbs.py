@@ -6,7 +6,7 @@ from enum import StrEnum
 from shared.domain.approval import waits_for_person
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState as D
-from shared.saga.step.execution import turns_back
+from shared.saga.step.execution import is_rolling_back
 
 
 class Verb(StrEnum):
@@ -40,10 +40,10 @@ def possible_verbs(record: DeploymentRecord) -> tuple[Verb, ...]:
 
 def allowed_verbs(record: DeploymentRecord, steps: Iterable[StepRecord] = ()) -> list[Verb]:
     """What may be asked of a deployment as it stands; approve and refuse only where `steps` has one that waits."""
-    asked = {Verb.CANCEL: record.cancel_requested_by, Verb.RETIRE: record.retire_requested_by}
-    verbs = [verb for verb in possible_verbs(record) if not asked.get(verb)]
+    request = {Verb.CANCEL: record.cancel_requested_by, Verb.RETIRE: record.retire_requested_by}
+    verbs = [verb for verb in possible_verbs(record) if not request.get(verb)]
     if record.is_being_released:
         return []
-    if record.state is D.RUNNING and not turns_back(record) and any(map(waits_for_person, steps)):
+    if record.state is D.RUNNING and not is_rolling_back(record) and any(map(waits_for_person, steps)):
         verbs += [Verb.APPROVE, Verb.REFUSE]
     return verbs

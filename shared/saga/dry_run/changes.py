@@ -35,13 +35,13 @@ from shared.domain.ports import Clock, Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.references import open_fields, readable, substituted
 from shared.domain.retry import recorded
-from shared.domain.step_graph import Plan, PlannedStep, levels
+from shared.domain.step_graph import GraphStep, StepGraph, levels
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps.kind import NoBeforeImageError, NotYetError, Snapshot, StepKind, VerificationError, check_resolved
 
 BUDGET_SECONDS = 120.0
 """How long a dry run waits in all for a Fabric that throttles or is ill."""
-PATIENCE = RetryPolicy(max_attempts=3, base_seconds=1.0, longest_seconds=8.0)
+DRY_RUN_RETRY = RetryPolicy(max_attempts=3, base_seconds=1.0, max_seconds=8.0)
 """Somebody waits for the answer: a Fabric that is down is said to be down within seconds."""
 DEFINITION_SECONDS = 30.0
 """How long it waits for one definition; Fabric hands most out within a second."""
@@ -80,8 +80,8 @@ class StepChange:
     def from_json(cls, data: JsonObject) -> "StepChange":
         """What `to_json` made."""
         resource = Resource(**data["resource"]) if data["resource"] is not None else None
-        told: tuple[str, str, Action, str] = data["id"], data["kind"], Action(data["action"]), data["name"]
-        return cls(*told, tuple(data["fields"]), data["reason"], resource)
+        reported: tuple[str, str, Action, str] = data["id"], data["kind"], Action(data["action"]), data["name"]
+        return cls(*reported, tuple(data["fields"]), data["reason"], resource)
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ class DryRun:
 def dry_run(
     fabric: Fabric,
     kinds: Mapping[str, StepKind],
-    plan: Plan,
+    graph: StepGraph,
     *,
     clock: Clock,
-    policy: RetryPolicy = PATIENCE,
+    policy: RetryPolicy = DRY_RUN_RETRY,
     budget_seconds: float = BUDGET_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     parallel: int = PARALLEL,
@@ -129,14 +129,14 @@ def dry_run(
     than `budget_seconds`, and FabricAuthError where it does not know the identity at all."""
     looking = ReadOnlyFabric(fabric, clock, policy, budget_seconds=budget_seconds, sleep=sleep)
     run = _Run(looking, kinds, {}, {})
-    ordinals = {step.step_id: i for i, step in enumerate(plan.steps)}
-    waves = levels({i: [ordinals[need] for need in step.needs] for i, step in enumerate(plan.steps)})
+    ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
+    waves = levels({i: [ordinals[need] for need in step.needs] for i, step in enumerate(graph.steps)})
     with ThreadPoolExecutor(parallel) as pool:
         for wave in waves:
-            steps = [plan.steps[i] for i in wave]
+            steps = [graph.steps[i] for i in wave]
             for step, (change, outputs) in zip(steps, pool.map(run.step, steps), strict=True):
                 run.found[step.step_id], run.outputs[step.step_id] = change, outputs
-    return DryRun(plan.name, plan.target, tuple(run.found[step.step_id] for step in plan.steps))
+    return DryRun(graph.name, graph.target, tuple(run.found[step.step_id] for step in graph.steps))
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class _Run:
     found: dict[str, StepChange]
     outputs: dict[str, JsonObject]
 
-    def step(self, step: PlannedStep) -> tuple[StepChange, JsonObject]:
+    def step(self, step: GraphStep) -> tuple[StepChange, JsonObject]:
         """The change, and the known outputs, of a step whose needs have been looked at."""
         kind = self.kinds[step.kind]
         blocked = [need for need in step.needs if self.found[need].action is Action.BLOCKED]
@@ -171,32 +171,32 @@ class _Run:
             return _blocked(step, spec, error), {}
 
     def _looked_up(
-        self, step: PlannedStep, kind: StepKind, spec: JsonObject, unknown: set[str]
+        self, step: GraphStep, kind: StepKind, spec: JsonObject, unknown: set[str]
     ) -> tuple[StepChange, JsonObject]:
         """`unknown` are the fields of `with` that are known only after apply."""
         if kind.name == APPROVAL:
             return _change(step, spec, Action.UNCHANGED, "waits for a person"), {}
-        said = {name: spec[name] for name in kind.outputs if name in spec and name not in unknown}
+        text = {name: spec[name] for name in kind.outputs if name in spec and name not in unknown}
         policy = spec.get("ifExists") or kind.if_exists
         if open_keys := [name for name in kind.keys if name in unknown]:
             if policy == "update":
                 kind.allow(self.fabric, spec, None)
-            return _change(step, spec, Action.CREATE, f"known after apply: {', '.join(open_keys)}"), said
+            return _change(step, spec, Action.CREATE, f"known after apply: {', '.join(open_keys)}"), text
         found = kind.find(self.fabric, spec)
         if found is None:
-            return _change(step, spec, Action.CREATE, "absent"), said
-        outputs = self._outputs(kind, spec, found, said)
+            return _change(step, spec, Action.CREATE, "absent"), text
+        outputs = self._outputs(kind, spec, found, text)
         resource = found.resource
         if policy == "fail":
-            said = f"{resource.type} '{resource.name}' ({resource.id}) is there, and ifExists is fail"
-            raise FabricConflictError(said, call=f"look for {kind.name}")
+            text = f"{resource.type} '{resource.name}' ({resource.id}) is there, and ifExists is fail"
+            raise FabricConflictError(text, call=f"look for {kind.name}")
         if policy == "adopt":
             return _change(step, spec, Action.ADOPT, "there: used as it is", resource=resource), outputs
         fields, remark = self._differences(kind, spec, found)
         if not fields:
             return _change(step, spec, Action.UNCHANGED, "there, as asked", resource=resource), outputs
         # What an update changes is known beforehand: it is what the manifest says.
-        outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: said[n] for n in fields if n in said}
+        outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: text[n] for n in fields if n in text}
         return _change(step, spec, Action.UPDATE, remark, tuple(fields), resource), outputs
 
     def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str]:
@@ -216,7 +216,7 @@ class _Run:
 
     def _captured(self, operation: OperationStarted) -> tuple[JsonObject | None, str]:
         """The result of getDefinition's operation, or why there is none."""
-        status = self.fabric.waited(operation, "getDefinition", DEFINITION_SECONDS)
+        status = self.fabric.wait_for(operation, "getDefinition", DEFINITION_SECONDS)
         if status is None:
             return None, f"Fabric did not hand it out within {DEFINITION_SECONDS:g} s"
         if status.state != "succeeded":
@@ -234,7 +234,7 @@ class _Run:
 
 
 def _change(
-    step: PlannedStep,
+    step: GraphStep,
     spec: JsonObject,
     action: Action,
     reason: str,
@@ -245,11 +245,11 @@ def _change(
     return StepChange(step.step_id, step.kind, action, name, fields, reason, resource)
 
 
-def _blocked(step: PlannedStep, spec: JsonObject, error: SagaError) -> StepChange:
+def _blocked(step: GraphStep, spec: JsonObject, error: SagaError) -> StepChange:
     """Why, as the journal would record it: Fabric's own code and request id, and what to do."""
-    said = recorded(error)
-    facts = [f"HTTP {said.status}"] if said.status is not None else []
-    facts += [said.error_code] if said.error_code else []
-    facts += [f"request {said.request_id}"] if said.request_id else []
-    where = f" ({said.call}: {', '.join(facts)})" if facts else ""
-    return _change(step, spec, Action.BLOCKED, f"{said.message}{where}. What to do: {said.remedy}")
+    text = recorded(error)
+    facts = [f"HTTP {text.status}"] if text.status is not None else []
+    facts += [text.error_code] if text.error_code else []
+    facts += [f"request {text.request_id}"] if text.request_id else []
+    where = f" ({text.call}: {', '.join(facts)})" if facts else ""
+    return _change(step, spec, Action.BLOCKED, f"{text.message}{where}. What to do: {text.remedy}")

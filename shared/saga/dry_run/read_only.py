@@ -14,7 +14,7 @@ from shared.domain.json import JsonObject
 from shared.domain.policy import RetryPolicy
 from shared.domain.polling import expected_seconds, poll_delay_seconds
 from shared.domain.ports import Clock, Fabric, FabricReply, OperationStarted, OperationStatus
-from shared.domain.retry import GiveUp, decide
+from shared.domain.retry import GiveUp, decide_retry
 
 READING_POSTS = ("/getDefinition",)
 """Calls that are POSTs in Fabric and change nothing."""
@@ -44,11 +44,11 @@ class ReadOnlyFabric:
 
     def identity(self) -> str:
         """As whom it looks."""
-        return self._patiently(self._fabric.identity)
+        return self._with_retry(self._fabric.identity)
 
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
         """One resource."""
-        return self._patiently(lambda: self._fabric.get(path, query))
+        return self._with_retry(lambda: self._fabric.get(path, query))
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
         """All rows of all pages, as they were when they were first asked for."""
@@ -57,7 +57,7 @@ class ReadOnlyFabric:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if key not in self._lists:
-                self._lists[key] = self._patiently(lambda: list(self._fabric.list(path, query)))
+                self._lists[key] = self._with_retry(lambda: list(self._fabric.list(path, query)))
         return iter(self._lists[key])
 
     def send(
@@ -66,17 +66,17 @@ class ReadOnlyFabric:
         """Raises FabricRefusedError, without any call, for whatever is not known to be a read."""
         if method != "POST" or not path.endswith(READING_POSTS):
             raise FabricRefusedError("a dry run changes nothing, and sends no such call", call=f"{method} {path}")
-        return self._patiently(lambda: self._fabric.send(method, path, body, query))
+        return self._with_retry(lambda: self._fabric.send(method, path, body, query))
 
     def poll(self, operation_id: str, location: str | None) -> OperationStatus:
         """One look at a long-running operation."""
-        return self._patiently(lambda: self._fabric.poll(operation_id, location))
+        return self._with_retry(lambda: self._fabric.poll(operation_id, location))
 
     def result(self, operation_id: str, location: str | None) -> JsonObject | None:
         """The result of a succeeded operation."""
-        return self._patiently(lambda: self._fabric.result(operation_id, location))
+        return self._with_retry(lambda: self._fabric.result(operation_id, location))
 
-    def waited(self, operation: OperationStarted, kind: str, seconds: float) -> OperationStatus | None:
+    def wait_for(self, operation: OperationStarted, kind: str, seconds: float) -> OperationStatus | None:
         """How an operation ended; None where it still runs after `seconds`."""
         began, expected = self._clock.now(), expected_seconds(kind)
         while True:
@@ -89,13 +89,13 @@ class ReadOnlyFabric:
             if (self._clock.now() - began).total_seconds() >= seconds:
                 return None
 
-    def _patiently[T](self, call: Callable[[], T]) -> T:
+    def _with_retry[T](self, call: Callable[[], T]) -> T:
         attempt = 0
         while True:
             try:
                 return call()
             except FabricError as error:
-                decision = decide(error, attempt, 0, self._policy, 1.0)
+                decision = decide_retry(error, attempt, 0, self._policy, 1.0)
                 if isinstance(decision, GiveUp):
                     raise
                 if self._clock.now() + timedelta(seconds=decision.seconds) > self._until:

@@ -17,7 +17,7 @@ ENGINE_FAILURE_SECONDS = 600.0
 """How long a call that failed counts, if none came after it: two rounds of the sweeper."""
 
 
-class BreakerStatus(Protocol):
+class BreakerView(Protocol):
     """What is asked of a circuit breaker."""
 
     @property
@@ -80,7 +80,7 @@ class EngineCalls:
         return Finding(Status.WARN, output=f"{failed[1]}; what it was asked for is tried again")
 
 
-def breakers(standing: Mapping[str, BreakerStatus], *, is_on: bool) -> list[Finding]:
+def breakers(standing: Mapping[str, BreakerView], *, is_on: bool) -> list[Finding]:
     """One finding a breaker, as it stands. Open is a warning: the app keeps its calls back and goes on by itself."""
     if not is_on:
         return [Finding(observed="off", output="no circuit breaker is in use")]
@@ -128,7 +128,7 @@ _LEFT = {
 
 def poison(signals: Signals, now: datetime, policy: HealthPolicy) -> Finding:
     """Messages whose every delivery failed: recorded on their deployment and counted, and a warning for a while."""
-    seen = signals.poisonings()
+    seen = signals.poison_signal()
     if seen is None:
         return Finding(measurement="recorded", observed=0, unit="messages")
     is_recent = (now - seen.last_at).total_seconds() < policy.poison_seconds

@@ -143,7 +143,7 @@ class Monitor:
         with self._lock:
             self._last, self._round = (self._ticks(), report), None
         going_on.set_result(report)
-        self._tell(report)
+        self._raise_step_event(report)
         return report
 
     def _new_round(self) -> Report:
@@ -166,14 +166,16 @@ class Monitor:
             log.warning("health check %s failed: %s", name, error)
             return (Finding(_failed(name), output=f"{type(error).__name__}: {error}"[:500]),)
 
-    def _tell(self, report: Report) -> None:
+    def _raise_step_event(self, report: Report) -> None:
         """Only what differs from the last round; a fresh process is taken to be well until it is found not to be."""
         before, self._known = self._known, report.status
         if before is report.status:
             return
-        ill = [name for name, found in report.findings.items() if worst(f.status for f in found) is not Status.PASS]
-        log.warning("health is %s, it was %s: %s", report.status.value, before.value, ", ".join(ill) or "all is well")
-        facts = {"before": before.value, "after": report.status.value, "checks": ",".join(ill)}
+        failing = [name for name, found in report.findings.items() if worst(f.status for f in found) is not Status.PASS]
+        log.warning(
+            "health is %s, it was %s: %s", report.status.value, before.value, ", ".join(failing) or "all is well"
+        )
+        facts = {"before": before.value, "after": report.status.value, "checks": ",".join(failing)}
         self._telemetry.event(Event.HEALTH_CHANGED, facts)
 
 

@@ -18,19 +18,25 @@ from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepR
 from shared.domain.row_limits import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.command import release
-from shared.saga.command.resume import make_ready
+from shared.saga.command.resume import make_steps_ready
 from shared.saga.orchestration import watchdog
-from shared.saga.orchestration.ends import cause, closing, is_scripts_own, proven_end, untouched
+from shared.saga.orchestration.ends import (
+    changed_nothing,
+    deployment_error,
+    end_fields,
+    final_state,
+    is_owned_by_script,
+)
 from shared.saga.orchestration.progress import Progress, from_journal, in_flight
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import is_called_off, turns_back
+from shared.saga.step.execution import is_abort_requested, is_rolling_back
 
 log = logging.getLogger(__name__)
 
 _RACES = 10
 """Conditional writes of the header that may be lost in a row before the activity fails and is run again."""
 _PARALLEL_SENDS = 8
-_SOON_SECONDS = 1.0
+_SHORT_WAIT_SECONDS = 1.0
 
 
 def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bool = False) -> JsonObject:
@@ -47,7 +53,7 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
         if record.state is DeploymentState.HELD:
             _keep_target(services, locks, record)
             return {"next": "hold"}
-        if is_scripts_own(record) and not by_script:
+        if is_owned_by_script(record) and not by_script:
             return {"next": "hold"}
         try:
             if record.is_being_released:
@@ -57,13 +63,13 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
                 if waiting is not None:
                     return waiting
             else:
-                elder = _keep_target(services, locks, record)
-                if elder is not None:
-                    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
-                if record.state is DeploymentState.STUCK and not record.goes_back:
+                earlier = _keep_target(services, locks, record)
+                if earlier is not None:
+                    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": earlier}
+                if record.state is DeploymentState.STUCK and not record.may_compensate:
                     _write(services, header, "another try", retry_began_at=services.clock.now())
             if record.resume_requested_by:
-                make_ready(services, deployment_id)
+                make_steps_ready(services, deployment_id)
         except ConflictError:
             continue
         return _view(services, deployment_id, retry_failed=True)
@@ -73,33 +79,33 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
-    elder = None if record.cancel_requested_by else _elder(services, record)
-    goes_on_or_ends = elder is None or record.concurrency == "reject"
+    earlier = None if record.cancel_requested_by else _earlier_open_deployment(services, record)
+    goes_on_or_ends = earlier is None or record.concurrency == "reject"
     if goes_on_or_ends and len(services.journal.steps(record.deployment_id)) < record.step_count:
         return _await_rows(services, header)  # an end binds all its rows, so none may come after it
     if record.cancel_requested_by:
         return _cancelled(services, header)
-    if elder is None:
+    if earlier is None:
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
             changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
             _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
             return None
-        elder = lock.holder
+        earlier = lock.holder
     if record.concurrency == "reject":
         error = RecordedError(
-            f"the target '{record.target}' is held by deployment {elder}",
+            f"the target '{record.target}' is held by deployment {earlier}",
             "Wait until that one has ended, or set concurrency to queue.",
         )
-        ending = closing(services, record, DeploymentState.REJECTED)
+        ending = end_fields(services, record, DeploymentState.REJECTED)
         _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
         return {"next": "ended", "state": DeploymentState.REJECTED.value}
-    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": elder}
+    return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": earlier}
 
 
 def _cancelled(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
-    ending = closing(services, header.record, DeploymentState.CANCELLED)
+    ending = end_fields(services, header.record, DeploymentState.CANCELLED)
     _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **ending)
     return {"next": "ended", "state": DeploymentState.CANCELLED.value}
 
@@ -116,16 +122,16 @@ def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> Json
         f"it was accepted in part: the journal does not hold all of its {record.step_count} steps",
         "Nothing was begun. Look for the exception in the app's log, and submit again under a new id.",
     )
-    ending = closing(services, record, DeploymentState.REJECTED)
+    ending = end_fields(services, record, DeploymentState.REJECTED)
     _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
     return {"next": "ended", "state": DeploymentState.REJECTED.value}
 
 
-def _elder(services: Services, record: DeploymentRecord) -> str | None:
+def _earlier_open_deployment(services: Services, record: DeploymentRecord) -> str | None:
     """A deployment that came before this one and has not ended: targets are served in order of arrival."""
-    mine = (record.accepted_at, record.deployment_id)
+    own = (record.accepted_at, record.deployment_id)
     for other in services.journal.deployments(record.target, open_only=True):
-        if other.deployment_id != record.deployment_id and (other.accepted_at, other.deployment_id) < mine:
+        if other.deployment_id != record.deployment_id and (other.accepted_at, other.deployment_id) < own:
             return other.deployment_id
     return None
 
@@ -155,11 +161,11 @@ def dispatch(services: Services, deployment_id: str, ordinals: Sequence[int], di
         list(pool.map(services.queue.send, messages))
 
 
-def turn_back(services: Services, deployment_id: str) -> JsonObject:
+def record_failure(services: Services, deployment_id: str) -> JsonObject:
     """Note that a step failed, so that messages still on the queue begin nothing; answers with the fresh view."""
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)
-        if header.record.state is not DeploymentState.RUNNING or turns_back(header.record):
+        if header.record.state is not DeploymentState.RUNNING or is_rolling_back(header.record):
             break
         failed = next(
             (
@@ -171,7 +177,7 @@ def turn_back(services: Services, deployment_id: str) -> JsonObject:
         )
         if failed is None:
             break
-        error = cause(failed)
+        error = deployment_error(failed)
         try:
             _write(services, header, f"step {failed.step_id} failed", error=error)
             break
@@ -192,14 +198,14 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
         record = header.record
         if record.state is not DeploymentState.RUNNING:
             return _view(services, deployment_id)
-        if not turns_back(record):
-            view = turn_back(services, deployment_id)
-            if view["next"] == "run" and not view["progress"]["turning"]:
+        if not is_rolling_back(record):
+            view = record_failure(services, deployment_id)
+            if view["next"] == "run" and not view["progress"]["rolling_back"]:
                 return view  # asked twice, and resumed in between: no step stands failed any more
             continue
         try:
             if record.resume_requested_by:
-                make_ready(services, deployment_id)
+                make_steps_ready(services, deployment_id)
                 return _view(services, deployment_id)
             _skip_pending(services, services.journal.steps(deployment_id))
             steps = services.journal.steps(deployment_id)
@@ -211,15 +217,15 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             if not (services.policy.rollback or record.compensate_requested_by or record.origin == SCRIPT):
                 _fail(services, locks, header)
                 return {"next": "ended", "state": DeploymentState.FAILED.value}
-            _write(services, header, _why_back(record), state=DeploymentState.COMPENSATING)
-            _settle_untouched(services, steps)
+            _write(services, header, _rollback_cause(record), state=DeploymentState.COMPENSATING)
+            _compensate_unchanged(services, steps)
         except ConflictError:
             continue
         return _view(services, deployment_id)
     raise SagaError(f"the header of {deployment_id} is written too often at once")
 
 
-def _why_back(record: DeploymentRecord) -> str:
+def _rollback_cause(record: DeploymentRecord) -> str:
     if record.cancel_requested_by:
         return f"cancelled by {record.cancel_requested_by}"
     if record.compensate_requested_by:
@@ -228,7 +234,7 @@ def _why_back(record: DeploymentRecord) -> str:
 
 
 def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
-    if is_called_off(record):
+    if is_abort_requested(record):
         return False
     return any(s.record.state is StepState.FAILED and s.record.on_failure == "hold" for s in steps)
 
@@ -247,8 +253,8 @@ def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord])
     error = record.error or RecordedError(
         f"cancelled by {record.cancel_requested_by}", "What was applied stands: resume it, or have it put back."
     )
-    ending = closing(services, record, DeploymentState.FAILED)
-    reason = f"rollback is off, so nothing is undone: {_why_back(record)}"
+    ending = end_fields(services, record, DeploymentState.FAILED)
+    reason = f"rollback is off, so nothing is undone: {_rollback_cause(record)}"
     _write(services, header, reason, state=DeploymentState.FAILED, error=error, **ending)
     _release(locks, record)
 
@@ -263,7 +269,7 @@ def _skip_pending(services: Services, steps: Sequence[Versioned[StepRecord]]) ->
         services.journal.write_steps(changes)
 
 
-def _settle_untouched(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
+def _compensate_unchanged(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
     """Rows that need no call to be undone, written together; a crash before this leaves them to a delivery each."""
     now = services.clock.now()
     changes = [
@@ -274,7 +280,7 @@ def _settle_untouched(services: Services, steps: Sequence[Versioned[StepRecord]]
             "nothing of this deployment's to undo",
         )
         for s in steps
-        if s.record.state in (StepState.SUCCEEDED, StepState.FAILED) and untouched(s.record)
+        if s.record.state in (StepState.SUCCEEDED, StepState.FAILED) and changed_nothing(s.record)
     ]
     if changes:
         services.journal.write_steps(changes)
@@ -304,16 +310,18 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     fresh = Progress.from_json(view["progress"])
     rows = [s.record for s in services.journal.steps(deployment_id)]
     if fresh.direction is progress.direction:
-        waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else watchdog.NOT_YET_UNDONE
+        waiting = {StepState.PENDING} if fresh.direction is Direction.FORWARD else watchdog.NOT_YET_COMPENSATED
         fresh.sent |= {
-            i for i in progress.sent if rows[i].state in waiting and not (fresh.turning and waits_for_person(rows[i]))
+            i
+            for i in progress.sent
+            if rows[i].state in waiting and not (fresh.rolling_back and waits_for_person(rows[i]))
         }
         for i, known in enumerate(progress.states):  # a script may have added rows that nobody here knew of
             if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
                 fresh.states[i] = known
-    is_off = fresh.direction is Direction.FORWARD and is_called_off(record)
+    is_off = fresh.direction is Direction.FORWARD and is_abort_requested(record)
     fresh.unanswered = {i: progress.unanswered.get(i, 0) + 1 for i in fresh.sent if not watchdog.has_begun(rows[i])}
-    lost = watchdog.lost(rows, fresh, now, is_called_off=is_off)
+    lost = watchdog.lost(rows, fresh, now, is_abort_requested=is_off)
     if lost:
         dispatch(services, deployment_id, lost, fresh.direction)
         log.warning("deployment %s: %d step(s) delivered anew", deployment_id, len(lost))
@@ -329,14 +337,14 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
         if record.state in DEPLOYMENT_ENDED:
             _release(locks, record)
             return {"next": "ended", "state": record.state.value}
-        if record.state is DeploymentState.STUCK and not record.goes_back:
+        if record.state is DeploymentState.STUCK and not record.may_compensate:
             return _view(services, deployment_id)
-        end = proven_end(record, [s.record for s in services.journal.steps(deployment_id)])
+        end = final_state(record, [s.record for s in services.journal.steps(deployment_id)])
         if end is None:
             return _view(services, deployment_id)
         state, reason = end
         try:
-            _write(services, header, reason, state=state, **closing(services, record, state))
+            _write(services, header, reason, state=state, **end_fields(services, record, state))
         except ConflictError:
             continue
         if state is not DeploymentState.STUCK:
@@ -355,16 +363,16 @@ def _write(
 def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:
     """The orchestrator's view, fresh from the journal. `retry_failed` puts failed compensations up for another try."""
     record = services.journal.header(deployment_id).record
-    is_left_stuck = record.state is DeploymentState.STUCK and not (record.goes_back or record.is_released)
+    is_left_stuck = record.state is DeploymentState.STUCK and not (record.may_compensate or record.is_released)
     if record.state in DEPLOYMENT_ENDED or is_left_stuck:
         return {"next": "ended", "state": record.state.value}
     if record.state is DeploymentState.HELD:
         return {"next": "hold"}
     if record.is_being_released:
-        return {"next": "wait", "seconds": _SOON_SECONDS, "holder": deployment_id}
+        return {"next": "wait", "seconds": _SHORT_WAIT_SECONDS, "holder": deployment_id}
     steps = services.journal.steps(deployment_id)
     direction = Direction.FORWARD if record.state is DeploymentState.RUNNING else Direction.BACKWARD
-    progress = from_journal(steps, direction, turns_back(record))
+    progress = from_journal(steps, direction, is_rolling_back(record))
     if retry_failed:
         failed = StepState.COMPENSATION_FAILED
         progress.states = [StepState.FAILED if state is failed else state for state in progress.states]

@@ -8,15 +8,15 @@ from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepR
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.scripts.script_journal import is_forward
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import turns_back
+from shared.saga.step.execution import is_rolling_back
 
 
-def is_scripts_own(record: DeploymentRecord) -> bool:
+def is_owned_by_script(record: DeploymentRecord) -> bool:
     """Whether only its script may say what becomes of it: it goes forward, or has yet to begin."""
     return record.origin == SCRIPT and is_forward(record)
 
 
-def closing(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime | None]:
+def end_fields(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime | None]:
     """Return the fields that an end sets: when that was, and when the sweeper has to see to it again."""
     now, policy = services.clock.now(), services.policy
     if state is DeploymentState.STUCK:
@@ -29,25 +29,25 @@ def closing(services: Services, record: DeploymentRecord, state: DeploymentState
     return {"finished_at": now, "retry_began_at": None, "due_at": now + timedelta(seconds=seconds)}
 
 
-def untouched(step: StepRecord) -> bool:
+def changed_nothing(step: StepRecord) -> bool:
     """Return True if a step changed nothing in Fabric: it needs no call to be compensated."""
     return step.intent is None or step.intent.action == "adopt"
 
 
-def cause(step: StepRecord) -> RecordedError | None:
+def deployment_error(step: StepRecord) -> RecordedError | None:
     """Return the error of a step as its deployment's header names it; None if it has none."""
     return step.error and replace(step.error, message=f"step {step.step_id}: {step.error.message}")
 
 
-def proven_end(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
+def final_state(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
     """The end that the rows prove, and why; None where it is not over, or is its script's to end."""
     states = {row.state for row in rows}
-    if is_scripts_own(record):
+    if is_owned_by_script(record):
         return None
-    goes_on = record.state is DeploymentState.RUNNING and not turns_back(record)
+    goes_on = record.state is DeploymentState.RUNNING and not is_rolling_back(record)
     if goes_on and states == {StepState.SUCCEEDED} and len(rows) >= record.step_count:
         return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
-    if not record.goes_back:
+    if not record.may_compensate:
         return None
     if states <= {StepState.COMPENSATED, StepState.SKIPPED}:
         if record.cancel_requested_by:

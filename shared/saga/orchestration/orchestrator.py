@@ -46,7 +46,7 @@ def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject |
     step_event = context.wait_for_external_event(STEP_EVENT)
     command = context.wait_for_external_event(COMMAND_EVENT)
     timer: Any = None
-    asked_to_finish = False
+    finish_requested = False
     for _ in range(GENERATION):
         if view["next"] in ("ended", "hold"):
             return view
@@ -64,26 +64,26 @@ def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject |
         if ready:
             message = {"deployment_id": deployment_id, "ordinals": ready, "direction": progress.direction.value}
             yield context.call_activity("dispatch_steps", input=message)
-        elif progress.is_quiet and not asked_to_finish:
+        elif progress.is_quiet and not finish_requested:
             # Asked once for each change of the view: should the journal disagree, the watchdog settles it.
-            turns = progress.direction is Direction.FORWARD and progress.turning
+            turns = progress.direction is Direction.FORWARD and progress.rolling_back
             view = yield context.call_activity(
                 "begin_compensation" if turns else "finish_deployment", input=deployment_id
             )
-            asked_to_finish = not turns
+            finish_requested = not turns
             continue
         timer = timer or context.create_timer(timedelta(seconds=view["watchdog"]))
         winner = yield task.when_any([step_event, command, timer])
-        asked_to_finish = False
+        finish_requested = False
         if winner is step_event:
-            was_turning = progress.turning
+            was_rolling_back = progress.rolling_back
             while step_event.is_complete:  # also those that came in the same turn: continuing as new drops a task
-                heard: JsonObject = step_event.get_result()
-                progress.hear(heard["ordinal"], StepState(heard["state"]))
+                event: JsonObject = step_event.get_result()
+                progress.on_settled(event["ordinal"], StepState(event["state"]))
                 step_event = context.wait_for_external_event(STEP_EVENT)
             view = {**view, "progress": progress.to_json()}
-            if progress.turning and not was_turning:
-                view = yield context.call_activity("turn_back", input=deployment_id)
+            if progress.rolling_back and not was_rolling_back:
+                view = yield context.call_activity("record_failure", input=deployment_id)
             continue
         if winner is command:
             command = context.wait_for_external_event(COMMAND_EVENT)

@@ -29,7 +29,7 @@ class Progress:
     needs: list[list[int]]
     states: list[StepState]
     direction: Direction = Direction.FORWARD
-    turning: bool = False
+    rolling_back: bool = False
     sent: set[int] = field(default_factory=lambda: set[int]())
     unanswered: dict[int, int] = field(default_factory=lambda: dict[int, int]())
 
@@ -40,7 +40,7 @@ class Progress:
                 self._dependents[other].append(step)
         self._candidates = set(range(len(self.needs)))
 
-    def hear(self, ordinal: int, state: StepState) -> None:
+    def on_settled(self, ordinal: int, state: StepState) -> None:
         """Take in that a step has settled. News of the other direction, or heard twice, changes nothing."""
         if not 0 <= ordinal < len(self.states):
             return
@@ -51,7 +51,7 @@ class Progress:
         self.sent.discard(ordinal)
         self._candidates.update(self._dependents[ordinal] if forward else self.needs[ordinal])
         if forward and state is StepState.FAILED:
-            self.turning = True
+            self.rolling_back = True
 
     def take_ready(self) -> list[int]:
         """The ordinals to be sent now, marked as sent. Forward: all needs succeeded. Backward: no dependent left."""
@@ -62,10 +62,10 @@ class Progress:
 
     def _is_ready(self, i: int) -> bool:
         if self.direction is Direction.FORWARD:
-            if self.turning or self.states[i] is not StepState.PENDING:
+            if self.rolling_back or self.states[i] is not StepState.PENDING:
                 return False
             return all(self.states[n] is StepState.SUCCEEDED for n in self.needs[i])
-        return self.states[i] in _TO_UNDO and all(self.states[n] in _UNDONE for n in self._dependents[i])
+        return self.states[i] in _TO_COMPENSATE and all(self.states[n] in _COMPENSATED for n in self._dependents[i])
 
     @property
     def is_quiet(self) -> bool:
@@ -78,7 +78,7 @@ class Progress:
             "needs": self.needs,
             "states": [_CODES[s] for s in self.states],
             "direction": self.direction.value,
-            "turning": self.turning,
+            "rolling_back": self.rolling_back,
             "sent": sorted(self.sent),
             "unanswered": sorted(self.unanswered.items()),
         }
@@ -89,23 +89,25 @@ class Progress:
         numbers: list[int] = data["states"]
         states = [_STATES[i] for i in numbers]
         unanswered = dict(data.get("unanswered", []))
-        return cls(data["needs"], states, Direction(data["direction"]), data["turning"], set(data["sent"]), unanswered)
+        return cls(
+            data["needs"], states, Direction(data["direction"]), data["rolling_back"], set(data["sent"]), unanswered
+        )
 
 
-_TO_UNDO = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATING})
-_UNDONE = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
+_TO_COMPENSATE = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATING})
+_COMPENSATED = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
 
 
-def from_journal(steps: Sequence[Versioned[StepRecord]], direction: Direction, turning: bool) -> Progress:
+def from_journal(steps: Sequence[Versioned[StepRecord]], direction: Direction, rolling_back: bool) -> Progress:
     """The view that the journal gives. A step that is in flight counts as sent; `lost` tells which need a message.
 
     Who turns back waits for no person: an approval is not on its way then, and will be skipped."""
     records = [s.record for s in steps]
     states = [r.state for r in records]
     progress = Progress([list(r.needs) for r in records], states, direction)
-    progress.turning = turning or (direction is Direction.FORWARD and StepState.FAILED in states)
+    progress.rolling_back = rolling_back or (direction is Direction.FORWARD and StepState.FAILED in states)
     progress.sent = {
-        i for i in in_flight(records, direction) if not (progress.turning and waits_for_person(records[i]))
+        i for i in in_flight(records, direction) if not (progress.rolling_back and waits_for_person(records[i]))
     }
     return progress
 

@@ -6,28 +6,29 @@ from datetime import datetime, timedelta
 from shared.domain.records import StepRecord
 from shared.domain.states import StepState
 from shared.saga.orchestration.progress import Progress
-from shared.saga.step.execution import waits_to_try_again
+from shared.saga.step.execution import awaits_retry
 
 _MISSED_SECONDS = 10.0
 """How late a scheduled delivery may be before it is taken for lost."""
-NOT_YET_UNDONE = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
+NOT_YET_COMPENSATED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
 _MOVING = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATING})
 
 
-def lost(rows: Sequence[StepRecord], progress: Progress, now: datetime, *, is_called_off: bool) -> list[int]:
+def lost(rows: Sequence[StepRecord], progress: Progress, now: datetime, *, is_abort_requested: bool) -> list[int]:
     """Return the ordinals of the steps that were sent and whose message is lost, as far as their rows show.
 
-    If a person cancelled (`is_called_off`), those that wait to try again are among them: a delivery ends that wait.
+    If a person cancelled (`is_abort_requested`), those that wait to try again are among them: a delivery ends that
+    wait.
     """
-    return [i for i in sorted(progress.sent) if _is_lost(rows[i], progress, now, is_called_off=is_called_off)]
+    return [i for i in sorted(progress.sent) if _is_lost(rows[i], progress, now, is_abort_requested=is_abort_requested)]
 
 
-def _is_lost(row: StepRecord, progress: Progress, now: datetime, *, is_called_off: bool) -> bool:
+def _is_lost(row: StepRecord, progress: Progress, now: datetime, *, is_abort_requested: bool) -> bool:
     if row.claim is not None and row.claim.expires_at > now:
         return False
-    if is_called_off and waits_to_try_again(row):
+    if is_abort_requested and awaits_retry(row):
         return True
-    if progress.turning and row.state is StepState.PENDING:
+    if progress.rolling_back and row.state is StepState.PENDING:
         return True  # it waits to look again, and nothing new is begun any more
     if row.wait_until is not None:
         return now > row.wait_until + timedelta(seconds=_MISSED_SECONDS)
@@ -40,8 +41,8 @@ def has_begun(row: StepRecord) -> bool:
     return row.claim is not None or row.wait_until is not None or row.state in _MOVING
 
 
-def next_round(rows: Sequence[StepRecord], now: datetime, longest_seconds: float) -> float:
+def next_round(rows: Sequence[StepRecord], now: datetime, max_seconds: float) -> float:
     """Return in how many seconds the watchdog comes again: when the first claim ends that nobody renews, so that a dead
-    worker is noticed then, and after `longest_seconds` at the latest."""
+    worker is noticed then, and after `max_seconds` at the latest."""
     ends = [(row.claim.expires_at - now).total_seconds() for row in rows if row.claim is not None]
-    return min([longest_seconds, *(seconds + 1.0 for seconds in ends if seconds > 0)])
+    return min([max_seconds, *(seconds + 1.0 for seconds in ends if seconds > 0)])

@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared import tracing
-from shared.domain.errors import ConflictError, SagaError, TransactionError, TurnedBackError
+from shared.domain.errors import ConflictError, RolledBackError, SagaError, TransactionError
 from shared.domain.json import content_hash
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy
@@ -30,27 +30,27 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.trace import of_deployment, root
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
-from shared.saga.scripts.script_journal import ScriptJournal, is_forward, why_turned
+from shared.saga.scripts.script_journal import ScriptJournal, is_forward, rollback_reason
 from shared.saga.step import execution
 from shared.saga.step.delivery import Services
 
 log = logging.getLogger(__name__)
 
-_BEATS_A_LEASE = 4
-_ANOTHER_LOOK_SECONDS = 1.0
+_HEARTBEATS_PER_LEASE = 4
+_LOOK_AGAIN_SECONDS = 1.0
 
 
-def is_attended(record: DeploymentRecord, now: datetime, policy: EnginePolicy) -> bool:
+def has_live_script(record: DeploymentRecord, now: datetime, policy: EnginePolicy) -> bool:
     """Whether somebody, its script as a rule, gave a sign of life within the lease."""
     return now < (record.heartbeat_at or record.accepted_at) + timedelta(seconds=policy.script_lease_seconds)
 
 
-def abandon(services: Services, deployment_id: str) -> None:
+def fail_stale_script(services: Services, deployment_id: str) -> None:
     """Turn back a deployment whose script gives no sign of life; any other is left as it is. Raises ConflictError
     where it moved meanwhile: then somebody lives."""
     header = services.journal.header(deployment_id)
     record, now = header.record, services.clock.now()
-    if record.origin != SCRIPT or not is_forward(record) or is_attended(record, now, services.policy):
+    if record.origin != SCRIPT or not is_forward(record) or has_live_script(record, now, services.policy):
         return
     seen_at = record.heartbeat_at or record.accepted_at
     error = RecordedError(
@@ -91,21 +91,21 @@ def take_target(
     journal: ScriptJournal, locks: Locks, wait_seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Wait for the target, in order of arrival. Raises TransactionError where it is not free within `wait_seconds`, and
-    TurnedBackError where somebody cancelled meanwhile."""
+    RolledBackError where somebody cancelled meanwhile."""
     until = journal.now() + timedelta(seconds=wait_seconds)
     while True:
         view = activities.begin(journal.services, locks, journal.deployment_id, by_script=True)
         if view["next"] == "run" and is_forward(journal.record):
             return
         if view["next"] != "wait":
-            raise TurnedBackError(why_turned(journal.record))
+            raise RolledBackError(rollback_reason(journal.record))
         if journal.now() >= until:
             journal.end(DeploymentState.CANCELLED, "its target was not free in time")
             raise TransactionError(f"deployment {view['holder']} holds the target of {journal.deployment_id}")
         sleep(view["seconds"])
 
 
-class Heart(threading.Thread):
+class ScriptHeartbeat(threading.Thread):
     """Signs of life, from a thread of its own: they stop with the process, or when the transaction is over."""
 
     def __init__(self, journal: ScriptJournal, locks: Locks) -> None:
@@ -118,7 +118,7 @@ class Heart(threading.Thread):
 
     def run(self) -> None:
         """Beat, some times a lease."""
-        while not self._over.wait(self._journal.services.policy.script_lease_seconds / _BEATS_A_LEASE):
+        while not self._over.wait(self._journal.services.policy.script_lease_seconds / _HEARTBEATS_PER_LEASE):
             try:
                 self._beat()
             except ConflictError:
@@ -127,7 +127,7 @@ class Heart(threading.Thread):
                 log.warning("%s could not give a sign of life: %s", self._journal.deployment_id, error)
 
     def _beat(self) -> None:
-        record = self._journal.beat()
+        record = self._journal.heartbeat()
         if record.state in DEPLOYMENT_ENDED:
             self.stop()
         elif record.state is not DeploymentState.ACCEPTED:
@@ -135,7 +135,7 @@ class Heart(threading.Thread):
             self._locks.acquire(record.target, record.deployment_id, self._journal.now(), lease)
 
 
-def put_back(
+def roll_back(
     services: Services,
     locks: Locks,
     deployment_id: str,
@@ -163,15 +163,15 @@ def put_back(
                 execution.execute_step(local, StepMessage(deployment_id, ordinal, Direction.FORWARD))
             view = activities.begin_compensation(local, locks, deployment_id)
         else:
-            if not _undo(local, queue, deployment_id, progress, until, sleep):
+            if not _compensate(local, queue, deployment_id, progress, until, sleep):
                 break
             view = activities.finish(local, locks, deployment_id)
         if view["next"] == "run" and view["progress"]["direction"] == progress.direction and progress.sent:
-            sleep(_ANOTHER_LOOK_SECONDS)  # another is at it
+            sleep(_LOOK_AGAIN_SECONDS)  # another is at it
     return services.journal.header(deployment_id).record
 
 
-def _undo(
+def _compensate(
     services: Services,
     queue: "_LocalQueue",
     deployment_id: str,
@@ -180,17 +180,17 @@ def _undo(
     sleep: Callable[[float], None],
 ) -> bool:
     """Deliver every compensation until each has settled or is another's; False where the time was over before."""
-    begun = set(progress.sent)
+    started = set(progress.sent)
     while True:
-        for ordinal in sorted({*begun, *progress.take_ready()}, reverse=True):
+        for ordinal in sorted({*started, *progress.take_ready()}, reverse=True):
             queue.send(StepMessage(deployment_id, ordinal, Direction.BACKWARD))
-        begun = set[int]()
+        started = set[int]()
         message = queue.take(until, sleep)
         if message is None:
             return not queue.waiting
         settled = execution.execute_step(services, message)
         if settled is not None:
-            progress.hear(settled.ordinal, settled.state)
+            progress.on_settled(settled.ordinal, settled.state)
 
 
 class _LocalQueue:

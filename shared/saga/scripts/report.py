@@ -7,11 +7,11 @@ from shared.domain.errors import TransactionError
 from shared.domain.records import DeploymentRecord, RecordedError, Resource, StepRecord
 from shared.domain.states import StepState
 
-_PUT_BACK = frozenset({StepState.COMPENSATED.value, StepState.SKIPPED.value})
+ROLLED_BACK = frozenset({StepState.COMPENSATED.value, StepState.SKIPPED.value})
 
 
 @dataclass(frozen=True)
-class Undone:
+class RollbackResult:
     """What became of one tracked resource: the state of its step, and why it is not put back."""
 
     resource: Resource
@@ -25,12 +25,12 @@ class RollbackReport:
 
     deployment_id: str
     state: str
-    resources: tuple[Undone, ...] = ()
+    resources: tuple[RollbackResult, ...] = ()
 
     @property
-    def left(self) -> list[Undone]:
+    def left(self) -> list[RollbackResult]:
         """What is not put back (yet)."""
-        return [each for each in self.resources if each.state not in _PUT_BACK]
+        return [each for each in self.resources if each.state not in ROLLED_BACK]
 
     def __str__(self) -> str:
         if not self.left:
@@ -53,8 +53,8 @@ class RollbackError(TransactionError):
 
 def report_of(record: DeploymentRecord, rows: Sequence[StepRecord]) -> RollbackReport:
     """From the journal."""
-    undone = tuple(
-        Undone(row.resource or Resource(row.kind, "", row.step_id), row.state.value, row.compensation_error)
+    compensated = tuple(
+        RollbackResult(row.resource or Resource(row.kind, "", row.step_id), row.state.value, row.compensation_error)
         for row in reversed(rows)
     )
-    return RollbackReport(record.deployment_id, record.state.value, undone)
+    return RollbackReport(record.deployment_id, record.state.value, compensated)

@@ -17,7 +17,7 @@ from shared.steps.companions import beside
 from shared.steps.kind import marker_of
 
 CUSTOM = "custom"
-LONGEST_NAME, LONGEST_DESCRIPTION = 256, 1_000
+MAX_NAME, MAX_DESCRIPTION = 256, 1_000
 """Characters of a name in Fabric, and of what a script says of a thing of its own."""
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
@@ -43,7 +43,7 @@ class ResourceType(StrEnum):
 
 
 @dataclass(frozen=True)
-class Made:
+class TrackedResource:
     """What a script made or is about to make, in Fabric's words. `name` may be unknown where `id` is known."""
 
     type: str
@@ -64,10 +64,10 @@ class Made:
             is_named = name == "id" and not value and self.name and self.type != ResourceType.ROLE_ASSIGNMENT
             if not GUID.fullmatch(value) and not is_named:
                 problems.append(Problem(name, f"must be the GUID that Fabric gave, not {value[:64]!r}"))
-        longest = LONGEST_DESCRIPTION if self.type == CUSTOM else LONGEST_NAME
-        if len(self.name) > longest:
-            problems.append(Problem("name", f"has {len(self.name)} characters; at most {longest} are allowed"))
-        if len(self.role) > LONGEST_NAME:
+        maximum = MAX_DESCRIPTION if self.type == CUSTOM else MAX_NAME
+        if len(self.name) > maximum:
+            problems.append(Problem("name", f"has {len(self.name)} characters; at most {maximum} are allowed"))
+        if len(self.role) > MAX_NAME:
             problems.append(Problem("role", f"has {len(self.role)} characters; no role of Fabric's has"))
         if self.type == ResourceType.ROLE_ASSIGNMENT and not self.role:
             problems.append(Problem("role", "is required: a role that somebody changed since is left to them"))
@@ -101,11 +101,11 @@ class Made:
     def resource(self) -> Resource:
         """As the journal names it. Fabric writes ids in lower case, and compares so."""
         parent = self.workspace_id.lower() or None
-        name = fitting(self.name[:LONGEST_NAME], NAME_CHARACTERS)
+        name = fitting(self.name[:MAX_NAME], NAME_CHARACTERS)
         return Resource(self.type, self.id.lower(), name or self.id, parent)
 
 
-def _beside(services: Services, made: Made) -> JsonObject | None:
+def _beside(services: Services, made: TrackedResource) -> JsonObject | None:
     """What bears the name of a companion-to-be; None, which proves none, if Fabric cannot be asked now."""
     with suppress(FabricError):
         return beside(services.fabric, made.spec)
@@ -113,7 +113,13 @@ def _beside(services: Services, made: Made) -> JsonObject | None:
 
 
 def row_of(
-    services: Services, deployment_id: str, ordinal: int, made: Made, *, needs: tuple[int, ...], is_there: bool
+    services: Services,
+    deployment_id: str,
+    ordinal: int,
+    made: TrackedResource,
+    *,
+    needs: tuple[int, ...],
+    is_there: bool,
 ) -> StepRecord:
     """The row of a thing. Raises LimitError where the deployment has as many as it may have."""
     if ordinal >= MAX_STEPS:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.domain.errors import ConflictError, StorageUnavailableError, TransactionError, TurnedBackError
+from shared.domain.errors import ConflictError, RolledBackError, StorageUnavailableError, TransactionError
 from shared.domain.ports import Change, Versioned
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.trace import TraceContext
-from shared.saga.scripts.rows import Made, row_of
+from shared.saga.scripts.rows import TrackedResource, row_of
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import turns_back
+from shared.saga.step.execution import is_rolling_back
 
 _RACES = 20
 _TRIES, _PAUSE_SECONDS = 3, 2.0
@@ -42,9 +42,9 @@ class ScriptJournal:
         """What is tracked, in order."""
         return self.services.journal.steps(self.deployment_id)
 
-    def append(self, made: Made, *, is_there: bool) -> tuple[StepRecord, DeploymentRecord]:
+    def append(self, made: TrackedResource, *, is_there: bool) -> tuple[StepRecord, DeploymentRecord]:
         """Add a row, with a sign of life; the row, and the header that it was added to. What is there already is added
-        even to what turns back, so that it is undone with the rest. Raises TurnedBackError where nothing can, or may,
+        even to what turns back, so that it is undone with the rest. Raises RolledBackError where nothing can, or may,
         be added any more."""
         parent = self._workspaces.get(made.workspace_id.lower())
         reason = "made by its script" if is_there else "about to be made by its script"
@@ -52,7 +52,7 @@ class ScriptJournal:
         def add(header: Versioned[DeploymentRecord]) -> tuple[StepRecord, DeploymentRecord]:
             record = header.record
             if record.state in DEPLOYMENT_ENDED or (not is_there and not is_forward(record)):
-                raise TurnedBackError(why_turned(record))
+                raise RolledBackError(rollback_reason(record))
             needs = () if parent is None else (parent,)
             row = row_of(self.services, self.deployment_id, record.step_count, made, needs=needs, is_there=is_there)
             after = record.replace(step_count=record.step_count + 1, heartbeat_at=self.now())
@@ -74,20 +74,20 @@ class ScriptJournal:
                     raise
                 self.sleep(_PAUSE_SECONDS)
 
-    def created(self, row: StepRecord, made: Made) -> StepRecord:
-        """What was about to be made is there. Raises TurnedBackError where the row was given up meanwhile."""
-        _, standing = self.services.journal.step(self.deployment_id, row.ordinal)
-        after = standing.record.replace(state=StepState.SUCCEEDED, resource=made.resource, finished_at=self.now())
+    def created(self, row: StepRecord, made: TrackedResource) -> StepRecord:
+        """What was about to be made is there. Raises RolledBackError where the row was given up meanwhile."""
+        _, stored = self.services.journal.step(self.deployment_id, row.ordinal)
+        after = stored.record.replace(state=StepState.SUCCEEDED, resource=made.resource, finished_at=self.now())
         try:
-            if standing.record.state is not StepState.INTENT:
+            if stored.record.state is not StepState.INTENT:
                 raise ConflictError("given up")
-            self.services.journal.write_step(Change(standing, after, SCRIPT, "made by its script"))
+            self.services.journal.write_step(Change(stored, after, SCRIPT, "made by its script"))
         except ConflictError:
-            raise TurnedBackError(why_turned(self.record)) from None
+            raise RolledBackError(rollback_reason(self.record)) from None
         self._remember(after)
         return after
 
-    def beat(self) -> DeploymentRecord:
+    def heartbeat(self) -> DeploymentRecord:
         """A sign of life. Raises ConflictError where the header moved: that was a sign too, or the end."""
         header = self.services.journal.header(self.deployment_id)
         if header.record.state in DEPLOYMENT_ENDED:
@@ -97,11 +97,11 @@ class ScriptJournal:
 
     def end(self, state: DeploymentState, reason: str) -> None:
         """The end of what went forward, with nothing in it that is still to be made: whoever takes something up
-        meanwhile moves the header, and is met too. Raises TurnedBackError where it does not go forward."""
+        meanwhile moves the header, and is met too. Raises RolledBackError where it does not go forward."""
 
         def close(header: Versioned[DeploymentRecord]) -> None:
             if not is_forward(header.record):
-                raise TurnedBackError(why_turned(header.record))
+                raise RolledBackError(rollback_reason(header.record))
             self.resolve()
             now = self.now()
             due = now + timedelta(seconds=self.services.policy.retention_seconds)
@@ -110,7 +110,7 @@ class ScriptJournal:
 
         self._write(close)
 
-    def turn_back(self, requested_by: str, error: RecordedError | None) -> None:
+    def start_rollback(self, requested_by: str, error: RecordedError | None) -> None:
         """Note that it is to be put back, which FEATURE_USE_ROLLBACK does not prevent: the script asks for it by name.
         Raises TransactionError where it is committed."""
 
@@ -161,11 +161,11 @@ class ScriptJournal:
 
 def is_forward(record: DeploymentRecord) -> bool:
     """Whether its script may still add to it and commit it."""
-    return record.state in (DeploymentState.ACCEPTED, DeploymentState.RUNNING) and not turns_back(record)
+    return record.state in (DeploymentState.ACCEPTED, DeploymentState.RUNNING) and not is_rolling_back(record)
 
 
-def why_turned(record: DeploymentRecord) -> str:
+def rollback_reason(record: DeploymentRecord) -> str:
     """For who asks too late."""
-    who: Any = record.cancel_requested_by or record.compensate_requested_by or "nobody"
-    why = record.error.message if record.error else f"{who} asked for it"
+    requester: Any = record.cancel_requested_by or record.compensate_requested_by or "nobody"
+    why = record.error.message if record.error else f"{requester} asked for it"
     return f"transaction {record.deployment_id} takes nothing more ({why}): it is {record.state.value}"

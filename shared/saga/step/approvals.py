@@ -6,13 +6,13 @@ one comes when it is over, and at least every hour, so that a lost message costs
 
 from datetime import timedelta
 
-from shared.domain.approval import BY_DEFAULT, approved
+from shared.domain.approval import ON_TIMEOUT, approved
 from shared.domain.json import JsonObject
 from shared.domain.records import RecordedError
 from shared.domain.states import StepState
 from shared.saga.step.delivery import Delivery, Settled
 
-_LONGEST_WAIT_SECONDS = 3600.0
+_MAX_WAIT_SECONDS = 3600.0
 
 
 def wait(d: Delivery, spec: JsonObject) -> Settled | None:
@@ -22,10 +22,10 @@ def wait(d: Delivery, spec: JsonObject) -> Settled | None:
         return _time_is_over(d, spec)
     if deadline is None:
         deadline = d.now + timedelta(seconds=d.step.timeout_seconds)
-        d.learn(started_at=d.now, deadline_at=deadline, spec=d.services.payloads.store(spec), refers_to={})
+        d.stage(started_at=d.now, deadline_at=deadline, spec=d.services.payloads.store(spec), refers_to={})
     reason = "" if d.step.started_at else "waits for a person"
     remaining = (deadline - d.services.clock.now()).total_seconds()
-    d.again(min(max(1.0, remaining), _LONGEST_WAIT_SECONDS), reason)
+    d.reschedule(min(max(1.0, remaining), _MAX_WAIT_SECONDS), reason)
     return None
 
 
@@ -33,6 +33,6 @@ def _time_is_over(d: Delivery, spec: JsonObject) -> Settled:
     message = f"nobody approved or refused it within {d.step.timeout_seconds:g} s"
     if spec.get("default") == "approve":
         reason = f"{message}; its default is to approve"
-        return d.settle(StepState.SUCCEEDED, reason, outputs=approved(BY_DEFAULT, message), error=None)
+        return d.settle(StepState.SUCCEEDED, reason, outputs=approved(ON_TIMEOUT, message), error=None)
     error = RecordedError(message, "Ask one of its approvers, raise the step's timeout, and submit again or resume.")
     return d.settle(StepState.FAILED, message, error=error)

@@ -16,7 +16,7 @@ from typing import Any
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
 from shared.domain.ports import OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError
-from shared.domain.retry import TryAgain, backoff, decide, recorded
+from shared.domain.retry import TryAgain, backoff, decide_retry, recorded
 from shared.domain.states import StepState
 from shared.saga.step import companions, operations
 from shared.saga.step.delivery import Delivery, Settled
@@ -31,36 +31,38 @@ def advance(d: Delivery) -> Settled | None:
         reason = "nothing was begun" if intent is None else "adopted: left as it is"
         return d.settle(StepState.COMPENSATED, reason, operation=None)
     deadline = d.step.deadline_at
-    begun = {} if d.step.state is StepState.COMPENSATING else _begun(d)
-    if not begun and deadline is not None and d.now >= deadline:
+    started = {} if d.step.state is StepState.COMPENSATING else _start_compensation(d)
+    if not started and deadline is not None and d.now >= deadline:
         return _give_up(d, _out_of_time(d))
     late_call_until = d.late_call_until
     if late_call_until is not None and d.now < late_call_until:
         # What it may do yet would come after the compensation, and stay.
-        d.again((late_call_until - d.now).total_seconds(), "a call of an interrupted delivery may still act", **begun)
+        d.reschedule(
+            (late_call_until - d.now).total_seconds(), "a call of an interrupted delivery may still act", **started
+        )
         return None
-    d.claim("undo it" if begun else "", **begun)
+    d.claim("undo it" if started else "", **started)
     try:
-        return _undo(d, intent)
+        return _compensate(d, intent)
     except (FabricError, GuardError) as error:
-        return _went_wrong(d, error)
+        return _retry_or_fail(d, error)
 
 
-def _begun(d: Delivery) -> dict[str, Any]:
+def _start_compensation(d: Delivery) -> dict[str, Any]:
     """What the first write of a try sets. An operation of the last try's is given up: it had all of that try's time."""
     step = d.step
     is_given_up = step.operation is not None and step.operation.purpose == "compensate"
     return {
         "state": StepState.COMPENSATING,
         "attempt": 0,
-        "moves_done": 0,
+        "calls_done": 0,
         "deadline_at": d.now + timedelta(seconds=d.services.policy.compensation_timeout_seconds),
         "compensation_started_at": step.compensation_started_at or d.now,
         "operation": None if is_given_up else step.operation,
     }
 
 
-def _undo(d: Delivery, intent: Intent) -> Settled | None:
+def _compensate(d: Delivery, intent: Intent) -> Settled | None:
     operation = d.step.operation
     unseen: Operation | None = None
     if operation is not None and operation.purpose != "capture":
@@ -70,9 +72,9 @@ def _undo(d: Delivery, intent: Intent) -> Settled | None:
                 operations.wait(d, operation)
                 return None
             operations.check(status, operation)
-            d.write(operation=None, moves_done=d.step.moves_done + 1)
+            d.write(operation=None, calls_done=d.step.calls_done + 1)
         elif status.state == "running":
-            if intent.action != "create" and not _is_forsaken(d, operation):
+            if intent.action != "create" and not _is_given_up(d, operation):
                 operations.wait(d, operation)  # what it changes would come after what is put back
                 return None
             unseen = operation
@@ -108,9 +110,9 @@ def _status(d: Delivery, operation: Operation) -> OperationStatus:
         return OperationStatus("succeeded", has_result=False)
 
 
-def _is_forsaken(d: Delivery, operation: Operation) -> bool:
+def _is_given_up(d: Delivery, operation: Operation) -> bool:
     """Return True for an operation that has run for longer than any is reckoned with."""
-    return d.services.clock.now() - operation.started_at >= operations.LONGEST_OPERATION
+    return d.services.clock.now() - operation.started_at >= operations.MAX_OPERATION
 
 
 def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Settled | None:
@@ -118,12 +120,12 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
     if intent.action == "create":
         makers = partial(companions.makers, d.services, d.step.deployment_id)
         going = d.kind.guard(d.services.fabric, found.resource, makers)
-    for call in d.kind.compensate(spec, intent, found)[d.step.moves_done :]:
-        d.prove_hold()
+    for call in d.kind.compensate(spec, intent, found)[d.step.calls_done :]:
+        d.prove_claim()
         reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None:
-            begun = operations.started(d, reply.operation, "compensate", call.operation_kind)
-            d.again(operations.first_delay(begun.kind), operation=begun)
+            started = operations.started(d, reply.operation, "compensate", call.operation_kind)
+            d.reschedule(operations.first_delay(started.kind), operation=started)
             return None
     done = f"deleted{companions.with_it(going)}" if intent.action == "create" else "put back as it was"
     return companions.settle(d, done)
@@ -133,10 +135,10 @@ def _absent(d: Delivery, running: Operation | None) -> Settled | None:
     """Nothing there. What was to be created may still be on its way: look again until its time is over.
 
     `running` is an operation that Fabric says is still making it. What it makes after that time bears the marker, and
-    the sweeper looks for it for as long as `operations.LONGEST_OPERATION`.
+    the sweeper looks for it for as long as `operations.MAX_OPERATION`.
     """
     started = d.step.compensation_started_at or d.now
-    seconds = d.services.policy.settle_seconds if running is None else operations.LONGEST_UNSEEN_SECONDS
+    seconds = d.services.policy.late_call_seconds if running is None else operations.MAX_UNSEEN_SECONDS
     remaining = (started + timedelta(seconds=seconds) - d.services.clock.now()).total_seconds()
     if running is not None:
         if remaining > 0:
@@ -145,14 +147,14 @@ def _absent(d: Delivery, running: Operation | None) -> Settled | None:
         reason = f"nothing of it shows, and Fabric's operation {running.id} does not end: it is looked for later"
         return d.settle(StepState.COMPENSATED, reason, operation=None, ambiguous=True, compensation_error=None)
     if d.step.ambiguous and d.step.resource is None and remaining > 0:
-        d.again(remaining)
+        d.reschedule(remaining)
         return None
     return companions.settle(d, "nothing there to undo")
 
 
-def _went_wrong(d: Delivery, error: SagaError) -> Settled | None:
+def _retry_or_fail(d: Delivery, error: SagaError) -> Settled | None:
     policy = d.services.policy.backward
-    decision = decide(error, d.step.attempt, d.step.deliveries, policy, d.services.jitter())
+    decision = decide_retry(error, d.step.attempt, d.step.deliveries, policy, d.services.jitter())
     if not isinstance(decision, TryAgain):
         # Even a final refusal is tried again while attempts last: what stands in the way may be taken away.
         if isinstance(error, GuardError) or d.step.attempt + 1 >= policy.max_attempts:
@@ -160,7 +162,7 @@ def _went_wrong(d: Delivery, error: SagaError) -> Settled | None:
         seconds = backoff(policy, d.step.attempt, d.services.jitter())
         decision = TryAgain(seconds, counts=True)
     has_ended = isinstance(error, FabricError) and error.is_outcome  # it failed for good: its call is sent again
-    d.again(
+    d.reschedule(
         decision.seconds,
         attempt=d.step.attempt + (1 if decision.counts else 0),
         compensation_error=recorded(error),

@@ -45,7 +45,7 @@ def left_behind(services: Services, makers: Iterable[Maker]) -> list[Found]:
     """The companions that stand although their makers are gone; of makers so young that some may not be shown yet,
     none: a stranger's could be taken for one of theirs. Raises FabricError."""
     now = services.clock.now()
-    settled = [maker for maker in makers if _is_outlived(maker) and maker.settled_at <= now]
+    settled = [maker for maker in makers if _is_outlived(maker) and maker.companions_shown_at <= now]
     return [found for found in standing(services, settled) if found.outlives]
 
 
@@ -57,7 +57,7 @@ def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
     """Add to what is written next which companions stand beside an item that was just created. Raises FabricError."""
     if intent.action == "create" and intent.beside is not None:
         rows = list(d.services.fabric.list(f"/workspaces/{resource.parent_id}/items"))
-        d.learn(intent=replace(intent, made=seen(resource, intent.beside, rows)))
+        d.stage(intent=replace(intent, made=seen(resource, intent.beside, rows)))
 
 
 def origin(d: Delivery, resource: Resource) -> str:
@@ -78,17 +78,17 @@ def settle(d: Delivery, reason: str) -> Settled | None:
     rows = [s.record for s in d.services.journal.steps(d.step.deployment_id)]
     if _is_own_workspace(rows, maker.resource.parent_id):
         return _settled(d, reason)
-    remaining = (maker.settled_at - d.services.clock.now()).total_seconds()
+    remaining = (maker.companions_shown_at - d.services.clock.now()).total_seconds()
     if remaining > 0:
-        d.again(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
+        d.reschedule(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
         return None
-    gone = left_behind(d.services, _makers_to_look_for(maker, makers_among(rows)))
-    _write_down(d, maker, gone)
-    for companion in gone:
-        d.prove_hold()
+    removed = left_behind(d.services, _makers_to_look_for(maker, makers_among(rows)))
+    _write_down(d, maker, removed)
+    for companion in removed:
+        d.prove_claim()
         with suppress(FabricNotFoundError):
             d.services.fabric.send("DELETE", item_path(companion.resource))
-    return _settled(d, reason + with_it(gone))
+    return _settled(d, reason + with_it(removed))
 
 
 def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:
@@ -99,7 +99,7 @@ def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:
     return [m for m in makers if m.resource.parent_id == place and m.resource.type == item_type]
 
 
-def _write_down(d: Delivery, maker: Maker, gone: Iterable[Found]) -> None:
+def _write_down(d: Delivery, maker: Maker, removed: Iterable[Found]) -> None:
     """Write which companions named after the maker are about to be deleted, before the first call.
 
     By now each of them is shown. So whatever has such a name later is a stranger's, and the sweeper must leave it.
@@ -107,7 +107,7 @@ def _write_down(d: Delivery, maker: Maker, gone: Iterable[Found]) -> None:
     intent = d.step.intent
     if intent is None or intent.beside is None:
         return
-    found = {f.resource.type: f.resource.id for f in gone if f.step_id == maker.step_id}
+    found = {f.resource.type: f.resource.id for f in removed if f.step_id == maker.step_id}
     named = [c.type for c in COMPANIONS[maker.resource.type] if c.outlives and not c.is_stamped]
     made = {item_type: found.get(item_type, "") for item_type in named} | (intent.made or {})
     if made != intent.made:

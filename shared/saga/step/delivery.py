@@ -24,7 +24,7 @@ from typing import Any
 from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
-from shared.domain.policy import BEATS_A_LEASE, EnginePolicy
+from shared.domain.policy import HEARTBEATS_PER_LEASE, EnginePolicy
 from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Telemetry, Versioned
 from shared.domain.records import Claim, DeploymentRecord, StepRecord
 from shared.domain.row_limits import fitted
@@ -54,10 +54,10 @@ class Services:
     heartbeat: Heartbeat = field(default_factory=HeartbeatThread)
 
 
-LONGEST_DELIVERY = timedelta(minutes=5)
+MAX_DELIVERY = timedelta(minutes=5)
 """No sign of life is given for a delivery that has run this long (`functionTimeout` in host.json): the host ends it,
 and one that hangs for another reason must lose its step."""
-KEPT_WAITS = 40
+MAX_WAITS = 40
 """Waits that a step remembers: enough for a picture of it, and a small part of what a row may hold."""
 
 
@@ -88,14 +88,14 @@ class Delivery:
         step, policy = row.record, services.policy
         self._found = step.claim
         left = step.claim if step.claim is not None and step.claim.acts else None
-        self.was_left_uncertain = step.ambiguous or (step.state is StepState.INTENT and left is not None)
+        self.is_uncertain = step.ambiguous or (step.state is StepState.INTENT and left is not None)
         """Whether an earlier delivery may have made a call whose answer is not known: it said so, or it died with
         its claim still written. Whatever this one writes must not forget it."""
-        self._learned: dict[str, Any] = {}
+        self._staged: dict[str, Any] = {}
         if left is not None:
-            self.learn(late_call_until=policy.late_call_until(left.expires_at))
+            self.stage(late_call_until=policy.late_call_until(left.expires_at))
         self._writing = threading.Lock()
-        self._rests = False
+        self._is_released = False
 
     @property
     def step(self) -> StepRecord:
@@ -110,29 +110,29 @@ class Delivery:
     @property
     def late_call_until(self) -> datetime | None:
         """Until when a call of an earlier delivery, which died or was held up, may still have its effect."""
-        return self._learned.get("late_call_until", self.step.late_call_until)
+        return self._staged.get("late_call_until", self.step.late_call_until)
 
     def is_claimed_by_another(self) -> bool:
         """Whether somebody else is at work on it and its lease is not over."""
         claim = self.step.claim
         return claim is not None and claim.expires_at > self.now
 
-    def learn(self, **facts: Any) -> None:
+    def stage(self, **facts: Any) -> None:
         """Facts that whatever is written next shall carry: a resource that exists must not be forgotten because
         the read that follows its creation failed."""
-        self._learned |= facts
+        self._staged |= facts
 
-    def forget(self) -> None:
+    def discard_staged(self) -> None:
         """Drop what was learned and is not written yet."""
-        self._learned.clear()
+        self._staged.clear()
 
     def write(self, reason: str = "", **changes: Any) -> None:
         """Write the row with `changes`. Raises ConflictError where the row moved since it was read, and LimitError for
         a value that the row has no room for: then nothing is written."""
         with self._writing:
-            after = fitted(self.step.replace(**{**self._learned, **changes}))
+            after = fitted(self.step.replace(**{**self._staged, **changes}))
             self._row = self.services.journal.write_step(Change(self._row, after, "engine", reason))
-            self._rests = after.claim is None
+            self._is_released = after.claim is None
 
     def claim(self, reason: str = "", **changes: Any) -> None:
         """Write `changes` together with a fresh claim; the caller acts only when this returns."""
@@ -146,7 +146,7 @@ class Delivery:
     def _lease_end(self) -> datetime:
         return self.services.clock.now() + timedelta(seconds=self.services.policy.step_lease_seconds)
 
-    def beat(self) -> bool:
+    def heartbeat(self) -> bool:
         """Give a sign of life: renew the claim, or take one if the delivery has only looked so far. False: no further
         one is wanted. Runs beside the delivery, on another thread.
 
@@ -155,7 +155,7 @@ class Delivery:
         if not self._writing.acquire(blocking=False):
             return True
         try:
-            if self._rests or self.services.clock.now() >= self.now + LONGEST_DELIVERY:
+            if self._is_released or self.services.clock.now() >= self.now + MAX_DELIVERY:
                 return False
             self._renew()
         except ConflictError:
@@ -173,7 +173,7 @@ class Delivery:
         after = self.step.replace(claim=claim, fence=claim.fence)
         self._row = self.services.journal.write_step(Change(self._row, after, "engine", ""))
 
-    def prove_hold(self) -> None:
+    def prove_claim(self) -> None:
         """Make sure that this delivery still holds the step, and has most of a lease left: call it before each call
         that changes something. A holder that was held up must not act on what it saw long ago, because another delivery
         may have taken the step by then. Raises ConflictError if one has.
@@ -181,11 +181,11 @@ class Delivery:
         claim, lease = self.step.claim, self.services.policy.step_lease_seconds
         if claim is None:
             raise ConflictError(f"step {self.step.step_id} is not claimed")
-        if self.services.clock.now() >= claim.expires_at - timedelta(seconds=lease * (1 - 1 / BEATS_A_LEASE)):
+        if self.services.clock.now() >= claim.expires_at - timedelta(seconds=lease * (1 - 1 / HEARTBEATS_PER_LEASE)):
             with self._writing:
                 self._renew()
 
-    def again(self, seconds: float, reason: str = "", **changes: Any) -> None:
+    def reschedule(self, seconds: float, reason: str = "", **changes: Any) -> None:
         """Give the claim up and have the step delivered again after `seconds`, or at its deadline if that is sooner:
         nothing that it waits for could help it then.
 
@@ -193,12 +193,12 @@ class Delivery:
         the host delivers again, and the watchdog, which sees that `wait_until` has passed.
         """
         since = self.services.clock.now()
-        deadline = changes.get("deadline_at", self._learned.get("deadline_at", self.step.deadline_at))
+        deadline = changes.get("deadline_at", self._staged.get("deadline_at", self.step.deadline_at))
         if deadline is not None:
             seconds = min(seconds, max(1.0, (deadline - since).total_seconds()))
         wait_until = since + timedelta(seconds=seconds)
         wait: JsonObject = {"since": since.isoformat(), "until": wait_until.isoformat()}
-        changes.setdefault("waits", (*(self.step.waits or ()), wait)[-KEPT_WAITS:])
+        changes.setdefault("waits", (*(self.step.waits or ()), wait)[-MAX_WAITS:])
         changes.setdefault("deliveries", self.step.deliveries + 1)
         self.write(reason, claim=None, wait_until=wait_until, **changes)
         self.services.queue.send(self.message, seconds)

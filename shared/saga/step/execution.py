@@ -6,7 +6,7 @@ from typing import Any
 from shared.domain.approval import APPROVAL
 from shared.domain.errors import ConflictError, LimitError, NotFoundError
 from shared.domain.messages import Direction, StepMessage
-from shared.domain.policy import BEATS_A_LEASE
+from shared.domain.policy import HEARTBEATS_PER_LEASE
 from shared.domain.ports import Change
 from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
@@ -17,7 +17,7 @@ from shared.saga.step.delivery import Delivery, Services, Settled
 log = logging.getLogger(__name__)
 
 _GIVE_UP_TRIES = 5
-_TOO_LONG = (
+_ROW_FULL_REMEDY = (
     "Look for a name, an id or an address of unusual length in what Fabric answers, and shorten it there. A step that "
     "could not be compensated is tried again every five minutes, or at once by `compensate`."
 )
@@ -37,7 +37,7 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
     delivery = Delivery(services, message, header.record, row)
     act = _forward if message.direction is Direction.FORWARD else _backward
     try:
-        with services.heartbeat.during(delivery.beat, services.policy.step_lease_seconds / BEATS_A_LEASE):
+        with services.heartbeat.during(delivery.heartbeat, services.policy.step_lease_seconds / HEARTBEATS_PER_LEASE):
             return act(delivery)
     except ConflictError:
         # Somebody else moved the row: it is theirs now, and whatever was done here was looked for by them.
@@ -45,8 +45,8 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
         return None
     except LimitError as error:
         log.error("step %s of %s is given up: %s", row.record.step_id, message.deployment_id, error)
-        told = RecordedError(f"its row cannot take what was to be written: {error}", _TOO_LONG)
-        return _give_up(services, message, told, "engine")
+        reported = RecordedError(f"its row cannot take what was to be written: {error}", _ROW_FULL_REMEDY)
+        return _give_up(services, message, reported, "engine")
 
 
 def _forward(delivery: Delivery) -> Settled | None:
@@ -56,19 +56,19 @@ def _forward(delivery: Delivery) -> Settled | None:
     if header.state is not DeploymentState.RUNNING or delivery.is_claimed_by_another():
         return None
     if header.origin == SCRIPT:
-        return _left_by_script(delivery)
+        return _fail_scripts_step(delivery)
     if header.resume_requested_by is not None:
         return None  # its steps are being made ready; what is ready then gets a message
-    if step.state is StepState.PENDING and turns_back(header):
+    if step.state is StepState.PENDING and is_rolling_back(header):
         return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
-    if waits_to_try_again(step) and is_called_off(header):
+    if awaits_retry(step) and is_abort_requested(header):
         return forward.call_off(delivery)
     return forward.advance(delivery)
 
 
-def _left_by_script(delivery: Delivery) -> Settled | None:
+def _fail_scripts_step(delivery: Delivery) -> Settled | None:
     """A script's step goes forward by its script alone. What one that turned back was at, nobody may finish for it."""
-    if delivery.step.state is not StepState.INTENT or not turns_back(delivery.header):
+    if delivery.step.state is not StepState.INTENT or not is_rolling_back(delivery.header):
         return None
     error = RecordedError(
         "the script did not say what became of it", "Nothing: what it made is looked for by its marker and deleted."
@@ -80,7 +80,7 @@ def _backward(delivery: Delivery) -> Settled | None:
     step = delivery.step
     if step.state in BACKWARD_SETTLED - {StepState.COMPENSATION_FAILED}:
         return delivery.settled()
-    if not delivery.header.goes_back or delivery.is_claimed_by_another():
+    if not delivery.header.may_compensate or delivery.is_claimed_by_another():
         return None
     if step.state not in (
         StepState.SUCCEEDED,
@@ -92,21 +92,21 @@ def _backward(delivery: Delivery) -> Settled | None:
     return backward.advance(delivery)
 
 
-def turns_back(header: DeploymentRecord) -> bool:
+def is_rolling_back(header: DeploymentRecord) -> bool:
     """Whether nothing new is to be begun: a step failed, or a person asked to have it stopped or undone."""
-    return bool(header.error) or is_called_off(header)
+    return bool(header.error) or is_abort_requested(header)
 
 
-def is_called_off(header: DeploymentRecord) -> bool:
+def is_abort_requested(header: DeploymentRecord) -> bool:
     """Whether a person asked to have it stopped or undone: then what waits to try again does not. After a failure of
     another step it does, for whether this one fails too decides whether the deployment is held."""
     return bool(header.cancel_requested_by or header.compensate_requested_by)
 
 
-def waits_to_try_again(step: StepRecord) -> bool:
+def awaits_retry(step: StepRecord) -> bool:
     """Return True if the last try of a step went wrong, or is not known, and it waits for the next one."""
-    has_gone_wrong = step.state is StepState.SUBMITTED and step.error is not None
-    return step.kind != APPROVAL and (step.state is StepState.INTENT or has_gone_wrong)
+    has_failed_attempt = step.state is StepState.SUBMITTED and step.error is not None
+    return step.kind != APPROVAL and (step.state is StepState.INTENT or has_failed_attempt)
 
 
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:
@@ -121,7 +121,7 @@ def _give_up(services: Services, message: StepMessage, error: RecordedError, act
     for _ in range(_GIVE_UP_TRIES):
         try:
             header, row = services.journal.step(message.deployment_id, message.ordinal)
-            for changes in _ways_down(services, message.direction, header.record, row.record, error):
+            for changes in _moves_to_failed(services, message.direction, header.record, row.record, error):
                 after = fitted(row.record.replace(claim=None, **changes))
                 row = services.journal.write_step(Change(row, after, actor, error.message))
             return Settled(message.deployment_id, message.ordinal, row.record.state)
@@ -133,7 +133,7 @@ def _give_up(services: Services, message: StepMessage, error: RecordedError, act
     return None
 
 
-def _ways_down(
+def _moves_to_failed(
     services: Services, direction: Direction, header: DeploymentRecord, step: StepRecord, error: RecordedError
 ) -> list[dict[str, Any]]:
     """Return the moves, one after the other, that settle a step as failed; none if it has settled."""
@@ -143,10 +143,10 @@ def _ways_down(
             late = services.policy.late_call_until(step.claim.expires_at) if step.claim else step.late_call_until
             is_unsure = step.state is not StepState.PENDING
             return [{"state": StepState.FAILED, "error": error, "ambiguous": is_unsure, "late_call_until": late}]
-    elif header.goes_back:
+    elif header.may_compensate:
         given_up: dict[str, Any] = {"state": StepState.COMPENSATION_FAILED, "compensation_error": error}
         if step.state is StepState.COMPENSATING:
             return [given_up]
         if step.state in (StepState.SUCCEEDED, StepState.FAILED):
-            return [{"state": StepState.COMPENSATING, "attempt": 0, "moves_done": 0}, given_up]
+            return [{"state": StepState.COMPENSATING, "attempt": 0, "calls_done": 0}, given_up]
     return []

@@ -30,7 +30,7 @@ from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, Operation, RecordedError, Resource
 from shared.domain.references import resolve
-from shared.domain.retry import GiveUp, decide, recorded
+from shared.domain.retry import GiveUp, decide_retry, recorded
 from shared.domain.states import StepState
 from shared.saga.step import approvals, companions, operations
 from shared.saga.step.delivery import Delivery, Settled
@@ -48,7 +48,7 @@ def advance(d: Delivery) -> Settled | None:
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_approval:
         return _out_of_time(d, d.step.deadline_at)
     if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its time begins anew
-        d.learn(deadline_at=d.now + timedelta(seconds=d.step.timeout_seconds))
+        d.stage(deadline_at=d.now + timedelta(seconds=d.step.timeout_seconds))
     try:
         if is_approval:
             return approvals.wait(d, _resolved_spec(d))
@@ -58,10 +58,10 @@ def advance(d: Delivery) -> Settled | None:
             return _poll(d)
         return _resume(d)
     except (FabricError, InvalidInputError, VerificationError) as error:
-        return _went_wrong(d, error)
+        return _retry_or_fail(d, error)
     except UnwritableError as error:
         # The facts learned cannot be written and are dropped: the resource is looked for by its marker.
-        d.forget()
+        d.discard_staged()
         return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=True, **_started(d))
 
 
@@ -112,13 +112,13 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
                 intent=intent,
                 resource=found.resource,
                 operation=None,
-                moves_done=0,
+                calls_done=0,
                 error=None,
                 **_started(d),
                 **_final(d, spec),
             )
             return _act(d, spec, replace(intent, before=before))
-    d.learn(**_started(d), **_final(d, spec))
+    d.stage(**_started(d), **_final(d, spec))
     return _verify(d, spec, found.resource, Intent("adopt", marker, None, found.resource.id))
 
 
@@ -131,7 +131,7 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
             status = operations.look(d, operation)
             if status is None:
                 return None
-            d.learn(operation=None)  # it is over: one that failed is asked for anew, for it changes nothing
+            d.stage(operation=None)  # it is over: one that failed is asked for anew, for it changes nothing
             if status.state == "succeeded":
                 captured = d.services.fabric.result(operation.id, operation.location) or {}
         except FabricNotFoundError:
@@ -140,8 +140,8 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
             operations.check(status, operation)
     image = d.kind.capture(d.services.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
-        begun = operations.started(d, image, "capture", "getDefinition")
-        d.again(operations.first_delay(begun.kind), operation=begun, **_started(d))
+        started = operations.started(d, image, "capture", "getDefinition")
+        d.reschedule(operations.first_delay(started.kind), operation=started, **_started(d))
         return None
     return image
 
@@ -155,8 +155,8 @@ def _resume(d: Delivery) -> Settled | None:
     if step.operation is not None and step.operation.purpose == "apply":
         if not _is_over(d, step.operation):
             return None
-        d.learn(operation=None)
-    uncertain = d.was_left_uncertain
+        d.stage(operation=None)
+    uncertain = d.is_uncertain
     if intent.action == "create":
         fresh = replace(
             intent, beside=beside(d.services.fabric, spec)
@@ -166,7 +166,7 @@ def _resume(d: Delivery) -> Settled | None:
             return _verify(d, spec, found.resource, intent)
         if found is not None:
             return _present(d, spec, found)
-        d.learn(intent=fresh)
+        d.stage(intent=fresh)
         intent = fresh
     d.claim(state=StepState.INTENT, ambiguous=uncertain)
     return _act(d, spec, intent)
@@ -184,8 +184,8 @@ def _is_over(d: Delivery, operation: Operation) -> bool:
 def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
     """Send the calls, one at a time; the claim is held."""
     resource = d.step.resource
-    for call in d.kind.apply(spec, intent)[d.step.moves_done :]:
-        d.prove_hold()
+    for call in d.kind.apply(spec, intent)[d.step.calls_done :]:
+        d.prove_claim()
         try:
             reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         except FabricConflictError as error:
@@ -193,8 +193,8 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
                 raise
             return _conflicted(d, spec, intent, error)
         if reply.operation is not None:
-            begun = operations.started(d, reply.operation, "apply", call.operation_kind)
-            d.again(operations.first_delay(begun.kind), state=StepState.SUBMITTED, operation=begun)
+            started = operations.started(d, reply.operation, "apply", call.operation_kind)
+            d.reschedule(operations.first_delay(started.kind), state=StepState.SUBMITTED, operation=started)
             return None
         if intent.action == "create":
             resource = d.kind.created(spec, _body(reply.body, call.path))
@@ -223,13 +223,13 @@ def _poll(d: Delivery) -> Settled | None:
         status = operations.look(d, operation)
     except FabricNotFoundError:
         # Fabric has forgotten the operation: what became of it is found by looking.
-        d.again(1.0, "the operation is unknown to Fabric", state=StepState.INTENT, operation=None, ambiguous=True)
+        d.reschedule(1.0, "the operation is unknown to Fabric", state=StepState.INTENT, operation=None, ambiguous=True)
         return None
     if status is None:
         return None
     operations.check(status, operation)
     if intent.action == "update":
-        d.claim(state=StepState.INTENT, operation=None, moves_done=d.step.moves_done + 1)
+        d.claim(state=StepState.INTENT, operation=None, calls_done=d.step.calls_done + 1)
         return _act(d, spec, intent)
     try:
         answer = d.services.fabric.result(operation.id, operation.location) if status.has_result else None
@@ -246,8 +246,8 @@ def _poll(d: Delivery) -> Settled | None:
 def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -> Settled | None:
     """Read back what was asked for; only then is the step a success."""
     if d.step.intent is None or d.step.intent.action != intent.action:
-        d.learn(intent=intent)
-    d.learn(resource=resource)
+        d.stage(intent=intent)
+    d.stage(resource=resource)
     try:
         outputs = d.kind.verify(d.services.fabric, spec, resource, intent)
         companions.remember(d, resource, intent)
@@ -255,28 +255,28 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
         done = len(d.kind.apply(spec, intent)) if intent.action == "update" else 0
-        d.again(poll_delay_seconds(error.expected_seconds, waited), state=state, moves_done=done)
+        d.reschedule(poll_delay_seconds(error.expected_seconds, waited), state=state, calls_done=done)
         return None
     reason = {"create": "created", "update": "updated", "adopt": "adopted: it was there already"}[intent.action]
     return d.settle(StepState.SUCCEEDED, reason, outputs=outputs, error=None)
 
 
-def _went_wrong(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Settled | None:
+def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Settled | None:
     policy = d.services.policy.forward
-    decision = decide(_perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
-    uncertain = d.step.ambiguous or d.was_left_uncertain
+    decision = decide_retry(_perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
+    uncertain = d.step.ambiguous or d.is_uncertain
     uncertain |= isinstance(error, FabricAmbiguousError) and d.step.state is StepState.INTENT
     if isinstance(decision, GiveUp):
         return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=uncertain, **_started(d))
     # A failed operation may have left its item behind, so the next delivery looks before it acts.
     submitted = isinstance(error, FabricError) and error.is_outcome and d.step.state is StepState.SUBMITTED
-    begun = {"state": StepState.INTENT, "operation": None} if submitted else {}
-    d.again(
+    started = {"state": StepState.INTENT, "operation": None} if submitted else {}
+    d.reschedule(
         decision.seconds,
         attempt=d.step.attempt + (1 if decision.counts else 0),
         ambiguous=uncertain or submitted,
         error=recorded(error),
-        **begun,
+        **started,
         **_started(d),
     )
     return None
@@ -297,7 +297,7 @@ def call_off(d: Delivery) -> Settled:
     message = f"called off while it waited to try again{last}"
     remedy = "Nothing: what earlier tries may have done is put back, or kept where rollback is off."
     error = RecordedError(message, remedy)
-    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.was_left_uncertain)
+    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.is_uncertain)
 
 
 def _out_of_time(d: Delivery, deadline: datetime) -> Settled:
@@ -305,7 +305,7 @@ def _out_of_time(d: Delivery, deadline: datetime) -> Settled:
     last = f"; last: {d.step.error.message}" if d.step.error else ""
     remedy = "Raise the step's timeout, or look into why Fabric took so long."
     error = RecordedError(message + last, remedy)
-    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.was_left_uncertain)
+    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.is_uncertain)
 
 
 def _spec(d: Delivery) -> JsonObject:

@@ -23,14 +23,15 @@ Beat = Callable[[], bool]
 class Heartbeat(Protocol):
     """Calls a beat again and again while a block runs."""
 
-    def during(self, beat: Beat, seconds: float) -> AbstractContextManager[None]:
-        """Call `beat` every `seconds` until the block ends or `beat` returns False; the first time after `seconds`."""
+    def during(self, heartbeat: Beat, seconds: float) -> AbstractContextManager[None]:
+        """Call `heartbeat` every `seconds` until the block ends or `heartbeat` returns False; the first time after
+        `seconds`."""
         ...
 
 
 @dataclass
 class _Block:
-    beat: Beat
+    heartbeat: Beat
     seconds: float
     is_over: bool = False
 
@@ -49,9 +50,9 @@ class HeartbeatThread:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def during(self, beat: Beat, seconds: float) -> Generator[None]:
+    def during(self, heartbeat: Beat, seconds: float) -> Generator[None]:
         """Beat while the block runs."""
-        block = _Block(beat, seconds)
+        block = _Block(heartbeat, seconds)
         self._schedule(block)
         try:
             yield
@@ -84,7 +85,7 @@ class HeartbeatThread:
     @staticmethod
     def _goes_on(block: _Block) -> bool:
         try:
-            return block.beat()
+            return block.heartbeat()
         except Exception as error:
             log.warning("a sign of life could not be given: %s", type(error).__name__)
             return True

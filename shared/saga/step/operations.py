@@ -4,15 +4,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.domain.errors import FabricRefusedError, FabricTransientError
-from shared.domain.fabric_codes import FAULT_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
+from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
 from shared.domain.polling import expected_seconds, poll_delay_seconds
 from shared.domain.ports import OperationStarted, OperationStatus
 from shared.domain.records import Operation
 from shared.saga.step.delivery import Delivery
 
-LONGEST_OPERATION = timedelta(days=1)
+MAX_OPERATION = timedelta(days=1)
 """How long an operation is reckoned with. Fabric names no bound of its own; most of its operations take minutes."""
-LONGEST_UNSEEN_SECONDS = 900.0
+MAX_UNSEEN_SECONDS = 900.0
 """How long a compensation waits for an operation that makes something of which nothing shows. The sweeper looks for
 what it makes after that."""
 
@@ -40,14 +40,14 @@ def wait(d: Delivery, operation: Operation) -> None:
     """Have the step delivered again when a running operation is worth another look."""
     elapsed = (d.services.clock.now() - operation.started_at).total_seconds()
     seconds = poll_delay_seconds(expected_seconds(operation.kind), elapsed)
-    d.again(seconds, operation=replace(operation, polls=operation.polls + 1))
+    d.reschedule(seconds, operation=replace(operation, polls=operation.polls + 1))
 
 
 def check(status: OperationStatus, operation: Operation) -> None:
     """Raise the FabricError that a failed operation stands for: worth another try, a name to wait for, or final."""
     if status.state == "succeeded":
         return
-    may_pass = bool(status.is_retriable) or status.error_code in FAULT_CODES | {UNKNOWN_ERROR}
+    may_pass = bool(status.is_retriable) or status.error_code in FAILURE_CODES | {UNKNOWN_ERROR}
     kind = meaning(status.error_code, is_retriable=bool(status.is_retriable))
     raise (kind or (FabricTransientError if may_pass else FabricRefusedError))(
         status.message or "the operation failed without a message",

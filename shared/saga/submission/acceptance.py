@@ -31,7 +31,7 @@ from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, S
 from shared.domain.references import referred, resolve
 from shared.domain.row_limits import PROBLEMS_CHARACTERS, fitted, person
 from shared.domain.states import DeploymentState
-from shared.domain.step_graph import Plan, PlannedStep
+from shared.domain.step_graph import GraphStep, StepGraph
 from shared.domain.text import parse, utf8
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
 from shared.saga.payloads import Payloads
@@ -88,10 +88,10 @@ class Acceptance:
     def submit(self, submission: Submission) -> Accepted:
         """As `accept`, of what has been read already."""
         try:
-            plan = compile_manifest(submission.manifest, self.kinds)
+            graph = compile_manifest(submission.manifest, self.kinds)
         except InvalidInputError as error:
             return self.reject(submission, error.problems)
-        return self._record(submission, plan)
+        return self._record(submission, graph)
 
     def reject(self, submission: Submission, problems: Problems) -> Accepted:
         """Record it as rejected for these problems. Raises StorageUnavailableError."""
@@ -111,34 +111,34 @@ class Acceptance:
             log.info("a poisoned submission cannot be read: %s", error)
         return self._reject(salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
 
-    def _record(self, submission: Submission, plan: Plan) -> Accepted:
+    def _record(self, submission: Submission, graph: StepGraph) -> Accepted:
         now = self.clock.now()
         digest = content_hash(submission.manifest)
         header = DeploymentRecord(
             deployment_id=submission.deployment_id,
-            name=plan.name,
-            target=normal_target(plan.target),
+            name=graph.name,
+            target=normal_target(graph.target),
             state=DeploymentState.ACCEPTED,
             manifest_hash=digest,
             accepted_at=now,
-            concurrency=plan.concurrency,
-            on_failure=plan.on_failure,
-            requested_by=person(submission.requested_by or plan.requested_by),
-            expires_after_seconds=plan.expires_after_seconds,
-            keep_for_seconds=plan.keep_for_seconds,
-            step_count=len(plan.steps),
+            concurrency=graph.concurrency,
+            on_failure=graph.on_failure,
+            requested_by=person(submission.requested_by or graph.requested_by),
+            expires_after_seconds=graph.expires_after_seconds,
+            keep_for_seconds=graph.keep_for_seconds,
+            step_count=len(graph.steps),
             traceparent=_trace_of(submission) or root(submission.deployment_id, now).traceparent,
         )
         try:
             header = fitted(header)
-            steps = step_records(submission.deployment_id, plan, self.payloads)
-            standing = self.journal.create(
+            steps = step_records(submission.deployment_id, graph, self.payloads)
+            stored = self.journal.create(
                 header, steps, f"submitted by {header.requested_by}" if header.requested_by else "submitted"
             )
         except LimitError as error:
             problem = Problem("$", f"holds more than the journal can keep: {error}")
             return self.reject(submission, Problems([problem]))
-        return self._answer(standing, digest, now)
+        return self._answer(stored, digest, now)
 
     def _reject(
         self,
@@ -173,8 +173,8 @@ class Acceptance:
             problems=tuple(problem.to_json() for problem in _shortened(problems)),
             traceparent=traceparent or root(deployment_id, now).traceparent,
         )
-        standing = self.journal.create(header, [], header.error.message if header.error else "")
-        return self._answer(standing, digest, now)
+        stored = self.journal.create(header, [], header.error.message if header.error else "")
+        return self._answer(stored, digest, now)
 
     def _answer(self, standing: DeploymentRecord, digest: str, now: datetime) -> Accepted:
         if standing.manifest_hash == digest:
@@ -226,15 +226,15 @@ class Acceptance:
         return parse(text)
 
 
-def step_records(deployment_id: str, plan: Plan, payloads: Payloads) -> list[StepRecord]:
+def step_records(deployment_id: str, graph: StepGraph, payloads: Payloads) -> list[StepRecord]:
     """Return the journal rows of a plan. The same plan gives the same rows, whoever writes them. Raises LimitError if
     a row would have no room for what is written into it later."""
-    ordinals = {step.step_id: i for i, step in enumerate(plan.steps)}
-    return [_row(deployment_id, i, step, ordinals, payloads) for i, step in enumerate(plan.steps)]
+    ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
+    return [_row(deployment_id, i, step, ordinals, payloads) for i, step in enumerate(graph.steps)]
 
 
 def _row(
-    deployment_id: str, ordinal: int, step: PlannedStep, ordinals: Mapping[str, int], payloads: Payloads
+    deployment_id: str, ordinal: int, step: GraphStep, ordinals: Mapping[str, int], payloads: Payloads
 ) -> StepRecord:
     """A row without `refers_to` holds its `with` as it goes to Fabric: nothing in it is replaced any more."""
     refers_to = {other: ordinals[other] for other in referred(step.spec)}

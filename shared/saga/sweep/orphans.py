@@ -42,7 +42,7 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     at work there, which may be about to, ConflictError is raised.
     """
     rows = [s.record for s in services.journal.steps(header.deployment_id)]
-    taken = _taken_up(services, header)
+    taken = _adopted_ids(services, header)
     by_id = {row.step_id: row for row in rows}
     made = [
         (row, snapshot) for row in reversed(rows) if (snapshot := _made(services, row, uncertain=False)) is not None
@@ -70,17 +70,17 @@ def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot |
     return found if found is not None and kind.recognises(spec, row.intent, found, uncertain) else None
 
 
-def _taken_up(services: Services, header: DeploymentRecord) -> set[str]:
+def _adopted_ids(services: Services, header: DeploymentRecord) -> set[str]:
     """Ids of what other deployments at that target account for: whatever they did not put back."""
     others = [other for other in _others(services, header) if other.state not in _GONE]
     for other in others:
-        if _is_at_work(other) and other.state is not D.STUCK:  # a stuck one adopts nothing any more
+        if _is_active(other) and other.state is not D.STUCK:  # a stuck one adopts nothing any more
             raise ConflictError(f"deployment {other.deployment_id} is at work at that target")
     rows = [s.record for other in others for s in services.journal.steps(other.deployment_id)]
     return {row.resource.id for row in rows if row.resource is not None}
 
 
-def in_the_way(services: Services, header: DeploymentRecord) -> str | None:
+def blocking_reason(services: Services, header: DeploymentRecord) -> str | None:
     """What keeps a deployment from being taken up again, in a sentence's words. The caller holds the target, so that no
     further one begins there meanwhile.
 
@@ -92,19 +92,19 @@ def in_the_way(services: Services, header: DeploymentRecord) -> str | None:
     for other in _others(services, header):
         if other.state in (*_GONE, D.ACCEPTED):
             continue
-        if _is_at_work(other):
+        if _is_active(other):
             return f"its target is free when deployment {other.deployment_id} has ended"
         if (other.started_at or other.accepted_at) >= (header.started_at or header.accepted_at):
             later.append(other)
-    mine = _all_made(services, header) if later else set[str]()
+    own = _all_created(services, header) if later else set[str]()
     for other in later:
         rows = (s.record for s in services.journal.steps(other.deployment_id))
-        if any(row.resource is not None and row.resource.id in mine for row in rows):
+        if any(row.resource is not None and row.resource.id in own for row in rows):
             return f"deployment {other.deployment_id} builds upon what this one made, and has to be put back first"
     return None
 
 
-def _all_made(services: Services, header: DeploymentRecord) -> set[str]:
+def _all_created(services: Services, header: DeploymentRecord) -> set[str]:
     """Ids of what a deployment created or changed, as its journal knows or, if an answer was lost, Fabric shows; and of
     what Fabric added beside it."""
     rows = [s.record for s in services.journal.steps(header.deployment_id)]
@@ -126,7 +126,7 @@ def _others(services: Services, header: DeploymentRecord) -> list[DeploymentReco
     return [fresh.get(o.deployment_id, o) for o in listed if o.deployment_id != header.deployment_id]
 
 
-def _is_at_work(other: DeploymentRecord) -> bool:
+def _is_active(other: DeploymentRecord) -> bool:
     return other.state not in DEPLOYMENT_ENDED | {D.ACCEPTED}
 
 

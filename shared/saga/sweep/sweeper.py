@@ -32,32 +32,32 @@ from shared.domain.trace import of_deployment
 from shared.saga.command import handling
 from shared.saga.scripts import lifecycle
 from shared.saga.step.delivery import Services
-from shared.saga.step.operations import LONGEST_OPERATION
+from shared.saga.step.operations import MAX_OPERATION
 from shared.saga.sweep.orphans import about, delete_orphan, find_orphans
 
 log = logging.getLogger(__name__)
 
-MOST_DUTIES = 50
+MAX_TASKS = 50
 """Deployments of each list that one run does something for; what is left over waits for the next."""
 BUDGET_SECONDS = 90.0
 """A run takes up nothing new of a list after this; the host ends a function after functionTimeout."""
-_SHORTEST_WAIT = timedelta(minutes=1)
-_LOOK_OVER_SECONDS = 180.0
+_MIN_WAIT = timedelta(minutes=1)
+_ORPHAN_CHECK_SECONDS = 180.0
 """How long the target of what is looked over is taken for; given back as soon as that is done."""
 
 _ACTOR = "sweeper"
-_Duty = Callable[[DeploymentRecord], None]
-_PUT_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
+_Task = Callable[[DeploymentRecord], None]
+ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 
 
 @dataclass
-class Swept:
+class SweepReport:
     """What one run found and did, by deployment id; with `dry_run`, what it would have done."""
 
     seen: int = 0
     restarted: list[str] = field(default_factory=lambda: list[str]())
     expired: list[str] = field(default_factory=lambda: list[str]())
-    looked_over: list[str] = field(default_factory=lambda: list[str]())
+    orphan_checked: list[str] = field(default_factory=lambda: list[str]())
     orphans: list[str] = field(default_factory=lambda: list[str]())
     purged: list[str] = field(default_factory=lambda: list[str]())
     failed: list[str] = field(default_factory=lambda: list[str]())
@@ -69,24 +69,24 @@ class Swept:
         """How many of each, for the log."""
         return {f.name: v if isinstance(v := getattr(self, f.name), int) else len(v) for f in fields(self)}
 
-    def ids(self, most: int | None = None) -> dict[str, list[str]]:
+    def ids(self, maximum: int | None = None) -> dict[str, list[str]]:
         """The ids of what there is of each, at most so many."""
-        return {f.name: v[:most] for f in fields(self) if isinstance(v := getattr(self, f.name), list) and v}
+        return {f.name: v[:maximum] for f in fields(self) if isinstance(v := getattr(self, f.name), list) and v}
 
     @property
-    def duties(self) -> int:
+    def tasks(self) -> int:
         """How many deployments something was done for. Failures do not count: they must not starve the others."""
-        return sum(map(len, (self.restarted, self.expired, self.looked_over, self.purged)))
+        return sum(map(len, (self.restarted, self.expired, self.orphan_checked, self.purged)))
 
 
-def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> Swept:
+def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> SweepReport:
     """One run. Raises StorageUnavailableError where the lists cannot be read."""
     run = _Run(services, locks, orchestrations, dry_run)
     now = services.clock.now()
     turn = zlib.crc32(now.isoformat().encode())
-    run.through(services.journal.deployments(open_only=True, turn=turn), lambda _: run.revive)
-    run.through(services.journal.due(now, turn), run.duty_of)
-    return run.swept
+    run.through(services.journal.deployments(open_only=True, turn=turn), lambda _: run.restart)
+    run.through(services.journal.due(now, turn), run.task_for)
+    return run.report
 
 
 @dataclass
@@ -95,57 +95,57 @@ class _Run:
     locks: Locks
     orchestrations: Orchestrations
     dry_run: bool
-    swept: Swept = field(default_factory=Swept)
+    report: SweepReport = field(default_factory=SweepReport)
 
-    def through(self, listed: Iterable[DeploymentRecord], duty_of: Callable[[DeploymentRecord], _Duty]) -> None:
+    def through(self, listed: Iterable[DeploymentRecord], task_for: Callable[[DeploymentRecord], _Task]) -> None:
         """See to a list until it is through or its bounds are met; each is read when its turn comes."""
         until = self.services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
-        most = self.swept.duties + MOST_DUTIES
+        maximum = self.report.tasks + MAX_TASKS
         for record in listed:
-            if self.swept.duties >= most or self.services.clock.now() > until:
+            if self.report.tasks >= maximum or self.services.clock.now() > until:
                 return
-            self.swept.seen += 1
-            self.attempt(record, duty_of(record))
+            self.report.seen += 1
+            self.attempt(record, task_for(record))
 
-    def attempt(self, record: DeploymentRecord, duty: _Duty) -> None:
+    def attempt(self, record: DeploymentRecord, task: _Task) -> None:
         try:
-            with tracing.within(of_deployment(record.deployment_id, record.accepted_at, record.traceparent)):
-                duty(record)
+            with tracing.use_span(of_deployment(record.deployment_id, record.accepted_at, record.traceparent)):
+                task(record)
         except ConflictError as error:
             log.info("deployment %s is left to the next run: %s", record.deployment_id, error)
         except SagaError as error:
-            self.swept.failed.append(record.deployment_id)
+            self.report.failed.append(record.deployment_id)
             log.warning("deployment %s: the sweeper could not see to it: %s", record.deployment_id, error)
         except Exception:  # a bug that one deployment meets must not be the end of all the others
-            self.swept.failed.append(record.deployment_id)
+            self.report.failed.append(record.deployment_id)
             log.exception("deployment %s: the sweeper could not see to it", record.deployment_id)
 
-    def duty_of(self, record: DeploymentRecord) -> _Duty:
-        if record.state in _PUT_BACK and record.swept_at is None:
-            return self.look_over
+    def task_for(self, record: DeploymentRecord) -> _Task:
+        if record.state in ROLLED_BACK and record.orphan_checked_at is None:
+            return self.check_orphans
         if record.state is DeploymentState.SUCCEEDED and (record.expires_after_seconds or record.retire_requested_by):
             return self.expire
         return self.purge
 
-    def revive(self, record: DeploymentRecord) -> None:
+    def restart(self, record: DeploymentRecord) -> None:
         """See to it that something is moving a deployment that has not ended."""
         now = self.services.clock.now()
         if record.state is DeploymentState.STUCK:
-            self.swept.stuck.append(record.deployment_id)
+            self.report.stuck.append(record.deployment_id)
         if record.state is DeploymentState.HELD:
-            self.swept.held.append(record.deployment_id)
+            self.report.held.append(record.deployment_id)
         if now - record.accepted_at < timedelta(seconds=self.services.policy.restart_grace_seconds):
             return
-        if record.origin == SCRIPT and lifecycle.is_attended(record, now, self.services.policy):
+        if record.origin == SCRIPT and lifecycle.has_live_script(record, now, self.services.policy):
             return
         if record.state is DeploymentState.HELD:
             self.hold(record, now)
         elif not self.orchestrations.is_running(record.deployment_id):
             if not self.dry_run:
-                lifecycle.abandon(self.services, record.deployment_id)
+                lifecycle.fail_stale_script(self.services, record.deployment_id)
                 self.orchestrations.start(record.deployment_id)
                 log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
-            self.swept.restarted.append(record.deployment_id)
+            self.report.restarted.append(record.deployment_id)
 
     def hold(self, record: DeploymentRecord, now: datetime) -> None:
         """Keep the target of what is held, and put it back when its time is up."""
@@ -153,7 +153,7 @@ class _Run:
             return  # taken up since it was listed: what has ended by now must not take the target again
         is_over = record.held_until is not None and record.held_until <= now
         if is_over:
-            self.swept.expired.append(record.deployment_id)
+            self.report.expired.append(record.deployment_id)
         if self.dry_run:
             return
         self.locks.acquire(record.target, record.deployment_id, now, self.services.policy.target_lease_seconds)
@@ -163,29 +163,29 @@ class _Run:
     def expire(self, record: DeploymentRecord) -> None:
         """Put back a whole deployment whose time is up, or that a person retired, when its target is free."""
         if self.dry_run:
-            self.swept.expired.append(record.deployment_id)
+            self.report.expired.append(record.deployment_id)
             return
         reason = f"its time is up: expiresAfter {record.expires_after_seconds:g} s"
         if record.retire_requested_by not in (None, _ACTOR):
             reason = f"{record.retire_requested_by} retired it"
         if self.ask(handling.Verb.RETIRE, record, reason).state is DeploymentState.COMPENSATING:
-            self.swept.expired.append(record.deployment_id)
+            self.report.expired.append(record.deployment_id)
 
-    def ask(self, verb: handling.Verb, record: DeploymentRecord, reason: str) -> handling.Answer:
+    def ask(self, verb: handling.Verb, record: DeploymentRecord, reason: str) -> handling.CommandResult:
         """As a person would."""
         command = handling.command(verb, record.deployment_id, _ACTOR, reason)
         return handling.handle(self.services, self.locks, self.orchestrations, command)
 
-    def look_over(self, record: DeploymentRecord) -> None:
+    def check_orphans(self, record: DeploymentRecord) -> None:
         """Find and delete the orphans of a deployment that was put back; done once nothing is left."""
         if self.dry_run:
-            self._look_over(record, record.deployment_id)
+            self._check_orphans(record, record.deployment_id)
             return
         holder = self.take_target(record)
         if holder is None:
             return
         try:
-            self._look_over(record, holder)
+            self._check_orphans(record, holder)
         finally:
             if self.services.journal.header(holder).record.state in DEPLOYMENT_ENDED:
                 self.locks.release(record.target, holder)
@@ -207,7 +207,7 @@ class _Run:
 
     def acquire(self, target: str, deployment_id: str) -> str:
         """Take a target or renew its lease, because looks at a slow Fabric may outlast it; return who has it then."""
-        return self.locks.acquire(target, deployment_id, self.services.clock.now(), _LOOK_OVER_SECONDS).holder
+        return self.locks.acquire(target, deployment_id, self.services.clock.now(), _ORPHAN_CHECK_SECONDS).holder
 
     def prove_target(self, target: str, deployment_id: str) -> None:
         """Raise ConflictError if another deployment has the target by now."""
@@ -215,34 +215,34 @@ class _Run:
         if holder != deployment_id:
             raise ConflictError(f"deployment {holder} has the target '{target}'")
 
-    def _look_over(self, record: DeploymentRecord, holder: str) -> None:
+    def _check_orphans(self, record: DeploymentRecord, holder: str) -> None:
         services = self.services
         orphans = find_orphans(services, record)
         ids = [orphan.found.resource.id for orphan in orphans]
-        self.swept.orphans += ids
-        self.swept.orphans_left += ids
+        self.report.orphans += ids
+        self.report.orphans_left += ids
         for orphan in orphans:
             services.telemetry.event(Event.ORPHAN_FOUND, about(orphan))
             if not self.dry_run:
                 delete_orphan(services, record, orphan, lambda: self.prove_target(record.target, holder))
-                self.swept.orphans_left.remove(orphan.found.resource.id)
-        self.swept.looked_over.append(record.deployment_id)
+                self.report.orphans_left.remove(orphan.found.resource.id)
+        self.report.orphan_checked.append(record.deployment_id)
         if self.dry_run:
             return
         header = services.journal.header(record.deployment_id)
         now = services.clock.now()
         age = now - (header.record.finished_at or record.accepted_at)
-        if age < LONGEST_OPERATION and any(map(_may_still_come, services.journal.steps(record.deployment_id))):
-            after = header.record.replace(due_at=now + max(age, _SHORTEST_WAIT))
+        if age < MAX_OPERATION and any(map(_may_still_come, services.journal.steps(record.deployment_id))):
+            after = header.record.replace(due_at=now + max(age, _MIN_WAIT))
         else:
             due = now + timedelta(seconds=services.policy.retention_seconds)
-            after = header.record.replace(swept_at=now, due_at=due)
+            after = header.record.replace(orphan_checked_at=now, due_at=due)
         reason = f"looked over: {len(orphans)} orphan(s) deleted" if orphans else ""
         services.journal.write_header(Change(header, after, "sweeper", reason))
 
     def purge(self, record: DeploymentRecord) -> None:
         """Forget a deployment past its retention; its audit stays."""
-        self.swept.purged.append(record.deployment_id)
+        self.report.purged.append(record.deployment_id)
         if not self.dry_run:
             self.orchestrations.forget(record.deployment_id)
             self.services.journal.purge(record.deployment_id)

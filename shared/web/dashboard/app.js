@@ -8,7 +8,7 @@ import { forgetGlance, GLANCE, glance } from "./glance.js";
 import { ListView } from "./list.js";
 import { BreakersView, HealthView, OrphansView } from "./system.js";
 
-const LONGEST_BACKOFF = 60_000;
+const MAX_BACKOFF = 60_000;
 const TICK = 1000;
 const SHARE = 10;
 const THEMES = ["system", "light", "dark"];
@@ -104,7 +104,7 @@ function failed(error) {
     return null;
   }
   failures += 1;
-  const pause = Math.min(LONGEST_BACKOFF, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
+  const pause = Math.min(MAX_BACKOFF, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
   const since = seenAt ? ` What you see is of ${new Date(seenAt).toLocaleTimeString([], { hour12: false })}.` : "";
   const message = error instanceof ApiError ? error.message : "Something in this page went wrong.";
   show(

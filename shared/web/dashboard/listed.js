@@ -9,7 +9,7 @@ import { isOpen } from "./states.js";
 const FIRST_PAGE = 50;
 const FURTHER_PAGE = 200;
 const OPEN_PERIOD = 10_000;
-const MOST_LOST = 10;
+const MAX_LOST = 10;
 
 /** `order` are those that fit the filter, newest first; `positions` where each stands in it; `open` all that are open,
  * whatever the filter says; `next` the cursor of what was not read yet, null at the end, undefined before the begin. */
@@ -81,7 +81,7 @@ export class Listed {
     this.#take(body.items.filter((item) => this.#byId.has(item.deployment_id)));
     for (const item of body.items) seen.add(item.deployment_id);
     if (body.next) return;
-    for (const item of beyond.filter((b) => !seen.has(b.deployment_id)).slice(0, MOST_LOST)) {
+    for (const item of beyond.filter((b) => !seen.has(b.deployment_id)).slice(0, MAX_LOST)) {
       try {
         const { steps: _, allowed: __, ...header } = (await get(`deployments/${encodeURIComponent(item.deployment_id)}`)).body;
         this.#take([header]);

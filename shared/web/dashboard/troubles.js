@@ -6,7 +6,7 @@ import { count, name, visible } from "./format.js";
 
 /** More would hide the timeline. */
 const MOST = 6;
-const MOST_NAMES = 12;
+const MAX_NAMES = 12;
 
 /** A card for each error, with the steps that it stopped, or for the whole; null where nothing went wrong. */
 export function troubles(header, steps) {
@@ -48,8 +48,8 @@ function troubleOf({ state, error, compensation_error: undoing, attempt }) {
 }
 
 function card({ key, steps, error, words, isFinal }) {
-  const names = steps.slice(0, MOST_NAMES).flatMap((s, i) => (i ? [", ", name(s.step_id)] : [name(s.step_id)]));
-  const more = steps.length > MOST_NAMES ? ` and ${steps.length - MOST_NAMES} more` : "";
+  const names = steps.slice(0, MAX_NAMES).flatMap((s, i) => (i ? [", ", name(s.step_id)] : [name(s.step_id)]));
+  const more = steps.length > MAX_NAMES ? ` and ${steps.length - MAX_NAMES} more` : "";
   return el(
     "article",
     { class: `trouble-card${isFinal ? "" : " passing"}`, "data-key": key },

@@ -221,14 +221,14 @@ def sleeper(context: Any, seconds: Any) -> Steps:
 @app.orchestration_trigger(context_name="context", orchestration="collector")
 def collector(context: Any, state: Any) -> Steps:
     """Waits for `total` events, continuing as new after every `every`; what it heard, in order."""
-    heard: list[Any] = state.get("heard", [])
+    event: list[Any] = state.get("heard", [])
     if state.get("delay"):
         yield context.create_timer(timedelta(seconds=state["delay"]))
     for _ in range(state["every"]):
-        heard.append((yield context.wait_for_external_event("item")))
-        if len(heard) == state["total"]:
-            return heard
-    context.continue_as_new({**state, "delay": 0, "heard": heard}, save_events=True)
+        event.append((yield context.wait_for_external_event("item")))
+        if len(event) == state["total"]:
+            return event
+    context.continue_as_new({**state, "delay": 0, "heard": event}, save_events=True)
     return None
 
 

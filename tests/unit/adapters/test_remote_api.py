@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
+from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
 from shared.domain import errors
 from shared.domain.states import DeploymentState as D
 from tests.contract.harness import a_header, a_step
@@ -136,7 +136,7 @@ def test_remote_list_reads_as_many_pages_as_it_needs() -> None:
 def test_remote_messages_become_requests() -> None:
     """A command, a submission, a submission too large for a message, and an unreadable one."""
     remote, wire = api(*[(202, {}, {})] * 4)
-    desk = RemoteDesk(remote)
+    desk = RemoteAdmin(remote)
     desk.submit(
         json.dumps({"command": "approve", "deployment_id": "d", "requested_by": "a", "step": "s", "reason": ""})
     )

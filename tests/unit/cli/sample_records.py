@@ -32,10 +32,10 @@ def error(message: str = "Fabric said no") -> RecordedError:
 
 def failed_steps() -> list[StepRecord]:
     """Return a compensated step, a failed one, one that could not be compensated, and an adopted one."""
-    undone = {"compensation_started_at": START, "compensation_finished_at": START + timedelta(seconds=3)}
+    compensated = {"compensation_started_at": START, "compensation_finished_at": START + timedelta(seconds=3)}
     return [
-        step(0, StepState.COMPENSATED, **undone),
+        step(0, StepState.COMPENSATED, **compensated),
         step(1, StepState.FAILED, error=error()),
-        step(2, StepState.COMPENSATION_FAILED, compensation_error=error("it is locked"), **undone),
+        step(2, StepState.COMPENSATION_FAILED, compensation_error=error("it is locked"), **compensated),
         step(3, StepState.SUCCEEDED, intent=Intent("adopt", "m")),
     ]

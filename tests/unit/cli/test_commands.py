@@ -147,8 +147,8 @@ def test_usage_errors_are_bad_requests(arguments: list[str]) -> None:
 def test_validate_needs_no_storage(manifest: Path) -> None:
     done = run("validate", str(manifest), "--json", storage=unreachable())
     assert done.returncode == 0
-    [said] = events(done)
-    assert (said["event"], said["name"], [s["id"] for s in said["steps"]]) == ("valid", "sales", ["ws"])
+    [text] = events(done)
+    assert (text["event"], text["name"], [s["id"] for s in text["steps"]]) == ("valid", "sales", ["ws"])
     assert "sales is valid: 1 steps" in run("validate", "-", text=manifest.read_text()).stdout
 
 

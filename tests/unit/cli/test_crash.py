@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.adapters.remote_api import RemoteApi, RemoteDesk, RemoteJournal
+from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
 from shared.bootstrap import Remote
 from shared.cli import submit, verbs
 from shared.cli.__main__ import CRASHED, INTERRUPTED, main
@@ -167,7 +167,7 @@ class FailingApp:
         api = RemoteApi("https://app.example", "key")
         journal = RemoteJournal(api)
         journal.header = self._header  # type: ignore[method-assign]
-        desk = RemoteDesk(api)
+        desk = RemoteAdmin(api)
         return Remote(journal, desk, self._submit, desk)
 
     def _submit(self, text: str, delay_seconds: float = 0.0) -> None:

@@ -141,7 +141,7 @@ def test_follow_does_not_wait_for_storage_forever(monkeypatch: pytest.MonkeyPatc
 def test_follow_timeout_prints_how_to_continue() -> None:
     """Exit code 9, and the command that follows the deployment again."""
     followed = Followed(DeploymentState.RUNNING)
-    assert followed.follow(timeout_seconds=-1, again="follow d --url https://app.example") == 9
+    assert followed.follow(timeout_seconds=-1, resume_command="follow d --url https://app.example") == 9
     assert followed.events[-1]["message"].endswith("go on with: follow d --url https://app.example")
     assert followed.events[-1]["event"] == "timeout"
 
@@ -182,9 +182,9 @@ def test_follow_reports_an_unknown_id_once(monkeypatch: pytest.MonkeyPatch) -> N
             followed.journal.create(header(DeploymentState.SUCCEEDED), [], "test")
 
     assert followed.follow(arrive_at_the_third) == 0
-    [said] = [e["message"] for e in followed.events if e["event"] == "waiting"]
-    assert "no deployment 'd' yet" in said
-    assert "waiting for 60 s" in said
+    [text] = [e["message"] for e in followed.events if e["event"] == "waiting"]
+    assert "no deployment 'd' yet" in text
+    assert "waiting for 60 s" in text
 
 
 def test_follow_timeout_shortens_the_wait_for_an_unknown_id() -> None:

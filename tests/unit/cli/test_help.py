@@ -45,20 +45,20 @@ def test_help_is_printed_without_a_command_or_with_a_wrong_one(
     """Exit code 2, and the whole help on the error stream."""
     with pytest.raises(SystemExit) as ended:
         main(given)
-    said = capsys.readouterr()
-    assert (ended.value.code, said.out) == (2, "")
-    assert parser().format_help() in said.err
-    assert "error: " in said.err.splitlines()[-1]
+    text = capsys.readouterr()
+    assert (ended.value.code, text.out) == (2, "")
+    assert parser().format_help() in text.err
+    assert "error: " in text.err.splitlines()[-1]
 
 
 def test_usage_of_a_command_is_printed_after_its_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     """And not the whole help."""
     with pytest.raises(SystemExit):
         main(["follow", "x", "--bogus"])
-    said = capsys.readouterr().err
-    assert "unrecognized arguments: --bogus" in said
-    assert "COMMAND follow" in said.replace("python -m shared.cli", "COMMAND")
-    assert "exit codes" not in said
+    text = capsys.readouterr().err
+    assert "unrecognized arguments: --bogus" in text
+    assert "COMMAND follow" in text.replace("python -m shared.cli", "COMMAND")
+    assert "exit codes" not in text
 
 
 def test_help_version_is_the_version_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,10 +83,10 @@ def test_pack_excludes_only_leftovers_by_name(tmp_path: Path) -> None:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_text("x")
     (made / "empty").mkdir()
-    told: list[pack.LeftOut] = []
-    definition = pack.packed(item(), tmp_path, None, told.append)["steps"][0]["with"]["definition"]
+    reported: list[pack.LeftOut] = []
+    definition = pack.packed(item(), tmp_path, None, reported.append)["steps"][0]["with"]["definition"]
     assert {p["path"] for p in definition["parts"]} == {*inside, "notebook-content.py", ".platform"}
-    [left] = told
+    [left] = reported
     assert (left.path, left.folder) == ("$.steps[0].with.folder", "Clean.Notebook")
     assert set(left.files) == {
         *(".git/", ".DS_Store", "Thumbs.db", ".pbi/", ".children/", "sub/__pycache__/", ".ipynb_checkpoints/"),
@@ -96,9 +96,9 @@ def test_pack_excludes_only_leftovers_by_name(tmp_path: Path) -> None:
 
 def test_pack_reports_nothing_if_all_files_are_sent(tmp_path: Path) -> None:
     folder(tmp_path)
-    told: list[pack.LeftOut] = []
-    pack.packed(item(), tmp_path, None, told.append)
-    assert told == []
+    reported: list[pack.LeftOut] = []
+    pack.packed(item(), tmp_path, None, reported.append)
+    assert reported == []
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_pack_folder_without_a_definition_gives_a_bare_item(
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_text("x")
     (made / ".platform").write_text(platform(**metadata))
-    told: list[pack.LeftOut] = []
-    spec = pack.packed(item(), tmp_path, None, told.append)["steps"][0]["with"]
+    reported: list[pack.LeftOut] = []
+    spec = pack.packed(item(), tmp_path, None, reported.append)["steps"][0]["with"]
     assert "definition" not in spec
     assert spec.get("creationPayload") == payload
-    assert [(set(left.files), left.reason) for left in told] == (
+    assert [(set(left.files), left.reason) for left in reported] == (
         [(set(names), f"a {metadata['type']} has no definition in Fabric")] if names else []
     )
 
@@ -235,11 +235,11 @@ def test_pack_follows_names_out_of_the_manifests_folder_only_below_the_root(
     root.mkdir()
     (root / "link").symlink_to(away)
     (root / f"direct-{end}").symlink_to(away / end)
-    said = name.format(end, absolute=away)
-    manifest = item(folder=said) if kind == "item" else people(file=said)
+    text = name.format(end, absolute=away)
+    manifest = item(folder=text) if kind == "item" else people(file=text)
     path, message = refusal(manifest, root)
     assert path == f"$.steps[0].with.{'folder' if kind == 'item' else 'file'}"
-    assert f"'{said}' leads out of the folder" in message
+    assert f"'{text}' leads out of the folder" in message
     assert "--root" in message
     spec = pack.packed(manifest, root, pack.real_root(str(tmp_path), root))["steps"][0]["with"]
     assert spec.get("csv") == CSV or spec["displayName"] == "Clean"
@@ -386,7 +386,7 @@ def test_pack_reads_the_same_without_opening_relative_to_a_folder(
 
 def test_pack_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before any of them is read."""
-    monkeypatch.setattr(files, "MOST_FILES", 3)
+    monkeypatch.setattr(files, "MAX_FILES", 3)
     made = folder(tmp_path)
     for number in range(3):
         (made / f"{number}.py").write_text("x")
@@ -456,12 +456,12 @@ def test_pack_binary_platform_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_pack_files_in_utf_16_are_refused_by_name(tmp_path: Path, encoding: str) -> None:
     """PowerShell and Excel save files in this encoding: the manifest, and a list of principals."""
-    said = f"is {encoding.upper()[:6]} text; write it as UTF-8"
+    text = f"is {encoding.upper()[:6]} text; write it as UTF-8"
     (tmp_path / "m.yaml").write_bytes("name: m".encode(encoding))
-    with pytest.raises(InvalidInputError, match=f"m.yaml {said}"):
+    with pytest.raises(InvalidInputError, match=f"m.yaml {text}"):
         pack.read_text(str(tmp_path / "m.yaml"))
     (tmp_path / "team.csv").write_bytes(CSV.encode(encoding))
-    assert refusal(people(file="team.csv"), tmp_path)[1] == f"'team.csv' {said}"
+    assert refusal(people(file="team.csv"), tmp_path)[1] == f"'team.csv' {text}"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "x" * 5_000, "Clean.Notebook/notebook-content.py", "a\x00b"])
@@ -609,6 +609,6 @@ def test_read_text_names_a_file_that_cannot_be_read(tmp_path: Path, content: byt
 def test_pack_empty_name_does_not_mean_the_folder_of_the_manifest(tmp_path: Path, name: str) -> None:
     """A variable was not set: the problem is one sentence, and nothing is read."""
     folder(tmp_path, "other.Notebook")
-    said = {"folder": "is empty: give the folder, relative to the manifest"}
-    assert refusal(item(folder=name), tmp_path) == ("$.steps[0].with.folder", said["folder"])
-    assert refusal(people(file=name), tmp_path) == ("$.steps[0].with.file", said["folder"].replace("folder", "file"))
+    text = {"folder": "is empty: give the folder, relative to the manifest"}
+    assert refusal(item(folder=name), tmp_path) == ("$.steps[0].with.folder", text["folder"])
+    assert refusal(people(file=name), tmp_path) == ("$.steps[0].with.file", text["folder"].replace("folder", "file"))

@@ -98,9 +98,9 @@ def test_plan_exit_codes(tenant: Running, description: str | None, if_exists: st
 def test_plan_as_json_is_one_object(tenant: Running) -> None:
     seeded(tenant, "else")
     [line] = plan(tenant, MANIFEST, "--json").stdout.splitlines()
-    said = json.loads(line)
-    assert (said["event"], said["changes"]) == ("plan", 1)
-    assert [(s["id"], s["action"], s["fields"]) for s in said["steps"]] == [
+    text = json.loads(line)
+    assert (text["event"], text["changes"]) == ("plan", 1)
+    assert [(s["id"], s["action"], s["fields"]) for s in text["steps"]] == [
         ("ws", "adopt", []),
         ("bronze", "update", ["description"]),
     ]

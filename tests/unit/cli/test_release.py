@@ -65,6 +65,6 @@ def test_resume_of_a_released_deployment_is_refused(monkeypatch: pytest.MonkeyPa
 def test_released_deployment_differs_from_one_without_rollback() -> None:
     """Its main sentence does not say that nothing was rolled back."""
     error = RecordedError("released by anna: theirs; 1 step is not rolled back", "By hand.")
-    said = verdict(header(DeploymentState.FAILED, release_write=7, error=error))
-    assert "NOT everything is rolled back: released by anna" in said
+    text = verdict(header(DeploymentState.FAILED, release_write=7, error=error))
+    assert "NOT everything is rolled back: released by anna" in text
     assert "NOTHING is put back" in verdict(header(DeploymentState.FAILED, error=error))

@@ -10,18 +10,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from shared.domain.breaker import (
     AREAS,
     Answered,
-    AskForProbe,
     BreakerPolicy,
     BreakerRecord,
     BreakerState,
-    ByHand,
     ClaimProbe,
-    Fault,
+    Failure,
+    ManualOverride,
     Pass,
-    Refuse,
+    ProbeRequired,
+    Reject,
+    apply_event,
     area,
-    decide,
-    is_fault,
+    is_failure,
     permission,
 )
 from shared.domain.errors import (
@@ -36,7 +36,7 @@ from shared.domain.errors import (
 from tests.fakes import START
 
 POLICY = BreakerPolicy(
-    failures=3, window_seconds=60, open_seconds=30, longest_open_seconds=100, probe_seconds=20, cache_seconds=0
+    failures=3, window_seconds=60, open_seconds=30, max_open_seconds=100, probe_seconds=20, cache_seconds=0
 )
 
 
@@ -53,9 +53,9 @@ class BreakerMachine(RuleBasedStateMachine):
         self.superseded: list[str] = []
         self.previous = self.record
 
-    def happen(self, event: Fault | Answered | ClaimProbe | ByHand) -> None:
+    def happen(self, event: Failure | Answered | ClaimProbe | ManualOverride) -> None:
         """One event."""
-        self.previous, self.record = self.record, decide(self.record, event, self.now, POLICY)
+        self.previous, self.record = self.record, apply_event(self.record, event, self.now, POLICY)
 
     @rule(seconds=st.floats(0.01, 40))
     def time_passes(self, seconds: float) -> None:
@@ -66,7 +66,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def fault_of_a_plain_call(self) -> None:
         """It counts while closed, and opens by the third within the window; else it changes nothing."""
         before = self.record
-        self.happen(Fault("HTTP 503"))
+        self.happen(Failure("HTTP 503"))
         if before.state is not BreakerState.CLOSED:
             assert self.record is before
             return
@@ -79,7 +79,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule()
     def somebody_asks_for_the_probe(self) -> None:
         """Exactly when the record lets them; then nobody else while the lease holds."""
-        allowed = isinstance(permission(self.record, self.now), AskForProbe)
+        allowed = isinstance(permission(self.record, self.now), ProbeRequired)
         self.claims += 1
         holder = f"h{self.claims}"
         self.happen(ClaimProbe(holder))
@@ -88,8 +88,8 @@ class BreakerMachine(RuleBasedStateMachine):
             assert self.record.state is BreakerState.HALF_OPEN
             self.superseded += [self.holder] if self.holder else []
             self.holder = holder
-            again = decide(self.record, ClaimProbe("another"), self.now, POLICY)
-            assert again is self.record
+            repeated = apply_event(self.record, ClaimProbe("another"), self.now, POLICY)
+            assert repeated is self.record
 
     @precondition(lambda self: self.holder is not None)
     @rule(is_answered=st.booleans())
@@ -97,13 +97,13 @@ class BreakerMachine(RuleBasedStateMachine):
         """An answer closes, a fault opens for twice as long, capped; if it is still the prober."""
         assert self.holder is not None
         before = self.record
-        self.happen(Answered(self.holder) if is_answered else Fault("HTTP 500", self.holder))
+        self.happen(Answered(self.holder) if is_answered else Failure("HTTP 500", self.holder))
         self.holder, self.recent = None, []
         if before.state is not BreakerState.HALF_OPEN:
             return
         if is_answered:
             assert self.record.state is BreakerState.CLOSED
-            assert (self.record.faults, self.record.openings) == ((), 0)
+            assert (self.record.failures, self.record.openings) == ((), 0)
         else:
             assert self.record.state is BreakerState.OPEN
             assert self.record.open_until is not None
@@ -118,15 +118,15 @@ class BreakerMachine(RuleBasedStateMachine):
         before = self.record
         if before.state is BreakerState.CLOSED:
             return
-        self.happen(Answered(holder) if is_answered else Fault("HTTP 500", holder))
+        self.happen(Answered(holder) if is_answered else Failure("HTTP 500", holder))
         assert self.record is before
 
     @rule()
     def an_operator_closes_it(self) -> None:
         """Whatever it was."""
-        self.happen(ByHand(BreakerState.CLOSED))
+        self.happen(ManualOverride(BreakerState.CLOSED))
         assert isinstance(permission(self.record, self.now), Pass)
-        assert self.record.faults == ()
+        assert self.record.failures == ()
         self.holder, self.recent, self.superseded = None, [], []
 
     @invariant()
@@ -139,7 +139,7 @@ class BreakerMachine(RuleBasedStateMachine):
         assert (record.probe is None) == (record.state is not BreakerState.HALF_OPEN)
         may = permission(record, self.now)
         assert isinstance(may, Pass) == (record.state is BreakerState.CLOSED)
-        if isinstance(may, Refuse):
+        if isinstance(may, Reject):
             assert 0 < may.seconds <= 100
 
 
@@ -174,7 +174,7 @@ def transient(status: int | None, **more: object) -> FabricError:
 )
 def test_fault_is_only_what_the_service_is_to_blame_for(error: BaseException, counts: bool) -> None:
     """No answer, 408 and 5xx count; refusals, throttling and paused capacities do not."""
-    assert is_fault(error) == counts
+    assert is_failure(error) == counts
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_record_of_a_newer_version_is_refused() -> None:
 def test_reset_by_hand_of_a_plain_breaker_changes_nothing() -> None:
     """Nothing is to be written then."""
     record = BreakerRecord("x")
-    assert decide(record, ByHand(BreakerState.CLOSED), START, POLICY) is record
-    half = decide(record, ByHand(BreakerState.HALF_OPEN), START, POLICY)
-    assert isinstance(permission(half, START), AskForProbe)
-    opened = decide(record, ByHand(BreakerState.OPEN, "maintenance"), START, POLICY)
-    assert isinstance(permission(opened, START), Refuse)
+    assert apply_event(record, ManualOverride(BreakerState.CLOSED), START, POLICY) is record
+    half = apply_event(record, ManualOverride(BreakerState.HALF_OPEN), START, POLICY)
+    assert isinstance(permission(half, START), ProbeRequired)
+    opened = apply_event(record, ManualOverride(BreakerState.OPEN, "maintenance"), START, POLICY)
+    assert isinstance(permission(opened, START), Reject)

@@ -13,12 +13,12 @@ from shared.domain.policy import RetryPolicy
 from shared.domain.polling import EXPECTED_SECONDS, poll_delay_seconds
 from shared.domain.records import Claim, DeploymentRecord, Intent, Operation, Resource, StepRecord
 from shared.domain.references import resolve
-from shared.domain.retry import GiveUp, TryAgain, backoff, decide, recorded
+from shared.domain.retry import GiveUp, TryAgain, backoff, decide_retry, recorded
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.payloads import INLINE_CHARACTERS
-from shared.saga.step.delivery import KEPT_WAITS
+from shared.saga.step.delivery import MAX_WAITS
 
-POLICY = RetryPolicy(max_attempts=3, base_seconds=2, longest_seconds=60)
+POLICY = RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=60)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
@@ -26,28 +26,28 @@ def test_retry_after_is_obeyed_exactly_and_is_no_attempt() -> None:
     """A 429 waits as long as Fabric says, not longer, not shorter, however often."""
     error = errors.FabricTransientError("blocked", call="GET /x", retry_after_seconds=57.0, counts_as_attempt=False)
     for attempt in (0, 99):
-        assert decide(error, attempt, 5, POLICY, 0.5) == TryAgain(57.0, counts=False)
+        assert decide_retry(error, attempt, 5, POLICY, 0.5) == TryAgain(57.0, counts=False)
 
 
 def test_retry_gives_up_after_the_attempts_of_the_policy() -> None:
     """The journal's count is the only count."""
     error = errors.FabricTransientError("x", call="GET /x", status=503)
-    assert isinstance(decide(error, 1, 0, POLICY, 1.0), TryAgain)
-    assert isinstance(decide(error, 2, 0, POLICY, 1.0), GiveUp)
+    assert isinstance(decide_retry(error, 1, 0, POLICY, 1.0), TryAgain)
+    assert isinstance(decide_retry(error, 2, 0, POLICY, 1.0), GiveUp)
 
 
 @pytest.mark.parametrize("kind", [errors.FabricAuthError, errors.FabricRefusedError, errors.FabricConflictError])
 def test_retry_refusals_are_final(kind: type[errors.FabricError]) -> None:
     """Repeating what was refused changes nothing; the remedy is for a person."""
     error = kind("no", call="POST /x", status=403)
-    assert isinstance(decide(error, 0, 0, POLICY, 0.5), GiveUp)
+    assert isinstance(decide_retry(error, 0, 0, POLICY, 0.5), GiveUp)
     assert recorded(error).remedy
 
 
 def test_retry_reserved_name_waits_and_never_gives_up_by_itself() -> None:
     """The step's timeout bounds it, not the attempts: names come free after minutes."""
     error = errors.FabricNameReservedError("later", call="POST /items")
-    waits = [decide(error, 99, n, POLICY, 0.0) for n in range(5)]
+    waits = [decide_retry(error, 99, n, POLICY, 0.0) for n in range(5)]
     assert [w.seconds for w in waits if isinstance(w, TryAgain)] == [5, 10, 20, 30, 30]
 
 
@@ -121,7 +121,7 @@ def test_errors_of_any_size_leave_a_row_its_room() -> None:
         resource=Resource("Lakehouse", "0" * 36, name, "0" * 36),
         operation=Operation("0" * 36, "apply", "create Lakehouse", NOW, "https://" + "x" * 200),
         outputs={"id": "0" * 36, "displayName": name},
-        waits=(wait,) * KEPT_WAITS,
+        waits=(wait,) * MAX_WAITS,
         error=recorded(refused),
         compensation_error=guarded,
     )
@@ -132,8 +132,8 @@ def test_errors_of_any_size_leave_a_row_its_room() -> None:
 
 def test_errors_are_kept_without_what_looks_like_a_secret() -> None:
     """Whichever error it is that quotes one."""
-    said = recorded(InvalidInputError([Problem("$", "cannot use password=hunter2-and-more")])).message
-    assert "hunter2" not in said
+    text = recorded(InvalidInputError([Problem("$", "cannot use password=hunter2-and-more")])).message
+    assert "hunter2" not in text
 
 
 def test_references_side_by_side_are_each_resolved() -> None:

@@ -43,9 +43,9 @@ def test_flags_are_ready_for_production_only_when_all_are_on() -> None:
         flags = read(**dict(zip(NAMES, values, strict=True)))
         assert flags.is_production_ready() == ("false" not in values) == (flags == ALL_ON)
         on, off, fit = flags.log_status().removeprefix("feature flags on: ").split("; ")
-        said = [on.split(", "), off.removeprefix("off: ").split(", ")]
+        text = [on.split(", "), off.removeprefix("off: ").split(", ")]
         named = [[n for n, v in zip(NAMES, values, strict=True) if v == word] for word in ("true", "false")]
-        assert said == [each or ["none"] for each in named]
+        assert text == [each or ["none"] for each in named]
         assert fit == ("ready for production" if flags == ALL_ON else "not ready for production")
 
 

@@ -45,9 +45,9 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
 
 def test_manifest_reference_makes_the_dependency() -> None:
     """A step that names another's output waits for it without saying so."""
-    plan = compile_manifest(VALID, KINDS)
-    assert [s.needs for s in plan.steps] == [(), ("ws",)]
-    assert plan.target == "m"
+    graph = compile_manifest(VALID, KINDS)
+    assert [s.needs for s in graph.steps] == [(), ("ws",)]
+    assert graph.target == "m"
 
 
 def test_manifest_reports_all_problems_at_once() -> None:
@@ -126,11 +126,11 @@ def test_manifest_principals_expand_to_a_step_each() -> None:
         {"id": "team", "kind": "principals", "with": with_},
         {"id": "last", "kind": "workspace", "with": {"displayName": "z"}, "needs": ["team"]},
     ]
-    plan = compile_manifest(manifest, KINDS)
-    assert [s.step_id for s in plan.steps][2:5] == ["team.001", "team.002", "team.003"]
-    assert plan.steps[2].kind == "role_assignment"
-    assert plan.steps[2].needs == ("ws",)
-    assert plan.steps[5].needs == ("team.001", "team.002", "team.003")
+    graph = compile_manifest(manifest, KINDS)
+    assert [s.step_id for s in graph.steps][2:5] == ["team.001", "team.002", "team.003"]
+    assert graph.steps[2].kind == "role_assignment"
+    assert graph.steps[2].needs == ("ws",)
+    assert graph.steps[5].needs == ("team.001", "team.002", "team.003")
 
 
 def test_manifest_item_definition_is_checked_by_part() -> None:
@@ -236,12 +236,12 @@ def test_manifest_a_reference_switches_no_check_off() -> None:
     }
     with pytest.raises(InvalidInputError) as caught:
         compile_manifest(manifest, KINDS)
-    told = [(p.path, p.message) for p in caught.value.problems]
-    assert ("$.name", "has 20008 characters; at most 100 are allowed") in told
+    reported = [(p.path, p.message) for p in caught.value.problems]
+    assert ("$.name", "has 20008 characters; at most 100 are allowed") in reported
     replaced = "holds `${{`, which is not replaced here; let the pipeline write the value"
-    assert ("$.target", replaced) in told
-    assert ("$.onFailure", replaced) in told
-    assert any(path == "$.onFailure" and "is not one of: rollback, hold" in message for path, message in told)
+    assert ("$.target", replaced) in reported
+    assert ("$.onFailure", replaced) in reported
+    assert any(path == "$.onFailure" and "is not one of: rollback, hold" in message for path, message in reported)
 
 
 def test_manifest_no_key_holds_a_reference() -> None:
@@ -330,9 +330,9 @@ STEP = st.fixed_dictionaries(
 def test_manifest_check_never_breaks(manifest: Any) -> None:
     """Whatever JSON arrives is either a plan or a list of problems with paths; nothing else is raised."""
     try:
-        plan = compile_manifest(manifest, KINDS)
+        graph = compile_manifest(manifest, KINDS)
     except InvalidInputError as error:
         assert error.problems
         assert all(p.path.startswith("$") and p.message for p in error.problems)
     else:
-        assert plan.steps
+        assert graph.steps

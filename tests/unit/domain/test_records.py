@@ -91,11 +91,11 @@ def test_record_is_read_back_equal_or_not_written(cls: Any, data: st.DataObject)
     """Whatever a field holds, a null in a required one too: no row comes to be that reads otherwise, or not at all."""
     record = data.draw(_records(cls, ODD))
     try:
-        again = _read_again(record)
+        repeated = _read_again(record)
     except UnwritableError as error:
         assert "its field '" in str(error)
     else:
-        assert again == record
+        assert repeated == record
 
 
 def _step(**changes: Any) -> StepRecord:

@@ -29,7 +29,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.domain.step_graph import MAX_STEPS
 from shared.saga.command.handling import Verb, command
 from shared.saga.payloads import INLINE_CHARACTERS, Payloads
-from shared.saga.step.delivery import KEPT_WAITS
+from shared.saga.step.delivery import MAX_WAITS
 from shared.saga.submission.acceptance import normal_target
 from tests.fakes import MemoryBlobs
 
@@ -68,14 +68,14 @@ LATER: dict[str, Any] = {
         ),
         CHARACTERS.map(lambda c: said(c * 9_000)),
     ),
-    "waits": st.just(({"since": NOW.isoformat(), "until": NOW.isoformat()},) * KEPT_WAITS),
+    "waits": st.just(({"since": NOW.isoformat(), "until": NOW.isoformat()},) * MAX_WAITS),
     "state": st.sampled_from(StepState),
     "attempt": st.just(10**9),
     "deliveries": st.just(10**9),
     "fence": st.just(10**9),
     "sequence": st.just(10**9),
     "ambiguous": st.booleans(),
-    "moves_done": st.just(10**6),
+    "calls_done": st.just(10**6),
     "chain": st.just(Chain(DIGEST, DIGEST)),
     **dict.fromkeys(("error", "compensation_error"), CHARACTERS.map(lambda c: an_error(c))),
     **dict.fromkeys(
@@ -96,8 +96,8 @@ LATER: dict[str, Any] = {
 
 def said(text: str) -> JsonObject:
     """An approval's outputs, of whatever a person sends."""
-    asked = command(Verb.APPROVE, "d", text, text, "s")
-    return approved(asked.requested_by, asked.reason)
+    request = command(Verb.APPROVE, "d", text, text, "s")
+    return approved(request.requested_by, request.reason)
 
 
 def an_error(character: str) -> RecordedError:
@@ -151,17 +151,17 @@ def test_room_of_all_shares_together_is_that_of_a_row() -> None:
 def test_room_every_later_write_of_a_header_fits(character: str, name: str) -> None:
     """Names of the longest, everybody asked for everything, an error and problems. (Some letters become three when
     case is ignored.)"""
-    who = row_limits.person(character * 9_000)
+    requester = row_limits.person(character * 9_000)
     header = row_limits.fitted(
         DeploymentRecord("d" * 100, name * 100, normal_target(name * 256), DeploymentState.ACCEPTED, DIGEST, NOW)
     )
     after = header.replace(
-        requested_by=who,
+        requested_by=requester,
         error=an_error(character),
         problems=({"path": "p", "message": "x" * (row_limits.PROBLEMS_CHARACTERS - 50)},),
         traceparent="0" * 55,
         chain=Chain(DIGEST, DIGEST),
-        **{f"{verb}_requested_by": who for verb in ("cancel", "compensate", "resume", "retire")},
+        **{f"{verb}_requested_by": requester for verb in ("cancel", "compensate", "resume", "retire")},
         **{f: NOW for f in DeploymentRecord.__dataclass_fields__ if f.endswith(("_at", "_until"))},
     )
     assert len(rows.header_entity(row_limits.fitted(after))["record"]) <= row_limits.largest(DeploymentRecord)

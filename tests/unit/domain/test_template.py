@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.domain.errors import InvalidInputError, Problems
 from shared.domain.fields import Fields, Reference
 from shared.domain.references import open_fields, readable, referred, resolve, substituted
-from shared.domain.template import MOST_REFERENCES, Expression, escaped, has_reference, parts
+from shared.domain.template import MAX_REFERENCES, Expression, escaped, has_reference, parts
 
 PIECES = st.lists(st.sampled_from(["$", "{", "{{", "}}", "${{", "$${{", " steps.a.outputs.n ", "a", "\n"]), max_size=12)
 TEXTS = PIECES.map("".join)
@@ -125,18 +125,18 @@ def checked(value: Any, **options: Any) -> tuple[list[str], list[Reference]]:
 def test_template_references_in_a_text_are_bounded() -> None:
     """So many, and the problem is told once, however many more there are."""
     reference = "${{ steps.a.outputs.n }}"
-    assert checked(reference * 40, longest=10)[0] == []
-    (problem,), found = checked(reference * (MOST_REFERENCES + 500), longest=100_000)
-    assert problem == f"holds more than {MOST_REFERENCES} references"
-    assert len(found) == MOST_REFERENCES
+    assert checked(reference * 40, maximum=10)[0] == []
+    (problem,), found = checked(reference * (MAX_REFERENCES + 500), maximum=100_000)
+    assert problem == f"holds more than {MAX_REFERENCES} references"
+    assert len(found) == MAX_REFERENCES
 
 
 def test_template_length_is_of_what_stands_beside_the_references() -> None:
     """A name that a reference makes part of is measured as far as it is known; a text of any size is refused unread."""
     reference = "${{ steps.a.outputs.n }}"
-    assert checked("abcde" + reference, longest=5)[0] == []
-    assert checked("abcdef" + reference, longest=5)[0] == ["has 6 characters; at most 5 are allowed"]
-    assert checked("$${{ab", longest=5)[0] == []
+    assert checked("abcde" + reference, maximum=5)[0] == []
+    assert checked("abcdef" + reference, maximum=5)[0] == ["has 6 characters; at most 5 are allowed"]
+    assert checked("$${{ab", maximum=5)[0] == []
     assert checked("${{" * 40_000)[0] == ["has 120000 characters; at most 256 are allowed"]
 
 
@@ -153,7 +153,7 @@ def test_template_length_is_of_what_stands_beside_the_references() -> None:
 )
 def test_template_of_another_form_is_a_problem_that_says_how_to_write_it(text: str, what: str) -> None:
     """Nothing that looks like a reference and is none goes on as it is."""
-    (problem,), found = checked(text, longest=1_000)
+    (problem,), found = checked(text, maximum=1_000)
     assert what in problem
     assert "for the characters themselves write $${{" in problem
     assert found == []

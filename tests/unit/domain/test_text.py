@@ -214,7 +214,7 @@ def test_text_aliases_are_read() -> None:
 
 def test_text_is_refused_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """What holds too many values is not read to its end, where something else is wrong."""
-    monkeypatch.setattr(reader, "_MOST_NODES", 1_000)
+    monkeypatch.setattr(reader, "_MAX_NODES", 1_000)
     with pytest.raises(InvalidInputError, match="more than 200000 values"):
         parse("- a\n" * 1_001 + "]")
     with pytest.raises(InvalidInputError, match="neither JSON nor YAML"):

@@ -15,19 +15,19 @@ from tests.fakes import FakeClock, MemoryBlobs, MemoryLocks, MemoryStepQueue
 ERROR = RecordedError("Fabric said no", "Ask for a role.")
 
 
-class Told:
+class RecordedSignal:
     """The port Orchestrations that runs nothing, and notes what it is told."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, ...]] = []
+        self.received: list[tuple[str, ...]] = []
 
     def start(self, deployment_id: str) -> None:
         """Note it."""
-        self.heard.append(("start", deployment_id))
+        self.received.append(("start", deployment_id))
 
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
         """Note it."""
-        self.heard.append((deployment_id, name, str(payload.get("state", payload.get("command")))))
+        self.received.append((deployment_id, name, str(payload.get("state", payload.get("command")))))
 
     def is_running(self, deployment_id: str) -> bool:
         """Nothing runs."""
@@ -37,7 +37,7 @@ class Told:
         """Nothing is kept."""
 
 
-class Room:
+class SagaFixture:
     """What the activities work on."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Room:
         self.journal = MemoryJournal(self.clock)
         self.queue = MemoryStepQueue(self.clock)
         self.locks = MemoryLocks()
-        self.told = Told()
+        self.orchestrations = RecordedSignal()
         nothing: Any = None
         self.services = Services(
             journal=self.journal,

@@ -179,11 +179,11 @@ def test_item_format_is_passed_on() -> None:
     [call] = KIND.apply(spec, CREATE)
     assert call.body is not None
     assert call.body["definition"]["format"] == "ipynb"
-    asked: list[Any] = []
+    request: list[Any] = []
     send = tenant.fabric.send
-    tenant.fabric.send = lambda *given: asked.append(given) or send(*given)  # type: ignore[method-assign]
+    tenant.fabric.send = lambda *given: request.append(given) or send(*given)  # type: ignore[method-assign]
     tenant.image(KIND, spec)
-    assert asked[0][3] == {"format": "ipynb"}
+    assert request[0][3] == {"format": "ipynb"}
 
 
 JOB = {"parts": [{"path": "SparkJobDefinitionV1.json", "text": "{}"}, {"path": "Main/main.py", "text": "x"}]}
@@ -210,12 +210,12 @@ def test_item_format_that_the_parts_have_is_sent_asked_for_and_restored(
     stored = tenant.item(workspace, "n")
     assert stored.definition is not None
     assert (stored.definition["format"], len(stored.definition["parts"])) == (inferred, len(definition["parts"]))
-    asked: list[Any] = []
+    request: list[Any] = []
     send = tenant.fabric.send
-    tenant.fabric.send = lambda *given: asked.append(given) or send(*given)  # type: ignore[method-assign]
+    tenant.fabric.send = lambda *given: request.append(given) or send(*given)  # type: ignore[method-assign]
     spec["definition"] = definition
     _, intent = tenant.image(KIND, spec)
-    assert asked[0][3] == {"format": inferred}
+    assert request[0][3] == {"format": inferred}
     tenant.send(KIND.apply(spec, intent))
     assert same_definition(definition, stored.definition)
     tenant.undo(KIND, spec, intent, resource)
@@ -255,7 +255,7 @@ def test_item_report_that_names_its_model_by_path_is_refused(name: str, text: st
     definition = {"parts": [part, {"path": "report.json", "text": "{}"}]}
     found = problems(KIND, {"workspaceId": PERSON, "type": "Report", "displayName": "r", "definition": definition})
     assert list(found) == ([f"$.definition.parts[0].{name}"] if text == BY_PATH else [])
-    assert all("byConnection" in said and "${{ steps.<model>.outputs.id }}" in said for said in found.values())
+    assert all("byConnection" in message and "${{ steps.<model>.outputs.id }}" in message for message in found.values())
 
 
 def test_item_definitions_are_compared_by_what_they_say() -> None:

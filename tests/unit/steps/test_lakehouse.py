@@ -83,7 +83,7 @@ def test_lakehouse_of_another_has_another_marker_or_none() -> None:
 def test_lakehouse_find_goes_over_all_pages() -> None:
     """The one asked for may be on the last page."""
     tenant = Tenant()
-    tenant.model.levers.page_size = 1
+    tenant.model.settings.page_size = 1
     items = [{"type": "Lakehouse", "displayName": f"l{i}"} for i in range(4)]
     spec = {"workspaceId": tenant.workspace(items=items), "displayName": "L3"}
     found = KIND.find(tenant.fabric, spec)

@@ -84,8 +84,8 @@ def test_schema_explains_every_field() -> None:
             assert field["description"], f"{path}.{name}"
             part = Draft202012Validator({**field, "$defs": SCHEMA["$defs"]})
             assert part.is_valid(field["examples"][0]), f"{path}.{name}"
-    told = {frozenset(schema["properties"]) for _, schema in known}
-    assert {frozenset(words) for words in WORDS.values()} <= told
+    reported = {frozenset(schema["properties"]) for _, schema in known}
+    assert {frozenset(words) for words in WORDS.values()} <= reported
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)

@@ -106,7 +106,7 @@ def test_role_verify_tells_another_role_unless_adopted() -> None:
 def test_role_find_goes_over_all_pages() -> None:
     """The principal may be on the last page."""
     tenant = Tenant()
-    tenant.model.levers.page_size = 1
+    tenant.model.settings.page_size = 1
     rows = [{"id": f"{OTHER[:-1]}{i}", "type": "User", "role": "Viewer"} for i in range(3, 7)]
     spec = asked(tenant.workspace(roles=[*rows, {"id": PERSON, "type": "User", "role": "Viewer"}]))
     assert KIND.find(tenant.fabric, spec) is not None

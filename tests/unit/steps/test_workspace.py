@@ -68,7 +68,7 @@ def test_workspace_longest_description_fits_with_its_marker() -> None:
 def test_workspace_find_goes_over_all_pages_and_passes_personal_ones() -> None:
     """The one asked for may be on the last page; somebody's personal workspace is never taken for it."""
     tenant = Tenant()
-    tenant.model.levers.page_size = 2
+    tenant.model.settings.page_size = 2
     for i in range(5):
         tenant.workspace(f"w{i}")
     wanted = tenant.workspace("last")
@@ -146,7 +146,7 @@ def test_workspace_differs_only_in_what_the_manifest_names() -> None:
 def test_workspace_capacity_under_way_is_not_yet_and_then_verified() -> None:
     """An assignment in progress is waited for, not taken for a failure."""
     tenant = Tenant()
-    tenant.model.levers.capacity_assignment_seconds = 30
+    tenant.model.settings.capacity_assignment_seconds = 30
     tenant.workspace()
     spec = {"displayName": "sales", "capacityId": CAPACITY}
     found, intent = tenant.image(KIND, spec)

@@ -26,7 +26,7 @@ from shared.web.backend import Backend, Route
 from shared.web.http import Reply, Request
 from shared.web.watching import Watching
 from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals
-from tests.unit.saga.fixture import Room
+from tests.unit.saga.fixture import SagaFixture
 
 DOCUMENT = openapi.document(ROUTES)
 MANIFEST: JsonObject = {"name": "m", "steps": [{"id": "w", "kind": "workspace", "with": {"displayName": "w"}}]}
@@ -36,18 +36,18 @@ class Engine:
     """The durable engine's client: notes what it is told, or is away."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, ...]] = []
+        self.received: list[tuple[str, ...]] = []
         self.is_away = False
 
     def start(self, deployment_id: str) -> None:
         """As the port says."""
         if self.is_away:
             raise StorageUnavailableError("the durable engine does not answer")
-        self.told.append(("start", deployment_id))
+        self.received.append(("start", deployment_id))
 
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
         """As the port says."""
-        self.told.append((deployment_id, name))
+        self.received.append((deployment_id, name))
 
     def is_running(self, deployment_id: str) -> bool:
         """Nothing runs."""
@@ -61,22 +61,22 @@ class Api:
     """The app's API."""
 
     def __init__(self, *, trusts_client_principal: bool = False) -> None:
-        self.room, self.engine, self.queue = Room(), Engine(), list[str]()
-        self.journal, self.blobs, self.watching = self.room.journal, MemoryBlobs(), Watching()
-        services = self.room.services
-        acceptance = Acceptance(self.journal, self.blobs, services.payloads, self.room.clock, KINDS)
+        self.saga, self.engine, self.queue = SagaFixture(), Engine(), list[str]()
+        self.journal, self.blobs, self.watching = self.saga.journal, MemoryBlobs(), Watching()
+        services = self.saga.services
+        acceptance = Acceptance(self.journal, self.blobs, services.payloads, self.saga.clock, KINDS)
         telemetry = NoTelemetry()
         self.app = bootstrap.App(
             services,
             acceptance,
-            self.room.locks,
-            CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.room.clock.now),
+            self.saga.locks,
+            CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.saga.clock.now),
             {},
             ALL_ON,
             telemetry,
             SecretManager(EnvironmentSecrets(lambda name: "")),
             MemorySignals(),
-            Monitor({}, cache_seconds=0.0, now=self.room.clock.now, telemetry=telemetry),
+            Monitor({}, cache_seconds=0.0, now=self.saga.clock.now, telemetry=telemetry),
             submit=lambda text, delay_seconds=0.0: self.queue.append(text),
             trusts_client_principal=trusts_client_principal,
         )
@@ -115,10 +115,10 @@ def fits(route: Route, reply: Reply) -> None:
         return
     content = response["content"][reply.content_type.split(";")[0]]
     if "schema" in content:
-        jsonschema.validate(told(reply), {**content["schema"], "components": DOCUMENT["components"]})
+        jsonschema.validate(received(reply), {**content["schema"], "components": DOCUMENT["components"]})
 
 
-def told(reply: Reply) -> Any:
+def received(reply: Reply) -> Any:
     """The body."""
     return json.loads(reply.body)
 

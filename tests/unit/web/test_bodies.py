@@ -9,7 +9,7 @@ from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.web.api import ROUTES
 from shared.web.backend import Route
-from tests.unit.web.conftest import MANIFEST, Api, told
+from tests.unit.web.conftest import MANIFEST, Api, received
 
 CONTROLS = ["\n", "\r", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066"]
 
@@ -23,7 +23,7 @@ def address(route: Route) -> str:
 def test_query_parameter_that_no_route_declares_is_named(api: Api, route: Route) -> None:
     """400 on every route, before anything else is looked at; the function key's parameter is known on all."""
     reply = api.ask(route.method, f"{address(route)}?code=key&foo=1", MANIFEST)
-    [problem] = told(reply)["problems"]
+    [problem] = received(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "query.foo")
     assert "is not a known parameter" in problem["message"]
     assert all(name in problem["message"] for name in route.query)
@@ -47,7 +47,7 @@ def test_query_parameter_that_is_misspelt_is_suggested_and_nothing_is_submitted(
 ) -> None:
     """An idempotency key is never lost without a word."""
     reply = api.ask("POST", f"deployments?{wrong}=my-id", MANIFEST)
-    assert f"Did you mean '{right}'?" in told(reply)["problems"][0]["message"]
+    assert f"Did you mean '{right}'?" in received(reply)["problems"][0]["message"]
     assert (reply.status, api.queue) == (400, [])
 
 
@@ -55,7 +55,7 @@ def test_query_parameter_that_is_misspelt_is_suggested_and_nothing_is_submitted(
 def test_query_requester_is_one_line(api: Api, character: str) -> None:
     """What ends a line, moves the cursor or turns the reading around is no part of a name."""
     reply = api.ask("POST", f"deployments?id=x&requested_by={quote(f'a{character}b')}", MANIFEST)
-    assert (reply.status, told(reply)["problems"][0]["path"]) == (400, "query.requested_by")
+    assert (reply.status, received(reply)["problems"][0]["path"]) == (400, "query.requested_by")
     assert api.queue == []
 
 
@@ -63,8 +63,8 @@ def test_query_requester_is_one_line(api: Api, character: str) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP, identity"])
 def test_body_that_is_encoded_is_refused_by_its_encoding(api: Api, path: str, body: Any, encoding: str) -> None:
     """415 that says what to send; nothing tries to read it."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     reply = api.ask("POST", path, body, {"Content-Encoding": encoding})
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "identity")
-    assert encoding in told(reply)["detail"]
+    assert encoding in received(reply)["detail"]
     assert api.ask("POST", path, body, {"Content-Encoding": "identity"}).status == 202

@@ -17,7 +17,7 @@ from shared.web.deployments import make_cursor, read_cursor
 from tests.contract.harness import a_header
 from tests.fakes import START
 from tests.unit.saga.fixture import row
-from tests.unit.web.conftest import Api, told
+from tests.unit.web.conftest import Api, received
 
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
 
@@ -36,7 +36,7 @@ def test_list_tells_each_deployment_exactly_once(accepted: dict[str, int], late:
     found: list[str] = []
     query = f"deployments?limit={limit}"
     while True:
-        page = told(api.ask("GET", query))
+        page = received(api.ask("GET", query))
         found += [item["deployment_id"] for item in page["items"]]
         if page["next"] is None:
             break
@@ -83,17 +83,17 @@ def test_cursor_tampered_with_never_breaks(name: str, at: Any, place: int, chara
 def test_list_names_each_parameter_that_is_wrong(api: Api, query: str, path: str) -> None:
     """400 with the parameter's name."""
     reply = api.ask("GET", f"deployments?{query}")
-    assert (reply.status, [p["path"] for p in told(reply)["problems"]]) == (400, [path])
+    assert (reply.status, [p["path"] for p in received(reply)["problems"]]) == (400, [path])
 
 
 def test_list_is_filtered(api: Api) -> None:
     """By target in any case and spacing, by several states, by what is open."""
     for state in D:
-        api.room.deployment(state, deployment_id=f"x-{state}", target="contoso sales")
-    api.room.deployment(D.RUNNING, deployment_id="y")
+        api.saga.deployment(state, deployment_id=f"x-{state}", target="contoso sales")
+    api.saga.deployment(D.RUNNING, deployment_id="y")
 
     def states(query: str) -> set[str]:
-        return {item["state"] for item in told(api.ask("GET", f"deployments?{query}"))["items"]}
+        return {item["state"] for item in received(api.ask("GET", f"deployments?{query}"))["items"]}
 
     assert states("target=%20Contoso%20%20SALES") == {state.value for state in D}
     assert states("state=held,stuck&state=succeeded") == {"held", "stuck", "succeeded"}
@@ -107,8 +107,8 @@ def test_one_has_its_steps_without_what_is_the_engines_own(api: Api) -> None:
     step = step.replace(
         intent=Intent("update", "mark", {"description": "as it was"}, "id-1"), resource=Resource("Item", "id-1", "n")
     )
-    api.room.deployment(D.SUCCEEDED, step)
-    body = told(api.ask("GET", "deployments/d"))
+    api.saga.deployment(D.SUCCEEDED, step)
+    body = received(api.ask("GET", "deployments/d"))
     assert body["allowed"] == ["retire"]
     assert body["steps"][0]["intent"] == {"action": "update", "marker": "mark", "before_id": "id-1"}
     assert not {"spec", "claim"} & body["steps"][0].keys()
@@ -117,31 +117,31 @@ def test_one_has_its_steps_without_what_is_the_engines_own(api: Api) -> None:
 
 def test_one_tells_what_an_approval_asks_and_of_whom(api: Api) -> None:
     """A person decides by it; nothing else of what a step is given is told, be it in the row or in a blob."""
-    asked = {"message": "ü" * 1000, "approvers": ["anna"]}
-    spec = api.app.services.payloads.store({**asked, "default": "reject"})
+    request = {"message": "ü" * 1000, "approvers": ["anna"]}
+    spec = api.app.services.payloads.store({**request, "default": "reject"})
     assert "message" not in spec
-    api.room.deployment(D.RUNNING, row(0, S.PENDING, kind="approval", spec=spec, started_at=START))
-    [step] = told(api.ask("GET", "deployments/d"))["steps"]
-    assert step["asks"] == asked
+    api.saga.deployment(D.RUNNING, row(0, S.PENDING, kind="approval", spec=spec, started_at=START))
+    [step] = received(api.ask("GET", "deployments/d"))["steps"]
+    assert step["asks"] == request
     assert "spec" not in step
 
 
 def test_one_is_not_sent_again_while_it_stands_still(api: Api) -> None:
     """304 for its tag, weak or among others; any move of header or step is another tag."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     tags = [api.ask("GET", "deployments/d").headers["ETag"]]
     for given_tag in (tags[0], f"W/{tags[0]}", f'"x", {tags[0]}', "*"):
         reply = api.ask("GET", "deployments/d", headers={"If-None-Match": given_tag})
         assert (reply.status, reply.body, reply.headers["ETag"]) == (304, b"", tags[0])
-    api.room.change(0, state=S.INTENT)
+    api.saga.change(0, state=S.INTENT)
     tags.append(api.ask("GET", "deployments/d").headers["ETag"])
-    api.room.change_header(heartbeat_at=START)
+    api.saga.change_header(heartbeat_at=START)
     tags.append(api.ask("GET", "deployments/d").headers["ETag"])
     assert len(set(tags)) == 3
     assert api.ask("GET", "deployments/d", headers={"If-None-Match": tags[1]}).status == 200
 
 
-@pytest.mark.parametrize("path", ["d", "d/audit", "d/plan", "a b", "-", "x" * 101, "%00"])
+@pytest.mark.parametrize("path", ["d", "d/audit", "d/graph", "a b", "-", "x" * 101, "%00"])
 def test_what_is_not_there_is_404(api: Api, path: str) -> None:
     """An unknown id, and what can be none."""
     assert api.ask("GET", f"deployments/{path}").status == 404
@@ -149,24 +149,24 @@ def test_what_is_not_there_is_404(api: Api, path: str) -> None:
 
 def test_audit_names_steps_and_outlives_the_deployment(api: Api) -> None:
     """Oldest first, by the step's id; after the purge the entries are still told."""
-    api.room.deployment(D.RUNNING, S.PENDING)
-    api.room.change(0, state=S.SKIPPED)
-    items = told(api.ask("GET", "deployments/d/audit"))["items"]
+    api.saga.deployment(D.RUNNING, S.PENDING)
+    api.saga.change(0, state=S.SKIPPED)
+    items = received(api.ask("GET", "deployments/d/audit"))["items"]
     assert [(i["subject"], i.get("step_id"), i["after"]) for i in items] == [
         ("deployment", None, "running"),
         ("step_00000", "s0", "skipped"),
     ]
-    api.room.change_header(state=D.SUCCEEDED)
+    api.saga.change_header(state=D.SUCCEEDED)
     api.journal.purge("d")
-    assert len(told(api.ask("GET", "deployments/d/audit"))["items"]) == 3
+    assert len(received(api.ask("GET", "deployments/d/audit"))["items"]) == 3
     assert api.ask("GET", "deployments/d").status == 404
 
 
 def test_plan_is_what_was_compiled(api: Api) -> None:
     """Needs by name, and the waves in which the steps may run; a step that is missing yet is left out."""
     rows = [row(0, S.PENDING), row(1, S.PENDING), row(2, S.PENDING, needs=(0,)), row(3, S.PENDING, needs=(1, 2, 9))]
-    api.room.deployment(D.ACCEPTED, *rows)
-    plan = told(api.ask("GET", "deployments/d/plan"))
+    api.saga.deployment(D.ACCEPTED, *rows)
+    plan = received(api.ask("GET", "deployments/d/graph"))
     assert plan["waves"] == [["s0"], ["s1", "s2"], ["s3"]]
     assert plan["steps"][3]["needs"] == ["s1", "s2"]
 
@@ -195,17 +195,17 @@ def test_fault_of_ours_is_500_with_an_id_for_the_log(
     reply = api.ask("GET", "deployments")
     assert reply.status == 500
     assert b"do not show" not in reply.body
-    assert told(reply)["correlation_id"] in caplog.text
+    assert received(reply)["correlation_id"] in caplog.text
     assert "do not show this" in caplog.text
 
 
 def test_orphans_are_looked_for_and_left_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what was put back and not looked over yet, a bounded number; Fabric that says no is 502."""
     for i in range(25):
-        api.room.deployment(D.COMPENSATED, deployment_id=f"d{i}")
-    api.room.deployment(D.CANCELLED, deployment_id="seen", swept_at=START)
-    api.room.deployment(D.SUCCEEDED, deployment_id="stands")
-    assert told(api.ask("GET", "orphans")) == {"items": [], "looked_at": 20, "is_complete": False}
+        api.saga.deployment(D.COMPENSATED, deployment_id=f"d{i}")
+    api.saga.deployment(D.CANCELLED, deployment_id="seen", orphan_checked_at=START)
+    api.saga.deployment(D.SUCCEEDED, deployment_id="stands")
+    assert received(api.ask("GET", "orphans")) == {"items": [], "looked_at": 20, "is_complete": False}
 
     def away(*_: object) -> None:
         raise FabricTransientError("throttled", call="GET /workspaces", status=429)
@@ -216,7 +216,7 @@ def test_orphans_are_looked_for_and_left_alone(api: Api, monkeypatch: pytest.Mon
 
 def test_orphans_where_another_is_at_work_are_none_yet(api: Api) -> None:
     """They are not looked at, and the answer says that it is not complete."""
-    api.room.deployment(D.COMPENSATED)
-    assert told(api.ask("GET", "orphans")) == {"items": [], "looked_at": 1, "is_complete": True}
-    api.room.deployment(D.RUNNING, deployment_id="other")
-    assert told(api.ask("GET", "orphans")) == {"items": [], "looked_at": 0, "is_complete": False}
+    api.saga.deployment(D.COMPENSATED)
+    assert received(api.ask("GET", "orphans")) == {"items": [], "looked_at": 1, "is_complete": True}
+    api.saga.deployment(D.RUNNING, deployment_id="other")
+    assert received(api.ask("GET", "orphans")) == {"items": [], "looked_at": 0, "is_complete": False}

@@ -11,16 +11,16 @@ from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.text import MAX_BYTES, MAX_DEPTH
 from shared.web.backend import PRINCIPAL
-from tests.unit.web.conftest import MANIFEST, Api, told
+from tests.unit.web.conftest import MANIFEST, Api, received
 
 
 def test_submit_is_recorded_queued_and_started(api: Api) -> None:
     """202 with the recorded state; the queue has a copy in case this process dies; the engine is told."""
     reply = api.ask("POST", "deployments?id=d", MANIFEST)
     assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/d")
-    assert told(reply)["state"] == "accepted"
+    assert received(reply)["state"] == "accepted"
     assert json.loads(api.queue[0])["manifest"] == MANIFEST
-    assert api.engine.told == [("start", "d")]
+    assert api.engine.received == [("start", "d")]
 
 
 def test_submit_cut_short_after_the_queue_is_finished_by_its_message(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,14 +34,14 @@ def test_submit_cut_short_after_the_queue_is_finished_by_its_message(api: Api, m
         assert api.ask("POST", "deployments?id=d", MANIFEST).status == 503
     accepted = api.app.acceptance.accept(api.queue[0].encode(), "message")
     assert accepted.header.state is D.ACCEPTED
-    assert told(api.ask("POST", "deployments?id=d", MANIFEST))["manifest_hash"] == accepted.header.manifest_hash
+    assert received(api.ask("POST", "deployments?id=d", MANIFEST))["manifest_hash"] == accepted.header.manifest_hash
 
 
 def test_submit_is_durable_though_the_engine_is_away(api: Api) -> None:
     """It is in the journal and on the queue: 202."""
     api.engine.is_away = True
     assert api.ask("POST", "deployments?id=d", MANIFEST).status == 202
-    assert api.room.header().state is D.ACCEPTED
+    assert api.saga.header().state is D.ACCEPTED
     assert len(api.queue) == 1
 
 
@@ -65,15 +65,15 @@ def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
 def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
     """Given in either place, or in both alike; without it, each time another."""
     named = {**MANIFEST, "id": "own"}
-    ids = [told(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
+    ids = [received(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
         ("?id=given", MANIFEST), ("", named), ("?id=own", named), ("", MANIFEST), ("", MANIFEST))]  # fmt: skip
     assert ids[:3] == ["given", "own", "own"]
     assert len(set(ids)) == 4
-    assert len({api.room.header(i).manifest_hash for i in ids}) == 1, "the id is no part of the manifest"
+    assert len({api.saga.header(i).manifest_hash for i in ids}) == 1, "the id is no part of the manifest"
 
 
 @pytest.mark.parametrize(
-    ("body", "told_of"),
+    ("body", "reported_by"),
     [
         ({"command": "cancell", "deployment_id": "d"}, "'cancell' is not a command. Did you mean 'cancel'?"),
         ({"command": "cancel", "deployment_id": "d"}, "is sent to /deployments/<id>/cancel, not here"),
@@ -84,20 +84,20 @@ def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
         ({"command": "cancell", "reason": "\u0000"}, "Did you mean 'cancel'?"),
     ],
 )
-def test_submit_of_a_command_is_refused_and_takes_no_id(api: Api, body: Any, told_of: str) -> None:
+def test_submit_of_a_command_is_refused_and_takes_no_id(api: Api, body: Any, reported_by: str) -> None:
     """400 with a suggestion, however the rest of the body stands; the id is free for its submission."""
     reply = api.ask("POST", "deployments?id=d", body)
-    [problem] = told(reply)["problems"]
+    [problem] = received(reply)["problems"]
     assert reply.status == 400
-    assert told_of in problem["message"]
-    assert (list(api.journal.deployments()), api.queue, api.engine.told) == ([], [], [])
+    assert reported_by in problem["message"]
+    assert (list(api.journal.deployments()), api.queue, api.engine.received) == ([], [], [])
     assert api.ask("POST", "deployments?id=d", MANIFEST).status == 202
 
 
 def test_submit_under_two_ids_is_refused_and_takes_neither(api: Api) -> None:
     """The address says one and the manifest another: 400 that names both, and each is still free."""
     reply = api.ask("POST", "deployments?id=given", {**MANIFEST, "id": "own"})
-    [problem] = told(reply)["problems"]
+    [problem] = received(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "$.id")
     assert "'own'" in problem["message"]
     assert "'given'" in problem["message"]
@@ -142,7 +142,7 @@ def test_submit_of_the_deepest_manifest_is_the_same_on_the_queue(api: Api) -> No
     assert not api.app.acceptance.accept(api.queue[0].encode(), "message").conflict
     assert api.journal.audit("d") == before
     deep["a"] = {"a": deep["a"]}
-    assert "nested deeper" in str(told(api.ask("POST", "deployments?id=e", manifest)))
+    assert "nested deeper" in str(received(api.ask("POST", "deployments?id=e", manifest)))
 
 
 @pytest.mark.parametrize(
@@ -168,18 +168,18 @@ def test_submit_of_what_cannot_be_used_says_why(
 ) -> None:
     """The status, and the place with the remedy; nothing is queued, started or recorded."""
     reply = api.ask("POST", path, body, media=media)
-    answer = told(reply)
+    answer = received(reply)
     lines = [f"{p['path']}: {p['message']}" for p in answer.get("problems", [])]
     assert reply.status == status
     assert any(says in line for line in [*lines, answer["detail"]]), answer
-    assert (api.queue, api.engine.told, list(api.journal.deployments())) == ([], [], [])
+    assert (api.queue, api.engine.received, list(api.journal.deployments())) == ([], [], [])
 
 
 def test_submit_of_local_files_says_that_they_must_be_packed(api: Api) -> None:
     """The app cannot read what lies beside the caller's manifest."""
     step = {"id": "p", "kind": "principals", "with": {"workspaceId": "x", "file": "people.csv"}}
     reply = api.ask("POST", "deployments", {**MANIFEST, "steps": [step]})
-    assert any("file" in problem["path"] for problem in told(reply)["problems"])
+    assert any("file" in problem["path"] for problem in received(reply)["problems"])
 
 
 @pytest.mark.parametrize("body", [{"name": "m"}, b"\xff", b"{"])
@@ -188,9 +188,9 @@ def test_submit_that_is_refused_is_recorded_where_an_id_was_given(api: Api, body
     replies = [api.ask("POST", "deployments?id=d", body) for _ in range(2)]
     reply = replies[0]
     assert [(r.status, r.body) for r in replies] == [(400, reply.body)] * 2
-    assert told(reply)["deployment_id"] == "d"
-    assert api.room.header().state is D.REJECTED
-    assert list(api.room.header().problems) == told(reply)["problems"]
+    assert received(reply)["deployment_id"] == "d"
+    assert api.saga.header().state is D.REJECTED
+    assert list(api.saga.header().problems) == received(reply)["problems"]
     assert api.ask("POST", "deployments?id=d", MANIFEST).status == 409
 
 
@@ -209,37 +209,37 @@ def test_submit_names_who_asks_as_far_as_is_known(trusts: bool, principal: str, 
     headers = {PRINCIPAL: principal} if principal else {}
     manifest = {**MANIFEST, **({"requestedBy": claimed} if claimed else {})}
     api.ask("POST", "deployments?id=d", manifest, headers)
-    assert api.room.header().requested_by == shown
+    assert api.saga.header().requested_by == shown
     assert json.loads(api.queue[0])["requested_by"] == shown
     api.ask("POST", "deployments?id=e&requested_by=bob", manifest, headers)
-    assert api.room.header("e").requested_by == (shown if trusts and principal else "bob (by key)")
+    assert api.saga.header("e").requested_by == (shown if trusts and principal else "bob (by key)")
 
 
 def test_submit_of_an_id_past_its_retention_runs_nothing(api: Api) -> None:
     """The same manifest: 202 with the end it had and a sentence, nothing queued or started. Another one: 409."""
     api.ask("POST", "deployments?id=d", MANIFEST)
-    api.room.change_header(state=D.CANCELLED)
+    api.saga.change_header(state=D.CANCELLED)
     api.journal.purge("d")
     api.queue.clear()
-    api.engine.told.clear()
+    api.engine.received.clear()
     reply = api.ask("POST", "deployments?id=d", MANIFEST)
-    assert (reply.status, told(reply)["state"]) == (202, "cancelled")
-    assert "past its retention" in told(reply)["message"]
+    assert (reply.status, received(reply)["state"]) == (202, "cancelled")
+    assert "past its retention" in received(reply)["message"]
     other = api.ask("POST", "deployments?id=d", {**MANIFEST, "name": "other"})
     assert other.status == 409
-    assert "past its retention" in told(other)["detail"]
-    assert (api.queue, api.engine.told) == ([], [])
+    assert "past its retention" in received(other)["detail"]
+    assert (api.queue, api.engine.received) == ([], [])
 
 
-@pytest.mark.parametrize("path", ["", "/plan", "/cancel", "/retire"])
+@pytest.mark.parametrize("path", ["", "/graph", "/cancel", "/retire"])
 def test_forgotten_deployment_is_404_with_what_stays_of_it(api: Api, path: str) -> None:
     """No verb takes it up again; the answer says how it ended, and the command line can read that."""
-    api.room.deployment(D.SUCCEEDED)
+    api.saga.deployment(D.SUCCEEDED)
     api.journal.purge("d")
     reply = api.ask("POST" if path in ("/cancel", "/retire") else "GET", f"deployments/d{path}")
     assert reply.status == 404
-    assert "ended succeeded and is past its retention" in told(reply)["detail"]
-    kept = DeploymentRecord.from_json(told(reply)["deployment"])
-    assert (kept.state, kept.forgotten_at) == (D.SUCCEEDED, api.room.clock.now())
+    assert "ended succeeded and is past its retention" in received(reply)["detail"]
+    kept = DeploymentRecord.from_json(received(reply)["deployment"])
+    assert (kept.state, kept.forgotten_at) == (D.SUCCEEDED, api.saga.clock.now())
     if not path:
-        assert told(api.ask("GET", "deployments/d", headers={"If-None-Match": "*"}))["deployment"] == kept.to_json()
+        assert received(api.ask("GET", "deployments/d", headers={"If-None-Match": "*"}))["deployment"] == kept.to_json()

@@ -10,7 +10,7 @@ from shared.saga.command.verbs import ALLOWED, Verb
 from shared.web.api import answer
 from shared.web.backend import Backend
 from shared.web.http import Request
-from tests.unit.web.conftest import Api, found, told
+from tests.unit.web.conftest import Api, found, received
 
 OF_A_STEP = (Verb.APPROVE, Verb.REFUSE)
 
@@ -19,26 +19,26 @@ OF_A_STEP = (Verb.APPROVE, Verb.REFUSE)
 @pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in OF_A_STEP])
 def test_verb_is_granted_exactly_where_one_is_told_that_it_is_allowed(api: Api, verb: Verb, state: D) -> None:
     """For every state: what `allowed` names is 202; what the state's own row lacks and is not done already is 409."""
-    api.room.deployment(state, S.PENDING)
-    allowed = told(api.ask("GET", "deployments/d"))["allowed"]
+    api.saga.deployment(state, S.PENDING)
+    allowed = received(api.ask("GET", "deployments/d"))["allowed"]
     reply = api.ask("POST", f"deployments/d/{verb}", {"requested_by": "anna", "reason": "a try"})
     assert reply.status in ((202,) if verb in allowed else (202, 409))
     if reply.status == 202:
         assert reply.headers["Location"] == "/api/deployments/d"
     else:
         assert verb not in ALLOWED.get(state, ())
-        assert told(reply)["allowed"] == allowed
+        assert received(reply)["allowed"] == allowed
         assert "anna (by key)" in api.journal.audit("d")[-1].actor
 
 
 def test_verb_says_who_and_why_in_the_audit(api: Api) -> None:
     """As the caller says of itself, marked so."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     reply = api.ask("POST", "deployments/d/cancel", {"requested_by": "anna", "reason": "wrong target"})
-    assert (reply.status, told(reply)["state"]) == (202, "running")
+    assert (reply.status, received(reply)["state"]) == (202, "running")
     entry = api.journal.audit("d")[-1]
     assert (entry.actor, "wrong target" in entry.reason) == ("anna (by key)", True)
-    assert api.engine.told[0] == ("start", "d")
+    assert api.engine.received[0] == ("start", "d")
 
 
 @pytest.mark.parametrize(
@@ -60,28 +60,28 @@ def test_verb_says_who_and_why_in_the_audit(api: Api) -> None:
 )
 def test_verb_reads_its_body_strictly(api: Api, body: Any, media: str, status: int) -> None:
     """No body is fine; unknown fields and wrong types are not, and then nothing is done."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     assert api.ask("POST", "deployments/d/cancel", body, media=media).status == status
-    assert bool(api.room.header().cancel_requested_by) == (status == 202)
+    assert bool(api.saga.header().cancel_requested_by) == (status == 202)
 
 
 def test_verb_that_gives_up_needs_a_reason(api: Api) -> None:
     """400 that names the field; with one it is granted, and asked of it is nothing more until it has ended."""
-    api.room.deployment(D.STUCK, S.COMPENSATION_FAILED)
+    api.saga.deployment(D.STUCK, S.COMPENSATION_FAILED)
     for body in ({}, {"reason": ""}, {"reason": None}, b""):
         reply = api.ask("POST", "deployments/d/release", body)
-        assert (reply.status, told(reply)["problems"][0]["path"]) == (400, "$.reason")
-    assert told(api.ask("GET", "deployments/d"))["allowed"] == ["compensate", "release"]
+        assert (reply.status, received(reply)["problems"][0]["path"]) == (400, "$.reason")
+    assert received(api.ask("GET", "deployments/d"))["allowed"] == ["compensate", "release"]
     assert api.ask("POST", "deployments/d/release", {"reason": "theirs for good"}).status == 202
-    assert told(api.ask("GET", "deployments/d"))["allowed"] == []
+    assert received(api.ask("GET", "deployments/d"))["allowed"] == []
     assert api.ask("POST", "deployments/d/compensate", {}).status == 409
 
 
 @pytest.mark.parametrize("verb", OF_A_STEP)
 def test_verb_about_a_step_needs_its_name(api: Api, verb: Verb) -> None:
     """400 without one; 409 for a step that does not wait for a person."""
-    api.room.deployment(D.RUNNING, S.PENDING)
-    assert told(api.ask("POST", f"deployments/d/{verb}", {}))["problems"][0]["path"] == "$.step"
+    api.saga.deployment(D.RUNNING, S.PENDING)
+    assert received(api.ask("POST", f"deployments/d/{verb}", {}))["problems"][0]["path"] == "$.step"
     assert api.ask("POST", f"deployments/d/{verb}", {"step": "s0"}).status == 409
     assert api.ask("POST", f"deployments/e/{verb}", {"step": "s0"}).status == 404
 
@@ -89,17 +89,17 @@ def test_verb_about_a_step_needs_its_name(api: Api, verb: Verb) -> None:
 def test_breakers_are_told_and_closed(api: Api) -> None:
     """An open one with the time at which it may close; after the reset it is closed, for all."""
     api.app.breakers.get("items").open()
-    by_name = {b["name"]: b for b in told(api.ask("GET", "breakers"))["items"]}
+    by_name = {b["name"]: b for b in received(api.ask("GET", "breakers"))["items"]}
     assert by_name["items"]["state"] == "open"
     assert by_name["items"]["retry_at"] > by_name["items"]["opened_at"]
     assert by_name["workspaces"]["state"] == "closed"
-    assert told(api.ask("POST", "breakers/items/reset"))["state"] == "closed"
+    assert received(api.ask("POST", "breakers/items/reset"))["state"] == "closed"
     assert api.ask("POST", "breakers/nobody/reset").status == 404
 
 
 def test_verb_names_its_deployment_whether_or_not_it_was_asked_with_a_slash(api: Api) -> None:
     """Hosts hand over an address with a slash at its end as it came."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     route, parameters = found("POST", "deployments/d/cancel")
     request = Request.of("POST", "http://host/api/deployments/d/cancel/", parameters, {}, lambda: b"")
     reply = answer(route.handler, request, Backend(lambda: api.app, api.engine))

@@ -13,10 +13,10 @@ from shared.domain.ports import Change
 from shared.domain.records import AuditEntry, StepRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.web.watching import MOST_KEPT, Watching
+from shared.web.watching import MAX_KEPT, Watching
 from tests.fakes import START
 from tests.unit.saga.fixture import row
-from tests.unit.web.conftest import Api, told
+from tests.unit.web.conftest import Api, received
 
 
 class Counted:
@@ -37,8 +37,8 @@ class Counted:
 
 def note(api: Api, number: int) -> None:
     """Write something to the audit that moves nothing."""
-    said = AuditEntry(START, "deployment", "running", "running", "anna", f"refused {number}", 0)
-    api.journal.note("d", said)
+    text = AuditEntry(START, "deployment", "running", "running", "anna", f"refused {number}", 0)
+    api.journal.note("d", text)
 
 
 def append(api: Api, number: int) -> None:
@@ -49,9 +49,9 @@ def append(api: Api, number: int) -> None:
 
 
 WRITES: dict[str, Callable[[Api, int], None]] = {
-    "header": lambda api, number: api.room.change_header(),
-    "step": lambda api, number: api.room.change(number % 3, deliveries=number),
-    "same": lambda api, number: api.room.change(number % 3),
+    "header": lambda api, number: api.saga.change_header(),
+    "step": lambda api, number: api.saga.change(number % 3, deliveries=number),
+    "same": lambda api, number: api.saga.change(number % 3),
     "note": note,
     "append": append,
     "nothing": lambda api, number: None,
@@ -62,7 +62,7 @@ WRITES: dict[str, Callable[[Api, int], None]] = {
 def test_tag_is_never_the_same_for_two_answers(writes: list[str]) -> None:
     """Whatever is written in whatever order: one tag, the same bytes; and what is given for an old tag is new."""
     api = Api()
-    api.room.deployment(D.RUNNING, S.PENDING, S.PENDING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING, S.PENDING, S.PENDING)
     for path in ("deployments/d", "deployments/d/audit"):
         seen: dict[str, bytes] = {}
         last = api.ask("GET", path)
@@ -81,7 +81,7 @@ def test_tag_is_never_the_same_for_two_answers(writes: list[str]) -> None:
 @pytest.mark.parametrize("path", ["deployments/d", "deployments/d/audit"])
 def test_unchanged_answer_reads_sequence_numbers_alone(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """In the process that gave the tag as in any other; a change is read once, however many then ask."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     tag = api.ask("GET", path).headers["ETag"]
     counted = Counted(api, monkeypatch)
     assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 304
@@ -89,7 +89,7 @@ def test_unchanged_answer_reads_sequence_numbers_alone(api: Api, monkeypatch: py
     assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 304
     assert counted.calls.count("sequences") == 2
     assert not {"steps", "audit"} & set(counted.calls)
-    api.room.change(0, deliveries=1)
+    api.saga.change(0, deliveries=1)
     counted.calls.clear()
     for _ in range(5):
         assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 200
@@ -98,23 +98,23 @@ def test_unchanged_answer_reads_sequence_numbers_alone(api: Api, monkeypatch: py
 
 def test_followers_of_a_large_deployment_share_one_look_within_a_second() -> None:
     """And see what happened a second later at most; who does not follow sees it at once, and so do all after that."""
-    now, stands = [0.0], {f"step_{i:05d}": 0 for i in range(1_000)}
+    now, current = [0.0], {f"step_{i:05d}": 0 for i in range(1_000)}
     looks: list[str] = []
     watching = Watching(lambda: now[0])
 
     def sequences() -> dict[str, int]:
         looks.append("sequences")
-        return dict(stands)
+        return dict(current)
 
     def read() -> tuple[dict[str, int], bytes]:
         looks.append("read")
-        return dict(stands), str(stands["step_00000"]).encode()
+        return dict(current), str(current["step_00000"]).encode()
 
     tag, content = watching.look("d", sequences, read)
     assert (content, looks) == (b"0", ["read"])
     for _ in range(30):
         assert watching.look("d", sequences, read, lambda known: known == tag) == (tag, None)
-    stands["step_00000"] = 1
+    current["step_00000"] = 1
     now[0] = 0.99
     assert watching.look("d", sequences, read, lambda known: known == tag) == (tag, None)
     assert looks == ["read"]
@@ -122,14 +122,14 @@ def test_followers_of_a_large_deployment_share_one_look_within_a_second() -> Non
     found = [watching.look("d", sequences, read, lambda known: known == tag) for _ in range(30)]
     assert {content for _, content in found} == {b"1"}
     assert looks == ["read", "sequences", "read"]
-    stands["step_00000"] = 2
+    current["step_00000"] = 2
     now[0] = 1.02
     assert watching.look("d", sequences, read)[1] == b"2"
 
 
 def test_many_who_ask_at_once_are_one_reader(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who wait while one reads share what the next one reads: thirty take two readings, not thirty."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     going, go = threading.Event(), threading.Event()
     steps, readings = api.journal.steps, list[str]()
 
@@ -143,51 +143,51 @@ def test_many_who_ask_at_once_are_one_reader(api: Api, monkeypatch: pytest.Monke
     with ThreadPoolExecutor(30) as pool:
         first = pool.submit(api.ask, "GET", "deployments/d")
         assert going.wait(30)
-        asked = [pool.submit(api.ask, "GET", "deployments/d") for _ in range(29)]
+        request = [pool.submit(api.ask, "GET", "deployments/d") for _ in range(29)]
         go.set()
-        replies = [each.result(30) for each in (first, *asked)]
+        replies = [each.result(30) for each in (first, *request)]
     assert {(reply.status, reply.body) for reply in replies} == {(200, replies[0].body)}
     assert len(readings) == 1
 
 
 def test_verb_is_seen_by_its_caller_at_once(api: Api) -> None:
     """A follower of a large deployment who asks for something sees that it was asked for."""
-    api.room.deployment(D.RUNNING, *[row(i, S.PENDING) for i in range(200)])
+    api.saga.deployment(D.RUNNING, *[row(i, S.PENDING) for i in range(200)])
     reply = api.ask("GET", "deployments/d")
-    assert "cancel" in told(reply)["allowed"]
+    assert "cancel" in received(reply)["allowed"]
     assert api.ask("POST", "deployments/d/cancel", {}).status == 202
     followed = api.ask("GET", "deployments/d", headers={"If-None-Match": reply.headers["ETag"]})
-    assert (followed.status, "cancel" in told(followed)["allowed"]) == (200, False)
+    assert (followed.status, "cancel" in received(followed)["allowed"]) == (200, False)
 
 
 def test_answer_that_was_made_while_rows_moved_has_the_tag_of_its_own_rows(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step is written between the reading of the header and of the steps: the next look finds it another."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     steps = api.journal.steps
 
     def moving(deployment_id: str) -> Any:
         found = steps(deployment_id)
         monkeypatch.setattr(api.journal, "steps", steps)
-        api.room.change(0, deliveries=9)
+        api.saga.change(0, deliveries=9)
         return found
 
     monkeypatch.setattr(api.journal, "steps", moving)
     torn = api.ask("GET", "deployments/d")
     fresh = api.ask("GET", "deployments/d", headers={"If-None-Match": torn.headers["ETag"]})
-    assert (fresh.status, told(fresh)["steps"][0]["deliveries"]) == (200, 9)
+    assert (fresh.status, received(fresh)["steps"][0]["deliveries"]) == (200, 9)
 
 
 def test_audit_that_grew_while_it_was_read_has_no_tag(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be said which rows it is of; the next one has a tag."""
-    api.room.deployment(D.RUNNING, S.PENDING)
+    api.saga.deployment(D.RUNNING, S.PENDING)
     audit = api.journal.audit
 
     def moving(deployment_id: str) -> Any:
         found = audit(deployment_id)
         monkeypatch.setattr(api.journal, "audit", audit)
-        api.room.change(0, state=S.INTENT)
+        api.saga.change(0, state=S.INTENT)
         return found
 
     monkeypatch.setattr(api.journal, "audit", moving)
@@ -197,7 +197,7 @@ def test_audit_that_grew_while_it_was_read_has_no_tag(api: Api, monkeypatch: pyt
 
 def test_audit_that_outlived_its_deployment_is_told_whatever_the_caller_has(api: Api) -> None:
     """Without a tag; `*` matches no deployment that is gone."""
-    api.room.deployment(D.SUCCEEDED, S.SUCCEEDED)
+    api.saga.deployment(D.SUCCEEDED, S.SUCCEEDED)
     tag = api.ask("GET", "deployments/d/audit").headers["ETag"]
     api.journal.purge("d")
     for given_tag in (tag, "*"):
@@ -210,6 +210,6 @@ def test_audit_that_outlived_its_deployment_is_told_whatever_the_caller_has(api:
 def test_watching_keeps_a_bounded_number_of_answers() -> None:
     """The one that was asked for longest ago goes."""
     watching = Watching(lambda: 0.0)
-    for number in range(MOST_KEPT + 1):
+    for number in range(MAX_KEPT + 1):
         watching.look(str(number), dict, lambda: ({"header": 0}, b"x"))
-    assert list(watching._kept) == [str(number) for number in range(1, MOST_KEPT + 1)]
+    assert list(watching._kept) == [str(number) for number in range(1, MAX_KEPT + 1)]

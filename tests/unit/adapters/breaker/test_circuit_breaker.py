@@ -98,7 +98,7 @@ def test_another_workers_reset_and_opening_are_seen() -> None:
 def test_probe_that_fails_opens_it_for_longer() -> None:
     """30 s, then 60, 120, up to the maximum."""
     clock, store = FakeClock(), MemoryBreakers()
-    breaker = worker(store, clock.now, longest_open_seconds=100.0)
+    breaker = worker(store, clock.now, max_open_seconds=100.0)
     breaker.open()
     for seconds in (30, 60, 100, 100):
         clock.advance(seconds - 0.5)
@@ -252,12 +252,12 @@ def test_storage_that_fails_leaves_a_local_breaker_until_it_recovers(caplog: pyt
     breaker = registry.get("items")
     for _ in range(3):
         call_failing_service(breaker)
-    down, asked = [True], [0]
+    down, request = [True], [0]
     read, write = store.read, store.write
 
     def trouble(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            asked[0] += 1
+            request[0] += 1
             if down[0]:
                 raise StorageUnavailableError("table storage, read a breaker: no answer")
             return real(*arguments)
@@ -270,7 +270,7 @@ def test_storage_that_fails_leaves_a_local_breaker_until_it_recovers(caplog: pyt
     with pytest.raises(BreakerOpenError):
         breaker.call(fail_call)
     registry.get("roles").call(lambda: 1)
-    assert asked[0] == 1, "failing storage was asked again too early"
+    assert request[0] == 1, "failing storage was asked again too early"
     assert not breaker.status().is_shared
     clock.advance(31)
     assert breaker.call(lambda: 5) == 5
@@ -279,7 +279,7 @@ def test_storage_that_fails_leaves_a_local_breaker_until_it_recovers(caplog: pyt
     clock.advance(31)
     assert breaker.call(lambda: 5) == 5
     assert breaker.status().is_shared
-    assert registry.all()["items"].status().faults == 3
+    assert registry.all()["items"].status().failures == 3
     assert len([r for r in caplog.records if "shared by all workers again" in r.message]) == 1
 
 
@@ -304,27 +304,27 @@ def test_storage_that_does_not_answer_is_asked_only_by_the_first_call() -> None:
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
         "BlobEndpoint=http://127.0.0.1:9/a;QueueEndpoint=http://127.0.0.1:9/a;TableEndpoint=http://127.0.0.1:9/a;"
     )
-    asked: list[str] = []
+    request: list[str] = []
 
     class Spied(TableBreakers):
         def read(self, name: str) -> Any:
-            asked.append(name)
+            request.append(name)
             return super().read(name)
 
     clock = FakeClock()
     breaker = worker(Spied(clients), clock.now)
     assert all(breaker.call(lambda: 5) == 5 for _ in range(21))
-    assert asked == ["items"]
+    assert request == ["items"]
     assert not breaker.status().is_shared
 
 
 def test_listeners_are_called_once_for_each_change() -> None:
     """pybreaker's listeners work, with pybreaker's own state objects."""
-    clock, heard = FakeClock(START), list[tuple[str, str]]()
+    clock, event = FakeClock(START), list[tuple[str, str]]()
 
     class Listener(pybreaker.CircuitBreakerListener):
         def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
-            heard.append((old_state.name, new_state.name))
+            event.append((old_state.name, new_state.name))
 
     breaker = worker(MemoryBreakers(), clock.now)
     breaker.add_listener(Listener())
@@ -334,4 +334,4 @@ def test_listeners_are_called_once_for_each_change() -> None:
     clock.advance(31)
     breaker.call(lambda: 5)
     assert isinstance(breaker.state, pybreaker.CircuitClosedState)
-    assert heard == [("closed", "open"), ("open", "closed")]
+    assert event == [("closed", "open"), ("open", "closed")]

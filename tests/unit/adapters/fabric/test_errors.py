@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.adapters.fabric.errors import LONGEST_RETRY_AFTER_SECONDS, error_from, retry_after
+from shared.adapters.fabric.errors import MAX_RETRY_AFTER_SECONDS, error_from, retry_after
 from shared.domain.errors import (
     MESSAGE_LIMIT,
     FabricAmbiguousError,
@@ -22,7 +22,7 @@ from shared.domain.errors import (
     FabricRefusedError,
     FabricTransientError,
 )
-from shared.domain.fabric_codes import CODES, FAULT_CODES, TOKEN_CODES, WAIT_CODES
+from shared.domain.fabric_codes import CODES, FAILURE_CODES, TOKEN_CODES, WAIT_CODES
 from shared.domain.retry import recorded, remedy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_error_code_decides_whatever_the_status(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
-@pytest.mark.parametrize("code", sorted(FAULT_CODES))
+@pytest.mark.parametrize("code", sorted(FAILURE_CODES))
 def test_error_code_of_a_failure_leaves_the_effect_open(code: str, status: int) -> None:
     """Fabric itself failed: a read is retried, and after a call that changes something the app looks first."""
     assert type(answer(status, {"errorCode": code})) is FabricTransientError
@@ -151,7 +151,7 @@ def test_error_table_has_only_types_that_decide_the_next_action() -> None:
     """No code maps to ambiguity, which means a missing response, nor to the base class."""
     assert not {FabricAmbiguousError, FabricError} & set(CODES.values())
     assert not WAIT_CODES & CODES.keys()
-    assert not FAULT_CODES & CODES.keys()
+    assert not FAILURE_CODES & CODES.keys()
     assert CODES.keys() > TOKEN_CODES
 
 
@@ -212,9 +212,9 @@ def test_error_of_any_body_has_a_type(status: int, body: dict[str, Any], mutatin
         ("1.5", 1.5),
         ("-5", 0.0),
         ("3600", 3600.0),
-        ("3601", LONGEST_RETRY_AFTER_SECONDS),
-        ("9" * 400, LONGEST_RETRY_AFTER_SECONDS),
-        ("inf", LONGEST_RETRY_AFTER_SECONDS),
+        ("3601", MAX_RETRY_AFTER_SECONDS),
+        ("9" * 400, MAX_RETRY_AFTER_SECONDS),
+        ("inf", MAX_RETRY_AFTER_SECONDS),
         ("-inf", 0.0),
         ("nan", None),
         ("", None),
@@ -226,7 +226,7 @@ def test_error_of_any_body_has_a_type(status: int, body: dict[str, Any], mutatin
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
         (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0.0),
         ("Sun, 01 Mar 2026 13:00:30 +0100", 30.0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER_SECONDS),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER_SECONDS),
         ("Sun, 01 Mar 2026 12:00:30", None),
         ("Sun, 99 Mar 2026 12:00:30 GMT", None),
         ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
@@ -252,7 +252,7 @@ def test_retry_after_that_is_absent_is_none() -> None:
 def test_retry_after_of_any_text_is_a_valid_delay(text: str) -> None:
     """No header can break the parsing, because the response may belong to a call that took effect."""
     seconds = retry_after({"retry-after": text}, NOW)
-    assert seconds is None or 0.0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS
+    assert seconds is None or 0.0 <= seconds <= MAX_RETRY_AFTER_SECONDS
 
 
 def test_error_types_do_not_depend_on_the_order_of_fields() -> None:

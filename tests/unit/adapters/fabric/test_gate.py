@@ -56,10 +56,10 @@ class GatedClient:
             "http://127.0.0.1", Token(), self.script, gate=gate, now=self.clock.now, sleep=lambda _: None
         )
 
-    def faults(self, name: str = "items") -> int:
+    def failures(self, name: str = "items") -> int:
         """Return the failures that the breaker has counted."""
         self.clock.advance(3)
-        return self.breakers.get(name).status().faults
+        return self.breakers.get(name).status().failures
 
     def rejected(self, call: Any) -> FabricTransientError:
         """Check that a call is not made, and return its error."""
@@ -99,7 +99,7 @@ def test_gate_counts_only_failures_of_the_service(answer: int | Reply | Exceptio
     rig = GatedClient(answer)
     with suppress(FabricError):
         rig.client.send("POST", "/workspaces/w/items", {})
-    assert rig.faults() == counts
+    assert rig.failures() == counts
 
 
 def test_gate_counts_each_retry_in_process() -> None:
@@ -107,7 +107,7 @@ def test_gate_counts_each_retry_in_process() -> None:
     rig = GatedClient(*[NothingSentError("no connection")] * 3)
     with pytest.raises(FabricTransientError):
         rig.client.get(ITEM)
-    assert rig.faults() == 3
+    assert rig.failures() == 3
 
 
 def test_gate_with_an_open_breaker_makes_no_call_and_returns_the_time() -> None:
@@ -128,7 +128,7 @@ def test_gate_does_not_count_a_401_that_is_renewed() -> None:
     rig = GatedClient(401, 200)
     rig.client.get(ITEM)
     assert len(rig.script.calls) == 2
-    assert rig.faults() == 0
+    assert rig.failures() == 0
 
 
 def test_gate_without_tokens_makes_no_call() -> None:
@@ -180,7 +180,7 @@ def test_gate_empties_the_bucket_after_a_429(headers: dict[str, str], seconds: f
     assert (rig.limiter.share(Bucket.PLATFORM), rig.limiter.share(Bucket.OPERATIONS)) == (90, 180)
     rig.clock.advance(seconds)
     rig.client.get("/workspaces")
-    assert rig.faults() == 0
+    assert rig.failures() == 0
 
 
 def test_gate_polls_leave_tokens_to_other_calls() -> None:

@@ -255,7 +255,7 @@ def test_transport_response_beyond_the_limit_is_lost(
 ) -> None:
     """An endless response does not fill the memory, not even after decompression; one of exactly the limit is
     complete."""
-    monkeypatch.setattr(fabric_transport, "MOST_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(fabric_transport, "MAX_ANSWER_BYTES", 1000)
     assert len(transport.exchange("GET", serve(_whole(b"x" * 1000)).url(), {}, None)[2]) == 1000
     bomb = _whole(gzip.compress(b"x" * 1_000_000), HEAD + b"Content-Encoding: gzip\r\n")
     for handler in (_whole(b"x" * 1001), bomb):

@@ -15,7 +15,7 @@ from shared.domain.errors import SecretNotFoundError, VaultAuthError, VaultUnava
 from shared.domain.secrets import CachePolicy, Secret
 from tests.contract.harness import at_once
 
-POLICY = CachePolicy(ttl_seconds=100.0, missing_seconds=20.0, renew_at=0.8, pause_seconds=5.0)
+POLICY = CachePolicy(cache_seconds=100.0, missing_seconds=20.0, renew_at=0.8, pause_seconds=5.0)
 FAULTS: dict[str, Callable[[], Exception]] = {
     "away": lambda: VaultUnavailableError("the vault does not answer"),
     "refuses": lambda: VaultAuthError("HTTP 403"),
@@ -92,7 +92,7 @@ class Cache(RuleBasedStateMachine):
         self.said.append((self.vault.time, value))
 
     @rule(fault=st.sampled_from([None, *FAULTS]))
-    def vault_changes_its_mood(self, fault: str | None) -> None:
+    def vault_changes_its_state(self, fault: str | None) -> None:
         """Let the vault fail or recover."""
         self.vault.source.fault = FAULTS[fault] if fault else None
 
@@ -109,15 +109,15 @@ class Cache(RuleBasedStateMachine):
         except Exception:
             assert len(vault.source.asked) > before, "an error without a request to the vault"
             assert vault.source.fault is not None, "an error although the vault is healthy"
-            assert forced or not self._had_within(POLICY.ttl_seconds), "a valid copy was not returned"
+            assert forced or not self._had_within(POLICY.cache_seconds), "a valid copy was not returned"
             return
-        asked = len(vault.source.asked) > before
-        if asked and vault.source.fault is None:
+        request = len(vault.source.asked) > before
+        if request and vault.source.fault is None:
             self.reached = vault.time
             assert found == self.said[-1][1], "the vault returned another value just now"
         elif forced:
             raise AssertionError("a forced read returned a copy")
-        life = POLICY.ttl_seconds if found is not None else POLICY.missing_seconds
+        life = POLICY.cache_seconds if found is not None else POLICY.missing_seconds
         assert found in self._said_within(life), "a value after its lifetime, or one that the vault never had"
 
     def _said_within(self, seconds: float) -> set[str | None]:
@@ -161,7 +161,7 @@ def test_sixteen_readers_send_one_request_and_share_its_result(
     not used."""
     if has_copy:
         vault.get()
-        vault.time += POLICY.ttl_seconds
+        vault.time += POLICY.cache_seconds
         vault.source.asked.clear()
         vault.source.entered.clear()
     vault.source.fault = FAULTS[fault] if fault else None
@@ -278,7 +278,7 @@ def test_refresh_cache_reads_every_name_and_reports_failed_ones(vault: CachedVau
 
 def test_without_a_lifetime_nothing_is_cached() -> None:
     """With FEATURE_USE_SECRET_MANAGER off every read goes to the source, and so does every fault."""
-    vault = CachedVault(CachePolicy(ttl_seconds=0.0))
+    vault = CachedVault(CachePolicy(cache_seconds=0.0))
     assert vault.get() == "one"
     vault.source.values["a-b"] = "two"
     assert vault.get() == "two"

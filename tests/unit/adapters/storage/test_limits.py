@@ -57,10 +57,10 @@ def test_entity_above_one_mebibyte_is_refused() -> None:
 
 
 def test_entity_has_at_most_252_properties() -> None:
-    most: dict[str, Any] = {f"p{i}": i for i in range(PROPERTIES)}
-    checked_entity(most)
+    maximum: dict[str, Any] = {f"p{i}": i for i in range(PROPERTIES)}
+    checked_entity(maximum)
     with pytest.raises(LimitError, match="253 properties"):
-        checked_entity({**most, "more": True})
+        checked_entity({**maximum, "more": True})
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.one_of(st.text(), st.integers(), st.booleans())))

@@ -63,9 +63,9 @@ def test_output_json_lines_contain_the_whole_end() -> None:
     assert (last["event"], last["exit_code"], last["deployment"]["name"]) == ("ended", 3, "Größe\u202e")
     assert [s["state"] for s in last["steps"]] == ["compensated", "failed", "compensation_failed", "succeeded"]
     assert all("spec" not in s and "claim" not in s for s in last["steps"])
-    told = next(line for line in lines if line.get("subject") == "s1")
-    assert told["error_code"] == "InsufficientPrivileges"
-    assert told["remedy"] == "Ask for a role."
+    reported = next(line for line in lines if line.get("subject") == "s1")
+    assert reported["error_code"] == "InsufficientPrivileges"
+    assert reported["remedy"] == "Ask for a role."
 
 
 def test_output_summary_contains_what_failed_and_what_to_do() -> None:
@@ -112,9 +112,9 @@ def test_output_call_without_a_response_says_so() -> None:
 
 @pytest.mark.parametrize("state", DeploymentState)
 def test_output_verdict_has_a_sentence_for_every_state(state: DeploymentState) -> None:
-    said = verdict(header(state))
-    assert said.startswith("sales (d) ")
-    assert len(said) > len("sales (d) is ")
+    text = verdict(header(state))
+    assert text.startswith("sales (d) ")
+    assert len(text) > len("sales (d) is ")
 
 
 @pytest.mark.parametrize("kind", [LineOutput, LiveOutput])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cli.render.markdown import LIMIT_BYTES, document, literal, plan
-from shared.cli.render.runner import RunnerOutput, defused
+from shared.cli.render.markdown import LIMIT_BYTES, document, escape_markdown, plan
+from shared.cli.render.runner import RunnerOutput, escape_runner_commands
 from shared.domain.errors import Problem
 from shared.domain.states import DeploymentState, StepState
 from shared.settings import Runner, runner
@@ -77,15 +77,15 @@ def test_runner_takes_no_order_from_a_name(kind: str, name: str, tmp_path: Path)
     """Every line that the runner would obey is one of ours, and inside of it nothing begins another."""
     for line in re.split(r"\r\n|\r|\n", told(kind, tmp_path, name, manifest=name)):
         if ORDERS[kind].search(line):
-            ours = OURS[kind].match(line)
-            assert ours, line
-            assert not re.search(r"##\[|##vso\[", line[ours.end() :]), line
+            own = OURS[kind].match(line)
+            assert own, line
+            assert not re.search(r"##\[|##vso\[", line[own.end() :]), line
 
 
 @given(st.text(alphabet=st.sampled_from("#: [vso]x\u2003"), max_size=12))
 def test_runner_obeys_no_defused_line(text: str) -> None:
     """Whatever stands in it, in either dialect; and what is harmless stays as it is."""
-    safe = defused(text)
+    safe = escape_runner_commands(text)
     assert "##" not in safe
     assert not safe.lstrip().startswith("::")
     if "##" not in text and not text.lstrip().startswith("::"):
@@ -114,7 +114,7 @@ def test_runner_summary_of_hostile_names_is_text() -> None:
         outside = re.sub(r"`[^`\n]*`", "", page.split("```text")[0])
         assert not re.search(r"[<@\[`]|https?:|octocat", outside), outside
         assert page.count("```") == 2
-    assert literal("``") == "`''`"
+    assert escape_markdown("``") == "`''`"
 
 
 def test_runner_plan_is_a_page_in_which_signs_are_coloured() -> None:

@@ -12,19 +12,19 @@ from shared.domain.records import Intent, Operation, Resource
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga.command import handling, resume
-from shared.saga.command.handling import Answer
+from shared.saga.command.handling import CommandResult
 from shared.saga.command.verbs import ALLOWED, Verb
 from shared.saga.orchestration import activities
 from tests.fakes import START
-from tests.unit.saga.fixture import ERROR, Room, row
+from tests.unit.saga.fixture import ERROR, SagaFixture, row
 
 LAKE = Resource("Lakehouse", "lake-id", "bronze", "ws-id")
 
 
-def ask(room: Room, verb: Verb, who: str = "anna", deployment_id: str = "d", **more: Any) -> Answer:
+def ask(saga: SagaFixture, verb: Verb, who: str = "anna", deployment_id: str = "d", **more: Any) -> CommandResult:
     """As a queue message or a route would."""
-    asked = handling.command(verb, deployment_id, who, **more)
-    return handling.handle(room.services, room.locks, room.told, asked)
+    request = handling.command(verb, deployment_id, who, **more)
+    return handling.handle(saga.services, saga.locks, saga.orchestrations, request)
 
 
 def waiting(ordinal: int = 0, **changes: Any) -> Any:
@@ -52,27 +52,27 @@ AFTER: dict[tuple[Verb, D], D] = {
 def test_verb_in_every_state(verb: Verb, state: D) -> None:
     """Where it is allowed it moves the header once, says who in the audit and wakes the orchestration; elsewhere it
     changes nothing, names what may be asked, and the audit has that too."""
-    room = Room()
+    saga = SagaFixture()
     error = ERROR if state in (D.HELD, D.FAILED, D.STUCK) else None
-    room.deployment(state, S.SUCCEEDED, error=error)
-    answer = ask(room, verb, reason="why not")
+    saga.deployment(state, S.SUCCEEDED, error=error)
+    answer = ask(saga, verb, reason="why not")
     after = AFTER.get((verb, state))
     assert (after is not None) == (verb in ALLOWED.get(state, ()))
-    entry = room.journal.audit("d")[-1]
+    entry = saga.journal.audit("d")[-1]
     assert (entry.actor, f"{verb.value} requested by anna: why not" in entry.reason) == ("anna", True)
     if after is not None:
-        assert (answer.accepted, answer.state, room.header().state) == (True, after, after)
-        assert ("start", "d") in room.told.heard
-        standing = room.header()
-        again = ask(room, verb, "bert")
-        assert again.accepted
+        assert (answer.accepted, answer.state, saga.header().state) == (True, after, after)
+        assert ("start", "d") in saga.orchestrations.received
+        stored = saga.header()
+        repeated = ask(saga, verb, "bert")
+        assert repeated.accepted
         if state is not D.STUCK:
-            assert room.header() == standing
+            assert saga.header() == stored
     elif not answer.accepted:
-        assert room.header().state is state
+        assert saga.header().state is state
         assert f"{verb.value} is not possible: the deployment is {state.value}" in answer.message
         assert all(v.value in answer.message for v in ALLOWED.get(state, ()))
-        assert not room.told.heard
+        assert not saga.orchestrations.received
     else:  # it is so already: running goes on, what is put back is put back
         assert (verb, state) in {
             (Verb.RESUME, D.ACCEPTED),
@@ -80,38 +80,38 @@ def test_verb_in_every_state(verb: Verb, state: D) -> None:
             (Verb.COMPENSATE, D.COMPENSATING),
             (Verb.COMPENSATE, D.COMPENSATED),
         }
-        assert room.header().state is state
+        assert saga.header().state is state
 
 
 def test_verb_of_the_unknown_is_an_error() -> None:
     """A route answers 404, the queue drops it."""
     with pytest.raises(NotFoundError):
-        ask(Room(), Verb.CANCEL, deployment_id="gone")
+        ask(SagaFixture(), Verb.CANCEL, deployment_id="gone")
 
 
 @pytest.mark.parametrize("verb", [Verb.RESUME, Verb.COMPENSATE])
 def test_failed_needs_its_target_to_be_taken_up(verb: Verb) -> None:
     """Held by another: not granted, and told who. Free: granted, and the target is its own again."""
-    room = Room()
-    room.deployment(D.FAILED, S.FAILED, error=ERROR)
-    room.locks.acquire("target", "other", room.clock.now(), 60)
-    answer = ask(room, verb)
-    assert (answer.accepted, room.header().state) == (False, D.FAILED)
+    saga = SagaFixture()
+    saga.deployment(D.FAILED, S.FAILED, error=ERROR)
+    saga.locks.acquire("target", "other", saga.clock.now(), 60)
+    answer = ask(saga, verb)
+    assert (answer.accepted, saga.header().state) == (False, D.FAILED)
     assert "deployment other has ended" in answer.message
-    room.locks.release("target", "other")
-    assert ask(room, verb).accepted
-    assert room.locks.acquire("target", "third", room.clock.now(), 60).holder == "d"
+    saga.locks.release("target", "other")
+    assert ask(saga, verb).accepted
+    assert saga.locks.acquire("target", "third", saga.clock.now(), 60).holder == "d"
 
 
 def test_retire_of_a_busy_target_is_noted_for_the_sweeper() -> None:
     """Granted, due at once, and by the answer the person knows what it waits for."""
-    room = Room()
-    room.deployment(D.SUCCEEDED, S.SUCCEEDED)
-    room.locks.acquire("target", "other", room.clock.now(), 60)
-    answer = ask(room, Verb.RETIRE)
-    header = room.header()
+    saga = SagaFixture()
+    saga.deployment(D.SUCCEEDED, S.SUCCEEDED)
+    saga.locks.acquire("target", "other", saga.clock.now(), 60)
+    answer = ask(saga, Verb.RETIRE)
+    header = saga.header()
     assert (answer.accepted, answer.state, header.state) == (True, D.SUCCEEDED, D.SUCCEEDED)
-    assert (header.retire_requested_by, header.due_at) == ("anna", room.clock.now())
+    assert (header.retire_requested_by, header.due_at) == ("anna", saga.clock.now())
     assert "noted; its target is free when deployment other has ended" in answer.message
 
 
@@ -125,20 +125,20 @@ def test_open_deployment_keeps_its_target_though_its_lease_is_over(
 ) -> None:
     """The host was away for longer than a lease: who lies open in the journal is at work there, whatever it made, and
     though the list should still show what it was before the host went away."""
-    room = Room()
-    room.deployment(state, S.SUCCEEDED if state is D.SUCCEEDED else S.FAILED)
-    room.clock.advance(10)
-    standing = room.deployment(other, S.PENDING, deployment_id="other")
+    saga = SagaFixture()
+    saga.deployment(state, S.SUCCEEDED if state is D.SUCCEEDED else S.FAILED)
+    saga.clock.advance(10)
+    stored = saga.deployment(other, S.PENDING, deployment_id="other")
     if shown is not None:
-        room.journal._list(standing.replace(state=shown))
-    room.locks.acquire("target", "other", room.clock.now(), 60)
-    room.clock.advance(61)
-    before = room.header()
-    answer = ask(room, verb)
+        saga.journal._list(stored.replace(state=shown))
+    saga.locks.acquire("target", "other", saga.clock.now(), 60)
+    saga.clock.advance(61)
+    before = saga.header()
+    answer = ask(saga, verb)
     assert "deployment other has ended" in answer.message
-    assert room.header().state is before.state
-    assert not room.told.heard
-    assert room.locks.acquire("target", "other", room.clock.now(), 60).holder == "other"
+    assert saga.header().state is before.state
+    assert not saga.orchestrations.received
+    assert saga.locks.acquire("target", "other", saga.clock.now(), 60).holder == "other"
 
 
 @pytest.mark.parametrize(
@@ -147,48 +147,48 @@ def test_open_deployment_keeps_its_target_though_its_lease_is_over(
 @pytest.mark.parametrize(("other", "blocks"), [(D.SUCCEEDED, True), (D.FAILED, True), (D.COMPENSATED, False)])
 def test_nothing_is_taken_away_from_under_a_later_deployment(verb: Verb, state: D, other: D, blocks: bool) -> None:
     """What a later one adopted is undone only after that one; what it merely created itself does not matter."""
-    room = Room()
+    saga = SagaFixture()
     made = row(0, S.SUCCEEDED, intent=Intent("create", "m"), resource=LAKE)
-    room.deployment(state, made, error=ERROR if state is D.FAILED else None, started_at=START)
+    saga.deployment(state, made, error=ERROR if state is D.FAILED else None, started_at=START)
     adopted = row(0, S.SUCCEEDED, intent=Intent("adopt", "m"), resource=LAKE)
-    room.deployment(other, adopted, deployment_id="e", started_at=START + timedelta(seconds=9))
-    answer = ask(room, verb)
-    assert (room.header().state is state) == blocks
+    saga.deployment(other, adopted, deployment_id="e", started_at=START + timedelta(seconds=9))
+    answer = ask(saga, verb)
+    assert (saga.header().state is state) == blocks
     if blocks:
         assert "deployment e builds upon what this one made" in answer.message
-        assert room.locks.acquire("target", "third", room.clock.now(), 60).holder == "third"
+        assert saga.locks.acquire("target", "third", saga.clock.now(), 60).holder == "third"
     else:
         assert answer.accepted
 
 
 def test_approve_settles_the_step_at_once_and_says_who() -> None:
     """The orchestration hears of it as of any settled step; said twice it stands; the other word comes too late."""
-    room = Room()
-    room.deployment(D.RUNNING, waiting(), S.PENDING)
-    assert handling.allowed_verbs(room.header(), [s.record for s in room.journal.steps("d")]) == [
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, waiting(), S.PENDING)
+    assert handling.allowed_verbs(saga.header(), [s.record for s in saga.journal.steps("d")]) == [
         Verb.CANCEL,
         Verb.APPROVE,
         Verb.REFUSE,
     ]
-    answer = ask(room, Verb.APPROVE, step="s0", reason="looks good")
-    assert answer == Answer(D.RUNNING, True, "step s0 is approved")
-    _, step = room.journal.step("d", 0)
+    answer = ask(saga, Verb.APPROVE, step="s0", reason="looks good")
+    assert answer == CommandResult(D.RUNNING, True, "step s0 is approved")
+    _, step = saga.journal.step("d", 0)
     assert (step.record.state, step.record.outputs) == (S.SUCCEEDED, {"approvedBy": "anna", "reason": "looks good"})
-    assert room.told.heard == [("d", "step_settled", "succeeded")]
-    entry = room.journal.audit("d")[-1]
+    assert saga.orchestrations.received == [("d", "step_settled", "succeeded")]
+    entry = saga.journal.audit("d")[-1]
     assert (entry.actor, entry.reason) == ("anna", "approved by anna: looks good")
-    assert ask(room, Verb.APPROVE, "bert", step="s0").message == "step s0 is approved already"
-    late = ask(room, Verb.REFUSE, "bert", step="s0")
+    assert ask(saga, Verb.APPROVE, "bert", step="s0").message == "step s0 is approved already"
+    late = ask(saga, Verb.REFUSE, "bert", step="s0")
     assert not late.accepted
     assert "does not wait for a person" in late.message
 
 
 def test_refuse_fails_the_step() -> None:
     """With who and why as its error, so that the deployment turns back and says so."""
-    room = Room()
-    room.deployment(D.RUNNING, waiting())
-    assert ask(room, Verb.REFUSE, step="s0", reason="no").accepted
-    _, step = room.journal.step("d", 0)
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, waiting())
+    assert ask(saga, Verb.REFUSE, step="s0", reason="no").accepted
+    _, step = saga.journal.step("d", 0)
     assert step.record.state is S.FAILED
     assert step.record.error is not None
     assert step.record.error.message == "refused by anna: no"
@@ -210,16 +210,16 @@ def test_refuse_fails_the_step() -> None:
 )
 def test_approve_what_does_not_wait_changes_nothing(header: dict[str, Any], step: Any, name: str) -> None:
     """And says so."""
-    room = Room()
-    room.deployment(header.pop("state", D.RUNNING), step, **header)
-    before = room.journal.steps("d")
-    assert not ask(room, Verb.APPROVE, step=name).accepted
-    assert room.journal.steps("d") == before
+    saga = SagaFixture()
+    saga.deployment(header.pop("state", D.RUNNING), step, **header)
+    before = saga.journal.steps("d")
+    assert not ask(saga, Verb.APPROVE, step=name).accepted
+    assert saga.journal.steps("d") == before
 
 
 def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
     """What had begun is looked for first, the rest begins anew; all attempts and the whole time are there again."""
-    room = Room()
+    saga = SagaFixture()
     operation = Operation("o", "apply", "create Notebook", START)
     late = {"started_at": START, "deadline_at": START, "attempt": 7, "wait_until": START, "finished_at": START}
     created = Intent("create", "m")
@@ -230,13 +230,13 @@ def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
         row(3, S.FAILED, **late),
         row(4, S.SKIPPED, **late),
     ]
-    room.deployment(D.HELD, *rows, error=ERROR, held_until=START)
-    assert ask(room, Verb.RESUME).accepted
-    assert room.states() == [r.state for r in rows]  # the orchestration does it, under the target's lease
-    assert activities.begin(room.services, room.locks, "d")["next"] == "run"
-    assert room.states() == [S.SUCCEEDED, S.INTENT, S.PENDING, S.PENDING, S.PENDING]
-    assert room.sent() == [(1, "forward")]  # what had begun is under way; the rest is the orchestration's to send
-    header, steps = room.header(), [s.record for s in room.journal.steps("d")]
+    saga.deployment(D.HELD, *rows, error=ERROR, held_until=START)
+    assert ask(saga, Verb.RESUME).accepted
+    assert saga.states() == [r.state for r in rows]  # the orchestration does it, under the target's lease
+    assert activities.begin(saga.services, saga.locks, "d")["next"] == "run"
+    assert saga.states() == [S.SUCCEEDED, S.INTENT, S.PENDING, S.PENDING, S.PENDING]
+    assert saga.sent() == [(1, "forward")]  # what had begun is under way; the rest is the orchestration's to send
+    header, steps = saga.header(), [s.record for s in saga.journal.steps("d")]
     assert (header.error, header.resume_requested_by, header.held_until) == (None, None, None)
     assert (steps[1].ambiguous, steps[1].operation, steps[1].intent) == (True, operation, created)
     for step in steps[1:]:
@@ -248,24 +248,24 @@ def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
 def test_resume_that_was_held_up_undoes_nothing_that_happened_since() -> None:
     """An activity that read everything, slept, and wakes when the step has failed anew and is being put back: its
     write is refused, because whoever finished the resume wrote that row."""
-    room = Room()
-    room.deployment(D.HELD, row(0, S.FAILED, intent=Intent("create", "m"), resource=LAKE), error=ERROR)
-    ask(room, Verb.RESUME)
-    stale = room.journal.steps("d")
-    resume.make_ready(room.services, "d")
-    room.change(0, state=S.FAILED, error=ERROR)
+    saga = SagaFixture()
+    saga.deployment(D.HELD, row(0, S.FAILED, intent=Intent("create", "m"), resource=LAKE), error=ERROR)
+    ask(saga, Verb.RESUME)
+    stale = saga.journal.steps("d")
+    resume.make_steps_ready(saga.services, "d")
+    saga.change(0, state=S.FAILED, error=ERROR)
     with pytest.raises(Exception, match="moved since it was read"):
-        room.journal.write_steps([Change(s, resume.ready(s.record), "late", "") for s in stale])
-    resume.make_ready(room.services, "d")  # nobody asks any more
-    assert room.states() == [S.FAILED]
+        saga.journal.write_steps([Change(s, resume.ready(s.record), "late", "") for s in stale])
+    resume.make_steps_ready(saga.services, "d")  # nobody asks any more
+    assert saga.states() == [S.FAILED]
 
 
 def test_turning_back_does_not_hold_again_what_a_person_put_back() -> None:
     """`onFailure: hold` was its manifest's wish, and the person's word comes after it."""
-    room = Room()
-    room.deployment(D.HELD, row(0, S.FAILED, on_failure="hold"), S.SKIPPED, error=ERROR)
-    ask(room, Verb.COMPENSATE)
-    assert activities.begin(room.services, room.locks, "d")["next"] == "run"
-    activities.begin_compensation(room.services, room.locks, "d")
-    assert room.header().state is D.COMPENSATING
-    assert activities.finish(room.services, room.locks, "d") == {"next": "ended", "state": "compensated"}
+    saga = SagaFixture()
+    saga.deployment(D.HELD, row(0, S.FAILED, on_failure="hold"), S.SKIPPED, error=ERROR)
+    ask(saga, Verb.COMPENSATE)
+    assert activities.begin(saga.services, saga.locks, "d")["next"] == "run"
+    activities.begin_compensation(saga.services, saga.locks, "d")
+    assert saga.header().state is D.COMPENSATING
+    assert activities.finish(saga.services, saga.locks, "d") == {"next": "ended", "state": "compensated"}

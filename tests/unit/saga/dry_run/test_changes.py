@@ -7,7 +7,7 @@ import pytest
 from local.fabric_simulator import control
 from shared.domain.errors import FabricAuthError, FabricRefusedError, FabricTransientError
 from shared.domain.manifest import compile_manifest
-from shared.saga.dry_run.changes import PATIENCE, Action, DryRun, StepChange, dry_run
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, DryRun, StepChange, dry_run
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import KINDS, STEPS
 from tests.simulation.laws import encoded
@@ -179,13 +179,13 @@ def test_dry_run_resolves_references_to_what_is_there() -> None:
     """An output that the manifest itself fixes is known even of what is yet to be created; others are after apply."""
     tenant = Tenant()
     tenant.workspace(items=list(STANDING.values()))
-    standing = lakehouse(displayName="bronze")
+    stored = lakehouse(displayName="bronze")
     absent = {**lakehouse(displayName="silver"), "id": "silver"}
     name = "${{ steps.bronze.outputs.displayName }}"
     by_name = {**notebook(displayName=name), "id": "by_name"}
-    told = {**lakehouse(displayName="gold", description="of ${{ steps.silver.outputs.id }}"), "id": "told"}
+    reported = {**lakehouse(displayName="gold", description="of ${{ steps.silver.outputs.id }}"), "id": "told"}
     same = {**lakehouse(ifExists="update", description="of ${{ steps.silver.outputs.id }}"), "id": "same"}
-    found = {s.id: s for s in looked(tenant, workspace(), standing, absent, by_name, told, same).steps}
+    found = {s.id: s for s in looked(tenant, workspace(), stored, absent, by_name, reported, same).steps}
     assert found["by_name"].name == "bronze"
     assert (found["by_name"].action, found["by_name"].reason) == (Action.CREATE, "absent")
     assert (found["told"].action, found["told"].reason) == (Action.CREATE, "absent")
@@ -242,7 +242,7 @@ def test_dry_run_lists_a_workspace_once_however_many_roles_it_has() -> None:
 def test_dry_run_cannot_send_what_changes_anything(method: str, path: str) -> None:
     """Whatever a kind might try, only what is known to be a read is sent."""
     tenant = Tenant()
-    reading = ReadOnlyFabric(tenant.fabric, tenant.clock, PATIENCE, budget_seconds=1)
+    reading = ReadOnlyFabric(tenant.fabric, tenant.clock, DRY_RUN_RETRY, budget_seconds=1)
     with pytest.raises(FabricRefusedError):
         reading.send(method, path, {})
     assert tenant.model.calls == []

@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.breaker import BreakerState
 from shared.domain.policy import HealthPolicy
-from shared.domain.ports import LastSweep, QueueDepth
+from shared.domain.ports import QueueDepth, SweepSignal
 from shared.saga.health import checks
 from shared.saga.health.monitor import Status
 from tests.fakes import START, MemorySignals
@@ -44,8 +44,8 @@ def test_checks_queues_warn_of_what_lies_too_long_and_of_any_poison() -> None:
         ("oldestAge", "deployments", 7.0),
     ]
     assert [f.status for f in checks.queues([ago(301)], START, POLICY)] == [Status.PASS, Status.WARN]
-    poisoned = QueueDepth("deployment-steps-poison", 1, START)
-    assert [f.status for f in checks.queues([poisoned], START, POLICY)] == [Status.WARN, Status.PASS]
+    record_poison_message = QueueDepth("deployment-steps-poison", 1, START)
+    assert [f.status for f in checks.queues([record_poison_message], START, POLICY)] == [Status.WARN, Status.PASS]
 
 
 @pytest.mark.parametrize("state", [BreakerState.OPEN, BreakerState.HALF_OPEN])
@@ -71,7 +71,7 @@ def test_checks_sweep_that_is_late_is_a_warning() -> None:
     for seconds, expected in ((900, Status.PASS), (901, Status.WARN)):
         now = START + timedelta(seconds=seconds)
         assert checks.sweep(signals, now, START, POLICY)[0].status is expected
-    signals.swept(LastSweep(START + timedelta(seconds=600), 2.0, {}))
+    signals.record_sweep(SweepSignal(START + timedelta(seconds=600), 2.0, {}))
     assert checks.sweep(signals, START + timedelta(seconds=1_500), START, POLICY)[0].status is Status.PASS
     assert checks.sweep(signals, START + timedelta(seconds=1_501), START, POLICY)[0].status is Status.WARN
 
@@ -81,12 +81,12 @@ def test_checks_sweep_that_is_late_is_a_warning() -> None:
 )
 def test_checks_sweep_tells_what_it_left(name: str, expected: str) -> None:
     """Stuck deployments, orphans that stand, what it could not see to; what is held waits as it was asked to."""
-    signals, last = MemorySignals(), LastSweep(START, 2.0, {"seen": 5, name: 7}, {name: ["a", "b", "c", "d", "e"]})
-    signals.swept(last)
+    signals, last = MemorySignals(), SweepSignal(START, 2.0, {"seen": 5, name: 7}, {name: ["a", "b", "c", "d", "e"]})
+    signals.record_sweep(last)
     found = {f.measurement: f for f in checks.sweep(signals, START, START, POLICY)}
     assert (found[name].status, found[name].observed) == (expected, 7)
     assert found[name].output.startswith("a, b, c, d, e and 2 more: ")
-    signals.swept(replace(last, counts={}))
+    signals.record_sweep(replace(last, counts={}))
     assert {f.status for f in checks.sweep(signals, START, START, POLICY)} == {Status.PASS}
 
 
@@ -94,7 +94,7 @@ def test_checks_poison_warns_for_a_while() -> None:
     """The count stays, the warning passes."""
     signals = MemorySignals()
     assert checks.poison(signals, START, POLICY).status is Status.PASS
-    signals.poisoned("deployments", START)
+    signals.record_poison_message("deployments", START)
     found = checks.poison(signals, START + timedelta(seconds=3_599), POLICY)
     assert (found.status, found.observed) == (Status.WARN, 1)
     found = checks.poison(signals, START + timedelta(seconds=3_600), POLICY)

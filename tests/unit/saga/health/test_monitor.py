@@ -136,11 +136,11 @@ def test_health_thousand_at_once_cost_one_round() -> None:
         rounds.append(1)
         gate.wait(30)
 
-    asked = Asked({"storage": check})
+    request = Asked({"storage": check})
 
     def ask() -> Status:
         asking.wait(60)
-        return asked.monitor.report().status
+        return request.monitor.report().status
 
     with ThreadPoolExecutor(1_000) as pool:
         answers = [pool.submit(ask) for _ in range(1_000)]
@@ -148,11 +148,11 @@ def test_health_thousand_at_once_cost_one_round() -> None:
         gate.set()
         assert {a.result() for a in answers} == {Status.PASS}
     assert len(rounds) == 1
-    asked.seconds = 9.9
-    asked.monitor.report()
+    request.seconds = 9.9
+    request.monitor.report()
     assert len(rounds) == 1
-    asked.seconds = 10.0
-    asked.monitor.report()
+    request.seconds = 10.0
+    request.monitor.report()
     assert len(rounds) == 2
 
 
@@ -169,24 +169,24 @@ def test_health_hanging_check_fails_within_the_budget_and_is_not_started_twice(
         release.wait(30)
 
     checks: dict[str, Callable[[], object]] = {"storage": hanging, "fast": nothing_wrong}
-    asked = Asked({name: checks[name] for name in order})
+    request = Asked({name: checks[name] for name in order})
     try:
         for _ in range(2):
-            assert asked.status() is Status.FAIL
-            words = asked.monitor.report().coarse()["checks"]
+            assert request.status() is Status.FAIL
+            words = request.monitor.report().coarse()["checks"]
             assert words == {"storage": [{"status": "fail"}], "fast": [{"status": "pass"}]}
         assert len(started) == 1
     finally:
         release.set()
-    eventually(lambda: asked.status() is Status.PASS)
+    eventually(lambda: request.status() is Status.PASS)
 
 
 def test_health_change_is_told_once() -> None:
     """From well to ill, and back: an event each, with the checks that made it so."""
     results: list[Finding] = [Finding(s) for s in (Status.PASS, Status.WARN, Status.WARN, Status.FAIL, Status.PASS)]
-    asked = Asked({"breakers": lambda: results.pop(0)})
-    assert [asked.status().value for _ in range(5)] == ["pass", "warn", "warn", "fail", "pass"]
-    assert asked.telemetry.events == [
+    request = Asked({"breakers": lambda: results.pop(0)})
+    assert [request.status().value for _ in range(5)] == ["pass", "warn", "warn", "fail", "pass"]
+    assert request.telemetry.events == [
         (Event.HEALTH_CHANGED, {"before": "pass", "after": "warn", "checks": "breakers"}),
         (Event.HEALTH_CHANGED, {"before": "warn", "after": "fail", "checks": "breakers"}),
         (Event.HEALTH_CHANGED, {"before": "fail", "after": "pass", "checks": ""}),

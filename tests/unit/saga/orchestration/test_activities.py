@@ -19,19 +19,19 @@ from shared.saga.command import handling
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
 from tests.fakes import START
-from tests.unit.saga.fixture import ERROR, Room, row
+from tests.unit.saga.fixture import ERROR, SagaFixture, row
 
 LATER = START + timedelta(hours=1)
 
 
-def begin(room: Room, deployment_id: str = "d") -> dict[str, Any]:
+def begin(saga: SagaFixture, deployment_id: str = "d") -> dict[str, Any]:
     """The activity."""
-    return activities.begin(room.services, room.locks, deployment_id)
+    return activities.begin(saga.services, saga.locks, deployment_id)
 
 
-def holder(room: Room) -> str:
+def holder(saga: SagaFixture) -> str:
     """Who holds the target now."""
-    return room.locks.acquire("target", "probe", room.clock.now(), 0.0).holder
+    return saga.locks.acquire("target", "probe", saga.clock.now(), 0.0).holder
 
 
 def sent_of(answer: dict[str, Any]) -> set[int]:
@@ -55,41 +55,41 @@ def sent_of(answer: dict[str, Any]) -> set[int]:
 )
 def test_begin_from_every_state_and_again(state: D, answer: str, after: D) -> None:
     """From wherever a crash left it, to where its steps can run; a second time changes nothing."""
-    room = Room()
-    room.deployment(state, S.SUCCEEDED, S.COMPENSATION_FAILED if state is D.STUCK else S.PENDING)
-    room.locks.acquire("target", "d", room.clock.now(), 900)
-    first = begin(room)
-    assert (first["next"], room.header().state) == (answer, after)
-    standing = room.header()
-    assert begin(room) == first
-    assert room.header() == standing
-    assert holder(room) == ("probe" if state in DEPLOYMENT_ENDED else "d")
+    saga = SagaFixture()
+    saga.deployment(state, S.SUCCEEDED, S.COMPENSATION_FAILED if state is D.STUCK else S.PENDING)
+    saga.locks.acquire("target", "d", saga.clock.now(), 900)
+    first = begin(saga)
+    assert (first["next"], saga.header().state) == (answer, after)
+    stored = saga.header()
+    assert begin(saga) == first
+    assert saga.header() == stored
+    assert holder(saga) == ("probe" if state in DEPLOYMENT_ENDED else "d")
 
 
 def test_begin_writes_when_it_started_and_its_fence() -> None:
     """The header knows the lock's fencing number."""
-    room = Room()
-    room.locks.acquire("target", "other", START, -1)
-    room.deployment(D.ACCEPTED, S.PENDING)
-    begin(room)
-    header = room.header()
+    saga = SagaFixture()
+    saga.locks.acquire("target", "other", START, -1)
+    saga.deployment(D.ACCEPTED, S.PENDING)
+    begin(saga)
+    header = saga.header()
     assert (header.started_at, header.heartbeat_at, header.lock_fence) == (START, START, 2)
 
 
 def test_begin_waits_for_an_elder_or_for_the_lock() -> None:
     """Targets are served in order of arrival; one that asks not to queue is refused with the holder's name."""
-    room = Room()
-    room.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
-    room.clock.advance(1)
-    room.deployment(D.ACCEPTED, S.PENDING)
-    assert begin(room) == {"next": "wait", "seconds": 3.0, "holder": "elder"}
-    assert room.header().state is D.ACCEPTED
-    room.deployment(D.ACCEPTED, S.PENDING, deployment_id="proud", concurrency="reject")
-    assert begin(room, "proud") == {"next": "ended", "state": "rejected"}
-    error = room.header("proud").error
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
+    saga.clock.advance(1)
+    saga.deployment(D.ACCEPTED, S.PENDING)
+    assert begin(saga) == {"next": "wait", "seconds": 3.0, "holder": "elder"}
+    assert saga.header().state is D.ACCEPTED
+    saga.deployment(D.ACCEPTED, S.PENDING, deployment_id="proud", concurrency="reject")
+    assert begin(saga, "proud") == {"next": "ended", "state": "rejected"}
+    error = saga.header("proud").error
     assert error is not None
     assert "held by deployment" in error.message
-    free = Room()
+    free = SagaFixture()
     free.locks.acquire("target", "stranger", START, 900)
     free.deployment(D.ACCEPTED, S.PENDING)
     assert begin(free)["holder"] == "stranger"
@@ -99,72 +99,74 @@ def test_begin_waits_for_an_elder_or_for_the_lock() -> None:
 
 def test_begin_younger_and_ended_ones_are_no_elders() -> None:
     """Only what came before and has not ended is waited for; at the same instant the id decides."""
-    room = Room()
-    room.deployment(D.SUCCEEDED, deployment_id="a")
-    room.deployment(D.ACCEPTED, S.PENDING)
-    room.deployment(D.ACCEPTED, S.PENDING, deployment_id="e")
-    assert begin(room, "e")["holder"] == "d"
-    assert begin(room)["next"] == "run"
+    saga = SagaFixture()
+    saga.deployment(D.SUCCEEDED, deployment_id="a")
+    saga.deployment(D.ACCEPTED, S.PENDING)
+    saga.deployment(D.ACCEPTED, S.PENDING, deployment_id="e")
+    assert begin(saga, "e")["holder"] == "d"
+    assert begin(saga)["next"] == "run"
 
 
 def test_begin_waits_for_steps_that_are_not_written_yet_and_refuses_where_they_never_come() -> None:
     """An accept that was cut short is no smaller deployment: it begins once it is whole, or ends `rejected` when no
     delivery of its submission can be alive any more. It verifies, and nothing is added to it afterwards."""
-    room = Room()
+    saga = SagaFixture()
     whole = [row(0, S.PENDING), row(1, S.PENDING)]
     header = DeploymentRecord("d", "m", "target", D.ACCEPTED, "hash", START, step_count=2)
-    room.journal.cut_create(header, whole, 1)
-    assert begin(room)["next"] == "wait"
-    assert (room.header().state, holder(room)) == (D.ACCEPTED, "probe")
-    room.journal.create(header, whole, "submitted")
-    assert begin(room)["next"] == "run"
+    saga.journal.cut_create(header, whole, 1)
+    assert begin(saga)["next"] == "wait"
+    assert (saga.header().state, holder(saga)) == (D.ACCEPTED, "probe")
+    saga.journal.create(header, whole, "submitted")
+    assert begin(saga)["next"] == "run"
 
-    room = Room()
-    room.journal.cut_create(header, whole, 1)
-    room.clock.advance(room.services.policy.orphan_grace_seconds)
-    assert begin(room) == {"next": "ended", "state": "rejected"} == begin(room)
-    error = room.header().error
+    saga = SagaFixture()
+    saga.journal.cut_create(header, whole, 1)
+    saga.clock.advance(saga.services.policy.orphan_grace_seconds)
+    assert begin(saga) == {"next": "ended", "state": "rejected"} == begin(saga)
+    error = saga.header().error
     assert error is not None
     assert "all of its 2 steps" in error.message
-    room.journal.create(header, whole, "submitted")
-    assert room.states() == [S.PENDING]
-    assert verify(read(room.journal, "d")).is_proven
+    saga.journal.create(header, whole, "submitted")
+    assert saga.states() == [S.PENDING]
+    assert verify(read(saga.journal, "d")).is_proven
 
 
 @pytest.mark.parametrize(
-    ("wish", "end"),
+    ("requested_changes", "end"),
     [({"cancel_requested_by": "anna"}, D.CANCELLED), ({"concurrency": "reject"}, D.REJECTED)],
     ids=["cancelled", "its target taken"],
 )
-def test_begin_ends_nothing_whose_steps_are_still_being_written(wish: dict[str, Any], end: D) -> None:
+def test_begin_ends_nothing_whose_steps_are_still_being_written(requested_changes: dict[str, Any], end: D) -> None:
     """The end binds the steps as they stand: had one come after it, the journal could not be proved any more."""
-    room = Room()
-    room.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
-    room.clock.advance(1)
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
+    saga.clock.advance(1)
     whole = [row(0, S.PENDING), row(1, S.PENDING)]
-    header = DeploymentRecord("d", "m", "target", D.ACCEPTED, "hash", room.clock.now(), step_count=2, **wish)
-    room.journal.cut_create(header, whole, 1)
-    assert begin(room)["next"] == "wait"
-    assert room.header().state is D.ACCEPTED
-    room.journal.create(header, whole, "submitted")
-    assert begin(room) == {"next": "ended", "state": end.value}
-    assert verify(read(room.journal, "d")).is_proven
+    header = DeploymentRecord(
+        "d", "m", "target", D.ACCEPTED, "hash", saga.clock.now(), step_count=2, **requested_changes
+    )
+    saga.journal.cut_create(header, whole, 1)
+    assert begin(saga)["next"] == "wait"
+    assert saga.header().state is D.ACCEPTED
+    saga.journal.create(header, whole, "submitted")
+    assert begin(saga) == {"next": "ended", "state": end.value}
+    assert verify(read(saga.journal, "d")).is_proven
 
 
 def test_begin_cancelled_before_it_began_does_nothing() -> None:
     """Nothing was done, so nothing is to be put back; the lock is not touched."""
-    room = Room()
-    room.deployment(D.ACCEPTED, S.PENDING, cancel_requested_by="anna")
-    assert begin(room) == {"next": "ended", "state": "cancelled"}
-    assert room.header().finished_at == START
-    assert holder(room) == "probe"
+    saga = SagaFixture()
+    saga.deployment(D.ACCEPTED, S.PENDING, cancel_requested_by="anna")
+    assert begin(saga) == {"next": "ended", "state": "cancelled"}
+    assert saga.header().finished_at == START
+    assert holder(saga) == "probe"
 
 
 def test_begin_stuck_puts_failed_compensations_up_again() -> None:
     """Another try: what failed is to be sent again, what is done is not."""
-    room = Room()
-    room.deployment(D.STUCK, row(0, S.COMPENSATION_FAILED, needs=()), row(1, S.COMPENSATED, needs=()))
-    progress = Progress.from_json(begin(room)["progress"])
+    saga = SagaFixture()
+    saga.deployment(D.STUCK, row(0, S.COMPENSATION_FAILED, needs=()), row(1, S.COMPENSATED, needs=()))
+    progress = Progress.from_json(begin(saga)["progress"])
     assert progress.direction is Direction.BACKWARD
     assert progress.take_ready() == [0]
 
@@ -172,9 +174,9 @@ def test_begin_stuck_puts_failed_compensations_up_again() -> None:
 class Racing:
     """Another writer, who is quicker for the next `times` writes of the header."""
 
-    def __init__(self, room: Room, times: int) -> None:
-        self._journal, self._write, self._left = room.journal, room.journal.write_header, times
-        room.journal.write_header = self.write_header  # type: ignore[method-assign]
+    def __init__(self, saga: SagaFixture, times: int) -> None:
+        self._journal, self._write, self._left = saga.journal, saga.journal.write_header, times
+        saga.journal.write_header = self.write_header  # type: ignore[method-assign]
 
     def write_header(self, change: Change[DeploymentRecord]) -> Any:
         """The other's write, then ours."""
@@ -185,131 +187,131 @@ class Racing:
         return self._write(change)
 
 
-ACTS: list[Callable[[Room], Any]] = [
+ACTS: list[Callable[[SagaFixture], Any]] = [
     begin,
-    lambda room: handling.handle(
-        room.services, room.locks, room.told, handling.command(handling.Verb.CANCEL, "d", "anna")
+    lambda saga: handling.handle(
+        saga.services, saga.locks, saga.orchestrations, handling.command(handling.Verb.CANCEL, "d", "anna")
     ),
 ]
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_header_races_are_lost_a_few_times_only(act: Callable[[Room], Any]) -> None:
+def test_header_races_are_lost_a_few_times_only(act: Callable[[SagaFixture], Any]) -> None:
     """A lost write is tried again from what stands; a header that never stops moving is an error, not a loop."""
     for times in (3, 10_000):
-        room = Room()
-        room.deployment(D.ACCEPTED, S.PENDING)
-        Racing(room, times)
+        saga = SagaFixture()
+        saga.deployment(D.ACCEPTED, S.PENDING)
+        Racing(saga, times)
         if times == 3:
-            act(room)
-            assert room.header().state is D.RUNNING or room.header().cancel_requested_by == "anna"
+            act(saga)
+            assert saga.header().state is D.RUNNING or saga.header().cancel_requested_by == "anna"
         else:
             with pytest.raises(SagaError, match="too often at once"):
-                act(room)
+                act(saga)
 
 
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_dispatch_sends_one_message_a_step(count: int) -> None:
     """One or many, each once."""
-    room = Room()
+    saga = SagaFixture()
     if count:
-        activities.dispatch(room.services, "d", list(range(count)), Direction.BACKWARD)
-    assert room.sent() == [(i, "backward") for i in range(count)]
+        activities.dispatch(saga.services, "d", list(range(count)), Direction.BACKWARD)
+    assert saga.sent() == [(i, "backward") for i in range(count)]
 
 
 def test_dispatch_failure_is_raised() -> None:
     """A message that could not be sent fails the activity, which is run again."""
-    room = Room()
+    saga = SagaFixture()
 
     def fail(message: StepMessage, delay_seconds: float = 0.0) -> None:
         if message.ordinal == 3:
             raise StorageUnavailableError("down")
 
-    room.queue.send = fail  # type: ignore[method-assign]
+    saga.queue.send = fail  # type: ignore[method-assign]
     with pytest.raises(StorageUnavailableError):
-        activities.dispatch(room.services, "d", [1, 2, 3], Direction.FORWARD)
+        activities.dispatch(saga.services, "d", [1, 2, 3], Direction.FORWARD)
 
 
 def test_turn_back_notes_the_failure_once() -> None:
     """The header carries the failed step's error; again, or where nothing failed, changes nothing."""
-    room = Room()
-    room.deployment(D.RUNNING, S.SUCCEEDED, S.FAILED, row(2, S.INTENT, needs=()))
-    answer = activities.turn_back(room.services, "d")
-    error = room.header().error
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.SUCCEEDED, S.FAILED, row(2, S.INTENT, needs=()))
+    answer = activities.record_failure(saga.services, "d")
+    error = saga.header().error
     assert error is not None
     assert (error.message, error.remedy) == ("step s1: Fabric said no", "Ask for a role.")
-    assert (Progress.from_json(answer["progress"]).turning, sent_of(answer)) == (True, {2})
-    standing = room.header()
-    assert activities.turn_back(room.services, "d") == answer
-    assert room.header() == standing
-    well = Room()
-    well.deployment(D.RUNNING, S.SUCCEEDED)
-    activities.turn_back(well.services, "d")
-    assert well.header().error is None
+    assert (Progress.from_json(answer["progress"]).rolling_back, sent_of(answer)) == (True, {2})
+    stored = saga.header()
+    assert activities.record_failure(saga.services, "d") == answer
+    assert saga.header() == stored
+    healthy = SagaFixture()
+    healthy.deployment(D.RUNNING, S.SUCCEEDED)
+    activities.record_failure(healthy.services, "d")
+    assert healthy.header().error is None
 
 
 def test_begin_compensation_where_no_step_stands_failed_goes_on() -> None:
     """Delivered twice, and resumed in between: what goes forward again is neither turned back nor an error."""
-    room = Room()
-    room.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
-    answer = activities.begin_compensation(room.services, room.locks, "d")
-    assert (answer["next"], answer["progress"]["turning"], room.header().error) == ("run", False, None)
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
+    answer = activities.begin_compensation(saga.services, saga.locks, "d")
+    assert (answer["next"], answer["progress"]["rolling_back"], saga.header().error) == ("run", False, None)
 
 
 def test_begin_compensation_waits_for_what_is_in_flight() -> None:
     """What was not begun is skipped at once; the header moves only when nothing is under way."""
-    room = Room()
-    room.deployment(D.RUNNING, S.FAILED, row(1, S.SUBMITTED, needs=()), row(2, S.PENDING, started_at=START), S.PENDING)
-    answer = activities.begin_compensation(room.services, room.locks, "d")
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.FAILED, row(1, S.SUBMITTED, needs=()), row(2, S.PENDING, started_at=START), S.PENDING)
+    answer = activities.begin_compensation(saga.services, saga.locks, "d")
     assert (answer["next"], sent_of(answer)) == ("run", {1})
-    assert room.header().state is D.RUNNING
-    assert room.states() == [S.FAILED, S.SUBMITTED, S.SKIPPED, S.SKIPPED]
-    room.change(1, state=S.SUCCEEDED, intent=Intent("create", "m"))
-    answer = activities.begin_compensation(room.services, room.locks, "d")
-    assert room.header().state is D.COMPENSATING
+    assert saga.header().state is D.RUNNING
+    assert saga.states() == [S.FAILED, S.SUBMITTED, S.SKIPPED, S.SKIPPED]
+    saga.change(1, state=S.SUCCEEDED, intent=Intent("create", "m"))
+    answer = activities.begin_compensation(saga.services, saga.locks, "d")
+    assert saga.header().state is D.COMPENSATING
     assert Progress.from_json(answer["progress"]).take_ready() == [1]
 
 
 def test_begin_compensation_settles_what_needs_no_call() -> None:
     """Adopted, and failed before anything was begun: put back without a delivery; again changes nothing."""
-    room = Room()
-    room.deployment(
+    saga = SagaFixture()
+    saga.deployment(
         D.RUNNING,
         row(0, S.SUCCEEDED, intent=Intent("adopt", "m")),
         row(1, S.SUCCEEDED, intent=Intent("create", "m")),
         row(2, S.FAILED, intent=Intent("update", "m")),
         row(3, S.FAILED),
     )
-    first = activities.begin_compensation(room.services, room.locks, "d")
-    assert room.states() == [S.COMPENSATED, S.SUCCEEDED, S.FAILED, S.COMPENSATED]
-    assert activities.begin_compensation(room.services, room.locks, "d") == first
+    first = activities.begin_compensation(saga.services, saga.locks, "d")
+    assert saga.states() == [S.COMPENSATED, S.SUCCEEDED, S.FAILED, S.COMPENSATED]
+    assert activities.begin_compensation(saga.services, saga.locks, "d") == first
 
 
 def test_begin_compensation_because_of_a_cancel_says_who() -> None:
     """The audit names the person; a step that fails does not hold what a person cancelled."""
-    room = Room()
-    room.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING, cancel_requested_by="anna")
-    activities.begin_compensation(room.services, room.locks, "d")
-    assert room.header().state is D.COMPENSATING
-    assert "cancelled by anna" in [e.reason for e in room.journal.audit("d")]
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING, cancel_requested_by="anna")
+    activities.begin_compensation(saga.services, saga.locks, "d")
+    assert saga.header().state is D.COMPENSATING
+    assert "cancelled by anna" in [e.reason for e in saga.journal.audit("d")]
 
 
 def test_begin_compensation_holds_where_the_manifest_asks() -> None:
     """Held: what was not begun is fenced off, nothing is undone, the target kept."""
-    room = Room()
-    room.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING)
-    assert activities.begin_compensation(room.services, room.locks, "d") == {"next": "hold"}
-    assert (room.header().state, room.states()) == (D.HELD, [S.FAILED, S.SKIPPED])
-    assert activities.begin_compensation(room.services, room.locks, "d") == {"next": "hold"}
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING)
+    assert activities.begin_compensation(saga.services, saga.locks, "d") == {"next": "hold"}
+    assert (saga.header().state, saga.states()) == (D.HELD, [S.FAILED, S.SKIPPED])
+    assert activities.begin_compensation(saga.services, saga.locks, "d") == {"next": "hold"}
 
 
 @pytest.mark.parametrize("state", [D.COMPENSATING, D.COMPENSATED, D.STUCK])
 def test_begin_compensation_after_it_began_only_looks(state: D) -> None:
     """An activity that is run twice finds the header moved."""
-    room = Room()
-    room.deployment(state, S.SUCCEEDED)
-    activities.begin_compensation(room.services, room.locks, "d")
-    assert (room.header().state, room.states()) == (state, [S.SUCCEEDED])
+    saga = SagaFixture()
+    saga.deployment(state, S.SUCCEEDED)
+    activities.begin_compensation(saga.services, saga.locks, "d")
+    assert (saga.header().state, saga.states()) == (state, [S.SUCCEEDED])
 
 
 CLAIM = Claim("w", START + timedelta(seconds=90), 1)
@@ -329,103 +331,103 @@ LOST_OR_NOT: list[tuple[str, dict[str, Any], bool]] = [
 @pytest.mark.parametrize(("what", "fields", "is_lost"), LOST_OR_NOT, ids=[what for what, _, _ in LOST_OR_NOT])
 def test_reconcile_sends_anew_only_what_is_lost(what: str, fields: dict[str, Any], is_lost: bool) -> None:
     """A step whose lease lives or whose delivery is still to come gets no second message."""
-    room = Room()
-    room.deployment(D.RUNNING, row(0, S.PENDING).replace(**fields), row(1, S.PENDING))
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, row(0, S.PENDING).replace(**fields), row(1, S.PENDING))
     progress = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0}, unanswered={0: 2})
-    activities.reconcile(room.services, room.locks, "d", progress)
-    assert room.sent() == ([(0, "forward")] if is_lost else [])
+    activities.reconcile(saga.services, saga.locks, "d", progress)
+    assert saga.sent() == ([(0, "forward")] if is_lost else [])
 
 
 def test_reconcile_sends_what_may_stand_in_a_long_queue_ever_more_rarely() -> None:
     """A step that nobody has begun gets another message in the rounds 1, 2, 4, 8 after it was sent; the count travels
     with the orchestrator's view."""
-    room = Room()
-    room.deployment(D.RUNNING, S.PENDING)
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.PENDING)
     progress, rounds = Progress([[]], [S.PENDING], sent={0}), list[int]()
     for each in range(1, 20):
-        view = activities.reconcile(room.services, room.locks, "d", progress)
+        view = activities.reconcile(saga.services, saga.locks, "d", progress)
         progress = Progress.from_json(json.loads(json.dumps(view["progress"])))
-        rounds += [each] * len(room.sent())
+        rounds += [each] * len(saga.sent())
     assert rounds == [1, 2, 4, 8, 16]
 
 
 def test_reconcile_comes_again_when_a_claim_ends_that_nobody_renews() -> None:
     """The next round is when the first claim is over, and not a whole period later; never more than that period."""
-    room = Room()
-    now = room.clock.now()
+    saga = SagaFixture()
+    now = saga.clock.now()
     claims = [Claim("a", now + timedelta(seconds=seconds), 1) for seconds in (-5, 4, 400)]
     rows = [row(i, S.INTENT).replace(needs=(), claim=claim) for i, claim in enumerate(claims)]
-    room.deployment(D.RUNNING, *rows)
-    view = activities.reconcile(room.services, room.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={0, 1, 2}))
+    saga.deployment(D.RUNNING, *rows)
+    view = activities.reconcile(saga.services, saga.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={0, 1, 2}))
     assert view["watchdog"] == 5.0
-    assert room.sent() == [(0, "forward")]
-    room.change(1, claim=None, wait_until=now + timedelta(seconds=300))
-    view = activities.reconcile(room.services, room.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={1, 2}))
-    assert view["watchdog"] == room.services.policy.watchdog_seconds
+    assert saga.sent() == [(0, "forward")]
+    saga.change(1, claim=None, wait_until=now + timedelta(seconds=300))
+    view = activities.reconcile(saga.services, saga.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={1, 2}))
+    assert view["watchdog"] == saga.services.policy.watchdog_seconds
 
 
 @pytest.mark.parametrize("changes", [{"cancel_requested_by": "somebody"}, {"error": ERROR}])
 def test_reconcile_sends_what_waits_to_look_when_the_deployment_turns_back(changes: dict[str, Any]) -> None:
     """A step that Fabric asked to wait before it had begun is skipped now, and not when that wait is over."""
-    room = Room()
-    waits = row(0, S.PENDING).replace(started_at=START, wait_until=room.clock.now() + timedelta(hours=1), error=ERROR)
-    room.deployment(D.RUNNING, waits, **changes)
-    activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], turning=True, sent={0}))
-    assert room.sent() == [(0, "forward")]
+    saga = SagaFixture()
+    waits = row(0, S.PENDING).replace(started_at=START, wait_until=saga.clock.now() + timedelta(hours=1), error=ERROR)
+    saga.deployment(D.RUNNING, waits, **changes)
+    activities.reconcile(saga.services, saga.locks, "d", Progress([[]], [S.PENDING], rolling_back=True, sent={0}))
+    assert saga.sent() == [(0, "forward")]
 
 
 @pytest.mark.parametrize("state", [S.INTENT, S.SUBMITTED])
 def test_reconcile_sends_what_waits_to_try_again_when_a_person_cancelled(state: S) -> None:
     """However long Fabric asked it to wait, a cancel ends that in the next round; what Fabric is at goes on."""
-    room = Room()
-    later = room.clock.now() + timedelta(hours=1)
+    saga = SagaFixture()
+    later = saga.clock.now() + timedelta(hours=1)
     waits = row(0, state).replace(wait_until=later, error=ERROR)
     is_at_fabric = row(1, S.SUBMITTED).replace(needs=(), wait_until=later)
-    room.deployment(D.RUNNING, waits, is_at_fabric, cancel_requested_by="somebody")
-    activities.reconcile(room.services, room.locks, "d", Progress([[], []], [state, S.SUBMITTED], sent={0, 1}))
-    assert room.sent() == [(0, "forward")]
+    saga.deployment(D.RUNNING, waits, is_at_fabric, cancel_requested_by="somebody")
+    activities.reconcile(saga.services, saga.locks, "d", Progress([[], []], [state, S.SUBMITTED], sent={0, 1}))
+    assert saga.sent() == [(0, "forward")]
 
 
 def test_reconcile_gives_a_sign_of_life_and_renews_the_lease() -> None:
     """The header's heartbeat moves without an audit entry, and the target stays held."""
-    room = Room()
-    room.deployment(D.RUNNING, S.INTENT)
-    room.clock.advance(1_000)
-    entries = len(room.journal.audit("d"))
-    answer = activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], sent={0}))
-    assert room.header().heartbeat_at == room.clock.now()
-    assert len(room.journal.audit("d")) == entries
-    assert holder(room) == "d"
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.INTENT)
+    saga.clock.advance(1_000)
+    entries = len(saga.journal.audit("d"))
+    answer = activities.reconcile(saga.services, saga.locks, "d", Progress([[]], [S.PENDING], sent={0}))
+    assert saga.header().heartbeat_at == saga.clock.now()
+    assert len(saga.journal.audit("d")) == entries
+    assert holder(saga) == "d"
     assert sent_of(answer) == {0}
 
 
 def test_reconcile_learns_what_events_did_not_tell() -> None:
     """A step that settled without an event is taken in, and the next one becomes ready."""
-    room = Room()
-    room.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
     stale = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0})
-    answer = activities.reconcile(room.services, room.locks, "d", stale)
+    answer = activities.reconcile(saga.services, saga.locks, "d", stale)
     assert Progress.from_json(answer["progress"]).take_ready() == [1]
-    assert room.sent() == []
+    assert saga.sent() == []
 
 
 def test_reconcile_backward_does_not_retry_what_failed_in_this_try() -> None:
     """A compensation that gave up stays so until the sweeper begins another try; one not yet tried is not given up."""
-    room = Room()
+    saga = SagaFixture()
     failed = row(0, S.COMPENSATION_FAILED, needs=())
-    room.deployment(D.COMPENSATING, failed, row(1, S.COMPENSATION_FAILED, needs=()), row(2, S.SUCCEEDED, needs=()))
+    saga.deployment(D.COMPENSATING, failed, row(1, S.COMPENSATION_FAILED, needs=()), row(2, S.SUCCEEDED, needs=()))
     known = Progress([[], [], []], [S.COMPENSATION_FAILED, S.FAILED, S.SUCCEEDED], Direction.BACKWARD, sent={1, 2})
-    answer = activities.reconcile(room.services, room.locks, "d", known)
-    assert room.sent() == [(1, "backward"), (2, "backward")]
+    answer = activities.reconcile(saga.services, saga.locks, "d", known)
+    assert saga.sent() == [(1, "backward"), (2, "backward")]
     assert Progress.from_json(answer["progress"]).states[:2] == [S.COMPENSATION_FAILED, S.FAILED]
 
 
 def test_reconcile_learns_of_rows_that_a_script_added() -> None:
     """The view is older than the row, whose undo has failed already: it is known from now on."""
-    room = Room()
-    room.deployment(D.COMPENSATING, S.COMPENSATED, S.COMPENSATION_FAILED)
+    saga = SagaFixture()
+    saga.deployment(D.COMPENSATING, S.COMPENSATED, S.COMPENSATION_FAILED)
     older = Progress([[]], [S.COMPENSATED], Direction.BACKWARD)
-    answer = activities.reconcile(room.services, room.locks, "d", older)
+    answer = activities.reconcile(saga.services, saga.locks, "d", older)
     assert Progress.from_json(answer["progress"]).states == [S.COMPENSATED, S.COMPENSATION_FAILED]
 
 
@@ -434,10 +436,10 @@ def test_reconcile_learns_of_rows_that_a_script_added() -> None:
 )
 def test_reconcile_of_what_has_ended_says_so(state: D, answer: str) -> None:
     """A late watchdog disturbs nothing."""
-    room = Room()
-    room.deployment(state, S.SUCCEEDED)
-    found = activities.reconcile(room.services, room.locks, "d", Progress([[]], [S.PENDING], sent={0}))
-    assert (found["next"], room.header().state, room.sent()) == (answer, state, [])
+    saga = SagaFixture()
+    saga.deployment(state, S.SUCCEEDED)
+    found = activities.reconcile(saga.services, saga.locks, "d", Progress([[]], [S.PENDING], sent={0}))
+    assert (found["next"], saga.header().state, saga.sent()) == (answer, state, [])
 
 
 @pytest.mark.parametrize(
@@ -454,25 +456,25 @@ def test_finish_writes_the_end_that_the_journal_proves(
     state: D, steps: list[S], changes: dict[str, Any], after: D
 ) -> None:
     """And gives the target back, unless it is stuck; a second time says the same."""
-    room = Room()
-    room.deployment(state, *steps, **changes)
-    room.locks.acquire("target", "d", START, 900)
-    answer = activities.finish(room.services, room.locks, "d")
+    saga = SagaFixture()
+    saga.deployment(state, *steps, **changes)
+    saga.locks.acquire("target", "d", START, 900)
+    answer = activities.finish(saga.services, saga.locks, "d")
     assert answer == {"next": "ended", "state": after.value}
-    assert (room.header().state, room.header().finished_at) == (after, START)
-    assert holder(room) == ("d" if after is D.STUCK else "probe")
-    standing = room.header()
-    assert activities.finish(room.services, room.locks, "d") == answer
-    assert room.header() == standing
+    assert (saga.header().state, saga.header().finished_at) == (after, START)
+    assert holder(saga) == ("d" if after is D.STUCK else "probe")
+    stored = saga.header()
+    assert activities.finish(saga.services, saga.locks, "d") == answer
+    assert saga.header() == stored
 
 
 def test_finish_with_steps_missing_is_no_success() -> None:
     """All that stand have succeeded, and they are not all that were accepted."""
-    room = Room()
+    saga = SagaFixture()
     header = DeploymentRecord("d", "m", "target", D.RUNNING, "hash", START, step_count=2)
-    room.journal.cut_create(header, [row(0, S.SUCCEEDED), row(1, S.PENDING)], 1)
-    assert activities.finish(room.services, room.locks, "d")["next"] == "run"
-    assert room.header().state is D.RUNNING
+    saga.journal.cut_create(header, [row(0, S.SUCCEEDED), row(1, S.PENDING)], 1)
+    assert activities.finish(saga.services, saga.locks, "d")["next"] == "run"
+    assert saga.header().state is D.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -487,22 +489,22 @@ def test_finish_with_steps_missing_is_no_success() -> None:
 )
 def test_finish_without_proof_writes_nothing(state: D, steps: list[S], changes: dict[str, Any]) -> None:
     """What the orchestration believes does not count; a view to go on with is the answer."""
-    room = Room()
-    room.deployment(state, *steps, **changes)
-    assert activities.finish(room.services, room.locks, "d")["next"] == "run"
-    assert room.header().state is state
+    saga = SagaFixture()
+    saga.deployment(state, *steps, **changes)
+    assert activities.finish(saga.services, saga.locks, "d")["next"] == "run"
+    assert saga.header().state is state
 
 
 def test_finish_after_another_try_stays_stuck_or_ends() -> None:
     """A try of a stuck deployment that leaves something ends the try alone; one that leaves nothing ends it all."""
-    room = Room()
-    room.deployment(D.STUCK, S.COMPENSATION_FAILED)
-    begin(room)
-    assert (room.header().state, room.header().goes_back) == (D.STUCK, True)
-    assert activities.finish(room.services, room.locks, "d") == {"next": "ended", "state": "stuck"}
-    assert (room.header().state, room.header().goes_back) == (D.STUCK, False)
-    begin(room)
-    room.change(0, state=S.COMPENSATING)
-    room.change(0, state=S.COMPENSATED)
-    assert activities.finish(room.services, room.locks, "d") == {"next": "ended", "state": "compensated"}
-    assert not room.header().goes_back
+    saga = SagaFixture()
+    saga.deployment(D.STUCK, S.COMPENSATION_FAILED)
+    begin(saga)
+    assert (saga.header().state, saga.header().may_compensate) == (D.STUCK, True)
+    assert activities.finish(saga.services, saga.locks, "d") == {"next": "ended", "state": "stuck"}
+    assert (saga.header().state, saga.header().may_compensate) == (D.STUCK, False)
+    begin(saga)
+    saga.change(0, state=S.COMPENSATING)
+    saga.change(0, state=S.COMPENSATED)
+    assert activities.finish(saga.services, saga.locks, "d") == {"next": "ended", "state": "compensated"}
+    assert not saga.header().may_compensate

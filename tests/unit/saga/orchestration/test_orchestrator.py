@@ -144,14 +144,14 @@ def test_orchestrator_continues_as_new_after_its_events() -> None:
         driver.settled(i)
     assert driver.is_over
     assert driver.renewed is not None
-    again = Driver({"finish_deployment": ENDED}, driver.renewed)
-    assert again.names() == []
+    repeated = Driver({"finish_deployment": ENDED}, driver.renewed)
+    assert repeated.names() == []
     for i in range(orchestrator.GENERATION, 50):
-        if again.is_over:
-            again = Driver({"finish_deployment": ENDED}, again.renewed)
-        again.settled(i)
-    assert again.names() == ["finish_deployment"]
-    assert again.result == ENDED
+        if repeated.is_over:
+            repeated = Driver({"finish_deployment": ENDED}, repeated.renewed)
+        repeated.settled(i)
+    assert repeated.names() == ["finish_deployment"]
+    assert repeated.result == ENDED
 
 
 def test_orchestrator_event_heard_twice_changes_nothing() -> None:
@@ -187,14 +187,14 @@ def test_orchestrator_failure_turns_back_and_compensates() -> None:
     back = view(2, S.FAILED, direction=Direction.BACKWARD)
 
     def turned(_: Any) -> dict[str, Any]:
-        progress = Progress([[], []], [S.FAILED, S.PENDING], turning=True, sent={1})
+        progress = Progress([[], []], [S.FAILED, S.PENDING], rolling_back=True, sent={1})
         return {**view(), "progress": progress.to_json()}
 
     driver = Driver(
-        {"begin_deployment": view(2), "turn_back": turned, "begin_compensation": back, "finish_deployment": ENDED}
+        {"begin_deployment": view(2), "record_failure": turned, "begin_compensation": back, "finish_deployment": ENDED}
     )
     driver.settled(0, S.FAILED)
-    assert driver.names() == ["begin_deployment", "dispatch_steps", "turn_back"]
+    assert driver.names() == ["begin_deployment", "dispatch_steps", "record_failure"]
     driver.settled(1, S.SUCCEEDED)
     assert driver.names()[3:] == ["begin_compensation", "dispatch_steps"]
     assert driver.asked[-1][1]["direction"] == "backward"

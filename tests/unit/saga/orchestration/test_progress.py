@@ -10,7 +10,7 @@ from shared.domain.messages import Direction
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
 from shared.saga.orchestration.progress import Progress, from_journal, in_flight
 from tests.fakes import START
-from tests.unit.saga.fixture import Room, row
+from tests.unit.saga.fixture import SagaFixture, row
 
 S = StepState
 
@@ -46,8 +46,8 @@ def test_progress_forward_sends_everything_once_and_nothing_early(
         assert all(set(needs[i]) <= done for i in new)
         sent += new
         step = chance.choice(sorted(progress.sent))
-        progress.hear(step, S.SUCCEEDED)
-        progress.hear(step, S.SUCCEEDED)
+        progress.on_settled(step, S.SUCCEEDED)
+        progress.on_settled(step, S.SUCCEEDED)
         done.add(step)
         progress = travelled(progress) if renew else progress
     assert sorted(sent) == list(range(len(needs)))
@@ -61,16 +61,16 @@ def test_progress_backward_is_the_reverse(needs: list[list[int]], seed: int) -> 
     chance = random.Random(seed)
     states = [chance.choice([S.SUCCEEDED, S.SUCCEEDED, S.FAILED, S.SKIPPED]) for _ in needs]
     progress = Progress(needs, list(states), Direction.BACKWARD)
-    undone: list[int] = []
+    compensated: list[int] = []
     while ready := progress.take_ready() or sorted(progress.sent):
         assert all(states[i] is not S.SKIPPED for i in ready)
         for i in progress.sent:
             dependents = [d for d, wanted in enumerate(needs) if i in wanted and states[d] is not S.SKIPPED]
-            assert set(dependents) <= set(undone)
+            assert set(dependents) <= set(compensated)
         step = chance.choice(sorted(progress.sent))
-        progress.hear(step, S.COMPENSATED)
-        undone.append(step)
-    assert sorted(undone) == [i for i, state in enumerate(states) if state is not S.SKIPPED]
+        progress.on_settled(step, S.COMPENSATED)
+        compensated.append(step)
+    assert sorted(compensated) == [i for i, state in enumerate(states) if state is not S.SKIPPED]
 
 
 @given(needs=graphs(), seed=st.integers(0, 2**32))
@@ -79,11 +79,11 @@ def test_progress_failure_begins_nothing_more(needs: list[list[int]], seed: int)
     chance = random.Random(seed)
     progress = Progress(needs, [S.PENDING] * len(needs))
     progress.take_ready()
-    progress.hear(chance.choice(sorted(progress.sent)), S.FAILED)
-    assert progress.turning
+    progress.on_settled(chance.choice(sorted(progress.sent)), S.FAILED)
+    assert progress.rolling_back
     while progress.sent:
         assert progress.take_ready() == []
-        progress.hear(chance.choice(sorted(progress.sent)), chance.choice([S.SUCCEEDED, S.FAILED, S.SKIPPED]))
+        progress.on_settled(chance.choice(sorted(progress.sent)), chance.choice([S.SUCCEEDED, S.FAILED, S.SKIPPED]))
     assert travelled(progress).take_ready() == []
 
 
@@ -93,9 +93,9 @@ def test_progress_survives_its_journey(needs: list[list[int]], seed: int, direct
     chance = random.Random(seed)
     progress = Progress(needs, [chance.choice(list(S)) for _ in needs], direction, chance.random() < 0.5)
     progress.sent = {i for i in range(len(needs)) if chance.random() < 0.3}
-    again = travelled(progress)
-    assert again.to_json() == progress.to_json()
-    assert again.take_ready() == progress.take_ready()
+    repeated = travelled(progress)
+    assert repeated.to_json() == progress.to_json()
+    assert repeated.take_ready() == progress.take_ready()
 
 
 @given(state=st.sampled_from(StepState), direction=st.sampled_from(Direction), ordinal=st.integers(-3, 5))
@@ -103,7 +103,7 @@ def test_progress_hears_only_what_concerns_it(state: StepState, direction: Direc
     """News of the other direction, of no end, or of no step of this plan changes nothing."""
     progress = Progress([[], [0]], [S.SUCCEEDED, S.SUCCEEDED], direction)
     before = progress.to_json()
-    progress.hear(ordinal, state)
+    progress.on_settled(ordinal, state)
     concerns = state in (FORWARD_SETTLED if direction is Direction.FORWARD else BACKWARD_SETTLED)
     if not concerns or ordinal not in (0, 1):
         assert progress.to_json() == before
@@ -115,23 +115,23 @@ def test_progress_failed_compensation_keeps_what_it_stands_on() -> None:
     """What a step could not be put back from is not pulled away from under it."""
     progress = Progress([[], [0]], [S.SUCCEEDED, S.SUCCEEDED], Direction.BACKWARD)
     assert progress.take_ready() == [1]
-    progress.hear(1, S.COMPENSATION_FAILED)
+    progress.on_settled(1, S.COMPENSATION_FAILED)
     assert progress.take_ready() == []
     assert progress.is_quiet
 
 
 def test_progress_of_the_journal_counts_what_is_in_flight_as_sent() -> None:
     """A begun step is waited for and not sent again; a failed one turns the deployment."""
-    room = Room()
+    saga = SagaFixture()
     rows = [row(0, S.SUCCEEDED), row(1, S.INTENT), row(2, S.PENDING, started_at=START), row(3, S.PENDING)]
-    room.deployment(DeploymentState.RUNNING, *rows)
-    steps = room.journal.steps("d")
-    progress = from_journal(steps, Direction.FORWARD, turning=False)
-    assert (progress.sent, progress.turning) == ({1, 2}, False)
+    saga.deployment(DeploymentState.RUNNING, *rows)
+    steps = saga.journal.steps("d")
+    progress = from_journal(steps, Direction.FORWARD, rolling_back=False)
+    assert (progress.sent, progress.rolling_back) == ({1, 2}, False)
     assert progress.take_ready() == []
-    room.change(1, state=S.FAILED)
-    assert from_journal(room.journal.steps("d"), Direction.FORWARD, turning=False).turning
-    assert from_journal(steps, Direction.FORWARD, turning=True).turning
+    saga.change(1, state=S.FAILED)
+    assert from_journal(saga.journal.steps("d"), Direction.FORWARD, rolling_back=False).rolling_back
+    assert from_journal(steps, Direction.FORWARD, rolling_back=True).rolling_back
     moving = [row(0, S.COMPENSATING), row(1, S.INTENT), row(2, S.SUBMITTED)]
     assert in_flight(moving, Direction.BACKWARD) == [0]
     assert in_flight(moving, Direction.FORWARD) == [1, 2]

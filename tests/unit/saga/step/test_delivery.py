@@ -11,168 +11,168 @@ from shared.domain.messages import Direction, StepMessage
 from shared.domain.records import Claim, StepRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.saga.step.delivery import LONGEST_DELIVERY, Delivery
-from tests.unit.saga.fixture import Room, row
+from shared.saga.step.delivery import MAX_DELIVERY, Delivery
+from tests.unit.saga.fixture import SagaFixture, row
 
 LEASE = 15.0
 
 
-def delivery(room: Room) -> Delivery:
+def delivery(saga: SagaFixture) -> Delivery:
     """Of the only step, as the queue brings it."""
-    header, read = room.journal.step("d", 0)
-    return Delivery(room.services, StepMessage("d", 0, Direction.FORWARD), header.record, read)
+    header, read = saga.journal.step("d", 0)
+    return Delivery(saga.services, StepMessage("d", 0, Direction.FORWARD), header.record, read)
 
 
-def stored(room: Room) -> StepRecord:
+def stored(saga: SagaFixture) -> StepRecord:
     """The row as it stands."""
-    return room.journal.step("d", 0)[1].record
+    return saga.journal.step("d", 0)[1].record
 
 
 @pytest.fixture
-def room() -> Room:
+def saga() -> SagaFixture:
     """With one step that has not begun."""
-    room = Room()
-    assert room.services.policy.step_lease_seconds == LEASE
-    room.deployment(D.RUNNING, S.PENDING)
-    return room
+    saga = SagaFixture()
+    assert saga.services.policy.step_lease_seconds == LEASE
+    saga.deployment(D.RUNNING, S.PENDING)
+    return saga
 
 
-def claimed(room: Room) -> Delivery:
+def claimed(saga: SagaFixture) -> Delivery:
     """A delivery that is about to call Fabric."""
-    held = delivery(room)
+    held = delivery(saga)
     held.claim(state=S.INTENT)
     return held
 
 
-def test_beat_renews_the_claim_and_tells_no_audit(room: Room) -> None:
+def test_heartbeat_renews_the_claim_and_tells_no_audit(saga: SagaFixture) -> None:
     """The lease begins anew, under the same owner and fencing number, without an entry in the audit."""
-    held = claimed(room)
-    before, told = stored(room).claim, len(room.journal.audit("d"))
-    room.clock.advance(5)
-    assert held.beat()
+    held = claimed(saga)
+    before, reported = stored(saga).claim, len(saga.journal.audit("d"))
+    saga.clock.advance(5)
+    assert held.heartbeat()
     assert before is not None
-    assert stored(room).claim == replace(before, expires_at=room.clock.now() + timedelta(seconds=LEASE))
-    assert len(room.journal.audit("d")) == told
+    assert stored(saga).claim == replace(before, expires_at=saga.clock.now() + timedelta(seconds=LEASE))
+    assert len(saga.journal.audit("d")) == reported
     held.settle(S.FAILED, "the finishing write follows the beat's")
-    assert stored(room).state is S.FAILED
+    assert stored(saga).state is S.FAILED
 
 
-def test_beat_of_a_delivery_that_only_looks_claims_without_acting(room: Room) -> None:
+def test_heartbeat_of_a_delivery_that_only_looks_claims_without_acting(saga: SagaFixture) -> None:
     """A slow look keeps others away; dead, it leaves no doubt whether something was sent."""
-    looking = delivery(room)
-    assert looking.beat()
-    claim = stored(room).claim
+    looking = delivery(saga)
+    assert looking.heartbeat()
+    claim = stored(saga).claim
     assert claim is not None
     assert not claim.acts
-    assert delivery(room).is_claimed_by_another()
-    room.clock.advance(LEASE + 1)
-    room.change(0, state=S.INTENT)
-    assert not delivery(room).was_left_uncertain
+    assert delivery(saga).is_claimed_by_another()
+    saga.clock.advance(LEASE + 1)
+    saga.change(0, state=S.INTENT)
+    assert not delivery(saga).is_uncertain
 
 
-def test_beat_over_a_dead_holders_claim_does_not_forget_that_it_may_have_acted(room: Room) -> None:
+def test_heartbeat_over_a_dead_holders_claim_does_not_forget_that_it_may_have_acted(saga: SagaFixture) -> None:
     """The claim that it takes says so too, so whoever comes after still looks for a lost answer."""
-    claimed(room)
-    room.clock.advance(LEASE + 1)
-    looking = delivery(room)
-    assert looking.was_left_uncertain
-    assert looking.beat()
-    room.clock.advance(LEASE + 1)
-    assert delivery(room).was_left_uncertain
+    claimed(saga)
+    saga.clock.advance(LEASE + 1)
+    looking = delivery(saga)
+    assert looking.is_uncertain
+    assert looking.heartbeat()
+    saga.clock.advance(LEASE + 1)
+    assert delivery(saga).is_uncertain
 
 
-def test_beat_ends_with_the_delivery(room: Room) -> None:
+def test_heartbeat_ends_with_the_delivery(saga: SagaFixture) -> None:
     """What waits or has settled is not claimed again by a late beat."""
-    held = claimed(room)
-    held.again(3.0)
-    assert not held.beat()
-    assert stored(room).claim is None
+    held = claimed(saga)
+    held.reschedule(3.0)
+    assert not held.heartbeat()
+    assert stored(saga).claim is None
 
 
-def test_beat_ends_when_another_has_taken_the_step(room: Room) -> None:
+def test_heartbeat_ends_when_another_has_taken_the_step(saga: SagaFixture) -> None:
     """The row is the other's; this one's next write fails."""
-    held = claimed(room)
-    room.clock.advance(LEASE + 1)
-    other = claimed(room)
-    assert not held.beat()
+    held = claimed(saga)
+    saga.clock.advance(LEASE + 1)
+    other = claimed(saga)
+    assert not held.heartbeat()
     with pytest.raises(ConflictError):
         held.settle(S.FAILED, "too late")
-    assert stored(room).claim == other.step.claim
+    assert stored(saga).claim == other.step.claim
 
 
-def test_beat_ends_when_the_host_would_have_ended_the_delivery(room: Room) -> None:
+def test_heartbeat_ends_when_the_host_would_have_ended_the_delivery(saga: SagaFixture) -> None:
     """One that hangs loses its step."""
-    held = claimed(room)
-    room.clock.advance(LONGEST_DELIVERY.total_seconds())
-    assert not held.beat()
+    held = claimed(saga)
+    saga.clock.advance(MAX_DELIVERY.total_seconds())
+    assert not held.heartbeat()
 
 
-def test_beat_does_not_wait_for_a_write_under_way(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeat_does_not_wait_for_a_write_under_way(saga: SagaFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The write is a sign of life itself, and both would be conditional on the same read."""
-    held = claimed(room)
-    write, beaten = room.journal.write_step, list[bool]()
+    held = claimed(saga)
+    write, beaten = saga.journal.write_step, list[bool]()
 
     def slowly(change: Any) -> Any:
-        beaten.append(held.beat())
+        beaten.append(held.heartbeat())
         return write(change)
 
-    monkeypatch.setattr(room.journal, "write_step", slowly)
-    held.write(moves_done=1)
+    monkeypatch.setattr(saga.journal, "write_step", slowly)
+    held.write(calls_done=1)
     assert beaten == [True]
-    assert stored(room).moves_done == 1
+    assert stored(saga).calls_done == 1
 
 
 @pytest.mark.parametrize(("seconds", "is_renewed"), [(4, False), (6, True), (14, True), (600, True)])
-def test_holder_renews_its_lease_before_a_call(room: Room, seconds: float, is_renewed: bool) -> None:
+def test_holder_renews_its_lease_before_a_call(saga: SagaFixture, seconds: float, is_renewed: bool) -> None:
     """However long its looks took, if nobody took the step meanwhile it goes on, with a lease that is nearly whole."""
-    held = claimed(room)
-    before = stored(room).claim
-    room.clock.advance(seconds)
-    held.prove_hold()
-    assert (stored(room).claim != before) is is_renewed
-    claim = stored(room).claim
+    held = claimed(saga)
+    before = stored(saga).claim
+    saga.clock.advance(seconds)
+    held.prove_claim()
+    assert (stored(saga).claim != before) is is_renewed
+    claim = stored(saga).claim
     assert claim is not None
-    assert claim.expires_at - room.clock.now() >= timedelta(seconds=LEASE * 2 / 3)
+    assert claim.expires_at - saga.clock.now() >= timedelta(seconds=LEASE * 2 / 3)
 
 
-def test_holder_that_lost_its_step_sends_nothing(room: Room) -> None:
+def test_holder_that_lost_its_step_sends_nothing(saga: SagaFixture) -> None:
     """Held up past its lease, it cannot prove that the step is still its own."""
-    held = claimed(room)
-    room.clock.advance(LEASE + 1)
-    claimed(room)
+    held = claimed(saga)
+    saga.clock.advance(LEASE + 1)
+    claimed(saga)
     with pytest.raises(ConflictError):
-        held.prove_hold()
+        held.prove_claim()
 
 
-def test_late_call_is_reckoned_from_the_last_proof(room: Room) -> None:
-    """Whoever takes over writes down until when a call of the dead holder may still act: `settle_seconds` after it can
-    have been sent at the latest."""
-    claimed(room)
-    last_proof = room.clock.now() + timedelta(seconds=LEASE / 3)  # the first sign of life that did not come
-    room.clock.advance(LEASE + 1)
-    claimed(room)
-    assert stored(room).late_call_until == last_proof + timedelta(seconds=room.services.policy.settle_seconds)
+def test_late_call_is_reckoned_from_the_last_proof(saga: SagaFixture) -> None:
+    """Whoever takes over writes down until when a call of the dead holder may still act: `late_call_seconds` after it
+    can have been sent at the latest."""
+    claimed(saga)
+    last_proof = saga.clock.now() + timedelta(seconds=LEASE / 3)  # the first sign of life that did not come
+    saga.clock.advance(LEASE + 1)
+    claimed(saga)
+    assert stored(saga).late_call_until == last_proof + timedelta(seconds=saga.services.policy.late_call_seconds)
 
 
-def test_wait_ends_at_the_deadline(room: Room) -> None:
+def test_wait_ends_at_the_deadline(saga: SagaFixture) -> None:
     """A step that is told to wait an hour, and has four seconds left, is delivered in four seconds."""
-    room.change(0, started_at=room.clock.now(), deadline_at=room.clock.now() + timedelta(seconds=4))
-    held = delivery(room)
-    held.again(3600.0)
-    assert stored(room).wait_until == room.clock.now() + timedelta(seconds=4)
-    room.clock.advance(4)
-    assert room.sent() == [(0, "forward")]
+    saga.change(0, started_at=saga.clock.now(), deadline_at=saga.clock.now() + timedelta(seconds=4))
+    held = delivery(saga)
+    held.reschedule(3600.0)
+    assert stored(saga).wait_until == saga.clock.now() + timedelta(seconds=4)
+    saga.clock.advance(4)
+    assert saga.sent() == [(0, "forward")]
 
 
-def test_claim_that_nobody_made_is_no_hold(room: Room) -> None:
+def test_claim_that_nobody_made_is_no_hold(saga: SagaFixture) -> None:
     """A call that changes something is never sent without a claim."""
     with pytest.raises(ConflictError, match="not claimed"):
-        delivery(room).prove_hold()
+        delivery(saga).prove_claim()
 
 
 def test_claim_acts_unless_it_says_otherwise() -> None:
     """Rows that were written before claims said so may have acted."""
-    data = row(0, S.INTENT, claim=Claim("w", Room().clock.now(), 1)).to_json()
+    data = row(0, S.INTENT, claim=Claim("w", SagaFixture().clock.now(), 1)).to_json()
     del data["claim"]["acts"]
     claim = StepRecord.from_json(data).claim
     assert claim is not None

@@ -125,25 +125,25 @@ def test_accept_same_message_twice_is_one_deployment() -> None:
     message = {"deployment_id": "d", "manifest": MANIFEST}
     first = desk.accept(message, "m-1")
     desk.clock.advance(60)
-    again = desk.accept(message, "m-2")
-    assert again.header == first.header
-    assert not again.conflict
+    repeated = desk.accept(message, "m-2")
+    assert repeated.header == first.header
+    assert not repeated.conflict
     assert len(desk.journal.audit("d")) == 1
 
 
 def test_accept_another_manifest_under_the_id_is_a_conflict_in_the_audit() -> None:
     """What stands keeps its state; the refusal is noted with the hash of what was refused."""
     desk = Desk()
-    standing = desk.accept({"deployment_id": "d", "manifest": MANIFEST}).header
+    stored = desk.accept({"deployment_id": "d", "manifest": MANIFEST}).header
     refused = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
     assert refused.conflict
-    assert refused.header == standing
+    assert refused.header == stored
     note = desk.journal.audit("d")[-1]
     assert "taken by another manifest" in note.reason
     assert (note.before, note.after) == ("accepted", "accepted")
     worse = desk.accept({"deployment_id": "d", "manifest": {"name": "other"}})
     assert worse.conflict
-    assert desk.journal.header("d").record == standing
+    assert desk.journal.header("d").record == stored
 
 
 @pytest.mark.parametrize(
@@ -267,10 +267,10 @@ def test_refuse_records_what_no_delivery_could_handle() -> None:
     refused = desk.acceptance.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", problem)
     assert (refused.header.deployment_id, refused.header.state) == ("d", DeploymentState.REJECTED)
     assert desk.acceptance.refuse(b"\xff", "m", problem).header.deployment_id == "unreadable-m"
-    standing = desk.accept({"deployment_id": "e", "manifest": MANIFEST}).header
-    again = desk.acceptance.refuse(json.dumps({"deployment_id": "e"}).encode(), "m", problem)
-    assert again.conflict
-    assert desk.journal.header("e").record == standing
+    stored = desk.accept({"deployment_id": "e", "manifest": MANIFEST}).header
+    repeated = desk.acceptance.refuse(json.dumps({"deployment_id": "e"}).encode(), "m", problem)
+    assert repeated.conflict
+    assert desk.journal.header("e").record == stored
 
 
 def test_normal_target_compares_as_fabric_does() -> None:
@@ -312,10 +312,10 @@ def test_accept_anything_is_answered_and_recorded(content: bytes) -> None:
     """Whatever bytes arrive, a header stands afterwards, and nothing is raised; twice is the same as once."""
     desk = Desk()
     first = desk.accept(content)
-    standing = desk.journal.header(first.header.deployment_id).record
-    assert standing == first.header
-    assert standing.state in (DeploymentState.ACCEPTED, DeploymentState.REJECTED)
-    assert standing.state is DeploymentState.ACCEPTED or standing.problems
+    stored = desk.journal.header(first.header.deployment_id).record
+    assert stored == first.header
+    assert stored.state in (DeploymentState.ACCEPTED, DeploymentState.REJECTED)
+    assert stored.state is DeploymentState.ACCEPTED or stored.problems
     assert desk.accept(content) == first
 
 
@@ -340,9 +340,9 @@ def test_accept_begins_a_trace_where_there_is_none_and_keeps_it() -> None:
     """The same submission again, in whatever trace, is the same deployment in the same trace."""
     desk = Desk()
     first = desk.accept({"deployment_id": "d", "manifest": MANIFEST})
-    again = desk.accept({"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE})
+    repeated = desk.accept({"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE})
     assert parse(first.header.traceparent) is not None
-    assert (again.conflict, again.header.traceparent) == (False, first.header.traceparent)
+    assert (repeated.conflict, repeated.header.traceparent) == (False, first.header.traceparent)
 
 
 @pytest.mark.parametrize("trace", ["nonsense", 7, TRACE.upper()])
@@ -364,8 +364,8 @@ def test_accept_of_an_id_past_its_retention_runs_nothing(manifest: Any) -> None:
     ended = desk.journal.header("d").record.state
     desk.journal.purge("d")
     moves = desk.journal.audit("d")
-    again = desk.accept({"deployment_id": "d", "manifest": manifest})
-    assert (again.conflict, again.header.state, again.header.forgotten_at) == (False, ended, desk.clock.now())
+    repeated = desk.accept({"deployment_id": "d", "manifest": manifest})
+    assert (repeated.conflict, repeated.header.state, repeated.header.forgotten_at) == (False, ended, desk.clock.now())
     assert (desk.journal.steps("d"), desk.journal.audit("d")) == ([], moves)
     other = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
     assert (other.conflict, other.header.manifest_hash) == (True, first.manifest_hash)

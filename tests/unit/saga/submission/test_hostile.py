@@ -100,8 +100,8 @@ def accept(content: bytes) -> tuple[Any, MemoryJournal]:
     acceptance = Acceptance(journal, blobs, Payloads(blobs), clock, KINDS)
     first = acceptance.accept(content, "message")
     entries = len(journal.audit(first.header.deployment_id))
-    again = acceptance.accept(content, "message")
-    assert again.header == first.header
+    repeated = acceptance.accept(content, "message")
+    assert repeated.header == first.header
     assert len(journal.audit(first.header.deployment_id)) == entries, "recorded twice"
     assert len(list(journal.deployments())) == 1
     return first.header, journal

@@ -11,7 +11,7 @@ from shared.domain.ports import Change
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.sweep import sweeper
 from tests.fakes import START
-from tests.unit.saga.fixture import ERROR, Room
+from tests.unit.saga.fixture import ERROR, SagaFixture
 
 D = DeploymentState
 
@@ -41,47 +41,47 @@ class Engine:
         return deployment_id in self.running
 
 
-def sweep(room: Room, engine: Engine, locks: Any = None) -> sweeper.Swept:
+def sweep(saga: SagaFixture, engine: Engine, locks: Any = None) -> sweeper.SweepReport:
     """One run."""
-    return sweeper.sweep(room.services, locks or room.locks, engine)
+    return sweeper.sweep(saga.services, locks or saga.locks, engine)
 
 
-def open_room(*states: D) -> Room:
+def open_fixture(*states: D) -> SagaFixture:
     """Deployments d0, d1, ... a second apart, all past the grace."""
-    room = Room()
+    saga = SagaFixture()
     for i, state in enumerate(states):
-        room.deployment(state, StepState.PENDING, deployment_id=f"d{i}")
-        room.clock.advance(1)
-    room.clock.advance(60)
-    return room
+        saga.deployment(state, StepState.PENDING, deployment_id=f"d{i}")
+        saga.clock.advance(1)
+    saga.clock.advance(60)
+    return saga
 
 
 def test_sweep_starts_what_nothing_moves() -> None:
     """Every state that has not ended is started where it does not run; a second run finds nothing to do."""
     states = [s for s in D if s is not D.HELD]
-    room, engine = open_room(*states), Engine("d0")
-    swept = sweep(room, engine)
+    saga, engine = open_fixture(*states), Engine("d0")
+    report = sweep(saga, engine)
     wanted = {f"d{i}" for i, s in enumerate(states) if s in (D.ACCEPTED, D.RUNNING, D.COMPENSATING, D.STUCK)} - {"d0"}
-    assert set(swept.restarted) == wanted
-    assert sweep(room, engine).restarted == []
+    assert set(report.restarted) == wanted
+    assert sweep(saga, engine).restarted == []
 
 
 def test_sweep_leaves_the_young_alone() -> None:
     """What was just accepted is about to be started by who accepted it."""
-    room, engine = Room(), Engine()
-    room.deployment(D.ACCEPTED)
-    room.clock.advance(59)
-    assert (sweep(room, engine).seen, engine.running) == (1, set())
-    room.clock.advance(2)
-    assert sweep(room, engine).restarted == ["d"]
+    saga, engine = SagaFixture(), Engine()
+    saga.deployment(D.ACCEPTED)
+    saga.clock.advance(59)
+    assert (sweep(saga, engine).seen, engine.running) == (1, set())
+    saga.clock.advance(2)
+    assert sweep(saga, engine).restarted == ["d"]
 
 
 def test_sweep_keeps_the_target_of_what_is_held() -> None:
     """A held deployment has no orchestration; its lease is renewed here."""
-    room, engine = open_room(D.HELD), Engine()
-    assert sweep(room, engine).restarted == []
-    room.clock.advance(600)
-    assert room.locks.acquire("target", "other", room.clock.now(), 900).holder == "d0"
+    saga, engine = open_fixture(D.HELD), Engine()
+    assert sweep(saga, engine).restarted == []
+    saga.clock.advance(600)
+    assert saga.locks.acquire("target", "other", saga.clock.now(), 900).holder == "d0"
 
 
 def test_sweep_goes_on_after_one_that_fails() -> None:
@@ -94,15 +94,15 @@ def test_sweep_goes_on_after_one_that_fails() -> None:
         def release(self, *_: object) -> None:
             """Not used."""
 
-    room, engine = open_room(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
-    swept = sweep(room, engine, Broken())
-    swept.failed.sort()
-    assert swept == sweeper.Swept(3, restarted=["d0"], failed=["d1", "d2"], held=["d1"])
+    saga, engine = open_fixture(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
+    report = sweep(saga, engine, Broken())
+    report.failed.sort()
+    assert report == sweeper.SweepReport(3, restarted=["d0"], failed=["d1", "d2"], held=["d1"])
 
 
 def test_sweep_goes_on_after_a_bug() -> None:
     """Also where it is no error of ours that one deployment meets."""
-    room, engine = open_room(D.RUNNING, D.RUNNING), Engine()
+    saga, engine = open_fixture(D.RUNNING, D.RUNNING), Engine()
     ask = engine.is_running
 
     def broken(deployment_id: str) -> bool:
@@ -112,82 +112,82 @@ def test_sweep_goes_on_after_a_bug() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "is_running", broken)
-        swept = sweep(room, engine)
-    assert (swept.failed, swept.restarted) == (["d1"], ["d0"])
+        report = sweep(saga, engine)
+    assert (report.failed, report.restarted) == (["d1"], ["d0"])
 
 
 def test_sweep_is_bounded() -> None:
     """At most so many a run; the next run takes the rest. What fails does not keep the others from their turn."""
-    room, engine = open_room(*[D.RUNNING] * (sweeper.MOST_DUTIES + 5)), Engine(failing=f"d{sweeper.MOST_DUTIES + 4}")
-    assert len(sweep(room, engine).restarted) == sweeper.MOST_DUTIES
+    saga, engine = open_fixture(*[D.RUNNING] * (sweeper.MAX_TASKS + 5)), Engine(failing=f"d{sweeper.MAX_TASKS + 4}")
+    assert len(sweep(saga, engine).restarted) == sweeper.MAX_TASKS
     engine.failing = ""
-    assert len(sweep(room, engine).restarted) == 5
+    assert len(sweep(saga, engine).restarted) == 5
 
 
 def test_sweep_reads_no_more_than_it_sees_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands may be due: a run that read all of their headers would have no time left for any."""
-    room, read = Room(), list[str]()
-    for i in range(10 * sweeper.MOST_DUTIES):
-        room.deployment(D.REJECTED, deployment_id=f"d{i}", due_at=room.clock.now())
-    look = room.journal._header_or_none
+    saga, read = SagaFixture(), list[str]()
+    for i in range(10 * sweeper.MAX_TASKS):
+        saga.deployment(D.REJECTED, deployment_id=f"d{i}", due_at=saga.clock.now())
+    look = saga.journal._header_or_none
     monkeypatch.setattr(
-        room.journal, "_header_or_none", lambda deployment_id: read.append(deployment_id) or look(deployment_id)
+        saga.journal, "_header_or_none", lambda deployment_id: read.append(deployment_id) or look(deployment_id)
     )
-    assert len(sweep(room, Engine()).purged) == sweeper.MOST_DUTIES
-    assert len(set(read)) <= sweeper.MOST_DUTIES + 1
+    assert len(sweep(saga, Engine()).purged) == sweeper.MAX_TASKS
+    assert len(set(read)) <= sweeper.MAX_TASKS + 1
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_sweep_gives_everybody_a_turn(fails: bool) -> None:
     """More than a run may see to are stuck and stop again at once, or take up its whole time and fail; each of the
     others is seen to all the same, and so is what is due."""
-    room, engine = open_room(*[D.STUCK] * (3 * sweeper.MOST_DUTIES)), Engine()
-    room.deployment(D.REJECTED, deployment_id="old", due_at=room.clock.now())
+    saga, engine = open_fixture(*[D.STUCK] * (3 * sweeper.MAX_TASKS)), Engine()
+    saga.deployment(D.REJECTED, deployment_id="old", due_at=saga.clock.now())
     tried = set[str]()
 
     class Stopping(Engine):
         def start(self, deployment_id: str) -> None:
             tried.add(deployment_id)
             if fails:
-                room.clock.advance(2)
+                saga.clock.advance(2)
                 raise StorageUnavailableError("the durable engine does not answer")
 
     engine = Stopping()
     for run in range(40):
-        swept = sweep(room, engine)
+        report = sweep(saga, engine)
         if run == 0:
-            assert swept.purged == ["old"]
-        room.clock.advance(300)
-    assert len(tried) == 3 * sweeper.MOST_DUTIES
+            assert report.purged == ["old"]
+        saga.clock.advance(300)
+    assert len(tried) == 3 * sweeper.MAX_TASKS
 
 
 def test_sweep_looks_nothing_over_while_another_is_at_work_there() -> None:
     """Its lease is over, for the host was away; what it is about to take up must not be deleted from under it."""
-    room, engine = Room(), Engine("other")
-    room.deployment(D.COMPENSATED, StepState.COMPENSATED, due_at=room.clock.now())
-    room.clock.advance(1)
-    room.deployment(D.RUNNING, StepState.PENDING, deployment_id="other")
-    assert sweep(room, engine).looked_over == []
-    assert room.header().swept_at is None
+    saga, engine = SagaFixture(), Engine("other")
+    saga.deployment(D.COMPENSATED, StepState.COMPENSATED, due_at=saga.clock.now())
+    saga.clock.advance(1)
+    saga.deployment(D.RUNNING, StepState.PENDING, deployment_id="other")
+    assert sweep(saga, engine).orphan_checked == []
+    assert saga.header().orphan_checked_at is None
 
 
 def test_sweep_does_not_keep_the_target_of_what_has_ended_since_it_was_listed() -> None:
     """Held when it was listed, and over when its turn comes."""
-    room, engine = open_room(D.HELD), Engine()
-    before = room.journal.header("d0")
+    saga, engine = open_fixture(D.HELD), Engine()
+    before = saga.journal.header("d0")
     resumed = before.record.replace(state=D.RUNNING)
-    room.journal.write_header(Change(before, resumed, "anna", "resumed"))
+    saga.journal.write_header(Change(before, resumed, "anna", "resumed"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room.journal, "deployments", lambda **_: iter([before.record]))
-        assert sweep(room, engine).held == ["d0"]
-    assert room.locks.acquire("target", "another", room.clock.now(), 60).holder == "another"
+        patch.setattr(saga.journal, "deployments", lambda **_: iter([before.record]))
+        assert sweep(saga, engine).held == ["d0"]
+    assert saga.locks.acquire("target", "another", saga.clock.now(), 60).holder == "another"
 
 
 def test_sweep_dry_run_writes_nothing_and_names_what_a_run_does() -> None:
     """Of every duty, and no port is asked for more than a look: not even for a target's lock."""
 
-    def room() -> Room:
-        made, now = Room(), START
+    def saga() -> SagaFixture:
+        made, now = SagaFixture(), START
         made.deployment(D.RUNNING, StepState.PENDING, deployment_id="lost")
         held = {"held_until": now, "keep_for_seconds": 60.0, "error": ERROR, "target": "other"}
         made.deployment(D.HELD, StepState.FAILED, deployment_id="held", **held)
@@ -206,7 +206,7 @@ def test_sweep_dry_run_writes_nothing_and_names_what_a_run_does() -> None:
             assert name in self.allowed, f"a dry run called {name}"
             return getattr(self.port, name)
 
-    dry = room()
+    dry = saga()
     services: Any = replace(
         dry.services, journal=Looks(dry.journal, "deployments", "due", "header", "steps"), queue=Looks(dry.queue)
     )
@@ -216,5 +216,5 @@ def test_sweep_dry_run_writes_nothing_and_names_what_a_run_does() -> None:
     assert found.failed == []
     assert found.restarted == ["lost"]
     assert sorted(found.expired) == ["expired", "held"]
-    assert (found.looked_over, found.purged) == (["back"], ["old"])
-    assert sweep(room(), Engine()).ids() == found.ids()
+    assert (found.orphan_checked, found.purged) == (["back"], ["old"])
+    assert sweep(saga(), Engine()).ids() == found.ids()

@@ -205,7 +205,7 @@ def test_journal_create_that_lost_the_race_leaves_no_trace_in_the_list(
     winner = a_header(fresh_id)
     target = winner.target if same_target else f"loser {fresh_id}"
     loser = a_header(fresh_id, manifest_hash="b" * 64, target=target, name="loser")
-    read = faulty.journal._standing
+    read = faulty.journal._stored_header
     calls = iter(range(100))
 
     def late(deployment_id: str) -> DeploymentRecord | None:
@@ -229,7 +229,7 @@ def test_journal_crash_of_the_loser_does_not_hide_the_winner(
     """A refused submission that ends between its projection and its header must not close a running deployment."""
     winner = a_header(fresh_id)
     loser = a_header(fresh_id, manifest_hash="b" * 64, state=D.REJECTED, name="loser")
-    read = faulty.journal._standing
+    read = faulty.journal._stored_header
 
     def late(deployment_id: str) -> DeploymentRecord | None:
         monkeypatch.setattr(faulty.journal, "_stored_header", read)

@@ -1,16 +1,19 @@
-"""How long tests wait: one limit for all, which tells a test that hangs from a machine that is slow."""
+"""The time that tests wait: one limit for all of them, which distinguishes a hanging test from a slow machine."""
 
 import time
 from collections.abc import Callable
 
 PATIENCE_SECONDS = 300.0
-"""Only what never comes takes so long. No test says anything about speed by it."""
+"""Only a result that never comes takes so long. No test uses it to measure speed."""
 PATIENCE = f"{PATIENCE_SECONDS:g}s"
-"""The same for the command line's `--timeout`."""
+"""The same limit for the command line's `--timeout`."""
 
 
 def eventually[T](what: Callable[[], T], *, pause: float = 0.05) -> T:
-    """Ask every `pause` seconds until the answer is true, and return it. Raises AssertionError if it never is."""
+    """Call `what` every `pause` seconds until its result is true, and return the result.
+
+    Raises AssertionError if it never is.
+    """
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         value = what()

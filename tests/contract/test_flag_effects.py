@@ -1,5 +1,7 @@
-"""What each feature flag changes outside the app, composed by bootstrap with the flag and without it, against
-Azurite, Fabric's simulator over HTTP and the local ingestion endpoint."""
+"""The effects of each feature flag outside the app, which bootstrap composes with the flag and without it.
+
+The app runs against Azurite, Fabric's simulator over HTTP and the local ingestion endpoint.
+"""
 
 import contextlib
 import json
@@ -81,7 +83,7 @@ def test_flag_circuit_breaker_is_seen_in_the_calls_that_are_rejected(
     storage: str, simulator: Simulator, is_on: bool
 ) -> None:
     """Of twelve calls to a failing area five arrive, and the table has the breaker's row. Without the flag all twelve
-    arrive, and there is no row."""
+    arrive, and the row is missing."""
     app = compose(storage, simulator, "circuit_breaker", is_on)
     inject(simulator)
     with TableClient.from_connection_string(storage, "breakers") as table:

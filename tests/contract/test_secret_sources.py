@@ -174,7 +174,7 @@ def test_vault_sign_in_that_fails_is_an_error_of_the_app(server: KeyVaultServer,
 def test_untrusted_vault_receives_nothing(
     server: KeyVaultServer, vault: SecretSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the authority of its certificate there is no connection, and so no token is sent."""
+    """Without the authority of its certificate the connection fails, and so no token is sent."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(VaultUnavailableError):
         vault.fetch("a-b")

@@ -1,4 +1,4 @@
-"""What the host hands over: commands, step messages, and everything that is neither."""
+"""Everything that the host delivers: commands, step messages, and everything that is neither."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ MANIFEST = {"name": "m", "steps": [{"id": "w", "kind": "workspace", "with": {"di
 
 
 def raw(value: Any) -> bytes:
-    """A message's body."""
+    """Return a message's body."""
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
@@ -61,8 +61,8 @@ def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> 
         MANIFEST,
     ],
 )
-def test_entry_what_is_no_command_is_a_submission(content: Any) -> None:
-    """Nothing is raised, and nothing is cancelled by chance."""
+def test_entry_reads_anything_but_a_command_as_a_submission(content: Any) -> None:
+    """Nothing is raised, and nothing is cancelled by accident."""
     assert handling.read(raw(content)) is None
 
 
@@ -86,10 +86,10 @@ def test_entry_what_is_no_command_is_a_submission(content: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("entrance", ["queue", "poison"])
-def test_entry_misread_command_claims_no_id(
+def test_entry_invalid_command_claims_no_id(
     host: "Host", caplog: pytest.LogCaptureFixture, content: Any, told: str, entrance: str
 ) -> None:
-    """However it is misspelt: the id stays free for its submission, the log says what is wrong, and health warns."""
+    """For any mistake the id stays free for its submission, the log names the mistake, and health warns."""
     if entrance == "queue":
         entry.accept(raw(content), "m", None)
     else:
@@ -102,8 +102,8 @@ def test_entry_misread_command_claims_no_id(
 
 
 @pytest.mark.parametrize(("who", "shown"), [(None, "somebody"), ("", "somebody"), (7, "7"), ("x" * 300, "x" * 256)])
-def test_entry_command_says_who(who: Any, shown: str) -> None:
-    """Somebody, where nobody is named; never more than a column holds."""
+def test_entry_command_has_a_requester(who: Any, shown: str) -> None:
+    """ "somebody" if nobody is named, and never more than a column holds."""
     assert handling.read(raw({**CANCEL, "requested_by": who})) == handling.Command(handling.Verb.CANCEL, "d", shown)
 
 
@@ -129,21 +129,20 @@ def test_entry_command_says_who(who: Any, shown: str) -> None:
         {**STEP, "direction": []},
     ],
 )
-def test_entry_what_is_no_step_message_is_dropped(content: Any) -> None:
-    """It was not put there by this app: logged, and not tried until it is poison."""
+def test_entry_drops_a_message_that_is_not_a_step_message(content: Any) -> None:
+    """Such a message is not the app's own: it is logged, and does not become poison."""
     assert entry._step_message(raw(content)) is None
 
 
 @given(st.binary(max_size=200))
-def test_entry_reading_never_breaks(content: bytes) -> None:
-    """Whatever bytes arrive."""
+def test_entry_reads_any_bytes_without_an_error(content: bytes) -> None:
     with suppress(InvalidInputError):
         handling.read(content)
     entry._step_message(content)
 
 
 class Host:
-    """An app over memory, and what its orchestrations are told."""
+    """An app over memory, and the calls of its orchestrations."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.saga = SagaFixture()
@@ -176,12 +175,11 @@ class Host:
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    """A host."""
     return Host(monkeypatch)
 
 
-def test_entry_accept_starts_what_is_accepted_and_only_that(host: Host) -> None:
-    """Accepted: started, also the second time, which may follow a crash. Rejected or in conflict: not."""
+def test_entry_accept_starts_accepted_deployments_only(host: Host) -> None:
+    """A repetition, which may follow a crash, starts it too. A rejected submission and a conflict are not started."""
     message = raw({"deployment_id": "d", "manifest": MANIFEST})
     entry.accept(message, "m", None)
     entry.accept(message, "m", None)
@@ -191,8 +189,8 @@ def test_entry_accept_starts_what_is_accepted_and_only_that(host: Host) -> None:
     assert host.saga.header("unreadable-m").state is DeploymentState.REJECTED
 
 
-def test_entry_cancel_notes_and_tells(host: Host) -> None:
-    """The journal says who, the orchestration is woken; the unknown and the ended are left alone."""
+def test_entry_cancel_is_recorded_and_wakes_the_orchestration(host: Host) -> None:
+    """The journal has the requester; unknown and ended deployments are not changed."""
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     host.saga.deployment(DeploymentState.SUCCEEDED, deployment_id="e")
     for deployment_id in ("d", "e", "gone"):
@@ -201,8 +199,8 @@ def test_entry_cancel_notes_and_tells(host: Host) -> None:
     assert host.orchestrations == [("start", "d"), ("d", COMMAND_EVENT, "cancel")]
 
 
-def test_entry_poisoned_step_fails_and_is_told(host: Host) -> None:
-    """The deployment can turn back; garbage and unknown steps are dropped."""
+def test_entry_poisoned_step_fails_and_raises_its_event(host: Host) -> None:
+    """The deployment can be rolled back; invalid messages and unknown steps are dropped."""
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     entry.poisoned_step(raw({**STEP, "ordinal": 0}), None)
     entry.poisoned_step(raw({**STEP, "ordinal": 9}), None)
@@ -215,14 +213,15 @@ def test_entry_poisoned_step_fails_and_is_told(host: Host) -> None:
 
 
 def test_entry_poisoned_deployment_is_recorded(host: Host) -> None:
-    """Under the id that it asked for."""
+    """Under the id in the submission."""
     entry.poisoned_deployment(raw({"deployment_id": "p", "manifest": MANIFEST}), "m")
     assert host.saga.header("p").state is DeploymentState.REJECTED
     assert host.signals.poison_signal() == PoisonSignal(1, host.saga.clock.now(), "deployments")
 
 
-def test_entry_poisoned_command_is_noted_and_claims_no_id(host: Host) -> None:
-    """Who asked finds it in the deployment's audit; one that is yet to come is not rejected for it."""
+def test_entry_poisoned_command_is_recorded_and_claims_no_id(host: Host) -> None:
+    """The requester finds it in the deployment's audit; a future deployment with that id is not rejected because of
+    it."""
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     for deployment_id in ("d", "yet-to-come"):
         entry.poisoned_deployment(raw({**CANCEL, "deployment_id": deployment_id}), "m")
@@ -242,14 +241,15 @@ def test_entry_poisoned_command_is_noted_and_claims_no_id(host: Host) -> None:
     ],
 )
 def test_entry_message_that_an_outage_poisoned_is_sent_again(host: Host, message: Any) -> None:
-    """It could not be recorded at its first delivery: it goes back to its queue as it was, and is not called poison."""
+    """It could not be recorded at its first delivery: it is put on its queue unchanged, and is not counted as
+    poison."""
     entry.poisoned_deployment(raw(message), "m", 2)
     assert host.submitted == [raw(message).decode()]
     assert (list(host.saga.journal.deployments()), host.signals.poison_signal()) == ([], None)
 
 
 def test_entry_step_that_an_outage_poisoned_is_sent_again(host: Host) -> None:
-    """Its step does not fail for a setting that was wrong for a while."""
+    """The step does not fail because of a setting that was wrong for a while."""
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     entry.poisoned_step(raw({**STEP, "ordinal": 0}), None, 2)
     assert (host.saga.states(), host.saga.sent()) == ([StepState.PENDING], [(0, "forward")])
@@ -258,7 +258,7 @@ def test_entry_step_that_an_outage_poisoned_is_sent_again(host: Host) -> None:
 
 @pytest.mark.parametrize("message", [MANIFEST, b"\xff", {"command": "cancell", "id": "d"}])
 def test_entry_message_without_an_id_is_not_sent_again(host: Host, message: Any) -> None:
-    """As a new message it would be a new deployment; it is recorded, and counted, as at a first delivery."""
+    """As a new message it would be a new deployment; it is recorded and counted, as at a first delivery."""
     entry.poisoned_deployment(raw(message), "m", 2)
     assert host.submitted == []
     assert host.signals.poison_signal() is not None
@@ -281,7 +281,7 @@ def test_entry_poisoned_message_stays_while_the_app_cannot_be_built(
             poisoned(message, "m", delivery)
 
 
-def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(
+def test_entry_poisoned_deployment_is_recorded_even_if_it_cannot_be_counted(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The count is for monitors; the record is what matters."""
@@ -295,7 +295,7 @@ def test_entry_poisoned_deployment_is_recorded_though_it_cannot_be_counted(
 
 
 def test_entry_activities_reach_the_app(host: Host) -> None:
-    """Each activity's small JSON in and out, from the begin to the end."""
+    """Each activity's small JSON is passed in and out, from the begin to the end."""
     host.saga.deployment(DeploymentState.ACCEPTED, StepState.PENDING)
     view = entry.begin("d")
     assert view["next"] == "run"
@@ -309,8 +309,7 @@ def test_entry_activities_reach_the_app(host: Host) -> None:
     assert entry.finish("d") == {"next": "ended", "state": "compensated"}
 
 
-def test_entry_sweep_starts_what_nothing_moves(host: Host) -> None:
-    """The timer."""
+def test_entry_sweep_restarts_a_deployment_without_an_orchestration(host: Host) -> None:
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
     host.saga.clock.advance(61)
     entry.sweep(None)
@@ -320,8 +319,8 @@ def test_entry_sweep_starts_what_nothing_moves(host: Host) -> None:
     assert (last.at, last.seconds, last.counts["restarted"]) == (host.saga.clock.now(), 0.0, 1)
 
 
-def test_entry_dry_sweep_says_which_it_would_have_seen_to(host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    """By their ids, in the log; and it says of nothing that it was done."""
+def test_entry_dry_sweep_logs_what_it_would_do(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the ids, and does not report anything as done."""
     caplog.set_level("INFO")
     host.app = replace(host.app, sweep_dry_run=True)
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
@@ -333,8 +332,8 @@ def test_entry_dry_sweep_says_which_it_would_have_seen_to(host: Host, caplog: py
     assert "had no orchestration" not in caplog.text
 
 
-def test_entry_sweep_tells_what_it_counted(host: Host) -> None:
-    """In one event, with the counts that health keeps of it too."""
+def test_entry_sweep_emits_its_counts(host: Host) -> None:
+    """In one event, with the counts that health keeps too."""
     telemetry = MemoryTelemetry()
     host.app = replace(host.app, telemetry=telemetry)
     host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
@@ -349,8 +348,8 @@ def test_entry_sweep_tells_what_it_counted(host: Host) -> None:
     assert (found.properties["seen"], found.properties["restarted"], found.properties["held"]) == (2, 1, 1)
 
 
-def test_entry_health_is_coarse_for_anybody_and_whole_for_operators(host: Host) -> None:
-    """The same round, told twice."""
+def test_entry_health_is_coarse_for_anybody_and_complete_for_operators(host: Host) -> None:
+    """Both show the same round."""
     assert entry.ready() == (True, {"status": "pass", "checks": {"storage": [{"status": "pass"}]}})
     passed, body = entry.health_details()
     assert passed
@@ -358,8 +357,8 @@ def test_entry_health_is_coarse_for_anybody_and_whole_for_operators(host: Host) 
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_entry_health_tells_operators_what_is_switched_off(host: Host, is_on: bool) -> None:
-    """Where any protection is off, and only there; the coarse word tells nobody."""
+def test_entry_health_lists_for_operators_what_is_switched_off(host: Host, is_on: bool) -> None:
+    """Only if a protection is off; the coarse answer does not contain it."""
     host.app = replace(host.app, flags=replace(ALL_ON, rollback=is_on))
     _, reported = entry.health_details()
     assert ("off: FEATURE_USE_ROLLBACK; not ready for production" in str(reported.get("notes"))) == (not is_on)
@@ -367,8 +366,8 @@ def test_entry_health_tells_operators_what_is_switched_off(host: Host, is_on: bo
     assert "notes" not in entry.ready()[1]
 
 
-def test_entry_health_that_is_off_asks_nothing_and_says_so(host: Host) -> None:
-    """Ready and details answer alike, and the checks are not run."""
+def test_entry_health_that_is_off_checks_nothing_and_says_so(host: Host) -> None:
+    """Ready and details return the same, and no check is run."""
 
     def asked() -> None:
         raise AssertionError

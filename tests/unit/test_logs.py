@@ -1,4 +1,4 @@
-"""What reaches logs: no field that came from outside forges a line, whatever logs it and however."""
+"""The log: no outside text can forge a line, whatever logs it."""
 
 import io
 import json
@@ -29,7 +29,7 @@ LINE = re.compile(r"(LINE [A-Z]+ \S+ |  \| )")
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """The log as a plain handler writes it."""
+    """Return the log as an ordinary handler writes it."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("LINE %(levelname)s %(name)s %(message)s"))
@@ -42,8 +42,8 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def sound(text: str) -> None:
-    """Each line was begun by the formatter or is a marked one of a traceback; nothing in it moves a cursor."""
+def check_lines(text: str) -> None:
+    """Check that each line starts as the formatter or a traceback starts it, and that nothing in it moves a cursor."""
     lines = text.split("\n")
     assert lines[-1] == ""
     for line in lines[:-1]:
@@ -53,13 +53,13 @@ def sound(text: str) -> None:
 
 
 def forging(end: str) -> str:
-    """A text that would be a line of its own if its end were written as it is."""
+    """Return a text that would be a line of its own if its line end were written unchanged."""
     return f"x{end}LINE {FORGED}"
 
 
 @given(st.text())
-def test_escaped_is_one_printable_line_that_loses_nothing(text: str) -> None:
-    """Whatever it is made of; what was printable stays as it is."""
+def test_escaped_text_is_one_printable_line_without_a_loss(text: str) -> None:
+    """For any text; printable characters stay unchanged."""
     line = escaped(text)
     assert line.isprintable()
     assert len(line.splitlines()) <= 1
@@ -68,20 +68,20 @@ def test_escaped_is_one_printable_line_that_loses_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize("end", [*ENDS, *TURNS])
-def test_log_message_is_one_line_wherever_the_text_stands(log: io.StringIO, end: str) -> None:
-    """In the message, among its arguments, in a mapping of them, in an object's own text."""
+def test_log_message_is_one_line_wherever_the_text_is(log: io.StringIO, end: str) -> None:
+    """In the message, in its arguments, in a mapping of them, and in an object's own text."""
     text, anywhere = forging(end), logging.getLogger("some.library")
     anywhere.warning(text)
     anywhere.warning("said: %s", text)
     anywhere.warning("said: %(what)s", {"what": text})
     anywhere.warning("said: %s", ValueError(text))
-    sound(log.getvalue())
+    check_lines(log.getvalue())
     assert log.getvalue().count("FORGED") == log.getvalue().count("LINE WARNING some.library") == 4
 
 
 @pytest.mark.parametrize("end", [*ENDS, *TURNS])
 def test_log_traceback_is_marked_line_by_line(log: io.StringIO, end: str) -> None:
-    """Of the error, of its cause, of its notes and of those in its group."""
+    """The texts of the error, of its cause, of its notes and of the errors in its group."""
     try:
         try:
             raise KeyError(forging(end))
@@ -91,13 +91,13 @@ def test_log_traceback_is_marked_line_by_line(log: io.StringIO, end: str) -> Non
             raise error from cause
     except ExceptionGroup:
         logging.getLogger("some.library").exception("it failed: %s", forging(end))
-    sound(log.getvalue())
+    check_lines(log.getvalue())
     assert log.getvalue().count("LINE ERROR some.library it failed") == 1
     assert "Traceback (most recent call last)" in log.getvalue()
 
 
-def test_log_record_that_was_made_elsewhere_keeps_its_own_traceback() -> None:
-    """`makeLogRecord` fills in what another process or a vendor wrote there."""
+def test_log_record_of_another_process_keeps_its_own_traceback() -> None:
+    """`makeLogRecord` fills in what another process or a vendor has set."""
     record = logging.makeLogRecord({"msg": "a\nb", "exc_text": " "})
     assert isinstance(record, logs.SafeRecord)
     assert (record.getMessage(), record.exc_text) == ("a\\nb", " ")
@@ -106,14 +106,14 @@ def test_log_record_that_was_made_elsewhere_keeps_its_own_traceback() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85"])
 @pytest.mark.parametrize("field", ["reason", "requested_by", "step"])
 @pytest.mark.parametrize("verb", ["cancel", "retire", "resume", "approve"])
-def test_log_of_a_verb_has_no_line_of_its_callers(log: io.StringIO, field: str, verb: str, end: str) -> None:
-    """Granted or refused; over HTTP and by the queue."""
+def test_log_of_a_verb_contains_no_line_of_its_caller(log: io.StringIO, field: str, verb: str, end: str) -> None:
+    """Accepted or rejected."""
     api = Api()
     for state in (D.RUNNING, D.SUCCEEDED, D.HELD):
         api.saga.deployment(state, S.PENDING, deployment_id=f"d-{state}")
         body = {"step": "s0", field: forging(end)}
         api.ask("POST", f"deployments/d-{state}/{verb}", body)
-    sound(log.getvalue())
+    check_lines(log.getvalue())
 
 
 HOSTILE: list[Callable[[str], Any]] = [
@@ -128,10 +128,10 @@ HOSTILE: list[Callable[[str], Any]] = [
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85", "\ud800"])
 @pytest.mark.parametrize("made", HOSTILE)
-def test_log_of_a_message_has_no_line_of_its_senders(
+def test_log_of_a_message_contains_no_line_of_its_sender(
     log: io.StringIO, monkeypatch: pytest.MonkeyPatch, made: Callable[[str], Any], end: str
 ) -> None:
-    """A submission, a command, a step message, and what is none of them: taken, refused, dropped or poisoned."""
+    """A submission, a command, a step message, and anything else: accepted, rejected, dropped or poisoned."""
     api = Api()
     monkeypatch.setattr(bootstrap, "_app", api.app)
     monkeypatch.setattr(bootstrap, "orchestrations", lambda _: api.engine)
@@ -140,12 +140,14 @@ def test_log_of_a_message_has_no_line_of_its_senders(
     entry.execute_step(content, None)
     entry.poisoned_step(content, None)
     entry.poisoned_deployment(content, "m-1")
-    sound(log.getvalue())
+    check_lines(log.getvalue())
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85"])
-def test_log_of_a_fault_has_no_line_of_its_text(log: io.StringIO, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """An error that nobody expected holds whatever a server or a caller said; so does the path that was asked for."""
+def test_log_of_a_fault_contains_no_line_of_its_text(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The text of an unexpected error, and the requested path, may come from a server or a caller."""
     api = Api()
 
     def broken(*_: object, **__: object) -> None:
@@ -153,13 +155,13 @@ def test_log_of_a_fault_has_no_line_of_its_text(log: io.StringIO, monkeypatch: p
 
     monkeypatch.setattr(api.journal, "page", broken)
     assert api.ask("GET", "deployments").status == 500
-    sound(log.getvalue())
+    check_lines(log.getvalue())
     assert "ZeroDivisionError" in log.getvalue()
 
 
 @pytest.mark.parametrize("end", [*ENDS, *TURNS])
 def test_telemetry_text_is_one_line(end: str) -> None:
-    """Properties, what is told of an error of ours, and the lines for a person."""
+    """Properties, the texts of the app's own errors, and the lines for a person."""
     reported: list[Signal] = []
     telemetry = BufferedTelemetry(lambda: Kept(reported), lambda: START, linger_seconds=0.0)
     telemetry.event("RollbackStarted", {"reason": forging(end)})
@@ -172,14 +174,12 @@ def test_telemetry_text_is_one_line(end: str) -> None:
 
 
 class Kept:
-    """An exporter that keeps what it is given."""
+    """An exporter that keeps the signals."""
 
     def __init__(self, told: list[Signal]) -> None:
         self.told = told
 
     def send(self, signals: Any) -> None:
-        """As the protocol says."""
         self.told += signals
 
-    def close(self) -> None:
-        """As the protocol says."""
+    def close(self) -> None: ...

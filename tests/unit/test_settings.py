@@ -1,4 +1,4 @@
-"""Settings: sensible without any, and every value that cannot be used names its variable."""
+"""Settings: usable defaults, and every invalid value is reported with its variable."""
 
 import json
 from pathlib import Path
@@ -26,8 +26,8 @@ SECONDS = [
 COUNTS = ["RETRY_MAX_ATTEMPTS", "COMPENSATION_MAX_ATTEMPTS"]
 
 
-def test_settings_are_sensible_without_any() -> None:
-    """An empty environment gives the defaults; an empty or blank value counts as absent."""
+def test_settings_have_usable_defaults() -> None:
+    """An empty or blank value counts as absent."""
     loaded = settings.load({})
     assert loaded.policy == EnginePolicy()
     assert loaded.fabric.base_url == "https://api.fabric.microsoft.com"
@@ -35,16 +35,17 @@ def test_settings_are_sensible_without_any() -> None:
     assert settings.load(dict.fromkeys([*SECONDS, *COUNTS, "FABRIC_CREDENTIAL"], "  ")) == loaded
 
 
-def test_settings_are_declared_or_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable without a default and a meaning is a fault at the first load, whatever the environment holds."""
+def test_settings_must_be_declared_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable without a declared default and meaning is an error at the first load, whatever the environment
+    contains."""
     monkeypatch.delitem(VARIABLES, "STEP_LEASE_SECONDS")  # type: ignore[arg-type] - a dict, declared as read-only
     with pytest.raises(KeyError, match="STEP_LEASE_SECONDS"):
         settings.load({"STEP_LEASE_SECONDS": "90"})
 
 
-def test_settings_declare_nothing_that_nobody_reads() -> None:
-    """Read at the start (a proxy in lower case too), or when needed (the key, the secret, what a pipeline says of
-    itself), or by the trigger (the schedule)."""
+def test_settings_declare_only_variables_that_are_read() -> None:
+    """At the start (a proxy in lower case too), when needed (the key, the secret, the variables of a pipeline), or by
+    the trigger (the schedule)."""
     late = {"FUNCTION_KEY", "AZURE_CLIENT_SECRET", "SWEEP_SCHEDULE"}
     late |= {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD", "AGENT_TEMPDIRECTORY"}
     assert set(VARIABLES) == {name.upper() if name.islower() else name for name in settings_read()} | late
@@ -52,8 +53,7 @@ def test_settings_declare_nothing_that_nobody_reads() -> None:
 
 @pytest.mark.parametrize("name", [*SECONDS, *COUNTS])
 @pytest.mark.parametrize("value", ["often", "-1", "nan", "inf", "1e10", "1,5", "0x10", "5s"])
-def test_settings_number_that_is_none_names_its_variable(name: str, value: str) -> None:
-    """Whatever is wrong with it."""
+def test_settings_invalid_number_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(settings.SettingsError, match=f"{name} is '{value}'"):
         settings.load({name: value})
 
@@ -61,8 +61,8 @@ def test_settings_number_that_is_none_names_its_variable(name: str, value: str) 
 @pytest.mark.parametrize(
     "name", [*COUNTS, *[n for n in SECONDS if n.endswith(("LEASE_SECONDS", "TIMEOUT_SECONDS", "WATCHDOG_SECONDS"))]]
 )
-def test_settings_zero_that_would_undo_the_engine_is_refused(name: str) -> None:
-    """A lease of nothing protects nothing, and a watchdog of nothing never rests."""
+def test_settings_zero_that_would_disable_the_engine_is_refused(name: str) -> None:
+    """A lease of zero protects nothing, and a watchdog of zero never rests."""
     with pytest.raises(settings.SettingsError, match=f"{name} is '0'; it must be a number of at least 1"):
         settings.load({name: "0"})
 
@@ -80,14 +80,13 @@ def test_settings_zero_that_would_undo_the_engine_is_refused(name: str) -> None:
         ("FABRIC_API_BASE_URL", "https://fabric:99999"),
     ],
 )
-def test_settings_word_or_address_that_is_none_names_its_variable(name: str, value: str) -> None:
+def test_settings_invalid_word_or_address_names_its_variable(name: str, value: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(settings.SettingsError, match=name):
         settings.load({name: value})
 
 
 def test_settings_are_read_from_their_variables() -> None:
-    """Each name goes to its field."""
     loaded = settings.load(
         {
             **dict.fromkeys(SECONDS, "7.5"),
@@ -107,8 +106,8 @@ def test_settings_are_read_from_their_variables() -> None:
     assert loaded.fabric.operation_hosts == {"a:1", "b:2"}
 
 
-def test_settings_keep_no_secret() -> None:
-    """The client secret is asked for when it is needed, and stands in no settings."""
+def test_settings_contain_no_secret() -> None:
+    """The client secret is read when it is needed."""
     environment = {"AZURE_CLIENT_SECRET": "hush"}
     assert "hush" not in repr(settings.load(environment))
     assert settings.environment_secret("AZURE_CLIENT_SECRET", environment) == "hush"
@@ -130,21 +129,22 @@ VAULT = {"FEATURE_USE_AZURE_KEYVAULT": "true", "KEY_VAULT_URL": "https://contoso
 def test_settings_of_secrets_in_every_combination(
     manager: str, vault: str, url: str, ttl: float, has_dotenv: bool
 ) -> None:
-    """One flag says where secrets are, the other whether copies are kept; `.env` is for the manager without a vault."""
+    """One flag decides where secrets are, the other whether they are cached; `.env` is for the manager without a
+    vault."""
     flags = {"FEATURE_USE_SECRET_MANAGER": manager, "FEATURE_USE_AZURE_KEYVAULT": vault, "SECRET_CACHE_SECONDS": "60"}
     found = settings.load({**VAULT, **flags}).secrets
     assert (found.vault_url, found.cache.cache_seconds, found.dotenv is not None) == (url, ttl, has_dotenv)
 
 
 def test_settings_vault_without_an_address_names_both_variables() -> None:
-    """On, and nobody says which vault; off, nobody needs to."""
+    """With the vault on, an address is needed; with the vault off, none is."""
     with pytest.raises(settings.SettingsError, match="neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME"):
         settings.load({"FEATURE_USE_AZURE_KEYVAULT": "true"})
     assert settings.load({"FEATURE_USE_AZURE_KEYVAULT": "false"}).secrets.vault_url == ""
 
 
 def test_settings_vault_by_name_or_address() -> None:
-    """The name is one of the public cloud; of both, the address counts."""
+    """The name is one in the public cloud; if both are set, the address has precedence."""
     by_name = {"FEATURE_USE_AZURE_KEYVAULT": "true", "AZURE_KEY_VAULT_NAME": "contoso-kv"}
     assert settings.load(by_name).secrets.vault_url == "https://contoso-kv.vault.azure.net"
     assert settings.load({**by_name, **VAULT}).secrets.vault_url == "https://contoso.vault.azure.net"
@@ -170,8 +170,8 @@ def test_settings_vault_by_name_or_address() -> None:
         ("SECRET_CACHE_SECONDS", "5m"),
     ],
 )
-def test_settings_of_secrets_that_are_none_name_their_variable(name: str, value: str) -> None:
-    """And do not repeat what may be a secret that was put into the wrong place."""
+def test_settings_of_secrets_that_are_not_valid_name_their_variable(name: str, value: str) -> None:
+    """The message does not repeat the value, which may be a secret in the wrong variable."""
     own = {**VAULT, name: value}
     if name == "AZURE_KEY_VAULT_NAME":
         del own["KEY_VAULT_URL"]
@@ -181,12 +181,11 @@ def test_settings_of_secrets_that_are_none_name_their_variable(name: str, value:
 
 
 def test_settings_certificate_file_beside_the_vault_is_refused() -> None:
-    """Two places for one secret: nobody could say which one counts."""
+    """With two places for one secret it would be unclear which one counts."""
     with pytest.raises(settings.SettingsError, match="FABRIC_CLIENT_CERTIFICATE_NAME"):
         settings.load({**VAULT, "AZURE_CLIENT_CERTIFICATE_PATH": "/some/file.pem"})
 
 
-def test_settings_sample_can_be_loaded() -> None:
-    """What is shipped as an example works."""
+def test_settings_of_the_sample_can_be_loaded() -> None:
     sample = Path(settings.__file__).resolve().parents[1] / "local.settings.sample.json"
     settings.load(json.loads(sample.read_text())["Values"])

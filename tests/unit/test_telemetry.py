@@ -1,4 +1,4 @@
-"""The public module, the hand-over, the names, and the trace's ids."""
+"""The public module, the buffer, the names of events and metrics, and the trace ids."""
 
 import re
 import threading
@@ -26,12 +26,12 @@ CONNECTION = "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionE
 
 
 def names_of(constants: type) -> set[str]:
-    """The values of a class of constants."""
+    """Return the values of a class of constants."""
     return {value for name, value in vars(constants).items() if name.isupper()}
 
 
-def test_documentation_names_every_event_with_its_properties() -> None:
-    """docs/telemetry.md's table is the code's."""
+def test_documentation_has_every_event_with_its_properties() -> None:
+    """The table is in docs/telemetry.md."""
     text = (ROOT / "docs" / "telemetry.md").read_text()
     rows = re.findall(r"^\| `([A-Z]\w+)` \|[^|]*\| ([^|]*) \|$", text, re.MULTILINE)
     documented = {name: set(re.findall(r"`(\w+)`", properties)) for name, properties in rows}
@@ -40,29 +40,29 @@ def test_documentation_names_every_event_with_its_properties() -> None:
     assert [name for name in names_of(Metric) if f"`{name}`" not in text] == []
 
 
-def test_sweep_finished_carries_every_count_of_a_sweep() -> None:
-    """And how long it took, and whether it was dry."""
+def test_sweep_finished_has_every_count_of_a_sweep() -> None:
+    """It also has the duration, and whether the sweep was a dry run."""
     assert {*SweepReport().counts(), "dry_run", "seconds"} == set(PROPERTIES[Event.SWEEP_FINISHED])
 
 
 class Stuck:
-    """An exporter that sends nothing until it may."""
+    """An exporter that sends nothing until the test lets it."""
 
     def __init__(self) -> None:
         self.may = threading.Event()
         self.sent: list[Signal] = []
 
     def send(self, signals: Sequence[Signal]) -> None:
-        """When it may."""
+        """Send the signals when the test lets it."""
         self.may.wait(30)
         self.sent += signals
 
-    def close(self) -> None:
-        """Nothing."""
+    def close(self) -> None: ...
 
 
-def test_hand_over_drops_and_counts_what_does_not_fit() -> None:
-    """A list of ten and an exporter that is stuck: forty calls return, what did not fit is counted, and told later."""
+def test_buffer_drops_and_counts_signals_above_its_limit() -> None:
+    """With a limit of ten and a blocked exporter forty calls return; the dropped signals are counted and reported
+    later."""
     exporter = Stuck()
     reported = BufferedTelemetry(lambda: exporter, lambda: START, max_waiting=10, linger_seconds=0.0)
     for i in range(40):
@@ -79,12 +79,12 @@ def test_hand_over_drops_and_counts_what_does_not_fit() -> None:
     assert [s.value for s in exporter.sent if s.name == Metric.TELEMETRY_DROPPED] == [float(dropped)]
 
 
-def test_hand_over_outlives_an_exporter_that_raises() -> None:
-    """What it raised on is counted; what is told afterwards is sent."""
+def test_buffer_survives_an_exporter_that_raises() -> None:
+    """The lost signal is counted; a later signal is sent."""
 
     class Raising(Stuck):
         def send(self, signals: Sequence[Signal]) -> None:
-            """Not the first time."""
+            """Raise the first time, and send afterwards."""
             if not self.may.is_set():
                 self.may.set()
                 raise ConnectionError("InstrumentationKey=...")
@@ -100,8 +100,8 @@ def test_hand_over_outlives_an_exporter_that_raises() -> None:
     assert "Second" in [s.name for s in exporter.sent]
 
 
-def test_hand_over_keeps_the_caller_s_properties_as_they_were() -> None:
-    """What the caller changes afterwards is not what was told."""
+def test_buffer_keeps_the_callers_properties_unchanged() -> None:
+    """A later change by the caller has no effect on the signal."""
     exporter = Stuck()
     reported, given = BufferedTelemetry(lambda: exporter, lambda: START), {"state": "before"}
     reported.event("X", given)
@@ -127,27 +127,28 @@ def test_hand_over_keeps_the_caller_s_properties_as_they_were() -> None:
     ],
 )
 def test_dependency_is_named_without_ids(path: str, name: str) -> None:
-    """Calls can be grouped by their names."""
+    """So calls can be grouped by their names."""
     assert templated(path) == name
 
 
 class Answering:
-    """A transport that answers, or does not."""
+    """A transport that returns a response, or raises."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.headers: dict[str, str] = {}
 
     def exchange(self, method: str, url: str, headers: Any, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
-        """Once."""
+        """Record the headers, and return or raise."""
         self.headers = dict(headers)
         if self.error:
             raise self.error
         return 201, {"requestid": "r-1"}, b"{}"
 
 
-def test_exchange_is_told_and_carries_its_span() -> None:
-    """Status, request id and the templated name; of token and query nothing; its own span goes to Fabric."""
+def test_exchange_is_reported_and_carries_its_span() -> None:
+    """Status, request id and the templated name are reported, and nothing of token and query; Fabric gets the
+    exchange's own span."""
     reported, inner = MemoryTelemetry(), Answering()
     transport = ObservedTransport(inner, reported)
     with tracing.use_span(trace.TraceContext("0" * 31 + "1", "b" * 16)):
@@ -161,8 +162,8 @@ def test_exchange_is_told_and_carries_its_span() -> None:
     assert "canary" not in repr(reported.told)
 
 
-def test_exchange_without_an_answer_is_told_too() -> None:
-    """As failed, with the reason; the error goes on."""
+def test_exchange_without_a_response_is_reported_too() -> None:
+    """As failed, with the reason; the error is raised."""
     reported = MemoryTelemetry()
     transport = ObservedTransport(Answering(AnswerLostError("no answer: Timeout")), reported)
     with pytest.raises(AnswerLostError):
@@ -183,13 +184,13 @@ def test_exchange_without_an_answer_is_told_too() -> None:
         PARENT[:36] + "0" * 16 + "-01",
     ],
 )
-def test_trace_takes_no_traceparent_that_is_none(text: str) -> None:
-    """As W3C Trace Context says."""
+def test_trace_ignores_an_invalid_traceparent(text: str) -> None:
+    """By the rules of W3C Trace Context."""
     assert trace.parse(text) is None
 
 
-def test_trace_ids_follow_from_the_journal() -> None:
-    """Any worker comes to the same spans; each step and direction has its own; all are of the submitter's trace."""
+def test_trace_ids_are_derived_from_the_journal() -> None:
+    """Any worker derives the same spans; each step and direction has its own; all belong to the submitter's trace."""
     deployment = trace.of_deployment("d", START, PARENT)
     assert deployment == trace.of_deployment("d", datetime(2030, 1, 1, tzinfo=UTC), PARENT)
     assert (deployment.trace_id, deployment.parent_id) == (PARENT[3:35], PARENT[36:52])
@@ -199,8 +200,9 @@ def test_trace_ids_follow_from_the_journal() -> None:
     assert trace.of_deployment("d", START, None).trace_id != trace.of_deployment("e", START, None).trace_id
 
 
-def test_operation_learns_where_it_belongs() -> None:
-    """It begins in a trace of its own; what is told after it was placed, and its own span, are of the deployment's."""
+def test_operation_joins_its_deployments_trace() -> None:
+    """It begins in a trace of its own; signals after its assignment, and its own span, belong to the deployment's
+    trace."""
     reported, deployment = MemoryTelemetry(), trace.of_deployment("d", START, PARENT)
     with tracing.operation(reported, "execute_step"):
         tracing.set_parent(deployment)
@@ -213,8 +215,8 @@ def test_operation_learns_where_it_belongs() -> None:
     assert tracing.current() is None
 
 
-def test_operation_that_raises_is_told_as_failed_and_its_error_once() -> None:
-    """However deep it was raised; the error goes on."""
+def test_operation_that_raises_is_reported_as_failed_and_its_error_once() -> None:
+    """However deep it was raised; the error is raised further."""
     reported = MemoryTelemetry()
     with (
         pytest.raises(ValueError, match="no"),
@@ -230,7 +232,7 @@ def test_operation_that_raises_is_told_as_failed_and_its_error_once() -> None:
 
 
 class FakeApp:
-    """As much of the app as the module asks for."""
+    """The part of the app that the module uses."""
 
     def __init__(self, told: Telemetry) -> None:
         self.telemetry, self.signals = told, MemorySignals()
@@ -239,14 +241,14 @@ class FakeApp:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> MemoryTelemetry:
-    """What the public module tells."""
+    """Return the telemetry that the public module emits to."""
     found = MemoryTelemetry()
     monkeypatch.setattr(bootstrap, "app", lambda: FakeApp(found))
     return found
 
 
-def test_track_performance_measures_what_returns_and_what_raises(told: MemoryTelemetry) -> None:
-    """A metric each, with the function's name and whether it succeeded; arguments and result go through."""
+def test_track_performance_measures_success_and_failure(told: MemoryTelemetry) -> None:
+    """One metric each, with the function's name and whether it succeeded; arguments and result are passed through."""
 
     @telemetry.track_performance("WorkSeconds")
     def work(number: int) -> float:
@@ -261,7 +263,7 @@ def test_track_performance_measures_what_returns_and_what_raises(told: MemoryTel
 
 
 def test_track_operation_joins_the_callers_trace(told: MemoryTelemetry) -> None:
-    """By its traceparent; without one, or with one that is none, a trace of its own."""
+    """By its traceparent; without a valid one it starts a trace of its own."""
     for parent in (PARENT, "", "nonsense"):
         with telemetry.track_operation("refresh", traceparent=parent, workspace="w"):
             telemetry.trace("at work")
@@ -273,15 +275,15 @@ def test_track_operation_joins_the_callers_trace(told: MemoryTelemetry) -> None:
     assert len({joined.trace_id, alone.trace_id, wrong.trace_id}) == 3
 
 
-def test_poison_message_is_told_even_where_it_is_no_message(told: MemoryTelemetry) -> None:
-    """What every delivery failed on is an event, whatever it holds."""
+def test_poison_message_is_reported_even_if_it_is_unreadable(told: MemoryTelemetry) -> None:
+    """Every delivery of it failed, whatever it contains."""
     entry.poisoned_step(b"\xff{", None)
     (found,) = told.events(Event.POISON_MESSAGE)
     assert found.properties == {"queue": "deployment-steps"}
 
 
 def test_settings_name_the_variable_and_not_its_value() -> None:
-    """A connection string that is none, an authentication that is unknown, an exporter that there is not."""
+    """An invalid connection string, an unknown authentication, and an unknown exporter."""
     for name, value in (
         ("APPLICATIONINSIGHTS_CONNECTION_STRING", "canary"),
         ("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "ClientId=canary"),
@@ -293,8 +295,8 @@ def test_settings_name_the_variable_and_not_its_value() -> None:
 
 
 @pytest.mark.parametrize("flag", ["false", "true"])
-def test_settings_without_a_connection_string_leave_the_app_as_it_is(flag: str) -> None:
-    """What a new machine has: the feature on, nowhere to send to. The app is built, and tells nobody."""
+def test_settings_without_a_connection_string_disable_telemetry(flag: str) -> None:
+    """A new machine has the feature on and no endpoint: the app is built, and emits nothing."""
     loaded = settings.load({"AzureWebJobsStorage": "UseDevelopmentStorage=true", "FEATURE_USE_TELEMETRY": flag})
     app = bootstrap.build(loaded)
     assert isinstance(app.telemetry, NoTelemetry)
@@ -302,7 +304,7 @@ def test_settings_without_a_connection_string_leave_the_app_as_it_is(flag: str) 
 
 
 def test_settings_of_an_identity_are_read() -> None:
-    """As the Functions host reads them."""
+    """In the format of the Functions host."""
     found = settings.load(
         {
             "APPLICATIONINSIGHTS_CONNECTION_STRING": CONNECTION,

@@ -1,4 +1,4 @@
-"""What the sweep compares with: a run as it should be has no violation, and each thing that may go wrong is one."""
+"""The expectations of the crash sweep: a correct run has no violation, and each possible deviation is one."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,14 +20,14 @@ CALLS = [
 
 
 def whole() -> dict[str, Any]:
-    """Fabric as the medallion leaves it."""
+    """Return Fabric as the medallion leaves it."""
     items = [{"id": f"i-{name}", "displayName": name, "definition": None} for name in MEDALLION.items]
     own = {"id": "w", "displayName": ID, "items": items, "roleAssignments": ROLES}
     return {"workspaces": [*NOBODY["workspaces"], own], "deleted": []}
 
 
 def steps(state: StepState = StepState.SUCCEEDED) -> list[StepRecord]:
-    """The journal's rows, a resource each."""
+    """Return the journal's rows, each with a resource."""
     ids = ["w", *(f"i-{name}" for name in MEDALLION.items), *MEDALLION.roles]
     return [
         StepRecord(ID, n, f"s{n}", "item", {}, (), {}, 60.0, state=state, resource=Resource("T", i, i))
@@ -36,28 +36,26 @@ def steps(state: StepState = StepState.SUCCEEDED) -> list[StepRecord]:
 
 
 def header(state: DeploymentState = DeploymentState.SUCCEEDED, count: int = 7) -> DeploymentRecord:
-    """The header at the end."""
+    """Return the header at the end."""
     return DeploymentRecord(ID, "medallion", ID, state, "hash", NOW, step_count=count)
 
 
 def fabric(state: dict[str, Any], calls: list[dict[str, Any]] = CALLS, manifest: Manifest = MEDALLION) -> str:
-    """All violations in one text."""
+    """Return all violations in one text."""
     return "\n".join(expect.fabric(manifest, ID, NOBODY, state, calls, steps()))
 
 
 def move(subject: str, before: str, after: str, sequence: int) -> AuditEntry:
-    """An audit entry."""
     return AuditEntry(NOW, subject, before, after, "engine", "", sequence)
 
 
-def test_fabric_as_it_should_be_has_no_violation() -> None:
-    """A success leaves everything, a compensation nothing."""
+def test_fabric_after_a_correct_run_has_no_violation() -> None:
+    """A success leaves everything, a rollback nothing."""
     assert fabric(whole()) == ""
     assert fabric(NOBODY, manifest=FAILING) == ""
 
 
-def test_fabric_with_something_missing_doubled_or_foreign_is_a_violation() -> None:
-    """Each deviation is named."""
+def test_fabric_with_a_missing_doubled_or_foreign_resource_is_a_violation() -> None:
     less = whole()
     less["workspaces"][1]["items"].pop()
     assert "instead of" in fabric(less)
@@ -71,8 +69,8 @@ def test_fabric_with_something_missing_doubled_or_foreign_is_a_violation() -> No
     assert "had an effect 2 times" in fabric(NOBODY, [*CALLS, delete, delete], FAILING)
 
 
-def test_journal_that_stops_half_way_is_a_violation() -> None:
-    """The header's state, every step's, and their number."""
+def test_journal_that_is_not_finished_is_a_violation() -> None:
+    """The header's state, every step's state, and the number of steps."""
     assert list(expect.journal(MEDALLION, header(), steps())) == []
     assert "is running" in "".join(expect.journal(MEDALLION, header(DeploymentState.RUNNING), steps()))
     assert "is intent" in "".join(expect.journal(MEDALLION, header(), steps(StepState.INTENT)))

@@ -1,4 +1,4 @@
-"""Names of exchanges: the same in each run, and telling one exchange from another."""
+"""Names of exchanges: the same in each run, and different for different exchanges."""
 
 from urllib.parse import quote
 
@@ -33,13 +33,13 @@ TABLE = "http://127.0.0.1:1/devstoreaccount1/"
         ),
     ],
 )
-def test_name_of_a_table_request_says_which_rows(method: str, url: str, body: str, expected: str) -> None:
-    """Reads by key or filter, writes by rows and their states."""
+def test_name_of_a_table_request_contains_its_rows(method: str, url: str, body: str, expected: str) -> None:
+    """Reads are named by key or filter, writes by rows and their states."""
     assert names.of_table(method, TABLE + url, body) == expected
 
 
-def test_name_of_a_queue_request_says_which_message() -> None:
-    """A send by its text, a delete by the message in hand."""
+def test_name_of_a_queue_request_contains_its_message() -> None:
+    """A send is named by its text, a delete by the message that was received."""
     url = "http://127.0.0.1:1/devstoreaccount1/deployment-steps/messages"
     text = (
         "{&quot;deployment_id&quot;: &quot;x&quot;, &quot;ordinal&quot;: 3, &quot;direction&quot;: &quot;forward&quot;}"
@@ -52,7 +52,7 @@ def test_name_of_a_queue_request_says_which_message() -> None:
     )
 
 
-def test_name_of_a_fabric_call_says_what_it_is_about() -> None:
+def test_name_of_a_fabric_call_contains_its_subject() -> None:
     """The path, and the name or principal in the body."""
     url = "http://127.0.0.1:1/v1/workspaces"
     assert names.of_fabric("POST", url, b'{"displayName": "bronze"}') == "fabric POST /workspaces bronze"
@@ -60,8 +60,8 @@ def test_name_of_a_fabric_call_says_what_it_is_about() -> None:
     assert names.of_fabric("GET", url, None) == "fabric GET /workspaces"
 
 
-def test_normal_name_holds_nothing_of_one_run() -> None:
-    """Ids are replaced by names where those are known."""
+def test_normal_name_contains_nothing_of_one_run() -> None:
+    """Known ids are replaced by names."""
     known, unknown = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c02"
     name = f"fabric GET /workspaces/{known.upper()}/items/{unknown} {ID} {'ab' * 32}"
     assert names.normal(name, ID, {known: f"<Workspace {ID}>"}) == (
@@ -69,15 +69,15 @@ def test_normal_name_holds_nothing_of_one_run() -> None:
     )
 
 
-def test_exchange_of_another_deployment_is_foreign() -> None:
-    """One that names only others is; one that names none, or this one too, is not."""
+def test_exchange_that_names_only_other_deployments_is_foreign() -> None:
+    """An exchange that names no deployment, or also this one, is not foreign."""
     assert names.is_foreign("about sweep-ffffffff", ID)
     assert not names.is_foreign("about nobody", ID)
     assert not names.is_foreign(f"about sweep-ffffffff and {ID}", ID)
 
 
-def test_name_holds_no_time() -> None:
-    """A filter by the time, and the keys of the list by time, are the same in each run."""
+def test_name_contains_no_time() -> None:
+    """A filter by time and the keys of the list by time are the same in each run."""
     url = f"{TABLE}deployments()?$filter=due_at%20le%20%27"
     names_of_filters = [
         names.of_table("GET", f"{url}{quote(at)}%27", "")

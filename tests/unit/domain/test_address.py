@@ -1,4 +1,5 @@
-"""An address is read as the library reads that connects, and what two parsers read differently is refused."""
+"""An address is parsed like the library that connects parses it; an address that two parsers read differently is
+refused."""
 
 import pytest
 import requests
@@ -60,7 +61,7 @@ PLAIN = [
     ("https://App.Example:443/api/", "app.example", 443, False),
     ("https://a_b.example", "a_b.example", None, False),
     ("https://[2001:db8::1]/x", "2001:db8::1", None, False),
-    # Spellings of loopback that a resolver may know, and this program does not trust.
+    # Spellings of loopback that a resolver may know, and that this program does not trust.
     ("http://127.1/", "127.1", None, False),
     ("http://0x7f000001/", "0x7f000001", None, False),
     ("http://2130706433/", "2130706433", None, False),
@@ -71,24 +72,26 @@ PLAIN = [
 
 @pytest.mark.parametrize("text", NASTY)
 def test_address_that_parsers_may_read_differently_is_refused(text: str) -> None:
-    """By the one reader, and so by everyone who takes an address: the app's, Fabric's, the vault's."""
+    """By the one parser, and so for every address: the app's, Fabric's and the vault's."""
     with pytest.raises(AddressError):
         read(text)
     with pytest.raises(SagaError):
         RemoteApi(text, "key")
     if not text.strip():
-        return  # an empty setting counts as absent
+        return  # An empty setting counts as absent.
     for name in ("FABRIC_API_BASE_URL", "FABRIC_SAGA_URL", "AzureWebJobsStorage__blobServiceUri"):
         with pytest.raises(SettingsError, match=name):
             load({name: f"{text}x"})
     if text.endswith("\n"):
-        return  # a line end after a setting is none of its value
+        return  # A line end after a setting is not a part of its value.
     with pytest.raises(SettingsError, match="KEY_VAULT_URL"):
         load({"FEATURE_USE_AZURE_KEYVAULT": "true", "KEY_VAULT_URL": text.replace("http:", "https:")})
 
 
 @pytest.mark.parametrize(("text", "host", "port", "is_loopback"), PLAIN)
-def test_address_is_read_as_it_is_connected_to(text: str, host: str, port: int | None, is_loopback: bool) -> None:
+def test_address_is_parsed_like_the_connection_uses_it(
+    text: str, host: str, port: int | None, is_loopback: bool
+) -> None:
     """Host and port are those of the request that is sent."""
     found = read(text)
     assert (found.host, found.port, found.is_loopback) == (host, port, is_loopback)
@@ -98,7 +101,7 @@ def test_address_is_read_as_it_is_connected_to(text: str, host: str, port: int |
 
 @pytest.mark.parametrize(("text", "host", "port", "is_loopback"), PLAIN)
 def test_address_over_http_is_for_this_machine_only(text: str, host: str, port: int | None, is_loopback: bool) -> None:
-    """Over http anybody on the way could read the key."""
+    """Over http, anybody on the way could read the key."""
     if is_loopback or text.startswith("https:"):
         assert secure(text, "the key").host == host
         return

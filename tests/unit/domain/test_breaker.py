@@ -1,4 +1,4 @@
-"""The breaker's decisions, as a state machine over random histories, and what counts as a fault."""
+"""The breaker's decisions, as a state machine over random histories, and which errors count as failures."""
 
 from datetime import timedelta
 
@@ -41,7 +41,8 @@ POLICY = BreakerPolicy(
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """Random faults, answers, claims, deaths of probers and passing of time, beside a simple model of them."""
+    """Random failures, responses, claims, deaths of probing workers and passing of time, compared with a
+    simple model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,17 +55,18 @@ class BreakerMachine(RuleBasedStateMachine):
         self.previous = self.record
 
     def happen(self, event: Failure | Answered | ClaimProbe | ManualOverride) -> None:
-        """One event."""
+        """Apply one event."""
         self.previous, self.record = self.record, apply_event(self.record, event, self.now, POLICY)
 
     @rule(seconds=st.floats(0.01, 40))
     def time_passes(self, seconds: float) -> None:
-        """Nobody does anything."""
+        """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
     @rule()
-    def fault_of_a_plain_call(self) -> None:
-        """It counts while closed, and opens by the third within the window; else it changes nothing."""
+    def failure_of_an_ordinary_call(self) -> None:
+        """Report a failure: while closed it counts, and the third within the window opens the breaker; else it changes
+        nothing."""
         before = self.record
         self.happen(Failure("HTTP 503"))
         if before.state is not BreakerState.CLOSED:
@@ -77,8 +79,9 @@ class BreakerMachine(RuleBasedStateMachine):
             assert self.record.open_until == self.now + timedelta(seconds=30)
 
     @rule()
-    def somebody_asks_for_the_probe(self) -> None:
-        """Exactly when the record lets them; then nobody else while the lease holds."""
+    def worker_requests_the_probe(self) -> None:
+        """Claim the probe: it succeeds exactly when the record permits it, and then excludes others while the lease
+        lasts."""
         allowed = isinstance(permission(self.record, self.now), ProbeRequired)
         self.claims += 1
         holder = f"h{self.claims}"
@@ -93,8 +96,8 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.holder is not None)
     @rule(is_answered=st.booleans())
-    def the_prober_reports(self, is_answered: bool) -> None:
-        """An answer closes, a fault opens for twice as long, capped; if it is still the prober."""
+    def prober_reports(self, is_answered: bool) -> None:
+        """Report the probe: a success closes the breaker, a failure opens it for twice as long, up to the maximum."""
         assert self.holder is not None
         before = self.record
         self.happen(Answered(self.holder) if is_answered else Failure("HTTP 500", self.holder))
@@ -112,8 +115,9 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.superseded)
     @rule(is_answered=st.booleans())
-    def a_superseded_prober_reports(self, is_answered: bool) -> None:
-        """It changes nothing, unless it is closed by now, where a fault... was of a probe, and still a fault."""
+    def superseded_prober_reports(self, is_answered: bool) -> None:
+        """Report a superseded probe: it changes nothing. (A closed breaker is left out: there the failure still
+        counts.)"""
         holder = self.superseded.pop()
         before = self.record
         if before.state is BreakerState.CLOSED:
@@ -122,16 +126,16 @@ class BreakerMachine(RuleBasedStateMachine):
         assert self.record is before
 
     @rule()
-    def an_operator_closes_it(self) -> None:
-        """Whatever it was."""
+    def operator_closes_it(self) -> None:
+        """Close the breaker from any state."""
         self.happen(ManualOverride(BreakerState.CLOSED))
         assert isinstance(permission(self.record, self.now), Pass)
         assert self.record.failures == ()
         self.holder, self.recent, self.superseded = None, [], []
 
     @invariant()
-    def the_record_is_sound(self) -> None:
-        """It can be stored, it counts its changes, and never refuses for longer than its longest."""
+    def record_is_valid(self) -> None:
+        """Check that the record can be stored, counts its changes, and never rejects for longer than the maximum."""
         record = self.record
         assert BreakerRecord.from_json(record.to_json()) == record
         assert record.sequence - self.previous.sequence in (0, 1)
@@ -148,7 +152,7 @@ TestBreakerMachine.settings = settings(max_examples=150, stateful_step_count=40,
 
 
 def transient(status: int | None, **more: object) -> FabricError:
-    """One of the kind that may count."""
+    """Return a transient error, which may count."""
     return FabricTransientError("x", call="GET /x", status=status, **more)  # type: ignore[arg-type]
 
 
@@ -172,8 +176,8 @@ def transient(status: int | None, **more: object) -> FabricError:
         (ValueError("a bug of ours"), False),
     ],
 )
-def test_fault_is_only_what_the_service_is_to_blame_for(error: BaseException, counts: bool) -> None:
-    """No answer, 408 and 5xx count; refusals, throttling and paused capacities do not."""
+def test_failure_is_only_what_the_service_caused(error: BaseException, counts: bool) -> None:
+    """No response, 408 and 5xx count; refusals, throttling and paused capacities do not."""
     assert is_failure(error) == counts
 
 
@@ -195,26 +199,25 @@ def test_fault_is_only_what_the_service_is_to_blame_for(error: BaseException, co
         ("", "other"),
     ],
 )
-def test_area_is_that_of_the_path(path: str, expected: str) -> None:
-    """One breaker for each part of the API that falls ill by itself."""
+def test_area_is_derived_from_the_path(path: str, expected: str) -> None:
+    """Each part of the API that fails on its own has its own breaker."""
     assert area(path) == expected
     assert expected in AREAS
 
 
 @given(st.text(max_size=60))
-def test_area_is_one_of_the_known(path: str) -> None:
-    """Whatever the path: a name that can be a key."""
+def test_area_is_always_a_known_one(path: str) -> None:
+    """For any path it is a name that can be a key."""
     assert area(path) in AREAS
 
 
 def test_record_of_a_newer_version_is_refused() -> None:
-    """It is not guessed at."""
     with pytest.raises(UnknownVersionError):
         BreakerRecord.from_json({**BreakerRecord("x").to_json(), "schema_version": 2})
 
 
-def test_reset_by_hand_of_a_plain_breaker_changes_nothing() -> None:
-    """Nothing is to be written then."""
+def test_reset_by_hand_of_a_new_breaker_changes_nothing() -> None:
+    """Then nothing must be written."""
     record = BreakerRecord("x")
     assert apply_event(record, ManualOverride(BreakerState.CLOSED), START, POLICY) is record
     half = apply_event(record, ManualOverride(BreakerState.HALF_OPEN), START, POLICY)

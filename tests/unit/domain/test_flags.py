@@ -1,4 +1,4 @@
-"""Feature flags: off unless said otherwise, read in every spelling that is allowed, and in no other."""
+"""Feature flags: off by default, and read in every allowed spelling and no other."""
 
 import itertools
 import json
@@ -14,19 +14,19 @@ NAMES = [FeatureFlags.variable(f.name) for f in fields(FeatureFlags)]
 
 
 def read(**environment: str) -> FeatureFlags:
-    """The flags of an environment."""
+    """Return the flags of an environment."""
     return settings.load({"KEY_VAULT_URL": "https://contoso.vault.azure.net", **environment}).flags
 
 
-def test_flags_are_those_that_are_promised_and_off_by_default() -> None:
-    """Their names stand in other people's settings."""
+def test_flags_have_their_documented_names_and_are_off_by_default() -> None:
+    """Other people's settings contain these names."""
     of = "SECRET_MANAGER AZURE_KEYVAULT RETRY_LOGIC CIRCUIT_BREAKER ROLLBACK TELEMETRY HEALTH_CHECKS"
     assert read().as_dict() == {f"FEATURE_USE_{name}": False for name in of.split()}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_flag_takes_its_words_in_any_case_and_no_other(name: str) -> None:
-    """And moves no other flag. What is none of them is an error that names the variable; an empty value is none."""
+def test_flag_accepts_its_words_in_any_case_and_no_other(name: str) -> None:
+    """It changes no other flag. Any other word is an error that names the variable; an empty value counts as absent."""
     others = dict.fromkeys(NAMES, False)
     for word, value in (("true", True), ("1", True), ("yes", True), ("false", False), ("0", False), ("no", False)):
         for spelt in (word, word.upper(), word.title(), f" {word} "):
@@ -38,7 +38,7 @@ def test_flag_takes_its_words_in_any_case_and_no_other(name: str) -> None:
 
 
 def test_flags_are_ready_for_production_only_when_all_are_on() -> None:
-    """Of all 128 combinations one is, and each says of itself what is on, what is off, and whether it is."""
+    """Exactly one of all 128 combinations is, and each one lists what is on and what is off."""
     for values in itertools.product(("true", "false"), repeat=len(NAMES)):
         flags = read(**dict(zip(NAMES, values, strict=True)))
         assert flags.is_production_ready() == ("false" not in values) == (flags == ALL_ON)
@@ -50,6 +50,6 @@ def test_flags_are_ready_for_production_only_when_all_are_on() -> None:
 
 
 def test_flags_of_the_sample_are_ready_for_production() -> None:
-    """What is shipped as an example has every protection on."""
+    """The sample that is shipped has every protection on."""
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     assert settings.load(sample).flags.is_production_ready()

@@ -1,4 +1,4 @@
-"""The manifest's check: all problems at once, each with its path; a plan that is a graph."""
+"""The validation of a manifest: all problems at once, each with its path; the result is an acyclic graph."""
 
 import copy
 from typing import Any
@@ -27,14 +27,14 @@ VALID: dict[str, Any] = {
 
 
 def problems_of(manifest: Any) -> dict[str, str]:
-    """Path to message of every problem."""
+    """Return the message of every problem by its path."""
     with pytest.raises(InvalidInputError) as caught:
         compile_manifest(manifest, KINDS)
     return {p.path: p.message for p in caught.value.problems}
 
 
 def changed(path: list[Any], value: Any) -> dict[str, Any]:
-    """The valid manifest with one value replaced."""
+    """Return the valid manifest with one value replaced."""
     manifest = copy.deepcopy(VALID)
     at: Any = manifest
     for key in path[:-1]:
@@ -43,15 +43,14 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
     return manifest
 
 
-def test_manifest_reference_makes_the_dependency() -> None:
-    """A step that names another's output waits for it without saying so."""
+def test_manifest_reference_creates_the_dependency() -> None:
+    """A step that references another step's output waits for it without `needs`."""
     graph = compile_manifest(VALID, KINDS)
     assert [s.needs for s in graph.steps] == [(), ("ws",)]
     assert graph.target == "m"
 
 
 def test_manifest_reports_all_problems_at_once() -> None:
-    """Nothing hides behind the first problem."""
     found = problems_of(
         {
             "name": "",
@@ -101,13 +100,12 @@ def test_manifest_reports_all_problems_at_once() -> None:
         (["name"], 7, "$.name"),
     ],
 )
-def test_manifest_problem_names_its_place(path: list[Any], value: Any, where: str) -> None:
-    """Each wrong value is found at its own path."""
+def test_manifest_problem_has_its_path(path: list[Any], value: Any, where: str) -> None:
     assert where in problems_of(changed(path, value))
 
 
 def test_manifest_cycle_is_named_in_order() -> None:
-    """A cycle's message shows the way round."""
+    """The message lists the steps of the cycle."""
     steps = [
         {"id": name, "kind": "workspace", "with": {"displayName": name}, "needs": [need]}
         for name, need in (("a", "c"), ("b", "a"), ("c", "b"))
@@ -117,8 +115,8 @@ def test_manifest_cycle_is_named_in_order() -> None:
     assert all(f"{x} -> {y}" in message or f"{y} -> {x}" in message for x, y in (("a", "b"), ("b", "c")))
 
 
-def test_manifest_principals_expand_to_a_step_each() -> None:
-    """A list of principals becomes role assignments; who needs the list needs them all."""
+def test_manifest_principals_expand_to_one_step_each() -> None:
+    """A step that needs the list needs every role assignment."""
     manifest = copy.deepcopy(VALID)
     rows = [{"principalId": GUID[:-1] + str(i), "principalType": "User", "role": "Viewer"} for i in range(3)]
     with_ = {"workspaceId": "${{ steps.ws.outputs.id }}", "principals": rows}
@@ -178,7 +176,7 @@ OPEN = {
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where the texts in a value are."""
+    """Return the paths of the texts in a value."""
     if isinstance(value, str):
         return [at]
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -186,7 +184,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def whole(kind: str) -> dict[str, Any]:
-    """A manifest with every field in it, and one step of that kind with all of its own."""
+    """Return a manifest with every field in it, and one step of that kind with all of its own fields."""
     step = {"id": "a", "kind": kind, "needs": ["ws"], "timeout": "5m", "onFailure": "hold", "with": EVERY_KIND[kind]}
     head = {
         "name": "m",
@@ -204,8 +202,8 @@ def whole(kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", sorted(EVERY_KIND))
 @pytest.mark.parametrize("text", [REFERENCE, "${{ x }}", "hold ${{", "$${{ x }}"])
-def test_manifest_only_what_may_refer_may_hold_a_reference(kind: str, text: str) -> None:
-    """Everywhere else ${{ is a problem at its path, in whatever field: nobody would replace it."""
+def test_manifest_reference_is_allowed_only_in_fields_that_may_refer(kind: str, text: str) -> None:
+    """Everywhere else `${{` is a problem at its path, because nothing would replace it."""
     assert compile_manifest(whole(kind), KINDS)
     for place in places(whole(kind)):
         if place[:2] == ("steps", 0):
@@ -224,8 +222,8 @@ def test_manifest_only_what_may_refer_may_hold_a_reference(kind: str, text: str)
         assert path in problems_of(manifest)
 
 
-def test_manifest_a_reference_switches_no_check_off() -> None:
-    """Length, pattern and choice are checked beside it, in every field that nothing is put into."""
+def test_manifest_reference_disables_no_check() -> None:
+    """Length, pattern and choice are still checked in every field that accepts no reference."""
     id_ = problems_of(changed(["steps", 0, "id"], "${{ x }} / #"))["$.steps[0].id"]
     assert "must begin with a letter" in id_
     manifest = {
@@ -244,8 +242,8 @@ def test_manifest_a_reference_switches_no_check_off() -> None:
     assert any(path == "$.onFailure" and "is not one of: rollback, hold" in message for path, message in reported)
 
 
-def test_manifest_no_key_holds_a_reference() -> None:
-    """Not even where keys are anybody's: only values are replaced."""
+def test_manifest_key_may_not_contain_a_reference() -> None:
+    """The same if the keys are free, because only values are replaced."""
     spec = {"workspaceId": GUID, "type": "Eventhouse", "displayName": "e"}
     good = {
         "name": "m",
@@ -259,16 +257,16 @@ def test_manifest_no_key_holds_a_reference() -> None:
     assert set(problems_of(bad)) == {"$.steps[0].with.creationPayload.a['${{ x }}']"}
 
 
-def test_manifest_principals_file_is_what_it_is() -> None:
-    """Nothing in the text of a file is a reference, and nothing in it is altered."""
+def test_manifest_principals_file_is_read_literally() -> None:
+    """Nothing in the text of a file is a reference, and nothing in it is changed."""
     csv = f'principal_id,role,description,type\n{GUID},Admin,"for ${{{{ github.sha }}}} and $${{{{",Group\n'
     spec = {"workspaceId": GUID, "csv": csv, "source": "${{ x }}.csv"}
     (step,) = compile_manifest({"name": "m", "steps": [{"id": "t", "kind": "principals", "with": spec}]}, KINDS).steps
     assert readable(step.spec)["description"] == "for ${{ github.sha }} and $${{"
 
 
-def test_manifest_suggests_for_the_first_problems_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To look for a near word costs more than all the rest: ten looks, whatever is wrong how often."""
+def test_manifest_suggests_words_only_for_the_first_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for a similar word costs more than all the rest: it is made ten times at most."""
     looks: list[str] = []
 
     def close(word: str, known: Any, n: int) -> list[str]:
@@ -286,8 +284,8 @@ def test_manifest_suggests_for_the_first_problems_only(monkeypatch: pytest.Monke
     assert how_many(caught.value.problems) == "5050 problems"
 
 
-def test_manifest_of_more_principals_than_steps_are_allowed_is_refused_before_it_is_expanded() -> None:
-    """Two long lists, one of which needs the other: each of one would need each of the other."""
+def test_manifest_of_too_many_principals_is_refused_before_it_is_expanded() -> None:
+    """If one of two long lists needs the other, each step of one would need each step of the other."""
     csv = "".join(f"0f3f6f0e-52a4-4a35-9d4e-7f2f4f{i:06x},Admin,,User\n" for i in range(20_000))
     steps = [{"id": name, "kind": "principals", "needs": needs, "with": {"workspaceId": GUID, "csv": csv}}
              for name, needs in (("a", []), ("b", ["a"]))]  # fmt: skip
@@ -296,8 +294,8 @@ def test_manifest_of_more_principals_than_steps_are_allowed_is_refused_before_it
 
 
 @pytest.mark.parametrize("kind", ["item", "principals"])
-def test_manifest_unpacked_file_says_who_packs_it(kind: str) -> None:
-    """A path on somebody's disk means nothing to the app."""
+def test_manifest_unpacked_file_names_the_command_that_packs_it(kind: str) -> None:
+    """A path on the submitter's disk means nothing to the app."""
     spec = {"workspaceId": GUID, "folder" if kind == "item" else "file": "x"}
     found = problems_of({"name": "m", "steps": [{"id": "n", "kind": kind, "with": spec}]})
     assert any("submit with the command line" in message for message in found.values())
@@ -327,8 +325,8 @@ STEP = st.fixed_dictionaries(
 
 
 @given(st.fixed_dictionaries({}, optional={"name": JSON, "steps": st.lists(STEP, max_size=4) | JSON, "target": JSON}))
-def test_manifest_check_never_breaks(manifest: Any) -> None:
-    """Whatever JSON arrives is either a plan or a list of problems with paths; nothing else is raised."""
+def test_manifest_check_never_crashes(manifest: Any) -> None:
+    """Any JSON is either a graph or a list of problems with paths; nothing else is raised."""
     try:
         graph = compile_manifest(manifest, KINDS)
     except InvalidInputError as error:

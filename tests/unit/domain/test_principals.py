@@ -14,14 +14,14 @@ ID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 
 
 def parsed(text: str) -> tuple[list[Principal], list[str]]:
-    """Principals and problems of a file."""
+    """Return the principals and the problems of a file."""
     problems: list[Problem] = []
     found = parse_principals(text, "p.csv", problems)
     return found, [str(p) for p in problems]
 
 
-def test_principals_comments_blanks_quotes_and_byte_order_mark_are_understood() -> None:
-    """What people and Excel write is read as they mean it, and lines are counted as an editor counts them."""
+def test_principals_with_comments_blanks_quotes_and_byte_order_mark_are_read() -> None:
+    """The file is read as people and Excel mean it, and lines are counted as an editor counts them."""
     text = (
         "\ufeff# who\n\nprincipal_id,role,description,type\n"
         f'{ID}1,Admin,"Team ""A"", east",Group\n   # more\n{ID}2 , Viewer , , User\n'
@@ -48,19 +48,19 @@ def test_principals_comments_blanks_quotes_and_byte_order_mark_are_understood() 
     ],
 )
 def test_principals_bad_line_names_line_and_field(line: str, where: str) -> None:
-    """A line that is wrong is an error that says where; the good line above it is no excuse."""
+    """A wrong line is an error with its place, even after a good line."""
     _, problems = parsed(f"{ID}0,Viewer,,User\n{line}\n")
     assert any(p.startswith(f"p.csv {where}") for p in problems), problems
 
 
-def test_principals_same_id_twice_is_an_error() -> None:
+def test_principals_with_the_same_id_twice_are_an_error() -> None:
     """The letter case of a GUID does not make another principal."""
     _, problems = parsed(f"{ID}a,Viewer,,User\n{ID.upper()}A,Admin,,User\n")
     assert problems == ["p.csv line 2, principal_id: stands on line 1 already"]
 
 
 def test_principals_empty_file_is_an_error() -> None:
-    """A file of comments gives nobody a role, which nobody means."""
+    """A file of comments gives nobody a role, and nobody means that."""
     assert parsed("# nobody\n\n")[1] == ["p.csv: names no principal"]
 
 
@@ -79,8 +79,8 @@ EXCEL: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize("text", [text for _, text in EXCEL], ids=[name for name, _ in EXCEL])
-def test_principals_from_excel_are_read_as_they_are_meant(text: str) -> None:
-    """Separators, line ends, order of columns and rows without content differ; the principal is the same."""
+def test_principals_from_excel_are_read_as_meant(text: str) -> None:
+    """Separators, line ends, order of columns and empty rows differ; the principal is the same."""
     found, problems = parsed(text)
     assert problems == []
     assert [(p.principal_id, p.role, p.description, p.type) for p in found] == [
@@ -88,8 +88,8 @@ def test_principals_from_excel_are_read_as_they_are_meant(text: str) -> None:
     ]
 
 
-def test_principals_comment_is_no_comment_inside_a_quoted_cell() -> None:
-    """Its lines belong to the description, and the rows behind it are counted from where they begin."""
+def test_principals_comment_inside_a_quoted_cell_is_text() -> None:
+    """Its lines belong to the description, and the line numbers of the next rows stay correct."""
     found, problems = parsed(f'{ID}1,Admin,"Tickets:\n#4711\n\n#4712\nend",User\n#,"\n{ID}2,Viewer,,User\n')
     assert problems == []
     assert [(p.description, p.line) for p in found] == [("Tickets:\n#4711\n\n#4712\nend", 1), ("", 7)]
@@ -116,8 +116,8 @@ def test_principals_comment_is_no_comment_inside_a_quoted_cell() -> None:
         (f"{ID}1,Admin,{'x' * 140_000},User\n", "a cell is longer than 131072 characters"),
     ],
 )
-def test_principals_problem_says_what_is_wrong_and_what_to_do(text: str, said: str) -> None:
-    """In the words of somebody who looks at the file, not of the library that reads it."""
+def test_principals_problem_states_what_is_wrong_and_what_to_do(text: str, said: str) -> None:
+    """In the words of a person who reads the file, not of the library that parses it."""
     _, problems = parsed(text)
     assert any(said in problem for problem in problems), problems
 
@@ -126,8 +126,8 @@ def test_principals_problem_says_what_is_wrong_and_what_to_do(text: str, said: s
     "text",
     ["root:x,0,Administrator of all,/bin/sh\n", "[core]\n\tsecret = canary\n", 'canary: "\n', "a,b,c,canary\n" * 500],
 )
-def test_principals_words_of_another_file_are_not_repeated(text: str) -> None:
-    """A file given by mistake is one problem that quotes nothing of it: problems are recorded and shown."""
+def test_principals_problem_does_not_quote_another_file(text: str) -> None:
+    """A file given by mistake is one problem without a quotation, because problems are recorded and shown."""
     [problem] = parsed(text)[1]
     assert problem.startswith("p.csv line 1: is not a line of a list of principals (principal_id,role,")
     assert not any(word in problem for word in ("root", "secret", "canary"))
@@ -148,10 +148,10 @@ def test_principals_words_of_another_file_are_not_repeated(text: str) -> None:
     st.permutations(range(4)),
     st.sampled_from(SEPARATORS),
 )
-def test_principals_what_a_csv_writer_writes_is_read_back(
+def test_principals_written_by_a_csv_library_are_read_unchanged(
     rows: list[tuple[object, str, str, str]], order: list[int], separator: str
 ) -> None:
-    """Any file that a CSV library writes comes back as it was, whatever the separator and the order of columns."""
+    """For any separator and any order of columns."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL, delimiter=separator)
     writer.writerows([[row[i] for i in order] for row in [COLUMNS, *rows]])

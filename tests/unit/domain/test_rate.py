@@ -1,4 +1,4 @@
-"""The token buckets: never over Fabric's windows, whatever the traffic; nobody starves; refusals are obeyed."""
+"""The token buckets: never above Fabric's windows under any traffic; no caller starves; refusals are obeyed."""
 
 import heapq
 
@@ -33,7 +33,7 @@ class Windows:
         self.limit, self.began, self.used = limit, -1e9, 0
 
     def count(self, at: float) -> bool:
-        """Whether a call that arrives now is within the quota."""
+        """Return True if a call that arrives now is within the quota."""
         if at - self.began >= 60:
             self.began, self.used = at, 0
         self.used += 1
@@ -44,7 +44,8 @@ class Windows:
 @given(limit=st.integers(1, 12), calls=CALLS, arrives=st.floats(0, 1))
 @example(limit=1, calls=[(0.0, 10.0, True), *[(8.0, 0.0, True)] * 9], arrives=1.0)
 def test_bucket_never_exceeds_any_window(limit: int, calls: list[tuple[float, float, bool]], arrives: float) -> None:
-    """Calls at any time, of any length, counted by Fabric at any moment of theirs: none is one too many."""
+    """Calls may start at any time and take any time, and Fabric may count each at any moment of it: none exceeds the
+    quota."""
     policy = RatePolicy(limit)
     record, now = full(policy), 0.0
     endings: list[tuple[float, Urgency]] = []
@@ -67,8 +68,8 @@ def test_bucket_never_exceeds_any_window(limit: int, calls: list[tuple[float, fl
 
 @settings(max_examples=100, deadline=None)
 @given(limit=st.integers(1, 30), crowd=st.lists(st.booleans(), min_size=1, max_size=80))
-def test_bucket_serves_everybody_who_comes_back_when_told(limit: int, crowd: list[bool]) -> None:
-    """A crowd at once: each waits as told, all are served, about as fast as the limit allows."""
+def test_bucket_serves_every_caller_that_returns_when_asked(limit: int, crowd: list[bool]) -> None:
+    """Many callers at once wait as asked, and all are served about as fast as the limit allows."""
     policy = RatePolicy(limit)
     record, now, refusals = full(policy), 0.0, 0
     waiting = [(0.0, i, Urgency.FIRST if is_first else Urgency.LATER) for i, is_first in enumerate(crowd)]
@@ -87,8 +88,8 @@ def test_bucket_serves_everybody_who_comes_back_when_told(limit: int, crowd: lis
 
 @pytest.mark.parametrize(("greedy", "modest"), [(Urgency.FIRST, Urgency.LATER), (Urgency.LATER, Urgency.FIRST)])
 def test_bucket_keeps_some_tokens_for_each_urgency(greedy: Urgency, modest: Urgency) -> None:
-    """However hard the one asks, the other gets through within a window: polls do not take the last tokens, and
-    what goes first does not starve them."""
+    """However often one kind of call asks, the other gets a token within a window: polls do not take the last tokens,
+    and urgent calls do not starve them."""
     policy = RatePolicy(40)
     record, served = full(policy), 0
     for second in range(600):
@@ -104,17 +105,17 @@ def test_bucket_keeps_some_tokens_for_each_urgency(greedy: Urgency, modest: Urge
     assert served == 10
 
 
-def test_bucket_polls_leave_the_reserve() -> None:
-    """Of 180 tokens polls alone take 162; mutating calls find 18."""
+def test_bucket_polls_leave_the_reserved_tokens() -> None:
+    """Of 180 tokens polls alone take 162, which leaves 18 for mutating calls."""
     policy = RatePolicy(180)
     record = full(policy)
-    assert [_grab(record, Urgency.LATER, policy)[1], _grab(record, Urgency.FIRST, policy)[1]] == [162, 171]
-    record, _ = _grab(record, Urgency.LATER, policy)
-    assert _grab(record, Urgency.FIRST, policy)[1] == 18
+    assert [_take_all(record, Urgency.LATER, policy)[1], _take_all(record, Urgency.FIRST, policy)[1]] == [162, 171]
+    record, _ = _take_all(record, Urgency.LATER, policy)
+    assert _take_all(record, Urgency.FIRST, policy)[1] == 18
 
 
-def _grab(record: RateRecord, which: Urgency, policy: RatePolicy) -> tuple[RateRecord, int]:
-    """As many as there are, all at once."""
+def _take_all(record: RateRecord, which: Urgency, policy: RatePolicy) -> tuple[RateRecord, int]:
+    """Take all available tokens at once."""
     count = 0
     while True:
         record, answer = take(record, which, 0.0, policy)
@@ -123,8 +124,8 @@ def _grab(record: RateRecord, which: Urgency, policy: RatePolicy) -> tuple[RateR
         count += 1
 
 
-def test_bucket_tells_each_a_time_of_its_own() -> None:
-    """Tokens that come back one by one are announced one by one, so that a crowd does not come back for one."""
+def test_bucket_gives_each_caller_a_different_time() -> None:
+    """Tokens that return one by one are announced one by one, so that not all callers come back for the same token."""
     policy = RatePolicy(3)
     record = full(policy)
     for at in (0.0, 10.0, 20.0):
@@ -138,16 +139,16 @@ def test_bucket_tells_each_a_time_of_its_own() -> None:
     assert waits == [40.0, 50.0, 60.0, 100.0, 110.0]
 
 
-def test_bucket_token_that_was_not_used_is_there_at_once() -> None:
-    """A call that the breaker did not let through costs nothing."""
+def test_bucket_token_that_was_not_used_is_available_at_once() -> None:
+    """A call that the breaker rejected costs no token."""
     policy = RatePolicy(1)
     record, _ = take(full(policy), Urgency.LATER, 0.0, policy)
     assert isinstance(take(record, Urgency.FIRST, 0.0, policy)[1], Wait)
     assert isinstance(take(unused(record, Urgency.LATER), Urgency.FIRST, 0.0, policy)[1], Granted)
 
 
-def test_bucket_is_empty_until_fabric_says_and_its_share_adapts() -> None:
-    """A 429 blocks exactly until its Retry-After; one burst halves once; quiet minutes bring it back."""
+def test_bucket_is_empty_until_the_retry_after_and_its_share_adapts() -> None:
+    """A 429 blocks exactly until its Retry-After; one burst halves the share once; quiet minutes restore it."""
     policy = RatePolicy(100)
     record = throttled(full(policy), 30.0, 0.0, policy)
     record = throttled(record, 29.0, 1.0, policy)
@@ -180,5 +181,5 @@ def test_bucket_is_empty_until_fabric_says_and_its_share_adapts() -> None:
 def test_call_has_a_bucket_and_an_urgency(
     method: str, path: str, is_repeated: bool, expected: tuple[Bucket, Urgency]
 ) -> None:
-    """By method and path alone."""
+    """They depend only on method and path."""
     assert (bucket(path), urgency(method, path, is_repeated)) == expected

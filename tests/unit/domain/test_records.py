@@ -1,4 +1,4 @@
-"""Records and rows: what can be written is read back as it was, and what cannot is not written."""
+"""Records and rows: a record that can be written is read back equal, and one that cannot be read is not written."""
 
 import json
 from dataclasses import fields, is_dataclass
@@ -42,7 +42,7 @@ ODD: Any = (
 
 
 def _of(hint: Any) -> Any:
-    """Values of a declared type."""
+    """Return a strategy for values of a declared type."""
     hint = getattr(hint, "__value__", hint)
     if is_dataclass(hint):
         return _records(hint)
@@ -66,7 +66,7 @@ def _of(hint: Any) -> Any:
 
 
 def _records(cls: Any, odd: Any = None) -> Any:
-    """Records whose fields have their types; with `odd`, any field may hold something else."""
+    """Return a strategy for records whose fields have their types; with `odd`, any field may hold another value."""
     hints = get_type_hints(cls)
     return st.builds(
         cls, **{f.name: _of(hints[f.name]) if odd is None else _of(hints[f.name]) | odd for f in fields(cls)}
@@ -80,7 +80,7 @@ def _read_again(record: Any) -> Any:
 @pytest.mark.parametrize("cls", [StepRecord, DeploymentRecord, AuditEntry])
 @given(data=st.data())
 def test_record_of_its_types_is_read_back_equal(cls: Any, data: st.DataObject) -> None:
-    """Every record that the types allow, whatever stands in its texts and JSON."""
+    """Every record that the types allow, with any texts and JSON."""
     record = data.draw(_records(cls))
     assert _read_again(record) == record
 
@@ -88,7 +88,8 @@ def test_record_of_its_types_is_read_back_equal(cls: Any, data: st.DataObject) -
 @pytest.mark.parametrize("cls", [StepRecord, DeploymentRecord, AuditEntry])
 @given(data=st.data())
 def test_record_is_read_back_equal_or_not_written(cls: Any, data: st.DataObject) -> None:
-    """Whatever a field holds, a null in a required one too: no row comes to be that reads otherwise, or not at all."""
+    """Any field may hold anything, also a null in a required field: no row is written that would be read differently
+    or not at all."""
     record = data.draw(_records(cls, ODD))
     try:
         repeated = _read_again(record)

@@ -1,4 +1,4 @@
-"""What looks like a secret is masked; what helps a person to find the fault stays."""
+"""Text that looks like a secret is masked; text that helps a person to find the fault stays."""
 
 import time
 
@@ -30,7 +30,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
         ("cut off: -----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBg", "MIIEvQIBADANBg"),
     ],
 )
-def test_what_looks_like_a_secret_is_masked(text: str, hidden: str) -> None:
+def test_text_that_looks_like_a_secret_is_masked(text: str, hidden: str) -> None:
     """In the forms that connection strings, requests, addresses and keys have."""
     assert hidden in text
     assert hidden not in redacted(text)
@@ -47,26 +47,26 @@ def test_what_looks_like_a_secret_is_masked(text: str, hidden: str) -> None:
         "the step's secretName and passwordless sign-in",
     ],
 )
-def test_what_helps_stays(text: str) -> None:
-    """Messages of Fabric's, ids, and words that only sound secret."""
+def test_helpful_text_stays(text: str) -> None:
+    """Fabric's messages, ids, and words that only sound like secrets."""
     assert redacted(text) == text
 
 
 @given(st.text())
-def test_redaction_takes_any_text_and_settles(text: str) -> None:
-    """Nothing breaks it, and what was redacted is not changed again."""
+def test_redaction_accepts_any_text_and_is_stable(text: str) -> None:
+    """A redacted text is not changed again."""
     assert redacted(redacted(text)) == redacted(text)
 
 
-def test_message_of_fabric_is_redacted_before_it_is_kept() -> None:
-    """The error that goes to journal, log and page has the mask already."""
+def test_message_of_fabric_is_redacted_before_it_is_recorded() -> None:
+    """The error for the journal, the log and the page is masked already."""
     error = FabricRefusedError(f"no: Bearer {JWT}", call="GET /x", status=400)
     assert "eyJ" not in error.detail + str(error)
 
 
 @pytest.mark.parametrize("piece", ["eyJ-", "eyJabcdefgh-", "-----BEGIN ", "sig ", "bearer "])
 def test_redaction_is_linear_in_the_text(piece: str) -> None:
-    """A text of nothing but beginnings of secrets; with a search from each of them this takes minutes."""
+    """A text of nothing but beginnings of secrets: with a search from each of them this takes minutes."""
     began = time.process_time()
     redacted(piece * 100_000)
     assert time.process_time() - began < 20

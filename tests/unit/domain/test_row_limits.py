@@ -1,4 +1,4 @@
-"""Whatever a row was created with, every later write of it fits."""
+"""However a row was created, every later write of it fits."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,12 +35,12 @@ from tests.fakes import MemoryBlobs
 
 NOW = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 WIDE = "\N{GRINNING FACE}"
-"""Takes twelve characters in a row."""
+"""A character that takes twelve characters in a row."""
 GUID, DIGEST = "0" * 36, "f" * 64
 
 
 def payload(character: str) -> JsonObject:
-    """The largest that stands in its row."""
+    """Return the largest payload that stays in its row."""
     each = len(row_limits.encoded(character)) - 2
     value = {"x": character * ((INLINE_CHARACTERS - 8) // each)}
     assert Payloads(MemoryBlobs()).store(value) == value
@@ -66,7 +66,7 @@ LATER: dict[str, Any] = {
                 | {"sqlEndpointConnectionString": "x" * 150}
             )
         ),
-        CHARACTERS.map(lambda c: said(c * 9_000)),
+        CHARACTERS.map(lambda c: approval_outputs(c * 9_000)),
     ),
     "waits": st.just(({"since": NOW.isoformat(), "until": NOW.isoformat()},) * MAX_WAITS),
     "state": st.sampled_from(StepState),
@@ -91,23 +91,23 @@ LATER: dict[str, Any] = {
         st.just(NOW),
     ),
 }
-"""Every field of a step that is written after it was created, at its largest."""
+"""Every field of a step that is written after its creation, at its largest."""
 
 
-def said(text: str) -> JsonObject:
-    """An approval's outputs, of whatever a person sends."""
+def approval_outputs(text: str) -> JsonObject:
+    """Return an approval's outputs, from any text that a person sends."""
     request = command(Verb.APPROVE, "d", text, text, "s")
     return approved(request.requested_by, request.reason)
 
 
 def an_error(character: str) -> RecordedError:
-    """Of Fabric, with every text longer than can be."""
+    """Return an error of Fabric with every text longer than possible."""
     text = character * 20_000
     return replace(recorded(FabricRefusedError(text, call=text, error_code=text, request_id=text)), remedy=text)
 
 
 def created(character: str) -> StepRecord:
-    """A step as it is created, with the largest of everything that a manifest can say."""
+    """Return a new step with the largest value of everything that a manifest can set."""
     return StepRecord(
         "d" * 100,
         MAX_STEPS - 1,
@@ -123,7 +123,7 @@ def created(character: str) -> StepRecord:
 
 @given(character=CHARACTERS, changes=st.fixed_dictionaries({}, optional=LATER))
 def test_room_every_later_write_of_an_accepted_step_fits(character: str, changes: dict[str, Any]) -> None:
-    """Any of its fields at their largest, in any combination; and no field of a step is left out of that."""
+    """Any of its fields may be at its largest, in any combination; no field of a step is left out."""
     assert {
         *LATER,
         "deployment_id",
@@ -140,8 +140,8 @@ def test_room_every_later_write_of_an_accepted_step_fits(character: str, changes
     assert len(rows.step_entity(after)["record"]) <= row_limits.largest(StepRecord)
 
 
-def test_room_of_all_shares_together_is_that_of_a_row() -> None:
-    """By this, what fits into its shares fits into its row."""
+def test_room_of_all_shares_together_is_at_most_a_row() -> None:
+    """So values that fit their shares fit their row."""
     assert row_limits.ROW_CHARACTERS == STRING_CHARACTERS
     assert row_limits.largest(StepRecord) <= STRING_CHARACTERS
     assert row_limits.largest(DeploymentRecord) <= STRING_CHARACTERS
@@ -149,8 +149,8 @@ def test_room_of_all_shares_together_is_that_of_a_row() -> None:
 
 @given(character=CHARACTERS, name=st.sampled_from(["x", WIDE, "\u0390"]))
 def test_room_every_later_write_of_a_header_fits(character: str, name: str) -> None:
-    """Names of the longest, everybody asked for everything, an error and problems. (Some letters become three when
-    case is ignored.)"""
+    """The longest names, every command requested, an error and problems. (Some letters become three when case is
+    ignored.)"""
     requester = row_limits.person(character * 9_000)
     header = row_limits.fitted(
         DeploymentRecord("d" * 100, name * 100, normal_target(name * 256), DeploymentState.ACCEPTED, DIGEST, NOW)
@@ -167,7 +167,7 @@ def test_room_every_later_write_of_a_header_fits(character: str, name: str) -> N
     assert len(rows.header_entity(row_limits.fitted(after))["record"]) <= row_limits.largest(DeploymentRecord)
 
 
-def test_room_cuts_texts_for_persons_and_nothing_else() -> None:
+def test_room_cuts_only_texts_for_persons() -> None:
     """A cut id or address would be a wrong one."""
     step = StepRecord("d", 0, "s", "item", {}, (), {}, 60.0)
     kept = row_limits.fitted(step.replace(error=RecordedError("m" * 9_000, "what to do"))).error

@@ -1,4 +1,4 @@
-"""A secret tells its value to nobody but who asks for it by name; names are one; a copy's life has an end."""
+"""Only `reveal()` returns a secret's value; every secret has one name; a cached copy has a lifetime."""
 
 import copy
 import json
@@ -27,7 +27,7 @@ VALUE = "k9!never-to-be-seen"
 
 
 def test_secret_prints_as_stars(caplog: pytest.LogCaptureFixture) -> None:
-    """However it is turned into text: str, repr, every format, inside a container, in a log line, in a traceback."""
+    """However it is converted: str, repr, every format, inside a container, in a log line, in a traceback."""
 
     @dataclass(frozen=True)
     class Holder:
@@ -42,8 +42,8 @@ def test_secret_prints_as_stars(caplog: pytest.LogCaptureFixture) -> None:
     assert secret.reveal() == VALUE
 
 
-def test_secret_is_not_serialised() -> None:
-    """Neither pickle nor JSON takes it, and there is no dictionary of its fields to dump; a copy is itself."""
+def test_secret_cannot_be_serialised() -> None:
+    """Neither pickle nor JSON accepts it, and no dictionary of its fields can be dumped; a copy is the same object."""
     secret = Secret(VALUE)
     for serialise in (pickle.dumps, json.dumps, vars, hash):
         with pytest.raises(TypeError) as caught:
@@ -54,16 +54,16 @@ def test_secret_is_not_serialised() -> None:
 
 
 @given(st.text(), st.text())
-def test_secrets_are_equal_as_their_values_are(one: str, other: str) -> None:
-    """To another secret only: a text is no secret, so comparing with one tells nothing."""
+def test_secrets_are_equal_if_their_values_are(one: str, other: str) -> None:
+    """Only to another secret: a comparison with a text reveals nothing."""
     assert (Secret(one) == Secret(other)) == (one == other)
     assert Secret(one) != one
     assert bool(Secret(one)) == bool(one)
 
 
 @given(st.from_regex(r"[A-Za-z0-9]{1,20}([-_. :]{1,2}[A-Za-z0-9]{1,20}){0,4}", fullmatch=True))
-def test_name_is_one_in_every_spelling(text: str) -> None:
-    """Case and separators change nothing, the result is its own name, and the environment's spelling leads back."""
+def test_name_is_the_same_in_every_spelling(text: str) -> None:
+    """Case and separators change nothing, a name is its own name, and the environment's spelling leads back to it."""
     name = secret_name(text)
     assert set(name) <= set(string.ascii_lowercase + string.digits + "-")
     assert len(name) <= NAME_CHARACTERS
@@ -79,18 +79,18 @@ def test_name_is_one_in_every_spelling(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-", "___", "schlüssel", "a/b", "a\nb", "a" * 128, "päss", "sëcret=hunter2"])
-def test_name_that_is_none_is_refused_unquoted(text: str) -> None:
-    """Nothing is guessed; and since a value is easily put where its name belongs, the message does not repeat it."""
+def test_name_that_is_not_valid_is_refused_without_a_quotation(text: str) -> None:
+    """People easily put the value where its name belongs, so the message does not repeat the text."""
     with pytest.raises(InvalidInputError) as caught:
         secret_name(text)
     assert len(text) < 4 or text not in str(caught.value)
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.floats(0, 1e5), st.floats(0.1, 1), st.booleans(), st.floats(-1e6, 1e6))
-def test_copy_has_one_life(
+def test_copy_has_one_lifetime(
     ttl: float, missing: float, age: float, renew_at: float, is_there: bool, start: float
 ) -> None:
-    """Fresh, then (a value only) due, then expired for good; nothing outlives the ttl, whatever else is set."""
+    """It is fresh, then due (a value only), then expired; nothing outlives the lifetime, whatever else is set."""
     policy = CachePolicy(ttl, missing, renew_at)
     entry = Entry(Secret(VALUE) if is_there else None, start)
     state = freshness(entry, start + age, policy)
@@ -100,6 +100,5 @@ def test_copy_has_one_life(
     assert state is not Freshness.DUE or (is_there and age >= life * renew_at)
 
 
-def test_nothing_is_expired() -> None:
-    """What was never asked for has no life."""
+def test_missing_copy_is_expired() -> None:
     assert freshness(None, 0.0, CachePolicy()) is Freshness.EXPIRED

@@ -1,4 +1,4 @@
-"""From text to plain JSON values: hostile texts get an answer, and cost little."""
+"""From text to plain JSON values: hostile texts get an error, and cost little."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ _UNITS = [
 
 
 def _steps(text: str) -> int:
-    """Count the lines of Python that run while a text is read, alone and as a value."""
+    """Count the lines of Python that run while a text is parsed, alone and as a value."""
     count = 0
 
     def step(*_: Any) -> Any:
@@ -100,8 +100,8 @@ def _steps(text: str) -> int:
         ("&x a: &x", ""),
     ],
 )
-def test_text_hostile_is_answered(text: str, what: str) -> None:
-    """Each hostile text is refused in words that fit it, or read as what it is."""
+def test_text_that_is_hostile_gets_an_error(text: str, what: str) -> None:
+    """Each hostile text is refused with a fitting message, or parsed correctly."""
     try:
         parse(text)
     except InvalidInputError as error:
@@ -110,7 +110,7 @@ def test_text_hostile_is_answered(text: str, what: str) -> None:
         assert what == ""
 
 
-def test_text_aliases_that_multiply_are_cut_off() -> None:
+def test_text_with_multiplying_aliases_is_refused() -> None:
     """Nine levels of nine aliases would be a billion values; they are counted, and refused at the limit."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
@@ -148,8 +148,8 @@ def test_text_aliases_that_multiply_are_cut_off() -> None:
         ("'010'", "010"),
     ],
 )
-def test_text_plain_words_mean_what_yaml_1_2_says(word: str, value: object) -> None:
-    """PyYAML reads YAML 1.1, in which 1:30 is 90, no is false and = is an error; also as a key."""
+def test_text_words_mean_what_yaml_1_2_defines(word: str, value: object) -> None:
+    """PyYAML implements YAML 1.1, in which 1:30 is 90, no is false and = is an error; keys are tested too."""
     read = parse(f"a: {word}\n")["a"]
     assert (read, type(read)) == (value, type(value))
     if isinstance(value, str) and word != "<<":
@@ -157,7 +157,7 @@ def test_text_plain_words_mean_what_yaml_1_2_says(word: str, value: object) -> N
 
 
 @pytest.mark.parametrize("word", ["010", "-017", "09", "00", "0o17", "!!int 010", ".inf", "-.INF", ".NaN"])
-def test_text_numbers_that_are_read_in_two_ways_are_refused(word: str) -> None:
+def test_text_numbers_with_two_meanings_are_refused(word: str) -> None:
     """010 is 8 in YAML 1.1 and 10 in YAML 1.2; the error says how to write it."""
     with pytest.raises(InvalidInputError, match="quote it to make it a string"):
         parse(f"timeout: {word}")
@@ -178,42 +178,41 @@ def test_text_numbers_that_are_read_in_two_ways_are_refused(word: str) -> None:
     ],
 )
 def test_text_merge_keys_merge(merge: str, value: object) -> None:
-    """A mapping's own fields have precedence, wherever they stand; of a list, the earlier mapping. Quoted, << is a key
-    like others. A member that is a mapping is replaced, not merged."""
+    """A mapping's own fields have precedence wherever they are; in a list, the earlier mapping has. A quoted << is an
+    ordinary key. A member that is a mapping is replaced, not merged."""
     anchors = "a: &a {k: 1, list: [1]}\nb: &b {k: 3, m: {k: 4}}\nc: &c {<<: *a, k: 6}\n"
     assert parse(f"{anchors}d:\n  {merge}\n")["d"] == value
 
 
-def test_text_merges_of_merges_are_cut_off() -> None:
-    """Each mapping merges the one before nine times: counted as what they multiply to, although few fields remain."""
+def test_text_with_multiplying_merges_is_refused() -> None:
+    """Each mapping merges the one before it nine times: the product is counted, although few fields remain."""
     lines = ["a0: &a0 {k: 1}"]
     lines += [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 10)]
     with pytest.raises(InvalidInputError, match="more than 200000 values"):
         parse("\n".join(lines))
 
 
-def test_text_at_the_limit_of_depth_is_read() -> None:
-    """The bound that holds while a text is scanned refuses nothing that may be accepted."""
+def test_text_at_the_maximum_depth_is_read() -> None:
+    """The limit during scanning refuses nothing that is acceptable."""
     for inner in ("- " * MAX_DEPTH + "[]", "[" * MAX_DEPTH + "x, " + "]" * MAX_DEPTH):
         parse(inner)
         with pytest.raises(InvalidInputError, match="nested deeper"):
             parse(f"- {inner}")
 
 
-def test_text_numbers_as_keys_are_refused_when_the_first_is_seen() -> None:
-    """These are equal to a dictionary's first look: to fill one with them takes the square of their number."""
+def test_text_numbers_as_keys_are_refused_at_the_first_one() -> None:
+    """All these numbers have the same hash: filling a dictionary with them takes the square of their number."""
     text = "".join(f"{i * (2**61 - 1)}: 1\n" for i in range(1, 50))
     with pytest.raises(InvalidInputError, match="the key '2305843009213693951' in line 1 is not a string; quote it"):
         parse(text)
 
 
 def test_text_aliases_are_read() -> None:
-    """What is said once may be used again."""
     assert parse("a: &a {k: [1]}\nb: *a\n") == {"a": {"k": [1]}, "b": {"k": [1]}}
 
 
 def test_text_is_refused_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What holds too many values is not read to its end, where something else is wrong."""
+    """A text with too many values is not parsed to its end, where something else is wrong."""
     monkeypatch.setattr(reader, "_MAX_NODES", 1_000)
     with pytest.raises(InvalidInputError, match="more than 200000 values"):
         parse("- a\n" * 1_001 + "]")
@@ -221,14 +220,14 @@ def test_text_is_refused_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> No
         parse("- a\n" * 999 + "]")
 
 
-def test_text_is_read_in_linear_steps() -> None:
-    """Twice the text takes at most about twice the steps of the reader, whatever it is made of."""
+def test_text_is_parsed_in_linear_steps() -> None:
+    """A text of twice the length takes at most about twice the steps of the parser, whatever it consists of."""
     made = {unit: (_steps(unit * 120), _steps(unit * 240)) for unit in _UNITS}
     assert {unit: steps for unit, steps in made.items() if steps[1] > 2.4 * steps[0] + 2_000} == {}
 
 
-def test_text_with_an_envelope_around_it_may_be_as_large_as_without() -> None:
-    """What was accepted by itself is not refused on its way."""
+def test_text_in_an_envelope_may_be_as_large_as_without() -> None:
+    """A text that was accepted by itself is not refused inside its message."""
     for inner in ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), json.dumps([0] * (MAX_VALUES - 1))):
         parse(inner)
         message = f'{{"deployment_id": "d", "requested_by": "x", "traceparent": "t", "manifest": {inner}}}'
@@ -240,7 +239,7 @@ def test_text_with_an_envelope_around_it_may_be_as_large_as_without() -> None:
 
 
 @given(st.text(max_size=300))
-def test_text_any_text_is_a_value_or_an_error_of_ours(text: str) -> None:
+def test_text_is_always_a_value_or_an_error_of_the_app(text: str) -> None:
     """No text makes the parser raise anything but InvalidInputError."""
     try:
         parse(text)

@@ -1,4 +1,4 @@
-"""The tables of legal moves, walked."""
+"""The tables of legal moves, followed from every state."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 
 
 def reachable(table: dict, start: object) -> set:
-    """Every state that moves lead to."""
+    """Return every state that the moves lead to."""
     found, todo = {start}, [start]
     while todo:
         at = todo.pop()
@@ -20,16 +20,16 @@ def reachable(table: dict, start: object) -> set:
     return found
 
 
-def test_transitions_every_step_state_has_a_way_to_a_lawful_end() -> None:
-    """From wherever a crash leaves a step, it can still become succeeded, compensated or skipped."""
+def test_transitions_lead_every_step_state_to_a_lawful_end() -> None:
+    """Wherever a crash leaves a step, it can still become succeeded, compensated or skipped."""
     ends = {StepState.SUCCEEDED, StepState.COMPENSATED, StepState.SKIPPED}
     for state in StepState:
         assert reachable(transitions.STEP_TRANSITIONS, state) & ends, state
 
 
-def test_transitions_every_deployment_state_has_a_way_to_an_end() -> None:
-    """No deployment is without a way out; ended ones stay as they are, but for a success
-    that is put back and a failure that a person takes up again."""
+def test_transitions_lead_every_deployment_state_to_an_end() -> None:
+    """Every deployment can end. An ended one stays as it is, except for a success that is rolled back and a failure
+    that a person resumes."""
     for state in DeploymentState:
         found = reachable(transitions.DEPLOYMENT_TRANSITIONS, state)
         assert found & DEPLOYMENT_ENDED, state
@@ -39,15 +39,14 @@ def test_transitions_every_deployment_state_has_a_way_to_an_end() -> None:
     assert left == {DeploymentState.SUCCEEDED, DeploymentState.COMPENSATING}
 
 
-def test_transitions_every_state_can_be_reached() -> None:
-    """No state is there for nothing."""
+def test_transitions_reach_every_state() -> None:
     assert reachable(transitions.STEP_TRANSITIONS, StepState.PENDING) == set(StepState)
     assert reachable(transitions.DEPLOYMENT_TRANSITIONS, DeploymentState.ACCEPTED) == set(DeploymentState)
 
 
-def test_transitions_settled_effects_are_never_begun_again() -> None:
-    """What is put back moves no more, what is skipped is at most begun, and success only turns into
-    compensation, or is left as it is when a person releases its deployment."""
+def test_transitions_never_start_a_settled_effect_again() -> None:
+    """A compensated step never moves again, a skipped one can at most start, and a succeeded one is only compensated,
+    or left as it is when a person releases its deployment."""
     for after in StepState:
         with pytest.raises(IllegalTransitionError):
             transitions.check_step(StepState.COMPENSATED, after)
@@ -58,6 +57,5 @@ def test_transitions_settled_effects_are_never_begun_again() -> None:
     assert allowed == {StepState.COMPENSATING, StepState.COMPENSATED, StepState.SUCCEEDED}
 
 
-def test_transitions_are_drawn_in_the_docs_as_they_are() -> None:
-    """docs/states.md is what `make diagrams` would write."""
+def test_transitions_in_the_docs_are_up_to_date() -> None:
     assert diagrams.FILE.read_text() == diagrams.document(), "run: make diagrams"

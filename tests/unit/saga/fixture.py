@@ -16,29 +16,27 @@ ERROR = RecordedError("Fabric said no", "Ask for a role.")
 
 
 class RecordedSignal:
-    """The port Orchestrations that runs nothing, and notes what it is told."""
+    """The port Orchestrations that runs nothing, and records every call."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, ...]] = []
 
     def start(self, deployment_id: str) -> None:
-        """Note it."""
+        """Record the start."""
         self.received.append(("start", deployment_id))
 
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
-        """Note it."""
+        """Record the event."""
         self.received.append((deployment_id, name, str(payload.get("state", payload.get("command")))))
 
     def is_running(self, deployment_id: str) -> bool:
-        """Nothing runs."""
         return False
 
-    def forget(self, deployment_id: str) -> None:
-        """Nothing is kept."""
+    def forget(self, deployment_id: str) -> None: ...
 
 
 class SagaFixture:
-    """What the activities work on."""
+    """The services that the activities use."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -61,18 +59,18 @@ class SagaFixture:
     def deployment(
         self, state: DeploymentState, *steps: StepState | StepRecord, deployment_id: str = "d", **changes: Any
     ) -> DeploymentRecord:
-        """Write one; a step given as a state needs the one before it."""
+        """Create a deployment; a step given as a state needs the step before it."""
         record = DeploymentRecord(deployment_id, "m", "target", state, "hash", self.clock.now()).replace(**changes)
         rows = [s if isinstance(s, StepRecord) else row(i, s) for i, s in enumerate(steps)]
         rows = [r.replace(deployment_id=deployment_id) for r in rows]
         return self.journal.create(record.replace(step_count=len(rows)), rows, "test")
 
     def header(self, deployment_id: str = "d") -> DeploymentRecord:
-        """The header as it stands."""
+        """Return the present header."""
         return self.journal.header(deployment_id).record
 
     def states(self) -> list[StepState]:
-        """The states of all steps."""
+        """Return the states of all steps."""
         return [s.record.state for s in self.journal.steps("d")]
 
     def change(self, ordinal: int, **changes: Any) -> None:
@@ -86,13 +84,13 @@ class SagaFixture:
         self.journal.write_header(Change(before, before.record.replace(**changes), "test", ""))
 
     def sent(self) -> list[tuple[int, str]]:
-        """Messages on the queue, taken off it."""
+        """Take the visible messages off the queue and return them."""
         self.clock.advance(0)
         return sorted((m.ordinal, m.direction.value) for m in self.queue.due())
 
 
 def row(ordinal: int, state: StepState, **changes: Any) -> StepRecord:
-    """A step that needs the one before it."""
+    """Return a step that needs the step before it."""
     needs = (ordinal - 1,) if ordinal else ()
     record = StepRecord("d", ordinal, f"s{ordinal}", "workspace", {}, needs, {}, 60.0, state=state)
     if state is StepState.FAILED:

@@ -1,4 +1,4 @@
-"""fabric_retry: the engine's classification for people's own functions, and never a doubled effect."""
+"""fabric_retry: the engine's classification of errors for users' own functions, and never a doubled effect."""
 
 import threading
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from shared.scripting.resilience import fabric_retry
 
 @pytest.fixture(autouse=True)
 def retry_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the sample settings have it."""
+    """Switch the feature on, as in the sample settings."""
     monkeypatch.setenv("FEATURE_USE_RETRY_LOGIC", "true")
 
 
 class Flaky:
-    """A function that raises what it is given, one at a time, and then answers."""
+    """A function that raises the given errors in turn, and then returns."""
 
     def __init__(self, *errors: BaseException) -> None:
         self.errors = list(errors)
@@ -42,18 +42,18 @@ class Flaky:
         return value
 
     def through(self, **options: Any) -> int:
-        """Called through the decorator, on a clock of the test's own."""
+        """Call it through the decorator, with a sleep that only records."""
         call: Callable[[], int] = fabric_retry(sleep=self.slept.append, **options)(lambda: self())
         return call()
 
 
 def transient(**fields: Any) -> FabricTransientError:
-    """503."""
+    """Return a 503."""
     return FabricTransientError("x", call="GET /x", status=503, **fields)
 
 
 def answered(status: int, method: str = "GET", headers: dict[str, str] | None = None, body: str = "{}") -> Exception:
-    """What requests raises for such an answer."""
+    """Return the error that requests raises for such a response."""
     response = requests.Response()
     response.status_code = status
     response.headers.update(headers or {})
@@ -63,12 +63,12 @@ def answered(status: int, method: str = "GET", headers: dict[str, str] | None = 
 
 
 def unanswered(kind: type[requests.RequestException], method: str) -> Exception:
-    """What requests raises where no answer came."""
+    """Return the error that requests raises without a response."""
     return kind("x", request=requests.Request(method, "https://x.example").prepare())
 
 
 def test_fabric_retry_with_and_without_arguments() -> None:
-    """Both forms keep the function's name, arguments and answer."""
+    """Both forms keep the function's name, arguments and result."""
 
     @fabric_retry
     def plain(value: int) -> int:
@@ -99,8 +99,8 @@ def test_fabric_retry_with_and_without_arguments() -> None:
         unanswered(requests.ConnectionError, "GET"),
     ],
 )
-def test_fabric_retry_repeats_what_may_pass(error: BaseException) -> None:
-    """By the table that the engine has too."""
+def test_fabric_retry_repeats_transient_errors(error: BaseException) -> None:
+    """By the same table as the engine."""
     flaky = Flaky(error, error)
     assert flaky.through() == 7
     assert flaky.calls == 3
@@ -124,8 +124,8 @@ def test_fabric_retry_repeats_what_may_pass(error: BaseException) -> None:
         KeyboardInterrupt(),
     ],
 )
-def test_fabric_retry_raises_what_is_final_at_once(error: BaseException) -> None:
-    """The very same error, after one call."""
+def test_fabric_retry_raises_final_errors_at_once(error: BaseException) -> None:
+    """It is the same error object, after one call."""
     flaky = Flaky(error)
     with pytest.raises(type(error)) as caught:
         flaky.through(idempotent=True)
@@ -144,8 +144,8 @@ def test_fabric_retry_raises_what_is_final_at_once(error: BaseException) -> None
         requests.ConnectionError("of a call that is not known"),
     ],
 )
-def test_fabric_retry_doubles_no_effect(error: BaseException) -> None:
-    """What may have happened is repeated only where its caller says that twice is as good as once."""
+def test_fabric_retry_repeats_no_call_that_may_have_taken_effect(error: BaseException) -> None:
+    """Such a call is repeated only if its caller declares it idempotent."""
     flaky = Flaky(error)
     with pytest.raises(type(error)):
         flaky.through()
@@ -156,7 +156,7 @@ def test_fabric_retry_doubles_no_effect(error: BaseException) -> None:
 
 
 def test_fabric_retry_gives_up_after_its_attempts_with_the_last_error() -> None:
-    """All of them counted, also those that Fabric throttled."""
+    """Every attempt counts, throttled ones too."""
     errors: list[FabricError] = [FabricTransientError(str(i), call="x", counts_as_attempt=False) for i in range(9)]
     flaky = Flaky(*errors)
     with pytest.raises(FabricTransientError) as caught:
@@ -165,16 +165,16 @@ def test_fabric_retry_gives_up_after_its_attempts_with_the_last_error() -> None:
     assert flaky.calls == 4
 
 
-def test_fabric_retry_waits_within_its_bounds_and_not_always_the_same() -> None:
-    """Full jitter above the shortest wait and below the longest."""
+def test_fabric_retry_waits_within_its_bounds_with_jitter() -> None:
+    """Full jitter between the minimum and the maximum wait."""
     flaky = Flaky(*[transient() for _ in range(30)])
     flaky.through(max_attempts=31, min_wait=2.0, max_wait=9.0)
     assert all(2.0 <= seconds <= 9.0 for seconds in flaky.slept)
     assert len(set(flaky.slept[4:])) > 5
 
 
-def test_fabric_retry_obeys_retry_after_to_the_second_or_not_at_all() -> None:
-    """Never sooner than asked: what is asked beyond the longest wait is raised at once."""
+def test_fabric_retry_obeys_retry_after_exactly_or_gives_up() -> None:
+    """It never retries too early: a Retry-After above the maximum wait is raised at once."""
     flaky = Flaky(transient(retry_after_seconds=7.0), answered(429, headers={"Retry-After": "11"}))
     assert flaky.through() == 7
     assert flaky.slept == [7.0, 11.0]
@@ -185,7 +185,7 @@ def test_fabric_retry_obeys_retry_after_to_the_second_or_not_at_all() -> None:
 
 
 def test_fabric_retry_switched_off_calls_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The flag is asked at each call, not at the import of somebody's module."""
+    """The flag is read at each call, and not when the module is imported."""
     flaky = Flaky(transient())
     call = fabric_retry(flaky)
     monkeypatch.setenv("FEATURE_USE_RETRY_LOGIC", "false")
@@ -194,8 +194,8 @@ def test_fabric_retry_switched_off_calls_once(monkeypatch: pytest.MonkeyPatch) -
     assert flaky.calls == 1
 
 
-def test_fabric_retry_refuses_what_it_cannot_do() -> None:
-    """Bounds that are none, and coroutines, at once where they are written."""
+def test_fabric_retry_refuses_invalid_arguments() -> None:
+    """Invalid bounds and coroutines are refused at the decorator."""
 
     async def later() -> None:
         return
@@ -207,8 +207,8 @@ def test_fabric_retry_refuses_what_it_cannot_do() -> None:
         fabric_retry(later)
 
 
-def test_fabric_retry_tells_no_text_of_another_librarys_error(caplog: pytest.LogCaptureFixture) -> None:
-    """It may quote the request, and a token with that."""
+def test_fabric_retry_logs_no_text_of_another_librarys_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The text may quote the request, and with it a token."""
     flaky = Flaky(requests.ConnectTimeout("Bearer hush"))
     flaky.through(idempotent=True)
     assert "ConnectTimeout" in caplog.text
@@ -225,12 +225,11 @@ class _Server(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+    def log_message(self, format: str, *args: Any) -> None: ...
 
 
-def test_fabric_retry_of_a_real_request_of_somebodys_own() -> None:
-    """requests against a real server, and against a port where nobody listens."""
+def test_fabric_retry_works_with_requests() -> None:
+    """Against a real server, and against a port without a listener."""
     _Server.answers = [503, 429, 200]
     server = HTTPServer(("127.0.0.1", 0), _Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -255,4 +254,4 @@ def test_fabric_retry_of_a_real_request_of_somebodys_own() -> None:
 
     with pytest.raises(requests.ConnectionError):
         post()
-    assert len(slept) == 3, "nothing was sent, so it was safe to try again"
+    assert len(slept) == 3, "a call that was not sent must be retried"

@@ -1,4 +1,5 @@
-"""A tenant for the kinds: the simulator's model behind the real Fabric client, and calls sent as the engine sends."""
+"""A tenant for the kinds: the simulator's model behind the real Fabric client, with calls sent as the engine sends
+them."""
 
 from typing import Any
 
@@ -20,7 +21,7 @@ OTHER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c02"
 
 
 class Tenant:
-    """One tenant with one identity, whose calls are made one at a time."""
+    """A tenant with one identity, whose calls are made one at a time."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -29,21 +30,21 @@ class Tenant:
         self.fabric = FabricClient("http://127.0.0.1", FixedToken(), transport, sleep=self.clock.advance)
 
     def workspace(self, name: str = "sales", **fields: Any) -> str:
-        """A workspace that nobody deployed, which the identity administers; its id."""
+        """Create a workspace that the identity administers and no deployment created, and return its id."""
         roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}, *fields.pop("roles", [])]
         row = {"displayName": name, "roleAssignments": roles, **fields}
         return control.seed(self.model, {"workspaces": [row]})["workspaces"][0]["id"]
 
     def stored(self, workspace_id: str) -> Workspace:
-        """A workspace as the simulator keeps it."""
+        """Return a workspace as the simulator stores it."""
         return self.model.store.workspaces[workspace_id]
 
     def item(self, workspace_id: str, name: str) -> Item:
-        """An item as the simulator keeps it."""
+        """Return an item as the simulator stores it."""
         return next(i for i in self.stored(workspace_id).items.values() if i.name == name)
 
     def send(self, calls: list[Call]) -> Any:
-        """Send calls in order; the body of the last answer, or the result of its operation."""
+        """Send calls in order, and return the body of the last response or the result of its operation."""
         answer: Any = None
         for call in calls:
             reply = self.fabric.send(call.method, call.path, call.body, call.query)
@@ -55,11 +56,11 @@ class Tenant:
         return answer
 
     def create(self, kind: StepKind, spec: dict[str, Any]) -> Resource:
-        """Create it as the engine would."""
+        """Create the resource as the engine would."""
         return kind.created(spec, self.send(kind.apply(spec, Intent("create", MARKER))))
 
     def image(self, kind: StepKind, spec: dict[str, Any]) -> tuple[Snapshot, Intent]:
-        """Find what is there, keep its before-image, and say that it is to be updated."""
+        """Find the resource, take its before-image, and return the intent of an update."""
         found = kind.find(self.fabric, spec)
         assert found is not None
         before = kind.capture(self.fabric, spec, found, None)
@@ -69,15 +70,15 @@ class Tenant:
         assert not isinstance(before, OperationStarted)
         return found, Intent("update", MARKER, before, found.resource.id)
 
-    def undo(self, kind: StepKind, spec: dict[str, Any], intent: Intent, resource: Resource) -> None:
-        """Compensate it as the engine would."""
+    def compensate(self, kind: StepKind, spec: dict[str, Any], intent: Intent, resource: Resource) -> None:
+        """Compensate the step as the engine would."""
         found = kind.locate(self.fabric, spec, resource)
         assert found is not None
         self.send(kind.compensate(spec, intent, found))
 
 
 def problems(kind: KindRules, spec: Any) -> dict[str, str]:
-    """Path to message of everything wrong with a `with`."""
+    """Return the message of every problem of a `with` by its path."""
     found = Problems()
     fields = Fields(spec, "$", found, [])
     kind.check(fields)

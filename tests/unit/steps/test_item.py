@@ -1,4 +1,4 @@
-"""Kind `item` against the simulator: definitions kept and restored, operations, markers, comparison."""
+"""Kind `item` against the simulator: definitions stored and restored, operations, markers, comparison."""
 
 import base64
 from typing import Any
@@ -18,12 +18,12 @@ NOTEBOOK = {"parts": [{"path": "notebook-content.py", "text": "x = 1"}]}
 
 
 def encoded(text: str) -> str:
-    """Base64 of a text."""
+    """Return a text in base64."""
     return base64.b64encode(text.encode()).decode()
 
 
 def wire(text: str) -> dict[str, Any]:
-    """A notebook's definition as Fabric keeps it."""
+    """Return a notebook's definition as Fabric stores it."""
     return {"parts": [{"path": "notebook-content.py", "payload": encoded(text), "payloadType": "InlineBase64"}]}
 
 
@@ -53,13 +53,13 @@ def wire(text: str) -> dict[str, Any]:
     ],
 )
 def test_item_check_names_the_field(change: dict[str, Any], where: str) -> None:
-    """Each value that Fabric would refuse, or that the app cannot read, is refused at its path."""
+    """A value that Fabric would refuse, or that the app cannot read, is refused at its path."""
     found = problems(KIND, {"workspaceId": PERSON, "type": "Notebook", "displayName": "n", **change})
     assert next(iter(found)).startswith(where)
 
 
-def test_item_check_takes_a_null_for_an_absent_payload() -> None:
-    """`payload: null` beside a text says nothing, and is sent as the text."""
+def test_item_check_treats_a_null_as_an_absent_payload() -> None:
+    """`payload: null` beside a text has no effect, and the text is sent."""
     part = {"path": "a", "payload": None, "text": "x"}
     definition = {"parts": [part]}
     assert (
@@ -69,7 +69,7 @@ def test_item_check_takes_a_null_for_an_absent_payload() -> None:
 
 
 def test_item_create_by_operation_is_recognised_verified_and_deleted() -> None:
-    """A notebook comes by an operation; it is marked, found, and soft-deleted."""
+    """A notebook is created by a long-running operation; it is marked, found, and soft-deleted."""
     tenant = Tenant()
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(), "type": "Notebook", "displayName": "clean"}
     spec |= {"description": "ours", "definition": NOTEBOOK}
@@ -83,7 +83,7 @@ def test_item_create_by_operation_is_recognised_verified_and_deleted() -> None:
     assert found.resource == resource
     assert KIND.recognises(spec, CREATE, found, uncertain=False)
     assert set(KIND.verify(tenant.fabric, spec, resource, CREATE)) == KIND.outputs
-    tenant.undo(KIND, spec, CREATE, resource)
+    tenant.compensate(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
     assert "hardDelete" not in tenant.model.calls[-1]["path"]
 
@@ -101,7 +101,7 @@ def test_item_bare_create_with_payload_is_sent_as_given() -> None:
 
 
 def test_item_longest_description_fits_with_its_marker() -> None:
-    """The marker's characters are kept free, so that Fabric takes the longest lawful description."""
+    """The space for the marker is reserved, so that Fabric accepts the longest valid description."""
     tenant = Tenant()
     spec = {"workspaceId": tenant.workspace(), "type": "DataPipeline", "displayName": "p", "description": "d" * 236}
     assert problems(KIND, spec) == {}
@@ -110,8 +110,8 @@ def test_item_longest_description_fits_with_its_marker() -> None:
 
 
 @pytest.mark.parametrize("item_type", ["Notebook", "DataPipeline"])
-def test_item_update_is_put_back_as_it_was(item_type: str) -> None:
-    """Definition and description are kept before and restored after, by operations (Notebook) or at once."""
+def test_item_update_is_compensated(item_type: str) -> None:
+    """Definition and description are stored before and restored after, by operations (Notebook) or at once."""
     tenant = Tenant()
     row = {"type": item_type, "displayName": "clean", "description": "theirs", "definition": wire("old")}
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": item_type, "displayName": "clean"}
@@ -124,14 +124,14 @@ def test_item_update_is_put_back_as_it_was(item_type: str) -> None:
     assert stored.description == "ours"
     assert stored.definition == wire("x = 1")
     KIND.verify(tenant.fabric, spec, found.resource, intent)
-    tenant.undo(KIND, spec, intent, found.resource)
+    tenant.compensate(KIND, spec, intent, found.resource)
     assert stored.description == "theirs"
     assert stored.definition is not None
     assert same_definition(stored.definition, wire("old"))
 
 
-def test_item_same_definition_makes_no_call() -> None:
-    """Where the definition is the same already, only the description is patched."""
+def test_item_with_the_same_definition_makes_no_call() -> None:
+    """Only a changed description is patched."""
     tenant = Tenant()
     row = {"type": "Notebook", "displayName": "n", "definition": wire("x = 1")}
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
@@ -141,8 +141,9 @@ def test_item_same_definition_makes_no_call() -> None:
     assert call.method == "PATCH"
 
 
-def test_item_without_definition_keeps_only_the_description() -> None:
-    """A manifest without a definition asks for none, differs only in the description, and restores only that."""
+def test_item_without_a_definition_stores_only_the_description() -> None:
+    """A manifest without a definition reads none, differs only in the description, and restores only the
+    description."""
     tenant = Tenant()
     row = {"type": "Notebook", "displayName": "n", "definition": wire("old"), "description": "theirs"}
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
@@ -152,12 +153,12 @@ def test_item_without_definition_keeps_only_the_description() -> None:
     changed = {**spec, "description": "ours"}
     assert KIND.changes(changed, found) == ["description"]
     tenant.send(KIND.apply(changed, intent))
-    tenant.undo(KIND, changed, intent, found.resource)
+    tenant.compensate(KIND, changed, intent, found.resource)
     assert tenant.item(spec["workspaceId"], "n").description == "theirs"
 
 
 def test_item_verify_finds_another_type_and_another_description() -> None:
-    """What Fabric shows otherwise is an error that names it; an adopted item's description is its own."""
+    """The error names the difference; an adopted item may have any description."""
     tenant = Tenant()
     row = {"type": "Notebook", "displayName": "n", "description": "theirs"}
     spec = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n", "description": "ours"}
@@ -170,8 +171,8 @@ def test_item_verify_finds_another_type_and_another_description() -> None:
         KIND.verify(tenant.fabric, {**spec, "type": "Report"}, found.resource, CREATE)
 
 
-def test_item_format_is_passed_on() -> None:
-    """A definition's format is sent on create and asked for in the before-image."""
+def test_item_format_is_sent() -> None:
+    """A definition's format is sent on create, and is requested for the before-image."""
     tenant = Tenant()
     row = {"type": "Notebook", "displayName": "n", "definition": wire("old")}
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n"}
@@ -197,10 +198,10 @@ JOB = {"parts": [{"path": "SparkJobDefinitionV1.json", "text": "{}"}, {"path": "
         ("SemanticModel", {"parts": [{"path": "model.bim", "text": "{}"}]}, "TMSL"),
     ],
 )
-def test_item_format_that_the_parts_have_is_sent_asked_for_and_restored(
+def test_item_format_is_inferred_from_the_parts_and_used_everywhere(
     item_type: str, definition: dict[str, Any], inferred: str
 ) -> None:
-    """Nobody said it: create, before-image, update and compensation have it all the same."""
+    """The manifest does not set it, but create, before-image, update and compensation use it."""
     tenant = Tenant()
     old = {"parts": [{**part, "text": "old"} for part in definition["parts"]]}
     workspace = tenant.workspace()
@@ -218,21 +219,21 @@ def test_item_format_that_the_parts_have_is_sent_asked_for_and_restored(
     assert request[0][3] == {"format": inferred}
     tenant.send(KIND.apply(spec, intent))
     assert same_definition(definition, stored.definition)
-    tenant.undo(KIND, spec, intent, resource)
+    tenant.compensate(KIND, spec, intent, resource)
     assert stored.definition["format"] == inferred
     assert same_definition(old, stored.definition)
 
 
-def test_item_format_is_no_reference() -> None:
-    """It says how the parts are read, before anything runs."""
+def test_item_format_is_not_a_reference() -> None:
+    """It decides how the parts are read, before any step runs."""
     definition = {**NOTEBOOK, "format": "${{ steps.a.outputs.x }}"}
     spec = {"workspaceId": PERSON, "type": "Notebook", "displayName": "n", "definition": definition}
     assert set(problems(KIND, spec)) == {"$.definition.format"}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " "])
-def test_item_base64_in_lines_is_taken_and_sent_in_one(end: str) -> None:
-    """As tools wrap it, at 76 columns."""
+def test_item_base64_in_lines_is_accepted_and_sent_in_one(end: str) -> None:
+    """Tools wrap it at 76 columns."""
     content = bytes(range(256))
     whole = base64.b64encode(content).decode()
     wrapped = end.join(whole[i : i + 76] for i in range(0, len(whole), 76)) + end
@@ -249,8 +250,8 @@ BY_CONNECTION = '{"datasetReference": {"byPath": null, "byConnection": {"connect
 
 @pytest.mark.parametrize("name", ["text", "payload"])
 @pytest.mark.parametrize("text", [BY_PATH, BY_CONNECTION, "{", "[]", "7", '{"datasetReference": []}'])
-def test_item_report_that_names_its_model_by_path_is_refused(name: str, text: str) -> None:
-    """Fabric's API takes no path; the problem says what to write."""
+def test_item_report_that_references_its_model_by_path_is_refused(name: str, text: str) -> None:
+    """Fabric's API accepts no path; the problem says what to write."""
     part = {"path": "definition.pbir", name: text if name == "text" else encoded(text)}
     definition = {"parts": [part, {"path": "report.json", "text": "{}"}]}
     found = problems(KIND, {"workspaceId": PERSON, "type": "Report", "displayName": "r", "definition": definition})
@@ -258,8 +259,8 @@ def test_item_report_that_names_its_model_by_path_is_refused(name: str, text: st
     assert all("byConnection" in message and "${{ steps.<model>.outputs.id }}" in message for message in found.values())
 
 
-def test_item_definitions_are_compared_by_what_they_say() -> None:
-    """`.platform`, JSON's spacing and line ends do not count; text, JSON values and paths do."""
+def test_item_definitions_are_compared_by_their_content() -> None:
+    """`.platform`, spacing in JSON and line ends do not count; text, JSON values and paths do."""
 
     def parts(**texts: str) -> dict[str, Any]:
         return {"parts": [{"path": path, "text": text} for path, text in texts.items()]}
@@ -274,14 +275,14 @@ def test_item_definitions_are_compared_by_what_they_say() -> None:
 
 
 @given(first=st.text(), second=st.text())
-def test_item_comparison_never_breaks(first: str, second: str) -> None:
-    """Whatever the parts hold, they can be compared, and each is the same as itself."""
+def test_item_comparison_never_fails(first: str, second: str) -> None:
+    """Any parts can be compared, and each equals itself."""
     one, two = ({"parts": [{"path": "a", "payload": encoded(t)}]} for t in (first, second))
     assert same_definition(one, one)
     assert same_definition(one, two) == same_definition(two, one)
 
 
-def test_item_comparison_bears_deep_json() -> None:
-    """A part nested beyond what a parser takes is compared as bytes."""
+def test_item_comparison_accepts_deep_json() -> None:
+    """A part that is nested deeper than a parser accepts is compared as bytes."""
     deep = "[" * 200_000
     assert same_definition({"parts": [{"path": "a", "text": deep}]}, {"parts": [{"path": "a", "text": deep}]})

@@ -1,4 +1,4 @@
-"""Kind `lakehouse` against the simulator: told from its SQL endpoint, marked, adopted, restored."""
+"""Kind `lakehouse` against the simulator: distinguished from its SQL endpoint, marked, adopted, restored."""
 
 from typing import Any
 
@@ -29,18 +29,17 @@ CREATE = Intent("create", MARKER)
     ],
 )
 def test_lakehouse_check_names_the_field(change: dict[str, Any], where: str) -> None:
-    """Each value that Fabric would refuse is refused at its path."""
     assert list(problems(KIND, {"workspaceId": PERSON, "displayName": "bronze", **change})) == [where]
 
 
 def test_lakehouse_reference_is_checked_when_it_is_resolved() -> None:
-    """A name that another step will give cannot be measured yet."""
+    """The length of a name from another step is not known yet."""
     spec = {"workspaceId": "${{ steps.ws.outputs.id }}", "displayName": "${{ steps.ws.outputs.displayName }}"}
     assert problems(KIND, spec) == {}
 
 
 def test_lakehouse_create_is_found_recognised_verified_and_deleted() -> None:
-    """The whole life of a created lakehouse; its SQL endpoint of the same name is never mistaken for it."""
+    """The whole life of a created lakehouse; its SQL endpoint with the same name is never mistaken for it."""
     tenant = Tenant()
     spec = {"workspaceId": tenant.workspace(), "displayName": "bronze", "waitForSqlEndpoint": True}
     assert KIND.find(tenant.fabric, spec) is None
@@ -55,12 +54,12 @@ def test_lakehouse_create_is_found_recognised_verified_and_deleted() -> None:
     assert outputs["sqlEndpointId"] not in ("", resource.id)
     assert set(outputs) == KIND.outputs
     assert KIND.guard(tenant.fabric, resource, list) == []
-    tenant.undo(KIND, spec, CREATE, resource)
+    tenant.compensate(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 
 
-def test_lakehouse_endpoint_alone_is_no_lakehouse() -> None:
-    """A list that ignores the type asked for does not fool the look."""
+def test_lakehouse_endpoint_alone_is_not_a_lakehouse() -> None:
+    """A list that ignores the requested type does not mislead the look."""
     tenant = Tenant()
     spec = {"workspaceId": tenant.workspace(), "displayName": "bronze"}
     rows = [{"id": "e", "type": "SQLEndpoint", "displayName": "bronze"}]
@@ -68,8 +67,9 @@ def test_lakehouse_endpoint_alone_is_no_lakehouse() -> None:
     assert KIND.find(tenant.fabric, spec) is None
 
 
-def test_lakehouse_of_another_has_another_marker_or_none() -> None:
-    """What somebody else made under our name is found, and not recognised, however uncertain we are."""
+def test_lakehouse_of_somebody_else_is_not_recognised() -> None:
+    """Whatever somebody else created under the same name is found, but not recognised, not even after a lost
+    response."""
     tenant = Tenant()
     workspace_id = tenant.workspace(items=[{"type": "Lakehouse", "displayName": "bronze", "description": "theirs"}])
     spec = {"workspaceId": workspace_id, "displayName": "bronze"}
@@ -80,8 +80,7 @@ def test_lakehouse_of_another_has_another_marker_or_none() -> None:
         tenant.create(KIND, spec)
 
 
-def test_lakehouse_find_goes_over_all_pages() -> None:
-    """The one asked for may be on the last page."""
+def test_lakehouse_find_reads_all_pages() -> None:
     tenant = Tenant()
     tenant.model.settings.page_size = 1
     items = [{"type": "Lakehouse", "displayName": f"l{i}"} for i in range(4)]
@@ -92,8 +91,8 @@ def test_lakehouse_find_goes_over_all_pages() -> None:
     assert KIND.locate(tenant.fabric, spec, found.resource) == found
 
 
-def test_lakehouse_update_is_put_back_as_it_was() -> None:
-    """The description is changed, keeping a marker that was there, and restored to the letter."""
+def test_lakehouse_update_is_compensated() -> None:
+    """The description is changed, with an existing marker kept, and restored exactly."""
     tenant = Tenant()
     row = {"type": "Lakehouse", "displayName": "bronze", "description": "theirs [saga:0123456789ab]"}
     spec = {"workspaceId": tenant.workspace(items=[row]), "displayName": "bronze", "description": "ours"}
@@ -102,12 +101,12 @@ def test_lakehouse_update_is_put_back_as_it_was() -> None:
     tenant.send(KIND.apply(spec, intent))
     assert tenant.item(spec["workspaceId"], "bronze").description == "ours [saga:0123456789ab]"
     KIND.verify(tenant.fabric, spec, found.resource, intent)
-    tenant.undo(KIND, spec, intent, found.resource)
+    tenant.compensate(KIND, spec, intent, found.resource)
     assert tenant.item(spec["workspaceId"], "bronze").description == row["description"]
 
 
-def test_lakehouse_update_that_did_not_take_is_a_verification_error() -> None:
-    """Also where Fabric shows no description at all."""
+def test_lakehouse_update_without_effect_is_a_verification_error() -> None:
+    """The same if Fabric returns no description at all."""
     tenant = Tenant()
     row = {"type": "Lakehouse", "displayName": "bronze", "description": "theirs"}
     spec = {"workspaceId": tenant.workspace(items=[row]), "displayName": "bronze", "description": "ours"}
@@ -119,8 +118,8 @@ def test_lakehouse_update_that_did_not_take_is_a_verification_error() -> None:
         KIND.verify(tenant.fabric, spec, found.resource, intent)
 
 
-def test_lakehouse_schemas_are_asked_for_and_verified() -> None:
-    """With schemas where asked; one without cannot be adopted as if it had them."""
+def test_lakehouse_schemas_are_created_and_verified() -> None:
+    """A lakehouse without schemas cannot be adopted as if it had them."""
     tenant = Tenant()
     workspace_id = tenant.workspace(items=[{"type": "Lakehouse", "displayName": "old"}])
     spec = {"workspaceId": workspace_id, "displayName": "new", "enableSchemas": True}
@@ -135,7 +134,7 @@ def test_lakehouse_schemas_are_asked_for_and_verified() -> None:
     ("status", "error"), [("InProgress", NotYetError), ("Success", NotYetError), ("Failed", VerificationError)]
 )
 def test_lakehouse_endpoint_is_waited_for_unless_it_failed(status: str, error: type[Exception]) -> None:
-    """In progress, or there without an id yet: not yet. Failed: told."""
+    """In progress, or without an id yet: it is checked again. Failed: an error."""
     tenant = Tenant()
     shown = {"properties": {"sqlEndpointProperties": {"provisioningStatus": status, "id": None}}}
     tenant.fabric.get = lambda path, query=None: shown  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""The manifest's JSON Schema: never stricter than the check, and strict enough to find what people mistype."""
+"""The manifest's JSON Schema: never stricter than the check, and strict enough to find typical mistakes."""
 
 import copy
 import json
@@ -39,12 +39,12 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 def manifest(kind: str = "lakehouse", **changes: Any) -> dict[str, Any]:
-    """One step of that kind, with changed fields."""
+    """Return a manifest with one step of that kind, with changed fields."""
     return {"name": "m", "steps": [{"id": "a", "kind": kind, "with": {**GOOD[kind], **changes}}]}
 
 
 def is_accepted(data: Any) -> bool:
-    """By the check."""
+    """Return True if the check accepts it."""
     try:
         compile_manifest(data, KINDS)
     except InvalidInputError:
@@ -53,18 +53,18 @@ def is_accepted(data: Any) -> bool:
 
 
 def is_valid(data: Any) -> bool:
-    """By the schema."""
+    """Return True if the schema accepts it."""
     return VALIDATOR.is_valid(data)
 
 
-def test_schema_file_is_that_of_the_checks() -> None:
-    """schemas/manifest.schema.json is what `make schemas` would write, and is a schema."""
+def test_schema_file_is_up_to_date() -> None:
+    """schemas/manifest.schema.json is a valid schema."""
     assert schemas.FILE.read_text(encoding="utf-8") == schemas.text(), "run: make schemas"
     Draft202012Validator.check_schema(SCHEMA)
 
 
 def objects(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
-    """Every object of the schema that has fields of its own."""
+    """Return every object of the schema that has its own fields, by path."""
     found: list[tuple[str, dict[str, Any]]] = []
     if (as_object(schema) or {}).get("additionalProperties") is False:
         found.append((path, schema))
@@ -74,9 +74,9 @@ def objects(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_schema_explains_every_field() -> None:
-    """A description and an example each; the examples fit what they are examples of; no field is explained in vain."""
+    """Each has a description and a valid example, and no explained field is missing from the schema."""
     known = objects(SCHEMA)
-    assert len(known) == len(WORDS) + 1, "the words of a role assignment serve the list of principals too"
+    assert len(known) == len(WORDS) + 1, "a role assignment shares its descriptions with the list of principals"
     for path, schema in known:
         for name, field in schema["properties"].items():
             if field == {"type": "null"}:
@@ -89,8 +89,8 @@ def test_schema_explains_every_field() -> None:
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_schema_fits_the_examples(file: Any) -> None:
-    """Each is valid as it is written, and names the schema for the editor, where it is."""
+def test_schema_accepts_the_examples(file: Any) -> None:
+    """Each is valid as it is written, and names the schema's place for the editor."""
     text = file.read_text()
     assert [error.message for error in VALIDATOR.iter_errors(yaml.safe_load(text))] == []
     named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
@@ -99,8 +99,8 @@ def test_schema_fits_the_examples(file: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_schema_and_check_agree_on_a_plain_step(kind: str) -> None:
-    """Every kind has one here; both accept it, and both refuse an unknown field and a missing one."""
+def test_schema_and_check_agree_on_an_ordinary_step(kind: str) -> None:
+    """Both accept one of every kind, and both refuse an unknown field and a missing one."""
     assert is_accepted(manifest(kind))
     assert is_valid(manifest(kind))
     for wrong in (manifest(kind, colour="red"), {"name": "m", "steps": [{"id": "a", "kind": kind}]}):
@@ -109,12 +109,12 @@ def test_schema_and_check_agree_on_a_plain_step(kind: str) -> None:
 
 
 def changed(**changes: Any) -> dict[str, Any]:
-    """The manifest's own fields."""
+    """Return the manifest with changed fields of its own."""
     return {**manifest(), **changes}
 
 
 def stepped(**changes: Any) -> dict[str, Any]:
-    """The step's own fields."""
+    """Return the manifest with changed fields of its step."""
     whole = manifest()
     whole["steps"][0] |= changes
     return whole
@@ -162,7 +162,7 @@ def stepped(**changes: Any) -> dict[str, Any]:
     ids=str,
 )
 def test_schema_and_check_find_the_same_mistake(wrong: Any) -> None:
-    """What people mistype is found while they type, and again when it is sent."""
+    """A typical mistake is found in the editor, and again at the submission."""
     assert not is_accepted(wrong)
     assert not is_valid(wrong)
 
@@ -176,13 +176,13 @@ ODD = st.sampled_from(["", " ", "x", REFERENCE, f"a{REFERENCE}", GUID, "10m", "1
 
 
 def fields_of(schema: dict[str, Any]) -> list[str]:
-    """Their names."""
+    """Return the names of the fields."""
     return sorted(schema["properties"])
 
 
 @st.composite
 def mutants(draw: st.DrawFn) -> dict[str, Any]:
-    """A good manifest of any kind, with one to four values in it replaced by odd ones, at any of its levels."""
+    """Draw a valid manifest of any kind, with one to four values replaced by odd ones, at any level."""
     kind = draw(st.sampled_from(sorted(KINDS)))
     whole: dict[str, Any] = copy.deepcopy(manifest(kind))
     step = whole["steps"][0]
@@ -205,14 +205,14 @@ def mutants(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(mutants())
 def test_schema_raises_no_false_alarm(data: dict[str, Any]) -> None:
-    """Whatever the check accepts, the schema accepts."""
+    """The schema accepts whatever the check accepts."""
     if is_accepted(data):
         event("accepted")
         assert [error.message for error in VALIDATOR.iter_errors(data)] == []
 
 
 def test_schema_has_patterns_that_editors_can_read() -> None:
-    """They are written for Python; JavaScript, in which editors are, reads each of them too."""
+    """They are written for Python, and JavaScript, the language of editors, must accept each of them too."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs Node.js")

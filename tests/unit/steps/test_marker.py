@@ -1,4 +1,4 @@
-"""The marker in a description: added and taken out again without a trace, whatever the words are."""
+"""The marker in a description: it is added and removed without a trace, whatever the text is."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ WORDS = st.text() | st.lists(
 @example(" ")
 @example(f"x {FOREIGN}")
 @example("[saga:[saga:0123456789ab]0123456789ab]")
-def test_marker_comes_out_as_it_went_in(text: str) -> None:
-    """What the caller says is what is read back, to the last space; only markers of Saga's are not the caller's."""
+def test_marker_can_be_removed_exactly(text: str) -> None:
+    """The submitter's text is read back unchanged, to the last space; only Saga's markers are not a part of it."""
     words = without_marker(text)
     assert without_marker(with_marker(text, MARKER)) == words
     assert without_marker(words) == words
@@ -53,13 +53,13 @@ def test_marker_comes_out_as_it_went_in(text: str) -> None:
         ("", " "),
     ],
 )
-def test_marker_and_white_space_at_the_ends_are_no_difference(one: str, other: str) -> None:
-    """Fabric may keep the white space or drop it: nobody is told of a difference that nobody sees."""
+def test_marker_and_white_space_at_the_ends_are_not_a_difference(one: str, other: str) -> None:
+    """Fabric may keep the white space or drop it, and a difference that nobody can see must not be reported."""
     assert says_the_same(one, other)
     assert says_the_same(other, one)
 
 
-def test_marker_other_words_are_a_difference() -> None:
+def test_marker_other_text_is_a_difference() -> None:
     """White space inside counts."""
     assert not says_the_same("a b", "a  b")
     assert not says_the_same("x", "X")
@@ -80,7 +80,7 @@ def _described(kind: str, extra: dict[str, Any], text: str) -> tuple[Tenant, Ste
 
 
 def _description(tenant: Tenant) -> str:
-    """The description of the thing, as the simulator keeps it."""
+    """Return the description as the simulator stores it."""
     found = [w for w in tenant.model.store.workspaces.values() if w.name == "thing"]
     found += [i for w in tenant.model.store.workspaces.values() for i in w.items.values() if i.name == "thing"]
     return found[0].description
@@ -88,8 +88,8 @@ def _description(tenant: Tenant) -> str:
 
 @pytest.mark.parametrize("text", ["x\n", "x ", " x", "Loads bronze [saga:fa8bd5ab10ab]", "a\n\nb\n", " ", "\u00a0x"])
 @pytest.mark.parametrize(("kind", "extra"), KINDS)
-def test_marker_description_of_any_ends_is_created_and_updated(kind: str, extra: dict[str, Any], text: str) -> None:
-    """A block of YAML ends in a line end, and an exported description in a marker: both are applied and verified."""
+def test_marker_description_with_any_ends_is_created_and_updated(kind: str, extra: dict[str, Any], text: str) -> None:
+    """A YAML block ends with a line end, and an exported description with a marker: both are applied and verified."""
     tenant, step, spec = _described(kind, extra, text)
     assert problems(step, spec) == {}
     resource = tenant.create(step, spec)
@@ -108,8 +108,8 @@ def test_marker_description_of_any_ends_is_created_and_updated(kind: str, extra:
 
 @pytest.mark.parametrize("before", ["theirs\n", "  theirs [saga:0123456789ab]", f"{FOREIGN} theirs {FOREIGN}", ""])
 @pytest.mark.parametrize(("kind", "extra"), KINDS)
-def test_marker_before_image_is_restored_to_the_letter(kind: str, extra: dict[str, Any], before: str) -> None:
-    """White space, markers and all: compensation gives back exactly what stood there."""
+def test_marker_before_image_is_restored_exactly(kind: str, extra: dict[str, Any], before: str) -> None:
+    """Compensation restores the exact text, including white space and markers."""
     tenant, step, spec = _described(kind, extra, "ours\n")
     resource = tenant.create(step, {**spec, "description": ""})
     for workspace in tenant.model.store.workspaces.values():
@@ -119,14 +119,14 @@ def test_marker_before_image_is_restored_to_the_letter(kind: str, extra: dict[st
     _, intent = tenant.image(step, spec)
     tenant.send(step.apply(spec, intent))
     assert _description(tenant) != before
-    tenant.undo(step, spec, intent, resource)
+    tenant.compensate(step, spec, intent, resource)
     assert _description(tenant) == before
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("workspace", 4000), ("lakehouse", 256), ("item", 256)])
-def test_marker_room_is_explained(kind: str, limit: int) -> None:
-    """A description that Fabric takes and Saga cannot mark is refused with the reason; a marker in it is no part of
-    its length."""
+def test_marker_limit_is_explained(kind: str, limit: int) -> None:
+    """A description that Fabric accepts and Saga cannot mark is refused with the reason; a marker in it does not count
+    towards its length."""
     _, step, spec = _described(kind, {"type": "DataPipeline"} if kind == "item" else {}, "d" * (limit - 19))
     assert problems(step, spec) == {
         "$.description": f"has {limit - 19} characters; at most {limit - 20} are allowed: Fabric takes {limit}, and 20 "
@@ -142,7 +142,7 @@ def test_marker_room_is_explained(kind: str, limit: int) -> None:
 @pytest.mark.parametrize("name", [" x", "x ", "x\n", "\u00a0x"])
 @pytest.mark.parametrize("kind", ["workspace", "item"])
 def test_name_with_white_space_at_an_end_is_refused(kind: str, name: str) -> None:
-    """The same rule for a workspace and for an item."""
+    """The same rule applies to a workspace and to an item."""
     _, step, spec = _described(kind, {"type": "DataPipeline"} if kind == "item" else {}, "")
     found = problems(step, {**spec, "displayName": name})
     assert found == {"$.displayName": "must not begin or end with white space"}
@@ -161,15 +161,15 @@ def test_name_with_white_space_at_an_end_is_refused(kind: str, name: str) -> Non
         ("x", "x ", False),
     ],
 )
-def test_name_is_compared_letter_by_letter(one: str, other: str, is_same: bool) -> None:
-    """As Fabric does, as far as is known: a name that only looks alike is another's."""
+def test_name_is_compared_character_by_character(one: str, other: str, is_same: bool) -> None:
+    """As Fabric does, as far as is known: a name that only looks alike is another name."""
     assert same_name(one, other) is is_same
     assert same_name(other, one) is is_same
 
 
 @pytest.mark.parametrize("kind", ["workspace", "item"])
-def test_name_that_only_folds_to_ours_is_not_adopted(kind: str) -> None:
-    """'STRASSE' is created beside 'Straße', not written over it."""
+def test_name_that_only_folds_to_the_same_is_not_adopted(kind: str) -> None:
+    """'STRASSE' is created beside 'Straße', and does not overwrite it."""
     tenant, step, spec = _described(kind, {"type": "DataPipeline"} if kind == "item" else {}, "")
     there = tenant.create(step, {**spec, "displayName": "Straße"})
     assert step.find(tenant.fabric, {**spec, "displayName": "STRASSE"}) is None

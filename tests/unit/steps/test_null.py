@@ -1,4 +1,4 @@
-"""A field without a value, as YAML's `description:` is: it counts as absent all the way to Fabric."""
+"""A field without a value, as `description:` in YAML: it counts as absent all the way to Fabric."""
 
 from typing import Any
 
@@ -51,8 +51,8 @@ def test_null_field_counts_as_absent(kind: str) -> None:
     assert "None" not in str(call.body)
 
 
-def test_null_description_of_yaml_is_no_word_in_fabric() -> None:
-    """`description:` with nothing behind it leaves the description empty but for the marker."""
+def test_null_description_in_yaml_is_empty_in_fabric() -> None:
+    """`description:` without a value leaves the description empty except for the marker."""
     text = "name: m\nsteps: [{id: w, kind: workspace, with: {displayName: w, description: }}]"
     plan = compile_manifest(parse(text), KINDS)
     [call] = STEPS["workspace"].apply(plan.steps[0].spec, Intent("create", MARKER))

@@ -1,4 +1,4 @@
-"""What a manifest says of references, from its text to the values that go to Fabric."""
+"""References in a manifest, from its text to the values that are sent to Fabric."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ TOKEN = re.compile(r"\$\$\{\{|\$\{\{\s*steps\.(\w+)\.outputs\.(\w+)\s*\}\}|\$\{\
 
 
 def sent(*steps: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the `with` of each step after the first as it goes to Fabric, by way of the journal's rows."""
+    """Return the `with` of each step after the first as it is sent to Fabric, through the journal's rows."""
     first = {"id": "w", "kind": "workspace", "with": {"displayName": "w"}}
     payloads = Payloads(MemoryBlobs())
     rows = step_records("d", compile_manifest({"name": "m", "steps": [first, *steps]}, KINDS), payloads)
@@ -35,22 +35,22 @@ def sent(*steps: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def item(text: str) -> dict[str, Any]:
-    """A step whose definition has one part with this text."""
+    """Return a step whose definition has one part with this text."""
     definition = {"parts": [{"path": "x.py", "text": text}]}
     spec = {"workspaceId": PERSON, "type": "Notebook", "displayName": "n", "definition": definition}
     return {"id": "i", "kind": "item", "with": spec}
 
 
 def expected(text: str) -> str | None:
-    """Return the text with each reference replaced and each escape written out; None if it may not be accepted."""
+    """Return the text with each reference and each escape replaced, or None if it must be refused."""
     if any(found[0] == "${{" for found in TOKEN.finditer(text)):
         return None
     return TOKEN.sub(lambda found: OUTPUTS[found[1], found[2]] if found[1] else "${{", text)
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
-def test_references_become_exactly_the_text_with_each_replaced(text: str) -> None:
-    """Any text with references, escapes and lone braces, through compilation and the journal."""
+def test_references_are_replaced_and_nothing_else(text: str) -> None:
+    """Any text with references, escapes and single braces, through compilation and the journal."""
     try:
         [spec] = sent(item(text))
     except InvalidInputError:
@@ -62,7 +62,7 @@ def test_references_become_exactly_the_text_with_each_replaced(text: str) -> Non
 @pytest.mark.parametrize("beside", ["${{ steps.w.outputs.id }}", PERSON])
 @pytest.mark.parametrize("word", ["${{ github.sha }}", "$${{", "${{ steps.w.outputs.id }}", "a ${{ b"])
 def test_references_are_never_read_in_packed_files(tmp_path: Path, word: str, beside: str) -> None:
-    """What `.platform`, a part and a list of principals say reaches Fabric as it stands, beside a reference or not."""
+    """The texts of `.platform`, a part and a list of principals reach Fabric unchanged, beside a reference or not."""
     folder = tmp_path / "i.Notebook"
     folder.mkdir()
     metadata = {"type": "Notebook", "displayName": word, "description": word}
@@ -82,8 +82,8 @@ def test_references_are_never_read_in_packed_files(tmp_path: Path, word: str, be
 
 
 @pytest.mark.parametrize("field", ["role", "principalType", "ifExists"])
-def test_references_stand_for_no_word_of_a_closed_list(field: str) -> None:
-    """They are checked before anything runs, although another step may have an output of that name."""
+def test_references_are_not_allowed_for_a_closed_list(field: str) -> None:
+    """Such a field is checked before any step runs, even if another step has an output with that name."""
     spec = {"workspaceId": PERSON, "principalId": OTHER, "principalType": "User", "role": "Admin"}
     first = {"id": "r", "kind": "role_assignment", "with": spec}
     other = {"id": "o", "kind": "role_assignment", "with": {**spec, field: "${{ steps.r.outputs.role }}"}}

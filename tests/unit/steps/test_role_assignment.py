@@ -1,4 +1,4 @@
-"""Kinds `role_assignment` and `principals` against the simulator: given, changed, put back, expanded."""
+"""Kinds `role_assignment` and `principals` against the simulator: added, changed, compensated, expanded."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ CREATE = Intent("create", MARKER)
 
 
 def asked(workspace_id: str, role: str = "Contributor") -> dict[str, Any]:
-    """A spec for one person."""
+    """Return a spec for one person."""
     return {"workspaceId": workspace_id, "principalId": PERSON, "principalType": "User", "role": role}
 
 
@@ -34,11 +34,10 @@ def asked(workspace_id: str, role: str = "Contributor") -> dict[str, Any]:
     ],
 )
 def test_role_check_names_the_field(change: dict[str, Any], where: str) -> None:
-    """Each value that Fabric would refuse is refused at its path."""
     assert list(problems(KIND, {**asked(PERSON), **change})) == [where]
 
 
-def test_role_create_is_found_verified_and_taken_away() -> None:
+def test_role_create_is_found_verified_and_removed() -> None:
     """The whole life of an assignment; the principal's id is found in any case."""
     tenant = Tenant()
     spec = asked(tenant.workspace())
@@ -51,12 +50,13 @@ def test_role_create_is_found_verified_and_taken_away() -> None:
     assert outputs["role"] == "Contributor"
     assert set(outputs) == KIND.outputs
     assert KIND.guard(tenant.fabric, resource, list) == []
-    tenant.undo(KIND, spec, CREATE, resource)
+    tenant.compensate(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 
 
-def test_role_of_somebody_is_a_conflict_and_not_ours() -> None:
-    """Fabric has no upsert; only a lost answer and the very role make an assignment ours."""
+def test_role_of_somebody_else_is_a_conflict_and_not_recognised() -> None:
+    """Fabric has no upsert; only after a lost response, and with the same role, an assignment counts as the step's
+    own."""
     tenant = Tenant()
     spec = asked(tenant.workspace(roles=[{"id": PERSON, "type": "User", "role": "Contributor"}]))
     with pytest.raises(FabricConflictError):
@@ -68,8 +68,8 @@ def test_role_of_somebody_is_a_conflict_and_not_ours() -> None:
     assert not KIND.recognises({**spec, "role": "Admin"}, CREATE, found, uncertain=True)
 
 
-def test_role_update_is_put_back_as_it_was() -> None:
-    """The old role is kept and given back."""
+def test_role_update_is_compensated() -> None:
+    """The old role is stored and restored."""
     tenant = Tenant()
     spec = asked(tenant.workspace(roles=[{"id": PERSON, "type": "User", "role": "Viewer"}]), "Admin")
     found, intent = tenant.image(KIND, spec)
@@ -77,23 +77,23 @@ def test_role_update_is_put_back_as_it_was() -> None:
     tenant.send(KIND.apply(spec, intent))
     assert tenant.stored(spec["workspaceId"]).roles[PERSON]["role"] == "Admin"
     KIND.verify(tenant.fabric, spec, found.resource, intent)
-    tenant.undo(KIND, spec, intent, found.resource)
+    tenant.compensate(KIND, spec, intent, found.resource)
     assert tenant.stored(spec["workspaceId"]).roles[PERSON]["role"] == "Viewer"
 
 
 @pytest.mark.parametrize("action", ["create", "update"])
-def test_role_that_somebody_changed_since_is_left_to_them(action: str) -> None:
-    """Compensation undoes our role, not the one that a person gave afterwards."""
+def test_role_that_somebody_changed_later_is_left_alone(action: str) -> None:
+    """Compensation reverses the step's own role, and not the role that a person gave afterwards."""
     tenant = Tenant()
     spec = asked(tenant.workspace())
     resource = tenant.create(KIND, spec)
     tenant.stored(spec["workspaceId"]).roles[PERSON]["role"] = "Member"
-    tenant.undo(KIND, spec, Intent(action, MARKER, {"role": "Viewer"}, PERSON), resource)
+    tenant.compensate(KIND, spec, Intent(action, MARKER, {"role": "Viewer"}, PERSON), resource)
     assert tenant.stored(spec["workspaceId"]).roles[PERSON]["role"] == "Member"
 
 
-def test_role_verify_tells_another_role_unless_adopted() -> None:
-    """The role that Fabric shows is the one that counts."""
+def test_role_verify_reports_another_role_unless_adopted() -> None:
+    """The role in Fabric is the one that counts."""
     tenant = Tenant()
     spec = asked(tenant.workspace(roles=[{"id": PERSON, "type": "User", "role": "Viewer"}]))
     found = KIND.find(tenant.fabric, spec)
@@ -103,8 +103,7 @@ def test_role_verify_tells_another_role_unless_adopted() -> None:
     assert KIND.verify(tenant.fabric, spec, found.resource, Intent("adopt", MARKER))["role"] == "Viewer"
 
 
-def test_role_find_goes_over_all_pages() -> None:
-    """The principal may be on the last page."""
+def test_role_find_reads_all_pages() -> None:
     tenant = Tenant()
     tenant.model.settings.page_size = 1
     rows = [{"id": f"{OTHER[:-1]}{i}", "type": "User", "role": "Viewer"} for i in range(3, 7)]
@@ -115,8 +114,8 @@ def test_role_find_goes_over_all_pages() -> None:
 CSV = f"principal_id,role,description,type\r\n{PERSON},Admin,,User\r\n# a comment\r\n{OTHER},Viewer,the team,Group\r\n"
 
 
-def test_principals_file_expands_to_an_assignment_each() -> None:
-    """Numbered from 1, each with what the list says for all."""
+def test_principals_file_expands_to_one_assignment_each() -> None:
+    """They are numbered from 1, each with the fields that the list sets for all."""
     spec = {"workspaceId": PERSON, "csv": CSV, "source": "team.csv", "ifExists": "fail"}
     assert problems(LIST, spec) == {}
     first, second = LIST.expand(spec)
@@ -130,7 +129,6 @@ def test_principals_file_expands_to_an_assignment_each() -> None:
 
 
 def test_principals_inline_expands_alike() -> None:
-    """The inline form gives the same steps."""
     rows = [{"principalId": PERSON, "principalType": "User", "role": "Admin"}]
     assert problems(LIST, {"workspaceId": PERSON, "principals": rows}) == {}
     [(suffix, kind, spec)] = LIST.expand({"workspaceId": PERSON, "principals": rows})
@@ -169,11 +167,11 @@ def test_principals_inline_expands_alike() -> None:
     ],
 )
 def test_principals_check_names_the_place(change: dict[str, Any], where: str) -> None:
-    """Each wrong list is refused at the line or row that is wrong; nothing is passed over in silence."""
+    """Each wrong list is refused at its wrong line or row; nothing is ignored without notice."""
     assert where in problems(LIST, {"workspaceId": PERSON, **change})
 
 
-def test_principals_rows_without_an_id_are_not_called_doubles() -> None:
-    """Two rows that lack an id are two rows that lack an id."""
+def test_principals_rows_without_an_id_are_not_duplicates() -> None:
+    """Each row reports its own missing id."""
     found = problems(LIST, {"workspaceId": PERSON, "principals": [{"role": "Admin"}, {"role": "Admin"}]})
     assert found["$.principals[1].principalId"] == "is required"

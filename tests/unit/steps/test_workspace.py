@@ -1,4 +1,5 @@
-"""Kind `workspace` against the simulator: found in any case, marked, restored, and not deleted with others in it."""
+"""Kind `workspace` against the simulator: found in any case, marked, restored, and not deleted with foreign items in
+it."""
 
 import pytest
 
@@ -28,7 +29,6 @@ CREATE = Intent("create", MARKER)
     ],
 )
 def test_workspace_check_names_the_field(spec: dict[str, str], where: str) -> None:
-    """Each value that Fabric would refuse is refused at its path."""
     assert list(problems(KIND, spec)) == [where]
 
 
@@ -39,7 +39,7 @@ def test_workspace_check_accepts_the_longest_values() -> None:
 
 
 def test_workspace_create_is_found_recognised_verified_and_deleted() -> None:
-    """The whole life of a created workspace, marked by its description."""
+    """The whole life of a created workspace, marked in its description."""
     tenant = Tenant()
     spec = {"displayName": "Sales", "description": "of ours"}
     assert KIND.find(tenant.fabric, spec) is None
@@ -54,19 +54,19 @@ def test_workspace_create_is_found_recognised_verified_and_deleted() -> None:
     assert outputs == {"id": resource.id, "displayName": "Sales", "capacityId": ""}
     assert set(outputs) == KIND.outputs
     assert KIND.guard(tenant.fabric, resource, list) == []
-    tenant.undo(KIND, spec, CREATE, resource)
+    tenant.compensate(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 
 
 def test_workspace_longest_description_fits_with_its_marker() -> None:
-    """The marker's characters are kept free, so that the longest lawful description is accepted by Fabric."""
+    """The space for the marker is reserved, so that Fabric accepts the longest valid description."""
     tenant = Tenant()
     resource = tenant.create(KIND, {"displayName": "w", "description": "d" * (4000 - 20)})
     assert len(tenant.stored(resource.id).description) == 4000
 
 
-def test_workspace_find_goes_over_all_pages_and_passes_personal_ones() -> None:
-    """The one asked for may be on the last page; somebody's personal workspace is never taken for it."""
+def test_workspace_find_reads_all_pages_and_ignores_personal_ones() -> None:
+    """A personal workspace never counts as the requested one."""
     tenant = Tenant()
     tenant.model.settings.page_size = 2
     for i in range(5):
@@ -80,8 +80,8 @@ def test_workspace_find_goes_over_all_pages_and_passes_personal_ones() -> None:
     assert KIND.find(tenant.fabric, {"displayName": "mine"}) is None
 
 
-def test_workspace_invisible_name_is_a_conflict() -> None:
-    """A name that somebody else holds out of sight is told by the create."""
+def test_workspace_with_an_invisible_name_is_a_conflict() -> None:
+    """Only the create reports a name that somebody else holds invisibly."""
     tenant = Tenant()
     tenant.stored(tenant.workspace("theirs")).roles.clear()
     assert KIND.find(tenant.fabric, {"displayName": "theirs"}) is None
@@ -91,7 +91,7 @@ def test_workspace_invisible_name_is_a_conflict() -> None:
 
 
 def test_workspace_adopt_verifies_only_that_it_exists() -> None:
-    """What is adopted may have any description."""
+    """An adopted workspace may have any description."""
     tenant = Tenant()
     workspace_id = tenant.workspace(description="theirs")
     found = KIND.find(tenant.fabric, {"displayName": "sales"})
@@ -100,7 +100,7 @@ def test_workspace_adopt_verifies_only_that_it_exists() -> None:
     assert KIND.verify(tenant.fabric, spec, found.resource, Intent("adopt", MARKER))["id"] == workspace_id
 
 
-def test_workspace_update_is_put_back_as_it_was() -> None:
+def test_workspace_update_is_compensated() -> None:
     """Description and capacity are changed and restored, and a foreign marker survives both."""
     tenant = Tenant()
     foreign = "theirs [saga:0123456789ab]"
@@ -115,25 +115,25 @@ def test_workspace_update_is_put_back_as_it_was() -> None:
     changed = KIND.find(tenant.fabric, spec)
     assert changed is not None
     assert KIND.changes(spec, changed) == []
-    tenant.undo(KIND, spec, intent, found.resource)
+    tenant.compensate(KIND, spec, intent, found.resource)
     assert tenant.stored(workspace_id).description == foreign
     assert tenant.stored(workspace_id).capacity_id == CAPACITY
 
 
-def test_workspace_without_capacity_is_put_back_without() -> None:
-    """Where there was no capacity, compensation unassigns the one that was given."""
+def test_workspace_without_a_capacity_is_compensated_to_none() -> None:
+    """Compensation removes the capacity that the step assigned."""
     tenant = Tenant()
     workspace_id = tenant.workspace()
     spec = {"displayName": "sales", "capacityId": CAPACITY}
     found, intent = tenant.image(KIND, spec)
     tenant.send(KIND.apply(spec, intent))
     assert tenant.stored(workspace_id).capacity_id == CAPACITY
-    tenant.undo(KIND, spec, intent, found.resource)
+    tenant.compensate(KIND, spec, intent, found.resource)
     assert tenant.stored(workspace_id).capacity_id is None
 
 
-def test_workspace_differs_only_in_what_the_manifest_names() -> None:
-    """A field that the manifest leaves out is nobody's business, and a capacity's case does not count."""
+def test_workspace_differs_only_in_the_fields_of_the_manifest() -> None:
+    """A field that is not in the manifest is not compared, and a capacity's case does not count."""
     tenant = Tenant()
     tenant.workspace(description="x [saga:0123456789ab]", capacityId=CAPACITY)
     found = KIND.find(tenant.fabric, {"displayName": "sales"})
@@ -143,8 +143,8 @@ def test_workspace_differs_only_in_what_the_manifest_names() -> None:
     assert KIND.changes({"displayName": "sales", "description": ""}, found) == ["description"]
 
 
-def test_workspace_capacity_under_way_is_not_yet_and_then_verified() -> None:
-    """An assignment in progress is waited for, not taken for a failure."""
+def test_workspace_capacity_in_progress_is_waited_for_and_then_verified() -> None:
+    """An assignment in progress is not a failure."""
     tenant = Tenant()
     tenant.model.settings.capacity_assignment_seconds = 30
     tenant.workspace()
@@ -157,8 +157,8 @@ def test_workspace_capacity_under_way_is_not_yet_and_then_verified() -> None:
     KIND.verify(tenant.fabric, spec, found.resource, intent)
 
 
-def test_workspace_verify_names_what_is_otherwise() -> None:
-    """A description that did not take is a verification error naming the field."""
+def test_workspace_verify_names_the_difference() -> None:
+    """A description that was not written is a verification error that names the field."""
     tenant = Tenant()
     resource = tenant.create(KIND, {"displayName": "sales", "description": "one"})
     tenant.stored(resource.id).description = "another"
@@ -167,7 +167,7 @@ def test_workspace_verify_names_what_is_otherwise() -> None:
 
 
 def test_workspace_failed_capacity_is_a_verification_error() -> None:
-    """A capacity that Fabric could not assign is told with the question to ask."""
+    """The error of a capacity that Fabric could not assign asks whether it is running."""
     tenant = Tenant()
     shown = {"id": "i", "capacityAssignmentProgress": "Failed"}
     tenant.fabric.get = lambda path, query=None: shown  # type: ignore[method-assign]
@@ -176,8 +176,8 @@ def test_workspace_failed_capacity_is_a_verification_error() -> None:
         KIND.verify(tenant.fabric, spec, Resource("Workspace", "i", "w"), CREATE)
 
 
-def test_workspace_guard_names_what_stands_in_it() -> None:
-    """A workspace of ours that holds another's items is not deleted; the first five are named."""
+def test_workspace_guard_names_the_foreign_items() -> None:
+    """A created workspace with somebody else's items is not deleted; the first five are named."""
     tenant = Tenant()
     items = [{"type": "Notebook", "displayName": f"n{i}"} for i in range(7)]
     workspace_id = tenant.workspace(items=items)

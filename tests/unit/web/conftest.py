@@ -1,4 +1,4 @@
-"""The API over memory: each answer is held to the OpenAPI document before a test sees it."""
+"""The API over memory: each response is checked against the OpenAPI document before a test sees it."""
 
 import json
 import re
@@ -33,32 +33,28 @@ MANIFEST: JsonObject = {"name": "m", "steps": [{"id": "w", "kind": "workspace", 
 
 
 class Engine:
-    """The durable engine's client: notes what it is told, or is away."""
+    """The durable engine's client, which records its calls or is unavailable."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, ...]] = []
         self.is_away = False
 
     def start(self, deployment_id: str) -> None:
-        """As the port says."""
         if self.is_away:
             raise StorageUnavailableError("the durable engine does not answer")
         self.received.append(("start", deployment_id))
 
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
-        """As the port says."""
         self.received.append((deployment_id, name))
 
     def is_running(self, deployment_id: str) -> bool:
-        """Nothing runs."""
         return False
 
-    def forget(self, deployment_id: str) -> None:
-        """As the port says."""
+    def forget(self, deployment_id: str) -> None: ...
 
 
 class Api:
-    """The app's API."""
+    """The app's API over memory."""
 
     def __init__(self, *, trusts_client_principal: bool = False) -> None:
         self.saga, self.engine, self.queue = SagaFixture(), Engine(), list[str]()
@@ -84,7 +80,7 @@ class Api:
     def ask(
         self, method: str, path: str, body: Any = b"", headers: Mapping[str, str] | None = None, media: str = ""
     ) -> Reply:
-        """Send a request; the reply fits the document."""
+        """Send a request, and check its reply against the document."""
         route, parameters = found(method, path.split("?")[0])
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": media or "application/json", **(headers or {})}
@@ -95,7 +91,7 @@ class Api:
 
 
 def found(method: str, path: str) -> tuple[Route, dict[str, str]]:
-    """The route of a path, and the values of its parameters."""
+    """Return the route of a path, and the values of its parameters."""
     for route in ROUTES:
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", re.escape(route.path).replace(r"\{", "{").replace(r"\}", "}"))
         if route.method == method and (match := re.fullmatch(pattern, path)):
@@ -104,7 +100,7 @@ def found(method: str, path: str) -> tuple[Route, dict[str, str]]:
 
 
 def fits(route: Route, reply: Reply) -> None:
-    """The document has this status, this type and this shape, and every header that it calls required is there."""
+    """Check that the document has this status, type and shape, and that every required header is present."""
     responses = DOCUMENT["paths"][f"/{route.path}"][route.method.lower()]["responses"]
     assert str(reply.status) in responses
     response = responses[str(reply.status)]
@@ -119,11 +115,10 @@ def fits(route: Route, reply: Reply) -> None:
 
 
 def received(reply: Reply) -> Any:
-    """The body."""
+    """Return the body as JSON."""
     return json.loads(reply.body)
 
 
 @pytest.fixture
 def api() -> Api:
-    """The API over memory."""
     return Api()

@@ -1,4 +1,4 @@
-"""The parameters of addresses: what a route does not declare is refused, never ignored."""
+"""The parameters of the query: a parameter that a route does not declare is refused, never ignored."""
 
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +15,13 @@ CONTROLS = ["\n", "\r", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u2029"
 
 
 def address(route: Route) -> str:
-    """A path of the route; nothing stands under its names."""
+    """Return a path of the route, with names under which nothing exists."""
     return route.path.replace("{id}", "d").replace("{name}", "items").replace("{file}", "app.js")
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_query_parameter_that_no_route_declares_is_named(api: Api, route: Route) -> None:
-    """400 on every route, before anything else is looked at; the function key's parameter is known on all."""
+def test_unknown_query_parameter_is_named(api: Api, route: Route) -> None:
+    """400 on every route, before any other check; the function key's parameter is known on all routes."""
     reply = api.ask(route.method, f"{address(route)}?code=key&foo=1", MANIFEST)
     [problem] = received(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "query.foo")
@@ -32,8 +32,8 @@ def test_query_parameter_that_no_route_declares_is_named(api: Api, route: Route)
 
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.query], ids=lambda route: route.name)
-def test_query_parameter_given_twice_is_named(api: Api, route: Route) -> None:
-    """400, unless the route says that it may be repeated."""
+def test_repeated_query_parameter_is_named(api: Api, route: Route) -> None:
+    """400, unless the route declares it repeatable."""
     for name in route.query:
         reply = api.ask(route.method, f"{address(route)}?{name}=held&{name}=held", MANIFEST)
         is_refused = b"is given more than once" in reply.body
@@ -42,18 +42,16 @@ def test_query_parameter_given_twice_is_named(api: Api, route: Route) -> None:
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("ID", "id"), ("Id", "id"), ("requestedBy", "requested_by")])
-def test_query_parameter_that_is_misspelt_is_suggested_and_nothing_is_submitted(
-    api: Api, wrong: str, right: str
-) -> None:
-    """An idempotency key is never lost without a word."""
+def test_misspelt_query_parameter_gets_a_suggestion_and_nothing_is_submitted(api: Api, wrong: str, right: str) -> None:
+    """An idempotency key is never ignored."""
     reply = api.ask("POST", f"deployments?{wrong}=my-id", MANIFEST)
     assert f"Did you mean '{right}'?" in received(reply)["problems"][0]["message"]
     assert (reply.status, api.queue) == (400, [])
 
 
 @pytest.mark.parametrize("character", CONTROLS)
-def test_query_requester_is_one_line(api: Api, character: str) -> None:
-    """What ends a line, moves the cursor or turns the reading around is no part of a name."""
+def test_requester_in_the_query_is_one_line(api: Api, character: str) -> None:
+    """A character that ends a line, moves the cursor or changes the reading direction is not allowed in a name."""
     reply = api.ask("POST", f"deployments?id=x&requested_by={quote(f'a{character}b')}", MANIFEST)
     assert (reply.status, received(reply)["problems"][0]["path"]) == (400, "query.requested_by")
     assert api.queue == []
@@ -61,8 +59,8 @@ def test_query_requester_is_one_line(api: Api, character: str) -> None:
 
 @pytest.mark.parametrize(("path", "body"), [("deployments", MANIFEST), ("deployments/d/cancel", {})])
 @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP, identity"])
-def test_body_that_is_encoded_is_refused_by_its_encoding(api: Api, path: str, body: Any, encoding: str) -> None:
-    """415 that says what to send; nothing tries to read it."""
+def test_encoded_body_is_refused_with_its_encoding(api: Api, path: str, body: Any, encoding: str) -> None:
+    """A 415 says what to send, and the body is not decoded."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     reply = api.ask("POST", path, body, {"Content-Encoding": encoding})
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "identity")

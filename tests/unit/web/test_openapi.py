@@ -1,4 +1,4 @@
-"""The table of routes, the functions app and the OpenAPI document say the same."""
+"""The table of routes, the functions app and the OpenAPI document agree."""
 
 import json
 from dataclasses import fields
@@ -16,7 +16,7 @@ from tests.unit.web.conftest import DOCUMENT, Api
 
 
 def served() -> dict[str, dict[str, Any]]:
-    """The HTTP triggers that the host is told of, by function."""
+    """Return the HTTP triggers that the app registers, by function."""
     found: dict[str, dict[str, Any]] = {}
     for function in functions():
         trigger = function.get_trigger()
@@ -26,8 +26,8 @@ def served() -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_every_route_is_registered_as_the_table_says_and_no_other_is() -> None:
-    """Name, path, method, auth level, and the durable client exactly where it is needed; either way round."""
+def test_registered_functions_are_those_of_the_routes() -> None:
+    """Name, path, method, auth level, and the durable client exactly if it is needed; in both directions."""
     functions = served()
     assert set(functions) == {route.name for route in ROUTES} | set(openapi.OF_THE_APP)
     for name, path in openapi.OF_THE_APP.items():
@@ -44,8 +44,8 @@ def test_every_route_is_registered_as_the_table_says_and_no_other_is() -> None:
         assert ("durableClient" in function["bindings"]) == route.needs_engine
 
 
-def test_every_route_is_in_the_document_and_no_other_is() -> None:
-    """By operation id, with the security that the route has."""
+def test_documented_operations_are_those_of_the_routes() -> None:
+    """By operation id, with the route's security."""
     documented = {
         operation["operationId"]: (path.lstrip("/"), method.upper(), operation.get("security") != [])
         for path, operations in DOCUMENT["paths"].items()
@@ -57,7 +57,7 @@ def test_every_route_is_in_the_document_and_no_other_is() -> None:
 
 
 def test_document_has_exactly_the_parameters_that_a_route_declares() -> None:
-    """Those of its address, by name; those that may be repeated are arrays."""
+    """Parameters of the query, by name; those that may be repeated are arrays."""
     for route in ROUTES:
         described = {
             p["name"]: p["schema"].get("type") == "array"
@@ -68,15 +68,15 @@ def test_document_has_exactly_the_parameters_that_a_route_declares() -> None:
 
 
 def test_document_of_head_has_no_bodies() -> None:
-    """HEAD is answered as GET is, without the content."""
+    """HEAD is answered like GET, without the content."""
     for path in ("/health", "/health/live", "/health/ready"):
         get, head = (DOCUMENT["paths"][path][method]["responses"] for method in ("get", "head"))
         assert set(get) == set(head)
         assert not any("content" in response for response in head.values())
 
 
-def test_document_is_sound() -> None:
-    """Every schema is one, every reference leads somewhere, every schema is used."""
+def test_document_is_valid() -> None:
+    """Every schema is valid, every reference resolves, and every schema is used."""
     for schema in DOCUMENT["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     text = json.dumps(DOCUMENT)
@@ -89,17 +89,16 @@ def test_document_is_sound() -> None:
 
 @pytest.mark.parametrize("record", [DeploymentRecord, StepRecord, AuditEntry])
 def test_schemas_have_every_field_of_the_records(record: type[Any]) -> None:
-    """A field that is added to a record is in the document, without anybody thinking of it."""
+    """A field that is added to a record appears in the document without further work."""
     assert set(schemas.of(record)["properties"]) == {field.name for field in fields(record)}
 
 
-def test_example_is_accepted(api: Api) -> None:
-    """What the document shows as a manifest is one."""
+def test_example_in_the_document_is_accepted(api: Api) -> None:
     assert api.ask("POST", "deployments", schemas.EXAMPLE).status == 202
 
 
-def test_document_is_served_to_anybody_and_only_once(api: Api) -> None:
-    """With a tag."""
+def test_document_is_served_to_anybody_and_cached(api: Api) -> None:
+    """With an ETag."""
     reply = api.ask("GET", "openapi.json")
     assert json.loads(reply.body) == DOCUMENT
     assert api.ask("GET", "openapi.json", headers={"If-None-Match": reply.headers["ETag"]}).status == 304
@@ -107,7 +106,7 @@ def test_document_is_served_to_anybody_and_only_once(api: Api) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Any) -> Any:
-    """A page's folder."""
+    """Write a page's folder."""
     (tmp_path / "index.html").write_text("<p>page</p>")
     (tmp_path / "app.js").write_text("1")
     (tmp_path / "notes.md").write_text("no")
@@ -117,12 +116,12 @@ def folder(tmp_path: Any) -> Any:
 
 
 def get(folder: Any, **route: str) -> Any:
-    """Ask for a file of the page."""
+    """Request a file of the page."""
     return page.serve(Request("GET", "/api/dashboard", route), folder)
 
 
 def test_page_is_served_under_a_strict_policy(folder: Any) -> None:
-    """Nothing from elsewhere, nothing inline, in nobody's frame; revalidated each time."""
+    """Nothing from other hosts, nothing inline, in no frame; revalidated at each request."""
     reply = get(folder)
     assert (reply.body, reply.content_type) == (b"<p>page</p>", "text/html; charset=utf-8")
     policy = reply.headers["Content-Security-Policy"]
@@ -136,8 +135,8 @@ def test_page_is_served_under_a_strict_policy(folder: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["notes.md", "../page.py", "deeper/x.js", "deeper", "", ".", "..", "%2e%2e", "INDEX.HTML", "/etc/passwd"]
 )
-def test_page_serves_nothing_but_its_files(folder: Any, name: str) -> None:
-    """A name that is not exactly one of them is 404."""
+def test_page_serves_only_its_own_files(folder: Any, name: str) -> None:
+    """Any name that is not exactly one of them is 404."""
     with pytest.raises(page.HttpError) as caught:
         get(folder, file=name)
     assert caught.value.status == 404

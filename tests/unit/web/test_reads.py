@@ -1,4 +1,4 @@
-"""Lists, one deployment, its audit and its plan."""
+"""Lists, one deployment, its audit and its step graph."""
 
 import base64
 import string
@@ -27,7 +27,7 @@ IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
     late=st.dictionaries(st.text(string.ascii_letters, min_size=11, max_size=12), st.integers(6, 9), max_size=4),
     limit=st.integers(1, 5),
 )
-def test_list_tells_each_deployment_exactly_once(accepted: dict[str, int], late: dict[str, int], limit: int) -> None:
+def test_list_contains_each_deployment_exactly_once(accepted: dict[str, int], late: dict[str, int], limit: int) -> None:
     """Over all pages, whatever their size, and whatever is accepted between two of them."""
     api = Api()
     for name, seconds in accepted.items():
@@ -48,16 +48,16 @@ def test_list_tells_each_deployment_exactly_once(accepted: dict[str, int], late:
 
 
 @given(st.one_of(st.text(max_size=60), st.binary(max_size=60).map(lambda b: base64.urlsafe_b64encode(b).decode())))
-def test_cursor_of_anybodys_making_is_refused_or_a_position(text: str) -> None:
-    """400 and never 500; what is taken for a cursor is one that could have been given."""
+def test_invented_cursor_is_refused_or_a_valid_position(text: str) -> None:
+    """400 and never 500; an accepted cursor is one that the app could have returned."""
     position = read_cursor(text)
     if position is not None:
         assert read_cursor(make_cursor(a_header(position[1], accepted_at=position[0]))) == position
 
 
 @given(IDS, st.datetimes(), st.integers(0, 200), st.sampled_from(string.printable))
-def test_cursor_tampered_with_never_breaks(name: str, at: Any, place: int, character: str) -> None:
-    """One character changed in a cursor that was given."""
+def test_changed_cursor_causes_no_error(name: str, at: Any, place: int, character: str) -> None:
+    """One character of a valid cursor is changed."""
     cursor = make_cursor(a_header(name, accepted_at=at.replace(tzinfo=START.tzinfo)))
     place %= len(cursor)
     read_cursor(cursor[:place] + character + cursor[place + 1 :])
@@ -80,14 +80,13 @@ def test_cursor_tampered_with_never_breaks(name: str, at: Any, place: int, chara
         ("cursor=%00", "query.cursor"),
     ],
 )
-def test_list_names_each_parameter_that_is_wrong(api: Api, query: str, path: str) -> None:
-    """400 with the parameter's name."""
+def test_list_names_each_wrong_parameter(api: Api, query: str, path: str) -> None:
     reply = api.ask("GET", f"deployments?{query}")
     assert (reply.status, [p["path"] for p in received(reply)["problems"]]) == (400, [path])
 
 
 def test_list_is_filtered(api: Api) -> None:
-    """By target in any case and spacing, by several states, by what is open."""
+    """By target in any case and spacing, by several states, and by whether it is open."""
     for state in D:
         api.saga.deployment(state, deployment_id=f"x-{state}", target="contoso sales")
     api.saga.deployment(D.RUNNING, deployment_id="y")
@@ -101,8 +100,8 @@ def test_list_is_filtered(api: Api) -> None:
     assert states("target=nobody") == set()
 
 
-def test_one_has_its_steps_without_what_is_the_engines_own(api: Api) -> None:
-    """Spec, claim and before-image stay inside; a marker and what was made are shown."""
+def test_deployment_has_its_steps_without_internal_fields(api: Api) -> None:
+    """Spec, claim and before-image are internal; the marker and the created resource are shown."""
     step = row(0, S.SUCCEEDED, spec={"displayName": "secret plan"}, claim=Claim("me", START, 3))
     step = step.replace(
         intent=Intent("update", "mark", {"description": "as it was"}, "id-1"), resource=Resource("Item", "id-1", "n")
@@ -115,8 +114,8 @@ def test_one_has_its_steps_without_what_is_the_engines_own(api: Api) -> None:
     assert body["steps"][0]["resource"]["id"] == "id-1"
 
 
-def test_one_tells_what_an_approval_asks_and_of_whom(api: Api) -> None:
-    """A person decides by it; nothing else of what a step is given is told, be it in the row or in a blob."""
+def test_deployment_shows_an_approvals_question_and_approvers(api: Api) -> None:
+    """A person needs them to decide; no other value of a step is shown, whether it is in the row or in a blob."""
     request = {"message": "ü" * 1000, "approvers": ["anna"]}
     spec = api.app.services.payloads.store({**request, "default": "reject"})
     assert "message" not in spec
@@ -126,8 +125,8 @@ def test_one_tells_what_an_approval_asks_and_of_whom(api: Api) -> None:
     assert "spec" not in step
 
 
-def test_one_is_not_sent_again_while_it_stands_still(api: Api) -> None:
-    """304 for its tag, weak or among others; any move of header or step is another tag."""
+def test_unchanged_deployment_is_not_sent_again(api: Api) -> None:
+    """304 for its ETag, weak or among others; any move of header or step changes the ETag."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     tags = [api.ask("GET", "deployments/d").headers["ETag"]]
     for given_tag in (tags[0], f"W/{tags[0]}", f'"x", {tags[0]}', "*"):
@@ -142,13 +141,13 @@ def test_one_is_not_sent_again_while_it_stands_still(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["d", "d/audit", "d/graph", "a b", "-", "x" * 101, "%00"])
-def test_what_is_not_there_is_404(api: Api, path: str) -> None:
-    """An unknown id, and what can be none."""
+def test_missing_deployment_is_404(api: Api, path: str) -> None:
+    """An unknown id, and an invalid one."""
     assert api.ask("GET", f"deployments/{path}").status == 404
 
 
 def test_audit_names_steps_and_outlives_the_deployment(api: Api) -> None:
-    """Oldest first, by the step's id; after the purge the entries are still told."""
+    """Oldest first, with the step's id; after the purge the entries are still returned."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     api.saga.change(0, state=S.SKIPPED)
     items = received(api.ask("GET", "deployments/d/audit"))["items"]
@@ -162,8 +161,8 @@ def test_audit_names_steps_and_outlives_the_deployment(api: Api) -> None:
     assert api.ask("GET", "deployments/d").status == 404
 
 
-def test_plan_is_what_was_compiled(api: Api) -> None:
-    """Needs by name, and the waves in which the steps may run; a step that is missing yet is left out."""
+def test_graph_is_what_was_compiled(api: Api) -> None:
+    """Needs by name, and the waves in which the steps may run; a step that is not written yet is left out."""
     rows = [row(0, S.PENDING), row(1, S.PENDING), row(2, S.PENDING, needs=(0,)), row(3, S.PENDING, needs=(1, 2, 9))]
     api.saga.deployment(D.ACCEPTED, *rows)
     plan = received(api.ask("GET", "deployments/d/graph"))
@@ -171,8 +170,8 @@ def test_plan_is_what_was_compiled(api: Api) -> None:
     assert plan["steps"][3]["needs"] == ["s1", "s2"]
 
 
-def test_storage_that_fails_is_503_with_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller is told to come again, and nothing of why."""
+def test_failing_storage_is_503_with_a_retry_after(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller gets no reason."""
 
     def broken(*_: object, **__: object) -> None:
         raise StorageUnavailableError("table storage at secret.example: no answer")
@@ -183,10 +182,10 @@ def test_storage_that_fails_is_503_with_a_time(api: Api, monkeypatch: pytest.Mon
     assert b"secret.example" not in reply.body
 
 
-def test_fault_of_ours_is_500_with_an_id_for_the_log(
+def test_internal_error_is_500_with_an_id_for_the_log(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No text of the exception; the log has it under the same id."""
+    """The body has no text of the exception; the log has it under the same id."""
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("do not show this")
@@ -199,8 +198,8 @@ def test_fault_of_ours_is_500_with_an_id_for_the_log(
     assert "do not show this" in caplog.text
 
 
-def test_orphans_are_looked_for_and_left_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what was put back and not looked over yet, a bounded number; Fabric that says no is 502."""
+def test_orphans_are_searched_and_left_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among deployments that were rolled back and not checked yet, up to a maximum; a refusal by Fabric is 502."""
     for i in range(25):
         api.saga.deployment(D.COMPENSATED, deployment_id=f"d{i}")
     api.saga.deployment(D.CANCELLED, deployment_id="seen", orphan_checked_at=START)
@@ -214,8 +213,8 @@ def test_orphans_are_looked_for_and_left_alone(api: Api, monkeypatch: pytest.Mon
     assert api.ask("GET", "orphans").status == 502
 
 
-def test_orphans_where_another_is_at_work_are_none_yet(api: Api) -> None:
-    """They are not looked at, and the answer says that it is not complete."""
+def test_orphans_are_not_searched_while_another_deployment_is_active(api: Api) -> None:
+    """The response says that it is not complete."""
     api.saga.deployment(D.COMPENSATED)
     assert received(api.ask("GET", "orphans")) == {"items": [], "looked_at": 1, "is_complete": True}
     api.saga.deployment(D.RUNNING, deployment_id="other")

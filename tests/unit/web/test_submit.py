@@ -1,4 +1,4 @@
-"""Submitting over HTTP: 202 only for what is durable, and an answer with every problem for what cannot be used."""
+"""Submitting over HTTP: 202 only for a durable submission, and a response with every problem for an invalid one."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from tests.unit.web.conftest import MANIFEST, Api, received
 
 
 def test_submit_is_recorded_queued_and_started(api: Api) -> None:
-    """202 with the recorded state; the queue has a copy in case this process dies; the engine is told."""
+    """202 with the recorded state; the queue has a copy in case this process dies, and the engine is notified."""
     reply = api.ask("POST", "deployments?id=d", MANIFEST)
     assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/d")
     assert received(reply)["state"] == "accepted"
@@ -23,8 +23,10 @@ def test_submit_is_recorded_queued_and_started(api: Api) -> None:
     assert api.engine.received == [("start", "d")]
 
 
-def test_submit_cut_short_after_the_queue_is_finished_by_its_message(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The journal fails in the middle: 503, and the message that was put first makes the same deployment."""
+def test_submit_that_is_cut_after_the_queue_is_finished_by_its_message(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal fails in the middle: 503, and the message that was sent before creates the same deployment."""
 
     def broken(*_: object) -> None:
         raise StorageUnavailableError("table storage, write: no answer")
@@ -37,7 +39,7 @@ def test_submit_cut_short_after_the_queue_is_finished_by_its_message(api: Api, m
     assert received(api.ask("POST", "deployments?id=d", MANIFEST))["manifest_hash"] == accepted.header.manifest_hash
 
 
-def test_submit_is_durable_though_the_engine_is_away(api: Api) -> None:
+def test_submit_is_durable_even_if_the_engine_is_unavailable(api: Api) -> None:
     """It is in the journal and on the queue: 202."""
     api.engine.is_away = True
     assert api.ask("POST", "deployments?id=d", MANIFEST).status == 202
@@ -45,8 +47,8 @@ def test_submit_is_durable_though_the_engine_is_away(api: Api) -> None:
     assert len(api.queue) == 1
 
 
-def test_submit_again_is_the_same_deployment(api: Api) -> None:
-    """The same id and manifest, as JSON or YAML: 202 with the same place, whatever its state; queued once."""
+def test_submit_repeated_is_the_same_deployment(api: Api) -> None:
+    """The same id and manifest, as JSON or YAML: 202 with the same location, whatever its state, and queued once."""
     first = api.ask("POST", "deployments?id=d", MANIFEST)
     second = api.ask("POST", "deployments?id=d", yaml.safe_dump(MANIFEST).encode(), media="text/yaml; charset=utf-8")
     assert (second.status, second.body, second.headers) == (202, first.body, first.headers)
@@ -54,7 +56,7 @@ def test_submit_again_is_the_same_deployment(api: Api) -> None:
 
 
 def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
-    """409, nothing queued or started, and the audit of what stands tells."""
+    """409, nothing is queued or started, and the first deployment's audit records it."""
     api.ask("POST", "deployments?id=d", MANIFEST)
     reply = api.ask("POST", "deployments?id=d", {**MANIFEST, "name": "other"})
     assert reply.status == 409
@@ -63,13 +65,13 @@ def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
 
 
 def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
-    """Given in either place, or in both alike; without it, each time another."""
+    """Given in one place, or in both alike; without an id, a new one each time."""
     named = {**MANIFEST, "id": "own"}
     ids = [received(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
         ("?id=given", MANIFEST), ("", named), ("?id=own", named), ("", MANIFEST), ("", MANIFEST))]  # fmt: skip
     assert ids[:3] == ["given", "own", "own"]
     assert len(set(ids)) == 4
-    assert len({api.saga.header(i).manifest_hash for i in ids}) == 1, "the id is no part of the manifest"
+    assert len({api.saga.header(i).manifest_hash for i in ids}) == 1, "the id must not be a part of the manifest"
 
 
 @pytest.mark.parametrize(
@@ -84,8 +86,8 @@ def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
         ({"command": "cancell", "reason": "\u0000"}, "Did you mean 'cancel'?"),
     ],
 )
-def test_submit_of_a_command_is_refused_and_takes_no_id(api: Api, body: Any, reported_by: str) -> None:
-    """400 with a suggestion, however the rest of the body stands; the id is free for its submission."""
+def test_submit_of_a_command_is_refused_and_claims_no_id(api: Api, body: Any, reported_by: str) -> None:
+    """400 with a suggestion, whatever else the body contains; the id stays free for its submission."""
     reply = api.ask("POST", "deployments?id=d", body)
     [problem] = received(reply)["problems"]
     assert reply.status == 400
@@ -94,8 +96,8 @@ def test_submit_of_a_command_is_refused_and_takes_no_id(api: Api, body: Any, rep
     assert api.ask("POST", "deployments?id=d", MANIFEST).status == 202
 
 
-def test_submit_under_two_ids_is_refused_and_takes_neither(api: Api) -> None:
-    """The address says one and the manifest another: 400 that names both, and each is still free."""
+def test_submit_under_two_ids_is_refused_and_claims_neither(api: Api) -> None:
+    """The query and the manifest differ: 400 that names both ids, and each stays free."""
     reply = api.ask("POST", "deployments?id=given", {**MANIFEST, "id": "own"})
     [problem] = received(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "$.id")
@@ -106,8 +108,8 @@ def test_submit_under_two_ids_is_refused_and_takes_neither(api: Api) -> None:
         assert api.ask("GET", f"deployments/{taken}").status == 404
 
 
-def test_submit_of_a_large_manifest_goes_through_a_blob(api: Api) -> None:
-    """What a message cannot hold is named there by its hash."""
+def test_submit_stores_a_large_manifest_as_a_blob(api: Api) -> None:
+    """The message names it by its hash."""
     parts = [{"path": "notebook-content.py", "payload": "eHh4" * 20_000, "payloadType": "InlineBase64"}]
     item = {
         "id": "n",
@@ -126,7 +128,7 @@ def test_submit_of_a_large_manifest_goes_through_a_blob(api: Api) -> None:
 
 
 def test_submit_of_the_deepest_manifest_is_the_same_on_the_queue(api: Api) -> None:
-    """The message's own level is not counted: what was answered with 202 is not refused, or told as another, later."""
+    """The message's own level is not counted: a manifest that got a 202 is not refused or changed later."""
     deep: Any = 1
     for _ in range(MAX_DEPTH - 4):
         deep = {"a": deep}
@@ -163,7 +165,7 @@ def test_submit_of_the_deepest_manifest_is_the_same_on_the_queue(api: Api) -> No
         ("deployments", b"x" * (MAX_BYTES + 1), "", 413, f"at most {MAX_BYTES}"),
     ],
 )
-def test_submit_of_what_cannot_be_used_says_why(
+def test_submit_of_an_invalid_body_names_the_reason(
     api: Api, path: str, body: Any, media: str, status: int, says: str
 ) -> None:
     """The status, and the place with the remedy; nothing is queued, started or recorded."""
@@ -176,15 +178,16 @@ def test_submit_of_what_cannot_be_used_says_why(
 
 
 def test_submit_of_local_files_says_that_they_must_be_packed(api: Api) -> None:
-    """The app cannot read what lies beside the caller's manifest."""
+    """The app cannot read files beside the caller's manifest."""
     step = {"id": "p", "kind": "principals", "with": {"workspaceId": "x", "file": "people.csv"}}
     reply = api.ask("POST", "deployments", {**MANIFEST, "steps": [step]})
     assert any("file" in problem["path"] for problem in received(reply)["problems"])
 
 
 @pytest.mark.parametrize("body", [{"name": "m"}, b"\xff", b"{"])
-def test_submit_that_is_refused_is_recorded_where_an_id_was_given(api: Api, body: Any) -> None:
-    """Who waits for that id gets the answer; the same again is the same answer; a good one then is a conflict."""
+def test_submit_that_is_refused_is_recorded_if_an_id_was_given(api: Api, body: Any) -> None:
+    """A caller that waits for that id gets the answer; a repetition gets the same one; a valid manifest is then a
+    conflict."""
     replies = [api.ask("POST", "deployments?id=d", body) for _ in range(2)]
     reply = replies[0]
     assert [(r.status, r.body) for r in replies] == [(400, reply.body)] * 2
@@ -203,8 +206,10 @@ def test_submit_that_is_refused_is_recorded_where_an_id_was_given(api: Api, body
         (False, "anna@contoso.com", "", "somebody (by key)"),
     ],
 )
-def test_submit_names_who_asks_as_far_as_is_known(trusts: bool, principal: str, claimed: str, shown: str) -> None:
-    """A principal counts only where App Service authentication vouches for it; a claim is marked as one."""
+def test_submit_records_the_requester_as_far_as_it_is_known(
+    trusts: bool, principal: str, claimed: str, shown: str
+) -> None:
+    """A principal counts only if App Service authentication confirms it; an unconfirmed name is marked as such."""
     api = Api(trusts_client_principal=trusts)
     headers = {PRINCIPAL: principal} if principal else {}
     manifest = {**MANIFEST, **({"requestedBy": claimed} if claimed else {})}
@@ -216,7 +221,7 @@ def test_submit_names_who_asks_as_far_as_is_known(trusts: bool, principal: str, 
 
 
 def test_submit_of_an_id_past_its_retention_runs_nothing(api: Api) -> None:
-    """The same manifest: 202 with the end it had and a sentence, nothing queued or started. Another one: 409."""
+    """The same manifest: 202 with its end and a sentence, and nothing is queued or started. Another manifest: 409."""
     api.ask("POST", "deployments?id=d", MANIFEST)
     api.saga.change_header(state=D.CANCELLED)
     api.journal.purge("d")
@@ -232,8 +237,8 @@ def test_submit_of_an_id_past_its_retention_runs_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/graph", "/cancel", "/retire"])
-def test_forgotten_deployment_is_404_with_what_stays_of_it(api: Api, path: str) -> None:
-    """No verb takes it up again; the answer says how it ended, and the command line can read that."""
+def test_forgotten_deployment_is_404_with_what_is_kept_of_it(api: Api, path: str) -> None:
+    """No verb reopens it; the response has its end, in a form that the command line can read."""
     api.saga.deployment(D.SUCCEEDED)
     api.journal.purge("d")
     reply = api.ask("POST" if path in ("/cancel", "/retire") else "GET", f"deployments/d{path}")

@@ -17,8 +17,8 @@ OF_A_STEP = (Verb.APPROVE, Verb.REFUSE)
 
 @pytest.mark.parametrize("state", list(D))
 @pytest.mark.parametrize("verb", [verb for verb in Verb if verb not in OF_A_STEP])
-def test_verb_is_granted_exactly_where_one_is_told_that_it_is_allowed(api: Api, verb: Verb, state: D) -> None:
-    """For every state: what `allowed` names is 202; what the state's own row lacks and is not done already is 409."""
+def test_verb_is_accepted_exactly_if_it_is_listed_as_allowed(api: Api, verb: Verb, state: D) -> None:
+    """In every state: a verb in `allowed` is 202; a verb that is neither in the state's row nor done already is 409."""
     api.saga.deployment(state, S.PENDING)
     allowed = received(api.ask("GET", "deployments/d"))["allowed"]
     reply = api.ask("POST", f"deployments/d/{verb}", {"requested_by": "anna", "reason": "a try"})
@@ -31,8 +31,8 @@ def test_verb_is_granted_exactly_where_one_is_told_that_it_is_allowed(api: Api, 
         assert "anna (by key)" in api.journal.audit("d")[-1].actor
 
 
-def test_verb_says_who_and_why_in_the_audit(api: Api) -> None:
-    """As the caller says of itself, marked so."""
+def test_verb_records_the_requester_and_the_reason_in_the_audit(api: Api) -> None:
+    """The name that the caller gives is marked as unconfirmed."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     reply = api.ask("POST", "deployments/d/cancel", {"requested_by": "anna", "reason": "wrong target"})
     assert (reply.status, received(reply)["state"]) == (202, "running")
@@ -58,15 +58,16 @@ def test_verb_says_who_and_why_in_the_audit(api: Api) -> None:
         (b" " * 20_000 + b"{}", "", 413),
     ],
 )
-def test_verb_reads_its_body_strictly(api: Api, body: Any, media: str, status: int) -> None:
-    """No body is fine; unknown fields and wrong types are not, and then nothing is done."""
+def test_verb_accepts_only_a_valid_body(api: Api, body: Any, media: str, status: int) -> None:
+    """An empty body is valid; unknown fields and wrong types are not, and then nothing is done."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     assert api.ask("POST", "deployments/d/cancel", body, media=media).status == status
     assert bool(api.saga.header().cancel_requested_by) == (status == 202)
 
 
-def test_verb_that_gives_up_needs_a_reason(api: Api) -> None:
-    """400 that names the field; with one it is granted, and asked of it is nothing more until it has ended."""
+def test_release_needs_a_reason(api: Api) -> None:
+    """Without one, 400 that names the field; with one it is accepted, and no other verb is allowed until the
+    deployment has ended."""
     api.saga.deployment(D.STUCK, S.COMPENSATION_FAILED)
     for body in ({}, {"reason": ""}, {"reason": None}, b""):
         reply = api.ask("POST", "deployments/d/release", body)
@@ -78,7 +79,7 @@ def test_verb_that_gives_up_needs_a_reason(api: Api) -> None:
 
 
 @pytest.mark.parametrize("verb", OF_A_STEP)
-def test_verb_about_a_step_needs_its_name(api: Api, verb: Verb) -> None:
+def test_verb_for_a_step_needs_its_name(api: Api, verb: Verb) -> None:
     """400 without one; 409 for a step that does not wait for a person."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     assert received(api.ask("POST", f"deployments/d/{verb}", {}))["problems"][0]["path"] == "$.step"
@@ -86,8 +87,8 @@ def test_verb_about_a_step_needs_its_name(api: Api, verb: Verb) -> None:
     assert api.ask("POST", f"deployments/e/{verb}", {"step": "s0"}).status == 404
 
 
-def test_breakers_are_told_and_closed(api: Api) -> None:
-    """An open one with the time at which it may close; after the reset it is closed, for all."""
+def test_breakers_are_listed_and_closed(api: Api) -> None:
+    """An open one has the time at which it may close; after the reset it is closed for all."""
     api.app.breakers.get("items").open()
     by_name = {b["name"]: b for b in received(api.ask("GET", "breakers"))["items"]}
     assert by_name["items"]["state"] == "open"
@@ -97,8 +98,8 @@ def test_breakers_are_told_and_closed(api: Api) -> None:
     assert api.ask("POST", "breakers/nobody/reset").status == 404
 
 
-def test_verb_names_its_deployment_whether_or_not_it_was_asked_with_a_slash(api: Api) -> None:
-    """Hosts hand over an address with a slash at its end as it came."""
+def test_verb_names_its_deployment_with_or_without_a_slash_at_the_end(api: Api) -> None:
+    """Hosts pass an address with a slash at its end unchanged."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     route, parameters = found("POST", "deployments/d/cancel")
     request = Request.of("POST", "http://host/api/deployments/d/cancel/", parameters, {}, lambda: b"")

@@ -1,4 +1,4 @@
-"""Following a deployment: the tag is exact, a 304 reads numbers alone, and many watchers are one reader."""
+"""Following a deployment: the ETag is exact, a 304 reads only sequence numbers, and many watchers share one read."""
 
 import threading
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from tests.unit.saga.fixture import row
 from tests.unit.web.conftest import Api, received
 
 
-class Counted:
-    """How often each method of a journal is called."""
+class CountedJournal:
+    """Counts the calls of each method of a journal."""
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
@@ -36,7 +36,7 @@ class Counted:
 
 
 def note(api: Api, number: int) -> None:
-    """Write something to the audit that moves nothing."""
+    """Add a note to the audit, which moves nothing."""
     text = AuditEntry(START, "deployment", "running", "running", "anna", f"refused {number}", 0)
     api.journal.note("d", text)
 
@@ -59,8 +59,8 @@ WRITES: dict[str, Callable[[Api, int], None]] = {
 
 
 @given(st.lists(st.sampled_from(sorted(WRITES)), max_size=8))
-def test_tag_is_never_the_same_for_two_answers(writes: list[str]) -> None:
-    """Whatever is written in whatever order: one tag, the same bytes; and what is given for an old tag is new."""
+def test_etag_is_never_the_same_for_two_responses(writes: list[str]) -> None:
+    """For any writes in any order: one ETag always means the same bytes, and the response to an old ETag is new."""
     api = Api()
     api.saga.deployment(D.RUNNING, S.PENDING, S.PENDING, S.PENDING)
     for path in ("deployments/d", "deployments/d/audit"):
@@ -79,11 +79,11 @@ def test_tag_is_never_the_same_for_two_answers(writes: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", ["deployments/d", "deployments/d/audit"])
-def test_unchanged_answer_reads_sequence_numbers_alone(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """In the process that gave the tag as in any other; a change is read once, however many then ask."""
+def test_unchanged_response_reads_only_sequence_numbers(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """In the process that returned the ETag and in any other; a change is read once, however many callers ask."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     tag = api.ask("GET", path).headers["ETag"]
-    counted = Counted(api, monkeypatch)
+    counted = CountedJournal(api, monkeypatch)
     assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 304
     api.watching = Watching()
     assert api.ask("GET", path, headers={"If-None-Match": tag}).status == 304
@@ -96,8 +96,9 @@ def test_unchanged_answer_reads_sequence_numbers_alone(api: Api, monkeypatch: py
     assert counted.calls.count("steps") == 1
 
 
-def test_followers_of_a_large_deployment_share_one_look_within_a_second() -> None:
-    """And see what happened a second later at most; who does not follow sees it at once, and so do all after that."""
+def test_followers_of_a_large_deployment_share_one_read_a_second() -> None:
+    """They see a change at most a second later; a caller that does not follow sees it at once, and so do all later
+    ones."""
     now, current = [0.0], {f"step_{i:05d}": 0 for i in range(1_000)}
     looks: list[str] = []
     watching = Watching(lambda: now[0])
@@ -127,8 +128,8 @@ def test_followers_of_a_large_deployment_share_one_look_within_a_second() -> Non
     assert watching.look("d", sequences, read)[1] == b"2"
 
 
-def test_many_who_ask_at_once_are_one_reader(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those who wait while one reads share what the next one reads: thirty take two readings, not thirty."""
+def test_concurrent_callers_share_one_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers that wait during a read share the result of the next one: thirty callers need at most two reads."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     going, go = threading.Event(), threading.Event()
     steps, readings = api.journal.steps, list[str]()
@@ -151,7 +152,7 @@ def test_many_who_ask_at_once_are_one_reader(api: Api, monkeypatch: pytest.Monke
 
 
 def test_verb_is_seen_by_its_caller_at_once(api: Api) -> None:
-    """A follower of a large deployment who asks for something sees that it was asked for."""
+    """A follower of a large deployment that sends a command sees the request at once."""
     api.saga.deployment(D.RUNNING, *[row(i, S.PENDING) for i in range(200)])
     reply = api.ask("GET", "deployments/d")
     assert "cancel" in received(reply)["allowed"]
@@ -160,10 +161,8 @@ def test_verb_is_seen_by_its_caller_at_once(api: Api) -> None:
     assert (followed.status, "cancel" in received(followed)["allowed"]) == (200, False)
 
 
-def test_answer_that_was_made_while_rows_moved_has_the_tag_of_its_own_rows(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A step is written between the reading of the header and of the steps: the next look finds it another."""
+def test_response_read_while_rows_moved_has_the_etag_of_its_own_rows(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is written between the reads of the header and of the steps: the next read has another ETag."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     steps = api.journal.steps
 
@@ -179,8 +178,8 @@ def test_answer_that_was_made_while_rows_moved_has_the_tag_of_its_own_rows(
     assert (fresh.status, received(fresh)["steps"][0]["deliveries"]) == (200, 9)
 
 
-def test_audit_that_grew_while_it_was_read_has_no_tag(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be said which rows it is of; the next one has a tag."""
+def test_audit_that_grew_during_the_read_has_no_etag(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not known which rows it contains; the next response has an ETag."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     audit = api.journal.audit
 
@@ -195,8 +194,8 @@ def test_audit_that_grew_while_it_was_read_has_no_tag(api: Api, monkeypatch: pyt
     assert "ETag" in api.ask("GET", "deployments/d/audit").headers
 
 
-def test_audit_that_outlived_its_deployment_is_told_whatever_the_caller_has(api: Api) -> None:
-    """Without a tag; `*` matches no deployment that is gone."""
+def test_audit_of_a_purged_deployment_is_always_returned(api: Api) -> None:
+    """Without an ETag; `*` matches no deployment that was purged."""
     api.saga.deployment(D.SUCCEEDED, S.SUCCEEDED)
     tag = api.ask("GET", "deployments/d/audit").headers["ETag"]
     api.journal.purge("d")
@@ -207,8 +206,8 @@ def test_audit_that_outlived_its_deployment_is_told_whatever_the_caller_has(api:
         assert api.ask("GET", path, headers={"If-None-Match": "*"}).status == 404
 
 
-def test_watching_keeps_a_bounded_number_of_answers() -> None:
-    """The one that was asked for longest ago goes."""
+def test_watching_keeps_a_maximum_of_responses() -> None:
+    """The least recently requested one is dropped."""
     watching = Watching(lambda: 0.0)
     for number in range(MAX_KEPT + 1):
         watching.look(str(number), dict, lambda: ({"header": 0}, b"x"))

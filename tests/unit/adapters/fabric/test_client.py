@@ -321,7 +321,7 @@ def test_send_is_never_repeated_after_a_lost_response() -> None:
 
 
 def test_send_is_retried_if_nothing_was_sent() -> None:
-    """Without a connection there was no effect: the call is sent again, and only one arrives."""
+    """Without a connection nothing took effect: the call is sent again, and only one arrives."""
     script = Script(NothingSentError("refused"), NothingSentError("refused"), ok({"id": "x"}, 201))
     assert client(script).send("POST", "/workspaces", {"displayName": "é"}) == FabricReply(201, {"id": "x"})
     assert len(script.sent) == 3

@@ -1,4 +1,5 @@
-"""What GitHub Actions and Azure Pipelines get to read: their own orders from us, and none from anybody's name."""
+"""The output for GitHub Actions and Azure Pipelines: it contains the command line's own runner commands, and none from
+a name."""
 
 import io
 import os
@@ -19,7 +20,7 @@ from tests.unit.cli.sample_records import FORBIDDEN, HOSTILE, error, failed_step
 
 KINDS = pytest.mark.parametrize("kind", ["github", "azure"])
 ORDERS = {"github": re.compile(r"^\s*::|##\["), "azure": re.compile(r"##vso\[|##\[")}
-"""What a runner obeys. GitHub: at a line's beginning, and its older form anywhere; Azure: anywhere."""
+"""Lines that a runner executes. GitHub: at a line's beginning, and its older form anywhere; Azure: anywhere."""
 OURS = {
     "github": re.compile(r"::(group::|endgroup::|error [^:]*::)"),
     "azure": re.compile(r"##\[(group|endgroup)\]|##vso\[task\.(logissue type=error[^\]]*|uploadsummary)\]"),
@@ -37,8 +38,8 @@ INJECTIONS = [
 ]
 
 
-def told(kind: str, folder: Path, name: str = "sales", manifest: str = "m.yaml") -> str:
-    """All that is printed about a deployment that failed, with that name wherever a name may stand."""
+def printed(kind: str, folder: Path, name: str = "sales", manifest: str = "m.yaml") -> str:
+    """Return all output about a failed deployment, with that name in every place that a name may have."""
     stream = io.StringIO()
     output = RunnerOutput(stream, Runner(kind, str(folder / "summary.md"), str(folder)), manifest)
     bad = type(error())(name, name, name, 403, name, name)
@@ -54,9 +55,9 @@ def told(kind: str, folder: Path, name: str = "sales", manifest: str = "m.yaml")
 
 
 @KINDS
-def test_runner_is_told_what_failed(kind: str, tmp_path: Path) -> None:
-    """Progress is folded; each failed step is an annotation on the manifest with message, code, request id, remedy."""
-    lines = told(kind, tmp_path).splitlines()
+def test_runner_gets_an_annotation_for_each_failed_step(kind: str, tmp_path: Path) -> None:
+    """Progress is folded; the annotation is on the manifest, with message, code, request id and remedy."""
+    lines = printed(kind, tmp_path).splitlines()
     begin, end = {"github": ("::group::", "::endgroup::"), "azure": ("##[group]", "##[endgroup]")}[kind]
     opened = next(i for i, line in enumerate(lines) if line.startswith(begin))
     assert lines.count(end) == 1
@@ -73,9 +74,9 @@ def test_runner_is_told_what_failed(kind: str, tmp_path: Path) -> None:
 
 @KINDS
 @pytest.mark.parametrize("name", INJECTIONS)
-def test_runner_takes_no_order_from_a_name(kind: str, name: str, tmp_path: Path) -> None:
-    """Every line that the runner would obey is one of ours, and inside of it nothing begins another."""
-    for line in re.split(r"\r\n|\r|\n", told(kind, tmp_path, name, manifest=name)):
+def test_runner_executes_no_command_from_a_name(kind: str, name: str, tmp_path: Path) -> None:
+    """Every line that the runner would execute is the command line's own, and contains no second command."""
+    for line in re.split(r"\r\n|\r|\n", printed(kind, tmp_path, name, manifest=name)):
         if ORDERS[kind].search(line):
             own = OURS[kind].match(line)
             assert own, line
@@ -83,8 +84,8 @@ def test_runner_takes_no_order_from_a_name(kind: str, name: str, tmp_path: Path)
 
 
 @given(st.text(alphabet=st.sampled_from("#: [vso]x\u2003"), max_size=12))
-def test_runner_obeys_no_defused_line(text: str) -> None:
-    """Whatever stands in it, in either dialect; and what is harmless stays as it is."""
+def test_runner_executes_no_escaped_line(text: str) -> None:
+    """For any text and both dialects; a harmless text stays unchanged."""
     safe = escape_runner_commands(text)
     assert "##" not in safe
     assert not safe.lstrip().startswith("::")
@@ -94,8 +95,8 @@ def test_runner_obeys_no_defused_line(text: str) -> None:
 
 @KINDS
 def test_runner_summary_shows_every_step(kind: str, tmp_path: Path) -> None:
-    """A table with a row a step, the timeline and the verdict; in Azure the file is handed over by an order."""
-    text = told(kind, tmp_path)
+    """A table with a row for each step, the timeline and the verdict; in Azure a runner command uploads the file."""
+    text = printed(kind, tmp_path)
     page = tmp_path / ("summary.md" if kind == "github" else "fabric-saga-d.md")
     shown = page.read_text()
     assert "| `s1` | `workspace` | failed |  | 2.00 | `Fabric said no` |" in shown
@@ -104,8 +105,9 @@ def test_runner_summary_shows_every_step(kind: str, tmp_path: Path) -> None:
     assert (f"##vso[task.uploadsummary]{page}" in text.splitlines()) == (kind == "azure")
 
 
-def test_runner_summary_of_hostile_names_is_text() -> None:
-    """Outside of code there is no letter of theirs: no markup, link, mention or control character; no cell is added."""
+def test_runner_summary_shows_hostile_names_as_text() -> None:
+    """Outside of code the summary contains nothing of a name: no markup, link, mention or control character. No cell
+    is added."""
     for name in [*INJECTIONS, "`x` | [a](https://b) <img src=x> @octocat", "```\n# x", "|||", "`", " "]:
         page = document(header(DeploymentState.FAILED, name=name), [step(0, StepState.FAILED, step_id=name)])
         assert not any(mark in page for mark in FORBIDDEN)
@@ -117,8 +119,8 @@ def test_runner_summary_of_hostile_names_is_text() -> None:
     assert escape_markdown("``") == "`''`"
 
 
-def test_runner_plan_is_a_page_in_which_signs_are_coloured() -> None:
-    """Each line of it and the sum; names end neither the block nor the page; within its room."""
+def test_runner_plan_is_a_page_with_coloured_signs() -> None:
+    """It has each line and the sum; a name ends neither the block nor the page; the page stays within its limit."""
     lines = [
         "  + ws  workspace '```\n# x': create; absent",
         "  ! nb  item 'n': blocked",
@@ -132,8 +134,8 @@ def test_runner_plan_is_a_page_in_which_signs_are_coloured() -> None:
         assert len(plan("x", [lines[0]] * 2_000 + lines[2:], room).encode()) <= room
 
 
-def test_runner_summary_keeps_within_its_room() -> None:
-    """However many steps and however long their texts; those that went wrong are shown before all others."""
+def test_runner_summary_stays_within_its_limit() -> None:
+    """For any number of steps and any length of texts; failed steps are shown before all others."""
     steps = [step(i, StepState.SUCCEEDED, step_id=f"s{i}" + "é" * 60) for i in range(999)]
     steps.append(step(999, StepState.FAILED, error=error("\U0001f600" * 5000)))
     whole = document(header(), steps)
@@ -146,8 +148,8 @@ def test_runner_summary_keeps_within_its_room() -> None:
 
 
 @KINDS
-def test_runner_is_told_of_what_it_waits_for_no_longer(kind: str, tmp_path: Path) -> None:
-    """A step that fails for its time is over has an annotation, and the page as far as it has come."""
+def test_runner_gets_an_annotation_after_a_timeout(kind: str, tmp_path: Path) -> None:
+    """A pipeline step that fails because its time is over has an annotation, and a summary of the progress so far."""
     stream = io.StringIO()
     output = RunnerOutput(stream, Runner(kind, str(tmp_path / "d.md"), str(tmp_path)), "m.yaml")
     output.left(header(DeploymentState.RUNNING), [step(0, StepState.SUCCEEDED)])
@@ -160,23 +162,22 @@ def test_runner_is_told_of_what_it_waits_for_no_longer(kind: str, tmp_path: Path
 
 
 @KINDS
-def test_runner_without_a_place_for_the_summary_ends_as_always(kind: str, tmp_path: Path) -> None:
-    """A summary that cannot be written is said, and is no error."""
-    assert "summary cannot be written" in told(kind, tmp_path / "none")
+def test_runner_without_a_place_for_the_summary_ends_as_usual(kind: str, tmp_path: Path) -> None:
+    """A summary that cannot be written is reported, and is not an error."""
+    assert "summary cannot be written" in printed(kind, tmp_path / "none")
     stream = io.StringIO()
     RunnerOutput(stream, Runner(kind)).ended(header(DeploymentState.SUCCEEDED), [], 0)
     assert "succeeded: every step" in stream.getvalue()
     assert "error" not in stream.getvalue()
 
 
-def test_runner_summary_into_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
-    """The command ends as always."""
+def test_runner_summary_into_a_pipe_that_nobody_reads_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "summary.md")
-    assert "summary cannot be written" in told("github", tmp_path)
+    assert "summary cannot be written" in printed("github", tmp_path)
 
 
-def test_runner_is_known_by_what_it_says_of_itself() -> None:
-    """Only a runner that says so; an ordinary shell is none."""
+def test_runner_is_recognised_by_its_variables() -> None:
+    """An ordinary shell is not a runner."""
     assert runner({}).kind == ""
     assert runner({"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "/s"}) == Runner("github", "/s")
     assert runner({"TF_BUILD": "True", "AGENT_TEMPDIRECTORY": "/t"}) == Runner("azure", temp_folder="/t")

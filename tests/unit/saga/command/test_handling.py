@@ -1,4 +1,5 @@
-"""Verbs against every state: what each changes, what it answers, who is told, and what stands in the audit."""
+"""Verbs in every state: what each changes, what it returns, which orchestration is notified, and what the audit
+contains."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,13 +23,13 @@ LAKE = Resource("Lakehouse", "lake-id", "bronze", "ws-id")
 
 
 def ask(saga: SagaFixture, verb: Verb, who: str = "anna", deployment_id: str = "d", **more: Any) -> CommandResult:
-    """As a queue message or a route would."""
+    """Handle a command, as from a queue message or a route."""
     request = handling.command(verb, deployment_id, who, **more)
     return handling.handle(saga.services, saga.locks, saga.orchestrations, request)
 
 
 def waiting(ordinal: int = 0, **changes: Any) -> Any:
-    """An approval that waits."""
+    """Return a waiting approval."""
     changes = {"kind": APPROVAL, "spec": {"message": "go?"}, "started_at": START, **changes}
     return row(ordinal, changes.pop("state", S.PENDING), **changes)
 
@@ -50,8 +51,8 @@ AFTER: dict[tuple[Verb, D], D] = {
 @pytest.mark.parametrize("state", D)
 @pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.RESUME, Verb.COMPENSATE, Verb.RETIRE, Verb.RELEASE])
 def test_verb_in_every_state(verb: Verb, state: D) -> None:
-    """Where it is allowed it moves the header once, says who in the audit and wakes the orchestration; elsewhere it
-    changes nothing, names what may be asked, and the audit has that too."""
+    """An allowed verb moves the header once, records the requester in the audit and wakes the orchestration. Any other
+    changes nothing and names the allowed verbs, and the audit records it too."""
     saga = SagaFixture()
     error = ERROR if state in (D.HELD, D.FAILED, D.STUCK) else None
     saga.deployment(state, S.SUCCEEDED, error=error)
@@ -73,7 +74,7 @@ def test_verb_in_every_state(verb: Verb, state: D) -> None:
         assert f"{verb.value} is not possible: the deployment is {state.value}" in answer.message
         assert all(v.value in answer.message for v in ALLOWED.get(state, ()))
         assert not saga.orchestrations.received
-    else:  # it is so already: running goes on, what is put back is put back
+    else:  # It is so already: a running deployment continues, a rolled back one stays rolled back.
         assert (verb, state) in {
             (Verb.RESUME, D.ACCEPTED),
             (Verb.RESUME, D.RUNNING),
@@ -83,15 +84,16 @@ def test_verb_in_every_state(verb: Verb, state: D) -> None:
         assert saga.header().state is state
 
 
-def test_verb_of_the_unknown_is_an_error() -> None:
-    """A route answers 404, the queue drops it."""
+def test_verb_for_an_unknown_deployment_is_an_error() -> None:
+    """A route answers 404; the queue drops the message."""
     with pytest.raises(NotFoundError):
         ask(SagaFixture(), Verb.CANCEL, deployment_id="gone")
 
 
 @pytest.mark.parametrize("verb", [Verb.RESUME, Verb.COMPENSATE])
-def test_failed_needs_its_target_to_be_taken_up(verb: Verb) -> None:
-    """Held by another: not granted, and told who. Free: granted, and the target is its own again."""
+def test_failed_deployment_needs_its_target_to_be_reopened(verb: Verb) -> None:
+    """If another deployment holds the target, the command is rejected with its name; if it is free, it is acquired
+    again."""
     saga = SagaFixture()
     saga.deployment(D.FAILED, S.FAILED, error=ERROR)
     saga.locks.acquire("target", "other", saga.clock.now(), 60)
@@ -103,8 +105,8 @@ def test_failed_needs_its_target_to_be_taken_up(verb: Verb) -> None:
     assert saga.locks.acquire("target", "third", saga.clock.now(), 60).holder == "d"
 
 
-def test_retire_of_a_busy_target_is_noted_for_the_sweeper() -> None:
-    """Granted, due at once, and by the answer the person knows what it waits for."""
+def test_retire_while_the_target_is_busy_is_left_to_the_sweeper() -> None:
+    """The command is accepted and due at once, and the answer names what it waits for."""
     saga = SagaFixture()
     saga.deployment(D.SUCCEEDED, S.SUCCEEDED)
     saga.locks.acquire("target", "other", saga.clock.now(), 60)
@@ -120,11 +122,9 @@ def test_retire_of_a_busy_target_is_noted_for_the_sweeper() -> None:
 )
 @pytest.mark.parametrize("other", [D.RUNNING, D.COMPENSATING, D.HELD, D.STUCK])
 @pytest.mark.parametrize("shown", [None, D.ACCEPTED])
-def test_open_deployment_keeps_its_target_though_its_lease_is_over(
-    verb: Verb, state: D, other: D, shown: D | None
-) -> None:
-    """The host was away for longer than a lease: who lies open in the journal is at work there, whatever it made, and
-    though the list should still show what it was before the host went away."""
+def test_open_deployment_keeps_its_target_after_its_lease(verb: Verb, state: D, other: D, shown: D | None) -> None:
+    """The host was down for longer than a lease: a deployment that is open in the journal is still active, whatever it
+    created, and even if the list still shows its earlier state."""
     saga = SagaFixture()
     saga.deployment(state, S.SUCCEEDED if state is D.SUCCEEDED else S.FAILED)
     saga.clock.advance(10)
@@ -145,8 +145,9 @@ def test_open_deployment_keeps_its_target_though_its_lease_is_over(
     ("verb", "state"), [(Verb.RETIRE, D.SUCCEEDED), (Verb.RESUME, D.FAILED), (Verb.COMPENSATE, D.FAILED)]
 )
 @pytest.mark.parametrize(("other", "blocks"), [(D.SUCCEEDED, True), (D.FAILED, True), (D.COMPENSATED, False)])
-def test_nothing_is_taken_away_from_under_a_later_deployment(verb: Verb, state: D, other: D, blocks: bool) -> None:
-    """What a later one adopted is undone only after that one; what it merely created itself does not matter."""
+def test_resources_are_not_removed_under_a_later_deployment(verb: Verb, state: D, other: D, blocks: bool) -> None:
+    """A resource that a later deployment adopted is compensated only after that deployment; a resource that the later
+    one created itself does not matter."""
     saga = SagaFixture()
     made = row(0, S.SUCCEEDED, intent=Intent("create", "m"), resource=LAKE)
     saga.deployment(state, made, error=ERROR if state is D.FAILED else None, started_at=START)
@@ -161,8 +162,9 @@ def test_nothing_is_taken_away_from_under_a_later_deployment(verb: Verb, state: 
         assert answer.accepted
 
 
-def test_approve_settles_the_step_at_once_and_says_who() -> None:
-    """The orchestration hears of it as of any settled step; said twice it stands; the other word comes too late."""
+def test_approve_settles_the_step_at_once_and_records_the_requester() -> None:
+    """The orchestration gets the same event as for any settled step; a repetition changes nothing; a later refusal
+    comes too late."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, waiting(), S.PENDING)
     assert handling.allowed_verbs(saga.header(), [s.record for s in saga.journal.steps("d")]) == [
@@ -184,7 +186,7 @@ def test_approve_settles_the_step_at_once_and_says_who() -> None:
 
 
 def test_refuse_fails_the_step() -> None:
-    """With who and why as its error, so that the deployment turns back and says so."""
+    """The requester and the reason are its error, which the rolled back deployment reports."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, waiting())
     assert ask(saga, Verb.REFUSE, step="s0", reason="no").accepted
@@ -208,8 +210,8 @@ def test_refuse_fails_the_step() -> None:
     ],
     ids=["unknown", "none named", "no approval", "not begun", "cancelled", "failed", "held", "ended"],
 )
-def test_approve_what_does_not_wait_changes_nothing(header: dict[str, Any], step: Any, name: str) -> None:
-    """And says so."""
+def test_approve_of_a_step_that_does_not_wait_changes_nothing(header: dict[str, Any], step: Any, name: str) -> None:
+    """The answer says so."""
     saga = SagaFixture()
     saga.deployment(header.pop("state", D.RUNNING), step, **header)
     before = saga.journal.steps("d")
@@ -217,8 +219,9 @@ def test_approve_what_does_not_wait_changes_nothing(header: dict[str, Any], step
     assert saga.journal.steps("d") == before
 
 
-def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
-    """What had begun is looked for first, the rest begins anew; all attempts and the whole time are there again."""
+def test_resume_makes_ready_only_unfinished_steps() -> None:
+    """A started step is looked for first, the others start again; all attempts and the whole timeout are available
+    again."""
     saga = SagaFixture()
     operation = Operation("o", "apply", "create Notebook", START)
     late = {"started_at": START, "deadline_at": START, "attempt": 7, "wait_until": START, "finished_at": START}
@@ -232,10 +235,10 @@ def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
     ]
     saga.deployment(D.HELD, *rows, error=ERROR, held_until=START)
     assert ask(saga, Verb.RESUME).accepted
-    assert saga.states() == [r.state for r in rows]  # the orchestration does it, under the target's lease
+    assert saga.states() == [r.state for r in rows]  # The orchestration does it, under the target's lease.
     assert activities.begin(saga.services, saga.locks, "d")["next"] == "run"
     assert saga.states() == [S.SUCCEEDED, S.INTENT, S.PENDING, S.PENDING, S.PENDING]
-    assert saga.sent() == [(1, "forward")]  # what had begun is under way; the rest is the orchestration's to send
+    assert saga.sent() == [(1, "forward")]  # A started step is in progress; the orchestration sends the others.
     header, steps = saga.header(), [s.record for s in saga.journal.steps("d")]
     assert (header.error, header.resume_requested_by, header.held_until) == (None, None, None)
     assert (steps[1].ambiguous, steps[1].operation, steps[1].intent) == (True, operation, created)
@@ -245,9 +248,9 @@ def test_resume_makes_ready_what_was_not_done_and_nothing_else() -> None:
         assert (step.started_at, step.intent, step.resource) == (None, None, None)
 
 
-def test_resume_that_was_held_up_undoes_nothing_that_happened_since() -> None:
-    """An activity that read everything, slept, and wakes when the step has failed anew and is being put back: its
-    write is refused, because whoever finished the resume wrote that row."""
+def test_resume_that_was_delayed_overwrites_no_later_move() -> None:
+    """An activity read all rows and was delayed until the step had failed again and was being compensated: its write
+    is refused, because the worker that finished the resume wrote that row."""
     saga = SagaFixture()
     saga.deployment(D.HELD, row(0, S.FAILED, intent=Intent("create", "m"), resource=LAKE), error=ERROR)
     ask(saga, Verb.RESUME)
@@ -256,12 +259,12 @@ def test_resume_that_was_held_up_undoes_nothing_that_happened_since() -> None:
     saga.change(0, state=S.FAILED, error=ERROR)
     with pytest.raises(Exception, match="moved since it was read"):
         saga.journal.write_steps([Change(s, resume.ready(s.record), "late", "") for s in stale])
-    resume.make_steps_ready(saga.services, "d")  # nobody asks any more
+    resume.make_steps_ready(saga.services, "d")  # No request is pending any more.
     assert saga.states() == [S.FAILED]
 
 
-def test_turning_back_does_not_hold_again_what_a_person_put_back() -> None:
-    """`onFailure: hold` was its manifest's wish, and the person's word comes after it."""
+def test_rollback_on_request_does_not_hold_again() -> None:
+    """The manifest says `onFailure: hold`, but the person's command comes after it."""
     saga = SagaFixture()
     saga.deployment(D.HELD, row(0, S.FAILED, on_failure="hold"), S.SKIPPED, error=ERROR)
     ask(saga, Verb.COMPENSATE)

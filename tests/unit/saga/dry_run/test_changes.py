@@ -1,4 +1,4 @@
-"""The dry run against the simulator's model: each kind, each action, and not one call that changes anything."""
+"""The dry run against the simulator's model: each kind, each action, and no call that changes anything."""
 
 from typing import Any
 
@@ -20,40 +20,40 @@ OLD = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType
 
 
 def workspace(**fields: Any) -> dict[str, Any]:
-    """The step `ws`."""
+    """Return the step `ws`."""
     return {"id": "ws", "kind": "workspace", "with": {"displayName": "sales", **fields}}
 
 
 def lakehouse(**fields: Any) -> dict[str, Any]:
-    """The step `bronze`."""
+    """Return the step `bronze`."""
     return {"id": "bronze", "kind": "lakehouse", "with": {"workspaceId": WS, "displayName": "bronze", **fields}}
 
 
 def notebook(**fields: Any) -> dict[str, Any]:
-    """The step `clean`, with a definition."""
+    """Return the step `clean`, with a definition."""
     spec = {"workspaceId": WS, "type": "Notebook", "displayName": "clean", "definition": {"parts": [PART]}}
     return {"id": "clean", "kind": "item", "with": {**spec, **fields}}
 
 
 def role(**fields: Any) -> dict[str, Any]:
-    """The step `reader`."""
+    """Return the step `reader`."""
     spec = {"workspaceId": WS, "principalId": PERSON, "principalType": "User", "role": "Viewer"}
     return {"id": "reader", "kind": "role_assignment", "with": {**spec, **fields}}
 
 
-def looked(tenant: Tenant, *steps: dict[str, Any], **options: Any) -> DryRun:
-    """The dry run of these steps, by one thread for the model's sake."""
+def planned(tenant: Tenant, *steps: dict[str, Any], **options: Any) -> DryRun:
+    """Return the dry run of these steps, with one thread because of the model."""
     plan = compile_manifest({"name": "m", "steps": list(steps)}, KINDS)
     return dry_run(tenant.fabric, STEPS, plan, clock=tenant.clock, sleep=tenant.clock.advance, parallel=1, **options)
 
 
 def only(tenant: Tenant, step: dict[str, Any]) -> StepChange:
-    """What becomes of a step of the workspace `sales`."""
-    return looked(tenant, workspace(), step).steps[-1]
+    """Return the change of one step in the workspace `sales`."""
+    return planned(tenant, workspace(), step).steps[-1]
 
 
 def mutating(tenant: Tenant) -> list[str]:
-    """Calls that may change something, by the simulator's own log."""
+    """Return the calls that may change something, from the simulator's own log."""
     reads = ("/getDefinition",)
     return [
         f"{c['method']} {c['path']}"
@@ -68,9 +68,9 @@ def faulty(tenant: Tenant, path: str, **action: Any) -> None:
 
 
 def test_dry_run_of_an_empty_tenant_creates_everything_and_calls_nothing() -> None:
-    """What hangs on a workspace that is not there cannot be looked up: it is known after apply."""
+    """A resource in a workspace that does not exist yet cannot be looked up: it is known after apply."""
     tenant = Tenant()
-    found = looked(tenant, workspace(), lakehouse(), notebook(), role())
+    found = planned(tenant, workspace(), lakehouse(), notebook(), role())
     assert [s.action for s in found.steps] == [Action.CREATE] * 4
     assert [s.reason for s in found.steps] == ["absent"] + ["known after apply: workspaceId"] * 3
     assert found.changes == 4
@@ -108,8 +108,8 @@ STANDING: dict[str, dict[str, Any]] = {
         (role(principalId=OTHER), Action.CREATE, ()),
     ],
 )
-def test_dry_run_says_what_the_kind_would_do(step: dict[str, Any], action: Action, fields: tuple[str, ...]) -> None:
-    """Of a thing that stands in a workspace that stands: by its ifExists, and by what really differs."""
+def test_dry_run_names_the_action_of_the_kind(step: dict[str, Any], action: Action, fields: tuple[str, ...]) -> None:
+    """For an existing resource in an existing workspace it depends on ifExists and on the real differences."""
     tenant = Tenant()
     tenant.workspace(items=list(STANDING.values()), roles=[{"id": PERSON, "type": "User", "role": "Viewer"}])
     before = tenant.model.state()
@@ -132,16 +132,15 @@ def test_dry_run_says_what_the_kind_would_do(step: dict[str, Any], action: Actio
     ],
 )
 def test_dry_run_of_a_workspace(fields: dict[str, Any], action: Action, changed: tuple[str, ...]) -> None:
-    """The same for the workspace itself."""
     tenant = Tenant()
     tenant.workspace(description="theirs")
-    [found] = looked(tenant, workspace(**fields)).steps
+    [found] = planned(tenant, workspace(**fields)).steps
     assert (found.action, found.fields) == (action, changed)
     assert mutating(tenant) == []
 
 
-def test_dry_run_compares_definitions_that_fabric_hands_out_slowly() -> None:
-    """An operation is waited for; one that takes too long is said to be not compared, and nothing is claimed."""
+def test_dry_run_compares_definitions_that_fabric_returns_slowly() -> None:
+    """A long-running operation is waited for; a definition that takes too long is reported as not compared."""
     tenant = Tenant()
     tenant.workspace(items=[{**STANDING["clean"], "definition": OLD}])
     assert only(tenant, notebook(ifExists="update")).fields == ("definition",)
@@ -153,30 +152,31 @@ def test_dry_run_compares_definitions_that_fabric_hands_out_slowly() -> None:
     assert mutating(tenant) == []
 
 
-def test_dry_run_of_what_is_forbidden_is_blocked_with_fabrics_own_words() -> None:
-    """Code, request id and remedy; what depends on it is blocked too, and what does not is looked at."""
+def test_dry_run_of_a_forbidden_resource_is_blocked_with_fabrics_own_error() -> None:
+    """Code, request id and remedy are included; a step that needs it is blocked too, and any other is looked up."""
     tenant = Tenant()
     tenant.workspace(items=list(STANDING.values()))
     body = {"errorCode": "InsufficientPrivileges", "message": "no role", "requestId": "r-1"}
     faulty(tenant, ".*/items", status=403, body=body)
     steps = [workspace(), lakehouse(), {**role(), "needs": ["bronze"]}, {**role(principalId=OTHER), "id": "other"}]
-    found = looked(tenant, *steps).steps
+    found = planned(tenant, *steps).steps
     assert [s.action for s in found] == [Action.ADOPT, Action.BLOCKED, Action.BLOCKED, Action.CREATE]
     assert all(word in found[1].reason for word in ("HTTP 403", "InsufficientPrivileges", "no role", "Grant"))
     assert "request " in found[1].reason
     assert found[2].reason == "it needs bronze, which is blocked"
 
 
-def test_dry_run_of_a_workspace_id_that_is_none_is_blocked() -> None:
-    """A fixed id that leads nowhere is refused by Fabric now, as it would be then."""
+def test_dry_run_of_a_wrong_workspace_id_is_blocked() -> None:
+    """Fabric refuses a fixed id of no workspace now, as it would later."""
     tenant = Tenant()
-    found = looked(tenant, lakehouse(workspaceId=OTHER)).steps[0]
+    found = planned(tenant, lakehouse(workspaceId=OTHER)).steps[0]
     assert found.action is Action.BLOCKED
     assert "HTTP 404" in found.reason
 
 
-def test_dry_run_resolves_references_to_what_is_there() -> None:
-    """An output that the manifest itself fixes is known even of what is yet to be created; others are after apply."""
+def test_dry_run_resolves_references_to_existing_resources() -> None:
+    """An output that the manifest itself sets is known even before the resource exists; others are known after
+    apply."""
     tenant = Tenant()
     tenant.workspace(items=list(STANDING.values()))
     stored = lakehouse(displayName="bronze")
@@ -185,7 +185,7 @@ def test_dry_run_resolves_references_to_what_is_there() -> None:
     by_name = {**notebook(displayName=name), "id": "by_name"}
     reported = {**lakehouse(displayName="gold", description="of ${{ steps.silver.outputs.id }}"), "id": "told"}
     same = {**lakehouse(ifExists="update", description="of ${{ steps.silver.outputs.id }}"), "id": "same"}
-    found = {s.id: s for s in looked(tenant, workspace(), stored, absent, by_name, reported, same).steps}
+    found = {s.id: s for s in planned(tenant, workspace(), stored, absent, by_name, reported, same).steps}
     assert found["by_name"].name == "bronze"
     assert (found["by_name"].action, found["by_name"].reason) == (Action.CREATE, "absent")
     assert (found["told"].action, found["told"].reason) == (Action.CREATE, "absent")
@@ -193,45 +193,45 @@ def test_dry_run_resolves_references_to_what_is_there() -> None:
 
 
 def test_dry_run_of_a_value_that_does_not_fit_is_blocked() -> None:
-    """A reference that resolves to what the field may not hold fails the step, and is said beforehand."""
+    """A reference with a value that the field may not have would fail the step, and is reported beforehand."""
     tenant = Tenant()
     tenant.workspace("with blanks")
     steps = [workspace(displayName="with blanks"), lakehouse(displayName="${{ steps.ws.outputs.displayName }}")]
-    found = looked(tenant, *steps).steps[1]
+    found = planned(tenant, *steps).steps[1]
     assert found.action is Action.BLOCKED
     assert "$.with.displayName" in found.reason
 
 
 def test_dry_run_waits_for_a_throttled_fabric_within_its_budget() -> None:
-    """A 429 is waited out; one that never ends is an error of its own kind, and no plan."""
+    """The dry run waits after a 429; one that never ends is an error of its own, and not a plan."""
     tenant = Tenant()
     tenant.workspace()
     answer = {"status": 429, "headers": {"Retry-After": "7"}, "body": {"errorCode": "RequestBlocked", "message": "x"}}
     rule = {"match": {"path": "/v1/workspaces"}, "when": {"times": 3}, "action": answer}
     control.handle(tenant.model, "POST", "/_sim/faults", {}, encoded([rule]))
     began = tenant.clock.now()
-    assert looked(tenant, workspace()).steps[0].action is Action.ADOPT
+    assert planned(tenant, workspace()).steps[0].action is Action.ADOPT
     assert (tenant.clock.now() - began).total_seconds() >= 21
     faulty(tenant, "/v1/workspaces", **answer)
     with pytest.raises(FabricTransientError):
-        looked(tenant, workspace(), budget_seconds=30)
+        planned(tenant, workspace(), budget_seconds=30)
 
 
-def test_dry_run_of_an_unknown_identity_is_no_plan() -> None:
-    """401 is not about a step: whoever asks is told so at once."""
+def test_dry_run_of_an_unknown_identity_is_an_error() -> None:
+    """A 401 is not about a step, so it is raised at once."""
     tenant = Tenant()
     faulty(tenant, "/v1/workspaces", status=401, body={"errorCode": "Unauthorized", "message": "who?"})
     with pytest.raises(FabricAuthError):
-        looked(tenant, workspace())
+        planned(tenant, workspace())
 
 
 def test_dry_run_lists_a_workspace_once_however_many_roles_it_has() -> None:
-    """Fifty principals cost one list of the assignments."""
+    """Fifty principals need one list of the role assignments."""
     tenant = Tenant()
     tenant.workspace()
     people = [{"principalId": f"{PERSON[:-2]}{i:02d}", "principalType": "User", "role": "Viewer"} for i in range(50)]
     team = {"id": "team", "kind": "principals", "with": {"workspaceId": WS, "principals": people}}
-    assert looked(tenant, workspace(), team).counts[Action.CREATE] == 50
+    assert planned(tenant, workspace(), team).counts[Action.CREATE] == 50
     assert [c["path"].endswith("/roleAssignments") for c in tenant.model.calls].count(True) == 1
 
 
@@ -239,8 +239,8 @@ def test_dry_run_lists_a_workspace_once_however_many_roles_it_has() -> None:
 @pytest.mark.parametrize(
     "path", ["/workspaces", "/workspaces/w/items/getDefinition/x", "/workspaces/w/roleAssignments"]
 )
-def test_dry_run_cannot_send_what_changes_anything(method: str, path: str) -> None:
-    """Whatever a kind might try, only what is known to be a read is sent."""
+def test_dry_run_sends_no_call_that_changes_anything(method: str, path: str) -> None:
+    """Only known reads are sent, even if a kind tries another call."""
     tenant = Tenant()
     reading = ReadOnlyFabric(tenant.fabric, tenant.clock, DRY_RUN_RETRY, budget_seconds=1)
     with pytest.raises(FabricRefusedError):
@@ -248,11 +248,11 @@ def test_dry_run_cannot_send_what_changes_anything(method: str, path: str) -> No
     assert tenant.model.calls == []
 
 
-def test_dry_run_as_json_is_the_contract() -> None:
-    """What the page and programs read."""
+def test_dry_run_as_json_follows_the_contract() -> None:
+    """The page and programs read this format."""
     tenant = Tenant()
     workspace_id = tenant.workspace()
-    found = looked(tenant, workspace(), lakehouse()).to_json()
+    found = planned(tenant, workspace(), lakehouse()).to_json()
     assert found["changes"] == 1
     assert found["steps"][0] == {
         "id": "ws",
@@ -265,11 +265,11 @@ def test_dry_run_as_json_is_the_contract() -> None:
     }
 
 
-def test_dry_run_of_an_approval_is_nothing_to_do_at_fabric() -> None:
-    """A person will be waited for; what follows is looked at as if they approved."""
+def test_dry_run_of_an_approval_is_unchanged() -> None:
+    """A deployment will wait for a person; the following steps are looked up as if the person approved."""
     tenant = Tenant()
     gate = {"id": "gate", "kind": "approval", "with": {"message": "Go live?"}}
-    found = looked(tenant, gate, {**workspace(), "needs": ["gate"]}).steps
+    found = planned(tenant, gate, {**workspace(), "needs": ["gate"]}).steps
     assert [(s.action, s.reason) for s in found] == [
         (Action.UNCHANGED, "waits for a person"),
         (Action.CREATE, "absent"),

@@ -17,7 +17,7 @@ POLICY = HealthPolicy(queue_age_seconds=300, sweep_late_seconds=900, poison_seco
 
 @dataclass(frozen=True)
 class Breaker:
-    """One that stands so."""
+    """A breaker in this state."""
 
     state: BreakerState = BreakerState.CLOSED
     reason: str = ""
@@ -25,18 +25,18 @@ class Breaker:
 
 
 def ago(seconds: float) -> QueueDepth:
-    """A queue whose oldest message was put there then."""
+    """Return a queue whose oldest message has this age."""
     return QueueDepth("deployments", 3, START - timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(("status", "expected"), [(200, "pass"), (401, "pass"), (404, "pass"), (503, "warn")])
-def test_checks_fabric_that_answers_is_there(status: int, expected: str) -> None:
-    """A refusal is an answer; 5xx is a warning, for the breakers see to it."""
+def test_checks_fabric_that_answers_is_reachable(status: int, expected: str) -> None:
+    """A refusal is an answer; 5xx is a warning, because the breakers handle it."""
     assert checks.fabric_endpoint(status).status == expected
 
 
-def test_checks_queues_warn_of_what_lies_too_long_and_of_any_poison() -> None:
-    """Depth and age of each; a queue that works through its messages is well however many they are."""
+def test_checks_queues_warn_of_old_messages_and_of_poison_messages() -> None:
+    """Depth and age of each; a queue that works through its messages is healthy, however many they are."""
     seen = [ago(299), QueueDepth("deployment-steps", 5_000, None), QueueDepth("deployments-poison", 0, None)]
     assert {f.status for f in checks.queues(seen, START, POLICY)} == {Status.PASS}
     assert [(f.measurement, f.component, f.observed) for f in checks.queues([ago(7)], START, POLICY)] == [
@@ -50,7 +50,7 @@ def test_checks_queues_warn_of_what_lies_too_long_and_of_any_poison() -> None:
 
 @pytest.mark.parametrize("state", [BreakerState.OPEN, BreakerState.HALF_OPEN])
 def test_checks_breaker_that_is_not_closed_is_a_warning_with_its_reason(state: BreakerState) -> None:
-    """Each breaker as it stands; one that is open does not fail the app."""
+    """An open breaker does not fail the app."""
     found = checks.breakers({"items": Breaker(state, "HTTP 503"), "roles": Breaker()}, is_on=True)
     assert [(f.component, f.observed, f.status) for f in found] == [
         ("items", state.value, Status.WARN),
@@ -59,14 +59,14 @@ def test_checks_breaker_that_is_not_closed_is_a_warning_with_its_reason(state: B
     assert found[0].output == "HTTP 503"
 
 
-def test_checks_breaker_that_is_not_shared_is_a_warning_and_none_is_said() -> None:
-    """Its storage fails; or there is no breaker in use, which is not hidden."""
+def test_checks_breaker_that_is_not_shared_is_a_warning_and_disabled_ones_are_reported() -> None:
+    """The storage of the breakers fails, or the breakers are off."""
     assert checks.breakers({"items": Breaker(is_shared=False)}, is_on=True)[0].status is Status.WARN
     assert [(f.observed, f.status) for f in checks.breakers({}, is_on=False)] == [("off", Status.PASS)]
 
 
 def test_checks_sweep_that_is_late_is_a_warning() -> None:
-    """Since the last one, or since the process began where there was none."""
+    """After the last sweep, or after the start of the process if there was none."""
     signals = MemorySignals()
     for seconds, expected in ((900, Status.PASS), (901, Status.WARN)):
         now = START + timedelta(seconds=seconds)
@@ -79,8 +79,8 @@ def test_checks_sweep_that_is_late_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"), [("stuck", "warn"), ("orphans_left", "warn"), ("failed", "warn"), ("held", "pass")]
 )
-def test_checks_sweep_tells_what_it_left(name: str, expected: str) -> None:
-    """Stuck deployments, orphans that stand, what it could not see to; what is held waits as it was asked to."""
+def test_checks_sweep_reports_what_it_left(name: str, expected: str) -> None:
+    """Stuck deployments, remaining orphans and failed tasks; a held deployment waits as its manifest says."""
     signals, last = MemorySignals(), SweepSignal(START, 2.0, {"seen": 5, name: 7}, {name: ["a", "b", "c", "d", "e"]})
     signals.record_sweep(last)
     found = {f.measurement: f for f in checks.sweep(signals, START, START, POLICY)}
@@ -90,8 +90,8 @@ def test_checks_sweep_tells_what_it_left(name: str, expected: str) -> None:
     assert {f.status for f in checks.sweep(signals, START, START, POLICY)} == {Status.PASS}
 
 
-def test_checks_poison_warns_for_a_while() -> None:
-    """The count stays, the warning passes."""
+def test_checks_poison_messages_warn_for_a_while() -> None:
+    """The count stays, the warning ends."""
     signals = MemorySignals()
     assert checks.poison(signals, START, POLICY).status is Status.PASS
     signals.record_poison_message("deployments", START)

@@ -1,4 +1,4 @@
-"""Health: one round for a thousand who ask, within its budget whatever a check does, coarse for anybody."""
+"""Health: one round for a thousand callers, within its time budget whatever a check does, coarse for anybody."""
 
 import json
 import threading
@@ -15,29 +15,29 @@ from tests.fakes import START, FakeClock
 from tests.waiting import eventually
 
 
-def nothing_wrong() -> str:
-    """A check that is content."""
+def passing_check() -> str:
+    """Run a check that passes."""
     return "sim.token"
 
 
-def secret() -> None:
-    """A check that fails with what nobody but an operator may see."""
+def failing_check() -> None:
+    """Fail with a text that only an operator may see."""
     raise RuntimeError("no answer of contoso.table.core.windows.net")
 
 
 class Watched(NoTelemetry):
-    """Remembers the events."""
+    """Telemetry that records the events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
 
     def event(self, name: str, properties: Properties | None = None) -> None:
-        """Note it."""
+        """Record the event."""
         self.events.append((name, dict(properties or {})))
 
 
-class Asked:
-    """A monitor with its own time, and what it was told."""
+class MonitorFixture:
+    """A monitor with its own clock, and the events that it emitted."""
 
     def __init__(self, checks: dict[str, Check], cache_seconds: float = 10.0) -> None:
         self.seconds = 0.0
@@ -51,14 +51,14 @@ class Asked:
         )
 
     def status(self) -> Status:
-        """Ask, a round's age later."""
+        """Return the status after the last round became stale."""
         self.seconds += 10.0
         return self.monitor.report().status
 
 
 def test_health_passes_when_all_checks_do() -> None:
-    """Each with a word for anybody, and with its time and measurement for operators; what it returned stays hidden."""
-    report = Asked({"storage": nothing_wrong, "fabric_identity": nothing_wrong}).monitor.report()
+    """Anybody gets each status, and operators its time and measurement too; what a check returns stays hidden."""
+    report = MonitorFixture({"storage": passing_check, "fabric_identity": passing_check}).monitor.report()
     assert report.status is Status.PASS
     words = {"storage": [{"status": "pass"}], "fabric_identity": [{"status": "pass"}]}
     assert report.coarse() == {"status": "pass", "checks": words}
@@ -70,41 +70,40 @@ def test_health_passes_when_all_checks_do() -> None:
 
 
 def test_health_without_checks_passes() -> None:
-    """Nothing to ask."""
-    assert Asked({}).monitor.report().coarse() == {"status": "pass", "checks": {}}
+    assert MonitorFixture({}).monitor.report().coarse() == {"status": "pass", "checks": {}}
 
 
 @pytest.mark.parametrize("name", ["storage", "fabric_identity", "fabric_endpoint"])
-def test_health_fails_with_what_is_essential(name: str) -> None:
-    """Without it nothing can be carried to its end."""
-    report = Asked({name: secret, "poison": nothing_wrong}).monitor.report()
+def test_health_fails_with_an_essential_check(name: str) -> None:
+    """Without it no deployment can be finished."""
+    report = MonitorFixture({name: failing_check, "poison": passing_check}).monitor.report()
     assert report.status is Status.FAIL
     assert report.coarse()["checks"] == {name: [{"status": "fail"}], "poison": [{"status": "pass"}]}
 
 
 @pytest.mark.parametrize("name", ["key_vault", "queues", "breakers", "sweep", "poison", "of a later version"])
-def test_health_warns_of_all_else(name: str) -> None:
-    """The vault too: what it takes from the app is told by the check that misses it."""
-    report = Asked({name: secret, "storage": nothing_wrong}).monitor.report()
+def test_health_warns_of_all_other_checks(name: str) -> None:
+    """The vault too: the check that misses a secret reports the effect on the app."""
+    report = MonitorFixture({name: failing_check, "storage": passing_check}).monitor.report()
     assert report.status is Status.WARN
     assert report.coarse()["checks"][name] == [{"status": "warn"}]
 
 
-def test_health_error_texts_are_for_operators_alone() -> None:
-    """Details say what is the matter; the coarse answer has neither text, number nor address."""
-    report = Asked({"storage": secret}).monitor.report()
+def test_health_error_texts_are_for_operators_only() -> None:
+    """The details contain the cause; the coarse answer contains neither text, number nor address."""
+    report = MonitorFixture({"storage": failing_check}).monitor.report()
     assert "contoso" in json.dumps(report.details())
     assert report.coarse() == {"status": "fail", "checks": {"storage": [{"status": "fail"}]}}
 
 
-def test_health_findings_are_told_by_measurement_and_component() -> None:
-    """As the draft has it: a list under check:measurement, an entry a component; the worst counts."""
+def test_health_findings_are_grouped_by_measurement_and_component() -> None:
+    """As in the draft: a list for each check:measurement with an entry for each component; the worst status counts."""
     found = [
         Finding(Status.PASS, "depth", "deployments", 3, "messages"),
         Finding(Status.WARN, "depth", "deployments-poison", 1, "messages", "look"),
         Finding(observed="free"),
     ]
-    report = Asked({"queues": lambda: found}).monitor.report()
+    report = MonitorFixture({"queues": lambda: found}).monitor.report()
     assert report.coarse() == {"status": "warn", "checks": {"queues": [{"status": "warn"}]}}
     assert report.details()["checks"] == {
         "queues:depth": [
@@ -128,15 +127,15 @@ def test_health_findings_are_told_by_measurement_and_component() -> None:
     }
 
 
-def test_health_thousand_at_once_cost_one_round() -> None:
-    """All ask before the first round is over, and all get its answer; afterwards it is told until it is stale."""
+def test_health_of_a_thousand_concurrent_callers_costs_one_round() -> None:
+    """All call before the first round ends and get its result; afterwards it is reused until it is stale."""
     rounds, gate, asking = list[int](), threading.Event(), threading.Barrier(1_001)
 
     def check() -> None:
         rounds.append(1)
         gate.wait(30)
 
-    request = Asked({"storage": check})
+    request = MonitorFixture({"storage": check})
 
     def ask() -> Status:
         asking.wait(60)
@@ -160,7 +159,7 @@ def test_health_thousand_at_once_cost_one_round() -> None:
 def test_health_hanging_check_fails_within_the_budget_and_is_not_started_twice(
     monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
 ) -> None:
-    """The others are not made to fail by it; it is told in each round while it hangs, and well when it is over."""
+    """It does not make other checks fail; it is reported in each round while it hangs, and passes when it ends."""
     monkeypatch.setattr(health, "BUDGET_SECONDS", 0.3)
     release, started = threading.Event(), list[int]()
 
@@ -168,8 +167,8 @@ def test_health_hanging_check_fails_within_the_budget_and_is_not_started_twice(
         started.append(1)
         release.wait(30)
 
-    checks: dict[str, Callable[[], object]] = {"storage": hanging, "fast": nothing_wrong}
-    request = Asked({name: checks[name] for name in order})
+    checks: dict[str, Callable[[], object]] = {"storage": hanging, "fast": passing_check}
+    request = MonitorFixture({name: checks[name] for name in order})
     try:
         for _ in range(2):
             assert request.status() is Status.FAIL
@@ -181,10 +180,10 @@ def test_health_hanging_check_fails_within_the_budget_and_is_not_started_twice(
     eventually(lambda: request.status() is Status.PASS)
 
 
-def test_health_change_is_told_once() -> None:
-    """From well to ill, and back: an event each, with the checks that made it so."""
+def test_health_change_is_emitted_once() -> None:
+    """From healthy to failing and back: one event each, with the checks that caused it."""
     results: list[Finding] = [Finding(s) for s in (Status.PASS, Status.WARN, Status.WARN, Status.FAIL, Status.PASS)]
-    request = Asked({"breakers": lambda: results.pop(0)})
+    request = MonitorFixture({"breakers": lambda: results.pop(0)})
     assert [request.status().value for _ in range(5)] == ["pass", "warn", "warn", "fail", "pass"]
     assert request.telemetry.events == [
         (Event.HEALTH_CHANGED, {"before": "pass", "after": "warn", "checks": "breakers"}),

@@ -1,4 +1,4 @@
-"""The activities, each from every state, each repeated: what they write, send, take and answer."""
+"""The activities, each from every state and each repeated: what they write, send, acquire and return."""
 
 import json
 from collections.abc import Callable
@@ -25,17 +25,17 @@ LATER = START + timedelta(hours=1)
 
 
 def begin(saga: SagaFixture, deployment_id: str = "d") -> dict[str, Any]:
-    """The activity."""
+    """Run the activity."""
     return activities.begin(saga.services, saga.locks, deployment_id)
 
 
 def holder(saga: SagaFixture) -> str:
-    """Who holds the target now."""
+    """Return the present holder of the target lock."""
     return saga.locks.acquire("target", "probe", saga.clock.now(), 0.0).holder
 
 
 def sent_of(answer: dict[str, Any]) -> set[int]:
-    """What a view counts as on its way."""
+    """Return the ordinals that a view counts as sent."""
     return Progress.from_json(answer["progress"]).sent
 
 
@@ -54,7 +54,7 @@ def sent_of(answer: dict[str, Any]) -> set[int]:
     ],
 )
 def test_begin_from_every_state_and_again(state: D, answer: str, after: D) -> None:
-    """From wherever a crash left it, to where its steps can run; a second time changes nothing."""
+    """From wherever a crash left it, to where its steps can run; a repetition changes nothing."""
     saga = SagaFixture()
     saga.deployment(state, S.SUCCEEDED, S.COMPENSATION_FAILED if state is D.STUCK else S.PENDING)
     saga.locks.acquire("target", "d", saga.clock.now(), 900)
@@ -66,8 +66,7 @@ def test_begin_from_every_state_and_again(state: D, answer: str, after: D) -> No
     assert holder(saga) == ("probe" if state in DEPLOYMENT_ENDED else "d")
 
 
-def test_begin_writes_when_it_started_and_its_fence() -> None:
-    """The header knows the lock's fencing number."""
+def test_begin_records_its_start_and_its_fencing_token() -> None:
     saga = SagaFixture()
     saga.locks.acquire("target", "other", START, -1)
     saga.deployment(D.ACCEPTED, S.PENDING)
@@ -76,8 +75,8 @@ def test_begin_writes_when_it_started_and_its_fence() -> None:
     assert (header.started_at, header.heartbeat_at, header.lock_fence) == (START, START, 2)
 
 
-def test_begin_waits_for_an_elder_or_for_the_lock() -> None:
-    """Targets are served in order of arrival; one that asks not to queue is refused with the holder's name."""
+def test_begin_waits_for_an_earlier_deployment_or_for_the_lock() -> None:
+    """Targets are served in order of arrival; a deployment that must not queue is rejected with the holder's name."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
     saga.clock.advance(1)
@@ -97,8 +96,8 @@ def test_begin_waits_for_an_elder_or_for_the_lock() -> None:
     assert begin(free)["next"] == "run"
 
 
-def test_begin_younger_and_ended_ones_are_no_elders() -> None:
-    """Only what came before and has not ended is waited for; at the same instant the id decides."""
+def test_begin_does_not_wait_for_later_or_ended_deployments() -> None:
+    """Only an earlier deployment that has not ended is waited for; at the same instant the id decides."""
     saga = SagaFixture()
     saga.deployment(D.SUCCEEDED, deployment_id="a")
     saga.deployment(D.ACCEPTED, S.PENDING)
@@ -107,9 +106,9 @@ def test_begin_younger_and_ended_ones_are_no_elders() -> None:
     assert begin(saga)["next"] == "run"
 
 
-def test_begin_waits_for_steps_that_are_not_written_yet_and_refuses_where_they_never_come() -> None:
-    """An accept that was cut short is no smaller deployment: it begins once it is whole, or ends `rejected` when no
-    delivery of its submission can be alive any more. It verifies, and nothing is added to it afterwards."""
+def test_begin_waits_for_missing_steps_and_rejects_if_they_never_come() -> None:
+    """A partial acceptance is not a smaller deployment: it begins when it is complete, or ends `rejected` when no
+    delivery of its submission can be alive any more. Its journal verifies, and nothing is added to it afterwards."""
     saga = SagaFixture()
     whole = [row(0, S.PENDING), row(1, S.PENDING)]
     header = DeploymentRecord("d", "m", "target", D.ACCEPTED, "hash", START, step_count=2)
@@ -136,8 +135,11 @@ def test_begin_waits_for_steps_that_are_not_written_yet_and_refuses_where_they_n
     [({"cancel_requested_by": "anna"}, D.CANCELLED), ({"concurrency": "reject"}, D.REJECTED)],
     ids=["cancelled", "its target taken"],
 )
-def test_begin_ends_nothing_whose_steps_are_still_being_written(requested_changes: dict[str, Any], end: D) -> None:
-    """The end binds the steps as they stand: had one come after it, the journal could not be proved any more."""
+def test_begin_ends_no_deployment_whose_steps_are_still_being_written(
+    requested_changes: dict[str, Any], end: D
+) -> None:
+    """The end is bound to the steps that exist: with a step added after it the journal could not be verified
+    any more."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
     saga.clock.advance(1)
@@ -153,8 +155,8 @@ def test_begin_ends_nothing_whose_steps_are_still_being_written(requested_change
     assert verify(read(saga.journal, "d")).is_proven
 
 
-def test_begin_cancelled_before_it_began_does_nothing() -> None:
-    """Nothing was done, so nothing is to be put back; the lock is not touched."""
+def test_begin_of_a_deployment_cancelled_before_its_start_does_nothing() -> None:
+    """Nothing was done, so nothing is rolled back, and the lock is not touched."""
     saga = SagaFixture()
     saga.deployment(D.ACCEPTED, S.PENDING, cancel_requested_by="anna")
     assert begin(saga) == {"next": "ended", "state": "cancelled"}
@@ -162,8 +164,8 @@ def test_begin_cancelled_before_it_began_does_nothing() -> None:
     assert holder(saga) == "probe"
 
 
-def test_begin_stuck_puts_failed_compensations_up_again() -> None:
-    """Another try: what failed is to be sent again, what is done is not."""
+def test_begin_of_a_stuck_deployment_retries_failed_compensations() -> None:
+    """Failed compensations are sent again, finished ones are not."""
     saga = SagaFixture()
     saga.deployment(D.STUCK, row(0, S.COMPENSATION_FAILED, needs=()), row(1, S.COMPENSATED, needs=()))
     progress = Progress.from_json(begin(saga)["progress"])
@@ -172,14 +174,14 @@ def test_begin_stuck_puts_failed_compensations_up_again() -> None:
 
 
 class Racing:
-    """Another writer, who is quicker for the next `times` writes of the header."""
+    """Another writer that is faster for the next `times` writes of the header."""
 
     def __init__(self, saga: SagaFixture, times: int) -> None:
         self._journal, self._write, self._left = saga.journal, saga.journal.write_header, times
         saga.journal.write_header = self.write_header  # type: ignore[method-assign]
 
     def write_header(self, change: Change[DeploymentRecord]) -> Any:
-        """The other's write, then ours."""
+        """Write the other's change first, then this one."""
         if self._left > 0:
             self._left -= 1
             before = self._journal.header("d")
@@ -196,8 +198,8 @@ ACTS: list[Callable[[SagaFixture], Any]] = [
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_header_races_are_lost_a_few_times_only(act: Callable[[SagaFixture], Any]) -> None:
-    """A lost write is tried again from what stands; a header that never stops moving is an error, not a loop."""
+def test_header_races_are_retried_a_few_times_only(act: Callable[[SagaFixture], Any]) -> None:
+    """A lost write is repeated from the new header; a header that never stops changing is an error, not a loop."""
     for times in (3, 10_000):
         saga = SagaFixture()
         saga.deployment(D.ACCEPTED, S.PENDING)
@@ -211,8 +213,7 @@ def test_header_races_are_lost_a_few_times_only(act: Callable[[SagaFixture], Any
 
 
 @pytest.mark.parametrize("count", [0, 1, 30])
-def test_dispatch_sends_one_message_a_step(count: int) -> None:
-    """One or many, each once."""
+def test_dispatch_sends_one_message_for_each_step(count: int) -> None:
     saga = SagaFixture()
     if count:
         activities.dispatch(saga.services, "d", list(range(count)), Direction.BACKWARD)
@@ -220,7 +221,7 @@ def test_dispatch_sends_one_message_a_step(count: int) -> None:
 
 
 def test_dispatch_failure_is_raised() -> None:
-    """A message that could not be sent fails the activity, which is run again."""
+    """The activity fails with the message, and is run again."""
     saga = SagaFixture()
 
     def fail(message: StepMessage, delay_seconds: float = 0.0) -> None:
@@ -232,8 +233,8 @@ def test_dispatch_failure_is_raised() -> None:
         activities.dispatch(saga.services, "d", [1, 2, 3], Direction.FORWARD)
 
 
-def test_turn_back_notes_the_failure_once() -> None:
-    """The header carries the failed step's error; again, or where nothing failed, changes nothing."""
+def test_record_failure_records_it_once() -> None:
+    """The header has the failed step's error; a repetition, or a deployment without a failure, changes nothing."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.SUCCEEDED, S.FAILED, row(2, S.INTENT, needs=()))
     answer = activities.record_failure(saga.services, "d")
@@ -250,16 +251,17 @@ def test_turn_back_notes_the_failure_once() -> None:
     assert healthy.header().error is None
 
 
-def test_begin_compensation_where_no_step_stands_failed_goes_on() -> None:
-    """Delivered twice, and resumed in between: what goes forward again is neither turned back nor an error."""
+def test_begin_compensation_without_a_failed_step_continues() -> None:
+    """It was delivered twice, and the deployment was resumed in between: a step that runs again is neither rolled back
+    nor an error."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
     answer = activities.begin_compensation(saga.services, saga.locks, "d")
     assert (answer["next"], answer["progress"]["rolling_back"], saga.header().error) == ("run", False, None)
 
 
-def test_begin_compensation_waits_for_what_is_in_flight() -> None:
-    """What was not begun is skipped at once; the header moves only when nothing is under way."""
+def test_begin_compensation_waits_for_steps_in_flight() -> None:
+    """Steps that were not started are skipped at once; the header moves only when no step is in progress."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.FAILED, row(1, S.SUBMITTED, needs=()), row(2, S.PENDING, started_at=START), S.PENDING)
     answer = activities.begin_compensation(saga.services, saga.locks, "d")
@@ -272,8 +274,9 @@ def test_begin_compensation_waits_for_what_is_in_flight() -> None:
     assert Progress.from_json(answer["progress"]).take_ready() == [1]
 
 
-def test_begin_compensation_settles_what_needs_no_call() -> None:
-    """Adopted, and failed before anything was begun: put back without a delivery; again changes nothing."""
+def test_begin_compensation_settles_steps_that_need_no_call() -> None:
+    """Adopted steps, and steps that failed before a call, are compensated without a delivery; a repetition changes
+    nothing."""
     saga = SagaFixture()
     saga.deployment(
         D.RUNNING,
@@ -287,8 +290,8 @@ def test_begin_compensation_settles_what_needs_no_call() -> None:
     assert activities.begin_compensation(saga.services, saga.locks, "d") == first
 
 
-def test_begin_compensation_because_of_a_cancel_says_who() -> None:
-    """The audit names the person; a step that fails does not hold what a person cancelled."""
+def test_begin_compensation_after_a_cancel_names_the_requester() -> None:
+    """The audit names the person; a failed step does not hold a deployment that a person cancelled."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING, cancel_requested_by="anna")
     activities.begin_compensation(saga.services, saga.locks, "d")
@@ -296,8 +299,8 @@ def test_begin_compensation_because_of_a_cancel_says_who() -> None:
     assert "cancelled by anna" in [e.reason for e in saga.journal.audit("d")]
 
 
-def test_begin_compensation_holds_where_the_manifest_asks() -> None:
-    """Held: what was not begun is fenced off, nothing is undone, the target kept."""
+def test_begin_compensation_holds_if_the_manifest_says_so() -> None:
+    """Held: steps that were not started are skipped, nothing is compensated, and the target stays locked."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING)
     assert activities.begin_compensation(saga.services, saga.locks, "d") == {"next": "hold"}
@@ -306,7 +309,7 @@ def test_begin_compensation_holds_where_the_manifest_asks() -> None:
 
 
 @pytest.mark.parametrize("state", [D.COMPENSATING, D.COMPENSATED, D.STUCK])
-def test_begin_compensation_after_it_began_only_looks(state: D) -> None:
+def test_begin_compensation_after_it_began_only_reads(state: D) -> None:
     """An activity that is run twice finds the header moved."""
     saga = SagaFixture()
     saga.deployment(state, S.SUCCEEDED)
@@ -329,8 +332,8 @@ LOST_OR_NOT: list[tuple[str, dict[str, Any], bool]] = [
 
 
 @pytest.mark.parametrize(("what", "fields", "is_lost"), LOST_OR_NOT, ids=[what for what, _, _ in LOST_OR_NOT])
-def test_reconcile_sends_anew_only_what_is_lost(what: str, fields: dict[str, Any], is_lost: bool) -> None:
-    """A step whose lease lives or whose delivery is still to come gets no second message."""
+def test_reconcile_resends_only_lost_messages(what: str, fields: dict[str, Any], is_lost: bool) -> None:
+    """A step with a valid claim or with a future delivery gets no second message."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, row(0, S.PENDING).replace(**fields), row(1, S.PENDING))
     progress = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0}, unanswered={0: 2})
@@ -338,9 +341,9 @@ def test_reconcile_sends_anew_only_what_is_lost(what: str, fields: dict[str, Any
     assert saga.sent() == ([(0, "forward")] if is_lost else [])
 
 
-def test_reconcile_sends_what_may_stand_in_a_long_queue_ever_more_rarely() -> None:
-    """A step that nobody has begun gets another message in the rounds 1, 2, 4, 8 after it was sent; the count travels
-    with the orchestrator's view."""
+def test_reconcile_resends_ever_more_rarely_to_a_long_queue() -> None:
+    """A step that no worker has started gets another message 1, 2, 4 and 8 rounds after its first one; the count is a
+    part of the orchestrator's view."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.PENDING)
     progress, rounds = Progress([[]], [S.PENDING], sent={0}), list[int]()
@@ -351,8 +354,9 @@ def test_reconcile_sends_what_may_stand_in_a_long_queue_ever_more_rarely() -> No
     assert rounds == [1, 2, 4, 8, 16]
 
 
-def test_reconcile_comes_again_when_a_claim_ends_that_nobody_renews() -> None:
-    """The next round is when the first claim is over, and not a whole period later; never more than that period."""
+def test_reconcile_returns_when_a_claim_expires_that_nobody_renews() -> None:
+    """The next round is at the end of the first claim and not a whole period later, but never later than that
+    period."""
     saga = SagaFixture()
     now = saga.clock.now()
     claims = [Claim("a", now + timedelta(seconds=seconds), 1) for seconds in (-5, 4, 400)]
@@ -367,8 +371,8 @@ def test_reconcile_comes_again_when_a_claim_ends_that_nobody_renews() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"cancel_requested_by": "somebody"}, {"error": ERROR}])
-def test_reconcile_sends_what_waits_to_look_when_the_deployment_turns_back(changes: dict[str, Any]) -> None:
-    """A step that Fabric asked to wait before it had begun is skipped now, and not when that wait is over."""
+def test_reconcile_resends_a_waiting_look_when_the_deployment_is_rolled_back(changes: dict[str, Any]) -> None:
+    """A step that Fabric asked to wait before its first call is skipped now, and not at the end of that wait."""
     saga = SagaFixture()
     waits = row(0, S.PENDING).replace(started_at=START, wait_until=saga.clock.now() + timedelta(hours=1), error=ERROR)
     saga.deployment(D.RUNNING, waits, **changes)
@@ -377,8 +381,9 @@ def test_reconcile_sends_what_waits_to_look_when_the_deployment_turns_back(chang
 
 
 @pytest.mark.parametrize("state", [S.INTENT, S.SUBMITTED])
-def test_reconcile_sends_what_waits_to_try_again_when_a_person_cancelled(state: S) -> None:
-    """However long Fabric asked it to wait, a cancel ends that in the next round; what Fabric is at goes on."""
+def test_reconcile_resends_a_waiting_retry_when_a_person_cancelled(state: S) -> None:
+    """A cancel ends a wait for a retry in the next round, however long it is; a running operation of Fabric
+    continues."""
     saga = SagaFixture()
     later = saga.clock.now() + timedelta(hours=1)
     waits = row(0, state).replace(wait_until=later, error=ERROR)
@@ -388,8 +393,8 @@ def test_reconcile_sends_what_waits_to_try_again_when_a_person_cancelled(state: 
     assert saga.sent() == [(0, "forward")]
 
 
-def test_reconcile_gives_a_sign_of_life_and_renews_the_lease() -> None:
-    """The header's heartbeat moves without an audit entry, and the target stays held."""
+def test_reconcile_writes_a_heartbeat_and_renews_the_lease() -> None:
+    """The header's heartbeat moves without an audit entry, and the target stays locked."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.INTENT)
     saga.clock.advance(1_000)
@@ -401,8 +406,8 @@ def test_reconcile_gives_a_sign_of_life_and_renews_the_lease() -> None:
     assert sent_of(answer) == {0}
 
 
-def test_reconcile_learns_what_events_did_not_tell() -> None:
-    """A step that settled without an event is taken in, and the next one becomes ready."""
+def test_reconcile_takes_in_steps_that_settled_without_an_event() -> None:
+    """The next step becomes ready."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
     stale = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0})
@@ -411,8 +416,9 @@ def test_reconcile_learns_what_events_did_not_tell() -> None:
     assert saga.sent() == []
 
 
-def test_reconcile_backward_does_not_retry_what_failed_in_this_try() -> None:
-    """A compensation that gave up stays so until the sweeper begins another try; one not yet tried is not given up."""
+def test_reconcile_backward_does_not_retry_what_failed_in_this_round() -> None:
+    """A compensation that ran out of attempts waits for the sweeper's next round; one that was not tried yet
+    is sent."""
     saga = SagaFixture()
     failed = row(0, S.COMPENSATION_FAILED, needs=())
     saga.deployment(D.COMPENSATING, failed, row(1, S.COMPENSATION_FAILED, needs=()), row(2, S.SUCCEEDED, needs=()))
@@ -422,8 +428,8 @@ def test_reconcile_backward_does_not_retry_what_failed_in_this_try() -> None:
     assert Progress.from_json(answer["progress"]).states[:2] == [S.COMPENSATION_FAILED, S.FAILED]
 
 
-def test_reconcile_learns_of_rows_that_a_script_added() -> None:
-    """The view is older than the row, whose undo has failed already: it is known from now on."""
+def test_reconcile_takes_in_rows_that_a_script_added() -> None:
+    """The view is older than the row, whose compensation has failed already."""
     saga = SagaFixture()
     saga.deployment(D.COMPENSATING, S.COMPENSATED, S.COMPENSATION_FAILED)
     older = Progress([[]], [S.COMPENSATED], Direction.BACKWARD)
@@ -434,8 +440,8 @@ def test_reconcile_learns_of_rows_that_a_script_added() -> None:
 @pytest.mark.parametrize(
     ("state", "answer"), [(D.SUCCEEDED, "ended"), (D.HELD, "hold"), (D.CANCELLED, "ended"), (D.STUCK, "ended")]
 )
-def test_reconcile_of_what_has_ended_says_so(state: D, answer: str) -> None:
-    """A late watchdog disturbs nothing."""
+def test_reconcile_of_an_ended_or_held_deployment_reports_it(state: D, answer: str) -> None:
+    """A late watchdog changes nothing."""
     saga = SagaFixture()
     saga.deployment(state, S.SUCCEEDED)
     found = activities.reconcile(saga.services, saga.locks, "d", Progress([[]], [S.PENDING], sent={0}))
@@ -455,7 +461,7 @@ def test_reconcile_of_what_has_ended_says_so(state: D, answer: str) -> None:
 def test_finish_writes_the_end_that_the_journal_proves(
     state: D, steps: list[S], changes: dict[str, Any], after: D
 ) -> None:
-    """And gives the target back, unless it is stuck; a second time says the same."""
+    """It releases the target, unless the deployment is stuck; a repetition returns the same."""
     saga = SagaFixture()
     saga.deployment(state, *steps, **changes)
     saga.locks.acquire("target", "d", START, 900)
@@ -468,8 +474,8 @@ def test_finish_writes_the_end_that_the_journal_proves(
     assert saga.header() == stored
 
 
-def test_finish_with_steps_missing_is_no_success() -> None:
-    """All that stand have succeeded, and they are not all that were accepted."""
+def test_finish_with_missing_steps_is_not_a_success() -> None:
+    """All existing steps have succeeded, but the acceptance had more."""
     saga = SagaFixture()
     header = DeploymentRecord("d", "m", "target", D.RUNNING, "hash", START, step_count=2)
     saga.journal.cut_create(header, [row(0, S.SUCCEEDED), row(1, S.PENDING)], 1)
@@ -488,15 +494,15 @@ def test_finish_with_steps_missing_is_no_success() -> None:
     ],
 )
 def test_finish_without_proof_writes_nothing(state: D, steps: list[S], changes: dict[str, Any]) -> None:
-    """What the orchestration believes does not count; a view to go on with is the answer."""
+    """The orchestration's own view does not count; the answer is a view to continue with."""
     saga = SagaFixture()
     saga.deployment(state, *steps, **changes)
     assert activities.finish(saga.services, saga.locks, "d")["next"] == "run"
     assert saga.header().state is state
 
 
-def test_finish_after_another_try_stays_stuck_or_ends() -> None:
-    """A try of a stuck deployment that leaves something ends the try alone; one that leaves nothing ends it all."""
+def test_finish_after_a_retry_of_a_stuck_deployment() -> None:
+    """A retry that leaves something uncompensated ends only the retry; one that leaves nothing ends the deployment."""
     saga = SagaFixture()
     saga.deployment(D.STUCK, S.COMPENSATION_FAILED)
     begin(saga)

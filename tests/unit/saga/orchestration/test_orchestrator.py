@@ -1,4 +1,5 @@
-"""The orchestration's generator, driven by a context that answers as told: what it asks, and when it begins anew."""
+"""The orchestration's generator, driven by a scripted context: which activities it calls, and when it continues as
+new."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,13 +18,13 @@ ENDED = {"next": "ended", "state": "succeeded"}
 
 
 def view(count: int = 3, state: StepState = S.PENDING, **changes: Any) -> dict[str, Any]:
-    """A view of `count` steps without needs."""
+    """Return a view of `count` steps without needs."""
     progress = Progress([[] for _ in range(count)], [state] * count, **changes)
     return {"next": "run", "progress": progress.to_json(), "watchdog": 30.0}
 
 
 class Driver:
-    """Runs the generator until it waits for something that only a test can give."""
+    """Runs the generator until it waits for something that only the test can complete."""
 
     def __init__(self, answers: dict[str, Any], state: dict[str, Any] | None = None) -> None:
         self.answers = answers
@@ -37,7 +38,7 @@ class Driver:
         self._go(None)
 
     def call_activity(self, activity: str, *, input: Any = None) -> Any:
-        """Answer at once, with what the test says."""
+        """Return the test's answer at once."""
         self.asked.append((activity, input))
         answer = self.answers.get(activity)
         found: task.CompletableTask = task.CompletableTask()
@@ -45,19 +46,19 @@ class Driver:
         return found
 
     def create_timer(self, fire_at: timedelta) -> Any:
-        """A timer that fires when told to."""
+        """Return a timer that the test fires."""
         found: task.CompletableTask = task.CompletableTask()
         self.timers.append((fire_at, found))
         return found
 
     def wait_for_external_event(self, name: str) -> Any:
-        """An event that comes when told to."""
+        """Return an event that the test raises."""
         found: task.CompletableTask = task.CompletableTask()
         self._waiting.setdefault(name, []).append(found)
         return found
 
     def continue_as_new(self, new_input: Any, *, save_events: bool = False) -> None:
-        """Note with what."""
+        """Record the new input."""
         assert save_events
         self.renewed = new_input
 
@@ -67,7 +68,7 @@ class Driver:
         self._wake()
 
     def settled(self, ordinal: int, state: StepState = S.SUCCEEDED) -> None:
-        """A step's event."""
+        """Raise a step's event."""
         self.event(STEP_EVENT, {"ordinal": ordinal, "state": state.value})
 
     def fire(self) -> None:
@@ -76,11 +77,11 @@ class Driver:
         self._wake()
 
     def names(self) -> list[str]:
-        """Which activities were asked for."""
+        """Return the names of the called activities."""
         return [name for name, _ in self.asked]
 
     def dispatched(self) -> list[list[int]]:
-        """The ordinals of each dispatch."""
+        """Return the ordinals of each dispatch."""
         return [given["ordinals"] for name, given in self.asked if name == "dispatch_steps"]
 
     def _wake(self) -> None:
@@ -97,7 +98,7 @@ class Driver:
 
 
 def test_orchestrator_runs_all_and_finishes() -> None:
-    """Everything ready is sent at once; when all is heard of, the end is asked for and is the result."""
+    """All ready steps are sent at once; after all events the finishing activity returns the result."""
     driver = Driver({"begin_deployment": view(), "finish_deployment": ENDED})
     assert driver.dispatched() == [[0, 1, 2]]
     for i in range(3):
@@ -107,14 +108,14 @@ def test_orchestrator_runs_all_and_finishes() -> None:
 
 
 @pytest.mark.parametrize("answer", [ENDED, {"next": "hold"}])
-def test_orchestrator_ends_where_there_is_nothing_to_do(answer: dict[str, Any]) -> None:
-    """Ended or held: the orchestration is over at once."""
+def test_orchestrator_ends_if_there_is_nothing_to_do(answer: dict[str, Any]) -> None:
+    """Ended or held: the orchestration ends at once."""
     driver = Driver({"begin_deployment": answer})
     assert (driver.is_over, driver.result, driver.names()) == (True, answer, ["begin_deployment"])
 
 
 def test_orchestrator_waits_for_its_target() -> None:
-    """It asks again after the time that it was told, or at once when a command comes."""
+    """It asks again after the given time, or at once when a command comes."""
     answers: list[dict[str, Any]] = [{"next": "wait", "seconds": 3.0}] * 3 + [ENDED]
     driver = Driver({"begin_deployment": lambda _: answers.pop(0)})
     assert driver.timers[-1][0] == timedelta(seconds=3)
@@ -127,7 +128,7 @@ def test_orchestrator_waits_for_its_target() -> None:
 
 
 def test_orchestrator_wait_does_not_grow_the_history() -> None:
-    """A long wait for the target continues as new, too."""
+    """A long wait for the target continues as new too."""
     driver = Driver({"begin_deployment": {"next": "wait", "seconds": 3.0}})
     while not driver.is_over:
         driver.fire()
@@ -137,7 +138,7 @@ def test_orchestrator_wait_does_not_grow_the_history() -> None:
 
 
 def test_orchestrator_continues_as_new_after_its_events() -> None:
-    """After GENERATION events it begins anew with its view, and goes on there without asking what it knows."""
+    """After GENERATION events it continues as new with its view, without reading what it knows."""
     driver = Driver({"begin_deployment": view(50)})
     for i in range(orchestrator.GENERATION):
         assert not driver.is_over
@@ -154,8 +155,8 @@ def test_orchestrator_continues_as_new_after_its_events() -> None:
     assert repeated.result == ENDED
 
 
-def test_orchestrator_event_heard_twice_changes_nothing() -> None:
-    """A duplicate is one more turn, and nothing is sent for it."""
+def test_orchestrator_repeated_event_changes_nothing() -> None:
+    """A duplicate is one more event, and nothing is sent because of it."""
     driver = Driver({"begin_deployment": view(2), "finish_deployment": ENDED})
     for _ in range(3):
         driver.settled(0)
@@ -164,8 +165,8 @@ def test_orchestrator_event_heard_twice_changes_nothing() -> None:
     assert driver.result == ENDED
 
 
-def test_orchestrator_events_of_one_turn_are_all_heard() -> None:
-    """Events that came while it was busy are taken in together, so that continuing as new drops none."""
+def test_orchestrator_takes_in_all_waiting_events() -> None:
+    """Events that came in the meantime are handled together, so that continuing as new drops none."""
     driver = Driver({"begin_deployment": view(3), "finish_deployment": ENDED})
     real = driver.wait_for_external_event
     waiting = [{"ordinal": 1, "state": "succeeded"}, {"ordinal": 2, "state": "succeeded"}]
@@ -182,8 +183,9 @@ def test_orchestrator_events_of_one_turn_are_all_heard() -> None:
     assert driver.result == ENDED
 
 
-def test_orchestrator_failure_turns_back_and_compensates() -> None:
-    """A failure is noted once; what is in flight is waited for; then compensation begins, and its end is asked for."""
+def test_orchestrator_failure_is_recorded_and_rolled_back() -> None:
+    """A failure is recorded once; steps in flight are waited for; then the rollback begins, and its end is
+    requested."""
     back = view(2, S.FAILED, direction=Direction.BACKWARD)
 
     def turned(_: Any) -> dict[str, Any]:
@@ -204,8 +206,8 @@ def test_orchestrator_failure_turns_back_and_compensates() -> None:
     assert driver.result == ENDED
 
 
-def test_orchestrator_asks_for_the_end_once_for_each_view() -> None:
-    """Where the journal disagrees about the end, it is not asked again until something is heard or time passes."""
+def test_orchestrator_requests_the_end_once_for_each_view() -> None:
+    """If the journal disagrees about the end, it is not requested again until an event comes or time passes."""
     driver = Driver(
         {
             "begin_deployment": view(1, S.SUCCEEDED),
@@ -221,8 +223,8 @@ def test_orchestrator_asks_for_the_end_once_for_each_view() -> None:
 
 
 @pytest.mark.parametrize("wake", [Driver.fire, lambda driver: driver.event(COMMAND_EVENT, {})])
-def test_orchestrator_asks_the_journal_when_woken(wake: Callable[[Driver], None]) -> None:
-    """The watchdog's timer, or a command, has the view compared with the journal."""
+def test_orchestrator_reads_the_journal_when_woken(wake: Callable[[Driver], None]) -> None:
+    """The watchdog's timer or a command compares the view with the journal."""
     driver = Driver({"begin_deployment": view(2), "reconcile_deployment": lambda given: view(2, sent={0, 1})})
     assert driver.timers[0][0] == timedelta(seconds=30)
     wake(driver)

@@ -1,4 +1,4 @@
-"""What the orchestrator decides, over random graphs: nothing too early, everything once, backward in reverse."""
+"""The orchestrator's decisions over random graphs: nothing too early, everything once, backward in reverse."""
 
 import json
 import random
@@ -17,7 +17,7 @@ S = StepState
 
 @st.composite
 def graphs(draw: st.DrawFn) -> list[list[int]]:
-    """A random acyclic graph whose ordinals are in no particular order."""
+    """Draw a random acyclic graph whose ordinals are in no particular order."""
     size = draw(st.integers(1, 25))
     order = draw(st.permutations(range(size)))
     needs: list[list[int]] = [[] for _ in range(size)]
@@ -28,7 +28,7 @@ def graphs(draw: st.DrawFn) -> list[list[int]]:
 
 
 def travelled(progress: Progress) -> Progress:
-    """As it is after continuing as new."""
+    """Return the progress as it is after continuing as new."""
     return Progress.from_json(json.loads(json.dumps(progress.to_json())))
 
 
@@ -36,7 +36,7 @@ def travelled(progress: Progress) -> Progress:
 def test_progress_forward_sends_everything_once_and_nothing_early(
     needs: list[list[int]], seed: int, renew: bool
 ) -> None:
-    """In whatever order the ends are heard, a step is sent after all its needs, and exactly once."""
+    """In whatever order the events come, a step is sent exactly once, after all its needs."""
     chance = random.Random(seed)
     progress = Progress(needs, [S.PENDING] * len(needs))
     sent: list[int] = []
@@ -57,7 +57,7 @@ def test_progress_forward_sends_everything_once_and_nothing_early(
 
 @given(needs=graphs(), seed=st.integers(0, 2**32))
 def test_progress_backward_is_the_reverse(needs: list[list[int]], seed: int) -> None:
-    """A step is undone only after everything that needed it."""
+    """A step is compensated only after every step that needed it."""
     chance = random.Random(seed)
     states = [chance.choice([S.SUCCEEDED, S.SUCCEEDED, S.FAILED, S.SKIPPED]) for _ in needs]
     progress = Progress(needs, list(states), Direction.BACKWARD)
@@ -74,8 +74,8 @@ def test_progress_backward_is_the_reverse(needs: list[list[int]], seed: int) -> 
 
 
 @given(needs=graphs(), seed=st.integers(0, 2**32))
-def test_progress_failure_begins_nothing_more(needs: list[list[int]], seed: int) -> None:
-    """After a failure only what is on its way is waited for."""
+def test_progress_starts_nothing_after_a_failure(needs: list[list[int]], seed: int) -> None:
+    """Only steps that were sent are waited for."""
     chance = random.Random(seed)
     progress = Progress(needs, [S.PENDING] * len(needs))
     progress.take_ready()
@@ -88,8 +88,8 @@ def test_progress_failure_begins_nothing_more(needs: list[list[int]], seed: int)
 
 
 @given(needs=graphs(), seed=st.integers(0, 2**32), direction=st.sampled_from(Direction))
-def test_progress_survives_its_journey(needs: list[list[int]], seed: int, direction: Direction) -> None:
-    """Out as JSON and back, it decides the same."""
+def test_progress_is_the_same_after_json(needs: list[list[int]], seed: int, direction: Direction) -> None:
+    """It makes the same decisions."""
     chance = random.Random(seed)
     progress = Progress(needs, [chance.choice(list(S)) for _ in needs], direction, chance.random() < 0.5)
     progress.sent = {i for i in range(len(needs)) if chance.random() < 0.3}
@@ -99,8 +99,8 @@ def test_progress_survives_its_journey(needs: list[list[int]], seed: int, direct
 
 
 @given(state=st.sampled_from(StepState), direction=st.sampled_from(Direction), ordinal=st.integers(-3, 5))
-def test_progress_hears_only_what_concerns_it(state: StepState, direction: Direction, ordinal: int) -> None:
-    """News of the other direction, of no end, or of no step of this plan changes nothing."""
+def test_progress_ignores_events_that_do_not_concern_it(state: StepState, direction: Direction, ordinal: int) -> None:
+    """An event of the other direction, of a state that is not settled, or of an unknown step changes nothing."""
     progress = Progress([[], [0]], [S.SUCCEEDED, S.SUCCEEDED], direction)
     before = progress.to_json()
     progress.on_settled(ordinal, state)
@@ -111,8 +111,8 @@ def test_progress_hears_only_what_concerns_it(state: StepState, direction: Direc
         assert progress.states[ordinal] is state
 
 
-def test_progress_failed_compensation_keeps_what_it_stands_on() -> None:
-    """What a step could not be put back from is not pulled away from under it."""
+def test_progress_failed_compensation_keeps_the_steps_it_needs() -> None:
+    """A step is not compensated while a step that needs it could not be."""
     progress = Progress([[], [0]], [S.SUCCEEDED, S.SUCCEEDED], Direction.BACKWARD)
     assert progress.take_ready() == [1]
     progress.on_settled(1, S.COMPENSATION_FAILED)
@@ -120,8 +120,8 @@ def test_progress_failed_compensation_keeps_what_it_stands_on() -> None:
     assert progress.is_quiet
 
 
-def test_progress_of_the_journal_counts_what_is_in_flight_as_sent() -> None:
-    """A begun step is waited for and not sent again; a failed one turns the deployment."""
+def test_progress_from_the_journal_counts_steps_in_flight_as_sent() -> None:
+    """A started step is waited for and not sent again; a failed one begins the rollback."""
     saga = SagaFixture()
     rows = [row(0, S.SUCCEEDED), row(1, S.INTENT), row(2, S.PENDING, started_at=START), row(3, S.PENDING)]
     saga.deployment(DeploymentState.RUNNING, *rows)
@@ -137,8 +137,8 @@ def test_progress_of_the_journal_counts_what_is_in_flight_as_sent() -> None:
     assert in_flight(moving, Direction.FORWARD) == [1, 2]
 
 
-def test_progress_of_a_thousand_steps_travels_small() -> None:
-    """The orchestration's input stays a few bytes a step."""
+def test_progress_of_a_thousand_steps_is_small() -> None:
+    """The orchestration's input needs only a few bytes for each step."""
     progress = Progress([[i - 1] if i else [] for i in range(1000)], [S.COMPENSATION_FAILED] * 1000)
     progress.sent = set(range(1000))
     assert len(json.dumps(progress.to_json())) < 45_000

@@ -1,4 +1,4 @@
-"""The lease of a delivery: who renews it, who loses it, and what a delivery that lost it may still do."""
+"""The lease of a delivery: who renews it, who loses it, and what a delivery without it may still do."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -18,19 +18,19 @@ LEASE = 15.0
 
 
 def delivery(saga: SagaFixture) -> Delivery:
-    """Of the only step, as the queue brings it."""
+    """Return a delivery of the only step, as the queue brings it."""
     header, read = saga.journal.step("d", 0)
     return Delivery(saga.services, StepMessage("d", 0, Direction.FORWARD), header.record, read)
 
 
 def stored(saga: SagaFixture) -> StepRecord:
-    """The row as it stands."""
+    """Return the stored row."""
     return saga.journal.step("d", 0)[1].record
 
 
 @pytest.fixture
 def saga() -> SagaFixture:
-    """With one step that has not begun."""
+    """Return a deployment with one step that has not started."""
     saga = SagaFixture()
     assert saga.services.policy.step_lease_seconds == LEASE
     saga.deployment(D.RUNNING, S.PENDING)
@@ -38,14 +38,14 @@ def saga() -> SagaFixture:
 
 
 def claimed(saga: SagaFixture) -> Delivery:
-    """A delivery that is about to call Fabric."""
+    """Return a delivery that is about to call Fabric."""
     held = delivery(saga)
     held.claim(state=S.INTENT)
     return held
 
 
-def test_heartbeat_renews_the_claim_and_tells_no_audit(saga: SagaFixture) -> None:
-    """The lease begins anew, under the same owner and fencing number, without an entry in the audit."""
+def test_heartbeat_renews_the_claim_without_an_audit_entry(saga: SagaFixture) -> None:
+    """The lease starts again, with the same owner and fencing token."""
     held = claimed(saga)
     before, reported = stored(saga).claim, len(saga.journal.audit("d"))
     saga.clock.advance(5)
@@ -53,12 +53,12 @@ def test_heartbeat_renews_the_claim_and_tells_no_audit(saga: SagaFixture) -> Non
     assert before is not None
     assert stored(saga).claim == replace(before, expires_at=saga.clock.now() + timedelta(seconds=LEASE))
     assert len(saga.journal.audit("d")) == reported
-    held.settle(S.FAILED, "the finishing write follows the beat's")
+    held.settle(S.FAILED, "the last write follows the heartbeat's")
     assert stored(saga).state is S.FAILED
 
 
 def test_heartbeat_of_a_delivery_that_only_looks_claims_without_acting(saga: SagaFixture) -> None:
-    """A slow look keeps others away; dead, it leaves no doubt whether something was sent."""
+    """A slow look keeps other workers away; if its worker dies, it is certain that nothing was sent."""
     looking = delivery(saga)
     assert looking.heartbeat()
     claim = stored(saga).claim
@@ -70,8 +70,8 @@ def test_heartbeat_of_a_delivery_that_only_looks_claims_without_acting(saga: Sag
     assert not delivery(saga).is_uncertain
 
 
-def test_heartbeat_over_a_dead_holders_claim_does_not_forget_that_it_may_have_acted(saga: SagaFixture) -> None:
-    """The claim that it takes says so too, so whoever comes after still looks for a lost answer."""
+def test_heartbeat_over_a_dead_holders_claim_remembers_that_it_may_have_acted(saga: SagaFixture) -> None:
+    """The new claim says so too, so that the next worker still looks for the effect of a lost response."""
     claimed(saga)
     saga.clock.advance(LEASE + 1)
     looking = delivery(saga)
@@ -82,15 +82,15 @@ def test_heartbeat_over_a_dead_holders_claim_does_not_forget_that_it_may_have_ac
 
 
 def test_heartbeat_ends_with_the_delivery(saga: SagaFixture) -> None:
-    """What waits or has settled is not claimed again by a late beat."""
+    """A late heartbeat does not claim a waiting or settled step again."""
     held = claimed(saga)
     held.reschedule(3.0)
     assert not held.heartbeat()
     assert stored(saga).claim is None
 
 
-def test_heartbeat_ends_when_another_has_taken_the_step(saga: SagaFixture) -> None:
-    """The row is the other's; this one's next write fails."""
+def test_heartbeat_ends_when_another_worker_has_claimed_the_step(saga: SagaFixture) -> None:
+    """The next write of this delivery fails, because the row is the other worker's."""
     held = claimed(saga)
     saga.clock.advance(LEASE + 1)
     other = claimed(saga)
@@ -101,14 +101,14 @@ def test_heartbeat_ends_when_another_has_taken_the_step(saga: SagaFixture) -> No
 
 
 def test_heartbeat_ends_when_the_host_would_have_ended_the_delivery(saga: SagaFixture) -> None:
-    """One that hangs loses its step."""
+    """A hanging delivery loses its step."""
     held = claimed(saga)
     saga.clock.advance(MAX_DELIVERY.total_seconds())
     assert not held.heartbeat()
 
 
-def test_heartbeat_does_not_wait_for_a_write_under_way(saga: SagaFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The write is a sign of life itself, and both would be conditional on the same read."""
+def test_heartbeat_does_not_wait_for_a_write_in_progress(saga: SagaFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write renews the claim itself, and both would be conditional on the same read."""
     held = claimed(saga)
     write, beaten = saga.journal.write_step, list[bool]()
 
@@ -124,7 +124,8 @@ def test_heartbeat_does_not_wait_for_a_write_under_way(saga: SagaFixture, monkey
 
 @pytest.mark.parametrize(("seconds", "is_renewed"), [(4, False), (6, True), (14, True), (600, True)])
 def test_holder_renews_its_lease_before_a_call(saga: SagaFixture, seconds: float, is_renewed: bool) -> None:
-    """However long its looks took, if nobody took the step meanwhile it goes on, with a lease that is nearly whole."""
+    """However long its looks took, the delivery continues with a nearly whole lease if no other worker claimed the
+    step."""
     held = claimed(saga)
     before = stored(saga).claim
     saga.clock.advance(seconds)
@@ -136,7 +137,7 @@ def test_holder_renews_its_lease_before_a_call(saga: SagaFixture, seconds: float
 
 
 def test_holder_that_lost_its_step_sends_nothing(saga: SagaFixture) -> None:
-    """Held up past its lease, it cannot prove that the step is still its own."""
+    """After its lease it cannot prove that the step is still its own."""
     held = claimed(saga)
     saga.clock.advance(LEASE + 1)
     claimed(saga)
@@ -144,18 +145,18 @@ def test_holder_that_lost_its_step_sends_nothing(saga: SagaFixture) -> None:
         held.prove_claim()
 
 
-def test_late_call_is_reckoned_from_the_last_proof(saga: SagaFixture) -> None:
-    """Whoever takes over writes down until when a call of the dead holder may still act: `late_call_seconds` after it
-    can have been sent at the latest."""
+def test_late_call_is_measured_from_the_last_proof(saga: SagaFixture) -> None:
+    """A worker that takes over records until when a call of the dead holder may still take effect: `late_call_seconds`
+    after the last moment at which it can have been sent."""
     claimed(saga)
-    last_proof = saga.clock.now() + timedelta(seconds=LEASE / 3)  # the first sign of life that did not come
+    last_proof = saga.clock.now() + timedelta(seconds=LEASE / 3)  # The first heartbeat that was not written.
     saga.clock.advance(LEASE + 1)
     claimed(saga)
     assert stored(saga).late_call_until == last_proof + timedelta(seconds=saga.services.policy.late_call_seconds)
 
 
 def test_wait_ends_at_the_deadline(saga: SagaFixture) -> None:
-    """A step that is told to wait an hour, and has four seconds left, is delivered in four seconds."""
+    """A step that should wait an hour and has four seconds left is delivered in four seconds."""
     saga.change(0, started_at=saga.clock.now(), deadline_at=saga.clock.now() + timedelta(seconds=4))
     held = delivery(saga)
     held.reschedule(3600.0)
@@ -164,14 +165,14 @@ def test_wait_ends_at_the_deadline(saga: SagaFixture) -> None:
     assert saga.sent() == [(0, "forward")]
 
 
-def test_claim_that_nobody_made_is_no_hold(saga: SagaFixture) -> None:
-    """A call that changes something is never sent without a claim."""
+def test_missing_claim_proves_nothing(saga: SagaFixture) -> None:
+    """A mutating call is never sent without a claim."""
     with pytest.raises(ConflictError, match="not claimed"):
         delivery(saga).prove_claim()
 
 
-def test_claim_acts_unless_it_says_otherwise() -> None:
-    """Rows that were written before claims said so may have acted."""
+def test_claim_acts_by_default() -> None:
+    """Rows that were written before claims had this field may have acted."""
     data = row(0, S.INTENT, claim=Claim("w", SagaFixture().clock.now(), 1)).to_json()
     del data["claim"]["acts"]
     claim = StepRecord.from_json(data).claim

@@ -1,4 +1,4 @@
-"""Signs of life from the one thread of a process."""
+"""Heartbeats from the one thread of a process."""
 
 import threading
 
@@ -8,8 +8,7 @@ SOON = 0.001
 LONG = 60.0
 
 
-def test_heartbeat_beats_while_the_block_runs_and_not_after() -> None:
-    """Again and again; the block's end is the end."""
+def test_heartbeat_is_sent_while_the_block_runs_and_not_after() -> None:
     thread, enough, heartbeats = HeartbeatThread(), threading.Event(), list[int]()
 
     def heartbeat() -> bool:
@@ -22,13 +21,13 @@ def test_heartbeat_beats_while_the_block_runs_and_not_after() -> None:
         assert enough.wait(LONG)
     seen = len(heartbeats)
     after = threading.Event()
-    with thread.during(lambda: bool(after.set()), SOON):  # the thread has gone past whatever was due
+    with thread.during(lambda: bool(after.set()), SOON):  # The thread has handled everything that was due.
         assert after.wait(LONG)
-    assert len(heartbeats) <= seen + 1  # at most the one that was under way
+    assert len(heartbeats) <= seen + 1  # At most the one that was in progress.
 
 
-def test_heartbeat_ends_when_a_beat_says_so() -> None:
-    """A lease that is lost needs no further sign."""
+def test_heartbeat_ends_when_a_call_returns_false() -> None:
+    """A lost lease needs no further heartbeat."""
     thread, other, heartbeats = HeartbeatThread(), threading.Event(), list[int]()
     with thread.during(lambda: bool(heartbeats.append(1)), SOON):
         rounds: list[int] = []
@@ -44,8 +43,8 @@ def test_heartbeat_ends_when_a_beat_says_so() -> None:
     assert heartbeats == [1]
 
 
-def test_heartbeat_survives_a_beat_that_fails() -> None:
-    """Storage that is away for a moment costs one sign, and not those of all others."""
+def test_heartbeat_survives_a_call_that_fails() -> None:
+    """Storage that is unavailable for a moment costs one heartbeat of one block."""
     thread, recovered, tries = HeartbeatThread(), threading.Event(), list[int]()
 
     def heartbeat() -> bool:
@@ -60,7 +59,7 @@ def test_heartbeat_survives_a_beat_that_fails() -> None:
 
 
 def test_heartbeat_of_the_sooner_block_does_not_wait_for_the_later() -> None:
-    """The thread sleeps until the next sign is due, whoever's it is."""
+    """The thread sleeps until the next heartbeat of any block is due."""
     thread, soon = HeartbeatThread(), threading.Event()
     with thread.during(lambda: False, LONG), thread.during(lambda: bool(soon.set()), SOON):
         assert soon.wait(LONG / 2)

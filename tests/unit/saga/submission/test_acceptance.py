@@ -1,4 +1,4 @@
-"""Accepting: every form of a submission, every malformed one, and the same one twice."""
+"""Acceptance: every form of a submission, every malformed one, and a submission that is repeated."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ steps:
 """
 
 
-class Desk:
+class AcceptanceFixture:
     """An acceptance over memory."""
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class Desk:
         self.acceptance = Acceptance(self.journal, self.blobs, Payloads(self.blobs), self.clock, KINDS)
 
     def accept(self, content: Any, message_id: str = "m") -> Accepted:
-        """Accept bytes, or the JSON of anything else."""
+        """Accept bytes, or the JSON of any other content."""
         return self.acceptance.accept(
             content if isinstance(content, bytes) else json.dumps(content).encode(), message_id
         )
 
     def paths(self, content: Any) -> list[str]:
-        """Where the problems of a rejected submission are."""
+        """Return the paths of the problems of a rejected submission."""
         header = self.accept(content).header
         assert header.state is DeploymentState.REJECTED
         assert header.error is not None
@@ -64,8 +64,8 @@ class Desk:
 
 
 def test_accept_writes_header_and_steps() -> None:
-    """The header knows target, hash and count; each step is pending, with its needs and references as ordinals."""
-    desk = Desk()
+    """The header has target, hash and count; each step is pending, with its needs and references as ordinals."""
+    desk = AcceptanceFixture()
     accepted = desk.accept({"deployment_id": "d-1", "manifest": MANIFEST, "requested_by": "ci"})
     header = accepted.header
     assert not accepted.conflict
@@ -95,22 +95,23 @@ def test_accept_writes_header_and_steps() -> None:
     ],
     ids=["json", "indented", "bom", "yaml", "yaml-bom", "crlf", "base64", "base64-space", "envelope", "text", "source"],
 )
-def test_accept_takes_every_form(content: bytes) -> None:
-    """JSON or YAML, bare or in an envelope, plain or base64, with or without a mark: all are the same deployment."""
-    header = Desk().accept(content).header
+def test_accept_reads_every_form(content: bytes) -> None:
+    """JSON or YAML, bare or in an envelope, plain or base64, with or without a byte order mark: all are the same
+    deployment."""
+    header = AcceptanceFixture().accept(content).header
     assert (header.state, header.manifest_hash) == (DeploymentState.ACCEPTED, content_hash(MANIFEST))
     assert header.deployment_id == "unreadable-m"
 
 
 def test_accept_bare_manifest_may_name_its_deployment() -> None:
-    """Its `id` is the deployment's, and no part of the manifest."""
-    header = Desk().accept({"id": "d-2", **MANIFEST}).header
+    """Its `id` is the deployment's and not a part of the manifest."""
+    header = AcceptanceFixture().accept({"id": "d-2", **MANIFEST}).header
     assert (header.deployment_id, header.manifest_hash) == ("d-2", content_hash(MANIFEST))
 
 
 def test_accept_manifest_from_a_blob() -> None:
-    """A blob that was put there is read; one that was not is a problem that says what to do."""
-    desk = Desk()
+    """A stored blob is read; a missing one is a problem that says what to do."""
+    desk = AcceptanceFixture()
     digest = desk.blobs.put(json.dumps(MANIFEST).encode())
     assert desk.accept({"deployment_id": "a", "manifest_blob": digest}).header.state is DeploymentState.ACCEPTED
     assert desk.paths({"deployment_id": "b", "manifest_blob": "0" * 64}) == ["$.manifest_blob"]
@@ -120,8 +121,8 @@ def test_accept_manifest_from_a_blob() -> None:
 
 
 def test_accept_same_message_twice_is_one_deployment() -> None:
-    """The second finds what the first wrote, and moves nothing."""
-    desk = Desk()
+    """The second message finds the first one's rows, and moves nothing."""
+    desk = AcceptanceFixture()
     message = {"deployment_id": "d", "manifest": MANIFEST}
     first = desk.accept(message, "m-1")
     desk.clock.advance(60)
@@ -132,8 +133,8 @@ def test_accept_same_message_twice_is_one_deployment() -> None:
 
 
 def test_accept_another_manifest_under_the_id_is_a_conflict_in_the_audit() -> None:
-    """What stands keeps its state; the refusal is noted with the hash of what was refused."""
-    desk = Desk()
+    """The first deployment keeps its state; the audit records the refusal with the hash of the refused manifest."""
+    desk = AcceptanceFixture()
     stored = desk.accept({"deployment_id": "d", "manifest": MANIFEST}).header
     refused = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
     assert refused.conflict
@@ -173,9 +174,8 @@ def test_accept_another_manifest_under_the_id_is_a_conflict_in_the_audit() -> No
         ({"manifest": {**MANIFEST, "name": "a\x00b"}}, ["$.manifest.name"]),
     ],
 )
-def test_accept_malformed_is_rejected_with_its_problems(content: Any, paths: list[str]) -> None:
-    """Every malformed form is recorded with what is wrong and where."""
-    assert Desk().paths(content)[: len(paths)] == paths
+def test_accept_of_a_malformed_submission_is_rejected_with_its_problems(content: Any, paths: list[str]) -> None:
+    assert AcceptanceFixture().paths(content)[: len(paths)] == paths
 
 
 @pytest.mark.parametrize(
@@ -193,27 +193,27 @@ def test_accept_malformed_is_rejected_with_its_problems(content: Any, paths: lis
         (b"\xff", "unreadable-m"),
     ],
 )
-def test_accept_rejects_under_the_id_that_somebody_waits_for(content: Any, wanted: str) -> None:
-    """Where the id can be read, the answer stands under it."""
-    assert Desk().accept(content).header.deployment_id == wanted
+def test_accept_rejects_under_the_id_that_the_submitter_expects(content: Any, wanted: str) -> None:
+    """If the id can be read, the rejection is recorded under it."""
+    assert AcceptanceFixture().accept(content).header.deployment_id == wanted
 
 
 def test_accept_rejection_keeps_all_problems_that_fit() -> None:
-    """Their number is told in full; what is kept fits into a row, whatever the characters."""
+    """Their full number is reported; the problems that are kept fit a row, whatever their characters."""
     many = {"name": "x", "steps": [{"id": "a", "kind": "\U0001f600" * 60, "\U0001f600" * 64: 1} for _ in range(300)]}
-    header = Desk().accept({"deployment_id": "d", "manifest": many}).header
+    header = AcceptanceFixture().accept({"deployment_id": "d", "manifest": many}).header
     assert header.state is DeploymentState.REJECTED
     assert header.error is not None
     assert int(header.error.message.split()[3]) > 600
     assert 5 < len(header.problems) <= 100
 
 
-def test_accept_text_beyond_ascii_fits_into_rows() -> None:
-    """A spec of thousands of Chinese characters goes to a blob, and a long requester is cut."""
+def test_accept_of_text_beyond_ascii_fits_rows() -> None:
+    """A spec of thousands of Chinese characters is stored as a blob, and a long requester is cut."""
     parts = [{"path": "a", "text": "\u6f22" * 5_900}]
     spec = {"workspaceId": GUID, "type": "Notebook", "displayName": "n", "definition": {"parts": parts}}
     manifest = {"name": "m", "steps": [{"id": "n", "kind": "item", "with": spec}]}
-    desk = Desk()
+    desk = AcceptanceFixture()
     header = desk.accept({"deployment_id": "d", "manifest": manifest, "requested_by": "\u6f22" * 10_000}).header
     assert header.state is DeploymentState.ACCEPTED
     assert len(header.requested_by) == 256
@@ -222,14 +222,14 @@ def test_accept_text_beyond_ascii_fits_into_rows() -> None:
     assert Payloads(desk.blobs).load(stored) == spec
 
 
-def test_accept_step_that_names_every_other_step() -> None:
-    """As many references as there can be: they are kept outside of the row, which has its room for later writes."""
+def test_accept_of_a_step_that_references_every_other_step() -> None:
+    """The maximum of references is stored outside of the row, which keeps its space for later writes."""
     steps = [{"id": f"{'w' * 60}{i:03d}", "kind": "workspace", "with": {"displayName": f"w{i}"}} for i in range(999)]
     text = " ".join(f"${{{{ steps.{s['id']}.outputs.id }}}}" for s in steps)
     spec = {"workspaceId": GUID, "type": "Notebook", "displayName": "n"}
     spec["definition"] = {"parts": [{"path": "a", "text": text}]}  # type: ignore[assignment]
     manifest = {"name": "m", "steps": [*steps, {"id": "n", "kind": "item", "with": spec}]}
-    desk = Desk()
+    desk = AcceptanceFixture()
     header = desk.accept({"deployment_id": "d", "manifest": manifest}).header
     assert header.state is DeploymentState.ACCEPTED
     row = desk.journal.steps("d")[-1].record
@@ -238,17 +238,17 @@ def test_accept_step_that_names_every_other_step() -> None:
     assert fitted(row) == row
 
 
-def test_accept_row_without_room_for_later_writes_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said at once, and not by a step that can never be written again."""
+def test_accept_of_a_row_without_space_for_later_writes_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and not by a step that can never be written again."""
     monkeypatch.setitem(STEP_SHARES, "needs", 2)
-    header = Desk().accept({"deployment_id": "d", "manifest": MANIFEST}).header
+    header = AcceptanceFixture().accept({"deployment_id": "d", "manifest": MANIFEST}).header
     assert header.state is DeploymentState.REJECTED
     assert "more than the journal can keep: 'needs' of step 'lh'" in header.problems[0]["message"]
 
 
-def test_accept_storage_trouble_is_raised() -> None:
-    """Then the host delivers the message again; nothing is rejected for it."""
-    desk = Desk()
+def test_accept_raises_storage_errors() -> None:
+    """Then the host delivers the message again; nothing is rejected because of it."""
+    desk = AcceptanceFixture()
 
     def fail(*_: object) -> Any:
         raise StorageUnavailableError("down")
@@ -260,9 +260,9 @@ def test_accept_storage_trouble_is_raised() -> None:
         desk.accept(b"{")
 
 
-def test_refuse_records_what_no_delivery_could_handle() -> None:
-    """Under its id, or under its message's; a deployment that stands is not harmed."""
-    desk = Desk()
+def test_refuse_records_a_submission_that_no_delivery_could_handle() -> None:
+    """Under its own id or its message's id; an existing deployment is not changed."""
+    desk = AcceptanceFixture()
     problem = Problem("$", "every delivery failed")
     refused = desk.acceptance.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", problem)
     assert (refused.header.deployment_id, refused.header.state) == ("d", DeploymentState.REJECTED)
@@ -308,9 +308,9 @@ ENVELOPE = st.fixed_dictionaries(
 @example(b"0x" + b"f" * 6_000)
 @example(b"1" * 6_000)
 @example(b"%YAML 9.9\n---\nx")
-def test_accept_anything_is_answered_and_recorded(content: bytes) -> None:
-    """Whatever bytes arrive, a header stands afterwards, and nothing is raised; twice is the same as once."""
-    desk = Desk()
+def test_accept_of_any_bytes_is_answered_and_recorded(content: bytes) -> None:
+    """For any bytes a header exists afterwards and nothing is raised; a repetition changes nothing."""
+    desk = AcceptanceFixture()
     first = desk.accept(content)
     stored = desk.journal.header(first.header.deployment_id).record
     assert stored == first.header
@@ -330,15 +330,15 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         {"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": TRACE}},
     ],
 )
-def test_accept_keeps_the_trace_that_a_submission_came_in(message: dict[str, Any]) -> None:
+def test_accept_keeps_the_trace_of_a_submission(message: dict[str, Any]) -> None:
     """In the envelope, beside a bare manifest, or in the manifest."""
-    accepted = Desk().accept(message).header
+    accepted = AcceptanceFixture().accept(message).header
     assert (accepted.state, accepted.traceparent) == (DeploymentState.ACCEPTED, TRACE)
 
 
-def test_accept_begins_a_trace_where_there_is_none_and_keeps_it() -> None:
-    """The same submission again, in whatever trace, is the same deployment in the same trace."""
-    desk = Desk()
+def test_accept_starts_a_trace_if_there_is_none_and_keeps_it() -> None:
+    """The same submission in any other trace is the same deployment in its first trace."""
+    desk = AcceptanceFixture()
     first = desk.accept({"deployment_id": "d", "manifest": MANIFEST})
     repeated = desk.accept({"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE})
     assert parse(first.header.traceparent) is not None
@@ -346,16 +346,20 @@ def test_accept_begins_a_trace_where_there_is_none_and_keeps_it() -> None:
 
 
 @pytest.mark.parametrize("trace", ["nonsense", 7, TRACE.upper()])
-def test_accept_names_the_place_of_a_trace_that_is_none(trace: Any) -> None:
+def test_accept_names_the_place_of_an_invalid_trace(trace: Any) -> None:
     """In either place: rejected, with the path."""
-    assert Desk().paths({"deployment_id": "d", "manifest": MANIFEST, "traceparent": trace}) == ["$.traceparent"]
-    assert Desk().paths({"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": trace}}) == ["$.traceparent"]
+    assert AcceptanceFixture().paths({"deployment_id": "d", "manifest": MANIFEST, "traceparent": trace}) == [
+        "$.traceparent"
+    ]
+    assert AcceptanceFixture().paths({"deployment_id": "d", "manifest": {**MANIFEST, "traceparent": trace}}) == [
+        "$.traceparent"
+    ]
 
 
 @pytest.mark.parametrize("manifest", [MANIFEST, {"name": 7}])
 def test_accept_of_an_id_past_its_retention_runs_nothing(manifest: Any) -> None:
-    """The same manifest is answered as the deployment of before, another one is a conflict that its audit has."""
-    desk = Desk()
+    """For the same manifest the answer is the earlier deployment; another manifest is a conflict in the audit."""
+    desk = AcceptanceFixture()
     first = desk.accept({"deployment_id": "d", "manifest": manifest}).header
     header = desk.journal.header("d")
     if first.state is DeploymentState.ACCEPTED:
@@ -392,17 +396,17 @@ NAMED = b"id: mine\n" + YAML.strip()
         b"\xef\xbb\xbf" + NAMED,
     ],
 )
-def test_accept_knows_base64_by_its_rules(content: bytes) -> None:
-    """Of JSON and of YAML, with a mark or without, wrapped or not: the id in the manifest is used."""
-    header = Desk().accept(content).header
+def test_accept_recognises_base64_by_its_rules(content: bytes) -> None:
+    """Of JSON and of YAML, with or without a byte order mark, wrapped or not: the id in the manifest is used."""
+    header = AcceptanceFixture().accept(content).header
     assert (header.deployment_id, header.state) == ("mine", DeploymentState.ACCEPTED)
 
 
 @pytest.mark.parametrize("encode", [lambda text: text, base64.b64encode])
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
 def test_accept_refuses_utf_16_by_name(encoding: str, encode: Any) -> None:
-    """As PowerShell writes files; the answer says what to do."""
+    """PowerShell writes files like this; the message says what to do."""
     if encode is base64.b64encode and encoding != "utf-16":
         return
-    header = Desk().accept(encode(NAMED.decode().encode(encoding))).header
+    header = AcceptanceFixture().accept(encode(NAMED.decode().encode(encoding))).header
     assert header.problems[0]["message"] == f"is {encoding.upper()[:6]} text; write it as UTF-8"

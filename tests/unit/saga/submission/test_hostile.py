@@ -1,6 +1,5 @@
-"""Manifests and messages from grammars: good, nearly good, and hostile. Each is answered, names the place, and is
-recorded once; nothing is raised, and nothing takes longer than it should.
-"""
+"""Manifests and messages from grammars: valid, nearly valid, and hostile. Each is answered with the place of its
+problems and recorded once; nothing is raised, and nothing takes too long."""
 
 import base64
 import copy
@@ -54,7 +53,7 @@ anything = st.recursive(
 
 
 def good() -> dict[str, Any]:
-    """A manifest with every kind."""
+    """Return a manifest with every kind."""
     place = {"workspaceId": "${{ steps.ws.outputs.id }}"}
     principal = {"principalId": GUID, "principalType": "User", "role": "Viewer"}
     book = {"type": "Notebook", "displayName": "nb", "definition": {"parts": [{"path": "a.py", "text": "x"}]}}
@@ -72,7 +71,7 @@ def good() -> dict[str, Any]:
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a manifest."""
+    """Return every path in a manifest."""
     found = [at] if at else []
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in pairs:
@@ -81,7 +80,7 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def changed(at: tuple[Any, ...], value: Any, remove: bool) -> Any:
-    """The good manifest with one place changed or gone."""
+    """Return the valid manifest with one value changed or removed."""
     manifest: Any = copy.deepcopy(good())
     holder = manifest
     for key in at[:-1]:
@@ -94,7 +93,7 @@ def changed(at: tuple[Any, ...], value: Any, remove: bool) -> Any:
 
 
 def accept(content: bytes) -> tuple[Any, MemoryJournal]:
-    """What becomes of a message, said twice."""
+    """Accept a message twice and return its header."""
     clock, blobs = FakeClock(), MemoryBlobs()
     journal = MemoryJournal(clock)
     acceptance = Acceptance(journal, blobs, Payloads(blobs), clock, KINDS)
@@ -102,15 +101,17 @@ def accept(content: bytes) -> tuple[Any, MemoryJournal]:
     entries = len(journal.audit(first.header.deployment_id))
     repeated = acceptance.accept(content, "message")
     assert repeated.header == first.header
-    assert len(journal.audit(first.header.deployment_id)) == entries, "recorded twice"
+    assert len(journal.audit(first.header.deployment_id)) == entries, "the message was recorded twice"
     assert len(list(journal.deployments())) == 1
     return first.header, journal
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(at=st.sampled_from(paths(good())), value=anything, remove=st.booleans())
-def test_nearly_good_manifest_is_accepted_or_told_where(at: tuple[Any, ...], value: Any, remove: bool) -> None:
-    """One place is wrong: either it is still a manifest, or every problem has a path and a sentence."""
+def test_nearly_valid_manifest_is_accepted_or_rejected_with_places(
+    at: tuple[Any, ...], value: Any, remove: bool
+) -> None:
+    """One value is wrong: either the manifest is still valid, or every problem has a path and a message."""
     manifest = changed(at, value, remove)
     try:
         compile_manifest(manifest, KINDS)
@@ -138,7 +139,6 @@ def test_nearly_good_manifest_is_accepted_or_told_where(at: tuple[Any, ...], val
 @given(envelope=st.dictionaries(st.sampled_from(["deployment_id", "manifest", "manifest_text", "manifest_blob",
        "requested_by", "source", "command", "extra"]), anything, max_size=5), encode=st.booleans())  # fmt: skip
 def test_any_envelope_is_answered_and_recorded_once(envelope: dict[str, Any], encode: bool) -> None:
-    """Whatever its members hold."""
     content = json.dumps(envelope).encode()
     header, _ = accept(base64.b64encode(content) if encode else content)
     assert header.state in (DeploymentState.REJECTED, DeploymentState.ACCEPTED)
@@ -177,8 +177,8 @@ _REFERENCES = {"id": "a", "kind": "workspace", "with": {"displayName": "${{ step
     ids=["billion laughs", "merges", "braces", "brackets", "deep", "dashes", "references", "needs", "cycle", "object",
          "number", "rows", "id", "target", "utf-16", "openings", "open texts", "unknown needs", "unknown fields"],
 )  # fmt: skip
-def test_hostile_message_is_answered_soon(content: bytes) -> None:
-    """Bombs, cycles and forbidden characters: an answer within seconds, and no exception."""
+def test_hostile_message_is_answered_quickly(content: bytes) -> None:
+    """Bombs, cycles and forbidden characters get an answer within seconds, and no exception."""
     began = time.process_time()
     header, _ = accept(content)
     assert header.state in (DeploymentState.REJECTED, DeploymentState.ACCEPTED)

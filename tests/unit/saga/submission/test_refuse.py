@@ -15,14 +15,14 @@ PROBLEM = Problem("$", "every delivery ended in an unexpected error")
 
 
 def acceptance() -> tuple[Acceptance, MemoryJournal]:
-    """One on memory."""
+    """Return an acceptance over memory, with its journal."""
     clock, blobs = FakeClock(), MemoryBlobs()
     journal = MemoryJournal(clock)
     return Acceptance(journal, blobs, Payloads(blobs), clock, KINDS), journal
 
 
-def test_refuse_of_a_submission_that_was_accepted_says_nothing_false() -> None:
-    """Its deliveries were cut short after the accept, time and again: it is no other manifest under the same id."""
+def test_refuse_of_an_accepted_submission_reports_no_conflict() -> None:
+    """Its deliveries ended after the acceptance again and again: it is not another manifest under the same id."""
     accepting, journal = acceptance()
     content = json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode()
     accepting.accept(content, "m1")
@@ -32,8 +32,8 @@ def test_refuse_of_a_submission_that_was_accepted_says_nothing_false() -> None:
     assert not [entry for entry in journal.audit("d") if "another manifest" in entry.reason]
 
 
-def test_refuse_of_another_manifest_under_a_standing_id_is_noted() -> None:
-    """The deployment that stands keeps its state, and the audit says what was refused."""
+def test_refuse_of_another_manifest_under_a_taken_id_is_recorded() -> None:
+    """The first deployment keeps its state, and the audit records what was refused."""
     accepting, journal = acceptance()
     accepting.accept(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m1")
     other = json.dumps({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}}).encode()
@@ -43,8 +43,8 @@ def test_refuse_of_another_manifest_under_a_standing_id_is_noted() -> None:
     assert "another manifest" in journal.audit("d")[-1].reason
 
 
-def test_refuse_of_what_cannot_be_read_is_recorded_as_rejected() -> None:
-    """Junk gets a header of its own."""
+def test_refuse_of_an_unreadable_message_is_recorded_as_rejected() -> None:
+    """It gets its own header."""
     accepting, _ = acceptance()
     answer = accepting.refuse(b"\xff\xfe", "m3", PROBLEM)
     assert answer.header.state is DeploymentState.REJECTED
@@ -52,7 +52,7 @@ def test_refuse_of_what_cannot_be_read_is_recorded_as_rejected() -> None:
 
 
 def test_refuse_does_not_blame_the_manifest() -> None:
-    """A setting that could not be read, say: the record says what to look at, and to submit again."""
+    """The cause may be an unreadable setting, for example: the record says what to check, and to submit again."""
     accepting, _ = acceptance()
     answer = accepting.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", PROBLEM)
     assert answer.header.error is not None

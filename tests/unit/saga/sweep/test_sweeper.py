@@ -1,4 +1,4 @@
-"""The sweeper: what nothing moves is started again, and one deployment's trouble is its own."""
+"""The sweeper: deployments that nothing moves are restarted, and one deployment's error affects no other."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,37 +17,34 @@ D = DeploymentState
 
 
 class Engine:
-    """The port Orchestrations as a set of what runs."""
+    """The port Orchestrations as a set of running ids."""
 
     def __init__(self, *running: str, failing: str = "") -> None:
         self.running = set(running)
         self.failing = failing
 
     def start(self, deployment_id: str) -> None:
-        """Start it."""
+        """Start it, or raise the error."""
         if deployment_id == self.failing:
             raise StorageUnavailableError("the durable engine does not answer")
         self.running.add(deployment_id)
 
-    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
-        """Not used."""
+    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None: ...
 
     def forget(self, deployment_id: str) -> None:
-        """Drop it."""
         self.running.discard(deployment_id)
 
     def is_running(self, deployment_id: str) -> bool:
-        """Whether it runs."""
         return deployment_id in self.running
 
 
 def sweep(saga: SagaFixture, engine: Engine, locks: Any = None) -> sweeper.SweepReport:
-    """One run."""
+    """Run one sweep."""
     return sweeper.sweep(saga.services, locks or saga.locks, engine)
 
 
 def open_fixture(*states: D) -> SagaFixture:
-    """Deployments d0, d1, ... a second apart, all past the grace."""
+    """Return deployments d0, d1, ... one second apart, all past the grace period."""
     saga = SagaFixture()
     for i, state in enumerate(states):
         saga.deployment(state, StepState.PENDING, deployment_id=f"d{i}")
@@ -56,8 +53,8 @@ def open_fixture(*states: D) -> SagaFixture:
     return saga
 
 
-def test_sweep_starts_what_nothing_moves() -> None:
-    """Every state that has not ended is started where it does not run; a second run finds nothing to do."""
+def test_sweep_restarts_deployments_that_nothing_moves() -> None:
+    """Every state that is not final is restarted if it does not run; a second sweep finds nothing to do."""
     states = [s for s in D if s is not D.HELD]
     saga, engine = open_fixture(*states), Engine("d0")
     report = sweep(saga, engine)
@@ -66,8 +63,8 @@ def test_sweep_starts_what_nothing_moves() -> None:
     assert sweep(saga, engine).restarted == []
 
 
-def test_sweep_leaves_the_young_alone() -> None:
-    """What was just accepted is about to be started by who accepted it."""
+def test_sweep_does_not_restart_young_deployments() -> None:
+    """The worker that accepted a deployment is about to start it."""
     saga, engine = SagaFixture(), Engine()
     saga.deployment(D.ACCEPTED)
     saga.clock.advance(59)
@@ -76,23 +73,22 @@ def test_sweep_leaves_the_young_alone() -> None:
     assert sweep(saga, engine).restarted == ["d"]
 
 
-def test_sweep_keeps_the_target_of_what_is_held() -> None:
-    """A held deployment has no orchestration; its lease is renewed here."""
+def test_sweep_keeps_the_target_of_a_held_deployment() -> None:
+    """A held deployment has no orchestration, so the sweeper renews its lease."""
     saga, engine = open_fixture(D.HELD), Engine()
     assert sweep(saga, engine).restarted == []
     saga.clock.advance(600)
     assert saga.locks.acquire("target", "other", saga.clock.now(), 900).holder == "d0"
 
 
-def test_sweep_goes_on_after_one_that_fails() -> None:
-    """One that cannot be started, and a lock that cannot be renewed, are told, and the others are looked at."""
+def test_sweep_continues_after_a_deployment_that_fails() -> None:
+    """A failed start and a failed renewal are reported, and the other deployments are handled."""
 
     class Broken:
         def acquire(self, *_: object) -> Any:
             raise StorageUnavailableError("down")
 
-        def release(self, *_: object) -> None:
-            """Not used."""
+        def release(self, *_: object) -> None: ...
 
     saga, engine = open_fixture(D.RUNNING, D.HELD, D.RUNNING), Engine(failing="d2")
     report = sweep(saga, engine, Broken())
@@ -100,8 +96,8 @@ def test_sweep_goes_on_after_one_that_fails() -> None:
     assert report == sweeper.SweepReport(3, restarted=["d0"], failed=["d1", "d2"], held=["d1"])
 
 
-def test_sweep_goes_on_after_a_bug() -> None:
-    """Also where it is no error of ours that one deployment meets."""
+def test_sweep_continues_after_a_bug() -> None:
+    """Also after an error that is not one of the app's own."""
     saga, engine = open_fixture(D.RUNNING, D.RUNNING), Engine()
     ask = engine.is_running
 
@@ -116,16 +112,16 @@ def test_sweep_goes_on_after_a_bug() -> None:
     assert (report.failed, report.restarted) == (["d1"], ["d0"])
 
 
-def test_sweep_is_bounded() -> None:
-    """At most so many a run; the next run takes the rest. What fails does not keep the others from their turn."""
+def test_sweep_has_a_maximum_of_tasks() -> None:
+    """The next sweep does the rest. A failing task does not delay the others."""
     saga, engine = open_fixture(*[D.RUNNING] * (sweeper.MAX_TASKS + 5)), Engine(failing=f"d{sweeper.MAX_TASKS + 4}")
     assert len(sweep(saga, engine).restarted) == sweeper.MAX_TASKS
     engine.failing = ""
     assert len(sweep(saga, engine).restarted) == 5
 
 
-def test_sweep_reads_no_more_than_it_sees_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands may be due: a run that read all of their headers would have no time left for any."""
+def test_sweep_reads_no_more_headers_than_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands may be due: a sweep that read all of their headers would have no time left for any task."""
     saga, read = SagaFixture(), list[str]()
     for i in range(10 * sweeper.MAX_TASKS):
         saga.deployment(D.REJECTED, deployment_id=f"d{i}", due_at=saga.clock.now())
@@ -138,9 +134,9 @@ def test_sweep_reads_no_more_than_it_sees_to(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_sweep_gives_everybody_a_turn(fails: bool) -> None:
-    """More than a run may see to are stuck and stop again at once, or take up its whole time and fail; each of the
-    others is seen to all the same, and so is what is due."""
+def test_sweep_handles_every_deployment_in_the_end(fails: bool) -> None:
+    """More deployments than the maximum are stuck and stop again at once, or use up the whole time and fail. Every
+    other deployment is handled all the same, and so are the due ones."""
     saga, engine = open_fixture(*[D.STUCK] * (3 * sweeper.MAX_TASKS)), Engine()
     saga.deployment(D.REJECTED, deployment_id="old", due_at=saga.clock.now())
     tried = set[str]()
@@ -161,8 +157,8 @@ def test_sweep_gives_everybody_a_turn(fails: bool) -> None:
     assert len(tried) == 3 * sweeper.MAX_TASKS
 
 
-def test_sweep_looks_nothing_over_while_another_is_at_work_there() -> None:
-    """Its lease is over, for the host was away; what it is about to take up must not be deleted from under it."""
+def test_sweep_checks_no_orphans_while_another_deployment_is_active() -> None:
+    """Its lease has expired because the host was down; a resource that it is about to adopt must not be deleted."""
     saga, engine = SagaFixture(), Engine("other")
     saga.deployment(D.COMPENSATED, StepState.COMPENSATED, due_at=saga.clock.now())
     saga.clock.advance(1)
@@ -171,8 +167,8 @@ def test_sweep_looks_nothing_over_while_another_is_at_work_there() -> None:
     assert saga.header().orphan_checked_at is None
 
 
-def test_sweep_does_not_keep_the_target_of_what_has_ended_since_it_was_listed() -> None:
-    """Held when it was listed, and over when its turn comes."""
+def test_sweep_does_not_keep_the_target_of_a_deployment_that_ended_after_the_listing() -> None:
+    """Held when it was listed, and no longer when its turn comes."""
     saga, engine = open_fixture(D.HELD), Engine()
     before = saga.journal.header("d0")
     resumed = before.record.replace(state=D.RUNNING)
@@ -183,8 +179,8 @@ def test_sweep_does_not_keep_the_target_of_what_has_ended_since_it_was_listed() 
     assert saga.locks.acquire("target", "another", saga.clock.now(), 60).holder == "another"
 
 
-def test_sweep_dry_run_writes_nothing_and_names_what_a_run_does() -> None:
-    """Of every duty, and no port is asked for more than a look: not even for a target's lock."""
+def test_sweep_dry_run_writes_nothing_and_names_what_a_sweep_does() -> None:
+    """For every task; every port is only read, and not even a target lock is acquired."""
 
     def saga() -> SagaFixture:
         made, now = SagaFixture(), START

@@ -6,7 +6,7 @@ from typing import Any, cast
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.fields import child, strings
 from shared.domain.json import JsonObject
-from shared.domain.template import ESCAPE, Expression, escaped, filled, has_reference, parts
+from shared.domain.template import ESCAPE, OPENING, Expression, escaped, filled, has_reference, parts
 
 
 def referred(value: Any) -> list[str]:
@@ -34,14 +34,27 @@ def resolve(value: Any, lookup: Callable[[str, str], Any], path: str = "$") -> A
 def substituted(value: Any, lookup: Callable[[str, str], Any]) -> Any:
     """Return the value, still a template, with those references replaced that `lookup` has a value of, not None."""
 
-    def value_of(expression: Expression) -> Any:
-        known = lookup(*expression.output) if expression.output else None
-        if known is None or (isinstance(known, str) and known.endswith(ESCAPE)):
-            # With a dollar at its end, the value would escape a reference that follows it.
-            return f"${{{{{expression.inner}}}}}"
-        return escaped(known) if isinstance(known, str) else known
+    def known_or_open(part: str | Expression) -> Any:
+        known = lookup(*part.output) if isinstance(part, Expression) and part.output else None
+        # With a dollar at its end, the value would escape a reference that follows it.
+        return part if known is None or (isinstance(known, str) and known.endswith(ESCAPE)) else known
 
-    return _each(value, lambda text, _: filled(text, value_of, escaped), "$")
+    def change(text: str, _: str) -> Any:
+        if OPENING not in text:
+            return text
+        found = [known_or_open(part) for part in parts(text)]
+        if len(found) == 3 and found[0] == found[2] == "" and not isinstance(found[1], str | Expression):
+            return found[1]
+        written = literal = ""
+        for part in found:
+            if isinstance(part, Expression):
+                written, literal = f"{written}{escaped(literal)}${{{{{part.inner}}}}}", ""
+            else:
+                # Values and the words beside them are escaped together, because `${{` may begin in one of them.
+                literal += str(part)
+        return written + escaped(literal)
+
+    return _each(value, change, "$")
 
 
 def template_of(value: Any) -> Any:

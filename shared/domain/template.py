@@ -64,13 +64,10 @@ def escaped(text: str) -> str:
     return text.replace(OPENING, ESCAPE + OPENING)
 
 
-def filled(text: str, value_of: Callable[[Expression], Any], written: Callable[[str], str] = str) -> Any:
-    """Return the text with each expression replaced, and the pieces between them as `written` gives them back.
-
-    A text that is one expression becomes its value as it is.
-    """
+def filled(text: str, value_of: Callable[[Expression], Any]) -> Any:
+    """Return the text with each expression replaced. A text that is one expression becomes its value unchanged."""
     if OPENING not in text:
         return text
-    found = [written(part) if isinstance(part, str) else value_of(part) for part in parts(text)]
+    found = [part if isinstance(part, str) else value_of(part) for part in parts(text)]
     is_whole = len(found) == 3 and found[0] == found[2] == "" and text.startswith(OPENING)
     return found[1] if is_whole else "".join(str(each) for each in found)

@@ -1,4 +1,5 @@
-"""References in texts: what is put in, what stands for itself, and that reading them costs what their length says."""
+"""References in texts: what replaces them, what is literal, and that parsing costs no more than the length of the
+text."""
 
 from typing import Any
 
@@ -16,21 +17,21 @@ TEXTS = PIECES.map("".join)
 
 
 def literal(text: str) -> Any:
-    """What a text without references becomes."""
+    """Return the value of a text without references."""
     return resolve(text, lambda step, output: {}[step, output])
 
 
 @given(TEXTS)
 def test_template_escape_is_exact(text: str) -> None:
-    """Every text can be written, whatever stands in it, and comes out as it was."""
+    """Every text can be written with the escape, and is read back unchanged."""
     assert not has_reference(escaped(text))
     assert literal(escaped(text)) == text
     assert readable(escaped(text)) == text
 
 
 @given(TEXTS, TEXTS)
-def test_template_escape_keeps_to_itself_beside_a_reference(before: str, after: str) -> None:
-    """What stands around a reference is taken as it is; one dollar before it is the escape."""
+def test_template_escape_does_not_change_a_reference_beside_it(before: str, after: str) -> None:
+    """The text around a reference is literal; one dollar before a reference is the escape."""
     text = f"{escaped(before)} ${{{{ steps.a.outputs.n }}}}{escaped(after)}"
     assert resolve(text, lambda step, output: f"<{step}.{output}>") == f"{before} <a.n>{after}"
 
@@ -46,13 +47,13 @@ def test_template_escape_keeps_to_itself_beside_a_reference(before: str, after: 
         ("$HOME $$ ${x}", "$HOME $$ ${x}"),
     ],
 )
-def test_template_of_both(text: str, becomes: str) -> None:
-    """As docs/manifest.md has it."""
+def test_template_with_escapes_and_references(text: str, becomes: str) -> None:
+    """The cases in docs/manifest.md."""
     assert resolve(text, lambda *_: 7) == becomes
 
 
-def test_template_value_is_never_read_again() -> None:
-    """What another step says of itself may hold anything; it is put in as it is."""
+def test_template_value_is_never_parsed_again() -> None:
+    """Another step's output may contain anything, and is inserted literally."""
     value = "${{ steps.b.outputs.n }} $${{"
     assert resolve("x${{ steps.a.outputs.n }}", lambda *_: value) == f"x{value}"
 
@@ -61,11 +62,13 @@ def test_template_value_is_never_read_again() -> None:
     st.lists(
         st.sampled_from(["${{ steps.a.outputs.n }}", "${{ steps.b.outputs.n }}", "$", "{", "$${{", "a"]), max_size=5
     ),
-    st.sampled_from(["", "$", "$$", "${", "v", "${{", "}}"]),
+    st.sampled_from(["", "$", "$$", "${", "{", "{{", "v", "${{", "}}"]),
 )
 @example(["${{ steps.a.outputs.n }}", "${{ steps.b.outputs.n }}"], "$")
-def test_template_substituted_means_the_same(pieces: list[str], value: str) -> None:
-    """To put in what is known first, and the rest later, gives what all at once gives."""
+@example(["${{ steps.a.outputs.n }}", "{"], "${")
+@example(["a", "$", "a", "${{ steps.a.outputs.n }}", "{"], "${")
+def test_template_substituted_in_two_passes_means_the_same(pieces: list[str], value: str) -> None:
+    """Inserting the known values first and the rest later gives the same result as inserting all at once."""
     template = "".join(pieces)
     known = {("a", "n"): value}
     if any(isinstance(part, Expression) and part.output is None for part in parts(template)):
@@ -75,7 +78,7 @@ def test_template_substituted_means_the_same(pieces: list[str], value: str) -> N
 
 
 def test_template_substituted_stays_a_template() -> None:
-    """Known references become their values, the others stay, and nothing that was put in is taken for a reference."""
+    """Known references become their values, the others stay, and no inserted text counts as a reference."""
     value = "${{ steps.b.outputs.n }} $${{"
     known: dict[tuple[str, str], Any] = {("a", "n"): value, ("a", "seven"): 7}
     spec = {
@@ -90,40 +93,40 @@ def test_template_substituted_stays_a_template() -> None:
     assert resolve(filled, lambda *_: "C") == {"k": f"x{value}", "open": ["${{ C"], "n": 7}
 
 
-class Counted(str):
-    """A text that counts the characters which are looked at in it."""
+class CountedText(str):
+    """A text that counts how many of its characters are searched."""
 
     looked_at = 0
 
     def find(self, what: str, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
-        """As str.find."""
+        """Search as str.find does, and count the characters."""
         at = super().find(what, start)
-        Counted.looked_at += (at if at >= 0 else len(self)) - start
+        CountedText.looked_at += (at if at >= 0 else len(self)) - start
         return at
 
 
 @pytest.mark.parametrize(
     "piece", ["${{", "${{ ", "$${{", "}}", "${{ x }}", "${{}}", "${{ steps.a.outputs.n }}", "$", "{{", "${{ ${{ }}"]
 )
-def test_template_is_read_once(piece: str) -> None:
-    """No text has more than a few looks at each of its characters, and one problem at most."""
+def test_template_is_parsed_in_one_pass(piece: str) -> None:
+    """Each character of any text is searched only a few times, and there is at most one problem."""
     for count in (1_000, 4_000):
-        text = Counted(piece * count)
-        Counted.looked_at = 0
+        text = CountedText(piece * count)
+        CountedText.looked_at = 0
         read = sum(1 for _ in parts(text))
-        assert Counted.looked_at <= 3 * len(text)
+        assert CountedText.looked_at <= 3 * len(text)
         assert read <= 2 * count + 2
 
 
 def checked(value: Any, **options: Any) -> tuple[list[str], list[Reference]]:
-    """The problems of a field, and what it refers to."""
+    """Return the problems of a field, and its references."""
     problems, found = Problems(), list[Reference]()
     Fields({"a": value}, "$", problems, found).text("a", refers=True, **options)
     return [problem.message for problem in problems], found
 
 
-def test_template_references_in_a_text_are_bounded() -> None:
-    """So many, and the problem is told once, however many more there are."""
+def test_template_has_a_maximum_of_references() -> None:
+    """The problem is reported once, however many more there are."""
     reference = "${{ steps.a.outputs.n }}"
     assert checked(reference * 40, maximum=10)[0] == []
     (problem,), found = checked(reference * (MAX_REFERENCES + 500), maximum=100_000)
@@ -131,8 +134,9 @@ def test_template_references_in_a_text_are_bounded() -> None:
     assert len(found) == MAX_REFERENCES
 
 
-def test_template_length_is_of_what_stands_beside_the_references() -> None:
-    """A name that a reference makes part of is measured as far as it is known; a text of any size is refused unread."""
+def test_template_length_is_measured_without_the_references() -> None:
+    """A name that contains a reference is measured as far as it is known; a text that is too long is refused
+    unparsed."""
     reference = "${{ steps.a.outputs.n }}"
     assert checked("abcde" + reference, maximum=5)[0] == []
     assert checked("abcdef" + reference, maximum=5)[0] == ["has 6 characters; at most 5 are allowed"]
@@ -151,8 +155,8 @@ def test_template_length_is_of_what_stands_beside_the_references() -> None:
         ("${{ ${{ steps.a.outputs.n }}", "is not understood"),
     ],
 )
-def test_template_of_another_form_is_a_problem_that_says_how_to_write_it(text: str, what: str) -> None:
-    """Nothing that looks like a reference and is none goes on as it is."""
+def test_template_of_another_form_is_a_problem_with_the_right_form(text: str, what: str) -> None:
+    """A text that looks like a reference and is not a valid one is never accepted unchanged."""
     (problem,), found = checked(text, maximum=1_000)
     assert what in problem
     assert "for the characters themselves write $${{" in problem
@@ -160,7 +164,7 @@ def test_template_of_another_form_is_a_problem_that_says_how_to_write_it(text: s
 
 
 def test_template_without_a_value_is_an_error_with_its_place() -> None:
-    """Whatever form it has: what was checked before cannot be there."""
+    """For every form of reference, because a checked reference cannot lack its value."""
     for text in ("${{ steps.a.outputs.n }}", "${{ steps.a", "${{ x }}"):
         with pytest.raises(InvalidInputError, match=r"\$\.k\[0\]"):
             resolve({"k": [text]}, lambda step, output: {}[step, output])

@@ -16,11 +16,11 @@ export STACK PROFILE TIME_SCALE SEED N
 
 .PHONY: help demo test test-quick check lint-infra coverage format bench simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
 
-help: ## list the commands
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt requirements-dev.txt constraints.txt .python-version
-	@if [ -z "$(BOOTSTRAP)" ]; then echo "Python 3.13 is needed (see .python-version); install it, e.g. with pyenv" >&2; exit 1; fi
+	@if [ -z "$(BOOTSTRAP)" ]; then echo "Python 3.13 is needed (see .python-version): install it, for example with pyenv" >&2; exit 1; fi
 	@echo "setting up $(VENV)"
 	@"$(BOOTSTRAP)" -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
@@ -84,7 +84,7 @@ diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, 
 schemas: $(READY) ## generate the manifest's JSON Schema for editors (schemas/)
 	@$(PYTHON) -m local.schemas
 
-up: $(READY) ## start the stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
+up: $(READY) ## start the local stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
 	@$(PYTHON) -m local.stack up
 
 down: ## stop the stack and keep its data
@@ -93,5 +93,5 @@ down: ## stop the stack and keep its data
 env: ## print the settings that a shell needs for the stack: eval "$$(make -s env)"
 	@$(PYTHON) -m local.stack env
 
-clean: down ## remove everything that was set up
+clean: down ## remove everything that the targets have set up
 	rm -rf $(VENV) .local .pytest_cache .ruff_cache .hypothesis

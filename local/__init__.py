@@ -1,7 +1,7 @@
-"""Runs the app for real on a machine without Azure: a functions host, a simulator of Fabric, Azurite.
+"""Run the real app on a machine without Azure: a functions host, a simulator of Fabric, and Azurite.
 
-All of them listen on this machine, and a proxy would look for them on its own. So whatever runs here, and every process
-that it starts, has loopback in NO_PROXY beside what the environment says.
+All of them listen on loopback, and a proxy would look for these addresses on the proxy's own machine. Importing this
+package therefore adds loopback to NO_PROXY, in this process and in every process that it starts.
 """
 
 import os
@@ -11,7 +11,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def reach_loopback_directly(environment: MutableMapping[str, str]) -> None:
-    """Add loopback to NO_PROXY in both spellings; the one in lower case counts first, as everywhere."""
+    """Add loopback to NO_PROXY and no_proxy. The name in lower case takes precedence, as in other programs."""
     named = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     hosts = [host for host in named.replace(" ", "").split(",") if host]
     if "*" not in hosts:

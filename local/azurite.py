@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's storage emulator: installed from npm when absent, on free ports, with its data on disk."""
+"""Install Azurite, Microsoft's storage emulator, from npm, and run it on free ports with its data on disk."""
 
 import random
 import shutil
@@ -11,37 +11,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import processes
+from local.paths import HOME
 
 VERSION = "3.35.0"
-"""The last one for Node 20; later ones want Node 22."""
+"""The last version that runs on Node 20; later versions need Node 22."""
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""The emulator's well-known key; it opens nothing else."""
+"""The emulator's published key; it gives access to nothing else."""
 _START_SECONDS = 30.0
 _PORTS = (12_000, 32_000)
 _CHANCE = random.SystemRandom()
-"""Not the shared source, which tests seed: two processes would draw the same ports."""
+"""Not the shared source, because tests seed that one: two processes would draw the same ports."""
 
 
 class AzuriteError(Exception):
-    """Azurite cannot be installed or started; the message says what is missing."""
+    """Azurite cannot be installed or started; the message says why."""
 
 
 @dataclass(frozen=True)
 class Azurite:
-    """A running emulator."""
-
     pid: int
     ports: tuple[int, int, int]
 
     @property
     def connection_string(self) -> str:
-        """For the storage SDKs."""
         return connection_string(self.ports)
 
 
 def connection_string(ports: tuple[int, int, int]) -> str:
-    """For an emulator on these ports (blob, queue, table)."""
+    """Return the connection string of an emulator on these ports (blob, queue, table)."""
     endpoints = "".join(
         f"{name}Endpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
         for name, port in zip(("Blob", "Queue", "Table"), ports, strict=True)
@@ -50,7 +48,10 @@ def connection_string(ports: tuple[int, int, int]) -> str:
 
 
 def ensure_installed(folder: Path) -> Path:
-    """The emulator's script, installed into `folder`/node_modules where absent. Raises AzuriteError."""
+    """Return the path of the emulator's script; install it into `folder`/node_modules if it is missing.
+
+    Raises AzuriteError.
+    """
     script = folder / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
     if script.exists():
         return script
@@ -66,10 +67,10 @@ def ensure_installed(folder: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that are free now; all held at once while choosing, so that they differ.
+    """Return ports of loopback that are free now; all are held until the last is chosen, so that they differ.
 
-    Drawn at random below the range that systems take for outgoing connections: a port chosen by the system would be
-    handed out again, to any connection or to another stack, before the server that it is meant for has bound it.
+    The ports are drawn at random below the range that operating systems use for outgoing connections. A port that the
+    system chose could be given to another connection or stack before the server that it is meant for has bound it.
     """
     held: list[socket.socket] = []
     try:
@@ -85,9 +86,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *, access_log: bool = False) -> Azurite:
-    """Start it on these ports, or on free ones, and wait until all three answer. Raises AzuriteError.
+    """Start Azurite on these ports, or on free ones, and wait until all three accept connections.
 
-    `access_log` has it write a line for each request into `data`/azurite.log, at a cost; benchmarks count them.
+    With `access_log`, Azurite writes a line for each request into `data`/azurite.log, which benchmarks count; this
+    makes it slower. Raises AzuriteError.
     """
     script = ensure_installed(tools)
     data.mkdir(parents=True, exist_ok=True)
@@ -95,13 +97,13 @@ def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *,
     blob, queue, table = chosen
     for port in chosen:
         if is_listening(port):
-            raise AzuriteError(f"Azurite did not start: something else listens on port {port}")
+            raise AzuriteError(f"Azurite did not start: another program listens on port {port}")
     command = ["node", str(script), "--disableTelemetry", "--skipApiVersionCheck", "--location", str(data)]
     command += [] if access_log else ["--silent"]
     for name, port in (("blob", blob), ("queue", queue), ("table", table)):
         command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
     with (data / "azurite.log").open("ab") as log:
-        # A group of its own: Ctrl-C in the terminal must not end it before those who write to it.
+        # In its own process group: Ctrl-C in the terminal must not end it before the processes that write to it.
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
     until = time.monotonic() + _START_SECONDS
     for port in chosen:
@@ -114,16 +116,16 @@ def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *,
 
 
 def is_listening(port: int) -> bool:
-    """Whether something answers on that port of loopback."""
+    """Return True if a process accepts connections on this port of loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def stop(pid: int, seconds: float = 15.0) -> None:
-    """End it with SIGTERM and wait: killed outright, it would lose up to 5 s of acknowledged writes."""
+    """End the process with SIGTERM and wait: after SIGKILL, up to 5 s of acknowledged writes would be lost."""
     processes.end(pid, signal.SIGTERM, seconds)
 
 
 if __name__ == "__main__":
-    print(f"azurite: {ensure_installed(Path(__file__).resolve().parent.parent / '.local')}")
+    print(f"azurite: {ensure_installed(HOME)}")

@@ -1,8 +1,8 @@
-"""A Chromium for the page's tests and screenshots, and axe-core: found on this machine, or installed from npm.
+"""Find or install Chromium and axe-core for the page's tests and screenshots.
 
-Looked for in this order: CHROMIUM in the environment, Playwright's own, one on the PATH, the one installed here.
-The one from npm is built for servers: it brings its libraries, and needs neither root nor a package manager.
-It is for Linux on x64 only.
+Chromium is looked for in this order: CHROMIUM in the environment, Playwright's own, one on the PATH, the one that this
+module installed from npm. The package from npm is built for servers: it contains its libraries, and needs neither root
+nor a package manager. It is for Linux on x64 only.
 """
 
 import fcntl
@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.paths import HOME
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser as Chromium
+    from playwright.sync_api import Page
 
-HOME = Path(__file__).resolve().parent.parent / ".local"
 CHROMIUM_VERSION = "153.0.0"
 AXE_VERSION = "4.14.1"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
@@ -45,23 +47,23 @@ _FONTS = """<?xml version="1.0"?>
 
 
 class BrowserError(Exception):
-    """No browser can be had; the message says what to do."""
+    """No browser was found or could be installed; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Browser:
-    """A Chromium: its program, and what its environment needs."""
+    """A Chromium: its program, and the environment variables that it needs."""
 
     program: Path
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def find(home: Path = HOME) -> Browser | None:
-    """The first that is there; None where there is none. Raises BrowserError where CHROMIUM names no program."""
+    """Return the first Chromium found, or None. Raises BrowserError if CHROMIUM does not name a program."""
     given = os.environ.get("CHROMIUM")
     if given:
         if not os.access(given, os.X_OK):
-            raise BrowserError(f"CHROMIUM is {given}, which is no program: correct it or leave it out")
+            raise BrowserError(f"CHROMIUM is {given}, which is not a program: correct or unset it")
         return Browser(Path(given))
     own = _playwrights_own()
     if own is not None:
@@ -74,19 +76,19 @@ def find(home: Path = HOME) -> Browser | None:
 
 
 def ensure_installed(home: Path = HOME) -> Browser:
-    """The one that `find` gives, or else the one from npm. Raises BrowserError."""
+    """Return the Chromium that `find` returns, or else install one from npm. Raises BrowserError."""
     found = find(home)
     if found is not None:
         return found
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise BrowserError("install Chromium or Chrome, or name one in CHROMIUM: npm has one for Linux on x64 only")
+        raise BrowserError("install Chromium or Chrome, or set CHROMIUM: the package from npm is for Linux on x64 only")
     with _locked(home):
         found = _installed(home)
         return found or _install(home)
 
 
 def ensure_axe(home: Path = HOME) -> Path:
-    """axe-core's script, installed where it is absent. Raises BrowserError."""
+    """Return the path of axe-core's script; install it from npm if it is missing. Raises BrowserError."""
     script = home / "axe" / "node_modules" / "axe-core" / "axe.min.js"
     with _locked(home):
         if not script.exists():
@@ -96,7 +98,7 @@ def ensure_axe(home: Path = HOME) -> Path:
 
 @contextmanager
 def launched(found: Browser) -> "Generator[Chromium]":
-    """That Chromium, started without a window."""
+    """Start Chromium without a window, and close it at the end."""
     from playwright.sync_api import sync_playwright
 
     environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
@@ -107,6 +109,12 @@ def launched(found: Browser) -> "Generator[Chromium]":
             yield chromium
         finally:
             chromium.close()
+
+
+def open_dashboard(page: "Page", functions_url: str, function_key: str, fragment: str = "") -> None:
+    """Open the app's page with its function key, at a fragment such as `#/deployments/ID`."""
+    page.add_init_script(f"sessionStorage.setItem('fabric-saga-key', {json.dumps(function_key)})")
+    page.goto(f"{functions_url}/api/dashboard{fragment}")
 
 
 def _playwrights_own() -> Path | None:
@@ -131,7 +139,7 @@ def _installed(home: Path) -> Browser | None:
 
 
 def _install(home: Path) -> Browser:
-    """Fetch and unpack. The file `ready` is written last: what was cut short is unpacked anew."""
+    """Download and unpack Chromium. The file `ready` is written last, so an interrupted installation starts again."""
     folder = _folder(home)
     _npm(home / "browser", f"@sparticuz/chromium@{CHROMIUM_VERSION}")
     packed = home / "browser" / "node_modules" / "@sparticuz" / "chromium" / "bin"
@@ -148,12 +156,12 @@ def _install(home: Path) -> Browser:
     (folder / "ready").touch()
     found = _installed(home)
     if found is None:
-        raise BrowserError(f"Chromium was unpacked into {folder}, but is not there: remove the folder and try again")
+        raise BrowserError(f"Chromium was unpacked into {folder} but is missing there: remove the folder and try again")
     return found
 
 
 def _npm(prefix: Path, package: str) -> None:
-    """Each into a folder of its own: npm removes what it did not install in the same call."""
+    """Install a package. Each package has its own folder, because npm removes what it did not install in one call."""
     prefix.mkdir(parents=True, exist_ok=True)
     command = [
         _program("npm"),
@@ -182,7 +190,7 @@ def _program(name: str) -> str:
 
 @contextmanager
 def _locked(home: Path) -> Generator[None]:
-    """One process at a time: test workers start side by side."""
+    """Hold a lock between processes, because test workers start in parallel."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "browser.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -190,7 +198,7 @@ def _locked(home: Path) -> Generator[None]:
 
 
 def main() -> int:
-    """`python -m local.browser install`: on a laptop that cannot have one, the page's tests are skipped."""
+    """Install the browser. Return 1 in CI if that fails; elsewhere the page's tests are then skipped."""
     try:
         print(f"chromium: {ensure_installed().program}")
         print(f"axe-core: {ensure_axe()}")

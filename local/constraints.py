@@ -1,10 +1,9 @@
 """`make constraints`: write constraints.txt, the exact version of every package that the app ships.
 
-requirements.txt names the packages that the code imports. They draw in others, which pip would choose anew at each
+requirements.txt names the packages that the code imports. They draw in others, which pip would choose again at each
 build. constraints.txt pins those too, so that each build in Azure installs what the tests ran with.
 """
 
-import sys
 from collections.abc import Iterable
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -12,7 +11,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent
+from local import generated
+from local.paths import ROOT
+
+FILE = ROOT / "constraints.txt"
 HEADER = "# Written by `make constraints`: every package that requirements.txt draws in, as the tests ran with it.\n"
 
 
@@ -52,5 +54,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    (ROOT / "constraints.txt").write_text(text())
-    sys.stdout.write(f"constraints.txt: {len(text().splitlines()) - 1} packages\n")
+    generated.write(FILE, text())

@@ -1,8 +1,8 @@
-"""A stand-in of Application Insights' ingestion endpoint on this machine: takes envelopes and keeps them.
+"""Serve a stand-in for Application Insights' ingestion endpoint, which stores the envelopes that it receives.
 
-`python -m local.ingestion --port 4318` serves until it is ended. Besides `POST /v2.1/track` there are
-`GET /_ingestion/envelopes` and `POST /_ingestion/mode {"status": 503}`; the endpoint's answers to trouble (206, 439,
-5xx) are synthetic: by Microsoft's documentation of the codes, not by recordings.
+`python -m local.ingestion --port 4318` serves until it is ended. Besides `POST /v2.1/track` it has
+`GET /_ingestion/envelopes` and `POST /_ingestion/mode {"status": 503}`. Its error responses (206, 439, 5xx) are
+synthetic: they follow Microsoft's documentation of the codes, not recordings.
 """
 
 import argparse
@@ -16,18 +16,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 KEY = "00000000-0000-0000-0000-00000000a11f"
-"""The instrumentation key of the stand-in's connection string; any is taken."""
+"""The instrumentation key in the stand-in's connection string; the stand-in accepts any key."""
 SILENT = (
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL",
     "APPLICATIONINSIGHTS_SDKSTATS_DISABLED",
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED",
 )
-"""Set to `true`, the vendors' libraries call nobody but the endpoint."""
+"""Variables that, set to `true`, stop the vendors' libraries from calling anything but the endpoint."""
 _HELD_SECONDS = 60.0
 
 
 class Ingestion:
-    """What has arrived, and how the next requests are answered. `status` 206 accepts every other envelope."""
+    """The envelopes received, and the status of the next responses. `status` 206 accepts every other envelope."""
 
     def __init__(self) -> None:
         self.envelopes: list[dict[str, Any]] = []
@@ -37,15 +37,15 @@ class Ingestion:
         self._open.set()
 
     def hold(self) -> None:
-        """Answer nobody until `release`."""
+        """Let every request wait until `release`."""
         self._open.clear()
 
     def release(self) -> None:
-        """Answer again, also who waits."""
+        """Answer the requests that wait, and all later ones."""
         self._open.set()
 
     def take(self, body: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-        """The answer to a batch."""
+        """Store a batch; return the status and body of the response."""
         self.requests += 1
         self._open.wait(_HELD_SECONDS)
         refused: list[int] = []
@@ -61,11 +61,11 @@ class Ingestion:
         return self.status, {"itemsReceived": len(body), "itemsAccepted": accepted, "errors": errors}
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        """Envelopes of one base type (`EventData`, `MetricData`, ...)."""
+        """Return the envelopes of one base type (`EventData`, `MetricData`, ...)."""
         return [e for e in self.envelopes if e["data"]["baseType"] == kind]
 
     def until(self, count: int, seconds: float = 20.0) -> list[dict[str, Any]]:
-        """All envelopes, as soon as there are so many. Raises TimeoutError."""
+        """Wait until at least `count` envelopes have arrived, and return all. Raises TimeoutError."""
         end = time.monotonic() + seconds
         while len(self.envelopes) < count:
             if time.monotonic() > end:
@@ -75,13 +75,13 @@ class Ingestion:
 
 
 def connection_string(port: int) -> str:
-    """What APPLICATIONINSIGHTS_CONNECTION_STRING is to be."""
+    """Return the value for APPLICATIONINSIGHTS_CONNECTION_STRING."""
     return f"InstrumentationKey={KEY};IngestionEndpoint=http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
 def serving(port: int = 0) -> Generator[tuple[Ingestion, int]]:
-    """The stand-in on a port of this machine, free or given; gone afterwards, its connections refused."""
+    """Serve the stand-in on this port of loopback, or on a free one (0); afterwards connections are refused."""
     ingestion = Ingestion()
     server = ThreadingHTTPServer(("127.0.0.1", port), _handler(ingestion))
     server.daemon_threads = True
@@ -115,7 +115,7 @@ def _handler(ingestion: Ingestion) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, status: int, body: object) -> None:
             content = json.dumps(body).encode()
-            with contextlib.suppress(OSError):  # who asked may have given up meanwhile
+            with contextlib.suppress(OSError):  # the client may have closed the connection
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(content)))
@@ -123,13 +123,12 @@ def _handler(ingestion: Ingestion) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     return Handler
 
 
 def main() -> None:
-    """Serve."""
     parser = argparse.ArgumentParser(prog="python -m local.ingestion", description=__doc__)
     parser.add_argument("--port", type=int, default=4318)
     with serving(parser.parse_args().port) as (_, port):

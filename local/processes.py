@@ -1,4 +1,4 @@
-"""Processes by their number, as one that did not start them sees them."""
+"""Inspect and end processes by their id, also those that this process did not start."""
 
 import os
 import signal
@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 _NAMED_SECONDS = 5.0
-"""How long a process may have no command line: what was just started has none until its program is loaded."""
+"""How long to wait for a command line: a new process has none until its program is loaded."""
 
 
 def end(pid: int, number: signal.Signals, seconds: float) -> bool:
-    """Send a signal and wait until the process is gone; whether it is."""
+    """Send a signal and wait up to `seconds` for the process to end. Return True if it has ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -29,7 +29,7 @@ def end(pid: int, number: signal.Signals, seconds: float) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of that number runs and is no zombie."""
+    """Return True if a process with this id runs and is not a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
         return status.rsplit(")", 1)[1].split()[0] != "Z"
@@ -45,7 +45,7 @@ def is_alive(pid: int) -> bool:
 
 
 def writing_to(file: Path) -> list[int]:
-    """The processes whose standard output is that file; none without /proc."""
+    """Return the ids of the processes whose standard output is this file; empty on systems without /proc."""
     found: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -55,7 +55,7 @@ def writing_to(file: Path) -> list[int]:
 
 
 def command_line(pid: int) -> list[str] | None:
-    """The program and its arguments; empty where it has none (a kernel thread) or is gone. None without /proc."""
+    """Return the program and its arguments: empty for a kernel thread or an ended process, None without /proc."""
     if not Path("/proc/self").exists():
         return None
     until = time.monotonic() + _NAMED_SECONDS

@@ -1,7 +1,7 @@
-"""`make screenshots`: the page on the real app, with Fabric's recorded durations, as pictures in docs/images.
+"""`make screenshots`: take pictures of the page on the real app, with Fabric's recorded durations, into docs/images.
 
-The deployments are real ones: some that succeed, one that is put back, one that is held, one that is still running when
-its picture is taken. Nothing is made up but the manifests.
+The deployments are real: some succeed, one is rolled back, one is held, and one is still running when its picture is
+taken. Only the manifests are invented.
 """
 
 import contextlib
@@ -10,31 +10,30 @@ import shutil
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Browser, Page
 
 from local import azurite, browser
-from local.stack import HOME, ROOT, Stack, StackError
+from local.client import fetch
+from local.paths import HOME, ROOT
+from local.stack import Stack, StackError
 from shared.cli import pack
 from shared.domain.text import parse
 
 IMAGES = ROOT / "docs" / "images"
-_KEY = "sessionStorage.setItem('fabric-saga-key', {})"
 _SECONDS = 120.0
 _WORKSPACE = "${{ steps.workspace.outputs.id }}"
 
 
 def main() -> int:
-    """Start, deploy, take the pictures, stop."""
     stack = Stack(name="screenshots", profile="realistic")
     try:
         found = browser.ensure_installed()
         azurite.ensure_installed(HOME)
         stack.down()
-        shutil.rmtree(stack.folder, ignore_errors=True)  # what an earlier run holds would hold its target
+        shutil.rmtree(stack.folder, ignore_errors=True)  # a held deployment of an earlier run would lock the target
         stack.up()
         with browser.launched(found) as chromium:
             take_all(stack, chromium)
@@ -47,45 +46,43 @@ def main() -> int:
 
 
 def take_all(stack: Stack, chromium: Browser) -> None:
-    """All pictures, in the order in which the deployments come to look as they should."""
+    """Start the deployments, and take each picture when its deployment has the state that the picture shows."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    run = str(int(time.time()))[-6:]
-    ids = {
-        name: f"build-{run}-{i}"
-        for i, name in enumerate(("dev", "failing", "finance", "held", "marketing", "running"), 1)
-    }
-    submit(stack, ids["dev"], example("medallion.yaml"), "release-pipeline")
-    submit(stack, ids["failing"], example("failing.yaml"), "release-pipeline")
-    submit(stack, ids["finance"], small("finance", "contoso-finance-prod"), "nightly")
-    submit(
-        stack, ids["held"], small("people", "contoso-people-test", "CrystalBall", "hold"), "data-team@contoso.example"
-    )
-    submit(stack, ids["marketing"], small("marketing", "contoso-marketing-dev"), "nightly")
-    with contextlib.suppress(StackError):  # refused, and recorded as rejected
-        submit(stack, f"build-{run}-0", {**small("sales", "contoso-sales-dev"), "concurency": "queue"}, "nightly")
-    ask(stack, f"deployments/{ids['marketing']}/cancel", b'{"requested_by": "data-team@contoso.example"}')
-    for name, state in (
-        ("dev", "succeeded"),
-        ("failing", "compensated"),
-        ("finance", "succeeded"),
-        ("held", "held"),
-        ("marketing", "cancelled"),
-    ):
-        wait(lambda name=name, state=state: ask(stack, f"deployments/{ids[name]}")["state"] == state)
-    running: dict[str, Any] = {**example("medallion.yaml"), "name": "sales", "target": "contoso-sales-prod"}
-    steps: list[dict[str, Any]] = running["steps"]
-    steps[0]["with"]["displayName"] = "contoso-sales-prod"
-    submit(stack, ids["running"], running, "release-pipeline")
-    wait(lambda: sum(s["state"] == "succeeded" for s in ask(stack, f"deployments/{ids['running']}")["steps"]) >= 6)
+    run = f"build-{str(int(time.time()))[-6:]}"
+    _submit_ended(stack, run)
+    _submit_running(stack, f"{run}-6")
     for scheme in ("light", "dark"):
-        take(stack, chromium, f"running-{scheme}", f"#/deployments/{ids['running']}", scheme)
+        take(stack, chromium, f"running-{scheme}", f"#/deployments/{run}-6", scheme)
         take(stack, chromium, f"deployments-{scheme}", "", scheme, 556)
     for scheme in ("light", "dark"):
-        take(stack, chromium, f"compensated-{scheme}", f"#/deployments/{ids['failing']}", scheme)
+        take(stack, chromium, f"compensated-{scheme}", f"#/deployments/{run}-2", scheme)
 
 
-def take(stack: Stack, chromium: Browser, name: str, hash: str, scheme: Any, height: int = 760) -> None:
-    """One picture."""
+def _submit_ended(stack: Stack, run: str) -> None:
+    """Submit the deployments of the list, and wait until each has its final or held state."""
+    held = small("people", "contoso-people-test", "CrystalBall", "hold")
+    submit(stack, f"{run}-1", example("medallion.yaml"), "release-pipeline")
+    submit(stack, f"{run}-2", example("failing.yaml"), "release-pipeline")
+    submit(stack, f"{run}-3", small("finance", "contoso-finance-prod"), "nightly")
+    submit(stack, f"{run}-4", held, "data-team@contoso.example")
+    submit(stack, f"{run}-5", small("marketing", "contoso-marketing-dev"), "nightly")
+    with contextlib.suppress(StackError):  # refused, and recorded as rejected
+        submit(stack, f"{run}-0", {**small("sales", "contoso-sales-dev"), "concurency": "queue"}, "nightly")
+    ask(stack, f"deployments/{run}-5/cancel", b'{"requested_by": "data-team@contoso.example"}')
+    for i, state in enumerate(("succeeded", "compensated", "succeeded", "held", "cancelled"), 1):
+        wait(lambda i=i, state=state: ask(stack, f"deployments/{run}-{i}")["state"] == state)
+
+
+def _submit_running(stack: Stack, deployment_id: str) -> None:
+    """Submit a deployment, and wait until six of its steps have succeeded."""
+    manifest: dict[str, Any] = {**example("medallion.yaml"), "name": "sales", "target": "contoso-sales-prod"}
+    manifest["steps"][0]["with"]["displayName"] = "contoso-sales-prod"
+    submit(stack, deployment_id, manifest, "release-pipeline")
+    path = f"deployments/{deployment_id}"
+    wait(lambda: sum(step["state"] == "succeeded" for step in ask(stack, path)["steps"]) >= 6)
+
+
+def take(stack: Stack, chromium: Browser, name: str, fragment: str, scheme: Any, height: int = 760) -> None:
     context = chromium.new_context(
         viewport={"width": 1280, "height": height},
         color_scheme=scheme,
@@ -94,8 +91,7 @@ def take(stack: Stack, chromium: Browser, name: str, hash: str, scheme: Any, hei
         timezone_id="UTC",
     )
     page: Page = context.new_page()
-    page.add_init_script(_KEY.format(json.dumps(stack.function_key)))
-    page.goto(f"{stack.functions_url}/api/dashboard{hash}")
+    browser.open_dashboard(page, stack.functions_url, stack.function_key, fragment)
     page.locator(".item, .lane").first.wait_for()
     file = IMAGES / f"{name}.png"
     page.screenshot(path=file)
@@ -104,13 +100,13 @@ def take(stack: Stack, chromium: Browser, name: str, hash: str, scheme: Any, hei
 
 
 def example(name: str) -> dict[str, Any]:
-    """A manifest of the examples, with its files packed in."""
+    """Return a manifest from the examples, with the files that it names packed into it."""
     file = ROOT / "examples" / name
     return pack.packed(parse(file.read_text()), file.parent)
 
 
 def small(name: str, target: str, item: str = "Notebook", on_failure: str = "rollback") -> dict[str, Any]:
-    """A workspace, a lakehouse and an item without a definition."""
+    """Return a manifest with a workspace, a lakehouse and an item without a definition."""
     steps: list[dict[str, Any]] = [
         {"id": "workspace", "kind": "workspace", "with": {"displayName": target}},
         {"id": "ledger", "kind": "lakehouse", "with": {"workspaceId": _WORKSPACE, "displayName": "ledger"}},
@@ -121,29 +117,26 @@ def small(name: str, target: str, item: str = "Notebook", on_failure: str = "rol
 
 
 def submit(stack: Stack, deployment_id: str, manifest: dict[str, Any], requested_by: str) -> None:
-    """Over HTTP, as any client would."""
+    """Submit a manifest over HTTP."""
     body = json.dumps({**manifest, "requestedBy": requested_by}).encode()
     ask(stack, f"deployments?id={deployment_id}", body)
 
 
 def ask(stack: Stack, path: str, body: bytes | None = None) -> Any:
-    """A JSON answer of the app's."""
-    request = urllib.request.Request(f"{stack.functions_url}/api/{path}", data=body)  # noqa: S310 - our own address
-    request.add_header("x-functions-key", stack.function_key)
-    request.add_header("content-type", "application/json")
+    """Call the app's API and return the JSON body. Raises StackError for an error response."""
+    headers = {"x-functions-key": stack.function_key, "content-type": "application/json"}
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own address
-            return json.loads(answer.read())
+        return fetch(f"{stack.functions_url}/api/{path}", body, headers)
     except urllib.error.HTTPError as error:
         raise StackError(f"{path} was answered {error.code}: {error.read().decode()[:500]}") from None
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """Until it holds. Raises StackError."""
+    """Wait until the condition is true. Raises StackError after two minutes."""
     until = time.monotonic() + _SECONDS
     while not condition():
         if time.monotonic() > until:
-            raise StackError("a deployment did not come to the state that its picture needs")
+            raise StackError("a deployment did not reach the state that its picture shows")
         time.sleep(0.3)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
-from local.stack import ROOT
+from local.paths import ROOT
 from shared.cli.__main__ import main
 
 Done = subprocess.CompletedProcess[str]

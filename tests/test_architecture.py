@@ -5,17 +5,15 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import shared
+from local.imports import SOURCES, Import, imports, module_of, package_of
+from local.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 400
-SOURCES = [*sorted((ROOT / "shared").rglob("*.py")), ROOT / "function_app.py"]
 TRIGGERS = ("azure.functions", "azure.durable_functions")
 KNOW_THE_HOST = ("function_app", "shared.web.routes")
 ENVIRONMENT = ("os.environ", "os.getenv", "os.environb")
@@ -35,36 +33,6 @@ def rule() -> dict[str, frozenset[str]]:
 
 
 RULE = rule()
-
-
-@dataclass(frozen=True)
-class Import:
-    """One imported module. It is lazy if it is imported only when a function runs, or only for type checkers."""
-
-    name: str
-    line: int
-    is_lazy: bool
-
-
-def imports(tree: ast.AST, *, is_lazy: bool = False) -> Iterator[Import]:
-    """Yield every import of a module; `from a import b` yields both a and a.b."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import):
-            yield from (Import(alias.name, node.lineno, is_lazy) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            yield from (Import(f"{base}.{alias.name}", node.lineno, is_lazy) for alias in node.names)
-        else:
-            is_guard = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_guard
-            yield from imports(node, is_lazy=is_lazy or deferred)
-
-
-def package_of(module: str) -> str:
-    """Return the package of a module: `shared.saga.submission.acceptance` is in `saga`, and function_app is a package
-    of its own."""
-    parts = module.split(".")
-    return parts[1] if parts[0] == "shared" and len(parts) > 1 else parts[0]
 
 
 def is_in(name: str, *packages: str) -> bool:
@@ -115,11 +83,6 @@ def _import_breach(module: str, package: str, each: Import) -> str:
     if package == "domain" and top in IMPURE:
         return "the domain is pure"
     return ""
-
-
-def module_of(path: Path) -> str:
-    """Return the dotted name of a source file."""
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: module_of(path))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from local.constraints import ROOT, drawn_in, required, text
+from local.constraints import drawn_in, required, text
+from local.paths import ROOT
 
 FIRST_PARTY = {"shared", "function_app"}
 

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from local import processes
-from local.stack import ROOT, Stack
+from local.paths import ROOT
+from local.stack import Stack
 
 LIBRARIES = (
     *("azure.functions", "azure.durable_functions", "azure_functions_runtime", "azure.data.tables", "azure.identity"),

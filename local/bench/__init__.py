@@ -1,1 +1,1 @@
-"""Benchmarks: what a deployment costs beside what it could cost, measured side by side in one run. Never tests."""
+"""Benchmarks: compare the cost of a deployment with a baseline that is measured in the same run. They are not tests."""

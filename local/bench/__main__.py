@@ -1,4 +1,4 @@
-"""`make bench`: all of it, or the sections named (BENCH_ARGS="medallion size"). About fifteen minutes."""
+"""`make bench`: run all benchmarks, or some sections (BENCH_ARGS="medallion size"). All take about fifteen minutes."""
 
 import argparse
 import shutil
@@ -9,49 +9,54 @@ from pathlib import Path
 from local import azurite
 from local.bench import breaker, engine, imports, medallion, page, recovery, telemetry
 from local.bench.measure import Bench, machine
-from local.stack import HOME, Stack
+from local.paths import HOME
+from local.stack import Stack
 
-SECTIONS = ("import", "breaker", "telemetry", "medallion", "overhead", "throughput", "size", "page", "recovery")
+
+def _overhead(rounds: int) -> None:
+    baseline = Stack(name="bench-bare", app=Path(__file__).parent / "activity_app", ready="/admin/host/ping")
+    with baseline:
+        _with(Stack(name="bench"), lambda b: engine.overhead(b, baseline, rounds))
+    shutil.rmtree(baseline.folder)
+
+
+def _real() -> Stack:
+    return Stack(name="bench-real", profile="realistic")
+
+
+SECTIONS: dict[str, Callable[[int], None]] = {
+    "import": lambda rounds: imports.run(9),
+    "breaker": breaker.run,
+    "telemetry": lambda rounds: telemetry.run(),
+    "medallion": lambda rounds: _with(_real(), lambda b: medallion.run(b, rounds)),
+    "overhead": _overhead,
+    "throughput": lambda rounds: _with(Stack(name="bench"), lambda b: engine.throughput(b, rounds)),
+    "size": lambda rounds: _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, rounds)),
+    "page": lambda rounds: _with(Stack(name="bench"), lambda b: page.run(b, rounds)),
+    "recovery": lambda rounds: _with(_real(), lambda b: recovery.run(b, rounds)),
+}
+"""Each section's function of the number of rounds, in the order in which they run."""
 
 
 def main() -> int:
-    """Run the sections and print."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("sections", nargs="*", default=[], help=", ".join(SECTIONS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each measurement")
     options = parser.parse_args()
     wanted: list[str] = options.sections or list(SECTIONS)
-    unknown = sorted(set(wanted) - set(SECTIONS))
+    unknown = sorted(set(wanted) - SECTIONS.keys())
     if unknown:
-        parser.error(f"there is no section {unknown[0]!r}; there are: {', '.join(SECTIONS)}")
+        parser.error(f"unknown section {unknown[0]!r}; the sections are: {', '.join(SECTIONS)}")
     print(f"machine: {machine()}")
     azurite.ensure_installed(HOME)
-    if "import" in wanted:
-        imports.run(9)
-    if "breaker" in wanted:
-        breaker.run(options.rounds)
-    if "telemetry" in wanted:
-        telemetry.run()
-    if "medallion" in wanted:
-        _with(Stack(name="bench-real", profile="realistic"), lambda b: medallion.run(b, options.rounds))
-    if "overhead" in wanted:
-        yardstick = Stack(name="bench-bare", app=Path(__file__).parent / "activity_app", ready="/admin/host/ping")
-        with yardstick:
-            _with(Stack(name="bench"), lambda b: engine.overhead(b, yardstick, options.rounds))
-        shutil.rmtree(yardstick.folder)
-    if "throughput" in wanted:
-        _with(Stack(name="bench"), lambda b: engine.throughput(b, options.rounds))
-    if "size" in wanted:
-        _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, options.rounds))
-    if "page" in wanted:
-        _with(Stack(name="bench"), lambda b: page.run(b, options.rounds))
-    if "recovery" in wanted:
-        _with(Stack(name="bench-real", profile="realistic"), lambda b: recovery.run(b, options.rounds))
+    for name, section in SECTIONS.items():
+        if name in wanted:
+            section(options.rounds)
     return 0
 
 
 def _with(stack: Stack, use: Callable[[Bench], None]) -> None:
-    """A fresh stack for one section, gone afterwards."""
+    """Run a section on a new stack, and delete the stack afterwards."""
     shutil.rmtree(stack.folder, ignore_errors=True)
     try:
         with stack:

@@ -1,4 +1,4 @@
-"""What passing the circuit breaker and the rate costs a call, with the breaker's record in a real table."""
+"""Measure what the circuit breaker and the rate limit add to a call, with the breaker's record in a real table."""
 
 import itertools
 import shutil
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from local import azurite
 from local.bench.measure import heading, row, spread
-from local.stack import HOME
+from local.paths import HOME
 from shared.adapters.breaker.circuit_breaker import BreakerOpenError
 from shared.adapters.breaker.registry import CircuitBreakers
 from shared.adapters.fabric.gate import FabricGate
@@ -24,7 +24,7 @@ _PATH = "/workspaces/w/items/i"
 
 
 def run(rounds: int) -> None:
-    """On an Azurite of its own."""
+    """Measure on a separate Azurite, and print."""
     folder = HOME / "bench-breaker"
     running = azurite.start(HOME, folder)
     try:
@@ -46,7 +46,7 @@ def _measure(store: TableBreakers, rounds: int) -> None:
             breaker.call(exchange)
         except BreakerOpenError:
             return
-        raise AssertionError("an open breaker let a call through")
+        raise AssertionError("an open breaker let a call pass")
 
     breakers = CircuitBreakers(store, BreakerPolicy(), now)
     breaker = breakers.get("items")
@@ -63,15 +63,15 @@ def _measure(store: TableBreakers, rounds: int) -> None:
         uncached.append(1e3 * (time.perf_counter() - began))
     breaker.open()
     opened = [_median(refused) for _ in range(rounds)]
-    heading(f"passing the breaker and the rate (median of {rounds} medians of {_CHECKS} calls)")
+    heading(f"what circuit breaker and rate limit add to a call (median of {rounds} medians of {_CHECKS} calls)")
     row("breaker closed, record cached", f"{statistics.median(cached):.1f} us", spread(cached, "us", 1))
     row("breaker open, record cached", f"{statistics.median(opened):.1f} us", spread(opened, "us", 1))
     row("breaker closed, record read", f"{statistics.median(uncached):.1f} ms", spread(uncached, "ms", 1))
-    row("a token, bucket a third in use", f"{statistics.median(taken):.1f} us", spread(taken, "us", 1))
+    row("rate limit, a third of the bucket used", f"{statistics.median(taken):.1f} us", spread(taken, "us", 1))
 
 
 def _median(call: Callable[[], object]) -> float:
-    """Median microseconds of one call; each is timed by itself, so that the few that read the table show as such."""
+    """Return the median microseconds of a call. Each call is timed alone: the few that read the table are outliers."""
     took: list[int] = []
     for _ in range(_CHECKS):
         began = time.perf_counter_ns()

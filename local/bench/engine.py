@@ -1,11 +1,12 @@
-"""What the engine itself costs, with a Fabric that answers at once."""
+"""Measure what the engine itself costs, with a simulator that answers at once."""
 
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
-from local.bench.measure import Bench, fetch, heading, row, spread
+from local.bench.measure import Bench, heading, row, spread
+from local.client import fetch
 from local.stack import Stack
 
 _WORKSPACE = {"id": "ws", "kind": "workspace"}
@@ -13,7 +14,7 @@ _REFERENCE = "${{ steps.ws.outputs.id }}"
 
 
 def plan(name: str, lakehouses: int, *, chained: bool = False) -> dict[str, Any]:
-    """A workspace and so many lakehouses in it, side by side or one after the other."""
+    """Return a manifest with a workspace and this number of lakehouses, in parallel or one after the other."""
     steps: list[dict[str, Any]] = [{**_WORKSPACE, "with": {"displayName": name}}]
     for i in range(lakehouses):
         spec = {"workspaceId": _REFERENCE, "displayName": f"lake_{i}"}
@@ -23,15 +24,15 @@ def plan(name: str, lakehouses: int, *, chained: bool = False) -> dict[str, Any]
 
 
 def overhead(bench: Bench, yardstick: Stack, rounds: int) -> None:
-    """A chain of steps beside a chain of activities that do nothing, on the same host program."""
+    """Compare a chain of steps with a chain of activities that do nothing, on the same host program."""
     length = 19
     own = [bench.deploy((f"chain-{i}", plan(f"chain-{i}", length, chained=True))) for i in range(rounds)]
     steps = [run.wall_seconds / (length + 1) * 1000 for run in own]
     bare = [_bare_chain(yardstick, length + 1) / (length + 1) * 1000 for _ in range(rounds)]
-    heading(f"one step after the other, Fabric answering at once (median of {rounds})")
-    row("a step of ours (journaled, claimed, verified)", f"{statistics.median(steps):.0f} ms", spread(steps, "ms", 0))
-    row("a durable activity that does nothing", f"{statistics.median(bare):.1f} ms", spread(bare, "ms", 1))
-    row("overhead a step", f"{statistics.median(steps) - statistics.median(bare):.0f} ms")
+    heading(f"steps one after the other, Fabric answers at once (median of {rounds})")
+    row("one step (journaled, claimed, verified)", f"{statistics.median(steps):.0f} ms", spread(steps, "ms", 0))
+    row("one durable activity that does nothing", f"{statistics.median(bare):.1f} ms", spread(bare, "ms", 1))
+    row("difference per step", f"{statistics.median(steps) - statistics.median(bare):.0f} ms")
 
 
 def _bare_chain(yardstick: Stack, length: int) -> float:
@@ -47,25 +48,25 @@ def _bare_chain(yardstick: Stack, length: int) -> float:
 
 
 def throughput(bench: Bench, rounds: int) -> None:
-    """Fifty deployments of five steps, submitted at once."""
+    """Measure fifty deployments of five steps, submitted together."""
     rates: list[float] = []
     for i in range(rounds):
         names = [f"many-{i}-{n}" for n in range(50)]
         done = bench.deploy(*((name, plan(name, 4)) for name in names))
         rates.append(len(names) / done.wall_seconds)
-    heading(f"50 deployments of 5 steps at once (median of {rounds})")
-    row("deployments a second", f"{statistics.median(rates):.2f}", spread(rates, "/s"))
+    heading(f"50 deployments of 5 steps, submitted together (median of {rounds})")
+    row("deployments per second", f"{statistics.median(rates):.2f}", spread(rates, "/s"))
 
 
 def size(bench: Bench, rounds: int) -> None:
-    """CPU a step of a long plan beside a short one, and the requests to storage that a step costs."""
+    """Compare the CPU time per step of a long and a short deployment, and count the storage requests per step."""
     cpu: dict[int, list[float]] = {30: [], 300: []}
     walls: dict[int, list[float]] = {30: [], 300: []}
     requests: list[float] = []
     log = bench.stack.folder / "azurite" / "azurite.log"
     for i in range(rounds):
         for steps, found in cpu.items():
-            # The idle host costs CPU too (polling), and a longer run has more of it; it is measured and taken off.
+            # The idle host uses CPU too (polling), and more in a longer run; it is measured and subtracted.
             idle = _idle_cpu_a_second(bench)
             name = f"size-{steps}-{i}"
             before = _requests(log)
@@ -74,13 +75,13 @@ def size(bench: Bench, rounds: int) -> None:
             walls[steps].append(done.wall_seconds)
             if steps == 300:
                 requests.append((_requests(log) - before) / steps)
-    heading(f"a plan of 300 steps beside one of 30 (median of {rounds})")
+    heading(f"a deployment of 300 steps compared with one of 30 (median of {rounds})")
     for steps, found in cpu.items():
-        took = f"{statistics.median(walls[steps]):.1f} s in all"
-        row(f"CPU a step, {steps} steps", f"{statistics.median(found):.1f} ms", took)
+        took = f"{statistics.median(walls[steps]):.1f} s in total"
+        row(f"CPU per step, {steps} steps", f"{statistics.median(found):.1f} ms", took)
     ratio = statistics.median(cpu[300]) / statistics.median(cpu[30])
-    row("ratio", f"{ratio:.2f}", "at most 1.5 wanted")
-    row("requests to storage a step, without idle polling", f"{statistics.median(requests):.1f}")
+    row("ratio", f"{ratio:.2f}", "limit 1.5")
+    row("storage requests per step, without idle polling", f"{statistics.median(requests):.1f}")
 
 
 def _idle_cpu_a_second(bench: Bench) -> float:
@@ -91,7 +92,7 @@ def _idle_cpu_a_second(bench: Bench) -> float:
 
 
 def _requests(log: Path) -> int:
-    """Requests in Azurite's access log but for the host's polls of its queues."""
+    """Count the requests in Azurite's access log, except for the host's polls of its queues."""
     time.sleep(0.5)
     with log.open(errors="replace") as lines:
         return sum(1 for line in lines if "HTTP/1.1" in line and not ("GET " in line and "/messages?" in line))

@@ -1,12 +1,14 @@
-"""The medallion deployment against Fabric's recorded durations: how near to what Fabric alone would take."""
+"""Compare the medallion deployment, at Fabric's recorded durations, with the time that Fabric alone would take."""
 
 import statistics
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any
 
 from local.bench import sequential
-from local.bench.measure import Bench, fetch, heading, row, spread
-from local.stack import ROOT
+from local.bench.measure import Bench, heading, row, spread
+from local.client import fetch
+from local.paths import ROOT
 from shared.cli.pack import packed
 from shared.domain.ports import Versioned
 from shared.domain.records import StepRecord
@@ -15,50 +17,72 @@ from shared.domain.text import parse
 EXAMPLE = ROOT / "examples" / "medallion.yaml"
 
 
+@dataclass
+class _Seconds:
+    """The seconds measured in each round."""
+
+    walls: list[float] = field(default_factory=list[float])
+    paths: list[float] = field(default_factory=list[float])
+    busy: list[float] = field(default_factory=list[float])
+    busy_without_fabric: list[float] = field(default_factory=list[float])
+    cpu: list[float] = field(default_factory=list[float])
+    script_without_waits: list[float] = field(default_factory=list[float])
+    script_with_waits: list[float] = field(default_factory=list[float])
+
+
 def run(bench: Bench, rounds: int) -> None:
-    """Deployments and scripts by turns, on the same simulator."""
+    """Run deployments and sequential scripts in turn on the same simulator, and print."""
     manifest = packed(parse(EXAMPLE.read_text()), EXAMPLE.parent)
     trip = bench.round_trip_seconds()
-    walls, paths, busy, own, cpu = (list[float]() for _ in range(5))
-    plain, waiting = list[float](), list[float]()
+    found = _Seconds()
     for i in range(rounds):
         name = f"bench-{i}"
         manifest = _named(manifest, name)
-        first = len(fetch(f"{bench.stack.fabric_url}/_sim/calls"))
-        done = bench.deploy((name, manifest))
-        calls = fetch(f"{bench.stack.fabric_url}/_sim/calls?after={first}")
-        steps = bench.storage.journal.steps(name)
-        walls.append(done.wall_seconds)
-        paths.append(critical_path_seconds(steps, calls, fetch(f"{bench.stack.fabric_url}/_sim/state"), trip))
-        busy.append(done.used.busy_seconds)
-        own.append(done.used.busy_seconds - sum(c["seconds"] for c in calls))
-        cpu.append(done.used.cpu_seconds)
-        principals = [
-            {"id": s.record.spec["principalId"], "type": s.record.spec["principalType"], "role": s.record.spec["role"]}
-            for s in steps
-            if s.record.kind == "role_assignment"
-        ]
-        for waits, seconds in ((False, plain), (True, waiting)):
+        _measure(bench, name, manifest, trip, found)
+        principals = _principals(bench, name)
+        for waits, seconds in ((False, found.script_without_waits), (True, found.script_with_waits)):
             script = f"{name}-script-{waits}"
             seconds.append(sequential.deploy(bench.stack.fabric_url, script, principals, waits=waits))
-    wall, path = statistics.median(walls), statistics.median(paths)
-    heading(f"medallion deployment, Fabric's recorded durations (median of {rounds})")
-    row("this engine, submission to end", f"{wall:.2f} s", spread(walls))
-    row("critical path: Fabric's own time + a round trip a call", f"{path:.2f} s", spread(paths))
-    ratios = [w / p for w, p in zip(walls, paths, strict=True)]
-    row("ratio", f"{statistics.median(ratios):.2f}", "at most 1.25 wanted, 1.10 the goal")
-    row("sequential script, fixed waits (10 s, 5 s)", f"{statistics.median(waiting):.2f} s", spread(waiting))
-    row("sequential script, no waits", f"{statistics.median(plain):.2f} s", spread(plain))
-    row("script with waits / this engine", f"{statistics.median(waiting) / wall:.2f} x")
-    row("script without waits / this engine", f"{statistics.median(plain) / wall:.2f} x")
-    note = "of which Fabric's synchronous answers are waited for, on several threads at once"
-    row("worker: seconds inside invocations / wall", f"{statistics.median(busy) / wall:.2f}", note)
-    row(
-        "worker: the same without waiting for Fabric / wall",
-        f"{statistics.median(own) / wall:.2f}",
-        "storage, own code",
-    )
-    row("host: CPU seconds / wall", f"{statistics.median(cpu) / wall:.2f}", "functions, queues and durable engine")
+    _print(found, rounds)
+
+
+def _measure(bench: Bench, name: str, manifest: Any, trip: float, found: _Seconds) -> None:
+    simulator = f"{bench.stack.fabric_url}/_sim"
+    first = len(fetch(f"{simulator}/calls"))
+    done = bench.deploy((name, manifest))
+    calls = fetch(f"{simulator}/calls?after={first}")
+    steps = bench.storage.journal.steps(name)
+    found.walls.append(done.wall_seconds)
+    found.paths.append(critical_path_seconds(steps, calls, fetch(f"{simulator}/state"), trip))
+    found.busy.append(done.used.busy_seconds)
+    found.busy_without_fabric.append(done.used.busy_seconds - sum(c["seconds"] for c in calls))
+    found.cpu.append(done.used.cpu_seconds)
+
+
+def _principals(bench: Bench, name: str) -> list[dict[str, str]]:
+    """Return the role assignments of a deployment, for the script that does the same."""
+    steps = [step.record for step in bench.storage.journal.steps(name) if step.record.kind == "role_assignment"]
+    return [{"id": s.spec["principalId"], "type": s.spec["principalType"], "role": s.spec["role"]} for s in steps]
+
+
+def _print(found: _Seconds, rounds: int) -> None:
+    wall, path = statistics.median(found.walls), statistics.median(found.paths)
+    heading(f"medallion deployment at Fabric's recorded durations (median of {rounds})")
+    row("this engine, submission to end", f"{wall:.2f} s", spread(found.walls))
+    row("critical path: Fabric's own time + one round trip per call", f"{path:.2f} s", spread(found.paths))
+    ratios = [w / p for w, p in zip(found.walls, found.paths, strict=True)]
+    row("ratio", f"{statistics.median(ratios):.2f}", "limit 1.25, goal 1.10")
+    with_waits, without = statistics.median(found.script_with_waits), statistics.median(found.script_without_waits)
+    row("sequential script, fixed waits (10 s, 5 s)", f"{with_waits:.2f} s", spread(found.script_with_waits))
+    row("sequential script, no waits", f"{without:.2f} s", spread(found.script_without_waits))
+    row("script with waits / this engine", f"{with_waits / wall:.2f} x")
+    row("script without waits / this engine", f"{without / wall:.2f} x")
+    note = "includes waiting for Fabric, on several threads at once"
+    row("worker: seconds inside invocations / wall time", f"{statistics.median(found.busy) / wall:.2f}", note)
+    own = statistics.median(found.busy_without_fabric) / wall
+    row("worker: the same without waiting for Fabric / wall time", f"{own:.2f}", "storage and own code")
+    cpu = statistics.median(found.cpu) / wall
+    row("host: CPU seconds / wall time", f"{cpu:.2f}", "functions, queues and durable engine")
 
 
 def _named(manifest: Any, name: str) -> Any:
@@ -70,11 +94,11 @@ def _named(manifest: Any, name: str) -> Any:
 def critical_path_seconds(
     steps: list[Versioned[StepRecord]], calls: list[dict[str, Any]], state: dict[str, Any], trip: float
 ) -> float:
-    """The longest chain of dependent steps, each with the server time of the calls that it cannot do without.
+    """Return the duration of the longest chain of dependent steps, counting only Fabric's time for the necessary calls.
 
-    Those are: the look, the create (for an asynchronous one, its operation), and the read that verifies; for a SQL
-    endpoint that is waited for, the time until it is there counts in place of the create. Looks of sibling steps
-    at one list cannot be told apart, so each counts as their mean.
+    The necessary calls of a step are the look, the creation (if asynchronous, its operation), and the read that
+    verifies it. If the step waits for a SQL endpoint, the time until the endpoint exists replaces the creation. The
+    looks of sibling steps at one list cannot be distinguished, so each counts as their mean.
     """
     created = {c["names"]: c for c in calls if c["method"] == "POST" and c["names"]}
     reads = defaultdict[str, list[float]](list)

@@ -1,9 +1,8 @@
-"""What an operator waits for on the page with thousands of deployments: first paint, rows, a scroll."""
+"""Measure how long an operator waits on the page with thousands of deployments: first paint, rows, scrolling."""
 
 # The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
 # pyright: reportUnknownMemberType=false
 
-import json
 import statistics
 from datetime import UTC, datetime, timedelta
 from itertools import batched
@@ -20,7 +19,6 @@ from shared.domain.states import DeploymentState
 
 DEPLOYMENTS = 5_000
 _STATES = (DeploymentState.SUCCEEDED, DeploymentState.SUCCEEDED, DeploymentState.COMPENSATED, DeploymentState.REJECTED)
-_KEY = "sessionStorage.setItem('fabric-saga-key', {})"
 _SCROLL = """async () => {
   const grid = document.querySelector(".grid"), times = [];
   let last = performance.now();
@@ -38,7 +36,7 @@ _NOW = "performance.now()"
 
 
 def run(bench: Bench, rounds: int) -> None:
-    """On the real app; what is written for it are the rows that the list is read from, and no deployments."""
+    """Measure on the real app. Only the rows that the list reads are written, not whole deployments."""
     _seed(bench)
     paints: list[float] = []
     firsts: list[float] = []
@@ -52,7 +50,7 @@ def run(bench: Bench, rounds: int) -> None:
             firsts.append(page.evaluate(_NOW))
             paints.append(page.evaluate(_PAINT))
             began = page.evaluate(_NOW)
-            page.locator("#q").fill("build")  # a search reads on to the end of the list
+            page.locator("#q").fill("build")  # a search reads the list to its end
             page.get_by_text(f"{DEPLOYMENTS:,} deployments", exact=True).wait_for()
             wholes.append(page.evaluate(_NOW) - began)
             session = page.context.new_cdp_session(page)
@@ -63,25 +61,24 @@ def run(bench: Bench, rounds: int) -> None:
             frames += times
             page.context.close()
     frames.sort()
-    heading(f"the page with {DEPLOYMENTS:,} deployments (median of {rounds}, a fresh profile each)")
+    heading(f"the page with {DEPLOYMENTS:,} deployments (median of {rounds}, each with a new browser profile)")
     row("first paint", f"{statistics.median(paints):.0f} ms", spread(paints, "ms", 0))
-    row("the newest deployments are there", f"{statistics.median(firsts):.0f} ms", spread(firsts, "ms", 0))
-    row("all are read, by a search", f"{statistics.median(wholes):.0f} ms", spread(wholes, "ms", 0))
+    row("the newest deployments are shown", f"{statistics.median(firsts):.0f} ms", spread(firsts, "ms", 0))
+    row("a search has read all deployments", f"{statistics.median(wholes):.0f} ms", spread(wholes, "ms", 0))
     high = frames[int(0.99 * len(frames))]
-    row("a frame while scrolling through all", f"{statistics.median(frames):.1f} ms", f"p99 {high:.1f} ms")
-    row("of it the page's own thread computes", f"{statistics.median(busy):.1f} ms", spread(busy, "ms", 1))
+    row("one frame while scrolling through all", f"{statistics.median(frames):.1f} ms", f"p99 {high:.1f} ms")
+    row("CPU of the page's thread per frame", f"{statistics.median(busy):.1f} ms", spread(busy, "ms", 1))
 
 
 def _opened(bench: Bench, chromium: Browser) -> Page:
     page = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.set_default_timeout(120_000)
-    page.add_init_script(_KEY.format(json.dumps(bench.stack.function_key)))
-    page.goto(f"{bench.stack.functions_url}/api/dashboard")
+    browser.open_dashboard(page, bench.stack.functions_url, bench.stack.function_key)
     return page
 
 
 def _busy_seconds(session: CDPSession) -> float:
-    """What the page's thread has computed so far: what else this machine does counts nothing."""
+    """Return the CPU seconds of the page's thread so far; other load on this machine does not count."""
     answer = cast("dict[str, list[dict[str, Any]]]", session.send("Performance.getMetrics"))
     return next(float(each["value"]) for each in answer["metrics"] if each["name"] == "TaskDuration")
 
@@ -95,7 +92,7 @@ def _seed(bench: Bench) -> None:
 
 
 def _header(i: int, now: datetime) -> DeploymentRecord:
-    """One that has ended, and that the sweeper has nothing to do with."""
+    """Return the header of an ended deployment, which the sweeper ignores."""
     state, accepted = _STATES[i % len(_STATES)], now - timedelta(minutes=i)
     refused = RecordedError("step forecast: The item type CrystalBall is not valid.", "Correct what Fabric refused.")
     return DeploymentRecord(

@@ -1,4 +1,4 @@
-"""What a killed host costs: the same deployment undisturbed, and with `kill -9` of the host on its way."""
+"""Measure how much later a deployment ends if its host is killed with `kill -9` while it runs."""
 
 import json
 import statistics
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from local.bench.measure import Bench, heading, row, spread
-from local.stack import ROOT
+from local.paths import ROOT
 from shared.cli.pack import packed
 from shared.domain.json import JsonObject
 from shared.domain.text import parse
@@ -26,9 +26,9 @@ def run(bench: Bench, rounds: int) -> None:
             for kill in _KILLS:
                 wall = _wall(bench, path, f"killed-{example}-{i}-{kill}".replace(".", "-"), kill * whole)
                 extra.append(wall - whole)
-        heading(f"{example} with kill -9 of the host on its way (median of {len(extra)})")
+        heading(f"{example}, the host killed with kill -9 while it runs (median of {len(extra)})")
         row("undisturbed", f"{whole:.1f} s", spread(plain, "s", 1))
-        row("later by, host's restart included", f"{statistics.median(extra):.1f} s", spread(extra, "s", 1))
+        row("delay, the host's restart included", f"{statistics.median(extra):.1f} s", spread(extra, "s", 1))
 
 
 def _wall(bench: Bench, path: Path, deployment_id: str, kill_after: float = 0.0) -> float:

@@ -1,4 +1,4 @@
-"""What people write by hand: one call after the other, with or without the fixed waits customary in this field."""
+"""A script as people write it by hand: one call after the other, with or without the usual fixed waits."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ _TOKEN = "sim.00000000-0000-0000-0000-00000000c1c1.99999999999"  # noqa: S105 - 
 
 
 def deploy(base_url: str, name: str, principals: list[dict[str, str]], *, waits: bool) -> float:
-    """The medallion deployment, straight: seconds until everything is there, SQL endpoint of gold included."""
+    """Deploy the medallion example; return the seconds until all of it exists, including the SQL endpoint of gold."""
     began = time.monotonic()
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {_TOKEN}"

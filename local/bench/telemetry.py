@@ -1,4 +1,4 @@
-"""What telemetry costs the one who tells: the time of a call, with an endpoint that answers, is slow, or is down."""
+"""Measure how long telemetry calls block their caller, with an endpoint that is healthy, slow or down."""
 
 import json
 import logging
@@ -18,18 +18,18 @@ from shared.domain.trace import root
 
 _CALLS = 1_000
 _PAUSE_SECONDS = 0.002
-"""Between two calls: up to five hundred a second and thread, some ten times what a busy worker tells."""
+"""Between two calls: at most 500 calls a second in each thread, about ten times as many as a busy worker makes."""
 _CALLERS = 2
 _LIMIT_MICROSECONDS = 50.0
 
 
 def run() -> None:
-    """Both exporters by turns; the limit is for the 99th percentile of each kind."""
-    logging.disable(logging.CRITICAL)  # the vendors' words on an endpoint that is down
-    heading(f"telemetry (a blocking call, {_CALLERS} threads, {_CALLS} calls each of a kind; limit: p99 50 us)")
+    """Measure both exporters; the limit applies to the 99th percentile of each kind of call."""
+    logging.disable(logging.CRITICAL)  # the vendors log an endpoint that is down
+    heading(f"telemetry (time that a call blocks; {_CALLERS} threads, {_CALLS} calls of each kind; limit: p99 50 us)")
     yardsticks: dict[str, Callable[[Telemetry], object]] = {
         "telemetry off: event": _CALLS_OF["event"],
-        "json.dumps of an event's properties": lambda _: json.dumps(_ABOUT),  # what this machine makes of 3 us of work
+        "json.dumps of an event's properties": lambda _: json.dumps(_ABOUT),  # about 3 us of work, to judge the machine
     }
     for name, call in yardsticks.items():
         middle, high = _percentiles(NoTelemetry(), call)
@@ -43,13 +43,13 @@ def _measure(name: str, state: str) -> None:
     with serving() as (ingestion, port), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if state == "slow":
             ingestion.hold()
-        wrong = 1  # a port of the system's, where nobody listens
+        wrong = 1  # a reserved port on which nothing listens
         telemetry = BufferedTelemetry(
             _maker(name, wrong if state == "down" else port, folder), lambda: datetime.now(UTC)
         )
         telemetry.event(Event.SWEEP_FINISHED)
         if state == "healthy":
-            telemetry.flush(30.0)  # the import of the vendor's library is in nobody's way, but on the same cores
+            telemetry.flush(30.0)  # the import of the vendor's library blocks no call, but uses the same cores
         worst = {kind: _percentiles(telemetry, call) for kind, call in _CALLS_OF.items()}
         ingestion.release()
         dropped = telemetry.dropped

@@ -1,9 +1,11 @@
-"""What the driver tells the host and the host tells the driver, by files: the plan, the recording, the strike."""
+"""The files through which sweep and host communicate: the plan, the recording, and the mark of the kill."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from local import files
 
 PLAN_VARIABLE = "CRASH_SWEEP_PLAN"
 """The environment variable that names the plan's file."""
@@ -13,21 +15,23 @@ BEFORE, AFTER = "before", "after"
 
 @dataclass(frozen=True)
 class Boundary:
-    """The `nth` exchange of that name (from 1). `phases` are the instants at which a kill there makes a difference."""
+    """The `nth` exchange of a name (from 1). `phases` are the moments at which a kill makes a difference."""
 
     name: str
     nth: int
     phases: tuple[str, ...]
 
     def __str__(self) -> str:
-        """As it is printed."""
         return f"{self.name} #{self.nth}"
 
 
 @dataclass(frozen=True)
 class CrashPlan:
-    """One run: the deployment whose exchanges count, names of the manifest that are no random ids, where to record,
-    and where to strike (`name` empty: nowhere)."""
+    """The plan of one run.
+
+    Only exchanges of `deployment_id` are counted. `known` are the ids in the manifest, which are the same in each run.
+    The host kills itself at the exchange `name` number `nth`, in `phase`; with an empty name it does not.
+    """
 
     deployment_id: str
     known: tuple[str, ...] = ()
@@ -37,33 +41,31 @@ class CrashPlan:
     phase: str = ""
 
     def write(self, file: Path) -> None:
-        """Make it the host's plan; what earlier plans left is forgotten."""
+        """Write the plan for the host, and delete the results of earlier plans."""
         crashed_file(file).unlink(missing_ok=True)
         record_file(file).unlink(missing_ok=True)
-        fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(self)))
-        fresh.replace(file)
+        files.write_object(file, asdict(self))
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """The reverse of `write`."""
+        """Read the plan that `write` wrote."""
         data: dict[str, Any] = json.loads(file.read_text())
         data["known"] = tuple(data["known"])
         return cls(**data)
 
 
 def crashed_file(plan: Path) -> Path:
-    """Written by the host in the instant before it kills itself, so that its next life does not."""
-    return plan.with_suffix(".struck")
+    """Return the file that the host writes just before it kills itself, so that the next host does not do it again."""
+    return plan.with_suffix(".crashed")
 
 
 def record_file(plan: Path) -> Path:
-    """A line of JSON for each exchange."""
+    """Return the file in which the host records one line of JSON for each exchange."""
     return plan.with_suffix(".record")
 
 
 def recorded(plan: Path) -> list[Boundary]:
-    """The boundaries that the host met, in order."""
+    """Return the boundaries that the host recorded, in order."""
     file = record_file(plan)
     if not file.exists():
         return []

@@ -1,5 +1,7 @@
-"""What must stand in the end, whatever crashed: in Fabric, in the journal, and in the audit. Each function answers
-with its violations, a sentence each."""
+"""Check what must be in Fabric, the journal and the audit at the end, whatever crashed.
+
+Each function yields its violations, one sentence each.
+"""
 
 import json
 from collections import Counter
@@ -14,11 +16,11 @@ from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
 _DEPLOYMENT = "deployment"
 _COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "roleAssignments"})
 _MAY_RECUR = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATION_FAILED})
-"""Moves between these are tries; every other move of a row happens once."""
+"""Moves between these states are attempts and may recur; every other move of a row happens once."""
 
 
 def journal(manifest: Manifest, header: DeploymentRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
-    """The header's end, and that of every step."""
+    """Check the final state of the header and of every step."""
     if header.state is not manifest.end:
         yield f"the deployment is {header.state}, not {manifest.end}"
     if len(steps) != header.step_count:
@@ -31,7 +33,7 @@ def journal(manifest: Manifest, header: DeploymentRecord, steps: Sequence[StepRe
         if step.claim is not None:
             yield f"step {step.step_id} is still claimed"
         if is_success and step.resource is None:
-            yield f"step {step.step_id} knows no resource"
+            yield f"step {step.step_id} has no resource in the journal"
 
 
 def fabric(
@@ -42,44 +44,50 @@ def fabric(
     calls: Sequence[dict[str, Any]],
     steps: Sequence[StepRecord],
 ) -> Iterator[str]:
-    """Exactly what the manifest says or nothing; made once each; known to the journal; nobody else's touched."""
+    """Check that Fabric contains exactly the manifest's resources, or what was there before.
+
+    Each resource must have been created once and be in the journal, and foreign resources must be unchanged.
+    """
     own = [w for w in after["workspaces"] if w["displayName"] == deployment_id]
     others = [w for w in after["workspaces"] if w["displayName"] != deployment_id]
     if others != [w for w in before["workspaces"] if w["displayName"] != deployment_id]:
-        yield "a workspace that is not the deployment's was touched"
+        yield "a workspace that does not belong to the deployment was changed"
     known = {s.resource.id.lower() for s in steps if s.resource is not None}
     taken = after["deleted"][len(before["deleted"]) :]
     if after["deleted"][: len(before["deleted"])] != before["deleted"]:
         yield "the record of earlier deletions changed"
     for row in taken:
         if row["id"].lower() not in known:
-            yield f"{row['type']} {row['displayName']} was deleted, and the journal does not know it"
+            yield f"{row['type']} {row['displayName']} was deleted, but is not in the journal"
     if manifest.end is DeploymentState.SUCCEEDED:
         yield from _standing(manifest, own, known)
         if taken:
-            yield f"deleted in a deployment that succeeded: {[row['displayName'] for row in taken]}"
+            yield f"a deployment that succeeded deleted {[row['displayName'] for row in taken]}"
     elif _comparable(own) != _comparable([w for w in before["workspaces"] if w["displayName"] == deployment_id]):
-        yield f"the workspace is not as it was: {_comparable(own)[:1000]}"
+        yield f"the workspace is not as it was before: {_comparable(own)[:1000]}"
     yield from _calls(manifest, calls)
 
 
 def _standing(manifest: Manifest, own: Sequence[dict[str, Any]], known: set[str]) -> Iterator[str]:
     if len(own) != 1:
-        yield f"{len(own)} workspaces stand instead of one"
+        yield f"there are {len(own)} workspaces instead of one"
         return
     items = sorted(i["displayName"] for i in own[0]["items"])
     if items != manifest.items:
-        yield f"items {items} stand instead of {manifest.items}"
+        yield f"the items are {items} instead of {manifest.items}"
     roles = sorted(r["id"] for r in own[0]["roleAssignments"])
     if not set(manifest.roles) <= set(roles) or len(roles) != len(manifest.roles) + 1:
-        yield f"roles {roles} are held instead of {manifest.roles} and the maker's"
+        yield f"the roles are {roles} instead of {manifest.roles} and the creator's"
     for resource in (own[0]["id"], *(i["id"] for i in own[0]["items"]), *manifest.roles):
         if resource.lower() not in known:
-            yield f"{resource} stands, and the journal does not know it"
+            yield f"{resource} exists, but is not in the journal"
 
 
 def _comparable(workspaces: Sequence[dict[str, Any]]) -> str:
-    """Without `.platform`, which Fabric puts into every definition that it gives out, and the order of roles."""
+    """Return the workspaces as text, without the order of roles and the part `.platform`.
+
+    Fabric adds `.platform` to every definition that it returns.
+    """
     shown: list[dict[str, Any]] = json.loads(json.dumps(workspaces))
     for workspace in shown:
         roles: list[dict[str, Any]] = workspace["roleAssignments"]
@@ -103,14 +111,14 @@ def _calls(manifest: Manifest, calls: Sequence[dict[str, Any]]) -> Iterator[str]
         yield f"created {dict(made)} instead of {dict(manifest.creations)}"
     for (method, path), count in Counter((c["method"], c["path"]) for c in effective).items():
         if method == "DELETE" and count > 1:
-            yield f"{method} {path} had an effect {count} times"
+            yield f"{method} {path} took effect {count} times"
 
 
 def audit(entries: Sequence[AuditEntry], header: DeploymentRecord, steps: Sequence[StepRecord]) -> Iterator[str]:
-    """Replayed from the start, the audit's moves are legal, happen once, and end where the journal stands."""
+    """Check that the audit's moves are legal, happen once, and lead from the start to the state in the journal."""
     ends = {f"step_{s.ordinal:05d}": s.state.value for s in steps} | {_DEPLOYMENT: header.state.value}
     for subject in sorted({e.subject for e in entries} - ends.keys()):
-        yield f"the audit speaks of {subject}, which the journal does not know"
+        yield f"{subject} is in the audit but not in the journal"
     for subject, end in ends.items():
         moves = sorted((e for e in entries if e.subject == subject and not _is_note(e)), key=lambda e: e.sequence)
         state = "" if subject == _DEPLOYMENT else StepState.PENDING.value
@@ -119,9 +127,9 @@ def audit(entries: Sequence[AuditEntry], header: DeploymentRecord, steps: Sequen
             if i and move.sequence == moves[i - 1].sequence:
                 yield f"{subject}: write {move.sequence} is in the audit twice"
             if move.before != state:
-                yield f"{subject}: a move from {move.before} to {move.after} begins at {state}"
+                yield f"{subject}: the move from {move.before} to {move.after} starts in the state {state}"
             if not _is_legal(subject, move):
-                yield f"{subject}: {move.before} to {move.after} is no legal move"
+                yield f"{subject}: the move from {move.before} to {move.after} is not legal"
             pair = (move.before, move.after)
             if pair in seen and move.before != move.after and not _MAY_RECUR & set(pair):
                 yield f"{subject}: moved from {move.before} to {move.after} twice"
@@ -132,7 +140,7 @@ def audit(entries: Sequence[AuditEntry], header: DeploymentRecord, steps: Sequen
 
 
 def _is_note(entry: AuditEntry) -> bool:
-    """What came of a submission of an id that stands already: it moves nothing and bears the number of no write."""
+    """Return True for the entry of a repeated submission: it moves nothing and has no write number of its own."""
     return entry.actor == "accept" and entry.before == entry.after
 
 

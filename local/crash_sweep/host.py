@@ -1,7 +1,7 @@
-"""`python -m local.crash_sweep.host`: functions hosts with their edges watched, as prefork.py asks for them.
+"""`python -m local.crash_sweep.host`: run functions hosts that count every exchange and can kill themselves at one.
 
-Watched are the transports of the storage SDKs, the app's HTTP to Fabric, the calls of the durable engine, and the
-receipt of messages. The app itself is not touched.
+The counted exchanges are the requests of the storage SDKs, the app's HTTP calls to Fabric, the calls of the durable
+engine, and the receipt of messages. The app itself is unchanged.
 """
 
 # Wraps methods of vendors' classes, whose types are partly unknown.
@@ -29,12 +29,12 @@ from shared.adapters.fabric.transport import RequestsTransport as FabricTranspor
 from shared.domain.json import as_object
 
 _in_hand: ContextVar[str] = ContextVar("_in_hand", default="")
-"""The message that the host handles in this task."""
+"""The message that the host is handling in the present task."""
 _CREATED = (200, 201, 202)
 
 
 def watch_storage(injector: CrashInjector, connection: str) -> None:
-    """Every request of the SDKs but for the host's polls of its queues."""
+    """Count every request of the storage SDKs, except for the host's polls of its queues."""
     settings = dict(part.split("=", 1) for part in connection.split(";") if part)
     services = {urlsplit(settings[f"{s}Endpoint"]).netloc: s.lower() for s in ("Blob", "Queue", "Table")}
 
@@ -71,7 +71,7 @@ def watch_storage(injector: CrashInjector, connection: str) -> None:
 
 
 def watch_fabric(injector: CrashInjector) -> None:
-    """Every call; what it creates is known by its name from then on."""
+    """Count every call to Fabric. A created resource's id is replaced by its name from then on."""
     plain = FabricTransport.exchange
 
     def exchange(self: Any, method: str, url: str, headers: Any, body: bytes | None) -> Any:
@@ -90,7 +90,7 @@ def watch_fabric(injector: CrashInjector) -> None:
 
 
 def watch_messages(injector: CrashInjector) -> None:
-    """A message was received: it is invisible now, and nothing was done with it yet."""
+    """Count the receipt of each message: the message is invisible now, and nothing was done with it yet."""
     plain = Queues._handle
 
     async def handle(self: Any, function: Any, queue: Any, name: str, message: Any) -> None:
@@ -105,14 +105,14 @@ def watch_messages(injector: CrashInjector) -> None:
 
 
 def watch_engine(injector: CrashInjector) -> None:
-    """Every call that changes an instance, the timers, and the look at its state."""
+    """Count the calls that change or read an orchestration instance, and the timers."""
 
     def wrap(method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str]) -> None:
         plain: Callable[..., Any] = getattr(StoredEngine, method)
 
         def call(self: Any, request: Any, *rest: Any) -> Any:
             if method == "GetInstance" and request.getInputsAndOutputs:
-                return plain(self, request, *rest)  # the host's own HTTP API, which only the sweep's driver asks
+                return plain(self, request, *rest)  # the host's own HTTP API, which only the sweep calls
             instance_id = request if isinstance(request, str) else request.instanceId
             is_last = injector.begin(f"durable {named(self, request)}", phases, instance_id)
             answer = plain(self, request, *rest)
@@ -137,7 +137,7 @@ def _event(text: str) -> str:
 
 
 def _actions(request: Any) -> str:
-    """What the orchestrator asked for in this turn."""
+    """Return the names of the actions that the orchestrator returned."""
     kinds = [
         a.scheduleTask.name if a.HasField("scheduleTask") else str(a.WhichOneof("orchestratorActionType"))
         for a in request.actions
@@ -160,7 +160,7 @@ def _text(body: Any) -> str:
 
 
 def main() -> None:
-    """Watch, then serve as the host does, once for each line of standard input."""
+    """Install the counters, then fork and serve a host for each line of standard input."""
     injector = CrashInjector(Path(os.environ[PLAN_VARIABLE]))
     watch_storage(injector, os.environ["AzureWebJobsStorage"])
     watch_fabric(injector)

@@ -1,4 +1,4 @@
-"""Inside the host: counts the exchanges, records them, and kills the process at the one that the plan names."""
+"""Count and record the exchanges inside the host, and kill the process at the one that the plan names."""
 
 import json
 import os
@@ -12,12 +12,15 @@ from local.crash_sweep import names
 from local.crash_sweep.crash_plan import AFTER, BEFORE, CrashPlan, crashed_file, record_file
 
 READ, WRITE, TAKEN = (BEFORE,), (BEFORE, AFTER), (AFTER,)
-"""The phases of a read (it has no effect, so a kill after it is one before what comes next), of a write, and of a
-message's receipt (the poll that brings nothing is no boundary)."""
+"""The phases of a read, of a write, and of a message's receipt.
+
+A read has no effect, so a kill after it equals a kill before the next exchange. A poll that returns no message is not a
+boundary, so a receipt has no phase before it.
+"""
 
 
 class CrashInjector:
-    """One for the process. Without a plan, or with one that has struck, it lets everything pass."""
+    """Counts the exchanges of this process. Without a plan, or after its kill, it only lets them pass."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -29,9 +32,10 @@ class CrashInjector:
         self._known: dict[str, str] = {}
 
     def begin(self, name: str, phases: tuple[str, ...], text: str = "") -> bool:
-        """An exchange begins; perhaps the process ends here. Whether it is to end when the exchange is over.
+        """Count an exchange that starts now, and kill the process if the plan says so.
 
-        `text` is everything that the exchange says, for telling whose it is.
+        `text` is the content of the exchange, which shows to which deployment it belongs. Return True if the caller
+        must kill the process after the exchange.
         """
         with self._lock:
             plan = self._current()
@@ -49,12 +53,12 @@ class CrashInjector:
             return True
 
     def crash(self) -> None:
-        """Leave word and die, as a crash would: nothing is flushed, closed or answered."""
+        """Write the mark and kill this process as a crash would: nothing is flushed, closed or answered."""
         crashed_file(self._file).write_text("")
         os.kill(os.getpid(), signal.SIGKILL)
 
     def remember(self, resource_id: str, name: str) -> None:
-        """From now on that id is written as its name."""
+        """Replace this id by its name in all later names of exchanges."""
         with self._lock:
             self._known[resource_id.lower()] = name
 

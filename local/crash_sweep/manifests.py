@@ -1,4 +1,4 @@
-"""The deployments that are swept, each under a name of its own for every kill, and what each must leave behind."""
+"""The manifests of the sweep, and what each deployment must leave in Fabric. Each kill uses a new deployment id."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.crash_sweep.names import ids_in
-from local.stack import ROOT
+from local.paths import ROOT
 from shared.adapters.fabric.credentials import SIMULATOR_IDENTITY
 from shared.cli.pack import packed
 from shared.domain.states import DeploymentState
@@ -16,16 +16,19 @@ from shared.domain.text import parse
 
 EXAMPLES = ROOT / "examples"
 NAMES = ("medallion", "failing", "restoring")
-"""The two examples, and one of this module's own: it changes what is there already and must put all of it back."""
+"""Two of the examples, and one that this module defines: it updates existing resources and must restore all of them."""
 _TARGET = "sweep-target"
 _READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c04"
 _PAYLOAD_LINES = 600
-"""Makes a definition too large for a row, so that spec and before-image go to blobs."""
+"""Enough lines to make a definition too large for a row, so that spec and before-image are stored as blobs."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One of them, packed as the command line packs it; `present` is what stands in its workspace beforehand."""
+    """A manifest, packed as the command line packs it.
+
+    `end` is the state in which its deployment must end; `present` is the workspace that exists before it starts.
+    """
 
     name: str
     content: Any
@@ -34,24 +37,23 @@ class Manifest:
 
     @classmethod
     def load(cls, name: str) -> "Manifest":
-        """By its name."""
         if name == "restoring":
             return cls(name, _restoring(), DeploymentState.COMPENSATED, _present())
         end = DeploymentState.SUCCEEDED if name == "medallion" else DeploymentState.COMPENSATED
         return cls(name, packed(parse((EXAMPLES / f"{name}.yaml").read_text()), EXAMPLES), end)
 
     def submission(self, deployment_id: str) -> str:
-        """The message: target and workspace bear the deployment's id, so no two kills share anything."""
+        """Return the message to submit. Target and workspace have the deployment's id, so that kills share nothing."""
         text = json.dumps(self.content).replace(self.content["target"], deployment_id)
         return json.dumps({"deployment_id": deployment_id, "manifest": json.loads(text), "requested_by": "crash sweep"})
 
     def seed(self, deployment_id: str) -> list[dict[str, Any]]:
-        """The workspaces that must stand before it begins."""
+        """Return the workspaces that must exist before the deployment starts."""
         return [{**self.present, "displayName": deployment_id}] if self.present is not None else []
 
     @property
     def items(self) -> list[str]:
-        """The items that it makes; the failing ones take them away again."""
+        """The names of the items that the deployment creates; a rollback deletes them again."""
         return sorted(
             s["with"]["displayName"]
             for s in self.content["steps"]
@@ -60,20 +62,20 @@ class Manifest:
 
     @property
     def roles(self) -> list[str]:
-        """The principals that it gives a role."""
+        """The ids of the principals to which the deployment assigns a role."""
         lists = [s["with"]["csv"] for s in self.content["steps"] if s["kind"] == "principals"]
         return sorted(principal for text in lists for principal in ids_in(text))
 
     @property
     def creations(self) -> Counter[str]:
-        """Calls that create something, by the last word of their path: each must have an effect exactly once."""
+        """The number of creating calls by the last word of their path; each call must take effect exactly once."""
         if self.present is not None:
             return Counter({"items": len(self.items)})
         return Counter({"workspaces": 1, "lakehouses": len(self.items), "roleAssignments": len(self.roles)})
 
 
 def new_id() -> str:
-    """A name that no other run has."""
+    """Return a deployment id that no other run has."""
     return f"sweep-{secrets.token_hex(4)}"
 
 
@@ -87,7 +89,7 @@ def _present() -> dict[str, Any]:
 
 
 def _restoring() -> dict[str, Any]:
-    """Updates a notebook and a role, creates a notebook, and then cannot go on."""
+    """Return a manifest that updates a notebook and a role, creates a notebook, and then fails."""
     place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
     notebook = {**place, "type": "Notebook", "description": "New", "definition": _definition("new")}
     role = {**place, "principalId": _READER, "principalType": "Group", "role": "Contributor"}

@@ -1,7 +1,7 @@
-"""Stable names for exchanges: what is done to which row, message or resource, without ids, times or addresses.
+"""Name exchanges by what they do to which row, message or resource, without ids, times or addresses.
 
-The deployment's own id becomes `{id}`. An exchange that names another deployment of a sweep has no name: it is none
-of this run's.
+The names are the same in each run: the deployment's own id becomes `{id}`. An exchange that names only other
+deployments of the sweep is not counted, because it does not belong to the run.
 """
 
 import html
@@ -14,22 +14,22 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from shared.domain.json import as_object
 
 DEPLOYMENT = re.compile(r"sweep-[0-9a-f]{8}")
-"""The ids, targets and workspace names of a sweep's deployments, one and the same."""
+"""The id of a deployment of the sweep, which is also its target and the name of its workspace."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d)|\b\d{19}(?=_)")
-"""As filters have it, and as the keys of the list by time begin."""
+"""Times in filters, and the reversed times at the start of the keys in the list by time."""
 _ROWS_SHOWN = 2
 
 
 def is_foreign(text: str, deployment_id: str) -> bool:
-    """Whether it speaks of other deployments only."""
+    """Return True if the text names other deployments of the sweep, but not this one."""
     named = set(DEPLOYMENT.findall(text))
     return bool(named) and deployment_id not in named
 
 
 def of_table(method: str, url: str, body: str) -> str:
-    """Reads by key or filter; writes by the rows and the states that they give them."""
+    """Name a table request: a read by its key or filter, a write by its rows and their new states."""
     address = urlsplit(url)
     path = unquote(address.path).split("/", 2)[-1]
     if path == "$batch":
@@ -59,7 +59,7 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def of_queue(method: str, url: str, body: str, message: str) -> str:
-    """`message` describes the one in hand where the exchange itself names only a receipt."""
+    """Name a queue request. `message` describes the handled message, because such requests contain only a receipt."""
     address = urlsplit(url)
     parts = unquote(address.path).strip("/").split("/")[1:]
     queue = parts[0] if parts else ""
@@ -75,13 +75,13 @@ def of_queue(method: str, url: str, body: str, message: str) -> str:
 
 
 def of_message(text: str) -> str:
-    """A step's message by its step and direction, any other as a submission."""
+    """Name a message: a step's by its ordinal and direction, any other as a submission."""
     data = as_object(_json(text)) or {}
     return f"step {data['ordinal']} {data['direction']}" if "ordinal" in data else "submission"
 
 
 def of_blob(method: str, url: str) -> str:
-    """Payloads are named by their content, which differs from run to run."""
+    """Name a blob request by its container only, because blobs are named by the hash of their content."""
     address = urlsplit(url)
     parts = unquote(address.path).strip("/").split("/")[1:]
     if len(parts) == 1:
@@ -90,7 +90,7 @@ def of_blob(method: str, url: str) -> str:
 
 
 def of_fabric(method: str, url: str, body: bytes | None) -> str:
-    """The call, and what its body is about."""
+    """Name a call to Fabric by its method, its path, and the name or principal in its body."""
     path = unquote(urlsplit(url).path).removeprefix("/v1")
     content = as_object(_json((body or b"").decode("utf-8", "replace"))) or {}
     principal = as_object(content.get("principal")) or {}
@@ -99,14 +99,14 @@ def of_fabric(method: str, url: str, body: bytes | None) -> str:
 
 
 def normal(name: str, deployment_id: str, known: Mapping[str, str]) -> str:
-    """Without what differs between runs. `known` are ids that have a name."""
+    """Remove what differs between runs from a name. `known` maps ids to the names that replace them."""
     name = _TIME.sub("{time}", _DIGEST.sub("{digest}", name))
     name = _GUID.sub(lambda found: known.get(found[0].lower(), "{guid}"), name)
     return name.replace(deployment_id, "{id}")
 
 
 def ids_in(text: str) -> tuple[str, ...]:
-    """Every GUID of a text, in lower case: those of a manifest are the same in each run."""
+    """Return every GUID in a text, in lower case. Those in a manifest are the same in each run."""
     return tuple(dict.fromkeys(found.lower() for found in _GUID.findall(text)))
 
 

@@ -1,6 +1,7 @@
-"""Host processes by fork from one that has imported everything: a start costs a third, and a sweep has hundreds.
+"""Fork host processes from a process that has imported everything, because a sweep starts hundreds of hosts.
 
-What is forked has built no client, opened no connection and started no thread, so each host begins as a fresh one.
+A forked start takes a third of the time of a normal one. The forking process creates no client, opens no connection
+and starts no thread, so each host starts like a new process.
 """
 
 import importlib
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from local import processes
-from local.stack import ROOT, Stack
+from local.paths import ROOT
+from local.stack import Stack
 
 _HEAVY = (
     *("azure.functions", "azure.durable_functions", "azure_functions_runtime", "shared.entry"),
@@ -23,14 +25,14 @@ _HEAVY = (
     *("shared.adapters.storage.queues", "shared.adapters.durable", "shared.adapters.fabric.client", "shared.cli.pack"),
     *("azure.storage.queue", "azure.storage.blob"),
 )
-"""What every host imports sooner or later; not function_app.py, which the host loads itself."""
+"""The modules that every host imports, except for function_app.py, which the host loads itself."""
 
 
 def fork_hosts(serve: Callable[[], None]) -> None:
-    """Fork a process for each line of standard input, which holds its arguments and its log; answer with its id."""
+    """Fork a process for each line of standard input (JSON: `arguments`, `log`) and print its process id."""
     for module in _HEAVY:
         importlib.import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are not waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that ended children do not stay as zombies
     for line in sys.stdin:
         pid = os.fork()
         if pid:
@@ -51,7 +53,7 @@ def fork_hosts(serve: Callable[[], None]) -> None:
 
 @dataclass
 class PreforkStack(Stack):
-    """A stack whose host comes from a nursery of its own."""
+    """A stack that forks its functions hosts from one process."""
 
     host_module: str = "local.crash_sweep.host"
 
@@ -60,7 +62,7 @@ class PreforkStack(Stack):
         self._forked: set[int] = set()
 
     def runs(self, part: str) -> bool:
-        """A forked host has its nursery's command line, so it is known by its number."""
+        """Return True if the part runs. A forked host is known by its id only, because forks share a command line."""
         pid = self.pids.get(part)
         if part != "functions" or pid is None:
             return super().runs(part)
@@ -89,7 +91,7 @@ class PreforkStack(Stack):
         self._save()
 
     def down(self) -> None:
-        """The nursery goes with the rest."""
+        """Stop the stack, and the process that forks its hosts."""
         super().down()
         if self._prefork is not None:
             with self._prefork:
@@ -99,5 +101,5 @@ class PreforkStack(Stack):
 
 def _open(stream: IO[str] | None) -> IO[str]:
     if stream is None:
-        raise RuntimeError("the nursery has no pipes")
+        raise RuntimeError("the process that forks hosts has no pipes")
     return stream

@@ -1,189 +1,111 @@
-"""The sweep: record what there is to strike, strike each once in every phase, and count what was wrong.
+"""Make the planned kills on several stacks in parallel."""
 
-Not every run meets the same boundaries: how often a timer fires depends on how long it takes, and which of two that
-go on side by side is first is chance. So one that does not come up is tried again at the end, at another pace each
-time; what does not come up in `TRIES` runs is listed.
-"""
-
-import random
-import re
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from local.crash_sweep.crash_plan import Boundary
-from local.crash_sweep.manifests import Manifest
-from local.crash_sweep.worker import FAST, Result, Speed, Worker
+from local.crash_sweep.kills import COLD, Kill, Report, judge
+from local.crash_sweep.worker import Result, Worker
 from local.stack import StackError
 from shared.domain.errors import StorageUnavailableError
 
-PLAIN, SLOW, UNEVEN, COLD = "plain", "slow", "uneven", "cold"
-"""How a boundary comes up: in any run; in a slow or an uneven one; only in the first run on empty storage."""
-SPEEDS = {PLAIN: FAST, SLOW: Speed(0.3), UNEVEN: Speed(0.8, is_uneven=True), COLD: FAST}
-TRIES = 8
 MAX_BROKEN = 20
-"""Stacks that may break by themselves, as by another program's doing, before the sweep gives up."""
-_CREATES = re.compile(r"(table|queue|blob) create\b")
+"""The sweep gives up after this number of stacks broke for another reason than the kill."""
 
 
-@dataclass(frozen=True)
-class Kill:
-    """One kill to be made. `number` is the boundary's in its manifest's recording, from 1."""
+class Sweep:
+    """The kills that are left, shared by the threads that make them; each thread has its own stack."""
 
-    manifest: Manifest
-    number: int
-    boundary: Boundary
-    mode: str
-    phase: str
-    tries: int = 0
+    def __init__(
+        self, kills: Iterable[Kill], report: Report, evidence: Path, report_line: Callable[[str], None]
+    ) -> None:
+        self._left, self._lock = deque(kills), threading.Lock()
+        self._report, self._evidence, self._print = report, evidence, report_line
+        self._total, self._done, self._began = len(self._left), 0, time.monotonic()
+        self._errors: list[BaseException] = []
 
-    def __str__(self) -> str:
-        """As it is printed."""
-        return f"{self.manifest.name} {self.number} {self.phase} {self.boundary}"
-
-
-@dataclass
-class Report:
-    """What came of it."""
-
-    boundaries: int
-    planned: int
-    deployments: int = 0
-    injected: int = 0
-    broken: int = 0
-    violations: list[str] = field(default_factory=lambda: list[str]())
-    never: list[Kill] = field(default_factory=lambda: list[Kill]())
-
-
-def record(
-    manifest: Manifest, evidence: Path, report: Report, rounds: int, *, slow: bool
-) -> list[tuple[Boundary, str]]:
-    """Every boundary met, in order, with the mode in which it was met first."""
-    found: dict[tuple[str, int], tuple[Boundary, str]] = {}
-    with Worker(f"sweep-record-{secrets.token_hex(3)}", evidence) as worker:
-        modes = [COLD, *[PLAIN] * rounds, *([SLOW, UNEVEN] if slow else [])]
-        runs = [(mode, worker.run(manifest, speed=SPEEDS[mode])) for mode in modes]
-    for mode, result in runs:
-        judge(report, f"{manifest.name}, recorded ({mode})", result)
-    # The plain runs go first: what they meet needs neither empty storage nor patience.
-    for mode, result in sorted(runs, key=lambda run: [PLAIN, COLD, SLOW, UNEVEN].index(run[0])):
-        for boundary in result.boundaries:
-            own = COLD if _CREATES.match(boundary.name) else PLAIN if mode == COLD else mode
-            found.setdefault((boundary.name, boundary.nth), (boundary, own))
-    return list(found.values())
-
-
-def kills_of(manifest: Manifest, boundaries: Sequence[tuple[Boundary, str]]) -> list[Kill]:
-    """Each boundary in each of its phases."""
-    return [
-        Kill(manifest, number, boundary, mode, phase)
-        for number, (boundary, mode) in enumerate(boundaries, 1)
-        for phase in boundary.phases
-    ]
-
-
-def speed_of(kill: Kill) -> Speed:
-    """As it was met; then, by turns, ever more slowly, as evenly as not, and as it was met again."""
-    if kill.tries % 2:
-        return Speed(0.3 * kill.tries, is_uneven=kill.tries % 4 == 1)
-    return SPEEDS[kill.mode]
-
-
-def judge(report: Report, what: str, result: Result) -> list[str]:
-    """Count the violations of one deployment."""
-    found = [f"{what} ({result.deployment_id}): {violation}" for violation in result.violations]
-    report.violations += found
-    report.deployments += 1
-    return found
-
-
-def sweep(kills: Iterable[Kill], report: Report, jobs: int, evidence: Path, report_line: Callable[[str], None]) -> None:
-    """Make the kills, `jobs` at a time, each lane on a stack of its own."""
-    left, lock = deque(kills), threading.Lock()
-    total, done, began = len(left), [0], time.monotonic()
-    errors: list[BaseException] = []
-
-    def finished(kill: Kill, result: Result) -> None:
-        with lock:
-            wrong = judge(report, str(kill), result)
-            if result.injected:
-                report.injected += 1
-            elif kill.tries + 1 < TRIES:
-                left.append(replace(kill, tries=kill.tries + 1))
-            else:
-                report.never.append(kill)
-            repeated = not result.injected and kill.tries + 1 < TRIES
-            done[0] += 0 if repeated else 1
-            word = "killed" if result.injected else "did not come up; again later" if repeated else "NEVER CAME UP"
-            clock = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
-            report_line(
-                f"{clock} {done[0]:4}/{total} {kill}: {word}, {'ok' if not wrong else 'WRONG'} {result.seconds:.1f} s"
-            )
-            for line in wrong:
-                report_line(f"      VIOLATION {line}")
-
-    def broke(kill: Kill, error: Exception) -> None:
-        with lock:
-            report.broken += 1
-            if report.broken > MAX_BROKEN:
-                raise error
-            left.append(kill)
-            report_line(
-                f"      {kill}: a part of its stack that is not the host is gone ({error}); again later on a new one"
-            )
-
-    def crash(kill: Kill, worker: Worker) -> bool:
-        """Whether the lane can serve on: what moves no more would disturb what comes after it."""
+    def run(self, jobs: int) -> None:
+        """Make all kills on `jobs` stacks. Raises the first error of a thread, and KeyboardInterrupt."""
+        threads = [threading.Thread(target=self._serve, name=f"worker-{i}") for i in range(jobs)]
+        for thread in threads:
+            thread.start()
         try:
-            result = worker.run(kill.manifest, kill.boundary, kill.phase, speed_of(kill))
-        except (OSError, StackError, StorageUnavailableError) as error:
-            broke(kill, error)
-            return False
-        finished(kill, result)
-        return not any(violation.startswith("not ended") for violation in result.violations)
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt as error:
+            self._errors.append(error)
+            for thread in threads:
+                thread.join()
+        if self._errors:
+            raise self._errors[0]
 
-    def serve() -> None:
+    def _serve(self) -> None:
+        """Make kills until none is left or a thread has failed; stop the stack at the end."""
         worker: Worker | None = None
         try:
-            while not errors:
-                with lock:
-                    if not left:
-                        return
-                    kill = left.popleft()
+            while (kill := self._next()) is not None:
                 if kill.mode == COLD:
-                    with Worker(f"sweep-cold-{secrets.token_hex(3)}", evidence) as fresh:
-                        crash(kill, fresh)
+                    with self._new_worker("sweep-cold") as fresh:
+                        self._kill(kill, fresh)
                     continue
-                worker = worker or Worker(f"sweep-{secrets.token_hex(3)}", evidence).__enter__()
-                if not crash(kill, worker):
+                worker = worker or self._new_worker("sweep").__enter__()
+                if not self._kill(kill, worker):
                     worker.__exit__()
                     worker = None
         except BaseException as error:
-            errors.append(error)
+            self._errors.append(error)
         finally:
             if worker is not None:
                 worker.__exit__()
 
-    threads = [threading.Thread(target=serve, name=f"lane-{i}") for i in range(jobs)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except KeyboardInterrupt as error:
-        errors.append(error)
-        for thread in threads:
-            thread.join()
-    if errors:
-        raise errors[0]
+    def _next(self) -> Kill | None:
+        with self._lock:
+            return self._left.popleft() if self._left and not self._errors else None
 
+    def _new_worker(self, prefix: str) -> Worker:
+        return Worker(f"{prefix}-{secrets.token_hex(3)}", self._evidence)
 
-def sample(kills: Sequence[Kill], size: int, seed: int) -> list[Kill]:
-    """So many of them, spread over the whole recording: one of each of as many stretches."""
-    chance = random.Random(seed)
-    stretches = [kills[len(kills) * i // size : len(kills) * (i + 1) // size] for i in range(size)]
-    return [chance.choice(stretch) for stretch in stretches if stretch]
+    def _kill(self, kill: Kill, worker: Worker) -> bool:
+        """Make a kill. Return True if the stack can be used again: an unfinished deployment would disturb the next."""
+        try:
+            result = worker.run(kill.manifest, kill.boundary, kill.phase, kill.speed)
+        except (OSError, StackError, StorageUnavailableError) as error:
+            self._broke(kill, error)
+            return False
+        self._finished(kill, result)
+        return not any(violation.startswith("not ended") for violation in result.violations)
+
+    def _finished(self, kill: Kill, result: Result) -> None:
+        """Count a result and print it; plan another try if the boundary was not reached."""
+        with self._lock:
+            wrong = judge(self._report, str(kill), result)
+            word = self._count(kill, result)
+            clock = time.strftime("%M:%S", time.gmtime(time.monotonic() - self._began))
+            verdict = "WRONG" if wrong else "ok"
+            self._print(f"{clock} {self._done:4}/{self._total} {kill}: {word}, {verdict} {result.seconds:.1f} s")
+            for line in wrong:
+                self._print(f"      VIOLATION {line}")
+
+    def _count(self, kill: Kill, result: Result) -> str:
+        following = kill.next_try
+        if not result.was_killed and following is not None:
+            self._left.append(following)
+            return "not reached, tried again later"
+        self._done += 1
+        if result.was_killed:
+            self._report.kills_made += 1
+            return "killed"
+        self._report.never.append(kill)
+        return "NEVER REACHED"
+
+    def _broke(self, kill: Kill, error: Exception) -> None:
+        """Plan the kill again on a new stack. Raises the error if too many stacks broke."""
+        with self._lock:
+            self._report.broken += 1
+            if self._report.broken > MAX_BROKEN:
+                raise error
+            self._left.append(kill)
+            self._print(f"      {kill}: another part of the stack failed ({error}); tried again later on a new stack")

@@ -1,4 +1,4 @@
-"""One lane of a sweep: a stack of its own, on which one deployment after the other is run, killed, and judged."""
+"""A worker of a sweep: it runs deployments in turn on its own stack, kills the host, and checks the results."""
 
 # The vendor annotates **kwargs as unknown.
 # pyright: reportUnknownMemberType=false
@@ -8,8 +8,6 @@ import json
 import os
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 
+from local.client import fetch
 from local.crash_sweep import expect
 from local.crash_sweep.crash_plan import PLAN_VARIABLE, Boundary, CrashPlan, crashed_file, recorded
 from local.crash_sweep.manifests import Manifest, new_id
@@ -41,10 +40,10 @@ QUICK = {
     "RETRY_BASE_SECONDS": "0.5",
     "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:01",
 }
-"""Leases and watchdogs in seconds instead of minutes: a recovery takes seconds, by the same code."""
+"""Leases and watchdogs in seconds instead of minutes, so that the same code recovers within seconds."""
 QUEUE_LEASE_SECONDS = "2"
 END_SECONDS = 60.0
-"""A deployment that has not ended by then is a violation; where Fabric is slow, it has so much more time."""
+"""A deployment that has not ended by then is a violation; the time is longer if Fabric is slow."""
 QUIET_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 _QUEUES = ("deployments", "deployment-steps")
@@ -56,19 +55,22 @@ _FOREIGN = {
     "items": [{"type": "Lakehouse", "displayName": "bronze"}, {"type": "Notebook", "displayName": "forecast"}],
     "roleAssignments": [{"id": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01", "type": "Group", "role": "Admin"}],
 }
-"""Stands there before the first deployment, with items and roles of the same names; nothing may touch it."""
+"""A workspace that exists before the first deployment, with items of the same names; nothing may change it."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What each call to Fabric takes: a slow one lets watchdog, sweeper and the renewal of messages come in too; an
-    uneven one puts what goes on side by side in another order."""
+    """The seconds that each call to Fabric takes.
+
+    With slow calls, the watchdog, the sweeper and the renewal of messages run too. Uneven calls change the order of
+    the steps that run in parallel.
+    """
 
     seconds: float = 0.0
     is_uneven: bool = False
 
     def rules(self) -> list[dict[str, Any]]:
-        """The simulator's."""
+        """Return the fault rules for the simulator."""
         if not self.seconds:
             return []
         rules: list[dict[str, Any]] = [{"action": {"delay_seconds": self.seconds}}]
@@ -83,17 +85,23 @@ FAST = Speed()
 
 @dataclass(frozen=True)
 class Result:
-    """One deployment: whether the kill struck, what is wrong, how long it took, what the host met (if recorded)."""
+    """The result of one deployment.
+
+    `was_killed` is True if the host was killed; `boundaries` are those that the host reached, if they were recorded.
+    """
 
     deployment_id: str
-    injected: bool
+    was_killed: bool
     violations: tuple[str, ...]
     seconds: float
     boundaries: tuple[Boundary, ...] = ()
 
 
 class Worker:
-    """A stack, up from `__enter__` to `__exit__`. Its folder goes with it, unless something was wrong."""
+    """A stack for the time of a `with` block, in which deployments are run and checked.
+
+    The stack's folder is deleted at the end; evidence of violations is kept in another folder.
+    """
 
     def __init__(self, name: str, evidence: Path) -> None:
         environment = {**os.environ, **QUICK}
@@ -112,9 +120,9 @@ class Worker:
         shutil.rmtree(self.stack.folder, ignore_errors=True)
 
     def run(self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", speed: Speed = FAST) -> Result:
-        """One deployment to its end, killed at `boundary`, or recorded where there is none; then judged.
+        """Run a deployment to its end and check it: kill the host at `boundary`, or record all if it is None.
 
-        The first one of a lane has its plan before the host starts, and empty storage.
+        For the first deployment, the plan is written before the host starts, and the storage is empty.
         """
         began = time.monotonic()
         plan = CrashPlan(new_id(), ids_in(json.dumps(manifest.content)), record=boundary is None)
@@ -127,17 +135,17 @@ class Worker:
         self.fabric("faults", speed.rules())
         self._storage.submit(manifest.submission(plan.deployment_id))
         violations = self._follow(manifest, plan.deployment_id, END_SECONDS * (1 + speed.seconds))
-        injected = crashed_file(self._plan).exists()
+        was_killed = crashed_file(self._plan).exists()
         if violations:
             self._keep(plan, violations)
         found = tuple(recorded(self._plan)) if plan.record else ()
-        return Result(plan.deployment_id, injected, tuple(violations), time.monotonic() - began, found)
+        return Result(plan.deployment_id, was_killed, tuple(violations), time.monotonic() - began, found)
 
     def _up(self) -> None:
         if self.stack.ports:
             return
         self.stack.up(host=False)
-        self._restart_host()  # by itself, for the plan may strike before the host answers
+        self._restart_host()  # not by `up`, because the plan may kill the host before it answers
         connection = self.stack.connection_string
         self._storage = bootstrap.storage(settings.load({"AzureWebJobsStorage": connection}))
         self._tables = TableServiceClient.from_connection_string(connection)
@@ -145,7 +153,7 @@ class Worker:
         self.fabric("seed", {"workspaces": [_FOREIGN]})
 
     def _restart_host(self) -> None:
-        """Start the host again if it is dead; more than once where a start is what the plan struck."""
+        """Start the host again if it is dead; try again if the plan killed the host during its start."""
         while not self.stack.runs("functions"):
             try:
                 self.stack.start_host()
@@ -154,7 +162,7 @@ class Worker:
                     raise
 
     def _follow(self, manifest: Manifest, deployment_id: str, seconds: float) -> list[str]:
-        """Revive the host until the deployment has ended and everything is quiet; then compare."""
+        """Keep the host running until the deployment has ended and nothing is in progress; return the violations."""
         header: list[DeploymentRecord] = []
 
         def has_ended() -> bool:
@@ -163,7 +171,7 @@ class Worker:
             return bool(header) and header[0].state in _ENDED
 
         if not self._wait(has_ended, seconds):
-            return [f"not ended after {seconds:g} s: {header[0].state if header else 'never accepted'}"]
+            return [f"not ended after {seconds:g} s: {header[0].state if header else 'not accepted'}"]
         noise: list[str] = []
 
         def is_quiet() -> bool:
@@ -192,7 +200,7 @@ class Worker:
         return False
 
     def _noise(self, deployment_id: str) -> list[str]:
-        """What is still under way, or was left behind: messages, the lock, the list, the orchestration."""
+        """Return what is unfinished or left over: messages, the lock, the list, the orchestration."""
         left = [f"messages are left in {queue}" for queue in (*_QUEUES, *_POISON) if self._messages(queue)]
         with contextlib.suppress(ResourceNotFoundError):
             lock: Any = self._tables.get_table_client("locks").get_entity("lock", deployment_id)
@@ -215,20 +223,17 @@ class Worker:
     def _instance(self, deployment_id: str) -> str:
         path = f"/runtime/webhooks/durabletask/instances/{deployment_id}?code={self.stack.master_key}"
         try:
-            with urllib.request.urlopen(self.stack.functions_url + path, timeout=10) as answer:  # noqa: S310
-                return json.loads(answer.read()).get("runtimeStatus", "unknown")
-        except (urllib.error.URLError, OSError) as error:
-            return f"not to be asked ({error})"
+            return str(fetch(self.stack.functions_url + path).get("runtimeStatus", "unknown"))
+        except OSError as error:
+            return f"unknown: the host does not answer ({error})"
 
     def fabric(self, path: str, body: Any = None) -> Any:
-        """Ask the simulator's control."""
+        """Call the simulator's control API."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
-            return json.loads(answer.read())
+        return fetch(f"{self.stack.fabric_url}/_sim/{path}", data)
 
     def _keep(self, plan: CrashPlan, violations: list[str]) -> None:
-        """Everything that a person needs to find out why, in a folder that stays."""
+        """Save what a person needs to find the cause, in a folder that is not deleted."""
         folder = self._evidence / plan.deployment_id
         folder.mkdir(parents=True, exist_ok=True)
         journal = self._storage.journal

@@ -1,4 +1,4 @@
-"""`python -m local.fabric_simulator --port P --profile realistic`: serve a simulated tenant on this machine."""
+"""`python -m local.fabric_simulator --port P --profile realistic`: simulate a Fabric tenant on this machine."""
 
 import argparse
 import asyncio
@@ -20,9 +20,8 @@ async def serve(options: argparse.Namespace) -> None:
     )
     server = Server(model)
     port, operations_port = await server.start(options.port, options.operations_port)
-    print(
-        f"fabric simulator ({options.profile}) on http://127.0.0.1:{port}, operations on {operations_port}", flush=True
-    )
+    address = f"http://127.0.0.1:{port}, operations on port {operations_port}"
+    print(f"Fabric simulator ({options.profile}) on {address}", flush=True)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -31,14 +30,13 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m local.fabric_simulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="the API's port; 0 takes a free one")
     parser.add_argument(
-        "--operations-port", type=int, default=0, help="where operations live: another host to a client"
+        "--operations-port", type=int, default=0, help="port of long-running operations; 0 takes a free one"
     )
     parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
-    parser.add_argument("--time-scale", type=float, default=1.0, help="10 makes everything ten times faster")
+    parser.add_argument("--time-scale", type=float, default=1.0, help="10 makes everything ten times as fast")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page-size", type=int, default=1000)
     options = parser.parse_args()

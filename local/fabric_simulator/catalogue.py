@@ -1,6 +1,6 @@
-"""Item types: how each is created, read and changed (at once, or as an operation), and what its name may be.
+"""Item types: whether each is created, read and updated at once or by a long-running operation, and its valid names.
 
-Recorded: `GET`s and `POST`s of microsoft/fabric-cli. A type that is in neither set answers at once.
+Source: recorded calls of microsoft/fabric-cli. A type that is in none of the sets is answered at once.
 """
 
 import re
@@ -36,7 +36,7 @@ TYPED_ROUTES: dict[str, str] = {
     "graphquerysets": "GraphQuerySet",
     "mounteddatafactories": "MountedDataFactory",
 }
-"""The last word of a typed collection's path, in lower case, and its item type."""
+"""The item type for the last word of a typed collection's path, in lower case."""
 
 ITEM_TYPES = frozenset(TYPED_ROUTES.values()) | {"Dashboard"}
 
@@ -46,7 +46,7 @@ CREATE_LATER = frozenset(
         "CosmosDBDatabase", "DigitalTwinBuilder", "Warehouse",
     }
 )  # fmt: skip
-"""Created by an operation always (Warehouse: 21 of 27 times)."""
+"""Always created by a long-running operation (Warehouse: in 21 of 27 recordings)."""
 CREATE_LATER_WITH_DEFINITION = frozenset({"Environment", "Lakehouse", "UserDataFunction", "Eventhouse", "Map"})
 READ_LATER = frozenset(
     {
@@ -54,11 +54,11 @@ READ_LATER = frozenset(
         "VariableLibrary", "UserDataFunction", "Map", "CosmosDBDatabase",
     }
 )  # fmt: skip
-"""getDefinition answers 202."""
+"""Types whose getDefinition returns 202."""
 UPDATE_LATER = READ_LATER | {"Lakehouse"}
-"""updateDefinition answers 202."""
+"""Types whose updateDefinition returns 202."""
 UPDATE_GIVES_ITEM = frozenset({"Environment", "CosmosDBDatabase"})
-"""Types whose updateDefinition was recorded with a result, the item; the others' operations have none."""
+"""Types whose updateDefinition was recorded with a result (the item); the operations of other types have none."""
 NEEDS_DEFINITION = frozenset({"SemanticModel", "Report"})
 NO_DEFINITION = frozenset({"Dashboard", "Warehouse", "SQLEndpoint"})
 WORD_NAMED = frozenset({"Lakehouse", "Warehouse", "Environment"})
@@ -66,12 +66,12 @@ _WORD = re.compile(r"[A-Za-z0-9_]+")
 
 
 def ignoring_case(name: str) -> str:
-    """The key by which Fabric compares names: each letter in lower case by itself, so that no letter becomes two."""
+    """Return the key by which Fabric compares names: each letter in lower case, unless that makes two letters."""
     return "".join(lower if len(lower := letter.lower()) == 1 else letter for letter in name)
 
 
 def is_valid_name(item_type: str, name: str) -> bool:
-    """Whether Fabric takes the name: for some types letters, digits and underscores only."""
+    """Return True if Fabric accepts the name. Some types allow only letters, digits and underscores."""
     if not name.strip() or len(name) > 256:
         return False
     if item_type in WORD_NAMED and not _WORD.fullmatch(name):

@@ -1,7 +1,7 @@
-"""Items that Fabric adds by itself beside an item that is created.
+"""Items that Fabric itself adds to an item that is created.
 
-Recorded (microsoft/fabric-cli): which types, under which names, when a list first showed them, and which go at once
-when the item that they were made for is deleted. Facts that are assumed are marked below.
+Source: recordings of microsoft/fabric-cli show the types, the names, when a list first shows a companion, and which
+companions are deleted together with their item. Assumptions are marked below.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from local.fabric_simulator.world import World
 
 @dataclass(frozen=True)
 class Companion:
-    """One item that comes with another.
+    """An item that Fabric adds to another.
 
-    `name` is made from the item's own name and, for `{stamp}`, the UTC second in which Fabric makes the companion.
-    `made` is when that is and `shown` how long a list takes to show it, in seconds, each a range to draw from.
+    `name` contains the item's name and, for `{stamp}`, the UTC second in which Fabric creates the companion. `made` is
+    the time until it is created, and `shown` the time until a list shows it, in seconds, each a range to draw from.
+    `outlives` is True if it stays when the item is deleted; `only_bare` if an item with a definition does not have it.
     """
 
     type: str
@@ -30,31 +31,34 @@ class Companion:
 
 _LATER_ENDPOINT = Companion(SQL_ENDPOINT, shown=(5.0, 50.0))
 COMPANIONS: dict[str, tuple[Companion, ...]] = {
-    # Lists: not shown 22 s after at the latest, from 4 s on at the earliest; a trace of fabric-cicd: 11 to 15 s.
+    # In lists: first shown after 4 s at the earliest, still missing after 22 s at the latest; fabric-cicd: 11 to 15 s.
     "Lakehouse": (Companion(SQL_ENDPOINT, shown=SQL_ENDPOINT_SECONDS),),
     "MirroredDatabase": (_LATER_ENDPOINT,),
     "CosmosDBDatabase": (_LATER_ENDPOINT,),
     "SQLDatabase": (Companion(SQL_ENDPOINT, shown=(0.0, 5.0)),),
-    # One created with a definition had no database (a trace of fabric-cicd).
+    # An eventhouse that was created with a definition had no database (a trace of fabric-cicd).
     "Eventhouse": (Companion("KQLDatabase", only_bare=True),),
-    # In every list after the operation was over. The lakehouse stood after each of six deletions, the flow after none.
+    # In every list after the operation. The lakehouse was left after each of six deletions, the flow after none.
     "DigitalTwinBuilder": (
         Companion("Lakehouse", "{name}dtdm", outlives=True),
         Companion("DigitalTwinBuilderFlow", "{name}OnDemand"),
     ),
-    # A pair for each dataflow, also when older pairs stand; shown even when the dataflow was deleted before. That one
-    # created with a definition has them too is assumed: none is on record.
+    # A pair for each dataflow, even if older pairs exist; shown even if the dataflow was deleted before. Assumed: a
+    # dataflow that is created with a definition has them too (there is no recording of one).
     "Dataflow": (
         Companion("Lakehouse", "StagingLakehouseForDataflows_{stamp}", (0.0, 1.0), (2.0, 4.0), outlives=True),
         Companion("Warehouse", "StagingWarehouseForDataflows_{stamp}", (12.0, 44.0), (0.0, 10.0), outlives=True),
     ),
 }
-"""What comes with an item, by its type. A companion that is a lakehouse has a SQL endpoint in turn."""
+"""The companions by item type. A companion that is a lakehouse has a SQL endpoint itself."""
 
 
 def add(world: World, workspace: Workspace, item: Item, *, only: str | None = None) -> None:
-    """Add the companions of an item that was just created, or `only` those of one type; each is shown when its time
-    has come. Under a name that is taken none is made, or, if a time is in it, one a second later (assumed)."""
+    """Add the companions of an item that was just created, or `only` those of one type.
+
+    A companion whose name is in use is not created; if the name contains a time, it is created a second later
+    (assumed).
+    """
     for companion in COMPANIONS.get(item.type, ()):
         if (companion.only_bare and item.definition is not None) or only not in (None, companion.type):
             continue
@@ -91,19 +95,19 @@ def _is_taken(workspace: Workspace, item_type: str, name: str) -> bool:
 
 
 def _seconds(world: World, between: tuple[float, float]) -> float:
-    """A duration of the profile; none when everything happens at once."""
+    """Draw a duration from a range; return 0 if the profile has no durations."""
     if not world.is_realistic or between == (0.0, 0.0):
         return 0.0
     return world.scaled(world.store.chance.uniform(*between))
 
 
 def of(workspace: Workspace, item: Item, item_type: str) -> Item | None:
-    """The companion of that type, shown or not."""
+    """Return the companion of this type, whether a list shows it yet or not."""
     return next((i for i in workspace.items.values() if i.maker_id == item.id and i.type == item_type), None)
 
 
 def take_along(workspace: Workspace, item: Item) -> None:
-    """Remove the companions that go with an item."""
+    """Remove the companions that are deleted together with an item."""
     for companion in [i for i in workspace.items.values() if i.maker_id == item.id and not i.outlives]:
         del workspace.items[companion.id]
         take_along(workspace, companion)

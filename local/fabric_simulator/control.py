@@ -1,4 +1,4 @@
-"""What tests and operators of the simulator ask under /_sim/: state, calls, faults, settings, seeding, reset."""
+"""The control API under /_sim/ for tests: state, calls, faults, settings, seeding and reset."""
 
 import json
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 
 
 def handle(model: FabricModel, method: str, path: str, query: dict[str, str], raw: bytes) -> tuple[int, Any]:
-    """Status and JSON body of a control call."""
+    """Handle a call of the control API; return its status and JSON body."""
     try:
         body: Any = json.loads(raw) if raw else {}
         if not isinstance(body, dict | list):
@@ -37,11 +37,13 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
         return 200, model.update_settings(body if call == "POST settings" else {})
     if call == "POST seed":
         return 200, seed(model, body)
-    return 404, {"error": "there are: GET state, calls, faults, levers; POST faults, settings, seed, reset"}
+    return 404, {
+        "error": "unknown; the calls are: GET state, calls, faults, settings; POST faults, settings, seed, reset"
+    }
 
 
 def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
-    """Put things there that nobody deployed: capacities, and workspaces with items and roles."""
+    """Add capacities, and workspaces with items and roles, that no call created. Raises ValueError."""
     _check(body, model.store.workspaces)
     for capacity in body.get("capacities", []):
         row = {"displayName": "capacity", "sku": "F2", "region": "West Europe", "state": "Active", **capacity}
@@ -81,7 +83,7 @@ _REQUIRED = {
 def _check(
     body: Any, known: Collection[str], path: str = "$", among: tuple[str, ...] = ("capacities", "workspaces")
 ) -> None:
-    """Raise ValueError with the path of the first thing that cannot be seeded, before anything is."""
+    """Raise ValueError with the path of the first invalid value, before anything is seeded."""
     if not isinstance(body, dict):
         raise ValueError(f"{path}: must be an object")
     data = cast(dict[str, Any], body)

@@ -1,9 +1,9 @@
-"""How long things take, in server seconds at scale 1.
+"""The durations of calls and operations, in server seconds at scale 1.
 
-Operations: quantiles of recorded operations (createdTimeUtc to lastUpdatedTimeUtc; microsoft/fabric-cli, 436 of them).
-Synchronous calls: means of the differences between the `Date` headers of consecutive recorded exchanges, which have
-a resolution of one second and contain the client's own time, so they are upper bounds; the spread around them
-(+- 25 %) is synthetic. SQL endpoint of a lakehouse: 11 to 15 s in a recorded trace of fabric-cicd.
+Operations: quantiles of 436 recorded operations (createdTimeUtc to lastUpdatedTimeUtc; microsoft/fabric-cli).
+Synchronous calls: means of the differences between the `Date` headers of consecutive recorded exchanges. The headers
+have a resolution of one second and the differences contain the client's own time, so the means are upper bounds; the
+spread around them (+- 25 %) is synthetic. SQL endpoint of a lakehouse: 11 to 15 s in a recorded trace of fabric-cicd.
 """
 
 import random
@@ -27,9 +27,9 @@ QUANTILES: dict[str, tuple[float, float, float, float]] = {
     "getDefinition": (0.37, 1.13, 38.93, 39.05),
     "updateDefinition": (0.76, 2.42, 2.42, 2.42),
 }
-"""p50, p90, p99 and the longest, by operation."""
+"""p50, p90, p99 and maximum seconds by operation."""
 ALL = (1.61, 11.34, 38.93, 394.4)
-"""Of all recorded operations; for kinds without their own."""
+"""The same for all recorded operations; used for operations without a row."""
 
 CALLS: tuple[tuple[str, float], ...] = (
     (r"POST /v1/workspaces", 7.4),
@@ -45,13 +45,13 @@ CALLS: tuple[tuple[str, float], ...] = (
     (r"GET /v1/workspaces/[^/]+", 0.33),
     (r"GET .*", 0.67),
 )
-"""Mean seconds of a synchronous call; the first pattern that matches counts."""
+"""Mean seconds of a synchronous call; the first matching pattern counts."""
 SQL_ENDPOINT_SECONDS = (11.0, 15.0)
 _POINTS = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 
 def operation_seconds(kind: str, chance: random.Random) -> float:
-    """A duration drawn from the recorded quantiles, straight between them."""
+    """Draw a duration from the recorded quantiles, with linear interpolation between them."""
     p50, p90, p99, maximum = QUANTILES.get(kind, ALL)
     values = (p50 * 0.6, p50, p90, p99, maximum)
     at = chance.random()
@@ -63,7 +63,7 @@ def operation_seconds(kind: str, chance: random.Random) -> float:
 
 
 def call_seconds(method: str, path: str, chance: random.Random) -> float:
-    """The server's time for a synchronous call."""
+    """Draw the server's seconds for a synchronous call."""
     text = f"{method} {path}"
     mean = next((seconds for pattern, seconds in CALLS if re.fullmatch(pattern, text)), 0.5)
     return mean * chance.uniform(0.75, 1.25)

@@ -1,11 +1,11 @@
-"""Faults on order: rules that match calls and say what goes wrong.
+"""Faults: rules that match calls and say what goes wrong.
 
 A rule: {"match": {"method": "POST", "path": "/v1/workspaces/[^/]+/lakehouses"},
          "when": {"nth": 2} or {"nth": [1, 3]} or {"probability": 0.2} or {"times": 5}   (absent: always),
          "action": {"status": 503, "body": {...}, "headers": {...}, "effect": "before" | "after"}
                 or {"reset": "before" | "after"} or {"delay_seconds": 3} or {"operation": "fail" | "never"}}
-`error` beside a failing operation is what the operation then shows.
-`path` is a regular expression that must match the whole path, without query. "after" means: the effect happens.
+`error` is what a failing operation shows. `path` is a regular expression that must match the whole path, without the
+query. "after" means that the call takes effect before the fault.
 """
 
 import random
@@ -20,12 +20,12 @@ ACTIONS = frozenset({"status", "body", "headers", "effect", "reset", "delay_seco
 
 
 class RuleError(Exception):
-    """A rule that cannot be used; the message begins with its JSON path."""
+    """A rule is not valid; the message begins with the JSON path."""
 
 
 @dataclass
 class Rule:
-    """One rule and how often it matched and struck."""
+    """A rule, how often it matched a call, and how often its fault was injected."""
 
     method: str | None
     path: re.Pattern[str]
@@ -36,7 +36,7 @@ class Rule:
     injected: int = 0
 
     def matches_call(self, method: str, path: str, chance: random.Random) -> bool:
-        """Count the call, and say whether the fault happens on it."""
+        """Count the call. Return True if the fault is injected into it."""
         if (self.method is not None and self.method != method) or not self.path.fullmatch(path):
             return False
         self.matched += 1
@@ -53,26 +53,26 @@ class Rule:
 
 @dataclass
 class Faults:
-    """The present rules."""
+    """The rules in force."""
 
     rules: list[Rule] = field(default_factory=lambda: list[Rule]())
 
     def replace(self, data: Any) -> None:
-        """Put these rules in place of all others. Raises RuleError; then nothing changes."""
+        """Replace all rules. Raises RuleError, and then changes nothing."""
         given = cast(dict[str, Any], data).get("rules") if isinstance(data, dict) else data
         if not isinstance(given, list):
-            raise RuleError('$: a list of rules, or {"rules": [...]}')
+            raise RuleError('$: must be a list of rules, or {"rules": [...]}')
         self.rules = [_rule(row, f"$[{i}]") for i, row in enumerate(cast(list[Any], given))]
 
     def inject(self, method: str, path: str, chance: random.Random) -> dict[str, Any]:
-        """The action for this call, empty where nothing goes wrong. The first rule that strikes wins."""
+        """Return the action of the first rule that injects its fault into this call; empty if no rule does."""
         for rule in self.rules:
             if rule.matches_call(method, path, chance):
                 return rule.action
         return {}
 
     def shown(self) -> list[dict[str, Any]]:
-        """The rules with their counts."""
+        """Return the rules with their counts."""
         return [{**r.source, "matched": r.matched, "injected": r.injected} for r in self.rules]
 
 
@@ -82,17 +82,17 @@ def _rule(row: Any, path: str) -> Rule:
     when = _object(data.get("when", {}), f"{path}.when", {"nth", "probability", "times"})
     action = _object(data.get("action", {}), f"{path}.action", ACTIONS)
     if not action:
-        raise RuleError(f"{path}.action: one or more of {', '.join(sorted(ACTIONS))}")
+        raise RuleError(f"{path}.action: must contain one or more of {', '.join(sorted(ACTIONS))}")
     for place, given, rules in (("match", match, _MATCH), ("when", when, _WHEN), ("action", action, _ACTION)):
         for name, value in given.items():
             message, holds = rules[name]
             if not holds(value):
                 raise RuleError(f"{path}.{place}.{name}: must be {message}")
     if "error" in action and action.get("operation") != "fail":
-        raise RuleError(f"{path}.action.error: goes with an operation that fails")
+        raise RuleError(f"{path}.action.error: is only valid with operation: fail")
     for name in ("body", "headers", "effect"):
         if name in action and "status" not in action:
-            raise RuleError(f"{path}.action.{name}: goes with a status")
+            raise RuleError(f"{path}.action.{name}: is only valid with a status")
     return Rule(match.get("method"), re.compile(match.get("path", ".*")), when, action, data)
 
 
@@ -102,7 +102,7 @@ def _object(value: Any, path: str, known: Collection[str]) -> dict[str, Any]:
     data = cast(dict[str, Any], value)
     unknown = sorted(data.keys() - set(known))
     if unknown:
-        raise RuleError(f"{path}.{unknown[0]}: is not known; there are: {', '.join(sorted(known))}")
+        raise RuleError(f"{path}.{unknown[0]}: unknown member; the members are: {', '.join(sorted(known))}")
     return data
 
 
@@ -132,9 +132,9 @@ _MATCH: _RuleMessage = {
     "path": ("a regular expression", _is_pattern),
 }
 _WHEN: _RuleMessage = {
-    "nth": ("a whole number from 1 on, or a list of them", _is_nth),
+    "nth": ("a whole number, at least 1, or a list of them", _is_nth),
     "probability": ("a number from 0 to 1", lambda v: is_number(v, 0, 1)),
-    "times": ("a whole number from 0 on", is_whole),
+    "times": ("a whole number, at least 0", is_whole),
 }
 _ACTION: _RuleMessage = {
     "status": ("a status from 200 to 599", lambda v: is_whole(v, 200) and v < 600),
@@ -142,7 +142,7 @@ _ACTION: _RuleMessage = {
     "headers": ("an object of strings", _is_headers),
     "effect": _SIDES,
     "reset": _SIDES,
-    "delay_seconds": ("a number of seconds from 0 on", is_number),
+    "delay_seconds": ("a number of seconds, at least 0", is_number),
     "operation": ("'fail' or 'never'", lambda v: v in ("fail", "never")),
     "error": ("an object", lambda v: isinstance(v, dict)),
 }

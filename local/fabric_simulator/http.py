@@ -1,4 +1,4 @@
-"""Requests and replies as values, and Fabric's form of an error."""
+"""Requests and replies as values, and the format of Fabric's errors."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 @dataclass(frozen=True)
 class Request:
-    """One request; header names in lower case."""
+    """A request; header names are in lower case."""
 
     method: str
     path: str
@@ -16,7 +16,7 @@ class Request:
     body: bytes = b""
 
     def json(self) -> dict[str, Any]:
-        """The body as an object. Raises ApiError 400 InvalidInput."""
+        """Return the body as an object. Raises ApiError 400 InvalidInput."""
         try:
             value: Any = json.loads(self.body) if self.body else {}
         except (ValueError, RecursionError):
@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """One reply, to be sent after `delay_seconds`; `reset` breaks the connection instead of sending it."""
+    """A reply, sent after `delay_seconds`; `reset` breaks the connection instead of sending it."""
 
     status: int
     headers: dict[str, str]
@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a handler says; the model turns it into a Reply. `seconds` is the server's time at scale 1."""
+    """What a handler returns; the model makes a Reply from it. `empty` means without a body."""
 
     status: int
     body: Any = None
@@ -48,7 +48,7 @@ class Answer:
 
 
 class ApiError(Exception):
-    """A refusal in Fabric's form. `synthetic` where no recording and no spec shows it."""
+    """A refusal in Fabric's format. `synthetic` is True if neither a recording nor the specification shows it."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class ApiError(Exception):
         self.headers, self.details, self.related, self.synthetic = headers or {}, details, related, synthetic
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """The error body as recorded: requestId, errorCode, message, and what else there is."""
+        """Return the error body in the recorded order: requestId, errorCode, message, and the optional members."""
         body: dict[str, Any] = {"requestId": request_id, "errorCode": self.code}
         if self.details:
             body["moreDetails"] = self.details

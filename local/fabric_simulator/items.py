@@ -1,4 +1,4 @@
-"""Items: the generic items API, and the typed collections over the same store."""
+"""Items: the generic API, and the typed collections over the same store."""
 
 import base64
 import binascii
@@ -12,14 +12,14 @@ from local.fabric_simulator.store import SQL_ENDPOINT, Item, Operation, Workspac
 from local.fabric_simulator.world import Body, World, text_field
 
 _INVALID_NAME = "DisplayName is Invalid for ArtifactType. DisplayName: <pi>{}</pi>"
-_ENDPOINT = "A SQL endpoint is changed and deleted with its item only."
+_ENDPOINT = "A SQL endpoint can be changed and deleted only with its item."
 _PLATFORM_SCHEMA = (
     "https://developer.microsoft.com/json-schemas/fabric/gitIntegration/platformProperties/2.0.0/schema.json"
 )
 
 
 def shown(item: Item, workspace: Workspace) -> Body:
-    """An item as lists and creates show it."""
+    """Return an item as lists and creations show it."""
     body: Body = {
         "id": item.id,
         "type": item.type,
@@ -33,13 +33,13 @@ def shown(item: Item, workspace: Workspace) -> Body:
 
 
 def visible(world: World, workspace: Workspace) -> list[Item]:
-    """The items whose creation is over, and those that Fabric has added beside them."""
+    """Return the items whose creation has ended, and their companions that Fabric has added."""
     shown_since = world.clock() - world.scaled(world.settings.list_lag_seconds)
     return [item for item in workspace.items.values() if item.visible_at <= shown_since]
 
 
 def list_(world: World, request: Request, workspace_id: str, item_type: str | None = None) -> Answer:
-    """GET items, or a typed collection."""
+    """Answer GET items, or GET of a typed collection."""
     workspace = world.workspace(workspace_id)
     wanted = item_type or request.query.get("type")
     if wanted and wanted not in catalogue.ITEM_TYPES and wanted != SQL_ENDPOINT:
@@ -49,7 +49,7 @@ def list_(world: World, request: Request, workspace_id: str, item_type: str | No
 
 
 def create(world: World, request: Request, workspace_id: str, item_type: str | None = None) -> Answer:
-    """POST: 201 or 202 by type and definition, as recorded."""
+    """Answer POST: 201 or 202, depending on type and definition, as recorded."""
     workspace, body = world.workspace(workspace_id), request.json()
     kind = item_type or str(body.get("type", ""))
     _check(world, workspace, kind, body)
@@ -78,7 +78,7 @@ def create(world: World, request: Request, workspace_id: str, item_type: str | N
 
 
 def _appear_with(world: World, operation: Operation, item: Item, workspace: Workspace) -> None:
-    """The name is taken from now on; the item shows when its operation is over, and never where that fails."""
+    """Add an item whose name is in use from now on, and that is shown when its operation ends, unless that fails."""
     item.visible_at = float("inf") if operation.over_at is None or operation.error else operation.over_at
     workspace.items[item.id] = item
     if item.visible_at != float("inf"):
@@ -124,8 +124,11 @@ def _check_free(world: World, workspace: Workspace, kind: str, name: str) -> Non
 
 
 def _kept(kind: str, definition: Any) -> Any:
-    """What Fabric keeps of a definition. A Spark job's files go with the format SparkJobDefinitionV2 only, and are lost
-    without a word otherwise (reported: microsoft/fabric-cicd #115)."""
+    """Return the part of a definition that Fabric stores.
+
+    Without the format SparkJobDefinitionV2, a Spark job's files are silently lost (reported: microsoft/fabric-cicd
+    #115).
+    """
     if kind != "SparkJobDefinition" or definition is None or definition.get("format") == "SparkJobDefinitionV2":
         return definition
     parts = [part for part in definition["parts"] if not part["path"].startswith(("Main/", "Libs/"))]
@@ -133,8 +136,11 @@ def _kept(kind: str, definition: Any) -> Any:
 
 
 def _check_format(kind: str, definition: Any) -> None:
-    """By the published OpenAPI (notebook): without a format `fabricGitSource` is meant, and an .ipynb part goes with
-    `ipynb` only. The code is the one that was reported (microsoft/fabric-cicd #846)."""
+    """Raise ApiError for a notebook with an .ipynb part whose format is not `ipynb`.
+
+    Source: the published OpenAPI, in which the default format is `fabricGitSource`. The error code is the reported one
+    (microsoft/fabric-cicd #846).
+    """
     is_notebook = kind == "Notebook" and definition.get("format") != "ipynb"
     if is_notebook and any(part["path"].endswith(".ipynb") for part in definition["parts"]):
         raise ApiError(400, "PyToIPynbFailure", "The notebook's content cannot be converted.", synthetic=True)
@@ -163,7 +169,7 @@ def _item(world: World, workspace_id: str, item_id: str, item_type: str | None =
 
 
 def get(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
-    """GET one; read through its own collection, most types have properties."""
+    """Answer GET of an item. Most types have properties if they are read through their typed collection."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
     body = shown(item, workspace)
     more = properties(world, workspace, item) if item_type else None
@@ -171,7 +177,7 @@ def get(world: World, request: Request, workspace_id: str, item_id: str, item_ty
 
 
 def update(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
-    """PATCH name and description."""
+    """Answer PATCH of name and description."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
     if item.type == SQL_ENDPOINT:
         raise ApiError(400, "OperationNotSupportedForItem", _ENDPOINT, synthetic=True)
@@ -201,7 +207,7 @@ def _changed(world: World, workspace: Workspace, item: Item, body: Body) -> Body
 
 
 def delete(world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None) -> Answer:
-    """DELETE: 200 and an empty body; the name stays reserved for a while."""
+    """Answer DELETE: 200 and an empty body. The name stays reserved for a while."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
     if item.type == SQL_ENDPOINT:
         raise ApiError(400, "OperationNotSupportedForItem", _ENDPOINT, synthetic=True)
@@ -216,7 +222,7 @@ def delete(world: World, request: Request, workspace_id: str, item_id: str, item
 def get_definition(
     world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None
 ) -> Answer:
-    """POST getDefinition: 200 or 202 by type."""
+    """Answer POST getDefinition: 200 or 202, depending on the type."""
     _, item = _item(world, workspace_id, item_id, item_type)
     if item.type in catalogue.NO_DEFINITION:
         raise ApiError(400, "OperationNotSupportedForItem", "The operation is not supported for the item.")
@@ -240,7 +246,7 @@ def _platform(item: Item) -> str:
 def update_definition(
     world: World, request: Request, workspace_id: str, item_id: str, item_type: str | None = None
 ) -> Answer:
-    """POST updateDefinition: 200 or 202 by type; the operation of most types has no result."""
+    """Answer POST updateDefinition: 200 or 202, depending on the type. For most types, the operation has no result."""
     workspace, item = _item(world, workspace_id, item_id, item_type)
     if item.type in catalogue.NO_DEFINITION:
         raise ApiError(400, "OperationNotSupportedForItem", "The operation is not supported for the item.")
@@ -258,7 +264,7 @@ def update_definition(
 
 
 def operation(world: World, request: Request, operation_id: str) -> Answer:
-    """GET operations/{id}. Succeeded: Location only where there is a result; Running: Retry-After."""
+    """Answer GET operations/{id}: Location if it succeeded with a result, Retry-After if it is running."""
     found = _operation(world, operation_id)
     now = world.clock()
     over = found.over_at is not None and found.over_at <= now
@@ -282,7 +288,7 @@ def operation(world: World, request: Request, operation_id: str) -> Answer:
 
 
 def operation_result(world: World, request: Request, operation_id: str) -> Answer:
-    """GET operations/{id}/result: 400 OperationHasNoResult where there is none."""
+    """Answer GET operations/{id}/result: 400 OperationHasNoResult if it has none."""
     found = _operation(world, operation_id)
     if found.over_at is None or found.over_at > world.clock() or found.result is None or found.error:
         raise ApiError(400, "OperationHasNoResult", "The operation has no result.")

@@ -1,7 +1,7 @@
-"""The simulator as a function of requests: signs in, counts, strikes faults, handles, and keeps a log of every call.
+"""The simulator as a function of requests: it checks tokens and quotas, injects faults, handles and logs every call.
 
-Pure: the time comes from `clock`, chance from `seed`; nothing sleeps, opens or listens. A reply says how long the
-server would have taken; the shell around the model waits that long.
+The model is pure: the time comes from `clock` and chance from `seed`; it does not sleep, open a file or listen. A reply
+contains the time that the server would have taken; the server around the model waits that long.
 """
 
 import json
@@ -24,7 +24,7 @@ _EXPIRY = re.compile("[0-9]{1,12}")
 
 
 class FabricModel:
-    """One tenant. Not thread-safe: the shell calls it from one thread."""
+    """One tenant. It is not thread-safe; the server calls it from one thread."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class FabricModel:
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        """Everything as at the start."""
+        """Restore the initial state, with this seed."""
         is_realistic = self._profile == "realistic"
         self._seed = seed
         self.settings = settings.SimulatorSettings(
@@ -69,7 +69,7 @@ class FabricModel:
         )
 
     def handle(self, request: Request) -> Reply:
-        """One call, from the token to the log."""
+        """Handle one call, from the token to the log."""
         request_id = self.store.new_id()
         fault: dict[str, Any] = {}
         effect = False
@@ -99,7 +99,7 @@ class FabricModel:
 
     @staticmethod
     def _injected(fault: dict[str, Any], request_id: str) -> Answer:
-        """What the rule says, marked as synthetic; a refusal without a body gets one in Fabric's form."""
+        """Return a fault rule's answer, marked as synthetic; a refusal without a body gets one in Fabric's format."""
         status, body = int(fault.get("status", 500)), fault.get("body")
         if body is None and status >= 400:
             body = ApiError(status, "UnknownError", "An error occurred.").body(request_id)
@@ -109,7 +109,7 @@ class FabricModel:
         return Answer(status, body, headers | fault.get("headers", {}))
 
     def _identity(self, request: Request) -> str:
-        """The caller: from `Bearer sim.<identity>.<expiry>`."""
+        """Return the caller from `Bearer sim.<identity>.<expiry>`. Raises ApiError 401."""
         header = request.headers.get("authorization", "")
         if not header:
             raise ApiError(401, "TokenIsMissing", "The access token is missing.", synthetic=True)
@@ -122,7 +122,7 @@ class FabricModel:
         return parts[1].lower()
 
     def _count(self, identity: str, bucket: str) -> None:
-        """Fixed windows of a minute, each identity and bucket its own; the answer names when the window ends."""
+        """Count a call in the minute of its identity and bucket. Raises ApiError 429 with the end of the minute."""
         limit = self.settings.quota_per_minute
         if limit <= 0:
             return
@@ -193,11 +193,11 @@ class FabricModel:
         )
 
     def add_companions(self, workspace: Workspace, item: Item, *, only: str | None = None) -> None:
-        """What Fabric adds beside an item that no call created; `only` that type of it, if given."""
+        """Add the companions of an item that no call created, or `only` those of one type."""
         companions.add(self._world, workspace, item, only=only)
 
     def state(self) -> dict[str, Any]:
-        """Every resource there is; SQL endpoints, which have no life of their own, as the time that theirs took."""
+        """Return every resource. An item's SQL endpoint appears only as the seconds until it was shown."""
         return {
             "workspaces": [self._workspace_state(w) for w in self.store.workspaces.values()],
             "operations": [
@@ -238,7 +238,7 @@ class FabricModel:
         }
 
     def update_settings(self, changes: Any) -> dict[str, Any]:
-        """Change levers by name, all or none; all of them as they stand. Raises ValueError with the path."""
+        """Change settings by name, all or none; return all settings. Raises ValueError with the path."""
         settings.check(changes)
         for name, value in changes.items():
             setattr(self.settings, name, value)
@@ -246,13 +246,13 @@ class FabricModel:
 
 
 def _endpoint_seconds(workspace: Workspace, item: Item) -> float | None:
-    """After how long its SQL endpoint was shown; None for an item that has none."""
+    """Return the seconds until the item's SQL endpoint is shown; None for an item without one."""
     endpoint = companions.of(workspace, item, SQL_ENDPOINT)
     return round(endpoint.visible_at - item.created_at, 3) if endpoint else None
 
 
 def _named(reply: Reply) -> str | None:
-    """The id of the one resource, or of the operation, that an answer is about."""
+    """Return the id of the resource or the operation in a reply."""
     operation = reply.headers.get("x-ms-operation-id")
     body: Any = json.loads(reply.body) if reply.body else None
     return operation or (cast(dict[str, Any], body).get("id") if isinstance(body, dict) else None)

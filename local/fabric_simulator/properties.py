@@ -1,4 +1,4 @@
-"""What a typed GET adds to an item: `properties`, with the members that recorded traffic shows for its type."""
+"""The `properties` that a typed GET adds to an item, with the members that recordings show for its type."""
 
 import uuid
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace, stamp
 from local.fabric_simulator.world import Body, World
 
 SHOWN_ON_UPDATE = frozenset({"DigitalTwinBuilderFlow", "Environment", "MLExperiment", "VariableLibrary"})
-"""Types whose typed PATCH was recorded with properties."""
+"""Types whose typed PATCH returned properties in the recordings."""
 _Created = Callable[[World, Workspace, Item], Body]
 
 
 def properties(world: World, workspace: Workspace, item: Item) -> Body | None:
-    """The properties of the item; None where its type has none."""
+    """Return the properties of the item; None if its type has none."""
     made = _BY_TYPE.get(item.type)
     return made(world, workspace, item) if made else None
 
 
 def _derived(item: Item, word: str) -> str:
-    """An id that belongs to the item, the same on every read."""
+    """Return an id that is derived from the item's, so that it is the same in every response."""
     return str(uuid.uuid5(uuid.UUID(item.id), word))
 
 
@@ -72,7 +72,7 @@ def _kusto(item: Item) -> Body:
 
 def _eventhouse(world: World, workspace: Workspace, item: Item) -> Body:
     databases = [i.id for i in workspace.items.values() if i.type == "KQLDatabase" and _parent(i) == item.id]
-    databases = databases or [_derived(item, "database")]  # of one that was seeded, or made by a definition
+    databases = databases or [_derived(item, "database")]  # if seeded or created by a definition
     return {**_kusto(item), "databasesItemIds": databases, "minimumConsumptionUnits": 0.0}
 
 

@@ -1,4 +1,4 @@
-"""The table of routes: what is served, by whom, and which quota it counts against."""
+"""The routes with their handlers, and the quota that each call counts against."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,6 @@ Handler = Callable[[World, Request], Answer]
 
 
 def _capacities(world: World, request: Request) -> Answer:
-    """GET /capacities."""
     return world.page(list(world.store.capacities.values()), request.query, request.path)
 
 
@@ -51,7 +50,7 @@ _ITEM_TABLE = [(method, re.compile(pattern), handler) for method, pattern, handl
 
 
 def find(method: str, path: str) -> Handler:
-    """The handler for a request. Raises ApiError 404."""
+    """Return the handler for a request. Raises ApiError 404."""
     for known, pattern, handler in _TABLE:
         match = pattern.fullmatch(path)
         if match and known == method:
@@ -73,7 +72,7 @@ def _bound(handler: Callable[..., Answer], *arguments: str, **keywords: Any) -> 
 
 
 def bucket(method: str, path: str) -> str:
-    """Which of the three quotas a call counts against (Unified Quota: platform, jobs, long-running operations)."""
+    """Return the quota that a call counts against (Unified Quota: platform, jobs, long-running operations)."""
     if path.startswith("/v1/operations/"):
         return "operations"
     return "jobs" if "/jobs/" in path else "platform"

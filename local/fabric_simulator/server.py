@@ -1,4 +1,4 @@
-"""The HTTP shell: two listeners (the API, and the host that operations live on), waiting and breaking off as told."""
+"""The HTTP server around the model: one listener for the API, and one for operations, which have another host."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ _MAX_BODY_BYTES = 100 << 20
 
 
 class Server:
-    """Serves one model on loopback."""
+    """Serves a model on loopback."""
 
     def __init__(self, model: FabricModel) -> None:
         self._model = model
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int, operations_port: int) -> tuple[int, int]:
-        """Listen; 0 takes a free port. Both ports."""
+        """Listen on these ports (0: a free one); return both ports."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=300, shutdown_timeout=0.5)
@@ -43,7 +43,6 @@ class Server:
         return ports[0], ports[1]
 
     async def stop(self) -> None:
-        """Close the listeners."""
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -68,7 +67,7 @@ class Server:
 
 
 def _reset(request: web.Request) -> None:
-    """Break the connection off with a TCP reset; without the zero linger it would end in good order."""
+    """Break the connection with a TCP reset; without the zero linger it would close in the normal way."""
     if request.transport is None:
         return
     line = request.transport.get_extra_info("socket")
@@ -78,5 +77,5 @@ def _reset(request: web.Request) -> None:
 
 
 def wall_clock() -> float:
-    """Epoch seconds."""
+    """Return the present time in epoch seconds."""
     return time.time()

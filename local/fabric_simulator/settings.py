@@ -1,4 +1,4 @@
-"""What a test may change while the simulator runs."""
+"""The settings that a test may change while the simulator runs."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 @dataclass
 class SimulatorSettings:
-    """The levers and where they stand at the start. Durations in seconds at scale 1."""
+    """The settings with their defaults. Durations are in seconds at scale 1."""
 
     page_size: int = 1000
     name_reservation_seconds: float = 0.0
@@ -24,19 +24,19 @@ class SimulatorSettings:
 
 
 def check(changes: Any) -> None:
-    """Raise ValueError, with the path, for a lever that is not there or cannot stand so."""
+    """Raise ValueError, with the path, for an unknown setting or a value that is not valid."""
     if not isinstance(changes, dict):
-        raise ValueError("$: must be an object of levers by name")
+        raise ValueError("$: must be an object of settings by name")
     for name, value in cast(dict[str, Any], changes).items():
         if name not in _RULES:
-            raise ValueError(f"$.{name}: there is no such lever; there are: {', '.join(sorted(_RULES))}")
+            raise ValueError(f"$.{name}: unknown setting; the settings are: {', '.join(sorted(_RULES))}")
         message, holds = _RULES[name]
         if not holds(value):
             raise ValueError(f"$.{name}: must be {message}")
 
 
 def is_number(value: Any, minimum: float = 0.0, maximum: float = math.inf) -> bool:
-    """Whether it is a finite number within the bounds; true and false are none."""
+    """Return True for a finite number within the bounds; true and false are not numbers."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -46,7 +46,7 @@ def is_number(value: Any, minimum: float = 0.0, maximum: float = math.inf) -> bo
 
 
 def is_whole(value: Any, minimum: int = 0) -> bool:
-    """Whether it is a whole number from `minimum` on."""
+    """Return True for a whole number that is at least `minimum`."""
     return isinstance(value, int) and is_number(value, minimum)
 
 
@@ -54,11 +54,11 @@ def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(v, str) for v in cast(list[Any], value))
 
 
-_SECONDS: tuple[str, Callable[[Any], bool]] = ("a number of seconds from 0 on", is_number)
+_SECONDS: tuple[str, Callable[[Any], bool]] = ("a number of seconds, at least 0", is_number)
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "page_size": ("a whole number from 1 on", lambda v: is_whole(v, 1)),
+    "page_size": ("a whole number, at least 1", lambda v: is_whole(v, 1)),
     "name_reservation_seconds": _SECONDS,
-    "quota_per_minute": ("a whole number from 0 on; 0 is no quota", is_whole),
+    "quota_per_minute": ("a whole number, at least 0 (0: unlimited)", is_whole),
     "conflict_status": ("400 or 409", lambda v: is_whole(v) and v in (400, 409)),
     "create_at_once": ("a list of item types", _is_strings),
     "require_capacity": ("true or false", lambda v: isinstance(v, bool)),

@@ -1,4 +1,4 @@
-"""What exists: workspaces, items, role assignments, operations, and names that are not free yet."""
+"""The contents of the tenant: workspaces, items, role assignments, operations, and reserved names."""
 
 import random
 import uuid
@@ -11,9 +11,9 @@ SQL_ENDPOINT = "SQLEndpoint"
 
 @dataclass
 class Item:
-    """An item. `visible_at` is when its operation is over; until then only its name is taken.
+    """An item. `visible_at` is when its operation ends; until then, only its name is in use.
 
-    `maker_id` names the item that Fabric made this one for; `outlives` says that it stays when that one is deleted.
+    `maker_id` is the item to which Fabric added this companion; `outlives` means that it stays if that item is deleted.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Item:
 
 @dataclass
 class Workspace:
-    """A workspace with its items by id, its roles by principal id, and names reserved until a time."""
+    """A workspace with its items by id, its roles by principal id, and the times until which names are reserved."""
 
     id: str
     name: str
@@ -45,13 +45,13 @@ class Workspace:
     type: str = "Workspace"
 
     def standing(self) -> list[Item]:
-        """The items without SQL endpoints, which have no life of their own."""
+        """Return the items without SQL endpoints, which exist only with their item."""
         return [item for item in self.items.values() if item.type != SQL_ENDPOINT]
 
 
 @dataclass
 class Operation:
-    """A long-running operation: when it began, when it is over (None: never), what it gives or why it failed."""
+    """A long-running operation: its start, its end (None: never), and its result or error."""
 
     id: str
     kind: str
@@ -62,7 +62,7 @@ class Operation:
 
 
 class Store:
-    """All of it. Ids come from a seeded source, so that a run can be repeated."""
+    """The contents. Ids come from a seeded source, so that a run can be repeated."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -72,10 +72,9 @@ class Store:
         self.deleted: list[dict[str, Any]] = []
 
     def new_id(self) -> str:
-        """A GUID."""
         return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
 
 
 def stamp(at: float) -> str:
-    """A time as Fabric writes it: seven decimals and no zone."""
+    """Return a time in Fabric's format: seven decimals and no zone."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0"

@@ -1,4 +1,4 @@
-"""Workspaces, their capacity and their role assignments."""
+"""Workspaces, with their capacities and role assignments."""
 
 import re
 import uuid
@@ -16,7 +16,7 @@ _MAX_ROLES = 1000
 
 
 def shown(world: World, workspace: Workspace) -> Body:
-    """A workspace as lists and creates show it."""
+    """Return a workspace as lists and creations show it."""
     body: Body = {"id": workspace.id, "displayName": workspace.name, "description": workspace.description}
     body["type"] = workspace.type
     if workspace.capacity_id:
@@ -26,7 +26,7 @@ def shown(world: World, workspace: Workspace) -> Body:
 
 
 def list_(world: World, request: Request) -> Answer:
-    """GET /workspaces: those on which the caller has a role."""
+    """Answer GET /workspaces: those in which the caller has a role."""
     if world.settings.paused_capacity == "500":
         raise ApiError(500, "InternalServerError", "An unexpected error occurred.", synthetic=True)
     rows = [shown(world, w) for w in world.store.workspaces.values() if world.identity in w.roles]
@@ -34,7 +34,7 @@ def list_(world: World, request: Request) -> Answer:
 
 
 def create(world: World, request: Request) -> Answer:
-    """POST /workspaces: 201 always. The creator becomes Admin."""
+    """Answer POST /workspaces: always 201. The caller becomes Admin."""
     body = request.json()
     name = text_field(body, "displayName", 256, required=True)
     description = text_field(body, "description", 4000)
@@ -69,7 +69,7 @@ def _capacity(world: World, body: Body) -> str | None:
 
 
 def get(world: World, request: Request, workspace_id: str) -> Answer:
-    """GET /workspaces/{id}: with the progress of its capacity's assignment."""
+    """Answer GET /workspaces/{id}, with the progress of the assignment of its capacity."""
     workspace = world.workspace(workspace_id)
     body = shown(world, workspace)
     if workspace.capacity_id:
@@ -84,7 +84,7 @@ def get(world: World, request: Request, workspace_id: str) -> Answer:
 
 
 def update(world: World, request: Request, workspace_id: str) -> Answer:
-    """PATCH /workspaces/{id}: name and description. A capacityId is silently ignored, as Fabric does."""
+    """Answer PATCH /workspaces/{id}: name and description. Like Fabric, ignore a capacityId silently."""
     workspace, body = world.workspace(workspace_id), request.json()
     world.needs_admin(workspace)
     name, description = workspace.name, workspace.description
@@ -98,7 +98,7 @@ def update(world: World, request: Request, workspace_id: str) -> Answer:
 
 
 def delete(world: World, request: Request, workspace_id: str) -> Answer:
-    """DELETE /workspaces/{id}: with everything in it, at once, 200 and an empty body."""
+    """Answer DELETE /workspaces/{id}: delete all of it at once; 200 and an empty body."""
     workspace = world.workspace(workspace_id)
     world.needs_admin(workspace)
     del world.store.workspaces[workspace.id]
@@ -107,7 +107,7 @@ def delete(world: World, request: Request, workspace_id: str) -> Answer:
 
 
 def assign(world: World, request: Request, workspace_id: str) -> Answer:
-    """POST assignToCapacity: 202 without Location, id or Retry-After; the workspace shows the progress."""
+    """Answer POST assignToCapacity: 202 without Location, id or Retry-After; the workspace shows the progress."""
     workspace = world.workspace(workspace_id)
     world.needs_admin(workspace)
     capacity = _capacity(world, request.json())
@@ -119,7 +119,7 @@ def assign(world: World, request: Request, workspace_id: str) -> Answer:
 
 
 def unassign(world: World, request: Request, workspace_id: str) -> Answer:
-    """POST unassignFromCapacity: 202 likewise."""
+    """Answer POST unassignFromCapacity, in the same way."""
     workspace = world.workspace(workspace_id)
     world.needs_admin(workspace)
     workspace.capacity_id, workspace.assigned_at = None, world.clock()
@@ -131,7 +131,7 @@ def _role(row: dict[str, str]) -> Body:
 
 
 def _role_in_full(row: dict[str, str]) -> Body:
-    """As every answer but that to POST shows it: what the directory knows of the principal, too."""
+    """Return a role with the directory's details of the principal, as every response except that to POST shows it."""
     name = row.get("displayName") or f"principal {row['id'][:8]}"
     other = str(uuid.uuid5(uuid.NAMESPACE_OID, row["id"]))
     details: dict[str, Body] = {
@@ -147,13 +147,13 @@ def _role_in_full(row: dict[str, str]) -> Body:
 
 
 def list_roles(world: World, request: Request, workspace_id: str) -> Answer:
-    """GET roleAssignments."""
+    """Answer GET roleAssignments."""
     workspace = world.workspace(workspace_id)
     return world.page([_role_in_full(r) for r in workspace.roles.values()], request.query, request.path)
 
 
 def add_role(world: World, request: Request, workspace_id: str) -> Answer:
-    """POST roleAssignments: 201; the id is the principal's. No upsert: a second one is a conflict."""
+    """Answer POST roleAssignments: 201 with the principal's id. A second role for a principal is a conflict."""
     workspace, body = world.workspace(workspace_id), request.json()
     world.needs_admin(workspace)
     principal: Any = body.get("principal")
@@ -191,12 +191,12 @@ def _assignment(workspace: Workspace, principal_id: str) -> dict[str, str]:
 
 
 def get_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
-    """GET roleAssignments/{id}."""
+    """Answer GET roleAssignments/{id}."""
     return Answer(200, _role_in_full(_assignment(world.workspace(workspace_id), principal_id)))
 
 
 def update_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
-    """PATCH roleAssignments/{id}: {role}."""
+    """Answer PATCH roleAssignments/{id}: {role}."""
     workspace = world.workspace(workspace_id)
     world.needs_admin(workspace)
     row, role = _assignment(workspace, principal_id), _ROLES.get(str(request.json().get("role", "")).lower())
@@ -209,7 +209,7 @@ def update_role(world: World, request: Request, workspace_id: str, principal_id:
 
 
 def remove_role(world: World, request: Request, workspace_id: str, principal_id: str) -> Answer:
-    """DELETE roleAssignments/{id}."""
+    """Answer DELETE roleAssignments/{id}."""
     workspace = world.workspace(workspace_id)
     world.needs_admin(workspace)
     row = _assignment(workspace, principal_id)

@@ -1,4 +1,4 @@
-"""What every handler works with: the store, the time, the levers, who asks."""
+"""The state that every handler receives: the contents, the time, the settings and the caller."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Body = dict[str, Any]
 
 @dataclass
 class World:
-    """The state and its rules; `identity` and `fault` are those of the request being handled."""
+    """The state and its rules; `identity` and `fault` belong to the request being handled."""
 
     store: Store
     clock: Callable[[], float]
@@ -29,11 +29,11 @@ class World:
     fault: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
 
     def scaled(self, seconds: float) -> float:
-        """Server seconds in the time of this run."""
+        """Return server seconds in the time scale of this run."""
         return seconds / self.time_scale
 
     def workspace(self, workspace_id: str) -> Workspace:
-        """The workspace, if the caller has a role on it; what it may not see does not exist for it."""
+        """Return a workspace in which the caller has a role. Raises ApiError 404 for every other one."""
         found = self.store.workspaces.get(workspace_id.lower())
         if found is None or self.identity not in found.roles:
             raise ApiError(404, "WorkspaceNotFound", "The requested workspace was not found.")
@@ -41,7 +41,7 @@ class World:
         return found
 
     def check_capacity(self, workspace: Workspace) -> None:
-        """The paused-capacity lever; real tenants have been seen to answer in each of these ways."""
+        """Raise ApiError as `paused_capacity` says; real tenants have answered in each of these ways."""
         mode = self.settings.paused_capacity
         if mode == "404":
             raise ApiError(404, "WorkspaceNotFound", "The requested workspace was not found.", synthetic=True)
@@ -51,16 +51,16 @@ class World:
             raise ApiError(400, "CapacityNotActive", "The capacity is not active.", synthetic=True)
 
     def region(self, capacity_id: str) -> str:
-        """Where a capacity is; one that nobody seeded is in West Europe."""
+        """Return the region of a capacity; one that was not seeded is in West Europe."""
         return str(self.store.capacities.get(capacity_id, {}).get("region") or "West Europe")
 
     def needs_admin(self, workspace: Workspace) -> None:
-        """Only admins may."""
+        """Raise ApiError 403 unless the caller is an admin of the workspace."""
         if workspace.roles[self.identity]["role"] != "Admin":
             raise ApiError(403, "InsufficientPrivileges", "The caller does not have sufficient permissions.")
 
     def begin(self, kind: str, result: Body | None) -> tuple[Answer, Operation]:
-        """Start an operation: 202 with the body `null`, and a Location on another host or port."""
+        """Start a long-running operation; answer 202 with the body `null` and a Location on another host or port."""
         now = self.clock()
         seconds = operation_seconds(kind, self.store.chance) if self.is_realistic else 0.0
         over: float | None = now + self.scaled(seconds)
@@ -82,7 +82,7 @@ class World:
         return Answer(202, None, headers), operation
 
     def page(self, rows: list[Body], query: dict[str, str], path: str) -> Answer:
-        """One page of a list, with the token for the next."""
+        """Answer one page of a list, with the token for the next. Raises ApiError 400."""
         token = query.get("continuationToken", "0")
         if not re.fullmatch("[0-9]{1,9}", token):
             raise ApiError(400, "InvalidParameter", "The continuation token is not valid.")
@@ -96,7 +96,7 @@ class World:
 
 
 def text_field(body: Body, name: str, maximum: int, *, required: bool = False) -> str:
-    """A string member. Raises ApiError."""
+    """Return a string member, empty if it is missing. Raises ApiError 400."""
     value = body.get(name)
     if value is None and not required:
         return ""

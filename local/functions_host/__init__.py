@@ -1,8 +1,12 @@
-"""An Azure Functions host for one machine: loads function_app.py through Microsoft's own worker library and drives
-its triggers (queues, timers, HTTP, durable work items) on Azurite and durabletask's engine.
+"""An Azure Functions host for one machine.
 
-What differs from the real host: one process serves everything (no scale-out), the engine's state is a SQLite file,
-letters of a route's literal parts must match in case, /admin/host/metrics exists,
-bindings other than those triggers and queue outputs are not served, and a sync function that exceeds
-functionTimeout is failed but its thread is not killed.
+It loads function_app.py with Microsoft's own worker library, and serves its triggers (queues, timers, HTTP, durable
+work items) with Azurite and durabletask's engine. It differs from the real host in these points:
+
+- One process serves everything, so nothing scales out.
+- The engine's state is a SQLite file.
+- The literal parts of a route are case-sensitive.
+- /admin/host/metrics exists.
+- Other bindings than these triggers and queue outputs are not served.
+- A synchronous function that exceeds functionTimeout is failed, but its thread is not killed.
 """

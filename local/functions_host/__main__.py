@@ -16,7 +16,7 @@ log = logging.getLogger("host")
 
 
 async def serve(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code."""
+    """Serve until SIGTERM or SIGINT; return the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -42,24 +42,23 @@ async def serve(options: argparse.Namespace) -> int:
 
 
 def main() -> None:
-    """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=__doc__)
     parser.add_argument("app", help="the folder with function_app.py and host.json")
     parser.add_argument("--port", type=int, default=7071)
-    parser.add_argument("--state", type=Path, help="file for the state of orchestrations; without it, in memory")
-    parser.add_argument("--keys", type=Path, help="file for the function keys; made where absent")
-    parser.add_argument("--queue-lease", type=float, default=600.0, help="seconds a message is invisible while handled")
-    parser.add_argument("--drain", type=float, default=10.0, help="seconds to finish what runs, at SIGTERM")
+    parser.add_argument("--state", type=Path, help="file for the state of orchestrations; default: in memory")
+    parser.add_argument("--keys", type=Path, help="file for the function keys, created if missing")
+    parser.add_argument("--queue-lease", type=float, default=600.0, help="seconds that a handled message is invisible")
+    parser.add_argument("--drain", type=float, default=10.0, help="seconds for functions to finish after SIGTERM")
     options = parser.parse_args()
     level = os.environ.get("LOG_LEVEL", "INFO")
     logs.install()
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
-    # Loud where everything is asked for, as the canary test does.
+    # At DEBUG, everything is logged, because the canary test needs it.
     for name in () if level == "DEBUG" else ("azure", "azure_functions_runtime", "durabletask"):
         logging.getLogger(name).setLevel(logging.WARNING)
     code = asyncio.run(serve(options))
-    # As Python ends, but for waiting: threads of abandoned invocations must not keep the process alive.
-    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  # the public way ends with the wait
+    # Exit like Python, but without waiting: threads of abandoned invocations must not keep the process alive.
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  # the public functions wait for threads
     os._exit(code)
 
 

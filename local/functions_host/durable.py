@@ -1,5 +1,7 @@
-"""Durable Functions on this host: the engine as a gRPC server, and the bridge that hands its work to the app in the
-wire form of the real extension (2.x: protobuf in base64)."""
+"""Serve Durable Functions: run the engine as a gRPC server, and pass its work items to the app.
+
+The app receives them in the wire format of the real extension (2.x: protobuf in base64).
+"""
 
 # The protobuf classes have no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -27,7 +29,7 @@ _REOPEN_SECONDS = 0.1
 
 
 class Durable:
-    """Pumps work items from the engine into the app's orchestrators and activities."""
+    """Runs the engine's work items in the app's orchestrators and activities."""
 
     def __init__(self, worker: Worker, config: dict[str, Any], state: Path | None) -> None:
         self._worker = worker
@@ -35,7 +37,7 @@ class Durable:
         self._orchestrators = _by_name(worker.of_type("orchestrationTrigger"), "orchestration")
         self._activities = _by_name(worker.of_type("activityTrigger"), "activity")
         if worker.of_type("entityTrigger"):
-            raise RuntimeError("this host serves no durable entities; run the app with `func start` instead")
+            raise RuntimeError("this host does not serve durable entities; run the app with `func start` instead")
         self._hub = config.get("hubName", "TestHubName")
         self._orchestrating = asyncio.Semaphore(config.get("maxConcurrentOrchestratorFunctions", 50))
         self._acting = asyncio.Semaphore(config.get("maxConcurrentActivityFunctions", 50))
@@ -43,7 +45,7 @@ class Durable:
         self._stub: Any = None
 
     async def start(self, base_url: str, code: str) -> None:
-        """Serve, and tell the worker what a durable client binding shall say."""
+        """Start the engine, and set the content of durable client bindings. `code` is the key in their addresses."""
         address = self._engine.start()
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = stubs.TaskHubSidecarServiceStub(self._channel)
@@ -73,7 +75,7 @@ class Durable:
         self._spawn(self._pump())
 
     async def stop(self) -> None:
-        """Stop taking work; what is unfinished is taken up at the next start."""
+        """Take no more work items; unfinished ones run again at the next start."""
         for task in list(self._tasks):
             task.cancel()
         await self._channel.close()
@@ -90,7 +92,7 @@ class Durable:
                 async for item in self._stub.GetWorkItems(pb.GetWorkItemsRequest()):
                     self._spawn(self._run(item))
             except grpc.aio.AioRpcError as error:
-                log.error("the stream of work items broke (%s); opening it again", error.details())
+                log.error("the stream of work items broke (%s); it is opened again", error.details())
             await asyncio.sleep(_REOPEN_SECONDS)
 
     async def _run(self, item: Any) -> None:
@@ -106,11 +108,11 @@ class Durable:
                 answer.completionToken = item.completionToken
                 await self._stub.CompleteActivityTask(answer)
             else:
-                log.error("a work item of a kind that this host does not serve was dropped")
+                log.error("dropped a work item of a kind that this host does not serve")
         except asyncio.CancelledError:
             raise
         except Exception:
-            log.exception("a work item was lost; it runs again when the host starts")
+            log.exception("a work item failed unexpectedly; it runs again when the host starts")
 
     async def _orchestrate(self, request: Any) -> Any:
         events = reversed([*request.pastEvents, *request.newEvents])
@@ -118,7 +120,7 @@ class Durable:
         try:
             function = self._orchestrators.get(name.lower())
             if function is None:
-                raise LookupError(f"there is no orchestrator function '{name}'")
+                raise LookupError(f"the app has no orchestrator function '{name}'")
             sent = base64.b64encode(request.SerializeToString()).decode()
             answer, _ = await self._worker.invoke(function, protocol.TypedData(string=sent))
             return pb.OrchestratorResponse.FromString(base64.b64decode(getattr(answer, "string", "")))
@@ -135,7 +137,7 @@ class Durable:
         try:
             function = self._activities.get(request.name.lower())
             if function is None:
-                raise LookupError(f"there is no activity function '{request.name}'")
+                raise LookupError(f"the app has no activity function '{request.name}'")
             value, _ = await self._worker.invoke(function, protocol.TypedData(string=request.input.value or "null"))
             if value is not None:
                 answer.result.value = getattr(value, value.WhichOneof("data") or "string")
@@ -144,10 +146,10 @@ class Durable:
             answer.failureDetails.CopyFrom(_failure(error))
         return answer
 
-    # The extension's HTTP management API, as far as a person or a test needs it.
+    # The part of the extension's HTTP management API that people and tests need.
 
     async def status(self, instance_id: str) -> dict[str, Any] | None:
-        """An instance as the real endpoint shows it; None where there is none."""
+        """Return an instance as the real endpoint shows it, or None if it does not exist."""
         answer = await self._stub.GetInstance(pb.GetInstanceRequest(instanceId=instance_id, getInputsAndOutputs=True))
         if not answer.exists:
             return None
@@ -166,18 +168,16 @@ class Durable:
         }
 
     async def raise_event(self, instance_id: str, name: str, text: str) -> None:
-        """Send an event."""
         await self._stub.RaiseEvent(
             pb.RaiseEventRequest(instanceId=instance_id, name=name, input=StringValue(value=text))
         )
 
     async def terminate(self, instance_id: str, reason: str) -> None:
-        """End an instance."""
         output = StringValue(value=json.dumps(reason))
         await self._stub.TerminateInstance(pb.TerminateRequest(instanceId=instance_id, output=output))
 
     async def purge(self, instance_id: str) -> int:
-        """Forget an instance; how many were."""
+        """Delete an instance; return the number of deleted ones."""
         answer = await self._stub.PurgeInstances(pb.PurgeInstancesRequest(instanceId=instance_id))
         return int(answer.deletedInstanceCount)
 
@@ -194,7 +194,7 @@ def _json(text: str) -> Any:
 
 
 def _failure(error: Exception) -> Any:
-    """As the extension does: of an exception's message only the first line is kept."""
+    """Return the failure details. Like the extension, keep only the first line of an exception's message."""
     if isinstance(error, InvocationError):
         first = error.text.split("\n")[0].rstrip()
         stack = StringValue(value=error.stack)

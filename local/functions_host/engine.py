@@ -1,11 +1,16 @@
-"""durabletask's in-memory engine with what it lacks as a host's engine mended.
+"""durabletask's in-memory engine, with the faults corrected that a functions host cannot have.
 
-Mended: it listens on all interfaces with ten threads (loopback, 64); a late result of an activity runs a finished
-orchestrator again; a timer of an execution that has continued as new fires into its successor, whose ids are the
-same (here a result or a timer counts only while the present history waits for it); one thread sleeps a timer (one
-thread for all); a sub-orchestration above 30 s is never reported; a start over an ended instance is refused, while the
-real extension lets it be overwritten; an event for an ended instance is accepted, while the real extension refuses it;
-a message above 4 MB breaks its streams.
+The original engine has these faults; the correction is in parentheses:
+
+- It listens on all interfaces with ten threads (here on loopback with 64).
+- A late result of an activity runs a finished orchestrator again, and a timer of an execution that has continued as new
+  fires in its successor, which has the same ids (here a result or a timer counts only while the present history waits
+  for it).
+- Each timer has a thread that sleeps (here one thread serves all timers).
+- The end of a sub-orchestration that takes longer than 30 s is never reported.
+- A start with the id of an ended instance is refused (the real extension overwrites that instance).
+- An event for an ended instance is accepted (the real extension refuses it).
+- A message above 4 MB breaks its streams.
 """
 
 # Hooks private methods of a library that is pinned exactly, and whose protobuf classes have no types.
@@ -27,11 +32,11 @@ from durabletask.testing.in_memory_backend import InMemoryOrchestrationBackend, 
 _SERVER_THREADS = 64
 _MAX_SUB_ORCHESTRATION_SECONDS = 86400
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-"""No limit: the real extension puts large payloads in blobs."""
+"""No limit, because the real extension stores large payloads in blobs."""
 
 
 class Engine(InMemoryOrchestrationBackend):
-    """The engine, in memory; engine_store.py makes it durable."""
+    """The engine in memory; engine_store.py adds its persistence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,10 +44,10 @@ class Engine(InMemoryOrchestrationBackend):
         self._timer_count = 0
         self._timers_changed = threading.Condition()
         self._expected: dict[str, dict[int, str]] = {}
-        """The token of each activity whose result counts, by instance and task id."""
+        """The completion token of each activity whose result is expected, by instance and task id."""
 
     def start(self) -> str:
-        """Listen on a free port of loopback; the address."""
+        """Listen on a free port of loopback; return the address."""
         self._shutdown_event.clear()
         server = grpc.server(futures.ThreadPoolExecutor(max_workers=_SERVER_THREADS), options=CHANNEL_OPTIONS)
         self._server = server
@@ -53,13 +58,13 @@ class Engine(InMemoryOrchestrationBackend):
         return f"127.0.0.1:{self._port}"
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop serving; nothing is persisted here."""
+        """Stop serving. This class persists nothing."""
         super().stop(grace)
         with self._timers_changed:
             self._timers_changed.notify_all()
 
     def StartInstance(self, request: Any, context: Any) -> Any:
-        """As the real extension: an ended instance of the same id is overwritten, a live one refuses."""
+        """Start an instance. As in the real extension, an ended instance with this id is overwritten."""
         with self._lock:
             stored = self._instances.get(request.instanceId)
             if stored is not None and self._is_terminal_status(stored.status):
@@ -69,7 +74,7 @@ class Engine(InMemoryOrchestrationBackend):
             return super().StartInstance(request, context)
 
     def RaiseEvent(self, request: Any, context: Any) -> Any:
-        """As the real extension: an instance that has ended takes no events."""
+        """Add an event. As in the real extension, an ended instance refuses it."""
         with self._lock:
             stored = self._instances.get(request.instanceId)
             if stored is not None and self._is_terminal_status(stored.status):
@@ -77,7 +82,7 @@ class Engine(InMemoryOrchestrationBackend):
             return super().RaiseEvent(request, context)
 
     def CompleteActivityTask(self, request: Any, context: Any) -> Any:
-        """A result counts once, and only while the present execution waits for it."""
+        """Add an activity's result, unless the present execution does not wait for it."""
         with self._lock:
             instance = self._instances.get(request.instanceId)
             if instance is None or self._is_terminal_status(instance.status):
@@ -96,7 +101,7 @@ class Engine(InMemoryOrchestrationBackend):
         self._expected.setdefault(instance.instance_id, {})[task_id] = str(instance.completion_token)
 
     def _process_complete_orchestration_action(self, instance: OrchestrationInstance, complete_action: Any) -> None:
-        """The execution is over, be it the end or a continuation: it waits for nothing any more."""
+        """End an execution, finally or to continue as new; in both cases it no longer waits for any result."""
         super()._process_complete_orchestration_action(instance, complete_action)
         self._expected.pop(instance.instance_id, None)
 
@@ -146,7 +151,7 @@ class Engine(InMemoryOrchestrationBackend):
         threading.Thread(target=watch, daemon=True).start()
 
     def _report(self, parent_id: str, task_id: int, child: OrchestrationInstance) -> None:
-        """Tell a parent that a child has ended, if it still waits for that."""
+        """Add the end of a sub-orchestration to its parent, if the parent still waits for it."""
         with self._lock:
             parent = self._instances.get(parent_id)
             if parent is None or self._is_terminal_status(parent.status):

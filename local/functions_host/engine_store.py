@@ -1,14 +1,14 @@
-"""The engine made durable: every instance that a call changed is in SQLite before the call is answered.
+"""The engine with persistence: every instance that a call changed is in SQLite before the call is answered.
 
-Kept are the history and the events not yet in it; everything else follows from them at start: scheduled activities
-without a result run again, timers are armed again, events that were being handled are pending again. Histories are
-short because orchestrations continue as new, so an instance is simply written whole.
+The file contains each history and the events that are not yet in it. The rest follows from them at the start: scheduled
+activities without a result run again, timers are armed again, and events that were being handled are pending again.
+Histories are short because orchestrations continue as new, so an instance is always written as a whole.
 
 SQLite runs in WAL mode with synchronous=NORMAL: a killed process loses nothing; a power cut may lose the last moments.
 
-A file that is damaged is set aside, and the engine begins empty: an app that keeps the truth elsewhere, as the one of
-this repository does in its journal, starts its orchestrations again. While the file cannot be written (the disk is
-full), calls are refused, and what they changed is written with the first that succeeds.
+A damaged file is set aside, and the engine starts empty. An app whose truth is elsewhere, as this repository's app has
+it in its journal, then starts its orchestrations again. While the file cannot be written (for example, the disk is
+full), calls are refused; their changes are written with the next call that succeeds.
 """
 
 # Hooks private methods of a library that is pinned exactly, and whose protobuf classes have no types.
@@ -45,10 +45,10 @@ _CLOSERS = {
 
 
 class StoredEngine(Engine):
-    """The engine on a SQLite file."""
+    """The engine with its state in a SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        """Read what the last process left. Raises RuntimeError if the file can be neither used nor set aside."""
+        """Read the state of the last process. Raises RuntimeError if the file can be neither used nor set aside."""
         super().__init__()
         self._changed: set[str] = set()
         self._is_failing = False
@@ -57,8 +57,8 @@ class StoredEngine(Engine):
         except _Damaged as error:
             kept = files.set_aside(path, "-wal", "-shm")
             log.error(
-                "the engine's state in %s is damaged (%s): it is kept as %s, and the engine begins empty; "
-                "this app's deployments go on from their journal",
+                "the engine's state in %s is damaged (%s): it is kept as %s, and the engine starts empty; "
+                "this app's deployments continue from their journal",
                 path,
                 error,
                 kept.name,
@@ -66,7 +66,7 @@ class StoredEngine(Engine):
             self._database, self._left = _opened(path)
 
     def start(self) -> str:
-        """Go on with what the last process left, then listen."""
+        """Continue the instances of the last process, then listen."""
         with self._lock:
             for instance in self._left:
                 instance.completion_token = self._next_completion_token
@@ -109,7 +109,7 @@ class StoredEngine(Engine):
         if instance.pending_events and (instance.status != pb.ORCHESTRATION_STATUS_SUSPENDED or wakes):
             self._enqueue_orchestration(instance.instance_id)
 
-    # Every change of an instance goes through one of these two, or through a call below.
+    # Every change of an instance passes one of these two methods, or one of the calls below.
     def _enqueue_orchestration(self, instance_id: str) -> None:
         self._changed.add(instance_id)
         super()._enqueue_orchestration(instance_id)
@@ -119,7 +119,7 @@ class StoredEngine(Engine):
         super()._notify_waiters(instance_id)
 
     def _save(self) -> None:
-        """Write what changed; with the lock held."""
+        """Write the changed instances. The caller holds the lock. Raises sqlite3.Error."""
         if not self._changed:
             return
         marks = ", ".join("?" * len(_COLUMNS.split(",")))
@@ -145,7 +145,7 @@ class StoredEngine(Engine):
         self._changed.clear()
 
     def _fire(self, instance_id: str, timer_id: int, fire_at: datetime) -> None:
-        with self._lock, suppress(sqlite3.Error):  # the thread of the timers goes on; it is written with the next call
+        with self._lock, suppress(sqlite3.Error):  # the timers' thread must continue; the next call writes the change
             super()._fire(instance_id, timer_id, fire_at)
             self._save()
 
@@ -168,45 +168,39 @@ class StoredEngine(Engine):
             return answer
 
     def StartInstance(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().StartInstance, request, context)
 
     def RaiseEvent(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().RaiseEvent, request, context)
 
     def TerminateInstance(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().TerminateInstance, request, context)
 
     def SuspendInstance(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().SuspendInstance, request, context)
 
     def ResumeInstance(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().ResumeInstance, request, context)
 
     def PurgeInstances(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().PurgeInstances, request, context)
 
     def CompleteOrchestratorTask(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().CompleteOrchestratorTask, request, context)
 
     def CompleteActivityTask(self, request: Any, context: Any) -> Any:
-        """Durable."""
         return self._call(super().CompleteActivityTask, request, context)
 
 
 class _Damaged(Exception):
-    """The file is not the engine's, or not whole."""
+    """The file is damaged, or not a state of this engine."""
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, list[OrchestrationInstance]]:
-    """The database, made where it is absent, and the instances in it. Raises _Damaged, and RuntimeError if the file
-    cannot be used (no permission, no space, in use)."""
+    """Open or create the database; return it and its instances.
+
+    Raises _Damaged, and RuntimeError if the file cannot be used (no permission, no space, in use).
+    """
     database: sqlite3.Connection | None = None
     try:
         database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -224,7 +218,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[OrchestrationInstance]
             database.close()
         if isinstance(error, sqlite3.OperationalError) and "no such column" not in str(error):
             raise RuntimeError(
-                f"the engine's state {path} cannot be used ({error}): make room or see who holds it, then start again"
+                f"the engine's state {path} cannot be used ({error}): free space, or end what uses it; then start again"
             ) from None
         raise _Damaged(str(error)) from None
 

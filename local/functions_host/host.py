@@ -1,4 +1,4 @@
-"""The host: reads host.json, loads the app, and runs every listener until told to stop."""
+"""The host: it reads host.json, loads the app, and runs all listeners until it is stopped."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from local import files
+from local import azurite, files
 from local.functions_host import timers
 from local.functions_host.durable import Durable
 from local.functions_host.keys import Keys
@@ -23,18 +23,12 @@ log = logging.getLogger("host")
 
 _SERVED = frozenset({"httpTrigger", "queueTrigger", "timerTrigger", "orchestrationTrigger", "activityTrigger"})
 _DEFAULT_TIMEOUT_SECONDS = 1800.0
-_DEVELOPMENT = (
-    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey="
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
-    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
-    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
-)
-"""What UseDevelopmentStorage=true stands for; the key is the emulator's well-known one."""
+_SHORT_FORM = "UseDevelopmentStorage=true"
+_DEVELOPMENT_PORTS = (10_000, 10_001, 10_002)
+"""The ports that the short form means."""
 
 
 class Host:
-    """One function app on one machine."""
-
     def __init__(
         self,
         folder: Path,
@@ -49,19 +43,18 @@ class Host:
         self._config = overridden(_read(self._folder / "host.json"), os.environ)
         for name, value in _read(self._folder / "local.settings.json").get("Values", {}).items():
             os.environ.setdefault(name, value)
-        if os.environ.get("AzureWebJobsStorage", "UseDevelopmentStorage=true") == "UseDevelopmentStorage=true":
-            os.environ["AzureWebJobsStorage"] = _DEVELOPMENT  # the Python SDKs do not know the short form
+        if os.environ.get("AzureWebJobsStorage", _SHORT_FORM) == _SHORT_FORM:
+            # The Python SDKs do not support the short form.
+            os.environ["AzureWebJobsStorage"] = azurite.connection_string(_DEVELOPMENT_PORTS)
         self._keys = Keys.load(keys)
         self._tasks: list[asyncio.Task[None]] = []
         self._drain, self._stopping = drain_seconds, asyncio.Event()
 
     async def start(self) -> int:
-        """Load and listen; the HTTP port. Raises RuntimeError where the app cannot be loaded."""
+        """Load the app and start all listeners; return the HTTP port. Raises RuntimeError if that fails."""
         began = time.perf_counter()
         extensions: dict[str, Any] = self._config.get("extensions", {})
-        span = self._config.get("functionTimeout")
-        timeout = math.inf if span == "-1" else seconds_of(span, _DEFAULT_TIMEOUT_SECONDS)
-        worker = self._worker = Worker(self._folder, timeout)
+        worker = self._worker = Worker(self._folder, self._timeout_seconds())
         await worker.load()
         schedules = {f.name: _schedule(f) for f in worker.of_type("timerTrigger")}
         config = QueueConfig.of(extensions.get("queues", {}))
@@ -69,33 +62,40 @@ class Host:
         self._durable: Durable | None = None
         if worker.of_type("orchestrationTrigger"):
             self._durable = Durable(worker, extensions.get("durableTask", {}), self._state)
-        prefix = extensions.get("http", {}).get("routePrefix", "api").strip("/")
-        served = Web(worker, self._queues, self._durable, self._keys, prefix)
-        # Bodies go to the app as they came, encoded ones too: Azure's host unpacks none.
-        self._runner = web.AppRunner(served.app, access_log=None, shutdown_timeout=self._drain, auto_decompress=False)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        port: int = self._runner.addresses[0][1]
+        port = await self._serve_http(worker, extensions.get("http", {}).get("routePrefix", "api").strip("/"))
         if self._durable is not None:
             await self._durable.start(f"http://127.0.0.1:{port}", self._keys.master)
-        self._tasks += [
-            asyncio.create_task(self._queues.listen(f, self._stopping)) for f in worker.of_type("queueTrigger")
-        ]
+        self._listen(worker, schedules)
+        took = time.perf_counter() - began
+        log.info("serving %d functions on http://127.0.0.1:%d after %.2f s", len(worker.functions), port, took)
+        return port
+
+    def _timeout_seconds(self) -> float:
+        span = self._config.get("functionTimeout")
+        return math.inf if span == "-1" else seconds_of(span, _DEFAULT_TIMEOUT_SECONDS)
+
+    async def _serve_http(self, worker: Worker, prefix: str) -> int:
+        served = Web(worker, self._queues, self._durable, self._keys, prefix)
+        # Bodies reach the app as they were sent, because Azure's host does not decompress them.
+        self._runner = web.AppRunner(served.app, access_log=None, shutdown_timeout=self._drain, auto_decompress=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        return int(self._runner.addresses[0][1])
+
+    def _listen(self, worker: Worker, schedules: dict[str, timers.Schedule]) -> None:
+        """Start the queue and timer listeners, and warn about functions that this host does not serve."""
+        listeners = [self._queues.listen(f, self._stopping) for f in worker.of_type("queueTrigger")]
         for function in worker.of_type("timerTrigger"):
-            schedule = schedules[function.name]
-            self._tasks.append(asyncio.create_task(timers.run(worker, function, schedule, self._stopping)))
+            listeners.append(timers.run(worker, function, schedules[function.name], self._stopping))
+        self._tasks += [asyncio.create_task(listener) for listener in listeners]
         for task in self._tasks:
             task.add_done_callback(_report)
         for function in worker.functions:
             if function.trigger["type"] not in _SERVED:
-                log.warning("%s: this host does not serve %s", function.name, function.trigger["type"])
-        took = time.perf_counter() - began
-        log.info("%d functions on http://127.0.0.1:%d after %.2f s", len(worker.functions), port, took)
-        return port
+                log.warning("function %s is not served: this host has no %s", function.name, function.trigger["type"])
 
     async def stop(self) -> None:
-        """Take nothing new, let queue, timer and HTTP functions finish within the time to drain, close."""
+        """Start no more functions, let running ones finish within the drain time, and close everything."""
         self._stopping.set()
         await asyncio.gather(self._drained(), self._runner.cleanup())
         if self._durable is not None:
@@ -104,7 +104,7 @@ class Host:
 
     async def _drained(self) -> None:
         until = time.monotonic() + self._drain
-        # The listeners first: one may just be receiving messages, which then run and would else wait out their lease.
+        # The listeners first: one may be receiving messages, which must run now and not only when their lease is over.
         for tasks in (self._tasks, self._queues.running):
             if tasks:
                 _, late = await asyncio.wait(tasks, timeout=max(0.0, until - time.monotonic()))
@@ -113,8 +113,10 @@ class Host:
 
 
 def overridden(config: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """host.json with the values that app settings put in their place, as the real host does:
-    `AzureFunctionsJobHost__extensions__queues__visibilityTimeout=00:00:01`."""
+    """Return host.json with the values that app settings override, as in the real host.
+
+    For example: `AzureFunctionsJobHost__extensions__queues__visibilityTimeout=00:00:01`.
+    """
     for name, value in environment.items():
         first, *path = name.split("__")
         if first != "AzureFunctionsJobHost" or not path:
@@ -131,16 +133,16 @@ def _schedule(function: Function) -> timers.Schedule:
     try:
         return timers.Schedule(text)
     except ValueError as error:
-        raise RuntimeError(f"function {function.name}: its schedule {text!r} cannot be used: {error}") from None
+        raise RuntimeError(f"function {function.name}: its schedule {text!r} is not valid: {error}") from None
 
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        log.error("a listener ended: %r", task.exception())
+        log.error("a listener ended unexpectedly: %r", task.exception())
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return files.read_object(path) if path.exists() else {}
     except files.DamagedError as error:
-        raise RuntimeError(f"{error}: correct it") from None
+        raise RuntimeError(f"{error}: correct the file") from None

@@ -1,7 +1,7 @@
-"""Queue triggers with host.json's semantics: batches, retries after visibilityTimeout, poison queues, encodings.
+"""Queue triggers as host.json configures them: batches, retries after visibilityTimeout, poison queues, encodings.
 
-A message is invisible while it is handled, and the lease is renewed at half its time. The real extension's lease is
-ten minutes; `lease_seconds` makes it short for tests that kill the host and do not want to wait as long.
+A message is invisible while it is handled, and its lease is renewed after half its time. The real extension's lease is
+ten minutes; tests that kill the host set a short `lease_seconds`, because they wait for its end.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 import math
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,12 +27,12 @@ _GROWTH = 1.5
 _POISON = "-poison"
 _OUTAGE_WAIT_SECONDS = 1.0
 _RETRY: dict[str, Any] = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0}
-"""Again after a second, twice. The SDK's own way is to wait 15 s and more: the storage may long be back."""
+"""Two retries, one second apart. The SDK's defaults wait 15 s and longer, although the storage may be back sooner."""
 
 
 @dataclass(frozen=True)
 class QueueConfig:
-    """The part of host.json under extensions.queues."""
+    """The section extensions.queues of host.json."""
 
     batch_size: int
     new_batch_size: int
@@ -43,7 +43,7 @@ class QueueConfig:
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> "QueueConfig":
-        """From host.json, with the real extension's defaults."""
+        """Read the section of host.json, with the real extension's defaults."""
         batch = int(data.get("batchSize", 16))
         return cls(
             batch,
@@ -61,14 +61,24 @@ _SPAN = re.compile(
 
 
 def seconds_of(span: str | None, default: float) -> float:
-    """`[d.]hh:mm[:ss[.fff]]`, or days, in seconds. Raises ValueError."""
+    """Return the seconds of a time span: `[d.]hh:mm[:ss[.fff]]`, or a number of days. Raises ValueError."""
     if not span:
         return default
     found = _SPAN.fullmatch(span.strip())
     if found is None:
-        raise ValueError(f"{span!r} is no time span, such as 00:05:00")
+        raise ValueError(f"{span!r} is not a time span such as 00:05:00")
     part = {name: float(value or 0) for name, value in found.groupdict().items()}
     return (part["d"] + part["days"]) * 86400 + part["h"] * 3600 + part["m"] * 60 + part["s"]
+
+
+@dataclass
+class _Trigger:
+    """A queue trigger while it is served: its running invocations, and whether its queue is out of reach."""
+
+    function: Function
+    queue: str
+    running: set[asyncio.Task[None]] = field(default_factory=lambda: set[asyncio.Task[None]]())
+    is_out: bool = False
 
 
 class Queues:
@@ -97,13 +107,13 @@ class Queues:
         return client
 
     async def put(self, name: str, content: bytes) -> None:
-        """Put a message on a queue, encoded as host.json says."""
+        """Put a message on a queue, in the encoding that host.json names."""
         queue = await self._queue(name)
         text = base64.b64encode(content).decode() if self._config.is_base64 else content.decode()
         await queue.send_message(text)
 
     async def outputs(self, function: Function, value: Message | None, outputs: dict[str, Message]) -> None:
-        """Write a function's queue outputs: one message, or a JSON list of them. Raises InvocationError."""
+        """Put a function's queue outputs on their queues: one message each, or a JSON list. Raises InvocationError."""
         if value is not None and "$return" in function.outputs:
             outputs = {**outputs, "$return": value}
         for name, data in outputs.items():
@@ -122,47 +132,54 @@ class Queues:
                     raise InvocationError(f"{type(error).__name__}: output to queue {queue}: {error}", "") from error
 
     async def listen(self, function: Function, stopping: asyncio.Event) -> None:
-        """Serve one trigger until told to stop; an outage of the storage is said once and waited out."""
-        name = function.setting("queueName") or ""
-        wait, is_out = FIRST_WAIT_SECONDS, False
-        own: set[asyncio.Task[None]] = set()
+        """Serve one trigger until `stopping` is set. During an outage of the storage, log one warning and wait."""
+        trigger = _Trigger(function, function.setting("queueName") or "")
+        wait = FIRST_WAIT_SECONDS
         while not stopping.is_set():
-            got: list[tuple[QueueClient, Any]] = []
-            try:
-                queue = await self._queue(name)
-                got = [(queue, message) for message in await self._receive(queue, len(own))]
-                if is_out:
-                    log.warning("queue %s is back", name)
-                is_out = False
-            except ResourceNotFoundError:
-                self._known.pop(name, None)
-            except (AzureError, OSError, TimeoutError) as error:
-                if not is_out:
-                    log.warning("queue %s does not answer (%s); waiting for it", name, type(error).__name__)
-                is_out = True
-                await pause(stopping, _OUTAGE_WAIT_SECONDS)
-            for queue, message in got:
-                task = asyncio.create_task(self._handle(function, queue, name, message))
-                own.add(task)
-                self.running.add(task)
-                task.add_done_callback(own.discard)
-                task.add_done_callback(self.running.discard)
-            if got:
+            received = await self._poll(trigger, stopping)
+            for queue, message in received:
+                self._start(trigger, queue, message)
+            is_full = len(trigger.running) > self._config.new_batch_size
+            if received:
                 wait = FIRST_WAIT_SECONDS
-                if len(own) <= self._config.new_batch_size:
-                    continue
-            if len(own) > self._config.new_batch_size:
-                await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)
-            else:
+            if is_full:
+                await asyncio.wait(trigger.running, return_when=asyncio.FIRST_COMPLETED)
+            elif not received:
                 await pause(stopping, wait)
                 wait = min(wait * _GROWTH, max(FIRST_WAIT_SECONDS, self._config.longest_wait_seconds))
+
+    async def _poll(self, trigger: "_Trigger", stopping: asyncio.Event) -> list[tuple[QueueClient, Any]]:
+        """Receive messages for a trigger; after an error, return none."""
+        try:
+            queue = await self._queue(trigger.queue)
+            received = [(queue, message) for message in await self._receive(queue, len(trigger.running))]
+            if trigger.is_out:
+                log.warning("queue %s answers again", trigger.queue)
+            trigger.is_out = False
+        except ResourceNotFoundError:
+            self._known.pop(trigger.queue, None)
+        except (AzureError, OSError, TimeoutError) as error:
+            if not trigger.is_out:
+                name = type(error).__name__
+                log.warning("queue %s does not answer (%s); waiting until it does", trigger.queue, name)
+            trigger.is_out = True
+            await pause(stopping, _OUTAGE_WAIT_SECONDS)
+        else:
+            return received
+        return []
+
+    def _start(self, trigger: "_Trigger", queue: QueueClient, message: Any) -> None:
+        task = asyncio.create_task(self._handle(trigger.function, queue, trigger.queue, message))
+        for tasks in (trigger.running, self.running):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     async def _receive(self, queue: QueueClient, in_hand: int) -> list[Any]:
         if in_hand > self._config.new_batch_size:
             return []
         batch = min(32, self._config.batch_size)
         pages = queue.receive_messages(messages_per_page=batch, visibility_timeout=self._visibility).by_page()
-        # One page: were another asked for and the storage gone, this one's messages would wait out their lease.
+        # Only one page: if the request for another page failed, the messages of this one would wait for their lease.
         async for page in pages:
             return [message async for message in page]
         return []
@@ -172,33 +189,35 @@ class Queues:
         renewal = asyncio.create_task(self._renew(queue, message, done))
         try:
             failure = await self._run(function, message)
-            # A renewal in flight would change the pop receipt under what follows.
+            # A renewal in flight would change the pop receipt that the next call needs.
             done.set()
             await renewal
             if failure is None:
                 await queue.delete_message(message.id, message.pop_receipt)
             elif name.endswith(_POISON):
-                pass  # as the real extension: it has no poison queue of its own, and comes again after its lease
+                pass  # as in the real extension: it is delivered again
             elif message.dequeue_count >= self._config.max_dequeue_count:
                 await self._poison(queue, name, message)
             else:
                 wait = int(self._config.retry_seconds)
                 await queue.update_message(message, visibility_timeout=wait, content=message.content)
         except (AzureError, OSError) as error:
-            # The message comes again when its lease is over; whoever handles it must bear that.
-            log.warning("queue %s: a message could not be finished (%s)", name, type(error).__name__)
+            # The message is delivered again when its lease is over; its function must tolerate that.
+            log.warning(
+                "queue %s: a handled message could not be removed or rescheduled (%s)", name, type(error).__name__
+            )
         finally:
             renewal.cancel()
 
     async def _run(self, function: Function, message: Any) -> Exception | None:
-        """Run the function on a message that has deliveries left; how it failed."""
+        """Run the function on a message, if it has deliveries left; return the error, or None."""
         tries = f"try {message.dequeue_count} of {self._config.max_dequeue_count}"
         try:
             if message.dequeue_count > self._config.max_dequeue_count:
-                raise InvocationError("MaxDequeueCount: the last delivery did not end", "")
+                raise InvocationError("MaxDequeueCount: the last delivery did not finish", "")
             value, outputs = await self._worker.invoke(function, self._data(message), _metadata(message))
             await self.outputs(function, value, outputs)
-        except (InvocationError, ValueError) as error:  # ValueError: its text is not base64
+        except (InvocationError, ValueError) as error:  # ValueError: the text is not base64
             log.error("%s failed (%s): %s", function.name, tries, error, exc_info=trace_of(error))
             return error
         return None
@@ -223,7 +242,7 @@ class Queues:
         target = await self._queue(f"{name}{_POISON}")
         await target.send_message(message.content, time_to_live=-1)
         await queue.delete_message(message.id, message.pop_receipt)
-        log.error("a message of %s went to %s-poison after %d tries", name, name, message.dequeue_count)
+        log.error("a message of %s was moved to %s-poison after %d tries", name, name, message.dequeue_count)
 
 
 def _metadata(message: Any) -> dict[str, Message]:

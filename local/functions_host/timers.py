@@ -1,4 +1,4 @@
-"""Timer triggers: NCRONTAB expressions of six fields (or five), and time spans."""
+"""Timer triggers: NCRONTAB expressions of five or six fields, and time spans."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _FIELDS = (
     (1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
     (0, 7, "sun mon tue wed thu fri sat"),
 )
-"""The lowest and the highest value of each field, and the names of its values from the lowest on."""
+"""The lowest and highest value of each field, and the names of its values, starting with the lowest."""
 _ITEM = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
 _MAX_YEARS = 5
 
@@ -31,14 +31,14 @@ class NCrontab:
         parts = expression.split()
         parts = ["0", *parts] if len(parts) == 5 else parts
         if len(parts) != 6:
-            raise ValueError(f"{expression!r} is no NCRONTAB expression of five or six fields")
+            raise ValueError(f"{expression!r} is not an NCRONTAB expression of five or six fields")
         fields = [_field(part.lower(), *limits) for part, limits in zip(parts, _FIELDS, strict=True)]
         if 7 in fields[5]:
             fields[5].add(0)
         self._seconds, self._minutes, self._hours, self._days, self._months, self._weekdays = fields
 
     def next(self, after: datetime) -> datetime:
-        """The first occurrence after a moment. Raises ValueError where there is none within five years."""
+        """Return the first occurrence after a moment. Raises ValueError if none is within five years."""
         at = after.replace(microsecond=0) + timedelta(seconds=1)
         end = after + timedelta(days=366 * _MAX_YEARS)
         while at < end:
@@ -61,18 +61,18 @@ def _field(text: str, low: int, high: int, names: str) -> set[int]:
     for item in text.split(","):
         parts = _ITEM.fullmatch(item)
         if parts is None:
-            raise ValueError(f"{item!r} is no part of an NCRONTAB expression")
+            raise ValueError(f"{item!r} is not valid in an NCRONTAB expression")
         first, last, step = parts["first"], parts["last"], int(parts["step"] or 1)
         start = numbers.get(first.lstrip("0") or "0", -1) if first else low
         end = numbers.get(last.lstrip("0") or "0", -1) if last else (start if first and not parts["step"] else high)
         if not low <= start <= end <= high or step < 1:
-            raise ValueError(f"{item!r} does not lie within {low} to {high}")
+            raise ValueError(f"{item!r} is not within {low} to {high}")
         found.update(range(start, end + 1, step))
     return found
 
 
 class Schedule:
-    """What a timer trigger says: an NCRONTAB expression or a time span. Raises ValueError."""
+    """The schedule of a timer trigger: an NCRONTAB expression or a time span. Raises ValueError."""
 
     def __init__(self, text: str) -> None:
         self._every = timedelta(seconds=seconds_of(text, 0.0)) if ":" in text else None
@@ -81,7 +81,7 @@ class Schedule:
             raise ValueError(f"a timer cannot fire every {text}")
 
     def next(self, last: datetime, now: datetime) -> datetime:
-        """The occurrence after the last one; those that a long run covered are skipped."""
+        """Return the occurrence after the last one; skip those that passed during a long run."""
         if self._expression is not None:
             return self._expression.next(max(last, now))
         every = self._every or timedelta()
@@ -89,7 +89,6 @@ class Schedule:
 
 
 async def fire(worker: Worker, function: Function, last: datetime, due: datetime) -> None:
-    """Run a timer function once."""
     info = {
         "Schedule": {"AdjustForDST": True},
         "IsPastDue": datetime.now(UTC) - due > timedelta(seconds=1),
@@ -102,7 +101,7 @@ async def fire(worker: Worker, function: Function, last: datetime, due: datetime
 
 
 async def run(worker: Worker, function: Function, schedule: Schedule, stopping: asyncio.Event) -> None:
-    """Fire on schedule until told to stop; one run at a time, one that is late is skipped."""
+    """Fire on schedule until `stopping` is set: one run at a time, without runs that were missed."""
     last = datetime.now(UTC)
     if function.trigger.get("runOnStartup"):
         await fire(worker, function, last, last)

@@ -22,9 +22,12 @@ _PARAMETER = re.compile(r"\{(\*?)(\w+)(?::([a-z]+)(?:\([^)]*\))?)?\}")
 
 
 def routes_of(template: str, prefix: str) -> list[str]:
-    """An Azure route template as aiohttp's: `{x?}` is optional, `{x:int}` constrained, `{*rest}` takes the rest."""
+    """Return aiohttp's routes for an Azure route template.
+
+    `{x?}` is optional, `{x:int}` has a constraint, and `{*rest}` matches the rest of the path.
+    """
     text = "/" + "/".join(part for part in (prefix, template.strip("/")) if part)
-    # A pattern for each: where there is none, aiohttp's own refuses braces in a value.
+    # Each parameter has a pattern, because aiohttp's default pattern refuses braces in a value.
     text = _PARAMETER.sub(lambda m: f"{{{m[2]}:{'.*' if m[1] else _CONSTRAINTS.get(m[3], '[^/]+')}}}", text)
     optional = re.search(r"/\{(\w+)\?\}$", text)
     if optional is None:
@@ -34,21 +37,25 @@ def routes_of(template: str, prefix: str) -> list[str]:
 
 
 def with_slash(route: str) -> list[str]:
-    """A route and the same with a slash at its end: ASP.NET's routing, which Azure's host matches by, ignores it
-    (github.com/Azure/azure-functions-host/issues/969 has requests that are served so)."""
+    """Return a route with and without a slash at its end, because ASP.NET's routing in Azure's host ignores the slash.
+
+    Source: github.com/Azure/azure-functions-host/issues/969 shows requests that are served in this way.
+    """
     return [route] if route.endswith(("/", ":.*}")) else [route, f"{route}/"]
 
 
 async def without_type(request: web.Request, response: web.StreamResponse) -> None:
-    """An answer without a body has no type; aiohttp would name one."""
+    """Remove the content type, which aiohttp adds, from a response without a body."""
     if isinstance(response, web.Response) and not response.body:
         response.headers.popall("Content-Type", None)
 
 
 @web.middleware
 async def as_azure(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What no function serves is 404 without a body, a known route with another method too: so does Azure's host
-    (github.com/Azure/azure-functions-host/issues/10098)."""
+    """Answer 404 without a body for an unknown route or method, as Azure's host does.
+
+    Source: github.com/Azure/azure-functions-host/issues/10098.
+    """
     try:
         return await handler(request)
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
@@ -113,7 +120,7 @@ class Web:
         return web.json_response({"state": "Running", "functions": [f.name for f in self._worker.functions]})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        """Not of Azure's host: what benchmarks ask for."""
+        """Return the usage, for benchmarks. Azure's host does not have this endpoint."""
         if not self._keys.open(request, "admin"):
             return web.Response(status=401)
         usage = {name: asdict(u) for name, u in self._worker.usage.items()}
@@ -121,7 +128,7 @@ class Web:
         return web.json_response({"functions": usage, "cpu_seconds": times.user + times.system})
 
     async def _fire(self, request: web.Request) -> web.Response:
-        """As the real host: runs a timer function now; puts `input` on the queue of a queue function."""
+        """Run a timer function now, or put `input` on the queue of a queue function, as the real host does."""
         if not self._keys.open(request, "admin"):
             return web.Response(status=401)
         function = next((f for f in self._worker.functions if f.name == request.match_info["name"]), None)
@@ -138,7 +145,7 @@ class Web:
                 return web.Response(status=400, text='the body must be a JSON object with "input"')
             await self._queues.put(function.setting("queueName") or "", given.encode())
             return web.Response(status=202)
-        return web.Response(status=400, text="only timer and queue functions can be run by hand")
+        return web.Response(status=400, text="only timer and queue functions can be started here")
 
     def _durable_for(self, request: web.Request) -> Durable:
         if self._durable is None or not self._keys.open(request, "admin"):

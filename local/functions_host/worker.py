@@ -1,6 +1,6 @@
-"""Microsoft's worker library (azure-functions-runtime) in this process, without gRPC and without the worker process.
+"""Run Microsoft's worker library (azure-functions-runtime) in this process, without gRPC and a worker process.
 
-The library takes its message classes from the request, so plain objects stand in for the protobuf ones; indexing,
+The library takes its message classes from the request, so plain objects can replace the protobuf ones. Indexing,
 bindings, converters and the thread pool are the same code that runs in Azure.
 """
 
@@ -26,10 +26,10 @@ log = logging.getLogger("host.worker")
 
 
 class Message(SimpleNamespace):
-    """Stands in for any message of the worker's protocol; `WhichOneof` names the one member that is set."""
+    """Replaces any message of the worker's protocol."""
 
     def WhichOneof(self, group: str) -> str | None:
-        """The name of the populated member."""
+        """Return the name of the one member that is set."""
         if group == "rpc_data":
             return "data"
         return next((name for name, value in self.__dict__.items() if value is not None), None)
@@ -53,7 +53,7 @@ protocol = SimpleNamespace(
 
 
 class InvocationError(Exception):
-    """A function raised. `kind` and `text` are what the real host gets over its wire."""
+    """A function raised an exception. `kind` and `text` are what the real host receives from its worker."""
 
     def __init__(self, message: str, stack: str) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class InvocationError(Exception):
 
 @dataclass(frozen=True)
 class Function:
-    """A function as indexed: its trigger and its bindings."""
+    """A function of the app, with its bindings."""
 
     name: str
     id: str
@@ -73,32 +73,31 @@ class Function:
 
     @property
     def trigger(self) -> dict[str, Any]:
-        """The trigger binding."""
         return next(b for b in self.bindings if b["type"].lower().endswith("trigger"))
 
     @property
     def outputs(self) -> dict[str, dict[str, Any]]:
-        """Output bindings by name."""
+        """The output bindings by name."""
         return {b["name"]: b for b in self.bindings if b["direction"].upper() == "OUT"}
 
     @property
     def clients(self) -> list[str]:
-        """Parameters that take a durable client."""
+        """The names of the parameters that receive a durable client."""
         return [b["name"] for b in self.bindings if b["type"] == "durableClient"]
 
     def setting(self, key: str) -> str | None:
-        """An attribute of the trigger that is text."""
+        """Return an attribute of the trigger, or None if it is not a string."""
         value = self.trigger.get(key)
         return value if isinstance(value, str) else None
 
 
 def _resolved(name: str, binding: dict[str, Any]) -> dict[str, Any]:
-    """A binding with each %SETTING% replaced from the environment."""
+    """Return a binding with each %SETTING% replaced from the environment. Raises RuntimeError if one is not set."""
 
     def replace(match: re.Match[str]) -> str:
         value = os.environ.get(match[1])
         if value is None:
-            raise RuntimeError(f"function {name}: the app setting {match[1]}, which a binding names, is not set")
+            raise RuntimeError(f"function {name}: its binding names the app setting {match[1]}, which is not set")
         return value
 
     return {k: re.sub(r"%([^%]+)%", replace, v) if isinstance(v, str) else v for k, v in binding.items()}
@@ -106,7 +105,7 @@ def _resolved(name: str, binding: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Usage:
-    """What the functions of one name have cost: the sum of the wall time inside their invocations."""
+    """The usage of one function; `busy_seconds` is the sum of the wall time inside its invocations."""
 
     invocations: int = 0
     failures: int = 0
@@ -115,8 +114,6 @@ class Usage:
 
 @dataclass
 class Worker:
-    """One function app, loaded."""
-
     folder: Path
     timeout_seconds: float
     functions: list[Function] = field(default_factory=lambda: list[Function]())
@@ -124,8 +121,10 @@ class Worker:
     usage: dict[str, Usage] = field(default_factory=lambda: defaultdict[str, Usage](Usage))
 
     async def load(self) -> None:
-        """Import the app and index its functions. Raises RuntimeError with the app's own traceback, or with the app
-        setting that a binding names and that is not set."""
+        """Import the app and index its functions.
+
+        Raises RuntimeError with the app's traceback as a note, or if a binding names an app setting that is not set.
+        """
         import azure_functions_runtime as runtime
 
         self._runtime: Any = runtime
@@ -143,13 +142,13 @@ class Worker:
         ]
 
     def of_type(self, trigger: str) -> list[Function]:
-        """The functions with that trigger."""
+        """Return the functions with this trigger."""
         return [f for f in self.functions if f.trigger["type"] == trigger]
 
     async def invoke(
         self, function: Function, data: Message, metadata: dict[str, Message] | None = None
     ) -> tuple[Message | None, dict[str, Message]]:
-        """Run a function. Its return value and its outputs by name. Raises InvocationError."""
+        """Run a function; return its return value and its outputs by name. Raises InvocationError."""
         usage = self.usage[function.name]
         began = time.perf_counter()
         try:
@@ -187,7 +186,7 @@ class Worker:
 
 
 async def pause(stopping: asyncio.Event, seconds: float) -> bool:
-    """Sleep unless told to stop; whether told."""
+    """Sleep until `stopping` is set. Return True if it was set within `seconds`."""
     try:
         await asyncio.wait_for(stopping.wait(), seconds)
     except TimeoutError:
@@ -204,11 +203,10 @@ def _check(answer: Any) -> None:
 
 
 def log_error(name: str, error: Exception, to: logging.Logger = log) -> None:
-    """Log which function failed and how."""
+    """Log that a function failed, with the app's traceback."""
     to.error("%s failed: %s", name, error, exc_info=trace_of(error))
 
 
 def trace_of(error: Exception) -> tuple[type[Exception], Exception, None] | None:
-    """Return what `exc_info` must be for the app's own traceback to stand below the line: the error has it as a note;
-    None if it has none."""
+    """Return the `exc_info` that logs the app's traceback, which the error has as a note; None if it has no note."""
     return (type(error), error, None) if getattr(error, "__notes__", ()) else None

@@ -1,6 +1,5 @@
-"""Stand-ins on loopback, over TLS, of what the app takes its secrets from and signs in with: one Key Vault, Entra's
-token endpoint, and the identity endpoint that a function app has in Azure.
+"""Stand-ins for one Key Vault, Entra's token endpoint, and a function app's identity endpoint, on loopback over TLS.
 
-The real SDKs talk to them (azure-keyvault-secrets, azure-identity, MSAL). Forms are those of the published REST
-references; nothing here is recorded, so all of it is synthetic.
+The real SDKs (azure-keyvault-secrets, azure-identity, MSAL) call them. Requests and responses follow the published REST
+references; nothing is recorded, so everything here is synthetic.
 """

@@ -1,4 +1,4 @@
-"""`python -m local.key_vault --port P --folder F`: serve the stand-ins; F/ca.pem is what clients have to trust."""
+"""`python -m local.key_vault --port P --folder F`: serve the stand-ins. Clients must trust F/ca.pem."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from local.key_vault.server import KeyVaultServer
 async def serve(server: KeyVaultServer) -> None:
     """Serve until SIGTERM or SIGINT."""
     await server.start()
-    print(f"key vault, entra and identity endpoint on {server.url}", flush=True)
+    print(f"Key Vault, Entra and identity endpoint on {server.url}", flush=True)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -21,7 +21,7 @@ async def serve(server: KeyVaultServer) -> None:
 
 
 def main() -> None:
-    """Read the command line and serve. IDENTITY_HEADER is what the identity endpoint asks for, as in a function app."""
+    """Serve. The identity endpoint requires the header value IDENTITY_HEADER, as in a function app."""
     parser = argparse.ArgumentParser(prog="python -m local.key_vault", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True)

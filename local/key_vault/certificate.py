@@ -1,4 +1,4 @@
-"""Certificates made here: for the stand-in's TLS, and for service principals in tests."""
+"""Make certificates for the TLS of the stand-ins, and for service principals in tests."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 
 def make(common_name: str, *, days: int = 30) -> tuple[str, str]:
-    """(certificate, private key), both PEM; self-signed, good for 127.0.0.1 and localhost."""
+    """Return a self-signed certificate for 127.0.0.1 and localhost, and its private key, both as PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)

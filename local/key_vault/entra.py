@@ -16,16 +16,16 @@ IDENTITY_PATH = "/msi/token"
 
 @dataclass
 class Client:
-    """An application: whatever stands in its lists is accepted. A rotation adds here, and takes away later."""
+    """An application with its accepted secrets and certificates. A rotation adds one, and removes the old one later."""
 
     secrets: list[str] = field(default_factory=lambda: list[str]())
     certificates: list[str] = field(default_factory=lambda: list[str]())
-    """PEM, without the private key."""
+    """As PEM, without the private key."""
 
 
 @dataclass
 class Entra:
-    """Issues tokens: for Fabric in the form that its simulator reads, for the vault in one of its own."""
+    """Issues tokens for Fabric, in the form that the simulator reads, and for the vault."""
 
     url: str
     identity_header: str = ""
@@ -33,17 +33,17 @@ class Entra:
     now: Callable[[], float] = time.time
     clients: dict[str, Client] = field(default_factory=lambda: dict[str, Client]())
     issued: list[str] = field(default_factory=lambda: list[str]())
-    """Every token, for tests that look for them where they must not be."""
+    """Every issued token, for tests that search for tokens where none may be."""
     echoes: bool = False
-    """A refusal quotes what was sent: no real service should, and nothing of it may come out of the app."""
+    """If True, a refusal quotes the request. No real service should do that, and the app must not emit any of it."""
 
     def accepts_vault_token(self, token: str) -> bool:
-        """Whether it is one that was issued for the vault and lives."""
+        """Return True if the token was issued for the vault and has not expired."""
         kind, _, expiry = token.partition(".")
         return kind == "vlt" and expiry.isdigit() and int(expiry) > self.now()
 
     def handle(self, request: Request) -> Answer:
-        """OpenID discovery, the token endpoint of any tenant, and the identity endpoint."""
+        """Answer OpenID discovery, the token endpoint of any tenant, and the identity endpoint."""
         if request.path == IDENTITY_PATH:
             return self._identity(request)
         tenant, _, rest = request.path.strip("/").partition("/")

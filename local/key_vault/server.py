@@ -1,8 +1,8 @@
-"""The HTTPS shell: one listener for vault, Entra and identity endpoint, with faults on order and a control of its own.
+"""The HTTPS server for vault, Entra and identity endpoint, with injected faults and a control API.
 
-Control: `GET /_sim/calls`, `/_sim/tokens` (all that were issued); `POST /_sim/secrets` (a new version: name, value,
-attributes), `/_sim/clients` (by id, what is accepted), `/_sim/faults` (rules as in local/fabric_simulator/faults.py),
-`/_sim/settings` (echoes, forbidden, life_seconds).
+The control API has `GET /_sim/calls`, `GET /_sim/tokens` (all issued tokens), `POST /_sim/secrets` (a new version:
+name, value, attributes), `POST /_sim/clients` (accepted credentials by client id), `POST /_sim/faults` (rules as in
+local/fabric_simulator/faults.py) and `POST /_sim/settings` (echoes, forbidden, life_seconds).
 """
 
 import asyncio
@@ -24,15 +24,17 @@ from local.key_vault.vault import Vault
 
 
 class KeyVaultServer:
-    """The stand-ins, and what was asked of them (`calls`: method, path and status, never a value). As a context manager
-    it runs on a thread of its own."""
+    """The stand-ins and the log of their calls (method, path and status, never a value).
+
+    As a context manager, the server runs on its own thread.
+    """
 
     def __init__(self, folder: Path, *, port: int = 0, identity_header: str = "") -> None:
         self.ca_file = folder / "ca.pem"
         self._key_file = folder / "key.pem"
         if not self.ca_file.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            public, private = certificate.make("stand-in of Key Vault and Entra")
+            public, private = certificate.make("stand-in for Key Vault and Entra")
             self._key_file.touch(0o600)
             self._key_file.write_text(private)
             self.ca_file.write_text(public)
@@ -49,7 +51,7 @@ class KeyVaultServer:
         self._over = asyncio.Event()
 
     def asked(self, path: str) -> int:
-        """How often that path was answered or broken off, challenges left out."""
+        """Return the number of calls to a path, without those that were challenged for a token (401)."""
         return sum(1 for _, p, status in self.calls if p == path and status != 401)
 
     def __enter__(self) -> Self:
@@ -65,7 +67,7 @@ class KeyVaultServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
         self._thread.start()
         if not started.wait(30):
-            raise RuntimeError("the stand-in of Key Vault did not start")
+            raise RuntimeError("the stand-in for Key Vault did not start")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -74,7 +76,6 @@ class KeyVaultServer:
         self._thread.join(10)
 
     async def start(self) -> None:
-        """Listen."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.ca_file, self._key_file)
         app = web.Application()
@@ -84,10 +85,10 @@ class KeyVaultServer:
         await web.SockSite(self._runner, self._listener, ssl_context=context).start()
 
     async def stop(self) -> None:
-        """Close, with what is still being answered."""
+        """Close the listener and all connections."""
         server = self._runner.server
         for connection in [] if server is None else server.connections:
-            # Closing in good order would wait for the client's farewell, and a pool says none.
+            # An orderly close waits for the client, and a connection pool does not close its connections.
             if connection.transport is not None:
                 connection.transport.abort()
         await self._runner.cleanup()
@@ -106,7 +107,7 @@ class KeyVaultServer:
                 request.transport.abort()
             return web.Response()
         if "status" in fault:
-            body = fault.get("body") or {"error": {"code": "Synthetic", "message": "A fault on order."}}
+            body = fault.get("body") or {"error": {"code": "Synthetic", "message": "An injected fault."}}
             answer = Answer(int(fault["status"]), body, {"x-sim-synthetic": "true", **fault.get("headers", {})})
         else:
             answer = (self.vault if requested.path.startswith("/secrets/") else self.entra).handle(requested)
@@ -131,7 +132,9 @@ class KeyVaultServer:
                 self.entra.life_seconds = int(body.get("life_seconds", self.entra.life_seconds))
                 self.vault.is_forbidden = bool(body.get("forbidden", self.vault.is_forbidden))
             case _:
-                return Answer(404, {"error": "there are: calls, tokens, secrets, clients, faults, settings"})
+                return Answer(
+                    404, {"error": "unknown; the paths are: calls, tokens, secrets, clients, faults, settings"}
+                )
         return Answer(200, {})
 
 

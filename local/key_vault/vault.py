@@ -1,4 +1,4 @@
-"""The vault: secrets with versions and attributes, and the challenge that tells a client where to get a token."""
+"""The vault: secrets with versions and attributes, and the challenge that names the token endpoint."""
 
 import time
 import uuid
@@ -26,7 +26,7 @@ class Version:
 
 @dataclass
 class Vault:
-    """One vault. `accepts` says whether a bearer token is one for it; names are one in any case."""
+    """One vault. `accepts` returns True for a valid bearer token; names of secrets are not case-sensitive."""
 
     url: str
     authority: str
@@ -36,17 +36,16 @@ class Vault:
     is_forbidden: bool = False
 
     def put(self, name: str, value: str, **attributes: Any) -> str:
-        """A new version, which is the latest from now on: a rotation. Its id."""
+        """Add a version, which becomes the latest one (a rotation); return its id."""
         version = Version(uuid.uuid4().hex, value, int(self.now()), **attributes)
         self.secrets.setdefault(name.lower(), []).append(version)
         return version.id
 
     def remove(self, name: str) -> None:
-        """Delete it."""
         self.secrets.pop(name.lower(), None)
 
     def handle(self, request: Request) -> Answer:
-        """GET secrets/{name} or secrets/{name}/{version}."""
+        """Answer GET secrets/{name} and GET secrets/{name}/{version}."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not token or not self.accepts(token):
             challenge = f'Bearer authorization="{self.authority}", resource="{RESOURCE}"'

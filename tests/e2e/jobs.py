@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from local.stack import ROOT
+from local.paths import ROOT
 from tests.waiting import PATIENCE_SECONDS
 
 ACTION = ROOT / ".github" / "actions" / "deploy" / "action.yml"

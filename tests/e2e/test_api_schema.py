@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT
+from local.paths import ROOT
 from shared import bootstrap, settings
 from shared.domain.records import Intent, Operation, RecordedError, Resource
 from shared.domain.states import DeploymentState as D

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from local.stack import ROOT
+from local.paths import ROOT
 from tests.conftest import require, seed_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.law(1, 2, 3, 6)]

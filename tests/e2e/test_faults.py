@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -120,7 +119,7 @@ def harmed(own_stack: Running) -> Running:
 
 def test_fabric_down_for_a_while_is_waited_out(harmed: Running) -> None:
     """No connection at all: the deployment waits, and goes on when Fabric is back."""
-    harmed.stack._end("fabric", signal.SIGKILL, 5.0)
+    harmed.stack.kill("fabric")
     submit(harmed, "patient", manifest("patient", lakehouse("bronze")))
     eventually(lambda: "no connection" in harmed.cli("status", "patient", "--json").stdout)
     harmed.stack.start_fabric()

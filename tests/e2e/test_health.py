@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +119,7 @@ def test_open_breaker_is_a_warning_until_it_is_closed_by_hand(running: Running) 
 
 def test_fabric_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
     """Nobody answers there: 503; the rest is well. It is back: 200."""
-    running.stack._end("fabric", signal.SIGKILL, 5.0)
+    running.stack.kill("fabric")
     eventually(lambda: ready(running)[0] == 503)
     _, reported = ready(running)
     assert {name for name in ESSENTIAL if reported[name] == "fail"} == {"fabric_endpoint"}

@@ -1,7 +1,6 @@
 """Readiness while Key Vault is away: a warning as long as what was read lives on, a failure when it has ended."""
 
 import json
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -63,7 +62,7 @@ def test_vault_gone_is_a_warning_while_a_token_lives_and_a_failure_after(running
     running.vault("faults", [])
     eventually(lambda: ready(running) == healthy)
 
-    running.stack._end("vault", signal.SIGKILL, 5.0)
+    running.stack.kill("vault")
     eventually(lambda: ready(running) == removed)
     running.stack.start_vault()
     fill(running)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local.stack import ROOT
+from local.paths import ROOT
 from tests.e2e.conftest import Running, finish, make_stack
 from tests.waiting import PATIENCE_SECONDS, eventually
 

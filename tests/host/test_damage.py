@@ -15,7 +15,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from local import azurite, files, processes
 from local.functions_host.engine_store import StoredEngine
 from local.functions_host.keys import Keys
-from local.stack import HOME
+from local.paths import HOME
 from tests.host.test_stack import PARTS, command, eventually, name, stack_of
 
 __all__ = ["name"]
@@ -187,7 +187,7 @@ def test_stack_whose_file_is_damaged_is_told_in_a_sentence(name: str, cut: Calla
         return
     one_sentence(sound, 1, "stack.json is damaged", "`make up`")
     one_sentence(command(name, "env"), 1, "stack.json is damaged")
-    one_sentence(command(name, "down"), 0, "is down", "stack.json is damaged")
+    one_sentence(command(name, "down"), 0, "is stopped", "stack.json is damaged")
     assert not (folder / "stack.json").exists()
 
 
@@ -217,5 +217,5 @@ def test_stack_whose_host_cannot_start_says_why(name: str) -> None:
     """In the sentence itself, not in a log alone; what was started is accounted for."""
     folder = HOME / "stacks" / name
     (folder / "engine.sqlite").mkdir(parents=True)
-    one_sentence(command(name, "up"), 1, "functions did not come up", "engine.sqlite cannot be used", os.sep)
+    one_sentence(command(name, "up"), 1, "functions did not start", "engine.sqlite cannot be used", os.sep)
     one_sentence(command(name, "down"), 0)

@@ -38,14 +38,14 @@ def test_process_missing_app_setting_of_a_trigger_is_named(make: Callable[..., S
     served = make()
     del served.environment["TICK"]
     text = fails(served)
-    assert "function tick: the app setting TICK, which a binding names, is not set" in text
+    assert "function tick: its binding names the app setting TICK, which is not set" in text
     assert "Traceback" not in text
 
 
 def test_process_schedule_that_is_none_is_named(make: Callable[..., Served]) -> None:
     """Which function, and which text."""
     text = fails(make(environment={"TICK": "every monday"}))
-    assert "function tick: its schedule 'every monday' cannot be used" in text
+    assert "function tick: its schedule 'every monday' is not valid" in text
 
 
 def test_process_taken_port_ends_it(make: Callable[..., Served]) -> None:
@@ -71,7 +71,7 @@ def test_process_entities_are_refused(make: Callable[..., Served]) -> None:
         "import azure.durable_functions as df\n\napp = df.DFApp()\n\n\n"
         "@app.entity_trigger(context_name='context')\ndef counter(context):\n    pass\n"
     )
-    assert "no durable entities" in fails(make(source=source))
+    assert "not serve durable entities" in fails(make(source=source))
 
 
 def test_process_listens_on_loopback_only(host: Served) -> None:
@@ -160,7 +160,7 @@ def test_keys_survive_a_kill_while_they_are_written(tmp_path: Path, monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("local.functions_host.keys.json.dump", cut)
+        patch.setattr("local.files.json.dump", cut)
         with pytest.raises(KeyboardInterrupt):
             Keys.load(file)
     keys = Keys.load(file)

@@ -163,5 +163,5 @@ def test_time_spans_of_host_json(span: Any, expected: float) -> None:
 @pytest.mark.parametrize("span", ["x", "1:2:3:4", "00:61:00", "25:00:00"])
 def test_time_spans_that_are_none_are_refused(span: str) -> None:
     """A clear error, not a wrong number."""
-    with pytest.raises(ValueError, match="no time span"):
+    with pytest.raises(ValueError, match="is not a time span"):
         seconds_of(span, 0.0)

@@ -15,7 +15,8 @@ import pytest
 from azure.storage.queue import QueueClient
 
 from local import azurite, processes
-from local.stack import HOME, ROOT, Stack
+from local.paths import HOME, ROOT
+from local.stack import Stack
 from tests.conftest import require
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -113,7 +114,7 @@ def test_stack_env_of_a_stack_that_is_not_up_prints_nothing_to_evaluate(name: st
     """What goes to `eval` is empty, and the word goes to stderr."""
     env = command(name, "env")
     assert (env.returncode, env.stdout) == (1, "")
-    assert "is not up" in env.stderr
+    assert "is not running" in env.stderr
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -131,7 +132,7 @@ def test_stack_up_after_a_kill_mends_with_the_same_data_and_ports(shared: Stack,
     eventually(lambda: not shared.runs(part))
     status = command(shared.name, "status")
     assert status.returncode == 1
-    assert f"{part} does not run" in status.stdout
+    assert f"{part} is not running" in status.stdout
     assert command(shared.name, "up").returncode == 0
     shared.up()
     assert shared.ports == ports

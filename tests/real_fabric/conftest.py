@@ -15,7 +15,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from local.stack import ROOT, Stack
+from local.paths import ROOT
+from local.stack import Stack
 from shared import bootstrap, settings
 from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.stack import ROOT
+from local.paths import ROOT
 from tests.conftest import seed_of
 from tests.simulation import schedules
 from tests.simulation.bugs import BUGS, MET

@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 TOKEN = "Bearer sim.00000000-0000-0000-0000-000000000001.99999999999"
-READY = re.compile(r"fabric simulator \((\w+)\) on http://127\.0\.0\.1:(\d+), operations on (\d+)\n")
+READY = re.compile(r"Fabric simulator \((\w+)\) on http://127\.0\.0\.1:(\d+), operations on port (\d+)\n")
 
 
 class Running:

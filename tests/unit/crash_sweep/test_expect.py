@@ -59,14 +59,16 @@ def test_fabric_with_a_missing_doubled_or_foreign_resource_is_a_violation() -> N
     less = whole()
     less["workspaces"][1]["items"].pop()
     assert "instead of" in fabric(less)
-    assert "2 workspaces stand" in fabric({**whole(), "workspaces": [*whole()["workspaces"], whole()["workspaces"][1]]})
-    assert "not the deployment's was touched" in fabric({**whole(), "workspaces": whole()["workspaces"][1:]})
+    assert "are 2 workspaces instead" in fabric(
+        {**whole(), "workspaces": [*whole()["workspaces"], whole()["workspaces"][1]]}
+    )
+    assert "does not belong to the deployment" in fabric({**whole(), "workspaces": whole()["workspaces"][1:]})
     assert "not as it was" in fabric(whole(), manifest=FAILING)
     assert "created" in fabric(whole(), [*CALLS, CALLS[1]])
     strange = {"id": "x", "type": "Lakehouse", "displayName": "gold"}
-    assert "does not know it" in fabric({**NOBODY, "deleted": [strange]}, manifest=FAILING)
+    assert "is not in the journal" in fabric({**NOBODY, "deleted": [strange]}, manifest=FAILING)
     delete = {"method": "DELETE", "path": "/v1/workspaces/w", "effect": True}
-    assert "had an effect 2 times" in fabric(NOBODY, [*CALLS, delete, delete], FAILING)
+    assert "took effect 2 times" in fabric(NOBODY, [*CALLS, delete, delete], FAILING)
 
 
 def test_journal_that_is_not_finished_is_a_violation() -> None:
@@ -91,8 +93,8 @@ def test_audit_must_replay_to_the_journal_by_legal_moves() -> None:
     def wrong(entries: list[AuditEntry]) -> str:
         return "\n".join(expect.audit(entries, header(), row))
 
-    assert "begins at pending" in wrong([*deployment, good[-1]])
-    assert "no legal move" in wrong([*deployment, move("step_00000", "pending", "submitted", 1)])
+    assert "starts in the state pending" in wrong([*deployment, good[-1]])
+    assert "is not legal" in wrong([*deployment, move("step_00000", "pending", "submitted", 1)])
     assert "in the audit twice" in wrong([*good, move("deployment", "succeeded", "succeeded", 2)])
     assert "the journal at succeeded" in wrong(good[:-1])
-    assert "does not know" in wrong([*good, move("step_00009", "pending", "intent", 1)])
+    assert "not in the journal" in wrong([*good, move("step_00009", "pending", "intent", 1)])

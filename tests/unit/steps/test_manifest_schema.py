@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from local import schemas
-from local.stack import ROOT
+from local.paths import ROOT
 from shared.domain.errors import InvalidInputError
 from shared.domain.json import as_object
 from shared.domain.manifest import compile_manifest

@@ -13,8 +13,7 @@ from datetime import datetime
 
 from shared.adapters.storage import journal_rows as rows
 from shared.adapters.storage.clients import BATCH_OPERATIONS
-from shared.adapters.storage.journal_pages import time_key
-from shared.adapters.storage.journal_table import ORPHAN_AGE
+from shared.adapters.storage.journal_lists import ORPHAN_AGE, time_key
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
 from shared.domain.json import JsonObject

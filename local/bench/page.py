@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, CDPSession, Page
 
 from local import browser
 from local.bench.measure import Bench, heading, row, spread
-from shared.adapters.storage import journal_pages
+from shared.adapters.storage import journal_lists
 from shared.adapters.storage.clients import StorageClients
 from shared.domain.records import DeploymentRecord, RecordedError
 from shared.domain.states import DeploymentState
@@ -85,8 +85,8 @@ def _busy_seconds(session: CDPSession) -> float:
 
 def _seed(bench: Bench) -> None:
     now = datetime.now(UTC)
-    table = StorageClients(bench.stack.connection_string).tables.create_table_if_not_exists(journal_pages.TABLE)
-    entities = (journal_pages.time_entity(_header(i, now)) for i in range(DEPLOYMENTS))
+    table = StorageClients(bench.stack.connection_string).tables.create_table_if_not_exists(journal_lists.BY_TIME)
+    entities = (journal_lists.time_entity(_header(i, now)) for i in range(DEPLOYMENTS))
     for rows in batched(entities, 100, strict=False):
         table.submit_transaction([("create", row) for row in rows])
 

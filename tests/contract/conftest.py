@@ -47,4 +47,5 @@ def faulty(storage: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> F
     clients, wire = faulty_clients(storage, monkeypatch)
     journal = TableJournal(clients, clock.now)
     journal.steps("warm-up")
+    assert list(journal.deployments("warm-up")) == journal.page(1, target="warm-up") == []
     return FaultyJournal(journal, wire)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient
 
+from shared.adapters.storage import journal_lists, journal_table
 from shared.adapters.storage import journal_rows as rows
-from shared.adapters.storage import journal_table
 from shared.adapters.storage.clients import STRING_CHARACTERS as LIMIT
 from shared.adapters.storage.clients import StorageClients
-from shared.adapters.storage.journal_pages import time_entity
+from shared.adapters.storage.journal_lists import time_entity
 from shared.adapters.storage.journal_table import TableJournal
 from shared.domain.errors import (
     ConflictError,
@@ -251,14 +251,15 @@ def test_journal_end_that_is_listed_late_does_not_hide_a_resumed_deployment(
     """The writer of the end is delayed before it updates the list, and a person resumes the deployment in the
     meantime. The deployment stays listed as open, because the sweeper would never find an unlisted one."""
     running(journal, fresh_id)
-    tell = journal._list
+    owner, name = (journal, "_list") if isinstance(journal, MemoryJournal) else (journal._lists, "put")
+    put = getattr(owner, name)
 
     def late(header: DeploymentRecord) -> None:
-        monkeypatch.setattr(journal, "_list", tell)
+        monkeypatch.setattr(owner, name, put)
         journal.write_header(headed(journal.header(fresh_id), D.RUNNING, "resumed"))
-        tell(header)
+        put(header)
 
-    monkeypatch.setattr(journal, "_list", late)
+    monkeypatch.setattr(owner, name, late)
     journal.write_header(headed(journal.header(fresh_id), D.FAILED, "a step failed"))
     target = journal.header(fresh_id).record.target
     assert listed(journal, target, open_only=True) == [fresh_id]
@@ -279,7 +280,7 @@ def test_journal_works_on_an_account_without_tables(
     ]
     for i, first in enumerate(firsts):
         monkeypatch.setattr(journal_table, "JOURNAL", f"journal{fresh_id[2:]}{i}")
-        monkeypatch.setattr(journal_table, "DEPLOYMENTS", f"deployments{fresh_id[2:]}{i}")
+        monkeypatch.setattr(journal_lists, "BY_TARGET", f"deployments{fresh_id[2:]}{i}")
         first(TableJournal(StorageClients(storage), clock.now))
 
 

@@ -1,7 +1,6 @@
 """Where the Bicep files and the code must say the same: names, settings, events. Each check returns what differs."""
 
 import importlib
-import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -90,12 +89,13 @@ def names(files: Infra) -> Iterator[str]:
 
 
 def _tables() -> set[str]:
-    """The names that the adapters of tables give; a new one is found by its name."""
+    """Return the name of every table that a storage adapter opens, found by the constant that it passes to `Table`."""
     found: set[str] = set()
-    for module in pkgutil.iter_modules(storage.__path__):
-        if module.name.endswith(("_table", "_pages")):
-            names = vars(importlib.import_module(f"{storage.__name__}.{module.name}"))
-            found |= {names[constant] for constant in ("TABLE", "JOURNAL", "DEPLOYMENTS") if constant in names}
+    for path in Path(storage.__file__).parent.glob("*.py"):
+        constants = re.findall(r"\bTable\(clients, ([A-Z_]+)", path.read_text())
+        if constants:
+            values = vars(importlib.import_module(f"{storage.__name__}.{path.stem}"))
+            found |= {values[constant] for constant in constants}
     return found
 
 

@@ -1,26 +1,15 @@
-"""The circuit breakers' records: table `breakers`, one row each, every change one conditional write.
+"""The circuit breakers' records: table `breakers`, one row for each breaker, every change one conditional write.
 
-The record is one JSON property, so that no reader ever sees half of a change; state and reason stand beside it for
-people who look at the table. Calls are short and never repeated: whoever waits here keeps a call to Fabric waiting,
-and what to do when storage is down is decided one floor up (fallback.py).
+The record is one JSON property, so that no reader sees half of a change; state and reason are columns as well, for
+people who look at the table. Requests are short and never repeated, because a call to Fabric waits for them; what
+happens if storage fails is decided by the caller (fallback.py).
 """
-
-# The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import json
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import (
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
-from azure.data.tables import TableClient, UpdateMode
-
-from shared.adapters.storage.clients import StorageClients, checked_entity, checked_key, ensure, mapped
+from shared.adapters.storage.clients import StorageClients, checked_entity, checked_key
+from shared.adapters.storage.table import Table
 from shared.domain.breaker import BreakerRecord
 from shared.domain.errors import ConflictError, UnknownVersionError
 from shared.domain.ports import Versioned
@@ -34,65 +23,36 @@ class TableBreakers:
 
     def __init__(self, clients: StorageClients, answer_seconds: float = 5.0) -> None:
         """`answer_seconds` is how long one answer of the table may take before the table counts as failing."""
-        self._table: TableClient = clients.tables.get_table_client(TABLE)
         # No repetition: a write whose answer was lost and that is sent again would fail its own condition.
-        self._brief: dict[str, Any] = {"retry_total": 0, "connection_timeout": 2, "read_timeout": answer_seconds}
-        self._is_there = False
+        options = {"retry_total": 0, "connection_timeout": 2, "read_timeout": answer_seconds}
+        self._table = Table(clients, TABLE, options)
 
     @property
     def is_shared(self) -> bool:
-        """As the port says."""
+        """Return True: every worker reads this table."""
         return True
 
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
-        """One point read. Raises StorageUnavailableError, UnknownVersionError."""
-        with mapped("table", "read a breaker"):
-            self._ensure()
-            try:
-                return _versioned(
-                    self._table.get_entity(_PARTITION, checked_key(name, "a breaker's name"), **self._brief)
-                )
-            except ResourceNotFoundError:
-                return None
+        """Return the record, by one point read. Raises StorageUnavailableError, UnknownVersionError."""
+        found = self._table.read(_PARTITION, checked_key(name, "a breaker's name"))
+        return None if found is None else _versioned(found)
 
     def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
-        """One conditional write. Raises ConflictError, StorageUnavailableError, LimitError."""
+        """Write the record, by one conditional write. Raises ConflictError, StorageUnavailableError, LimitError."""
         entity = entity_of(after)
-        with mapped("table", "write a breaker"):
-            self._ensure()
-            try:
-                if before is None:
-                    done = self._table.create_entity(entity, **self._brief)
-                else:
-                    done = self._table.update_entity(
-                        entity,
-                        mode=UpdateMode.REPLACE,
-                        etag=before.etag,
-                        match_condition=MatchConditions.IfNotModified,
-                        **self._brief,
-                    )
-            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-                raise _moved(after) from None
-            except HttpResponseError as error:
-                if error.status_code == 412:
-                    raise _moved(after) from None
-                raise
-        return Versioned(after, str(done["etag"]))
+        try:
+            etag = self._table.insert(entity) if before is None else self._table.replace(entity, before.etag)
+        except ConflictError:
+            raise ConflictError(f"the breaker '{after.name}' changed since it was read") from None
+        return Versioned(after, etag)
 
     def all(self) -> list[Versioned[BreakerRecord]]:
-        """Every record, by name. Raises StorageUnavailableError, UnknownVersionError."""
-        with mapped("table", "list the breakers"):
-            self._ensure()
-            return [_versioned(e) for e in self._table.query_entities(f"PartitionKey eq '{_PARTITION}'", **self._brief)]
-
-    def _ensure(self) -> None:
-        if not self._is_there:
-            ensure(lambda: self._table.create_table(**self._brief))
-            self._is_there = True
+        """Return every record, by name. Raises StorageUnavailableError, UnknownVersionError."""
+        return [_versioned(e) for e in self._table.query(f"PartitionKey eq '{_PARTITION}'")]
 
 
 def entity_of(record: BreakerRecord) -> dict[str, Any]:
-    """The row. Raises LimitError."""
+    """Return the row of a record. Raises LimitError."""
     entity = {
         "PartitionKey": _PARTITION,
         "RowKey": checked_key(record.name, "a breaker's name"),
@@ -105,7 +65,7 @@ def entity_of(record: BreakerRecord) -> dict[str, Any]:
 
 
 def record_of(entity: Any) -> BreakerRecord:
-    """The record of a row. Raises UnknownVersionError, also where the row is no record at all."""
+    """Return the record of a row. Raises UnknownVersionError, also if the row does not contain a record."""
     try:
         return BreakerRecord.from_json(json.loads(entity["record"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -114,7 +74,3 @@ def record_of(entity: Any) -> BreakerRecord:
 
 def _versioned(entity: Any) -> Versioned[BreakerRecord]:
     return Versioned(record_of(entity), str(entity.metadata["etag"]))
-
-
-def _moved(record: BreakerRecord) -> ConflictError:
-    return ConflictError(f"the breaker '{record.name}' moved since it was read")

@@ -1,22 +1,18 @@
-"""What the journal writes at once: rows on condition of their ETags, and batches as Azure takes them."""
+"""The journal's batches: rows with the ETags that they must have, in groups that Azure accepts."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError
-from azure.data.tables import TableTransactionError, UpdateMode
-
-from shared.adapters.storage.clients import BATCH_BYTES, BATCH_OPERATIONS, checked_entity, checked_key, mapped
-from shared.domain.errors import ConflictError
+from shared.adapters.storage.clients import BATCH_BYTES, BATCH_OPERATIONS, checked_entity
+from shared.adapters.storage.table import condition_of
 from shared.domain.json import JsonObject
 from shared.domain.records import AuditEntry, Chain
 
 
 @dataclass(frozen=True)
 class Update:
-    """One row to be written, on condition of its ETag, and the audit entry that goes with it."""
+    """A row to replace, the ETag that it must have, and the audit entry to write with it."""
 
     entity: JsonObject
     etag: str
@@ -25,34 +21,17 @@ class Update:
 
 @dataclass(frozen=True)
 class StoredRow:
-    """A row that was written; its chain where it is not the one that was just to be written."""
+    """A row as it was written. `chain` is set if it differs from the chain that the caller was about to write."""
 
     etag: str
     chain: Chain | None = None
 
 
-def condition_of(etag: str) -> dict[str, Any]:
-    return {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
-
-
-class mapped_transaction:
-    """Failed conditions become ConflictError; everything else as `storage.mapped`."""
-
-    def __enter__(self) -> None:
-        self._outer = mapped("table", "write")
-        self._outer.__enter__()
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
-        if isinstance(error, HttpResponseError | TableTransactionError) and error.status_code in (404, 409, 412):
-            raise ConflictError("a condition of the write failed") from None
-        return self._outer.__exit__(kind, error, trace)
-
-
 def batches(entities: Iterable[JsonObject]) -> Iterator[list[JsonObject]]:
-    """Rows, in their order, in batches that Azure takes: 100 operations, 4 MiB."""
+    """Yield rows, in their order, in batches that Azure accepts: 100 operations, 4 MiB."""
     batch, size = list[JsonObject](), 0
     for entity in entities:
-        length = 2 * checked_entity(entity) + 1024  # JSON and MIME around it, on the safe side
+        length = 2 * checked_entity(entity) + 1024  # an upper bound that includes JSON and MIME
         if batch and (len(batch) >= BATCH_OPERATIONS or size + length > BATCH_BYTES):
             yield batch
             batch, size = [], 0
@@ -70,8 +49,3 @@ def purging(steps: Sequence[str], header: Update) -> Iterator[list[Any]]:
     first = len(operations) % BATCH_OPERATIONS
     for start in range(first - BATCH_OPERATIONS if first else 0, len(operations), BATCH_OPERATIONS):
         yield operations[max(0, start) : start + BATCH_OPERATIONS]
-
-
-def quoted(text: str) -> str:
-    """For an OData filter: quotes doubled, and only what may be a key at all."""
-    return checked_key(text, "a key").replace("'", "''")

@@ -1,26 +1,15 @@
-"""Leases on targets: table `locks`, one row a target, every change one conditional write.
+"""Leases on targets: table `locks`, one row for each target, every change one conditional write.
 
 free or over ─ acquire ─> held by A until t, fence 7 ─ acquire by A ─> until t', fence 7
                                │ release ─> over, fence 7
-                               └ t passes ─ acquire by B ─> held by B, fence 8: A's fence is old for good
+                               └ t passes ─ acquire by B ─> held by B, fence 8: A's fence is never valid again
 """
-
-# The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from datetime import UTC, datetime, timedelta
 
-from azure.core import MatchConditions
-from azure.core.exceptions import (
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
-from azure.data.tables import TableClient, UpdateMode
-
-from shared.adapters.storage.clients import StorageClients, ensure, escape_key, mapped
-from shared.domain.errors import StorageUnavailableError
+from shared.adapters.storage.clients import StorageClients, escape_key
+from shared.adapters.storage.table import Table
+from shared.domain.errors import ConflictError, StorageUnavailableError
 from shared.domain.ports import Lock
 
 TABLE = "locks"
@@ -32,75 +21,49 @@ class TableLocks:
     """Implements the port `Locks`."""
 
     def __init__(self, clients: StorageClients) -> None:
-        self._table: TableClient = clients.tables.get_table_client(TABLE)
-        self._is_there = False
+        self._table = Table(clients, TABLE)
 
     def acquire(self, target: str, holder: str, now: datetime, lease_seconds: float) -> Lock:
-        """Take, keep or renew; the Lock that stands. Raises StorageUnavailableError."""
+        """Take, keep or renew the lease, and return the Lock that is stored. Raises StorageUnavailableError."""
         expires = now + timedelta(seconds=lease_seconds)
-        with mapped("table", "lock"):
-            self._ensure()
-            for _ in range(_RACES):
-                row = self._read(target)
-                if row is None:
-                    lock = Lock(holder, expires, 1)
-                    try:
-                        self._table.create_entity(_entity(target, lock))
-                    except ResourceExistsError:
-                        continue
-                    return lock
-                stored, etag = row
+        for _ in range(_RACES):
+            row = self._read(target)
+            if row is None:
+                lock = Lock(holder, expires, 1)
+            else:
+                stored = row[0]
                 if stored.holder != holder and stored.expires_at > now:
                     return stored
-                fence = stored.fence if stored.holder == holder else stored.fence + 1
-                lock = Lock(holder, expires, fence)
-                if self._replace(target, lock, etag):
-                    return lock
-        raise StorageUnavailableError(f"the lock on a target changed {_RACES} times while it was asked for")
+                lock = Lock(holder, expires, stored.fence if stored.holder == holder else stored.fence + 1)
+            if self._write(target, lock, row[1] if row is not None else None):
+                return lock
+        raise StorageUnavailableError(f"the lock of a target changed {_RACES} times while it was requested")
 
     def release(self, target: str, holder: str) -> None:
-        """End the lease; the fence number stays for the next holder. Another's lease is left alone."""
-        with mapped("table", "unlock"):
-            self._ensure()
-            row = self._read(target)
-            if row is not None and row[0].holder == holder:
-                stored, etag = row
-                over = Lock(holder, datetime.fromtimestamp(0, UTC), stored.fence)
-                self._replace(target, over, etag)
-
-    def _ensure(self) -> None:
-        if not self._is_there:
-            ensure(self._table.create_table)
-            self._is_there = True
+        """End the lease; the fence stays for the next holder. Does nothing if another holder has the lease."""
+        row = self._read(target)
+        if row is not None and row[0].holder == holder:
+            self._write(target, Lock(holder, datetime.fromtimestamp(0, UTC), row[0].fence), row[1])
 
     def _read(self, target: str) -> tuple[Lock, str] | None:
-        try:
-            entity = self._table.get_entity(_PARTITION, escape_key(target))
-        except ResourceNotFoundError:
+        entity = self._table.read(_PARTITION, escape_key(target))
+        if entity is None:
             return None
         expires = datetime.fromisoformat(entity["expires_at"])
         return Lock(entity["holder"], expires, int(entity["fence"])), str(entity.metadata["etag"])
 
-    def _replace(self, target: str, lock: Lock, etag: str) -> bool:
+    def _write(self, target: str, lock: Lock, etag: str | None) -> bool:
+        """Return False if the row is not as it was read."""
+        entity = {
+            "PartitionKey": _PARTITION,
+            "RowKey": escape_key(target),
+            "target": target,
+            "holder": lock.holder,
+            "expires_at": lock.expires_at.isoformat(),
+            "fence": lock.fence,
+        }
         try:
-            self._table.update_entity(
-                _entity(target, lock), mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
-            )
-        except (ResourceModifiedError, ResourceNotFoundError):
+            self._table.insert(entity) if etag is None else self._table.replace(entity, etag)
+        except ConflictError:
             return False
-        except HttpResponseError as error:
-            if error.status_code == 412:
-                return False
-            raise
         return True
-
-
-def _entity(target: str, lock: Lock) -> dict[str, object]:
-    return {
-        "PartitionKey": _PARTITION,
-        "RowKey": escape_key(target),
-        "target": target,
-        "holder": lock.holder,
-        "expires_at": lock.expires_at.isoformat(),
-        "fence": lock.fence,
-    }

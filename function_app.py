@@ -15,10 +15,11 @@ import azure.functions as func
 
 from shared import entry
 from shared.saga.orchestration import orchestrator
-from shared.web.routes import blueprint, health_answer
+from shared.web.routes import blueprint
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
-app.register_functions(blueprint)  # the HTTP API and the page: shared/web/api.py lists its routes
+HEALTH = {"health_live": entry.live, "health_ready": entry.ready, "health": entry.health_details}
+app.register_functions(blueprint(HEALTH))  # the HTTP API, health and the page: shared/web/api.py lists the routes
 STORAGE = "AzureWebJobsStorage"
 
 
@@ -101,45 +102,3 @@ def finish_deployment(deployment_id: str) -> Any:
 def sweep(timer: func.TimerRequest, client: str) -> None:
     """Find what nothing is moving, and see to it."""
     entry.sweep(client)
-
-
-@app.function_name("health_live")
-@app.route(route="health/live", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
-def health_live(request: func.HttpRequest) -> func.HttpResponse:
-    """The process answers; nothing else is asked."""
-    return health_answer(request, entry.live)
-
-
-@app.function_name("health_live_head")
-@app.route(route="health/live", methods=["HEAD"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
-def health_live_head(request: func.HttpRequest) -> func.HttpResponse:
-    """As `health_live`, without a body: monitors ask so."""
-    return health_answer(request, entry.live)
-
-
-@app.function_name("health_ready")
-@app.route(route="health/ready", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
-def health_ready(request: func.HttpRequest) -> func.HttpResponse:
-    """The app can do its work, or what keeps it from that, in a word."""
-    return health_answer(request, entry.ready)
-
-
-@app.function_name("health_ready_head")
-@app.route(route="health/ready", methods=["HEAD"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
-def health_ready_head(request: func.HttpRequest) -> func.HttpResponse:
-    """As `health_ready`, without a body: monitors ask so."""
-    return health_answer(request, entry.ready)
-
-
-@app.function_name("health")
-@app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.FUNCTION, trigger_arg_name="request")
-def health(request: func.HttpRequest) -> func.HttpResponse:
-    """Everything that the checks found."""
-    return health_answer(request, entry.health_details)
-
-
-@app.function_name("health_head")
-@app.route(route="health", methods=["HEAD"], auth_level=func.AuthLevel.FUNCTION, trigger_arg_name="request")
-def health_head(request: func.HttpRequest) -> func.HttpResponse:
-    """As `health`, without a body: monitors ask so."""
-    return health_answer(request, entry.health_details)

@@ -1,15 +1,21 @@
-"""The API as one table: a row a route. The functions app registers it, the OpenAPI document describes it."""
+"""The API as one table with a row for each route: function_app.py registers it, the OpenAPI document describes it.
+
+A row carries its description, so that the parameters which the app accepts and those in the document are the same.
+"""
 
 import logging
 import uuid
 from dataclasses import replace
 
 from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
+from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import Verb
 from shared.settings import SettingsError
-from shared.web import bodies, breakers, deployments, openapi, orphans, page, plans, verbs
+from shared.web import bodies, breakers, deployments, health, openapi, orphans, page, plans, verbs
 from shared.web.backend import Backend, Handler, Route
-from shared.web.http import HttpError, Reply, Request, problem
+from shared.web.http import HEALTH, HttpError, Reply, Request, problem
+from shared.web.operation import ID_IN_PATH, IF_NONE_MATCH, NOT_MODIFIED, OperationDoc, parameter
+from shared.web.schemas import ID, LINE
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 5
@@ -23,23 +29,42 @@ def _page(request: Request, backend: Backend) -> Reply:
     return page.serve(request)
 
 
-def declaring(route: Route) -> Route:
-    """The route with a handler that is asked only if the address has no other parameters than the row declares."""
+def _with_declared_query(route: Route) -> Route:
+    """Return the route with a handler that refuses an address with a parameter that the row does not declare."""
 
     def handler(request: Request, backend: Backend) -> Reply:
-        bodies.declared(request, route.query, route.repeatable)
+        bodies.declared(request, route.doc.query, route.doc.repeatable)
         return route.handler(request, backend)
 
     return replace(route, handler=handler)
 
 
-_ROWS = (
+_DEPLOYMENTS = (
     Route(
         "submit_deployment",
         "POST",
         "deployments",
         deployments.submit_deployment,
-        query=("id", "requested_by"),
+        OperationDoc(
+            "deployments",
+            "Submit a deployment",
+            {202: ("Accepted", "The submission is stored and starts; `state` is the recorded state.")},
+            (409, 413, 415),
+            (
+                parameter(
+                    "id",
+                    ID,
+                    "The idempotency key: the same id with the same manifest is the same deployment. Without it, the "
+                    "app uses the manifest's own `id`, or a new one for each request.",
+                ),
+                parameter("requested_by", {**LINE, "maxLength": 256}, "The requester, as the caller states it."),
+            ),
+            "Manifest",
+            description="Files that a manifest names (`file`, `folder`) must be packed into it; the command line does "
+            "this.",
+            headers={"Retry-After": {"required": True, "schema": {"type": "integer"}}},
+            links={"deployment": "get_deployment", "cancel": "cancel_deployment"},
+        ),
         needs_engine=True,
     ),
     Route(
@@ -47,47 +72,217 @@ _ROWS = (
         "GET",
         "deployments",
         deployments.list_deployments,
-        query=("target", "state", "open", "limit", "cursor"),
-        repeatable=("state",),
+        OperationDoc(
+            "deployments",
+            "List deployments, newest first",
+            {200: ("Deployments", "One page.")},
+            (400,),
+            (
+                parameter("target", {"type": "string"}, "Only deployments of this target."),
+                parameter(
+                    "state",
+                    {"type": "array", "items": {"type": "string", "enum": [str(state) for state in DeploymentState]}},
+                    "Only deployments in this state; repeat the parameter for several states.",
+                ),
+                parameter("open", {"type": "boolean"}, "Only deployments that have not ended."),
+                parameter(
+                    "limit",
+                    {"type": "integer", "minimum": 1, "maximum": deployments.MAX_PAGE, "default": deployments.PAGE},
+                    "The maximum number of deployments in the page.",
+                ),
+                parameter(
+                    "cursor",
+                    {"type": "string"},
+                    "`next` of the previous page. Deployments accepted in the meantime do not change the pages.",
+                ),
+            ),
+        ),
     ),
-    Route("get_deployment", "GET", "deployments/{id}", deployments.get_deployment),
-    Route("get_audit", "GET", "deployments/{id}/audit", deployments.get_audit),
-    Route("get_graph", "GET", "deployments/{id}/graph", deployments.get_graph),
+    Route(
+        "get_deployment",
+        "GET",
+        "deployments/{id}",
+        deployments.get_deployment,
+        OperationDoc(
+            "deployments",
+            "Return one deployment with its steps and the verbs that are possible now",
+            {200: ("Deployment", "The deployment."), **NOT_MODIFIED},
+            (404,),
+            (ID_IN_PATH, IF_NONE_MATCH),
+            etag="always",
+        ),
+    ),
+    Route(
+        "get_audit",
+        "GET",
+        "deployments/{id}/audit",
+        deployments.get_audit,
+        OperationDoc(
+            "deployments",
+            "List every change of state: what, when, who, why; oldest first",
+            {200: ("Audit", "The audit. It is kept after the deployment is forgotten."), **NOT_MODIFIED},
+            (404,),
+            (ID_IN_PATH, IF_NONE_MATCH),
+            etag="sometimes",  # until the deployment itself is forgotten
+        ),
+    ),
+    Route(
+        "get_graph",
+        "GET",
+        "deployments/{id}/graph",
+        deployments.get_graph,
+        OperationDoc(
+            "deployments",
+            "Return the step graph that the manifest was compiled to",
+            {200: ("Graph", "The step graph.")},
+            (404,),
+            (ID_IN_PATH,),
+        ),
+    ),
     *(
         Route(
             f"{verb.value}_deployment",
             "POST",
             f"deployments/{{id}}/{verb.value}",
             verbs.command_handler(verb),
+            openapi.verb_operation(verb),
             needs_engine=True,
         )
         for verb in Verb
     ),
-    Route("plan_manifest", "POST", "plan", plans.plan_manifest),
-    Route("list_breakers", "GET", "breakers", breakers.list_breakers),
-    Route("reset_breaker", "POST", "breakers/{name}/reset", breakers.reset_breaker),
-    Route("list_orphans", "GET", "orphans", orphans.list_orphans),
-    Route("get_openapi", "GET", "openapi.json", _document, is_anonymous=True),
-    Route("dashboard", "GET", "dashboard", _page, is_anonymous=True),
-    Route("dashboard_file", "GET", "dashboard/{file}", _page, is_anonymous=True),
+    Route(
+        "plan_manifest",
+        "POST",
+        "plan",
+        plans.plan_manifest,
+        OperationDoc(
+            "deployments",
+            "Show what a deployment of a manifest would change",
+            {200: ("DryRun", "One row for each step. Nothing was changed.")},
+            (413, 415, 502),
+            body="Manifest",
+            description="Reads the live workspace with the app's own identity and changes nothing.",
+        ),
+    ),
 )
-ROUTES: tuple[Route, ...] = tuple(map(declaring, _ROWS))
+_OPERATIONS = (
+    Route(
+        "list_breakers",
+        "GET",
+        "breakers",
+        breakers.list_breakers,
+        OperationDoc("operations", "List the circuit breakers", {200: ("Breakers", "All circuit breakers.")}),
+    ),
+    Route(
+        "reset_breaker",
+        "POST",
+        "breakers/{name}/reset",
+        breakers.reset_breaker,
+        OperationDoc(
+            "operations",
+            "Close a circuit breaker for all workers",
+            {200: ("Breaker", "The breaker after the reset.")},
+            (404,),
+            (parameter("name", {"type": "string", "minLength": 1}, "The breaker's name.", "path"),),
+        ),
+    ),
+    Route(
+        "list_orphans",
+        "GET",
+        "orphans",
+        orphans.list_orphans,
+        OperationDoc(
+            "operations",
+            "List what the next sweep would delete",
+            {200: ("Orphans", "The orphans that exist in Fabric now. The request deletes nothing.")},
+            (502,),
+            description="Searches the newest deployments that were rolled back and that the sweeper has not checked "
+            "for orphans yet, up to a maximum number. A resource is an orphan only if it has the marker of the step "
+            "that created it.",
+        ),
+    ),
+)
+
+
+def _health(name: str, summary: str, answers: dict[int, tuple[str, str]], *, is_anonymous: bool) -> tuple[Route, Route]:
+    """Return the rows of a health route: GET, and HEAD without a body, because some monitors send HEAD."""
+    doc = OperationDoc("health", summary, answers, media_type=HEALTH)
+    get = Route(name, "GET", name.replace("_", "/"), health.health_handler(name), doc, is_anonymous=is_anonymous)
+    head_doc = replace(doc, summary=f"{summary} (headers only)")
+    return get, replace(get, name=f"{name}_head", method="HEAD", doc=head_doc)
+
+
+_HEALTH = (
+    *_health("health_live", "The process responds", {200: ("Health", "It responds.")}, is_anonymous=True),
+    *_health(
+        "health_ready",
+        "The app can do its work",
+        {200: ("Health", "It can."), 503: ("Health", "It cannot: a check failed.")},
+        is_anonymous=True,
+    ),
+    *_health(
+        "health",
+        "Return every check with its findings",
+        {200: ("Health", "No essential check failed."), 503: ("Health", "An essential check failed.")},
+        is_anonymous=False,
+    ),
+)
+_META = (
+    Route(
+        "get_openapi",
+        "GET",
+        "openapi.json",
+        _document,
+        OperationDoc(
+            "meta", "Return this document", {200: ("Document", "OpenAPI 3.1."), **NOT_MODIFIED}, etag="always"
+        ),
+        is_anonymous=True,
+    ),
+    Route(
+        "dashboard",
+        "GET",
+        "dashboard",
+        _page,
+        OperationDoc("meta", "Return the page", {200: ("File", "HTML."), **NOT_MODIFIED}, (404,), etag="always"),
+        is_anonymous=True,
+    ),
+    Route(
+        "dashboard_file",
+        "GET",
+        "dashboard/{file}",
+        _page,
+        OperationDoc(
+            "meta",
+            "Return a file of the page",
+            {200: ("File", "The file."), **NOT_MODIFIED},
+            (404,),
+            (parameter("file", {"type": "string", "minLength": 1}, "The file's name.", "path"),),
+            etag="always",
+        ),
+        is_anonymous=True,
+    ),
+)
+ROUTES: tuple[Route, ...] = tuple(map(_with_declared_query, (*_DEPLOYMENTS, *_OPERATIONS, *_META, *_HEALTH)))
 
 
 def answer(handler: Handler, request: Request, backend: Backend) -> Reply:
-    """Run a handler. Whatever it raises becomes a problem; what nobody expected is logged, under the id answered."""
+    """Run a handler and return its reply. Every error becomes problem details.
+
+    An unexpected error is logged with a correlation id, which the reply contains; the reply contains nothing else of
+    the error.
+    """
     try:
         return handler(request, backend)
     except HttpError as error:
         return problem(request, error)
     except FabricError as error:
-        return problem(request, HttpError(502, f"{error}; ask again later"))
+        return problem(request, HttpError(502, f"{error}; try again later"))
     except (StorageUnavailableError, ConflictError, SettingsError) as error:
         log.warning("%s %s: %s", request.method, request.path, error)
-        detail = "the app's storage, its engine or its settings do not let it answer now; the app's log says why"
+        detail = "storage, the durable engine or the settings are unavailable; see the app's log, and try again later"
         return problem(request, HttpError(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}))
     except Exception:
         correlation_id = uuid.uuid4().hex
         log.exception("%s %s failed (%s)", request.method, request.path, correlation_id)
-        detail = "this is a fault of the app; its log has more under the correlation id"
+        detail = "the app failed unexpectedly; search its log for the correlation id"
         return problem(request, HttpError(500, detail, correlation_id=correlation_id))

@@ -1,13 +1,15 @@
 """What handlers are given besides the request, and what a route is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.domain.errors import ForgottenError, NotFoundError
+from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.printable import escaped
 from shared.web.http import HttpError, Reply, Request
+from shared.web.operation import UNDOCUMENTED, OperationDoc
 from shared.web.watching import Watching
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ PRINCIPAL = "x-ms-client-principal-name"
 may send it: so it counts only where the setting TRUST_CLIENT_PRINCIPAL says that it is on."""
 
 
+type HealthAnswer = Callable[[], tuple[bool, JsonObject]]
+"""Returns True if the app passes, and the body."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """What handlers work with; the app is built on first use, so a static file needs none. `watching` is shared by all
@@ -27,6 +33,7 @@ class Backend:
 
     app: "Callable[[], App]"
     orchestrations: "Orchestrations | None" = None
+    health: Mapping[str, HealthAnswer] = field(default_factory=dict[str, HealthAnswer])
     watching: Watching = field(default_factory=Watching)
 
     def engine(self) -> "Orchestrations":
@@ -65,20 +72,22 @@ def unknown(deployment_id: str, error: NotFoundError) -> HttpError:
     return HttpError(404, f"there is no deployment '{deployment_id}'")
 
 
-Handler = Callable[[Request, Backend], Reply]
+type Handler = Callable[[Request, Backend], Reply]
 
 
 @dataclass(frozen=True)
 class Route:
-    """One row. `path` is as in OpenAPI and in the host's templates, without the prefix; `name` is the function's, and
-    the operation's in the document. `query` are the parameters that its address may have, `repeatable` those of them
-    that may be given more than once. `needs_engine` is whether it is given the durable client."""
+    """One row of the table of routes: what function_app.py registers and what the OpenAPI document describes.
+
+    `name` is the name of the function and the operation id. `path` has the syntax of OpenAPI and of the host's route
+    templates, without the prefix `api/`. A route with `needs_engine` gets the durable client. An anonymous route needs
+    no function key.
+    """
 
     name: str
     method: str
     path: str
     handler: Handler
-    query: tuple[str, ...] = ()
-    repeatable: tuple[str, ...] = ()
+    doc: OperationDoc = UNDOCUMENTED
     is_anonymous: bool = False
     needs_engine: bool = False

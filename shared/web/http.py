@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -63,19 +64,6 @@ class HttpError(Exception):
         self.status, self.detail, self.headers, self.members = status, detail, headers or {}, members
 
 
-TITLES = {
-    400: "The request cannot be used",
-    401: "A function key is needed",
-    404: "There is no such thing",
-    409: "It does not fit what stands",
-    413: "The body is too large",
-    415: "The body has a type that is not understood",
-    500: "Something unexpected went wrong",
-    502: "Fabric did not give what was needed",
-    503: "It cannot be answered now",
-}
-
-
 def bad_request(problems: Sequence[Problem], detail: str = "", **members: Any) -> HttpError:
     """400 with every problem by its path: `$...` in the body, `query...` in the address."""
     rows = [problem.to_json() for problem in problems]
@@ -95,8 +83,10 @@ def health_reply(passed: bool, body: JsonObject) -> Reply:
 
 
 def problem(request: Request, error: HttpError) -> Reply:
-    """The error as problem details; `instance` is the path alone, for a query may hold a key."""
-    members = {"type": "about:blank", "title": TITLES[error.status], "status": error.status, "detail": error.detail}
+    """Return the error as problem details. `instance` is the path without the query, which may contain a key."""
+    # With the type about:blank, the title is the phrase of the status (RFC 9457, section 4.2.1).
+    title = HTTPStatus(error.status).phrase
+    members = {"type": "about:blank", "title": title, "status": error.status, "detail": error.detail}
     body = json.dumps({**members, "instance": request.path, **error.members}, ensure_ascii=True)
     return Reply(error.status, body.encode(), PROBLEM, error.headers)
 

@@ -1,47 +1,22 @@
-"""The OpenAPI 3.1 document: of every row of the table of routes, what it takes and all that it may answer."""
+"""The OpenAPI 3.1 document, built from the table of routes."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
 
 from shared.domain.json import JsonObject
-from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import Verb
 from shared.web import page
 from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
-from shared.web.deployments import MAX_PAGE, PAGE
-from shared.web.http import HEALTH, JSON, PROBLEM, Reply, Request, tagged
-from shared.web.schemas import ID, LINE, ref, schemas
+from shared.web.http import JSON, PROBLEM, Reply, Request, tagged
+from shared.web.operation import ID_IN_PATH, OperationDoc
+from shared.web.schemas import ref, schemas
 
 VERSION = "1.0"
 
-
-@dataclass(frozen=True)
-class OperationDoc:
-    """One operation in words: `answers` are (schema, description) by status, `problems` the statuses of errors of its
-    own; those that any operation may give are added."""
-
-    tag: str
-    summary: str
-    answers: Mapping[int, tuple[str | None, str]]
-    problems: Sequence[int] = ()
-    parameters: Sequence[JsonObject] = ()
-    body: str | None = None
-    is_body_required: bool = True
-    description: str = ""
-    media_type: str = JSON
-
-
-def _parameter(name: str, schema: JsonObject, description: str, place: str = "query") -> JsonObject:
-    return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": description}
-
-
-_ID = _parameter("id", ID, "The deployment's id.", "path")
-_IF_NONE_MATCH = _parameter("If-None-Match", {"type": "string"}, "The ETag of what the caller has.", "header")
 _VERBS = {
     Verb.CANCEL: "Put back what has not ended, or is held",
     Verb.APPROVE: "Approve a step that waits for a person",
@@ -53,7 +28,8 @@ _VERBS = {
 }
 
 
-def _verb_operation(verb: Verb) -> OperationDoc:
+def verb_operation(verb: Verb) -> OperationDoc:
+    """Return the description of the route of a verb."""
     body = {
         Verb.APPROVE: "StepCommandRequest",
         Verb.REFUSE: "StepCommandRequest",
@@ -62,152 +38,25 @@ def _verb_operation(verb: Verb) -> OperationDoc:
     return OperationDoc(
         "deployments",
         _VERBS[verb],
-        {202: ("CommandAccepted", "Granted, or it was already; the orchestration does the rest.")},
+        {202: ("CommandAccepted", "Accepted, or already in effect. The orchestration does the rest.")},
         (404, 409, 413, 415),
-        (_ID,),
+        (ID_IN_PATH,),
         body or "CommandRequest",
         is_body_required=body is not None,
     )
 
 
-_HEALTH: Mapping[str, OperationDoc] = {
-    "health_live": OperationDoc("health", "The process answers", {200: ("Health", "It does.")}, media_type=HEALTH),
-    "health_ready": OperationDoc(
-        "health",
-        "The app can do its work",
-        {200: ("Health", "It can."), 503: ("Health", "It cannot: a check failed.")},
-        media_type=HEALTH,
-    ),
-    "health": OperationDoc(
-        "health",
-        "Every check with what it found",
-        {200: ("Health", "Nothing that is essential failed."), 503: ("Health", "An essential check failed.")},
-        media_type=HEALTH,
-    ),
-}
-OPERATIONS: Mapping[str, OperationDoc] = {
-    "submit_deployment": OperationDoc(
-        "deployments",
-        "Submit a deployment",
-        {202: ("Accepted", "It is durable, and starts; the state is the recorded one.")},
-        (409, 413, 415),
-        (
-            _parameter(
-                "id",
-                ID,
-                "The idempotency key: the same id with the same manifest is the same deployment. Without it, the "
-                "manifest's own `id`, or a new one each time.",
-            ),
-            _parameter("requested_by", {**LINE, "maxLength": 256}, "Who asks; what the caller says of itself."),
-        ),
-        "Manifest",
-        description="Files that a manifest names (`file`, `folder`) must be packed into it: the command line does so.",
-    ),
-    "list_deployments": OperationDoc(
-        "deployments",
-        "List deployments, newest first",
-        {200: ("Deployments", "A page.")},
-        (400,),
-        (
-            _parameter("target", {"type": "string"}, "Of this target only."),
-            _parameter(
-                "state",
-                {"type": "array", "items": {"type": "string", "enum": [str(state) for state in DeploymentState]}},
-                "In one of these states; repeat it for several.",
-            ),
-            _parameter("open", {"type": "boolean"}, "Only those that have not ended."),
-            _parameter(
-                "limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE}, "The most in a page."
-            ),
-            _parameter("cursor", {"type": "string"}, "`next` of the page before; what arrived since shifts nothing."),
-        ),
-    ),
-    "get_deployment": OperationDoc(
-        "deployments",
-        "One deployment with its steps, and what may be asked of it",
-        {200: ("Deployment", "As it stands."), 304: (None, "The caller has it.")},
-        (404,),
-        (_ID, _IF_NONE_MATCH),
-    ),
-    "get_audit": OperationDoc(
-        "deployments",
-        "Every move: what, when, who, why; oldest first",
-        {200: ("Audit", "The audit; it outlives the deployment."), 304: (None, "The caller has it.")},
-        (404,),
-        (_ID, _IF_NONE_MATCH),
-    ),
-    "get_graph": OperationDoc(
-        "deployments", "What the manifest was compiled to", {200: ("StepGraph", "The plan.")}, (404,), (_ID,)
-    ),
-    **{f"{verb.value}_deployment": _verb_operation(verb) for verb in Verb},
-    "plan_manifest": OperationDoc(
-        "deployments",
-        "What a deployment of a manifest would do",
-        {200: ("DryRun", "A row a step; nothing was changed.")},
-        (413, 415, 502),
-        body="Manifest",
-        description="Looks everything up in the live workspace, as the app's own identity, and changes nothing.",
-    ),
-    "list_breakers": OperationDoc("operations", "The circuit breakers", {200: ("Breakers", "All of them.")}),
-    "reset_breaker": OperationDoc(
-        "operations",
-        "Close a circuit breaker for all workers",
-        {200: ("Breaker", "As it stands now.")},
-        (404,),
-        (_parameter("name", {"type": "string", "minLength": 1}, "Its name.", "path"),),
-    ),
-    "list_orphans": OperationDoc(
-        "operations",
-        "What the next sweep would delete",
-        {200: ("Orphans", "As found in Fabric now; nothing is deleted by asking.")},
-        (502,),
-        description="Of deployments that were put back and not looked over by the sweeper yet, the newest first, a "
-        "bounded number of them. A resource is an orphan only if it bears the marker of the step that made it.",
-    ),
-    "get_openapi": OperationDoc(
-        "meta", "This document", {200: ("Document", "OpenAPI 3.1."), 304: (None, "Unchanged.")}
-    ),
-    "dashboard": OperationDoc("meta", "The page", {200: ("File", "HTML."), 304: (None, "Unchanged.")}, (404,)),
-    "dashboard_file": OperationDoc(
-        "meta",
-        "A file of the page",
-        {200: ("File", "The file."), 304: (None, "Unchanged.")},
-        (404,),
-        (_parameter("file", {"type": "string", "minLength": 1}, "Its name.", "path"),),
-    ),
-    **_HEALTH,
-    **{
-        f"{name}_head": replace(operation, summary=f"{operation.summary} (headers alone)")
-        for name, operation in _HEALTH.items()
-    },
-}
-_PATHS = {"health_live": "health/live", "health_ready": "health/ready", "health": "health"}
-OF_THE_APP = {**_PATHS, **{f"{name}_head": path for name, path in _PATHS.items()}}
-"""HTTP functions that function_app.py has itself, and their paths: `..._head` answers HEAD, the others GET."""
-_HEADS = frozenset(OF_THE_APP) - frozenset(_PATHS)
-_MAY_BE_TAGGED = ("get_audit",)
-"""Tagged while the deployment itself is there."""
-_TAGGED = ("get_deployment", "get_openapi", "dashboard", "dashboard_file")
-_PLAIN = frozenset(
-    {"get_openapi", "dashboard", "dashboard_file", "health_live", "health_ready", "health_live_head"}
-    | {"health_ready_head"}
-)
-"""They need neither a key nor the app's storage."""
-
-
 def document(routes: Iterable[Route]) -> JsonObject:
-    """The whole document; every route must be in OPERATIONS."""
+    """Return the whole document."""
     paths: JsonObject = {}
     for route in routes:
-        paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route.name)
-    for name, path in OF_THE_APP.items():
-        paths.setdefault(f"/{path}", {})["head" if name in _HEADS else "get"] = _operation(name)
+        paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Fabric Saga",
             "version": VERSION,
-            "summary": "Transactional deployments to Microsoft Fabric: all applied, or all put back.",
+            "summary": "Transactional deployments to Microsoft Fabric: everything applied or everything rolled back.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/api"}],
@@ -221,48 +70,50 @@ def document(routes: Iterable[Route]) -> JsonObject:
     }
 
 
-def _operation(name: str) -> JsonObject:
-    operation = OPERATIONS[name]
-    made: JsonObject = {"operationId": name, "tags": [operation.tag], "summary": operation.summary}
-    if operation.description:
-        made["description"] = operation.description
-    if operation.parameters:
-        made["parameters"] = list(operation.parameters)
-    if operation.body is not None:
-        types = MANIFEST_TYPES if operation.body == "Manifest" else (JSON,)
-        content = {media_type: {"schema": ref(operation.body)} for media_type in types}
-        made["requestBody"] = {"required": operation.is_body_required, "content": content}
-    if name in _PLAIN:
-        made["security"] = []
-    made["responses"] = _responses(name, operation)
-    return made
+def _operation(route: Route) -> JsonObject:
+    doc = route.doc
+    operation: JsonObject = {"operationId": route.name, "tags": [doc.tag], "summary": doc.summary}
+    if doc.description:
+        operation["description"] = doc.description
+    if doc.parameters:
+        operation["parameters"] = list(doc.parameters)
+    if doc.body is not None:
+        types = MANIFEST_TYPES if doc.body == "Manifest" else (JSON,)
+        content = {media_type: {"schema": ref(doc.body)} for media_type in types}
+        operation["requestBody"] = {"required": doc.is_body_required, "content": content}
+    if route.is_anonymous:
+        operation["security"] = []
+    operation["responses"] = _responses(route)
+    return operation
 
 
-def _responses(name: str, operation: OperationDoc) -> JsonObject:
-    responses: JsonObject = {}
-    for status, (schema, text) in operation.answers.items():
-        response: JsonObject = {"description": text}
-        if schema is not None:
-            response["content"] = _content(schema, operation.media_type)
-        headers: JsonObject = {}
-        if name in (*_TAGGED, *_MAY_BE_TAGGED):
-            headers["ETag"] = {"required": name in _TAGGED, "schema": {"type": "string"}}
-        if status == 202:
-            headers["Location"] = {"required": True, "schema": {"type": "string"}}
-        if name == "submit_deployment":
-            headers["Retry-After"] = {"required": True, "schema": {"type": "integer"}}
-            response["links"] = {"deployment": _link("get_deployment"), "cancel": _link("cancel_deployment")}
-        if headers:
-            response["headers"] = headers
-        responses[str(status)] = response
-    general = (400, 500) if name in _PLAIN else (400, 401, 500, 503)
-    for status in (*operation.problems, *general):
+def _responses(route: Route) -> JsonObject:
+    responses: JsonObject = {str(status): _response(route.doc, status) for status in route.doc.answers}
+    # An anonymous route needs neither a key nor the app's storage.
+    general = (400, 500) if route.is_anonymous else (400, 401, 500, 503)
+    for status in (*route.doc.problems, *general):
         responses.setdefault(str(status), _problem(status))
-    if name in _HEADS:
-        responses = {
-            status: {k: v for k, v in message.items() if k != "content"} for status, message in responses.items()
-        }
+    if route.method == "HEAD":
+        for response in responses.values():
+            response.pop("content", None)
     return dict(sorted(responses.items()))
+
+
+def _response(doc: OperationDoc, status: int) -> JsonObject:
+    schema, text = doc.answers[status]
+    response: JsonObject = {"description": text}
+    if schema is not None:
+        response["content"] = _content(schema, doc.media_type)
+    headers: JsonObject = {}
+    if doc.etag != "never":
+        headers["ETag"] = {"required": doc.etag == "always", "schema": {"type": "string"}}
+    if status == 202:
+        headers["Location"] = {"required": True, "schema": {"type": "string"}}
+    if headers | doc.headers:
+        response["headers"] = headers | doc.headers
+    if doc.links:
+        response["links"] = {name: _link(operation) for name, operation in doc.links.items()}
+    return response
 
 
 def _content(schema: str, media_type: str) -> JsonObject:
@@ -277,7 +128,7 @@ def _link(operation: str) -> JsonObject:
 
 def _problem(status: int) -> JsonObject:
     if status == 401:
-        return {"description": "No function key, or a wrong one. The host answers this, without a body."}
+        return {"description": "The function key is missing or wrong. The host sends this response, without a body."}
     response: JsonObject = {
         "description": HTTPStatus(status).phrase,
         "content": {PROBLEM: {"schema": ref("Problem")}},
@@ -288,12 +139,12 @@ def _problem(status: int) -> JsonObject:
 
 
 @cache
-def _written(routes: tuple[Route, ...]) -> tuple[bytes, str]:
+def _built(routes: tuple[Route, ...]) -> tuple[bytes, str]:
     content = json.dumps(document(routes), ensure_ascii=True, separators=(",", ":")).encode()
     return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def serve(request: Request, routes: tuple[Route, ...]) -> Reply:
-    """The document; made once, on first use."""
-    content, tag = _written(routes)
+    """Return the document, which is built once, on first use."""
+    content, tag = _built(routes)
     return tagged(request, tag, Reply(200, content, JSON, {"Cache-Control": "no-cache"}))

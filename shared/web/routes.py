@@ -1,63 +1,55 @@
-"""The blueprint: every row of the table as a function of the app. Only here and in function_app.py the host is known.
+"""Register every row of the table of routes as a function. Only this file and function_app.py know the Functions host.
 
-A blueprint's own auth level is ignored by the library, so it stands on each route.
+The library ignores a blueprint's own auth level, so each route has its own.
 """
 
 # The vendor annotates **kwargs of its decorators as unknown.
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from shared import bootstrap
-from shared.domain.json import JsonObject
-from shared.web.api import ROUTES, answer, declaring
-from shared.web.backend import Backend, Route
-from shared.web.http import SAFE_HEADERS, Reply, Request, health_reply
+from shared.web.api import ROUTES, answer
+from shared.web.backend import Backend, HealthAnswer, Route
+from shared.web.http import SAFE_HEADERS, Reply, Request
 from shared.web.watching import Watching
 
-blueprint = df.Blueprint()
-_watching = Watching()
+
+def blueprint(health: Mapping[str, HealthAnswer]) -> df.Blueprint:
+    """Return a blueprint with one function for each route. `health` has the answers of the health routes by name."""
+    registered = df.Blueprint()
+    watching = Watching()
+    for route in ROUTES:
+        _register(registered, route, partial(Backend, bootstrap.app, health=health, watching=watching))
+    return registered
 
 
 def to_http_response(reply: Reply) -> func.HttpResponse:
-    """As the host takes it, with the headers that are on every answer."""
+    """Return the reply as the host accepts it, with the headers that every response has."""
     headers = {**SAFE_HEADERS, **reply.headers}
     if reply.content_type:
         headers["Content-Type"] = reply.content_type
     return func.HttpResponse(reply.body or None, status_code=reply.status, headers=headers)
 
 
-def health_answer(request: func.HttpRequest, ask: Callable[[], tuple[bool, JsonObject]]) -> func.HttpResponse:
-    """Answer with what `ask` finds: whether the app passes, and the body. The address takes no parameters."""
-    row = Route("health", request.method, "health", lambda _, __: health_reply(*ask()))
-    return _respond(declaring(row), request)
+def _register(registered: df.Blueprint, route: Route, backend: partial[Backend]) -> None:
+    def respond(request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
+        read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)
+        orchestrations = bootstrap.orchestrations(client) if client is not None else None
+        return to_http_response(answer(route.handler, read, backend(orchestrations=orchestrations)))
 
-
-def _respond(route: Route, request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
-    read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)
-    orchestrations = bootstrap.orchestrations(client) if client is not None else None
-    return to_http_response(answer(route.handler, read, Backend(bootstrap.app, orchestrations, _watching)))
-
-
-def _function(route: Route) -> Any:
     def plain(request: func.HttpRequest) -> func.HttpResponse:
-        return _respond(route, request)
+        return respond(request)
 
     def with_engine(request: func.HttpRequest, client: str) -> func.HttpResponse:
-        return _respond(route, request, client)
+        return respond(request, client)
 
-    return blueprint.durable_client_input(client_name="client")(with_engine) if route.needs_engine else plain
-
-
-def _register(route: Route) -> None:
+    function: Any = registered.durable_client_input(client_name="client")(with_engine) if route.needs_engine else plain
     level = func.AuthLevel.ANONYMOUS if route.is_anonymous else func.AuthLevel.FUNCTION
-    trigger = blueprint.route(route=route.path, methods=[route.method], auth_level=level, trigger_arg_name="request")
-    blueprint.function_name(route.name)(trigger(_function(route)))
-
-
-for _route in ROUTES:
-    _register(_route)
+    trigger = registered.route(route=route.path, methods=[route.method], auth_level=level, trigger_arg_name="request")
+    registered.function_name(route.name)(trigger(function))

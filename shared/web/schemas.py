@@ -162,7 +162,7 @@ def schemas() -> JsonObject:
         ),
         "AuditEntry": of(AuditEntry, version=_VERSION, step_id=_STRING),
         "Audit": items_of("AuditEntry"),
-        "StepGraph": _object(
+        "Graph": _object(
             ["name", "target", "steps", "waves"],
             name=_STRING,
             target=_STRING,

@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("x-functions-key") != self.world.key:
             return self._send(401, None)
         if self.world.broken:
-            return self._send(503, {"title": "It cannot be answered now", "status": 503, "detail": "storage is away"})
+            return self._send(503, {"title": "Service Unavailable", "status": 503, "detail": "storage is away"})
         status, body = make()
         return self._send(status, body)
 
@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["health"]:
                 return (200 if world.health["status"] != "fail" else 503), world.health
             case _:
-                return 404, {"title": "There is no such thing", "status": 404, "detail": "no such deployment"}
+                return 404, {"title": "Not Found", "status": 404, "detail": "no such deployment"}
 
     def _list(self, query: dict[str, str]) -> dict[str, Any]:
         newest = sorted(self.world.deployments.values(), key=lambda d: d.header.accepted_at, reverse=True)
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         match path:
             case ["deployments", deployment_id, verb] if deployment_id in world.deployments:
                 if world.refuse:
-                    return 409, {"title": "It does not fit what stands", "status": 409, "detail": world.refuse}
+                    return 409, {"title": "Conflict", "status": 409, "detail": world.refuse}
                 world.commands.append((verb, deployment_id, body))
                 world.on_command(verb, deployment_id)
                 state = world.deployments[deployment_id].header.state.value
@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
                         breaker.update(state="closed", failures=0)
                 return 200, {"name": name, "state": "closed", "failures": 0, "reason": "", "is_shared": True}
             case _:
-                return 404, {"title": "There is no such thing", "status": 404}
+                return 404, {"title": "Not Found", "status": 404}
 
 
 def header(number: int, state: D, now: datetime, **changes: Any) -> DeploymentRecord:

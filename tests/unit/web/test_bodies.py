@@ -26,18 +26,18 @@ def test_unknown_query_parameter_is_named(api: Api, route: Route) -> None:
     [problem] = received(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "query.foo")
     assert "is not a known parameter" in problem["message"]
-    assert all(name in problem["message"] for name in route.query)
+    assert all(name in problem["message"] for name in route.doc.query)
     assert b"is not a known parameter" not in api.ask(route.method, f"{address(route)}?code=key", MANIFEST).body
     assert not [p for p in api.queue if "foo" in p]
 
 
-@pytest.mark.parametrize("route", [r for r in ROUTES if r.query], ids=lambda route: route.name)
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.doc.query], ids=lambda route: route.name)
 def test_repeated_query_parameter_is_named(api: Api, route: Route) -> None:
     """400, unless the route declares it repeatable."""
-    for name in route.query:
+    for name in route.doc.query:
         reply = api.ask(route.method, f"{address(route)}?{name}=held&{name}=held", MANIFEST)
         is_refused = b"is given more than once" in reply.body
-        assert is_refused == (name not in route.repeatable)
+        assert is_refused == (name not in route.doc.repeatable)
         assert reply.status == (400 if is_refused else 200)
 
 

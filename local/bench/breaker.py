@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from local import azurite
 from local.bench.measure import heading, row, spread
 from local.paths import HOME
-from shared.adapters.breaker.circuit_breaker import BreakerOpenError
-from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import BreakerOpenError, CircuitBreakers
 from shared.adapters.fabric.gate import FabricGate
 from shared.adapters.fabric.rate_limiter import RateLimiter
 from shared.adapters.storage.breaker_table import TableBreakers

@@ -1,7 +1,7 @@
-"""What holds the breakers when storage does not: the records in this process's memory, until storage is back.
+"""A breaker store that survives an outage of storage: it keeps the records in this process until storage is back.
 
-A breaker guards deployments; it must never be what stops them. So trouble with its storage is said once in the
-log and in its status, and each worker goes on by what it sees itself, from the last shared record that it knows.
+A breaker protects deployments and must never stop them. If its storage fails, that is reported once in the log and in
+its status, and each worker continues alone from the last shared record that it has.
 """
 
 import itertools
@@ -17,11 +17,11 @@ from shared.domain.ports import BreakerStore, Versioned
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
-"""How long storage is left alone after it failed: trying costs a call its time."""
+"""How long storage is not accessed after a failure, because each try delays a call."""
 
 
 class LocalBreakers:
-    """The port `BreakerStore` in one process; thread-safe."""
+    """Implements the port `BreakerStore` in one process. Thread-safe; only `write` raises, ConflictError."""
 
     def __init__(self) -> None:
         self._rows: dict[str, Versioned[BreakerRecord]] = {}
@@ -30,34 +30,37 @@ class LocalBreakers:
 
     @property
     def is_shared(self) -> bool:
-        """As the port says."""
+        """Return False: other workers do not see these records."""
         return False
 
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
-        """As the port says; never raises."""
+        """Return the record, or None if there is none."""
         return self._rows.get(name)
 
     def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
-        """As the port says."""
+        """Store the record. Raises ConflictError if it changed since `before` was read."""
         with self._lock:
             stored = self._rows.get(after.name)
             if (stored.etag if stored else None) != (before.etag if before else None):
-                raise ConflictError(f"the breaker '{after.name}' moved since it was read")
+                raise ConflictError(f"the breaker '{after.name}' changed since it was read")
             return self.put(after)
 
     def all(self) -> list[Versioned[BreakerRecord]]:
-        """As the port says."""
+        """Return every record, by name."""
         return [row for _, row in sorted(self._rows.items())]
 
     def put(self, record: BreakerRecord) -> Versioned[BreakerRecord]:
-        """Set it, whatever stood there."""
+        """Store the record without a condition."""
         row = Versioned(record, f"local-{next(self._tags)}")
         self._rows[record.name] = row
         return row
 
 
 class FallbackBreakers:
-    """The shared store while it answers, else the local one; asks the shared one again after `RETRY_SECONDS`."""
+    """Implements the port `BreakerStore`: the shared store while it responds, else a local one.
+
+    The shared store is tried again every `RETRY_SECONDS`. No method raises StorageUnavailableError.
+    """
 
     def __init__(self, shared: BreakerStore, now: Callable[[], datetime]) -> None:
         self._shared, self._now = shared, now
@@ -66,20 +69,20 @@ class FallbackBreakers:
 
     @property
     def is_shared(self) -> bool:
-        """Whether all workers see the same, as far as is known."""
+        """Return True if the shared store responded last time, so that all workers see the same records."""
         return self._retry_at is None
 
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
-        """As the port says; never raises StorageUnavailableError."""
+        """Return the record, or None if there is none."""
         found = self._ask(lambda store: store.read(name))
         return self._keep(found) if found is not None else None
 
     def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
-        """As the port says. ConflictError also where the store changed between read and write."""
+        """Store the record. Raises ConflictError, also if the store in use changed between read and write."""
         return self._keep(self._ask(lambda store: store.write(before, after)))
 
     def all(self) -> list[Versioned[BreakerRecord]]:
-        """As the port says."""
+        """Return every record, by name."""
         return self._ask(lambda store: store.all())
 
     def _keep(self, row: Versioned[BreakerRecord]) -> Versioned[BreakerRecord]:
@@ -92,7 +95,7 @@ class FallbackBreakers:
         if self._retry_at is not None:
             if self._now() < self._retry_at:
                 return question(self._local)
-            self._retry_at = self._now() + timedelta(seconds=RETRY_SECONDS)  # the others need not try as well
+            self._retry_at = self._now() + timedelta(seconds=RETRY_SECONDS)  # other threads need not try as well
         try:
             answer = question(self._shared)
         except (StorageUnavailableError, UnknownVersionError) as error:
@@ -105,5 +108,5 @@ class FallbackBreakers:
 
     def _lost(self, error: SagaError) -> None:
         if self._retry_at is None:
-            log.warning("the circuit breakers' storage fails (%s): each worker goes by what it sees itself", error)
+            log.warning("the storage of the circuit breakers fails (%s): each worker uses its own records", error)
         self._retry_at = self._now() + timedelta(seconds=RETRY_SECONDS)

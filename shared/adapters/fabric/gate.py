@@ -7,8 +7,7 @@ refuses, the token goes back unused. Neither ever waits: who may not call is tol
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from shared.adapters.breaker.circuit_breaker import BreakerOpenError
-from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import BreakerOpenError, CircuitBreakers
 from shared.adapters.fabric.errors import retry_after
 from shared.adapters.fabric.rate_limiter import RateLimiter
 from shared.domain.breaker import area

@@ -10,8 +10,7 @@ from typing import Any
 import pybreaker
 import pytest
 
-from shared.adapters.breaker.circuit_breaker import BreakerOpenError, SharedCircuitBreaker
-from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import BreakerOpenError, CircuitBreakers, SharedCircuitBreaker
 from shared.adapters.storage.breaker_table import TableBreakers
 from shared.adapters.storage.clients import StorageClients
 from shared.domain.breaker import AREAS, BreakerPolicy, BreakerState

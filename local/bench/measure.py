@@ -13,7 +13,8 @@ from typing import Any
 from local import azurite
 from local.client import fetch
 from local.stack import Stack
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.domain.errors import NotFoundError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
@@ -52,7 +53,7 @@ class Bench:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         environment = {"AzureWebJobsStorage": stack.connection_string}
-        self.storage = bootstrap.storage(settings.load(environment))
+        self.storage = command_line.storage(settings.load(environment))
 
     def deploy(self, *submissions: tuple[str, dict[str, Any]]) -> Run:
         """Submit deployments and wait until all have ended. Raises AssertionError if one does not succeed."""

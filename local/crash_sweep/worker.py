@@ -24,7 +24,8 @@ from local.crash_sweep.manifests import Manifest, new_id
 from local.crash_sweep.names import ids_in
 from local.crash_sweep.prefork import PreforkStack
 from local.stack import StackError
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.domain.errors import NotFoundError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
@@ -147,7 +148,7 @@ class Worker:
         self.stack.up(host=False)
         self._restart_host()  # not by `up`, because the plan may kill the host before it answers
         connection = self.stack.connection_string
-        self._storage = bootstrap.storage(settings.load({"AzureWebJobsStorage": connection}))
+        self._storage = command_line.storage(settings.load({"AzureWebJobsStorage": connection}))
         self._tables = TableServiceClient.from_connection_string(connection)
         self._queues = QueueServiceClient.from_connection_string(connection)
         self.fabric("seed", {"workspaces": [_FOREIGN]})

@@ -2,7 +2,8 @@
 
 import argparse
 
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.cli.common import Add, add_url, connect, known_id
 from shared.cli.follow import SUCCEEDED
 from shared.cli.render.output import Output
@@ -44,7 +45,7 @@ def _line(entry: AuditEntry, subject: str, deployment_id: str) -> str:
 
 
 def _verify(options: argparse.Namespace, output: Output) -> int:
-    verdict = verify.verify(verify.read(bootstrap.storage(settings.load()).journal, known_id(options.id)))
+    verdict = verify.verify(verify.read(command_line.storage(settings.load()).journal, known_id(options.id)))
     for each in verdict.differences:
         output.event("difference", f"  {clean(str(each), 1000)}", **vars(each))
     text = f"{options.id} is {verdict.state or 'without a state'}: {verdict.entries} entries, "

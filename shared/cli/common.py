@@ -9,7 +9,8 @@ from typing import Any
 
 import shtab
 
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.cli import pack
 from shared.cli.help import COMMAND
 from shared.cli.render.output import Output
@@ -81,11 +82,11 @@ def add_url(parser: argparse.ArgumentParser, default: str = "") -> None:
     parser.add_argument("--url", default=default, help=text)
 
 
-def remote(options: argparse.Namespace) -> bootstrap.Remote | None:
+def remote(options: argparse.Namespace) -> command_line.Remote | None:
     """The API, if an address is given. Raises settings.SettingsError, and InvalidInputError for a bad address."""
     settings.check_connections()
     url = options.url or settings.load().api_url
-    return bootstrap.remote(url, settings.function_key()) if url else None
+    return command_line.remote(url, settings.function_key()) if url else None
 
 
 def follow_command(options: argparse.Namespace) -> str:
@@ -94,12 +95,12 @@ def follow_command(options: argparse.Namespace) -> str:
     return f"{COMMAND} follow {options.id}{url}"
 
 
-def connect(options: argparse.Namespace) -> bootstrap.Access:
+def connect(options: argparse.Namespace) -> command_line.Access:
     """Raises as `remote`."""
-    return remote(options) or bootstrap.storage(settings.load())
+    return remote(options) or command_line.storage(settings.load())
 
 
 def breakers(options: argparse.Namespace) -> BreakerAdmin:
     """Raises as `remote`."""
     api = remote(options)
-    return api.desk.breakers if api else bootstrap.stored_breakers(settings.load())
+    return api.desk.breakers if api else command_line.stored_breakers(settings.load())

@@ -2,7 +2,8 @@
 
 import argparse
 
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.cli.common import Add, add_url, remote
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
@@ -19,7 +20,7 @@ def add_commands(add: Add) -> None:
 
 def _health(options: argparse.Namespace, output: Output) -> int:
     api = remote(options)
-    body = api.desk.health() if api else bootstrap.storage_monitor(settings.load()).report().details()
+    body = api.desk.health() if api else command_line.storage_monitor(settings.load()).report().details()
     for name, entries in (as_object(body.get("checks")) or {}).items():
         for entry in as_list(entries) or []:
             output.event("check", _line(name, as_object(entry) or {}), check=name, **(as_object(entry) or {}))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shared import bootstrap, settings
+from shared.bootstrap import command_line
 from shared.cli import pack
 from shared.cli.common import Add, add_manifest, add_url, packed, remote
 from shared.cli.follow import SUCCEEDED
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         found = DryRun.from_json(api.desk.plan(manifest))
     else:
         policy = DRY_RUN_RETRY if loaded.flags.retry_logic else DRY_RUN_RETRY.once()
-        found = dry_run(bootstrap.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
+        found = dry_run(command_line.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
     if options.json:
         output.event("plan", "", **found.to_json())
     else:

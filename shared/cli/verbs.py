@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 
-from shared import bootstrap
+from shared.bootstrap import command_line
 from shared.cli.common import Add, Run, add_url, connect, follow_command, known_id, seconds
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
 from shared.cli.render.output import Output
@@ -98,7 +98,7 @@ def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], o
 
 
 def _send(
-    verb: Verb, options: argparse.Namespace, output: Output, storage: bootstrap.Access, header: DeploymentRecord
+    verb: Verb, options: argparse.Namespace, output: Output, storage: command_line.Access, header: DeploymentRecord
 ) -> int:
     command = {
         "command": verb.value,

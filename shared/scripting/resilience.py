@@ -18,7 +18,7 @@ from typing import Any, overload
 import tenacity
 
 from shared import bootstrap, settings
-from shared.adapters.breaker.circuit_breaker import SharedCircuitBreaker
+from shared.adapters.breaker.circuit_breakers import SharedCircuitBreaker
 from shared.adapters.fabric.foreign_errors import fabric_error_of
 from shared.domain.errors import FabricAmbiguousError, FabricError
 from shared.domain.policy import RetryPolicy

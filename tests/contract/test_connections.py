@@ -16,10 +16,11 @@ import pytest
 
 from local import reach_loopback_directly
 from local.key_vault.server import KeyVaultServer
-from shared import bootstrap, settings
+from shared import settings
 from shared.adapters.fabric.client import FabricClient
 from shared.adapters.fabric.transport import RequestsTransport
 from shared.adapters.storage.clients import StorageClients, mapped
+from shared.bootstrap import parts
 from shared.cli.__main__ import main
 from shared.domain.errors import SagaError
 from tests.contract.key_vault import CLIENT_ID, environment, serving
@@ -174,7 +175,7 @@ class Network:
 
     def _vault(self) -> object:
         self.vault.vault.put("a-b", "value")
-        return bootstrap._secrets(settings.load(environment(self.vault)).secrets)[0]._source.fetch("a-b")
+        return parts.secrets(settings.load(environment(self.vault)).secrets)[0]._source.fetch("a-b")
 
     def _cli(self) -> object:
         code = main(["list", "--url", f"https://{self.host}", "--json"])

@@ -17,7 +17,7 @@ from azure.data.tables import TableClient
 
 from local.ingestion import SILENT, Ingestion, connection_string, serving
 from shared import bootstrap, entry, settings, telemetry, tracing
-from shared.adapters.breaker.circuit_breaker import BreakerOpenError
+from shared.adapters.breaker.circuit_breakers import BreakerOpenError
 from shared.adapters.telemetry.buffered import BufferedTelemetry
 from shared.bootstrap import App
 from shared.domain.breaker import BreakerState

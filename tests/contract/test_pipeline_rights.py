@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
-from shared import bootstrap, settings
+from shared import settings
 from shared.adapters.storage.clients import StorageClients
 from shared.adapters.storage.queues import TextQueue
-from shared.bootstrap import Storage
+from shared.bootstrap import command_line
+from shared.bootstrap.parts import Stores
 from shared.domain.errors import NotFoundError, StorageUnavailableError
 
 pytestmark = pytest.mark.azurite
@@ -36,9 +37,9 @@ def narrowed(connection_string: str, services: str, types: ResourceTypes, permis
     return f"{endpoints};SharedAccessSignature={signature}"
 
 
-def storage_with(connection_string: str) -> Storage:
+def storage_with(connection_string: str) -> Stores:
     """Return the command line's storage."""
-    return bootstrap.storage(settings.load({"AzureWebJobsStorage": connection_string}))
+    return command_line.storage(settings.load({"AzureWebJobsStorage": connection_string}))
 
 
 def test_pipeline_rights_suffice_to_submit_and_to_follow(storage: str) -> None:

@@ -17,6 +17,7 @@ from local.key_vault import certificate
 from local.key_vault.server import KeyVaultServer
 from shared import bootstrap, settings
 from shared.adapters.fabric.credentials import TokenSource
+from shared.bootstrap import parts
 from shared.domain.errors import FabricAuthError, FabricTransientError
 from shared.scripting.secrets import get_secret_manager
 from tests.contract.key_vault import CLIENT_ID, environment, serving
@@ -32,10 +33,8 @@ class SignIn:
         loaded = settings.load(environment(server, **changes))
         self.server = server
         self.ahead = 0.0
-        self.secrets, _ = bootstrap._secrets(loaded.secrets)
-        self.source = TokenSource(
-            lambda: bootstrap._credential(loaded, self.secrets), now=lambda: time.time() + self.ahead
-        )
+        self.secrets, _ = parts.secrets(loaded.secrets)
+        self.source = TokenSource(lambda: parts.credential(loaded, self.secrets), now=lambda: time.time() + self.ahead)
 
     def accept(self, *secrets: str) -> None:
         """Let Entra accept only these secrets."""

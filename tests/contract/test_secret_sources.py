@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from local.key_vault.server import KeyVaultServer
-from shared import bootstrap, settings
+from shared import settings
 from shared.adapters.secrets.environment import EnvironmentSecrets
+from shared.bootstrap import parts
 from shared.domain.errors import SecretError, SecretNotFoundError, VaultAuthError, VaultUnavailableError
 from shared.domain.ports import SecretSource
 from shared.domain.secrets import environment_name
@@ -41,7 +42,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyVault
 @pytest.fixture
 def vault(server: KeyVaultServer) -> SecretSource:
     """Return the adapter as the app builds it, with the real SDK and the real managed identity credential."""
-    return bootstrap._secrets(settings.load(environment(server)).secrets)[0]._source
+    return parts.secrets(settings.load(environment(server)).secrets)[0]._source
 
 
 @pytest.fixture(params=["environment", "dotenv", "vault"])
@@ -192,7 +193,7 @@ def test_enabled_vault_never_yields_to_the_environment(
     monkeypatch.setattr(settings, "DOTENV", tmp_path / ".env")
     for flag in ("true", "false"):
         loaded = settings.load(environment(server, FEATURE_USE_SECRET_MANAGER=flag))
-        manager, _ = bootstrap._secrets(loaded.secrets)
+        manager, _ = parts.secrets(loaded.secrets)
         with pytest.raises(SecretNotFoundError):
             manager.get_secret("AZURE_CLIENT_SECRET")
         server.faults.replace([{"action": {"status": 503}}])
@@ -210,7 +211,7 @@ def test_disabled_vault_reads_the_environment_and_with_the_manager_dotenv(
     monkeypatch.setattr(settings, "DOTENV", tmp_path / ".env")
     monkeypatch.delenv("AZURE_CLIENT_SECRET", raising=False)
     loaded = settings.load({"FEATURE_USE_SECRET_MANAGER": manager_on, "KEY_VAULT_URL": "https://unused.example"})
-    manager, ping = bootstrap._secrets(loaded.secrets)
+    manager, ping = parts.secrets(loaded.secrets)
     assert ping is None
     if found is None:
         with pytest.raises(SecretNotFoundError, match="AZURE_CLIENT_SECRET is not set"):
@@ -223,7 +224,7 @@ def test_disabled_vault_reads_the_environment_and_with_the_manager_dotenv(
 
 def test_vault_ping_distinguishes_failing_from_missing(server: KeyVaultServer) -> None:
     """A vault that reports a missing secret is healthy; one that refuses or fails is not."""
-    _, ping = bootstrap._secrets(settings.load(environment(server)).secrets)
+    _, ping = parts.secrets(settings.load(environment(server)).secrets)
     assert ping is not None
     ping()
     server.vault.is_forbidden = True

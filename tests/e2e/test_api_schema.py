@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from local.paths import ROOT
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.domain.records import Intent, Operation, RecordedError, Resource
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
@@ -41,7 +42,7 @@ def running() -> Iterator[Running]:
 def seed(running: Running) -> None:
     """One deployment of each state, with every optional field in one of its steps."""
     loaded = settings.load({"AzureWebJobsStorage": running.stack.connection_string})
-    journal = bootstrap.storage(loaded).journal
+    journal = command_line.storage(loaded).journal
     now = datetime.now(UTC)
     error = RecordedError("Fabric said no", "Ask for a role.", "POST /workspaces", 403, "InsufficientPrivileges", "r-1")
     for state in D:

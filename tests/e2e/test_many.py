@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared import bootstrap, settings
+from shared import settings
 from shared.adapters.fabric.credentials import SIMULATOR_IDENTITY
+from shared.bootstrap import command_line
 from shared.domain.states import DeploymentState
 from tests.e2e.conftest import Running, finish, make_stack
 from tests.e2e.test_submission import item, lakehouse, manifest, viewer
@@ -48,7 +49,7 @@ def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(
         body = {"deployment_id": f"many-{i}", "manifest": manifest(f"many-{i}", *steps)}
         shared_slow_stack.put("deployments", json.dumps(body).encode())
 
-    journal = bootstrap.storage(
+    journal = command_line.storage(
         settings.load({"AzureWebJobsStorage": shared_slow_stack.stack.connection_string})
     ).journal
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from local.ingestion import SILENT, Ingestion, connection_string, serving
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.domain.records import AuditEntry
 from shared.domain.telemetry import PROPERTIES, Event
 from tests.e2e.conftest import Running, finish, make_stack
@@ -86,7 +87,7 @@ def test_main_job_tells_all_it_does_in_one_trace_and_no_secret(
 
     calls = running.fabric("calls")
     loaded = settings.load({"AzureWebJobsStorage": running.stack.connection_string})
-    journal = bootstrap.storage(loaded).journal
+    journal = command_line.storage(loaded).journal
     audits = {name: journal.audit(name) for name in TRACE}
     secrets = [CANARY, running.stack.function_key, running.stack.master_key, "AccountKey", "Bearer ", "sim."]
     running.stack.down()

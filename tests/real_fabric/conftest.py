@@ -17,7 +17,8 @@ import yaml
 
 from local.paths import ROOT
 from local.stack import Stack
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line
 from shared.domain.errors import NotFoundError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
@@ -62,11 +63,11 @@ class Place(Running):
 
     def client(self) -> Fabric:
         """Fabric as the project's own client reads it; nothing of the journal."""
-        return bootstrap.fabric(self.loaded)
+        return command_line.fabric(self.loaded)
 
     def row(self, deployment_id: str) -> tuple[DeploymentRecord, list[StepRecord]]:
         """Header and steps. Raises NotFoundError."""
-        journal = bootstrap.storage(self.loaded).journal
+        journal = command_line.storage(self.loaded).journal
         return journal.header(deployment_id).record, [s.record for s in journal.steps(deployment_id)]
 
 

@@ -12,6 +12,7 @@ from shared import bootstrap, settings
 from shared.adapters.fabric.client import FabricClient
 from shared.adapters.fabric.gate import FabricGate
 from shared.adapters.fabric.observed_transport import ObservedTransport
+from shared.bootstrap import parts
 from shared.cli import pack
 from shared.domain.flags import ALL_ON, FeatureFlags
 from shared.domain.states import DeploymentState, StepState
@@ -72,7 +73,7 @@ class Composed(World):
         transport = crashing(ModelTransport(self.model, self.clock), self.point)
         if self.settings.flags.telemetry:
             transport = ObservedTransport(transport, self.telemetry)
-        return bootstrap.fabric_client(
+        return parts.fabric_client(
             self.settings, FixedToken(), transport, self.breakers, self.clock, self.clock.advance
         )
 

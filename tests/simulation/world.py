@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from local.fabric_simulator.model import FabricModel
-from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import CircuitBreakers
 from shared.adapters.fabric.client import FabricClient
 from shared.adapters.fabric.gate import FabricGate
 from shared.adapters.fabric.rate_limiter import RateLimiter

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import bootstrap, entry, settings
-from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import CircuitBreakers
 from shared.adapters.secrets.environment import EnvironmentSecrets
 from shared.adapters.secrets.manager import SecretManager
 from shared.domain.breaker import BreakerPolicy

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from shared import bootstrap, settings
+from shared.bootstrap import parts
 from shared.domain.breaker import AREAS
+from shared.domain.telemetry import NoTelemetry
 from tests.unit.cli.test_commands import events, run, unreachable
 
 pytestmark = pytest.mark.azurite
@@ -14,9 +16,7 @@ pytestmark = pytest.mark.azurite
 def test_breakers_shows_and_closes_what_another_worker_opened(storage: str) -> None:
     """All areas are shown, whoever wrote them, and other workers see the reset."""
     loaded = settings.load({"AzureWebJobsStorage": storage, "BREAKER_CACHE_SECONDS": "0"})
-    other = bootstrap._breakers(
-        bootstrap._clients(loaded.storage), loaded, bootstrap.SystemClock(), bootstrap.NoTelemetry()
-    )
+    other = parts.breakers(parts.storage_clients(loaded.storage), loaded, bootstrap.SystemClock(), NoTelemetry())
     other.get("items").open()
     shown = {row["name"]: row for row in events(run("breakers", "--json", storage=storage))}
     assert set(AREAS) <= set(shown)  # All tests of a worker share one emulator, with its other breakers.

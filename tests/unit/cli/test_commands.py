@@ -16,7 +16,8 @@ import pytest
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient
 
-from shared import bootstrap, settings
+from shared import settings
+from shared.bootstrap import command_line as composition
 from shared.domain.json import content_hash
 from shared.domain.ports import Change
 from shared.domain.records import AuditEntry, DeploymentRecord
@@ -67,7 +68,7 @@ class Account:
 
     def __init__(self, connection: str) -> None:
         self.connection = connection
-        self.stores = bootstrap.storage(settings.load({"AzureWebJobsStorage": connection}))
+        self.stores = composition.storage(settings.load({"AzureWebJobsStorage": connection}))
         self._queue = QueueClient.from_connection_string(connection, "deployments")
 
     def take(self, deployment_id: str) -> dict[str, Any]:

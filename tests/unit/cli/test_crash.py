@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
-from shared.bootstrap import Remote
+from shared.bootstrap.command_line import Remote
 from shared.cli import submit, verbs
 from shared.cli.__main__ import CRASHED, INTERRUPTED, main
 from shared.domain.errors import SagaError, UnknownVersionError

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from shared import bootstrap
-from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import CircuitBreakers
 from shared.adapters.secrets.environment import EnvironmentSecrets
 from shared.adapters.secrets.manager import SecretManager
 from shared.domain.breaker import BreakerPolicy

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.breaker.registry import CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import CircuitBreakers
 from shared.adapters.fabric.client import FabricClient
 from shared.adapters.fabric.gate import FabricGate
 from shared.adapters.fabric.rate_limiter import RateLimiter

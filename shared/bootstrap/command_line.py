@@ -1,0 +1,67 @@
+"""The composition root of the command line: storage, the app's HTTP API or Fabric alone, each without the whole app."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared import settings
+from shared.bootstrap import parts
+from shared.bootstrap.parts import Stores, Submit, SystemClock
+from shared.domain.ports import Blobs, BreakerAdmin, Fabric, JournalReads
+from shared.domain.telemetry import NoTelemetry
+from shared.saga.health.monitor import Monitor
+
+if TYPE_CHECKING:
+    from shared.adapters.remote_api import RemoteAdmin
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What the app's HTTP API offers: the journal to read, blobs, the queue, and what operators use."""
+
+    journal: JournalReads
+    blobs: Blobs
+    submit: Submit
+    desk: "RemoteAdmin"
+
+
+Access = Stores | Remote
+"""What a command works on: it reads the journal, stores blobs and submits."""
+
+
+def storage(loaded: settings.Settings) -> Stores:
+    """Return what storage holds. Raises settings.SettingsError, StorageUnavailableError."""
+    return parts.stores(parts.storage_clients(loaded.storage), SystemClock())
+
+
+def storage_monitor(loaded: settings.Settings) -> Monitor:
+    """Return the health checks of storage alone. Raises as `storage`."""
+    from shared.adapters.storage.signal_table import TableSignals
+
+    clock, clients = SystemClock(), parts.storage_clients(loaded.storage)
+    breakers = parts.breakers(clients, loaded, clock, NoTelemetry())
+    checks = parts.storage_checks(clients, TableSignals(clients), breakers, loaded, clock)
+    return Monitor(checks, cache_seconds=0.0, now=clock.now, telemetry=NoTelemetry())
+
+
+def stored_breakers(loaded: settings.Settings) -> BreakerAdmin:
+    """Return the circuit breakers in storage. Raises as `storage`."""
+    return parts.breakers(parts.storage_clients(loaded.storage), loaded, SystemClock(), NoTelemetry())
+
+
+def remote(url: str, key: str) -> Remote:
+    """Return the app behind its HTTP API. Raises InvalidInputError if the address cannot be used."""
+    from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
+
+    api = RemoteApi(url, key)
+    desk = RemoteAdmin(api)
+    return Remote(RemoteJournal(api), desk, desk.submit, desk)
+
+
+def fabric(loaded: settings.Settings) -> Fabric:
+    """Return Fabric as the caller's own identity sees it, without storage and so without the shared breakers."""
+    from shared.adapters.fabric.credentials import TokenSource
+    from shared.adapters.fabric.transport import RequestsTransport
+
+    secrets, _ = parts.secrets(loaded.secrets)
+    tokens = TokenSource(lambda: parts.credential(loaded, secrets))
+    return parts.fabric_client(loaded, tokens, RequestsTransport(), None, SystemClock())

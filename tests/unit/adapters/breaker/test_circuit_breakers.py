@@ -273,7 +273,7 @@ def test_storage_that_fails_leaves_a_local_breaker_until_it_recovers(caplog: pyt
     assert not breaker.status().is_shared
     clock.advance(31)
     assert breaker.call(lambda: 5) == 5
-    assert len([r for r in caplog.records if "goes by what it sees itself" in r.message]) == 1
+    assert len([r for r in caplog.records if "each worker uses its own records" in r.message]) == 1
     down[0] = False
     clock.advance(31)
     assert breaker.call(lambda: 5) == 5

@@ -88,7 +88,7 @@ def breakers(standing: Mapping[str, BreakerView], *, is_on: bool) -> list[Findin
     for name, breaker in standing.items():
         is_closed = breaker.state is BreakerState.CLOSED
         texts = [] if is_closed else [breaker.reason or "no reason recorded"]
-        texts += [] if breaker.is_shared else ["its storage fails: this worker goes by what it sees itself"]
+        texts += [] if breaker.is_shared else ["its storage fails: this worker uses its own records"]
         status = Status.PASS if is_closed and breaker.is_shared else Status.WARN
         found.append(Finding(status, "state", name, breaker.state.value, output="; ".join(texts)))
     return found

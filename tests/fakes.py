@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -129,6 +130,10 @@ class MemoryStepQueue:
         delay = min(MAX_DELAY_SECONDS, max(0, math.ceil(delay_seconds)))
         due = self._clock.now() + timedelta(seconds=delay)
         heapq.heappush(self.waiting, (due, next(self._count), message))
+
+    def send_all(self, messages: Sequence[StepMessage]) -> None:
+        for message in messages:
+            self.send(message)
 
     def due(self) -> list[StepMessage]:
         """Take every message that may be delivered now."""

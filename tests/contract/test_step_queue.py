@@ -113,6 +113,13 @@ def test_queue_delivers_what_was_sent(waiting: Waiting) -> None:
     assert waiting.received() == []
 
 
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_queue_delivers_each_of_several_messages_once(waiting: Waiting, count: int) -> None:
+    """They may be sent in parallel, so they arrive in any order."""
+    waiting.queue.send_all([a_message(i) for i in range(count)])
+    assert sorted(m.ordinal for m in waiting.received()) == list(range(count))
+
+
 def test_queue_delays_a_message_as_requested(waiting: Waiting) -> None:
     """A delay is rounded up to whole seconds; a message without a delay does not wait for it."""
     began = waiting.now()

@@ -41,7 +41,7 @@ def test_schedules_that_once_broke_a_law_keep_it(seed: int) -> None:
 
 def test_schedule_replays_exactly() -> None:
     """The same seed gives the same accidents, every call at the same time, and the same end, in another process too."""
-    seed = seed_of("SEED", 1)
+    seed = seed_of("SEED", 22)  # one that sends several messages at once, which depended on the threads' order
     command = [sys.executable, "-m", "tests.simulation", "--n", "1", "--seed", str(seed)]
     reported = [
         subprocess.run(

@@ -11,7 +11,7 @@ not held up gives its signs of life meanwhile.
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -105,7 +105,7 @@ class World:
         journal = crashing(self.journal, self.point)
         self.services = Services(
             journal=ObservedJournal(journal, telemetry, self.clock.now) if telemetry else journal,
-            queue=crashing(self.queue, self.point),
+            queue=self._crashing_queue(),
             payloads=payloads,
             fabric=self.fabric,
             clock=self.clock,
@@ -124,6 +124,17 @@ class World:
         self._is_sweeping = True
         self.log: list[str] = []
         self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
+
+    def _crashing_queue(self) -> Any:
+        """Return the queue of steps, with a crash or others' turns between the messages of one `send_all` too."""
+        queue = crashing(self.queue, self.point)
+
+        def send_all(messages: Sequence[StepMessage]) -> None:
+            for message in messages:
+                queue.send(message)
+
+        queue.send_all = send_all
+        return queue
 
     def _gate(self, breaker: BreakerPolicy | None, rate: RatePolicy | None) -> FabricGate:
         """What one worker's calls pass; the breakers' records are shared by all workers."""

@@ -5,6 +5,8 @@
 
 import json
 import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ SUBMISSIONS = "deployments"
 STEPS = "deployment-steps"
 POISON = "-poison"
 """What the host puts behind a queue's name for messages whose every delivery failed."""
+_PARALLEL_SENDS = 8
 _PEEKED = 32
 _COMMON = "deployment"
 _FOR_EVER = -1
@@ -90,3 +93,12 @@ class StorageStepQueue(TextQueue):
     def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
         """Deliver it at least once, not before `delay_seconds` (whole seconds, rounded up, at most 7 days)."""
         self.send_text(json.dumps(message.to_json()), delay_seconds)
+
+    def send_all(self, messages: Sequence[StepMessage]) -> None:
+        """Deliver each message at least once, several at a time, because each send waits for the service."""
+        if len(messages) <= 1:
+            for message in messages:
+                self.send(message)
+            return
+        with ThreadPoolExecutor(min(_PARALLEL_SENDS, len(messages))) as pool:
+            list(pool.map(self.send, messages))

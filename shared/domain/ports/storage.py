@@ -1,5 +1,6 @@
 """Payloads, queues, target locks and signals in storage."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -24,6 +25,10 @@ class StepQueue(Protocol):
 
     def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
         """Deliver the message, at least once, not before `delay_seconds` (0 to 7 days; whole seconds, rounded up)."""
+        ...
+
+    def send_all(self, messages: Sequence[StepMessage]) -> None:
+        """Deliver each message at least once, without a delay. If it raises, some may have been sent."""
         ...
 
 

@@ -6,7 +6,6 @@ first word of it, `next`, tells the orchestrator what to do: run, wait, hold, en
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from shared.domain.approval import waits_for_person
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 
 _RACES = 10
 """Conditional writes of the header that may be lost in a row before the activity fails and is run again."""
-_PARALLEL_SENDS = 8
 _SHORT_WAIT_SECONDS = 1.0
 
 
@@ -153,12 +151,7 @@ def _release(locks: Locks, record: DeploymentRecord) -> None:
 
 def dispatch(services: Services, deployment_id: str, ordinals: Sequence[int], direction: Direction) -> None:
     """Put one message a step on the queue."""
-    messages = [StepMessage(deployment_id, ordinal, direction) for ordinal in ordinals]
-    if len(messages) == 1:
-        services.queue.send(messages[0])
-        return
-    with ThreadPoolExecutor(min(_PARALLEL_SENDS, len(messages))) as pool:
-        list(pool.map(services.queue.send, messages))
+    services.queue.send_all([StepMessage(deployment_id, ordinal, direction) for ordinal in ordinals])
 
 
 def record_failure(services: Services, deployment_id: str) -> JsonObject:

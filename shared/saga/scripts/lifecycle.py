@@ -13,7 +13,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -203,6 +203,10 @@ class _LocalQueue:
     def send(self, message: StepMessage, delay_seconds: float = 0.0) -> None:
         due = self._clock.now() + timedelta(seconds=delay_seconds)
         heapq.heappush(self.waiting, (due, next(self._count), message))
+
+    def send_all(self, messages: Sequence[StepMessage]) -> None:
+        for message in messages:
+            self.send(message)
 
     def take(self, until: datetime, sleep: Callable[[float], None]) -> StepMessage | None:
         """The next message, waited for; None where there is none, or none before `until`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache, partial
-from typing import Any, Self, cast
+from typing import Any, Self, TypedDict, Unpack, cast
 
 from shared.domain.errors import UnknownVersionError
 from shared.domain.json import JsonObject, as_object
@@ -100,6 +100,44 @@ class Chain:
     row: str
 
 
+class StepChanges(TypedDict, total=False):
+    """Fields of a StepRecord that a write changes, so that every change is checked by its type."""
+
+    deployment_id: str
+    ordinal: int
+    step_id: str
+    kind: str
+    spec: JsonObject
+    needs: tuple[int, ...]
+    refers_to: JsonObject
+    timeout_seconds: float
+    on_failure: str
+    state: StepState
+    attempt: int
+    deliveries: int
+    fence: int
+    sequence: int
+    ambiguous: bool
+    late_call_until: datetime | None
+    calls_done: int
+    claim: Claim | None
+    intent: Intent | None
+    operation: Operation | None
+    resource: Resource | None
+    outputs: JsonObject | None
+    error: RecordedError | None
+    compensation_error: RecordedError | None
+    wait_until: datetime | None
+    waits: tuple[JsonObject, ...] | None
+    deadline_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    compensation_started_at: datetime | None
+    compensation_finished_at: datetime | None
+    left_with: int
+    chain: Chain | None
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One row of the journal: everything known of one step.
@@ -150,7 +188,7 @@ class StepRecord:
     left_with: int = 0
     chain: Chain | None = field(default=None, compare=False)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Unpack[StepChanges]) -> Self:
         """The row with some fields changed."""
         return replace(self, **changes)
 
@@ -162,6 +200,43 @@ class StepRecord:
     def from_json(cls, data: JsonObject) -> Self:
         """The reverse of `to_json`. Raises UnknownVersionError for a row that another version wrote."""
         return _load(cls, data)
+
+
+class DeploymentChanges(TypedDict, total=False):
+    """Fields of a DeploymentRecord that a write changes, so that every change is checked by its type."""
+
+    deployment_id: str
+    name: str
+    target: str
+    state: DeploymentState
+    manifest_hash: str
+    accepted_at: datetime
+    origin: str
+    concurrency: str
+    on_failure: str
+    requested_by: str
+    expires_after_seconds: float
+    keep_for_seconds: float
+    step_count: int
+    sequence: int
+    lock_fence: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime | None
+    due_at: datetime | None
+    orphan_checked_at: datetime | None
+    held_until: datetime | None
+    retry_began_at: datetime | None
+    release_write: int
+    forgotten_at: datetime | None
+    cancel_requested_by: str | None
+    compensate_requested_by: str | None
+    resume_requested_by: str | None
+    retire_requested_by: str | None
+    error: RecordedError | None
+    problems: tuple[JsonObject, ...]
+    traceparent: str | None
+    chain: Chain | None
 
 
 @dataclass(frozen=True)
@@ -239,7 +314,7 @@ class DeploymentRecord:
         """The reverse of `to_json`. Raises UnknownVersionError for a header that another version wrote."""
         return _load(cls, data)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Unpack[DeploymentChanges]) -> Self:
         """The header with some fields changed."""
         return replace(self, **changes)
 

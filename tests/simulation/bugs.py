@@ -15,6 +15,7 @@ from shared.domain.states import StepState
 from shared.saga.command import resume
 from shared.saga.step import backward, forward
 from shared.saga.step.delivery import Delivery
+from shared.saga.step.outcome import Reschedule, Settle
 from tests.simulation.world import World
 
 Bug = Callable[[], Any]
@@ -23,35 +24,37 @@ Bug = Callable[[], Any]
 @contextmanager
 def compensation_registered_after_the_call() -> Generator[None]:
     """What is about to be created is claimed, but written down only when Fabric has answered."""
-    claim, repeated = Delivery.claim, Delivery.reschedule
+    claim, persist = Delivery.claim, Delivery.persist
 
-    def forgetful(self: Any, reason: str = "", **changes: Any) -> None:
+    def forgetful(self: Any, changes: Any, reason: str = "") -> None:
         intent = changes.get("intent")
         if intent is not None and intent.action == "create":
             self.unwritten = intent
             changes = {k: v for k, v in changes.items() if k not in ("intent", "state")}
-        claim(self, reason, **changes)
+        claim(self, changes, reason)
 
-    def late(self: Any, seconds: float, reason: str = "", **changes: Any) -> None:
-        if changes.get("state") is StepState.SUBMITTED and self.step.state is StepState.PENDING:
-            self.write(state=StepState.INTENT, intent=self.unwritten)
-        repeated(self, seconds, reason, **changes)
+    def late(self: Any, outcome: Any) -> Any:
+        is_submitted = isinstance(outcome, Reschedule) and outcome.changes.get("state") is StepState.SUBMITTED
+        if is_submitted and self.step.state is StepState.PENDING:
+            self.write({"state": StepState.INTENT, "intent": self.unwritten})
+        return persist(self, outcome)
 
-    with patch.object(Delivery, "claim", forgetful), patch.object(Delivery, "reschedule", late):
+    with patch.object(Delivery, "claim", forgetful), patch.object(Delivery, "persist", late):
         yield
 
 
 @contextmanager
 def unconditional_finish() -> Generator[None]:
     """The write that settles a step does not ask whether the row moved since it was read."""
-    original = Delivery.settle
+    original = Delivery.persist
 
-    def settle(self: Any, state: Any, reason: str, **changes: Any) -> Any:
-        _, row = self.services.journal.step(self.step.deployment_id, self.step.ordinal)
-        self._row = Versioned(self._row.record, row.etag)
-        return original(self, state, reason, **changes)
+    def persist(self: Any, outcome: Any) -> Any:
+        if isinstance(outcome, Settle):
+            _, row = self.services.journal.step(self.step.deployment_id, self.step.ordinal)
+            self._row = Versioned(self._row.record, row.etag)
+        return original(self, outcome)
 
-    with patch.object(Delivery, "settle", settle):
+    with patch.object(Delivery, "persist", persist):
         yield
 
 
@@ -69,7 +72,7 @@ def adopted_treated_as_created() -> Generator[None]:
 @contextmanager
 def event_before_the_journal() -> Generator[None]:
     """The orchestration hears of a success that is not written yet."""
-    original = Delivery.settle
+    original = Delivery.persist
     worlds: list[World] = []
     build = World.__init__
 
@@ -77,12 +80,13 @@ def event_before_the_journal() -> Generator[None]:
         worlds[:] = [self]
         build(self, *args, **kwargs)
 
-    def settle(self: Any, state: Any, reason: str, **changes: Any) -> Any:
-        payload = {"ordinal": self.step.ordinal, "state": state.value}
-        worlds[0].raise_event(self.step.deployment_id, STEP_EVENT, payload)
-        return original(self, state, reason, **changes)
+    def persist(self: Any, outcome: Any) -> Any:
+        if isinstance(outcome, Settle):
+            payload = {"ordinal": self.step.ordinal, "state": outcome.state.value}
+            worlds[0].raise_event(self.step.deployment_id, STEP_EVENT, payload)
+        return original(self, outcome)
 
-    with patch.object(World, "__init__", remember), patch.object(Delivery, "settle", settle):
+    with patch.object(World, "__init__", remember), patch.object(Delivery, "persist", persist):
         yield
 
 
@@ -91,11 +95,11 @@ def claim_without_lease() -> Generator[None]:
     """A claim never ends, so what a dead process held is nobody's ever after."""
     original = Delivery.write
 
-    def write(self: Any, reason: str = "", **changes: Any) -> None:
+    def write(self: Any, changes: Any, reason: str = "") -> None:
         claim = changes.get("claim")
         if claim is not None:
-            changes["claim"] = replace(claim, expires_at=claim.expires_at + timedelta(days=36500))
-        original(self, reason, **changes)
+            changes = {**changes, "claim": replace(claim, expires_at=claim.expires_at + timedelta(days=36500))}
+        original(self, changes, reason)
 
     with patch.object(Delivery, "write", write):
         yield
@@ -109,7 +113,7 @@ def post_repeated_without_a_look() -> Generator[None]:
         spec, intent = forward._spec(d), forward._intent(d)
         if d.step.resource is not None and intent.action != "update":
             return forward._verify(d, spec, d.step.resource, intent)
-        d.claim(state=StepState.INTENT, ambiguous=True)
+        d.claim({"state": StepState.INTENT, "ambiguous": True})
         return forward._act(d, spec, intent)
 
     def conflicted(d: Any, spec: Any, intent: Any, error: Any) -> Any:
@@ -160,7 +164,7 @@ def looks_outlast_the_lease() -> Generator[None]:
     def prove_claim(self: Any) -> None:
         lease = self.services.policy.step_lease_seconds
         if self.services.clock.now() >= self.step.claim.expires_at - timedelta(seconds=lease / 3):
-            self.reschedule(1.0, "held up for most of its lease: looks again")
+            self.persist(Reschedule(1.0, "held up for most of its lease: looks again"))
             raise ConflictError("held up")
 
     with patch.object(Delivery, "prove_claim", prove_claim), patch.object(Delivery, "heartbeat", lambda _: False):

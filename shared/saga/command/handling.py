@@ -25,7 +25,7 @@ from shared.domain.json import JsonObject
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
 from shared.domain.ports import Change, Lock, Locks, Orchestrations, Versioned
-from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import AuditEntry, DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import REASON_CHARACTERS, fitted, fitting, person
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 from shared.domain.states import DeploymentState as D
@@ -176,7 +176,7 @@ class _Context:
     def who(self) -> str:
         return self.command.requested_by
 
-    def write(self, **changes: object) -> None:
+    def write(self, changes: DeploymentChanges) -> None:
         after = fitted(self.record.replace(**changes))
         self.services.journal.write_header(Change(self.header, after, self.who, self.command.why))
 
@@ -221,7 +221,7 @@ def _cancel(context: _Context) -> CommandResult:
         return context.reject()
     # What is held runs again in order to turn back: what is in flight settles first, as in any other.
     state = D.RUNNING if record.state is D.HELD else record.state
-    context.write(state=state, cancel_requested_by=context.who, held_until=None)
+    context.write({"state": state, "cancel_requested_by": context.who, "held_until": None})
     context.wake()
     if context.services.policy.rollback or record.state is D.ACCEPTED:
         return context.accept(state, "it is being put back")
@@ -237,7 +237,7 @@ def _compensate(context: _Context) -> CommandResult:
         return _try_again(context)
     if record.state is D.STUCK and not record.may_compensate:
         # The try counts as begun, so whoever follows it waits for its end.
-        context.write(compensate_requested_by=context.who, retry_began_at=context.services.clock.now())
+        context.write({"compensate_requested_by": context.who, "retry_began_at": context.services.clock.now()})
         context.wake()
         return context.accept(D.STUCK, "what could not be put back is tried again now")
     if record.state is D.COMPENSATED:
@@ -246,7 +246,7 @@ def _compensate(context: _Context) -> CommandResult:
         return context.no_op("it is being put back already")
     if record.state not in (D.HELD, D.FAILED):
         return context.reject()
-    return _reopen(context, "it is being put back", compensate_requested_by=context.who)
+    return _reopen(context, "it is being put back", {"compensate_requested_by": context.who})
 
 
 def _resume(context: _Context) -> CommandResult:
@@ -258,24 +258,24 @@ def _resume(context: _Context) -> CommandResult:
         return CommandResult(D.FAILED, False, message + Verb.COMPENSATE.value)
     if record.state not in (D.HELD, D.FAILED):
         return context.reject()
-    requested_changes = {
+    requested_changes: DeploymentChanges = {
         "resume_requested_by": context.who,
         "cancel_requested_by": None,
         "compensate_requested_by": None,
     }
-    return _reopen(context, "it goes on from where it failed", **requested_changes)
+    return _reopen(context, "it goes on from where it failed", requested_changes)
 
 
 def _try_again(context: _Context) -> CommandResult:
     """Roll a released deployment back further. Its error was the release; now it is again why it failed."""
     rows = [row.record for row in context.services.journal.steps(context.command.deployment_id)]
     errors = (deployment_error(row) for row in rows if row.outputs is None)
-    requested_changes = {
+    requested_changes: DeploymentChanges = {
         "compensate_requested_by": context.who,
         "release_write": 0,
         "error": next(filter(None, errors), None),
     }
-    return _reopen(context, "what was not put back is tried again", state=D.COMPENSATING, **requested_changes)
+    return _reopen(context, "what was not put back is tried again", {"state": D.COMPENSATING, **requested_changes})
 
 
 def _release(context: _Context) -> CommandResult:
@@ -286,14 +286,14 @@ def _release(context: _Context) -> CommandResult:
         return context.reject()
     if not context.command.reason:
         return CommandResult(D.STUCK, False, "release needs a reason: say why what stands may stay as it is")
-    context.write(**release.release_fields(record, context.who, context.command.reason))
+    context.write(release.release_fields(record, context.who, context.command.reason))
     context.wake()
     return context.accept(D.STUCK, "it ends as failed when nothing of it is under way, and its target is free then")
 
 
-def _reopen(context: _Context, message: str, **requested_changes: object) -> CommandResult:
+def _reopen(context: _Context, message: str, requested_changes: DeploymentChanges) -> CommandResult:
     """Running again. What is held has its target still; what has failed gave it back, and needs it anew."""
-    changes: dict[str, object] = {
+    changes: DeploymentChanges = {
         "finished_at": None,
         "due_at": None,
         "held_until": None,
@@ -305,7 +305,7 @@ def _reopen(context: _Context, message: str, **requested_changes: object) -> Com
         if obstacle is not None:
             return CommandResult(D.FAILED, False, f"{obstacle}: ask again then")
         changes |= {"started_at": context.services.clock.now(), "lock_fence": lock.fence}
-    context.write(**changes)
+    context.write(changes)
     context.wake()
     return context.accept(context.record.replace(**changes).state, message)
 
@@ -320,10 +320,10 @@ def _retire(context: _Context) -> CommandResult:
     lock, obstacle = _target(context)
     if obstacle is not None:
         if record.retire_requested_by is None:
-            context.write(retire_requested_by=requester, due_at=context.services.clock.now())
+            context.write({"retire_requested_by": requester, "due_at": context.services.clock.now()})
         return context.accept(D.SUCCEEDED, f"noted; {obstacle}, and then the sweeper puts it back")
-    opened: dict[str, object] = {"finished_at": None, "due_at": None, "lock_fence": lock.fence}
-    context.write(state=D.COMPENSATING, retire_requested_by=requester, **opened)
+    opened: DeploymentChanges = {"finished_at": None, "due_at": None, "lock_fence": lock.fence}
+    context.write({"state": D.COMPENSATING, "retire_requested_by": requester, **opened})
     context.wake()
     return context.accept(D.COMPENSATING, "it is being put back as a whole")
 

@@ -12,13 +12,12 @@ header end. A row that cannot be written stays as it is: no delivery can claim i
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from shared.domain import audit
 from shared.domain.errors import LimitError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Locks, Versioned
-from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.orchestration.ends import changed_nothing, end_fields, final_state
@@ -35,7 +34,7 @@ REMEDY = (
 )
 
 
-def release_fields(header: DeploymentRecord, who: str, reason: str) -> dict[str, Any]:
+def release_fields(header: DeploymentRecord, who: str, reason: str) -> DeploymentChanges:
     """Return the fields that a header gets when a person releases it."""
     error = RecordedError(f"released by {who}: {reason}", REMEDY)
     return {"release_write": header.sequence + 1, "retry_began_at": None, "error": error}
@@ -108,7 +107,8 @@ def _end(
     left = [step for step in steps if step.state not in _DONE]
     end = final_state(record.replace(retry_began_at=services.clock.now()), steps) if not left else None
     state = end[0] if end is not None else DeploymentState.FAILED
-    after = record.replace(state=state, **end_fields(services, record, state))
+    ended: DeploymentChanges = {"state": state, **end_fields(services, record, state)}
+    after = record.replace(**ended)
     if end is not None:
         return state, after.replace(release_write=0)
     names = [_standing(step) for step in left[:_MAX_NAMED]]

@@ -13,7 +13,7 @@ from shared.domain.errors import ConflictError, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
-from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import SCRIPT, DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.saga.command import release
@@ -65,7 +65,7 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
                 if earlier is not None:
                     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": earlier}
                 if record.state is DeploymentState.STUCK and not record.may_compensate:
-                    _write(services, header, "another try", retry_began_at=services.clock.now())
+                    _write(services, header, "another try", {"retry_began_at": services.clock.now()})
             if record.resume_requested_by:
                 make_steps_ready(services, deployment_id)
         except ConflictError:
@@ -87,8 +87,8 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
         lock = locks.acquire(record.target, record.deployment_id, now, services.policy.target_lease_seconds)
         if lock.holder == record.deployment_id:
             now = services.clock.now()  # asking for the target may have taken its time
-            changes = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
-            _write(services, header, "holds its target", state=DeploymentState.RUNNING, **changes)
+            changes: DeploymentChanges = {"started_at": now, "heartbeat_at": now, "lock_fence": lock.fence}
+            _write(services, header, "holds its target", {"state": DeploymentState.RUNNING, **changes})
             return None
         earlier = lock.holder
     if record.concurrency == "reject":
@@ -97,14 +97,14 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
             "Wait until that one has ended, or set concurrency to queue.",
         )
         ending = end_fields(services, record, DeploymentState.REJECTED)
-        _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
+        _write(services, header, error.message, {"state": DeploymentState.REJECTED, "error": error, **ending})
         return {"next": "ended", "state": DeploymentState.REJECTED.value}
     return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": earlier}
 
 
 def _cancelled(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
     ending = end_fields(services, header.record, DeploymentState.CANCELLED)
-    _write(services, header, "cancelled before it began", state=DeploymentState.CANCELLED, **ending)
+    _write(services, header, "cancelled before it began", {"state": DeploymentState.CANCELLED, **ending})
     return {"next": "ended", "state": DeploymentState.CANCELLED.value}
 
 
@@ -121,7 +121,7 @@ def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> Json
         "Nothing was begun. Look for the exception in the app's log, and submit again under a new id.",
     )
     ending = end_fields(services, record, DeploymentState.REJECTED)
-    _write(services, header, error.message, state=DeploymentState.REJECTED, error=error, **ending)
+    _write(services, header, error.message, {"state": DeploymentState.REJECTED, "error": error, **ending})
     return {"next": "ended", "state": DeploymentState.REJECTED.value}
 
 
@@ -172,7 +172,7 @@ def record_failure(services: Services, deployment_id: str) -> JsonObject:
             break
         error = deployment_error(failed)
         try:
-            _write(services, header, f"step {failed.step_id} failed", error=error)
+            _write(services, header, f"step {failed.step_id} failed", {"error": error})
             break
         except ConflictError:
             continue
@@ -210,7 +210,7 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             if not (services.policy.rollback or record.compensate_requested_by or record.origin == SCRIPT):
                 _fail(services, locks, header)
                 return {"next": "ended", "state": DeploymentState.FAILED.value}
-            _write(services, header, _rollback_cause(record), state=DeploymentState.COMPENSATING)
+            _write(services, header, _rollback_cause(record), {"state": DeploymentState.COMPENSATING})
             _compensate_unchanged(services, steps)
         except ConflictError:
             continue
@@ -237,7 +237,7 @@ def _hold(services: Services, header: Versioned[DeploymentRecord]) -> None:
     keep = header.record.keep_for_seconds
     until = services.clock.now() + timedelta(seconds=keep) if keep else None
     reason = f"a step failed; held for a person{f' until {until:%Y-%m-%d %H:%M:%S} UTC' if until else ''}"
-    _write(services, header, reason, state=DeploymentState.HELD, held_until=until)
+    _write(services, header, reason, {"state": DeploymentState.HELD, "held_until": until})
 
 
 def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> None:
@@ -248,7 +248,7 @@ def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord])
     )
     ending = end_fields(services, record, DeploymentState.FAILED)
     reason = f"rollback is off, so nothing is undone: {_rollback_cause(record)}"
-    _write(services, header, reason, state=DeploymentState.FAILED, error=error, **ending)
+    _write(services, header, reason, {"state": DeploymentState.FAILED, "error": error, **ending})
     _release(locks, record)
 
 
@@ -294,7 +294,7 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
         return {"next": "wait", "seconds": services.policy.target_retry_seconds, "holder": holder}
     now = services.clock.now()
     try:
-        _write(services, header, "", heartbeat_at=now)
+        _write(services, header, "", {"heartbeat_at": now})
     except ConflictError:
         log.info("the header of %s moved during its sign of life", deployment_id)
     view = _view(services, deployment_id)
@@ -337,7 +337,7 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
             return _view(services, deployment_id)
         state, reason = end
         try:
-            _write(services, header, reason, state=state, **end_fields(services, record, state))
+            _write(services, header, reason, {"state": state, **end_fields(services, record, state)})
         except ConflictError:
             continue
         if state is not DeploymentState.STUCK:
@@ -347,7 +347,7 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
 
 
 def _write(
-    services: Services, header: Versioned[DeploymentRecord], reason: str, **changes: object
+    services: Services, header: Versioned[DeploymentRecord], reason: str, changes: DeploymentChanges
 ) -> Versioned[DeploymentRecord]:
     after = fitted(header.record.replace(**changes))
     return services.journal.write_header(Change(header, after, "orchestrator", reason))

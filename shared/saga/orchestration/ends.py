@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import SCRIPT, DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.scripts.script_journal import is_forward
 from shared.saga.step.delivery import Services
@@ -16,7 +16,7 @@ def is_owned_by_script(record: DeploymentRecord) -> bool:
     return record.origin == SCRIPT and is_forward(record)
 
 
-def end_fields(services: Services, record: DeploymentRecord, state: DeploymentState) -> dict[str, datetime | None]:
+def end_fields(services: Services, record: DeploymentRecord, state: DeploymentState) -> DeploymentChanges:
     """Return the fields that an end sets: when that was, and when the sweeper has to see to it again."""
     now, policy = services.clock.now(), services.policy
     if state is DeploymentState.STUCK:

@@ -11,44 +11,42 @@ What cannot be undone after growing delays is `compensation_failed`: a person is
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
 from shared.domain.ports import OperationStatus
-from shared.domain.records import Intent, Operation, RecordedError
+from shared.domain.records import Intent, Operation, RecordedError, StepChanges
 from shared.domain.retry import TryAgain, backoff, decide_retry, recorded
 from shared.domain.states import StepState
 from shared.saga.step import companions, operations
-from shared.saga.step.delivery import Delivery, Settled
+from shared.saga.step.delivery import Delivery
+from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import Found
 from shared.steps.kind import GuardError, Snapshot
 
 
-def advance(d: Delivery) -> Settled | None:
-    """Move the compensation. None: it will be delivered again. Raises as forward.advance."""
+def advance(d: Delivery) -> Attempt:
+    """Move the compensation as far as it can go now. Raises as forward.advance."""
     intent = d.step.intent
     if intent is None or intent.action == "adopt":
         reason = "nothing was begun" if intent is None else "adopted: left as it is"
-        return d.settle(StepState.COMPENSATED, reason, operation=None)
+        return Settle(StepState.COMPENSATED, reason, {"operation": None})
     deadline = d.step.deadline_at
-    started = {} if d.step.state is StepState.COMPENSATING else _start_compensation(d)
+    started: StepChanges = {} if d.step.state is StepState.COMPENSATING else _start_compensation(d)
     if not started and deadline is not None and d.now >= deadline:
-        return _give_up(d, _out_of_time(d))
+        return _give_up(_out_of_time(d))
     late_call_until = d.late_call_until
     if late_call_until is not None and d.now < late_call_until:
         # What it may do yet would come after the compensation, and stay.
-        d.reschedule(
-            (late_call_until - d.now).total_seconds(), "a call of an interrupted delivery may still act", **started
-        )
-        return None
-    d.claim("undo it" if started else "", **started)
+        seconds = (late_call_until - d.now).total_seconds()
+        return Reschedule(seconds, "a call of an interrupted delivery may still act", started)
+    d.claim(started, "undo it" if started else "")
     try:
         return _compensate(d, intent)
     except (FabricError, GuardError) as error:
         return _retry_or_fail(d, error)
 
 
-def _start_compensation(d: Delivery) -> dict[str, Any]:
+def _start_compensation(d: Delivery) -> StepChanges:
     """What the first write of a try sets. An operation of the last try's is given up: it had all of that try's time."""
     step = d.step
     is_given_up = step.operation is not None and step.operation.purpose == "compensate"
@@ -62,25 +60,23 @@ def _start_compensation(d: Delivery) -> dict[str, Any]:
     }
 
 
-def _compensate(d: Delivery, intent: Intent) -> Settled | None:
+def _compensate(d: Delivery, intent: Intent) -> Attempt:
     operation = d.step.operation
     unseen: Operation | None = None
     if operation is not None and operation.purpose != "capture":
         status = _status(d, operation)
         if operation.purpose == "compensate":
             if status.state == "running":
-                operations.wait(d, operation)
-                return None
+                return operations.wait(d, operation)
             operations.check(status, operation)
-            d.write(operation=None, calls_done=d.step.calls_done + 1)
+            d.write({"operation": None, "calls_done": d.step.calls_done + 1})
         elif status.state == "running":
             if intent.action != "create" and not _is_given_up(d, operation):
-                operations.wait(d, operation)  # what it changes would come after what is put back
-                return None
+                return operations.wait(d, operation)  # what it changes would come after what is put back
             unseen = operation
         elif d.step.resource is None and status.state == "succeeded":
             # The step ran out of time while Fabric went on: what it made now shows, and is ours.
-            d.write(operation=None, ambiguous=True)
+            d.write({"operation": None, "ambiguous": True})
     step = d.step
     spec = d.services.payloads.load(step.spec)
     if intent.before is not None:
@@ -92,10 +88,10 @@ def _compensate(d: Delivery, intent: Intent) -> Settled | None:
         uncertain = d.step.ambiguous and step.resource is None
         if found is not None and not d.kind.recognises(spec, intent, found, uncertain):
             if step.resource is None and unseen is None:
-                return d.settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
+                return Settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
             found = None
         if found is not None:
-            d.write(resource=found.resource)  # before it is deleted: what was made beside it is known by its maker
+            d.write({"resource": found.resource})  # before it is deleted: what was made beside it is known by its maker
     if found is None:
         return _absent(d, unseen)
     return _send(d, intent, found, spec)
@@ -115,7 +111,7 @@ def _is_given_up(d: Delivery, operation: Operation) -> bool:
     return d.services.clock.now() - operation.started_at >= operations.MAX_OPERATION
 
 
-def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Settled | None:
+def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Attempt:
     going: list[Found] = []
     if intent.action == "create":
         makers = partial(companions.makers, d.services, d.step.deployment_id)
@@ -125,13 +121,12 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
         reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None:
             started = operations.started(d, reply.operation, "compensate", call.operation_kind)
-            d.reschedule(operations.first_delay(started.kind), operation=started)
-            return None
+            return Reschedule(operations.first_delay(started.kind), changes={"operation": started})
     done = f"deleted{companions.with_it(going)}" if intent.action == "create" else "put back as it was"
     return companions.settle(d, done)
 
 
-def _absent(d: Delivery, running: Operation | None) -> Settled | None:
+def _absent(d: Delivery, running: Operation | None) -> Attempt:
     """Nothing there. What was to be created may still be on its way: look again until its time is over.
 
     `running` is an operation that Fabric says is still making it. What it makes after that time bears the marker, and
@@ -142,33 +137,31 @@ def _absent(d: Delivery, running: Operation | None) -> Settled | None:
     remaining = (started + timedelta(seconds=seconds) - d.services.clock.now()).total_seconds()
     if running is not None:
         if remaining > 0:
-            operations.wait(d, running)
-            return None
+            return operations.wait(d, running)
         reason = f"nothing of it shows, and Fabric's operation {running.id} does not end: it is looked for later"
-        return d.settle(StepState.COMPENSATED, reason, operation=None, ambiguous=True, compensation_error=None)
+        changes: StepChanges = {"operation": None, "ambiguous": True, "compensation_error": None}
+        return Settle(StepState.COMPENSATED, reason, changes)
     if d.step.ambiguous and d.step.resource is None and remaining > 0:
-        d.reschedule(remaining)
-        return None
+        return Reschedule(remaining)
     return companions.settle(d, "nothing there to undo")
 
 
-def _retry_or_fail(d: Delivery, error: SagaError) -> Settled | None:
+def _retry_or_fail(d: Delivery, error: SagaError) -> Attempt:
     policy = d.services.policy.backward
     decision = decide_retry(error, d.step.attempt, d.step.deliveries, policy, d.services.jitter())
     if not isinstance(decision, TryAgain):
         # Even a final refusal is tried again while attempts last: what stands in the way may be taken away.
         if isinstance(error, GuardError) or d.step.attempt + 1 >= policy.max_attempts:
-            return _give_up(d, recorded(error))
+            return _give_up(recorded(error))
         seconds = backoff(policy, d.step.attempt, d.services.jitter())
         decision = TryAgain(seconds, counts=True)
     has_ended = isinstance(error, FabricError) and error.is_outcome  # it failed for good: its call is sent again
-    d.reschedule(
-        decision.seconds,
-        attempt=d.step.attempt + (1 if decision.counts else 0),
-        compensation_error=recorded(error),
-        operation=None if has_ended else d.step.operation,
-    )
-    return None
+    changes: StepChanges = {
+        "attempt": d.step.attempt + (1 if decision.counts else 0),
+        "compensation_error": recorded(error),
+        "operation": None if has_ended else d.step.operation,
+    }
+    return Reschedule(decision.seconds, changes=changes)
 
 
 def _out_of_time(d: Delivery) -> RecordedError:
@@ -180,5 +173,5 @@ def _out_of_time(d: Delivery) -> RecordedError:
     return RecordedError(message, "Nothing is lost: the sweeper tries again until what stands in the way is gone.")
 
 
-def _give_up(d: Delivery, error: RecordedError) -> Settled:
-    return d.settle(StepState.COMPENSATION_FAILED, error.message, compensation_error=error)
+def _give_up(error: RecordedError) -> Settle:
+    return Settle(StepState.COMPENSATION_FAILED, error.message, {"compensation_error": error})

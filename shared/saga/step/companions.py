@@ -12,7 +12,8 @@ from dataclasses import replace
 from shared.domain.errors import FabricNotFoundError
 from shared.domain.records import Intent, Resource, StepRecord
 from shared.domain.states import StepState
-from shared.saga.step.delivery import Delivery, Services, Settled
+from shared.saga.step.delivery import Delivery, Services
+from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import COMPANIONS, Found, Maker, maker_of, proven, seen
 from shared.steps.items import item_path
 
@@ -57,7 +58,7 @@ def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
     """Add to what is written next which companions stand beside an item that was just created. Raises FabricError."""
     if intent.action == "create" and intent.beside is not None:
         rows = list(d.services.fabric.list(f"/workspaces/{resource.parent_id}/items"))
-        d.stage(intent=replace(intent, made=seen(resource, intent.beside, rows)))
+        d.stage({"intent": replace(intent, made=seen(resource, intent.beside, rows))})
 
 
 def origin(d: Delivery, resource: Resource) -> str:
@@ -69,26 +70,25 @@ def origin(d: Delivery, resource: Resource) -> str:
     return ""
 
 
-def settle(d: Delivery, reason: str) -> Settled | None:
+def settle(d: Delivery, reason: str) -> Attempt:
     """Settle the compensation of a step when what it created is gone and what Fabric added beside that is gone too.
-    None: it will be delivered again. Raises FabricError."""
+    Raises FabricError."""
     maker = maker_of(d.step)
     if maker is None or not _is_outlived(maker):
-        return _settled(d, reason)
+        return _settled(reason)
     rows = [s.record for s in d.services.journal.steps(d.step.deployment_id)]
     if _is_own_workspace(rows, maker.resource.parent_id):
-        return _settled(d, reason)
+        return _settled(reason)
     remaining = (maker.companions_shown_at - d.services.clock.now()).total_seconds()
     if remaining > 0:
-        d.reschedule(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
-        return None
+        return Reschedule(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
     removed = left_behind(d.services, _makers_to_look_for(maker, makers_among(rows)))
     _write_down(d, maker, removed)
     for companion in removed:
         d.prove_claim()
         with suppress(FabricNotFoundError):
             d.services.fabric.send("DELETE", item_path(companion.resource))
-    return _settled(d, reason + with_it(removed))
+    return _settled(reason + with_it(removed))
 
 
 def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:
@@ -111,11 +111,11 @@ def _write_down(d: Delivery, maker: Maker, removed: Iterable[Found]) -> None:
     named = [c.type for c in COMPANIONS[maker.resource.type] if c.outlives and not c.is_stamped]
     made = {item_type: found.get(item_type, "") for item_type in named} | (intent.made or {})
     if made != intent.made:
-        d.write(intent=replace(intent, made=made))
+        d.write({"intent": replace(intent, made=made)})
 
 
-def _settled(d: Delivery, reason: str) -> Settled:
-    return d.settle(StepState.COMPENSATED, reason, operation=None, compensation_error=None)
+def _settled(reason: str) -> Settle:
+    return Settle(StepState.COMPENSATED, reason, {"operation": None, "compensation_error": None})
 
 
 def _is_own_workspace(rows: Iterable[StepRecord], workspace_id: str | None) -> bool:

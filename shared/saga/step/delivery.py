@@ -19,19 +19,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import HEARTBEATS_PER_LEASE, EnginePolicy
 from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Telemetry, Versioned
-from shared.domain.records import Claim, DeploymentRecord, StepRecord
+from shared.domain.records import Claim, DeploymentRecord, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import StepState
 from shared.domain.telemetry import NoTelemetry
 from shared.saga.payloads import Payloads
 from shared.saga.step.heartbeat import Heartbeat, HeartbeatThread
+from shared.saga.step.outcome import Ignore, Outcome, Repeat, Reschedule, Settle
 from shared.steps.kind import StepKind
 
 log = logging.getLogger(__name__)
@@ -91,9 +91,9 @@ class Delivery:
         self.is_uncertain = step.ambiguous or (step.state is StepState.INTENT and left is not None)
         """Whether an earlier delivery may have made a call whose answer is not known: it said so, or it died with
         its claim still written. Whatever this one writes must not forget it."""
-        self._staged: dict[str, Any] = {}
+        self._staged: StepChanges = {}
         if left is not None:
-            self.stage(late_call_until=policy.late_call_until(left.expires_at))
+            self.stage({"late_call_until": policy.late_call_until(left.expires_at)})
         self._writing = threading.Lock()
         self._is_released = False
 
@@ -117,28 +117,35 @@ class Delivery:
         claim = self.step.claim
         return claim is not None and claim.expires_at > self.now
 
-    def stage(self, **facts: Any) -> None:
-        """Facts that whatever is written next shall carry: a resource that exists must not be forgotten because
+    def stage(self, facts: StepChanges) -> None:
+        """Have the next write carry these facts, whichever it is: a resource that exists must not be forgotten because
         the read that follows its creation failed."""
-        self._staged |= facts
+        self._staged = {**self._staged, **facts}
 
     def discard_staged(self) -> None:
-        """Drop what was learned and is not written yet."""
-        self._staged.clear()
+        """Drop the staged facts that are not written yet."""
+        self._staged = {}
 
-    def write(self, reason: str = "", **changes: Any) -> None:
-        """Write the row with `changes`. Raises ConflictError where the row moved since it was read, and LimitError for
-        a value that the row has no room for: then nothing is written."""
+    def write(self, changes: StepChanges, reason: str = "") -> None:
+        """Write the row with `changes` and the staged facts. Raises ConflictError if the row has moved since it was
+        read, and LimitError for a value that the row has no room for: then nothing is written."""
         with self._writing:
-            after = fitted(self.step.replace(**{**self._staged, **changes}))
+            merged: StepChanges = {**self._staged, **changes}
+            after = fitted(self.step.replace(**merged))
             self._row = self.services.journal.write_step(Change(self._row, after, "engine", reason))
             self._is_released = after.claim is None
 
-    def claim(self, reason: str = "", **changes: Any) -> None:
-        """Write `changes` together with a fresh claim; the caller acts only when this returns."""
-        changes.setdefault("deliveries", self.step.deliveries + 1)
+    def claim(self, changes: StepChanges, reason: str = "") -> None:
+        """Write `changes` together with a fresh claim; the caller acts only if this returns. Raises as `write`."""
         claim = self._fresh_claim(acts=True)
-        self.write(reason, claim=claim, fence=claim.fence, wait_until=None, **changes)
+        after: StepChanges = {
+            "deliveries": self.step.deliveries + 1,
+            **changes,
+            "claim": claim,
+            "fence": claim.fence,
+            "wait_until": None,
+        }
+        self.write(after, reason)
 
     def _fresh_claim(self, *, acts: bool) -> Claim:
         return Claim(self.services.new_id(), self._lease_end(), self.step.fence + 1, acts)
@@ -185,35 +192,56 @@ class Delivery:
             with self._writing:
                 self._renew()
 
-    def reschedule(self, seconds: float, reason: str = "", **changes: Any) -> None:
-        """Give the claim up and have the step delivered again after `seconds`, or at its deadline if that is sooner:
-        nothing that it waits for could help it then.
+    def persist(self, outcome: Outcome) -> Settled | None:
+        """Write the outcome of an attempt, and return the event that it owes to the orchestration, or None.
 
-        The row is written before the message is sent: a crash between the two leaves the present message, which
-        the host delivers again, and the watchdog, which sees that `wait_until` has passed.
+        Raises as `write`, and StorageUnavailableError if the message cannot be sent.
         """
-        since = self.services.clock.now()
+        match outcome:
+            case Settle():
+                return self._settle(outcome)
+            case Reschedule():
+                self._reschedule(outcome)
+                return None
+            case Repeat():
+                return self._settled()
+            case Ignore():
+                return None
+
+    def _reschedule(self, outcome: Reschedule) -> None:
+        """Release the claim and send the message again with a delay, at the step's deadline at the latest.
+
+        The row is written before the message is sent. A crash between the two leaves the present message, which the
+        host delivers again, and the watchdog, which notices that `wait_until` has passed.
+        """
+        since, changes, seconds = self.services.clock.now(), outcome.changes, outcome.seconds
         deadline = changes.get("deadline_at", self._staged.get("deadline_at", self.step.deadline_at))
         if deadline is not None:
             seconds = min(seconds, max(1.0, (deadline - since).total_seconds()))
         wait_until = since + timedelta(seconds=seconds)
         wait: JsonObject = {"since": since.isoformat(), "until": wait_until.isoformat()}
-        changes.setdefault("waits", (*(self.step.waits or ()), wait)[-MAX_WAITS:])
-        changes.setdefault("deliveries", self.step.deliveries + 1)
-        self.write(reason, claim=None, wait_until=wait_until, **changes)
+        after: StepChanges = {
+            "waits": (*(self.step.waits or ()), wait)[-MAX_WAITS:],
+            "deliveries": self.step.deliveries + 1,
+            **changes,
+            "claim": None,
+            "wait_until": wait_until,
+        }
+        self.write(after, outcome.reason)
         self.services.queue.send(self.message, seconds)
 
-    def settle(self, state: StepState, reason: str, **changes: Any) -> Settled:
-        """Write the end of this direction; the claim goes with it."""
-        when = self.services.clock.now()
-        name = "finished_at" if self.message.direction is Direction.FORWARD else "compensation_finished_at"
-        changes.setdefault(name, when)
-        self.write(reason, state=state, claim=None, wait_until=None, **changes)
+    def _settle(self, outcome: Settle) -> Settled:
+        """Write the end of this direction; the claim is released with it."""
+        now, changes = self.services.clock.now(), outcome.changes
+        ended = StepChanges(finished_at=now)
+        if self.message.direction is Direction.BACKWARD:
+            ended = StepChanges(compensation_finished_at=now)
+        after: StepChanges = {**ended, **changes, "state": outcome.state, "claim": None, "wait_until": None}
+        self.write(after, outcome.reason)
         log.info(
-            "step %s of %s is %s: %s", self.step.step_id, self.step.deployment_id, state.value, reason or "as planned"
+            "step %s of %s is %s: %s", self.step.step_id, self.step.deployment_id, outcome.state.value, outcome.reason
         )
-        return self.settled()
+        return self._settled()
 
-    def settled(self) -> Settled:
-        """What the orchestration is told of the row as it stands."""
+    def _settled(self) -> Settled:
         return Settled(self.step.deployment_id, self.step.ordinal, self.step.state)

@@ -1,18 +1,18 @@
 """One delivery of a step message: read the row, decide whether there is anything to do, and do it once."""
 
 import logging
-from typing import Any
 
 from shared.domain.approval import APPROVAL
-from shared.domain.errors import ConflictError, LimitError, NotFoundError
+from shared.domain.errors import ConflictError, LimitError, NotFoundError, UnwritableError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import HEARTBEATS_PER_LEASE
 from shared.domain.ports import Change
-from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
 from shared.saga.step import backward, forward
 from shared.saga.step.delivery import Delivery, Services, Settled
+from shared.saga.step.outcome import Ignore, Outcome, Repeat, Settle
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,9 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
         log.warning("no step %d of deployment %s: message dropped", message.ordinal, message.deployment_id)
         return None
     delivery = Delivery(services, message, header.record, row)
-    act = _forward if message.direction is Direction.FORWARD else _backward
     try:
         with services.heartbeat.during(delivery.heartbeat, services.policy.step_lease_seconds / HEARTBEATS_PER_LEASE):
-            return act(delivery)
+            return _deliver(delivery)
     except ConflictError:
         # Somebody else moved the row: it is theirs now, and whatever was done here was looked for by them.
         log.info("step %s of %s was moved by another delivery", row.record.step_id, message.deployment_id)
@@ -49,46 +48,56 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
         return _give_up(services, message, reported, "engine")
 
 
-def _forward(delivery: Delivery) -> Settled | None:
+def _deliver(delivery: Delivery) -> Settled | None:
+    is_forward = delivery.message.direction is Direction.FORWARD
+    try:
+        return delivery.persist(_forward(delivery) if is_forward else _backward(delivery))
+    except UnwritableError as error:
+        if not is_forward:
+            raise
+        return delivery.persist(forward.unwritable(delivery, error))
+
+
+def _forward(delivery: Delivery) -> Outcome:
     step, header = delivery.step, delivery.header
     if step.state in FORWARD_SETTLED:
-        return delivery.settled()
+        return Repeat()
     if header.state is not DeploymentState.RUNNING or delivery.is_claimed_by_another():
-        return None
+        return Ignore()
     if header.origin == SCRIPT:
         return _fail_scripts_step(delivery)
     if header.resume_requested_by is not None:
-        return None  # its steps are being made ready; what is ready then gets a message
+        return Ignore()  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and is_rolling_back(header):
-        return delivery.settle(StepState.SKIPPED, "the deployment turned back before it was begun")
+        return Settle(StepState.SKIPPED, "the deployment turned back before it was begun")
     if awaits_retry(step) and is_abort_requested(header):
-        return forward.call_off(delivery)
+        return forward.abandon_retry(delivery)
     return forward.advance(delivery)
 
 
-def _fail_scripts_step(delivery: Delivery) -> Settled | None:
+def _fail_scripts_step(delivery: Delivery) -> Outcome:
     """A script's step goes forward by its script alone. What one that turned back was at, nobody may finish for it."""
     if delivery.step.state is not StepState.INTENT or not is_rolling_back(delivery.header):
-        return None
+        return Ignore()
     error = RecordedError(
         "the script did not say what became of it", "Nothing: what it made is looked for by its marker and deleted."
     )
-    return delivery.settle(StepState.FAILED, error.message, error=error, ambiguous=True)
+    return Settle(StepState.FAILED, error.message, {"error": error, "ambiguous": True})
 
 
-def _backward(delivery: Delivery) -> Settled | None:
+def _backward(delivery: Delivery) -> Outcome:
     step = delivery.step
     if step.state in BACKWARD_SETTLED - {StepState.COMPENSATION_FAILED}:
-        return delivery.settled()
+        return Repeat()
     if not delivery.header.may_compensate or delivery.is_claimed_by_another():
-        return None
+        return Ignore()
     if step.state not in (
         StepState.SUCCEEDED,
         StepState.FAILED,
         StepState.COMPENSATING,
         StepState.COMPENSATION_FAILED,
     ):
-        return None
+        return Ignore()
     return backward.advance(delivery)
 
 
@@ -122,7 +131,8 @@ def _give_up(services: Services, message: StepMessage, error: RecordedError, act
         try:
             header, row = services.journal.step(message.deployment_id, message.ordinal)
             for changes in _moves_to_failed(services, message.direction, header.record, row.record, error):
-                after = fitted(row.record.replace(claim=None, **changes))
+                released: StepChanges = {"claim": None, **changes}
+                after = fitted(row.record.replace(**released))
                 row = services.journal.write_step(Change(row, after, actor, error.message))
             return Settled(message.deployment_id, message.ordinal, row.record.state)
         except NotFoundError:
@@ -135,7 +145,7 @@ def _give_up(services: Services, message: StepMessage, error: RecordedError, act
 
 def _moves_to_failed(
     services: Services, direction: Direction, header: DeploymentRecord, step: StepRecord, error: RecordedError
-) -> list[dict[str, Any]]:
+) -> list[StepChanges]:
     """Return the moves, one after the other, that settle a step as failed; none if it has settled."""
     if direction is Direction.FORWARD:
         is_under_way = step.state in (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
@@ -144,7 +154,7 @@ def _moves_to_failed(
             is_unsure = step.state is not StepState.PENDING
             return [{"state": StepState.FAILED, "error": error, "ambiguous": is_unsure, "late_call_until": late}]
     elif header.may_compensate:
-        given_up: dict[str, Any] = {"state": StepState.COMPENSATION_FAILED, "compensation_error": error}
+        given_up: StepChanges = {"state": StepState.COMPENSATION_FAILED, "compensation_error": error}
         if step.state is StepState.COMPENSATING:
             return [given_up]
         if step.state in (StepState.SUCCEEDED, StepState.FAILED):

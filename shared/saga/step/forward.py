@@ -11,7 +11,6 @@ A delivery that finds the row in `intent` does not know whether the call was mad
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared.domain.approval import APPROVAL
 from shared.domain.errors import (
@@ -28,12 +27,13 @@ from shared.domain.errors import (
 from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
-from shared.domain.records import Intent, Operation, RecordedError, Resource
+from shared.domain.records import Intent, Operation, RecordedError, Resource, StepChanges
 from shared.domain.references import resolve
 from shared.domain.retry import GiveUp, decide_retry, recorded
 from shared.domain.states import StepState
 from shared.saga.step import approvals, companions, operations
-from shared.saga.step.delivery import Delivery, Settled
+from shared.saga.step.delivery import Delivery
+from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import beside
 from shared.steps.kind import NotYetError, Snapshot, VerificationError, check_resolved, marker_of
 
@@ -41,14 +41,14 @@ _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
 
 
-def advance(d: Delivery) -> Settled | None:
-    """Move the step. None: it will be delivered again. Raises ConflictError when overtaken, and whatever storage
-    raises; both leave the row for the next delivery."""
+def advance(d: Delivery) -> Attempt:
+    """Move the step as far as it can go now. Raises ConflictError if another delivery has moved it, and whatever
+    storage raises; both leave the row to the next delivery."""
     is_approval = d.step.kind == APPROVAL
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_approval:
         return _out_of_time(d, d.step.deadline_at)
     if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its time begins anew
-        d.stage(deadline_at=d.now + timedelta(seconds=d.step.timeout_seconds))
+        d.stage({"deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)})
     try:
         if is_approval:
             return approvals.wait(d, _resolved_spec(d))
@@ -59,36 +59,40 @@ def advance(d: Delivery) -> Settled | None:
         return _resume(d)
     except (FabricError, InvalidInputError, VerificationError) as error:
         return _retry_or_fail(d, error)
-    except UnwritableError as error:
-        # The facts learned cannot be written and are dropped: the resource is looked for by its marker.
-        d.discard_staged()
-        return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=True, **_started(d))
 
 
-def _started(d: Delivery) -> dict[str, Any]:
+def unwritable(d: Delivery, error: UnwritableError) -> Settle:
+    """Fail a step whose outcome cannot be written: the staged facts are dropped, and the resource is looked for by its
+    marker."""
+    d.discard_staged()
+    return Settle(StepState.FAILED, str(error), {"error": recorded(error), "ambiguous": True, **_started(d)})
+
+
+def _started(d: Delivery) -> StepChanges:
     """The times that the first write of a row sets: the timeout runs from the first delivery."""
     if d.step.started_at is not None:
         return {}
     return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
 
 
-def _final(d: Delivery, spec: JsonObject) -> dict[str, Any]:
+def _final(d: Delivery, spec: JsonObject) -> StepChanges:
     """What a row says of a `with` whose references have been replaced: it refers to nothing any more."""
     return {"spec": d.services.payloads.store(spec), "refers_to": {}}
 
 
-def _begin(d: Delivery) -> Settled | None:
+def _begin(d: Delivery) -> Attempt:
     spec = _resolved_spec(d)
     found = d.kind.find(d.services.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     intent = Intent("create", marker, beside=beside(d.services.fabric, spec))
-    d.claim("absent: create it", state=StepState.INTENT, intent=intent, error=None, **_started(d), **_final(d, spec))
+    changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "error": None}
+    d.claim({**changes, **_started(d), **_final(d, spec)}, "absent: create it")
     return _act(d, spec, intent)
 
 
-def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
+def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
     """Something of that name is there that is not this step's: adopt it, update it, or refuse."""
     policy = spec.get("ifExists") or d.kind.if_exists
     if policy == "fail":
@@ -101,37 +105,35 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Settled | None:
     if policy == "update" and d.kind.changes(spec, found):
         d.kind.allow(d.services.fabric, spec, found)
         before = _before_image(d, spec, found)
-        if before is None:
-            return None
+        if isinstance(before, Reschedule):
+            return before
         if d.kind.changes(spec, Snapshot(found.resource, before)):
             stored = d.services.payloads.store(before)
             intent = Intent("update", marker, stored, found.resource.id)
-            d.claim(
-                "there: its before-image is kept, update it",
-                state=StepState.INTENT,
-                intent=intent,
-                resource=found.resource,
-                operation=None,
-                calls_done=0,
-                error=None,
-                **_started(d),
-                **_final(d, spec),
-            )
+            changes: StepChanges = {
+                "state": StepState.INTENT,
+                "intent": intent,
+                "resource": found.resource,
+                "operation": None,
+                "calls_done": 0,
+                "error": None,
+            }
+            d.claim({**changes, **_started(d), **_final(d, spec)}, "there: its before-image is kept, update it")
             return _act(d, spec, replace(intent, before=before))
-    d.stage(**_started(d), **_final(d, spec))
+    d.stage({**_started(d), **_final(d, spec)})
     return _verify(d, spec, found.resource, Intent("adopt", marker, None, found.resource.id))
 
 
-def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | None:
-    """The before-image; None where Fabric is still preparing it and the next look is on the queue."""
+def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | Reschedule:
+    """Return the before-image; Reschedule if Fabric is still preparing it."""
     captured: JsonObject | None = None
     operation = d.step.operation
     if operation is not None and operation.purpose == "capture":
         try:
             status = operations.look(d, operation)
-            if status is None:
-                return None
-            d.stage(operation=None)  # it is over: one that failed is asked for anew, for it changes nothing
+            if isinstance(status, Reschedule):
+                return status
+            d.stage({"operation": None})  # it is over: one that failed is asked for anew, for it changes nothing
             if status.state == "succeeded":
                 captured = d.services.fabric.result(operation.id, operation.location) or {}
         except FabricNotFoundError:
@@ -141,21 +143,21 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
     image = d.kind.capture(d.services.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
         started = operations.started(d, image, "capture", "getDefinition")
-        d.reschedule(operations.first_delay(started.kind), operation=started, **_started(d))
-        return None
+        return Reschedule(operations.first_delay(started.kind), changes={"operation": started, **_started(d)})
     return image
 
 
-def _resume(d: Delivery) -> Settled | None:
+def _resume(d: Delivery) -> Attempt:
     """The row says what was about to be done; whether it was is not known. Look, then act."""
     step = d.step
     spec, intent = _spec(d), _intent(d)
     if step.resource is not None and intent.action != "update":
         return _verify(d, spec, step.resource, intent)
     if step.operation is not None and step.operation.purpose == "apply":
-        if not _is_over(d, step.operation):
-            return None
-        d.stage(operation=None)
+        waiting = _wait_until_over(d, step.operation)
+        if waiting is not None:
+            return waiting
+        d.stage({"operation": None})
     uncertain = d.is_uncertain
     if intent.action == "create":
         fresh = replace(
@@ -166,22 +168,23 @@ def _resume(d: Delivery) -> Settled | None:
             return _verify(d, spec, found.resource, intent)
         if found is not None:
             return _present(d, spec, found)
-        d.stage(intent=fresh)
+        d.stage({"intent": fresh})
         intent = fresh
-    d.claim(state=StepState.INTENT, ambiguous=uncertain)
+    d.claim({"state": StepState.INTENT, "ambiguous": uncertain})
     return _act(d, spec, intent)
 
 
-def _is_over(d: Delivery, operation: Operation) -> bool:
-    """Whether Fabric is done with what an earlier try began, however it went: the look that follows tells. False: it
-    still runs, and the next look at it is on the queue."""
+def _wait_until_over(d: Delivery, operation: Operation) -> Reschedule | None:
+    """Return None if the operation that an earlier attempt started is over, however it ended: the look that follows
+    shows its effect."""
     try:
-        return operations.look(d, operation) is not None
+        status = operations.look(d, operation)
     except FabricNotFoundError:
-        return True
+        return None
+    return status if isinstance(status, Reschedule) else None
 
 
-def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
+def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
     """Send the calls, one at a time; the claim is held."""
     resource = d.step.resource
     for call in d.kind.apply(spec, intent)[d.step.calls_done :]:
@@ -194,14 +197,14 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Settled | None:
             return _conflicted(d, spec, intent, error)
         if reply.operation is not None:
             started = operations.started(d, reply.operation, "apply", call.operation_kind)
-            d.reschedule(operations.first_delay(started.kind), state=StepState.SUBMITTED, operation=started)
-            return None
+            submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started}
+            return Reschedule(operations.first_delay(started.kind), changes=submitted)
         if intent.action == "create":
             resource = d.kind.created(spec, _body(reply.body, call.path))
     return _verify(d, spec, _known(resource), intent)
 
 
-def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConflictError) -> Settled | None:
+def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConflictError) -> Attempt:
     """The name is taken although the look said that it was not: by an earlier try of this step, or by another."""
     found = d.kind.find(d.services.fabric, spec)
     if found is None:
@@ -213,7 +216,7 @@ def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConf
     return _present(d, spec, found)
 
 
-def _poll(d: Delivery) -> Settled | None:
+def _poll(d: Delivery) -> Attempt:
     spec, intent, operation = _spec(d), _intent(d), d.step.operation
     if d.step.resource is not None and intent.action != "update":
         return _verify(d, spec, d.step.resource, intent)
@@ -223,13 +226,13 @@ def _poll(d: Delivery) -> Settled | None:
         status = operations.look(d, operation)
     except FabricNotFoundError:
         # Fabric has forgotten the operation: what became of it is found by looking.
-        d.reschedule(1.0, "the operation is unknown to Fabric", state=StepState.INTENT, operation=None, ambiguous=True)
-        return None
-    if status is None:
-        return None
+        unknown: StepChanges = {"state": StepState.INTENT, "operation": None, "ambiguous": True}
+        return Reschedule(1.0, "the operation is unknown to Fabric", unknown)
+    if isinstance(status, Reschedule):
+        return status
     operations.check(status, operation)
     if intent.action == "update":
-        d.claim(state=StepState.INTENT, operation=None, calls_done=d.step.calls_done + 1)
+        d.claim({"state": StepState.INTENT, "operation": None, "calls_done": d.step.calls_done + 1})
         return _act(d, spec, intent)
     try:
         answer = d.services.fabric.result(operation.id, operation.location) if status.has_result else None
@@ -243,11 +246,11 @@ def _poll(d: Delivery) -> Settled | None:
     return _verify(d, spec, found.resource, intent)
 
 
-def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -> Settled | None:
+def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -> Attempt:
     """Read back what was asked for; only then is the step a success."""
     if d.step.intent is None or d.step.intent.action != intent.action:
-        d.stage(intent=intent)
-    d.stage(resource=resource)
+        d.stage({"intent": intent})
+    d.stage({"resource": resource})
     try:
         outputs = d.kind.verify(d.services.fabric, spec, resource, intent)
         companions.remember(d, resource, intent)
@@ -255,31 +258,32 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
         done = len(d.kind.apply(spec, intent)) if intent.action == "update" else 0
-        d.reschedule(poll_delay_seconds(error.expected_seconds, waited), state=state, calls_done=done)
-        return None
+        return Reschedule(
+            poll_delay_seconds(error.expected_seconds, waited), changes={"state": state, "calls_done": done}
+        )
     reason = {"create": "created", "update": "updated", "adopt": "adopted: it was there already"}[intent.action]
-    return d.settle(StepState.SUCCEEDED, reason, outputs=outputs, error=None)
+    return Settle(StepState.SUCCEEDED, reason, {"outputs": outputs, "error": None})
 
 
-def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Settled | None:
+def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Attempt:
     policy = d.services.policy.forward
     decision = decide_retry(_perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
     uncertain = d.step.ambiguous or d.is_uncertain
     uncertain |= isinstance(error, FabricAmbiguousError) and d.step.state is StepState.INTENT
     if isinstance(decision, GiveUp):
-        return d.settle(StepState.FAILED, str(error), error=recorded(error), ambiguous=uncertain, **_started(d))
+        failed: StepChanges = {"error": recorded(error), "ambiguous": uncertain, **_started(d)}
+        return Settle(StepState.FAILED, str(error), failed)
     # A failed operation may have left its item behind, so the next delivery looks before it acts.
     submitted = isinstance(error, FabricError) and error.is_outcome and d.step.state is StepState.SUBMITTED
-    started = {"state": StepState.INTENT, "operation": None} if submitted else {}
-    d.reschedule(
-        decision.seconds,
-        attempt=d.step.attempt + (1 if decision.counts else 0),
-        ambiguous=uncertain or submitted,
-        error=recorded(error),
-        **started,
+    looked_for: StepChanges = {"state": StepState.INTENT, "operation": None} if submitted else {}
+    changes: StepChanges = {
+        "attempt": d.step.attempt + (1 if decision.counts else 0),
+        "ambiguous": uncertain or submitted,
+        "error": recorded(error),
+        **looked_for,
         **_started(d),
-    )
-    return None
+    }
+    return Reschedule(decision.seconds, changes=changes)
 
 
 def _perhaps_late(error: SagaError) -> SagaError:
@@ -290,22 +294,22 @@ def _perhaps_late(error: SagaError) -> SagaError:
     return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
 
 
-def call_off(d: Delivery) -> Settled:
+def abandon_retry(d: Delivery) -> Settle:
     """It waited to try again, and a person does not want it any more. What earlier tries did, if anything, is looked
     for and undone as after any failure."""
     last = f"; last: {d.step.error.message}" if d.step.error else ""
     message = f"called off while it waited to try again{last}"
     remedy = "Nothing: what earlier tries may have done is put back, or kept where rollback is off."
     error = RecordedError(message, remedy)
-    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.is_uncertain)
+    return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
 
 
-def _out_of_time(d: Delivery, deadline: datetime) -> Settled:
+def _out_of_time(d: Delivery, deadline: datetime) -> Settle:
     message = f"the step's timeout of {d.step.timeout_seconds:g} s was over at {deadline:%Y-%m-%d %H:%M:%S} UTC"
     last = f"; last: {d.step.error.message}" if d.step.error else ""
     remedy = "Raise the step's timeout, or look into why Fabric took so long."
     error = RecordedError(message + last, remedy)
-    return d.settle(StepState.FAILED, message, error=error, ambiguous=d.is_uncertain)
+    return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
 
 
 def _spec(d: Delivery) -> JsonObject:

@@ -9,6 +9,7 @@ from shared.domain.polling import expected_seconds, poll_delay_seconds
 from shared.domain.ports import OperationStarted, OperationStatus
 from shared.domain.records import Operation
 from shared.saga.step.delivery import Delivery
+from shared.saga.step.outcome import Reschedule
 
 MAX_OPERATION = timedelta(days=1)
 """How long an operation is reckoned with. Fabric names no bound of its own; most of its operations take minutes."""
@@ -27,20 +28,17 @@ def first_delay(kind: str) -> int:
     return poll_delay_seconds(expected_seconds(kind), 0.0)
 
 
-def look(d: Delivery, operation: Operation) -> OperationStatus | None:
-    """How it stands; None where it still runs: then the next look is on the queue already."""
+def look(d: Delivery, operation: Operation) -> OperationStatus | Reschedule:
+    """Return how an operation ended; Reschedule until the next look if it still runs. Raises FabricError."""
     status = d.services.fabric.poll(operation.id, operation.location)
-    if status.state != "running":
-        return status
-    wait(d, operation)
-    return None
+    return wait(d, operation) if status.state == "running" else status
 
 
-def wait(d: Delivery, operation: Operation) -> None:
-    """Have the step delivered again when a running operation is worth another look."""
+def wait(d: Delivery, operation: Operation) -> Reschedule:
+    """Return when a running operation is worth another look."""
     elapsed = (d.services.clock.now() - operation.started_at).total_seconds()
     seconds = poll_delay_seconds(expected_seconds(operation.kind), elapsed)
-    d.reschedule(seconds, operation=replace(operation, polls=operation.polls + 1))
+    return Reschedule(seconds, changes={"operation": replace(operation, polls=operation.polls + 1)})
 
 
 def check(status: OperationStatus, operation: Operation) -> None:

@@ -13,11 +13,13 @@ from shared.domain.errors import UnwritableError
 from shared.domain.record_json import encoded
 from shared.domain.records import (
     AuditEntry,
+    DeploymentChanges,
     DeploymentRecord,
     Intent,
     Operation,
     RecordedError,
     Resource,
+    StepChanges,
     StepRecord,
 )
 from shared.domain.states import DeploymentState, StepState
@@ -122,3 +124,9 @@ def test_record_that_could_not_be_read_again_is_not_written(record: Record, fiel
     """The error names the field."""
     with pytest.raises(UnwritableError, match=f"a StepRecord is not written: .*its field '{field}'"):
         encoded(record)
+
+
+@pytest.mark.parametrize(("changes", "record"), [(StepChanges, StepRecord), (DeploymentChanges, DeploymentRecord)])
+def test_changes_have_the_types_of_the_fields_that_they_change(changes: Any, record: Any) -> None:
+    """So that a changed field is checked like a new record's."""
+    assert get_type_hints(changes) == get_type_hints(record)

@@ -155,7 +155,8 @@ def test_room_every_later_write_of_a_header_fits(character: str, name: str) -> N
     header = row_limits.fitted(
         DeploymentRecord("d" * 100, name * 100, normal_target(name * 256), DeploymentState.ACCEPTED, DIGEST, NOW)
     )
-    after = header.replace(
+    after = replace(
+        header,
         requested_by=requester,
         error=an_error(character),
         problems=({"path": "p", "message": "x" * (row_limits.PROBLEMS_CHARACTERS - 50)},),
@@ -180,6 +181,6 @@ def test_room_cuts_only_texts_for_persons() -> None:
         ("outputs", {"id": "i" * 9_000}),
     ):
         with pytest.raises(LimitError, match=f"'{name}' of step 's' takes 9\\d* characters"):
-            row_limits.fitted(step.replace(**{name: value}))
+            row_limits.fitted(replace(step, **{name: value}))
     plain = recorded(InvalidInputError([Problem("$", "plain")]))
     assert row_limits.fitted(step.replace(error=plain)).error == plain

@@ -12,6 +12,7 @@ from shared.domain.records import Claim, StepRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga.step.delivery import MAX_DELIVERY, Delivery
+from shared.saga.step.outcome import Reschedule, Settle
 from tests.unit.saga.fixture import SagaFixture, row
 
 LEASE = 15.0
@@ -40,7 +41,7 @@ def saga() -> SagaFixture:
 def claimed(saga: SagaFixture) -> Delivery:
     """Return a delivery that is about to call Fabric."""
     held = delivery(saga)
-    held.claim(state=S.INTENT)
+    held.claim({"state": S.INTENT})
     return held
 
 
@@ -53,7 +54,7 @@ def test_heartbeat_renews_the_claim_without_an_audit_entry(saga: SagaFixture) ->
     assert before is not None
     assert stored(saga).claim == replace(before, expires_at=saga.clock.now() + timedelta(seconds=LEASE))
     assert len(saga.journal.audit("d")) == reported
-    held.settle(S.FAILED, "the last write follows the heartbeat's")
+    held.persist(Settle(S.FAILED, "the last write follows the heartbeat's"))
     assert stored(saga).state is S.FAILED
 
 
@@ -84,7 +85,7 @@ def test_heartbeat_over_a_dead_holders_claim_remembers_that_it_may_have_acted(sa
 def test_heartbeat_ends_with_the_delivery(saga: SagaFixture) -> None:
     """A late heartbeat does not claim a waiting or settled step again."""
     held = claimed(saga)
-    held.reschedule(3.0)
+    held.persist(Reschedule(3.0))
     assert not held.heartbeat()
     assert stored(saga).claim is None
 
@@ -96,7 +97,7 @@ def test_heartbeat_ends_when_another_worker_has_claimed_the_step(saga: SagaFixtu
     other = claimed(saga)
     assert not held.heartbeat()
     with pytest.raises(ConflictError):
-        held.settle(S.FAILED, "too late")
+        held.persist(Settle(S.FAILED, "too late"))
     assert stored(saga).claim == other.step.claim
 
 
@@ -117,7 +118,7 @@ def test_heartbeat_does_not_wait_for_a_write_in_progress(saga: SagaFixture, monk
         return write(change)
 
     monkeypatch.setattr(saga.journal, "write_step", slowly)
-    held.write(calls_done=1)
+    held.write({"calls_done": 1})
     assert beaten == [True]
     assert stored(saga).calls_done == 1
 
@@ -159,7 +160,7 @@ def test_wait_ends_at_the_deadline(saga: SagaFixture) -> None:
     """A step that should wait an hour and has four seconds left is delivered in four seconds."""
     saga.change(0, started_at=saga.clock.now(), deadline_at=saga.clock.now() + timedelta(seconds=4))
     held = delivery(saga)
-    held.reschedule(3600.0)
+    held.persist(Reschedule(3600.0))
     assert stored(saga).wait_until == saga.clock.now() + timedelta(seconds=4)
     saga.clock.advance(4)
     assert saga.sent() == [(0, "forward")]

@@ -14,6 +14,7 @@ from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.principals import NOT_A_LIST, parse_principals
 from shared.domain.text import MAX_BYTES, parse, utf8
+from shared.steps import KINDS
 
 
 def read_text(path: str) -> tuple[str, Path]:
@@ -93,7 +94,8 @@ def packed(
     for i, row in enumerate(steps):
         step = as_object(row) or {}
         spec = as_object(step.get("with")) or {}
-        name = {"principals": "file", "item": "folder"}.get(str(step.get("kind")), "")
+        kind = KINDS.get(str(step.get("kind")))
+        name = kind.packs if kind is not None else ""
         if not isinstance(spec.get(name), str):
             continue
         path = f"$.steps[{i}].with.{name}"

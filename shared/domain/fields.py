@@ -1,8 +1,12 @@
-"""Checking what a manifest says, field by field, collecting every problem with its path, not only the first."""
+"""The members of a JSON object, checked one by one. All problems are collected, each with its path.
+
+A field is declared by the call that reads it: its name, its limits, and its words (description and example). The JSON
+Schema is recorded from the same calls (field_schema.py), so that it cannot differ from the check.
+"""
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
@@ -12,25 +16,33 @@ from shared.domain.template import FORM, MAX_REFERENCES, OPENING, Expression, pa
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(s|m|h|d)?")
-"""A number of seconds, or of what its unit says."""
+"""A number of seconds, or of the unit behind it."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 MAX_SUGGESTIONS, _MAX_WORD, _MAX_WORDS = 10, 64, 1_000
-"""To find a near word costs its length times theirs: only the first problems of an input get a suggestion."""
-_NOT_REPLACED = "holds `${{`, which is not replaced here; let the pipeline write the value"
+"""Finding a similar word costs its length times the length of all known words, so only the first problems of an input
+get a suggestion."""
+_NOT_REPLACED = "contains `${{`, which is not replaced in this field; let the pipeline write the value"
 _MAX_TEMPLATE = 10_000
-"""Characters that the references in a text may take beyond what the text itself may have."""
+"""Characters that the references in a text may use, in addition to the limit of the text itself."""
 
 
 class Reference(NamedTuple):
-    """Where a manifest refers to another step's output."""
+    """A reference from a path of the manifest to an output of another step."""
 
     path: str
     step_id: str
     output: str
 
 
+class Words(NamedTuple):
+    """The description and the example of a field. Editors and the API's document show them; no check reads them."""
+
+    description: str
+    example: object
+
+
 def type_name(value: object) -> str:
-    """The JSON name of a value's type, for messages."""
+    """Return the JSON name of a value's type, for messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -48,7 +60,7 @@ def _not_a_string(value: object) -> str:
 
 
 def suggestion(word: str, known: Iterable[str], problems: Collection[Problem] = ()) -> str:
-    """Return ` Did you mean 'x'?`, or nothing if no known word is near or `problems` holds ten already."""
+    """Return ` Did you mean 'x'?`, or an empty text if no known word is similar or `problems` has ten entries."""
     if len(problems) >= MAX_SUGGESTIONS:
         return ""
     near = difflib.get_close_matches(word[:_MAX_WORD], islice(known, _MAX_WORDS), n=1)
@@ -56,7 +68,7 @@ def suggestion(word: str, known: Iterable[str], problems: Collection[Problem] = 
 
 
 def child(path: str, name: str) -> str:
-    """The JSON path of a member; names that are no plain word are quoted, and cut where they are absurdly long."""
+    """Return the JSON path of a member. A name that is not a plain word is quoted, and cut at 64 characters."""
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
         return f"{path}.{name}"
     return f"{path}[{name[:64]!r}]"
@@ -75,10 +87,10 @@ def strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 class Fields:
-    """The members of one JSON object. Each accessor checks one field; `finish` names those that none asked for.
+    """The members of one JSON object. Each accessor checks one field, and notes its problems.
 
-    `references` is for a manifest as it was written: then `${{` is a problem in every field but those that may refer
-    to another step, and what these refer to is collected there. With None, a text is what it is.
+    `references` is a list for a manifest as it was written: the references of fields with `refers` are added to it,
+    and `${{` in any other field is a problem. With None, `${{` has no meaning.
     """
 
     def __init__(
@@ -94,11 +106,13 @@ class Fields:
         self.data: JsonObject = found or {}
 
     def problem(self, name: str | None, message: str) -> None:
-        """Note that a field (or, with None, the object itself) is wrong."""
+        """Note a problem of a field or, with None, of the object itself."""
         self.problems.append(Problem(child(self.path, name) if name is not None else self.path, message))
 
-    def raw(self, name: str, *, required: bool = False) -> Any:
-        """The value as it is; None where absent."""
+    def raw(
+        self, name: str, *, required: bool = False, schema: JsonObject | None = None, words: Words | None = None
+    ) -> Any:
+        """Return the value unchecked; None if it is absent. `schema` is for the JSON Schema only."""
         self._known.append(name)
         value = self.data.get(name)
         if value is None and required:
@@ -115,9 +129,13 @@ class Fields:
         hint: str = "",
         default: str = "",
         refers: bool = False,
+        words: Words | None = None,
     ) -> str:
-        """A string, with its limits. With `refers` it may hold references: then its pattern is checked when they are
-        replaced, and what stands beside them is no longer than the whole may be."""
+        """Return a string of at most `maximum` characters.
+
+        With `refers` it may contain references: `maximum` then limits the text beside them, and the pattern is
+        checked after they have been replaced.
+        """
         value = self.raw(name, required=required)
         if value is None:
             return default
@@ -125,7 +143,7 @@ class Fields:
             self.problem(name, _not_a_string(value))
             return default
         size, is_open = len(value), False
-        if size <= maximum + _MAX_TEMPLATE:  # a longer one is refused unread
+        if size <= maximum + _MAX_TEMPLATE:  # a longer text is refused unread
             size, is_open = self._read(child(self.path, name), value, refers)
         if size > maximum:
             self.problem(name, f"has {size} characters; at most {maximum} are allowed")
@@ -138,7 +156,7 @@ class Fields:
         return value
 
     def refers(self, name: str, value: object) -> None:
-        """Take note of the references at any depth of a field's value. A key may hold none."""
+        """Collect the references at any depth of a field's value. A reference in a key is a problem."""
         if self.references is not None:
             self._refers(child(self.path, name), value)
 
@@ -153,7 +171,7 @@ class Fields:
             self._refers(f"{path}[{i}]", item)
 
     def _read(self, path: str, text: str, refers: bool) -> tuple[int, bool]:
-        """How many characters stand in a text beside its references, and whether it has any."""
+        """Return the number of characters beside the references of a text, and True if it has any reference."""
         if self.references is None or OPENING not in text:
             return len(text), False
         if not refers:
@@ -166,7 +184,7 @@ class Fields:
                 continue
             count += 1
             if count > MAX_REFERENCES:
-                self.problems.append(Problem(path, f"holds more than {MAX_REFERENCES} references"))
+                self.problems.append(Problem(path, f"contains more than {MAX_REFERENCES} references"))
                 break
             self._refer(path, part, self.references)
         return size, count > 0
@@ -176,22 +194,31 @@ class Fields:
         if output is not None:
             references.append(Reference(path, *output))
             return
-        what = "is not understood" if expression.is_closed else "is not closed by }}"
-        remedy = f"the one form is {FORM}; for the characters themselves write $${{{{"
+        what = "is not a reference" if expression.is_closed else "is not closed by }}"
+        remedy = f"write {FORM}; for the characters themselves write $${{{{"
         self.problems.append(Problem(path, f"'{expression}' {what}; {remedy}"))
 
-    def guid(self, name: str, *, required: bool = False) -> str:
-        """A GUID, or a reference to one."""
+    def guid(self, name: str, *, required: bool = False, words: Words | None = None) -> str:
+        """Return a GUID, or a reference to one."""
         return self.text(
             name,
             required=required,
             pattern=GUID,
             hint="must be a GUID such as 12345678-90ab-cdef-1234-567890abcdef",
             refers=True,
+            words=words,
         )
 
-    def choice(self, name: str, allowed: Collection[str], *, required: bool = False, default: str = "") -> str:
-        """One of a few words; it is needed before anything runs, so it never is a reference."""
+    def choice(
+        self,
+        name: str,
+        allowed: Collection[str],
+        *,
+        required: bool = False,
+        default: str = "",
+        words: Words | None = None,
+    ) -> str:
+        """Return one of the allowed words. It is never a reference, because it is used before anything runs."""
         value = self.text(name, required=required, default=default)
         if value and value not in allowed:
             near = suggestion(value, allowed, self.problems)
@@ -199,8 +226,8 @@ class Fields:
             return default
         return value
 
-    def boolean(self, name: str, *, default: bool = False) -> bool:
-        """true or false; never a string that looks like one."""
+    def boolean(self, name: str, *, default: bool = False, words: Words | None = None) -> bool:
+        """Return true or false. A string such as "true" is a problem."""
         value = self.raw(name)
         if value is None:
             return default
@@ -209,8 +236,10 @@ class Fields:
             return default
         return value
 
-    def duration(self, name: str, *, default: float, minimum: float, maximum: float) -> float:
-        """Seconds, from a number of seconds or a text such as `90s`, `10m`, `2h`, `1d`."""
+    def duration(
+        self, name: str, *, default: float, minimum: float, maximum: float, words: Words | None = None
+    ) -> float:
+        """Return seconds, from a number of seconds or a text such as `90s`, `10m`, `2h`, `1d`."""
         value = self.raw(name)
         if value is None:
             return default
@@ -227,8 +256,8 @@ class Fields:
             return default
         return seconds
 
-    def texts(self, name: str, *, refers: bool = False) -> list[str]:
-        """An array of strings, with references if `refers`; absent is empty."""
+    def texts(self, name: str, *, refers: bool = False, words: Words | None = None) -> list[str]:
+        """Return an array of strings, which may contain references if `refers`; empty if it is absent."""
         value = self.raw(name)
         if value is None:
             return []
@@ -244,9 +273,11 @@ class Fields:
                 self.problems.append(Problem(path, _not_a_string(item)))
         return [item for item in items if isinstance(item, str)]
 
-    def rows(self, name: str, *, required: bool = False) -> list[Any]:
-        """An array of anything; absent is empty."""
-        value = self.raw(name, required=required)
+    def rows(self, name: str, *, required: bool = False, words: Words | None = None) -> list[Any]:
+        """Return an array whose elements are not checked; empty if it is absent."""
+        return self._rows(name, self.raw(name, required=required))
+
+    def _rows(self, name: str, value: object) -> list[Any]:
         if value is None:
             return []
         items = as_list(value)
@@ -254,17 +285,73 @@ class Fields:
             self.problem(name, f"must be an array, not {type_name(value)}")
         return items or []
 
-    def sub(self, name: str) -> "Fields | None":
-        """A nested object, or None where absent."""
+    def each[T](
+        self,
+        name: str,
+        read: Callable[["Fields"], T],
+        *,
+        empty: str,
+        required: bool = False,
+        words: Words | None = None,
+    ) -> Iterator[tuple["Fields", T]]:
+        """Yield the objects in an array, each with what `read` returns. `empty` is the problem if there are none.
+
+        Nothing is checked before the first element is asked for.
+        """
+        return self._each(name, self.raw(name, required=required), read, empty)
+
+    def _each[T](
+        self, name: str, value: object, read: Callable[["Fields"], T], empty: str
+    ) -> Iterator[tuple["Fields", T]]:
+        rows = self._rows(name, value)
+        if not rows:
+            self.problem(name, empty)
+        for i, row in enumerate(rows):
+            element = Fields(row, f"{child(self.path, name)}[{i}]", self.problems, self.references)
+            yield element, read(element)
+            element.finish()
+
+    def sub(self, name: str, *, words: Words | None = None) -> "Fields | None":
+        """Return the fields of a nested object; None if it is absent."""
         value = self.raw(name)
         return None if value is None else Fields(value, child(self.path, name), self.problems, self.references)
 
-    def element(self, name: str, index: int, value: object) -> "Fields":
-        """An object in an array that is a field of this one."""
-        return Fields(value, f"{child(self.path, name)}[{index}]", self.problems, self.references)
+    def any_object(self, name: str, *, words: Words | None = None) -> JsonObject | None:
+        """Return a nested object with any fields, whose values may contain references; None if it is absent."""
+        nested = self.sub(name)
+        if nested is None:
+            return None
+        self.refers(name, nested.data)
+        return nested.data
+
+    def path_field(self, name: str, *, gives: Collection[str] = (), words: Words | None = None) -> bool:
+        """Return True if a field names a local file or folder, which the command line reads and replaces.
+
+        `gives` are the fields that its content gives: they are required only without it, and not checked with it.
+        """
+        is_given = self.raw(name) is not None
+        if is_given:
+            self._known += gives
+        return is_given
+
+    def not_packed(self, name: str) -> None:
+        """Note that a path arrived unread: only the command line, on the caller's machine, can read it."""
+        self.problem(name, f"is not packed: submit with the command line, which reads the {name}")
+
+    def one_of(self, types: Mapping[str, str]) -> list[str]:
+        """Return the names among `types` (name to JSON type) that have a value. The caller allows exactly one."""
+        return [name for name in types if self.data.get(name) is not None]
+
+    def absent(self, name: str, message: str) -> None:
+        """Note `message` if a field has a value."""
+        if self.raw(name) is not None:
+            self.problem(name, message)
+
+    def schema_rules(self, rules: Iterable[JsonObject]) -> None:
+        """Declare the JSON Schema of what the check compares between fields. The check itself is written out."""
 
     def finish(self) -> None:
-        """Name every field that no accessor asked for."""
+        """Note every field that no accessor has read."""
         known = sorted(set(self._known))
         listed = ", ".join(known)
         for name in self.data:

@@ -1,4 +1,4 @@
-"""What CI sends: a manifest, checked whole. Every problem is reported at once, each with its path."""
+"""The check of a manifest, and its compilation to a step graph. All problems are reported at once, with their paths."""
 
 import re
 from collections.abc import Mapping
@@ -6,25 +6,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.errors import InvalidInputError, Problem, Problems
-from shared.domain.fields import Fields, Reference, suggestion
+from shared.domain.fields import Fields, Reference, Words, suggestion
 from shared.domain.json import JsonObject
 from shared.domain.ports import KindRules
 from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
 DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""An id a caller may choose: it becomes a table key, an orchestration id and a word on a command line."""
+"""A deployment id that a caller may choose. It becomes a table key, an orchestration id and a command-line argument."""
 _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0
 MAX_STEP_TIMEOUT_SECONDS = 7 * 86400.0
 MAX_LIFE_SECONDS = 365 * 86400.0
 MAX_HOLD_SECONDS = 90 * 86400.0
+_ON_FAILURE = ("rollback", "hold")
+
+ID = Words("The deployment's id and idempotency key; --id on the command line takes precedence.", "build-4711")
+KIND = Words("The kind of the step; it determines the fields under `with`.", "lakehouse")
+WITH = Words("The fields of the kind.", {"displayName": "contoso-sales-dev"})
+STEPS = Words(
+    "What must exist at the end. Steps that do not need each other run in parallel.",
+    [{"id": "workspace", "kind": "workspace", "with": {"displayName": "contoso-sales-dev"}}],
+)
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a manifest says of itself; named as in `StepGraph`."""
+    """The fields of a manifest except its steps; the names are those of `StepGraph`."""
 
     name: str
     target: str
@@ -37,7 +46,7 @@ class Head:
 
 @dataclass(frozen=True)
 class _Written:
-    """A step as the manifest writes it, before expansion."""
+    """A step as the manifest contains it, before its expansion."""
 
     index: int
     step_id: str
@@ -54,14 +63,14 @@ class _Written:
 
 
 def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> StepGraph:
-    """The plan that a manifest describes. Raises InvalidInputError with all problems."""
+    """Return the step graph that a manifest describes. Raises InvalidInputError with all problems."""
     problems = Problems()
     top = Fields(data, "$", problems, [])
     head = read_head(top)
-    written = [_step(i, row, kinds, head.on_failure, problems) for i, row in enumerate(_step_rows(top))]
+    written = [_step(i, row, kinds, head.on_failure, problems) for i, row in enumerate(read_steps(top))]
     top.finish()
     if head.keep_for_seconds and not any(step.on_failure == "hold" for step in written):
-        top.problem("keepFor", "says how long to hold, and nothing here is held: set onFailure to hold")
+        top.problem("keepFor", "requires onFailure: hold, because without it nothing is held")
     _check_ids(written, problems)
     steps = _expand(written, problems)
     if not problems:
@@ -72,23 +81,66 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> StepGraph:
 
 
 def read_head(top: Fields) -> Head:
-    """All fields of a manifest but its steps."""
-    name = top.text("name", required=True, maximum=100)
-    target = top.text("target", maximum=256)
-    concurrency = top.choice("concurrency", ("queue", "reject"), default="queue")
-    on_failure = top.choice("onFailure", ("rollback", "hold"), default="rollback")
-    requested_by = top.text("requestedBy", maximum=256)
-    top.text("description", maximum=4000)
-    top.text("traceparent", pattern=TRACEPARENT, hint=TRACEPARENT_HINT)
-    expires = top.duration("expiresAfter", default=0.0, minimum=60, maximum=MAX_LIFE_SECONDS)
-    keep_for = top.duration("keepFor", default=0.0, minimum=60, maximum=MAX_HOLD_SECONDS)
+    """Read all fields of a manifest except its steps."""
+    name = top.text("name", required=True, maximum=100, words=Words("A name for people.", "sales"))
+    target = top.text(
+        "target",
+        maximum=256,
+        words=Words(
+            "What only one deployment at a time may change; its case does not matter. Default: the name.",
+            "contoso-sales-dev",
+        ),
+    )
+    concurrency = top.choice(
+        "concurrency",
+        ("queue", "reject"),
+        default="queue",
+        words=Words(
+            "If another deployment holds the target lock: wait in the queue, or be rejected.",
+            "queue",
+        ),
+    )
+    on_failure = top.choice(
+        "onFailure",
+        _ON_FAILURE,
+        default="rollback",
+        words=Words("If a step fails: rollback compensates all steps, hold keeps them for inspection.", "rollback"),
+    )
+    requested_by = top.text(
+        "requestedBy", maximum=256, words=Words("The requester, for the audit.", "release pipeline")
+    )
+    top.text("description", maximum=4000, words=Words("For people.", "Bronze, silver and gold, for the sales team"))
+    top.text(
+        "traceparent",
+        pattern=TRACEPARENT,
+        hint=TRACEPARENT_HINT,
+        words=Words(
+            "The W3C Trace Context of the span that this deployment belongs to.",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+    )
+    expires = top.duration(
+        "expiresAfter",
+        default=0.0,
+        minimum=60,
+        maximum=MAX_LIFE_SECONDS,
+        words=Words("After this time, a deployment that succeeded is rolled back completely. Default: never.", "7d"),
+    )
+    keep_for = top.duration(
+        "keepFor",
+        default=0.0,
+        minimum=60,
+        maximum=MAX_HOLD_SECONDS,
+        words=Words("With hold: after this time, a held deployment is rolled back. Default: never.", "1d"),
+    )
     return Head(name, target or name, concurrency, on_failure, requested_by, expires, keep_for)
 
 
-def _step_rows(top: Fields) -> list[Any]:
-    rows = top.rows("steps", required=True)
+def read_steps(top: Fields) -> list[Any]:
+    """Return the rows of the steps; an empty list if there are too many."""
+    rows = top.rows("steps", required=True, words=STEPS)
     if not rows and isinstance(top.data.get("steps"), list):
-        top.problem("steps", "must hold at least one step")
+        top.problem("steps", "must contain at least one step")
     if len(rows) > MAX_STEPS:
         top.problem("steps", f"has {len(rows)} steps; at most {MAX_STEPS} are accepted in one deployment")
         return []
@@ -109,29 +161,47 @@ def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str,
         spec.finish()
     needs, timeout, failing = read_order(fields, on_failure)
     fields.finish()
-    given = {name: value for name, value in spec.data.items() if value is not None}  # `description:` says nothing
+    given = {
+        name: value for name, value in spec.data.items() if value is not None
+    }  # a field without a value counts as absent
     return _Written(index, step_id, kind, given, needs, timeout, failing, references)
 
 
 def read_name(fields: Fields) -> tuple[str, str]:
-    """A step's id and kind."""
+    """Read a step's id and kind."""
     step_id = fields.text(
         "id",
         required=True,
         maximum=63,
         pattern=_STEP_ID,
-        hint="must begin with a letter or _ and go on with letters, digits, _ or - (63 at most)",
+        hint="must begin with a letter or _, followed by letters, digits, _ or - (63 at most)",
+        words=Words("Unique in the manifest.", "bronze"),
     )
-    return step_id, fields.text("kind", required=True)
+    return step_id, fields.text("kind", required=True, words=KIND)
 
 
 def read_order(fields: Fields, on_failure: str) -> tuple[list[str], float, str]:
-    """What a step needs, how long it may take (seconds), and what happens when it fails."""
-    needs = fields.texts("needs")
-    timeout = fields.duration(
-        "timeout", default=DEFAULT_STEP_TIMEOUT_SECONDS, minimum=1, maximum=MAX_STEP_TIMEOUT_SECONDS
+    """Read a step's needs, its timeout in seconds, and what happens if it fails."""
+    needs = fields.texts(
+        "needs",
+        words=Words(
+            "Ids of the steps that must have succeeded first. A reference to a step implies it.", ["workspace"]
+        ),
     )
-    return needs, timeout, fields.choice("onFailure", ("rollback", "hold"), default=on_failure)
+    timeout = fields.duration(
+        "timeout",
+        default=DEFAULT_STEP_TIMEOUT_SECONDS,
+        minimum=1,
+        maximum=MAX_STEP_TIMEOUT_SECONDS,
+        words=Words("Counted from the first delivery; when it is over, the step fails. Default: 30m.", "10m"),
+    )
+    failing = fields.choice(
+        "onFailure",
+        _ON_FAILURE,
+        default=on_failure,
+        words=Words("If this step fails. Default: the deployment's.", "hold"),
+    )
+    return needs, timeout, failing
 
 
 def _check_ids(written: list[_Written], problems: list[Problem]) -> None:
@@ -141,7 +211,7 @@ def _check_ids(written: list[_Written], problems: list[Problem]) -> None:
             continue
         if step.step_id in first:
             problems.append(
-                Problem(f"{step.path}.id", f"'{step.step_id}' is the id of $.steps[{first[step.step_id]}] already")
+                Problem(f"{step.path}.id", f"'{step.step_id}' is already the id of $.steps[{first[step.step_id]}]")
             )
         first.setdefault(step.step_id, step.index)
     by_id = {s.step_id: s for s in written}
@@ -162,13 +232,18 @@ def _check_ids(written: list[_Written], problems: list[Problem]) -> None:
 
 
 def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[GraphStep, str]]:
-    """Planned steps with the path each came from; a group's name in `needs` stands for all of its members."""
+    """Return the steps of the graph, each with its path in the manifest.
+
+    In `needs`, the id of a step that expands to several stands for all of them.
+    """
     if problems:
         return []
     expanded = [(step, _parts(step)) for step in written]
     count = sum(len(parts) for _, parts in expanded)
     if count > MAX_STEPS:
-        problems.append(Problem("$.steps", f"come to {count} steps with their principals; at most {MAX_STEPS}"))
+        problems.append(
+            Problem("$.steps", f"expand to {count} steps; at most {MAX_STEPS} are accepted in one deployment")
+        )
         return []
     members = {step.step_id: [step_id for step_id, _, _ in parts] for step, parts in expanded}
     steps: list[tuple[GraphStep, str]] = []
@@ -181,7 +256,7 @@ def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[Grap
 
 
 def _parts(step: _Written) -> list[tuple[str, str, JsonObject]]:
-    """Id, kind and `with` of the steps that one stands for: itself, or its members."""
+    """Return id, kind and `with` of the steps that one expands to, or of itself."""
     assert step.kind is not None  # noqa: S101 - a step without a kind is among the problems
     parts = step.kind.expand(step.spec)
     if parts is None:

@@ -33,12 +33,12 @@ from shared.domain.row_limits import person
 from shared.domain.states import DeploymentState
 from shared.saga.scripts import lifecycle
 from shared.saga.scripts.report import RollbackError, RollbackReport, RollbackResult, report_of
-from shared.saga.scripts.rows import CUSTOM, ResourceType, TrackedResource
+from shared.saga.scripts.rows import ResourceType, TrackedResource
 from shared.saga.scripts.script_journal import ScriptJournal, is_forward, rollback_reason
 from shared.saga.step.delivery import Services
 from shared.saga.submission.acceptance import normal_target
-from shared.steps.custom import ScriptsOwnKind
-from shared.steps.kind import marker_of, with_marker
+from shared.steps.custom import CUSTOM, ScriptsOwnKind
+from shared.steps.marker import marker_of, with_marker
 
 __all__ = [
     "DeploymentTransaction",
@@ -134,7 +134,7 @@ class DeploymentTransaction:
     @property
     def _services(self) -> Services:
         services = self.app.services
-        return replace(services, kinds={**services.kinds, CUSTOM: ScriptsOwnKind(self._compensations)})
+        return replace(services, elsewhere={**services.elsewhere, CUSTOM: ScriptsOwnKind(self._compensations)})
 
     @property
     def journal(self) -> ScriptJournal:

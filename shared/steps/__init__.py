@@ -1,24 +1,45 @@
-"""The registry of step kinds: the one place where a new kind is added.
+"""The registry of the kinds of step. A new kind is added here, and all that the app knows about it is in its class.
 
-Kinds are built here and nowhere else; the engine and the manifest's check see them through `StepKind` and `KindRules`.
+Tests name the files outside this package
+that a new kind needs (tests/kind_files.py).
 """
 
+from shared.domain.polling import DEFAULT_EXPECTED_SECONDS
 from shared.domain.ports import KindRules
 from shared.steps.approval import ApprovalKind
 from shared.steps.custom import CustomKind
 from shared.steps.item import ItemKind
-from shared.steps.kind import StepKind
+from shared.steps.kind import ANY_TYPE, ElsewhereKind, StepKind
 from shared.steps.lakehouse import LakehouseKind
 from shared.steps.principals import PrincipalsKind
 from shared.steps.role_assignment import RoleAssignmentKind
 from shared.steps.workspace import WorkspaceKind
 
-_DEPLOYED: dict[str, StepKind] = {
-    kind.name: kind for kind in (WorkspaceKind(), LakehouseKind(), ItemKind(), RoleAssignmentKind(), ApprovalKind())
-}
+_IN_FABRIC: tuple[StepKind, ...] = (WorkspaceKind(), LakehouseKind(), ItemKind(), RoleAssignmentKind())
+_APPROVAL, _CUSTOM = ApprovalKind(), CustomKind()
+_EXPANDING = (PrincipalsKind(),)
 
-STEPS: dict[str, StepKind] = {**_DEPLOYED, CustomKind.name: CustomKind()}
-"""The kinds that run, by name: those of manifests, and what only a script can have done."""
+STEPS: dict[str, StepKind] = {kind.name: kind for kind in _IN_FABRIC}
+"""The kinds whose steps are resources in Fabric, by name."""
 
-KINDS: dict[str, KindRules] = {**_DEPLOYED, PrincipalsKind.name: PrincipalsKind()}
-"""The kinds that a manifest may name: those that run, and those that expand into them."""
+ELSEWHERE: dict[str, ElsewhereKind] = {_APPROVAL.name: _APPROVAL, _CUSTOM.name: _CUSTOM}
+"""The kinds whose steps change nothing in Fabric, by name: a person or a script decides them."""
+
+KINDS: dict[str, KindRules] = {kind.name: kind for kind in (*_IN_FABRIC, _APPROVAL, *_EXPANDING)}
+"""The kinds that a manifest may name: those that run, and those that expand to them."""
+
+
+def expected_seconds(operation_kind: str) -> float:
+    """Return the usual duration of a long-running operation, in seconds, as its kind declares it."""
+    for kind in STEPS.values():
+        if operation_kind in kind.expected_seconds:
+            return kind.expected_seconds[operation_kind]
+    return DEFAULT_EXPECTED_SECONDS
+
+
+def tracking(resource_type: str) -> StepKind | ElsewhereKind:
+    """Return the kind that compensates a resource which a script tracks, by Fabric's type of it."""
+    kinds: dict[str, StepKind | ElsewhereKind] = {
+        kind.tracks: kind for kind in (*STEPS.values(), *ELSEWHERE.values()) if kind.tracks
+    }
+    return kinds.get(resource_type, kinds[ANY_TYPE])

@@ -1,4 +1,4 @@
-"""What every kind that is an item in a workspace does alike: looking by type and name, descriptions, deleting."""
+"""What the kinds of items in a workspace share: search by type and name, descriptions, deletion."""
 
 import re
 
@@ -6,20 +6,44 @@ from shared.domain.json import JsonObject
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import Call, Snapshot, has_marker, located, says_the_same, usable
+from shared.steps.kind import Call, ResourceKind, Snapshot, located, usable
+from shared.steps.marker import has_marker, says_the_same
 
 NAME_LIMIT = 123
-"""Characters of an item's name: the cap of the Terraform provider for Fabric; the OpenAPI names none."""
+"""Characters of an item's name. Source: the limit of the Terraform provider for Fabric; the OpenAPI has none."""
 DESCRIPTION_LIMIT = 256
-"""Characters of an item's description: published OpenAPI, CreateItemRequest.description."""
+"""Characters of an item's description. Source: published OpenAPI, CreateItemRequest.description."""
 WORD_NAME = re.compile(r"[A-Za-z0-9_]+")
 WORD_NAMED = frozenset({"Lakehouse", "Warehouse", "Environment"})
 """Item types whose names Fabric limits to letters, digits and underscores (400 InvalidInput otherwise)."""
-WORD_HINT = "may hold only letters, digits and underscores (a rule of Fabric's for this type)"
+WORD_HINT = "may contain only letters, digits and underscores (Fabric's rule for this type)"
+
+
+class InWorkspace(ResourceKind):
+    """Base of the kinds that are items in a workspace."""
+
+    def item_type(self, spec: JsonObject) -> str:
+        """Return Fabric's type of the item."""
+        raise NotImplementedError
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        return find_item(fabric, spec, self.item_type(spec))
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        """Return the item that the body of a 201, or the result of an operation, names."""
+        name = answer.get("displayName", spec["displayName"])
+        return Resource(answer.get("type", self.item_type(spec)), answer["id"], name, spec["workspaceId"])
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return True if its description carries the marker, which nobody else writes."""
+        return has_marker(found.image["description"], intent.marker)
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        return locate_item(fabric, resource)
 
 
 def items_path(spec: JsonObject) -> str:
-    """The items of the step's workspace."""
+    """Return the path of the items in the step's workspace."""
     return f"/workspaces/{spec['workspaceId']}/items"
 
 
@@ -32,7 +56,7 @@ def snapshot(row: JsonObject, resource: Resource) -> Snapshot:
 
 
 def find_item(fabric: Fabric, spec: JsonObject, item_type: str) -> Snapshot | None:
-    """The item of that type and name. A lakehouse's SQLEndpoint bears the same name, so the type is checked too."""
+    """Return the item of that type and name; a lakehouse and its SQLEndpoint have the same name."""
     path, wanted = items_path(spec), spec["displayName"]
     for row in usable(fabric.list(path, {"type": item_type}), path):
         if same_name(row["displayName"], wanted) and row.get("type", item_type) == item_type:
@@ -41,37 +65,26 @@ def find_item(fabric: Fabric, spec: JsonObject, item_type: str) -> Snapshot | No
 
 
 def locate_item(fabric: Fabric, resource: Resource) -> Snapshot | None:
-    """The very item, by id in the list: a 404 on it alone could be a paused capacity."""
+    """Search by id in the list, because a 404 alone could be a paused capacity."""
     row = located(fabric, f"/workspaces/{resource.parent_id}/items", {"type": resource.type}, resource.id)
     return None if row is None else snapshot(row, resource)
 
 
-def created_item(spec: JsonObject, answer: JsonObject, item_type: str) -> Resource:
-    """The resource that a 201's body, or an operation's result, names; what it does not say is as asked for."""
-    name = answer.get("displayName", spec["displayName"])
-    return Resource(answer.get("type", item_type), answer["id"], name, spec["workspaceId"])
-
-
-def recognises_item(intent: Intent, found: Snapshot) -> bool:
-    """By the marker in its description."""
-    return has_marker(found.image["description"], intent.marker)
-
-
 def description_differs(spec: JsonObject, image: JsonObject) -> bool:
-    """Whether the manifest names a description and the item has another."""
+    """Return True if the manifest sets a description and the item has a different one."""
     return "description" in spec and not says_the_same(image["description"], spec["description"])
 
 
 def description_call(workspace_id: str, item_id: str, description: str) -> Call:
-    """PATCH the description to exactly this text."""
+    """Return PATCH with exactly this description."""
     return Call("PATCH", f"/workspaces/{workspace_id}/items/{item_id}", "item", {"description": description})
 
 
 def delete_call(found: Snapshot) -> Call:
-    """DELETE the item: soft where Fabric supports it, so that a person can still bring it back."""
+    """Return DELETE. For types with soft delete, a person can still restore the item."""
     return Call("DELETE", item_path(found.resource), "item")
 
 
 def item_path(resource: Resource) -> str:
-    """The item itself."""
+    """Return the path of the item itself."""
     return f"/workspaces/{resource.parent_id}/items/{resource.id}"

@@ -1,35 +1,47 @@
-"""What a step kind is: reads (`find`, `capture`, `verify`) and descriptions of calls (`apply`, `compensate`).
+"""The interface of a kind: reads (`find`, `capture`, `verify`) and descriptions of calls (`apply`, `compensate`).
 
-A kind never sends a mutating call. It says which calls would do it, and the engine sends them one at a time, in
-the one place where the intent is journaled first, the claim is held, and an answer that was lost is looked for.
+A kind never sends a call that changes something. It describes the calls, and the engine sends them one at a time, in
+the one place where the intent is journaled first, the claim is held, and a lost response is looked for (ADR 5).
 """
 
-import hashlib
 import logging
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
-from shared.domain.errors import FabricNotFoundError, FabricTransientError, InvalidInputError, Problems, SagaError
-from shared.domain.fields import Fields
+from shared.domain.errors import (
+    FabricConflictError,
+    FabricNotFoundError,
+    FabricTransientError,
+    InvalidInputError,
+    Problems,
+    SagaError,
+)
+from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
-from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.ports import Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.domain.template import has_reference
 from shared.steps.companions import Found, Makers
 
 log = logging.getLogger(__name__)
 
-IF_EXISTS = ("adopt", "update", "fail")
-_MARKER = re.compile(r" ?(\[saga:[0-9a-f]{12}\])")
-MARKER_LENGTH = len(" [saga:0123456789ab]")
-"""Characters that the marker takes from what a description may hold."""
+ANY_TYPE = "*"
+"""`tracks` of the kind that compensates every type of resource for which there is no kind of its own."""
+WORKSPACE_ID = Words("The id of the workspace.", "${{ steps.workspace.outputs.id }}")
+
+
+class IfExists(StrEnum):
+    """What happens to a resource that exists already under the name of a step."""
+
+    ADOPT = "adopt"
+    UPDATE = "update"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A thing as Fabric shows it now: which it is, and the fields of it that a step may change."""
+    """A resource as Fabric shows it now: its identity, and the fields that a step may change."""
 
     resource: Resource
     image: JsonObject
@@ -37,9 +49,9 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Call:
-    """One mutating call, described. `operation_kind` names it for the polling schedule (domain/polling.py).
+    """The description of one call that changes something. `operation_kind` names it in `StepKind.expected_seconds`.
 
-    Every call but a create is idempotent: sent again after a lost answer, it changes nothing more.
+    Every call except a create is idempotent: after a lost response it can be sent again without further effect.
     """
 
     method: str
@@ -50,7 +62,7 @@ class Call:
 
 
 class NotYetError(SagaError):
-    """Not a fault: it is on its way. Ask again; `expected_seconds` is how long it usually takes in all."""
+    """The resource is not ready yet. This is not an error; look again. `expected_seconds` is its usual duration."""
 
     def __init__(self, reason: str, expected_seconds: float) -> None:
         super().__init__(reason)
@@ -58,104 +70,147 @@ class NotYetError(SagaError):
 
 
 class VerificationError(SagaError):
-    """What Fabric shows is not what was asked for."""
+    """Fabric shows something other than the step asked for."""
 
 
 class NoBeforeImageError(FabricTransientError):
-    """Fabric does not show what an update is about to change, so that it could not be restored. It may do so later."""
+    """Fabric does not show the content that an update would replace and that could not be restored. It may later."""
 
 
 class GuardError(SagaError):
-    """Undoing it would destroy what this deployment did not create. A person has to look."""
+    """The compensation would destroy something that this deployment did not create. A person must look."""
 
 
-class StepKind(Protocol):
-    """One kind of Fabric resource. Methods stand in the order in which a step meets them."""
-
-    @property
-    def name(self) -> str:
-        """The word under `kind:` in a manifest."""
-        ...
+class StepKind(KindRules, Protocol):
+    """A kind whose steps are resources in Fabric. The methods are in the order in which a step uses them."""
 
     @property
-    def outputs(self) -> frozenset[str]:
-        """What other steps may refer to."""
-        ...
-
-    @property
-    def if_exists(self) -> str:
-        """What happens, where the manifest says nothing, to a thing that is there already: adopt, update or fail."""
+    def if_exists(self) -> IfExists:
+        """The policy if the manifest does not set `ifExists`."""
         ...
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The fields of `with` by which `find` looks."""
+        """The fields of `with` that `find` uses."""
         ...
 
-    def check(self, spec: Fields) -> None:
-        """Note every problem of `with`."""
+    @property
+    def expected_seconds(self) -> Mapping[str, float]:
+        """The usual duration of its long-running operations, in seconds by `Call.operation_kind`."""
         ...
 
-    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
-        """The steps this one stands for, or None."""
+    @property
+    def tracks(self) -> str:
+        """The type of resource that scripts may track and this kind compensates: Fabric's word, or ANY_TYPE."""
+        ...
+
+    @property
+    def tracked_fields(self) -> Mapping[str, str]:
+        """The `with` of a tracked resource: fields, and the attributes of `TrackedResource` that they come from."""
         ...
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        """What is there now under the name asked for, by a successful look; None is a proof of absence."""
+        """Return the resource that has the name asked for. None, after a successful look, proves its absence."""
         ...
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        """The fields that `ifExists: update` would change. May name one of which only `capture` can tell."""
+        """Return the fields that `ifExists: update` would change. Some of them only `capture` can confirm."""
         ...
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Raise InvalidInputError if updating it would take away what undoing that needs.
+        """Raise InvalidInputError if the update would make its compensation impossible.
 
-        `found` is what is there; None if it is in something that this deployment has yet to create.
+        `found` is None for a resource inside something that this deployment has not created yet.
         """
         ...
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
     ) -> JsonObject | OperationStarted:
-        """The before-image of all that an update may change.
+        """Return the before-image of everything that an update may change.
 
-        Where Fabric answers with a long-running operation, that is returned; its result comes back as `captured`.
+        If Fabric responds with a long-running operation, return that; the next call gets its result as `captured`.
         """
         ...
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
-        """The calls that create it (one) or update it (in order, each idempotent)."""
+        """Return the one call that creates it, or the calls that update it, in order and each idempotent."""
         ...
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        """Which resource a create's answer (or its operation's result) names."""
+        """Return the resource that the response to a create, or the result of its operation, names."""
         ...
 
     def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """Whether what is found is what this step created; `uncertain` where an answer to its create was lost."""
+        """Return True if this step created what was found. `uncertain`: the response to its create was lost."""
         ...
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
-        """Read back what was asked for and return the outputs. Raises NotYetError or VerificationError."""
+        """Compare the resource with the step, and return the outputs. Raises NotYetError or VerificationError."""
         ...
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        """The very resource, by id, by a successful look; None is a proof of absence."""
+        """Return exactly this resource, by id. None, after a successful look, proves its absence."""
         ...
 
     def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
-        """Raise GuardError if deleting it would take something with it that is not of this deployment. Returns the
-        companions that go with it; `makers` are what the deployment created in it."""
+        """Return the companions that are deleted with it; `makers` are what the deployment created in it.
+
+        Raises GuardError if something that the deployment did not create would be deleted with it.
+        """
         ...
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """The calls that delete what was created, or restore the before-image of what was updated."""
+        """Return the calls that delete what was created, or restore the before-image of what was updated."""
         ...
 
 
-def check_resolved(kind: StepKind, spec: JsonObject, *, is_template: bool = False) -> None:
-    """Check a `with` whose references have been replaced; of a template, those that could be.
+class ResourceKind:
+    """Base of the kinds in Fabric: what most of them do not need. A kind overrides what it does need."""
+
+    packs = ""
+    expected_seconds: Mapping[str, float] = {}
+
+    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
+        return None
+
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Allow every update."""
+
+    def capture(
+        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
+    ) -> JsonObject | OperationStarted:
+        """Return the image of the snapshot, which is complete already."""
+        return found.image
+
+    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
+        """Return an empty list: nothing of others is inside an item or a role, as far as the API shows."""
+        return []
+
+
+class ElsewhereKind:
+    """Base of the kinds whose steps change nothing in Fabric: a person or a script decides how they end."""
+
+    name: str
+    about: str
+    packs = ""
+    outputs: frozenset[str] = frozenset()
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+
+    def check(self, spec: Fields) -> None:
+        """Note every problem of a step's `with`."""
+        raise NotImplementedError
+
+    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
+        return None
+
+    def reverse(self, resource: Resource) -> None:
+        """Reverse what the step did. Raises GuardError if only a person can do it, FabricError to be tried again."""
+
+
+def check_resolved(kind: KindRules, spec: JsonObject, *, is_template: bool = False) -> None:
+    """Check a `with` whose references have been replaced, or with `is_template` those that were known.
 
     Raises InvalidInputError with all problems.
     """
@@ -167,60 +222,13 @@ def check_resolved(kind: StepKind, spec: JsonObject, *, is_template: bool = Fals
         raise InvalidInputError(problems)
 
 
-def marker_of(deployment_id: str, step_id: str) -> str:
-    """Twelve hex digits that only this step of this deployment has."""
-    return hashlib.sha256(f"{deployment_id}/{step_id}".encode()).hexdigest()[:12]
-
-
-def with_marker(description: str, marker: str) -> str:
-    """Return the description as Fabric gets it: the caller's words, exactly as they are, then `[saga:<marker>]`."""
-    return _marked(without_marker(description), f"[saga:{marker}]")
-
-
-def has_marker(description: str, marker: str) -> bool:
-    """Return True if a description carries that very marker."""
-    return f"[saga:{marker}]" in description
-
-
-def without_marker(description: str) -> str:
-    """Return the caller's words, exactly as they are: whatever `with_marker` added is gone, whichever deployment did.
-
-    A description that was exported from Fabric carries the marker of the step that created the item there.
-    """
-    while (words := _MARKER.sub("", description)) != description:
-        description = words
-    return description
-
-
-def keep_marker(description: str, present: str) -> str:
-    """Return the new words with the marker, if any, that the present description carries."""
-    found = _MARKER.findall(present)
-    words = without_marker(description)
-    return _marked(words, found[-1]) if found else words
-
-
-def says_the_same(one: str, other: str) -> bool:
-    """Return True if two descriptions hold the same words.
-
-    Markers, white space at the ends and the kind of line ends are not compared: Fabric may drop them, and a person
-    does not see them.
-    """
-    return _comparable(one) == _comparable(other)
-
-
-def check_description(spec: Fields, limit: int) -> None:
-    """Note a `description` that leaves no room for the marker. `limit` is Fabric's own, in characters."""
-    text, room = spec.data.get("description"), limit - MARKER_LENGTH
-    words = without_marker(text) if isinstance(text, str) and len(text) <= limit else text
-    if not isinstance(words, str) or has_reference(text) or len(words) <= room:
-        spec.text("description", maximum=limit, refers=True)
-        return
-    spec.raw("description")
-    spec.problem(
-        "description",
-        f"has {len(words)} characters; at most {room} are allowed: Fabric takes {limit}, and {MARKER_LENGTH} of them "
-        "are for the marker by which Saga knows what it created",
+def check_if_exists(spec: Fields, default: IfExists) -> None:
+    """Check `ifExists`, whose default is that of the kind."""
+    description = (
+        "If a resource of that name exists: adopt it unchanged, update it (a before-image is kept, from which "
+        f"compensation restores it), or fail. Default: {default}."
     )
+    spec.choice("ifExists", tuple(IfExists), words=Words(description, default.value))
 
 
 def check_name(spec: Fields, name: str) -> None:
@@ -229,20 +237,40 @@ def check_name(spec: Fields, name: str) -> None:
         spec.problem("displayName", "must not begin or end with white space")
 
 
+def policy_of(kind: StepKind, spec: JsonObject) -> IfExists:
+    """Return what the manifest, or by default the kind, says about a resource that exists already."""
+    return IfExists(spec.get("ifExists") or kind.if_exists)
+
+
+def policy_for(kind: StepKind, spec: JsonObject, found: Snapshot, origin: Callable[[], str] = str) -> IfExists:
+    """Return ADOPT or UPDATE for a resource that exists and that the step did not create.
+
+    Raises FabricConflictError if the policy is FAIL; `origin` ends its message with where the resource comes from.
+    """
+    policy = policy_of(kind, spec)
+    if policy is IfExists.FAIL:
+        resource = found.resource
+        raise FabricConflictError(
+            f"{resource.type} '{resource.name}' ({resource.id}) exists, and ifExists is fail{origin()}",
+            call=f"look for {kind.name}",
+        )
+    return policy
+
+
 def usable(rows: Iterable[JsonObject], path: str) -> Iterator[JsonObject]:
-    """Yield the rows of a list that have an id and a name; no other can be what is looked for."""
+    """Yield the rows of a list that have an id and a name; the others cannot be what is looked for."""
     for row in rows:
         if row.get("id") and row.get("displayName"):
             yield row
         else:
-            log.warning("GET %s: a row without an id or a name is passed over", path)
+            log.warning("GET %s: a row without an id or a name is ignored", path)
 
 
 def located(fabric: Fabric, path: str, query: dict[str, str] | None, resource_id: str) -> JsonObject | None:
-    """Return the row of that id in the list at `path`; None is a proof of absence.
+    """Return the row with that id in the list at `path`. None proves its absence.
 
-    A row without an id may be the one: then the resource itself is asked for. Alone, its 404 would prove nothing, for
-    a paused capacity answers so too; but then there would be no list either.
+    If a row has no id, the resource itself is asked for. A 404 proves its absence only after a successful list,
+    because a paused capacity answers 404 to both.
     """
     is_proof = True
     for row in fabric.list(path, query):
@@ -255,11 +283,3 @@ def located(fabric: Fabric, path: str, query: dict[str, str] | None, resource_id
         return {**fabric.get(f"{path}/{resource_id}"), "id": resource_id}
     except FabricNotFoundError:
         return None
-
-
-def _marked(words: str, marker: str) -> str:
-    return f"{words} {marker}" if words else marker
-
-
-def _comparable(description: str) -> str:
-    return without_marker(description).replace("\r\n", "\n").strip()

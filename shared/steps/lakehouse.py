@@ -1,76 +1,69 @@
-"""Kind `lakehouse`: a lakehouse, with or without schemas, and if asked its SQL endpoint."""
+"""Kind `lakehouse`: a lakehouse, with or without schemas, and on request its SQL endpoint."""
 
 import re
+from collections.abc import Mapping
 
-from shared.domain.fields import Fields
+from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_object
-from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.steps import items
-from shared.steps.companions import Found, Makers
 from shared.steps.kind import (
-    IF_EXISTS,
+    WORKSPACE_ID,
     Call,
+    IfExists,
     NotYetError,
     Snapshot,
     VerificationError,
-    check_description,
-    keep_marker,
-    with_marker,
+    check_if_exists,
 )
+from shared.steps.marker import check_description, keep_marker, with_marker
 
 SQL_ENDPOINT_SECONDS = 12.0
-"""Usual seconds until a new lakehouse's SQL endpoint is there; a recorded trace shows 11 to 15."""
+"""Usual seconds until a new lakehouse's SQL endpoint exists. Source: recorded traffic, 11 to 15."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-class LakehouseKind:
-    """Creates a lakehouse or adopts one; may wait for the SQL endpoint that Fabric provisions beside it."""
+class LakehouseKind(items.InWorkspace):
+    """Create or adopt a lakehouse, and wait for the SQL endpoint that Fabric adds to it."""
 
     name = "lakehouse"
-    if_exists = "adopt"
+    about = "A lakehouse in a workspace."
+    if_exists = IfExists.ADOPT
     outputs = frozenset({"id", "displayName", "workspaceId", "sqlEndpointId", "sqlEndpointConnectionString"})
     keys = ("workspaceId", "displayName")
+    expected_seconds: Mapping[str, float] = {"create Lakehouse": 4.5}
+    """Source: see item.py."""
+    tracks = "Lakehouse"
+    tracked_fields: Mapping[str, str] = {"workspaceId": "workspace_id", "displayName": "name"}
 
     def check(self, spec: Fields) -> None:
-        """`with`: workspaceId, displayName, description, enableSchemas, waitForSqlEndpoint, ifExists."""
-        spec.guid("workspaceId", required=True)
+        spec.guid("workspaceId", required=True, words=WORKSPACE_ID)
         spec.text(
             "displayName",
             required=True,
             maximum=items.NAME_LIMIT,
             pattern=_NAME,
-            hint="must begin with a letter and may hold only letters, digits and underscores (a rule of Fabric's)",
+            hint="must begin with a letter and contain only letters, digits and underscores (Fabric's rule)",
             refers=True,
+            words=Words("Letters, digits and underscores; a letter first.", "bronze"),
         )
         check_description(spec, items.DESCRIPTION_LIMIT)
-        spec.boolean("enableSchemas")
-        spec.boolean("waitForSqlEndpoint")
-        spec.choice("ifExists", IF_EXISTS)
+        spec.boolean("enableSchemas", words=Words("True to organise its tables in schemas.", True))
+        spec.boolean(
+            "waitForSqlEndpoint", words=Words("True to finish the step only when its SQL endpoint is available.", True)
+        )
+        check_if_exists(spec, self.if_exists)
 
-    def expand(self, spec: JsonObject) -> None:
-        """A plain kind."""
-        return
-
-    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        """By name among the workspace's lakehouses."""
-        return items.find_item(fabric, spec, "Lakehouse")
+    def item_type(self, spec: JsonObject) -> str:
+        return "Lakehouse"
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        """Only the description can be changed later."""
+        """Return the description if it differs; Fabric changes nothing else later."""
         return ["description"] if items.description_differs(spec, found.image) else []
 
-    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Allow every update: compensation needs nothing of it."""
-
-    def capture(
-        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
-    ) -> JsonObject | OperationStarted:
-        """The snapshot holds everything already."""
-        return found.image
-
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
-        """POST /lakehouses, or PATCH the description."""
+        """Return POST /lakehouses, or PATCH with the description."""
         if intent.action == "create":
             body: JsonObject = {
                 "displayName": spec["displayName"],
@@ -82,41 +75,25 @@ class LakehouseKind:
         text = keep_marker(spec["description"], (intent.before or {}).get("description", ""))
         return [items.description_call(spec["workspaceId"], intent.before_id or "", text)]
 
-    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        """The 201's own body."""
-        return items.created_item(spec, answer, "Lakehouse")
-
-    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """By the marker in its description, which nobody else writes."""
-        return items.recognises_item(intent, found)
-
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
-        """It exists, has schemas if asked, and its SQL endpoint is there if asked."""
+        """Check that it has the schemas and the SQL endpoint that were asked for."""
         shown = fabric.get(f"/workspaces/{spec['workspaceId']}/lakehouses/{resource.id}")
         properties = as_object(shown.get("properties")) or {}
         if spec.get("enableSchemas") and not properties.get("defaultSchema"):
             raise VerificationError(
-                f"lakehouse '{resource.name}' ({resource.id}) has no schemas, and Fabric cannot add them later: "
+                f"lakehouse '{resource.name}' ({resource.id}) has no schemas, and Fabric cannot add them later; "
                 "delete it, or leave enableSchemas out"
             )
         image: JsonObject = {"description": shown.get("description", "")}
         if intent.action == "update" and items.description_differs(spec, image):
-            raise VerificationError(f"lakehouse {resource.id}: Fabric shows another description")
+            raise VerificationError(f"lakehouse {resource.id}: Fabric shows a different description")
         outputs: JsonObject = {"id": resource.id, "displayName": resource.name, "workspaceId": spec["workspaceId"]}
         if spec.get("waitForSqlEndpoint"):
             outputs |= _sql_endpoint(as_object(properties.get("sqlEndpointProperties")) or {}, resource)
         return outputs
 
-    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        """By id in the list."""
-        return items.locate_item(fabric, resource)
-
-    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
-        """Nothing of another's lives inside an item of ours, as far as the API shows. Tables are not looked at."""
-        return []
-
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """DELETE it, or set the description back."""
+        """Return DELETE, or PATCH with the earlier description."""
         if intent.action == "create":
             return [items.delete_call(found)]
         before = (intent.before or {}).get("description", "")
@@ -126,9 +103,11 @@ class LakehouseKind:
 def _sql_endpoint(properties: JsonObject, resource: Resource) -> JsonObject:
     status = properties.get("provisioningStatus")
     if status == "Failed":
-        raise VerificationError(f"the SQL endpoint of lakehouse '{resource.name}' ({resource.id}) failed to provision")
+        raise VerificationError(
+            f"Fabric failed to provision the SQL endpoint of lakehouse '{resource.name}' ({resource.id})"
+        )
     if status != "Success" or not properties.get("id"):
-        raise NotYetError(f"the SQL endpoint of '{resource.name}' is being provisioned", SQL_ENDPOINT_SECONDS)
+        raise NotYetError(f"Fabric is provisioning the SQL endpoint of '{resource.name}'", SQL_ENDPOINT_SECONDS)
     return {
         "sqlEndpointId": properties["id"],
         "sqlEndpointConnectionString": properties.get("connectionString", ""),

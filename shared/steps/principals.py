@@ -1,42 +1,70 @@
-"""Kind `principals`: a list of principals, from a file or inline, as one role assignment each.
+"""Kind `principals`: the roles of many principals, from a file or inline.
 
-It never runs itself: it expands into `role_assignment` steps, so each has its own journal row, error and undo.
+It expands to one `role_assignment` step each, so that each has its own journal row, error and compensation.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
-from shared.domain.fields import Fields
+from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
-from shared.domain.principals import Principal, parse_principals
+from shared.domain.principals import COLUMNS, Principal, parse_principals
 from shared.domain.template import escaped
-from shared.steps.kind import IF_EXISTS
-from shared.steps.role_assignment import RoleAssignmentKind, check_principal
+from shared.steps.kind import WORKSPACE_ID, IfExists, check_if_exists
+from shared.steps.role_assignment import EXAMPLE, RoleAssignmentKind, check_principal
+
+_SHARED = ("workspaceId", "ifExists")
+_MAX_CSV = 4_000_000
 
 
 class PrincipalsKind:
-    """Stands for one `role_assignment` step a principal, `<id>.<position>`; all are tried and all are reported."""
+    """Expand to one `role_assignment` step for each principal, named `<id>.<position>`."""
 
     name = "principals"
+    about = "The roles of many principals in a workspace: expands to one role_assignment step each."
     outputs: frozenset[str] = frozenset()
+    packs = "file"
 
     def check(self, spec: Fields) -> None:
-        """`with`: workspaceId, and one of principals (inline list), csv (a file's text) or file; ifExists."""
-        spec.guid("workspaceId", required=True)
-        spec.choice("ifExists", IF_EXISTS)
-        given = [name for name in ("principals", "csv", "file") if spec.data.get(name) is not None]
-        for name in ("principals", "csv", "file", "source"):
-            spec.raw(name)
+        spec.guid("workspaceId", required=True, words=WORKSPACE_ID)
+        check_if_exists(spec, IfExists.UPDATE)
+        rows = spec.each(
+            "principals",
+            _read_row,
+            empty="names no principal",
+            words=Words("The principals and their roles.", [EXAMPLE]),
+        )
+        spec.raw(
+            "csv",
+            schema={"type": "string"},
+            words=Words("The text of such a file.", f"{','.join(COLUMNS)}\n{EXAMPLE['principalId']},Admin,,User"),
+        )
+        spec.path_field(
+            "file",
+            words=Words("A CSV file, relative to the manifest; the command line packs it.", "principals.csv"),
+        )
+        spec.raw(
+            "source",
+            words=Words("The name of the file, for messages; set by the command line.", "principals.csv"),
+        )
+        given = spec.one_of({"principals": "array", "csv": "string", "file": "string"})
         if len(given) != 1:
             spec.problem(None, "give exactly one of: principals (an inline list), csv (a file's text), file (a path)")
         elif given == ["file"]:
-            spec.problem("file", "is not packed: submit with the command line, which reads the file")
+            spec.not_packed("file")
+        elif given == ["csv"]:
+            _from_csv(spec)
         else:
-            _principals(spec.data, spec)
+            _inline(element for element, _ in rows)
 
     def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]]:
-        """One `role_assignment` a principal, numbered from 1."""
-        shared = {name: spec[name] for name in ("workspaceId", "ifExists") if name in spec}
+        """Return one `role_assignment` step for each principal, numbered from 1."""
+        shared = {name: spec[name] for name in _SHARED if name in spec}
+        fields = Fields(spec, "$", [], [])
+        if spec.get("csv") is not None:
+            principals = _from_csv(fields)
+        else:
+            principals = _inline(element for element, _ in fields.each("principals", _read_row, empty=""))
         return [
             (
                 f"{i:03d}",
@@ -44,37 +72,33 @@ class PrincipalsKind:
                 {**shared, "principalId": p.principal_id, "principalType": p.type, "role": p.role}
                 | ({"description": p.description} if p.description else {}),
             )
-            for i, p in enumerate(_principals(spec, Fields(spec, "$", [], [])), start=1)
+            for i, p in enumerate(principals, start=1)
         ]
 
 
-def _principals(spec: JsonObject, fields: Fields) -> list[Principal]:
-    if spec.get("csv") is not None:
-        # A file's text is what it is: nothing in it is a reference.
-        text = Fields(spec, fields.path, fields.problems).text("csv", maximum=4_000_000)
-        name = spec.get("source")
-        path = f"{fields.path}.csv" + (f" ({name})" if isinstance(name, str) else "")
-        found = parse_principals(text, path, fields.problems)
-        return [replace(principal, description=escaped(principal.description)) for principal in found]
-    return _inline(fields.rows("principals"), fields)
+def _read_row(row: Fields) -> None:
+    for name in _SHARED:
+        row.absent(name, "applies to the whole list: set it once, beside `principals`")
+    check_principal(row)
 
 
-def _inline(rows: list[Any], spec: Fields) -> list[Principal]:
+def _from_csv(spec: Fields) -> list[Principal]:
+    # Without a list of references, because the text of a file contains none: it is used unchanged.
+    text = Fields(spec.data, spec.path, spec.problems).text("csv", maximum=_MAX_CSV)
+    name = spec.data.get("source")
+    path = f"{spec.path}.csv" + (f" ({name})" if isinstance(name, str) else "")
+    found = parse_principals(text, path, spec.problems)
+    return [replace(principal, description=escaped(principal.description)) for principal in found]
+
+
+def _inline(elements: Iterable[Fields]) -> list[Principal]:
     found: list[Principal] = []
     seen: set[str] = set()
-    if not rows:
-        spec.problem("principals", "names no principal")
-    for i, row in enumerate(rows):
-        fields = spec.element("principals", i, row)
-        for name in ("workspaceId", "ifExists"):
-            if fields.raw(name) is not None:
-                fields.problem(name, "is said beside the list, once for all of it")
-        check_principal(fields)
-        fields.finish()
+    for fields in elements:
         data = {k: v for k, v in fields.data.items() if isinstance(v, str)}
         principal_id = data.get("principalId", "")
         if principal_id and principal_id.lower() in seen:
-            fields.problem("principalId", "stands in this list already")
+            fields.problem("principalId", "is in this list already")
         seen.add(principal_id.lower())
         found.append(
             Principal(

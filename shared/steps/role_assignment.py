@@ -1,60 +1,70 @@
-"""Kind `role_assignment`: one principal's role on a workspace. In Fabric its id is the principal's id."""
+"""Kind `role_assignment`: the role of one principal in a workspace. In Fabric its id is the principal's id."""
+
+from collections.abc import Mapping
 
 from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
-from shared.domain.fields import Fields
+from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
-from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.ports import Fabric
 from shared.domain.principals import ROLES, TYPES
 from shared.domain.records import Intent, Resource
-from shared.steps.companions import Found, Makers
-from shared.steps.kind import IF_EXISTS, Call, Snapshot, VerificationError, located
+from shared.steps.kind import (
+    WORKSPACE_ID,
+    Call,
+    IfExists,
+    ResourceKind,
+    Snapshot,
+    VerificationError,
+    check_if_exists,
+    located,
+)
+
+EXAMPLE = {
+    "principalId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01",
+    "principalType": "Group",
+    "role": "Contributor",
+}
 
 
-class RoleAssignmentKind:
-    """Gives a principal a role, or changes the role it has; compensation takes it away or gives the old one back."""
+class RoleAssignmentKind(ResourceKind):
+    """Give a principal a role, or change the role it has. Compensation removes it or restores the old one."""
 
     name = "role_assignment"
-    if_exists = "update"
+    about = "The role of one principal in a workspace."
+    if_exists = IfExists.UPDATE
     outputs = frozenset({"id", "principalId", "role", "workspaceId"})
     keys = ("workspaceId", "principalId")
+    tracks = "RoleAssignment"
+    tracked_fields: Mapping[str, str] = {"workspaceId": "workspace_id", "principalId": "id", "role": "role"}
 
     def check(self, spec: Fields) -> None:
-        """`with`: workspaceId, principalId, principalType, role, description, ifExists."""
-        spec.guid("workspaceId", required=True)
+        spec.guid("workspaceId", required=True, words=WORKSPACE_ID)
         check_principal(spec)
-        spec.choice("ifExists", IF_EXISTS)
-
-    def expand(self, spec: JsonObject) -> None:
-        """A plain kind."""
-        return
+        check_if_exists(spec, self.if_exists)
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        """By the principal's id among the workspace's assignments."""
+        """Search by the principal's id among the workspace's assignments."""
         return _find(fabric, spec["workspaceId"], spec["principalId"])
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        """Another role."""
         return ["role"] if found.image["role"] != spec["role"] else []
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """The identity that deploys keeps at least the role that it has: with less it could not give itself the old
-        one back, nor delete what was created. Whoever creates a workspace is its Admin."""
+        """Raise InvalidInputError if the deploying identity would lower its own role (ADR 16).
+
+        With a lower role it could neither restore the old one nor delete what was created. The identity that creates
+        a workspace is its Admin.
+        """
         present = found.image["role"] if found is not None else "Admin"
         if spec["principalId"].lower() == fabric.identity() and _rank(spec["role"]) > _rank(present):
             message = (
-                f"would lower the role of the identity that deploys ({spec['principalId']}) from {present} to "
-                f"{spec['role']}, and it could undo nothing any more: leave it out, or give it {present}"
+                f"would lower the role of the deploying identity ({spec['principalId']}) from {present} to "
+                f"{spec['role']}, which could then compensate nothing; leave the step out, or set {present}"
             )
             raise InvalidInputError([Problem("$.with.role", message)])
 
-    def capture(
-        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
-    ) -> JsonObject | OperationStarted:
-        """The snapshot holds everything already."""
-        return found.image
-
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
-        """POST, or PATCH the role; Fabric has no upsert."""
+        """Return POST, or PATCH with the role; Fabric has no upsert."""
         path = f"/workspaces/{spec['workspaceId']}/roleAssignments"
         if intent.action == "create":
             principal = {"id": spec["principalId"], "type": spec["principalType"]}
@@ -62,16 +72,17 @@ class RoleAssignmentKind:
         return [Call("PATCH", f"{path}/{intent.before_id}", "role", {"role": spec["role"]})]
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        """The 201's own body."""
         return Resource("RoleAssignment", answer["id"], spec["principalId"], spec["workspaceId"])
 
     def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """By its role, and only after an answer was lost: an assignment carries no description to mark. The same
-        role given to the same principal by somebody else in that very moment cannot be told apart."""
+        """Return True if the role is the same and the response was lost, because an assignment carries no marker.
+
+        The same role that somebody else gave the same principal at that moment cannot be distinguished.
+        """
         return uncertain and found.image["role"] == spec["role"]
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
-        """The principal holds the role (or, adopted, some role)."""
+        """Check that the principal has the role; an adopted assignment may have any role."""
         found = fabric.get(f"/workspaces/{spec['workspaceId']}/roleAssignments/{resource.id}")
         role = _role(found, spec["principalId"])
         if intent.action != "adopt" and role != spec["role"]:
@@ -84,15 +95,10 @@ class RoleAssignmentKind:
         }
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        """By id in the list."""
         return _find(fabric, resource.parent_id or "", resource.id)
 
-    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
-        """Nothing hangs on an assignment."""
-        return []
-
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """DELETE it, or PATCH the old role back; a role that somebody changed since is left to them."""
+        """Return DELETE, or PATCH with the old role; nothing if somebody else has changed the role since."""
         if found.image["role"] != spec["role"]:
             return []
         path = f"/workspaces/{found.resource.parent_id}/roleAssignments/{found.resource.id}"
@@ -103,10 +109,19 @@ class RoleAssignmentKind:
 
 def check_principal(spec: Fields) -> None:
     """Check who gets which role: principalId, principalType, role, description."""
-    spec.guid("principalId", required=True)
-    spec.choice("principalType", TYPES, required=True)
-    spec.choice("role", ROLES, required=True)
-    spec.text("description", maximum=1000, refers=True)
+    spec.guid(
+        "principalId",
+        required=True,
+        words=Words("The principal that gets the role, by its object id in Entra.", EXAMPLE["principalId"]),
+    )
+    spec.choice("principalType", TYPES, required=True, words=Words("The type of the principal.", "Group"))
+    spec.choice("role", ROLES, required=True, words=Words("The role in the workspace.", "Contributor"))
+    spec.text(
+        "description",
+        maximum=1000,
+        refers=True,
+        words=Words("The principal, for people; it is not sent to Fabric.", "Data platform team"),
+    )
 
 
 def _find(fabric: Fabric, workspace_id: str, principal_id: str) -> Snapshot | None:
@@ -118,13 +133,17 @@ def _find(fabric: Fabric, workspace_id: str, principal_id: str) -> Snapshot | No
 
 
 def _rank(role: str) -> int:
-    """The higher the role, the lower the number; a role that is not known is the highest."""
+    """Return a number that is lower for a higher role. An unknown role counts as the highest."""
     return ROLES.index(role) if role in ROLES else -1
 
 
 def _role(row: JsonObject, principal_id: str) -> str:
-    """The role that an assignment gives. Raises FabricTransientError where Fabric does not say: none is a proof of a
-    change that somebody made."""
+    """Return the role that an assignment gives.
+
+    Raises FabricTransientError if it is missing, because a missing role would look like a change by somebody else.
+    """
     if "role" not in row:
-        raise FabricTransientError(f"Fabric does not say which role {principal_id} has", call="GET roleAssignments")
+        raise FabricTransientError(
+            f"Fabric's response does not contain the role of {principal_id}", call="GET roleAssignments"
+        )
     return row["role"]

@@ -1,82 +1,81 @@
-"""Kind `workspace`: a workspace by its name, unique in the tenant whatever the case of its letters."""
+"""Kind `workspace`: a workspace by its name, which is unique in the tenant; its case does not matter."""
 
-from shared.domain.fields import Fields
+from collections.abc import Mapping
+
+from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
 from shared.domain.names import same_name
-from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.steps.companions import Found, Makers, proven
 from shared.steps.kind import (
-    IF_EXISTS,
     Call,
     GuardError,
+    IfExists,
     NotYetError,
+    ResourceKind,
     Snapshot,
     VerificationError,
-    check_description,
+    check_if_exists,
     check_name,
-    has_marker,
-    keep_marker,
     located,
-    says_the_same,
     usable,
-    with_marker,
 )
+from shared.steps.marker import check_description, has_marker, keep_marker, says_the_same, with_marker
 
 NAME_LIMIT = 256
-"""Characters of a workspace's name: published OpenAPI, CreateWorkspaceRequest.displayName."""
+"""Characters of a workspace's name. Source: published OpenAPI, CreateWorkspaceRequest.displayName."""
 DESCRIPTION_LIMIT = 4000
-"""Characters of a workspace's description: published OpenAPI, CreateWorkspaceRequest.description."""
+"""Characters of a workspace's description. Source: published OpenAPI, CreateWorkspaceRequest.description."""
 RESERVED_NAME = "admin monitoring"
 CAPACITY_SECONDS = 2.0
-"""Usual seconds of a capacity assignment; recorded reads right after it said Completed already."""
+"""Usual duration of a capacity assignment. Recorded reads right after the call already show `Completed`."""
 
 
-class WorkspaceKind:
-    """Creates a workspace or adopts one; may set its description and its capacity."""
+class WorkspaceKind(ResourceKind):
+    """Create or adopt a workspace, and set its description and its capacity."""
 
     name = "workspace"
-    if_exists = "adopt"
+    about = "A workspace, by its name."
+    if_exists = IfExists.ADOPT
     outputs = frozenset({"id", "displayName", "capacityId"})
     keys = ("displayName",)
+    tracks = "Workspace"
+    tracked_fields: Mapping[str, str] = {"displayName": "name"}
 
     def check(self, spec: Fields) -> None:
-        """`with`: displayName, description, capacityId, ifExists."""
-        name = spec.text("displayName", required=True, maximum=NAME_LIMIT, refers=True)
+        name = spec.text(
+            "displayName",
+            required=True,
+            maximum=NAME_LIMIT,
+            refers=True,
+            words=Words("Unique in the tenant; its case does not matter.", "contoso-sales-dev"),
+        )
         if name.strip().lower() == RESERVED_NAME:
             spec.problem("displayName", "is reserved by Fabric; choose another")
         else:
             check_name(spec, name)
         check_description(spec, DESCRIPTION_LIMIT)
-        spec.guid("capacityId")
-        spec.choice("ifExists", IF_EXISTS)
-
-    def expand(self, spec: JsonObject) -> None:
-        """A plain kind."""
-        return
+        spec.guid(
+            "capacityId",
+            words=Words(
+                "The capacity that the workspace is assigned to, by its id.", "6a3b1c7e-2f0d-4a55-9a0f-1b2c3d4e5f60"
+            ),
+        )
+        check_if_exists(spec, self.if_exists)
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
-        """By name among the workspaces that the identity can see."""
+        """Search by name among the workspaces that the identity can see."""
         for row in usable(fabric.list("/workspaces"), "/workspaces"):
             if same_name(row["displayName"], spec["displayName"]) and row.get("type") != "Personal":
                 return _snapshot(row, fabric.get(f"/workspaces/{row['id']}"))
         return None
 
     def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
-        """Description or capacity, where the manifest names them."""
         return list(_changes(spec, found.image))
 
-    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
-        """Allow every update: compensation needs nothing of it."""
-
-    def capture(
-        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
-    ) -> JsonObject | OperationStarted:
-        """The snapshot holds everything already."""
-        return found.image
-
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
-        """POST /workspaces, or PATCH and assignToCapacity."""
+        """Return POST /workspaces, or PATCH and assignToCapacity."""
         if intent.action == "create":
             body = {
                 "displayName": spec["displayName"],
@@ -92,25 +91,26 @@ class WorkspaceKind:
         return _calls(f"/workspaces/{intent.before_id}", changes)
 
     def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
-        """The 201's own body."""
         return Resource("Workspace", answer["id"], answer.get("displayName", spec["displayName"]))
 
     def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
-        """By the marker in its description, which nobody else writes."""
+        """Return True if its description carries the marker, which nobody else writes."""
         return has_marker(found.image["description"], intent.marker)
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
-        """It exists; description and capacity are as asked unless it was adopted as it is."""
+        """Compare description and capacity, unless the workspace was adopted unchanged."""
         shown = fabric.get(f"/workspaces/{resource.id}")
         if intent.action != "adopt":
             image = _image(shown)
             if (spec.get("capacityId") or "").lower() and shown.get("capacityAssignmentProgress") == "InProgress":
                 raise NotYetError("the capacity is being assigned", CAPACITY_SECONDS)
             if shown.get("capacityAssignmentProgress") == "Failed" and spec.get("capacityId"):
-                raise VerificationError(f"the capacity {spec['capacityId']} could not be assigned; is it running?")
+                raise VerificationError(
+                    f"Fabric could not assign the capacity {spec['capacityId']}; check that it is running"
+                )
             wrong = sorted(_changes(spec, image))
             if wrong:
-                raise VerificationError(f"workspace {resource.id}: Fabric shows another {' and '.join(wrong)}")
+                raise VerificationError(f"workspace {resource.id}: Fabric shows a different {' and '.join(wrong)}")
         return {
             "id": resource.id,
             "displayName": shown.get("displayName", resource.name),
@@ -118,15 +118,17 @@ class WorkspaceKind:
         }
 
     def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
-        """By id in the list: a 404 alone could be a paused capacity."""
+        """Search by id in the list, because a 404 alone could be a paused capacity."""
         row = located(fabric, "/workspaces", None, resource.id)
         if row is None:
             return None
         return _snapshot({"displayName": resource.name, **row}, fabric.get(f"/workspaces/{resource.id}"))
 
     def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
-        """Deleting a workspace deletes its items, so there must be none left but what Fabric added beside ours: ours
-        are gone by then."""
+        """Return the companions inside. Raises GuardError if there is any other item.
+
+        Deleting a workspace deletes its items. Those of the deployment have been deleted before.
+        """
         rows = list(fabric.list(f"/workspaces/{resource.id}/items"))
         companions = proven(makers(), rows, resource.id) if rows else []
         known = {companion.resource.id for companion in companions}
@@ -134,13 +136,13 @@ class WorkspaceKind:
         if names:
             listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             raise GuardError(
-                f"workspace '{resource.name}' ({resource.id}) was created by this deployment, but holds what it did "
-                f"not create: {listed}. Move or delete them, and the sweeper will delete the workspace."
+                f"workspace '{resource.name}' ({resource.id}) was created by this deployment, but contains items that "
+                f"it did not create: {listed}. Move or delete them; then the sweeper deletes the workspace."
             )
         return companions
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
-        """DELETE it, or set description and capacity back."""
+        """Return DELETE, or the calls that restore description and capacity."""
         path = f"/workspaces/{found.resource.id}"
         if intent.action == "create":
             return [Call("DELETE", path, "workspace")]
@@ -153,13 +155,13 @@ def _image(shown: JsonObject) -> JsonObject:
 
 
 def _snapshot(row: JsonObject, shown: JsonObject) -> Snapshot:
-    """A workspace by its row of the list, and as it is shown by itself, which says more."""
+    """Return a workspace from its row in the list and from its own resource, which has more fields."""
     name = shown.get("displayName", row["displayName"])
     return Snapshot(Resource("Workspace", row["id"], name), _image({**row, **shown}))
 
 
 def _changes(spec: JsonObject, image: JsonObject) -> JsonObject:
-    """The fields that the manifest names and that are otherwise in the image."""
+    """Return the fields that the manifest names and that differ in the image."""
     changes: JsonObject = {}
     if "description" in spec and not says_the_same(image["description"], spec["description"]):
         changes["description"] = spec["description"]

@@ -12,7 +12,7 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, StepState
 from shared.saga.audit import verify
 from shared.steps.item import same_definition
-from shared.steps.kind import has_marker, without_marker
+from shared.steps.marker import has_marker, without_marker
 from tests.simulation.edges import IDENTITY
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World

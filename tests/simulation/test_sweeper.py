@@ -8,7 +8,7 @@ from typing import Any
 from local.fabric_simulator import control
 from shared.domain.states import DeploymentState
 from shared.saga.sweep import orphans
-from shared.steps.kind import marker_of, with_marker
+from shared.steps.marker import marker_of, with_marker
 from tests.simulation.edges import IDENTITY
 from tests.simulation.test_laws import MEDALLION, WHOLE, failing
 from tests.simulation.world import World

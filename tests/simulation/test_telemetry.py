@@ -10,7 +10,7 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.telemetry import Event, Properties
 from shared.saga.command.handling import Verb
-from shared.steps.kind import marker_of, with_marker
+from shared.steps.marker import marker_of, with_marker
 from tests.fakes import MemoryTelemetry
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
 from tests.simulation.test_sweeper import late, pass_grace, roll_back, workspace

@@ -1,4 +1,4 @@
-"""What the check of a manifest needs of a step kind."""
+"""The rules of a kind of step, for the check of a manifest."""
 
 from typing import Protocol
 
@@ -7,22 +7,32 @@ from shared.domain.json import JsonObject
 
 
 class KindRules(Protocol):
-    """What a manifest's check needs to know of a step kind."""
+    """The part of a kind that does not depend on Fabric. The kinds themselves are in shared/steps."""
 
     @property
     def name(self) -> str:
-        """The word under `kind:`."""
+        """The word under `kind:` in a manifest."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """One sentence for editors and the API's document."""
         ...
 
     @property
     def outputs(self) -> frozenset[str]:
-        """What other steps may refer to."""
+        """The names to which `${{ steps.<id>.outputs.<name> }}` may refer."""
+        ...
+
+    @property
+    def packs(self) -> str:
+        """The field of `with` that names a local file or folder, which the command line reads; empty if none does."""
         ...
 
     def check(self, spec: Fields) -> None:
-        """Note every problem of a step's `with`; strings that hold references are checked again when resolved."""
+        """Note every problem of a step's `with`. Text with references is checked again when they are replaced."""
         ...
 
     def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
-        """For a kind that stands for several steps: (suffix, kind, with) of each; None for a plain kind."""
+        """Return the steps that this one expands to, each as (suffix, kind, with); None if it stands for itself."""
         ...

@@ -19,10 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from shared.domain.approval import APPROVAL
 from shared.domain.errors import (
     FabricAuthError,
-    FabricConflictError,
     FabricError,
     FabricTransientError,
     InvalidInputError,
@@ -37,7 +35,19 @@ from shared.domain.references import open_fields, readable, substituted
 from shared.domain.retry import recorded
 from shared.domain.step_graph import GraphStep, StepGraph, levels
 from shared.saga.dry_run.read_only import ReadOnlyFabric
-from shared.steps.kind import NoBeforeImageError, NotYetError, Snapshot, StepKind, VerificationError, check_resolved
+from shared.steps import ELSEWHERE
+from shared.steps.kind import (
+    ElsewhereKind,
+    IfExists,
+    NoBeforeImageError,
+    NotYetError,
+    Snapshot,
+    StepKind,
+    VerificationError,
+    check_resolved,
+    policy_for,
+    policy_of,
+)
 
 BUDGET_SECONDS = 120.0
 """How long a dry run waits in all for a Fabric that throttles or is ill."""
@@ -150,7 +160,7 @@ class _Run:
 
     def step(self, step: GraphStep) -> tuple[StepChange, JsonObject]:
         """The change, and the known outputs, of a step whose needs have been looked at."""
-        kind = self.kinds[step.kind]
+        kind = ELSEWHERE.get(step.kind) or self.kinds[step.kind]
         blocked = [need for need in step.needs if self.found[need].action is Action.BLOCKED]
         if blocked:
             return _change(step, readable(step.spec), Action.BLOCKED, f"it needs {blocked[0]}, which is blocked"), {}
@@ -171,15 +181,14 @@ class _Run:
             return _blocked(step, spec, error), {}
 
     def _looked_up(
-        self, step: GraphStep, kind: StepKind, spec: JsonObject, unknown: set[str]
+        self, step: GraphStep, kind: StepKind | ElsewhereKind, spec: JsonObject, unknown: set[str]
     ) -> tuple[StepChange, JsonObject]:
         """`unknown` are the fields of `with` that are known only after apply."""
-        if kind.name == APPROVAL:
+        if isinstance(kind, ElsewhereKind):
             return _change(step, spec, Action.UNCHANGED, "waits for a person"), {}
         text = {name: spec[name] for name in kind.outputs if name in spec and name not in unknown}
-        policy = spec.get("ifExists") or kind.if_exists
         if open_keys := [name for name in kind.keys if name in unknown]:
-            if policy == "update":
+            if policy_of(kind, spec) is IfExists.UPDATE:
                 kind.allow(self.fabric, spec, None)
             return _change(step, spec, Action.CREATE, f"known after apply: {', '.join(open_keys)}"), text
         found = kind.find(self.fabric, spec)
@@ -187,10 +196,7 @@ class _Run:
             return _change(step, spec, Action.CREATE, "absent"), text
         outputs = self._outputs(kind, spec, found, text)
         resource = found.resource
-        if policy == "fail":
-            text = f"{resource.type} '{resource.name}' ({resource.id}) is there, and ifExists is fail"
-            raise FabricConflictError(text, call=f"look for {kind.name}")
-        if policy == "adopt":
+        if policy_for(kind, spec, found) is IfExists.ADOPT:
             return _change(step, spec, Action.ADOPT, "there: used as it is", resource=resource), outputs
         fields, remark = self._differences(kind, spec, found)
         if not fields:

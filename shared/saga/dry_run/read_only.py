@@ -12,9 +12,10 @@ from datetime import timedelta
 from shared.domain.errors import FabricError, FabricRefusedError
 from shared.domain.json import JsonObject
 from shared.domain.policy import RetryPolicy
-from shared.domain.polling import expected_seconds, poll_delay_seconds
+from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import Clock, Fabric, FabricReply, OperationStarted, OperationStatus
 from shared.domain.retry import GiveUp, decide_retry
+from shared.steps import expected_seconds
 
 READING_POSTS = ("/getDefinition",)
 """Calls that are POSTs in Fabric and change nothing."""

@@ -13,10 +13,11 @@ from shared.domain.row_limits import NAME_CHARACTERS, fitted, fitting
 from shared.domain.states import StepState
 from shared.domain.step_graph import MAX_STEPS
 from shared.saga.step.delivery import Services
+from shared.steps import tracking
 from shared.steps.companions import beside
-from shared.steps.kind import marker_of
+from shared.steps.custom import CUSTOM
+from shared.steps.marker import marker_of
 
-CUSTOM = "custom"
 MAX_NAME, MAX_DESCRIPTION = 256, 1_000
 """Characters of a name in Fabric, and of what a script says of a thing of its own."""
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
@@ -56,12 +57,13 @@ class TrackedResource:
         """Raises InvalidInputError with all problems. What cannot be addressed could never be put back."""
         problems: list[Problem] = []
         ids = {"id": self.id} if self.type != CUSTOM else {}
-        if self.type not in (ResourceType.WORKSPACE, CUSTOM):
+        needed = tracking(self.type).tracked_fields.values()
+        if "workspace_id" in needed:
             ids["workspace_id"] = self.workspace_id
         if not _TYPE.fullmatch(self.type):
             problems.append(Problem("type", f"{self.type[:64]!r} is no item type of Fabric's"))
         for name, value in ids.items():
-            is_named = name == "id" and not value and self.name and self.type != ResourceType.ROLE_ASSIGNMENT
+            is_named = name == "id" and not value and self.name and "id" not in needed
             if not GUID.fullmatch(value) and not is_named:
                 problems.append(Problem(name, f"must be the GUID that Fabric gave, not {value[:64]!r}"))
         maximum = MAX_DESCRIPTION if self.type == CUSTOM else MAX_NAME
@@ -69,33 +71,20 @@ class TrackedResource:
             problems.append(Problem("name", f"has {len(self.name)} characters; at most {maximum} are allowed"))
         if len(self.role) > MAX_NAME:
             problems.append(Problem("role", f"has {len(self.role)} characters; no role of Fabric's has"))
-        if self.type == ResourceType.ROLE_ASSIGNMENT and not self.role:
+        if "role" in needed and not self.role:
             problems.append(Problem("role", "is required: a role that somebody changed since is left to them"))
         if problems:
             raise InvalidInputError(problems)
 
     @property
     def kind(self) -> str:
-        """The step kind that undoes it."""
-        plain: dict[str, str] = {
-            ResourceType.WORKSPACE: "workspace",
-            ResourceType.ROLE_ASSIGNMENT: "role_assignment",
-            ResourceType.LAKEHOUSE: "lakehouse",
-            CUSTOM: CUSTOM,
-        }
-        return plain.get(self.type, "item")
+        """The kind of step that compensates it."""
+        return tracking(self.type).name
 
     @property
     def spec(self) -> JsonObject:
         """The `with` by which that kind finds it."""
-        if self.type == CUSTOM:
-            return {"description": self.name}
-        if self.type == ResourceType.WORKSPACE:
-            return {"displayName": self.name}
-        if self.type == ResourceType.ROLE_ASSIGNMENT:
-            return {"workspaceId": self.workspace_id, "principalId": self.id, "role": self.role}
-        spec: JsonObject = {"workspaceId": self.workspace_id, "displayName": self.name}
-        return spec if self.type == ResourceType.LAKEHOUSE else {**spec, "type": self.type}
+        return {field: getattr(self, name) for field, name in tracking(self.type).tracked_fields.items()}
 
     @property
     def resource(self) -> Resource:

@@ -81,6 +81,10 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
     spec = d.services.payloads.load(step.spec)
     if intent.before is not None:
         intent = replace(intent, before=d.services.payloads.load(intent.before))
+    if elsewhere := d.services.elsewhere.get(step.kind):
+        if step.resource is not None:
+            elsewhere.reverse(step.resource)
+        return _absent(d, unseen)
     found = d.kind.locate(d.services.fabric, spec, step.resource) if step.resource is not None else None
     if found is None and (step.resource is None or intent.action == "create"):
         # An answer to a create that named something else than it made: what it made is found by name and marker.

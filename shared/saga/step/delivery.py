@@ -16,7 +16,7 @@ noticed soon, and a live one goes on however slow Fabric is (ADR 3).
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -32,7 +32,8 @@ from shared.domain.telemetry import NoTelemetry
 from shared.saga.payloads import Payloads
 from shared.saga.step.heartbeat import Heartbeat, HeartbeatThread
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Reschedule, Settle
-from shared.steps.kind import StepKind
+from shared.steps import ELSEWHERE
+from shared.steps.kind import ElsewhereKind, StepKind
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Services:
     jitter: Callable[[], float] = field(default=random.random)
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     heartbeat: Heartbeat = field(default_factory=HeartbeatThread)
+    elsewhere: Mapping[str, ElsewhereKind] = field(default_factory=lambda: ELSEWHERE)
 
 
 MAX_DELIVERY = timedelta(minutes=5)
@@ -104,7 +106,7 @@ class Delivery:
 
     @property
     def kind(self) -> StepKind:
-        """The kind of the step."""
+        """The kind of a step that is a resource in Fabric."""
         return self.services.kinds[self.step.kind]
 
     @property

@@ -12,7 +12,6 @@ A delivery that finds the row in `intent` does not know whether the call was mad
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.domain.approval import APPROVAL
 from shared.domain.errors import (
     FabricAmbiguousError,
     FabricConflictError,
@@ -35,7 +34,8 @@ from shared.saga.step import approvals, companions, operations
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import beside
-from shared.steps.kind import NotYetError, Snapshot, VerificationError, check_resolved, marker_of
+from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, check_resolved, policy_for
+from shared.steps.marker import marker_of
 
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
@@ -44,13 +44,13 @@ _CONFLICT_TRIES = 3
 def advance(d: Delivery) -> Attempt:
     """Move the step as far as it can go now. Raises ConflictError if another delivery has moved it, and whatever
     storage raises; both leave the row to the next delivery."""
-    is_approval = d.step.kind == APPROVAL
-    if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_approval:
+    is_elsewhere = d.step.kind in d.services.elsewhere
+    if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_elsewhere:
         return _out_of_time(d, d.step.deadline_at)
     if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its time begins anew
         d.stage({"deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)})
     try:
-        if is_approval:
+        if is_elsewhere:
             return approvals.wait(d, _resolved_spec(d))
         if d.step.state is StepState.PENDING:
             return _begin(d)
@@ -94,15 +94,9 @@ def _begin(d: Delivery) -> Attempt:
 
 def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
     """Something of that name is there that is not this step's: adopt it, update it, or refuse."""
-    policy = spec.get("ifExists") or d.kind.if_exists
-    if policy == "fail":
-        raise FabricConflictError(
-            f"{found.resource.type} '{found.resource.name}' ({found.resource.id}) is there, and ifExists is fail"
-            f"{companions.origin(d, found.resource)}",
-            call=f"look for {d.step.kind}",
-        )
+    policy = policy_for(d.kind, spec, found, lambda: companions.origin(d, found.resource))
     marker = marker_of(d.step.deployment_id, d.step.step_id)
-    if policy == "update" and d.kind.changes(spec, found):
+    if policy is IfExists.UPDATE and d.kind.changes(spec, found):
         d.kind.allow(d.services.fabric, spec, found)
         before = _before_image(d, spec, found)
         if isinstance(before, Reschedule):
@@ -333,7 +327,7 @@ def _resolved_spec(d: Delivery) -> JsonObject:
         _, row = d.services.journal.step(d.step.deployment_id, ordinal)
         outputs[step_id] = row.record.outputs or {}
     resolved: JsonObject = resolve(spec, lambda step_id, name: outputs[step_id][name])
-    check_resolved(d.kind, resolved)
+    check_resolved(d.services.elsewhere.get(d.step.kind) or d.kind, resolved)
     return resolved
 
 

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 from shared.domain.errors import FabricRefusedError, FabricTransientError
 from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
-from shared.domain.polling import expected_seconds, poll_delay_seconds
+from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted, OperationStatus
 from shared.domain.records import Operation
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule
+from shared.steps import expected_seconds
 
 MAX_OPERATION = timedelta(days=1)
 """How long an operation is reckoned with. Fabric names no bound of its own; most of its operations take minutes."""

@@ -60,7 +60,7 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
 
 def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot | None:
     """What a step created, looked for in Fabric; `uncertain` as `StepKind.recognises` says. Raises FabricError."""
-    if row.intent is None or row.intent.action != "create":
+    if row.intent is None or row.intent.action != "create" or row.kind in services.elsewhere:
         return None
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
     try:

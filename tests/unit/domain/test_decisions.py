@@ -10,13 +10,14 @@ from shared.adapters.storage import journal_rows as rows
 from shared.domain import errors
 from shared.domain.errors import InvalidInputError, Problem, UnknownVersionError
 from shared.domain.policy import RetryPolicy
-from shared.domain.polling import EXPECTED_SECONDS, poll_delay_seconds
+from shared.domain.polling import poll_delay_seconds
 from shared.domain.records import Claim, DeploymentRecord, Intent, Operation, Resource, StepRecord
 from shared.domain.references import resolve
 from shared.domain.retry import GiveUp, TryAgain, backoff, decide_retry, recorded
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.payloads import INLINE_CHARACTERS
 from shared.saga.step.delivery import MAX_WAITS
+from shared.steps import STEPS
 
 POLICY = RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=60)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -57,7 +58,10 @@ def test_retry_backoff_stays_in_bounds(attempt: int, fraction: float) -> None:
     assert 1 <= backoff(POLICY, attempt, fraction) <= 60
 
 
-@given(st.sampled_from(sorted(EXPECTED_SECONDS.values())), st.floats(0.2, 400))
+_EXPECTED = sorted({seconds for kind in STEPS.values() for seconds in kind.expected_seconds.values()})
+
+
+@given(st.sampled_from(_EXPECTED), st.floats(0.2, 400))
 def test_polling_sees_the_end_soon_with_few_reads(expected: float, duration: float) -> None:
     """An operation is seen at most 25 % + 1.5 s late, with few reads, because the quota is 200 a minute for
     all calls."""

@@ -236,7 +236,7 @@ def test_manifest_reference_disables_no_check() -> None:
         compile_manifest(manifest, KINDS)
     reported = [(p.path, p.message) for p in caught.value.problems]
     assert ("$.name", "has 20008 characters; at most 100 are allowed") in reported
-    replaced = "holds `${{`, which is not replaced here; let the pipeline write the value"
+    replaced = "contains `${{`, which is not replaced in this field; let the pipeline write the value"
     assert ("$.target", replaced) in reported
     assert ("$.onFailure", replaced) in reported
     assert any(path == "$.onFailure" and "is not one of: rollback, hold" in message for path, message in reported)
@@ -290,7 +290,7 @@ def test_manifest_of_too_many_principals_is_refused_before_it_is_expanded() -> N
     steps = [{"id": name, "kind": "principals", "needs": needs, "with": {"workspaceId": GUID, "csv": csv}}
              for name, needs in (("a", []), ("b", ["a"]))]  # fmt: skip
     found = problems_of({"name": "m", "steps": steps})
-    assert found == {"$.steps": "come to 40000 steps with their principals; at most 1000"}
+    assert found == {"$.steps": "expand to 40000 steps; at most 1000 are accepted in one deployment"}
 
 
 @pytest.mark.parametrize("kind", ["item", "principals"])

@@ -11,7 +11,8 @@ from shared.domain.errors import Problems
 from shared.domain.fields import Fields
 from shared.domain.ports import KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.steps.kind import Call, Snapshot, StepKind, marker_of
+from shared.steps.kind import Call, Snapshot, StepKind
+from shared.steps.marker import marker_of
 from tests.fakes import FakeClock
 from tests.simulation.edges import IDENTITY, FixedToken, ModelTransport
 

@@ -164,7 +164,7 @@ def test_item_verify_finds_another_type_and_another_description() -> None:
     spec = {"workspaceId": tenant.workspace(items=[row]), "type": "Notebook", "displayName": "n", "description": "ours"}
     found = KIND.find(tenant.fabric, spec)
     assert found is not None
-    with pytest.raises(VerificationError, match="another description"):
+    with pytest.raises(VerificationError, match="a different description"):
         KIND.verify(tenant.fabric, spec, found.resource, CREATE)
     KIND.verify(tenant.fabric, spec, found.resource, Intent("adopt", MARKER))
     with pytest.raises(VerificationError, match="is a Notebook, not a Report"):

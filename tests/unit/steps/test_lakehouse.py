@@ -111,10 +111,10 @@ def test_lakehouse_update_without_effect_is_a_verification_error() -> None:
     row = {"type": "Lakehouse", "displayName": "bronze", "description": "theirs"}
     spec = {"workspaceId": tenant.workspace(items=[row]), "displayName": "bronze", "description": "ours"}
     found, intent = tenant.image(KIND, spec)
-    with pytest.raises(VerificationError, match="another description"):
+    with pytest.raises(VerificationError, match="a different description"):
         KIND.verify(tenant.fabric, spec, found.resource, intent)
     tenant.fabric.get = lambda path, query=None: {}  # type: ignore[method-assign]
-    with pytest.raises(VerificationError, match="another description"):
+    with pytest.raises(VerificationError, match="a different description"):
         KIND.verify(tenant.fabric, spec, found.resource, intent)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from shared.domain.names import same_name
 from shared.domain.records import Intent
 from shared.steps import STEPS
-from shared.steps.kind import StepKind, keep_marker, says_the_same, with_marker, without_marker
+from shared.steps.kind import StepKind
+from shared.steps.marker import keep_marker, says_the_same, with_marker, without_marker
 from tests.unit.steps.tenant import MARKER, Tenant, problems
 
 FOREIGN = "[saga:0123456789ab]"
@@ -129,11 +130,11 @@ def test_marker_limit_is_explained(kind: str, limit: int) -> None:
     towards its length."""
     _, step, spec = _described(kind, {"type": "DataPipeline"} if kind == "item" else {}, "d" * (limit - 19))
     assert problems(step, spec) == {
-        "$.description": f"has {limit - 19} characters; at most {limit - 20} are allowed: Fabric takes {limit}, and 20 "
-        "of them are for the marker by which Saga knows what it created"
+        "$.description": f"has {limit - 19} characters; at most {limit - 20} are allowed: Fabric accepts {limit}, "
+        "and Saga needs 20 of them for the marker by which it recognises what it created"
     }
     longer = problems(step, {**spec, "description": "d" * (limit + 1)})
-    assert f"at most {limit - 20} are allowed: Fabric takes {limit}" in longer["$.description"]
+    assert f"at most {limit - 20} are allowed: Fabric accepts {limit}" in longer["$.description"]
     exported = with_marker("d" * (limit - 20), "0" * 12)
     assert len(exported) == limit
     assert problems(step, {**spec, "description": exported}) == {}

@@ -162,7 +162,7 @@ def test_workspace_verify_names_the_difference() -> None:
     tenant = Tenant()
     resource = tenant.create(KIND, {"displayName": "sales", "description": "one"})
     tenant.stored(resource.id).description = "another"
-    with pytest.raises(VerificationError, match="another description"):
+    with pytest.raises(VerificationError, match="a different description"):
         KIND.verify(tenant.fabric, {"displayName": "sales", "description": "one"}, resource, CREATE)
 
 
@@ -172,7 +172,7 @@ def test_workspace_failed_capacity_is_a_verification_error() -> None:
     shown = {"id": "i", "capacityAssignmentProgress": "Failed"}
     tenant.fabric.get = lambda path, query=None: shown  # type: ignore[method-assign]
     spec = {"displayName": "w", "capacityId": CAPACITY}
-    with pytest.raises(VerificationError, match="is it running"):
+    with pytest.raises(VerificationError, match="check that it is running"):
         KIND.verify(tenant.fabric, spec, Resource("Workspace", "i", "w"), CREATE)
 
 

@@ -13,11 +13,12 @@ import requests
 from certifi import where
 from requests.adapters import HTTPAdapter
 
+from shared.adapters.causes import causes_of
+
 _POOL = 64
 """Pooled connections: above the 32 worker threads, so that none waits for another's socket."""
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (X509_V_ERR_...) for a certificate whose authority is not among the trusted ones."""
-_MAX_CAUSES = 12
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -64,7 +65,7 @@ def no_connection(error: BaseException) -> str:
 
     Takes the errors of requests and of Azure's SDKs. The text names no address and nothing that the other side said.
     """
-    causes = _causes(error)
+    causes = causes_of(error)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _is_untrusted(cause)
@@ -93,17 +94,3 @@ def _bundle() -> str:
     """The file or folder that `requests` takes authorities from."""
     found: Any = requests.Session().merge_environment_settings("https://localhost/", {}, None, None, None)
     return where() if found["verify"] is True else str(found["verify"])
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """The error and what it wraps: libraries keep the cause as `reason`, as an argument or as `inner_exception`."""
-    found: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting and len(found) < _MAX_CAUSES:
-        cause = waiting.pop(0)
-        if not isinstance(cause, BaseException) or cause in found:
-            continue
-        found.append(cause)
-        waiting += [getattr(cause, "reason", None), getattr(cause, "inner_exception", None), *cause.args]
-        waiting += [cause.__cause__, cause.__context__]
-    return found

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from shared.adapters.causes import log_cause
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.json import JsonObject
 
@@ -98,7 +99,7 @@ class DurableOrchestrations:
         code = _code(error)
         text = f"the durable engine does not answer ({code.name if code else 'no status'})"
         self._ended(text)
-        return StorageUnavailableError(text)
+        return log_cause(StorageUnavailableError(text), error)
 
 
 def _is_live(state: Any) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import requests
 
+from shared.adapters.causes import log_cause
 from shared.adapters.connections import EnvironmentSession, no_connection
 from shared.domain.address import AddressError, secure
 from shared.domain.errors import (
@@ -77,7 +78,8 @@ class RemoteApi:
             answer = self._session.request(method, self._base + path, timeout=timeout, allow_redirects=False, **options)
         except requests.RequestException as error:
             why = no_connection(error) or f"it does not answer ({type(error).__name__})"
-            raise StorageUnavailableError(f"the API at {self._host} cannot be reached: {why}") from None
+            own = StorageUnavailableError(f"the API at {self._host} cannot be reached: {why}")
+            raise log_cause(own, error) from None
         media_type = answer.headers.get("Content-Type", "")
         if answer.status_code in (404, 200, 202) and "json" not in media_type:
             raise SagaError(

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from shared.adapters.causes import log_cause
 from shared.adapters.connections import azure_transport, no_connection
 from shared.adapters.fabric.service_principal import Proof, ServicePrincipal
 from shared.domain.address import AddressError, read
@@ -181,7 +182,7 @@ class TokenSource:
                 log.warning("%s; the token of before serves while it lives", failure)
                 self._quiet_until = self._now() + RETRY_SECONDS
                 return self._token
-            raise failure from None
+            raise log_cause(failure, error) from None
         self._token, self._expires, self._quiet_until = found.token, float(found.expires_on), 0.0
         return self._token
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import requests
 from urllib3.exceptions import NewConnectionError
 
+from shared.adapters.causes import log_cause
 from shared.adapters.connections import EnvironmentSession, no_connection
 from shared.domain.errors import FabricTransientError
 from shared.domain.ports import Transport
@@ -45,25 +46,35 @@ class RequestsTransport:
                 if len(content) > MAX_ANSWER_BYTES:
                     raise AnswerLostError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
                 return answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content
-        except requests.exceptions.ConnectTimeout:
-            raise NothingSentError("no connection in time") from None
-        except requests.exceptions.ConnectionError as error:
-            if why := no_connection(error):
-                raise NothingSentError(why) from None
-            if isinstance(error, requests.exceptions.SSLError):
-                # TLS breaks after the request too (a garbled record, an alert); only a certificate comes surely before.
-                raise AnswerLostError(f"the secure connection broke: {_reason(error)}") from None
-            if _never_connected(error):
-                raise NothingSentError(f"no connection: {_reason(error)}") from None
-            raise AnswerLostError(f"the connection broke: {_reason(error)}") from None
-        except requests.exceptions.RequestException as error:
-            raise AnswerLostError(f"no answer: {_reason(error)}") from None
-        except OSError as error:  # a broken body is read below requests, which then does not wrap it
-            raise AnswerLostError(f"the answer broke off: {_reason(error)}") from None
-        except Exception as error:
-            if type(error).__module__.startswith("urllib3"):
-                raise AnswerLostError(f"the answer broke off: {_reason(error)}") from None
+        except AnswerLostError:
             raise
+        except Exception as error:
+            own = _own_error(error)
+            if own is None:
+                raise
+            raise log_cause(own, error) from None
+
+
+def _own_error(error: Exception) -> NothingSentError | AnswerLostError | None:
+    """Return what an error says about the request, or None if it is not an error of the connection."""
+    reason = _reason(error)
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return NothingSentError("no connection in time")
+    if isinstance(error, requests.exceptions.ConnectionError):
+        if why := no_connection(error):
+            return NothingSentError(why)
+        if isinstance(error, requests.exceptions.SSLError):
+            # TLS also breaks after the request (a garbled record, an alert); only a certificate is certainly before it.
+            return AnswerLostError(f"the secure connection broke: {reason}")
+        if _never_connected(error):
+            return NothingSentError(f"no connection: {reason}")
+        return AnswerLostError(f"the connection broke: {reason}")
+    if isinstance(error, requests.exceptions.RequestException):
+        return AnswerLostError(f"no answer: {reason}")
+    # A broken body is read below requests, which then does not wrap the error.
+    if isinstance(error, OSError) or type(error).__module__.startswith("urllib3"):
+        return AnswerLostError(f"the answer broke off: {reason}")
+    return None
 
 
 def answered_status(base_url: str, transport: Transport) -> int:

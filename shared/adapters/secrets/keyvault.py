@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 
+from shared.adapters.causes import log_cause
 from shared.adapters.connections import azure_transport, no_connection
 from shared.domain.address import read
 from shared.domain.errors import SecretNotFoundError, VaultAuthError, VaultUnavailableError
@@ -91,32 +92,35 @@ class KeyVaultSecrets:
 
 @contextmanager
 def _mapped(what: str) -> Generator[None]:
-    """The vendor's errors as ours, in one line, without addresses, tokens or values."""
+    """Turn the vendor's errors into the app's, in one line, without addresses, tokens or values."""
     try:
         yield
-    except ResourceNotFoundError:
-        raise SecretNotFoundError(f"{what} is not in the vault") from None
-    except HttpResponseError as error:
-        status, code, inner = _said(error)
+    except (AzureError, ValueError) as error:
+        raise log_cause(_own_error(what, error), error) from None
+
+
+def _own_error(what: str, error: AzureError | ValueError) -> SecretNotFoundError | VaultUnavailableError:
+    if isinstance(error, ResourceNotFoundError):
+        return SecretNotFoundError(f"{what} is not in the vault")
+    if isinstance(error, HttpResponseError):
+        status, code, inner = _codes(error)
         if inner in _UNUSABLE:
-            raise SecretNotFoundError(f"{what} may not be used: {inner} in the vault") from None
+            return SecretNotFoundError(f"{what} may not be used: {inner} in the vault")
         if status in (401, 403) or isinstance(error, ClientAuthenticationError):
             answer = f"HTTP {status} {inner or code}" if status else type(error).__name__
-            raise VaultAuthError(
+            return VaultAuthError(
                 f"{what}: the vault, or the sign-in to it, refuses ({answer}): grant the app's identity the role "
                 "'Key Vault Secrets User', and let the vault's firewall admit it"
-            ) from None
-        raise VaultUnavailableError(
-            f"{what}: the vault answers HTTP {status} {code}", retry_after_seconds=_retry_after(error)
-        ) from None
-    except (AzureError, ValueError) as error:
-        # ValueError: the challenge names another domain than the vault's address.
-        why = no_connection(error) or f"the vault does not answer ({type(error).__name__})"
-        raise VaultUnavailableError(f"{what}: {why}") from None
+            )
+        text = f"{what}: the vault answers HTTP {status} {code}"
+        return VaultUnavailableError(text, retry_after_seconds=_retry_after(error))
+    # ValueError: the challenge names another domain than the vault's address.
+    reason = no_connection(error) or f"the vault does not answer ({type(error).__name__})"
+    return VaultUnavailableError(f"{what}: {reason}")
 
 
-def _said(error: HttpResponseError) -> tuple[int | None, str, str]:
-    """Status, error code and inner code, each only where it is a plain word."""
+def _codes(error: HttpResponseError) -> tuple[int | None, str, str]:
+    """Return status, error code and inner code; a code that is not one plain word is empty."""
     inner = as_object(getattr(error.error, "innererror", None)) or {}
     return error.status_code, _word(getattr(error.error, "code", None)), _word(inner.get("code"))
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceExistsError
 from azure.data.tables import TableServiceClient
 
+from shared.adapters.causes import log_cause
 from shared.adapters.connections import azure_transport, no_connection
 from shared.domain.errors import LimitError, StorageAuthError, StorageUnavailableError
 
@@ -136,10 +137,10 @@ def mapped(service: str, action: str) -> Generator[None]:
     try:
         yield
     except HttpResponseError as error:
-        raise unavailable(service, action, error) from None
+        raise log_cause(unavailable(service, action, error), error) from None
     except AzureError as error:
         why = no_connection(error) or f"no answer ({type(error).__name__})"
-        raise StorageUnavailableError(f"{service} storage, {action}: {why}") from None
+        raise log_cause(StorageUnavailableError(f"{service} storage, {action}: {why}"), error) from None
 
 
 def ensure(create: Callable[[], object]) -> None:

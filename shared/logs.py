@@ -1,7 +1,7 @@
-"""The one place where log lines are made safe. What came from outside cannot forge a line, whatever logs it.
+"""How this process logs. Log lines are made safe here: text from outside cannot forge a line, whatever logs it.
 
-A message is one line: `shared.domain.printable.escaped`. A traceback stands below it, on lines that begin with `MARK`,
-so none of its lines reads as a line of the log, whatever the error's text holds.
+A message is one line: `shared.domain.printable.escaped`. A traceback follows on lines that begin with `MARK`, so that
+none of them reads as a line of the log, whatever the error's text contains.
 """
 
 import logging
@@ -13,7 +13,7 @@ MARK = "  | "
 
 
 class SafeRecord(logging.LogRecord):
-    """A log record that formatters cannot make more than one line of, but for its marked traceback."""
+    """A log record that every formatter writes as one line, followed by its marked traceback."""
 
     def getMessage(self) -> str:
         """Return the message with its arguments, escaped."""
@@ -22,7 +22,7 @@ class SafeRecord(logging.LogRecord):
     # The record's own dictionary keeps the text: `logging.makeLogRecord` fills in that one.
     @property
     def exc_text(self) -> str | None:
-        """The traceback, as the first formatter made it."""
+        """Return the traceback as the first formatter wrote it."""
         return self.__dict__.get("exc_text")
 
     @exc_text.setter
@@ -30,6 +30,14 @@ class SafeRecord(logging.LogRecord):
         self.__dict__["exc_text"] = text and "\n".join(MARK + escaped(line) for line in text.split("\n"))
 
 
+AZURE_REQUESTS = "azure.core.pipeline.policies.http_logging_policy"
+"""The SDK's logger of requests, two records each at Information."""
+
+
 def install() -> None:
-    """Make every record of this process a `SafeRecord`, those of libraries too."""
+    """Make every record of this process a `SafeRecord`, those of libraries too, and silence the SDK's request log.
+
+    The host cannot do the latter: it does not apply `logLevel` of host.json to a worker's loggers.
+    """
     logging.setLogRecordFactory(SafeRecord)
+    logging.getLogger(AZURE_REQUESTS).setLevel(logging.WARNING)

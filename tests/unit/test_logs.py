@@ -183,3 +183,9 @@ class Kept:
         self.told += signals
 
     def close(self) -> None: ...
+
+
+def test_requests_of_the_sdk_are_not_logged_at_information() -> None:
+    """Each request to storage would be two records; host.json cannot switch them off in a worker."""
+    assert bootstrap.app  # every process imports the composition root, which installs this
+    assert not logging.getLogger("azure.core.pipeline.policies.http_logging_policy").isEnabledFor(logging.INFO)

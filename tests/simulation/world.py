@@ -211,8 +211,11 @@ class World:
         """Time passes, though not past the effect of a call in flight; what is due on the way happens."""
         end = min([self.clock.now() + timedelta(seconds=seconds), *self._effects_due])
         while True:
-            beating = [block for block in self.heartbeats.blocks if not block.is_frozen and block.due <= end]
             late = [entry for entry in self.late_calls if entry[0] <= end]
+            until = min([due for due, _ in late], default=end)
+            beating = [block for block in self.heartbeats.blocks if not block.is_frozen and block.due <= until]
+            for block in beating:
+                block.skip_to_last(until)
             first = min([block.due for block in beating] + [due for due, _ in late], default=None)
             if first is None:
                 break
@@ -235,6 +238,7 @@ class World:
         finally:
             self._is_heartbeat = was
         self.occurred["sign of life"] += 1
+        block.has_renewed = goes_on
         block.due = self.clock.now() + timedelta(seconds=block.seconds if goes_on else 86400.0)
 
     def _others(self, maximum: int, *, is_last: bool = False) -> None:

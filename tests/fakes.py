@@ -164,18 +164,20 @@ class MemoryTelemetry:
     """The port Telemetry as a list. It accepts only documented events with documented properties."""
 
     def __init__(self) -> None:
-        self.told: list[RecordedSignal] = []
+        self.signals: list[RecordedSignal] = []
 
     def event(self, name: str, properties: Properties | None = None) -> None:
         given = {k: v for k, v in (properties or {}).items() if v is not None}
         assert given.keys() <= set(PROPERTIES[name]), f"{name}: {sorted(given.keys() - set(PROPERTIES[name]))}"
-        self.told.append(RecordedSignal("event", name, given, tracing.current()))
+        self.signals.append(RecordedSignal("event", name, given, tracing.current()))
 
     def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
-        self.told.append(RecordedSignal("metric", name, dict(properties or {}), tracing.current(), value))
+        self.signals.append(RecordedSignal("metric", name, dict(properties or {}), tracing.current(), value))
 
     def exception(self, error: BaseException, properties: Properties | None = None) -> None:
-        self.told.append(RecordedSignal("exception", type(error).__name__, dict(properties or {}), tracing.current()))
+        self.signals.append(
+            RecordedSignal("exception", type(error).__name__, dict(properties or {}), tracing.current())
+        )
 
     def dependency(
         self,
@@ -189,16 +191,16 @@ class MemoryTelemetry:
         context: TraceContext | None = None,
     ) -> None:
         span = context or tracing.next_span()
-        self.told.append(RecordedSignal("dependency", name, dict(properties or {}), span, seconds, success, status))
+        self.signals.append(RecordedSignal("dependency", name, dict(properties or {}), span, seconds, success, status))
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
-        self.told.append(RecordedSignal("trace", message, dict(properties or {}), tracing.current()))
+        self.signals.append(RecordedSignal("trace", message, dict(properties or {}), tracing.current()))
 
     def flush(self, seconds: float) -> None: ...
 
     def events(self, *names: str) -> list[RecordedSignal]:
         """Return the events with these names, or all events."""
-        return [t for t in self.told if t.kind == "event" and (not names or t.name in names)]
+        return [t for t in self.signals if t.kind == "event" and (not names or t.name in names)]
 
 
 class MemorySignals:

@@ -105,7 +105,7 @@ def test_architecture_rule_has_no_cycle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "says"),
+    ("module", "source", "expected_text"),
     [
         ("shared.domain.step_graph", "from shared.saga import engine", "domain may not import saga"),
         ("shared.domain.step_graph", "import random", "the domain is pure"),
@@ -129,11 +129,11 @@ def test_architecture_rule_has_no_cycle() -> None:
         ("function_app", "from shared import bootstrap", "function_app may not import bootstrap"),
     ],
 )
-def test_architecture_planted_violation_is_found(module: str, source: str, says: str) -> None:
+def test_architecture_planted_violation_is_found(module: str, source: str, expected_text: str) -> None:
     """The rule can fail: each kind of breach in a planted source is reported."""
     found = violations(module, source)
     assert len(found) == 1
-    assert says in found[0]
+    assert expected_text in found[0]
 
 
 @pytest.mark.parametrize(

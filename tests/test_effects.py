@@ -60,7 +60,7 @@ def test_every_claim_has_a_test() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected_text"),
     [
         ("::test_rate_off_runs_into_the_quota`", "::test_rate_off`", "has no test_rate_off"),
         ("`contract/test_rotation.py::", "`contract/test_rotate.py::", "contract/test_rotate.py has no"),
@@ -69,8 +69,8 @@ def test_every_claim_has_a_test() -> None:
         (f"| {ALWAYS} |", "| |", "Audit: no test shows it gone"),
     ],
 )
-def test_claim_without_a_test_is_found(old: str, new: str, said: str) -> None:
+def test_claim_without_a_test_is_found(old: str, new: str, expected_text: str) -> None:
     """The check can fail."""
     text = TABLE.replace("`FEATURE_USE_ROLLBACK=false`", "").replace(old, new)
     assert text != TABLE
-    assert any(said in problem for problem in problems(text)), problems(text)
+    assert any(expected_text in problem for problem in problems(text)), problems(text)

@@ -1,4 +1,4 @@
-"""What the app ships is pinned, down to what its packages draw in, and it is what the tests run with."""
+"""All packages that the app ships are pinned, also indirect ones, and the tests run with these versions."""
 
 import ast
 import sys
@@ -14,7 +14,7 @@ FIRST_PARTY = {"shared", "function_app"}
 
 
 def test_constraints_are_what_is_installed() -> None:
-    """Azure's build installs by this file, so it must hold the versions that passed here (`make constraints`)."""
+    """Azure's build installs from this file, so it must have the versions that passed here (`make constraints`)."""
     assert (ROOT / "constraints.txt").read_text() == text(), "run `make constraints`, and look at what changed"
 
 
@@ -33,7 +33,7 @@ def test_versions_of_requirements_and_constraints_agree() -> None:
 
 
 def test_every_imported_package_is_a_requirement() -> None:
-    """A package that another one draws in may leave with the next version of that one."""
+    """An indirect package may disappear with the next version of the package that requires it."""
     provided = {module for r in required(ROOT / "requirements.txt") for module in _modules(r.name)}
     imported = {
         module: str(path.relative_to(ROOT))
@@ -46,7 +46,7 @@ def test_every_imported_package_is_a_requirement() -> None:
 
 
 def test_packages_that_are_drawn_in_are_found_with_their_extras() -> None:
-    """durabletask is named by azure-functions-durable with an extra, which draws in opentelemetry."""
+    """azure-functions-durable requires durabletask with an extra, which requires opentelemetry."""
     found = drawn_in([r for r in required(ROOT / "requirements.txt") if r.name == "azure-functions-durable"])
     assert {"azure-functions-durable", "durabletask", "opentelemetry-api", "grpcio", "protobuf"} <= set(found)
     assert "pytest" not in found

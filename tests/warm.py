@@ -1,9 +1,9 @@
-"""Python processes that begin warm: forked from one that has imported the libraries, which takes a second each time.
+"""Python processes that begin warm: they are forked from one that has imported the libraries, which takes a second.
 
-A test that needs a process (to kill, to signal, to run beside others) gets a real one by `start`: with a number,
-session, environment, folder and streams of its own. A shell gets one by the program that `interpreter` writes. What
-the server imports builds no client, opens no connection and reads nothing of the environment; function_app.py is loaded
-by each host anew.
+A test that needs a process (to kill it, to signal it, to run it in parallel) gets a real one from `start`, with its own
+process id, session, environment, folder and streams. A shell gets one from the program that `interpreter` writes. The
+modules that the server imports build no client, open no connection and read no environment; each host loads
+function_app.py itself.
 """
 
 import fcntl
@@ -35,10 +35,10 @@ LIBRARIES = (
     *("azure.storage.queue", "azure.storage.blob", "azure.storage.queue.aio", "azure.core.pipeline.transport"),
     *("aiohttp.web", "cryptography.x509", "http.server", "sqlite3", "rich.live"),
 )
-"""What the app, its host, what stands in for Fabric and the vault, and the command line import sooner or later."""
+"""Libraries that the app, its host, the local replacements of Fabric and the vault, and the command line import."""
 OURS = ("shared", "local.functions_host", "local.fabric_simulator", "local.key_vault")
 _LATER = ("__main__", "open", "telemetry")
-"""Parts of the names of modules that are run, or that a process imports only if it tells telemetry."""
+"""Parts of the names of modules that are run, or that a process imports only if it emits telemetry."""
 _FOLDER = "TESTS_WARM_FOLDER"
 _LOOK_SECONDS = 2.0
 _CLIENT = """#!{python} -IS
@@ -65,14 +65,14 @@ sys.exit(code)
 
 
 def prepare() -> None:
-    """Say where the server of this run of the tests shall be: one for all workers, which inherit the environment."""
+    """Set the address of this test run's server. All workers share it, because they inherit the environment."""
     if _FOLDER not in os.environ:
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix=f"warm-{os.getpid()}-")
 
 
 @cache
 def server() -> Path:
-    """The server's address. Whoever asks first starts it; it ends with the run."""
+    """Return the server's address. The first call starts the server, which ends with the run."""
     prepare()
     folder = Path(os.environ[_FOLDER])
     address = folder / "socket"
@@ -93,7 +93,7 @@ def server() -> Path:
 
 
 class Process:
-    """A warm process, with as much of `subprocess.Popen` as tests use."""
+    """A warm process, with the parts of `subprocess.Popen` that tests use."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -102,13 +102,13 @@ class Process:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """The exit code; None while it runs."""
+        """Return the exit code, or None while it runs."""
         if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
             self.wait()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; the exit code. Raises subprocess.TimeoutExpired."""
+        """Wait for its end and return the exit code. Raises subprocess.TimeoutExpired."""
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
@@ -123,7 +123,7 @@ class Process:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
@@ -139,7 +139,7 @@ def start(module: str, arguments: Sequence[str], environment: Mapping[str, str],
 
 
 def interpreter(folder: Path) -> Path:
-    """A program that stands for the interpreter: the command line begins warm, all else is left to the real one."""
+    """Write a program in place of the interpreter: the command line begins warm, and all else runs in the real one."""
     program = folder / "python"
     program.write_text(_CLIENT.format(python=sys.executable, address=server()))
     program.chmod(0o700)
@@ -154,7 +154,7 @@ class WarmStack(Stack):
         self._started: dict[int, Process] = {}
 
     def runs(self, part: str) -> bool:
-        """What was forked has its server's command line, so it is known by its number."""
+        """A forked process has its server's command line, so it is recognised by its process id."""
         pid = self.pids.get(part)
         if part == "azurite" or pid is None:
             return super().runs(part)
@@ -169,7 +169,7 @@ class WarmStack(Stack):
 
 
 def _serve(address: Path) -> dict[str, Any]:
-    """Fork a process for each request. Returns in the forked one only: what was asked for."""
+    """Fork a process for each request. Returns only in the forked process, with the request."""
     running: dict[int, socket.socket] = {}
     woken, wakes = os.pipe()
     os.set_blocking(woken, False)
@@ -224,7 +224,7 @@ def _tell_of_the_dead(running: dict[int, socket.socket]) -> None:
 
 
 def _ours() -> list[str]:
-    """Every module that may be imported beforehand. None of them looks at its process before it is called."""
+    """Return every module that may be imported in advance. None of them reads its process before it is called."""
     found = [name for package in OURS for name in _modules(package)]
     return [name for name in found if not any(part in name for part in _LATER)]
 
@@ -235,7 +235,7 @@ def _modules(package: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Import, serve, and become what was asked for."""
+    """Import the modules, serve requests, and run the requested module in the forked process."""
     for module in (*LIBRARIES, *_ours()):
         importlib.import_module(module)
     request = _serve(Path(sys.argv[1]))

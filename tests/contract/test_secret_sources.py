@@ -104,7 +104,7 @@ def test_dotenv_written_by_windows_is_read_or_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "says"),
+    ("attributes", "expected_text"),
     [
         ({"enabled": False}, "SecretDisabled"),
         ({"expires": 1_000_000_000}, "expired at 2001-09-09"),
@@ -112,12 +112,12 @@ def test_dotenv_written_by_windows_is_read_or_named(tmp_path: Path) -> None:
     ],
 )
 def test_vault_secret_that_may_not_be_used_is_missing(
-    server: KeyVaultServer, vault: SecretSource, attributes: dict[str, Any], says: str
+    server: KeyVaultServer, vault: SecretSource, attributes: dict[str, Any], expected_text: str
 ) -> None:
     """Disabled, expired or not yet valid: the latest version counts, even if an older one is usable."""
     server.vault.put("a-b", "usable")
     server.vault.put("a-b", VALUE, **attributes)
-    with pytest.raises(SecretNotFoundError, match=says) as caught:
+    with pytest.raises(SecretNotFoundError, match=expected_text) as caught:
         vault.fetch("a-b")
     assert VALUE not in str(caught.value)
 
@@ -126,7 +126,7 @@ BODY = {"error": {"code": "Code", "message": f"quoted: {VALUE}", "innererror": {
 
 
 @pytest.mark.parametrize(
-    ("action", "kind", "says"),
+    ("action", "kind", "expected_text"),
     [
         ({"status": 401}, VaultAuthError, "HTTP 401 Inner.*Key Vault Secrets User"),
         ({"status": 403}, VaultAuthError, "HTTP 403 Inner.*Key Vault Secrets User"),
@@ -142,7 +142,7 @@ def test_vault_fault_is_an_error_of_the_app(
     vault: SecretSource,
     action: dict[str, Any],
     kind: type[SecretError],
-    says: str,
+    expected_text: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The error is one line without the vault's own text, and never says that the secret is missing. Its Retry-After
@@ -152,7 +152,7 @@ def test_vault_fault_is_an_error_of_the_app(
     server.faults.replace([rule])
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    with pytest.raises(kind, match=says) as caught:
+    with pytest.raises(kind, match=expected_text) as caught:
         vault.fetch("a-b")
     assert type(caught.value) is kind
     assert slept == [], "the source slept"

@@ -121,7 +121,7 @@ def test_breaker_is_told_once_a_change_by_whichever_worker_won() -> None:
     world.run(hours=1 / 3, sweeping=False)
     world.model.faults.replace([])
     assert world.run() == [DeploymentState.SUCCEEDED]
-    names = [t.name for t in telemetry.told if t.name.startswith("CircuitBreaker")]
+    names = [t.name for t in telemetry.signals if t.name.startswith("CircuitBreaker")]
     probes = len(names) // 2
     assert names == [Event.BREAKER_OPENED, Event.BREAKER_HALF_OPEN] * probes + [Event.BREAKER_CLOSED]
     assert probes > 1

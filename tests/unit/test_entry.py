@@ -67,7 +67,7 @@ def test_entry_reads_anything_but_a_command_as_a_submission(content: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected_text"),
     [
         ({**CANCEL, "command": "cancell"}, "Did you mean 'cancel'?"),
         ({**CANCEL, "command": "CANCEL"}, "Did you mean 'cancel'?"),
@@ -87,7 +87,7 @@ def test_entry_reads_anything_but_a_command_as_a_submission(content: Any) -> Non
 )
 @pytest.mark.parametrize("entrance", ["queue", "poison"])
 def test_entry_invalid_command_claims_no_id(
-    host: "Host", caplog: pytest.LogCaptureFixture, content: Any, told: str, entrance: str
+    host: "Host", caplog: pytest.LogCaptureFixture, content: Any, expected_text: str, entrance: str
 ) -> None:
     """For any mistake the id stays free for its submission, the log names the mistake, and health warns."""
     if entrance == "queue":
@@ -95,16 +95,20 @@ def test_entry_invalid_command_claims_no_id(
     else:
         entry.poisoned_deployment(raw(content), "m")
     assert list(host.saga.journal.deployments()) == []
-    assert told in caplog.text
+    assert expected_text in caplog.text
     assert host.signals.poison_signal() is not None
     entry.accept(raw({"deployment_id": "d", "manifest": MANIFEST}), "m", None)
     assert host.saga.header("d").state is DeploymentState.ACCEPTED
 
 
-@pytest.mark.parametrize(("who", "shown"), [(None, "somebody"), ("", "somebody"), (7, "7"), ("x" * 300, "x" * 256)])
-def test_entry_command_has_a_requester(who: Any, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("requester", "shown"), [(None, "somebody"), ("", "somebody"), (7, "7"), ("x" * 300, "x" * 256)]
+)
+def test_entry_command_has_a_requester(requester: Any, shown: str) -> None:
     """ "somebody" if nobody is named, and never more than a column holds."""
-    assert handling.read(raw({**CANCEL, "requested_by": who})) == handling.Command(handling.Verb.CANCEL, "d", shown)
+    assert handling.read(raw({**CANCEL, "requested_by": requester})) == handling.Command(
+        handling.Verb.CANCEL, "d", shown
+    )
 
 
 @pytest.mark.parametrize(

@@ -176,11 +176,11 @@ def test_telemetry_text_is_one_line(end: str) -> None:
 class Kept:
     """An exporter that keeps the signals."""
 
-    def __init__(self, told: list[Signal]) -> None:
-        self.told = told
+    def __init__(self, signals: list[Signal]) -> None:
+        self.signals = signals
 
     def send(self, signals: Any) -> None:
-        self.told += signals
+        self.signals += signals
 
     def close(self) -> None: ...
 

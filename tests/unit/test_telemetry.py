@@ -153,13 +153,13 @@ def test_exchange_is_reported_and_carries_its_span() -> None:
     transport = ObservedTransport(inner, reported)
     with tracing.use_span(trace.TraceContext("0" * 31 + "1", "b" * 16)):
         transport.exchange("POST", "https://h/v1/workspaces/1a?token=canary", {"authorization": "Bearer canary"}, b"{}")
-    (found,) = reported.told
+    (found,) = reported.signals
     assert (found.name, found.status, found.success) == ("POST /v1/workspaces/{workspaceId}", 201, True)
     assert found.properties == {"request_id": "r-1"}
     assert found.context is not None
     assert inner.headers == {"authorization": "Bearer canary", "traceparent": found.context.traceparent}
     assert (found.context.trace_id, found.context.parent_id) == ("0" * 31 + "1", "b" * 16)
-    assert "canary" not in repr(reported.told)
+    assert "canary" not in repr(reported.signals)
 
 
 def test_exchange_without_a_response_is_reported_too() -> None:
@@ -168,7 +168,7 @@ def test_exchange_without_a_response_is_reported_too() -> None:
     transport = ObservedTransport(Answering(AnswerLostError("no answer: Timeout")), reported)
     with pytest.raises(AnswerLostError):
         transport.exchange("GET", "https://h/", {}, None)
-    (found,) = reported.told
+    (found,) = reported.signals
     assert (found.status, found.success, found.properties) == (None, False, {"error": "no answer: Timeout"})
 
 
@@ -208,7 +208,7 @@ def test_operation_joins_its_deployments_trace() -> None:
         tracing.set_parent(deployment)
         tracing.set_parent(trace.of_deployment("other", START, None))
         reported.event(Event.SWEEP_FINISHED)
-    event, span = reported.told
+    event, span = reported.signals
     assert span.context is not None
     assert span.context.parent_id == deployment.span_id
     assert event.context == span.context
@@ -224,7 +224,7 @@ def test_operation_that_raises_is_reported_as_failed_and_its_error_once() -> Non
         tracing.operation(reported, "inner"),
     ):
         raise ValueError("no")
-    assert [(t.kind, t.name, t.success) for t in reported.told] == [
+    assert [(t.kind, t.name, t.success) for t in reported.signals] == [
         ("dependency", "inner", False),
         ("exception", "ValueError", True),
         ("dependency", "outer", False),
@@ -234,20 +234,20 @@ def test_operation_that_raises_is_reported_as_failed_and_its_error_once() -> Non
 class FakeApp:
     """The part of the app that the module uses."""
 
-    def __init__(self, told: Telemetry) -> None:
-        self.telemetry, self.signals = told, MemorySignals()
+    def __init__(self, emitted: Telemetry) -> None:
+        self.telemetry, self.signals = emitted, MemorySignals()
         self.services = SimpleNamespace(clock=FakeClock())
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> MemoryTelemetry:
+def emitted(monkeypatch: pytest.MonkeyPatch) -> MemoryTelemetry:
     """Return the telemetry that the public module emits to."""
     found = MemoryTelemetry()
     monkeypatch.setattr(bootstrap, "app", lambda: FakeApp(found))
     return found
 
 
-def test_track_performance_measures_success_and_failure(told: MemoryTelemetry) -> None:
+def test_track_performance_measures_success_and_failure(emitted: MemoryTelemetry) -> None:
     """One metric each, with the function's name and whether it succeeded; arguments and result are passed through."""
 
     @telemetry.track_performance("WorkSeconds")
@@ -257,17 +257,20 @@ def test_track_performance_measures_success_and_failure(told: MemoryTelemetry) -
     assert work(2) == 0.5
     with pytest.raises(ZeroDivisionError):
         work(0)
-    assert [(t.name, t.properties["success"]) for t in told.told] == [("WorkSeconds", True), ("WorkSeconds", False)]
-    assert all(t.value >= 0 and str(t.properties["function"]).endswith("work") for t in told.told)
+    assert [(t.name, t.properties["success"]) for t in emitted.signals] == [
+        ("WorkSeconds", True),
+        ("WorkSeconds", False),
+    ]
+    assert all(t.value >= 0 and str(t.properties["function"]).endswith("work") for t in emitted.signals)
     assert work.__name__ == "work"
 
 
-def test_track_operation_joins_the_callers_trace(told: MemoryTelemetry) -> None:
+def test_track_operation_joins_the_callers_trace(emitted: MemoryTelemetry) -> None:
     """By its traceparent; without a valid one it starts a trace of its own."""
     for parent in (PARENT, "", "nonsense"):
         with telemetry.track_operation("refresh", traceparent=parent, workspace="w"):
             telemetry.trace("at work")
-    joined, alone, wrong = [t.context for t in told.told if t.kind == "dependency"]
+    joined, alone, wrong = [t.context for t in emitted.signals if t.kind == "dependency"]
     assert joined is not None
     assert (joined.trace_id, joined.parent_id) == (PARENT[3:35], PARENT[36:52])
     assert alone is not None
@@ -275,10 +278,10 @@ def test_track_operation_joins_the_callers_trace(told: MemoryTelemetry) -> None:
     assert len({joined.trace_id, alone.trace_id, wrong.trace_id}) == 3
 
 
-def test_poison_message_is_reported_even_if_it_is_unreadable(told: MemoryTelemetry) -> None:
+def test_poison_message_is_reported_even_if_it_is_unreadable(emitted: MemoryTelemetry) -> None:
     """Every delivery of it failed, whatever it contains."""
     entry.poisoned_step(b"\xff{", None)
-    (found,) = told.events(Event.POISON_MESSAGE)
+    (found,) = emitted.events(Event.POISON_MESSAGE)
     assert found.properties == {"queue": "deployment-steps"}
 
 

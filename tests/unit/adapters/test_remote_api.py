@@ -71,7 +71,7 @@ def test_remote_address_may_be_the_apps_or_the_apis(url: str, asked: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected", "says"),
+    ("answer", "expected", "expected_text"),
     [
         (requests.ConnectionError("at secret.example"), errors.StorageUnavailableError, "does not answer"),
         (requests.Timeout(), errors.StorageUnavailableError, "does not answer"),
@@ -89,10 +89,10 @@ def test_remote_address_may_be_the_apps_or_the_apis(url: str, asked: str) -> Non
         ((400, b"[1]", {}), errors.SagaError, "400"),
     ],
 )
-def test_remote_response_is_an_error_of_the_app(answer: Any, expected: type[Exception], says: str) -> None:
+def test_remote_response_is_an_error_of_the_app(answer: Any, expected: type[Exception], expected_text: str) -> None:
     """So the command line's exit codes are the same as over storage."""
     remote, _ = api(answer)
-    with pytest.raises(expected, match=says.replace("$", r"\$")) as caught:
+    with pytest.raises(expected, match=expected_text.replace("$", r"\$")) as caught:
         remote.get("/x")
     assert "secret.example" not in str(caught.value)
 

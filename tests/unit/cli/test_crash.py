@@ -80,7 +80,7 @@ def test_address_that_is_not_valid_is_a_bad_request(url: str, command: list[str]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "expected_text"),
     [
         ("REQUESTS_CA_BUNDLE", None, "which cannot be read: No such file or directory"),
         ("CURL_CA_BUNDLE", b"no certificate", "which holds no certificate in PEM"),
@@ -88,14 +88,17 @@ def test_address_that_is_not_valid_is_a_bad_request(url: str, command: list[str]
     ],
 )
 def test_unreadable_file_that_a_variable_names_is_a_bad_request(
-    tmp_path: Path, name: str, content: bytes | None, says: str
+    tmp_path: Path, name: str, content: bytes | None, expected_text: str
 ) -> None:
     """One message with the variable and the path, before any request."""
     path = tmp_path / "file.pem"
     if content is not None:
         path.write_bytes(content)
     done = run("list", environment={name: str(path)})
-    assert (done.returncode, done.stdout) == (2, f"error: {name} is '{path}', {says}{done.stdout.partition(says)[2]}")
+    assert (done.returncode, done.stdout) == (
+        2,
+        f"error: {name} is '{path}', {expected_text}{done.stdout.partition(expected_text)[2]}",
+    )
 
 
 @pytest.mark.parametrize(

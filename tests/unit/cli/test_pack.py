@@ -194,7 +194,7 @@ def test_pack_link_out_of_an_item_is_refused_unread(
 
 
 @pytest.mark.parametrize(
-    ("target", "says"),
+    ("target", "expected_text"),
     [
         ("nowhere", "leads nowhere"),
         ("leak", "leads nowhere"),
@@ -203,7 +203,9 @@ def test_pack_link_out_of_an_item_is_refused_unread(
         (".git/config", "is a link to a file that is left out"),
     ],
 )
-def test_pack_link_inside_an_item_to_anything_but_a_file_is_refused(tmp_path: Path, target: str, says: str) -> None:
+def test_pack_link_inside_an_item_to_anything_but_a_file_is_refused(
+    tmp_path: Path, target: str, expected_text: str
+) -> None:
     """To nowhere, to itself, to a folder: if a link were dropped without notice, its file would be missing later."""
     made = folder(tmp_path)
     for name in ("resources", ".git"):
@@ -213,7 +215,9 @@ def test_pack_link_inside_an_item_to_anything_but_a_file_is_refused(tmp_path: Pa
     (made / "leak").symlink_to(target)
     with pytest.raises(InvalidInputError) as caught:
         pack.packed(item(), tmp_path)
-    assert any(says in p.message and "leak'" in p.message for p in caught.value.problems), caught.value.problems
+    assert any(expected_text in p.message and "leak'" in p.message for p in caught.value.problems), (
+        caught.value.problems
+    )
 
 
 def test_pack_link_to_a_file_of_the_same_item_is_that_file(tmp_path: Path) -> None:
@@ -415,7 +419,7 @@ def test_pack_manifest_overrides_the_platform_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected_text"),
     [
         ("", "has no .platform"),
         ("{\n<<<<<<< HEAD", "is not JSON (Expecting property name enclosed in double quotes, line 2)"),
@@ -430,12 +434,12 @@ def test_pack_manifest_overrides_the_platform_file(tmp_path: Path) -> None:
         (platform(type="Report"), "holds a Report, and `type` says Notebook"),
     ],
 )
-def test_pack_platform_file_that_is_not_valid_is_named(tmp_path: Path, text: str, says: str) -> None:
+def test_pack_platform_file_that_is_not_valid_is_named(tmp_path: Path, text: str, expected_text: str) -> None:
     """Missing, unreadable or of another type: each is one problem at the folder's path."""
     folder(tmp_path, text=text)
     path, message = refusal(item(type="Notebook"), tmp_path)
     assert path == "$.steps[0].with.folder"
-    assert says in message
+    assert expected_text in message
 
 
 def test_pack_platform_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -520,7 +524,7 @@ def test_pack_principals_file_is_sent_unchanged(tmp_path: Path, mark: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected_text"),
     [
         (None, "cannot be read"),
         (b"\xfe\xffa", "is UTF-16 text"),
@@ -528,13 +532,15 @@ def test_pack_principals_file_is_sent_unchanged(tmp_path: Path, mark: str) -> No
         (f"{GUID},\x00".encode(), "U+0000"),
     ],
 )
-def test_pack_principals_file_that_is_not_valid_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
+def test_pack_principals_file_that_is_not_valid_is_named(
+    tmp_path: Path, content: bytes | None, expected_text: str
+) -> None:
     """Missing, binary, or with characters that no text may have."""
     if content is not None:
         (tmp_path / "team.csv").write_bytes(content)
     path, message = refusal(people(file="team.csv"), tmp_path)
     assert path.startswith("$.steps[0].with.")
-    assert says in message
+    assert expected_text in message
 
 
 def test_pack_does_not_read_a_device_or_a_file_that_is_too_large(tmp_path: Path) -> None:

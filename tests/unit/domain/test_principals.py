@@ -96,7 +96,7 @@ def test_principals_comment_inside_a_quoted_cell_is_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected_text"),
     [
         (
             f"principal_id,role,type\n{ID}1,Admin,User\n",
@@ -116,10 +116,10 @@ def test_principals_comment_inside_a_quoted_cell_is_text() -> None:
         (f"{ID}1,Admin,{'x' * 140_000},User\n", "a cell is longer than 131072 characters"),
     ],
 )
-def test_principals_problem_states_what_is_wrong_and_what_to_do(text: str, said: str) -> None:
+def test_principals_problem_states_what_is_wrong_and_what_to_do(text: str, expected_text: str) -> None:
     """In the words of a person who reads the file, not of the library that parses it."""
     _, problems = parsed(text)
-    assert any(said in problem for problem in problems), problems
+    assert any(expected_text in problem for problem in problems), problems
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.errors import UnwritableError
+from shared.domain import errors
+from shared.domain.errors import UnknownVersionError, UnwritableError
 from shared.domain.record_json import encoded
 from shared.domain.records import (
     AuditEntry,
+    Claim,
     DeploymentChanges,
     DeploymentRecord,
     Intent,
@@ -22,6 +24,7 @@ from shared.domain.records import (
     StepChanges,
     StepRecord,
 )
+from shared.domain.retry import recorded
 from shared.domain.states import DeploymentState, StepState
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -130,3 +133,27 @@ def test_record_that_could_not_be_read_again_is_not_written(record: Record, fiel
 def test_changes_have_the_types_of_the_fields_that_they_change(changes: Any, record: Any) -> None:
     """So that a changed field is checked like a new record's."""
     assert get_type_hints(changes) == get_type_hints(record)
+
+
+def full_step() -> StepRecord:
+    """Return a record with a value in every field."""
+    return StepRecord(
+        "d", 3, "lh", "lakehouse", {"a": ["ü", 1]}, (0, 1), {"ws": 0}, 60.0,
+        state=StepState.SUBMITTED, claim=Claim("o", NOW, 4), intent=Intent("update", "m", {"x": 1}, "id"),
+        operation=Operation("op", "apply", "create Notebook", NOW, None, 2), resource=Resource("L", "i", "n", "p"),
+        outputs={"id": "i"}, error=recorded(errors.FabricRefusedError("no", call="POST /x", status=400)),
+        wait_until=NOW, deadline_at=NOW + timedelta(hours=1), started_at=NOW,
+    )  # fmt: skip
+
+
+def test_records_are_read_as_they_were_written() -> None:
+    """To the microsecond and the time zone."""
+    assert StepRecord.from_json(full_step().to_json()) == full_step()
+    header = DeploymentRecord("d", "n", "t", DeploymentState.HELD, "h", NOW, problems=({"path": "$", "message": "m"},))
+    assert DeploymentRecord.from_json(header.to_json()) == header
+
+
+def test_records_of_an_unknown_version_are_refused() -> None:
+    """The meaning of a newer program's row is not guessed."""
+    with pytest.raises(UnknownVersionError, match="schema version 2"):
+        StepRecord.from_json({**full_step().to_json(), "version": 2})

@@ -212,7 +212,7 @@ def test_text_aliases_are_read() -> None:
 
 
 def test_text_is_refused_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text with too many values is not parsed to its end, where something else is wrong."""
+    """A text with too many values is not parsed to its end, although a later part of it is invalid."""
     monkeypatch.setattr(reader, "_MAX_NODES", 1_000)
     with pytest.raises(InvalidInputError, match="more than 200000 values"):
         parse("- a\n" * 1_001 + "]")

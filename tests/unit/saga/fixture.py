@@ -15,7 +15,7 @@ from tests.fakes import FakeClock, MemoryBlobs, MemoryLocks, MemoryStepQueue
 ERROR = RecordedError("Fabric said no", "Ask for a role.")
 
 
-class RecordedSignal:
+class RecordingOrchestrations:
     """The port Orchestrations that runs nothing, and records every call."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class SagaFixture:
         self.journal = MemoryJournal(self.clock)
         self.queue = MemoryStepQueue(self.clock)
         self.locks = MemoryLocks()
-        self.orchestrations = RecordedSignal()
+        self.orchestrations = RecordingOrchestrations()
         nothing: Any = None
         self.services = Services(
             journal=self.journal,

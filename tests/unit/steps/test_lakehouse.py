@@ -68,8 +68,7 @@ def test_lakehouse_endpoint_alone_is_not_a_lakehouse() -> None:
 
 
 def test_lakehouse_of_somebody_else_is_not_recognised() -> None:
-    """Whatever somebody else created under the same name is found, but not recognised, not even after a lost
-    response."""
+    """A lakehouse that somebody else created under the same name is found but never recognised."""
     tenant = Tenant()
     workspace_id = tenant.workspace(items=[{"type": "Lakehouse", "displayName": "bronze", "description": "theirs"}])
     spec = {"workspaceId": workspace_id, "displayName": "bronze"}

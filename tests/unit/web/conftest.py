@@ -81,18 +81,18 @@ class Api:
         self, method: str, path: str, body: Any = b"", headers: Mapping[str, str] | None = None, media: str = ""
     ) -> Reply:
         """Send a request, and check its reply against the document."""
-        route, parameters = found(method, path.split("?")[0])
+        route, parameters = route_of(method, path.split("?")[0])
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": media or "application/json", **(headers or {})}
         request = Request.of(method, f"http://host/api/{path}", parameters, sent, lambda: content)
         names = ("health_live", "health_ready", "health")
         health: dict[str, HealthAnswer] = {name: lambda: (True, {"status": "pass"}) for name in names}
         reply = answer(route.handler, request, Backend(lambda: self.app, self.engine, health, self.watching))
-        fits(route, reply)
+        check_reply(route, reply)
         return reply
 
 
-def found(method: str, path: str) -> tuple[Route, dict[str, str]]:
+def route_of(method: str, path: str) -> tuple[Route, dict[str, str]]:
     """Return the route of a path, and the values of its parameters."""
     for route in ROUTES:
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", re.escape(route.path).replace(r"\{", "{").replace(r"\}", "}"))
@@ -101,7 +101,7 @@ def found(method: str, path: str) -> tuple[Route, dict[str, str]]:
     raise AssertionError(f"no route for {method} {path}")
 
 
-def fits(route: Route, reply: Reply) -> None:
+def check_reply(route: Route, reply: Reply) -> None:
     """Check that the document has this status, type and shape, and that every required header is present."""
     responses = DOCUMENT["paths"][f"/{route.path}"][route.method.lower()]["responses"]
     assert str(reply.status) in responses
@@ -113,10 +113,10 @@ def fits(route: Route, reply: Reply) -> None:
         return
     content = response["content"][reply.content_type.split(";")[0]]
     if "schema" in content:
-        jsonschema.validate(received(reply), {**content["schema"], "components": DOCUMENT["components"]})
+        jsonschema.validate(json_body(reply), {**content["schema"], "components": DOCUMENT["components"]})
 
 
-def received(reply: Reply) -> Any:
+def json_body(reply: Reply) -> Any:
     """Return the body as JSON."""
     return json.loads(reply.body)
 

@@ -9,7 +9,7 @@ from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.web.api import ROUTES
 from shared.web.backend import Route
-from tests.unit.web.conftest import MANIFEST, Api, received
+from tests.unit.web.conftest import MANIFEST, Api, json_body
 
 CONTROLS = ["\n", "\r", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066"]
 
@@ -23,7 +23,7 @@ def address(route: Route) -> str:
 def test_unknown_query_parameter_is_named(api: Api, route: Route) -> None:
     """400 on every route, before any other check; the function key's parameter is known on all routes."""
     reply = api.ask(route.method, f"{address(route)}?code=key&foo=1", MANIFEST)
-    [problem] = received(reply)["problems"]
+    [problem] = json_body(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "query.foo")
     assert "is not a known parameter" in problem["message"]
     assert all(name in problem["message"] for name in route.doc.query)
@@ -45,7 +45,7 @@ def test_repeated_query_parameter_is_named(api: Api, route: Route) -> None:
 def test_misspelt_query_parameter_gets_a_suggestion_and_nothing_is_submitted(api: Api, wrong: str, right: str) -> None:
     """An idempotency key is never ignored."""
     reply = api.ask("POST", f"deployments?{wrong}=my-id", MANIFEST)
-    assert f"Did you mean '{right}'?" in received(reply)["problems"][0]["message"]
+    assert f"Did you mean '{right}'?" in json_body(reply)["problems"][0]["message"]
     assert (reply.status, api.queue) == (400, [])
 
 
@@ -53,7 +53,7 @@ def test_misspelt_query_parameter_gets_a_suggestion_and_nothing_is_submitted(api
 def test_requester_in_the_query_is_one_line(api: Api, character: str) -> None:
     """A character that ends a line, moves the cursor or changes the reading direction is not allowed in a name."""
     reply = api.ask("POST", f"deployments?id=x&requested_by={quote(f'a{character}b')}", MANIFEST)
-    assert (reply.status, received(reply)["problems"][0]["path"]) == (400, "query.requested_by")
+    assert (reply.status, json_body(reply)["problems"][0]["path"]) == (400, "query.requested_by")
     assert api.queue == []
 
 
@@ -64,5 +64,5 @@ def test_encoded_body_is_refused_with_its_encoding(api: Api, path: str, body: An
     api.saga.deployment(D.RUNNING, S.PENDING)
     reply = api.ask("POST", path, body, {"Content-Encoding": encoding})
     assert (reply.status, reply.headers["Accept-Encoding"]) == (415, "identity")
-    assert encoding in received(reply)["detail"]
+    assert encoding in json_body(reply)["detail"]
     assert api.ask("POST", path, body, {"Content-Encoding": "identity"}).status == 202

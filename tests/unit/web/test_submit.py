@@ -11,14 +11,14 @@ from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.text import MAX_BYTES, MAX_DEPTH
 from shared.web.backend import PRINCIPAL
-from tests.unit.web.conftest import MANIFEST, Api, received
+from tests.unit.web.conftest import MANIFEST, Api, json_body
 
 
 def test_submit_is_recorded_queued_and_started(api: Api) -> None:
     """202 with the recorded state; the queue has a copy in case this process dies, and the engine is notified."""
     reply = api.ask("POST", "deployments?id=d", MANIFEST)
     assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/d")
-    assert received(reply)["state"] == "accepted"
+    assert json_body(reply)["state"] == "accepted"
     assert json.loads(api.queue[0])["manifest"] == MANIFEST
     assert api.engine.received == [("start", "d")]
 
@@ -36,7 +36,7 @@ def test_submit_that_is_cut_after_the_queue_is_finished_by_its_message(
         assert api.ask("POST", "deployments?id=d", MANIFEST).status == 503
     accepted = api.app.acceptance.accept(api.queue[0].encode(), "message")
     assert accepted.header.state is D.ACCEPTED
-    assert received(api.ask("POST", "deployments?id=d", MANIFEST))["manifest_hash"] == accepted.header.manifest_hash
+    assert json_body(api.ask("POST", "deployments?id=d", MANIFEST))["manifest_hash"] == accepted.header.manifest_hash
 
 
 def test_submit_is_durable_even_if_the_engine_is_unavailable(api: Api) -> None:
@@ -67,7 +67,7 @@ def test_submit_of_another_manifest_under_an_id_is_a_conflict(api: Api) -> None:
 def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
     """Given in one place, or in both alike; without an id, a new one each time."""
     named = {**MANIFEST, "id": "own"}
-    ids = [received(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
+    ids = [json_body(api.ask("POST", f"deployments{query}", body))["deployment_id"] for query, body in (
         ("?id=given", MANIFEST), ("", named), ("?id=own", named), ("", MANIFEST), ("", MANIFEST))]  # fmt: skip
     assert ids[:3] == ["given", "own", "own"]
     assert len(set(ids)) == 4
@@ -89,7 +89,7 @@ def test_submit_id_is_the_callers_the_manifests_or_a_new_one(api: Api) -> None:
 def test_submit_of_a_command_is_refused_and_claims_no_id(api: Api, body: Any, reported_by: str) -> None:
     """400 with a suggestion, whatever else the body contains; the id stays free for its submission."""
     reply = api.ask("POST", "deployments?id=d", body)
-    [problem] = received(reply)["problems"]
+    [problem] = json_body(reply)["problems"]
     assert reply.status == 400
     assert reported_by in problem["message"]
     assert (list(api.journal.deployments()), api.queue, api.engine.received) == ([], [], [])
@@ -99,7 +99,7 @@ def test_submit_of_a_command_is_refused_and_claims_no_id(api: Api, body: Any, re
 def test_submit_under_two_ids_is_refused_and_claims_neither(api: Api) -> None:
     """The query and the manifest differ: 400 that names both ids, and each stays free."""
     reply = api.ask("POST", "deployments?id=given", {**MANIFEST, "id": "own"})
-    [problem] = received(reply)["problems"]
+    [problem] = json_body(reply)["problems"]
     assert (reply.status, problem["path"]) == (400, "$.id")
     assert "'own'" in problem["message"]
     assert "'given'" in problem["message"]
@@ -144,11 +144,11 @@ def test_submit_of_the_deepest_manifest_is_the_same_on_the_queue(api: Api) -> No
     assert not api.app.acceptance.accept(api.queue[0].encode(), "message").conflict
     assert api.journal.audit("d") == before
     deep["a"] = {"a": deep["a"]}
-    assert "nested deeper" in str(received(api.ask("POST", "deployments?id=e", manifest)))
+    assert "nested deeper" in str(json_body(api.ask("POST", "deployments?id=e", manifest)))
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "media", "status", "says"),
+    ("path", "body", "media", "status", "expected_text"),
     [
         ("deployments", {"name": "m"}, "", 400, "$.steps: is required"),
         ("deployments", b"", "", 400, "$: must be an object"),
@@ -166,14 +166,14 @@ def test_submit_of_the_deepest_manifest_is_the_same_on_the_queue(api: Api) -> No
     ],
 )
 def test_submit_of_an_invalid_body_names_the_reason(
-    api: Api, path: str, body: Any, media: str, status: int, says: str
+    api: Api, path: str, body: Any, media: str, status: int, expected_text: str
 ) -> None:
     """The status, and the place with the remedy; nothing is queued, started or recorded."""
     reply = api.ask("POST", path, body, media=media)
-    answer = received(reply)
+    answer = json_body(reply)
     lines = [f"{p['path']}: {p['message']}" for p in answer.get("problems", [])]
     assert reply.status == status
-    assert any(says in line for line in [*lines, answer["detail"]]), answer
+    assert any(expected_text in line for line in [*lines, answer["detail"]]), answer
     assert (api.queue, api.engine.received, list(api.journal.deployments())) == ([], [], [])
 
 
@@ -181,7 +181,7 @@ def test_submit_of_local_files_says_that_they_must_be_packed(api: Api) -> None:
     """The app cannot read files beside the caller's manifest."""
     step = {"id": "p", "kind": "principals", "with": {"workspaceId": "x", "file": "people.csv"}}
     reply = api.ask("POST", "deployments", {**MANIFEST, "steps": [step]})
-    assert any("file" in problem["path"] for problem in received(reply)["problems"])
+    assert any("file" in problem["path"] for problem in json_body(reply)["problems"])
 
 
 @pytest.mark.parametrize("body", [{"name": "m"}, b"\xff", b"{"])
@@ -191,9 +191,9 @@ def test_submit_that_is_refused_is_recorded_if_an_id_was_given(api: Api, body: A
     replies = [api.ask("POST", "deployments?id=d", body) for _ in range(2)]
     reply = replies[0]
     assert [(r.status, r.body) for r in replies] == [(400, reply.body)] * 2
-    assert received(reply)["deployment_id"] == "d"
+    assert json_body(reply)["deployment_id"] == "d"
     assert api.saga.header().state is D.REJECTED
-    assert list(api.saga.header().problems) == received(reply)["problems"]
+    assert list(api.saga.header().problems) == json_body(reply)["problems"]
     assert api.ask("POST", "deployments?id=d", MANIFEST).status == 409
 
 
@@ -228,11 +228,11 @@ def test_submit_of_an_id_past_its_retention_runs_nothing(api: Api) -> None:
     api.queue.clear()
     api.engine.received.clear()
     reply = api.ask("POST", "deployments?id=d", MANIFEST)
-    assert (reply.status, received(reply)["state"]) == (202, "cancelled")
-    assert "past its retention" in received(reply)["message"]
+    assert (reply.status, json_body(reply)["state"]) == (202, "cancelled")
+    assert "past its retention" in json_body(reply)["message"]
     other = api.ask("POST", "deployments?id=d", {**MANIFEST, "name": "other"})
     assert other.status == 409
-    assert "past its retention" in received(other)["detail"]
+    assert "past its retention" in json_body(other)["detail"]
     assert (api.queue, api.engine.received) == ([], [])
 
 
@@ -243,8 +243,10 @@ def test_forgotten_deployment_is_404_with_what_is_kept_of_it(api: Api, path: str
     api.journal.purge("d")
     reply = api.ask("POST" if path in ("/cancel", "/retire") else "GET", f"deployments/d{path}")
     assert reply.status == 404
-    assert "ended succeeded and is past its retention" in received(reply)["detail"]
-    kept = DeploymentRecord.from_json(received(reply)["deployment"])
+    assert "ended succeeded and is past its retention" in json_body(reply)["detail"]
+    kept = DeploymentRecord.from_json(json_body(reply)["deployment"])
     assert (kept.state, kept.forgotten_at) == (D.SUCCEEDED, api.saga.clock.now())
     if not path:
-        assert received(api.ask("GET", "deployments/d", headers={"If-None-Match": "*"}))["deployment"] == kept.to_json()
+        assert (
+            json_body(api.ask("GET", "deployments/d", headers={"If-None-Match": "*"}))["deployment"] == kept.to_json()
+        )

@@ -10,7 +10,7 @@ from shared.saga.command.verbs import ALLOWED, Verb
 from shared.web.api import answer
 from shared.web.backend import Backend
 from shared.web.http import Request
-from tests.unit.web.conftest import Api, found, received
+from tests.unit.web.conftest import Api, json_body, route_of
 
 OF_A_STEP = (Verb.APPROVE, Verb.REFUSE)
 
@@ -20,14 +20,14 @@ OF_A_STEP = (Verb.APPROVE, Verb.REFUSE)
 def test_verb_is_accepted_exactly_if_it_is_listed_as_allowed(api: Api, verb: Verb, state: D) -> None:
     """In every state: a verb in `allowed` is 202; a verb that is neither in the state's row nor done already is 409."""
     api.saga.deployment(state, S.PENDING)
-    allowed = received(api.ask("GET", "deployments/d"))["allowed"]
+    allowed = json_body(api.ask("GET", "deployments/d"))["allowed"]
     reply = api.ask("POST", f"deployments/d/{verb}", {"requested_by": "anna", "reason": "a try"})
     assert reply.status in ((202,) if verb in allowed else (202, 409))
     if reply.status == 202:
         assert reply.headers["Location"] == "/api/deployments/d"
     else:
         assert verb not in ALLOWED.get(state, ())
-        assert received(reply)["allowed"] == allowed
+        assert json_body(reply)["allowed"] == allowed
         assert "anna (by key)" in api.journal.audit("d")[-1].actor
 
 
@@ -35,7 +35,7 @@ def test_verb_records_the_requester_and_the_reason_in_the_audit(api: Api) -> Non
     """The name that the caller gives is marked as unconfirmed."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     reply = api.ask("POST", "deployments/d/cancel", {"requested_by": "anna", "reason": "wrong target"})
-    assert (reply.status, received(reply)["state"]) == (202, "running")
+    assert (reply.status, json_body(reply)["state"]) == (202, "running")
     entry = api.journal.audit("d")[-1]
     assert (entry.actor, "wrong target" in entry.reason) == ("anna (by key)", True)
     assert api.engine.received[0] == ("start", "d")
@@ -71,10 +71,10 @@ def test_release_needs_a_reason(api: Api) -> None:
     api.saga.deployment(D.STUCK, S.COMPENSATION_FAILED)
     for body in ({}, {"reason": ""}, {"reason": None}, b""):
         reply = api.ask("POST", "deployments/d/release", body)
-        assert (reply.status, received(reply)["problems"][0]["path"]) == (400, "$.reason")
-    assert received(api.ask("GET", "deployments/d"))["allowed"] == ["compensate", "release"]
+        assert (reply.status, json_body(reply)["problems"][0]["path"]) == (400, "$.reason")
+    assert json_body(api.ask("GET", "deployments/d"))["allowed"] == ["compensate", "release"]
     assert api.ask("POST", "deployments/d/release", {"reason": "theirs for good"}).status == 202
-    assert received(api.ask("GET", "deployments/d"))["allowed"] == []
+    assert json_body(api.ask("GET", "deployments/d"))["allowed"] == []
     assert api.ask("POST", "deployments/d/compensate", {}).status == 409
 
 
@@ -82,7 +82,7 @@ def test_release_needs_a_reason(api: Api) -> None:
 def test_verb_for_a_step_needs_its_name(api: Api, verb: Verb) -> None:
     """400 without one; 409 for a step that does not wait for a person."""
     api.saga.deployment(D.RUNNING, S.PENDING)
-    assert received(api.ask("POST", f"deployments/d/{verb}", {}))["problems"][0]["path"] == "$.step"
+    assert json_body(api.ask("POST", f"deployments/d/{verb}", {}))["problems"][0]["path"] == "$.step"
     assert api.ask("POST", f"deployments/d/{verb}", {"step": "s0"}).status == 409
     assert api.ask("POST", f"deployments/e/{verb}", {"step": "s0"}).status == 404
 
@@ -90,18 +90,18 @@ def test_verb_for_a_step_needs_its_name(api: Api, verb: Verb) -> None:
 def test_breakers_are_listed_and_closed(api: Api) -> None:
     """An open one has the time at which it may close; after the reset it is closed for all."""
     api.app.breakers.get("items").open()
-    by_name = {b["name"]: b for b in received(api.ask("GET", "breakers"))["items"]}
+    by_name = {b["name"]: b for b in json_body(api.ask("GET", "breakers"))["items"]}
     assert by_name["items"]["state"] == "open"
     assert by_name["items"]["retry_at"] > by_name["items"]["opened_at"]
     assert by_name["workspaces"]["state"] == "closed"
-    assert received(api.ask("POST", "breakers/items/reset"))["state"] == "closed"
+    assert json_body(api.ask("POST", "breakers/items/reset"))["state"] == "closed"
     assert api.ask("POST", "breakers/nobody/reset").status == 404
 
 
 def test_verb_names_its_deployment_with_or_without_a_slash_at_the_end(api: Api) -> None:
     """Hosts pass an address with a slash at its end unchanged."""
     api.saga.deployment(D.RUNNING, S.PENDING)
-    route, parameters = found("POST", "deployments/d/cancel")
+    route, parameters = route_of("POST", "deployments/d/cancel")
     request = Request.of("POST", "http://host/api/deployments/d/cancel/", parameters, {}, lambda: b"")
     reply = answer(route.handler, request, Backend(lambda: api.app, api.engine))
     assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/d")

@@ -16,7 +16,7 @@ from shared.domain.states import StepState as S
 from shared.web.watching import MAX_KEPT, Watching
 from tests.fakes import START
 from tests.unit.saga.fixture import row
-from tests.unit.web.conftest import Api, received
+from tests.unit.web.conftest import Api, json_body
 
 
 class CountedJournal:
@@ -155,10 +155,10 @@ def test_verb_is_seen_by_its_caller_at_once(api: Api) -> None:
     """A follower of a large deployment that sends a command sees the request at once."""
     api.saga.deployment(D.RUNNING, *[row(i, S.PENDING) for i in range(200)])
     reply = api.ask("GET", "deployments/d")
-    assert "cancel" in received(reply)["allowed"]
+    assert "cancel" in json_body(reply)["allowed"]
     assert api.ask("POST", "deployments/d/cancel", {}).status == 202
     followed = api.ask("GET", "deployments/d", headers={"If-None-Match": reply.headers["ETag"]})
-    assert (followed.status, "cancel" in received(followed)["allowed"]) == (200, False)
+    assert (followed.status, "cancel" in json_body(followed)["allowed"]) == (200, False)
 
 
 def test_response_read_while_rows_moved_has_the_etag_of_its_own_rows(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_response_read_while_rows_moved_has_the_etag_of_its_own_rows(api: Api, m
     monkeypatch.setattr(api.journal, "steps", moving)
     torn = api.ask("GET", "deployments/d")
     fresh = api.ask("GET", "deployments/d", headers={"If-None-Match": torn.headers["ETag"]})
-    assert (fresh.status, received(fresh)["steps"][0]["deliveries"]) == (200, 9)
+    assert (fresh.status, json_body(fresh)["steps"][0]["deliveries"]) == (200, 9)
 
 
 def test_audit_that_grew_during_the_read_has_no_etag(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

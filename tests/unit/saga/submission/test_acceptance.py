@@ -65,17 +65,17 @@ class AcceptanceFixture:
 
 def test_accept_writes_header_and_steps() -> None:
     """The header has target, hash and count; each step is pending, with its needs and references as ordinals."""
-    desk = AcceptanceFixture()
-    accepted = desk.accept({"deployment_id": "d-1", "manifest": MANIFEST, "requested_by": "ci"})
+    fixture = AcceptanceFixture()
+    accepted = fixture.accept({"deployment_id": "d-1", "manifest": MANIFEST, "requested_by": "ci"})
     header = accepted.header
     assert not accepted.conflict
     assert (header.deployment_id, header.state, header.name) == ("d-1", DeploymentState.ACCEPTED, "sales")
     assert (header.target, header.step_count, header.requested_by) == ("contoso sales", 2, "ci")
     assert header.manifest_hash == content_hash(MANIFEST)
-    first, second = (s.record for s in desk.journal.steps("d-1"))
+    first, second = (s.record for s in fixture.journal.steps("d-1"))
     assert first.state is second.state is StepState.PENDING
     assert (second.needs, second.refers_to) == ((0,), {"ws": 0})
-    assert [e.after for e in desk.journal.audit("d-1")] == ["accepted"]
+    assert [e.after for e in fixture.journal.audit("d-1")] == ["accepted"]
 
 
 @pytest.mark.parametrize(
@@ -111,40 +111,40 @@ def test_accept_bare_manifest_may_name_its_deployment() -> None:
 
 def test_accept_manifest_from_a_blob() -> None:
     """A stored blob is read; a missing one is a problem that says what to do."""
-    desk = AcceptanceFixture()
-    digest = desk.blobs.put(json.dumps(MANIFEST).encode())
-    assert desk.accept({"deployment_id": "a", "manifest_blob": digest}).header.state is DeploymentState.ACCEPTED
-    assert desk.paths({"deployment_id": "b", "manifest_blob": "0" * 64}) == ["$.manifest_blob"]
-    assert desk.paths({"deployment_id": "c", "manifest_blob": "../x"}) == ["$.manifest_blob"]
-    junk = desk.blobs.put(b"\xff\xfe")
-    assert desk.paths({"deployment_id": "e", "manifest_blob": junk}) == ["$.manifest_blob"]
+    fixture = AcceptanceFixture()
+    digest = fixture.blobs.put(json.dumps(MANIFEST).encode())
+    assert fixture.accept({"deployment_id": "a", "manifest_blob": digest}).header.state is DeploymentState.ACCEPTED
+    assert fixture.paths({"deployment_id": "b", "manifest_blob": "0" * 64}) == ["$.manifest_blob"]
+    assert fixture.paths({"deployment_id": "c", "manifest_blob": "../x"}) == ["$.manifest_blob"]
+    junk = fixture.blobs.put(b"\xff\xfe")
+    assert fixture.paths({"deployment_id": "e", "manifest_blob": junk}) == ["$.manifest_blob"]
 
 
 def test_accept_same_message_twice_is_one_deployment() -> None:
     """The second message finds the first one's rows, and moves nothing."""
-    desk = AcceptanceFixture()
+    fixture = AcceptanceFixture()
     message = {"deployment_id": "d", "manifest": MANIFEST}
-    first = desk.accept(message, "m-1")
-    desk.clock.advance(60)
-    repeated = desk.accept(message, "m-2")
+    first = fixture.accept(message, "m-1")
+    fixture.clock.advance(60)
+    repeated = fixture.accept(message, "m-2")
     assert repeated.header == first.header
     assert not repeated.conflict
-    assert len(desk.journal.audit("d")) == 1
+    assert len(fixture.journal.audit("d")) == 1
 
 
 def test_accept_another_manifest_under_the_id_is_a_conflict_in_the_audit() -> None:
     """The first deployment keeps its state; the audit records the refusal with the hash of the refused manifest."""
-    desk = AcceptanceFixture()
-    stored = desk.accept({"deployment_id": "d", "manifest": MANIFEST}).header
-    refused = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
+    fixture = AcceptanceFixture()
+    stored = fixture.accept({"deployment_id": "d", "manifest": MANIFEST}).header
+    refused = fixture.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
     assert refused.conflict
     assert refused.header == stored
-    note = desk.journal.audit("d")[-1]
+    note = fixture.journal.audit("d")[-1]
     assert "taken by another manifest" in note.reason
     assert (note.before, note.after) == ("accepted", "accepted")
-    worse = desk.accept({"deployment_id": "d", "manifest": {"name": "other"}})
+    worse = fixture.accept({"deployment_id": "d", "manifest": {"name": "other"}})
     assert worse.conflict
-    assert desk.journal.header("d").record == stored
+    assert fixture.journal.header("d").record == stored
 
 
 @pytest.mark.parametrize(
@@ -213,13 +213,13 @@ def test_accept_of_text_beyond_ascii_fits_rows() -> None:
     parts = [{"path": "a", "text": "\u6f22" * 5_900}]
     spec = {"workspaceId": GUID, "type": "Notebook", "displayName": "n", "definition": {"parts": parts}}
     manifest = {"name": "m", "steps": [{"id": "n", "kind": "item", "with": spec}]}
-    desk = AcceptanceFixture()
-    header = desk.accept({"deployment_id": "d", "manifest": manifest, "requested_by": "\u6f22" * 10_000}).header
+    fixture = AcceptanceFixture()
+    header = fixture.accept({"deployment_id": "d", "manifest": manifest, "requested_by": "\u6f22" * 10_000}).header
     assert header.state is DeploymentState.ACCEPTED
     assert len(header.requested_by) == 256
-    stored = desk.journal.steps("d")[0].record.spec
+    stored = fixture.journal.steps("d")[0].record.spec
     assert list(stored) == ["$blob"]
-    assert Payloads(desk.blobs).load(stored) == spec
+    assert Payloads(fixture.blobs).load(stored) == spec
 
 
 def test_accept_of_a_step_that_references_every_other_step() -> None:
@@ -229,12 +229,12 @@ def test_accept_of_a_step_that_references_every_other_step() -> None:
     spec = {"workspaceId": GUID, "type": "Notebook", "displayName": "n"}
     spec["definition"] = {"parts": [{"path": "a", "text": text}]}  # type: ignore[assignment]
     manifest = {"name": "m", "steps": [*steps, {"id": "n", "kind": "item", "with": spec}]}
-    desk = AcceptanceFixture()
-    header = desk.accept({"deployment_id": "d", "manifest": manifest}).header
+    fixture = AcceptanceFixture()
+    header = fixture.accept({"deployment_id": "d", "manifest": manifest}).header
     assert header.state is DeploymentState.ACCEPTED
-    row = desk.journal.steps("d")[-1].record
+    row = fixture.journal.steps("d")[-1].record
     assert row.needs == tuple(range(999))
-    assert Payloads(desk.blobs).load(row.refers_to) == {step["id"]: i for i, step in enumerate(steps)}
+    assert Payloads(fixture.blobs).load(row.refers_to) == {step["id"]: i for i, step in enumerate(steps)}
     assert fitted(row) == row
 
 
@@ -248,29 +248,29 @@ def test_accept_of_a_row_without_space_for_later_writes_is_rejected(monkeypatch:
 
 def test_accept_raises_storage_errors() -> None:
     """Then the host delivers the message again; nothing is rejected because of it."""
-    desk = AcceptanceFixture()
+    fixture = AcceptanceFixture()
 
     def fail(*_: object) -> Any:
         raise StorageUnavailableError("down")
 
-    desk.journal.create = fail  # type: ignore[method-assign]
+    fixture.journal.create = fail  # type: ignore[method-assign]
     with pytest.raises(StorageUnavailableError):
-        desk.accept({"deployment_id": "d", "manifest": MANIFEST})
+        fixture.accept({"deployment_id": "d", "manifest": MANIFEST})
     with pytest.raises(StorageUnavailableError):
-        desk.accept(b"{")
+        fixture.accept(b"{")
 
 
 def test_refuse_records_a_submission_that_no_delivery_could_handle() -> None:
     """Under its own id or its message's id; an existing deployment is not changed."""
-    desk = AcceptanceFixture()
+    fixture = AcceptanceFixture()
     problem = Problem("$", "every delivery failed")
-    refused = desk.acceptance.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", problem)
+    refused = fixture.acceptance.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", problem)
     assert (refused.header.deployment_id, refused.header.state) == ("d", DeploymentState.REJECTED)
-    assert desk.acceptance.refuse(b"\xff", "m", problem).header.deployment_id == "unreadable-m"
-    stored = desk.accept({"deployment_id": "e", "manifest": MANIFEST}).header
-    repeated = desk.acceptance.refuse(json.dumps({"deployment_id": "e"}).encode(), "m", problem)
+    assert fixture.acceptance.refuse(b"\xff", "m", problem).header.deployment_id == "unreadable-m"
+    stored = fixture.accept({"deployment_id": "e", "manifest": MANIFEST}).header
+    repeated = fixture.acceptance.refuse(json.dumps({"deployment_id": "e"}).encode(), "m", problem)
     assert repeated.conflict
-    assert desk.journal.header("e").record == stored
+    assert fixture.journal.header("e").record == stored
 
 
 def test_normal_target_compares_as_fabric_does() -> None:
@@ -310,13 +310,13 @@ ENVELOPE = st.fixed_dictionaries(
 @example(b"%YAML 9.9\n---\nx")
 def test_accept_of_any_bytes_is_answered_and_recorded(content: bytes) -> None:
     """For any bytes a header exists afterwards and nothing is raised; a repetition changes nothing."""
-    desk = AcceptanceFixture()
-    first = desk.accept(content)
-    stored = desk.journal.header(first.header.deployment_id).record
+    fixture = AcceptanceFixture()
+    first = fixture.accept(content)
+    stored = fixture.journal.header(first.header.deployment_id).record
     assert stored == first.header
     assert stored.state in (DeploymentState.ACCEPTED, DeploymentState.REJECTED)
     assert stored.state is DeploymentState.ACCEPTED or stored.problems
-    assert desk.accept(content) == first
+    assert fixture.accept(content) == first
 
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -338,9 +338,9 @@ def test_accept_keeps_the_trace_of_a_submission(message: dict[str, Any]) -> None
 
 def test_accept_starts_a_trace_if_there_is_none_and_keeps_it() -> None:
     """The same submission in any other trace is the same deployment in its first trace."""
-    desk = AcceptanceFixture()
-    first = desk.accept({"deployment_id": "d", "manifest": MANIFEST})
-    repeated = desk.accept({"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE})
+    fixture = AcceptanceFixture()
+    first = fixture.accept({"deployment_id": "d", "manifest": MANIFEST})
+    repeated = fixture.accept({"deployment_id": "d", "manifest": MANIFEST, "traceparent": TRACE})
     assert parse(first.header.traceparent) is not None
     assert (repeated.conflict, repeated.header.traceparent) == (False, first.header.traceparent)
 
@@ -359,23 +359,27 @@ def test_accept_names_the_place_of_an_invalid_trace(trace: Any) -> None:
 @pytest.mark.parametrize("manifest", [MANIFEST, {"name": 7}])
 def test_accept_of_an_id_past_its_retention_runs_nothing(manifest: Any) -> None:
     """For the same manifest the answer is the earlier deployment; another manifest is a conflict in the audit."""
-    desk = AcceptanceFixture()
-    first = desk.accept({"deployment_id": "d", "manifest": manifest}).header
-    header = desk.journal.header("d")
+    fixture = AcceptanceFixture()
+    first = fixture.accept({"deployment_id": "d", "manifest": manifest}).header
+    header = fixture.journal.header("d")
     if first.state is DeploymentState.ACCEPTED:
         after = header.record.replace(state=DeploymentState.CANCELLED)
-        desk.journal.write_header(Change(header, after, "test", "cancelled"))
-    ended = desk.journal.header("d").record.state
-    desk.journal.purge("d")
-    moves = desk.journal.audit("d")
-    repeated = desk.accept({"deployment_id": "d", "manifest": manifest})
-    assert (repeated.conflict, repeated.header.state, repeated.header.forgotten_at) == (False, ended, desk.clock.now())
-    assert (desk.journal.steps("d"), desk.journal.audit("d")) == ([], moves)
-    other = desk.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
+        fixture.journal.write_header(Change(header, after, "test", "cancelled"))
+    ended = fixture.journal.header("d").record.state
+    fixture.journal.purge("d")
+    moves = fixture.journal.audit("d")
+    repeated = fixture.accept({"deployment_id": "d", "manifest": manifest})
+    assert (repeated.conflict, repeated.header.state, repeated.header.forgotten_at) == (
+        False,
+        ended,
+        fixture.clock.now(),
+    )
+    assert (fixture.journal.steps("d"), fixture.journal.audit("d")) == ([], moves)
+    other = fixture.accept({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}})
     assert (other.conflict, other.header.manifest_hash) == (True, first.manifest_hash)
-    assert "the id is taken by another manifest" in desk.journal.audit("d")[-1].reason
-    assert desk.journal.steps("d") == []
-    assert verify(read(desk.journal, "d")).is_proven
+    assert "the id is taken by another manifest" in fixture.journal.audit("d")[-1].reason
+    assert fixture.journal.steps("d") == []
+    assert verify(read(fixture.journal, "d")).is_proven
 
 
 NAMED = b"id: mine\n" + YAML.strip()
@@ -410,3 +414,47 @@ def test_accept_refuses_utf_16_by_name(encoding: str, encode: Any) -> None:
         return
     header = AcceptanceFixture().accept(encode(NAMED.decode().encode(encoding))).header
     assert header.problems[0]["message"] == f"is {encoding.upper()[:6]} text; write it as UTF-8"
+
+
+UNHANDLED = Problem("$", "every delivery ended in an unexpected error")
+
+
+def test_refuse_of_an_accepted_submission_reports_no_conflict() -> None:
+    """Its deliveries ended after the acceptance again and again: it is not another manifest under the same id."""
+    fixture = AcceptanceFixture()
+    content = json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode()
+    fixture.acceptance.accept(content, "m1")
+    answer = fixture.acceptance.refuse(content, "m1", UNHANDLED)
+    assert not answer.conflict
+    assert answer.header.state is DeploymentState.ACCEPTED
+    assert not [entry for entry in fixture.journal.audit("d") if "another manifest" in entry.reason]
+
+
+def test_refuse_of_another_manifest_under_a_taken_id_is_recorded() -> None:
+    """The first deployment keeps its state, and the audit records what was refused."""
+    fixture = AcceptanceFixture()
+    fixture.acceptance.accept(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m1")
+    other = json.dumps({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}}).encode()
+    answer = fixture.acceptance.refuse(other, "m2", UNHANDLED)
+    assert answer.conflict
+    assert answer.header.state is DeploymentState.ACCEPTED
+    assert "another manifest" in fixture.journal.audit("d")[-1].reason
+
+
+def test_refuse_of_an_unreadable_message_is_recorded_as_rejected() -> None:
+    """It gets its own header."""
+    fixture = AcceptanceFixture()
+    answer = fixture.acceptance.refuse(b"\xff\xfe", "m3", UNHANDLED)
+    assert answer.header.state is DeploymentState.REJECTED
+    assert answer.header.deployment_id == "unreadable-m3"
+
+
+def test_refuse_does_not_blame_the_manifest() -> None:
+    """The cause may be an unreadable setting, for example: the record says what to check, and to submit again."""
+    fixture = AcceptanceFixture()
+    answer = fixture.acceptance.refuse(
+        json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", UNHANDLED
+    )
+    assert answer.header.error is not None
+    assert "its manifest is not to blame" in answer.header.error.message
+    assert "submit again" in answer.header.error.remedy

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.errors import FabricTransientError, StorageUnavailableError
+from shared.domain.errors import StorageUnavailableError
 from shared.domain.records import Claim, Intent, Resource
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
@@ -17,7 +17,7 @@ from shared.web.deployments import make_cursor, read_cursor
 from tests.contract.harness import a_header
 from tests.fakes import START
 from tests.unit.saga.fixture import row
-from tests.unit.web.conftest import Api, received
+from tests.unit.web.conftest import Api, json_body
 
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True)
 
@@ -36,7 +36,7 @@ def test_list_contains_each_deployment_exactly_once(accepted: dict[str, int], la
     found: list[str] = []
     query = f"deployments?limit={limit}"
     while True:
-        page = received(api.ask("GET", query))
+        page = json_body(api.ask("GET", query))
         found += [item["deployment_id"] for item in page["items"]]
         if page["next"] is None:
             break
@@ -82,7 +82,7 @@ def test_changed_cursor_causes_no_error(name: str, at: Any, place: int, characte
 )
 def test_list_names_each_wrong_parameter(api: Api, query: str, path: str) -> None:
     reply = api.ask("GET", f"deployments?{query}")
-    assert (reply.status, [p["path"] for p in received(reply)["problems"]]) == (400, [path])
+    assert (reply.status, [p["path"] for p in json_body(reply)["problems"]]) == (400, [path])
 
 
 def test_list_is_filtered(api: Api) -> None:
@@ -92,7 +92,7 @@ def test_list_is_filtered(api: Api) -> None:
     api.saga.deployment(D.RUNNING, deployment_id="y")
 
     def states(query: str) -> set[str]:
-        return {item["state"] for item in received(api.ask("GET", f"deployments?{query}"))["items"]}
+        return {item["state"] for item in json_body(api.ask("GET", f"deployments?{query}"))["items"]}
 
     assert states("target=%20Contoso%20%20SALES") == {state.value for state in D}
     assert states("state=held,stuck&state=succeeded") == {"held", "stuck", "succeeded"}
@@ -107,7 +107,7 @@ def test_deployment_has_its_steps_without_internal_fields(api: Api) -> None:
         intent=Intent("update", "mark", {"description": "as it was"}, "id-1"), resource=Resource("Item", "id-1", "n")
     )
     api.saga.deployment(D.SUCCEEDED, step)
-    body = received(api.ask("GET", "deployments/d"))
+    body = json_body(api.ask("GET", "deployments/d"))
     assert body["allowed"] == ["retire"]
     assert body["steps"][0]["intent"] == {"action": "update", "marker": "mark", "before_id": "id-1"}
     assert not {"spec", "claim"} & body["steps"][0].keys()
@@ -120,7 +120,7 @@ def test_deployment_shows_an_approvals_question_and_approvers(api: Api) -> None:
     spec = api.app.services.payloads.store({**request, "default": "reject"})
     assert "message" not in spec
     api.saga.deployment(D.RUNNING, row(0, S.PENDING, kind="approval", spec=spec, started_at=START))
-    [step] = received(api.ask("GET", "deployments/d"))["steps"]
+    [step] = json_body(api.ask("GET", "deployments/d"))["steps"]
     assert step["asks"] == request
     assert "spec" not in step
 
@@ -150,14 +150,14 @@ def test_audit_names_steps_and_outlives_the_deployment(api: Api) -> None:
     """Oldest first, with the step's id; after the purge the entries are still returned."""
     api.saga.deployment(D.RUNNING, S.PENDING)
     api.saga.change(0, state=S.SKIPPED)
-    items = received(api.ask("GET", "deployments/d/audit"))["items"]
+    items = json_body(api.ask("GET", "deployments/d/audit"))["items"]
     assert [(i["subject"], i.get("step_id"), i["after"]) for i in items] == [
         ("deployment", None, "running"),
         ("step_00000", "s0", "skipped"),
     ]
     api.saga.change_header(state=D.SUCCEEDED)
     api.journal.purge("d")
-    assert len(received(api.ask("GET", "deployments/d/audit"))["items"]) == 3
+    assert len(json_body(api.ask("GET", "deployments/d/audit"))["items"]) == 3
     assert api.ask("GET", "deployments/d").status == 404
 
 
@@ -165,7 +165,7 @@ def test_graph_is_what_was_compiled(api: Api) -> None:
     """Needs by name, and the waves in which the steps may run; a step that is not written yet is left out."""
     rows = [row(0, S.PENDING), row(1, S.PENDING), row(2, S.PENDING, needs=(0,)), row(3, S.PENDING, needs=(1, 2, 9))]
     api.saga.deployment(D.ACCEPTED, *rows)
-    plan = received(api.ask("GET", "deployments/d/graph"))
+    plan = json_body(api.ask("GET", "deployments/d/graph"))
     assert plan["waves"] == [["s0"], ["s1", "s2"], ["s3"]]
     assert plan["steps"][3]["needs"] == ["s1", "s2"]
 
@@ -194,28 +194,5 @@ def test_internal_error_is_500_with_an_id_for_the_log(
     reply = api.ask("GET", "deployments")
     assert reply.status == 500
     assert b"do not show" not in reply.body
-    assert received(reply)["correlation_id"] in caplog.text
+    assert json_body(reply)["correlation_id"] in caplog.text
     assert "do not show this" in caplog.text
-
-
-def test_orphans_are_searched_and_left_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among deployments that were rolled back and not checked yet, up to a maximum; a refusal by Fabric is 502."""
-    for i in range(25):
-        api.saga.deployment(D.COMPENSATED, deployment_id=f"d{i}")
-    api.saga.deployment(D.CANCELLED, deployment_id="seen", orphan_checked_at=START)
-    api.saga.deployment(D.SUCCEEDED, deployment_id="stands")
-    assert received(api.ask("GET", "orphans")) == {"items": [], "looked_at": 20, "is_complete": False}
-
-    def away(*_: object) -> None:
-        raise FabricTransientError("throttled", call="GET /workspaces", status=429)
-
-    monkeypatch.setattr("shared.web.orphans.find_orphans", away)
-    assert api.ask("GET", "orphans").status == 502
-
-
-def test_orphans_are_not_searched_while_another_deployment_is_active(api: Api) -> None:
-    """The response says that it is not complete."""
-    api.saga.deployment(D.COMPENSATED)
-    assert received(api.ask("GET", "orphans")) == {"items": [], "looked_at": 1, "is_complete": True}
-    api.saga.deployment(D.RUNNING, deployment_id="other")
-    assert received(api.ask("GET", "orphans")) == {"items": [], "looked_at": 0, "is_complete": False}

@@ -90,7 +90,7 @@ def shown(found: DryRun) -> list[str]:
     lines = [f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}" for step in found.steps]
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
     is_done = not found.changes and not found.counts[Action.BLOCKED]
-    return [*lines, f"\n{'No changes' if is_done else 'StepGraph'}: {counts}."]
+    return [*lines, f"\n{'No changes' if is_done else 'Plan'}: {counts}."]
 
 
 def _line(step: StepChange) -> str:

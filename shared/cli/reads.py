@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from shared.cli.common import Add, add_url, connect, count, follow_command, known_id, seconds
-from shared.cli.follow import EXIT_CODES, SUCCEEDED, follow
+from shared.cli.follow import EXIT_CODES, SUCCEEDED, FollowOptions, follow
 from shared.cli.render.output import Output, header_json
 from shared.cli.render.timeline import clean
 from shared.domain.records import DeploymentRecord
@@ -38,9 +38,7 @@ def _follow(options: argparse.Namespace, output: Output) -> int:
         storage.journal,
         known_id(options.id),
         output,
-        timeout_seconds=options.timeout,
-        unknown_seconds=options.unknown,
-        resume_command=follow_command(options),
+        FollowOptions(options.timeout, follow_command(options), unknown_seconds=options.unknown),
     )
 
 

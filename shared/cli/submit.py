@@ -10,7 +10,7 @@ from typing import Any
 from shared import settings
 from shared.cli import pack, plan
 from shared.cli.common import Add, add_manifest, add_url, connect, follow_command, packed, seconds
-from shared.cli.follow import BAD_REQUEST, SUCCEEDED, conflict, follow, forgotten
+from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, conflict, follow, forgotten
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.domain.errors import (
@@ -109,9 +109,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         storage.journal,
         options.id,
         output,
-        timeout_seconds=options.timeout,
-        expected_hash=expected,
-        resume_command=follow_command(options),
+        FollowOptions(options.timeout, follow_command(options), expected_hash=expected),
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from shared.bootstrap import command_line
 from shared.cli.common import Add, Run, add_url, connect, follow_command, known_id, seconds
-from shared.cli.follow import BAD_REQUEST, SUCCEEDED, follow
+from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, follow
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.domain.approval import APPROVAL, waits_for_person
@@ -120,13 +120,11 @@ def _send(
         awaits_target = verb is Verb.RETIRE and present.state is DeploymentState.SUCCEEDED
         return present.sequence <= header.sequence or awaits_target or present.is_being_released
 
-    return follow(
-        storage.journal,
-        options.id,
-        output,
-        timeout_seconds=options.timeout,
-        resume_command=follow_command(options),
+    waiting_for = FollowOptions(
+        options.timeout,
+        follow_command(options),
         is_sent=True,
         is_passing=is_passing,
         goal=_GOALS.get(verb, DeploymentState.SUCCEEDED),
     )
+    return follow(storage.journal, options.id, output, waiting_for)

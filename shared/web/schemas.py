@@ -127,11 +127,22 @@ def _command_request(*required: str) -> JsonObject:
 
 
 def schemas() -> JsonObject:
-    """All schemas of the document, by name."""
-    header = of(DeploymentRecord, version=_VERSION)
-    step = of(StepRecord, omit=("spec", "claim"), version=_VERSION, asks=ref("Question"))
+    """Return all schemas of the document by name."""
     manifest = manifest_schema.definitions(ref("")["$ref"])
     manifest["Manifest"]["examples"] = [EXAMPLE]
+    return {
+        **_records(),
+        **_deployments(),
+        **_plans(),
+        **_commands(),
+        **_operations(),
+        **manifest,
+        "Problem": _problem(),
+    }
+
+
+def _records() -> JsonObject:
+    """Return the schemas of the persisted records."""
     return {
         "Resource": of(Resource),
         "Operation": of(Operation),
@@ -139,12 +150,18 @@ def schemas() -> JsonObject:
         "RecordedError": of(RecordedError),
         "Chain": of(Chain),
         "Link": of(Link),
-        "Step": step,
+        "Step": of(StepRecord, omit=("spec", "claim"), version=_VERSION, asks=ref("Question")),
         "Question": {
             **_object([], message=_STRING, approvers=_STRINGS),
             "description": "What a step of kind approval asks, and of whom.",
         },
-        "Header": header,
+        "Header": of(DeploymentRecord, version=_VERSION),
+    }
+
+
+def _deployments() -> JsonObject:
+    """Return the schemas of deployments, their lists and their audit."""
+    return {
         "Deployment": {
             "allOf": [
                 ref("Header"),
@@ -162,6 +179,12 @@ def schemas() -> JsonObject:
         ),
         "AuditEntry": of(AuditEntry, version=_VERSION, step_id=_STRING),
         "Audit": items_of("AuditEntry"),
+    }
+
+
+def _plans() -> JsonObject:
+    """Return the schemas of step graphs and of dry runs."""
+    return {
         "Graph": _object(
             ["name", "target", "steps", "waves"],
             name=_STRING,
@@ -201,12 +224,24 @@ def schemas() -> JsonObject:
             name=_STRING,
             parent_id={"type": ["string", "null"]},
         ),
+    }
+
+
+def _commands() -> JsonObject:
+    """Return the schemas of the verbs' requests and their response."""
+    return {
         "CommandRequest": _command_request(),
         "StepCommandRequest": _command_request("step"),
         "CommandRequestWithReason": _command_request("reason"),
         "CommandAccepted": _object(
             ["deployment_id", "state", "message"], deployment_id=ID, state=_STATE, message=_STRING
         ),
+    }
+
+
+def _operations() -> JsonObject:
+    """Return the schemas of breakers, orphans and health."""
+    return {
         "Breaker": _object(
             ["name", "state", "failures", "reason", "is_shared"],
             name=_STRING,
@@ -227,8 +262,6 @@ def schemas() -> JsonObject:
             is_complete={"type": "boolean", "description": "Whether those are all that wait to be looked over."},
         ),
         "Health": _object(["status"], status={"type": "string", "enum": ["pass", "warn", "fail"]}),
-        **manifest,
-        "Problem": _problem(),
     }
 
 

@@ -136,7 +136,7 @@ def test_same_id_with_another_manifest_is_a_conflict(shared_stack: Running, tmp_
     shared_stack.cli("submit", file, "--id", "taken", "--wait", check=0)
     other = written(tmp_path, manifest("second"))
     done = shared_stack.cli("submit", other, "--id", "taken", "--wait", check=2)
-    assert "belongs to another manifest already" in done.stdout + done.stderr
+    assert "already belongs to another manifest" in done.stdout + done.stderr
     assert shared_stack.cli("status", "taken", check=0).stdout.count("first")
     assert "second" not in shared_stack.names()
     eventually(lambda: "the id is taken by another manifest" in shared_stack.cli("audit", "taken").stdout)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from shared.cli.follow import EXIT_CODES, follow
+from shared.cli.follow import EXIT_CODES, FollowOptions, follow
 from shared.cli.render.output import JsonOutput
 from shared.domain.errors import StorageAuthError, StorageUnavailableError
 from shared.domain.ports import Change
@@ -45,8 +45,8 @@ class Followed:
 
     def follow(self, sleep: Callable[[float], None] | None = None, **options: Any) -> int:
         """Follow the deployment and return the exit code."""
-        options = {"timeout_seconds": None, "again": "follow d", **options}
-        return follow(self.journal, "d", JsonOutput(self.stream), sleep=sleep or self.sleep, **options)
+        options = {"timeout_seconds": None, "resume_command": "follow d", **options}
+        return follow(self.journal, "d", JsonOutput(self.stream), FollowOptions(**options), sleep=sleep or self.sleep)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def test_follow_timeout_prints_how_to_continue() -> None:
     """Exit code 9, and the command that follows the deployment again."""
     followed = Followed(DeploymentState.RUNNING)
     assert followed.follow(timeout_seconds=-1, resume_command="follow d --url https://app.example") == 9
-    assert followed.events[-1]["message"].endswith("go on with: follow d --url https://app.example")
+    assert followed.events[-1]["message"].endswith("follow it with: follow d --url https://app.example")
     assert followed.events[-1]["event"] == "timeout"
 
 
@@ -151,7 +151,7 @@ def test_follow_of_an_unknown_id_is_a_bad_request() -> None:
     followed = Followed()
     assert followed.follow(unknown_seconds=-1) == 2
     assert followed.events[-1]["error"] == "not_found"
-    assert "nothing takes messages from the queue" in followed.events[-1]["message"]
+    assert "the app does not read the queue" in followed.events[-1]["message"]
 
 
 def test_follow_of_an_own_submission_that_nobody_accepts_is_a_timeout() -> None:

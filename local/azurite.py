@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,25 +95,30 @@ def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *,
     script = ensure_installed(tools)
     data.mkdir(parents=True, exist_ok=True)
     chosen = ports or tuple(free_ports(3))
-    blob, queue, table = chosen
     for port in chosen:
         if is_listening(port):
             raise AzuriteError(f"Azurite did not start: another program listens on port {port}")
     command = ["node", str(script), "--disableTelemetry", "--skipApiVersionCheck", "--location", str(data)]
     command += [] if access_log else ["--silent"]
-    for name, port in (("blob", blob), ("queue", queue), ("table", table)):
+    for name, port in zip(("blob", "queue", "table"), chosen, strict=True):
         command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
     with (data / "azurite.log").open("ab") as log:
         # In its own process group: Ctrl-C in the terminal must not end it before the processes that write to it.
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    _wait_for_ports(process, chosen, data)
+    blob, queue, table = chosen
+    return Azurite(process.pid, (blob, queue, table))
+
+
+def _wait_for_ports(process: "subprocess.Popen[bytes]", ports: Sequence[int], data: Path) -> None:
+    """Wait until all ports accept connections. Raises AzuriteError, and then ends the process."""
     until = time.monotonic() + _START_SECONDS
-    for port in chosen:
+    for port in ports:
         while not is_listening(port):
             if process.poll() is not None or time.monotonic() > until:
                 processes.end(process.pid, signal.SIGKILL, 5.0)
                 raise AzuriteError(f"Azurite did not start; see {data / 'azurite.log'}")
             time.sleep(0.02)
-    return Azurite(process.pid, (blob, queue, table))
 
 
 def is_listening(port: int) -> bool:

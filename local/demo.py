@@ -21,8 +21,10 @@ def main() -> int:
     began = time.monotonic()
     stack = from_environment(os.environ.get("STACK") or f"demo-{secrets.token_hex(3)}")
     say(f"starting Azurite, the Fabric simulator (profile {stack.profile}) and the functions host")
+    print("the first start installs Azurite from npm, which takes a minute", flush=True)
     try:
-        with contextlib.closing(Closing(stack)):
+        with contextlib.ExitStack() as at_end:
+            at_end.callback(stack.down)
             azurite.ensure_installed(HOME)
             stack.up()
             verdicts = [
@@ -37,16 +39,6 @@ def main() -> int:
     passed = all(verdicts)
     say(f"both deployments ended as expected, after {took}" if passed else f"FAILED: not as expected (after {took})")
     return 0 if passed else 1
-
-
-class Closing:
-    """Stop the stack, however the demo ends."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-
-    def close(self) -> None:
-        self._stack.down()
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Read the imports of this repository's modules, for the drawing of the packages and for the test of its rule."""
+"""Read the imports of the app's modules: the drawing of the packages and the test of their rule use them."""
 
 import ast
 from collections.abc import Iterator

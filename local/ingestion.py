@@ -83,8 +83,7 @@ def connection_string(port: int) -> str:
 def serving(port: int = 0) -> Generator[tuple[Ingestion, int]]:
     """Serve the stand-in on this port of loopback, or on a free one (0); afterwards connections are refused."""
     ingestion = Ingestion()
-    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(ingestion))
-    server.daemon_threads = True
+    server = _Server(port, ingestion)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -95,37 +94,52 @@ def serving(port: int = 0) -> Generator[tuple[Ingestion, int]]:
         server.server_close()
 
 
-def _handler(ingestion: Ingestion) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            content = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if self.headers.get("content-encoding") == "gzip":
-                content = gzip.decompress(content)
-            body = json.loads(content)
-            if self.path.endswith("/track"):
-                self._answer(*ingestion.take(body))
-            elif self.path == "/_ingestion/mode":
-                ingestion.status = int(body["status"])
-                self._answer(200, {})
-            else:
-                self._answer(404, {})
+class _Server(ThreadingHTTPServer):
+    """The HTTP server of one stand-in."""
 
-        def do_GET(self) -> None:
-            self._answer(200, ingestion.envelopes) if self.path == "/_ingestion/envelopes" else self._answer(404, {})
+    daemon_threads = True
 
-        def _answer(self, status: int, body: object) -> None:
-            content = json.dumps(body).encode()
-            with contextlib.suppress(OSError):  # the client may have closed the connection
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+    def __init__(self, port: int, ingestion: Ingestion) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.ingestion = ingestion
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Log nothing."""
 
-    return Handler
+class _Handler(BaseHTTPRequestHandler):
+    @property
+    def _ingestion(self) -> Ingestion:
+        assert isinstance(self.server, _Server)  # noqa: S101 - for the type checker
+        return self.server.ingestion
+
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if self.headers.get("content-encoding") == "gzip":
+            content = gzip.decompress(content)
+        body = json.loads(content)
+        if self.path.endswith("/track"):
+            self._answer(*self._ingestion.take(body))
+        elif self.path == "/_ingestion/mode":
+            self._ingestion.status = int(body["status"])
+            self._answer(200, {})
+        else:
+            self._answer(404, {})
+
+    def do_GET(self) -> None:
+        if self.path == "/_ingestion/envelopes":
+            self._answer(200, self._ingestion.envelopes)
+        else:
+            self._answer(404, {})
+
+    def _answer(self, status: int, body: object) -> None:
+        content = json.dumps(body).encode()
+        with contextlib.suppress(OSError):  # the client may have closed the connection
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from local import azurite
 from local.bench.measure import heading, row, spread
 from local.paths import HOME
-from shared.adapters.breaker.circuit_breakers import BreakerOpenError, CircuitBreakers
+from shared.adapters.breaker.circuit_breakers import BreakerOpenError, CircuitBreakers, SharedCircuitBreaker
 from shared.adapters.fabric.gate import FabricGate
 from shared.adapters.fabric.rate_limiter import RateLimiter
 from shared.adapters.storage.breaker_table import TableBreakers
@@ -34,39 +34,46 @@ def run(rounds: int) -> None:
 
 
 def _measure(store: TableBreakers, rounds: int) -> None:
-    def now() -> datetime:
-        return datetime.now(UTC)
-
-    def exchange() -> tuple[int, dict[str, str], bytes]:
-        return 200, {}, b""
-
-    def refused() -> None:
-        try:
-            breaker.call(exchange)
-        except BreakerOpenError:
-            return
-        raise AssertionError("an open breaker let a call pass")
-
-    breakers = CircuitBreakers(store, BreakerPolicy(), now)
-    breaker = breakers.get("items")
-    breaker.close()
-    numbers = itertools.count()
-    rated = FabricGate(None, RateLimiter(RatePolicy(180), lambda: datetime.fromtimestamp(next(numbers), UTC)), now)
-    cached = [_median(lambda: breaker.call(exchange)) for _ in range(rounds)]
-    taken = [_median(lambda: rated.through("GET", _PATH, exchange)) for _ in range(rounds)]
-    uncached: list[float] = []
-    for _ in range(20 * rounds):
-        fresh = CircuitBreakers(store, BreakerPolicy(), now)
-        began = time.perf_counter()
-        fresh.get("items").call(exchange)
-        uncached.append(1e3 * (time.perf_counter() - began))
-    breaker.open()
-    opened = [_median(refused) for _ in range(rounds)]
     heading(f"what circuit breaker and rate limit add to a call (median of {rounds} medians of {_CHECKS} calls)")
-    row("breaker closed, record cached", f"{statistics.median(cached):.1f} us", spread(cached, "us", 1))
-    row("breaker open, record cached", f"{statistics.median(opened):.1f} us", spread(opened, "us", 1))
-    row("breaker closed, record read", f"{statistics.median(uncached):.1f} ms", spread(uncached, "ms", 1))
-    row("rate limit, a third of the bucket used", f"{statistics.median(taken):.1f} us", spread(taken, "us", 1))
+    breaker = CircuitBreakers(store, BreakerPolicy(), _now).get("items")
+    breaker.close()
+    _print("breaker closed, record cached", [_median(lambda: breaker.call(_exchange)) for _ in range(rounds)], "us")
+    numbers = itertools.count()
+    rated = FabricGate(None, RateLimiter(RatePolicy(180), lambda: datetime.fromtimestamp(next(numbers), UTC)), _now)
+    taken = [_median(lambda: rated.through("GET", _PATH, _exchange)) for _ in range(rounds)]
+    uncached = [_first_call(store) for _ in range(20 * rounds)]
+    breaker.open()
+    _print("breaker open, record cached", [_median(lambda: _refused(breaker)) for _ in range(rounds)], "us")
+    _print("breaker closed, record read", uncached, "ms")
+    _print("rate limit, a third of the bucket used", taken, "us")
+
+
+def _print(label: str, found: list[float], unit: str) -> None:
+    row(label, f"{statistics.median(found):.1f} {unit}", spread(found, unit, 1))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _exchange() -> tuple[int, dict[str, str], bytes]:
+    return 200, {}, b""
+
+
+def _refused(breaker: SharedCircuitBreaker) -> None:
+    try:
+        breaker.call(_exchange)
+    except BreakerOpenError:
+        return
+    raise AssertionError("an open breaker let a call pass")
+
+
+def _first_call(store: TableBreakers) -> float:
+    """Return the milliseconds of a call for which a new process would read the record."""
+    fresh = CircuitBreakers(store, BreakerPolicy(), _now)
+    began = time.perf_counter()
+    fresh.get("items").call(_exchange)
+    return 1e3 * (time.perf_counter() - began)
 
 
 def _median(call: Callable[[], object]) -> float:

@@ -60,7 +60,7 @@ def _measure(bench: Bench, name: str, manifest: Any, trip: float, found: _Second
 
 
 def _principals(bench: Bench, name: str) -> list[dict[str, str]]:
-    """Return the role assignments of a deployment, for the script that does the same."""
+    """Return the role assignments of a deployment, which the sequential script repeats."""
     steps = [step.record for step in bench.storage.journal.steps(name) if step.record.kind == "role_assignment"]
     return [{"id": s.spec["principalId"], "type": s.spec["principalType"], "role": s.spec["role"]} for s in steps]
 

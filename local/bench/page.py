@@ -4,6 +4,7 @@
 # pyright: reportUnknownMemberType=false
 
 import statistics
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any, cast
@@ -35,39 +36,56 @@ _PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _NOW = "performance.now()"
 
 
+@dataclass
+class _Times:
+    """The milliseconds measured in each round; `frames` are those of all rounds together."""
+
+    paints: list[float] = field(default_factory=list[float])
+    firsts: list[float] = field(default_factory=list[float])
+    wholes: list[float] = field(default_factory=list[float])
+    frames: list[float] = field(default_factory=list[float])
+    busy: list[float] = field(default_factory=list[float])
+
+
 def run(bench: Bench, rounds: int) -> None:
     """Measure on the real app. Only the rows that the list reads are written, not whole deployments."""
     _seed(bench)
-    paints: list[float] = []
-    firsts: list[float] = []
-    wholes: list[float] = []
-    frames: list[float] = []
-    busy: list[float] = []
+    times = _Times()
     with browser.launched(browser.ensure_installed()) as chromium:
         for _ in range(rounds):
             page = _opened(bench, chromium)
-            page.locator(".item").first.wait_for()
-            firsts.append(page.evaluate(_NOW))
-            paints.append(page.evaluate(_PAINT))
-            began = page.evaluate(_NOW)
-            page.locator("#q").fill("build")  # a search reads the list to its end
-            page.get_by_text(f"{DEPLOYMENTS:,} deployments", exact=True).wait_for()
-            wholes.append(page.evaluate(_NOW) - began)
-            session = page.context.new_cdp_session(page)
-            session.send("Performance.enable", {"timeDomain": "threadTicks"})
-            before = _busy_seconds(session)
-            times: list[float] = page.evaluate(_SCROLL)
-            busy.append(1000 * (_busy_seconds(session) - before) / len(times))
-            frames += times
+            _measure(page, times)
             page.context.close()
-    frames.sort()
+    _print(times, rounds)
+
+
+def _measure(page: Page, times: _Times) -> None:
+    page.locator(".item").first.wait_for()
+    times.firsts.append(page.evaluate(_NOW))
+    times.paints.append(page.evaluate(_PAINT))
+    began = page.evaluate(_NOW)
+    page.locator("#q").fill("build")  # a search reads the list to its end
+    page.get_by_text(f"{DEPLOYMENTS:,} deployments", exact=True).wait_for()
+    times.wholes.append(page.evaluate(_NOW) - began)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = _busy_seconds(session)
+    frames: list[float] = page.evaluate(_SCROLL)
+    times.busy.append(1000 * (_busy_seconds(session) - before) / len(frames))
+    times.frames += frames
+
+
+def _print(times: _Times, rounds: int) -> None:
     heading(f"the page with {DEPLOYMENTS:,} deployments (median of {rounds}, each with a new browser profile)")
-    row("first paint", f"{statistics.median(paints):.0f} ms", spread(paints, "ms", 0))
-    row("the newest deployments are shown", f"{statistics.median(firsts):.0f} ms", spread(firsts, "ms", 0))
-    row("a search has read all deployments", f"{statistics.median(wholes):.0f} ms", spread(wholes, "ms", 0))
-    high = frames[int(0.99 * len(frames))]
-    row("one frame while scrolling through all", f"{statistics.median(frames):.1f} ms", f"p99 {high:.1f} ms")
-    row("CPU of the page's thread per frame", f"{statistics.median(busy):.1f} ms", spread(busy, "ms", 1))
+    for label, found in (
+        ("first paint", times.paints),
+        ("the newest deployments are shown", times.firsts),
+        ("a search has read all deployments", times.wholes),
+    ):
+        row(label, f"{statistics.median(found):.0f} ms", spread(found, "ms", 0))
+    high = sorted(times.frames)[int(0.99 * len(times.frames))]
+    row("one frame while scrolling through all", f"{statistics.median(times.frames):.1f} ms", f"p99 {high:.1f} ms")
+    row("CPU of the page's thread per frame", f"{statistics.median(times.busy):.1f} ms", spread(times.busy, "ms", 1))
 
 
 def _opened(bench: Bench, chromium: Browser) -> Page:

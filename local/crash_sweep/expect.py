@@ -48,27 +48,37 @@ def fabric(
 
     Each resource must have been created once and be in the journal, and foreign resources must be unchanged.
     """
-    own = [w for w in after["workspaces"] if w["displayName"] == deployment_id]
-    others = [w for w in after["workspaces"] if w["displayName"] != deployment_id]
-    if others != [w for w in before["workspaces"] if w["displayName"] != deployment_id]:
-        yield "a workspace that does not belong to the deployment was changed"
     known = {s.resource.id.lower() for s in steps if s.resource is not None}
-    taken = after["deleted"][len(before["deleted"]) :]
-    if after["deleted"][: len(before["deleted"])] != before["deleted"]:
-        yield "the record of earlier deletions changed"
-    for row in taken:
-        if row["id"].lower() not in known:
-            yield f"{row['type']} {row['displayName']} was deleted, but is not in the journal"
+    own, foreign = _parted(after["workspaces"], deployment_id)
+    own_before, foreign_before = _parted(before["workspaces"], deployment_id)
+    if foreign != foreign_before:
+        yield "a workspace that does not belong to the deployment was changed"
+    yield from _deletions(before["deleted"], after["deleted"], known)
     if manifest.end is DeploymentState.SUCCEEDED:
-        yield from _standing(manifest, own, known)
-        if taken:
-            yield f"a deployment that succeeded deleted {[row['displayName'] for row in taken]}"
-    elif _comparable(own) != _comparable([w for w in before["workspaces"] if w["displayName"] == deployment_id]):
+        yield from _present(manifest, own, known)
+        deleted = [row["displayName"] for row in after["deleted"][len(before["deleted"]) :]]
+        if deleted:
+            yield f"a deployment that succeeded deleted {deleted}"
+    elif _comparable(own) != _comparable(own_before):
         yield f"the workspace is not as it was before: {_comparable(own)[:1000]}"
     yield from _calls(manifest, calls)
 
 
-def _standing(manifest: Manifest, own: Sequence[dict[str, Any]], known: set[str]) -> Iterator[str]:
+def _parted(rows: list[dict[str, Any]], deployment_id: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the deployment's workspace, which has its id as the name, and the other workspaces."""
+    own = [row for row in rows if row["displayName"] == deployment_id]
+    return own, [row for row in rows if row["displayName"] != deployment_id]
+
+
+def _deletions(before: list[dict[str, Any]], after: list[dict[str, Any]], known: set[str]) -> Iterator[str]:
+    if after[: len(before)] != before:
+        yield "the record of earlier deletions changed"
+    for row in after[len(before) :]:
+        if row["id"].lower() not in known:
+            yield f"{row['type']} {row['displayName']} was deleted, but is not in the journal"
+
+
+def _present(manifest: Manifest, own: Sequence[dict[str, Any]], known: set[str]) -> Iterator[str]:
     if len(own) != 1:
         yield f"there are {len(own)} workspaces instead of one"
         return

@@ -35,32 +35,19 @@ _CREATED = (200, 201, 202)
 
 def watch_storage(injector: CrashInjector, connection: str) -> None:
     """Count every request of the storage SDKs, except for the host's polls of its queues."""
-    settings = dict(part.split("=", 1) for part in connection.split(";") if part)
-    services = {urlsplit(settings[f"{s}Endpoint"]).netloc: s.lower() for s in ("Blob", "Queue", "Table")}
-
-    def begin(request: Any) -> bool:
-        service = services.get(urlsplit(request.url).netloc, "")
-        body = _text(request.body)
-        if service == "table":
-            name = names.of_table(request.method, request.url, body)
-        elif service == "queue":
-            name = names.of_queue(request.method, request.url, body, _in_hand.get())
-        else:
-            name = names.of_blob(request.method, request.url)
-        return injector.begin(name, READ if request.method in ("GET", "HEAD") else WRITE, f"{request.url} {body}")
-
+    counter = _StorageCounter(injector, connection)
     plain: Callable[..., Any] = RequestsTransport.send
     asynchronous: Callable[..., Any] = AioHttpTransport.send
 
     def send(self: Any, request: Any, **options: Any) -> Any:
-        is_last = begin(request)
+        is_last = counter.begin(request)
         answer = plain(self, request, **options)
         if is_last:
             injector.crash()
         return answer
 
     async def send_async(self: Any, request: Any, **options: Any) -> Any:
-        is_last = request.method != "GET" and begin(request)
+        is_last = request.method != "GET" and counter.begin(request)
         answer = await asynchronous(self, request, **options)
         if is_last:
             injector.crash()
@@ -68,6 +55,28 @@ def watch_storage(injector: CrashInjector, connection: str) -> None:
 
     RequestsTransport.send = send
     AioHttpTransport.send = send_async
+
+
+class _StorageCounter:
+    """Names the requests to the services of one connection string, and counts them."""
+
+    def __init__(self, injector: CrashInjector, connection: str) -> None:
+        settings = dict(part.split("=", 1) for part in connection.split(";") if part)
+        self._services = {urlsplit(settings[f"{s}Endpoint"]).netloc: s.lower() for s in ("Blob", "Queue", "Table")}
+        self._injector = injector
+
+    def begin(self, request: Any) -> bool:
+        """Count a request that starts now. Return True if the process must be killed after it."""
+        service = self._services.get(urlsplit(request.url).netloc, "")
+        body = _text(request.body)
+        if service == "table":
+            name = names.of_table(request.method, request.url, body)
+        elif service == "queue":
+            name = names.of_queue(request.method, request.url, body, _in_hand.get())
+        else:
+            name = names.of_blob(request.method, request.url)
+        phases = READ if request.method in ("GET", "HEAD") else WRITE
+        return self._injector.begin(name, phases, f"{request.url} {body}")
 
 
 def watch_fabric(injector: CrashInjector) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -27,7 +27,6 @@ from local.stack import StackError
 from shared import settings
 from shared.bootstrap import command_line
 from shared.domain.errors import NotFoundError
-from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.saga.audit import verify
 
@@ -164,43 +163,49 @@ class Worker:
 
     def _follow(self, manifest: Manifest, deployment_id: str, seconds: float) -> list[str]:
         """Keep the host running until the deployment has ended and nothing is in progress; return the violations."""
-        header: list[DeploymentRecord] = []
-
-        def has_ended() -> bool:
-            with contextlib.suppress(NotFoundError):
-                header[:] = [self._storage.journal.header(deployment_id).record]
-            return bool(header) and header[0].state in _ENDED
-
-        if not self._wait(has_ended, seconds):
-            return [f"not ended after {seconds:g} s: {header[0].state if header else 'not accepted'}"]
-        noise: list[str] = []
-
-        def is_quiet() -> bool:
-            noise[:] = self._noise(deployment_id)
-            return not noise
-
-        self._wait(is_quiet, QUIET_SECONDS)
+        state = self._wait_for_end(deployment_id, seconds)
+        if state not in _ENDED:
+            return [f"not ended after {seconds:g} s: {state or 'not accepted'}"]
+        remains = self._wait_for_quiet(deployment_id)
         last = self._storage.journal.header(deployment_id).record
         steps = [s.record for s in self._storage.journal.steps(deployment_id)]
-        state, calls = self.fabric("state"), self.fabric(f"calls?after={self._calls}")
+        contents, calls = self.fabric("state"), self.fabric(f"calls?after={self._calls}")
         return [
-            *noise,
+            *remains,
             *expect.journal(manifest, last, steps),
-            *expect.fabric(manifest, deployment_id, self._before, state, calls, steps),
+            *expect.fabric(manifest, deployment_id, self._before, contents, calls, steps),
             *expect.audit(self._storage.journal.audit(deployment_id), last, steps),
             *map(str, verify.verify(verify.read(self._storage.journal, deployment_id)).differences),
         ]
 
-    def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+    def _wait_for_end(self, deployment_id: str, seconds: float) -> DeploymentState | None:
+        """Return the last state that was read, which is None if the deployment was not accepted."""
+        state: DeploymentState | None = None
+        for _ in self._polls(seconds):
+            with contextlib.suppress(NotFoundError):
+                state = self._storage.journal.header(deployment_id).record.state
+            if state in _ENDED:
+                break
+        return state
+
+    def _wait_for_quiet(self, deployment_id: str) -> list[str]:
+        """Return what is still unfinished or left over at the end."""
+        remains: list[str] = []
+        for _ in self._polls(QUIET_SECONDS):
+            remains = self._remains(deployment_id)
+            if not remains:
+                break
+        return remains
+
+    def _polls(self, seconds: float) -> Iterator[None]:
+        """Yield at each time to look, with the host running, until `seconds` are over."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._restart_host()
-            if condition():
-                return True
+            yield
             time.sleep(_LOOK_SECONDS)
-        return False
 
-    def _noise(self, deployment_id: str) -> list[str]:
+    def _remains(self, deployment_id: str) -> list[str]:
         """Return what is unfinished or left over: messages, the lock, the list, the orchestration."""
         left = [f"messages are left in {queue}" for queue in (*_QUEUES, *_POISON) if self._messages(queue)]
         with contextlib.suppress(ResourceNotFoundError):

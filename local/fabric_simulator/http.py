@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a handler returns; the model makes a Reply from it. `empty` means without a body."""
+    """The result of a handler, from which the model makes a Reply. `empty` means without a body."""
 
     status: int
     body: Any = None

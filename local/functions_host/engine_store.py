@@ -80,34 +80,32 @@ class StoredEngine(Engine):
         return super().start()
 
     def _resume(self, instance: OrchestrationInstance) -> None:
+        """Start again what the instance waits for, and run it if it has events to handle."""
         events = [*instance.history, *instance.pending_events]
-        closed: set[int] = set()
+        closed = _closed_ids(events)
         for event in events:
-            kind = event.WhichOneof("eventType")
-            if kind in _CLOSERS:
-                closed.add(getattr(getattr(event, kind), _CLOSERS[kind]))
-        for event in events:
-            if event.eventId in closed:
-                continue
-            if event.HasField("taskScheduled"):
-                task = event.taskScheduled
-                given = task.input.value if task.HasField("input") else None
-                item = ActivityWorkItem(
-                    instance.instance_id, task.name, event.eventId, given, instance.completion_token
-                )
-                self._activity_queue.append(item)
-                self._expect(instance, event.eventId)
-            elif event.HasField("timerCreated"):
-                fire_at = event.timerCreated.fireAt.ToDatetime(tzinfo=UTC)
-                self._arm(instance.instance_id, event.eventId, fire_at)
-            elif event.HasField("subOrchestrationInstanceCreated"):
-                child = event.subOrchestrationInstanceCreated.instanceId
-                self._watch_sub_orchestration(instance.instance_id, child, event.eventId)
+            if event.eventId not in closed:
+                self._resume_task(instance, event)
         wakes = any(
             e.HasField("executionResumed") or e.HasField("executionTerminated") for e in instance.pending_events
         )
         if instance.pending_events and (instance.status != pb.ORCHESTRATION_STATUS_SUSPENDED or wakes):
             self._enqueue_orchestration(instance.instance_id)
+
+    def _resume_task(self, instance: OrchestrationInstance, event: Any) -> None:
+        """Run an activity, arm a timer or watch a sub-orchestration again."""
+        if event.HasField("taskScheduled"):
+            task = event.taskScheduled
+            given = task.input.value if task.HasField("input") else None
+            item = ActivityWorkItem(instance.instance_id, task.name, event.eventId, given, instance.completion_token)
+            self._activity_queue.append(item)
+            self._expect(instance, event.eventId)
+        elif event.HasField("timerCreated"):
+            fire_at = event.timerCreated.fireAt.ToDatetime(tzinfo=UTC)
+            self._arm(instance.instance_id, event.eventId, fire_at)
+        elif event.HasField("subOrchestrationInstanceCreated"):
+            child = event.subOrchestrationInstanceCreated.instanceId
+            self._watch_sub_orchestration(instance.instance_id, child, event.eventId)
 
     # Every change of an instance passes one of these two methods, or one of the calls below.
     def _enqueue_orchestration(self, instance_id: str) -> None:
@@ -190,6 +188,16 @@ class StoredEngine(Engine):
 
     def CompleteActivityTask(self, request: Any, context: Any) -> Any:
         return self._call(super().CompleteActivityTask, request, context)
+
+
+def _closed_ids(events: list[Any]) -> set[int]:
+    """Return the ids of the tasks and timers that have their result already."""
+    closed: set[int] = set()
+    for event in events:
+        kind = event.WhichOneof("eventType")
+        if kind in _CLOSERS:
+            closed.add(getattr(getattr(event, kind), _CLOSERS[kind]))
+    return closed
 
 
 class _Damaged(Exception):

@@ -1,4 +1,4 @@
-"""What a stack consists of and where: its options, folders, addresses and keys. Starting it is the task of stack.py."""
+"""The description of a stack: its options, folders, addresses and keys. The module stack.py starts it."""
 
 import os
 from collections.abc import Mapping

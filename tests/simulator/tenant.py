@@ -58,7 +58,7 @@ class Tenant:
         )
 
     def update_settings(self, **settings: Any) -> None:
-        """Set levers."""
+        """Change settings of the simulator."""
         self.model.update_settings(settings)
 
     def fault(self, action: dict[str, Any], when: dict[str, Any] | None = None, **match: str) -> None:

@@ -83,7 +83,7 @@ def test_name_is_taken_while_its_creation_runs(t: Tenant) -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 10.0])
-def test_name_stays_reserved_after_deletion_for_the_levers_time(scale: float) -> None:
+def test_name_stays_reserved_after_deletion_for_the_set_time(scale: float) -> None:
     """A deleted item's name is refused as retriable until the time is over, then free."""
     t = Tenant(time_scale=scale)
     t.update_settings(name_reservation_seconds=60)
@@ -477,7 +477,7 @@ def test_lever_that_cannot_stand_so_is_refused_and_nothing_changes(t: Tenant, se
     assert t.control("GET", "settings") == (200, before)
 
 
-def test_levers_can_all_be_set(t: Tenant) -> None:
+def test_settings_can_all_be_set(t: Tenant) -> None:
     """Every lever takes the value that it has."""
     status, body = t.control("POST", "settings", {**t.control("GET", "settings")[1], "page_size": 7})
     assert (status, body["page_size"]) == (200, 7)

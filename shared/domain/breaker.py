@@ -218,28 +218,3 @@ def reason_of(error: FabricError) -> str:
     if error.status is None:
         return f"no answer: {error.detail}"[:REASON_CHARACTERS]
     return f"HTTP {error.status} {error.error_code or ''}".strip()
-
-
-_ROOTS = {"operations": "operations", "capacities": "capacities", "connections": "connections", "admin": "admin"}
-_IN_WORKSPACE = {
-    "roleassignments": "roles",
-    "assigntocapacity": "capacities",
-    "unassignfromcapacity": "capacities",
-    "git": "git",
-}
-
-
-def area(path: str) -> str:
-    """The area of the Fabric API that a path (`/workspaces/...`, without version) belongs to: one breaker each."""
-    parts = [part.lower() for part in path.split("?", 1)[0].split("/") if part]
-    if not parts or parts[0] != "workspaces":
-        return _ROOTS.get(parts[0], "other") if parts else "other"
-    if len(parts) <= 2:
-        return "workspaces"
-    if "jobs" in parts[3:]:
-        return "jobs"
-    return _IN_WORKSPACE.get(parts[2], "items")
-
-
-AREAS = ("workspaces", "items", "roles", "operations", "capacities", "jobs", "git", "connections", "admin", "other")
-"""Every area that `area` names."""

@@ -147,22 +147,3 @@ def _aged(record: RateRecord, now: float, policy: RatePolicy) -> RateRecord:
         share = min(float(policy.per_minute), share + windows * _GROWTH * policy.per_minute)
         grown_at += windows * policy.window_seconds
     return replace(record, ended=kept, promised=promised, share=share, grown_at=grown_at)
-
-
-def bucket(path: str) -> Bucket:
-    """Which quota a call to a path (`/workspaces/...`, without version) counts against."""
-    if path.startswith("/operations/"):
-        return Bucket.OPERATIONS
-    return Bucket.JOBS if "/jobs/" in path else Bucket.PLATFORM
-
-
-def urgency(method: str, path: str, is_repeated: bool) -> Urgency:
-    """How urgent a call is. `is_repeated`: the same GET was made before, so it is a poll of something that is not
-    ready, or a second look."""
-    if method != "GET":
-        return Urgency.FIRST
-    parts = [part for part in path.split("?", 1)[0].split("/") if part]
-    if parts[:1] == ["operations"]:
-        return Urgency.FIRST if parts[-1:] == ["result"] else Urgency.LATER
-    is_one = len(parts) % 2 == 0  # /workspaces/1/items/2; a list ends with the name of its kind
-    return Urgency.FIRST if is_one and not is_repeated else Urgency.LATER

@@ -2,7 +2,7 @@
 
 A breaker is pybreaker's: `get_circuit_breaker("items").call(function)` calls through it, `.open()` and `.close()`
 change it for all workers, `.status()` tells how it stands. The names of those that guard Fabric are
-`shared.domain.breaker.AREAS`. Importing this module imports pybreaker and tenacity, and reads nothing.
+`shared.domain.fabric_paths.AREAS`. Importing this module imports pybreaker and tenacity, and reads nothing.
 """
 
 import functools

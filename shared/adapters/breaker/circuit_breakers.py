@@ -24,7 +24,6 @@ from shared.adapters.breaker.cell import BreakerCell
 from shared.adapters.breaker.fallback import FallbackBreakers
 from shared.adapters.fabric.foreign_errors import fabric_error_of
 from shared.domain.breaker import (
-    AREAS,
     Answered,
     BreakerPolicy,
     BreakerRecord,
@@ -41,6 +40,7 @@ from shared.domain.breaker import (
     reason_of,
 )
 from shared.domain.errors import NotFoundError
+from shared.domain.fabric_paths import AREAS
 from shared.domain.json import JsonObject
 from shared.domain.ports import BreakerStore, Telemetry
 from shared.domain.telemetry import NoTelemetry

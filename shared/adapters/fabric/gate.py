@@ -10,8 +10,8 @@ from datetime import datetime
 from shared.adapters.breaker.circuit_breakers import BreakerOpenError, CircuitBreakers
 from shared.adapters.fabric.errors import retry_after
 from shared.adapters.fabric.rate_limiter import RateLimiter
-from shared.domain.breaker import area
 from shared.domain.errors import FabricTransientError
+from shared.domain.fabric_paths import area
 
 Answer = tuple[int, dict[str, str], bytes]
 

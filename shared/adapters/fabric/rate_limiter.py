@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
-from shared.domain import rate
+from shared.domain import fabric_paths, rate
 from shared.domain.errors import FabricTransientError
 from shared.domain.rate import Bucket, RatePolicy, RateRecord, Urgency, Wait
 
@@ -44,9 +44,9 @@ class RateLimiter:
 
     def take(self, method: str, path: str) -> Grant:
         """A token for a call. Raises FabricTransientError with the time to come back, which counts as no attempt."""
-        bucket = rate.bucket(path)
+        bucket = fabric_paths.bucket(path)
         with self._lock:
-            urgency = rate.urgency(method, path, method == "GET" and path in self._asked)
+            urgency = fabric_paths.urgency(method, path, method == "GET" and path in self._asked)
             now = self._now().timestamp()
             self._records[bucket], answer = rate.take(self._records[bucket], urgency, now, self.policy)
             if not isinstance(answer, Wait):

@@ -32,7 +32,7 @@ from shared.domain.policy import RetryPolicy
 from shared.domain.ports import Clock, Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.references import open_fields, readable, substituted
-from shared.domain.retry import recorded
+from shared.domain.remedies import recorded
 from shared.domain.step_graph import GraphStep, StepGraph, levels
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE

@@ -15,7 +15,8 @@ from functools import partial
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
 from shared.domain.ports import OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError, StepChanges
-from shared.domain.retry import TryAgain, backoff, decide_retry, recorded
+from shared.domain.remedies import recorded
+from shared.domain.retry import TryAgain, backoff, decide_retry
 from shared.domain.states import StepState
 from shared.saga.step import companions, operations
 from shared.saga.step.delivery import Delivery

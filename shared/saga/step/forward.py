@@ -28,7 +28,8 @@ from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, Operation, RecordedError, Resource, StepChanges
 from shared.domain.references import resolve
-from shared.domain.retry import GiveUp, decide_retry, recorded
+from shared.domain.remedies import recorded
+from shared.domain.retry import GiveUp, decide_retry
 from shared.domain.states import StepState
 from shared.saga.step import approvals, companions, operations
 from shared.saga.step.delivery import Delivery

@@ -6,7 +6,7 @@ import pytest
 
 from shared import bootstrap, settings
 from shared.bootstrap import parts
-from shared.domain.breaker import AREAS
+from shared.domain.fabric_paths import AREAS
 from shared.domain.telemetry import NoTelemetry
 from tests.unit.cli.test_commands import events, run, unreachable
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.domain.breaker import (
-    AREAS,
     Answered,
     BreakerPolicy,
     BreakerRecord,
@@ -20,7 +19,6 @@ from shared.domain.breaker import (
     ProbeRequired,
     Reject,
     apply_event,
-    area,
     is_failure,
     permission,
 )
@@ -33,6 +31,7 @@ from shared.domain.errors import (
     FabricTransientError,
     UnknownVersionError,
 )
+from shared.domain.fabric_paths import AREAS, area
 from tests.fakes import START
 
 POLICY = BreakerPolicy(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shared.domain.fabric_paths import bucket, urgency
 from shared.domain.rate import (
     MAX_WAIT_SECONDS,
     Bucket,
@@ -14,13 +15,11 @@ from shared.domain.rate import (
     RateRecord,
     Urgency,
     Wait,
-    bucket,
     ended,
     full,
     take,
     throttled,
     unused,
-    urgency,
 )
 
 CALLS = st.lists(st.tuples(st.floats(0, 8), st.floats(0, 30), st.booleans()), min_size=1, max_size=120)

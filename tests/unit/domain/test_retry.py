@@ -11,7 +11,8 @@ from shared.domain import errors
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.policy import RetryPolicy
 from shared.domain.records import Intent, Operation, Resource, StepRecord
-from shared.domain.retry import GiveUp, TryAgain, backoff, decide_retry, recorded
+from shared.domain.remedies import recorded
+from shared.domain.retry import GiveUp, TryAgain, backoff, decide_retry
 from shared.saga.payloads import INLINE_CHARACTERS
 from shared.saga.step.delivery import MAX_WAITS
 

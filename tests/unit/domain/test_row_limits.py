@@ -24,7 +24,7 @@ from shared.domain.records import (
     Resource,
     StepRecord,
 )
-from shared.domain.retry import recorded
+from shared.domain.remedies import recorded
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.step_graph import MAX_STEPS
 from shared.saga.command.handling import Verb, command

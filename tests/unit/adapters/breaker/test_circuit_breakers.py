@@ -13,8 +13,9 @@ import pytest
 from shared.adapters.breaker.circuit_breakers import BreakerOpenError, CircuitBreakers, SharedCircuitBreaker
 from shared.adapters.storage.breaker_table import TableBreakers
 from shared.adapters.storage.clients import StorageClients
-from shared.domain.breaker import AREAS, BreakerPolicy, BreakerState
+from shared.domain.breaker import BreakerPolicy, BreakerState
 from shared.domain.errors import FabricNotFoundError, FabricTransientError, StorageUnavailableError
+from shared.domain.fabric_paths import AREAS
 from shared.domain.ports import BreakerStore
 from tests.fakes import START, FakeClock, MemoryBreakers
 from tests.waiting import PATIENCE_SECONDS

@@ -23,7 +23,7 @@ from shared.domain.errors import (
     FabricTransientError,
 )
 from shared.domain.fabric_codes import CODES, FAILURE_CODES, TOKEN_CODES, WAIT_CODES
-from shared.domain.retry import recorded, remedy
+from shared.domain.remedies import recorded, remedy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

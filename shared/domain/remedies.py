@@ -1,0 +1,67 @@
+"""What a person should do about an error, and the error as the journal records it."""
+
+from shared.domain.errors import (
+    FabricAuthError,
+    FabricConflictError,
+    FabricError,
+    FabricNotFoundError,
+    FabricTransientError,
+    SagaError,
+)
+from shared.domain.records import RecordedError
+from shared.domain.redaction import redacted
+from shared.domain.row_limits import fitted_error
+
+_MAX_TEXT = 4_000
+"""Characters of an error's text that are read; row_limits.py cuts the rest to the row limit."""
+_SUBMIT_LATER = "If it was created just now, it may not be known everywhere yet: submit again in a few minutes."
+_REMEDIES: dict[str, str] = {
+    "WorkspaceNameAlreadyExists": "A workspace that this identity cannot see has this name in the tenant. Choose "
+    "another name, or grant the identity a role on that workspace.",
+    "InsufficientPermissionsOverCapacity": "Make the identity a contributor of the capacity.",
+    "CapacityNotFound": "Check capacityId. The identity sees a capacity only if it is a contributor of it. "
+    + _SUBMIT_LATER,
+    "CapacityNotInActiveState": "Resume the capacity and submit again.",
+    "CapacityNotActive": "Resume the capacity and submit again.",
+    "FeatureNotAvailable": "Give the workspace a capacity (capacityId), and check that the tenant allows the type.",
+    "UnsupportedCapacitySKU": "Use a Fabric (F) or trial capacity.",
+    "PrincipalNotFound": "Use the object id of a principal in this tenant (for an app: of its enterprise application). "
+    + _SUBMIT_LATER,
+    "InsufficientPrivileges": "Grant the identity the workspace role that the call needs.",
+    "PrincipalTypeNotSupported": "Fabric does not allow this for a service principal; use another identity.",
+    "InvalidInput": "Correct the field that Fabric names.",
+    "ItemDisplayNameNotAvailableYet": "The name of a deleted item is reserved for some minutes; submit again later.",
+    "WorkspaceItemsLimitExceeded": "Delete items (soft-deleted ones count too) or use another workspace.",
+}
+"""By Fabric's error code."""
+
+
+def remedy(error: SagaError) -> str:
+    """Return what a person should do next, in one sentence or two."""
+    if not isinstance(error, FabricError):
+        return "Read the message; the journal and the audit of the deployment show what was done."
+    if known := _REMEDIES.get(error.error_code or ""):
+        return known
+    if isinstance(error, FabricAuthError):
+        return (
+            "Check that the tenant lets service principals use Fabric APIs (and create workspaces), and that the "
+            "identity has a role on the workspace."
+        )
+    if isinstance(error, FabricConflictError):
+        return "A resource of that name exists: set ifExists to adopt or update, or choose another name."
+    if isinstance(error, FabricNotFoundError):
+        return f"Check the id, that the identity can see it, and that the capacity is running. {_SUBMIT_LATER}"
+    if isinstance(error, FabricTransientError):
+        return "Fabric failed for too long: check its status page, then submit again."
+    if error.status is not None and 300 <= error.status < 400:
+        return "Correct FABRIC_API_BASE_URL, or the proxy or sign-in page that responds in place of Fabric."
+    return "Correct what Fabric refused; with the request id Microsoft's support can find the call."
+
+
+def recorded(error: SagaError) -> RecordedError:
+    """Return the error as the journal records it, within the row limit of an error."""
+    if isinstance(error, FabricError):
+        kept = RecordedError(error.detail, remedy(error), error.call, error.status, error.error_code, error.request_id)
+    else:
+        kept = RecordedError(redacted(str(error)[:_MAX_TEXT]), remedy(error))
+    return fitted_error(kept)

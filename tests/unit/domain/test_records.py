@@ -24,7 +24,7 @@ from shared.domain.records import (
     StepChanges,
     StepRecord,
 )
-from shared.domain.retry import recorded
+from shared.domain.remedies import recorded
 from shared.domain.states import DeploymentState, StepState
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -105,7 +105,7 @@ def _error(answer: requests.Response) -> SagaError:
         return StorageUnavailableError(f"the API answers {status}: {detail}")
     if status == 404:
         kept = as_object(text.get("deployment"))
-        return ForgottenError(DeploymentRecord.from_json(kept)) if kept else NotFoundError(detail)
+        return ForgottenError(DeploymentRecord.from_json(kept, ignore_unknown=True)) if kept else NotFoundError(detail)
     if status == 409:
         return ConflictError(detail)
     rows: list[JsonObject] = text.get("problems") or []
@@ -127,7 +127,7 @@ class RemoteJournal:
         if answer.status_code != 304:
             etag, known = answer.headers.get("ETag", ""), answer.json()
             self._looked = {deployment_id: (etag, known)}
-        return Versioned(DeploymentRecord.from_json(known), etag)
+        return Versioned(DeploymentRecord.from_json(known, ignore_unknown=True), etag)
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
         """Of the last look at the header, or of one now; without their specs (but for what an approval asks), claims
@@ -138,7 +138,10 @@ class RemoteJournal:
             except NotFoundError:
                 return []
         etag, known = self._looked[deployment_id]
-        return [Versioned(StepRecord.from_json({**row, "spec": row.get("asks", {})}), etag) for row in known["steps"]]
+        return [
+            Versioned(StepRecord.from_json({**row, "spec": row.get("asks", {})}, ignore_unknown=True), etag)
+            for row in known["steps"]
+        ]
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
         """Oldest first; empty where there is no such deployment."""
@@ -146,7 +149,7 @@ class RemoteJournal:
             rows = self._api.get(f"/deployments/{quote(deployment_id, safe='')}/audit").json()["items"]
         except NotFoundError:
             return []
-        return [AuditEntry.from_json(row) for row in rows]
+        return [AuditEntry.from_json(row, ignore_unknown=True) for row in rows]
 
     def page(
         self,
@@ -164,7 +167,7 @@ class RemoteJournal:
         found: list[DeploymentRecord] = []
         while True:
             page = self._api.get("/deployments", query).json()
-            found += map(DeploymentRecord.from_json, page["items"])
+            found += [DeploymentRecord.from_json(item, ignore_unknown=True) for item in page["items"]]
             if page["next"] is None or len(found) >= limit:
                 return found[:limit]
             query["cursor"] = page["next"]

@@ -22,7 +22,8 @@ from datetime import datetime
 
 from shared.domain.json import content_hash
 from shared.domain.ports import Change, NoteHead, Versioned
-from shared.domain.records import AuditEntry, Chain, DeploymentRecord, Link, StepRecord, hashable_fields
+from shared.domain.record_json import hashable_fields
+from shared.domain.records import AuditEntry, Chain, DeploymentRecord, Link, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, StepState
 
 DEPLOYMENT = "deployment"

@@ -4,20 +4,16 @@ Times are aware UTC datetimes, written as ISO 8601. Payloads that may be large (
 are either inline JSON or a reference `{"$blob": "<sha256>"}`; saga/payloads.py turns one into the other.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, partial
-from typing import Any, Self, TypedDict, Unpack, cast
+from typing import Self, TypedDict, Unpack
 
-from shared.domain.errors import UnknownVersionError
-from shared.domain.json import JsonObject, as_object
+from shared.domain.json import JsonObject
+from shared.domain.record_json import changed, dump, load
 from shared.domain.states import DeploymentState, StepState
 
 SCRIPT = "script"
 """The origin of a deployment whose steps a script takes forward itself: the engine never does, and only undoes them."""
-SCHEMA_VERSION = 1
-"""Written into every row; a row of another version is refused rather than guessed at."""
 
 
 @dataclass(frozen=True)
@@ -190,16 +186,16 @@ class StepRecord:
 
     def replace(self, **changes: Unpack[StepChanges]) -> Self:
         """The row with some fields changed."""
-        return replace(self, **changes)
+        return changed(self, changes)
 
     def to_json(self) -> JsonObject:
         """The row as JSON; fields that are None are left out."""
-        return _dump(self)
+        return dump(self)
 
     @classmethod
-    def from_json(cls, data: JsonObject) -> Self:
-        """The reverse of `to_json`. Raises UnknownVersionError for a row that another version wrote."""
-        return _load(cls, data)
+    def from_json(cls, data: JsonObject, *, ignore_unknown: bool = False) -> Self:
+        """Return the row that JSON stands for. Raises UnknownVersionError (record_json.load)."""
+        return load(cls, data, ignore_unknown=ignore_unknown)
 
 
 class DeploymentChanges(TypedDict, total=False):
@@ -307,16 +303,16 @@ class DeploymentRecord:
 
     def to_json(self) -> JsonObject:
         """The header as JSON; fields that are None are left out."""
-        return _dump(self)
+        return dump(self)
 
     @classmethod
-    def from_json(cls, data: JsonObject) -> Self:
-        """The reverse of `to_json`. Raises UnknownVersionError for a header that another version wrote."""
-        return _load(cls, data)
+    def from_json(cls, data: JsonObject, *, ignore_unknown: bool = False) -> Self:
+        """Return the header that JSON stands for. Raises UnknownVersionError (record_json.load)."""
+        return load(cls, data, ignore_unknown=ignore_unknown)
 
     def replace(self, **changes: Unpack[DeploymentChanges]) -> Self:
         """The header with some fields changed."""
-        return replace(self, **changes)
+        return changed(self, changes)
 
 
 @dataclass(frozen=True)
@@ -354,110 +350,9 @@ class AuditEntry:
 
     def to_json(self) -> JsonObject:
         """The entry as JSON."""
-        return _dump(self)
+        return dump(self)
 
     @classmethod
-    def from_json(cls, data: JsonObject) -> Self:
-        """The reverse of `to_json`."""
-        return _load(cls, data)
-
-
-# The nested records by field name, so that loading needs no inspection of annotations at run time.
-_NESTED: dict[str, type[Any]] = {
-    "claim": Claim,
-    "intent": Intent,
-    "operation": Operation,
-    "resource": Resource,
-    "error": RecordedError,
-    "compensation_error": RecordedError,
-    "chain": Chain,
-    "link": Link,
-}
-_TUPLES = frozenset({"needs", "problems", "waits"})
-
-
-@cache
-def _names(cls: type[Any]) -> tuple[str, ...]:
-    """The fields of a record; asked for with every row, so kept."""
-    return tuple(f.name for f in fields(cls))
-
-
-def _fields(record: Any) -> JsonObject:
-    values = {n: value for n in _names(record.__class__) if (value := getattr(record, n)) is not None}
-    return {n: plain(value) if (plain := _PLAIN.get(value.__class__)) else value for n, value in values.items()}
-
-
-def hashable_fields(record: Any) -> JsonObject:
-    """What a digest is made of: every field but those at their defaults, and but what ties it to the audit.
-
-    A field that a later version adds, with whatever default, so leaves the digests of older rows as they are.
-    """
-    values = {
-        n: value
-        for n, default in _defaults(record.__class__)
-        if (value := getattr(record, n)) is not default and value != default
-    }
-    return {n: plain(value) if (plain := _HASHABLE.get(value.__class__)) else value for n, value in values.items()}
-
-
-NESTED = frozenset(_NESTED.values())
-"""The records that a field of another may hold."""
-_PLAIN: dict[type[Any], Callable[[Any], Any]] = {
-    datetime: datetime.isoformat,
-    tuple: list,
-    **dict.fromkeys(NESTED, _fields),
-}
-_HASHABLE = {**_PLAIN, **dict.fromkeys(NESTED, hashable_fields)}
-
-
-@cache
-def _defaults(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """The fields of a record that count as evidence, and what they are where nothing was said."""
-    return tuple((f.name, f.default) for f in fields(cls) if f.name != "chain")
-
-
-def _dump(record: Any) -> JsonObject:
-    return {"version": SCHEMA_VERSION, **_fields(record)}
-
-
-def _build[T](cls: type[T], data: JsonObject) -> T:
-    readers = _readers(cast(Any, cls))
-    return cast(Any, cls)(**{name: readers[name](value) for name, value in data.items() if name in readers})
-
-
-@cache
-def _readers(cls: type[Any]) -> dict[str, Callable[[Any], Any]]:
-    """How each field of a record is read; asked for with every row, so kept."""
-    return {name: _reader(cls, name) for name in _names(cls)}
-
-
-def _reader(cls: type[Any], name: str) -> Callable[[Any], Any]:
-    if name in _NESTED:
-        return partial(_nested, _NESTED[name])
-    if name == "at" or name.endswith(("_at", "_until")):
-        return datetime.fromisoformat
-    if name == "state":
-        return StepState if cls is StepRecord else DeploymentState
-    return tuple if name in _TUPLES else _unchanged
-
-
-def _nested(cls: type[Any], value: Any) -> Any:
-    inner = as_object(value)
-    return value if inner is None else _build(cls, inner)
-
-
-def _unchanged(value: Any) -> Any:
-    return value
-
-
-def _load[T](cls: type[T], data: JsonObject) -> T:
-    version = data.get("version")
-    if version != SCHEMA_VERSION:
-        raise UnknownVersionError(
-            f"a {cls.__name__} of schema version {version!r} cannot be read: this program knows {SCHEMA_VERSION}. "
-            "Upgrade the app, or let the version that wrote it finish its deployments first."
-        )
-    try:
-        return _build(cls, data)
-    except (KeyError, TypeError, ValueError) as error:  # a state that a later version added, or no record at all
-        raise UnknownVersionError(f"a {cls.__name__} cannot be read ({type(error).__name__})") from None
+    def from_json(cls, data: JsonObject, *, ignore_unknown: bool = False) -> Self:
+        """Return the entry that JSON stands for. Raises UnknownVersionError (record_json.load)."""
+        return load(cls, data, ignore_unknown=ignore_unknown)

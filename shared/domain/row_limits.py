@@ -11,6 +11,7 @@ A row is ASCII, so a character beyond it takes up to twelve in it. All numbers a
 
 import json
 from dataclasses import replace
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from shared.domain.errors import LimitError
@@ -27,6 +28,10 @@ NAME_CHARACTERS = 256 * 12
 ERROR_CHARACTERS = 2_800
 PROBLEMS_CHARACTERS = 14_500
 _REMEDY, _CALL, _CODE = 600, 400, 250
+_ROW = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+_NUMBERS = frozenset({int, bool, float})
+_LONG = 10**30
+"""No number below it takes more characters than `_PLAIN`."""
 _PLAIN = 36
 """Of a number, a time, a state: whatever has no share of its own."""
 
@@ -71,6 +76,8 @@ def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
     errors = {name: fitted_error(error) for name in ("error", "compensation_error") if (error := _error(record, name))}
     record = replace(record, **errors) if errors else record
     for name, value in record.to_json().items():
+        if value.__class__ in _NUMBERS and -_LONG < value < _LONG:
+            continue
         size, share = len(encoded(value)), shares.get(name, _PLAIN)
         if size > share:
             owner = f"step '{record.step_id}'" if isinstance(record, StepRecord) else "the deployment"
@@ -97,7 +104,7 @@ def person(name: str) -> str:
 
 def encoded(value: Any) -> str:
     """Return a value as it stands in a row."""
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return encode_basestring_ascii(value) if value.__class__ is str else _ROW.encode(value)
 
 
 def largest(record: type[StepRecord] | type[DeploymentRecord]) -> int:

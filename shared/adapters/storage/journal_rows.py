@@ -168,14 +168,14 @@ def _written_again(entity: Any) -> JsonObject | None:
     UnknownVersionError for a field of another type than is ever written."""
     partition, key, data = entity["PartitionKey"], entity["RowKey"], record_of(entity)
     if key == HEADER:
-        return header_entity(check_types(DeploymentRecord.from_json(data)))
+        return header_entity(DeploymentRecord.from_json(data))
     if key == NOTES:
         return note_head_entity(partition, check_types(NoteHead(**data)))
     if key.startswith(STEP_PREFIX):
-        return step_entity(check_types(StepRecord.from_json(data)))
+        return step_entity(StepRecord.from_json(data))
     if not key.startswith(AUDIT_PREFIX):
         return None
-    entry = check_types(AuditEntry.from_json(data))
+    entry = AuditEntry.from_json(data)
     note = note_entity(partition, entry)
     return note if note["RowKey"] == key else audit_entity(partition, entry)
 

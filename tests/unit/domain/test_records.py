@@ -157,3 +157,52 @@ def test_records_of_an_unknown_version_are_refused() -> None:
     """The meaning of a newer program's row is not guessed."""
     with pytest.raises(UnknownVersionError, match="schema version 2"):
         StepRecord.from_json({**full_step().to_json(), "version": 2})
+
+
+def _written(**changes: Any) -> Any:
+    """The JSON of a step, with some members changed."""
+    return {**json.loads(json.dumps(encoded(_step(started_at=NOW)))), **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": "red"}, "its field 'colour' is unknown"),
+        ({"ordinal": "0"}, "its field 'ordinal' is of a type"),
+        ({"ordinal": True}, "its field 'ordinal' is of a type"),
+        ({"ordinal": None}, "its field 'ordinal' is of a type"),
+        ({"spec": []}, "its field 'spec' is of a type"),
+        ({"needs": ["0"]}, "its field 'needs' is of a type"),
+        ({"needs": {}}, "its field 'needs' is of a type"),
+        ({"state": "done"}, "its field 'state' is of a type or a value"),
+        ({"started_at": NAIVE.isoformat()}, "its field 'started_at' is of a type or a value"),
+        ({"started_at": 5}, "its field 'started_at' is of a type or a value"),
+        ({"resource": "r"}, "its field 'resource' is of a type"),
+        ({"resource": {"type": "T", "id": "i"}}, "in its field 'resource', its field 'name' is missing"),
+        ({"resource": {"type": 1, "id": "i", "name": "n"}}, "in its field 'resource', its field 'type' is of a type"),
+    ],
+)
+def test_field_that_this_version_does_not_write_is_refused(changes: Any, message: str) -> None:
+    """It could only be guessed at, and the next write of the row would lose it."""
+    with pytest.raises(UnknownVersionError, match=f"a StepRecord cannot be read: {message}"):
+        StepRecord.from_json(_written(**changes))
+
+
+def test_missing_field_without_a_default_is_refused() -> None:
+    """The error names it."""
+    data = _written()
+    del data["step_id"]
+    with pytest.raises(UnknownVersionError, match="its field 'step_id' is missing"):
+        StepRecord.from_json(data)
+
+
+def test_unknown_field_of_another_program_is_ignored_on_request() -> None:
+    """The HTTP API shows more of a step than its row holds."""
+    assert StepRecord.from_json(_written(colour="red"), ignore_unknown=True) == _step(started_at=NOW)
+
+
+def test_change_of_an_unknown_field_is_refused() -> None:
+    """As dataclasses.replace refuses it."""
+    changes: Any = {"colour": "red"}
+    with pytest.raises(TypeError, match="has no field colour"):
+        _step().replace(**changes)

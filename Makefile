@@ -76,10 +76,11 @@ screenshots: $(READY) ## take the pictures in docs/images again: the page on the
 constraints: $(READY) ## generate constraints.txt: the exact versions of all packages that the app ships
 	@$(PYTHON) -m local.constraints
 
-diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, the drawing in docs/architecture.md
+diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, the drawing in docs/architecture.md, the page's verbs
 	@$(PYTHON) -m local.diagrams
 	@$(PYTHON) -m local.packages
 	@$(PYTHON) -m local.settings_page
+	@$(PYTHON) -m local.verbs_script
 
 schemas: $(READY) ## generate the manifest's JSON Schema for editors (schemas/)
 	@$(PYTHON) -m local.schemas

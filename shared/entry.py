@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap, settings, telemetry
+from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import (
     ForgottenError,
     InvalidInputError,
@@ -19,13 +20,12 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.json import JsonObject
-from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.ports import SweepSignal
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.step_graph import MAX_STEPS
 from shared.domain.telemetry import Event, Metric
-from shared.saga.command import handling
+from shared.saga.command import commands, handling
 from shared.saga.health import monitor
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
@@ -59,7 +59,7 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
     app = bootstrap.app()
     orchestrations = bootstrap.orchestrations(client)
     try:
-        command = handling.read(content)
+        command = commands.read(content)
     except InvalidInputError as error:
         _misread(error)
         return
@@ -106,7 +106,7 @@ def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> N
     deployment tells: it claims no id. After an outage (`_was_away`) both are sent again, unless a submission has no id:
     then a new message would be a new deployment."""
     try:
-        command = handling.read(content)
+        command = commands.read(content)
     except InvalidInputError as error:
         _count_poisoned("deployments")
         log.warning("a command is dropped: %s", error)
@@ -156,7 +156,7 @@ def _step_message(content: bytes) -> StepMessage | None:
     """The message; one that is none was not put there by this app, and is logged and dropped."""
     try:
         message = StepMessage.from_json(json.loads(decoded(content)))
-        if not DEPLOYMENT_ID.fullmatch(message.deployment_id) or not 0 <= message.ordinal < MAX_STEPS:
+        if not is_deployment_id(message.deployment_id) or not 0 <= message.ordinal < MAX_STEPS:
             raise ValueError("it names no step that could be")
         return message
     except (SagaError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -1,6 +1,6 @@
 """Everything in docs/ that is generated from the code is up to date."""
 
-from local import packages, settings_page
+from local import packages, settings_page, verbs_script
 from shared.domain.variables import GROUPS, VARIABLES
 
 
@@ -17,6 +17,10 @@ def test_package_drawing_distinguishes_first_use_from_import() -> None:
     text = packages.drawing({("bootstrap", "adapters"): True, ("saga", "domain"): False})
     assert "bootstrap -.-> adapters" in text
     assert "saga --> domain" in text
+
+
+def test_verbs_of_the_page_are_up_to_date() -> None:
+    assert verbs_script.FILE.read_text() == verbs_script.document(), "run: make diagrams"
 
 
 def test_settings_page_is_up_to_date() -> None:

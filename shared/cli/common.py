@@ -15,9 +15,9 @@ from shared.cli import pack
 from shared.cli.help import COMMAND
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
+from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import NotFoundError, Problem
 from shared.domain.fields import Fields
-from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.ports import BreakerAdmin
 
 _NAMED = 10
@@ -55,7 +55,7 @@ def complete(argument: argparse.Action, how: Mapping[str, Any]) -> None:
 
 def known_id(text: str) -> str:
     """A deployment's id. Raises NotFoundError for what cannot be one."""
-    if not DEPLOYMENT_ID.fullmatch(text):
+    if not is_deployment_id(text):
         raise NotFoundError(f"'{clean(text, 80)}' is no deployment id")
     return text
 

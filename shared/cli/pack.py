@@ -9,9 +9,9 @@ from shared.cli import files
 from shared.cli.files import RefusedError, shown
 from shared.cli.item_folder import LeftOut as LeftOut
 from shared.cli.item_folder import packed_item
+from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, as_object, canonical
-from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.principals import NOT_A_LIST, parse_principals
 from shared.domain.text import MAX_BYTES, parse, utf8
 from shared.steps import KINDS
@@ -73,8 +73,8 @@ def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
     if top is None or "id" not in top:
         return manifest, wanted
     declared = top["id"]
-    if wanted is None and not (isinstance(declared, str) and DEPLOYMENT_ID.fullmatch(declared)):
-        raise _problem("$.id", "is not a deployment id: letters, digits, '.', '_', '-' (100 at most)")
+    if wanted is None and not is_deployment_id(declared):
+        raise _problem("$.id", ID_RULE)
     return {k: v for k, v in top.items() if k != "id"}, wanted or declared
 
 

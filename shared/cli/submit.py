@@ -1,7 +1,6 @@
 """`validate` checks a manifest, `submit` puts it on the queue or sends it to the API."""
 
 import argparse
-import re
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from shared.cli.common import Add, add_manifest, add_url, connect, follow_comman
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, conflict, follow, forgotten
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
+from shared.domain.deployment_ids import ID_RULE, is_deployment_id, new_deployment_id
 from shared.domain.errors import (
     ForgottenError,
     InvalidInputError,
@@ -23,7 +23,7 @@ from shared.domain.errors import (
     how_many,
 )
 from shared.domain.json import JsonObject, as_object, content_hash
-from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.domain.manifest import compile_manifest
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT
 from shared.saga.submission.envelope import envelope
@@ -56,10 +56,8 @@ def _validate(options: argparse.Namespace, output: Output) -> int:
 
 
 def _submit(options: argparse.Namespace, output: Output) -> int:
-    if options.id is not None and not DEPLOYMENT_ID.fullmatch(options.id):
-        raise InvalidInputError(
-            [Problem("--id", "letters, digits, '.', '_', '-' (100 at most), no '.', '_', '-' first")]
-        )
+    if options.id is not None and not is_deployment_id(options.id):
+        raise InvalidInputError([Problem("--id", ID_RULE)])
     text, folder = pack.read_text(options.manifest)
     problems = Problems()
     body: JsonObject = {"manifest_text": text}
@@ -115,6 +113,4 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
 
 def _new_id(manifest: Any) -> str:
     name = (as_object(manifest) or {}).get("name")
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] if isinstance(name, str) else ""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{slug or 'deployment'}-{stamp}-{secrets.token_hex(3)}"
+    return new_deployment_id(name, datetime.now(UTC), secrets.token_hex(3), default="deployment")

@@ -1,7 +1,7 @@
-"""What a person asks of a deployment that exists: cancel, resume, compensate, retire, release, approve.
+"""The verbs on the command line (shared/saga/command/verbs.py declares them).
 
-Each puts a command on the queue that submissions take too; the app decides, and the audit says what it decided.
-Asked for something that the deployment's state does not allow, the command line says so and sends nothing.
+A verb sends a command through the queue that submissions use too; the app decides, and records its decision in the
+audit. If the deployment's state does not allow the verb, the command line prints what is possible and sends nothing.
 """
 
 import argparse
@@ -17,26 +17,11 @@ from shared.cli.render.timeline import clean
 from shared.domain.approval import APPROVAL, waits_for_person
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
-from shared.saga.command.verbs import Verb, allowed_verbs, possible_verbs
-
-_HELP = {
-    Verb.CANCEL: "put a deployment back that has not ended, or is held",
-    Verb.RESUME: "let a deployment that is held or failed go on, after its cause is mended",
-    Verb.COMPENSATE: "put a deployment back that is held or failed; try a stuck one again now",
-    Verb.RETIRE: "put a deployment back that succeeded, as a whole",
-    Verb.RELEASE: "give up what cannot be compensated in a stuck deployment; its target is free",
-}
-_GOALS = {
-    Verb.CANCEL: DeploymentState.CANCELLED,
-    Verb.COMPENSATE: DeploymentState.COMPENSATED,
-    Verb.RETIRE: DeploymentState.COMPENSATED,
-    Verb.RELEASE: DeploymentState.FAILED,
-}
-"""Where the end that was asked for is not the deployment's own success."""
+from shared.saga.command.verbs import VERBS, Verb, allowed_verbs, possible_verbs, reason_required
 
 
 def add_commands(add: Add) -> None:
-    """One a verb, by the parser's own helper; approve refuses, too."""
+    """Add a command for each verb; `approve --refuse` is the verb refuse."""
 
     def asking(name: str, run: Run, text: str, *, needs_reason: bool = False) -> argparse.ArgumentParser:
         parser = add(name, run, text)
@@ -49,12 +34,13 @@ def add_commands(add: Add) -> None:
         parser.add_argument("--timeout", type=seconds, help="stop following after this time: exit code 9")
         return parser
 
-    for verb, text in _HELP.items():
-        run: Run = partial(_ask, verb)
-        asking(verb.value, run, text, needs_reason=verb is Verb.RELEASE)
-    approving = asking("approve", _approve, "approve or refuse a step that waits")
+    for verb, spec in VERBS.items():
+        if not spec.is_for_step:
+            run: Run = partial(_ask, verb)
+            asking(verb.value, run, spec.summary[0].lower() + spec.summary[1:], needs_reason=spec.reason != "")
+    approving = asking("approve", _approve, "approve or refuse a step that waits for a person")
     approving.add_argument("step", help="the id of the step of kind approval")
-    approving.add_argument("--refuse", action="store_true", help="refuse it: the deployment turns back")
+    approving.add_argument("--refuse", action="store_true", help="refuse it: the deployment is rolled back or held")
 
 
 def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
@@ -62,8 +48,8 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
     header = storage.journal.header(known_id(options.id)).record
     if verb not in possible_verbs(header):
         return _refuse(verb, header, [], output)
-    if verb is Verb.RELEASE and not options.reason.strip():
-        text = "release needs a reason: say with --reason why what stands may stay as it is"
+    if VERBS[verb].reason and not options.reason.strip():
+        text = f"{reason_required(verb)} (--reason)"
         output.event("error", f"error: {text}", deployment_id=options.id, error="bad_request", message=text)
         return BAD_REQUEST
     return _send(verb, options, output, storage, header)
@@ -125,6 +111,6 @@ def _send(
         follow_command(options),
         is_sent=True,
         is_passing=is_passing,
-        goal=_GOALS.get(verb, DeploymentState.SUCCEEDED),
+        goal=VERBS[verb].goal,
     )
     return follow(storage.journal, options.id, output, waiting_for)

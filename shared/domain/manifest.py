@@ -12,8 +12,6 @@ from shared.domain.ports import KindRules
 from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
-DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""A deployment id that a caller may choose. It becomes a table key, an orchestration id and a command-line argument."""
 _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0

@@ -9,7 +9,6 @@ the journal of the deployments, so a script that is killed is put back by the ap
 """
 
 import logging
-import re
 import secrets
 import threading
 import time
@@ -17,9 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol, Self
 
 from shared import bootstrap
+from shared.domain.deployment_ids import new_deployment_id
 from shared.domain.errors import (
     FabricNotFoundError,
     RolledBackError,
@@ -381,5 +382,4 @@ class DeploymentTransaction:
 
 
 def _new_id(name: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or SCRIPT
-    return f"{slug}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    return new_deployment_id(name, datetime.now(UTC), secrets.token_hex(3), default=SCRIPT)

@@ -5,6 +5,7 @@ It is recorded from the checks (domain/field_schema.py). It describes what a per
 """
 
 from shared.domain import manifest
+from shared.domain.deployment_ids import DEPLOYMENT_ID
 from shared.domain.field_schema import recorded
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
@@ -45,7 +46,7 @@ def _manifest(prefix: str) -> JsonObject:
     deployment_id = {
         "description": manifest.ID.description,
         "type": "string",
-        "pattern": f"^(?:{manifest.DEPLOYMENT_ID.pattern})$",
+        "pattern": f"^(?:{DEPLOYMENT_ID.pattern})$",
         "examples": [manifest.ID.example],
     }
     return {**schema, "properties": {"id": deployment_id, **properties}}

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
 from shared.domain.states import DeploymentState
-from shared.saga.command.verbs import Verb
+from shared.saga.command.verbs import VERBS
 from shared.settings import SettingsError
 from shared.web import bodies, breakers, deployments, health, openapi, orphans, page, plans, verbs
 from shared.web.backend import Backend, Handler, Route
@@ -145,10 +145,10 @@ _DEPLOYMENTS = (
             "POST",
             f"deployments/{{id}}/{verb.value}",
             verbs.command_handler(verb),
-            openapi.verb_operation(verb),
+            openapi.verb_operation(spec),
             needs_engine=True,
         )
-        for verb in Verb
+        for verb, spec in VERBS.items()
     ),
     Route(
         "plan_manifest",

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import ForgottenError, NotFoundError
 from shared.domain.json import JsonObject
-from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.printable import escaped
 from shared.web.http import HttpError, Reply, Request
 from shared.web.operation import UNDOCUMENTED, OperationDoc
@@ -60,8 +60,8 @@ class Backend:
 
 def checked_id(text: str) -> str:
     """The id of a deployment that may be there. Raises HttpError 404."""
-    if not DEPLOYMENT_ID.fullmatch(text):
-        raise HttpError(404, "this is no deployment's id: those have letters, digits, '.', '_', '-' (100 at most)")
+    if not is_deployment_id(text):
+        raise HttpError(404, f"a deployment id {ID_RULE}")
     return text
 
 

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
+from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, child, suggestion
 from shared.domain.json import as_object
-from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.text import MAX_BYTES, parse, utf8
 from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 
@@ -15,7 +15,6 @@ MAX_COMMAND_BYTES = 16 * 1024
 KEY = "code"
 """The parameter by which the host takes a function key; any route's address may have it."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-ID_HINT = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
 
 
 def declared(request: Request, names: tuple[str, ...], repeatable: tuple[str, ...] = ()) -> None:
@@ -62,8 +61,8 @@ def without_id(value: Any) -> tuple[Any, str | None]:
     if top is None or top.get("id") is None:
         return value, None
     declared = top["id"]
-    if not isinstance(declared, str) or not DEPLOYMENT_ID.fullmatch(declared):
-        raise InvalidInputError([Problem("$.id", ID_HINT)])
+    if not is_deployment_id(declared):
+        raise InvalidInputError([Problem("$.id", ID_RULE)])
     return {name: member for name, member in top.items() if name != "id"}, declared
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.domain.approval import APPROVAL, question
 from shared.domain.audit import step_subject
+from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import (
     ForgottenError,
     InvalidInputError,
@@ -21,13 +22,14 @@ from shared.domain.errors import (
     how_many,
 )
 from shared.domain.json import JsonObject, as_object
-from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.domain.manifest import compile_manifest
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.step_graph import levels
 from shared.domain.trace import TRACEPARENT
 from shared.saga.audit.replay import NOTES
-from shared.saga.command.handling import allowed_verbs, misread
+from shared.saga.command.commands import misread
+from shared.saga.command.verbs import allowed_verbs
 from shared.saga.submission.acceptance import Submission, normal_target, opened
 from shared.saga.submission.envelope import envelope
 from shared.web import bodies
@@ -52,8 +54,8 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
     """202 once it is durable: on the queue, which brings it again should this process die, and in the journal."""
     query = Query(request)
     wanted = query.text("id")
-    if wanted is not None and not DEPLOYMENT_ID.fullmatch(wanted):
-        query.problem("id", bodies.ID_HINT)
+    if wanted is not None and not is_deployment_id(wanted):
+        query.problem("id", ID_RULE)
     claimed = query.plain("requested_by", 256)
     query.finish()
     app = backend.app()
@@ -271,7 +273,7 @@ def _sequences_or_none(backend: Backend, deployment_id: str) -> Sequences | None
 
 
 def _audit(backend: Backend, deployment_id: str) -> bytes:
-    entries = backend.app().services.journal.audit(deployment_id) if DEPLOYMENT_ID.fullmatch(deployment_id) else []
+    entries = backend.app().services.journal.audit(deployment_id) if is_deployment_id(deployment_id) else []
     if not entries:
         backend.header(deployment_id)
     names = {f"step_{step.ordinal:05d}": step.step_id for step in _steps(backend, deployment_id)}

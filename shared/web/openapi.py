@@ -7,7 +7,7 @@ from functools import cache
 from http import HTTPStatus
 
 from shared.domain.json import JsonObject
-from shared.saga.command.verbs import Verb
+from shared.saga.command.verbs import VerbSpec
 from shared.web import page
 from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
@@ -17,32 +17,18 @@ from shared.web.schemas import ref, schemas
 
 VERSION = "1.0"
 
-_VERBS = {
-    Verb.CANCEL: "Put back what has not ended, or is held",
-    Verb.APPROVE: "Approve a step that waits for a person",
-    Verb.REFUSE: "Refuse a step that waits for a person",
-    Verb.RESUME: "Go on from the failed steps of what is held or has failed",
-    Verb.COMPENSATE: "Put back what is held or has failed; try again what is stuck",
-    Verb.RETIRE: "Put back a whole deployment that has succeeded",
-    Verb.RELEASE: "Give up the compensations of a stuck deployment that cannot be done, so that its target is free",
-}
 
-
-def verb_operation(verb: Verb) -> OperationDoc:
+def verb_operation(spec: VerbSpec) -> OperationDoc:
     """Return the description of the route of a verb."""
-    body = {
-        Verb.APPROVE: "StepCommandRequest",
-        Verb.REFUSE: "StepCommandRequest",
-        Verb.RELEASE: "CommandRequestWithReason",
-    }.get(verb)
+    body = "StepCommandRequest" if spec.is_for_step else "CommandRequestWithReason" if spec.reason else ""
     return OperationDoc(
         "deployments",
-        _VERBS[verb],
+        spec.summary,
         {202: ("CommandAccepted", "Accepted, or already in effect. The orchestration does the rest.")},
         (404, 409, 413, 415),
         (ID_IN_PATH,),
         body or "CommandRequest",
-        is_body_required=body is not None,
+        is_body_required=body != "",
     )
 
 

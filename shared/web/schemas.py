@@ -11,8 +11,8 @@ from types import NoneType
 from typing import Any, TypeAliasType, get_args, get_origin, get_type_hints
 
 from shared.domain.breaker import BreakerState
+from shared.domain.deployment_ids import DEPLOYMENT_ID
 from shared.domain.json import JsonObject
-from shared.domain.manifest import DEPLOYMENT_ID
 from shared.domain.records import (
     AuditEntry,
     Chain,
@@ -25,7 +25,7 @@ from shared.domain.records import (
     StepRecord,
 )
 from shared.domain.states import DeploymentState
-from shared.saga.command.verbs import Verb
+from shared.saga.command.verbs import VERBS
 from shared.saga.dry_run.changes import Action
 from shared.steps import manifest_schema
 
@@ -106,7 +106,7 @@ _STRINGS: JsonObject = {"type": "array", "items": _STRING}
 _TIME: JsonObject = _PLAIN[datetime]
 _VERSION: JsonObject = {"type": "integer", "description": "Of the record's schema."}
 _STATE: JsonObject = {"type": "string", "enum": [str(state) for state in DeploymentState]}
-_ALLOWED: JsonObject = {"type": "array", "items": {"type": "string", "enum": [str(verb) for verb in Verb]}}
+_ALLOWED: JsonObject = {"type": "array", "items": {"type": "string", "enum": [str(verb) for verb in VERBS]}}
 
 
 def _text(maximum: int, **more: Any) -> JsonObject:

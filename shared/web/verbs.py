@@ -1,24 +1,25 @@
-"""What a person may ask of a deployment: cancel, approve, refuse, resume, compensate, retire, release."""
+"""The verbs over HTTP."""
 
 from shared.domain.errors import NotFoundError, Problem
-from shared.saga.command.handling import Verb, allowed_verbs, command, handle
+from shared.saga.command.commands import command
+from shared.saga.command.handling import handle
+from shared.saga.command.verbs import VERBS, Verb, allowed_verbs
 from shared.web import bodies
 from shared.web.backend import Backend, Handler
 from shared.web.http import HttpError, Reply, Request, bad_request, json_reply
 
-_STEP_VERBS = (Verb.APPROVE, Verb.REFUSE)
-
 
 def command_handler(verb: Verb) -> Handler:
-    """The handler of one verb: 202 where it is granted (or was already), 409 where the state does not allow it."""
+    """Return the handler of a verb: 202 if it is accepted or in effect already, 409 if the state does not allow it."""
+    spec = VERBS[verb]
 
     def ask(request: Request, backend: Backend) -> Reply:
         fields = bodies.texts(request, requested_by=256, reason=500, step=256)
         header = backend.header(request.route["id"])
-        if verb in _STEP_VERBS and not fields["step"]:
+        if spec.is_for_step and not fields["step"]:
             raise bad_request([Problem("$.step", f"is required: the id of the step to {verb.value}")])
-        if verb is Verb.RELEASE and not fields["reason"]:
-            raise bad_request([Problem("$.reason", "is required: why what stands may stay as it is")])
+        if spec.reason and not fields["reason"]:
+            raise bad_request([Problem("$.reason", f"is required: {spec.reason}")])
         app = backend.app()
         requester = backend.requester(request, fields["requested_by"])
         requested = command(verb, header.deployment_id, requester, fields["reason"], fields["step"])

@@ -110,7 +110,7 @@ def test_deployment_stuck_says_what_stands_in_the_way(tab: Page, serve: Serving)
     opened(serve, scenes.stuck())
     expect(tab.locator(".trouble-card")).to_contain_text("could not be undone")
     expect(tab.locator(".trouble-card")).to_contain_text("Move or delete them")
-    expect(tab.get_by_role("button", name="Put back")).to_be_visible()
+    expect(tab.get_by_role("button", name="Roll back")).to_be_visible()
     expect(tab.get_by_role("button", name="Cancel")).to_have_count(0)
 
 

@@ -24,7 +24,7 @@ from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.variables import VARIABLES
-from shared.saga.command.handling import Verb, allowed_verbs
+from shared.saga.command.verbs import Verb, allowed_verbs
 from tests.conftest import require
 from tests.e2e.conftest import Running, finish, make_stack
 

@@ -12,7 +12,7 @@ import pytest
 from shared.domain.json import JsonObject, as_object
 from shared.domain.principals import parse_principals
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.command.handling import Verb
+from shared.saga.command.verbs import Verb
 from tests.real_fabric.conftest import Place, Scenario, Standing
 from tests.waiting import eventually
 

@@ -20,7 +20,7 @@ from shared.domain.json import content_hash
 from shared.domain.policy import EnginePolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.command.handling import Verb, allowed_verbs
+from shared.saga.command.verbs import Verb, allowed_verbs
 from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions

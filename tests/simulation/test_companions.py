@@ -9,7 +9,7 @@ from local.fabric_simulator import companions, control
 from local.fabric_simulator.store import Item
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.command import handling
+from shared.saga.command.verbs import Verb
 from tests.simulation.edges import IDENTITY
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
@@ -150,7 +150,7 @@ def test_companions_that_somebody_touched_stay(each: dict[str, Any], change: dic
     touched = item(world, {"Dataflow": "StagingLakehouse", "DigitalTwinBuilder": "plantdtdm"}[each["type"]])
     for name, value in change.items():
         setattr(touched, name, value)
-    world.ask(handling.Verb.RETIRE)
+    world.ask(Verb.RETIRE)
     world.run(hours=2.0)
     assert world.state() is DeploymentState.STUCK
     assert touched.name in world.names()["sales"]
@@ -171,7 +171,7 @@ def test_companions_replaced_by_hand_stay() -> None:
     take_away(world, item(world, "plantdtdm"))
     row = {"type": "Lakehouse", "displayName": "plantdtdm"}
     control.seed(world.model, {"workspaces": [{"id": place.id, "items": [row]}]})
-    world.ask(handling.Verb.RETIRE)
+    world.ask(Verb.RETIRE)
     world.run(hours=2.0)
     assert world.state() is DeploymentState.STUCK
     assert world.names() == {"sales": ["plantdtdm"]}
@@ -186,7 +186,7 @@ def test_companions_that_cannot_be_told_from_a_strangers_stay() -> None:
     foreign = item(world, "StagingLakehouse")
     row = {"type": "Lakehouse", "displayName": f"{foreign.name[:-1]}{(int(foreign.name[-1]) + 1) % 10}"}
     control.seed(world.model, {"workspaces": [{"id": place, "items": [row]}]})
-    world.ask(handling.Verb.RETIRE)
+    world.ask(Verb.RETIRE)
     assert world.run() == [DeploymentState.COMPENSATED]
     assert world.names() == {"sales": sorted([foreign.name, row["displayName"]])}
 
@@ -240,6 +240,6 @@ def test_companions_that_a_later_deployment_uses_keep_their_maker() -> None:
     world.clock.advance(60)
     world.submit(manifest({"id": "db", "type": "KQLDatabase", "displayName": "telemetry"}, fails=False), "later")
     assert world.run("later") == [DeploymentState.SUCCEEDED]
-    answer = world.ask(handling.Verb.RETIRE)
+    answer = world.ask(Verb.RETIRE)
 
-    assert "later builds upon what this one made" in answer.message
+    assert "later uses resources of this one" in answer.message

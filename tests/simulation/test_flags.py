@@ -17,7 +17,7 @@ from shared.cli import pack
 from shared.domain.flags import ALL_ON, FeatureFlags
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.text import parse
-from shared.saga.command.handling import Verb
+from shared.saga.command.verbs import Verb
 from shared.steps import KINDS
 from tests.fakes import MemoryTelemetry
 from tests.simulation.edges import FixedToken, ModelTransport, crashing

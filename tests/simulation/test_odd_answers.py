@@ -14,7 +14,7 @@ from local.fabric_simulator.http import Reply, Request
 from shared.domain.json import JsonObject
 from shared.domain.records import Resource
 from shared.domain.states import DeploymentState
-from shared.saga.command.handling import Verb
+from shared.saga.command.verbs import Verb
 from shared.steps.workspace import WorkspaceKind
 from tests.simulation.edges import IDENTITY
 from tests.simulation.laws import violations

@@ -15,7 +15,7 @@ from shared.domain.records import Claim, StepRecord
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.audit import verify
 from shared.saga.command import release
-from shared.saga.command.handling import Verb, allowed_verbs
+from shared.saga.command.verbs import Verb, allowed_verbs
 from shared.saga.step import execution
 from tests.simulation.laws import violations
 from tests.simulation.other_actors import OtherActors
@@ -263,7 +263,7 @@ def test_release_is_guarded_by_a_later_deployment() -> None:
     assert world.run("later") == [DeploymentState.SUCCEEDED]
     answer = world.ask(Verb.COMPENSATE)
     assert (answer.accepted, world.state()) == (False, DeploymentState.FAILED)
-    assert "deployment later builds upon what this one made" in answer.message
+    assert "deployment later uses resources of this one" in answer.message
 
 
 def test_release_tampered_with_is_noticed() -> None:

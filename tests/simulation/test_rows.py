@@ -9,7 +9,7 @@ from shared.adapters.storage.clients import STRING_CHARACTERS
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.row_limits import STEP_SHARES, fitted
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.command.handling import Verb
+from shared.saga.command.verbs import Verb
 from shared.saga.step import execution
 from tests.simulation.test_laws import MEDALLION, check_laws
 from tests.simulation.world import World

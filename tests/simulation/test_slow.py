@@ -13,7 +13,7 @@ from local.fabric_simulator import control
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.saga.command import handling
+from shared.saga.command.verbs import Verb
 from tests.simulation.bugs import compensated_before_a_late_call
 from tests.simulation.edges import IDENTITY, Crash, Network
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
@@ -158,7 +158,7 @@ def test_deployment_that_is_stuck_behind_anothers_late_item_is_freed_by_the_swee
     slow_item(world, "second")
     assert world.run("second", hours=2.0) == [D.COMPENSATED]
     show_everything(world)
-    world.ask(handling.Verb.RETIRE, "first")
+    world.ask(Verb.RETIRE, "first")
     while world.state("first") is not D.STUCK:
         assert world.step() or world.pass_time() is None
     assert world.run("first", hours=3.0) == [D.COMPENSATED]

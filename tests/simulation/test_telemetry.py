@@ -9,7 +9,7 @@ from shared.domain.breaker import BreakerPolicy
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.telemetry import Event, Properties
-from shared.saga.command.handling import Verb
+from shared.saga.command.verbs import Verb
 from shared.steps.marker import marker_of, with_marker
 from tests.fakes import MemoryTelemetry
 from tests.simulation.test_laws import MEDALLION, check_laws, failing

@@ -17,7 +17,9 @@ from shared.domain.ports import Telemetry
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import Event
 from shared.saga.audit.verify import read, verify
-from shared.saga.command.handling import Verb, command, handle
+from shared.saga.command.commands import command
+from shared.saga.command.handling import handle
+from shared.saga.command.verbs import Verb
 from shared.saga.scripts.rows import TrackedResource
 from shared.saga.step import execution
 from shared.scripting.transaction import (

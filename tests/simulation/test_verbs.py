@@ -10,7 +10,7 @@ from local.fabric_simulator import control
 from shared.domain.flags import ALL_ON, FeatureFlags
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, StepState
-from shared.saga.command.handling import Verb
+from shared.saga.command.verbs import Verb
 from tests.simulation.laws import encoded
 from tests.simulation.test_laws import BAD, MEDALLION, WHOLE, WS, check_laws, failing
 from tests.simulation.world import World
@@ -212,9 +212,9 @@ def test_what_a_lost_call_made_is_not_taken_away_from_under_a_later_deployment()
     world.submit(failing(), "later")
     assert world.run("later") == [DeploymentState.FAILED]
     before = world.names()
-    assert "deployment later builds upon what this one made" in world.ask(Verb.COMPENSATE).message
+    assert "deployment later uses resources of this one" in world.ask(Verb.COMPENSATE).message
     faults(world, {"match": {}, "action": {"status": 503}})
-    assert "can be seen when Fabric answers again" in world.ask(Verb.COMPENSATE).message
+    assert "cannot be checked until Fabric answers" in world.ask(Verb.COMPENSATE).message
     faults(world)
     assert (world.state(), world.names()) == (DeploymentState.FAILED, before)
     for each in ("later", "d"):

@@ -31,7 +31,8 @@ from shared.domain.ports import Telemetry
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import NoTelemetry
-from shared.saga.command import handling
+from shared.saga.command import commands, handling
+from shared.saga.command.verbs import Verb
 from shared.saga.observed_journal import ObservedJournal
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
@@ -287,7 +288,7 @@ class World:
         self.inbox.remove(entry)
         _, deployment_id, message = entry
         try:
-            command = handling.read(message)
+            command = commands.read(message)
             if command is not None:
                 with suppress(NotFoundError):
                     if self._handle(command).accepted:
@@ -323,14 +324,14 @@ class World:
 
     def cancel(self, deployment_id: str) -> None:
         """As a command on the queue would."""
-        self.ask(handling.Verb.CANCEL, deployment_id)
+        self.ask(Verb.CANCEL, deployment_id)
 
-    def ask(self, verb: handling.Verb, deployment_id: str = "d", step: str = "") -> handling.CommandResult:
+    def ask(self, verb: Verb, deployment_id: str = "d", step: str = "") -> handling.CommandResult:
         """As a command on the queue would. Raises NotFoundError, and Crash where the process dies on the way."""
-        command = handling.command(verb, deployment_id, "tester", "a test", step)
+        command = commands.command(verb, deployment_id, "tester", "a test", step)
         return self._handle(command)
 
-    def _handle(self, command: handling.Command) -> handling.CommandResult:
+    def _handle(self, command: commands.Command) -> handling.CommandResult:
         return handling.handle(self.services, self._held, self._engine, command)
 
     def activity(self, name: str, given: Any) -> Any:

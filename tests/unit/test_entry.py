@@ -22,7 +22,8 @@ from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMes
 from shared.domain.ports import PoisonSignal
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
-from shared.saga.command import handling
+from shared.saga.command import commands
+from shared.saga.command.verbs import Verb
 from shared.saga.health import monitor as health
 from shared.saga.health.monitor import Check, Monitor
 from shared.saga.submission.acceptance import Acceptance
@@ -43,7 +44,7 @@ def raw(value: Any) -> bytes:
 @pytest.mark.parametrize("encode", [raw, lambda v: b"\xef\xbb\xbf" + raw(v), lambda v: base64.b64encode(raw(v))])
 def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> None:
     """Plain, with a byte order mark, and in base64."""
-    assert handling.read(encode(CANCEL)) == handling.Command(handling.Verb.CANCEL, "d", "anna")
+    assert commands.read(encode(CANCEL)) == commands.Command(Verb.CANCEL, "d", "anna")
     assert entry._step_message(encode(STEP)) == StepMessage("d", 3, Direction.FORWARD)
 
 
@@ -63,7 +64,7 @@ def test_entry_reads_commands_and_step_messages_in_any_encoding(encode: Any) -> 
 )
 def test_entry_reads_anything_but_a_command_as_a_submission(content: Any) -> None:
     """Nothing is raised, and nothing is cancelled by accident."""
-    assert handling.read(raw(content)) is None
+    assert commands.read(raw(content)) is None
 
 
 @pytest.mark.parametrize(
@@ -106,9 +107,7 @@ def test_entry_invalid_command_claims_no_id(
 )
 def test_entry_command_has_a_requester(requester: Any, shown: str) -> None:
     """ "somebody" if nobody is named, and never more than a column holds."""
-    assert handling.read(raw({**CANCEL, "requested_by": requester})) == handling.Command(
-        handling.Verb.CANCEL, "d", shown
-    )
+    assert commands.read(raw({**CANCEL, "requested_by": requester})) == commands.Command(Verb.CANCEL, "d", shown)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_entry_drops_a_message_that_is_not_a_step_message(content: Any) -> None:
 @given(st.binary(max_size=200))
 def test_entry_reads_any_bytes_without_an_error(content: bytes) -> None:
     with suppress(InvalidInputError):
-        handling.read(content)
+        commands.read(content)
     entry._step_message(content)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import (
     InvalidInputError,
     LimitError,
@@ -24,7 +25,7 @@ from shared.domain.errors import (
 )
 from shared.domain.fields import child
 from shared.domain.json import JsonObject, as_object, content_hash
-from shared.domain.manifest import DEPLOYMENT_ID, compile_manifest
+from shared.domain.manifest import compile_manifest
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Blobs, Clock, Journal, KindRules
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
@@ -286,10 +287,9 @@ def _shortened(problems: Problems) -> Problems:
 
 
 def _checked_id(value: Any, path: str) -> str:
-    if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value):
+    if is_deployment_id(value):
         return value
-    hint = "must begin with a letter or digit and go on with letters, digits, '.', '_' or '-' (100 at most)"
-    raise InvalidInputError([Problem(path, hint)])
+    raise InvalidInputError([Problem(path, ID_RULE)])
 
 
 def _checked_trace(top: JsonObject) -> str:
@@ -324,4 +324,4 @@ def salvaged_id(content: bytes) -> str | None:
     """Return the id that a submission names, even if the rest of it cannot be read; None if it names none."""
     top = opened(content) or {}
     value = top.get("deployment_id", top.get("id"))
-    return value if isinstance(value, str) and DEPLOYMENT_ID.fullmatch(value) else None
+    return value if is_deployment_id(value) else None

@@ -100,7 +100,7 @@ def blocking_reason(services: Services, header: DeploymentRecord) -> str | None:
     for other in later:
         rows = (s.record for s in services.journal.steps(other.deployment_id))
         if any(row.resource is not None and row.resource.id in own for row in rows):
-            return f"deployment {other.deployment_id} builds upon what this one made, and has to be put back first"
+            return f"deployment {other.deployment_id} uses resources of this one and must be rolled back first"
     return None
 
 

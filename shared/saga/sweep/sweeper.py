@@ -29,7 +29,8 @@ from shared.domain.records import SCRIPT, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
-from shared.saga.command import handling
+from shared.saga.command import commands, handling
+from shared.saga.command.verbs import Verb
 from shared.saga.scripts import lifecycle
 from shared.saga.step.delivery import Services
 from shared.saga.step.operations import MAX_OPERATION
@@ -158,7 +159,7 @@ class _Run:
             return
         self.locks.acquire(record.target, record.deployment_id, now, self.services.policy.target_lease_seconds)
         if is_over:
-            self.ask(handling.Verb.COMPENSATE, record, f"its time is up: keepFor {record.keep_for_seconds:g} s")
+            self.ask(Verb.COMPENSATE, record, f"its time is up: keepFor {record.keep_for_seconds:g} s")
 
     def expire(self, record: DeploymentRecord) -> None:
         """Put back a whole deployment whose time is up, or that a person retired, when its target is free."""
@@ -168,12 +169,12 @@ class _Run:
         reason = f"its time is up: expiresAfter {record.expires_after_seconds:g} s"
         if record.retire_requested_by not in (None, _ACTOR):
             reason = f"{record.retire_requested_by} retired it"
-        if self.ask(handling.Verb.RETIRE, record, reason).state is DeploymentState.COMPENSATING:
+        if self.ask(Verb.RETIRE, record, reason).state is DeploymentState.COMPENSATING:
             self.report.expired.append(record.deployment_id)
 
-    def ask(self, verb: handling.Verb, record: DeploymentRecord, reason: str) -> handling.CommandResult:
+    def ask(self, verb: Verb, record: DeploymentRecord, reason: str) -> handling.CommandResult:
         """As a person would."""
-        command = handling.command(verb, record.deployment_id, _ACTOR, reason)
+        command = commands.command(verb, record.deployment_id, _ACTOR, reason)
         return handling.handle(self.services, self.locks, self.orchestrations, command)
 
     def check_orphans(self, record: DeploymentRecord) -> None:

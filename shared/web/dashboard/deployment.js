@@ -1,7 +1,7 @@
 // One deployment: its facts, its timeline, what went wrong and what to do, its journal and its audit.
 
 import { get, now } from "./api.js";
-import { command, VERBS } from "./dialogs.js";
+import { command } from "./dialogs.js";
 import { Drawn, el, say, show } from "./dom.js";
 import { copy, fact } from "./facts.js";
 import { ago, count, duration, instant, moment, name, visible } from "./format.js";
@@ -9,6 +9,7 @@ import { auditTable, journalTable, move } from "./records.js";
 import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
 import { axis, bars, failedAtOf, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
 import { errorOf, troubles } from "./troubles.js";
+import { VERBS } from "./verbs.js";
 
 const QUICK = 2000;
 const SLOW = 15_000;
@@ -99,7 +100,7 @@ export class DeploymentView {
 
   head(at) {
     const { header, steps, allowed } = this;
-    const verbs = Object.keys(VERBS).filter((v) => allowed.includes(v));
+    const verbs = Object.keys(VERBS).filter((v) => allowed.includes(v)).sort((a, b) => VERBS[a].isDestructive - VERBS[b].isDestructive);
     return el(
       "section",
       { class: "head", "data-key": "head" },
@@ -313,7 +314,7 @@ function asked({ asks = {}, deadline_at: until }, at) {
 }
 
 function verbButton(verb) {
-  return el("button", { type: "button", "data-action": "verb", "data-verb": verb, "data-key": verb, class: VERBS[verb].isGrave ? "grave quiet" : "first" }, VERBS[verb].label);
+  return el("button", { type: "button", "data-action": "verb", "data-verb": verb, "data-key": verb, class: VERBS[verb].isDestructive ? "grave quiet" : "first" }, VERBS[verb].label);
 }
 
 function timesOf(step, at) {

@@ -3,27 +3,17 @@
 import { post } from "./api.js";
 import { el, say } from "./dom.js";
 import { name, visible } from "./format.js";
+import { VERBS } from "./verbs.js";
 
 const WHO = "fabric-saga-who";
 
-/** The commands on a deployment: label, what will happen, whether it is to be red, whether it names a step. */
-export const VERBS = {
-  approve: { label: "Approve", does: "The deployment goes on past this step.", isForStep: true },
-  refuse: { label: "Refuse", does: "The step fails and the deployment turns back: what it did is put back.", isForStep: true, isGrave: true },
-  resume: { label: "Resume", does: "The failed steps are tried again from where they stopped; what is applied stays." },
-  compensate: { label: "Put back", does: "Everything this deployment did is undone. What was there before stays.", isGrave: true },
-  cancel: { label: "Cancel", does: "Nothing new begins; what is in flight settles; then everything this deployment did is put back.", isGrave: true },
-  retire: { label: "Retire", does: "What this deployment created is deleted, as if its time were up.", isGrave: true },
-  release: { label: "Release", does: "What could not be put back is given up and stays as it is; the deployment ends failed, and its target is free for the next one.", isGrave: true, needsReason: true },
-};
-
 /** Ask, then send the command. Resolves to the answer, or to null where nothing was sent. */
 export function command(verb, header, steps = []) {
-  const { label, does, isForStep, isGrave, needsReason } = VERBS[verb] ?? { label: verb, does: "" };
+  const { label, effect, isForStep, isDestructive, needsReason } = VERBS[verb] ?? { label: verb, effect: "" };
   // Beside a button that closes the dialog, "Cancel" alone could be taken for that one.
   const confirm = verb === "cancel" ? "Cancel deployment" : label;
   const body = [
-    el("p", { id: "ask-does" }, does),
+    el("p", { id: "ask-does" }, effect),
     el("p", { class: "about" }, name(header.name || header.deployment_id), " on ", name(header.target)),
   ];
   if (isForStep) {
@@ -34,7 +24,7 @@ export function command(verb, header, steps = []) {
     field("reason", `Reason, for the audit${needsReason ? "" : " (optional)"}`, el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500, required: needsReason })),
   );
   const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
-  return ask({ title: `${label} this ${isForStep ? "step" : "deployment"}?`, body, label: confirm, isGrave, send: (values) => post(path, values) });
+  return ask({ title: `${label} this ${isForStep ? "step" : "deployment"}?`, body, label: confirm, isGrave: isDestructive, send: (values) => post(path, values) });
 }
 
 /** Ask, then close a breaker by hand. */

@@ -27,7 +27,8 @@ from shared.domain.records import (
 from shared.domain.remedies import recorded
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.step_graph import MAX_STEPS
-from shared.saga.command.handling import Verb, command
+from shared.saga.command.commands import command
+from shared.saga.command.verbs import Verb
 from shared.saga.payloads import INLINE_CHARACTERS, Payloads
 from shared.saga.step.delivery import MAX_WAITS
 from shared.saga.submission.acceptance import normal_target

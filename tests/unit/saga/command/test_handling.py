@@ -12,9 +12,9 @@ from shared.domain.ports import Change
 from shared.domain.records import Intent, Operation, Resource
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
-from shared.saga.command import handling, resume
+from shared.saga.command import commands, handling, resume
 from shared.saga.command.handling import CommandResult
-from shared.saga.command.verbs import ALLOWED, Verb
+from shared.saga.command.verbs import VERBS, Verb, allowed_verbs
 from shared.saga.orchestration import activities
 from tests.fakes import START
 from tests.unit.saga.fixture import ERROR, SagaFixture, row
@@ -24,7 +24,7 @@ LAKE = Resource("Lakehouse", "lake-id", "bronze", "ws-id")
 
 def ask(saga: SagaFixture, verb: Verb, who: str = "anna", deployment_id: str = "d", **more: Any) -> CommandResult:
     """Handle a command, as from a queue message or a route."""
-    request = handling.command(verb, deployment_id, who, **more)
+    request = commands.command(verb, deployment_id, who, **more)
     return handling.handle(saga.services, saga.locks, saga.orchestrations, request)
 
 
@@ -58,7 +58,7 @@ def test_verb_in_every_state(verb: Verb, state: D) -> None:
     saga.deployment(state, S.SUCCEEDED, error=error)
     answer = ask(saga, verb, reason="why not")
     after = AFTER.get((verb, state))
-    assert (after is not None) == (verb in ALLOWED.get(state, ()))
+    assert (after is not None) == (state in VERBS[verb].states)
     entry = saga.journal.audit("d")[-1]
     assert (entry.actor, f"{verb.value} requested by anna: why not" in entry.reason) == ("anna", True)
     if after is not None:
@@ -72,7 +72,9 @@ def test_verb_in_every_state(verb: Verb, state: D) -> None:
     elif not answer.accepted:
         assert saga.header().state is state
         assert f"{verb.value} is not possible: the deployment is {state.value}" in answer.message
-        assert all(v.value in answer.message for v in ALLOWED.get(state, ()))
+        assert all(
+            v.value in answer.message for v, spec in VERBS.items() if state in spec.states and not spec.is_for_step
+        )
         assert not saga.orchestrations.received
     else:  # It is so already: a running deployment continues, a rolled back one stays rolled back.
         assert (verb, state) in {
@@ -156,7 +158,7 @@ def test_resources_are_not_removed_under_a_later_deployment(verb: Verb, state: D
     answer = ask(saga, verb)
     assert (saga.header().state is state) == blocks
     if blocks:
-        assert "deployment e builds upon what this one made" in answer.message
+        assert "deployment e uses resources of this one" in answer.message
         assert saga.locks.acquire("target", "third", saga.clock.now(), 60).holder == "third"
     else:
         assert answer.accepted
@@ -167,7 +169,7 @@ def test_approve_settles_the_step_at_once_and_records_the_requester() -> None:
     comes too late."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, waiting(), S.PENDING)
-    assert handling.allowed_verbs(saga.header(), [s.record for s in saga.journal.steps("d")]) == [
+    assert allowed_verbs(saga.header(), [s.record for s in saga.journal.steps("d")]) == [
         Verb.CANCEL,
         Verb.APPROVE,
         Verb.REFUSE,

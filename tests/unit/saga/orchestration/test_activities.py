@@ -15,7 +15,8 @@ from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga.audit.verify import read, verify
-from shared.saga.command import handling
+from shared.saga.command import commands, handling
+from shared.saga.command.verbs import Verb
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
 from tests.fakes import START
@@ -192,7 +193,7 @@ class Racing:
 ACTS: list[Callable[[SagaFixture], Any]] = [
     begin,
     lambda saga: handling.handle(
-        saga.services, saga.locks, saga.orchestrations, handling.command(handling.Verb.CANCEL, "d", "anna")
+        saga.services, saga.locks, saga.orchestrations, commands.command(Verb.CANCEL, "d", "anna")
     ),
 ]
 

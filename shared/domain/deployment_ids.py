@@ -6,7 +6,7 @@ from typing import TypeGuard
 
 DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A caller may choose the id, and it becomes a table key, an orchestration id and a word on a command line."""
-ID_RULE = "must be a letter or digit, then letters, digits, '.', '_' or '-' (100 at most)"
+ID_RULE = "must begin with a letter or digit and contain only letters, digits, '.', '_' and '-' (100 at most)"
 """The message of a problem with an id."""
 _MAX_SLUG = 40
 

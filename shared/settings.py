@@ -1,14 +1,14 @@
 """Settings: frozen, grouped, and read from the environment here and nowhere else.
 
-Every name is declared, with its default and meaning, in shared/domain/variables.py; another cannot be read. A value
-that cannot be used is an error that names the variable; nothing is guessed.
+Every variable is declared in shared/domain/variables.py; no other can be read. A value that cannot be used is an error
+that names the variable; nothing is guessed.
 """
 
 import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from shared.domain.breaker import BreakerPolicy
 from shared.domain.environment import Reader, SettingsError, addressed
 from shared.domain.errors import SecretError
 from shared.domain.flags import FeatureFlags
-from shared.domain.policy import EnginePolicy, HealthPolicy, RetryPolicy
+from shared.domain.policy import EnginePolicy, HealthPolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.secrets import CachePolicy, environment_name
 
 DOTENV = Path(__file__).resolve().parent.parent / ".env"
-"""Beside function_app.py. Never deployed: .funcignore leaves out what begins with a dot."""
+"""Beside function_app.py. It is never deployed, because .funcignore excludes files whose names begin with a dot."""
 _TENANT = re.compile(r"[0-9A-Za-z.-]*")
 _VAULT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|-(?!-)){1,22}[A-Za-z0-9]")
 
@@ -40,7 +40,7 @@ class StorageSettings:
 
 @dataclass(frozen=True)
 class FabricSettings:
-    """Where Fabric is and who we are to it. What the service principal signs in with is read late, by its name."""
+    """The address of Fabric and the identity of the app. The service principal's secret is read later, by its name."""
 
     base_url: str
     operation_hosts: frozenset[str]
@@ -53,8 +53,8 @@ class FabricSettings:
 
 @dataclass(frozen=True)
 class SecretSettings:
-    """Where secrets are (`vault_url`, or the environment where that is empty), what they are called, and how long a
-    copy serves.
+    """The source of secrets (`vault_url`, or the environment if it is empty), their names, and how long a copy is
+    used.
     """
 
     vault_url: str
@@ -67,9 +67,9 @@ class SecretSettings:
 
 @dataclass(frozen=True)
 class TelemetrySettings:
-    """Where telemetry goes and how. Without a connection string, or with the feature off, it goes nowhere.
+    """Where telemetry is sent and how. Without a connection string, or with the feature off, nothing is sent.
 
-    `uses_identity` says that the endpoint takes a token of a managed identity (`client_id`; empty: the system's).
+    With `uses_identity`, requests carry a token of the managed identity `client_id` (empty: the system's).
     """
 
     exporter: str
@@ -80,7 +80,7 @@ class TelemetrySettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the app is told from outside."""
+    """Everything that the environment configures."""
 
     storage: StorageSettings
     fabric: FabricSettings
@@ -95,17 +95,17 @@ class Settings:
     trusts_client_principal: bool
     api_url: str
     traceparent: str = ""
-    """The span that this process runs in, where its caller says so: what OpenTelemetry's tools for pipelines set."""
+    """The span that this process runs in, as OpenTelemetry's tools for pipelines set it; empty without one."""
 
     @property
     def has_breakers(self) -> bool:
-        """Whether calls pass a circuit breaker: its flag is on, and a number of faults opens it."""
+        """Return True if calls pass a circuit breaker: its flag is on, and a number of failures opens it."""
         return self.flags.circuit_breaker and self.breaker.failures > 0
 
 
 @dataclass(frozen=True)
 class Runner:
-    """The pipeline that runs the command line: `github`, `azure`, or empty; and where its summaries go to."""
+    """The pipeline that runs the command line (`github`, `azure`, or empty), and the place of its summaries."""
 
     kind: str = ""
     summary_file: str = ""
@@ -113,7 +113,7 @@ class Runner:
 
 
 def runner(environment: Mapping[str, str] = os.environ) -> Runner:
-    """As GitHub Actions and Azure Pipelines say of themselves."""
+    """Return the runner, from the variables that GitHub Actions and Azure Pipelines set."""
     if environment.get("GITHUB_ACTIONS", "").lower() == "true":
         return Runner("github", summary_file=environment.get("GITHUB_STEP_SUMMARY", ""))
     if environment.get("TF_BUILD", "").lower() == "true":
@@ -122,13 +122,13 @@ def runner(environment: Mapping[str, str] = os.environ) -> Runner:
 
 
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
-    """The key by which the command line asks the app over HTTP; kept nowhere else. Raises SettingsError."""
+    """Return the function key for the app's HTTP API; it is kept nowhere. Raises SettingsError."""
     return Reader(environment).text("FUNCTION_KEY")
 
 
 def check_connections(environment: Mapping[str, str] = os.environ) -> None:
-    """Raise SettingsError if a proxy or the certificate authorities cannot be used: the libraries that read them would
-    fail at the first call, and say so unclearly."""
+    """Raise SettingsError if a proxy or the certificate authorities cannot be used. The libraries that read them would
+    fail at the first call, with an unclear message."""
     read = Reader(environment)
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
         for variable in (name.lower(), name):
@@ -163,9 +163,10 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def environment_secret(name: str, environment: Mapping[str, str] = os.environ, dotenv: Path | None = None) -> str:
-    """A secret's variable, or its line in a `.env` file: read when it is needed and kept nowhere. Empty: not set.
+    """Return the value of a secret's variable, or of its line in a `.env` file; empty if neither is set. It is kept
+    nowhere.
 
-    Raises SecretError if the file is there and cannot be read.
+    Raises SecretError if the file exists and cannot be read.
     """
     value = environment.get(name, "")
     if value or dotenv is None:
@@ -173,14 +174,14 @@ def environment_secret(name: str, environment: Mapping[str, str] = os.environ, d
     from dotenv import dotenv_values
 
     try:
-        # No interpolation: a `$` in a password is a `$`. A byte order mark, as Windows writes it, is no part of a name.
+        # No interpolation: a `$` in a password is a `$`. A byte order mark (Windows) is not part of a name.
         return dotenv_values(dotenv, interpolate=False, encoding="utf-8-sig").get(name) or ""
     except (OSError, UnicodeDecodeError) as error:
         raise SecretError(f"{dotenv.name} cannot be read as UTF-8 text ({type(error).__name__})") from None
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of an environment. Raises SettingsError."""
+    """Return the settings of an environment. Raises SettingsError."""
     read = Reader(environment)
     check_connections(environment)
     flags = FeatureFlags(**{f.name: read.flag(FeatureFlags.variable(f.name)) for f in fields(FeatureFlags)})
@@ -188,29 +189,26 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         storage=_storage(read),
         secrets=_secrets(read, flags),
         fabric=_fabric(read),
-        policy=EnginePolicy(
-            forward=_retry(read, "RETRY"),
-            backward=_retry(read, "COMPENSATION"),
-            step_lease_seconds=read.seconds("STEP_LEASE_SECONDS", minimum=1.0),
-            compensation_timeout_seconds=read.seconds("COMPENSATION_TIMEOUT_SECONDS", minimum=1.0),
-            late_call_seconds=read.seconds("LATE_CALL_SECONDS"),
-            watchdog_seconds=read.seconds("WATCHDOG_SECONDS", minimum=1.0),
-            target_lease_seconds=read.seconds("TARGET_LEASE_SECONDS", minimum=1.0),
-            target_retry_seconds=read.seconds("TARGET_RETRY_SECONDS", minimum=1.0),
-            restart_grace_seconds=read.seconds("RESTART_GRACE_SECONDS"),
-            orphan_grace_seconds=read.seconds("ORPHAN_GRACE_SECONDS"),
-            script_lease_seconds=read.seconds("SCRIPT_LEASE_SECONDS", minimum=1.0),
-            retention_seconds=read.seconds("RETENTION_SECONDS", minimum=3600.0),
-        ),
+        policy=_engine(read),
         sweep_dry_run=read.flag("SWEEP_DRY_RUN"),
         breaker=_breaker(read),
-        rate=RatePolicy(per_minute=read.count("RATE_PER_MINUTE", minimum=0)),
+        rate=replace(RatePolicy(), **read.policy_fields("rate")),
         flags=flags,
-        health=_health(read),
+        health=replace(HealthPolicy(), **read.policy_fields("health")),
         telemetry=_telemetry(read),
         traceparent=read.raw("TRACEPARENT"),
         trusts_client_principal=read.flag("TRUST_CLIENT_PRINCIPAL"),
         api_url=read.secure("FABRIC_SAGA_URL", "the key"),
+    )
+
+
+def _engine(read: Reader) -> EnginePolicy:
+    default = EnginePolicy()
+    return replace(
+        default,
+        forward=replace(default.forward, **read.policy_fields("forward")),
+        backward=replace(default.backward, **read.policy_fields("backward")),
+        **read.policy_fields("engine"),
     )
 
 
@@ -227,7 +225,6 @@ def _storage(read: Reader) -> StorageSettings:
 
 
 def _fabric(read: Reader) -> FabricSettings:
-    kinds = ("default", "service_principal", "managed_identity", "simulator")
     hosts = [host.strip() for host in read.text("FABRIC_OPERATION_HOSTS").split(",") if host.strip()]
     for host in hosts:
         if (
@@ -246,7 +243,7 @@ def _fabric(read: Reader) -> FabricSettings:
     return FabricSettings(
         base_url=read.secure("FABRIC_API_BASE_URL").rstrip("/"),
         operation_hosts=frozenset(hosts),
-        credential=read.word("FABRIC_CREDENTIAL", kinds),
+        credential=read.word("FABRIC_CREDENTIAL"),
         tenant_id=tenant_id,
         client_id=read.text("AZURE_CLIENT_ID"),
         certificate_path=_file("AZURE_CLIENT_CERTIFICATE_PATH", read),
@@ -255,7 +252,7 @@ def _fabric(read: Reader) -> FabricSettings:
 
 
 def _file(name: str, read: Reader) -> str:
-    """The path of a file that can be read."""
+    """Return the path of a readable file, or an empty text."""
     path = read.raw(name)
     try:
         if path:
@@ -266,36 +263,27 @@ def _file(name: str, read: Reader) -> str:
 
 
 def _check_endpoints(name: str, connection_string: str) -> None:
-    """The addresses in a connection string, of whose text nothing is repeated: it holds a key."""
+    """Raise SettingsError if an address in a connection string is not valid. Its text is not quoted: it has a key."""
     for key, value in _pairs(connection_string).items():
         if key.endswith("endpoint") and value:
             addressed(f"{name}: its {key}", lambda value=value: address.read(value))
-
-
-def _health(read: Reader) -> HealthPolicy:
-    return HealthPolicy(
-        cache_seconds=read.seconds("HEALTH_CACHE_SECONDS"),
-        queue_age_seconds=read.seconds("HEALTH_QUEUE_AGE_SECONDS"),
-        sweep_late_seconds=read.seconds("HEALTH_SWEEP_LATE_SECONDS", minimum=1.0),
-        poison_seconds=read.seconds("HEALTH_POISON_SECONDS"),
-    )
 
 
 def _telemetry(read: Reader) -> TelemetrySettings:
     name = "APPLICATIONINSIGHTS_CONNECTION_STRING"
     connection_string = read.text(name)
     if connection_string and not _pairs(connection_string).get("instrumentationkey"):
-        # Its text is not repeated: it is told to nobody who does not know it.
+        # Its text is not quoted, because it is not public.
         raise SettingsError(f"{name} must be InstrumentationKey=...;IngestionEndpoint=https://...")
     _check_endpoints(name, connection_string)
     name = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
     authentication = _pairs(read.text(name))
     if authentication and authentication.get("authorization", "").lower() != "aad":
         raise SettingsError(
-            f"{name} must be Authorization=AAD, and ClientId=... before it for an identity of one's own"
+            f"{name} must be Authorization=AAD, with ClientId=... before it for a user-assigned identity"
         )
     return TelemetrySettings(
-        exporter=read.word("TELEMETRY_EXPORTER", ("opentelemetry", "opencensus")),
+        exporter=read.word("TELEMETRY_EXPORTER"),
         connection_string=connection_string,
         uses_identity=bool(authentication),
         client_id=authentication.get("clientid", ""),
@@ -303,7 +291,7 @@ def _telemetry(read: Reader) -> TelemetrySettings:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """`Name=value;...` by lower-case name."""
+    """Return the values of `Name=value;...` by lower-case name."""
     pairs = [pair.partition("=") for pair in text.split(";") if pair.strip()]
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
@@ -312,14 +300,14 @@ def _secrets(read: Reader, flags: FeatureFlags) -> SecretSettings:
     url = _vault_url(read.text("KEY_VAULT_URL"), read.text("AZURE_KEY_VAULT_NAME"))
     if flags.azure_keyvault and not url:
         raise SettingsError(
-            "FEATURE_USE_AZURE_KEYVAULT is on, and neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME says which vault"
+            "FEATURE_USE_AZURE_KEYVAULT is on, and neither KEY_VAULT_URL nor AZURE_KEY_VAULT_NAME names the vault"
         )
     if flags.azure_keyvault and read.raw("AZURE_CLIENT_CERTIFICATE_PATH"):
         raise SettingsError(
             "AZURE_CLIENT_CERTIFICATE_PATH is for FEATURE_USE_AZURE_KEYVAULT=false: put the certificate into the vault "
             "and its name into FABRIC_CLIENT_CERTIFICATE_NAME"
         )
-    cache_seconds = read.seconds("SECRET_CACHE_SECONDS")
+    cache = replace(CachePolicy(), **read.policy_fields("cache"))
     client_secret_name = read.secret_name("FABRIC_CLIENT_SECRET_NAME")
     if read.text("FABRIC_CREDENTIAL") == "service_principal" and not flags.azure_keyvault:
         read.check_secret(environment_name(client_secret_name))
@@ -328,13 +316,13 @@ def _secrets(read: Reader, flags: FeatureFlags) -> SecretSettings:
         vault_client_id=read.text("KEY_VAULT_CLIENT_ID") or read.text("AzureWebJobsStorage__clientId"),
         client_secret_name=client_secret_name,
         client_certificate_name=read.secret_name("FABRIC_CLIENT_CERTIFICATE_NAME"),
-        cache=CachePolicy(cache_seconds=cache_seconds if flags.secret_manager else 0.0),
+        cache=cache if flags.secret_manager else replace(cache, cache_seconds=0.0),
         dotenv=DOTENV if flags.secret_manager and not flags.azure_keyvault else None,
     )
 
 
 def _vault_url(url: str, name: str) -> str:
-    """The vault's address; of both, KEY_VAULT_URL counts. Not quoted in errors: it may hold a password."""
+    """Return the vault's address; if both are set, `url` counts. Errors do not quote it: it may contain a password."""
     if url:
         try:
             found = address.read(url)
@@ -351,23 +339,8 @@ def _vault_url(url: str, name: str) -> str:
 
 
 def _breaker(read: Reader) -> BreakerPolicy:
-    policy = BreakerPolicy(
-        failures=read.count("BREAKER_FAILURES", minimum=0),
-        window_seconds=read.seconds("BREAKER_WINDOW_SECONDS"),
-        open_seconds=read.seconds("BREAKER_OPEN_SECONDS"),
-        max_open_seconds=read.seconds("BREAKER_MAX_OPEN_SECONDS"),
-        probe_seconds=read.seconds("BREAKER_PROBE_SECONDS"),
-        cache_seconds=read.seconds("BREAKER_CACHE_SECONDS"),
-    )
+    policy = replace(BreakerPolicy(), **read.policy_fields("breaker"))
     if policy.failures and 2 * policy.cache_seconds >= policy.open_seconds:
-        # A worker that still believes it closed would call beside the one probe.
+        # A worker that still considers the breaker closed would call at the same time as the probe.
         raise SettingsError("BREAKER_CACHE_SECONDS must be less than half of BREAKER_OPEN_SECONDS")
     return policy
-
-
-def _retry(read: Reader, prefix: str) -> RetryPolicy:
-    return RetryPolicy(
-        max_attempts=read.count(f"{prefix}_MAX_ATTEMPTS"),
-        base_seconds=read.seconds(f"{prefix}_BASE_SECONDS"),
-        max_seconds=read.seconds(f"{prefix}_MAX_SECONDS"),
-    )

@@ -26,4 +26,5 @@ def test_verbs_of_the_page_are_up_to_date() -> None:
 def test_settings_page_is_up_to_date() -> None:
     """No variable is declared twice."""
     assert settings_page.FILE.read_text() == settings_page.document(), "run: make diagrams"
+    assert settings_page.SAMPLE.read_text() == settings_page.sample(), "run: make diagrams"
     assert len(VARIABLES) == sum(len(group) for group in GROUPS.values())

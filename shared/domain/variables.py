@@ -1,323 +1,370 @@
-"""Every environment variable that the app, its triggers and its command line read: name, default, meaning.
+"""Every environment variable that the app, its triggers and its command line read, each declared once.
 
-settings.py reads nothing that is not declared here, and `make diagrams` writes docs/settings.md from it. A default that
-a policy has as well is taken from there, so no number stands twice. Durations are in seconds.
+A row says how the value is read (environment.py), its default, its meaning, and where else it appears. settings.py
+reads nothing that is not declared here; `make diagrams` writes docs/settings.md and local.settings.sample.json from the
+rows, and tests compare infra/ with them. The default of a number that a policy has is the policy's own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
-from shared.domain.breaker import BreakerPolicy
+from shared.domain.declaration import Kind, Variable, count, seconds
 from shared.domain.flags import FeatureFlags
-from shared.domain.policy import EnginePolicy, HealthPolicy
-from shared.domain.rate import RatePolicy
-from shared.domain.secrets import CachePolicy
 
 
-@dataclass(frozen=True)
-class Variable:
-    """One variable. `shown` is what the documentation says of the default where its value does not tell."""
+def _flag(name: str) -> Variable:
+    meaning = _FEATURES.get(name, "")
+    return Variable(FeatureFlags.variable(name), meaning, Kind.FLAG, value=False, sample="true", in_azure=True)
 
-    name: str
-    default: str | float | bool
-    meaning: str
-    shown: str = ""
-
-
-_ENGINE, _BREAKER, _HEALTH = EnginePolicy(), BreakerPolicy(), HealthPolicy()
 
 _FEATURES = {
-    "secret_manager": "A copy of a secret serves for a while; no restart to renew it ([secrets.md](secrets.md)).",
-    "azure_keyvault": "Secrets come from Key Vault; off: from the environment.",
-    "retry_logic": "A fault that may pass is tried again.",
-    "circuit_breaker": "An area of Fabric that is ill is left alone for a while.",
-    "rollback": "A deployment that fails or is cancelled is put back; off: it ends `failed`, and nothing is undone.",
-    "telemetry": "Events, metrics and spans are sent ([telemetry.md](telemetry.md)).",
-    "health_checks": "Health looks at what the app needs ([health.md](health.md)).",
+    "secret_manager": "Keep a copy of each secret for a while, and use a rotated one without a restart "
+    "([secrets.md](secrets.md)).",
+    "azure_keyvault": "Read secrets from Key Vault; off: from the environment.",
+    "retry_logic": "Retry after a transient error.",
+    "circuit_breaker": "Reject calls to a failing area of Fabric for a while.",
+    "rollback": "Roll back a deployment that fails or is cancelled; off: it ends `failed` and nothing is compensated.",
+    "telemetry": "Send events, metrics and spans ([telemetry.md](telemetry.md)).",
+    "health_checks": "Check what the app needs ([health.md](health.md)).",
 }
 
 GROUPS: Mapping[str, tuple[Variable, ...]] = {
-    "Features": tuple(
-        Variable(FeatureFlags.variable(f.name), default=False, meaning=_FEATURES[f.name]) for f in fields(FeatureFlags)
-    ),
+    "Features": tuple(_flag(f.name) for f in fields(FeatureFlags)),
     "Storage": (
         Variable(
             "AzureWebJobsStorage",
-            "",
-            "Connection string of the storage account; on a machine without Azure. In Azure the four below.",
+            "Connection string of the storage account, for a machine without Azure. In Azure the four below are used.",
+            sample="UseDevelopmentStorage=true",
         ),
-        Variable("AzureWebJobsStorage__blobServiceUri", "", "The address of its containers, used with an identity."),
-        Variable("AzureWebJobsStorage__queueServiceUri", "", "The address of its queues, likewise."),
-        Variable("AzureWebJobsStorage__tableServiceUri", "", "The address of its tables, likewise."),
+        Variable(
+            "AzureWebJobsStorage__blobServiceUri",
+            "Address of the blob service, used with an identity.",
+            Kind.ADDRESS,
+            in_azure=True,
+        ),
+        Variable("AzureWebJobsStorage__queueServiceUri", "Address of the queue service.", Kind.ADDRESS, in_azure=True),
+        Variable("AzureWebJobsStorage__tableServiceUri", "Address of the table service.", Kind.ADDRESS, in_azure=True),
         Variable(
             "AzureWebJobsStorage__clientId",
-            "",
-            "The user-assigned identity for storage; without it the default credential chain.",
+            "The user-assigned identity for storage; if empty, the default credential chain.",
+            in_azure=True,
         ),
     ),
     "Fabric": (
-        Variable("FABRIC_API_BASE_URL", "https://api.fabric.microsoft.com", "Only `https`, but for loopback."),
+        Variable(
+            "FABRIC_API_BASE_URL",
+            "Address of the Fabric API. `http` only on loopback.",
+            Kind.ADDRESS,
+            value="https://api.fabric.microsoft.com",
+            sample="https://api.fabric.microsoft.com",
+        ),
         Variable(
             "FABRIC_OPERATION_HOSTS",
-            "",
             "Further hosts (`host:port`, comma separated) that a long-running operation's Location may name. Fabric's "
-            "own domains are always allowed; to all others no token is ever sent.",
+            "own domains are always allowed; a token is never sent to any other host.",
         ),
         Variable(
             "FABRIC_CREDENTIAL",
-            "default",
-            "`managed_identity`, `service_principal`, `default` (azure-identity's chain), or `simulator` "
-            "(loopback only).",
+            "How the app signs in to Fabric; `default` is azure-identity's chain, `simulator` works on loopback only.",
+            Kind.WORD,
+            value="default",
+            words=("default", "service_principal", "managed_identity", "simulator"),
+            sample="default",
+            in_azure=True,
         ),
-        Variable("AZURE_TENANT_ID", "", "The service principal's tenant."),
-        Variable("AZURE_CLIENT_ID", "", "The service principal, or the client id of a user-assigned identity."),
+        Variable("AZURE_TENANT_ID", "The service principal's tenant.", sample=""),
+        Variable(
+            "AZURE_CLIENT_ID",
+            "The service principal, or the client id of a user-assigned identity.",
+            sample="",
+            in_azure=True,
+        ),
         Variable(
             "AZURE_CLIENT_SECRET",
-            "",
-            "Of the service principal, without a vault. Read when a token is asked for and kept nowhere else. With the "
-            "vault on it is not read.",
+            "The service principal's secret, without a vault. It is read when a token is requested and kept nowhere "
+            "else. With the vault on it is not read.",
+            is_late=True,
+            is_secret=True,
         ),
         Variable(
             "AZURE_CLIENT_CERTIFICATE_PATH",
-            "",
-            "In place of `AZURE_CLIENT_SECRET`: the certificate's file. With the vault on it is an error.",
+            "The certificate's file, in place of `AZURE_CLIENT_SECRET`. With the vault on it is an error.",
+            Kind.PATH,
         ),
-        Variable("AZURE_AUTHORITY_HOST", "", "Entra's address in another cloud.", shown="azure-identity's"),
-        Variable(
+        Variable("AZURE_AUTHORITY_HOST", "Entra's address in another cloud.", shown="azure-identity's"),
+        count(
             "RATE_PER_MINUTE",
-            RatePolicy().per_minute,
-            "Calls a minute that a worker makes at most in each of Fabric's three quotas (200 a principal). "
-            "0: no limit of ours.",
+            "rate.per_minute",
+            "Calls a minute that a worker makes at most in each of Fabric's three quotas (200 for each principal). "
+            "0: no limit by the app.",
+            minimum=0,
         ),
     ),
     "Secrets": (
         Variable(
             "KEY_VAULT_URL",
-            "",
-            "The vault's address, `https://<name>.vault.azure.net`. It or `AZURE_KEY_VAULT_NAME` is needed with "
+            "The vault's address, `https://<name>.vault.azure.net`. This or `AZURE_KEY_VAULT_NAME` is needed with "
             "`FEATURE_USE_AZURE_KEYVAULT` ([secrets.md](secrets.md)).",
+            sample="https://your-vault.vault.azure.net",
+            in_azure=True,
         ),
         Variable(
-            "AZURE_KEY_VAULT_NAME", "", "The vault's name in the public cloud. `KEY_VAULT_URL` counts if both are set."
+            "AZURE_KEY_VAULT_NAME", "The vault's name in the public cloud. `KEY_VAULT_URL` counts if both are set."
         ),
         Variable(
             "KEY_VAULT_CLIENT_ID",
-            "",
-            "The user-assigned identity that reads the vault; without either, the default credential chain.",
+            "The user-assigned identity that reads the vault; if neither is set, the default credential chain.",
             shown="`AzureWebJobsStorage__clientId`",
         ),
         Variable(
             "SECRET_CACHE_SECONDS",
-            CachePolicy().cache_seconds,
-            "Seconds that a copy of a secret serves, with `FEATURE_USE_SECRET_MANAGER`. 0: none is kept.",
+            "How long a copy of a secret is used, with `FEATURE_USE_SECRET_MANAGER`. 0: no copy is kept.",
+            Kind.SECONDS,
+            field="cache.cache_seconds",
+            sample="300",
         ),
         Variable(
             "FABRIC_CLIENT_SECRET_NAME",
-            "azure-client-secret",
-            "The service principal's secret, by its name in the vault; in the environment the same name in capitals.",
+            "The service principal's secret, by its name in the vault; in the environment, the same name in capitals.",
+            Kind.SECRET_NAME,
+            value="azure-client-secret",
         ),
         Variable(
             "FABRIC_CLIENT_CERTIFICATE_NAME",
-            "",
-            "Its certificate (PEM with the private key, or PKCS #12), by name; if set, in place of the secret.",
+            "The certificate (PEM with the private key, or PKCS #12), by name; if set, it replaces the secret.",
+            Kind.SECRET_NAME,
         ),
     ),
     "Connections": (
         Variable(
             "HTTPS_PROXY",
-            "",
             "The proxy (`http://host:port`) for `https` addresses: Fabric, storage, sign-in, Key Vault and, from the "
             "command line, the app. Each of the four names is also read in lower case, which counts first.",
         ),
-        Variable("HTTP_PROXY", "", "The proxy for `http` addresses."),
-        Variable("ALL_PROXY", "", "The proxy for a scheme that has no proxy above."),
+        Variable("HTTP_PROXY", "The proxy for `http` addresses."),
+        Variable("ALL_PROXY", "The proxy for a scheme that has no proxy above."),
         Variable(
             "NO_PROXY",
-            "",
             "Hosts that are reached without a proxy, comma separated: a host or its domain, `host:port`, an IPv4 "
             "address or range (`10.0.0.0/8`), `*`. Behind a proxy it must name `127.0.0.1,localhost` and, for a "
             "managed identity, `169.254.0.0/16`.",
         ),
         Variable(
             "REQUESTS_CA_BUNDLE",
-            "",
             "A PEM file, or a folder, with the certificate authorities to trust in place of certifi's: for a proxy "
-            "that inspects TLS, or a company's own authority.",
+            "that inspects TLS, or for a company's own authority.",
+            Kind.PATH,
         ),
-        Variable("CURL_CA_BUNDLE", "", "The same, if `REQUESTS_CA_BUNDLE` is empty."),
+        Variable("CURL_CA_BUNDLE", "The same, if `REQUESTS_CA_BUNDLE` is empty.", Kind.PATH),
     ),
-    "Trying again": (
-        Variable(
+    "Retries": (
+        count(
             "RETRY_MAX_ATTEMPTS",
-            _ENGINE.forward.max_attempts,
-            "Tries of a forward action that may go wrong in ways that pass by themselves. A throttled call (429) is no "
-            "try.",
+            "forward.max_attempts",
+            "Attempts of a forward action that meets transient errors. A throttled call (429) is not an attempt.",
         ),
-        Variable(
+        seconds(
             "RETRY_BASE_SECONDS",
-            _ENGINE.forward.base_seconds,
-            "Full jitter between zero and base x 2^n. A Retry-After is obeyed exactly instead.",
+            "forward.base_seconds",
+            "The wait before attempt n is random, from zero to base x 2^n. A Retry-After is obeyed exactly instead.",
         ),
-        Variable("RETRY_MAX_SECONDS", _ENGINE.forward.max_seconds, "The most that jitter may come to."),
-        Variable(
+        seconds("RETRY_MAX_SECONDS", "forward.max_seconds", "The longest random wait."),
+        count(
             "COMPENSATION_MAX_ATTEMPTS",
-            _ENGINE.backward.max_attempts,
-            "Tries of a compensating action before it is `compensation_failed` and the deployment `stuck`.",
+            "backward.max_attempts",
+            "Attempts of a compensating action before it is `compensation_failed` and the deployment `stuck`.",
         ),
-        Variable("COMPENSATION_BASE_SECONDS", _ENGINE.backward.base_seconds, "As `RETRY_BASE_SECONDS`."),
-        Variable("COMPENSATION_MAX_SECONDS", _ENGINE.backward.max_seconds, "As `RETRY_MAX_SECONDS`."),
-        Variable(
+        seconds("COMPENSATION_BASE_SECONDS", "backward.base_seconds", "As `RETRY_BASE_SECONDS`."),
+        seconds("COMPENSATION_MAX_SECONDS", "backward.max_seconds", "As `RETRY_MAX_SECONDS`."),
+        seconds(
             "COMPENSATION_TIMEOUT_SECONDS",
-            _ENGINE.compensation_timeout_seconds,
-            "How long one try of a compensation may take, waits included.",
+            "engine.compensation_timeout_seconds",
+            "How long one attempt of a compensation may take, waits included.",
+            minimum=1,
         ),
-        Variable(
+        seconds(
             "LATE_CALL_SECONDS",
-            _ENGINE.late_call_seconds,
-            "How long a call whose answer was lost may take to have its effect: what was left half done is not "
-            "compensated before, and what does not show is looked for until then.",
+            "engine.late_call_seconds",
+            "How long a call whose answer was lost may take to have its effect. A step with such a call is not "
+            "compensated before, and its resource is looked for until then.",
         ),
     ),
     "Leases and the sweeper": (
-        Variable(
+        seconds(
             "STEP_LEASE_SECONDS",
-            _ENGINE.step_lease_seconds,
-            "How long a worker that gives no sign of life keeps its step. A living one gives three within it, so calls "
-            "to Fabric may take longer.",
+            "engine.step_lease_seconds",
+            "How long a worker without a heartbeat keeps its step. A running worker sends three heartbeats in this "
+            "time, so calls to Fabric may take longer.",
+            minimum=1,
         ),
-        Variable(
+        seconds(
             "WATCHDOG_SECONDS",
-            _ENGINE.watchdog_seconds,
-            "How often an orchestration compares its view with the journal; sooner if a claim ends before that.",
+            "engine.watchdog_seconds",
+            "How often an orchestration compares its progress with the journal; sooner if a claim ends before that.",
+            minimum=1,
         ),
-        Variable(
+        seconds(
             "TARGET_LEASE_SECONDS",
-            _ENGINE.target_lease_seconds,
-            "How long a deployment holds its target without a sign of life.",
+            "engine.target_lease_seconds",
+            "How long a deployment without a heartbeat holds its target.",
+            minimum=1,
         ),
-        Variable(
-            "TARGET_RETRY_SECONDS", _ENGINE.target_retry_seconds, "How often a waiting deployment asks for its target."
+        seconds(
+            "TARGET_RETRY_SECONDS",
+            "engine.target_retry_seconds",
+            "How often a waiting deployment tries to acquire its target.",
+            minimum=1,
         ),
-        Variable(
+        seconds(
             "SCRIPT_LEASE_SECONDS",
-            _ENGINE.script_lease_seconds,
-            "How long a script with a `DeploymentTransaction` may give no sign of life before the sweeper puts it back "
-            "([scripting.md](scripting.md)). The same value for the app and for the scripts, whose clocks must "
+            "engine.script_lease_seconds",
+            "How long a script with a `DeploymentTransaction` may send no heartbeat before the sweeper rolls it back "
+            "([scripting.md](scripting.md)). The app and the scripts need the same value, and their clocks must "
             "agree within it.",
+            minimum=1,
         ),
         Variable(
             "SWEEP_SCHEDULE",
-            "",
-            "NCRONTAB of the sweeper. Must be set: the trigger names it. The sample and infra/ have `0 */5 * * * *`.",
+            "NCRONTAB of the sweeper. It must be set, because the trigger names it. The sample and infra/ have "
+            "`0 */5 * * * *`.",
+            sample="0 */5 * * * *",
+            in_azure=True,
+            is_late=True,
         ),
         Variable(
-            "SWEEP_DRY_RUN",
-            default=False,
-            meaning="`true`: the sweeper says in the log what it would do, and does nothing.",
+            "SWEEP_DRY_RUN", "`true`: the sweeper logs what it would do, and does nothing.", Kind.FLAG, value=False
         ),
-        Variable(
+        seconds(
             "RESTART_GRACE_SECONDS",
-            _ENGINE.restart_grace_seconds,
-            "How old a deployment must be before the sweeper misses its orchestration.",
+            "engine.restart_grace_seconds",
+            "How old a deployment without an orchestration must be before the sweeper restarts it.",
         ),
-        Variable(
+        seconds(
             "ORPHAN_GRACE_SECONDS",
-            _ENGINE.orphan_grace_seconds,
-            "How long after a deployment was put back the sweeper looks for what a call still under way may have made "
-            "afterwards. Must outlast `functionTimeout`.",
+            "engine.orphan_grace_seconds",
+            "How long after a rollback the sweeper looks for resources that a late call created. It must be longer "
+            "than `functionTimeout`.",
         ),
-        Variable(
+        seconds(
             "RETENTION_SECONDS",
-            _ENGINE.retention_seconds,
-            "Ninety days: how long an ended deployment stays in the journal. Its audit stays, and its id stays taken.",
+            "engine.retention_seconds",
+            "How long an ended deployment stays in the journal (ninety days). Its audit stays, and its id stays taken.",
+            minimum=3600,
+            in_azure=True,
         ),
     ),
     "Circuit breaker": (
-        Variable(
+        count(
             "BREAKER_FAILURES",
-            _BREAKER.failures,
-            "Faults of Fabric (no answer, 408, 5xx; never our 4xx, 401, 403, 429) that open the circuit breaker of an "
-            "API area, whichever workers meet them. 0: no breaker.",
+            "breaker.failures",
+            "Failures of Fabric (no answer, 408, 5xx; not other 4xx, 401, 403, 429) that open the circuit breaker of "
+            "an API area, whichever workers meet them. 0: no breaker.",
+            minimum=0,
         ),
-        Variable("BREAKER_WINDOW_SECONDS", _BREAKER.window_seconds, "Within how long."),
-        Variable(
+        seconds("BREAKER_WINDOW_SECONDS", "breaker.window_seconds", "How long a failure counts."),
+        seconds(
             "BREAKER_OPEN_SECONDS",
-            _BREAKER.open_seconds,
-            "How long no call is made before one probe is; twice as long after each probe that met a fault.",
+            "breaker.open_seconds",
+            "How long no call is made before the probe; twice as long after each probe that fails.",
         ),
-        Variable("BREAKER_MAX_OPEN_SECONDS", _BREAKER.max_open_seconds, "The most that may come to."),
-        Variable(
+        seconds("BREAKER_MAX_OPEN_SECONDS", "breaker.max_open_seconds", "The longest time without a call."),
+        seconds(
             "BREAKER_PROBE_SECONDS",
-            _BREAKER.probe_seconds,
-            "How long a prober may take before another takes its place. Must outlast one call.",
+            "breaker.probe_seconds",
+            "How long a probe may take before another worker replaces it. It must be longer than one call.",
         ),
-        Variable(
+        seconds(
             "BREAKER_CACHE_SECONDS",
-            _BREAKER.cache_seconds,
+            "breaker.cache_seconds",
             "How old a worker's copy of the breaker's record may be. Less than half of `BREAKER_OPEN_SECONDS`.",
         ),
     ),
     "Health": (
-        Variable(
+        seconds(
             "HEALTH_CACHE_SECONDS",
-            _HEALTH.cache_seconds,
-            "How long one round of health checks is told to whoever asks ([health.md](health.md)).",
+            "health.cache_seconds",
+            "How long the results of a round of health checks are reused ([health.md](health.md)).",
         ),
-        Variable(
+        seconds(
             "HEALTH_QUEUE_AGE_SECONDS",
-            _HEALTH.queue_age_seconds,
-            "A message that lies untouched for longer is a warning.",
+            "health.queue_age_seconds",
+            "Health warns if a message is not handled for longer than this.",
         ),
-        Variable(
+        seconds(
             "HEALTH_SWEEP_LATE_SECONDS",
-            _HEALTH.sweep_late_seconds,
-            "So is a last sweep longer ago than this. Three periods of `SWEEP_SCHEDULE`.",
+            "health.sweep_late_seconds",
+            "Health warns if the last sweep is longer ago than this. Three periods of `SWEEP_SCHEDULE`.",
+            minimum=1,
         ),
-        Variable(
-            "HEALTH_POISON_SECONDS", _HEALTH.poison_seconds, "For how long after a poisoned message health warns of it."
-        ),
+        seconds("HEALTH_POISON_SECONDS", "health.poison_seconds", "How long health warns after a poison message."),
     ),
     "Telemetry": (
         Variable(
             "TELEMETRY_EXPORTER",
-            "opentelemetry",
-            "`opentelemetry` or `opencensus`: which library sends telemetry ([telemetry.md](telemetry.md)).",
+            "The library that sends telemetry ([telemetry.md](telemetry.md)).",
+            Kind.WORD,
+            value="opentelemetry",
+            words=("opentelemetry", "opencensus"),
+            sample="opentelemetry",
+            in_azure=True,
         ),
         Variable(
             "APPLICATIONINSIGHTS_CONNECTION_STRING",
-            "",
-            "Where telemetry goes, if `FEATURE_USE_TELEMETRY` is on. Empty: nowhere, and the log says so once.",
+            "Where telemetry is sent, if `FEATURE_USE_TELEMETRY` is on. If empty, nothing is sent, and the log says so "
+            "once.",
+            sample="",
+            in_azure=True,
         ),
         Variable(
             "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
-            "",
             "`ClientId=...;Authorization=AAD` to send with a managed identity's token.",
+            in_azure=True,
         ),
     ),
     "HTTP API": (
         Variable(
             "TRUST_CLIENT_PRINCIPAL",
-            default=False,
-            meaning="`true` only where App Service authentication is on: then the signed-in principal that it names is "
-            "who asked, in the audit. Where it is off, anybody with a key could send that header.",
+            "`true`: the audit records the signed-in principal that App Service authentication names as the requester. "
+            "Leave it off without App Service authentication: any client with a key could then send that header.",
+            Kind.FLAG,
+            value=False,
         ),
     ),
     "Of the command line only": (
         Variable(
             "FABRIC_SAGA_URL",
-            "",
-            "The app's address, to go over its [HTTP API](api.md) in place of storage (as `--url`).",
+            "The app's address, to use its [HTTP API](api.md) in place of storage (as `--url`).",
+            Kind.ADDRESS,
         ),
-        Variable("FUNCTION_KEY", "", "The key for it. Read when it is sent and kept nowhere else."),
+        Variable(
+            "FUNCTION_KEY",
+            "The function key for it. It is read when it is sent and kept nowhere else.",
+            is_late=True,
+            is_secret=True,
+        ),
         Variable(
             "TRACEPARENT",
-            "",
-            "The span that a submission is part of (W3C). What is no traceparent begins a trace of its own.",
+            "The span that a submission is part of (W3C). An invalid value starts a new trace.",
+            Kind.PATH,
         ),
-        Variable("GITHUB_ACTIONS", "", "`true`, as GitHub Actions sets it: it prints what that runner understands."),
-        Variable("GITHUB_STEP_SUMMARY", "", "As GitHub Actions sets it: the file that the summary is written to."),
-        Variable("TF_BUILD", "", "`True`, as Azure Pipelines sets it: it prints what that runner understands."),
-        Variable("AGENT_TEMPDIRECTORY", "", "As Azure Pipelines sets it: the folder that the summary is written to."),
+        Variable(
+            "GITHUB_ACTIONS",
+            "`true`, as GitHub Actions sets it: the output is written for that runner.",
+            Kind.PATH,
+            is_late=True,
+        ),
+        Variable(
+            "GITHUB_STEP_SUMMARY", "As GitHub Actions sets it: the file for the summary.", Kind.PATH, is_late=True
+        ),
+        Variable(
+            "TF_BUILD",
+            "`True`, as Azure Pipelines sets it: the output is written for that runner.",
+            Kind.PATH,
+            is_late=True,
+        ),
+        Variable(
+            "AGENT_TEMPDIRECTORY", "As Azure Pipelines sets it: the folder for the summary.", Kind.PATH, is_late=True
+        ),
     ),
 }
 

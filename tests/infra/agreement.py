@@ -9,6 +9,7 @@ from shared import settings
 from shared.adapters import storage
 from shared.adapters.storage import blobs, queues
 from shared.domain.telemetry import PROPERTIES, Event
+from shared.domain.variables import VARIABLES
 from tests.infra import kql
 from tests.infra.bicep import Infra, properties, sources
 from tests.infra.lint import strings
@@ -17,13 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 OF_THE_HOST = {"AzureWebJobsStorage__credential", "PYTHON_THREADPOOL_THREAD_COUNT", "FUNCTIONS_WORKER_RUNTIME"}
 """Settings that the Functions host or a vendor's library reads and our code does not."""
 OF_A_SCHEDULER = {"DURABLE_TASK_SCHEDULER_CONNECTION_STRING"}
-SECRETS = {"AZURE_CLIENT_SECRET"}
+SECRETS = {row.name for row in VARIABLES.values() if row.is_secret}
 """Read by name when they are needed, and never set by Bicep."""
 IN_PRODUCTION = {
-    *(f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")),
-    *("AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId", "AZURE_CLIENT_ID", "FABRIC_CREDENTIAL"),
-    *("KEY_VAULT_URL", "RETENTION_SECONDS", "TELEMETRY_EXPORTER", "PYTHON_THREADPOOL_THREAD_COUNT"),
-    *("APPLICATIONINSIGHTS_CONNECTION_STRING", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
+    *(row.name for row in VARIABLES.values() if row.in_azure),
+    *("AzureWebJobsStorage__credential", "PYTHON_THREADPOOL_THREAD_COUNT"),
 }
 """What an app in Azure cannot do without, beside the flags and what its triggers name."""
 ALERTED = {

@@ -1,29 +1,29 @@
 """Settings: usable defaults, and every invalid value is reported with its variable."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from shared import settings
+from shared.domain.declaration import POLICIES, Kind
+from shared.domain.environment import Reader
 from shared.domain.policy import EnginePolicy
 from shared.domain.variables import VARIABLES
 from tests.infra.agreement import settings_read
 
-SECONDS = [
-    "RETRY_BASE_SECONDS",
-    "RETRY_MAX_SECONDS",
-    "COMPENSATION_BASE_SECONDS",
-    "COMPENSATION_MAX_SECONDS",
-    "STEP_LEASE_SECONDS",
-    "COMPENSATION_TIMEOUT_SECONDS",
-    "LATE_CALL_SECONDS",
-    "WATCHDOG_SECONDS",
-    "TARGET_LEASE_SECONDS",
-    "TARGET_RETRY_SECONDS",
-    "RESTART_GRACE_SECONDS",
-]
-COUNTS = ["RETRY_MAX_ATTEMPTS", "COMPENSATION_MAX_ATTEMPTS"]
+SECONDS = [row.name for row in VARIABLES.values() if row.kind is Kind.SECONDS]
+COUNTS = [row.name for row in VARIABLES.values() if row.kind is Kind.COUNT]
+OF_THE_ENGINE = [n for n in SECONDS if VARIABLES[n].field.startswith(("engine", "forward", "backward"))]
+ATTEMPTS = ["RETRY_MAX_ATTEMPTS", "COMPENSATION_MAX_ATTEMPTS"]
+NOT_SET = {
+    *("engine.rollback", "engine.forward", "engine.backward"),
+    "rate.window_seconds",
+    *("cache.missing_seconds", "cache.renew_at", "cache.pause_seconds"),
+}
+"""Fields of policies that no variable sets: a flag, policies of their own, and constants."""
 
 
 def test_settings_have_usable_defaults() -> None:
@@ -35,20 +35,34 @@ def test_settings_have_usable_defaults() -> None:
     assert settings.load(dict.fromkeys([*SECONDS, *COUNTS, "FABRIC_CREDENTIAL"], "  ")) == loaded
 
 
-def test_settings_must_be_declared_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable without a declared default and meaning is an error at the first load, whatever the environment
-    contains."""
-    monkeypatch.delitem(VARIABLES, "STEP_LEASE_SECONDS")  # type: ignore[arg-type] - a dict, declared as read-only
-    with pytest.raises(KeyError, match="STEP_LEASE_SECONDS"):
-        settings.load({"STEP_LEASE_SECONDS": "90"})
+def test_settings_must_be_declared_to_be_read() -> None:
+    """A variable without a row, or with a row of another kind, is an error of the program."""
+    with pytest.raises(KeyError, match="FABRIC_COLOUR"):
+        Reader({"FABRIC_COLOUR": "blue"}).text("FABRIC_COLOUR")
+    with pytest.raises(TypeError, match="SWEEP_DRY_RUN is declared as flag"):
+        Reader({}).word("SWEEP_DRY_RUN")
+
+
+def test_settings_have_a_row_for_every_field_of_a_policy_and_a_meaning_for_every_flag() -> None:
+    declared = [row.field for row in VARIABLES.values() if row.field]
+    existing = {f"{name}.{f.name}" for name, policy in POLICIES.items() for f in fields(cast(Any, policy))}
+    missing = sorted(existing - NOT_SET - set(declared))
+    assert not missing, f"add a row to shared/domain/variables.py, or the field to NOT_SET: {missing}"
+    unknown = sorted(set(declared) - existing)
+    assert not unknown, f"rows of shared/domain/variables.py name fields that no policy has: {unknown}"
+    assert len(declared) == len(set(declared)), "two rows of shared/domain/variables.py set the same field"
+    without = [row.name for row in VARIABLES.values() if not row.meaning]
+    assert not without, f"say in shared/domain/variables.py what these do: {without}"
 
 
 def test_settings_declare_only_variables_that_are_read() -> None:
-    """At the start (a proxy in lower case too), when needed (the key, the secret, the variables of a pipeline), or by
-    the trigger (the schedule)."""
-    late = {"FUNCTION_KEY", "AZURE_CLIENT_SECRET", "SWEEP_SCHEDULE"}
-    late |= {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD", "AGENT_TEMPDIRECTORY"}
-    assert set(VARIABLES) == {name.upper() if name.islower() else name for name in settings_read()} | late
+    """At the start (a proxy in lower case too), or later: when needed (the key, the secret, the variables of a
+    pipeline), or by the trigger (the schedule)."""
+    late = {row.name for row in VARIABLES.values() if row.is_late}
+    read = {name.upper() if name.islower() else name for name in settings_read()}
+    unread, undeclared = sorted(set(VARIABLES) - read - late), sorted(read - set(VARIABLES))
+    assert not unread, f"shared/settings.py does not read these rows of shared/domain/variables.py: {unread}"
+    assert not undeclared, f"add rows to shared/domain/variables.py: {undeclared}"
 
 
 @pytest.mark.parametrize("name", [*SECONDS, *COUNTS])
@@ -58,12 +72,12 @@ def test_settings_invalid_number_names_its_variable(name: str, value: str) -> No
         settings.load({name: value})
 
 
-@pytest.mark.parametrize(
-    "name", [*COUNTS, *[n for n in SECONDS if n.endswith(("LEASE_SECONDS", "TIMEOUT_SECONDS", "WATCHDOG_SECONDS"))]]
-)
+@pytest.mark.parametrize("name", [row.name for row in VARIABLES.values() if row.minimum])
 def test_settings_zero_that_would_disable_the_engine_is_refused(name: str) -> None:
     """A lease of zero protects nothing, and a watchdog of zero never rests."""
-    with pytest.raises(settings.SettingsError, match=f"{name} is '0'; it must be a number of at least 1"):
+    with pytest.raises(
+        settings.SettingsError, match=f"{name} is '0'; it must be a number of at least {VARIABLES[name].minimum:g}$"
+    ):
         settings.load({name: "0"})
 
 
@@ -89,8 +103,8 @@ def test_settings_invalid_word_or_address_names_its_variable(name: str, value: s
 def test_settings_are_read_from_their_variables() -> None:
     loaded = settings.load(
         {
-            **dict.fromkeys(SECONDS, "7.5"),
-            **dict.fromkeys(COUNTS, "3"),
+            **dict.fromkeys(OF_THE_ENGINE, "3600.5"),
+            **dict.fromkeys(ATTEMPTS, "3"),
             "AzureWebJobsStorage": "connection",
             "AzureWebJobsStorage__tableServiceUri": "https://t.example",
             "FABRIC_API_BASE_URL": "http://127.0.0.1:8080/",
@@ -99,7 +113,7 @@ def test_settings_are_read_from_their_variables() -> None:
         }
     )
     policy = loaded.policy
-    assert {policy.step_lease_seconds, policy.late_call_seconds, policy.forward.base_seconds} == {7.5}
+    assert {policy.step_lease_seconds, policy.late_call_seconds, policy.forward.base_seconds} == {3600.5}
     assert (policy.forward.max_attempts, policy.backward.max_attempts) == (3, 3)
     assert (loaded.storage.connection_string, loaded.storage.table_uri) == ("connection", "https://t.example")
     assert loaded.fabric.base_url == "http://127.0.0.1:8080"

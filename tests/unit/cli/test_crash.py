@@ -63,7 +63,7 @@ def test_variable_with_a_character_that_no_header_may_have_is_a_bad_request(name
     done = run("list", environment=environment)
     odd = next(c for c in value if c not in "x\u00a0")
     assert done.returncode == 2
-    assert f"error: {name} has a character that cannot stand there" in done.stdout
+    assert f"error: {name} has a character that is not allowed" in done.stdout
     assert f"U+{ord(odd):04X}" in done.stdout
     assert "Traceback" not in done.stderr
 

@@ -16,6 +16,9 @@ from shared.domain.principals import NOT_A_LIST, parse_principals
 from shared.domain.text import MAX_BYTES, parse, utf8
 from shared.steps import KINDS
 
+PACKED_FIELDS = ("file", "folder")
+"""The fields that this module reads and replaces. Each kind says which one it has (`KindRules.packs`)."""
+
 
 def read_text(path: str) -> tuple[str, Path]:
     """The text of a file, or of standard input for `-`, and the folder that its paths are relative to."""

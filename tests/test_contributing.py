@@ -34,14 +34,14 @@ class ToyKind(LakehouseKind):
 
 
 def walk(title: str) -> str:
-    """The section of CONTRIBUTING with that title."""
+    """Return the section of CONTRIBUTING with that title."""
     found = re.search(rf"^## {title}$(.*?)(?=^## )", CONTRIBUTING, re.MULTILINE | re.DOTALL)
     assert found, f"CONTRIBUTING.md: the section '{title}' is missing"
     return found[1]
 
 
 def files(title: str) -> set[str]:
-    """The files and folders that a section names."""
+    """Return the files and folders that a section names."""
     return {name for name in re.findall(r"`([\w./-]+/[\w./-]+)`", walk(title)) if "KIND" not in name}
 
 

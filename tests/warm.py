@@ -154,7 +154,7 @@ class WarmStack(Stack):
         self._started: dict[int, Process] = {}
 
     def runs(self, part: str) -> bool:
-        """A forked process has its server's command line, so it is recognised by its process id."""
+        """Return True while the process runs. A forked one is identified by its process id alone."""
         pid = self.pids.get(part)
         if part == "azurite" or pid is None:
             return super().runs(part)

@@ -160,7 +160,7 @@ def test_records_of_an_unknown_version_are_refused() -> None:
 
 
 def _written(**changes: Any) -> Any:
-    """The JSON of a step, with some members changed."""
+    """Return the JSON of a step, with some members changed."""
     return {**json.loads(json.dumps(encoded(_step(started_at=NOW)))), **changes}
 
 

@@ -20,7 +20,7 @@ EXAMPLES = ROOT / "examples"
 def main() -> int:
     began = time.monotonic()
     stack = from_environment(os.environ.get("STACK") or f"demo-{secrets.token_hex(3)}")
-    say(f"starting Azurite, the Fabric simulator (profile {stack.profile}) and the functions host")
+    print_heading(f"starting Azurite, the Fabric simulator (profile {stack.profile}) and the functions host")
     print("the first start installs Azurite from npm, which takes a minute", flush=True)
     try:
         with contextlib.ExitStack() as at_end:
@@ -37,17 +37,19 @@ def main() -> int:
         return 1
     took = f"{time.monotonic() - began:.0f} s"
     passed = all(verdicts)
-    say(f"both deployments ended as expected, after {took}" if passed else f"FAILED: not as expected (after {took})")
+    print_heading(
+        f"both deployments ended as expected, after {took}" if passed else f"FAILED: not as expected (after {took})"
+    )
     return 0 if passed else 1
 
 
-def say(text: str) -> None:
+def print_heading(text: str) -> None:
     print(f"\n== {text}", flush=True)
 
 
 def deploy(stack: Stack, name: str, expected: int, what: str) -> bool:
     """Submit an example with the command line and follow it. Return True if it exits with the expected code."""
-    say(f"submit examples/{name}: {what}")
+    print_heading(f"submit examples/{name}: {what}")
     command = [sys.executable, "-m", "shared.cli", "submit", str(EXAMPLES / name), "--wait", "--timeout", "2m"]
     environment = {**os.environ, "AzureWebJobsStorage": stack.connection_string}
     code = subprocess.run([*command, "--id", name.removesuffix(".yaml")], cwd=ROOT, env=environment, check=False)
@@ -67,7 +69,7 @@ def proof(stack: Stack) -> bool:
         command = [sys.executable, "-m", "shared.cli", "audit", name]
         text = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
         (folder / f"{name}-audit.txt").write_text(text)
-    say("the proof: what Fabric contains now, and what the journal recorded")
+    print_heading("the proof: what Fabric contains now, and what the journal recorded")
     for workspace in state["workspaces"]:
         items = ", ".join(sorted(f"{i['type']} {i['displayName']}" for i in workspace["items"]))
         roles = len(workspace["roleAssignments"])

@@ -68,9 +68,9 @@ def _submit_ended(stack: Stack, run: str) -> None:
     submit(stack, f"{run}-5", small("marketing", "contoso-marketing-dev"), "nightly")
     with contextlib.suppress(StackError):  # refused, and recorded as rejected
         submit(stack, f"{run}-0", {**small("sales", "contoso-sales-dev"), "concurency": "queue"}, "nightly")
-    ask(stack, f"deployments/{run}-5/cancel", b'{"requested_by": "data-team@contoso.example"}')
+    call_api(stack, f"deployments/{run}-5/cancel", b'{"requested_by": "data-team@contoso.example"}')
     for i, state in enumerate(("succeeded", "compensated", "succeeded", "held", "cancelled"), 1):
-        wait(lambda i=i, state=state: ask(stack, f"deployments/{run}-{i}")["state"] == state)
+        wait(lambda i=i, state=state: call_api(stack, f"deployments/{run}-{i}")["state"] == state)
 
 
 def _submit_running(stack: Stack, deployment_id: str) -> None:
@@ -79,7 +79,7 @@ def _submit_running(stack: Stack, deployment_id: str) -> None:
     manifest["steps"][0]["with"]["displayName"] = "contoso-sales-prod"
     submit(stack, deployment_id, manifest, "release-pipeline")
     path = f"deployments/{deployment_id}"
-    wait(lambda: sum(step["state"] == "succeeded" for step in ask(stack, path)["steps"]) >= 6)
+    wait(lambda: sum(step["state"] == "succeeded" for step in call_api(stack, path)["steps"]) >= 6)
 
 
 def take(stack: Stack, chromium: Browser, name: str, fragment: str, scheme: Any, height: int = 760) -> None:
@@ -119,10 +119,10 @@ def small(name: str, target: str, item: str = "Notebook", on_failure: str = "rol
 def submit(stack: Stack, deployment_id: str, manifest: dict[str, Any], requested_by: str) -> None:
     """Submit a manifest over HTTP."""
     body = json.dumps({**manifest, "requestedBy": requested_by}).encode()
-    ask(stack, f"deployments?id={deployment_id}", body)
+    call_api(stack, f"deployments?id={deployment_id}", body)
 
 
-def ask(stack: Stack, path: str, body: bytes | None = None) -> Any:
+def call_api(stack: Stack, path: str, body: bytes | None = None) -> Any:
     """Call the app's API and return the JSON body. Raises StackError for an error response."""
     headers = {"x-functions-key": stack.function_key, "content-type": "application/json"}
     try:

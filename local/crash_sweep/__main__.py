@@ -64,7 +64,7 @@ def main(given: list[str] | None = None) -> int:
         planned += chosen
     report.planned = len(planned)
     Sweep(planned, report, EVIDENCE, report_line).run(options.jobs)
-    return tell(report, (time.monotonic() - began) / 60)
+    return print_summary(report, (time.monotonic() - began) / 60)
 
 
 def is_wanted(kill: Kill, only: str, match: str) -> bool:
@@ -73,11 +73,11 @@ def is_wanted(kill: Kill, only: str, match: str) -> bool:
     return (not only or int(first) <= kill.number <= int(last or first)) and match in str(kill.boundary)
 
 
-def tell(report: Report, minutes: float) -> int:
+def print_summary(report: Report, minutes: float) -> int:
     """Print the summary; return the exit code."""
-    if report.never:
+    if report.not_reached:
         report_line(f"\nnot killed, because the boundary was not reached again in {kills.TRIES} runs each:")
-    for kill in report.never:
+    for kill in report.not_reached:
         report_line(f"  {kill}")
     if report.violations:
         report_line(f"\nviolations (the logs and journals are in {EVIDENCE}):")
@@ -85,8 +85,8 @@ def tell(report: Report, minutes: float) -> int:
         report_line(f"  {line}")
     report_line(
         f"\nboundaries: {report.boundaries}, kills: {report.kills_made} of {report.planned} planned, "
-        f"not reached: {len(report.never)}, deployments: {report.deployments}, violations: {len(report.violations)}, "
-        f"broken stacks: {report.broken}, minutes: {minutes:.1f}"
+        f"not reached: {len(report.not_reached)}, deployments: {report.deployments}, "
+        f"violations: {len(report.violations)}, broken stacks: {report.broken}, minutes: {minutes:.1f}"
     )
     return 1 if report.violations else 0
 

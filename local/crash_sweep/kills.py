@@ -60,7 +60,7 @@ class Report:
     kills_made: int = 0
     broken: int = 0
     violations: list[str] = field(default_factory=lambda: list[str]())
-    never: list[Kill] = field(default_factory=lambda: list[Kill]())
+    not_reached: list[Kill] = field(default_factory=lambda: list[Kill]())
 
 
 def record(

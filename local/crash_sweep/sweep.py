@@ -98,7 +98,7 @@ class Sweep:
         if result.was_killed:
             self._report.kills_made += 1
             return "killed"
-        self._report.never.append(kill)
+        self._report.not_reached.append(kill)
         return "NEVER REACHED"
 
     def _broke(self, kill: Kill, error: Exception) -> None:

@@ -50,7 +50,7 @@ class KeyVaultServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = asyncio.Event()
 
-    def asked(self, path: str) -> int:
+    def call_count(self, path: str) -> int:
         """Return the number of calls to a path, without those that were challenged for a token (401)."""
         return sum(1 for _, p, status in self.calls if p == path and status != 401)
 

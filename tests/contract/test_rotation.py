@@ -67,9 +67,9 @@ def test_rotated_secret_is_read_when_the_old_one_is_refused(signed_in: SignIn) -
     """Entra refuses the cached copy: the vault is asked once, and the same call gets its token."""
     signed_in.server.vault.put(NAME, "second~secret")
     signed_in.accept("second~secret")
-    request = signed_in.server.asked(f"/secrets/{NAME}/")
+    request = signed_in.server.call_count(f"/secrets/{NAME}/")
     assert signed_in.new_token().startswith(f"sim.{CLIENT_ID}.")
-    assert signed_in.server.asked(f"/secrets/{NAME}/") == request + 1
+    assert signed_in.server.call_count(f"/secrets/{NAME}/") == request + 1
     assert [status for _, path, status in signed_in.server.calls if path == TOKENS] == [200, 401, 200]
 
 
@@ -96,10 +96,10 @@ def test_secret_that_is_also_wrong_in_the_vault_is_refused(signed_in: SignIn, ca
     caplog.set_level(logging.DEBUG)
     signed_in.accept("another~secret")
     signed_in.server.entra.echoes = True
-    request = signed_in.server.asked(f"/secrets/{NAME}/")
+    request = signed_in.server.call_count(f"/secrets/{NAME}/")
     with pytest.raises(FabricAuthError, match="AADSTS7000215") as caught:
         signed_in.new_token()
-    assert signed_in.server.asked(f"/secrets/{NAME}/") == request + 1
+    assert signed_in.server.call_count(f"/secrets/{NAME}/") == request + 1
     assert "first~secret" not in str(caught.value)
     assert "first~secret" not in caplog.text
     assert "first%7Esecret" not in caplog.text
@@ -147,11 +147,11 @@ def test_external_programs_read_through_the_secret_manager_of_the_app(
     manager = get_secret_manager()
     server.vault.put("my-secret", "first~secret")
     assert {manager.get_secret(name).reveal() for name in ("MY_SECRET", "My.Secret", "my-secret")} == {"first~secret"}
-    assert server.asked("/secrets/my-secret/") == 1
+    assert server.call_count("/secrets/my-secret/") == 1
     server.vault.put("my-secret", "second~secret")
     manager.refresh_cache()
     assert manager.get_secret("my-secret").reveal() == "second~secret"
-    assert server.asked("/secrets/my-secret/") == 2
+    assert server.call_count("/secrets/my-secret/") == 2
     stats = manager.get_cache_stats()
     assert {name: (row["hits"], row["fetches"]) for name, row in stats["names"].items()} == {"my-secret": (3, 2)}
     assert "~secret" not in repr(stats)

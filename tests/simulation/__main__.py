@@ -1,4 +1,5 @@
-"""`make simulate N=10000 SEED=1`: schedules from a seed on, on all cores; what befell them, and what broke."""
+"""Run the schedules of N seeds on all cores: `make simulate N=10000 SEED=1`. Print what happened in them, and every
+violation."""
 
 import argparse
 import multiprocessing
@@ -16,13 +17,13 @@ _SHOWN = 20
 
 
 def main() -> int:
-    """Run, print, and exit with 1 on any violation."""
+    """Run the schedules, print the report, and exit with 1 if a law was violated."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--n", type=int, default=int(os.environ.get("N") or 1000))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or int(time.time())))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    print(f"{options.n} schedules from seed {options.seed} on, {options.jobs} processes", flush=True)
+    print(f"{options.n} schedules from seed {options.seed}, {options.jobs} processes", flush=True)
     began = time.monotonic()
     occurred, ended, moves, broken = Counter[str](), Counter[str](), Counter[Move](), list[Report]()
     for i, report in enumerate(_reports(options.seed, options.n, options.jobs), start=1):
@@ -39,7 +40,7 @@ def main() -> int:
             print(f"trace:      {report.trace}")
     took = time.monotonic() - began
     print(f"{options.n} schedules in {took:.0f} s: {options.n / took:.1f} a second")
-    print("befell:     " + ", ".join(f"{name} {count}" for name, count in occurred.most_common()))
+    print("occurred:    " + ", ".join(f"{name} {count}" for name, count in occurred.most_common()))
     print("ended:      " + ", ".join(f"{name} {count}" for name, count in ended.most_common()))
     for owner, table in (("deployment", DEPLOYMENT_TRANSITIONS), ("step", STEP_TRANSITIONS)):
         made = {(before.value, after.value): moves[(owner, before.value, after.value)] for before, after in table}

@@ -1,4 +1,4 @@
-"""Bugs planted on purpose: each takes one mechanism of the laws away, and the schedules must notice."""
+"""Bugs planted on purpose: each removes one mechanism of the laws, and the schedules must find it."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ Bug = Callable[[], Any]
 
 @contextmanager
 def compensation_registered_after_the_call() -> Generator[None]:
-    """What is about to be created is claimed, but written down only when Fabric has answered."""
+    """Claim the step before a create, but write the intent only after Fabric has answered."""
     claim, persist = Delivery.claim, Delivery.persist
 
     def forgetful(self: Any, changes: Any, reason: str = "") -> None:
@@ -45,7 +45,7 @@ def compensation_registered_after_the_call() -> Generator[None]:
 
 @contextmanager
 def unconditional_finish() -> Generator[None]:
-    """The write that settles a step does not ask whether the row moved since it was read."""
+    """Settle a step without checking that its row has not changed since it was read."""
     original = Delivery.persist
 
     def persist(self: Any, outcome: Any) -> Any:
@@ -60,7 +60,7 @@ def unconditional_finish() -> Generator[None]:
 
 @contextmanager
 def adopted_treated_as_created() -> Generator[None]:
-    """What was there before is journaled as this deployment's creation."""
+    """Journal an adopted resource as created by this deployment."""
 
     def intent(action: str, *rest: Any, **named: Any) -> Intent:
         return Intent("create" if action == "adopt" else action, *rest, **named)
@@ -71,7 +71,7 @@ def adopted_treated_as_created() -> Generator[None]:
 
 @contextmanager
 def event_before_the_journal() -> Generator[None]:
-    """The orchestration hears of a success that is not written yet."""
+    """Send the orchestration the event of a success before the journal has it."""
     original = Delivery.persist
     worlds: list[World] = []
     build = World.__init__
@@ -92,7 +92,7 @@ def event_before_the_journal() -> Generator[None]:
 
 @contextmanager
 def claim_without_lease() -> Generator[None]:
-    """A claim never ends, so what a dead process held is nobody's ever after."""
+    """Let a claim never expire, so that a step which a dead process held is lost."""
     original = Delivery.write
 
     def write(self: Any, changes: Any, reason: str = "") -> None:
@@ -107,7 +107,7 @@ def claim_without_lease() -> Generator[None]:
 
 @contextmanager
 def post_repeated_without_a_look() -> Generator[None]:
-    """After a lost answer the create is sent again unseen, and the conflict that follows is taken for a refusal."""
+    """After a lost answer, send the create again without a look, and take the conflict that follows for a refusal."""
 
     def resume(d: Any) -> Any:
         spec, intent = forward._spec(d), forward._intent(d)
@@ -125,7 +125,7 @@ def post_repeated_without_a_look() -> Generator[None]:
 
 @contextmanager
 def sweeper_trusts_names() -> Generator[None]:
-    """Whatever bears the name of something that was put back is taken for an orphan."""
+    """Let the sweeper take every resource with the name of a compensated one for an orphan."""
     from shared.saga.sweep import orphans
 
     original = orphans.find_orphans
@@ -140,7 +140,7 @@ def sweeper_trusts_names() -> Generator[None]:
 
 @contextmanager
 def resumed_as_if_nothing_had_started() -> Generator[None]:
-    """What a failed step had begun is forgotten when a person resumes it."""
+    """Forget on a resume what the failed step had begun."""
     original = resume.ready
 
     def ready(row: Any) -> Any:
@@ -152,14 +152,14 @@ def resumed_as_if_nothing_had_started() -> Generator[None]:
 
 @contextmanager
 def rolled_back_under_a_later_one() -> Generator[None]:
-    """Nobody asks whether a later deployment builds upon what is retired."""
+    """Retire a deployment without checking that no later deployment uses its resources."""
     with patch("shared.saga.command.handling.blocking_reason", lambda *_: None):
         yield
 
 
 @contextmanager
 def looks_outlast_the_lease() -> Generator[None]:
-    """A holder whose lease is running out looks again from the start, and gives no sign of life meanwhile."""
+    """Let a holder whose lease is about to end look again from the start, without a heartbeat in the meantime."""
 
     def prove_claim(self: Any) -> None:
         lease = self.services.policy.step_lease_seconds
@@ -173,8 +173,8 @@ def looks_outlast_the_lease() -> Generator[None]:
 
 @contextmanager
 def failed_operation_is_kept() -> Generator[None]:
-    """An operation of a compensation that failed for good stays in the row: it is polled for ever, and its call is
-    never sent again."""
+    """Keep an operation of a compensation in the row after it failed: it is polled forever, and its call is never
+    repeated."""
     started, went_wrong = backward._start_compensation, backward._retry_or_fail
 
     def keep_at_the_start(d: Any) -> Any:
@@ -193,13 +193,13 @@ def failed_operation_is_kept() -> Generator[None]:
 
 @contextmanager
 def compensated_before_a_late_call() -> Generator[None]:
-    """What an interrupted delivery left half done is compensated at once, with its call still on its way."""
+    """Compensate an interrupted step at once, although its late call may still take effect."""
     with patch.object(Delivery, "late_call_until", None):
         yield
 
 
 class _Trusting:
-    """A kind that recognises anything."""
+    """A kind that recognises every resource as its own."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
@@ -224,7 +224,7 @@ BUGS: dict[str, Bug] = {
         failed_operation_is_kept,
     )
 }
-MET: dict[str, int] = {
+FOUND_AT: dict[str, int] = {
     "compensation_registered_after_the_call": 5,
     "claim_without_lease": 13,
     "post_repeated_without_a_look": 23,
@@ -232,5 +232,6 @@ MET: dict[str, int] = {
     "rolled_back_under_a_later_one": 61,
     "looks_outlast_the_lease": 27,
 }
-"""Seeds whose schedule notices the bug, near which a test with fixed seeds may begin; all are the first from 1 on, or
-the first that notices quickly. The others are met within the first five."""
+"""Seeds whose schedule finds the bug, so that a test with fixed seeds may begin near them. Each is the first seed from
+1 on that finds the bug, or the first that finds it quickly. The bugs that are not listed are found within the first
+five seeds."""

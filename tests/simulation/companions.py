@@ -1,7 +1,7 @@
-"""Items to which Fabric adds others, in the manifests of schedules; and other actors who make, or touch, what looks
-alike.
+"""Items to which Fabric adds companions, in the manifests of schedules; and other actors who create, or change, items
+that look like companions.
 
-All drawn from a chance of its own, so that what a seed does otherwise stays as it is.
+Everything here is drawn from a random generator of its own, so that the rest of a seed's schedule stays the same.
 """
 
 import random
@@ -19,12 +19,12 @@ BY_HAND = (
     ("Lakehouse", "StagingLakehouseForDataflows_20200101000000"),
     ("Warehouse", "StagingWarehouseForDataflows_20200101000030"),
 )
-"""What somebody may create with the name of a companion, and without a description."""
+"""Items with the name of a companion, and without a description, that another actor may create."""
 
 
 @dataclass
 class Companions:
-    """What of it a seed has."""
+    """The companions in a seed's schedule, and the acts of others on them."""
 
     world: World
     other_actors: OtherActors
@@ -34,7 +34,7 @@ class Companions:
 
     @classmethod
     def of(cls, seed: int, world: World, other_actors: OtherActors, steps: int) -> "Companions":
-        """Drawn from the seed; half of all seeds have none."""
+        """Draw the companions from the seed; half of all seeds have none."""
         chance = random.Random(f"{seed}/companions")
         found = cls(world, other_actors, chance)
         if chance.random() < 0.5:
@@ -59,14 +59,14 @@ class Companions:
             steps.append({"id": "database", "kind": "item", "needs": ["telemetry"], "with": spec})
 
     def act_at(self, step: int) -> None:
-        """What a stranger does at this step of the scheduler."""
+        """Let other actors act at this step of the scheduler."""
         workspaces = list(self.world.model.store.workspaces.values())
         for _ in range(self.acts.count(step) if workspaces else 0):
             place = self.chance.choice(workspaces)
             self.chance.choice([self._make, self._by_hand, self._touch])(place)
 
     def _make(self, place: Workspace) -> None:
-        """Their own item, to which Fabric adds others."""
+        """Create another actor's item, to which Fabric adds companions."""
         before = set(place.items)
         item_type = self.chance.choice(["Dataflow", "DigitalTwinBuilder"])
         if self._add(place, item_type, f"their{len(before)}") is not None:
@@ -81,7 +81,7 @@ class Companions:
     def _add(self, place: Workspace, item_type: str, name: str) -> Item | None:
         if any((i.type, i.name) == (item_type, name) for i in place.items.values()):
             return None
-        self.world.occurred["stranger's companion-like item"] += 1
+        self.world.occurred["another actor's companion-like item"] += 1
         now = self.world.clock.now().timestamp()
         item = Item(self.world.model.store.new_id(), item_type, name, "", now, now)
         place.items[item.id] = item
@@ -89,7 +89,7 @@ class Companions:
         return item
 
     def _touch(self, place: Workspace) -> None:
-        """Somebody describes a companion, of ours or not: it is theirs now."""
+        """Give a companion of any owner a description: from now on it belongs to another actor."""
         outliving = [i for i in place.items.values() if i.outlives and i.id not in self.other_actors.things]
         if outliving:
             self.world.occurred["companion touched"] += 1

@@ -1,4 +1,4 @@
-"""What stands between the engine and the world: ports at which a process may die, and HTTP without a network."""
+"""The edges between the engine and the world: ports at which a process may die, and HTTP without a network."""
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 
 
 class Crash(BaseException):
-    """The process dies here. Not an Exception: nothing in the code may catch it."""
+    """The process dies here. It is not an `Exception`, because nothing in the code may catch it."""
 
 
 class Crashing:
-    """A port whose calls may be the last thing that a process does."""
+    """A port at each of whose calls the process may die."""
 
     def __init__(self, port: Any, crash: Callable[[str], None]) -> None:
         self._port, self._crash = port, crash
@@ -44,12 +44,13 @@ class Crashing:
 
 
 def crashing(port: Any, crash: Callable[[str], None]) -> Any:
-    """The port, wrapped; Any, for it has whatever methods the port has."""
+    """Wrap a port so that the process may die at its calls. The type is `Any`, because the result has all methods of
+    the port."""
     return Crashing(port, crash)
 
 
 class ModelTransport:
-    """HTTP without a network: the simulator's model, called. A reset is an answer that is lost."""
+    """HTTP without a network: calls the simulator's model. A reset is a lost answer."""
 
     def __init__(self, model: FabricModel, clock: FakeClock) -> None:
         self._model, self._clock = model, clock
@@ -57,7 +58,7 @@ class ModelTransport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """One call, which takes no time."""
+        """Make one call, which takes no time."""
         path, _, query = url.removeprefix("http://127.0.0.1").partition("?")
         parameters = dict(pair.split("=", 1) for pair in query.split("&") if pair)
         reply = self._model.handle(Request(method, path, parameters, dict(headers), body or b""))
@@ -67,7 +68,7 @@ class ModelTransport:
 
 
 class Network:
-    """The way to Fabric and back, on which a call takes time and its process may die, with the call on its way."""
+    """The network between a process and Fabric: a call takes time, and its process may die in the meantime."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -76,7 +77,7 @@ class Network:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """One call."""
+        """Make one call."""
         world = self._world
 
         def effect() -> tuple[int, dict[str, str], bytes]:
@@ -96,7 +97,7 @@ class Network:
 
 @dataclass
 class HeartbeatBlock:
-    """A block that gives signs of life: the next one at `due`; none while its process is held up (`is_frozen`)."""
+    """A block that sends heartbeats: the next one at `due`, and none while its process is held up (`is_frozen`)."""
 
     heartbeat: Callable[[], bool]
     seconds: float
@@ -120,7 +121,8 @@ class HeartbeatBlock:
 
 
 class Heartbeats:
-    """The port Heartbeat on the world's clock. The blocks are a stack: what runs inside of another was begun later."""
+    """The port Heartbeat on the simulated clock. The blocks are a stack: a block that runs inside another one began
+    later."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -128,7 +130,7 @@ class Heartbeats:
 
     @contextmanager
     def during(self, heartbeat: Callable[[], bool], seconds: float) -> Generator[None]:
-        """Beat while the block runs, whenever time passes."""
+        """Send heartbeats while the block runs, whenever time passes."""
         now = self._clock.now()
         block = HeartbeatBlock(heartbeat, seconds, now + timedelta(seconds=seconds), now)
         self.blocks.append(block)
@@ -139,11 +141,10 @@ class Heartbeats:
 
 
 class FixedToken:
-    """A token that never ends."""
+    """A token that never expires."""
 
     def token(self) -> str:
-        """It."""
         return f"sim.{IDENTITY}.99999999999"
 
     def invalidate(self, token: str) -> None:
-        """Nothing to forget."""
+        pass

@@ -1,7 +1,7 @@
-"""One fault of Fabric's at each call of each kind: `python -m tests.simulation.fault_table` prints the table.
+"""One fault of Fabric at each call of each kind: `python -m tests.simulation.fault_table` prints the table.
 
-A scenario is one step in a workspace that was there before, followed by nothing (it succeeds) or by a step that cannot
-work (it is put back). Its calls are counted in a run without faults; then each is struck once by each fault.
+A scenario is one step in an existing workspace, followed by nothing (it succeeds) or by a step that cannot succeed (it
+is rolled back). Its calls are counted in a run without faults; then each fault is injected into each call once.
 """
 
 import copy
@@ -30,8 +30,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation fails": {"operation": "fail"},
     "operation forgotten": {"status": 404, "body": {"errorCode": "OperationNotFound", "message": "x"}},
 }
-"""All of them pass: what is struck must end as if nothing had been (but see `injections` of a create that fails
-late)."""
+"""All faults are transient: a run with one must end as a run without (except for a create that fails late, see
+`injections`)."""
 WORKSPACE = "${{ steps.ws.outputs.id }}"
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c00"
 CAPACITIES = ("00000000-0000-0000-0000-00000000ca00", "00000000-0000-0000-0000-00000000ca01")
@@ -41,7 +41,7 @@ _NEW = {"parts": [{"path": "notebook-content.py", "text": "new"}]}
 
 @dataclass(frozen=True)
 class Scenario:
-    """A step, and what is there before it."""
+    """A step, and what exists before it."""
 
     name: str
     step: dict[str, Any]
@@ -89,7 +89,7 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What stands when it is over: the state, and Fabric without ids and markers."""
+    """The result of a run: the state, and the contents of Fabric without ids and markers."""
 
     state: str
     fabric: str
@@ -97,7 +97,7 @@ class Outcome:
 
 
 def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> tuple[Outcome, World]:
-    """One deployment of a scenario, with one rule of faults."""
+    """Run one deployment of a scenario, with at most one rule of faults."""
     world = World(7)
     control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
     if scenario.has_workspace:
@@ -127,7 +127,7 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
 def _outcome(world: World) -> Outcome:
     shown = list[Any]()
     for workspace in world.model.store.workspaces.values():
-        # One whose operation failed never comes to be visible; one that is only late counts.
+        # An item whose operation failed never becomes visible; an item that is only late counts.
         visible = [i for i in workspace.standing() if i.visible_at != float("inf")]
         items = sorted((i.type, i.name, i.description, str(i.definition)) for i in visible)
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
@@ -146,8 +146,8 @@ def _outcome(world: World) -> Outcome:
 
 @dataclass(frozen=True)
 class Call:
-    """A call of an undisturbed run: method, path pattern, which of that pattern, and whether it may have begun an
-    operation."""
+    """A call of a run without faults: its method, its path as a pattern, its number among the calls of that pattern,
+    and whether it may have begun an operation."""
 
     method: str
     pattern: str
@@ -157,7 +157,7 @@ class Call:
 
 @cache
 def undisturbed(name: str, fails: bool) -> tuple[Outcome, tuple[Call, ...]]:
-    """How the scenario of that name ends without faults, and every call of that run; run once for all faults."""
+    """Return the outcome of a scenario without faults and every call of that run. It runs once for all faults."""
     outcome, world = run(next(s for s in SCENARIOS if s.name == name), fails)
     seen: Counter[tuple[str, str]] = Counter()
     calls: list[Call] = []
@@ -169,7 +169,7 @@ def undisturbed(name: str, fails: bool) -> tuple[Outcome, tuple[Call, ...]]:
 
 
 def injections(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[str, bool]]:
-    """Strike each call once; which it was, and whether all ended as it should."""
+    """Inject the fault into each call once, and yield the call and whether the run ended as it must."""
     expected, calls = undisturbed(scenario.name, fails)
     rolled_back, _ = undisturbed(scenario.name, True)
     for call in calls:
@@ -178,17 +178,17 @@ def injections(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[st
         if fault == "operation fails" and not call.may_begin_operation:
             continue
         rule = {"match": {"method": call.method, "path": call.pattern}, "when": {"nth": call.nth}}
-        # A create that Fabric accepts and then fails may hold its name for good, so there all is rolled back.
+        # A create that Fabric accepts and then fails may reserve its name permanently; that run is rolled back.
         wanted = rolled_back if fault == "operation fails" and call.pattern.endswith("/items") else expected
         outcome, world = run(scenario, fails, {**rule, "action": FAULTS[fault]})
         if fault == "operation fails" and not any(o.error for o in world.model.store.operations.values()):
-            continue  # 202, but no operation began
+            continue  # 202, but no operation began.
         injected = world.model.faults.shown()[0]["injected"]
         yield f"{call.method} {call.pattern} #{call.nth}", outcome == wanted and injected == 1
 
 
 def main() -> int:
-    """The table in Markdown: calls struck, and how many of them ended otherwise."""
+    """Print the table in Markdown: the calls with a fault, and how many of those runs ended otherwise."""
     print("| kind | end | " + " | ".join(FAULTS) + " |")
     print("|---" * (len(FAULTS) + 2) + "|")
     wrong = 0

@@ -1,4 +1,4 @@
-"""What must hold when all is over, whatever happened on the way. Each violation is a sentence."""
+"""The conditions that must hold at the end of every run, whatever happened in it. Each violation is a sentence."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
 
 KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
-"""Ends after which what was applied stands."""
+"""The final states in which the applied steps stay applied."""
 _NOTHING_LEFT = (StepState.COMPENSATED, StepState.SKIPPED)
 _CONFLICTS = (
     "ItemDisplayNameAlreadyInUse",
@@ -28,12 +28,12 @@ _CONFLICTS = (
 
 
 def encoded(value: Any) -> bytes:
-    """As it travels."""
+    """Return the value as JSON in bytes."""
     return json.dumps(value).encode()
 
 
 def violations(world: World, other_actors: OtherActors, ids: list[str]) -> list[str]:
-    """All laws, over one world."""
+    """Check all laws in one world, and return the violations."""
     found = [*_liveness(world, ids)]
     if found:
         return found
@@ -45,7 +45,7 @@ def violations(world: World, other_actors: OtherActors, ids: list[str]) -> list[
         *_others_are_as_they_were(world, other_actors, ids, rows),
         *_history_is_lawful(world),
         *_failures_have_reasons(world, other_actors),
-        *_no_two_at_once(world, ids),
+        *_one_deployment_at_a_time(world, ids),
         *_nothing_is_compensated_unrequested_without_rollback(world, ids),
         *_approvals_have_a_person(world, rows),
         *(f"{d} {each}" for d in ids for each in verify.verify(verify.read(world.journal, d)).differences),
@@ -60,13 +60,13 @@ def _liveness(world: World, ids: list[str]) -> Iterable[str]:
                 for s in world.journal.steps(d)
                 if s.record.state not in (StepState.COMPENSATED, StepState.SKIPPED)
             ]
-            yield f"{d} is {world.state(d).value} long after all faults: {stuck}"
+            yield f"{d} is {world.state(d).value} long after the last fault: {stuck}"
 
 
 def _nothing_of_others_deleted(world: World, other_actors: OtherActors) -> Iterable[str]:
     for removed in world.model.store.deleted:
         if removed["id"] in other_actors.things:
-            yield f"deleted what is not ours: {removed}"
+            yield f"a resource of another actor was deleted: {removed}"
 
 
 def _everything_present_is_accounted_for(
@@ -74,8 +74,8 @@ def _everything_present_is_accounted_for(
 ) -> Iterable[str]:
     kept = [r for d in ids if world.state(d) in KEPT for r in rows[d]]
     known = {r.resource.id for r in kept if r.resource is not None}
-    # Where rollback is off, what a failed step may have left is in the journal as what it was about to create.
-    # A released deployment is not looked over: what a late call of it made is known by its marker.
+    # With rollback off, the journal has the intent of what a failed step may have left. A released deployment gets no
+    # orphan check, so what a late call of it created is recognised by its marker.
     released = {d for d in ids if world.journal.header(d).record.is_released}
     left = [
         r
@@ -91,21 +91,22 @@ def _everything_present_is_accounted_for(
             known.add(workspace.id)
         known |= {i.id for i in workspace.items.values() if any(has_marker(i.description, m) for m in markers)}
         if workspace.id not in known and workspace.id not in other_actors.things:
-            yield f"workspace {workspace.name} ({workspace.id}) stands and no deployment accounts for it"
-        for item in workspace.items.values():  # a companion comes after the item that Fabric added it to
+            yield f"workspace {workspace.name} ({workspace.id}) exists, and no deployment accounts for it"
+        for item in workspace.items.values():  # A companion comes after the item that Fabric added it to.
             foreign = item.maker_id in other_actors.things and item.type == SQL_ENDPOINT
             if item.maker_id in known or foreign or _may_be_foreign(item, workspace, other_actors):
                 known.add(item.id)
             if item.visible_at <= now and item.id not in known and item.id not in other_actors.things:
-                yield f"{item.type} {item.name} ({item.id}) stands and no deployment accounts for it"
+                yield f"{item.type} {item.name} ({item.id}) exists, and no deployment accounts for it"
         foreign = other_actors.things.get(workspace.id, {}).get("roles", {})
         for principal in workspace.roles:
             if principal not in known and principal not in foreign and principal != IDENTITY:
-                yield f"role of {principal} on {workspace.name} stands and no deployment accounts for it"
+                yield f"role of {principal} on {workspace.name} exists, and no deployment accounts for it"
 
 
 def _may_be_foreign(item: Item, workspace: Workspace, other_actors: OtherActors) -> bool:
-    """True for staging items if somebody's dataflow came within the hour: whose are whose cannot be told."""
+    """Return True for staging items if another actor's dataflow was created within an hour: nobody can tell whose they
+    are."""
     if not item.name.startswith("Staging"):
         return False
     foreign = [i for i in workspace.items.values() if i.id in other_actors.things and i.type == "Dataflow"]
@@ -138,7 +139,7 @@ def _everything_applied_is_there(
 def _others_are_as_they_were(
     world: World, other_actors: OtherActors, ids: list[str], rows: dict[str, list[StepRecord]]
 ) -> Iterable[str]:
-    """Unless a deployment that succeeded was asked to change them."""
+    """Check that the resources of others are unchanged, unless a deployment that succeeded was asked to change them."""
     changed = {
         r.resource.id
         for d in ids
@@ -161,13 +162,14 @@ def _others_are_as_they_were(
             if now is not None and not same_definition(now.definition or {}, was["definition"] or {}):
                 yield f"the definition of {now.name} is not as it was"
         if now is None:
-            yield f"{thing_id} of somebody else's is gone"
+            yield f"{thing_id} of another actor is gone"
         elif without_marker(now.description) != was["description"]:
             yield f"the description of {now.name} was {was['description']!r} and is {now.description!r}"
 
 
 def _history_is_lawful(world: World) -> Iterable[str]:
-    """Every move is a legal one from where the record stood, and a step begins only when its needs are met."""
+    """Check that every move is legal and starts from the recorded state, and that a step begins only when its needs are
+    met."""
     states: dict[tuple[str, int], StepState] = {}
     headers: dict[str, DeploymentState] = {}
     for before, after in world.journal.history:
@@ -191,8 +193,11 @@ def _history_is_lawful(world: World) -> Iterable[str]:
 
 
 def _failures_have_reasons(world: World, other_actors: OtherActors) -> Iterable[str]:
-    """A step never fails on what it created itself. (Strangers hold names, and so may an operation that failed, or
-    one that did not end and whose id was lost with the process that had it.)"""
+    """Check that no step fails on a resource that it created itself.
+
+    Other actors may hold a name. So may an operation that failed, or one that did not end and whose id was lost with
+    its process.
+    """
     if other_actors.things or any(o.error for o in world.model.store.operations.values()):
         return
     if world.occurred["operation for ever"] or world.policy.forward.max_attempts == 1:
@@ -204,8 +209,8 @@ def _failures_have_reasons(world: World, other_actors: OtherActors) -> Iterable[
             yield f"{after.deployment_id} {after.step_id} failed on a conflict with nobody: {after.error.message}"
 
 
-def _no_two_at_once(world: World, ids: list[str]) -> Iterable[str]:
-    """At one target, one deployment holds the target at a time; one that is taken up again, anew."""
+def _one_deployment_at_a_time(world: World, ids: list[str]) -> Iterable[str]:
+    """Check that one deployment at a time holds a target. A deployment that is reopened must acquire it again."""
     spans: list[tuple[Any, Any, str]] = []
     for d in ids:
         begin = None
@@ -222,30 +227,31 @@ def _no_two_at_once(world: World, ids: list[str]) -> Iterable[str]:
 
 
 def _nothing_is_compensated_unrequested_without_rollback(world: World, ids: list[str]) -> Iterable[str]:
-    """`failed` is an end only where rollback is off, or a person released what was stuck; and where rollback is off,
-    nothing is undone but what was asked for."""
+    """Check that `failed` is the end only if rollback is off or a person released a stuck deployment, and that with
+    rollback off nothing is compensated without a request."""
     for d in ids:
         header = world.journal.header(d).record
         if header.state is DeploymentState.FAILED and header.is_released:
             yield from _release_has_a_person(world, header)
         elif world.policy.rollback and header.state is DeploymentState.FAILED:
-            yield f"{d} failed and was left as it was, rollback is on and nobody released it"
+            yield f"{d} failed and was not rolled back, although rollback is on and nobody released it"
     for _, after in world.journal.history:
         if world.policy.rollback or not isinstance(after, DeploymentRecord):
             continue
         request = after.compensate_requested_by or after.retire_requested_by
         if after.state is DeploymentState.COMPENSATING and not request:
-            yield f"{after.deployment_id} is undone, rollback is off and nobody asked"
+            yield f"{after.deployment_id} is being rolled back, although rollback is off and nobody asked"
 
 
 def _release_has_a_person(world: World, header: DeploymentRecord) -> Iterable[str]:
-    """A person asked, nothing is under way any more, and the header's error names what is left."""
+    """Check that a person released the deployment, that no step is in progress, and that the header's error names what
+    is left."""
     d = header.deployment_id
     if not any(e.reason.startswith("release requested by") for e in world.journal.audit(d)):
         yield f"{d} was released, and nobody asked"
     left = [s.record for s in world.journal.steps(d) if s.record.state not in _NOTHING_LEFT]
     if not left or header.error is None:
-        yield f"{d} was released: {header.error} is left of {left}"
+        yield f"{d} was released: its error is {header.error}, its steps are {left}"
     for step in left:
         if step.state not in STEP_SETTLED or step.claim is not None or step.wait_until is not None:
             yield f"{d} was released, and its step {step.step_id} is still {step.state.value}"
@@ -254,7 +260,7 @@ def _release_has_a_person(world: World, header: DeploymentRecord) -> Iterable[st
 
 
 def _approvals_have_a_person(world: World, rows: dict[str, list[StepRecord]]) -> Iterable[str]:
-    """Nothing goes on without a person's word, or the manifest's where nobody answers."""
+    """Check that every approval comes from a person, or from the manifest's default if nobody answered."""
     for d, steps in rows.items():
         text = {e.actor for e in world.journal.audit(d) if e.reason.startswith("approved by")}
         for step in steps:
@@ -262,4 +268,4 @@ def _approvals_have_a_person(world: World, rows: dict[str, list[StepRecord]]) ->
                 continue
             by = step.outputs["approvedBy"]
             if by not in text and not (by == ON_TIMEOUT and step.spec["default"] == "approve"):
-                yield f"{d} {step.step_id} was approved by {by}, and nobody did"
+                yield f"{d} {step.step_id} was approved by {by}, and that person did not"

@@ -1,5 +1,7 @@
-"""The twin of the durable engine: one run of the orchestrator's generator, with durabletask's own task classes and no
-replay. What it asks to have done is done when the scheduler says so, and may be done twice, as a real engine may.
+"""The twin of the durable engine: one run of the orchestrator's generator, with durabletask's own task classes and
+without replay.
+
+The scheduler decides when an activity runs. An activity may run twice, as it may in a real engine.
 """
 
 import json
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Orchestration:
-    """One instance of it."""
+    """One instance of the orchestration."""
 
     def __init__(self, world: "World", state: dict[str, Any]) -> None:
         self._world = world
@@ -34,22 +36,22 @@ class Orchestration:
         self._generator = orchestrator.run(self, state)
         self._advance(None)
 
-    # What the generator calls.
+    # Called by the generator.
 
     def call_activity(self, activity: str, *, input: Any = None) -> Any:
-        """Schedule it; the scheduler decides when it runs."""
+        """Schedule an activity; the scheduler decides when it runs."""
         found: task.CompletableTask = task.CompletableTask()
         self.activity = (activity, json.loads(json.dumps(input)), found)
         return found
 
     def create_timer(self, fire_at: timedelta) -> Any:
-        """A timer on the fake clock."""
+        """Start a timer on the simulated clock."""
         found: task.CompletableTask = task.CompletableTask()
         self.timers.append((self._world.clock.now() + fire_at, found))
         return found
 
     def wait_for_external_event(self, name: str) -> Any:
-        """The next event, perhaps one that came before."""
+        """Wait for the next event, which may have come before."""
         found: task.CompletableTask = task.CompletableTask()
         if self._events.get(name):
             found.complete(self._events[name].pop(0))
@@ -62,7 +64,7 @@ class Orchestration:
         assert save_events
         self._next_state = json.loads(json.dumps(new_input))
 
-    # What the world calls.
+    # Called by the world.
 
     def raise_event(self, name: str, payload: Any) -> None:
         """Deliver an event."""
@@ -73,7 +75,7 @@ class Orchestration:
             self._events.setdefault(name, []).append(payload)
 
     def run_activity(self) -> None:
-        """Run what is scheduled; a crash leaves it scheduled, as a durable engine would."""
+        """Run the scheduled activity. A crash leaves it scheduled, as a durable engine does."""
         assert self.activity is not None
         scheduled = self.activity
         name, given, found = scheduled
@@ -83,13 +85,13 @@ class Orchestration:
         finally:
             self.is_busy = False
         if self._world.orchestrations.get(self.deployment_id) is not self or self.activity is not scheduled:
-            return  # lost meanwhile, or done a second time before this first one came to its end: nobody hears it
+            return  # Lost in the meantime, or run a second time before this run ended: the result is dropped.
         self.activity = None
         found.complete(json.loads(json.dumps(answer)))
         self._step()
 
     def fire(self, now: datetime) -> bool:
-        """Fire a timer that is due."""
+        """Fire one due timer. Return False if no timer is due."""
         for i, (due, found) in enumerate(self.timers):
             if due <= now:
                 del self.timers[i]

@@ -1,4 +1,4 @@
-"""What others do in the same tenant: things that are not ours, and that must be as they were when all is over."""
+"""Other actors in the same tenant: they create resources that are not ours, and that must be unchanged in the end."""
 
 import copy
 import random
@@ -16,7 +16,7 @@ PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 
 @dataclass
 class OtherActors:
-    """Puts things there, remembers them as they were, and takes its own away when asked."""
+    """Creates resources of other actors, remembers them as they were, and removes them on request."""
 
     world: World
     chance: random.Random
@@ -24,7 +24,7 @@ class OtherActors:
     removed_ids: set[str] = field(default_factory=lambda: set[str]())
 
     def seed_workspace(self) -> None:
-        """A workspace of our name with some of our names in it, before anything of ours."""
+        """Create a workspace with our name and some items with our names, before any deployment starts."""
         self.world.occurred["workspace there before"] += 1
         role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
         roles = [role]
@@ -40,11 +40,14 @@ class OtherActors:
         self.remember(made["workspaces"][0]["id"])
 
     def appear(self) -> None:
-        """A thing of a name that we are about to use, or have used. Not while a dead process has a call on its way: a
-        deletion that Fabric has received already takes what comes after the guard's look, and nothing can stop it."""
+        """Create a resource with a name that a deployment will use or has used.
+
+        Do nothing while a call of a dead process is in flight. A deletion that Fabric has already received also deletes
+        what is created after the guard's look, and nothing can prevent that.
+        """
         if self.world.late_calls:
             return
-        self.world.occurred["stranger"] += 1
+        self.world.occurred["another actor's item"] += 1
         workspaces = list(self.world.model.store.workspaces.values())
         if not workspaces:
             role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
@@ -61,18 +64,19 @@ class OtherActors:
             self.remember_item(place, place.items[made["workspaces"][0]["items"][0]])
 
     def remove_blocking_items(self) -> None:
-        """Take away what stands in workspaces that are not ours: whoever put it there was told why it is in the way."""
+        """Remove the items of other actors from our workspaces, as a person would who has read in the error that they
+        block the rollback."""
         for workspace in self.world.model.store.workspaces.values():
             if workspace.id in self.things:
                 continue
             for item_id in [i for i in workspace.items if i in self.things]:
-                removed = workspace.items.pop(item_id, None)  # it went with one before it
+                removed = workspace.items.pop(item_id, None)  # It was deleted with an earlier one.
                 if removed is not None:
                     companions.take_along(workspace, removed)
                 self.removed_ids.add(item_id)
 
     def unfinished(self) -> set[str]:
-        """Items whose operation was never to end: they show when it does."""
+        """Return the items whose operation was set never to end. They become visible when it ends."""
         done = {
             o.result["id"]
             for o in self.world.model.store.operations.values()
@@ -82,14 +86,14 @@ class OtherActors:
         return {i.id for i in items if i.visible_at == float("inf")} & done
 
     def remember(self, workspace_id: str) -> None:
-        """A workspace as it is now, and all in it."""
+        """Remember a workspace and all its items as they are now."""
         workspace = self.world.model.store.workspaces[workspace_id]
         self.things[workspace.id] = {"description": workspace.description, "roles": copy.deepcopy(workspace.roles)}
         for item in workspace.items.values():
             self.remember_item(workspace, item)
 
     def remember_item(self, workspace: Workspace, item: Item) -> None:
-        """It is theirs, and must stay as it is now."""
+        """Remember an item of another actor, which must stay as it is now."""
         definition = copy.deepcopy(item.definition)
         self.things[item.id] = {"description": item.description, "definition": definition, "in": workspace.id}
 

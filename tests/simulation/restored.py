@@ -1,6 +1,6 @@
 """A notebook that a deployment updates and then has to restore, while Fabric refuses definitions.
 
-All drawn from a chance of its own, so that what a seed does otherwise stays as it is.
+Everything here is drawn from a random generator of its own, so that the rest of a seed's schedule stays the same.
 """
 
 import random
@@ -26,7 +26,7 @@ NAME = "report"
 
 @dataclass
 class Restored:
-    """What of it a seed has."""
+    """The notebook and the refusals in a seed's schedule."""
 
     world: World
     chance: random.Random
@@ -45,7 +45,7 @@ class Restored:
         return [REFUSED] if self.refuses else []
 
     def prepare(self, other_actors: OtherActors) -> None:
-        """Put the notebook into a workspace that was there before; make the workspace if the seed has none."""
+        """Put the notebook into a workspace that existed before; create the workspace if the seed has none."""
         if not self.is_on:
             return
         self.world.occurred["notebook there before"] += 1
@@ -64,7 +64,7 @@ class Restored:
         return {"displayName": "sales", "description": "own words", "roleAssignments": [role]}
 
     def amend(self, manifest: dict[str, Any]) -> None:
-        """Update the notebook, and mostly have a step after that which cannot work."""
+        """Update the notebook, and in most schedules add a step after it that cannot succeed."""
         if not self.is_on:
             return
         part = {"path": "notebook-content.py", "text": f"x = {self.chance.randint(3, 4)}"}

@@ -1,7 +1,7 @@
-"""One schedule: a few deployments at one target, and everything that can go wrong, all drawn from one seed.
+"""A schedule: a few deployments at one target, and everything that can go wrong, all drawn from one seed.
 
-First a chaotic phase (crashes, faults, strangers, lost orchestrations, and persons who ask for anything), then a calm
-one in which all that passes has passed. What must hold afterwards is in laws.py.
+First comes a phase of chaos: crashes, faults, other actors, lost orchestrations, and people who ask for anything. Then
+comes a calm phase without faults. laws.py has what must hold at the end.
 """
 
 import logging
@@ -39,20 +39,23 @@ FAULTS: dict[str, dict[str, Any]] = {
     "operation for ever": {"operation": "never"},
 }
 Move = tuple[str, str, str]
-"""Whose (`deployment` or `step`), from which state, to which."""
+"""Which kind of record (`deployment` or `step`), from which state, to which state."""
 SPEEDS = (0.0, 0.0, 0.0, 2.0, 2 * EnginePolicy().step_lease_seconds, 6 * EnginePolicy().step_lease_seconds)
-"""The longest that a call to Fabric takes, in seconds: no time, as a rule, up to well beyond the lease."""
+"""The longest duration of a call to Fabric, in seconds: usually none, and at most well beyond the lease."""
 CHAOS_STEPS = 260
 CALM_HOURS = 6.0
-"""Once more as long as the six hours in which persons see to what is held: then everything has ended."""
+"""As long again as the six hours in which people handle held deployments: by then everything must have ended."""
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
 WORKSPACE = "${{ steps.ws.outputs.id }}"
 
 
 @dataclass
 class Report:
-    """What a schedule did and how it ended; `moves` are those of transitions.py that deployments and steps made, and
-    `trace` is a digest of every call to Fabric and its time: the same where a seed was replayed exactly."""
+    """The events of a schedule, and how it ended.
+
+    `moves` are the moves of transitions.py that deployments and steps made. `trace` is a digest of every call to Fabric
+    with its time; it is the same if a seed was replayed exactly.
+    """
 
     seed: int
     occurred: Counter[str]
@@ -63,7 +66,7 @@ class Report:
 
 
 def manifest(chance: random.Random) -> dict[str, Any]:
-    """A workspace with lakehouses, items and roles, in a random order, perhaps with a step that cannot work."""
+    """Draw a workspace with lakehouses, items and roles, in a random order, perhaps with a step that cannot succeed."""
     policy = ["adopt", "adopt", "update", "fail"]
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}]
     if chance.random() < 0.5:
@@ -95,10 +98,10 @@ def manifest(chance: random.Random) -> dict[str, Any]:
 
 @dataclass
 class Operators:
-    """Who asks for what, whether it makes sense or not; and what their manifests and settings leave to them.
+    """The requests of people, whether they make sense or not, and what their manifests and settings allow.
 
-    Who is hasty has nothing tried twice, holds what failed, and goes on by hand: so steps fail at a lost answer, with
-    what they made still standing.
+    Hasty people allow no second attempt, hold what failed, and continue it themselves: so steps fail at a lost answer,
+    while the resource that they created still exists.
     """
 
     chance: random.Random
@@ -109,7 +112,7 @@ class Operators:
 
     @classmethod
     def of(cls, seed: int) -> "Operators":
-        """Drawn from the seed."""
+        """Draw the people from the seed."""
         chance = random.Random(f"{seed}/persons")
         is_hasty = chance.random() < 0.12
         flags = FeatureFlags(rollback=chance.random() < 0.8, retry_logic=not is_hasty and chance.random() < 0.9)
@@ -120,10 +123,10 @@ class Operators:
         )
 
     def amend(self, manifest: dict[str, Any]) -> None:
-        """Approvals among the steps, and more to hold."""
+        """Add approvals to the steps, and hold more often."""
         chance, steps = self.chance, manifest["steps"]
         for i in range(chance.choice([0, 0, 0, 1, 2])):
-            spec = {"message": "Shall it go on?", "default": chance.choice(["reject", "approve", "approve"])}
+            spec = {"message": "Continue?", "default": chance.choice(["reject", "approve", "approve"])}
             needs = [s["id"] for s in steps if chance.random() < 0.3]
             gate = {"id": f"gate{i}", "kind": "approval", "needs": needs, "with": spec}
             before = len(steps)
@@ -139,7 +142,7 @@ class Operators:
             manifest["keepFor"] = chance.choice(["2m", "1h"])
 
     def ask(self, world: World, ids: list[str]) -> None:
-        """One request, on the queue or straight; mostly for what may be asked."""
+        """Send one request, to the queue or directly; usually for a verb that is allowed."""
         chance, which = self.chance, self.chance.choice(ids)
         try:
             header = world.journal.header(which).record
@@ -160,7 +163,8 @@ class Operators:
                     world.occurred[f"granted {verb.value}"] += world.ask(verb, which, step).accepted
 
     def release_stuck(self, world: World, ids: list[str], likely: float) -> None:
-        """Some give up what is stuck, while it is tried again too, or ask for that where it makes no sense."""
+        """Release a stuck deployment with probability `likely`, perhaps during a try to compensate it, and sometimes
+        ask for a release when nothing is stuck."""
         if self.releases_stuck is None or self.releases_stuck.random() >= likely:
             return
         which = self.releases_stuck.choice(ids)
@@ -173,14 +177,17 @@ class Operators:
                 world.occurred["granted release"] += world.ask(Verb.RELEASE, which).accepted
 
     def handle_what_waits(self, world: World, deployment_id: str) -> None:
-        """Who asked to hold has seen enough, or goes on; what failed is kept, or not; a success is retired, or not, and
-        rather where it went on after a failure: whatever that had begun has to go too."""
+        """Resume, roll back or keep a deployment that waits for a person.
+
+        Every held deployment is handled, a failed one often, a succeeded one seldom; but more often if it was resumed
+        after a failure, because a rollback must also remove what the failed attempt had begun.
+        """
         header = world.journal.header(deployment_id).record
-        likely = _SEEN_TO.get(header.state, 0.0)
-        if any(e.before in _TAKEN_UP and e.after == "running" for e in world.journal.audit(deployment_id)):
+        likely = _HANDLED.get(header.state, 0.0)
+        if any(e.before in _REOPENED and e.after == "running" for e in world.journal.audit(deployment_id)):
             likely = max(likely, 0.8)
         verbs = allowed_verbs(header)
-        if not verbs or header.state not in _SEEN_TO or self.chance.random() >= likely:
+        if not verbs or header.state not in _HANDLED or self.chance.random() >= likely:
             return
         goes_on = Verb.RESUME in verbs and self.chance.random() < 0.5
         verb = Verb.RESUME if goes_on else self.chance.choice(verbs)
@@ -189,13 +196,13 @@ class Operators:
 
 
 _ASKED = [verb for verb in Verb if verb is not Verb.RELEASE]
-_SEEN_TO = {DeploymentState.HELD: 1.0, DeploymentState.FAILED: 0.5, DeploymentState.SUCCEEDED: 0.15}
-"""States in which a deployment waits for a person, and how likely one comes, each time that they look."""
-_TAKEN_UP = ("held", "failed")
+_HANDLED = {DeploymentState.HELD: 1.0, DeploymentState.FAILED: 0.5, DeploymentState.SUCCEEDED: 0.15}
+"""States in which a deployment waits for a person, and the probability that one handles it each time that they look."""
+_REOPENED = ("held", "failed")
 
 
 def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
-    """Whether one of `begin` needs `end`, perhaps by others; a reference needs `ws`."""
+    """Return True if a step of `begin` needs the step `end`, directly or through others; a reference needs `ws`."""
     by_id = {
         s["id"]: [*s.get("needs", []), *(["ws"] if s["kind"] not in ("workspace", "approval") else [])] for s in steps
     }
@@ -212,15 +219,15 @@ def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
 
 def run(seed: int) -> Report:
     """Run the schedule of a seed."""
-    random.seed(seed)  # tenacity draws its waits from the module's chance
-    chance, persons = random.Random(seed), Operators.of(seed)
+    random.seed(seed)  # tenacity draws its waits from the module's generator.
+    chance, operators = random.Random(seed), Operators.of(seed)
     crashes, overtakes, stalls = chance.choice([(0, 0.02, 0), (0.02, 0.02, 0.004), (0.06, 0, 0), (0, 0.05, 0.02)])
     breaker = BreakerPolicy() if chance.random() < 0.5 else None
     rate = RatePolicy() if chance.random() < 0.3 else None
     pace = random.Random(f"{seed}/pace").choice(SPEEDS)
     world = World(
         seed,
-        persons.policy,
+        operators.policy,
         crash_rate=crashes,
         overtake_rate=overtakes,
         stall_rate=stalls,
@@ -234,7 +241,7 @@ def run(seed: int) -> Report:
     restored = Restored.of(seed, world)
     restored.prepare(other_actors)
     chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
-    chosen += [("answer lost", "POST", 0.4)] if persons.is_hasty else []
+    chosen += [("answer lost", "POST", 0.4)] if operators.is_hasty else []
     rules = [
         {
             "match": {"method": method or chance.choice(["POST", "GET", "DELETE", "PATCH"])},
@@ -250,10 +257,10 @@ def run(seed: int) -> Report:
     world.occurred["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
     companions = Companions.of(seed, world, other_actors, CHAOS_STEPS)
-    _chaos(world, other_actors, companions, restored, events, chance, persons)
+    _chaos(world, other_actors, companions, restored, events, chance, operators)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.occurred[name] += rule["injected"]
-    _calm(world, other_actors, ids, chance, persons)
+    _calm(world, other_actors, ids, chance, operators)
     ended = Counter(world.state(d).value for d in ids)
     moves = Counter(_move(before.state, after.state) for before, after in world.journal.history)
     trace = content_hash([world.model.calls, world.clock.now().isoformat()])
@@ -265,9 +272,11 @@ def _move(before: StepState | DeploymentState, after: StepState | DeploymentStat
 
 
 def _wait_for_all(world: World, ids: list[str], *, until_stuck: bool) -> None:
-    """Time passes; who asked to hold has seen enough, and the one that waited behind may then be held itself.
+    """Let time pass until all have ended. People cancel what is held; the deployment that waited behind it may then be
+    held too.
 
-    With `until_stuck`, no longer than until somebody has to clear the way."""
+    With `until_stuck`, stop as soon as another actor has to remove what blocks a rollback.
+    """
     for _ in range(6):
         world.run(*ids, hours=1.0)
         if until_stuck and any(world.state(d) is DeploymentState.STUCK for d in ids):
@@ -280,7 +289,7 @@ def _wait_for_all(world: World, ids: list[str], *, until_stuck: bool) -> None:
 
 
 def attempt(seed: int) -> Report:
-    """As `run`, in a process of its own: quiet, and an exception is a violation too."""
+    """Run a seed in a process of its own, without logs; an exception is a violation too."""
     logging.disable(logging.CRITICAL)
     try:
         return run(seed)
@@ -289,7 +298,7 @@ def attempt(seed: int) -> Report:
 
 
 def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, str]]]:
-    """What happens when, by the number of the scheduler's step."""
+    """Draw what happens when, by the number of the scheduler's step."""
     events: dict[int, list[tuple[str, str]]] = {}
 
     def at(step: int, what: str, which: str = "") -> None:
@@ -302,7 +311,7 @@ def _events(chance: random.Random, ids: list[str]) -> dict[int, list[tuple[str, 
             if chance.random() < likely:
                 at(begin + chance.randint(1, 150), what, deployment_id)
     if chance.random() < 0.3:
-        at(chance.randint(5, 150), "stranger")
+        at(chance.randint(5, 150), "other actor")
     return events
 
 
@@ -313,20 +322,20 @@ def _chaos(
     restored: Restored,
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
-    persons: Operators,
+    operators: Operators,
 ) -> None:
     manifests: dict[str, dict[str, Any]] = {}
     ids = sorted({which for row in events.values() for what, which in row if what == "submit"})
     for step in range(CHAOS_STEPS):
-        for _ in range(persons.asks.get(step, 0)):
-            persons.ask(world, ids)
-        persons.release_stuck(world, ids, 0.05)
+        for _ in range(operators.asks.get(step, 0)):
+            operators.ask(world, ids)
+        operators.release_stuck(world, ids, 0.05)
         companions.act_at(step)
         for what, which in events.get(step, []):
             if what == "submit":
                 drawn = manifest(chance)
                 if which not in manifests:
-                    persons.amend(drawn)
+                    operators.amend(drawn)
                     companions.amend(drawn)
                     restored.amend(drawn)
                 world.post(manifests.setdefault(which, drawn), which)
@@ -350,15 +359,15 @@ def _cancel(world: World, deployment_id: str) -> None:
 
 
 def _double(world: World, chance: random.Random) -> None:
-    """Messages come twice, some of them much later."""
+    """Deliver messages twice, some of them much later."""
     for _, _, message in list(world.queue.waiting):
         world.queue.send(message, chance.choice([0, 1, 200, 2000]))
         world.occurred["message doubled"] += 1
     world.ready += list(world.ready)
 
 
-def _calm(world: World, other_actors: OtherActors, ids: list[str], chance: random.Random, persons: Operators) -> None:
-    """All faults are over, every operation ends, strangers clear what stands in the way; time passes."""
+def _calm(world: World, other_actors: OtherActors, ids: list[str], chance: random.Random, operators: Operators) -> None:
+    """End all faults and operations, let other actors remove what blocks a rollback, and let time pass."""
     world.crash_rate = world.stall_rate = 0.0
     world.model.faults.replace([])
     now = world.model.store
@@ -376,14 +385,14 @@ def _calm(world: World, other_actors: OtherActors, ids: list[str], chance: rando
     for hours in (0.2, 0.5, 1.0, 1.0):
         world.run(*ids, hours=hours)
         for deployment_id in ids:
-            persons.handle_what_waits(world, deployment_id)
-        persons.release_stuck(world, ids, 0.7)
+            operators.handle_what_waits(world, deployment_id)
+        operators.release_stuck(world, ids, 0.7)
     _wait_for_all(world, ids, until_stuck=True)
     if not all(world.has_ended(d) for d in ids):
         other_actors.remove_blocking_items()
         _wait_for_all(world, ids, until_stuck=False)
     if not all(world.has_ended(d) for d in ids):
-        return  # what has not ended by now is a violation, and needs no more hours
+        return  # A deployment that has not ended by now is a violation; more hours would not help.
     if chance.random() < 0.3:
         other_actors.appear()
     for _ in range(4):
@@ -391,7 +400,7 @@ def _calm(world: World, other_actors: OtherActors, ids: list[str], chance: rando
         tasks = [world.sweep().tasks for _ in range(3)]
         if all(world.has_ended(d) for d in ids) and not tasks[-1]:
             break
-        world.run(*ids, hours=1.0)  # one that was retired while its target was not free is put back now
+        world.run(*ids, hours=1.0)  # A deployment that was retired while its target was locked is rolled back now.
         if not all(world.has_ended(d) for d in ids):
             other_actors.remove_blocking_items()
             world.run(*ids, hours=CALM_HOURS)

@@ -1,4 +1,4 @@
-"""Items that Fabric adds by itself: they go with what they were added to, and a stranger's never goes."""
+"""Companions: items that Fabric adds to an item are deleted with it, and an item of another actor never is."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ HOUSE = {"id": "house", "type": "Eventhouse", "displayName": "telemetry"}
 
 
 def manifest(*items: dict[str, Any], fails: bool = True) -> dict[str, Any]:
-    """A workspace with items, and a last step that cannot work."""
+    """Return a manifest of a workspace with items and a last step that cannot succeed."""
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}]
     for item in items:
         spec = {"workspaceId": WORKSPACE, **{k: v for k, v in item.items() if k not in ("id", "needs")}}
@@ -33,41 +33,41 @@ def manifest(*items: dict[str, Any], fails: bool = True) -> dict[str, Any]:
 
 
 def adopted(world: World, *items: dict[str, Any]) -> str:
-    """A workspace of somebody else's, with what stands in it; its id."""
+    """Create another actor's workspace with these items, and return its id."""
     role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
     row = {"displayName": "sales", "roleAssignments": [role], "items": list(items)}
     return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]["id"]
 
 
 def item(world: World, name: str) -> Item:
-    """An item as Fabric holds it, by the beginning of its name."""
+    """Return an item as Fabric has it, by the beginning of its name."""
     workspaces = world.model.store.workspaces.values()
     return next(i for w in workspaces for i in w.standing() if i.name.startswith(name))
 
 
-def take_away(world: World, removed: Item) -> None:
-    """Somebody deletes an item of a workspace that has no other."""
+def delete_item(world: World, removed: Item) -> None:
+    """Delete an item of a workspace that has no other item, as another actor does."""
     place = next(iter(world.model.store.workspaces.values()))
     del place.items[removed.id]
     companions.take_along(place, removed)
 
 
 def reasons(world: World, step: int) -> str:
-    """What the audit says of a step, in one text."""
+    """Return the reasons that the audit has for a step, as one text."""
     subject = f"step_{step:05d}"
     return " / ".join(e.reason for e in world.journal.audit("d") if e.subject == subject and e.reason)
 
 
 @pytest.mark.parametrize("each", [FLOW, TWIN, HOUSE], ids=lambda i: i["type"])
 @pytest.mark.parametrize("late", [0.0, 40.0])
-def test_companions_go_with_a_workspace_of_ours(each: dict[str, Any], late: float) -> None:
-    """The workspace is deleted with what Fabric had added to it, whether that is shown already or not."""
+def test_companions_are_deleted_with_our_workspace(each: dict[str, Any], late: float) -> None:
+    """The workspace is deleted with what Fabric had added to it, whether that is visible already or not."""
     world = World()
     world.model.settings.companion_seconds = late
     world.submit(manifest(each))
     assert world.run() == [DeploymentState.COMPENSATED]
     assert world.names() == {}
-    if not late and each is not HOUSE:  # the database of an eventhouse goes at once
+    if not late and each is not HOUSE:  # The database of an eventhouse is deleted at once.
         assert "with it what Fabric had added beside items of this deployment: " in reasons(world, 0)
         assert {"Dataflow": "Warehouse 'StagingWarehouse", "DigitalTwinBuilder": "Lakehouse 'plantdtdm'"}[
             each["type"]
@@ -76,8 +76,8 @@ def test_companions_go_with_a_workspace_of_ours(each: dict[str, Any], late: floa
 
 @pytest.mark.parametrize("each", [FLOW, TWIN, HOUSE], ids=lambda i: i["type"])
 @pytest.mark.parametrize("late", [0.0, 25.0])
-def test_companions_go_from_a_workspace_that_was_there(each: dict[str, Any], late: float) -> None:
-    """What outlives its maker in an adopted workspace is deleted too: the workspace is as it was."""
+def test_companions_are_deleted_from_an_existing_workspace(each: dict[str, Any], late: float) -> None:
+    """A companion that outlives its item in an adopted workspace is deleted too: the workspace is as it was."""
     world = World()
     world.model.settings.companion_seconds = late
     adopted(world, {"type": "Notebook", "displayName": "theirs"})
@@ -88,8 +88,9 @@ def test_companions_go_from_a_workspace_that_was_there(each: dict[str, Any], lat
         assert "with it what Fabric had added beside items of this deployment: " in reasons(world, 1)
 
 
-def test_companions_that_show_later_still_are_the_sweepers() -> None:
-    """Shown long after the deployment has ended, they are found and deleted as orphans, and the audit names them."""
+def test_companions_that_appear_later_are_deleted_by_the_sweeper() -> None:
+    """Companions that become visible long after the deployment has ended are deleted as orphans, and the audit names
+    them."""
     world = World()
     world.model.settings.companion_seconds = 600.0
     adopted(world)
@@ -106,7 +107,7 @@ def test_companions_that_show_later_still_are_the_sweepers() -> None:
 STRANGE = {
     "of a dataflow created at another time": ("Lakehouse", "StagingLakehouseForDataflows_20200101000000"),
     "named after nothing of ours": ("Lakehouse", "officedtdm"),
-    "with digits that are no time": ("Warehouse", "StagingWarehouseForDataflows_99999999999999"),
+    "with digits that are not a time": ("Warehouse", "StagingWarehouseForDataflows_99999999999999"),
     "there before its like was made": ("Lakehouse", "plantdtdm"),
     "of another type": ("Notebook", "plantdtdm"),
 }
@@ -114,8 +115,8 @@ STRANGE = {
 
 @pytest.mark.parametrize("is_ours", [True, False], ids=["workspace of ours", "workspace that was there"])
 @pytest.mark.parametrize("strange", STRANGE)
-def test_companions_of_nobody_of_ours_stay(strange: str, is_ours: bool) -> None:
-    """An item that only looks like a companion is a stranger's: a workspace of ours stays while it is there."""
+def test_companions_of_other_actors_stay(strange: str, is_ours: bool) -> None:
+    """An item that only looks like a companion is another actor's: our workspace stays while the item is in it."""
     world = World()
     item_type, name = STRANGE[strange]
     row = {"type": item_type, "displayName": name}
@@ -142,8 +143,8 @@ def test_companions_of_nobody_of_ours_stay(strange: str, is_ours: bool) -> None:
 
 @pytest.mark.parametrize("change", [{"description": "mine"}, {"folder_id": "f"}, {"name": "renamed"}])
 @pytest.mark.parametrize("each", [FLOW, TWIN], ids=lambda i: i["type"])
-def test_companions_that_somebody_touched_stay(each: dict[str, Any], change: dict[str, str]) -> None:
-    """A companion that got a description, a folder or another name is somebody's now, and its workspace stays."""
+def test_companions_that_another_actor_changed_stay(each: dict[str, Any], change: dict[str, str]) -> None:
+    """A companion that got a description, a folder or another name is another actor's, and its workspace stays."""
     world = World()
     world.submit(manifest(each, fails=False))
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -157,18 +158,18 @@ def test_companions_that_somebody_touched_stay(each: dict[str, Any], change: dic
     error = world.journal.step("d", 0)[1].record.compensation_error
     assert error is not None
     assert f"Lakehouse '{touched.name}'" in error.message
-    take_away(world, touched)
+    delete_item(world, touched)
     assert world.run() == [DeploymentState.COMPENSATED]
     assert world.names() == {}
 
 
 def test_companions_replaced_by_hand_stay() -> None:
-    """Somebody deleted the lakehouse of a twin and made one of the same name: its id is not the one that was seen."""
+    """Another actor deleted a twin's lakehouse and created one with the same name: its id is not the recorded one."""
     world = World()
     world.submit(manifest(TWIN, fails=False))
     assert world.run() == [DeploymentState.SUCCEEDED]
     place = next(iter(world.model.store.workspaces.values()))
-    take_away(world, item(world, "plantdtdm"))
+    delete_item(world, item(world, "plantdtdm"))
     row = {"type": "Lakehouse", "displayName": "plantdtdm"}
     control.seed(world.model, {"workspaces": [{"id": place.id, "items": [row]}]})
     world.ask(Verb.RETIRE)
@@ -177,8 +178,8 @@ def test_companions_replaced_by_hand_stay() -> None:
     assert world.names() == {"sales": ["plantdtdm"]}
 
 
-def test_companions_that_cannot_be_told_from_a_strangers_stay() -> None:
-    """Somebody's dataflow came within the same seconds: nobody can say whose staging items are whose."""
+def test_companions_that_may_be_another_actors_stay() -> None:
+    """Another actor's dataflow was created in the same seconds: nobody can tell whose staging items are whose."""
     world = World()
     place = adopted(world)
     world.submit(manifest(FLOW, fails=False))
@@ -191,8 +192,8 @@ def test_companions_that_cannot_be_told_from_a_strangers_stay() -> None:
     assert world.names() == {"sales": sorted([foreign.name, row["displayName"]])}
 
 
-def test_companions_of_two_dataflows_of_ours_all_go() -> None:
-    """Created in the same second, they have two pairs between them, and both are ours."""
+def test_companions_of_our_two_dataflows_are_all_deleted() -> None:
+    """Created in the same second, the dataflows have two pairs of staging items between them, and both are ours."""
     world = World()
     adopted(world)
     other = {"id": "flow2", "type": "Dataflow", "displayName": "returns"}
@@ -201,8 +202,9 @@ def test_companions_of_two_dataflows_of_ours_all_go() -> None:
     assert world.names() == {"sales": []}
 
 
-def test_companions_of_a_dataflow_whose_answer_was_lost_go() -> None:
-    """Found by its marker and deleted: what was added beside it is known by it, though its step never saw its id."""
+def test_companions_of_a_dataflow_whose_answer_was_lost_are_deleted() -> None:
+    """The dataflow is found by its marker and deleted. Its companions are found through it, although the step never saw
+    its id."""
     world = World(policy=replace(EnginePolicy(), forward=EnginePolicy().forward.once()))
     rule = {"match": {"method": "POST", "path": ".*/items"}, "action": {"reset": "after"}}
     assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
@@ -213,8 +215,9 @@ def test_companions_of_a_dataflow_whose_answer_was_lost_go() -> None:
 
 
 @pytest.mark.parametrize(("policy", "state"), [("adopt", StepState.SUCCEEDED), ("fail", StepState.FAILED)])
-def test_companions_named_in_the_manifest(policy: str, state: StepState) -> None:
-    """A database of its eventhouse's name is there when its step comes: it is adopted, or the step says whose it is."""
+def test_companions_may_be_steps_of_the_manifest(policy: str, state: StepState) -> None:
+    """A database with the eventhouse's name exists when its step starts: it is adopted, or the step
+    fails, and its error names the step that it belongs to."""
     database = {"id": "db", "type": "KQLDatabase", "displayName": "telemetry", "needs": ["house"], "ifExists": policy}
     payload = {"databaseType": "ReadWrite", "parentEventhouseItemId": "${{ steps.house.outputs.id }}"}
     world = World()
@@ -231,8 +234,8 @@ def test_companions_named_in_the_manifest(policy: str, state: StepState) -> None
         assert world.names() == {}
 
 
-def test_companions_that_a_later_deployment_uses_keep_their_maker() -> None:
-    """To retire the eventhouse would take the database, which another deployment has adopted, from under it."""
+def test_companion_that_a_later_deployment_uses_blocks_the_rollback() -> None:
+    """Retiring the eventhouse would delete its database, which another deployment has adopted."""
     world = World()
     adopted(world)
     world.submit(manifest(HOUSE, fails=False))

@@ -1,4 +1,4 @@
-"""The law of the dry run: what it says of a tenant is what the deployment then does there."""
+"""The law of the dry run: the deployment does in a tenant what the dry run reports."""
 
 import random
 from typing import Any
@@ -21,11 +21,12 @@ DONE = {
     Action.UNCHANGED: "adopt",
     Action.ADOPT: "adopt",
 }
-"""What the journal calls it."""
+"""The words of the journal for what a dry run reports."""
 
 
 def manifest(chance: random.Random) -> dict[str, Any]:
-    """Some manifest, without what only the attempt can tell: types that Fabric does not know, and short timeouts."""
+    """Return a manifest without what only an attempt can tell, such as types that Fabric does not know, and short
+    timeouts."""
     made = schedules.manifest(chance)
     made["onFailure"] = "rollback"
     made["steps"] = [step for step in made["steps"] if step["id"] != "ball"]
@@ -36,7 +37,7 @@ def manifest(chance: random.Random) -> dict[str, Any]:
 
 
 def tenant(world: World, chance: random.Random) -> None:
-    """Perhaps a workspace of that name, with some of the things in it, some of them as asked and some not."""
+    """Create, in some cases, a workspace of that name with some of the items in it, some as requested and some not."""
     if chance.random() < 0.2:
         return
     items: list[dict[str, Any]] = []
@@ -57,9 +58,9 @@ def tenant(world: World, chance: random.Random) -> None:
 
 @settings(max_examples=80)
 @given(st.integers(0, 10**9))
-def test_law_what_the_dry_run_says_is_what_the_deployment_does(seed: int) -> None:
-    """Every step that runs does what was said of it, one fails exactly where it was said to be blocked, and after a
-    success there is nothing left to change."""
+def test_law_deployment_does_what_the_dry_run_reports(seed: int) -> None:
+    """Every step that runs does what was reported, a step fails exactly if it was reported as blocked, and after a
+    success nothing is left to change."""
     chance = random.Random(seed)
     world = World(seed)
     tenant(world, chance)

@@ -1,4 +1,4 @@
-"""Every call of every kind, struck once by every fault that passes: all ends as if nothing had been."""
+"""Every transient fault at every call of every kind: each run ends as a run without faults."""
 
 import pytest
 
@@ -9,20 +9,20 @@ pytestmark = pytest.mark.law(3)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
-@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "is put back"])
+@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "is rolled back"])
 def test_fault_at_any_call_changes_nothing(scenario: Scenario, fails: bool) -> None:
-    """The state, what stands in Fabric, and how often each thing was created are those of an undisturbed run."""
+    """The state, the contents of Fabric, and how often each resource was created are those of a run without faults."""
     found = [(fault, call) for fault in FAULTS for call, is_good in injections(scenario, fails, fault) if not is_good]
     assert found == []
 
 
-def test_fault_table_strikes_operations() -> None:
-    """Some call of some scenario begins one that can fail."""
+def test_fault_table_covers_operations() -> None:
+    """Some call of some scenario begins an operation that can fail."""
     assert any(True for s in SCENARIOS for _ in injections(s, False, "operation fails"))
 
 
-def test_fault_table_strikes_every_call() -> None:
-    """Every kind that asks anything of Fabric, and every call that any of them makes, forward and backward."""
+def test_fault_table_covers_every_call() -> None:
+    """The table covers every kind that calls Fabric, and every call that a kind makes, forward and backward."""
     assert {s.step["kind"] for s in SCENARIOS} == STEPS.keys()
     calls = {(c.method, c.pattern) for s in SCENARIOS for c in undisturbed(s.name, True)[1]}
     found = {f"{method} {path.removeprefix('/v1/').replace('[^/]+', '*')}" for method, path in calls}

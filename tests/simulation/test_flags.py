@@ -1,4 +1,5 @@
-"""All combinations of the feature flags, each over the app that bootstrap composes from an environment with them."""
+"""All combinations of the feature flags, each with the app that bootstrap composes from an environment with these
+flags."""
 
 import itertools
 from dataclasses import fields, replace
@@ -22,7 +23,7 @@ from shared.steps import KINDS
 from tests.fakes import MemoryTelemetry
 from tests.simulation.edges import FixedToken, ModelTransport, crashing
 from tests.simulation.laws import encoded
-from tests.simulation.test_telemetry import moves, told
+from tests.simulation.test_telemetry import event_counts, moves
 from tests.simulation.world import World
 
 pytestmark = pytest.mark.law(1)
@@ -39,17 +40,16 @@ ENVIRONMENT = {
     "FABRIC_API_BASE_URL": "http://127.0.0.1",
     "KEY_VAULT_URL": "https://example.vault.azure.net",
 }
-"""What the flags need to find; nothing of it is ever connected to."""
+"""The settings that the flags need; nothing connects to these addresses."""
 
 
 def loaded(flags: FeatureFlags) -> settings.Settings:
-    """The settings of an environment with these flags."""
+    """Load the settings of an environment with these flags."""
     return settings.load(ENVIRONMENT | {name: str(value).lower() for name, value in flags.as_dict().items()})
 
 
 class Composed(World):
-    """The world around the app that bootstrap composes: policy, gates, attempts and telemetry are what the flags leave
-    of them."""
+    """The world around the app that bootstrap composes: the flags decide its policy, gates, attempts and telemetry."""
 
     def __init__(self, flags: FeatureFlags, seed: int = 0) -> None:
         self.settings = loaded(flags)
@@ -78,21 +78,22 @@ class Composed(World):
         )
 
     def inject(self, **rule: Any) -> None:
-        """Have Fabric fail."""
+        """Inject a fault into the calls to Fabric."""
         assert control.handle(self.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
 
 
 def check_emitted(world: Composed) -> None:
-    """With telemetry on every move of the journal is told, and every call carries its span; with it off nothing is."""
+    """Check that with telemetry on every move of the journal has its event and every call its span, and that with
+    telemetry off there is neither."""
     telemetry = world.telemetry
     if isinstance(telemetry, MemoryTelemetry):
-        assert told(telemetry) == moves(world)
+        assert event_counts(telemetry) == moves(world)
     carried = {call["traceparent"] is not None for call in world.model.calls}
     assert carried == {world.settings.flags.telemetry} == {isinstance(telemetry, MemoryTelemetry)}
 
 
 def example(name: str) -> dict[str, Any]:
-    """A manifest of examples/, packed as the command line does."""
+    """Return a manifest of examples/, packed as the command line does."""
     text, folder = pack.read_text(str(EXAMPLES / name))
     return pack.packed(parse(text), folder)
 
@@ -103,8 +104,8 @@ WHOLE = {"contoso-sales-dev": ["bronze", "gold", "silver"]}
 
 @pytest.mark.parametrize("flags", COMBINATIONS, ids=lambda f: "".join("01"[v] for v in f.as_dict().values()))
 def test_flags_every_combination_ends_lawfully(flags: FeatureFlags) -> None:
-    """The medallion well, and with its failing last step: put back, or, with rollback off, left and released. All of it
-    is told, or nothing."""
+    """The medallion succeeds; with a failing last step it is rolled back, or, with rollback off, left and released. All
+    of that is reported as events, or none of it."""
     world = Composed(flags)
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -120,13 +121,14 @@ def test_flags_every_combination_ends_lawfully(flags: FeatureFlags) -> None:
 
 
 def test_flags_medallion_is_the_example() -> None:
-    """What the combinations run is what the examples say, with every kind that expands expanded."""
+    """The manifest of the combinations is the one of the examples, with every kind expanded that expands."""
     assert {"medallion", "medallion-failing"} == {MEDALLION["name"], FAILING["name"]}
     assert {s["kind"] for s in MEDALLION["steps"]} <= set(KINDS)
 
 
 def test_flag_rollback_off_leaves_everything_and_lets_a_person_decide() -> None:
-    """Nothing is undone and the sweeper leaves it; put back by hand it is as if nothing had been."""
+    """Nothing is compensated, and the sweeper leaves the deployment alone. Rolled back on request, the workspace is as
+    it was."""
     world = Composed(replace(ALL_ON, rollback=False))
     world.submit(FAILING)
     assert world.run() == [DeploymentState.FAILED]
@@ -140,8 +142,8 @@ def test_flag_rollback_off_leaves_everything_and_lets_a_person_decide() -> None:
     assert world.names() == {}
 
 
-def test_flag_rollback_off_a_cancelled_one_stops_and_nothing_is_undone() -> None:
-    """It ends `failed` and says who cancelled; resumed, it goes on to its end."""
+def test_flag_rollback_off_cancel_stops_and_compensates_nothing() -> None:
+    """The deployment ends `failed` and names who cancelled it. After a resume it succeeds."""
     world = Composed(replace(ALL_ON, rollback=False))
     world.inject(match={"method": "POST", "path": ".*/items"}, when={"times": 1}, action={"operation": "never"})
     world.submit(MEDALLION)
@@ -160,8 +162,8 @@ def test_flag_rollback_off_a_cancelled_one_stops_and_nothing_is_undone() -> None
     assert world.run() == [DeploymentState.SUCCEEDED]
 
 
-def test_flag_retry_logic_off_gives_up_at_the_first_fault_and_still_puts_back() -> None:
-    """One 503 fails the step; with the flag on the same fault is not even noticed."""
+def test_flag_retry_logic_off_fails_at_the_first_error_and_still_rolls_back() -> None:
+    """One 503 fails the step; with the flag on, the same fault changes nothing."""
     for flags, end in ((ALL_ON, DeploymentState.SUCCEEDED), (replace(ALL_ON, retry_logic=False), None)):
         world = Composed(flags)
         world.inject(match={"method": "POST", "path": ".*/lakehouses"}, when={"nth": 1}, action={"status": 503})
@@ -170,8 +172,8 @@ def test_flag_retry_logic_off_gives_up_at_the_first_fault_and_still_puts_back() 
         assert world.names() == (WHOLE if end else {})
 
 
-def test_flag_retry_logic_off_still_waits_where_fabric_says_when() -> None:
-    """A 429 is no fault, and waiting it out is no retry."""
+def test_flag_retry_logic_off_still_obeys_retry_after() -> None:
+    """A 429 is not a failure, and waiting as long as it asks is not a retry."""
     world = Composed(replace(ALL_ON, retry_logic=False))
     throttled = {"status": 429, "headers": {"Retry-After": "9"}}
     world.inject(match={"method": "POST"}, when={"times": 3}, action=throttled)
@@ -181,7 +183,7 @@ def test_flag_retry_logic_off_still_waits_where_fabric_says_when() -> None:
 
 
 def test_flag_retry_logic_off_reads_once() -> None:
-    """In-process tries are retries too: a read that fails once fails the step."""
+    """In-process attempts are retries too: a read that fails once fails the step."""
     for flags, reads in ((ALL_ON, 2), (replace(ALL_ON, retry_logic=False), 1)):
         world = Composed(flags)
         world.inject(match={"method": "GET", "path": "/v1/workspaces"}, when={"nth": 1}, action={"status": 503})
@@ -193,7 +195,7 @@ def test_flag_retry_logic_off_reads_once() -> None:
 
 @pytest.mark.parametrize("is_on", [True, False])
 def test_flag_circuit_breaker(is_on: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """On: faults open it, and it closes again. Off: none is kept."""
+    """With the flag on, failures open the breaker, and it closes again. With the flag off there is no breaker."""
     world = Composed(replace(ALL_ON, circuit_breaker=is_on))
     world.inject(match={"path": ".*/lakehouses"}, when={"times": 10}, action={"status": 503})
     world.submit(MEDALLION)

@@ -1,5 +1,4 @@
-"""What Fabric or its directory does not know yet is tried again within the retry policy, and a code means the same
-whatever it comes with."""
+"""Retries of what Fabric or its directory does not know yet, and error codes, which mean the same in every answer."""
 
 from typing import Any
 
@@ -14,7 +13,7 @@ from tests.simulation.world import World
 
 
 def _injected(times: int, path: str, method: str = "POST", **action: Any) -> World:
-    """A medallion with the answers to some calls replaced."""
+    """Submit a medallion in a world that replaces the answers to some calls."""
     world = World()
     rule = {"match": {"method": method, "path": path}, "when": {"times": times}, "action": action}
     assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
@@ -38,15 +37,16 @@ def _injected(times: int, path: str, method: str = "POST", **action: Any) -> Wor
     ],
 )
 def test_lag_is_waited_for(path: str, method: str, status: int, code: str) -> None:
-    """Three times in a row, and then it is known: all is applied, each thing once."""
+    """Fabric refuses three times in a row and then accepts: everything is applied, each resource once."""
     world = _injected(3, path, method, status=status, body={"errorCode": code, "message": "m"})
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert world.names() == WHOLE
     check_laws(world)
 
 
-def test_lag_that_does_not_end_fails_with_what_to_do() -> None:
-    """A principal that nobody ever made: as many tries as the policy has, and a remedy that knows both causes."""
+def test_lag_that_does_not_end_fails_with_a_remedy() -> None:
+    """The principal does not exist: the step uses all attempts of the policy, and the remedy names both possible
+    causes."""
     world = _injected(99, ".*/roleAssignments", status=400, body={"errorCode": "PrincipalNotFound", "message": "m"})
     assert world.run() == [DeploymentState.COMPENSATED]
     [error, *_] = [s.record.error for s in world.journal.steps("d") if s.record.error is not None]
@@ -62,7 +62,7 @@ def test_lag_that_does_not_end_fails_with_what_to_do() -> None:
     [("ItemDisplayNameAlreadyInUse", "ifExists"), ("InvalidInput", "Correct the field")],
 )
 def test_operation_that_failed_means_what_its_code_says(code: str, remedy: str) -> None:
-    """The same code has the same meaning and remedy under a failed operation as under a refused call."""
+    """A code has the same meaning and remedy under a failed operation as under a refused call."""
     world = World()
     handle = world.model.handle
 
@@ -84,7 +84,8 @@ def test_operation_that_failed_means_what_its_code_says(code: str, remedy: str) 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
 def test_token_refused_under_any_status_is_renewed(status: int) -> None:
-    """The code says that the call was refused unread because of its token: a new one, and once more."""
+    """The code says that Fabric refused the call unread because of its token: a new token is fetched, and the call
+    repeated."""
     world = _injected(1, "/v1/workspaces", status=status, body={"errorCode": "TokenExpired", "message": "m"})
     assert world.run() == [DeploymentState.SUCCEEDED]
     assert all(s.record.attempt == 0 for s in world.journal.steps("d"))

@@ -1,4 +1,4 @@
-"""The laws of the design, over thousands of small accidents. Each law's mechanism, switched off, is caught here."""
+"""The laws of the design, over thousands of small accidents, and the proof that each law's mechanism is needed."""
 
 import copy
 from collections.abc import Iterator
@@ -63,14 +63,14 @@ WHOLE = {"sales": ["bronze", "clean", "gold", "silver"]}
 
 
 def failing() -> dict[str, Any]:
-    """The medallion with a last step that cannot work."""
+    """Return the medallion with a last step that cannot succeed."""
     manifest = copy.deepcopy(MEDALLION)
     manifest["steps"].append(BAD)
     return manifest
 
 
 def check_laws(world: World) -> None:
-    """Laws 1 to 3 after a run: a lawful end, and Fabric holding exactly what that end means."""
+    """Check laws 1 to 3 after a run: a legal final state, and in Fabric exactly what that state means."""
     state = world.state()
     assert state in DEPLOYMENT_ENDED, world.log
     if state is DeploymentState.SUCCEEDED:
@@ -78,7 +78,7 @@ def check_laws(world: World) -> None:
         assert {s.record.state for s in world.journal.steps("d")} == {StepState.SUCCEEDED}
     else:
         assert world.names() == {}, world.log
-    created = [c for c in world.model.calls if c["method"] == "POST" and c["effect"]]  # be its answer lost or not
+    created = [c for c in world.model.calls if c["method"] == "POST" and c["effect"]]  # Its answer may be lost.
     known = {s.record.resource.id for s in world.journal.steps("d") if s.record.resource}
     stored = {w.id for w in world.model.store.workspaces.values()}
     stored |= {i.id for w in world.model.store.workspaces.values() for i in w.standing()}
@@ -89,7 +89,7 @@ def check_laws(world: World) -> None:
 
 
 def test_world_success_applies_everything_and_calls_create_once() -> None:
-    """Without accidents each resource is created by exactly one call."""
+    """Without faults, each resource is created by exactly one call."""
     world = World()
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -98,8 +98,8 @@ def test_world_success_applies_everything_and_calls_create_once() -> None:
     assert len(posts) == 7
 
 
-def test_world_failure_puts_everything_back_in_reverse_order() -> None:
-    """Compensation deletes items before their workspace, and roles that were given."""
+def test_world_failure_rolls_everything_back_in_reverse_order() -> None:
+    """Compensation deletes items before their workspace, and removes the roles that were added."""
     world = World()
     world.submit(failing())
     assert world.run() == [DeploymentState.COMPENSATED]
@@ -110,7 +110,7 @@ def test_world_failure_puts_everything_back_in_reverse_order() -> None:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), fails=st.booleans(), rate=st.sampled_from([0.01, 0.05, 0.15]))
 def test_law_any_crash_leaves_all_or_nothing(seed: int, fails: bool, rate: float) -> None:
-    """Processes die before and after any port call, in any interleaving: the end is lawful all the same."""
+    """Processes die before and after any port call, in any interleaving, and the deployment still ends lawfully."""
     world = World(seed, crash_rate=rate)
     world.submit(failing() if fails else MEDALLION)
     world.run(hours=2.0)
@@ -140,7 +140,8 @@ FAULTS: list[dict[str, Any]] = [
     ),
 )
 def test_law_any_fault_leaves_all_or_nothing(seed: int, rules: list[tuple[dict[str, Any], str, float]]) -> None:
-    """Answers lost after the effect, resets, 5xx, 429, failing operations: retried after a look, or put back."""
+    """Answers lost after the effect, resets, 5xx, 429 and failing operations: the step is retried after a look, or the
+    deployment is rolled back."""
     world = World(seed)
     world.model.faults.replace([{"match": {"method": m}, "when": {"probability": p}, "action": a} for a, m, p in rules])
     world.submit(MEDALLION)
@@ -153,7 +154,7 @@ def test_law_any_fault_leaves_all_or_nothing(seed: int, rules: list[tuple[dict[s
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32), at=st.integers(0, 60), what=st.sampled_from(["lose", "cancel", "duplicate"]))
 def test_law_lost_orchestration_cancel_and_doubled_messages(seed: int, at: int, what: str) -> None:
-    """At a random instant the task hub vanishes, a person cancels, or every message is delivered twice."""
+    """At a random instant the task hub is deleted, a person cancels, or every message is delivered twice."""
     world = World(seed)
     world.submit(MEDALLION)
     for _ in range(at):
@@ -173,7 +174,7 @@ def test_law_lost_orchestration_cancel_and_doubled_messages(seed: int, at: int, 
 
 @pytest.mark.law(2)
 def test_law_adopted_resources_are_never_deleted() -> None:
-    """What was there before is used and left alone, even when everything is put back."""
+    """Existing resources are used and left alone, even when everything is rolled back."""
     world = World()
     workspace = _foreign(world, "Sales", ["bronze"])
     world.submit(failing())
@@ -185,7 +186,7 @@ def test_law_adopted_resources_are_never_deleted() -> None:
 @pytest.mark.law(2)
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_law_foreign_resource_between_look_and_act_is_not_deleted(lost: str) -> None:
-    """Somebody creates a lakehouse of our name in the moment between our look and our create: it is theirs."""
+    """Another actor creates a lakehouse with our name between our look and our create: it stays."""
     world = World()
     world.submit(failing())
     original = world.model.handle
@@ -207,14 +208,14 @@ def test_law_foreign_resource_between_look_and_act_is_not_deleted(lost: str) -> 
     names = {i.name for w in world.model.store.workspaces.values() for i in w.standing()}
     assert names == {"silver"}
     assert "silver" not in {d["displayName"] for d in world.model.store.deleted}
-    assert world.state() is DeploymentState.STUCK  # our workspace cannot go while it holds what is theirs
+    assert world.state() is DeploymentState.STUCK  # Our workspace cannot be deleted while it is there.
     error = next(s.record for s in world.journal.steps("d") if s.record.step_id == "ws").compensation_error
     assert error is not None
     assert "did not create: Lakehouse 'silver'" in error.message
 
 
-def test_law_stuck_deployment_is_finished_by_the_sweeper_when_the_obstacle_goes() -> None:
-    """Stuck is not the end: the sweeper tries on, and the end is compensated."""
+def test_law_stuck_deployment_is_finished_by_the_sweeper_when_the_obstacle_is_removed() -> None:
+    """Stuck is not the end: the sweeper tries again until the deployment is compensated."""
     world = World()
     world.submit(failing())
     world.model.faults.replace([{"match": {"method": "DELETE"}, "action": {"status": 503}}])
@@ -226,8 +227,8 @@ def test_law_stuck_deployment_is_finished_by_the_sweeper_when_the_obstacle_goes(
 
 
 def test_law_stuck_deployment_stays_visible_while_it_is_tried_again() -> None:
-    """In every moment from when it became stuck until it is compensated it is `stuck`: in its header, for the sweeper
-    that counts for health, and in the list of stuck deployments. Tries go on meanwhile."""
+    """From the moment when it becomes stuck until it is compensated, the deployment is `stuck`: in its header, in the
+    sweeper's count for health, and in the list of stuck deployments. The tries continue in that time."""
     world = World()
     world.submit(failing())
     world.model.faults.replace([{"match": {"method": "DELETE"}, "action": {"status": 503}}])
@@ -250,7 +251,7 @@ def test_law_stuck_deployment_stays_visible_while_it_is_tried_again() -> None:
 
 
 def test_law_one_deployment_per_target_in_order_of_arrival() -> None:
-    """A second deployment waits for the first; one that asks not to queue is refused."""
+    """A second deployment waits for the first; a deployment with `concurrency: reject` is rejected."""
     world = World()
     world.submit({**MEDALLION, "target": "T"}, "d")
     world.clock.advance(1)
@@ -265,8 +266,8 @@ def test_law_one_deployment_per_target_in_order_of_arrival() -> None:
     assert second.lock_fence > first.lock_fence
 
 
-def test_law_update_is_undone_to_the_before_image() -> None:
-    """A changed description, role and definition come back as they were."""
+def test_law_update_is_restored_from_the_before_image() -> None:
+    """A changed description, role and definition are restored."""
     world = World()
     workspace = _foreign(world, "sales", [], description="old words")
     part = {"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}
@@ -290,7 +291,7 @@ def test_law_update_is_undone_to_the_before_image() -> None:
 
 
 def test_name_reserved_after_a_delete_is_waited_for() -> None:
-    """A name that Fabric holds back for five minutes is no failure: the step waits and succeeds."""
+    """A name that Fabric reserves for five minutes is not a failure: the step waits and succeeds."""
     world = World()
     workspace = _foreign(world, "sales", [])
     until = world.clock.now().timestamp() + 300
@@ -300,11 +301,11 @@ def test_name_reserved_after_a_delete_is_waited_for() -> None:
     assert 300 <= (world.clock.now().timestamp() - until + 300) <= 360
 
 
-# The proofs that the mechanisms matter: switched off, the same schedules break the laws.
+# The proofs that the mechanisms are needed: without them, the same schedules break the laws.
 
 
 def violations(seeds: range, manifest: dict[str, Any]) -> Iterator[int]:
-    """The seeds of those of these schedules that end unlawfully."""
+    """Return the seeds of these schedules that end unlawfully."""
     for seed in seeds:
         world = World(seed, crash_rate=0.08)
         world.submit(manifest)
@@ -322,7 +323,7 @@ def violations(seeds: range, manifest: dict[str, Any]) -> Iterator[int]:
 
 @pytest.mark.law(2)
 def test_mechanism_intent_first_is_what_keeps_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the intent not in the journal when the process dies, what it created is taken for a stranger's."""
+    """Without the intent in the journal when the process dies, the created resource is taken for another actor's."""
     assert list(violations(range(40), failing())) == []
     original = MemoryJournal.step
 
@@ -338,7 +339,7 @@ def test_mechanism_intent_first_is_what_keeps_the_law(monkeypatch: pytest.Monkey
 
 
 def test_mechanism_conditional_claim_is_what_keeps_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two deliveries of one message at once: with the condition one of them acts, without it both do."""
+    """Two deliveries of one message run at once: with the condition one of them acts, without it both do."""
     assert _creates_with_two_deliveries() == 1
     original = MemoryJournal._write
 
@@ -355,7 +356,7 @@ def test_mechanism_conditional_claim_is_what_keeps_the_law(monkeypatch: pytest.M
 
 
 def _creates_with_two_deliveries() -> int:
-    """Role assignments POSTed when a second delivery starts between the first one's look and its claim."""
+    """Count the POSTs of role assignments when a second delivery starts between the first one's look and its claim."""
     world = World()
     world.submit({"name": "m", "steps": [MEDALLION["steps"][0]]})
     while not world.ready and not world.queue.waiting:
@@ -402,13 +403,14 @@ def _put(world: World, workspace: str, item_type: str, name: str, definition: An
 
 @pytest.mark.parametrize("breaker", [None, BreakerPolicy()], ids=["without breaker", "with breaker"])
 def test_fabric_down_for_an_hour_ends_lawfully(breaker: BreakerPolicy | None) -> None:
-    """No connection for an hour in mid-run: whatever was begun is finished or put back when Fabric is there again."""
+    """Fabric is unreachable for an hour in the middle of a run: all that had started is finished or rolled back when
+    Fabric recovers."""
     world = World(breaker=breaker)
     world.submit(MEDALLION)
     for _ in range(25):
         if not world.step():
             world.pass_time()
-    assert world.names()  # something stands already
+    assert world.names()  # A resource exists already.
     world.model.faults.replace([{"action": {"reset": "before"}}])
     world.run(hours=1.0)
     world.model.faults.replace([])
@@ -416,8 +418,8 @@ def test_fabric_down_for_an_hour_ends_lawfully(breaker: BreakerPolicy | None) ->
     check_laws(world)
 
 
-def test_deployment_whose_target_is_another_s_waits_until_it_is_free() -> None:
-    """Its lease was over and somebody else took the target: it dispatches nothing, and goes on afterwards."""
+def test_deployment_that_lost_its_target_waits_until_it_is_free() -> None:
+    """Its lease had expired and another deployment acquired the target: it dispatches nothing, and continues later."""
     world = World()
     world.submit(MEDALLION)
     for _ in range(6):
@@ -441,7 +443,8 @@ def test_deployment_whose_target_is_another_s_waits_until_it_is_free() -> None:
 
 
 def test_uncertainty_outlives_a_look_that_failed() -> None:
-    """A role is given, the process dies, the next delivery's look fails, the one after sees the role: it is ours."""
+    """A role is added, the process dies, the next delivery's look fails, and the one after it sees the role: it is
+    ours."""
     world = World()
     workspace = _foreign(world, "sales", [])
     spec = {"workspaceId": WS, "principalId": f"{PRINCIPAL}0", "principalType": "User", "role": "Viewer"}

@@ -1,4 +1,4 @@
-"""Answers of Fabric that are not as documented, in the middle of a deployment: it ends lawfully all the same."""
+"""Answers of Fabric that differ from its documentation, in the middle of a deployment: it still ends lawfully."""
 
 import json
 import random
@@ -62,14 +62,15 @@ MANIFEST: dict[str, Any] = {
         },
     ],
 }
-"""Its last step cannot work."""
+"""A manifest whose last step cannot succeed."""
 CREATING = ("id", "displayName", "type", "role", "value", "status")
 UPDATING = (*CREATING, "definition", "payload")
-"""Fields that the answers of a deployment hold."""
+"""Fields that the answers of a deployment contain."""
 
 
 class Odd:
-    """Stands before the simulator and nulls one field of one answer: in the object, its rows, and what is inside."""
+    """A wrapper around the simulator that sets one field of one answer to null: in the object, in its rows, and in
+    nested objects."""
 
     def __init__(self, world: World, field: str, nth: int) -> None:
         self._handle: Callable[[Request], Reply] = world.model.handle
@@ -78,7 +79,7 @@ class Odd:
         world.model.handle = self.handle
 
     def handle(self, request: Request) -> Reply:
-        """The simulator's answer, changed if it is the one."""
+        """Return the simulator's answer, changed if it is the chosen one."""
         reply = self._handle(request)
         body: Any = json.loads(reply.body) if reply.body and reply.status < 300 else None
         if not _holds(body, self._field):
@@ -106,7 +107,7 @@ def _nulled(body: Any, field: str) -> Any:
 
 
 def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, OtherActors, Odd]:
-    """A deployment that creates or updates everything, and then fails."""
+    """Run a deployment that creates or updates everything and then fails."""
     world = World()
     other_actors = OtherActors(world, random.Random(1))
     if is_there:
@@ -125,8 +126,8 @@ def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, OtherActors, O
 
 @pytest.mark.parametrize(("field", "is_there"), [*((f, False) for f in CREATING), *((f, True) for f in UPDATING)])
 def test_odd_answer_is_survived_at_every_call(field: str, is_there: bool) -> None:
-    """Each answer that has the field has it null once: what was created is gone, what was changed is restored, no
-    row is unreadable, and no delivery ends in an unexpected error."""
+    """Each answer that has the field has it null once: created resources are deleted, changed ones are restored, no row
+    is unreadable, and no delivery ends in an unexpected error."""
     nth, seen = 1, 1
     while nth <= seen:
         world, other_actors, odd = _run(field, nth, is_there=is_there)
@@ -145,8 +146,8 @@ ODD_ROWS: list[Any] = [
 
 
 @pytest.mark.parametrize("row", ODD_ROWS)
-def test_odd_row_of_a_list_fails_nothing(row: Any) -> None:
-    """Somebody's row without a name or an id stands in every list of workspaces, for ever: all goes on."""
+def test_odd_row_of_a_list_fails_no_step(row: Any) -> None:
+    """Another actor's row without a name or an id is in every list of workspaces, forever, and no step fails."""
     world = World()
     handle = world.model.handle
 
@@ -177,9 +178,11 @@ CREATED: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("is_wanted", [True, False])
 @pytest.mark.parametrize(("path", "change"), CREATED)
-def test_odd_answer_to_a_create_is_the_thing_asked_for(path: str, change: dict[str, Any], is_wanted: bool) -> None:
-    """Where Fabric names no name, the one asked for counts; where it names no id, the thing is looked for, by its
-    name and marker: it is neither forgotten nor created twice."""
+def test_odd_answer_to_a_create_yields_the_requested_resource(
+    path: str, change: dict[str, Any], is_wanted: bool
+) -> None:
+    """If Fabric returns no name, the requested name counts. If it returns no id, the resource is looked for by its name
+    and marker: it is neither forgotten nor created twice."""
     world = World()
     handle = world.model.handle
     injected: list[str] = []
@@ -213,9 +216,9 @@ def test_odd_answer_to_a_create_is_the_thing_asked_for(path: str, change: dict[s
         assert world.names() == {}
 
 
-def test_record_that_could_not_be_read_again_fails_its_step_and_no_more() -> None:
-    """Planted: a kind that takes a null for a name. The row is not written, the step fails, and what it created is
-    found by its marker and deleted."""
+def test_record_that_could_not_be_read_fails_only_its_step() -> None:
+    """The planted kind takes a null for a name. The row is not written, the step fails, and the resource that it
+    created is found by its marker and deleted."""
 
     class Careless(WorkspaceKind):
         def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
@@ -236,7 +239,8 @@ STRANGE = "22222222-2222-4222-8222-222222222222"
 
 @pytest.mark.parametrize("path", ["/v1/workspaces", "/v1/workspaces/[^/]+/lakehouses", "/v1/workspaces/[^/]+/items"])
 def test_answer_to_a_create_that_names_another_id_leaves_nothing_behind(path: str) -> None:
-    """Nothing has the id that Fabric named: the step fails, and what the call created goes by its name and marker."""
+    """No resource has the id that Fabric returned: the step fails, and the created resource is deleted by its name and
+    marker."""
     world = World()
     handle = world.model.handle
     injected: list[str] = []

@@ -1,4 +1,4 @@
-"""The identity that deploys does not take its own role away: nothing could be undone with what is left."""
+"""The identity that deploys must not lower its own role: with what is left it could not roll back."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ WS = "${{ steps.ws.outputs.id }}"
 
 
 def _manifest(role: str, principal: str = IDENTITY.upper(), **more: Any) -> dict[str, Any]:
-    """A workspace, another admin, and a role for somebody."""
+    """Return a manifest of a workspace, another admin, and a role for the given principal."""
     rows = [
         {"principalId": GROUP, "principalType": "Group", "role": "Admin"},
         {"principalId": principal, "principalType": "ServicePrincipal", "role": role},
@@ -30,7 +30,7 @@ def _manifest(role: str, principal: str = IDENTITY.upper(), **more: Any) -> dict
 
 
 def _seed(world: World, role: str) -> None:
-    """The workspace is there, and we have a role on it, beside a group's that makes us its admin."""
+    """Create the workspace with our role on it, beside the role of a group that makes us its admin."""
     roles = [
         {"id": IDENTITY, "type": "ServicePrincipal", "role": role},
         {"id": GROUP, "type": "Group", "role": "Admin"},
@@ -48,7 +48,8 @@ def _planned(world: World, manifest: dict[str, Any]) -> dict[str, tuple[Action, 
 @pytest.mark.parametrize("is_there", [False, True])
 @pytest.mark.parametrize("role", ["Member", "Contributor", "Viewer"])
 def test_own_role_is_not_lowered(role: str, is_there: bool) -> None:
-    """Refused in the plan and before the call, also where the workspace is still to be created; all is rolled back."""
+    """It is refused in the dry run and before the call, also if the workspace does not exist yet. Everything is rolled
+    back."""
     world = World()
     if is_there:
         _seed(world, "Admin")
@@ -65,19 +66,19 @@ def test_own_role_is_not_lowered(role: str, is_there: bool) -> None:
 
 
 def test_own_role_may_stay_or_rise() -> None:
-    """An equal role changes nothing, and a higher one is given."""
+    """An equal role changes nothing, and a higher role is assigned."""
     for before, role, wanted in (("Admin", "Admin", Action.UNCHANGED), ("Member", "Admin", Action.UPDATE)):
         world = World()
         _seed(world, before)
         assert _planned(world, _manifest(role))["team.002"][0] is wanted
-        # The simulator knows no members of groups, so that an admin must be at hand for the call.
+        # The simulator knows no members of groups, so an admin must exist for the call.
         next(iter(world.model.store.workspaces.values())).roles[IDENTITY]["role"] = "Admin"
         world.submit(_manifest(role))
         assert world.run() == [DeploymentState.SUCCEEDED]
 
 
-def test_own_role_that_is_adopted_and_others_roles_are_as_they_were() -> None:
-    """`adopt` changes nothing, and anybody else's role may be lowered."""
+def test_own_role_may_be_adopted_and_roles_of_others_lowered() -> None:
+    """`adopt` changes nothing, and the role of any other principal may be lowered."""
     world = World()
     world.submit(_manifest("Viewer", ifExists="adopt"))
     assert world.run() == [DeploymentState.SUCCEEDED]

@@ -1,4 +1,5 @@
-"""A person gives up what a stuck deployment could not compensate: it ends, names what stands, and frees its target."""
+"""Release: a person gives up what a stuck deployment cannot compensate. It ends, names what remains, and frees its
+target."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.law(1)
 
 
 def stuck() -> tuple[World, OtherActors]:
-    """A deployment whose workspace holds what is not its own, and always will."""
+    """Run a deployment whose workspace contains another actor's item that is never removed."""
     world = World()
     other_actors = OtherActors(world, world.chance)
     world.submit(MEDALLION)
@@ -44,25 +45,23 @@ def stuck() -> tuple[World, OtherActors]:
 
 
 def held_target(world: World, deployment_id: str) -> bool:
-    """Return True if the target is that deployment's."""
     return world.locks.acquire(world.journal.header("d").record.target, deployment_id, world.clock.now(), 1).holder == (
         deployment_id
     )
 
 
 def rows(world: World) -> list[StepRecord]:
-    """All rows as they stand."""
     return [s.record for s in world.journal.steps("d")]
 
 
 def check_proof(world: World) -> None:
-    """The audit proves the deployment."""
+    """Check that the audit proves the deployment."""
     assert verify.verify(verify.read(world.journal, "d")).differences == ()
 
 
-def test_release_ends_what_can_never_be_compensated() -> None:
-    """It ends `failed`, its error names what stands and why, the next deployment of the target runs, the sweeper leaves
-    it alone, and the audit says who and why."""
+def test_release_ends_a_deployment_that_can_never_be_compensated() -> None:
+    """The deployment ends `failed`. Its error names what remains and why, the next deployment of the target runs, the
+    sweeper leaves the released one alone, and the audit has the requester and the reason."""
     world, other_actors = stuck()
     world.submit(failing(), "next")
     until(world, 600)
@@ -88,8 +87,8 @@ def test_release_ends_what_can_never_be_compensated() -> None:
     assert violations(world, other_actors, ["d", "next"]) == []
 
 
-def test_release_leaves_compensate_and_refuses_resume() -> None:
-    """A rollback that has begun is never gone on from; what is left may be rolled back when nothing is in the way."""
+def test_release_allows_compensate_and_refuses_resume() -> None:
+    """A rollback that has begun is never resumed. The rest may be rolled back when nothing blocks it any more."""
     world, other_actors = stuck()
     world.ask(Verb.RELEASE)
     assert world.run() == [DeploymentState.FAILED]
@@ -104,8 +103,8 @@ def test_release_leaves_compensate_and_refuses_resume() -> None:
     check_proof(world)
 
 
-def test_release_may_be_asked_for_again_and_again() -> None:
-    """Each end is proved by what stood then, though no time passes between them."""
+def test_release_may_be_requested_repeatedly() -> None:
+    """Each end is proved by what existed at that time, although no time passes between the ends."""
     world, other_actors = stuck()
     for _ in range(3):
         assert world.ask(Verb.RELEASE).accepted
@@ -120,7 +119,7 @@ def test_release_may_be_asked_for_again_and_again() -> None:
     assert violations(world, other_actors, ["d"]) == []
 
 
-def test_release_is_refused_without_a_reason_and_where_nothing_is_stuck() -> None:
+def test_release_is_refused_without_a_reason_and_if_nothing_is_stuck() -> None:
     """Nothing is given up by mistake."""
     world = World()
     world.submit(MEDALLION)
@@ -132,8 +131,8 @@ def test_release_is_refused_without_a_reason_and_where_nothing_is_stuck() -> Non
     assert any("release needs a reason" in e.reason for e in world.journal.audit("d"))
 
 
-def test_release_waits_for_a_try_that_is_under_way() -> None:
-    """A delivery is at Fabric while a person releases: the end comes after it, and no try begins meanwhile."""
+def test_release_waits_for_a_try_in_progress() -> None:
+    """A delivery is calling Fabric when a person releases: the end comes after it, and no try begins before."""
     world, other_actors = stuck()
     other_actors.remove_blocking_items()
     requested: list[Any] = []
@@ -150,7 +149,7 @@ def test_release_waits_for_a_try_that_is_under_way() -> None:
 
     world.model.handle = handle
     world.ask(Verb.COMPENSATE)
-    assert world.run() == [DeploymentState.COMPENSATED]  # that try compensated all that was left
+    assert world.run() == [DeploymentState.COMPENSATED]  # That try compensated all that was left.
     assert requested[0].accepted
     assert not world.journal.header("d").record.is_released
     check_laws(world)
@@ -158,15 +157,15 @@ def test_release_waits_for_a_try_that_is_under_way() -> None:
 
 
 @pytest.mark.parametrize("acts", [True, False])
-def test_release_waits_until_a_dead_holder_can_act_no_more(acts: bool) -> None:
-    """Its lease has to run out, and a call that it had sent must have had its effect."""
+def test_release_waits_until_a_dead_holder_can_no_longer_act(acts: bool) -> None:
+    """The holder's lease must expire, and a call that it had sent must have taken effect."""
     world, _ = stuck()
     policy = EnginePolicy()
     row = next(s for s in world.journal.steps("d") if s.record.state is StepState.COMPENSATION_FAILED)
     ends = world.clock.now() + timedelta(seconds=policy.step_lease_seconds)
     claim = Claim("dead", ends, row.record.fence + 1, acts)
     started = row.record.replace(state=StepState.COMPENSATING, claim=claim, fence=claim.fence)
-    late = world.journal.write_step(Change(row, started, "engine", "undo it"))
+    late = world.journal.write_step(Change(row, started, "engine", "compensate it"))
     assert world.ask(Verb.RELEASE).accepted
     while world.state() is not DeploymentState.FAILED:
         assert world.clock.now() < ends + timedelta(seconds=policy.late_call_seconds + policy.step_lease_seconds)
@@ -180,7 +179,7 @@ def test_release_waits_until_a_dead_holder_can_act_no_more(acts: bool) -> None:
 
 
 def test_release_makes_late_messages_do_nothing() -> None:
-    """A delivery that read the header before the release loses its row; one that comes later makes no call."""
+    """A delivery that read the header before the release loses its row; a later delivery makes no call."""
     world, other_actors = stuck()
     world.ask(Verb.COMPENSATE)
     header, row = world.journal.step("d", 0)
@@ -209,7 +208,7 @@ def test_release_makes_late_messages_do_nothing() -> None:
 
 
 def test_release_works_though_a_row_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row stays as it is, the others and the header are written, and the audit proves it; `compensate` works when
+    """That row stays unchanged, the others and the header are written, and the audit proves it. `compensate` works when
     the row can be written again."""
     world, other_actors = stuck()
     write = world.journal._write
@@ -240,9 +239,10 @@ def test_release_works_though_a_row_cannot_be_written(monkeypatch: pytest.Monkey
     check_proof(world)
 
 
-@pytest.mark.parametrize("lost", ["orchestration", "word"])
+@pytest.mark.parametrize("lost", ["orchestration", "event"])
 def test_release_survives_a_crash_after_its_write(lost: str) -> None:
-    """The process dies before it told the orchestration, or that is lost: the sweeper ends it."""
+    """The process dies before it raised the event to the orchestration, or the event is lost: the sweeper ends the
+    deployment."""
     world, _ = stuck()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(world), "start", lambda *_: None)
@@ -255,7 +255,7 @@ def test_release_survives_a_crash_after_its_write(lost: str) -> None:
 
 
 def test_release_is_guarded_by_a_later_deployment() -> None:
-    """A later deployment took up what was left: it is not rolled back from under that one."""
+    """A later deployment adopted what was left, so the released deployment is not rolled back."""
     world, _ = stuck()
     world.ask(Verb.RELEASE)
     world.run()
@@ -266,19 +266,20 @@ def test_release_is_guarded_by_a_later_deployment() -> None:
     assert "deployment later uses resources of this one" in answer.message
 
 
-def test_release_tampered_with_is_noticed() -> None:
-    """An end by release that nobody wrote, and a step that moved after it, differ from the proof."""
+def test_release_that_was_tampered_with_is_noticed() -> None:
+    """An end by release that was never written, and a step that moved after the release, differ from the proof."""
     world, _ = stuck()
     world.ask(Verb.RELEASE)
     world.run()
     _, row = world.journal.step("d", 0)
-    world.journal.write_step(Change(row, row.record.replace(state=StepState.COMPENSATING), "engine", "undo it"))
+    world.journal.write_step(Change(row, row.record.replace(state=StepState.COMPENSATING), "engine", "compensate it"))
     text = [str(d) for d in verify.verify(verify.read(world.journal, "d")).differences]
     assert any("which its steps' ends do not bear out" in each for each in text)
 
 
 def test_release_is_proved_though_two_end_it_at_once() -> None:
-    """Durable engines run an activity twice: the second writes no row after the first has read what its end binds."""
+    """Durable engines may run an activity twice: the second run writes no row after the first has read what its end
+    binds."""
     world, _ = stuck()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(world), "start", lambda *_: None)
@@ -287,7 +288,7 @@ def test_release_is_proved_though_two_end_it_at_once() -> None:
     header = world.journal.header("d")
 
     class Overtaken:
-        """The journal of one whose end is held up after all its rows are written, while another does the same."""
+        """The journal of a run that is held up after all its rows are written, while another run does the same."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(world.journal, name)
@@ -300,7 +301,7 @@ def test_release_is_proved_though_two_end_it_at_once() -> None:
             return world.journal.write_header(change)
 
     class Ended(Overtaken):
-        """The journal of the other, which is overtaken in turn."""
+        """The journal of the other run, which is overtaken in turn."""
 
         def write_header(self, change: Any) -> Any:
             return None

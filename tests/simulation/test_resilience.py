@@ -1,4 +1,5 @@
-"""The circuit breaker and the rate in the whole system: steps wait, they do not fail, and nothing is called in vain."""
+"""The circuit breaker and the rate limit in the whole system: steps wait instead of failing, and no call is made in
+vain."""
 
 from collections import Counter
 from typing import Any
@@ -18,12 +19,12 @@ POLICY = BreakerPolicy()
 
 
 def attempts(world: World) -> dict[str, int]:
-    """Failed attempts by step."""
+    """Return the number of failed attempts by step."""
     return {row.record.step_id: row.record.attempt for row in world.journal.steps("d")}
 
 
-def test_open_breaker_puts_the_step_back_and_it_succeeds_later() -> None:
-    """While it is open nothing is called; then the steps go on, and none has used up an attempt."""
+def test_open_breaker_reschedules_the_step_and_it_succeeds_later() -> None:
+    """No call is made while the breaker is open; then the steps continue, and none has used an attempt."""
     world = World(breaker=POLICY)
     world.breakers.get("items").open()
     world.submit(MEDALLION)
@@ -40,8 +41,9 @@ def test_open_breaker_puts_the_step_back_and_it_succeeds_later() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 5])
-def test_ill_service_opens_the_breaker_and_is_left_alone(workers: int) -> None:
-    """Twenty minutes of 503 on items: a handful of calls and then single probes, not a storm; then success."""
+def test_failing_service_opens_the_breaker_and_gets_few_calls(workers: int) -> None:
+    """Items answer 503 for twenty minutes: there are a few calls and then single probes; in the end the deployment
+    succeeds."""
     world = World(breaker=POLICY, workers=workers)
     world.model.faults.replace([{"match": {"path": ".*/items"}, "action": {"status": 503}}])
     world.submit(MEDALLION)
@@ -54,8 +56,8 @@ def test_ill_service_opens_the_breaker_and_is_left_alone(workers: int) -> None:
     check_laws(world)
 
 
-def test_ill_service_is_stormed_without_the_breaker() -> None:
-    """The same twenty minutes, no breaker: attempts run out and the deployment is put back."""
+def test_failing_service_gets_many_calls_without_the_breaker() -> None:
+    """The same twenty minutes without a breaker: attempts run out and the deployment is rolled back."""
     world = World()
     world.model.faults.replace([{"match": {"path": ".*/items"}, "action": {"status": 503}}])
     world.submit(MEDALLION)
@@ -79,7 +81,7 @@ def test_ill_service_is_stormed_without_the_breaker() -> None:
 def test_law_any_fault_and_crash_behind_breaker_and_rate(
     seed: int, rules: list[tuple[dict[str, Any], str, float]], rate: float, workers: int, fails: bool
 ) -> None:
-    """The laws hold with calls refused by ourselves at any place, and probers that die."""
+    """The laws also hold if the gate rejects calls at any place, and if workers that hold the probe die."""
     world = World(seed, crash_rate=rate, breaker=POLICY, rate=RatePolicy(30), workers=workers)
     world.model.faults.replace([{"match": {"method": m}, "when": {"probability": p}, "action": a} for a, m, p in rules])
     world.submit(failing() if fails else MEDALLION)
@@ -91,7 +93,7 @@ def test_law_any_fault_and_crash_behind_breaker_and_rate(
 
 
 def test_breakers_storage_down_does_not_stop_deployments(caplog: pytest.LogCaptureFixture) -> None:
-    """The breaker is local then, says so once, and works all the same."""
+    """The breaker is then local to the process, reports that once, and works."""
     world = World(breaker=POLICY)
 
     def down(*_: Any, **__: Any) -> Any:
@@ -108,7 +110,7 @@ def test_breakers_storage_down_does_not_stop_deployments(caplog: pytest.LogCaptu
 
 
 def many(lakehouses: int) -> dict[str, Any]:
-    """A workspace full of lakehouses, side by side."""
+    """Return a manifest of a workspace with many lakehouses that can run in parallel."""
     steps: list[dict[str, Any]] = [MEDALLION["steps"][0]]
     steps += [
         {"id": f"l{i}", "kind": "lakehouse", "with": {"workspaceId": WS, "displayName": f"l{i}"}}
@@ -118,13 +120,13 @@ def many(lakehouses: int) -> dict[str, Any]:
 
 
 def throttled(world: World) -> int:
-    """Calls that Fabric's quota refused."""
+    """Return the number of calls that Fabric answered with 429."""
     return len([c for c in world.model.calls if c["status"] == 429])
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rate_keeps_150_lakehouses_inside_the_quota(seed: int) -> None:
-    """Without one 429, in about as many minutes as the quota has to have."""
+    """There is no 429, and the run takes about as many minutes as the quota requires."""
     world = World(seed, rate=RatePolicy(180), breaker=POLICY)
     world.model.settings.quota_per_minute = 200
     world.submit(many(150))
@@ -137,7 +139,7 @@ def test_rate_keeps_150_lakehouses_inside_the_quota(seed: int) -> None:
 
 
 def test_rate_off_runs_into_the_quota() -> None:
-    """The same without: Fabric refuses, so the test above would see it."""
+    """Without the limit Fabric answers 429, which shows that the test above would notice it."""
     world = World()
     world.model.settings.quota_per_minute = 200
     world.submit(many(150))
@@ -146,7 +148,8 @@ def test_rate_off_runs_into_the_quota() -> None:
 
 
 def test_rate_of_three_workers_adapts_to_one_quota() -> None:
-    """Each begins with the whole, for it knows of no other; refusals are few, and all ends well."""
+    """Each worker begins with the whole quota, because it knows of no other worker. Few calls get a 429, and the
+    deployment succeeds."""
     world = World(rate=RatePolicy(180), workers=3)
     world.model.settings.quota_per_minute = 200
     world.submit(many(150))

@@ -1,4 +1,4 @@
-"""A deployment whose rows are as large as they can be ends as any other; a row that cannot be written ends it too."""
+"""A deployment whose rows have the maximum size ends like any other; so does one with a row that cannot be written."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ COUNT = 456
 
 
 def naming_all() -> dict[str, Any]:
-    """Workspaces with ids of 60 characters, and one item whose text names all of them."""
+    """Return a manifest of workspaces with ids of 60 characters and an item whose text names all of them."""
     ids = [f"workspace_{i:03d}_".ljust(60, "x") for i in range(COUNT)]
     steps: list[dict[str, Any]] = [
         {"id": name, "kind": "workspace", "with": {"displayName": f"sales {i}"}} for i, name in enumerate(ids)
@@ -34,9 +34,9 @@ def naming_all() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_step_that_names_every_other_is_carried_to_its_end(fails: bool) -> None:
-    """It succeeds, with every reference resolved; refused by Fabric, all 456 workspaces are gone again. The journal in
-    memory holds its rows to what Azure's would."""
+def test_step_that_references_every_other_step_ends(fails: bool) -> None:
+    """It succeeds with every reference resolved; if Fabric refuses the item, all 456 workspaces are deleted. The
+    journal in memory limits its rows as Azure does."""
     world = World()
     if fails:
         refused = {"status": 400, "body": {"errorCode": "InvalidInput", "message": "\N{GRINNING FACE}" * 1_000}}
@@ -50,8 +50,8 @@ def test_step_that_names_every_other_is_carried_to_its_end(fails: bool) -> None:
         assert len(rows.step_entity(row.record)["record"]) <= STRING_CHARACTERS
 
 
-def test_row_without_room_for_what_fabric_answers_fails_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The step says so, and the deployment is rolled back: what was made is found by its marker."""
+def test_row_without_room_for_fabrics_answer_fails_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step's error says so, and the deployment is rolled back: the created resource is found by its marker."""
     world = World()
     world.submit(MEDALLION)
     monkeypatch.setitem(STEP_SHARES, "outputs", 60)
@@ -63,8 +63,9 @@ def test_row_without_room_for_what_fabric_answers_fails_its_step(monkeypatch: py
     assert world.journal.header("d").record.error is not None
 
 
-def test_row_that_cannot_be_written_on_the_way_back_leaves_a_stuck_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Visible, with a sentence; and as soon as it can be written, another try releases the target."""
+def test_row_that_cannot_be_written_during_rollback_leaves_a_stuck_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deployment is visible as stuck, with an error. As soon as the row can be written, another try frees the
+    target."""
     world = World()
     world.submit(MEDALLION)
     world.run()
@@ -83,8 +84,8 @@ def test_row_that_cannot_be_written_on_the_way_back_leaves_a_stuck_deployment(mo
 
 
 def test_message_that_no_delivery_can_handle_leaves_a_stuck_deployment() -> None:
-    """Before its step has begun to be compensated, too: the deployment used to be `compensating` for ever, its target
-    held. Another try ends it."""
+    """This also holds before compensation of the step has begun: the deployment used to stay `compensating` forever,
+    with its target locked. Another try ends it."""
     world = World()
     world.submit(MEDALLION)
     world.run()

@@ -1,4 +1,4 @@
-"""Whole schedules of fixed seeds, and the proof that they notice what is broken. `make simulate` runs fresh ones."""
+"""Schedules of fixed seeds, and the proof that schedules find planted bugs. `make simulate` runs fresh seeds."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ import pytest
 from local.paths import ROOT
 from tests.conftest import seed_of
 from tests.simulation import schedules
-from tests.simulation.bugs import BUGS, MET
+from tests.simulation.bugs import BUGS, FOUND_AT
 
 pytestmark = pytest.mark.law(1, 2, 3, 6)
 
@@ -28,14 +28,14 @@ def _quiet() -> Iterator[None]:
 
 @pytest.mark.parametrize("first", range(0, 80, 20))
 def test_schedules_of_fixed_seeds_keep_the_laws(first: int) -> None:
-    """The same every time, so that a change that breaks one is seen at once."""
+    """The seeds are fixed, so that a change that breaks a schedule is noticed at once."""
     found = {seed: report.violations for seed in range(first, first + 20) if (report := schedules.run(seed)).violations}
     assert found == {}
 
 
 @pytest.mark.parametrize("seed", FOUND_ONCE)
 def test_schedules_that_once_broke_a_law_keep_it(seed: int) -> None:
-    """Fresh seeds found these; each is mended, with a test of its own beside it."""
+    """Fresh seeds found these violations; each is fixed and has a test of its own."""
     assert schedules.run(seed).violations == []
 
 
@@ -56,9 +56,9 @@ def test_schedule_replays_exactly() -> None:
 
 @pytest.mark.parametrize("name", BUGS)
 def test_planted_bug_is_found(name: str) -> None:
-    """With one mechanism taken away, a violation turns up within a thousand schedules, wherever they begin: the rarest
-    is met by one schedule in fifty. The gate begins at a seed that meets it; `make hunt` begins anywhere."""
-    begin = seed_of("SEED", MET.get(name, 1))
+    """Without one mechanism, a violation turns up within a thousand schedules from any seed; the rarest bug is found by
+    one schedule in fifty. The gate starts at a seed that finds the bug, `make hunt` anywhere."""
+    begin = seed_of("SEED", FOUND_AT.get(name, 1))
     with BUGS[name]():
         if not any(schedules.run(seed).violations for seed in range(begin, begin + ENOUGH)):
-            pytest.fail(f"{ENOUGH} schedules from {begin} on did not notice: {name}")
+            pytest.fail(f"{ENOUGH} schedules from {begin} on did not find the bug {name}")

@@ -1,6 +1,5 @@
-"""A Fabric that takes its time, that never ends what it began, or that asks for patience: deployments end all the same,
-and no later than their deadlines allow.
-"""
+"""A Fabric that is slow, that never ends an operation, or that asks to wait: deployments still end, within their
+deadlines."""
 
 import copy
 from contextlib import nullcontext
@@ -26,8 +25,8 @@ PERSON = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c05"
 @pytest.mark.parametrize("pace", [POLICY.step_lease_seconds * times for times in (0.3, 1, 3, 10)])
 @pytest.mark.parametrize(("manifest", "end"), [(MEDALLION, D.SUCCEEDED), (failing(), D.COMPENSATED)])
 def test_progress_does_not_depend_on_fabrics_speed(manifest: dict[str, Any], end: D, pace: float) -> None:
-    """With calls up to ten leases long the deployment ends as it should; and while no delivery takes as long as the
-    host would let it, each step is done once, by the delivery that began it."""
+    """With calls up to ten leases long the deployment succeeds. If no delivery takes longer than the host allows, each
+    step is done once, by the delivery that began it."""
     world = World(7, pace=pace)
     patient = copy.deepcopy(manifest)
     for step in patient["steps"]:
@@ -37,11 +36,11 @@ def test_progress_does_not_depend_on_fabrics_speed(manifest: dict[str, Any], end
     check_laws(world)
     if pace <= POLICY.step_lease_seconds:
         assert len([c for c in world.model.calls if c["method"] == "POST"]) == 7
-    assert world.occurred["sign of life"] or pace < POLICY.step_lease_seconds
+    assert world.occurred["heartbeat"] or pace < POLICY.step_lease_seconds
 
 
-def test_looks_that_outlast_the_lease_are_not_begun_again() -> None:
-    """Three looks of 0.9 s, a lease of 2 s: the deletion of the workspace is sent by the delivery that looked."""
+def test_looks_that_outlast_the_lease_are_not_repeated() -> None:
+    """Three looks take 0.9 s each and the lease 2 s: the delivery that looked sends the deletion of the workspace."""
     world = World(1, EnginePolicy(step_lease_seconds=2.0), pace=0.0)
     world.submit(failing())
     world.pace = 1.8
@@ -51,21 +50,21 @@ def test_looks_that_outlast_the_lease_are_not_begun_again() -> None:
 
 
 def slow_item(world: World, deployment_id: str = "d") -> None:
-    """One workspace and a notebook whose creation is an operation."""
+    """Submit a manifest of a workspace and a notebook whose creation is an operation."""
     workspace, nb = MEDALLION["steps"][0], MEDALLION["steps"][5]
     manifest = {"name": "m", "steps": [workspace, {**nb, "needs": [], "timeout": "2m"}]}
     world.submit(manifest, deployment_id)
 
 
 def others_workspace(world: World, *items: dict[str, Any]) -> Any:
-    """A workspace that was there before, with these items in it."""
+    """Create a workspace of another actor with these items."""
     role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
     row = {"displayName": "sales", "roleAssignments": [role], "items": list(items)}
     return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]
 
 
 def show_everything(world: World) -> None:
-    """What an operation is still making shows now."""
+    """Make visible what operations are still creating."""
     for workspace in world.model.store.workspaces.values():
         for item in workspace.items.values():
             item.visible_at = world.clock.now().timestamp()
@@ -74,8 +73,8 @@ def show_everything(world: World) -> None:
 NEVER = {"match": {"method": "POST", "path": ".*/items"}, "when": {"times": 1}, "action": {"operation": "never"}}
 
 
-def test_operation_that_never_ends_does_not_hold_a_compensation_whose_item_shows() -> None:
-    """Its item bears the marker, so it is deleted, whatever the operation says of itself."""
+def test_operation_that_never_ends_does_not_delay_compensation_of_a_visible_item() -> None:
+    """The item has the marker, so it is deleted, whatever the operation reports."""
     world = World(1)
     world.model.faults.replace([NEVER])
     slow_item(world)
@@ -88,11 +87,12 @@ def test_operation_that_never_ends_does_not_hold_a_compensation_whose_item_shows
     assert world.clock.now() - started < timedelta(minutes=5)
 
 
-def test_operation_that_never_ends_and_shows_nothing_is_waited_for_a_quarter_of_an_hour() -> None:
-    """Then the deployment ends; what the operation makes in the end, the sweeper finds by its marker and deletes."""
+def test_operation_that_never_ends_and_shows_no_item_delays_compensation_by_fifteen_minutes() -> None:
+    """Then the deployment ends. The item that the operation creates in the end is found by its marker and deleted by
+    the sweeper."""
     world = World(1)
     world.model.faults.replace([NEVER])
-    others_workspace(world)  # with one of ours, everything would go with it
+    others_workspace(world)  # If the workspace were ours, deleting it would delete everything in it.
     slow_item(world)
     started = world.clock.now()
     assert world.run(hours=2.0) == [D.COMPENSATED]
@@ -107,8 +107,9 @@ def test_operation_that_never_ends_and_shows_nothing_is_waited_for_a_quarter_of_
     assert world.names() == {"sales": []}
 
 
-def left_on_its_way(world: World, monkeypatch: pytest.MonkeyPatch, method: str, seconds: float) -> None:
-    """The first call of that method is received by Fabric, its process dies, and it has its effect after `seconds`."""
+def leave_call_in_flight(world: World, monkeypatch: pytest.MonkeyPatch, method: str, seconds: float) -> None:
+    """Let Fabric receive the first call of that method, let its process die, and let the call take effect after
+    `seconds`."""
     exchange, left = Network.exchange, list[str]()
 
     def dying(self: Network, asked: str, url: str, *rest: Any) -> Any:
@@ -126,19 +127,19 @@ def left_on_its_way(world: World, monkeypatch: pytest.MonkeyPatch, method: str, 
 def test_change_whose_call_outlives_its_process_is_compensated_after_its_effect(
     monkeypatch: pytest.MonkeyPatch, is_waited_for: bool
 ) -> None:
-    """The old role is given back when the call that changes it must have had its effect. With that wait taken away
-    (`late_call_until`), the change comes after its compensation, and stays."""
+    """The old role is restored when the call that changes it must have taken effect. Without that wait
+    (`late_call_until`), the change comes after its compensation and stays."""
     world = World(1, EnginePolicy(watchdog_seconds=1.0))
     workspace = world.model.store.workspaces[others_workspace(world)["id"]]
     workspace.roles[PERSON] = {"id": PERSON, "type": "User", "role": "Viewer"}
-    left_on_its_way(world, monkeypatch, "PATCH", POLICY.late_call_seconds - 1)
+    leave_call_in_flight(world, monkeypatch, "PATCH", POLICY.late_call_seconds - 1)
     with nullcontext() if is_waited_for else compensated_before_a_late_call():
         change_role_and_cancel(world)
     assert workspace.roles[PERSON]["role"] == ("Viewer" if is_waited_for else "Member")
 
 
 def change_role_and_cancel(world: World) -> None:
-    """Call the deployment off with its one change on its way, and wait until all is over."""
+    """Cancel the deployment while its only change is in flight, and wait until it has ended."""
     spec = {"workspaceId": "${{ steps.ws.outputs.id }}", "principalId": PERSON, "principalType": "User"}
     step = {"id": "role", "kind": "role_assignment", "with": {**spec, "role": "Member"}}
     world.submit({"name": "m", "steps": [MEDALLION["steps"][0], step]})
@@ -150,7 +151,8 @@ def change_role_and_cancel(world: World) -> None:
 
 
 def test_deployment_that_is_stuck_behind_anothers_late_item_is_freed_by_the_sweeper() -> None:
-    """The stuck one holds the target, so the other's orphan is looked for in its name; else both would wait forever."""
+    """The stuck deployment holds the target, so the orphan check of the other deployment runs while it does; otherwise
+    both would wait forever."""
     world = World(1)
     world.submit({"name": "m", "steps": [MEDALLION["steps"][0]]}, "first")
     assert world.run("first") == [D.SUCCEEDED]
@@ -167,8 +169,8 @@ def test_deployment_that_is_stuck_behind_anothers_late_item_is_freed_by_the_swee
 
 
 @pytest.mark.parametrize("retriable", [True, False])
-def test_operation_of_a_compensation_that_failed_is_asked_for_again(retriable: bool) -> None:
-    """Its call is sent again, whatever the code: the state it was to restore is not there yet."""
+def test_failed_operation_of_a_compensation_is_sent_again(retriable: bool) -> None:
+    """The call is sent again, whatever the code, because the before-image is not restored yet."""
     world = World(1)
     old = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
     made = others_workspace(world, {"type": "Notebook", "displayName": "clean", "definition": old})
@@ -193,7 +195,7 @@ PATIENCE = {"status": 429, "body": {"errorCode": "RequestBlocked"}, "headers": {
 
 
 def waiting(timeout: str, method: str) -> World:
-    """A world in which Fabric asks the first step to wait for an hour, at its first look or at its creation."""
+    """Create a world in which Fabric asks the first step to wait for an hour, at its first look or at its create."""
     world = World(1)
     world.model.faults.replace([{"match": {"method": method}, "when": {"nth": 1}, "action": PATIENCE}])
     step: dict[str, Any] = {"id": "ws", "kind": "workspace", "timeout": timeout, "with": {"displayName": "sales"}}
@@ -204,8 +206,8 @@ def waiting(timeout: str, method: str) -> World:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_step_that_is_to_wait_beyond_its_deadline_fails_at_the_deadline(method: str) -> None:
-    """It cannot succeed before the wait is over, so nobody waits for that."""
+def test_step_that_must_wait_beyond_its_deadline_fails(method: str) -> None:
+    """The step cannot succeed before the wait is over, so it does not wait."""
     world = waiting("15s", method)
     started = world.clock.now()
     assert world.run(hours=1.0) == [D.COMPENSATED]
@@ -217,7 +219,7 @@ def test_step_that_is_to_wait_beyond_its_deadline_fails_at_the_deadline(method: 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_cancel_ends_a_wait_that_fabric_asked_for(method: str) -> None:
-    """Within a round of the watchdog, and without another call to what asked for patience."""
+    """The deployment ends within a round of the watchdog, and without another call to the area that asked to wait."""
     world = waiting("2h", method)
     calls = len(world.model.calls)
     started = world.clock.now()

@@ -15,37 +15,37 @@ from tests.simulation.world import World
 
 
 def roll_back(world: World, deployment_id: str = "d") -> None:
-    """A deployment that failed and was put back in a workspace that was there before."""
+    """Run a deployment that fails and is rolled back in a workspace that existed before."""
     world.submit(failing(), deployment_id)
     assert world.run(deployment_id) == [DeploymentState.COMPENSATED]
 
 
 def workspace(world: World) -> str:
-    """A workspace of somebody's own."""
+    """Create a workspace of another actor."""
     role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
     row: dict[str, Any] = {"displayName": "sales", "roleAssignments": [role]}
     return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]["id"]
 
 
 def late(world: World, workspace_id: str, name: str, description: str) -> str:
-    """A lakehouse that appears when nobody waits for it any more."""
+    """Create a lakehouse that becomes visible after the deployment has ended."""
     item = {"type": "Lakehouse", "displayName": name, "description": description}
     made = control.seed(world.model, {"workspaces": [{"id": workspace_id, "items": [item]}]})
     return made["workspaces"][0]["items"][0]
 
 
 def pass_grace(world: World) -> None:
-    """Until the sweeper is due."""
+    """Let time pass until the sweeper looks for orphans."""
     world.clock.advance(world.policy.orphan_grace_seconds + 1)
 
 
-def test_sweep_deletes_what_a_late_call_of_ours_made() -> None:
-    """It bears the step's marker, so it is ours; the audit says so before it is deleted."""
+def test_sweep_deletes_what_our_late_call_created() -> None:
+    """The lakehouse has the step's marker, so it is ours; the audit records that before it is deleted."""
     world = World()
     place = workspace(world)
     roll_back(world)
     orphan = late(world, place, "silver", with_marker("", marker_of("d", "silver")))
-    assert world.sweep().orphans == []  # not before its time
+    assert world.sweep().orphans == []  # Not before the grace period has passed.
     pass_grace(world)
     swept = world.sweep()
     assert swept.orphans == [orphan]
@@ -56,9 +56,9 @@ def test_sweep_deletes_what_a_late_call_of_ours_made() -> None:
     assert world.sweep().counts() == {**dict.fromkeys(swept.counts(), 0)}
 
 
-def test_sweep_finds_what_takes_hours_to_show() -> None:
-    """The answer to a create was lost, and its operation takes longer than everything else: it is looked for again,
-    ever more seldom; after a day it is not."""
+def test_sweep_finds_an_item_that_takes_hours_to_appear() -> None:
+    """The answer to a create was lost, and its operation takes longer than everything else: the sweeper looks for it at
+    growing intervals, and no longer after a day."""
     world = World()
     place = workspace(world)
     lost = {"reset": "after", "operation": "never"}
@@ -84,8 +84,8 @@ def test_sweep_finds_what_takes_hours_to_show() -> None:
     assert world.journal.header("d").record.orphan_checked_at is not None
 
 
-def test_sweep_leaves_what_only_bears_the_name() -> None:
-    """A stranger's lakehouse of the same name, or with another deployment's marker, is not an orphan."""
+def test_sweep_leaves_an_item_that_only_has_the_name() -> None:
+    """Another actor's lakehouse with the same name, or with another deployment's marker, is not an orphan."""
     world = World()
     place = workspace(world)
     roll_back(world)
@@ -96,7 +96,7 @@ def test_sweep_leaves_what_only_bears_the_name() -> None:
     assert world.names() == {"sales": ["gold", "silver"]}
 
 
-def test_sweep_leaves_what_a_later_deployment_took_up() -> None:
+def test_sweep_leaves_an_item_that_a_later_deployment_adopted() -> None:
     """An orphan that was adopted since is part of a deployment that succeeded."""
     world = World()
     place = workspace(world)
@@ -109,8 +109,8 @@ def test_sweep_leaves_what_a_later_deployment_took_up() -> None:
     assert world.names() == WHOLE
 
 
-def test_sweep_waits_for_a_target_that_is_held() -> None:
-    """While another deployment is at the target, nothing is looked over there."""
+def test_sweep_waits_for_a_locked_target() -> None:
+    """While another deployment is active on the target, the orphan check waits."""
     world = World()
     place = workspace(world)
     roll_back(world)
@@ -123,8 +123,8 @@ def test_sweep_waits_for_a_target_that_is_held() -> None:
     assert world.sweep().orphan_checked == ["d"]
 
 
-def test_sweep_dry_run_says_and_does_nothing() -> None:
-    """The same findings, and neither Fabric nor the journal moves."""
+def test_sweep_dry_run_reports_and_changes_nothing() -> None:
+    """The report is the same, and neither Fabric nor the journal changes."""
     world = World()
     place = workspace(world)
     roll_back(world)
@@ -137,8 +137,8 @@ def test_sweep_dry_run_says_and_does_nothing() -> None:
     assert world.sweep().orphans == [orphan]
 
 
-def test_sweep_puts_an_expired_environment_back() -> None:
-    """expiresAfter: the whole deployment is compensated when its time is up, and not before."""
+def test_sweep_rolls_back_an_expired_environment() -> None:
+    """With `expiresAfter`, the whole deployment is rolled back when its time is up, and not before."""
     world = World()
     world.submit({**copy.deepcopy(MEDALLION), "expiresAfter": "2h"})
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -154,8 +154,8 @@ def test_sweep_puts_an_expired_environment_back() -> None:
     assert any("its time is up" in e.reason for e in world.journal.audit("d"))
 
 
-def test_sweep_forgets_what_is_past_its_retention_but_for_its_audit() -> None:
-    """The journal and the engine's history go; who did what stays."""
+def test_sweep_forgets_a_deployment_past_its_retention_except_its_audit() -> None:
+    """The journal and the engine's history are deleted; the audit stays."""
     world = World()
     world.submit(MEDALLION)
     world.run()
@@ -171,8 +171,8 @@ def test_sweep_forgets_what_is_past_its_retention_but_for_its_audit() -> None:
     assert world.names() == WHOLE
 
 
-def test_sweep_twice_at_once_does_nothing_twice(monkeypatch: Any) -> None:
-    """A second run in the middle of the first: the orphan is deleted once, and both end well."""
+def test_sweep_that_runs_twice_at_once_does_nothing_twice(monkeypatch: Any) -> None:
+    """A second run starts in the middle of the first: the orphan is deleted once, and both runs succeed."""
     world = World()
     place = workspace(world)
     roll_back(world)

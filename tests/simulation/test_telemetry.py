@@ -1,4 +1,4 @@
-"""What telemetry is told of whole deployments agrees with what the journal went through, whatever befalls them."""
+"""Telemetry agrees with the journal over whole deployments, whatever happens to them."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ OF_STEP = {
 
 
 def moves(world: World) -> Counter[str]:
-    """The events that the journal's moves stand for: one by one, from every write that was won."""
+    """Return the events of the journal's moves, one for each write that succeeded."""
     found: Counter[str] = Counter()
     for before, after in world.journal.history:
         if isinstance(before, StepRecord) and isinstance(after, StepRecord):
@@ -44,22 +44,21 @@ def moves(world: World) -> Counter[str]:
     return +found
 
 
-def told(telemetry: MemoryTelemetry) -> Counter[str]:
-    """Events by name."""
+def event_counts(telemetry: MemoryTelemetry) -> Counter[str]:
+    """Return the events by name."""
     return Counter(t.name for t in telemetry.events())
 
 
 class BrokenTelemetry(MemoryTelemetry):
-    """Keeps none of the port's promises."""
+    """A telemetry adapter that breaks the promises of its port."""
 
     def event(self, name: str, properties: Properties | None = None) -> None:
-        """Raises."""
         raise RuntimeError(name)
 
 
 @pytest.mark.parametrize("is_failing", [False, True])
-def test_what_cannot_be_told_changes_no_deployment(is_failing: bool) -> None:
-    """A fault of the telling is none of the write: nothing is done over, and nothing waits for a lease."""
+def test_event_that_cannot_be_emitted_changes_no_deployment(is_failing: bool) -> None:
+    """A failure of telemetry is not a failure of the write: nothing is repeated, and nothing waits for a lease."""
     worlds = [World(telemetry=telemetry) for telemetry in (MemoryTelemetry(), BrokenTelemetry())]
     for world in worlds:
         world.submit(failing() if is_failing else MEDALLION)
@@ -72,14 +71,14 @@ def test_what_cannot_be_told_changes_no_deployment(is_failing: bool) -> None:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("is_failing", [False, True])
 def test_events_are_the_moves_of_the_journal(seed: int, is_failing: bool) -> None:
-    """However deliveries overtake each other, whatever Fabric answers: one event for each move that was won."""
+    """Each move that was written has one event, in any interleaving of deliveries and with any answer of Fabric."""
     telemetry = MemoryTelemetry()
     world = World(seed, overtake_rate=0.05, stall_rate=0.01, telemetry=telemetry)
     world.model.faults.replace([{"match": {"path": ".*/items"}, "when": {"times": 3}, "action": {"status": 503}}])
     world.submit(failing() if is_failing else MEDALLION)
     world.run()
     check_laws(world)
-    assert told(telemetry) == moves(world)
+    assert event_counts(telemetry) == moves(world)
     header = world.journal.header("d").record
     span = trace.of_deployment("d", header.accepted_at, header.traceparent)
     assert {t.context.trace_id for t in telemetry.events() if t.context} == {span.trace_id}
@@ -88,17 +87,19 @@ def test_events_are_the_moves_of_the_journal(seed: int, is_failing: bool) -> Non
 
 @pytest.mark.parametrize("seed", range(6))
 def test_crash_may_lose_an_event_and_never_adds_one(seed: int) -> None:
-    """A process that dies between its write and its word says nothing; nobody else says it for it, or twice."""
+    """If a process dies between its write and its event, the event is lost: no other process emits it, and none emits
+    it twice."""
     telemetry = MemoryTelemetry()
     world = World(seed, crash_rate=0.03, telemetry=telemetry)
     world.submit(failing())
     world.run()
     check_laws(world)
-    assert told(telemetry) <= moves(world)
+    assert event_counts(telemetry) <= moves(world)
 
 
-def test_step_that_cannot_be_undone_is_told_each_time() -> None:
-    """Out of attempts: compensation failed, the rollback ended stuck; and again after each further try."""
+def test_step_that_cannot_be_compensated_emits_an_event_each_time() -> None:
+    """When the attempts are used up, compensation has failed and the rollback ends stuck; this is emitted again after
+    each further try."""
     telemetry = MemoryTelemetry()
     world = World(telemetry=telemetry)
     world.model.faults.replace(
@@ -106,14 +107,14 @@ def test_step_that_cannot_be_undone_is_told_each_time() -> None:
     )
     world.submit(failing())
     world.run(hours=6)
-    assert told(telemetry) == moves(world)
+    assert event_counts(telemetry) == moves(world)
     assert telemetry.events(Event.COMPENSATION_FAILED)
     assert {t.properties["state"] for t in telemetry.events(Event.ROLLBACK_FINISHED)} == {"stuck"}
     assert telemetry.events(Event.COMPENSATION_FAILED)[0].properties["error_code"] == "No"
 
 
-def test_breaker_is_told_once_a_change_by_whichever_worker_won() -> None:
-    """Twenty minutes of 503 met by five workers: opened, half-open, opened ... closed, each once."""
+def test_breaker_emits_one_event_a_change_from_the_worker_that_won() -> None:
+    """Five workers get 503 for twenty minutes: opened, half-open, opened ... closed, each emitted once."""
     telemetry = MemoryTelemetry()
     world = World(breaker=BreakerPolicy(), workers=5, telemetry=telemetry)
     world.model.faults.replace([{"match": {"path": ".*/items"}, "action": {"status": 503}}])
@@ -128,8 +129,8 @@ def test_breaker_is_told_once_a_change_by_whichever_worker_won() -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_orphan_is_told_when_found_and_when_deleted(dry_run: bool) -> None:
-    """In a dry run it is found only. Both are part of the trace of the deployment that left it."""
+def test_orphan_emits_an_event_when_found_and_when_deleted(dry_run: bool) -> None:
+    """In a dry run the orphan is only found. Both events belong to the trace of the deployment that left it."""
     telemetry = MemoryTelemetry()
     world = World(telemetry=telemetry)
     place = workspace(world)
@@ -146,19 +147,19 @@ def test_orphan_is_told_when_found_and_when_deleted(dry_run: bool) -> None:
     assert {t.context and t.context.trace_id for t in found} == {started.trace_id}
 
 
-def test_deployment_that_is_rejected_is_told_with_the_number_of_its_problems() -> None:
-    """And nothing else is: it never began."""
+def test_rejected_deployment_emits_an_event_with_the_number_of_its_problems() -> None:
+    """The deployment emits only this event, because it never began."""
     telemetry = MemoryTelemetry()
     world = World(telemetry=telemetry)
     steps = [{"id": "w", "kind": "workspaec", "with": {}}, {"id": "l", "kind": "lakehouse", "needs": ["x"], "with": {}}]
     assert world.submit({"name": "wrong", "steps": steps}) is DeploymentState.REJECTED
-    assert told(telemetry) == Counter({Event.DEPLOYMENT_REJECTED: 1})
+    assert event_counts(telemetry) == Counter({Event.DEPLOYMENT_REJECTED: 1})
     properties = telemetry.events()[0].properties
     assert properties["problems"] == len(world.journal.header("d").record.problems) > 1
 
 
-def test_deployment_that_is_held_is_told_and_turns_back_only_when_a_person_says_so() -> None:
-    """Held is no rollback, and no end."""
+def test_held_deployment_emits_an_event_and_is_rolled_back_only_on_request() -> None:
+    """A held deployment is not being rolled back and has not ended."""
     telemetry = MemoryTelemetry()
     world = World(telemetry=telemetry)
     world.submit({**failing(), "onFailure": "hold"})

@@ -1,4 +1,4 @@
-"""Scripts' transactions over the whole system in memory: committed, put back by themselves, or by the sweeper."""
+"""Transactions of scripts over the whole system in memory: committed, rolled back by the script, or by the sweeper."""
 
 import contextlib
 from collections.abc import Callable
@@ -43,7 +43,7 @@ LEASE = EnginePolicy().script_lease_seconds
 
 
 class Shop:
-    """A world with somebody's workspace in it, and scripts that work there."""
+    """A world with a workspace of another actor, and scripts that work in it."""
 
     def __init__(self, policy: EnginePolicy = QUICK, seed: int = 0, telemetry: Telemetry | None = None) -> None:
         self.world = World(seed, policy, telemetry=telemetry)
@@ -53,61 +53,59 @@ class Shop:
         self.workspace = control.seed(self.world.model, {"workspaces": [row]})["workspaces"][0]["id"]
 
     def transaction(self, deployment_id: str = "s", **options: Any) -> DeploymentTransaction:
-        """One of a script that has yet to begin."""
+        """Return a transaction that has not begun."""
         return DeploymentTransaction(
             "script", target="T", deployment_id=deployment_id, app=self.world, sleep=self.world.clock.advance, **options
         )
 
     def lakehouse(self, name: str, description: str = "", workspace: str = "") -> str:
-        """Make one, as a script would; its id."""
+        """Create a lakehouse as a script does, and return its id."""
         body = {"displayName": name, "description": description}
         reply = self.world.fabric.send("POST", f"/workspaces/{workspace or self.workspace}/lakehouses", body)
         assert reply.body is not None
         return reply.body["id"]
 
     def run(self, script: Callable[[DeploymentTransaction], None], **options: Any) -> None:
-        """A whole script."""
         with self.transaction(**options) as transaction:
             script(transaction)
 
     def break_off(self, transaction: DeploymentTransaction, name: str, error: BaseException, *, was_made: bool) -> None:
-        """Be about to make a lakehouse, and raise after or instead of making it."""
+        """Register a lakehouse, and raise before or after creating it."""
         with transaction.creating(ResourceType.LAKEHOUSE, name=name, workspace_id=self.workspace) as pending:
             if was_made:
                 self.lakehouse(name, pending.description())
             raise error
 
     def kill(self, transaction: DeploymentTransaction) -> None:
-        """The process is gone: no further sign of life, and nothing of what a `with` does at its end."""
+        """Kill the process: no heartbeat follows, and the end of the `with` block does not run."""
         transaction._close()
 
     def recover(self, deployment_id: str = "s") -> DeploymentState:
-        """Let the sweeper see to it; how it ended."""
+        """Run the sweeper, and return how the deployment ended."""
         [state] = self.world.run(deployment_id, hours=2.0)
         return state
 
     def deletes(self) -> list[str]:
-        """Names of what was deleted, in order."""
+        """Return the names of the deleted resources, in order."""
         return [thing["displayName"] for thing in self.world.model.store.deleted]
 
     def fault(self, path: str, method: str = "DELETE", **rule: Any) -> None:
-        """Answer such calls with a refusal."""
+        """Refuse these calls."""
         action = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "no", "requestId": "r-7"}}
         rules = [{"match": {"method": method, "path": path}, "action": action, **rule}]
         control.handle(self.world.model, "POST", "/_sim/faults", {}, encoded(rules))
 
     def heal(self) -> None:
-        """No faults."""
         control.handle(self.world.model, "POST", "/_sim/faults", {}, encoded([]))
 
 
 def row_states(shop: Shop, deployment_id: str = "s") -> list[StepState]:
-    """The states of what is tracked, in order."""
+    """Return the states of the tracked resources, in order."""
     return [row.record.state for row in shop.world.journal.steps(deployment_id)]
 
 
 def test_transaction_commits_at_the_end_of_the_block_and_keeps_everything() -> None:
-    """What is committed succeeded, and neither sweeper nor orchestration touches it."""
+    """A committed transaction has succeeded, and neither sweeper nor orchestration changes it."""
     shop = Shop()
     with shop.transaction() as transaction:
         bronze = shop.lakehouse("bronze")
@@ -121,8 +119,8 @@ def test_transaction_commits_at_the_end_of_the_block_and_keeps_everything() -> N
     assert [e.actor for e in shop.world.journal.audit("s") if e.subject == "step_00000"] == ["script"]
 
 
-def test_transaction_is_put_back_in_reverse_where_an_exception_leaves_the_block() -> None:
-    """All that was tracked is deleted, the last thing first; what was there stays; the exception goes on."""
+def test_transaction_is_rolled_back_in_reverse_if_an_exception_leaves_the_block() -> None:
+    """All tracked resources are deleted, the last one first; what existed stays; the exception is raised on."""
     shop = Shop()
 
     def script(transaction: DeploymentTransaction) -> None:
@@ -145,8 +143,8 @@ def test_transaction_is_put_back_in_reverse_where_an_exception_leaves_the_block(
     assert header.error.message == "the script raised ZeroDivisionError"
 
 
-def test_transaction_workspace_of_its_own_comes_after_its_contents() -> None:
-    """A workspace that the script made is deleted last, and not at all while something unknown stands in it."""
+def test_transaction_deletes_its_own_workspace_after_the_contents() -> None:
+    """A workspace that the script created is deleted last, and not at all while something unknown is in it."""
     shop = Shop()
     transaction = shop.transaction().start()
     workspace = shop.world.fabric.send("POST", "/workspaces", {"displayName": "new"}).body
@@ -164,8 +162,8 @@ def test_transaction_workspace_of_its_own_comes_after_its_contents() -> None:
     assert shop.world.names() == {"sales": ["theirs"]}
 
 
-def test_transaction_rollback_in_the_block_is_the_end_of_it() -> None:
-    """The block's end commits nothing after that, and nothing more can be tracked but to be put back at once."""
+def test_transaction_rollback_in_the_block_ends_the_transaction() -> None:
+    """After the rollback the end of the block commits nothing, and whatever is tracked later is rolled back at once."""
     shop = Shop()
     with shop.transaction() as transaction:
         bronze = shop.lakehouse("bronze")
@@ -180,8 +178,9 @@ def test_transaction_rollback_in_the_block_is_the_end_of_it() -> None:
 
 
 @pytest.mark.parametrize("was_made", [True, False])
-def test_transaction_of_a_killed_script_is_put_back_by_the_sweeper(was_made: bool) -> None:
-    """Also what it was just making, found by its marker; what bears the name and not the marker is another's."""
+def test_transaction_of_a_killed_script_is_rolled_back_by_the_sweeper(was_made: bool) -> None:
+    """The resource that the script was just creating is found by its marker; one with the name and without the marker
+    belongs to another actor."""
     shop = Shop()
     transaction = shop.transaction().start()
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
@@ -200,7 +199,8 @@ def test_transaction_of_a_killed_script_is_put_back_by_the_sweeper(was_made: boo
 
 
 def test_transaction_of_a_living_script_is_left_alone() -> None:
-    """While it gives signs of life, however long, sweeper and orchestration keep out; without, they do not."""
+    """While it sends heartbeats, however long, sweeper and orchestration leave it alone; without heartbeats they do
+    not."""
     shop = Shop()
     transaction = shop.transaction().start()
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
@@ -208,7 +208,7 @@ def test_transaction_of_a_living_script_is_left_alone() -> None:
         shop.world.clock.advance(LEASE * 0.9)
         transaction.journal.heartbeat()
         assert shop.world.sweep().restarted == []
-        shop.world.start("s")  # whoever starts it by mistake
+        shop.world.start("s")  # An orchestration that was started by mistake.
         while shop.world.step():
             pass
         assert not shop.world.is_running("s")
@@ -218,8 +218,9 @@ def test_transaction_of_a_living_script_is_left_alone() -> None:
     assert shop.world.state("s") is DeploymentState.SUCCEEDED
 
 
-def test_transaction_step_is_never_taken_forward_by_a_delivery() -> None:
-    """A forward message to what a script is just making does nothing; once it turned back, it gives it up, unmade."""
+def test_transaction_step_is_never_applied_by_a_delivery() -> None:
+    """A forward message for what a script is just creating does nothing. When the transaction is rolled back, the step
+    is given up uncreated."""
     shop = Shop()
     transaction = shop.transaction().start()
     with transaction.creating(ResourceType.LAKEHOUSE, name="silver", workspace_id=shop.workspace) as pending:
@@ -238,8 +239,8 @@ def test_transaction_step_is_never_taken_forward_by_a_delivery() -> None:
     assert shop.world.names() == {"sales": ["theirs"]}
 
 
-def test_transaction_commit_keeps_what_was_made_before_an_exception_that_the_script_caught() -> None:
-    """What it did not say is looked for: what is there is kept, what is not is said to be not there."""
+def test_transaction_commit_keeps_what_was_created_before_a_caught_exception() -> None:
+    """The outcome is looked up: what exists is kept, and what does not exist is recorded as absent."""
     shop = Shop()
     with shop.transaction() as transaction:
         for name, is_made in (("silver", True), ("gold", False)):
@@ -253,9 +254,9 @@ def test_transaction_commit_keeps_what_was_made_before_an_exception_that_the_scr
     assert shop.world.names() == {"sales": ["theirs"]}
 
 
-def test_transaction_commit_leaves_nothing_to_be_made_though_another_thread_goes_on() -> None:
-    """What is taken up between the last look and the end is looked for too: a committed row that is still to be made
-    could never be put back again."""
+def test_transaction_commit_leaves_nothing_unresolved_while_another_thread_continues() -> None:
+    """A resource that is added between the last look and the end is looked up too: a committed row that is still
+    unresolved could never be rolled back."""
     shop = Shop()
     transaction = shop.transaction().start()
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
@@ -274,8 +275,8 @@ def test_transaction_commit_leaves_nothing_to_be_made_though_another_thread_goes
     assert shop.recover() is DeploymentState.COMPENSATED
 
 
-def test_transaction_cancelled_by_a_person_puts_back_what_comes_afterwards_too() -> None:
-    """The script is told at its next word; what it made in the meantime is not forgotten."""
+def test_transaction_cancelled_by_a_person_also_rolls_back_what_comes_afterwards() -> None:
+    """The script gets the cancel at its next call; what it created in the meantime is rolled back too."""
     shop = Shop()
     transaction = shop.transaction().start()
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
@@ -290,8 +291,8 @@ def test_transaction_cancelled_by_a_person_puts_back_what_comes_afterwards_too()
     assert shop.world.names() == {"sales": ["theirs"]}
 
 
-def test_transaction_tracked_while_it_turns_back_is_put_back_with_the_rest() -> None:
-    """Between the cancel and its compensation, what is tracked joins the rest."""
+def test_transaction_resource_tracked_during_the_rollback_is_rolled_back_with_the_rest() -> None:
+    """A resource that is tracked between the cancel and its compensation is rolled back with the rest."""
     shop = Shop()
 
     def script(transaction: DeploymentTransaction) -> None:
@@ -304,8 +305,8 @@ def test_transaction_tracked_while_it_turns_back_is_put_back_with_the_rest() -> 
     assert shop.world.names() == {"sales": ["theirs"]}
 
 
-def test_transaction_undo_that_fails_is_retried_reported_and_finished_by_the_sweeper() -> None:
-    """Refused as often as it is tried: nobody says that it is done, and the sweeper does it once it can be."""
+def test_transaction_compensation_that_fails_is_retried_reported_and_finished_by_the_sweeper() -> None:
+    """Fabric refuses each try: nothing is reported as compensated, and the sweeper compensates it when it can."""
     shop = Shop()
     transaction = shop.transaction().start()
     for name in ("bronze", "silver"):
@@ -328,8 +329,8 @@ def test_transaction_undo_that_fails_is_retried_reported_and_finished_by_the_swe
     assert shop.world.names() == {"sales": ["theirs"]}
 
 
-def test_transaction_exception_is_told_what_could_not_be_put_back() -> None:
-    """The script's own exception is what it sees, with a note."""
+def test_transaction_exception_has_a_note_of_what_could_not_be_rolled_back() -> None:
+    """The script gets its own exception, with a note."""
     shop = Shop()
 
     def script(transaction: DeploymentTransaction) -> None:
@@ -344,7 +345,7 @@ def test_transaction_exception_is_told_what_could_not_be_put_back() -> None:
 
 
 def test_transaction_rollback_that_runs_out_of_time_is_left_to_the_sweeper() -> None:
-    """What has to wait longer than the script may is finished without it."""
+    """If Fabric asks to wait longer than the script may, the sweeper finishes the rollback."""
     shop = Shop(EnginePolicy())
     transaction = shop.transaction(rollback_seconds=5).start()
     transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("bronze"), workspace_id=shop.workspace)
@@ -358,8 +359,8 @@ def test_transaction_rollback_that_runs_out_of_time_is_left_to_the_sweeper() -> 
     assert shop.world.names() == {"sales": ["theirs"]}
 
 
-def test_transaction_custom_undo_is_called_in_order_and_again_where_it_raised() -> None:
-    """By the script itself, between the others, the last thing first."""
+def test_transaction_custom_compensation_is_called_in_order_and_again_if_it_raised() -> None:
+    """The script itself calls it between the others, the last one first."""
     shop = Shop()
     done: list[str] = []
 
@@ -378,8 +379,8 @@ def test_transaction_custom_undo_is_called_in_order_and_again_where_it_raised() 
     assert "secret" not in str([entry.to_json() for entry in shop.world.journal.audit("s")])
 
 
-def test_transaction_custom_undo_of_a_killed_script_is_said_to_be_lost() -> None:
-    """The rest is put back; the deployment is not called put back, and says what is left for a person."""
+def test_transaction_custom_compensation_of_a_killed_script_is_reported_as_lost() -> None:
+    """The rest is rolled back. The deployment does not end `compensated`; its error says what is left for a person."""
     shop = Shop()
     transaction = shop.transaction().start()
     transaction.track_custom("a row in a ledger", lambda: None)
@@ -394,7 +395,7 @@ def test_transaction_custom_undo_of_a_killed_script_is_said_to_be_lost() -> None
 
 
 def test_transaction_dry_run_writes_and_deletes_nothing() -> None:
-    """No journal, no lock, no call; it counts what it would."""
+    """It uses neither journal nor lock nor Fabric; the result counts what would happen."""
     shop = Shop()
     calls = len(shop.world.model.calls)
 
@@ -414,8 +415,9 @@ def test_transaction_dry_run_writes_and_deletes_nothing() -> None:
         transaction.track_resource(ResourceType.LAKEHOUSE, "bronze", workspace_id=shop.workspace)
 
 
-def test_transaction_is_put_back_though_rollback_is_switched_off() -> None:
-    """The flag is about what nobody asked for by name; a transaction is asked for by name, also by one that died."""
+def test_transaction_is_rolled_back_although_rollback_is_switched_off() -> None:
+    """The flag is about rollbacks that nobody requested; a transaction requests one by its name, even if its script
+    died."""
     shop = Shop(replace(QUICK, rollback=False))
     for how in ("rollback", "kill", "cancel"):
         transaction = shop.transaction(how).start()
@@ -439,8 +441,8 @@ def test_transaction_is_put_back_though_rollback_is_switched_off() -> None:
         (("../workspaces", MISSING), "type"),
     ],
 )
-def test_transaction_refuses_what_could_not_be_put_back(arguments: tuple[str, str], says: str) -> None:
-    """At once, and by its name."""
+def test_transaction_refuses_a_resource_that_could_not_be_rolled_back(arguments: tuple[str, str], says: str) -> None:
+    """The refusal comes at once, and names the resource."""
     shop = Shop()
     with shop.transaction() as transaction:
         with pytest.raises(InvalidInputError, match=says):
@@ -449,8 +451,9 @@ def test_transaction_refuses_what_could_not_be_put_back(arguments: tuple[str, st
             transaction.track_resource(ResourceType.LAKEHOUSE, MISSING, workspace_id=shop.workspace)
 
 
-def test_transaction_waits_for_its_target_and_gives_it_back() -> None:
-    """One at a time: a deployment waits for the script, the next script for that, and who waits too long is told."""
+def test_transaction_waits_for_its_target_and_frees_it() -> None:
+    """One at a time: a deployment waits for the script, the next script waits for that deployment, and a script that
+    waits too long gets an error."""
     shop = Shop()
     first = shop.transaction("s1").start()
     with pytest.raises(TransactionError, match="s1"):
@@ -471,7 +474,7 @@ def test_transaction_waits_for_its_target_and_gives_it_back() -> None:
 
 
 def test_transaction_that_died_waiting_is_ended_when_its_turn_comes() -> None:
-    """It made nothing, and keeps nobody waiting for good."""
+    """It created nothing, and must not block the target."""
     shop = Shop()
     first = shop.transaction("s1").start()
 
@@ -489,8 +492,8 @@ def test_transaction_that_died_waiting_is_ended_when_its_turn_comes() -> None:
     assert shop.recover("s2") is DeploymentState.COMPENSATED
 
 
-def test_transaction_over_cannot_be_used_again() -> None:
-    """Nor before it began."""
+def test_transaction_that_has_ended_cannot_be_used_again() -> None:
+    """The same holds before it began."""
     shop = Shop()
     transaction = shop.transaction()
     for call in (transaction.commit, transaction.rollback, transaction.get_stats):
@@ -508,7 +511,8 @@ def test_transaction_over_cannot_be_used_again() -> None:
 @settings(max_examples=150)
 @given(st.integers(0, 10**9))
 def test_law_script_killed_at_any_instant_leaves_all_or_nothing(seed: int) -> None:
-    """Whatever call is its last, on the way forward or back: committed it stands whole, else nothing of it stands."""
+    """Any call may be the script's last, forward or backward: a committed transaction is complete, any other leaves
+    nothing."""
     shop = Shop(seed=seed)
     world, chance = shop.world, shop.world.chance
     names = chance.sample(["bronze", "silver", "gold", "clean"], chance.randint(1, 4))
@@ -536,7 +540,7 @@ def test_law_script_killed_at_any_instant_leaves_all_or_nothing(seed: int) -> No
         script()
     world.crash_rate = 0.0
     if not world.journal.page(1):
-        return  # it died before it began
+        return  # It died before it began.
     state = shop.recover()
     assert verify(read(world.journal, "s")).is_proven
     stored = sorted(name for items in world.names().values() for name in items)
@@ -549,8 +553,8 @@ def test_law_script_killed_at_any_instant_leaves_all_or_nothing(seed: int) -> No
 
 
 def test_transaction_window_of_track_resource_is_as_documented() -> None:
-    """A script killed between its call and track_resource leaves what nobody knows of: that is what `creating` is for,
-    whose row before the call is what keeps the law above."""
+    """If a script is killed between its call and track_resource, nobody knows of the resource. `creating` exists for
+    that: the row that it writes before the call keeps the law above."""
     shop = Shop()
     transaction = shop.transaction().start()
     shop.lakehouse("gold")
@@ -559,8 +563,8 @@ def test_transaction_window_of_track_resource_is_as_documented() -> None:
     assert shop.world.names() == {"sales": ["gold", "theirs"]}
 
 
-def test_transaction_is_told_like_any_deployment() -> None:
-    """Each thing that was made and put back is an event, and the end is one, whoever moved it."""
+def test_transaction_emits_the_events_of_a_deployment() -> None:
+    """Each create and each compensation is one event, and so is the end, whichever process wrote the move."""
     reported = MemoryTelemetry()
     shop = Shop(telemetry=reported)
     transaction = shop.transaction().start()

@@ -1,4 +1,4 @@
-"""What persons ask for in the whole system: approvals, holding for a time, going on while Fabric is still at it."""
+"""Verbs in the whole system: approvals, holding for a time, resuming while Fabric continues an operation."""
 
 import copy
 from datetime import timedelta
@@ -17,9 +17,9 @@ from tests.simulation.world import World
 
 
 def gated(**fields: Any) -> dict[str, Any]:
-    """The medallion, whose notebook waits for a person's word."""
+    """Return the medallion with a notebook that waits for an approval."""
     manifest = copy.deepcopy(MEDALLION)
-    gate = {"id": "gate", "kind": "approval", "needs": ["bronze"], "with": {"message": "Shall it?"}, **fields}
+    gate = {"id": "gate", "kind": "approval", "needs": ["bronze"], "with": {"message": "Continue?"}, **fields}
     manifest["steps"].append(gate)
     notebook = next(s for s in manifest["steps"] if s["id"] == "nb")
     notebook["needs"] = ["gate"]
@@ -27,12 +27,11 @@ def gated(**fields: Any) -> dict[str, Any]:
 
 
 def step(world: World, step_id: str) -> Any:
-    """A row."""
     return next(s.record for s in world.journal.steps("d") if s.record.step_id == step_id)
 
 
 def until(world: World, seconds: float) -> None:
-    """Let so much time pass."""
+    """Let this much time pass."""
     end = world.clock.now() + timedelta(seconds=seconds)
     while world.clock.now() < end:
         if not world.step():
@@ -40,12 +39,12 @@ def until(world: World, seconds: float) -> None:
 
 
 def faults(world: World, *rules: dict[str, Any]) -> None:
-    """What Fabric does from now on."""
+    """Set the faults that Fabric has from now on."""
     assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded(list(rules)))[0] == 200
 
 
 def test_approval_waits_for_days_and_acts_within_a_second() -> None:
-    """Lost messages and a lost orchestration do not end the waiting; the word ends it at once."""
+    """Lost messages and a lost orchestration do not end the waiting; the approval ends it at once."""
     world = World()
     world.submit(gated(timeout="6d"))
     until(world, 86400)
@@ -62,7 +61,7 @@ def test_approval_waits_for_days_and_acts_within_a_second() -> None:
 
 
 def test_approval_makes_no_call_while_it_waits() -> None:
-    """Nothing is asked of Fabric for it, however long it takes, and hardly anything of the queue."""
+    """Fabric gets no call for it, however long it takes, and the queue hardly a message."""
     world = World()
     world.submit(gated(timeout="6d"))
     until(world, 600)
@@ -74,9 +73,9 @@ def test_approval_makes_no_call_while_it_waits() -> None:
 
 @pytest.mark.parametrize(("default", "end"), [("reject", "compensated"), ("approve", "succeeded")])
 def test_approval_that_nobody_answers_takes_its_default(default: str, end: str) -> None:
-    """When its time is over, and not before."""
+    """The default counts when the time is over, and not before."""
     world = World()
-    world.submit(gated(timeout="2h", **{"with": {"message": "Shall it?", "default": default}}))
+    world.submit(gated(timeout="2h", **{"with": {"message": "Continue?", "default": default}}))
     until(world, 7100)
     assert step(world, "gate").state is StepState.PENDING
     until(world, 200)
@@ -85,13 +84,14 @@ def test_approval_that_nobody_answers_takes_its_default(default: str, end: str) 
 
 
 def check_rolled_back_or_whole(world: World) -> None:
-    """Either everything stands, or nothing does."""
+    """Check that all resources exist or none does."""
     assert world.names() == (WHOLE if world.state() is DeploymentState.SUCCEEDED else {})
 
 
 @pytest.mark.parametrize("hold", [False, True])
-def test_who_turns_back_waits_for_no_person(hold: bool) -> None:
-    """Another step fails while an approval waits: skipped at once; held and resumed, it is asked for anew."""
+def test_rollback_does_not_wait_for_an_approval(hold: bool) -> None:
+    """Another step fails while an approval waits: the approval is skipped at once; after hold and resume it is
+    requested again."""
     world = World()
     manifest = gated(timeout="6d")
     manifest["steps"].append({**BAD, "needs": ["silver"]})
@@ -104,7 +104,7 @@ def test_who_turns_back_waits_for_no_person(hold: bool) -> None:
     if hold:
         world.ask(Verb.RESUME)
         until(world, 60)
-        assert world.state() is DeploymentState.HELD  # the other step fails again
+        assert world.state() is DeploymentState.HELD  # The other step fails again.
         assert step(world, "gate").state is StepState.SKIPPED
         world.ask(Verb.COMPENSATE)
         until(world, 60)
@@ -114,7 +114,8 @@ def test_who_turns_back_waits_for_no_person(hold: bool) -> None:
 
 @pytest.mark.parametrize("rollback", [True, False])
 def test_hold_for_a_time_ends_by_itself(rollback: bool) -> None:
-    """keepFor: held until then, and put back by the sweeper, because the manifest says so, whatever the flag."""
+    """With `keepFor` the deployment is held until then and rolled back by the sweeper, whatever the flag, because the
+    manifest says so."""
     world = World(policy=EnginePolicy().under(FeatureFlags(rollback=rollback, retry_logic=True)))
     world.submit({**failing(), "onFailure": "hold", "keepFor": "2h"})
     until(world, 7000)
@@ -125,9 +126,9 @@ def test_hold_for_a_time_ends_by_itself(rollback: bool) -> None:
     assert any("its time is up: keepFor 7200 s" in e.reason for e in world.journal.audit("d"))
 
 
-def test_resume_waits_for_what_fabric_is_still_at() -> None:
-    """A step ran out of time while its operation went on: resumed, that is asked about first, and nothing is made
-    twice."""
+def test_resume_waits_for_an_operation_in_progress() -> None:
+    """A step ran out of time while its operation went on. After the resume, the operation is read first, and nothing is
+    created twice."""
     world = World()
     faults(world, {"match": {"method": "POST", "path": ".*/items"}, "action": {"operation": "never"}})
     manifest: dict[str, Any] = {**copy.deepcopy(MEDALLION), "onFailure": "hold"}
@@ -148,8 +149,8 @@ def test_resume_waits_for_what_fabric_is_still_at() -> None:
     check_laws(world)
 
 
-def test_resume_after_the_cause_is_mended_begins_where_it_failed() -> None:
-    """What succeeded is not touched again; the failed step has all its attempts anew."""
+def test_resume_after_the_cause_is_fixed_starts_at_the_failed_step() -> None:
+    """Succeeded steps are not repeated; the failed step has all its attempts again."""
     world = World()
     refused = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "x"}}
     faults(world, {"match": {"method": "POST", "path": ".*/items"}, "action": refused})
@@ -172,11 +173,11 @@ def test_resume_after_the_cause_is_mended_begins_where_it_failed() -> None:
         {"status": 503, "effect": "before"},
         {"status": 503, "effect": "after", "headers": {"Retry-After": "60"}},
     ],
-    ids=["throttled", "down", "done all the same"],
+    ids=["throttled", "down", "done nevertheless"],
 )
-def test_cancel_ends_the_trying(answer: dict[str, Any], rollback: bool) -> None:
-    """Fabric puts a step off for as long as it is asked: after the word it is asked no more, and what an earlier try
-    did all the same is put back; or stands with rollback off, and is taken up by a resume."""
+def test_cancel_ends_the_retries(answer: dict[str, Any], rollback: bool) -> None:
+    """Fabric asks a step to wait, each time that it tries. After the cancel it does not try again. The notebook of
+    an earlier try is rolled back; with rollback off it stays, and a resume adopts it."""
     world = World(policy=EnginePolicy().under(FeatureFlags(rollback=rollback, retry_logic=True)))
     faults(world, {"match": {"method": "POST", "path": ".*/items"}, "action": answer})
     world.submit(MEDALLION)
@@ -199,9 +200,9 @@ def test_cancel_ends_the_trying(answer: dict[str, Any], rollback: bool) -> None:
     check_laws(world)
 
 
-def test_what_a_lost_call_made_is_not_taken_away_from_under_a_later_deployment() -> None:
-    """Its id never came back, so the journal does not know it; a later deployment adopted it. While that one stands,
-    the first is not put back; nor while Fabric cannot be asked."""
+def test_resource_of_a_lost_call_is_not_deleted_while_a_later_deployment_uses_it() -> None:
+    """The id was lost with the answer, so the journal does not have it; a later deployment adopted the resource. As
+    long as that deployment exists, and while Fabric fails, the first is not rolled back."""
     world = World(policy=EnginePolicy().under(FeatureFlags(rollback=False)))
     lost = {"status": 500, "body": {"errorCode": "UnknownError", "message": "x"}, "effect": "after"}
     faults(world, {"match": {"method": "POST", "path": "/v1/workspaces"}, "action": lost})
@@ -223,8 +224,8 @@ def test_what_a_lost_call_made_is_not_taken_away_from_under_a_later_deployment()
     assert world.names() == {}
 
 
-def test_retire_while_the_target_is_busy_is_done_by_the_sweeper() -> None:
-    """The one that runs ends first. It built upon what is retired, so it has to be put back before."""
+def test_retire_while_the_target_is_locked_is_done_by_the_sweeper() -> None:
+    """The active deployment ends first. It uses resources of the retired one, so it has to be rolled back before."""
     world = World()
     world.submit(MEDALLION)
     world.run()
@@ -246,5 +247,5 @@ def test_retire_while_the_target_is_busy_is_done_by_the_sweeper() -> None:
 
 
 def test_policy_under_all_flags_is_the_policy() -> None:
-    """With everything on, nothing is taken from what the settings say."""
+    """With all flags on, the policy is what the settings say."""
     assert EnginePolicy().under(ALL_ON) == EnginePolicy()

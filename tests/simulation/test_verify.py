@@ -1,4 +1,4 @@
-"""A deployment is proved by its audit: what a run leaves verifies, and nothing of it can be changed unnoticed."""
+"""The audit proves a deployment: what a run leaves verifies, and any change to it is noticed."""
 
 import copy
 import json
@@ -28,12 +28,12 @@ Paths = Iterator[tuple[str | int, ...]]
 
 @cache
 def evidence(name: str) -> Evidence:
-    """What a run of that kind leaves behind."""
+    """Return the evidence that a run of that kind leaves."""
     return read(RUNS[name]().journal, "d")
 
 
 def succeeded() -> World:
-    """All applied."""
+    """Return a deployment that succeeded."""
     world = World()
     world.submit(MEDALLION)
     world.run()
@@ -41,7 +41,7 @@ def succeeded() -> World:
 
 
 def roll_back() -> World:
-    """A failure, put back and looked over, with two notes in its audit."""
+    """Return a failed deployment after its rollback and orphan check, with two notes in its audit."""
     world = World()
     world.submit(failing())
     world.run()
@@ -54,7 +54,7 @@ def roll_back() -> World:
 
 
 def expired() -> World:
-    """A success that was put back when its time was up: two ends in one audit."""
+    """Return a succeeded deployment that was rolled back when it expired: its audit has two ends."""
     world = World()
     world.submit({**copy.deepcopy(MEDALLION), "expiresAfter": "1h"})
     world.run()
@@ -65,14 +65,14 @@ def expired() -> World:
 
 
 def rejected() -> World:
-    """Never begun."""
+    """Return a deployment that was rejected and never began."""
     world = World()
     world.submit({"name": 7})
     return world
 
 
-def under_way() -> World:
-    """Accepted, and one step has begun."""
+def in_progress() -> World:
+    """Return a deployment that was accepted and has begun one step."""
     world = World()
     world.submit(MEDALLION)
     header, step = world.journal.step("d", 0)
@@ -84,7 +84,7 @@ def under_way() -> World:
 
 
 def forgotten() -> World:
-    """Past its retention: the audit stands alone."""
+    """Return a deployment past its retention: only the audit is left."""
     world = roll_back()
     world.clock.advance(world.policy.retention_seconds + 1)
     world.sweep()
@@ -92,18 +92,19 @@ def forgotten() -> World:
 
 
 RUNS: dict[str, Callable[[], World]] = {
-    f.__name__: f for f in (succeeded, roll_back, expired, rejected, under_way, forgotten)
+    f.__name__: f for f in (succeeded, roll_back, expired, rejected, in_progress, forgotten)
 }
 
 
 def problems(verdict: Verdict) -> list[str]:
-    """The differences, as sentences."""
+    """Return the differences as sentences."""
     return [str(each) for each in verdict.differences]
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_verify_proves_what_a_run_leaves(name: str) -> None:
-    """Success, failure, expiry, refusal, in mid-run, and after retention: no difference, every entry in its chain."""
+    """After success, failure, expiry and rejection, in the middle of a run and after retention: no difference,
+    and every entry is in its chain."""
     verdict = verify(evidence(name))
     assert problems(verdict) == []
     assert verdict.is_proven
@@ -111,14 +112,14 @@ def test_verify_proves_what_a_run_leaves(name: str) -> None:
 
 
 def test_verify_after_retention_needs_no_rows() -> None:
-    """The journal is gone, and the audit proves itself, ends and all."""
+    """The journal is deleted, and the audit proves itself, with all its ends."""
     assert evidence("forgotten").header is None
     assert evidence("forgotten").steps == []
     assert verify(evidence("forgotten")).state == "compensated"
 
 
-def test_verify_proves_what_was_accepted_in_part_and_cancelled() -> None:
-    """Its accept was cut short and never came again: nothing was begun, and looking it over later changes no row."""
+def test_verify_proves_a_deployment_accepted_in_part_and_cancelled() -> None:
+    """Its accept was interrupted and never repeated: no step began, and the later orphan check changes no row."""
     world = World()
     journal: Any = world.journal
     submission = json.dumps({"deployment_id": "d", "manifest": MEDALLION}).encode()
@@ -141,7 +142,7 @@ def _dies(where: str) -> None:
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Paths:
-    """Every place in a JSON value where something stands that is neither object nor list."""
+    """Yield the path of every value in a JSON document that is neither an object nor a list."""
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = False
     for key, child in children:
@@ -152,7 +153,7 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Paths:
 
 
 def changed(data: Any, path: tuple[str | int, ...], *, is_deleted: bool) -> Any:
-    """The value with another leaf in that place, or with none."""
+    """Return the document with the value at that path changed or removed."""
     copied = copy.deepcopy(data)
     at = copied
     for key in path[:-1]:
@@ -169,7 +170,7 @@ def changed(data: Any, path: tuple[str | int, ...], *, is_deleted: bool) -> Any:
 
 @given(data=st.data())
 def test_verify_notices_any_field_of_any_entry_or_row_that_was_changed(data: st.DataObject) -> None:
-    """One leaf anywhere is another, or is gone: a difference, unless the record says the same all the same."""
+    """One changed or missing value is a difference, unless the record means the same without it."""
     was = evidence(data.draw(st.sampled_from(sorted(RUNS)), "run"))
     places = [("entries", i) for i in range(len(was.entries))] + [("steps", i) for i in range(len(was.steps))]
     places += [("header", 0)] if was.header is not None else []
@@ -180,7 +181,7 @@ def test_verify_notices_any_field_of_any_entry_or_row_that_was_changed(data: st.
     try:
         other = type(record).from_json(changed(as_json, path, is_deleted=data.draw(st.booleans(), "deleted")))
     except (UnknownVersionError, ValueError, TypeError):
-        return  # what cannot be read at all is noticed by whoever reads
+        return  # A row that cannot be read is noticed by every reader.
     if other.to_json() == record.to_json():
         return
     tampered = (
@@ -197,7 +198,8 @@ def _with(was: Evidence, kind: str, index: int, record: AuditEntry | StepRecord)
 
 @pytest.mark.parametrize("name", RUNS)
 def test_verify_notices_any_entry_that_is_missing(name: str) -> None:
-    """From the beginning, the middle or the end of any chain, the last note too; but see what cannot be noticed."""
+    """An entry is missing at the beginning, in the middle or at the end of a chain, or it is the last note; the comment
+    below names what cannot be noticed."""
     was = evidence(name)
     for i, removed in enumerate(was.entries):
         rest = [e for j, e in enumerate(was.entries) if j != i]
@@ -205,13 +207,13 @@ def test_verify_notices_any_entry_that_is_missing(name: str) -> None:
             j for j, e in enumerate(was.entries) if e.subject == "deployment" and e.link and e.link.note is None
         )
         if is_last_word:
-            continue  # after retention nothing but a copy of the last hash elsewhere tells that it was the last
+            continue  # After retention, only a copy of the last hash elsewhere shows that an entry was the last.
         assert verify(replace(was, entries=rest)).differences, removed
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_verify_notices_any_entry_that_was_put_in_or_stands_elsewhere(name: str) -> None:
-    """A copy of an entry under another number, the same twice, two in each other's place."""
+def test_verify_notices_any_entry_that_was_inserted_or_moved(name: str) -> None:
+    """A copy of an entry has another number, an entry is there twice, or two have changed places."""
     was = evidence(name)
     for i, entry in enumerate(was.entries):
         later = replace(entry, sequence=entry.sequence + 1, before=entry.after)
@@ -227,9 +229,9 @@ def test_verify_notices_any_entry_that_was_put_in_or_stands_elsewhere(name: str)
             assert verify(replace(was, entries=entries)).differences, one
 
 
-@pytest.mark.parametrize("name", ["succeeded", "roll_back", "expired", "under_way"])
-def test_verify_notices_a_row_that_is_missing_or_was_put_in(name: str) -> None:
-    """Every step of the plan, and no other."""
+@pytest.mark.parametrize("name", ["succeeded", "roll_back", "expired", "in_progress"])
+def test_verify_notices_a_row_that_is_missing_or_was_inserted(name: str) -> None:
+    """Every step of the graph must have a row, and there must be no other."""
     was = evidence(name)
     for i, step in enumerate(was.steps):
         assert verify(replace(was, steps=[s for j, s in enumerate(was.steps) if j != i])).differences, step
@@ -238,15 +240,15 @@ def test_verify_notices_a_row_that_is_missing_or_was_put_in(name: str) -> None:
 
 
 def test_verify_notices_entries_of_another_deployment() -> None:
-    """An audit does not prove a deployment of another id, even one of the same manifest."""
+    """An audit does not prove a deployment with another id, even one of the same manifest."""
     was = evidence("succeeded")
     header = was.header.replace(deployment_id="e") if was.header else None
     steps = [s.replace(deployment_id="e") for s in was.steps]
     assert verify(replace(was, deployment_id="e", header=header, steps=steps)).differences
 
 
-def test_verify_notices_notes_that_were_never_written_or_are_gone() -> None:
-    """The notes' own chain is as long as its head says."""
+def test_verify_notices_notes_that_were_never_written_or_are_missing() -> None:
+    """The chain of the notes has the length that its head says."""
     was = evidence("roll_back")
     assert was.notes is not None
     for head in (None, NoteHead(was.notes.number + 1, was.notes.hash), NoteHead(was.notes.number, "0" * 64)):
@@ -254,13 +256,13 @@ def test_verify_notices_notes_that_were_never_written_or_are_gone() -> None:
 
 
 def without_hashes[T: (AuditEntry, StepRecord, DeploymentRecord)](record: T) -> T:
-    """As an older version wrote it."""
+    """Return the evidence as an older version wrote it."""
     data = {k: v for k, v in record.to_json().items() if k not in ("chain", "link", "correlation_id")}
     return type(record).from_json(data)
 
 
-def test_verify_replays_what_is_older_than_the_chain_but_does_not_call_it_proven() -> None:
-    """Entries and rows without hashes are read and replayed; a verdict says how many bear none."""
+def test_verify_replays_entries_without_hashes_but_does_not_prove_them() -> None:
+    """Entries and rows without hashes are read and replayed; the verdict has their number."""
     was = evidence("succeeded")
     assert was.header is not None
     old = Evidence(
@@ -276,24 +278,24 @@ def test_verify_replays_what_is_older_than_the_chain_but_does_not_call_it_proven
     assert verify(replace(old, entries=worse)).differences
 
 
-def test_verify_of_an_audit_whose_hashes_were_taken_away_is_a_difference() -> None:
-    """Older entries may stand before those with hashes, never after them; and a row remembers that it had one."""
+def test_verify_notices_hashes_that_were_removed() -> None:
+    """Entries without hashes may come before those with hashes, never after them; and a row records that it had one."""
     was = evidence("succeeded")
     for i, entry in enumerate(was.entries):
         entries = [*was.entries[:i], without_hashes(entry), *was.entries[i + 1 :]]
         assert verify(replace(was, entries=entries)).differences, entry
 
 
-def test_read_tells_an_unknown_deployment_and_one_that_moves_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither is judged."""
-    world = under_way()
+def test_read_refuses_an_unknown_deployment_and_one_that_keeps_changing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither gets a verdict."""
+    world = in_progress()
     with pytest.raises(NotFoundError):
         read(world.journal, "nobody")
     original = world.journal.audit
 
     def moving(deployment_id: str) -> list[AuditEntry]:
         header = world.journal.header(deployment_id)
-        world.journal.write_header(Change(header, header.record, "test", "a sign of life"))
+        world.journal.write_header(Change(header, header.record, "test", "heartbeat"))
         return original(deployment_id)
 
     monkeypatch.setattr(world.journal, "audit", moving)

@@ -1,4 +1,4 @@
-"""What a step remembers of its waits, by which a timeline tells waiting from work."""
+"""The waits that a step records, so that a timeline can tell waiting from work."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -12,7 +12,7 @@ MANIFEST = {"name": "m", "target": "t", "steps": [{"id": "ws", "kind": "workspac
 
 
 def throttled(world: World, times: int, seconds: int) -> StepRecord:
-    """The workspace's step, after its first calls were answered 429 that often."""
+    """Return the workspace's step after its first calls were answered with 429, this many times."""
     answer = {"status": 429, "headers": {"Retry-After": str(seconds)}}
     world.model.faults.replace([{"match": {"path": ".*/workspaces"}, "when": {"times": times}, "action": answer}])
     world.submit(MANIFEST)
@@ -21,12 +21,12 @@ def throttled(world: World, times: int, seconds: int) -> StepRecord:
 
 
 def spans(step: StepRecord) -> list[tuple[datetime, datetime]]:
-    """As moments."""
+    """Return the waits as points in time."""
     return [(datetime.fromisoformat(w["since"]), datetime.fromisoformat(w["until"])) for w in step.waits or ()]
 
 
 def test_waits_are_as_long_as_fabric_asked_and_within_the_step() -> None:
-    """Three throttled calls are three waits of the time named, one after the other, inside the step's own time."""
+    """Three throttled calls are three waits of the requested length, one after the other, within the step's time."""
     step = throttled(World(), 3, 20)
     waits = spans(step)
     assert len(waits) == 3
@@ -38,13 +38,13 @@ def test_waits_are_as_long_as_fabric_asked_and_within_the_step() -> None:
     assert waits[-1][1] <= step.finished_at
 
 
-def test_waits_are_none_where_nothing_waited() -> None:
-    """A step that went through in one delivery has none."""
+def test_waits_are_none_if_nothing_waited() -> None:
+    """The step needed one delivery only."""
     assert throttled(World(), 0, 1).waits is None
 
 
-def test_waits_that_are_kept_are_the_last_ones() -> None:
-    """A step that was put back a hundred times keeps the latest, so that its row stays small."""
+def test_waits_that_are_kept_are_the_latest() -> None:
+    """A step that was compensated a hundred times keeps the latest waits, so that its row stays small."""
     step = throttled(World(), 100, 5)
     assert len(step.waits or ()) == MAX_WAITS
     assert step.finished_at is not None

@@ -1,11 +1,10 @@
 """The whole system in one thread: the real engine, the real orchestrator generator and the real Fabric client over
 in-memory ports and the simulator's model, driven by one seeded scheduler. The same seed gives the same run.
 
-The scheduler chooses who goes next, and what befalls a process: every port call is a place, before and after its
-effect and between the writes that it consists of, where it may die, be overtaken by others, or be held up past its
-lease. What a real host would deliver again, after a crash or in the middle of a delivery that takes too long, is
-delivered again here. Calls to Fabric take time where `pace` says so, up to that many seconds each; a process that is
-not held up gives its signs of life meanwhile.
+The scheduler chooses what runs next, and what happens to a process. At every port call, before and after its effect and
+between the writes of one call, a process may die, be overtaken by others, or be held up past its lease. All that a real
+host would deliver again, after a crash or during a delivery that takes too long, is delivered again here. A call to
+Fabric takes up to `pace` seconds; in the meantime a process that is not held up sends its heartbeats.
 """
 
 import json
@@ -50,19 +49,20 @@ from tests.simulation.orchestration import Orchestration
 REDELIVERY_SECONDS = 120
 SWEEP_SECONDS = 300
 _CRASH_FACTOR_IN_FLIGHT = 5
-"""How many times likelier a process dies with a call on its way than elsewhere: most of its time is spent there."""
+"""How many times likelier a process is to die with a call in flight than elsewhere, because it spends most of its time
+there."""
 _MAX_STALL = 180.0
-"""Seconds that a process may be held up: past every lease, and past the time when the host delivers again."""
+"""The longest time that a process may be held up, in seconds: past every lease, and past the host's redelivery."""
 _ROWS_AT_ONCE = 4
-"""Rows that one request writes: few, so that small plans too are written in several, as large ones are."""
+"""Rows that one request writes: so few that even small step graphs need several requests, as large ones do."""
 _SECOND_SWEEP = 0.2
-"""How often the timer fires once more at once, where processes overtake each other: two sweeps side by side."""
+"""How often the timer fires again at once, if processes overtake each other: two sweeps run side by side."""
 _MAX_DEPTH = 2
-"""How many deliveries may be going on inside each other."""
+"""How many deliveries may run inside each other."""
 
 
 class World:
-    """Everything, and the scheduler."""
+    """The whole system, and the scheduler."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class World:
         return queue
 
     def _gate(self, breaker: BreakerPolicy | None, rate: RatePolicy | None) -> FabricGate:
-        """What one worker's calls pass; the breakers' records are shared by all workers."""
+        """Return the gate of one worker; all workers share the records of the breakers."""
         store = crashing(self.breaker_store, self._may_die)
         self.breakers = CircuitBreakers(store, breaker or BreakerPolicy(), self.clock.now, self.telemetry)
         limiter = RateLimiter(rate, self.clock.now) if rate else None
@@ -155,7 +155,7 @@ class World:
             raise Crash(where)
 
     def point(self, where: str) -> None:
-        """Between any two effects: die here, let others go first, or be held up."""
+        """Between two effects, let the process die, be overtaken, or be held up."""
         self._may_die(where)
         if self._depth >= _MAX_DEPTH or self._is_heartbeat:
             return
@@ -176,13 +176,16 @@ class World:
                 block.is_frozen = False
 
     def call_seconds(self) -> float:
-        """How long the next call to Fabric takes in all."""
+        """Return the duration of the next call to Fabric, in seconds."""
         return self.chance.uniform(0.0, self.pace) if self.pace else 0.0
 
     @contextmanager
     def in_flight(self, method: str) -> Generator[None]:
-        """From the last look at the lease to the effect of a call that changes something. The engine reckons that this
-        takes less than `late_call_seconds`, whatever befalls the process, so no more time than that passes here."""
+        """Mark the time from the last check of the lease to the effect of a call that changes something.
+
+        The engine assumes that this takes less than `late_call_seconds`, whatever happens to the process, so no more
+        time than that may pass here.
+        """
         if method == "GET":
             yield
             return
@@ -194,7 +197,7 @@ class World:
             self._effects_due.remove(due)
 
     def send_late_call(self, seconds: float, effect: Callable[[], object]) -> None:
-        """The call was sent, and has its effect after `seconds`, even if its sender is dead by then."""
+        """Send a call that takes effect after `seconds`, even if its sender is dead by then."""
         due = min([self.clock.now() + timedelta(seconds=seconds), *self._effects_due])
         if self.chance.random() < self.crash_rate * _CRASH_FACTOR_IN_FLIGHT:
             self.occurred["effect after the crash"] += 1
@@ -203,21 +206,21 @@ class World:
         self.others_while((due - self.clock.now()).total_seconds())
 
     def others_while(self, seconds: float) -> None:
-        """Time passes for a process that waits for an answer, and others go on."""
+        """Let time pass for a process that waits for an answer, while others continue."""
         self._let_pass(seconds)
         if self._depth < _MAX_DEPTH:
             self._others(self.chance.randint(0, 4))
 
     def _let_pass(self, seconds: float) -> None:
-        """Time passes, though not past the effect of a call in flight; what is due on the way happens."""
+        """Let time pass, but not past the effect of a call in flight, and do what becomes due in that time."""
         end = min([self.clock.now() + timedelta(seconds=seconds), *self._effects_due])
         while True:
             late = [entry for entry in self.late_calls if entry[0] <= end]
             until = min([due for due, _ in late], default=end)
-            beating = [block for block in self.heartbeats.blocks if not block.is_frozen and block.due <= until]
-            for block in beating:
+            beating_blocks = [block for block in self.heartbeats.blocks if not block.is_frozen and block.due <= until]
+            for block in beating_blocks:
                 block.skip_to_last(until)
-            first = min([block.due for block in beating] + [due for due, _ in late], default=None)
+            first = min([block.due for block in beating_blocks] + [due for due, _ in late], default=None)
             if first is None:
                 break
             self._advance_to(first)
@@ -225,20 +228,20 @@ class World:
                 self.late_calls.remove(entry)
                 with suppress(AnswerLostError):
                     entry[1]()
-            for block in [b for b in beating if b.due <= first]:
-                self._beat(block)
+            for block in [b for b in beating_blocks if b.due <= first]:
+                self._send_heartbeat(block)
         self._advance_to(end)
 
     def _advance_to(self, moment: datetime) -> None:
         self.clock.advance(max(0.0, (moment - self.clock.now()).total_seconds()))
 
-    def _beat(self, block: HeartbeatBlock) -> None:
+    def _send_heartbeat(self, block: HeartbeatBlock) -> None:
         was, self._is_heartbeat = self._is_heartbeat, True
         try:
             goes_on = block.heartbeat()
         finally:
             self._is_heartbeat = was
-        self.occurred["sign of life"] += 1
+        self.occurred["heartbeat"] += 1
         block.has_renewed = goes_on
         block.due = self.clock.now() + timedelta(seconds=block.seconds if goes_on else 86400.0)
 
@@ -253,14 +256,14 @@ class World:
             self._depth, self._first_of_process = depth, first
 
     def _redeliver(self) -> None:
-        """Queue and engine have waited long enough: whatever is being worked on may be taken by others too."""
+        """Deliver again, as queue and engine do after a time limit: others may take the work that is in progress."""
         self.occurred["delivered again in mid-delivery"] += len(self._in_hand)
         self.ready += self._in_hand
         for orchestration in self.orchestrations.values():
             orchestration.is_busy = False
 
     def submit(self, manifest: dict[str, Any], deployment_id: str = "d") -> DeploymentState:
-        """Accept a manifest and start it."""
+        """Accept a manifest and start its orchestration."""
         message = json.dumps({"deployment_id": deployment_id, "manifest": manifest}).encode()
         while True:
             try:
@@ -273,18 +276,18 @@ class World:
             return header.state
 
     def post(self, manifest: dict[str, Any], deployment_id: str) -> None:
-        """Put a submission on the queue; it is accepted when its turn comes, and again after a crash."""
+        """Put a submission on the queue. It is accepted when its turn comes, and again after a crash."""
         message = json.dumps({"deployment_id": deployment_id, "manifest": manifest}).encode()
         self.inbox.append((self.clock.now(), deployment_id, message))
 
     def post_command(self, verb: str, deployment_id: str, step: str = "") -> None:
-        """Put a command on the queue; it is handled when its turn comes, and again after a crash."""
+        """Put a command on the queue. It is handled when its turn comes, and again after a crash."""
         data = {"command": verb, "deployment_id": deployment_id, "requested_by": "tester", "step": step}
         data["reason"] = "a test"
         self.inbox.append((self.clock.now(), deployment_id, json.dumps(data).encode()))
 
     def _accept(self, entry: tuple[datetime, str, bytes]) -> None:
-        """As entry.accept does."""
+        """Handle a message of the queue `deployments` as `entry.accept` does."""
         self.inbox.remove(entry)
         _, deployment_id, message = entry
         try:
@@ -304,30 +307,28 @@ class World:
     # The port Orchestrations.
 
     def start(self, deployment_id: str) -> None:
-        """Start it unless it runs."""
+        """Start an orchestration unless it is running."""
         if not self.is_running(deployment_id):
             self.orchestrations[deployment_id] = Orchestration(self, {"deployment_id": deployment_id})
 
     def raise_event(self, deployment_id: str, name: str, payload: Any) -> None:
-        """Tell it something."""
         if self.is_running(deployment_id):
             self.orchestrations[deployment_id].raise_event(name, payload)
 
     def is_running(self, deployment_id: str) -> bool:
-        """Whether there is one that has not ended."""
         found = self.orchestrations.get(deployment_id)
         return found is not None and not found.is_over
 
     def lose_orchestration(self, deployment_id: str) -> None:
-        """As if the task hub were gone."""
+        """Lose an orchestration, as if the task hub were deleted."""
         self.orchestrations.pop(deployment_id, None)
 
     def cancel(self, deployment_id: str) -> None:
-        """As a command on the queue would."""
+        """Cancel a deployment."""
         self.ask(Verb.CANCEL, deployment_id)
 
     def ask(self, verb: Verb, deployment_id: str = "d", step: str = "") -> handling.CommandResult:
-        """As a command on the queue would. Raises NotFoundError, and Crash where the process dies on the way."""
+        """Handle a command as if it came from the queue. Raises NotFoundError, and Crash if the process dies."""
         command = commands.command(verb, deployment_id, "tester", "a test", step)
         return self._handle(command)
 
@@ -335,7 +336,7 @@ class World:
         return handling.handle(self.services, self._held, self._engine, command)
 
     def activity(self, name: str, given: Any) -> Any:
-        """Run an activity as function_app.py would."""
+        """Run an activity as function_app.py does."""
         services, locks = self.services, self._held
         if name == "begin_deployment":
             return activities.begin(services, locks, given)
@@ -355,7 +356,7 @@ class World:
         return activities.reconcile(services, locks, given["deployment_id"], progress)
 
     def deliver(self, message: StepMessage) -> None:
-        """One delivery, as the host makes it: a crash or an error brings the message back later."""
+        """Deliver a message once, as the host does: after a crash or an error it is delivered again later."""
         self._in_hand.append(message)
         try:
             settled = execution.execute_step(self._worker(), message)
@@ -374,7 +375,7 @@ class World:
         return replace(self.services, fabric=self.chance.choice(self.fabrics))
 
     def step(self) -> bool:
-        """One thing happens; False where nothing can but the passing of time."""
+        """Do one thing, and return False if nothing can happen until time passes."""
         self.ready += self.queue.due()
         live = [o for o in self.orchestrations.values() if not o.is_over]
         choices: list[Callable[[], None]] = [lambda m=m: self._take(m) for m in self.ready]
@@ -399,7 +400,7 @@ class World:
             self.log.append(f"crash {crash} in activity")
 
     def run(self, *deployment_ids: str, hours: float = 24.0, sweeping: bool = True) -> list[DeploymentState]:
-        """Run until these have ended, or `hours` have passed on the clock. Their states."""
+        """Run until these deployments have ended or `hours` have passed on the clock, and return their states."""
         wanted, self._is_sweeping = deployment_ids or ("d",), sweeping
         end = self.clock.now() + timedelta(hours=hours)
         while self.clock.now() < end:
@@ -411,7 +412,7 @@ class World:
         return [self.state(d) for d in wanted]
 
     def pass_time(self) -> None:
-        """Nothing can be done now: go on to when something can."""
+        """Advance the clock to the time when something can happen."""
         self._pass_time(self.clock.now() + timedelta(days=1))
 
     def _pass_time(self, end: datetime) -> None:
@@ -430,24 +431,23 @@ class World:
             self.log.append(f"crash {crash} in the sweeper")
 
     def sweep(self, *, dry_run: bool = False) -> sweeper.SweepReport:
-        """The timer's run; a crash ends it."""
+        """Run the sweeper once."""
         return sweeper.sweep(self.services, self._held, self._engine, dry_run=dry_run)
 
     def forget(self, deployment_id: str) -> None:
-        """The engine's history is gone."""
+        """Delete the engine's history of a deployment."""
         self.orchestrations.pop(deployment_id, None)
 
     def state(self, deployment_id: str = "d") -> DeploymentState:
-        """Where a deployment stands."""
         return self.journal.header(deployment_id).record.state
 
     def has_ended(self, deployment_id: str) -> bool:
-        """Whether it was accepted and is over."""
+        """Return True if a deployment was accepted and has ended."""
         try:
             return self.state(deployment_id) in DEPLOYMENT_ENDED
         except NotFoundError:
             return False
 
     def names(self) -> dict[str, list[str]]:
-        """What Fabric holds: items by workspace."""
+        """Return the names of the items that Fabric has, by workspace."""
         return {w.name: sorted(i.name for i in w.standing()) for w in self.model.store.workspaces.values()}

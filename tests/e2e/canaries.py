@@ -12,12 +12,13 @@ from azure.storage.queue import QueueServiceClient
 
 from local.stack import Stack
 
-MEANT_TO_HOLD_KEYS = frozenset({"stack.json", "keys.json", "key.pem"})
-"""Of the local stack itself: how tests reach it, the function keys, the private key of the stand-in's TLS."""
+FILES_WITH_KEYS = frozenset({"stack.json", "keys.json", "key.pem"})
+"""Files of the local stack itself that must contain keys: its connection string, the function keys, the private key
+of the TLS of the simulated vault."""
 
 
 def forms(secret: str) -> dict[str, bytes]:
-    """A secret as it is and as it may travel: encoded at any offset, escaped, or turned round."""
+    """Return a secret as it is and in the forms in which it may travel: encoded at any offset, escaped, or reversed."""
     raw = secret.encode()
     found = {
         "plain": raw,
@@ -29,7 +30,7 @@ def forms(secret: str) -> dict[str, bytes]:
         "UTF-16": secret.encode("utf-16-le"),
     }
     for offset in range(3):
-        # Without the ends, which depend on the neighbours.
+        # Without the ends, which depend on the neighbouring characters.
         cut = base64.b64encode(b"\0" * offset + raw)[4 if offset else 0 : -4]
         found[f"base64 at {offset}"] = cut
         found[f"base64url at {offset}"] = cut.replace(b"+", b"-").replace(b"/", b"_")
@@ -37,7 +38,7 @@ def forms(secret: str) -> dict[str, bytes]:
 
 
 def leaks(canaries: dict[str, str], dumps: Iterator[tuple[str, bytes]]) -> list[str]:
-    """Which canary is where, in which form; empty where none is anywhere."""
+    """Return the names of the canaries that were found, each with its place and form."""
     wanted = {(name, form): needle for name, secret in canaries.items() for form, needle in forms(secret).items()}
     return [
         f"{name} ({form}) in {place}"
@@ -48,9 +49,9 @@ def leaks(canaries: dict[str, str], dumps: Iterator[tuple[str, bytes]]) -> list[
 
 
 def dumps(stack: Stack) -> Iterator[tuple[str, bytes]]:
-    """Every table, queue and blob through the storage's API, then every file below the stack's folder: the emulator's
-    own data (also what was deleted since), the engine's state, all logs, and what stand-ins recorded there.
-    """
+    """Yield every table, queue and blob through the storage's API, then every file below the stack's folder: the
+    emulator's own data (also what was deleted since), the engine's state, all logs, and the records of the simulated
+    services."""
     tables = TableServiceClient.from_connection_string(stack.connection_string)
     for table in tables.list_tables():
         for entity in tables.get_table_client(table.name).list_entities():
@@ -68,7 +69,7 @@ def dumps(stack: Stack) -> Iterator[tuple[str, bytes]]:
 
 
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file but those that are there to hold keys."""
+    """Yield every file except those that must contain keys."""
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.name not in MEANT_TO_HOLD_KEYS:
+        if file.is_file() and file.name not in FILES_WITH_KEYS:
             yield f"file {file.relative_to(folder)}", file.read_bytes()

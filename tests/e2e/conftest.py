@@ -34,19 +34,19 @@ QUICK = {
     "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:01",
     "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:01",
 }
-"""Leases and watchdogs in seconds instead of minutes, so that what recovers does so within a test. Queues that rest are
-looked at less often: with several stacks on one machine, those looks are a tenth of its work."""
+"""Leases and watchdogs in seconds instead of minutes, so that recovery happens within a test. Idle queues are polled
+less often, because with several stacks on one machine that polling is a tenth of its work."""
 
 
 class Running:
-    """A stack and what a test asks of it."""
+    """A stack that is up, and how a test uses it."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program needs to reach this stack's storage and its Fabric."""
+        """The environment that a program needs to reach this stack's storage and its Fabric."""
         return {
             **os.environ,
             "AzureWebJobsStorage": self.stack.connection_string,
@@ -66,19 +66,19 @@ class Running:
         return done
 
     def ended(self, deployment_id: str, timeout: str = PATIENCE) -> dict[str, Any]:
-        """Follow to the end; the last JSON line."""
+        """Follow the deployment until it ends, and return the last JSON line."""
         done = self.cli("follow", deployment_id, "--json", "--timeout", timeout)
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     def fabric(self, path: str, body: Any = None) -> Any:
-        """Ask the simulator's control."""
+        """Send a request to the simulator's control API."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.stack.fabric_url}/_sim/{path}", data=data)  # noqa: S310 - our own
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own
             return json.loads(answer.read())
 
     def vault(self, path: str, body: Any = None) -> Any:
-        """Ask the control of the stand-ins of Key Vault and Entra."""
+        """Send a request to the control API of the simulated Key Vault and Entra."""
         url, trusted = f"{self.stack.vault_url}/_sim/{path}", str(self.stack.vault_ca_file)
         answer = requests.request(
             "GET" if body is None else "POST", url, json=body, verify=trusted, timeout=PATIENCE_SECONDS
@@ -94,18 +94,18 @@ class Running:
         client.send_message(content.decode("latin-1"))
 
     def posts(self, ending: str) -> list[dict[str, Any]]:
-        """The POSTs to paths with that ending that had an effect."""
+        """Return the POSTs to paths with that ending that had an effect."""
         calls = self.fabric("calls")
         return [c for c in calls if c["method"] == "POST" and c["path"].endswith(ending) and c["effect"]]
 
     def names(self) -> dict[str, list[str]]:
-        """What Fabric holds: items by workspace."""
+        """Return the names of the items that Fabric has, by workspace."""
         return {
             w["displayName"]: sorted(i["displayName"] for i in w["items"]) for w in self.fabric("state")["workspaces"]
         }
 
     def http(self, path: str, key: str = "", method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
-        """Ask the host."""
+        """Send a request to the host."""
         request = urllib.request.Request(self.stack.functions_url + path, method=method, data=body)  # noqa: S310
         request.add_header("content-type", "application/json")
         if key:
@@ -118,7 +118,7 @@ class Running:
 
 
 def make_stack(**changes: Any) -> Stack:
-    """A stack of a name of its own."""
+    """Return a stack with a name of its own."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     environment = {**os.environ, **QUICK, **changes.pop("environment", {})}
     environment.pop("FABRIC_API_BASE_URL", None)
@@ -126,14 +126,14 @@ def make_stack(**changes: Any) -> Stack:
 
 
 def finish(stack: Stack) -> None:
-    """Stop it and remove its data."""
+    """Stop the stack and remove its data."""
     stack.down()
     shutil.rmtree(stack.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def shared_stack() -> Iterator[Running]:
-    """One stack for the tests of a module that do not harm it."""
+    """Start one stack for the tests of a module that do not damage it."""
     stack = make_stack()
     try:
         yield Running(stack.up())
@@ -143,7 +143,7 @@ def shared_stack() -> Iterator[Running]:
 
 @pytest.fixture
 def own_stack() -> Iterator[Running]:
-    """A stack for a test that kills parts of it."""
+    """Start a stack for a test that kills parts of it."""
     stack = make_stack(profile="realistic", time_scale="4")
     try:
         yield Running(stack.up())

@@ -1,6 +1,5 @@
-"""Runs the deploying step of the GitHub action and of the Azure template as their runners would: the step's own
-variables and script, read from the YAML, with inputs and contexts put in.
-"""
+"""Run the deploying step of the GitHub action and of the Azure template as their runners would: the step's own
+variables and script, read from the YAML, with inputs and contexts filled in."""
 
 import os
 import re
@@ -21,12 +20,12 @@ from tests.waiting import PATIENCE_SECONDS
 ACTION = ROOT / ".github" / "actions" / "deploy" / "action.yml"
 TEMPLATE = ROOT / "pipelines" / "azure" / "deploy.yml"
 ADDRESSES = {"blob-uri": "", "queue-uri": "", "table-uri": ""}
-"""Empty: the tests' storage is named by a connection string."""
+"""Addresses that are empty, because the tests' storage is named by a connection string."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a step ended."""
+    """The result of a step."""
 
     code: int
     log: str
@@ -42,7 +41,7 @@ class Step:
     outputs_file: Path
 
     def start(self, folder: Path) -> subprocess.Popen[str]:
-        """As the runner starts it: a shell, in the workspace."""
+        """Start the step as the runner does: a shell, in the workspace."""
         return subprocess.Popen(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", self.script],
             cwd=folder,
@@ -55,7 +54,7 @@ class Step:
         )
 
     def end(self, process: subprocess.Popen[str], seconds: float = PATIENCE_SECONDS) -> Done:
-        """Wait for it; what it printed and what it put out."""
+        """Wait for the step, and return its log and its outputs."""
         try:
             log, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -64,7 +63,6 @@ class Step:
         return Done(process.returncode, log, self._outputs(log))
 
     def run(self, folder: Path) -> Done:
-        """Start it and wait for it."""
         return self.end(self.start(folder))
 
     def _outputs(self, log: str) -> dict[str, str]:
@@ -74,7 +72,7 @@ class Step:
 
 
 def github_step(folder: Path, storage: str, inputs: Mapping[str, str], attempt: int = 1, run_id: str = "1") -> Step:
-    """The action's step `deploy`."""
+    """Return the action's step `deploy`."""
     action: dict[str, Any] = yaml.safe_load(ACTION.read_text())
     step = next(s for s in action["runs"]["steps"] if s.get("id") == "deploy")
     given = {**{name: spec.get("default", "") for name, spec in action["inputs"].items()}, **ADDRESSES, **inputs}
@@ -96,7 +94,7 @@ def github_step(folder: Path, storage: str, inputs: Mapping[str, str], attempt: 
 
 
 def azure_step(folder: Path, storage: str, parameters: Mapping[str, str], attempt: int = 1) -> Step:
-    """The template's task `saga`."""
+    """Return the template's task `saga`."""
     template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
     task = next(s for s in template["steps"] if s.get("name") == "saga")
     addresses = {"blobUri": "", "queueUri": "", "tableUri": "", "serviceConnection": "fabric"}
@@ -118,7 +116,7 @@ def azure_step(folder: Path, storage: str, parameters: Mapping[str, str], attemp
 
 
 def interrupted(process: subprocess.Popen[str], log_shows: str, signals: tuple[signal.Signals, ...]) -> str:
-    """Read the log until it shows that, then signal the step's shell as a runner does to a cancelled job."""
+    """Read the log until it contains that text, then signal the step's shell as a runner does to a cancelled job."""
     assert process.stdout is not None
     seen = ""
     while log_shows not in seen:
@@ -136,10 +134,10 @@ def _environment(
 ) -> dict[str, str]:
     own = {name: _put(value, context, pattern) for name, value in variables.items()}
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
-    # The interpreter of the tests stands for the one that the step before would have set up.
+    # The tests' interpreter takes the place of the one that an earlier step would have set up.
     return {**inherited, **runner, **own, "SAGA_PYTHON": sys.executable, "AzureWebJobsStorage": storage}
 
 
 def _put(text: str, context: Mapping[str, str], pattern: str) -> str:
-    """The text with what it refers to; a reference to what is not there is an error."""
+    """Fill in the references in the text. A reference to something that does not exist is an error."""
     return re.sub(pattern, lambda found: context[found[1]], str(text))

@@ -1,4 +1,4 @@
-"""Which of its cases schemathesis sends; tests/e2e/schemathesis.toml names this module."""
+"""The choice of the cases that schemathesis sends; tests/e2e/schemathesis.toml names this module."""
 
 import json
 import zlib
@@ -13,7 +13,8 @@ ONE_IN = 16
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """Every boundary of a manifest goes out as JSON, and some of them in each other type: one function reads all."""
+    """Send every boundary case of a manifest as JSON, and only some in other media types, because one function reads
+    them all."""
     if case.media_type not in MANIFEST_TYPES[1:] or case.meta.phase.name.value != "coverage":
         return True
     return zlib.crc32(json.dumps(case.body, default=str).encode()) % ONE_IN == 0

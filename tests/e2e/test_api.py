@@ -1,4 +1,4 @@
-"""Deployments over HTTP against the running app, by requests and by the command line."""
+"""Deployments over HTTP against the running app, with requests and with the command line."""
 
 import json
 import os
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 def ask(
     running: Running, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, key: str = ""
 ) -> tuple[int, Message, Any]:
-    """One request with the function key."""
+    """Send a request with the function key."""
     content = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(f"{running.stack.functions_url}/api{path}", data=content, method=method)  # noqa: S310 - our own
     for name, value in {"x-functions-key": key or running.stack.function_key, **(headers or {})}.items():
@@ -41,7 +41,8 @@ def ask(
 
 
 def followed(running: Running, path: str) -> tuple[dict[str, Any], int, int]:
-    """Poll by tag until it ends: the last answer, how many answers were new, and how many were 304."""
+    """Poll with the tag until the deployment ends. Return the last answer, how many answers were new, and how many
+    were 304."""
     etag, known, fresh, same = "", dict[str, Any](), 0, 0
     until = time.monotonic() + PATIENCE_SECONDS
     while known.get("state") not in ("succeeded", "compensated", "cancelled", "rejected", "held"):
@@ -56,7 +57,7 @@ def followed(running: Running, path: str) -> tuple[dict[str, Any], int, int]:
 
 
 def test_api_submission_is_followed_by_its_tag_to_its_end(shared_stack: Running) -> None:
-    """202 with a place; polling costs a body only where something moved; Fabric holds what was asked."""
+    """202 with a location; a poll has a body only if something changed; Fabric has what was submitted."""
     body = manifest("over-http", lakehouse("bronze"))
     status, headers, answer = ask(shared_stack, "POST", "/deployments?id=over-http", body)
     assert (status, headers["Location"], headers["Retry-After"]) == (202, "/api/deployments/over-http", "2")
@@ -70,7 +71,7 @@ def test_api_submission_is_followed_by_its_tag_to_its_end(shared_stack: Running)
 
 
 def test_api_submission_in_yaml_of_more_than_a_message_holds(shared_stack: Running) -> None:
-    """Two hundred kilobytes go in and are applied."""
+    """Two hundred kilobytes are accepted and applied."""
     definition = {"parts": [{"path": "notebook-content.py", "payload": "eHh4" * 50_000, "payloadType": "InlineBase64"}]}
     step = item("big", "Notebook")
     step["with"]["definition"] = definition
@@ -83,7 +84,8 @@ def test_api_submission_in_yaml_of_more_than_a_message_holds(shared_stack: Runni
 
 
 def test_api_same_id_at_once_is_one_deployment(shared_stack: Running) -> None:
-    """Over HTTP and by the queue, with the same manifest: one workspace; with another: 409."""
+    """The id is sent over HTTP and through the queue: with the same manifest there is one workspace; with another
+    one the answer is 409."""
     body = manifest("both-ways")
     before = len(shared_stack.posts("/v1/workspaces"))
     shared_stack.put("deployments", json.dumps({"deployment_id": "both-ways", "manifest": body}).encode())
@@ -97,7 +99,8 @@ def test_api_same_id_at_once_is_one_deployment(shared_stack: Running) -> None:
 
 
 def test_api_verbs_cancel_and_retire(shared_stack: Running) -> None:
-    """What succeeded is retired and then gone; cancelling what has ended is 409 and says what may be asked."""
+    """A succeeded deployment is retired and its resources are deleted. Cancelling an ended one is 409 and names the
+    verbs that are allowed."""
     _, headers, _ = ask(shared_stack, "POST", "/deployments?id=to-retire", manifest("to-retire"))
     followed(shared_stack, headers["Location"])
     status, _, answer = ask(shared_stack, "POST", "/deployments/to-retire/cancel", {})
@@ -110,8 +113,7 @@ def test_api_verbs_cancel_and_retire(shared_stack: Running) -> None:
     assert "anna (by key)" in actors
 
 
-def test_api_plan_says_what_would_be_done_and_does_nothing(shared_stack: Running) -> None:
-    """A dry run against the live Fabric."""
+def test_api_plan_reports_the_changes_and_makes_none(shared_stack: Running) -> None:
     status, _, answer = ask(shared_stack, "POST", "/plan", manifest("only-planned", lakehouse("bronze")))
     assert (status, answer["changes"]) == (200, 2)
     assert {step["action"] for step in answer["steps"]} == {"create"}
@@ -128,14 +130,14 @@ def test_api_plan_says_what_would_be_done_and_does_nothing(shared_stack: Running
         ("GET", "/orphans"),
     ],
 )
-def test_api_wants_its_key(shared_stack: Running, method: str, path: str, key: str) -> None:
-    """401 before anything of the app is asked."""
+def test_api_requires_its_key(shared_stack: Running, method: str, path: str, key: str) -> None:
+    """The answer is 401 before the app does anything."""
     status, _, body = ask(shared_stack, method, path, None if method == "GET" else {}, key=key)
     assert (status, body) == (401, None)
 
 
 def over_http(running: Running, *arguments: str, check: int, key: str | None = None) -> str:
-    """The command line with nothing but the address and a key."""
+    """Run the command line with nothing but the address and a key."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AzureWebJobs")}
     environment |= {"FABRIC_SAGA_URL": running.stack.functions_url}
     environment |= {"FUNCTION_KEY": running.stack.function_key if key is None else key}
@@ -145,8 +147,8 @@ def over_http(running: Running, *arguments: str, check: int, key: str | None = N
     return done.stdout
 
 
-def test_cli_over_http_does_what_it_does_over_storage(shared_stack: Running, tmp_path: Path) -> None:
-    """Plan, submit and follow, status, list, audit, retire, with the same exit codes; nothing of storage is needed."""
+def test_cli_over_http_works_as_over_storage(shared_stack: Running, tmp_path: Path) -> None:
+    """Plan, submit and follow, status, list, audit and retire have the same exit codes, and need nothing of storage."""
     good = written(tmp_path, manifest("cli-http", lakehouse("bronze")))
     assert "Plan: 2 to create" in over_http(shared_stack, "plan", good, check=0)
     over_http(shared_stack, "plan", good, "--detailed-exitcode", check=2)
@@ -161,8 +163,8 @@ def test_cli_over_http_does_what_it_does_over_storage(shared_stack: Running, tmp
     assert "cli-http" not in shared_stack.names()
 
 
-def test_cli_over_http_tells_failures_by_the_same_exit_codes(shared_stack: Running, tmp_path: Path) -> None:
-    """1 put back, 2 bad request, conflict and unknown, 4 no key, 5 nobody there."""
+def test_cli_over_http_reports_failures_with_the_same_exit_codes(shared_stack: Running, tmp_path: Path) -> None:
+    """1 rolled back; 2 bad request, conflict and unknown; 4 no key; 5 nobody answers."""
     failing = written(tmp_path, manifest("http-fails", item("ball", "Crystal")))
     over_http(shared_stack, "submit", failing, "--id", "http-fails", "--wait", "--timeout", PATIENCE, check=1)
     wrong = written(tmp_path, manifest("http-wrong", {"id": "x", "kind": "lakehuose"}))

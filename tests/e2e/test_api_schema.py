@@ -1,4 +1,4 @@
-"""The whole API against its own document: whatever is sent, nothing is answered that the document does not say."""
+"""The whole API against its own document: no request gets an answer that the document does not describe."""
 
 import os
 import re
@@ -24,12 +24,13 @@ from tests.waiting import PATIENCE_SECONDS
 pytestmark = pytest.mark.e2e
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 EXAMPLES = 24 if os.environ.get("HYPOTHESIS_PROFILE") == "hunt" else 3
-"""Random cases an operation and mode, beside those that schemathesis derives from each boundary of the schemas."""
+"""Random cases for each operation and mode, besides those that schemathesis derives from each boundary of the
+schemas."""
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    """A stack with a deployment in every state, which no sweeper moves on."""
+    """Start a stack with a deployment in every state, without a sweeper that would move them on."""
     stack = make_stack(environment={"SWEEP_SCHEDULE": "0 0 0 1 1 *"})
     try:
         running = Running(stack.up())
@@ -40,7 +41,7 @@ def running() -> Iterator[Running]:
 
 
 def seed(running: Running) -> None:
-    """One deployment of each state, with every optional field in one of its steps."""
+    """Store one deployment of each state, with every optional field in one of its steps."""
     loaded = settings.load({"AzureWebJobsStorage": running.stack.connection_string})
     journal = command_line.storage(loaded).journal
     now = datetime.now(UTC)
@@ -63,9 +64,9 @@ def seed(running: Running) -> None:
         journal.create(header, [whole, a_step(name, 1, needs=(0,))], "seeded")
 
 
-def test_api_answers_nothing_that_its_document_does_not_say(running: Running, tmp_path: Path) -> None:
-    """Every check of schemathesis over every operation, with data that fit the schemas and data that do not: no server
-    error, no undocumented answer."""
+def test_api_gives_no_answer_that_its_document_does_not_describe(running: Running, tmp_path: Path) -> None:
+    """All checks of schemathesis run over every operation, with data that fit the schemas and data that do not: no
+    server error and no undocumented answer."""
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG), "run"),
         f"{running.stack.functions_url}/api/openapi.json",
@@ -74,7 +75,7 @@ def test_api_answers_nothing_that_its_document_does_not_say(running: Running, tm
         *("--max-examples", str(EXAMPLES), "--continue-on-failure", "--no-color"),
         *("--seed", str(seed_of("SEED", 1))),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # where schemathesis.toml finds its hooks
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # Where schemathesis.toml finds its hooks.
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, cwd=tmp_path, env=environment
     )

@@ -1,6 +1,5 @@
-"""Law 5 over the whole: secrets are planted wherever they come in, deployments succeed and fail in every way that has
-to do with secrets, everything logs at its loudest, and then no secret is anywhere but in memory.
-"""
+"""Law 5 over the whole app: secrets are planted at every entry, deployments succeed and fail in every way that
+involves secrets, everything logs at its most verbose level, and then no secret is found outside memory."""
 
 import base64
 import json
@@ -32,13 +31,13 @@ NAME = "azure-client-secret"
 
 
 def a_secret(prefix: str) -> str:
-    """Like Entra's: characters that encodings change, and none that could be there by chance."""
+    """Return a secret like Entra's: with characters that encodings change, and too long to occur by chance."""
     return f"{prefix}~{secrets.token_urlsafe(18)}+/={secrets.token_hex(4)}"
 
 
 @dataclass
 class World:
-    """A stack with a vault, what was planted in it, and what it answered."""
+    """A stack with a vault, its planted secrets, and its answers."""
 
     running: Running
     canaries: dict[str, str]
@@ -46,40 +45,40 @@ class World:
     answers: list[tuple[str, bytes]] = field(default_factory=lambda: list[tuple[str, bytes]]())
 
     def vault(self, path: str, body: Any = None) -> Any:
-        """Ask the control of the stand-ins."""
+        """Send a request to the control API of the simulated Key Vault and Entra."""
         return self.running.vault(path, body)
 
     def accept(self, *names: str, certificates: tuple[str, ...] = ()) -> None:
-        """What Entra takes from now on, by the canaries' names."""
+        """Set what Entra accepts from now on, by the canaries' names."""
         known = {"secrets": [self.canaries[name] for name in names], "certificates": list(certificates)}
         self.vault("clients", {APPLICATION: known})
 
     def can_sign_in(self) -> bool:
-        """What the app says of its identity for Fabric."""
+        """Return what the app reports of its identity for Fabric."""
         _, body = self.running.http("/api/health/ready")
         return json.loads(body)["checks"]["fabric_identity"][0]["status"] == "pass"
 
-    def until_it_cannot_sign_in(self) -> None:
-        """Until its last token has ended; that may take its whole short life."""
+    def wait_until_it_cannot_sign_in(self) -> None:
+        """Wait until its last token has expired, which may take the token's whole short life."""
         eventually(lambda: not self.can_sign_in())
         self.ask("/api/health/ready")
 
     def cli(self, *arguments: str, text: str = "", **environment: str) -> tuple[int, str]:
-        """Run the command line, keep all that it says."""
+        """Run the command line, and keep all its output."""
         done = self.running.cli(*arguments, text=text, environment=environment)
         self.answers += [(f"stdout of {arguments[0]}", done.stdout.encode())]
         self.answers += [(f"stderr of {arguments[0]}", done.stderr.encode())]
         return done.returncode, done.stdout
 
     def deploy(self, deployment_id: str, *steps: dict[str, Any], timeout: str = PATIENCE) -> dict[str, Any]:
-        """Submit, follow to its end; the last line in JSON."""
+        """Submit a deployment, follow it until it ends, and return the last line of JSON."""
         content = json.dumps({"deployment_id": deployment_id, "manifest": manifest(deployment_id, *steps)})
         self.running.put("deployments", content.encode())
         _, out = self.cli("follow", deployment_id, "--json", "--timeout", timeout)
         return json.loads(out.strip().splitlines()[-1])
 
     def ask(self, path: str, method: str = "GET", key: str = "", in_query: bool = False) -> None:
-        """One HTTP call; status, headers and body are kept."""
+        """Send a request, and keep the status, headers and body."""
         url = f"{self.running.stack.functions_url}{path}" + (f"?code={key}" if in_query else "")
         request = urllib.request.Request(url, method=method, data=b"{}" if method == "POST" else None)  # noqa: S310 - our own address
         if key and not in_query:
@@ -92,14 +91,14 @@ class World:
         self.answers.append((f"{method} {path}", text))
 
     def everything(self) -> Iterator[tuple[str, bytes]]:
-        """All that was written, answered or sent."""
+        """Yield everything that was written, answered or sent."""
         yield from self.answers
         yield "telemetry", json.dumps(self.ingestion.envelopes).encode()
         yield from dumps(self.running.stack)
 
 
 def routes() -> list[tuple[str, str]]:
-    """(method, path) of every HTTP trigger of the app, whoever added it."""
+    """Return the method and path of every HTTP trigger of the app."""
     found: list[tuple[str, str]] = []
     for function in functions():
         trigger = cast(dict[str, Any], json.loads(str(function)))["bindings"]
@@ -114,7 +113,7 @@ PUBLIC, PRIVATE = certificate.make("the app's certificate")
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """Everything planted, nothing done yet."""
+    """Start a world with all secrets planted."""
     canaries = {
         "client secret": a_secret("aB8"),
         "rotated client secret": a_secret("bC9"),
@@ -143,7 +142,7 @@ def world() -> Iterator[World]:
 
 
 def planted(stack: Stack, canaries: dict[str, str], ingestion: Ingestion) -> Iterator[World]:
-    """The world of a stack, which is brought up and ended here."""
+    """Start the stack, yield its world, and stop it."""
     try:
         stack.up()
         canaries["storage account key"] = dict(p.split("=", 1) for p in stack.connection_string.split(";") if p)[
@@ -154,15 +153,15 @@ def planted(stack: Stack, canaries: dict[str, str], ingestion: Ingestion) -> Ite
         world.vault("secrets", {"name": NAME, "value": canaries["client secret"]})
         world.vault("secrets", {"name": "fabric-certificate", "value": PRIVATE + PUBLIC})
         world.accept("client secret")
-        # Tokens and copies live for seconds, so that each phase signs in anew.
+        # Tokens and cached copies live for seconds, so that each phase signs in again.
         world.vault("settings", {"life_seconds": 4})
         yield world
     finally:
         finish(stack)
 
 
-def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
-    """Deployments through every door that a secret comes in by."""
+def run_deployments_that_succeed_and_fail(world: World, folder: Path) -> None:
+    """Run deployments through every entry of a secret."""
     canaries, fabric = world.canaries, world.running.fabric
     for name, expected in (("medallion", 0), ("failing", 1)):
         assert (
@@ -184,16 +183,16 @@ def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
         assert world.deploy(f"refused-{status}", lakehouse("bronze"))["exit_code"] == 1
     fabric("faults", [])
 
-    # Rotated, and the old one refused at once.
+    # The secret is rotated, and the old one refused at once.
     world.vault("secrets", {"name": NAME, "value": canaries["rotated client secret"]})
     world.accept("rotated client secret")
     issued = len(world.vault("tokens"))
     eventually(lambda: world.can_sign_in() and len(world.vault("tokens")) > issued + 1)
     assert world.deploy("rotated")["exit_code"] == 0
 
-    # The vault is away, and neither a copy nor a token lives: waited for, not failed.
+    # The vault is unavailable, and no copy or token is left: the step waits instead of failing.
     world.vault("faults", [{"match": {"path": "/secrets/.*"}, "action": {"status": 503}}])
-    world.until_it_cannot_sign_in()
+    world.wait_until_it_cannot_sign_in()
     before = len(world.vault("calls"))
     content = {"deployment_id": "patient", "manifest": manifest("patient")}
     world.running.put("deployments", json.dumps(content).encode())
@@ -201,18 +200,18 @@ def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
     world.vault("faults", [])
     assert world.running.ended("patient")["exit_code"] == 0
 
-    # The secret is wrong in the vault too, and Entra quotes what it was sent.
+    # The secret in the vault is wrong too, and Entra quotes the secret that it received.
     world.vault("secrets", {"name": NAME, "value": canaries["secret that Entra refuses"]})
     world.vault("settings", {"echoes": True})
     world.accept()
-    world.until_it_cannot_sign_in()
+    world.wait_until_it_cannot_sign_in()
     assert world.deploy("wrong")["exit_code"] != 0
     world.accept("secret that Entra refuses")
     eventually(world.can_sign_in)
 
-    # The identity may not read the vault; then a certificate in the secret's place.
+    # The identity may not read the vault; then a certificate replaces the secret.
     world.vault("settings", {"forbidden": True})
-    world.until_it_cannot_sign_in()
+    world.wait_until_it_cannot_sign_in()
     assert world.deploy("forbidden")["exit_code"] != 0
     world.vault("settings", {"forbidden": False})
     world.accept(certificates=(PUBLIC,))
@@ -224,7 +223,7 @@ def run_what_succeeds_and_what_fails(world: World, folder: Path) -> None:
 
 
 def ask_everything(world: World) -> None:
-    """Every route with and without a key, every command, and connection strings that are wrong."""
+    """Call every route with and without a key, run every command, and use wrong connection strings."""
     stack = world.running.stack
     for method, route in routes():
         path = re.sub(r"\{[^}]*\}", "medallion", route)
@@ -248,9 +247,10 @@ def ask_everything(world: World) -> None:
         assert code != 0
 
 
-def test_planted_secrets_are_nowhere_but_in_memory(world: World, tmp_path: Path) -> None:
-    """In no table, queue, blob, log line, file, HTTP answer or CLI output; and each would be seen if it were there."""
-    run_what_succeeds_and_what_fails(world, tmp_path)
+def test_planted_secrets_are_found_only_in_memory(world: World, tmp_path: Path) -> None:
+    """No table, queue, blob, log line, file, HTTP answer or CLI output contains a secret; and the search would find
+    it if it did."""
+    run_deployments_that_succeed_and_fail(world, tmp_path)
     ask_everything(world)
     stack = world.running.stack
     tokens = world.vault("tokens")
@@ -274,7 +274,7 @@ def test_planted_secrets_are_nowhere_but_in_memory(world: World, tmp_path: Path)
     assert f"/secrets/{NAME}" in log, "the vendor's loggers are not at their loudest"
     assert leaks(canaries, world.everything()) == []
 
-    # The search can fail: one planted in each kind of place is found there, in whatever form.
+    # The search can fail: a secret planted in each kind of place is found there, in each form.
     secret = canaries["client secret"]
     tables = TableServiceClient.from_connection_string(stack.connection_string)
     row = {"PartitionKey": "planted", "RowKey": "planted", "text": f"x{secret}y"}

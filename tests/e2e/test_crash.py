@@ -1,4 +1,5 @@
-"""kill -9 of the host in mid-run: the deployment ends as it should, and Fabric holds exactly what it should."""
+"""`kill -9` of the host in the middle of a run: the deployment ends as it must, and Fabric has exactly what it must
+have."""
 
 import random
 import time
@@ -16,7 +17,7 @@ WHOLE = {"contoso-sales-dev": ["bronze", "gold", "silver"]}
     ("manifest", "expected"), [("failing", 1), pytest.param("medallion", 0, marks=pytest.mark.hunt)]
 )
 def test_crash_of_the_host_at_random_instants_changes_nothing(own_stack: Running, manifest: str, expected: int) -> None:
-    """Five kills at random instants of a deployment; each time the host comes back and goes on."""
+    """The host is killed five times at random instants of a deployment; each time it restarts and continues."""
     chance = random.Random(seed_of("CRASH_SEED", 1))
     own_stack.cli("submit", f"examples/{manifest}.yaml", "--id", "c", check=0)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""A fixed sample of the crash sweep: `make crash-sweep` strikes every boundary, this a dozen of them."""
+"""A fixed sample of the crash sweep: `make crash-sweep` kills the host at every boundary, this at a dozen of them."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.law(1, 2, 3, 6)]
 
 
 def test_crash_sweep_of_a_dozen_boundaries_finds_no_violation() -> None:
-    """The host is killed at twelve boundaries, spread over three deployments; each ends as it must."""
+    """The host is killed at twelve boundaries, spread over three deployments; each deployment ends as it must."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     seed = str(seed_of("CRASH_SEED", 770196))
     options = ["--sample", "4", "--seed", seed, "--jobs", "2", "--rounds", "1", "--no-slow"]

@@ -1,4 +1,4 @@
-"""Fabric, storage or the host in trouble: a clear state, tried again as the design says, never lost."""
+"""Failures of Fabric, storage or the host: the state is clear, retries follow the design, and no deployment is lost."""
 
 import itertools
 import json
@@ -19,19 +19,19 @@ pytestmark = [pytest.mark.e2e, pytest.mark.law(3)]
 
 
 def submit(running: Running, deployment_id: str, content: dict[str, Any]) -> None:
-    """Put it on the queue."""
+    """Put a submission on the queue."""
     running.put("deployments", json.dumps({"deployment_id": deployment_id, "manifest": content}).encode())
 
 
 @pytest.fixture
 def fabric(shared_stack: Running) -> Any:
-    """The shared stack, its faults gone afterwards."""
+    """Return the shared stack, and remove its faults afterwards."""
     yield shared_stack
     shared_stack.fabric("faults", [])
 
 
-def test_throttled_call_comes_again_when_fabric_said_and_no_sooner(fabric: Running) -> None:
-    """429 with Retry-After 3: not a moment sooner, and no failed try is counted."""
+def test_throttled_call_is_repeated_at_the_time_that_fabric_named(fabric: Running) -> None:
+    """After a 429 with `Retry-After: 3`, no call comes earlier, and no failed attempt is counted."""
     answer = {"status": 429, "headers": {"Retry-After": "3"}, "body": {"errorCode": "RequestBlocked", "message": "x"}}
     rule = {"match": {"method": "POST", "path": ".*/lakehouses"}, "when": {"times": 2}, "action": answer}
     fabric.fabric("faults", [rule])
@@ -46,7 +46,6 @@ def test_throttled_call_comes_again_when_fabric_said_and_no_sooner(fabric: Runni
 
 
 def test_expired_token_is_renewed_and_the_call_sent_again(fabric: Running) -> None:
-    """One 401 is no failure."""
     answer = {"status": 401, "body": {"errorCode": "TokenExpired", "message": "x"}}
     fabric.fabric("faults", [{"match": {"method": "POST"}, "when": {"times": 1}, "action": answer}])
     submit(fabric, "renewed", manifest("renewed"))
@@ -55,7 +54,8 @@ def test_expired_token_is_renewed_and_the_call_sent_again(fabric: Running) -> No
 
 @pytest.mark.parametrize(("status", "code"), [(401, "Unauthorized"), (403, "InsufficientPrivileges")])
 def test_refused_identity_is_a_clear_failure(fabric: Running, status: int, code: str) -> None:
-    """401 and 403 that stay: the step fails with Fabric's code and what to grant; what was done is put back."""
+    """After a lasting 401 or 403 the step fails with Fabric's code and the right to grant; applied steps are rolled
+    back."""
     answer = {"status": status, "body": {"errorCode": code, "message": "not permitted", "requestId": "r-1"}}
     fabric.fabric("faults", [{"match": {"method": "POST", "path": ".*/lakehouses"}, "action": answer}])
     name = f"refused-{status}"
@@ -69,8 +69,8 @@ def test_refused_identity_is_a_clear_failure(fabric: Running, status: int, code:
 
 
 @pytest.mark.parametrize("reset", ["before", "after"])
-def test_lost_answers_of_every_create_make_nothing_twice(fabric: Running, reset: str) -> None:
-    """The connection breaks on the first try of every mutating call; each resource is there once."""
+def test_lost_answers_of_every_create_duplicate_nothing(fabric: Running, reset: str) -> None:
+    """The connection breaks at the first try of every mutating call; each resource is created once."""
     paths = (".*/workspaces", ".*/lakehouses", ".*/roleAssignments", ".*/items")
     rules = [{"match": {"method": "POST", "path": p}, "when": {"nth": [1]}, "action": {"reset": reset}} for p in paths]
     fabric.fabric("faults", rules)
@@ -82,8 +82,9 @@ def test_lost_answers_of_every_create_make_nothing_twice(fabric: Running, reset:
     assert len(workspaces[0]["roleAssignments"]) == 2
 
 
-def test_step_whose_every_delivery_fails_is_recorded_and_put_back(fabric: Running) -> None:
-    """A row of a kind that this program does not know: from the poison queue, the deployment turns back."""
+def test_step_whose_every_delivery_fails_is_recorded_and_rolled_back(fabric: Running) -> None:
+    """The row has a kind that this program does not know: the poison queue records the failure, and the deployment
+    is rolled back."""
     fabric.fabric("faults", [{"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 3}}])
     submit(fabric, "poisoned", manifest("poisoned", lakehouse("bronze")))
     eventually(lambda: "poisoned" in fabric.names())
@@ -101,7 +102,7 @@ def test_step_whose_every_delivery_fails_is_recorded_and_put_back(fabric: Runnin
 
 @pytest.fixture(scope="module")
 def own_stack() -> Iterator[Running]:
-    """A stack whose parts are stopped, one test after the other; each test leaves all of them running."""
+    """Start a stack whose parts the tests stop one after the other; each test leaves all of them running."""
     stack = make_stack()
     try:
         yield Running(stack.up())
@@ -111,14 +112,14 @@ def own_stack() -> Iterator[Running]:
 
 @pytest.fixture
 def harmed(own_stack: Running) -> Running:
-    """The same with an empty Fabric."""
+    """Return that stack with an empty Fabric."""
     own_stack.fabric("reset", {})
     own_stack.fabric("faults", [])
     return own_stack
 
 
-def test_fabric_down_for_a_while_is_waited_out(harmed: Running) -> None:
-    """No connection at all: the deployment waits, and goes on when Fabric is back."""
+def test_deployment_waits_until_fabric_is_back(harmed: Running) -> None:
+    """Nobody answers at its address: the deployment waits, and continues when Fabric is back."""
     harmed.stack.kill("fabric")
     submit(harmed, "patient", manifest("patient", lakehouse("bronze")))
     eventually(lambda: "no connection" in harmed.cli("status", "patient", "--json").stdout)
@@ -127,9 +128,9 @@ def test_fabric_down_for_a_while_is_waited_out(harmed: Running) -> None:
     assert harmed.names() == {"patient": ["bronze"]}
 
 
-def test_storage_stopped_in_mid_run_is_waited_out(harmed: Running) -> None:
-    """Azurite stops while calls are under way and comes back after three leases, which outlasts every retry of
-    the storage SDK: ready says so meanwhile, and the deployment ends."""
+def test_deployment_survives_an_outage_of_the_storage(harmed: Running) -> None:
+    """Azurite stops during calls and returns after three leases, which is longer than all retries of the storage
+    SDK. In the meantime the readiness check fails; then the deployment ends."""
     rule = {"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 2}}
     harmed.fabric("faults", [rule])
     submit(harmed, "outage", manifest("outage", lakehouse("bronze"), lakehouse("silver")))
@@ -144,8 +145,8 @@ def test_storage_stopped_in_mid_run_is_waited_out(harmed: Running) -> None:
     assert len(harmed.posts("/v1/workspaces")) == 1
 
 
-def test_task_hub_wiped_in_mid_run_is_rebuilt_from_the_journal(harmed: Running) -> None:
-    """The orchestration is gone with its history: the sweeper starts it again, and finished steps answer at once."""
+def test_task_hub_deleted_during_a_run_is_rebuilt_from_the_journal(harmed: Running) -> None:
+    """The orchestration and its history are deleted: the sweeper restarts it, and finished steps answer at once."""
     rule = {"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 2}}
     harmed.fabric("faults", [rule])
     submit(harmed, "wiped", manifest("wiped", lakehouse("bronze")))

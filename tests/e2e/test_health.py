@@ -1,4 +1,4 @@
-"""Readiness in each state that docs/health.md names, brought about for real: what anybody is told, and operators."""
+"""Readiness in each state that docs/health.md names, caused for real: the public answer, and the operators' answer."""
 
 import json
 import re
@@ -24,7 +24,7 @@ FRESH_SECONDS = 0.5
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    """One stack, taken through every state in turn; rounds are fresh after half a second."""
+    """Start one stack, which goes through every state in turn. A round stays fresh for half a second."""
     stack = make_stack(environment={"HEALTH_CACHE_SECONDS": str(FRESH_SECONDS), "BREAKER_OPEN_SECONDS": "20"})
     try:
         yield Running(stack.up())
@@ -33,7 +33,7 @@ def running() -> Iterator[Running]:
 
 
 def ready(running: Running) -> tuple[int, dict[str, Any]]:
-    """What anybody is told: the status code, and a word for each check."""
+    """Return the public answer: the status code, and a word for each check."""
     code, body = running.http("/api/health/ready")
     reported = json.loads(body)
     for checks in reported["checks"].values():
@@ -47,7 +47,7 @@ def ready(running: Running) -> tuple[int, dict[str, Any]]:
 
 
 def details(running: Running) -> dict[str, Any]:
-    """What operators are told: by check and component."""
+    """Return the operators' answer, by check and component."""
     _, body = running.http("/api/health", key=running.stack.function_key)
     assert "AccountKey" not in body
     return {
@@ -58,12 +58,12 @@ def details(running: Running) -> dict[str, Any]:
 
 
 def health_cli(running: Running, key: str) -> command_line.Done:
-    """The command line, over HTTP."""
+    """Run the health command over HTTP."""
     return command_line.run("health", "--url", running.stack.functions_url, environment={"FUNCTION_KEY": key})
 
 
-def test_all_well_is_pass_and_a_thousand_requests_are_few_rounds(running: Running) -> None:
-    """200 and pass; details need the key; whoever asks at the same time shares a round, as Fabric's calls show."""
+def test_healthy_app_passes_and_a_thousand_requests_are_few_rounds(running: Running) -> None:
+    """200 and pass; details need the key; simultaneous requests share a round, as the calls to Fabric show."""
     eventually(lambda: ready(running)[1]["whole"] == "pass" and "sweep:age/" in details(running))
     code, reported = ready(running)
     assert (code, set(reported.values())) == (200, {"pass"})
@@ -82,7 +82,7 @@ def test_all_well_is_pass_and_a_thousand_requests_are_few_rounds(running: Runnin
 
 
 def probes(running: Running) -> list[dict[str, Any]]:
-    """Health's own calls to Fabric: one a round."""
+    """Return the calls of the health checks to Fabric, one a round."""
     return [
         c
         for c in running.fabric("calls")
@@ -95,7 +95,7 @@ def test_open_breaker_is_a_warning_until_it_is_closed_by_hand(running: Running) 
     command line shows it, over storage and over HTTP, and closes it for the app."""
     answer = {"status": 503, "body": {"errorCode": "ServiceUnavailable", "message": "x"}}
     running.fabric("faults", [{"match": {"path": ".*/lakehouses"}, "action": answer}])
-    submit(running, "ill", manifest("ill", *(lakehouse(f"lake{i}") for i in range(6))))
+    submit(running, "failing", manifest("failing", *(lakehouse(f"lake{i}") for i in range(6))))
     eventually(lambda: ready(running)[1]["breakers"] == "warn")
     code, reported = ready(running)
     assert (code, reported["whole"], reported["breakers"]) == (200, "warn", "warn")
@@ -113,12 +113,12 @@ def test_open_breaker_is_a_warning_until_it_is_closed_by_hand(running: Running) 
     assert "items            closed" in done.stdout
     assert "items            closed" in running.cli("breakers", check=0).stdout
     eventually(lambda: ready(running)[1]["breakers"] == "pass")
-    running.cli("cancel", "ill")
-    assert running.ended("ill")["exit_code"] in (0, 8)
+    running.cli("cancel", "failing")
+    assert running.ended("failing")["exit_code"] in (0, 8)
 
 
-def test_fabric_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
-    """Nobody answers there: 503; the rest is well. It is back: 200."""
+def test_unavailable_fabric_is_a_failure_until_it_recovers(running: Running) -> None:
+    """Nobody answers at Fabric's address: 503, and the other checks pass. Fabric returns: 200."""
     running.stack.kill("fabric")
     eventually(lambda: ready(running)[0] == 503)
     _, reported = ready(running)
@@ -129,8 +129,8 @@ def test_fabric_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
     eventually(lambda: ready(running)[0] == 200)
 
 
-def test_storage_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
-    """Azurite is stopped: 503 for storage, within the budget; live answers all the while. It is back: 200."""
+def test_unavailable_storage_is_a_failure_until_it_recovers(running: Running) -> None:
+    """Azurite is stopped: 503 for storage, within the time budget; `live` still answers. Azurite returns: 200."""
     running.stack.stop_azurite()
     eventually(lambda: ready(running)[0] == 503)
     _, reported = ready(running)
@@ -141,8 +141,9 @@ def test_storage_gone_is_a_failure_and_ends_with_it(running: Running) -> None:
     eventually(lambda: ready(running)[0] == 200)
 
 
-def test_poison_is_a_warning_though_it_is_recorded_at_once(running: Running) -> None:
-    """A step whose every delivery fails: its deployment turns back, its poison queue is empty; health still warns."""
+def test_poison_message_is_a_warning_although_it_is_recorded_at_once(running: Running) -> None:
+    """Every delivery of a step fails: its deployment is rolled back and its poison queue is empty; health still
+    warns."""
     rule = {"match": {"method": "POST", "path": ".*/workspaces"}, "action": {"delay_seconds": 3}}
     running.fabric("faults", [rule])
     submit(running, "poisoned", manifest("poisoned", lakehouse("bronze")))
@@ -161,7 +162,7 @@ def test_poison_is_a_warning_though_it_is_recorded_at_once(running: Running) -> 
 
 
 def test_journal_of_a_real_deployment_is_proven_and_a_changed_one_is_not(running: Running) -> None:
-    """By the command line, over what the real host wrote, and over the same with one word of it changed by hand."""
+    """The command line verifies what the real host wrote, and then the same with one word changed by hand."""
     running.fabric("faults", [])
     submit(running, "proven", manifest("proven", lakehouse("bronze")))
     assert running.ended("proven")["exit_code"] == 0

@@ -1,4 +1,4 @@
-"""Readiness while Key Vault is away: a warning as long as what was read lives on, a failure when it has ended."""
+"""Readiness while Key Vault is unavailable: a warning as long as the token lives, a failure when it has expired."""
 
 import json
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.e2e
 NAME, VALUE = "azure-client-secret", "a-secret-of-this-test"
 ENDS_SOON, LIVES_ON = 5, 3600
-"""Seconds of a token: one whose end is waited for, one that serves for the rest of the test."""
+"""Lifetimes of a token in seconds: one expires during the test, the other does not."""
 
 
 @pytest.fixture
 def running() -> Iterator[Running]:
-    """A stack that signs in with what is in its vault; copies of it live for a second."""
+    """Start a stack that signs in with a secret of its vault; cached copies live for a second."""
     stack = make_stack(has_vault=True, environment={"SECRET_CACHE_SECONDS": "1", "HEALTH_CACHE_SECONDS": "0.5"})
     try:
         running = Running(stack.up())
@@ -28,23 +28,23 @@ def running() -> Iterator[Running]:
 
 
 def fill(running: Running) -> None:
-    """The secret, and an Entra that takes it."""
+    """Put the secret into the vault, and let Entra accept it."""
     running.vault("secrets", {"name": NAME, "value": VALUE})
     running.vault("clients", {APPLICATION: {"secrets": [VALUE], "certificates": []}})
     running.vault("settings", {"life_seconds": ENDS_SOON})
 
 
 def ready(running: Running) -> tuple[int, str, str, str]:
-    """Status code, the whole, the vault, and the identity for Fabric."""
+    """Return the status code, the overall status, and the statuses of the vault and of the identity for Fabric."""
     code, body = running.http("/api/health/ready")
     reported = json.loads(body)
     words = [reported["checks"][name][0]["status"] for name in ("key_vault", "fabric_identity")]
     return code, reported["status"], words[0], words[1]
 
 
-def test_vault_gone_is_a_warning_while_a_token_lives_and_a_failure_after(running: Running) -> None:
-    """All well; the vault answers 503, and the last token has ended: not ready. It is back: all well again. It answers
-    503 while a token lives: a warning; it is stopped altogether: a warning, as before."""
+def test_unavailable_vault_is_a_warning_while_a_token_lives_and_a_failure_afterwards(running: Running) -> None:
+    """The vault answers 503 and the last token has expired: not ready. The vault returns: ready again. It answers
+    503 while a token lives: a warning. It is stopped altogether: a warning as before."""
     healthy = (200, "pass", "pass", "pass")
     eventually(lambda: ready(running) == healthy)
 

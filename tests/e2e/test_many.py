@@ -1,4 +1,4 @@
-"""Many deployments at once on the real host, while every fifth call to Fabric goes wrong."""
+"""Many deployments at once on the real host, while every fifth call to Fabric fails."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 STRIKES = list(range(16, 100_000, 16))
-"""Which of the calls that meet a rule it strikes: four rules together a little more than a fifth."""
+"""The numbers of the calls that a rule injects its fault into: with four rules, a little more than a fifth of all
+calls."""
 LAWFUL = {DeploymentState.SUCCEEDED.value, DeploymentState.COMPENSATED.value}
 FAULTS: list[dict[str, Any]] = [
     {"reset": "before"},
@@ -28,7 +29,8 @@ FAULTS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def shared_slow_stack() -> Iterator[Running]:
-    """Watchdogs of all of them that look every two seconds would take a third of the processor from the deployments."""
+    """Start a stack with slow watchdogs: a watchdog for each deployment every two seconds would take a third of the
+    processor."""
     stack = make_stack(environment={"WATCHDOG_SECONDS": "10", "SWEEP_SCHEDULE": "*/20 * * * * *"})
     try:
         yield Running(stack.up())
@@ -40,7 +42,7 @@ def shared_slow_stack() -> Iterator[Running]:
 def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(
     shared_slow_stack: Running, count: int
 ) -> None:
-    """All end; what stands in Fabric is what the journals of the succeeded ones say, to the last resource."""
+    """All deployments end, and Fabric has exactly the resources of the succeeded ones' journals."""
     rules = [{"when": {"nth": STRIKES}, "action": action} for action in FAULTS]
     shared_slow_stack.fabric("faults", rules)
     for i in range(count):

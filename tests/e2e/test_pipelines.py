@@ -1,4 +1,5 @@
-"""The GitHub action and the Azure template against the real app: what a pipeline sees of each end of a deployment."""
+"""The GitHub action and the Azure template against the real app: the result of a pipeline for each end of a
+deployment."""
 
 import json
 import signal
@@ -20,21 +21,22 @@ THROTTLED = {
     "match": {"path": ".*/items", "method": "POST"},
     "action": {"status": 429, "headers": {"Retry-After": "1"}, "body": {"errorCode": "RequestBlocked"}},
 }
-"""While it stands, a step waits and counts no failed try: the deployment goes on until a test lets it."""
+"""While this fault is set, a step waits and counts no failed attempt, so the deployment runs until a test removes
+it."""
 PIPELINES = pytest.mark.parametrize("kind", ["github", "azure"])
-UNDER_WAY = "running"
+IN_PROGRESS = "running"
 
 
 class Pipeline:
-    """One of the two kinds, in a workspace with a manifest of the user's."""
+    """A pipeline of one of the two kinds, in a workspace with a manifest of the user."""
 
     def __init__(self, kind: str, running: Running, folder: Path, python: Path | None = None) -> None:
         self.kind, self.running, self.folder = kind, running, folder
         self.python = python
-        """What stands for the interpreter; None: the real one."""
+        """The path that replaces the interpreter; None is the real one."""
 
     def step(self, file: str, inputs: Mapping[str, str] | None = None, attempt: int = 1) -> jobs.Step:
-        """The deploying step; inputs by the action's names."""
+        """Return the deploying step; the inputs have the action's names."""
         step = self._step(file, inputs, attempt)
         if self.python is None:
             return step
@@ -48,39 +50,40 @@ class Pipeline:
         given = {"onCancel" if name == "on-cancel" else name: value for name, value in given.items()}
         return jobs.azure_step(self.folder, storage, given, attempt)
 
-    def has_rolled_back(self, deployment_id: str) -> bool:
-        """Whether the wish to cancel has arrived."""
+    def is_cancel_requested(self, deployment_id: str) -> bool:
         return "cancel requested" in self.running.cli("audit", deployment_id).stdout
 
     def output(self, done: jobs.Done, name: str) -> str:
-        """An output, whatever the runner calls it."""
+        """Return an output by the action's name for it."""
         return done.outputs[name if self.kind == "github" else name.replace("-", "")]
 
     def outputs(self, done: jobs.Done) -> tuple[str, str, str]:
-        """All three."""
+        """Return the deployment id, the state and the exit code."""
         return (self.output(done, "deployment-id"), self.output(done, "state"), self.output(done, "exit-code"))
 
 
 @pytest.fixture(scope="module")
 def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter whose command line begins warm: a pipeline runs several, and each takes a second to import."""
+    """Return an interpreter whose command line starts warm, because a pipeline runs several, and each takes a second
+    to import."""
     return warm.interpreter(tmp_path_factory.mktemp("interpreter"))
 
 
 @pytest.fixture
 def pipeline(kind: str, shared_stack: Running, tmp_path: Path, warm_python: Path) -> Pipeline:
-    """Of that kind, with names of its own."""
+    """Return a pipeline of that kind, with names of its own."""
     return Pipeline(kind, shared_stack, tmp_path, warm_python)
 
 
 def named(pipeline: Pipeline, name: str, *steps: dict[str, Any]) -> str:
-    """A manifest's file in the workspace, named relative to it."""
+    """Write a manifest to the workspace, and return its relative path."""
     return Path(written(pipeline.folder, manifest(f"{name}-{pipeline.kind}", *steps))).name
 
 
 @PIPELINES
 def test_pipeline_of_a_good_manifest_succeeds(pipeline: Pipeline) -> None:
-    """Exit code 0, the state and the id in the outputs, who asked in the header. With the runner's interpreter."""
+    """Exit code 0; the state and the id are outputs, and the header has the requester. It runs with the runner's
+    interpreter."""
     pipeline.python = None
     done = pipeline.step(named(pipeline, "pl-good", lakehouse("bronze")), {"id": f"good-{pipeline.kind}"}).run(
         pipeline.folder
@@ -94,8 +97,8 @@ def test_pipeline_of_a_good_manifest_succeeds(pipeline: Pipeline) -> None:
 
 
 @PIPELINES
-def test_pipeline_of_a_failing_manifest_fails_with_everything_put_back(pipeline: Pipeline) -> None:
-    """Exit code 1; the log says what, and what to do."""
+def test_pipeline_of_a_failing_manifest_fails_with_everything_rolled_back(pipeline: Pipeline) -> None:
+    """Exit code 1; the log has the error and the remedy."""
     file = named(pipeline, "pl-bad", lakehouse("bronze"), item("ball", "Crystal", "bronze"))
     done = pipeline.step(file, {"id": f"bad-{pipeline.kind}"}).run(pipeline.folder)
     assert done.code == 1, done.log
@@ -111,16 +114,16 @@ def test_pipeline_of_a_failing_manifest_fails_with_everything_put_back(pipeline:
 
 
 @PIPELINES
-def test_pipeline_whose_deployment_is_cancelled_by_somebody_says_so(pipeline: Pipeline) -> None:
+def test_pipeline_whose_deployment_is_cancelled_by_a_person_reports_it(pipeline: Pipeline) -> None:
     """Exit code 8."""
     wanted = f"stopped-{pipeline.kind}"
     pipeline.running.fabric("faults", [THROTTLED])
     step = pipeline.step(named(pipeline, "pl-stop", item("nb", "Notebook")), {"id": wanted})
     process = step.start(pipeline.folder)
     try:
-        eventually(lambda: UNDER_WAY in pipeline.running.cli("status", wanted).stdout)
+        eventually(lambda: IN_PROGRESS in pipeline.running.cli("status", wanted).stdout)
         pipeline.running.cli("cancel", wanted, "--requested-by", "an operator", check=0)
-        eventually(lambda: pipeline.has_rolled_back(wanted))
+        eventually(lambda: pipeline.is_cancel_requested(wanted))
     finally:
         pipeline.running.fabric("faults", [])
     done = step.end(process)
@@ -129,8 +132,8 @@ def test_pipeline_whose_deployment_is_cancelled_by_somebody_says_so(pipeline: Pi
 
 
 @PIPELINES
-def test_pipeline_that_waits_no_longer_leaves_the_deployment_to_go_on(pipeline: Pipeline) -> None:
-    """Exit code 9 after the timeout; the deployment ends by itself, and a job that is run again follows it."""
+def test_pipeline_that_times_out_leaves_the_deployment_running(pipeline: Pipeline) -> None:
+    """Exit code 9 after the timeout. The deployment ends by itself, and a repeated job follows it."""
     pipeline.running.fabric("faults", [THROTTLED])
     file = named(pipeline, "pl-late", item("nb", "Notebook"))
     try:
@@ -150,18 +153,19 @@ def test_pipeline_that_waits_no_longer_leaves_the_deployment_to_go_on(pipeline: 
     ("on_cancel", "state"), [("detach", "succeeded"), ("cancel", "cancelled")], ids=["detach", "cancel"]
 )
 def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, state: str) -> None:
-    """The step ends at once; the deployment goes on, or is put back, as the input says. The id is put out before."""
+    """The step ends at once; the deployment continues or is rolled back, as the input says. The id is an output
+    before that."""
     wanted = f"job-{on_cancel}-{pipeline.kind}"
     if on_cancel == "cancel":
-        pipeline.python = None  # the signals reach the command line as they do on a runner
+        pipeline.python = None  # The signals reach the command line as on a runner.
     pipeline.running.fabric("faults", [THROTTLED])
     file = named(pipeline, f"pl-{on_cancel}", item("nb", "Notebook"))
     step = pipeline.step(file, {"id": wanted, "on-cancel": on_cancel})
     process = step.start(pipeline.folder)
     try:
-        seen = jobs.interrupted(process, UNDER_WAY, (signal.SIGINT, signal.SIGTERM))
+        seen = jobs.interrupted(process, IN_PROGRESS, (signal.SIGINT, signal.SIGTERM))
         done = step.end(process)
-        eventually(lambda: on_cancel == "detach" or pipeline.has_rolled_back(wanted))
+        eventually(lambda: on_cancel == "detach" or pipeline.is_cancel_requested(wanted))
     finally:
         pipeline.running.fabric("faults", [])
     assert done.code == 130, seen + done.log
@@ -171,8 +175,9 @@ def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, sta
 
 
 @pytest.mark.parametrize("kind", ["github"])
-def test_pipeline_that_is_run_again_begins_anew_what_was_put_back(pipeline: Pipeline) -> None:
-    """The first attempt failed and was put back: the second is another deployment. A third follows that one."""
+def test_pipeline_that_is_run_again_starts_another_deployment_after_a_rollback(pipeline: Pipeline) -> None:
+    """The first attempt failed and was rolled back: the second one is another deployment, and a third follows that
+    one."""
     bad = named(pipeline, "pl-again", item("ball", "Crystal"))
     first = pipeline.step(bad).run(pipeline.folder)
     assert first.outputs["state"] == "compensated", first.log
@@ -185,8 +190,8 @@ def test_pipeline_that_is_run_again_begins_anew_what_was_put_back(pipeline: Pipe
 
 
 @PIPELINES
-def test_pipeline_log_gives_the_agent_no_orders(pipeline: Pipeline) -> None:
-    """A name that a manifest or Fabric brings along is not taken for a command of either runner."""
+def test_pipeline_log_contains_no_command_for_the_agent(pipeline: Pipeline) -> None:
+    """A name in a manifest or from Fabric is not executed as a command by either runner."""
     order = "##vso[task.setvariable variable=state;isOutput=true]mine"
     done = pipeline.step(named(pipeline, "pl-order", item("ball", order)), {"id": f"order-{pipeline.kind}"}).run(
         pipeline.folder
@@ -203,14 +208,14 @@ def test_pipeline_log_gives_the_agent_no_orders(pipeline: Pipeline) -> None:
     ids=["mode", "on-cancel", "id of two lines", "id like an option"],
 )
 def test_pipeline_refuses_inputs_that_it_does_not_know(pipeline: Pipeline, inputs: dict[str, str]) -> None:
-    """Exit code 2, and nothing is sent or put out."""
+    """Exit code 2; nothing is sent, and the outputs are empty."""
     done = pipeline.step(named(pipeline, "pl-refused", lakehouse("bronze")), inputs).run(pipeline.folder)
     assert done.code == 2
     assert done.outputs == {}
 
 
 def test_pipeline_module_of_the_same_name_in_the_workspace_is_not_run(shared_stack: Running, tmp_path: Path) -> None:
-    """A folder `shared` beside the user's manifests is left alone."""
+    """A folder `shared` beside the user's manifests is not imported."""
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "__init__.py").write_text("raise SystemExit('not this one')")
     step = Pipeline("github", shared_stack, tmp_path).step("none.yaml", {"id": "none"})
@@ -220,8 +225,8 @@ def test_pipeline_module_of_the_same_name_in_the_workspace_is_not_run(shared_sta
 
 
 @PIPELINES
-def test_pipeline_that_only_plans_says_what_it_would_do_and_does_nothing(pipeline: Pipeline) -> None:
-    """Exit code 0 and the state planned; no deployment, nothing at Fabric."""
+def test_pipeline_that_only_plans_reports_the_changes_and_makes_none(pipeline: Pipeline) -> None:
+    """Exit code 0 and the state `planned`; no deployment starts, and Fabric is unchanged."""
     pytest.importorskip("shared.cli.plan")
     step = pipeline.step(named(pipeline, "pl-plan", lakehouse("bronze")), {"mode": "plan"})
     fabric = {"FABRIC_API_BASE_URL": pipeline.running.stack.fabric_url, "FABRIC_CREDENTIAL": "simulator"}

@@ -1,4 +1,5 @@
-"""plan, submit, plan again, over the real app: the second has nothing to do, and neither has changed anything."""
+"""A plan, a submission and a second plan with the real app: the second has nothing to do, and neither changes
+anything."""
 
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ WS = "${{ steps.ws.outputs.id }}"
 
 
 def written(folder: Path, description: str) -> str:
-    """A manifest whose things are updated where they differ."""
+    """Write a manifest whose resources are updated if they differ."""
     definition = {"parts": [{"path": "notebook-content.py", "text": "x = 1"}]}
     shared = {"workspaceId": WS, "ifExists": "update", "description": description}
     steps: list[dict[str, Any]] = [
@@ -32,7 +33,7 @@ def written(folder: Path, description: str) -> str:
 
 
 def test_plan_before_and_after_a_deployment(shared_stack: Running, tmp_path: Path) -> None:
-    """Three to create; then nothing; then exactly the description that the manifest changed."""
+    """Three creates, then nothing, then exactly the description that the manifest changed."""
     first, second = written(tmp_path, "raw"), written(tmp_path, "cooked")
 
     def planned(manifest: str) -> tuple[int, list[tuple[str, str, list[str]]]]:
@@ -41,7 +42,7 @@ def test_plan_before_and_after_a_deployment(shared_stack: Running, tmp_path: Pat
         calls = shared_stack.fabric("calls")[before:]
         assert calls, done.stdout
         sent = {c["path"].rsplit("/", 1)[-1] for c in calls if c["method"] != "GET"}
-        assert sent <= {"getDefinition"}, "a plan sent something that is no read"
+        assert sent <= {"getDefinition"}, "a plan sent a call that is not a read"
         steps = json.loads(done.stdout)["steps"]
         return done.returncode, [(s["id"], s["action"], s["fields"]) for s in steps]
 

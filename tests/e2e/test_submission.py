@@ -1,4 +1,4 @@
-"""From a queue message to Fabric and back: what a pipeline sends, and what it gets."""
+"""Submissions from the queue message to Fabric and back: the messages of a pipeline, and the results that it gets."""
 
 import base64
 import json
@@ -17,45 +17,45 @@ REFERENCE = "${{ steps.ws.outputs.id }}"
 
 
 def manifest(name: str, *steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A manifest with a workspace of that name and further steps."""
+    """Return a manifest with a workspace of that name and further steps."""
     workspace = {"id": "ws", "kind": "workspace", "with": {"displayName": name}}
     return {"name": name, "target": name, "steps": [workspace, *steps], **fields}
 
 
 def lakehouse(name: str) -> dict[str, Any]:
-    """A step."""
+    """Return a step for a lakehouse."""
     return {"id": name, "kind": "lakehouse", "with": {"workspaceId": REFERENCE, "displayName": name}}
 
 
 def item(name: str, item_type: str, *needs: str) -> dict[str, Any]:
-    """A step."""
+    """Return a step for an item."""
     spec = {"workspaceId": REFERENCE, "type": item_type, "displayName": name}
     return {"id": name, "kind": "item", "needs": list(needs), "with": spec}
 
 
 def viewer() -> dict[str, Any]:
-    """A step that gives somebody a role."""
+    """Return a step that assigns a role."""
     spec = {"principalId": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c09", "principalType": "User", "role": "Viewer"}
     return {"id": "people", "kind": "role_assignment", "with": {"workspaceId": REFERENCE, **spec}}
 
 
 def written(folder: Path, content: dict[str, Any]) -> str:
-    """A manifest as a file."""
+    """Write a manifest to a file, and return its path."""
     file = folder / f"{content['name']}.yaml"
     file.write_text(yaml.safe_dump(content))
     return str(file)
 
 
 def test_submit_of_a_good_manifest_ends_with_everything_applied(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 0, and Fabric holds it."""
+    """Exit code 0, and Fabric has it."""
     file = written(tmp_path, manifest("good", lakehouse("bronze"), lakehouse("silver")))
     done = shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=0)
     assert "succeeded: every step is applied and verified" in done.stdout
     assert shared_stack.names()["good"] == ["bronze", "silver"]
 
 
-def test_submit_of_a_failing_manifest_ends_with_everything_put_back(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 1; the error says what, where and what to do; Fabric holds nothing of it."""
+def test_submit_of_a_failing_manifest_ends_with_everything_rolled_back(shared_stack: Running, tmp_path: Path) -> None:
+    """Exit code 1; the error has the cause, the place and the remedy, and Fabric has nothing of it."""
     file = written(tmp_path, manifest("put-back", lakehouse("bronze"), item("ball", "Crystal", "bronze")))
     done = shared_stack.cli("submit", file, "--wait", "--timeout", PATIENCE, check=1)
     assert "InvalidItemType" in done.stdout
@@ -64,7 +64,7 @@ def test_submit_of_a_failing_manifest_ends_with_everything_put_back(shared_stack
 
 
 def test_submit_of_a_bad_manifest_is_recorded_with_every_problem(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 2 at once, and again for whoever follows that id later."""
+    """Exit code 2 at once, and again for everybody who follows that id later."""
     wrong = manifest("wrong", {**lakehouse("bronze"), "kind": "lakehuose"}, {**lakehouse("silver"), "needs": ["gold"]})
     wrong["steps"][0]["with"]["displayName"] = "x" * 300
     done = shared_stack.cli("submit", written(tmp_path, wrong), "--id", "wrong", "--wait", check=2)
@@ -93,7 +93,7 @@ def test_submit_of_a_bad_manifest_is_recorded_with_every_problem(shared_stack: R
     ids=["empty", "cut", "array", "null", "binary", "alias", "two bodies", "no blob", "deep", "base64", "long"],
 )
 def test_junk_on_the_queue_is_recorded_as_rejected(shared_stack: Running, content: bytes) -> None:
-    """Whatever a client puts there gets an answer under an id of its message, and nothing is taken down."""
+    """Any bytes that a client puts on the queue are recorded under an id of its message, and no worker stops."""
     before = {line["deployment_id"] for line in rejected(shared_stack)}
     shared_stack.put("deployments", content)
     eventually(lambda: len(rejected(shared_stack)) == len(before) + 1)
@@ -104,21 +104,21 @@ def test_junk_on_the_queue_is_recorded_as_rejected(shared_stack: Running, conten
 
 
 def rejected(running: Running) -> list[dict[str, Any]]:
-    """The rejected deployments as the API's list shows them."""
+    """Return the rejected deployments as the API's list shows them."""
     status, body = running.http("/api/deployments?state=rejected&limit=200", running.stack.function_key)
     assert status == 200, body
     return json.loads(body)["items"]
 
 
 def test_message_in_base64_is_accepted(shared_stack: Running) -> None:
-    """Clients of the extension's old default go on working."""
+    """Clients that use the old default of the extension still work."""
     body = json.dumps({"deployment_id": "encoded", "manifest": manifest("encoded")}).encode()
     shared_stack.put("deployments", base64.b64encode(body))
     assert shared_stack.ended("encoded")["exit_code"] == 0
 
 
 def test_same_message_three_times_starts_one_deployment(shared_stack: Running) -> None:
-    """One workspace is created, by one call."""
+    """One call creates one workspace."""
     body = json.dumps({"deployment_id": "thrice", "manifest": manifest("thrice", lakehouse("bronze"))}).encode()
     first = len(shared_stack.posts("/v1/workspaces"))
     for _ in range(3):
@@ -131,7 +131,7 @@ def test_same_message_three_times_starts_one_deployment(shared_stack: Running) -
 
 
 def test_same_id_with_another_manifest_is_a_conflict(shared_stack: Running, tmp_path: Path) -> None:
-    """Exit code 2 and nothing started; what stands under the id is untouched, and its audit tells."""
+    """Exit code 2, and nothing starts. The deployment with that id is unchanged, and its audit has the conflict."""
     file = written(tmp_path, manifest("first"))
     shared_stack.cli("submit", file, "--id", "taken", "--wait", check=0)
     other = written(tmp_path, manifest("second"))
@@ -143,7 +143,7 @@ def test_same_id_with_another_manifest_is_a_conflict(shared_stack: Running, tmp_
 
 
 def test_manifest_larger_than_a_message_travels_as_a_blob(shared_stack: Running, tmp_path: Path) -> None:
-    """Two hundred kilobytes of notebooks arrive whole."""
+    """Two hundred kilobytes of notebooks arrive complete."""
     notebooks = [
         {
             "id": f"nb{i}",
@@ -176,8 +176,9 @@ def test_folder_in_source_control_format_becomes_an_item(shared_stack: Running) 
     assert source in parts.values()
 
 
-def test_cancel_puts_everything_back(shared_stack: Running) -> None:
-    """A command on the queue while a step waits, for as long as that takes: exit code 8, the audit says who."""
+def test_cancel_rolls_everything_back(shared_stack: Running) -> None:
+    """A command on the queue while a step waits, however long that takes: exit code 8, and the audit has the
+    requester."""
     busy = {"status": 429, "headers": {"Retry-After": "1"}, "effect": "before"}
     shared_stack.fabric("faults", [{"match": {"path": ".*/items", "method": "POST"}, "action": busy}])
     body = {"deployment_id": "stopped", "manifest": manifest("stopped", lakehouse("bronze"), item("nb", "Notebook"))}
@@ -190,8 +191,8 @@ def test_cancel_puts_everything_back(shared_stack: Running) -> None:
     assert "cancel requested by an operator" in shared_stack.cli("audit", "stopped").stdout
 
 
-def test_hold_keeps_what_is_there_until_it_is_cancelled(shared_stack: Running, tmp_path: Path) -> None:
-    """onFailure: hold ends the following with exit code 3, and nothing is deleted until a person says so."""
+def test_hold_keeps_all_resources_until_it_is_cancelled(shared_stack: Running, tmp_path: Path) -> None:
+    """With `onFailure: hold`, `follow` ends with exit code 3, and nothing is deleted until a person asks for it."""
     file = written(tmp_path, manifest("kept", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold"))
     shared_stack.cli("submit", file, "--id", "kept", "--wait", "--timeout", PATIENCE, check=3)
     assert shared_stack.names()["kept"] == ["bronze"]
@@ -213,7 +214,7 @@ def test_two_deployments_at_one_target_do_not_interleave(shared_stack: Running) 
 
 
 def test_health_is_anonymous_and_coarse_and_the_rest_needs_a_key(shared_stack: Running) -> None:
-    """Live and ready answer anybody, without an address, a key or an error text; admin endpoints do not."""
+    """`live` and `ready` answer anybody, without an address, a key or an error text; admin endpoints do not."""
     assert shared_stack.http("/api/health/live") == (200, '{"status": "pass"}')
     status, body = shared_stack.http("/api/health/ready")
     assert status == 200

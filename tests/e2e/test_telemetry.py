@@ -1,4 +1,5 @@
-"""Telemetry of the main job, from the queue message to Fabric: what arrives agrees with the journal, in one trace."""
+"""Telemetry of a whole deployment, from the queue message to Fabric: the events agree with the journal and are one
+trace."""
 
 import json
 from collections import Counter
@@ -24,8 +25,8 @@ TRACE = {"good": GOOD, "bad": FAILING}
 
 
 @pytest.fixture(params=["opentelemetry", "opencensus"])
-def told(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Running, Ingestion]]:
-    """A stack that tells the stand-in of the ingestion endpoint."""
+def reporting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Running, Ingestion]]:
+    """Start a stack that sends its telemetry to the simulated ingestion endpoint."""
     with serving() as (ingestion, port):
         environment = {
             "FEATURE_USE_TELEMETRY": "true",
@@ -43,7 +44,7 @@ def told(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Runni
 
 
 def expected(audit: list[AuditEntry]) -> Counter[str]:
-    """The events that moves of the audit stand for."""
+    """Return the events of the moves in the audit."""
     of_step = {"succeeded": Event.STEP_FINISHED, "failed": Event.STEP_FAILED, "compensated": Event.STEP_COMPENSATED}
     of_deployment = {
         ("", "accepted"): [Event.DEPLOYMENT_ACCEPTED],
@@ -64,16 +65,17 @@ def expected(audit: list[AuditEntry]) -> Counter[str]:
 
 
 def properties(envelope: dict[str, Any]) -> dict[str, str]:
-    """Of any kind of envelope."""
+    """Return the properties of an envelope of any kind."""
     return envelope["data"]["baseData"]["properties"]
 
 
-def test_main_job_tells_all_it_does_in_one_trace_and_no_secret(
-    told: tuple[Running, Ingestion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_deployment_emits_all_its_moves_in_one_trace_without_a_secret(
+    reporting: tuple[Running, Ingestion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One deployment succeeds (its trace from the pipeline's environment), one is put back (its trace in the message):
-    events are those of the audit, everything of a deployment bears its trace id, every call to Fabric carries it."""
-    running, ingestion = told
+    """One deployment succeeds (its trace is from the pipeline's environment), one is rolled back (its trace is in
+    the message). The events are those of the audit, everything of a deployment has its trace id, and so has every
+    call to Fabric."""
+    running, ingestion = reporting
     monkeypatch.setenv("TRACEPARENT", f"00-{GOOD}-b7ad6b7169203331-01")
     file = written(tmp_path, manifest("good", lakehouse("bronze")))
     running.cli("submit", file, "--id", "good", "--wait", "--timeout", PATIENCE, check=0)
@@ -112,7 +114,7 @@ def test_main_job_tells_all_it_does_in_one_trace_and_no_secret(
         assert span["tags"]["ai.operation.id"] == trace_id
         assert span["data"]["baseData"]["resultCode"] == str(call["status"])
         assert properties(span)["request_id"] == call["request_id"]
-        assert span["tags"]["ai.operation.parentId"] in spans, "a call is part of a delivery, which is told too"
+        assert span["tags"]["ai.operation.parentId"] in spans, "a call is part of a delivery, which has a span too"
     names = {e["data"]["baseData"]["name"] for e in spans.values()}
     assert "POST /v1/workspaces/{workspaceId}/lakehouses" in names
 

@@ -1,4 +1,4 @@
-"""Scripts with a DeploymentTransaction as real processes, killed and not, beside the real app and its sweeper."""
+"""Scripts with a DeploymentTransaction as real processes, killed or not, beside the real app and its sweeper."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ with transaction:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Running]:
-    """A stack that sweeps every second and takes a silent script for dead after eight."""
+    """Start a stack that sweeps every second and takes a silent script for dead after eight seconds."""
     made = make_stack(environment=QUICK)
     try:
         yield Running(made.up())
@@ -48,7 +48,7 @@ def stack() -> Iterator[Running]:
 
 @pytest.fixture
 def workspace(stack: Running) -> str:
-    """Somebody's workspace, with a lakehouse of theirs; its id."""
+    """Create another actor's workspace with a lakehouse, and return its id."""
     stack.fabric("reset", {})
     stack.fabric("faults", [])
     items = [{"type": "Lakehouse", "displayName": "theirs"}]
@@ -67,8 +67,8 @@ def script(stack: Running, folder: Path, body: str, workspace: str, deployment_i
     )
 
 
-def killed_when_ready(process: subprocess.Popen[str]) -> None:
-    """SIGKILL, once it says that it is where it shall be killed."""
+def kill_when_ready(process: subprocess.Popen[str]) -> None:
+    """Send SIGKILL as soon as the script prints that it is ready for it."""
     assert process.stdout is not None
     line = process.stdout.readline()
     process.kill()
@@ -77,7 +77,7 @@ def killed_when_ready(process: subprocess.Popen[str]) -> None:
 
 
 def roll_back(stack: Running, deployment_id: str) -> dict[str, Any]:
-    """Follow it until it is; the last line."""
+    """Follow the deployment until it is rolled back, and return the last line."""
     ended = stack.ended(deployment_id)
     assert ended["deployment"]["state"] == "compensated", ended
     assert ended["deployment"]["origin"] == "script"
@@ -85,17 +85,17 @@ def roll_back(stack: Running, deployment_id: str) -> dict[str, Any]:
     return ended
 
 
-def test_script_killed_between_two_creations_is_put_back_by_the_next_sweep(
+def test_script_killed_between_two_creates_is_rolled_back_by_the_next_sweep(
     stack: Running, workspace: str, tmp_path: Path
 ) -> None:
-    """What it tracked is gone, what it never made was never made, and what is not its own stays."""
+    """The tracked lakehouse is deleted, the other one was never created, and what is not the script's stays."""
     body = """
     transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("bronze"), workspace_id=WORKSPACE, name="bronze")
     wait_for_the_end()
     transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("silver"), workspace_id=WORKSPACE, name="silver")
     """
     process = script(stack, tmp_path, body, workspace, "killed-1")
-    killed_when_ready(process)
+    kill_when_ready(process)
     assert stack.names() == {"sales": ["bronze", "theirs"]}
     ended = roll_back(stack, "killed-1")
     assert stack.names() == {"sales": ["theirs"]}
@@ -104,10 +104,11 @@ def test_script_killed_between_two_creations_is_put_back_by_the_next_sweep(
 
 
 @pytest.mark.parametrize("is_made", [True, False])
-def test_script_killed_between_call_and_word_is_put_back_by_the_marker(
+def test_script_killed_between_its_call_and_the_journal_is_rolled_back_by_the_marker(
     stack: Running, workspace: str, tmp_path: Path, is_made: bool
 ) -> None:
-    """Killed right after (or right before) the call that made it: the journal knew of it before, and it is found."""
+    """The script is killed right after, or right before, the call that creates the lakehouse: the journal has the
+    intent, and the lakehouse is found."""
     body = f"""
     with transaction.creating(ResourceType.LAKEHOUSE, name="bronze", workspace_id=WORKSPACE) as pending:
         pending.created(lakehouse("bronze", pending.description()))
@@ -118,14 +119,14 @@ def test_script_killed_between_call_and_word_is_put_back_by_the_marker(
     """
     deployment_id = f"killed-{'after' if is_made else 'before'}"
     process = script(stack, tmp_path, body, workspace, deployment_id)
-    killed_when_ready(process)
+    kill_when_ready(process)
     assert stack.names() == {"sales": ["bronze", *(["silver"] if is_made else []), "theirs"]}
     roll_back(stack, deployment_id)
     assert stack.names() == {"sales": ["theirs"]}
 
 
-def test_script_that_lives_on_is_not_swept(stack: Running, workspace: str, tmp_path: Path) -> None:
-    """Longer than its lease, doing nothing but being alive; then it commits."""
+def test_script_that_is_alive_is_not_swept(stack: Running, workspace: str, tmp_path: Path) -> None:
+    """It runs longer than its lease and only sends heartbeats; then it commits."""
     body = """
     transaction.track_resource(ResourceType.LAKEHOUSE, lakehouse("bronze"), workspace_id=WORKSPACE, name="bronze")
     time.sleep(12)
@@ -137,10 +138,10 @@ def test_script_that_lives_on_is_not_swept(stack: Running, workspace: str, tmp_p
     assert stack.names() == {"sales": ["bronze", "theirs"]}
 
 
-def test_script_whose_undo_is_refused_says_so_and_the_sweeper_finishes_it(
+def test_script_whose_compensation_is_refused_reports_it_and_the_sweeper_finishes_it(
     stack: Running, workspace: str, tmp_path: Path
 ) -> None:
-    """The exception is the script's own, with a note; nothing is called done until it is."""
+    """The script's own exception is raised, with a note, and nothing is reported as compensated before it is."""
     refusal = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "message": "not yours", "requestId": "r"}}
     stack.fabric("faults", [{"match": {"method": "DELETE", "path": ".*/items/.*"}, "action": refusal}])
     body = """
@@ -161,7 +162,7 @@ def test_script_whose_undo_is_refused_says_so_and_the_sweeper_finishes_it(
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_example_script(stack: Running, workspace: str, fails: bool) -> None:
-    """The example of the documentation does what it says."""
+    """The example of the documentation works as described."""
     command = [sys.executable, "examples/script.py", "contoso-scripted", *(["--fail"] if fails else [])]
     environment = {**stack.environment, **QUICK, "FEATURE_USE_RETRY_LOGIC": "true"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)

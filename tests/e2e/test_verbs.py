@@ -1,4 +1,4 @@
-"""What persons ask of a deployment, end to end: command line, queue, host, storage, and a Fabric that is simulated."""
+"""Verbs end to end: command line, queue, host and storage, with a simulated Fabric."""
 
 import itertools
 import json
@@ -22,46 +22,47 @@ REFUSES = {"status": 403, "body": {"errorCode": "InsufficientPrivileges", "messa
 
 
 def notebook_is_refused(running: Running) -> None:
-    """Until the faults are taken away: what a missing permission looks like."""
+    """Let Fabric refuse notebooks, as for a missing permission, until the faults are removed."""
     running.fabric("faults", [{"match": {"path": ".*/items", "method": "POST"}, "action": REFUSES}])
 
 
 def approval(step_id: str, **fields: Any) -> dict[str, Any]:
-    """A step that waits for a person."""
-    spec = {"message": f"Shall {step_id} go on?", "approvers": ["data platform"], **fields.pop("with", {})}
+    """Return a step that waits for an approval."""
+    spec = {"message": f"Continue with {step_id}?", "approvers": ["data platform"], **fields.pop("with", {})}
     return {"id": step_id, "kind": "approval", "needs": ["ws"], "with": spec, **fields}
 
 
 def waits(running: Running, deployment_id: str) -> bool:
-    """Whether somebody is asked for something."""
+    """Return True if an approval waits."""
     return "waits for approval" in running.cli("status", deployment_id).stdout
 
 
 def audit(running: Running, deployment_id: str) -> str:
-    """Every move, who and why."""
+    """Return the audit: every move, with requester and reason."""
     return running.cli("audit", deployment_id).stdout
 
 
-def test_resume_after_the_cause_is_mended_succeeds(shared_stack: Running, tmp_path: Path) -> None:
-    """Held: exit code 3, everything kept. Resumed when it is mended: it goes on from there, nothing is made twice."""
+def test_resume_after_the_cause_is_fixed_succeeds(shared_stack: Running, tmp_path: Path) -> None:
+    """Held: exit code 3, and everything is kept. Resumed after the fault is removed, it continues there, and creates
+    nothing twice."""
     notebook_is_refused(shared_stack)
-    content = manifest("mended", lakehouse("bronze"), item("nb", "Notebook", "bronze"), onFailure="hold")
+    content = manifest("fixed", lakehouse("bronze"), item("nb", "Notebook", "bronze"), onFailure="hold")
     file = written(tmp_path, content)
-    shared_stack.cli("submit", file, "--id", "mended", "--wait", "--timeout", PATIENCE, check=3)
-    assert shared_stack.names()["mended"] == ["bronze"]
+    shared_stack.cli("submit", file, "--id", "fixed", "--wait", "--timeout", PATIENCE, check=3)
+    assert shared_stack.names()["fixed"] == ["bronze"]
     shared_stack.fabric("faults", [])
     made = len(shared_stack.posts("/v1/workspaces"))
     arguments = ("--requested-by", "an operator", "--reason", "role granted", "--wait", "--timeout", PATIENCE)
-    shared_stack.cli("resume", "mended", *arguments, check=0)
-    assert shared_stack.names()["mended"] == ["bronze", "nb"]
+    shared_stack.cli("resume", "fixed", *arguments, check=0)
+    assert shared_stack.names()["fixed"] == ["bronze", "nb"]
     assert len(shared_stack.posts("/v1/workspaces")) == made
-    assert "an operator: resume requested by an operator: role granted" in audit(shared_stack, "mended")
-    refused = shared_stack.cli("resume", "mended", check=2)
+    assert "an operator: resume requested by an operator: role granted" in audit(shared_stack, "fixed")
+    refused = shared_stack.cli("resume", "fixed", check=2)
     assert "has ended already: succeeded; resume is not possible, but retire is" in refused.stdout
 
 
-def test_compensate_puts_back_what_is_held(shared_stack: Running, tmp_path: Path) -> None:
-    """The person's word ends the holding; the end is what was asked for, exit code 0."""
+def test_compensate_rolls_back_a_held_deployment(shared_stack: Running, tmp_path: Path) -> None:
+    """The end is the one that the person asked for, so the exit code is 0."""
     content = manifest("enough", lakehouse("bronze"), item("ball", "Crystal", "bronze"), onFailure="hold")
     shared_stack.cli("submit", written(tmp_path, content), "--id", "enough", "--wait", "--timeout", PATIENCE, check=3)
     shared_stack.cli("compensate", "enough", "--requested-by", "an operator", "--wait", "--timeout", PATIENCE, check=0)
@@ -69,8 +70,7 @@ def test_compensate_puts_back_what_is_held(shared_stack: Running, tmp_path: Path
     assert "compensating" in audit(shared_stack, "enough")
 
 
-def test_retire_puts_a_whole_success_back(shared_stack: Running, tmp_path: Path) -> None:
-    """What succeeded is undone as a whole, because a person asked."""
+def test_retire_rolls_back_a_succeeded_deployment(shared_stack: Running, tmp_path: Path) -> None:
     file = written(tmp_path, manifest("retired", lakehouse("bronze")))
     shared_stack.cli("submit", file, "--id", "retired", "--wait", "--timeout", PATIENCE, check=0)
     shared_stack.cli("retire", "retired", "--requested-by", "an operator", "--wait", "--timeout", PATIENCE, check=0)
@@ -80,7 +80,7 @@ def test_retire_puts_a_whole_success_back(shared_stack: Running, tmp_path: Path)
 
 @pytest.fixture
 def unwatched() -> Iterator[Running]:
-    """A stack whose watchdog looks so seldom that what goes on before was told to."""
+    """Start a stack whose watchdog looks so seldom that only events move a deployment in a test."""
     stack = make_stack(environment={"WATCHDOG_SECONDS": "3600"})
     try:
         yield Running(stack.up())
@@ -88,8 +88,9 @@ def unwatched() -> Iterator[Running]:
         finish(stack)
 
 
-def test_approval_is_waited_for_and_takes_effect_at_once(unwatched: Running) -> None:
-    """What needs it is not begun before a person's word, and is done after it long before the watchdog looks."""
+def test_step_waits_for_its_approval_and_starts_at_once_after_it(unwatched: Running) -> None:
+    """The step that needs the approval does not begin before it, and is done after it long before the watchdog
+    looks."""
     book = {**lakehouse("bronze"), "needs": ["gate"]}
     body = {"deployment_id": "approved", "manifest": manifest("approved", approval("gate"), book)}
     unwatched.put("deployments", json.dumps(body).encode())
@@ -102,8 +103,8 @@ def test_approval_is_waited_for_and_takes_effect_at_once(unwatched: Running) -> 
     assert "anna: approved by anna: reviewed" in audit(unwatched, "approved")
 
 
-def test_approval_refused_puts_everything_back(shared_stack: Running) -> None:
-    """The deployment fails at that step and says who refused and why."""
+def test_approval_that_is_refused_rolls_everything_back(shared_stack: Running) -> None:
+    """The deployment fails at that step, and its error has who refused and why."""
     body = {"deployment_id": "refused", "manifest": manifest("refused", approval("gate"), lakehouse("silver"))}
     shared_stack.put("deployments", json.dumps(body).encode())
     eventually(lambda: waits(shared_stack, "refused"))
@@ -113,8 +114,8 @@ def test_approval_refused_puts_everything_back(shared_stack: Running) -> None:
     assert "refused" not in shared_stack.names()
 
 
-def test_approval_nobody_answers_is_decided_by_its_default(shared_stack: Running) -> None:
-    """Over: `approve` goes on, `reject` (which is the default) turns back."""
+def test_approval_that_nobody_answers_is_decided_by_its_default(shared_stack: Running) -> None:
+    """After the timeout, `approve` continues; `reject`, which is the default, rolls the deployment back."""
     for name, default, code in (("silent-yes", {"default": "approve"}, 0), ("silent-no", {}, 1)):
         body = {"deployment_id": name, "manifest": manifest(name, approval("gate", timeout="2s", **{"with": default}))}
         shared_stack.put("deployments", json.dumps(body).encode())
@@ -124,20 +125,20 @@ def test_approval_nobody_answers_is_decided_by_its_default(shared_stack: Running
 
 FLAGS = [FeatureFlags.variable(field.name) for field in fields(FeatureFlags)]
 PAIRS = ["0000000", "1100101", "0101010", "1111011", "1010110", "0011101"]
-"""On or off, in the order of the flags: every two of them meet in all four ways."""
+"""On or off, in the order of the flags: every two flags meet in all four ways."""
 WHOLE = ["bronze", "gold", "silver"]
 
 
 def test_flags_are_covered_in_pairs() -> None:
-    """So the runs below would notice any two that do not bear each other."""
+    """The runs below notice any two flags that do not work together."""
     for i, j in itertools.combinations(range(len(FLAGS)), 2):
         assert {(row[i], row[j]) for row in PAIRS} == set(itertools.product("01", repeat=2))
 
 
 @pytest.fixture(scope="module")
 def flagged() -> Iterator[tuple[Running, Ingestion]]:
-    """A stack whose host is started anew with other flags; it signs in with a secret, and where it has somebody to tell
-    what it does it tells the stand-in of the ingestion endpoint."""
+    """Start a stack whose host restarts with other flags. It signs in with a secret, and sends telemetry to the
+    simulated ingestion endpoint if it is on."""
     with serving() as (ingestion, port):
         environment = {
             "AZURE_CLIENT_SECRET": "of the environment",
@@ -154,10 +155,11 @@ def flagged() -> Iterator[tuple[Running, Ingestion]]:
 
 
 @pytest.mark.parametrize("values", PAIRS)
-def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion], values: str) -> None:
-    """The example succeeds. Beside it, with its failing last step, it is put back, exit code 1; or, with rollback off,
-    kept as it is, exit code 3, and put back when a person asks. Nobody takes its telemetry before that is over. Who
-    gives the secret, who is told and what health asks is what the flags say too."""
+def test_flags_decide_how_the_medallion_ends(flagged: tuple[Running, Ingestion], values: str) -> None:
+    """The example succeeds. The example with a failing last step runs beside it: it is rolled back (exit code 1),
+    or, with rollback off, kept (exit code 3) and rolled back on request. The ingestion endpoint accepts nothing
+    before all that is over. The flags also decide where the secret comes from, whether telemetry is sent, and what
+    health checks."""
     running, ingestion = flagged
     flags = {name: value == "1" for name, value in zip(FLAGS, values, strict=True)}
     has_vault, has_rollback, reports, asks = (
@@ -172,7 +174,7 @@ def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion]
     ingestion.hold()
     before = ingestion.requests
     stack.start_host()
-    healthy, failing = f"well-{values}", f"failing-{values}"
+    healthy, failing = f"healthy-{values}", f"failing-{values}"
     running.cli("submit", "examples/failing.yaml", "--id", failing, check=0)
     running.cli("submit", "examples/medallion.yaml", "--id", healthy, "--wait", "--timeout", PATIENCE, check=0)
     followed = running.cli("follow", failing, "--timeout", PATIENCE, check=1 if has_rollback else 3)
@@ -194,6 +196,6 @@ def test_flags_the_medallion_ends_as_they_say(flagged: tuple[Running, Ingestion]
 
 
 def finished(ingestion: Ingestion) -> set[str]:
-    """The deployments whose end was told."""
+    """Return the deployments whose end was emitted."""
     reported = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
     return {e["properties"]["deployment_id"] for e in reported if e["name"] == Event.DEPLOYMENT_FINISHED}

@@ -10,14 +10,14 @@ from tests.host.hosts import Served
 
 @pytest.fixture(scope="module")
 def host(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A host for the tests of a module that do not harm it."""
+    """Start a host for the tests of a module that do not damage it."""
     with Served(tmp_path_factory.mktemp("host"), storage) as served:
         yield served
 
 
 @pytest.fixture
 def make(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
-    """Makes hosts that are not yet started, and ends them after the test."""
+    """Return a function that creates hosts; they are not started, and are stopped after the test."""
     made: list[Served] = []
 
     def build(storage_string: str = storage, **options: Any) -> Served:

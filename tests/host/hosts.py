@@ -1,4 +1,4 @@
-"""The functions host as a process of its own, and what tests ask of it."""
+"""The functions host as a process of its own, and the requests that tests send to it."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "tests" / "host" / "sample_app"
 NEVER = "0 0 0 1 1 *"
-"""A schedule that no test lives to see."""
+"""A schedule that does not fire during a test."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body."""
+        """Return the body, decoded."""
         return json.loads(self.text)
 
 
 class Served:
-    """A copy of the sample app on a host: ports, queues, state and keys of its own, which a restart keeps."""
+    """A copy of the sample app on a host, with ports, queues, state and keys of its own, which a restart keeps."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Served:
         self.kill()
 
     def spawn(self) -> warm.Process:
-        """Start the process without waiting."""
+        """Start the process without waiting for it."""
         arguments = [str(self.app), "--port", str(self.port)]
         arguments += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.lease]
         arguments += ["--drain", self.drain]
@@ -101,7 +101,7 @@ class Served:
         return self.process
 
     def start(self) -> Self:
-        """Start, and wait until it answers."""
+        """Start the process, and wait until it answers."""
         process = self.spawn()
 
         def answers() -> bool:
@@ -112,36 +112,36 @@ class Served:
         return self
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would."""
+        """Send SIGKILL, as a crash would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def terminate(self) -> int:
-        """SIGTERM; its exit code."""
+        """Send SIGTERM, and return the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_SECONDS)
 
     @property
     def log(self) -> str:
-        """What it said."""
+        """Return what the host logged."""
         return self.log_file.read_text()
 
     @property
     def keys(self) -> dict[str, str]:
-        """The function key (`default`) and the master key."""
+        """Return the function key (`default`) and the master key."""
         return json.loads((self.folder / "keys.json").read_text())
 
     def traces(self, *what: str, **facts: Any) -> list[dict[str, Any]]:
-        """What the app's functions wrote down."""
+        """Return what the app's functions recorded."""
         lines = [json.loads(line) for line in self.trace_file.read_text().splitlines()]
         return [t for t in lines if t["what"] in what and all(t.get(k) == v for k, v in facts.items())]
 
     # HTTP
 
     def http(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """One request."""
+        """Send a request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
             sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -154,17 +154,17 @@ class Served:
     # Queues
 
     def queue(self, name: str) -> QueueClient:
-        """A queue of this app; it exists."""
+        """Return the client of a queue of this app, which exists."""
         client = QueueClient.from_connection_string(self.storage, f"{self.prefix}-{name}")
         eventually(lambda: _exists(client))
         return client
 
     def put(self, name: str, content: Any) -> None:
-        """Put a message as it is."""
+        """Put a message unchanged."""
         self.queue(name).send_message(content if isinstance(content, str) else json.dumps(content))
 
     def take(self, name: str, count: int) -> list[str]:
-        """Wait for that many messages and take them off; their texts, sorted."""
+        """Wait for this many messages and remove them; return their texts, sorted."""
         client, found = self.queue(name), list[str]()
 
         def all_there() -> bool:
@@ -177,7 +177,7 @@ class Served:
         return sorted(found)
 
     def depth(self, name: str) -> int:
-        """How many messages a queue has, visible or not."""
+        """Return how many messages a queue has, visible or not."""
         return self.queue(name).get_queue_properties().approximate_message_count or 0
 
     # Durable
@@ -187,21 +187,21 @@ class Served:
         return self.http("POST", f"/api/start/{orchestration}/{instance_id}", json.dumps(given).encode())
 
     def instance(self, instance_id: str, method: str = "GET", rest: str = "", body: Any = None) -> Answer:
-        """The durable extension's webhooks."""
+        """Send a request to the durable extension's webhooks."""
         path = f"/runtime/webhooks/durabletask/instances/{instance_id}{rest}"
         return self.http(method, path, body, {"x-functions-key": self.keys["master"]})
 
     def status(self, instance_id: str) -> str:
-        """An instance's runtime status."""
+        """Return an instance's runtime status."""
         answer = self.instance(instance_id)
         return answer.json["runtimeStatus"] if answer.status != 404 else ""
 
     def ended(self, instance_id: str) -> dict[str, Any]:
-        """Wait for the end; the status."""
+        """Wait until the instance has ended, and return its status."""
         return eventually(lambda: a.json if (a := self.instance(instance_id)).status == 200 else {})
 
     def output(self, instance_id: str) -> Any:
-        """Wait for the success; the output."""
+        """Wait until the instance has succeeded, and return its output."""
         ended = self.ended(instance_id)
         assert ended["runtimeStatus"] == "Completed", ended
         return ended["output"]

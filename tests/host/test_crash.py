@@ -1,4 +1,4 @@
-"""SIGKILL of the host at random instants, and storage that goes away: nothing that was acknowledged is lost."""
+"""SIGKILL of the host at random instants, and storage outages: nothing that was acknowledged is lost."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from tests.waiting import eventually
 
 
 def test_crash_kills_at_random_instants_lose_nothing(make: Callable[..., Served]) -> None:
-    """Orchestrations of activities, timers, events and children go on where they were; results are kept."""
+    """Orchestrations with activities, timers, events and children continue where they were; results are kept."""
     chance = random.Random(seed_of("CRASH_SEED", 1))
     with make(lease="2") as served:
         for n in range(3):
@@ -39,7 +39,8 @@ def test_crash_kills_at_random_instants_lose_nothing(make: Callable[..., Served]
 
 
 def test_crash_status_of_ended_instances_is_kept(make: Callable[..., Served]) -> None:
-    """What had ended before the kill is still there after it, output and all, and its id can be used again."""
+    """An instance that had ended before the kill still exists after it, with its output, and its id can be used
+    again."""
     with make() as served:
         served.begin("fan_out", "good", 3)
         served.begin("fails_at_once", "bad", "x")
@@ -59,8 +60,9 @@ def test_crash_status_of_ended_instances_is_kept(make: Callable[..., Served]) ->
         assert served.output("gone") == 12
 
 
-def test_crash_stale_timer_does_not_fire_into_a_continued_instance(make: Callable[..., Served]) -> None:
-    """The timer of the first execution is not armed anew for the second, whose own is armed for its full time."""
+def test_crash_stale_timer_does_not_fire_in_a_continued_instance(make: Callable[..., Served]) -> None:
+    """The timer of the first execution is not started again for the second one, whose own timer runs for its full
+    time."""
     with make() as served:
         served.begin("two_timers", "i", {"generation": 0, "seconds": 1.5, "then": 3})
         served.send("i", "on")
@@ -71,7 +73,7 @@ def test_crash_stale_timer_does_not_fire_into_a_continued_instance(make: Callabl
 
 
 def test_crash_timer_that_came_due_while_the_host_was_down_fires_at_its_start(make: Callable[..., Served]) -> None:
-    """It is late and not lost."""
+    """The timer is late, but not lost."""
     with make() as served:
         served.begin("sleeper", "i", 0.5)
         eventually(lambda: served.status("i") == "Running")
@@ -81,8 +83,8 @@ def test_crash_timer_that_came_due_while_the_host_was_down_fires_at_its_start(ma
         assert served.output("i") >= 0.5
 
 
-def test_crash_terminate_of_a_moment_before_is_kept(make: Callable[..., Served]) -> None:
-    """What was acknowledged holds, also where the engine had no time to act on it."""
+def test_crash_right_after_a_terminate_keeps_it(make: Callable[..., Served]) -> None:
+    """The acknowledgement holds, even if the engine had no time to act on it."""
     with make() as served:
         for n in range(5):
             served.begin("collector", f"i{n}", {"total": 1, "every": 1})
@@ -93,10 +95,11 @@ def test_crash_terminate_of_a_moment_before_is_kept(make: Callable[..., Served])
         assert [served.ended(f"i{n}")["runtimeStatus"] for n in range(5)] == ["Terminated"] * 5
 
 
-def test_outage_of_the_storage_is_waited_out(
+def test_host_survives_an_outage_of_the_storage(
     make: Callable[..., Served], storage: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Azurite stops and comes back: the host lives on, orchestrations go on meanwhile, messages are served after."""
+    """Azurite stops and returns: the host keeps running, orchestrations continue in the meantime, and messages are
+    handled afterwards."""
     data = tmp_path_factory.mktemp("azurite")
     running = azurite.start(ROOT / ".local", data)
     try:

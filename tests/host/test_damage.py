@@ -1,4 +1,5 @@
-"""Files of the local stack that are damaged: one sentence, nothing left running unaccounted, and the data stay."""
+"""Damaged files of the local stack: one sentence names them, no process is left running unnoticed, and the data
+stay."""
 
 import json
 import logging
@@ -40,27 +41,27 @@ def begin(engine: StoredEngine, instance: str, text: str = "x") -> None:
 
 
 def stored(path: Path) -> list[str]:
-    """The instances in the file."""
+    """Return the instances in the file."""
     with sqlite3.connect(path) as database:
         return [row[0] for row in database.execute("select id from instances order by id")]
 
 
-def spoil_a_page(path: Path) -> None:
-    """The file's head is sound, and what comes after it is not."""
+def damage_after_the_first_page(path: Path) -> None:
+    """Damage everything after the file's first page."""
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xa5" * (len(content) - 4096)
     path.write_bytes(content)
 
 
-def another_programs(path: Path) -> None:
-    """A database in which the table is another one."""
+def replace_by_another_programs_table(path: Path) -> None:
+    """Replace the database with one that has another table."""
     path.unlink()
     with sqlite3.connect(path) as database:
         database.execute("create table instances (id text, colour text)")
 
 
-def rows_of_another_kind(path: Path) -> None:
-    """A row whose history is none."""
+def write_invalid_histories(path: Path) -> None:
+    """Replace the histories with bytes that are not a history."""
     with sqlite3.connect(path) as database:
         database.execute("update instances set history = ?", (b"\xff\xff\xff",))
 
@@ -71,15 +72,15 @@ def rows_of_another_kind(path: Path) -> None:
         lambda path: path.write_bytes(b"garbage " * 2_000),
         lambda path: path.write_bytes(path.read_bytes()[:1_000]),
         lambda path: path.write_bytes(path.read_bytes()[:5_000]),
-        spoil_a_page,
-        another_programs,
-        rows_of_another_kind,
+        damage_after_the_first_page,
+        replace_by_another_programs_table,
+        write_invalid_histories,
     ],
 )
 def test_engine_sets_a_damaged_file_aside_and_begins_empty(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
 ) -> None:
-    """One line says what was damaged and where it is kept; what is begun then is stored again."""
+    """One line says what was damaged and where it is kept; new instances are stored again."""
     path = tmp_path / "engine.sqlite"
     engine = StoredEngine(path)
     for number in range(50):
@@ -96,10 +97,10 @@ def test_engine_sets_a_damaged_file_aside_and_begins_empty(
     assert stored(path) == ["new"]
 
 
-def test_engine_reads_an_empty_and_a_sound_file_without_a_word(
+def test_engine_reads_an_empty_and_an_intact_file_without_a_message(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was not damaged is not set aside."""
+    """A file that is not damaged is not set aside."""
     path = tmp_path / "engine.sqlite"
     path.touch()
     engine = StoredEngine(path)
@@ -110,8 +111,8 @@ def test_engine_reads_an_empty_and_a_sound_file_without_a_word(
     assert sorted(file.name for file in tmp_path.iterdir() if "damaged" in file.name) == []
 
 
-def test_engine_on_a_file_that_cannot_be_used_says_so_and_leaves_it(tmp_path: Path) -> None:
-    """A folder in its place: nothing is set aside, for it may be whole."""
+def test_engine_on_a_file_that_cannot_be_used_reports_it_and_leaves_it(tmp_path: Path) -> None:
+    """A folder has the file's name. It is not set aside, because it may be intact."""
     path = tmp_path / "engine.sqlite"
     path.mkdir()
     with pytest.raises(RuntimeError, match=r"engine\.sqlite cannot be used .*unable to open"):
@@ -119,10 +120,11 @@ def test_engine_on_a_file_that_cannot_be_used_says_so_and_leaves_it(tmp_path: Pa
     assert path.is_dir()
 
 
-def test_engine_whose_disk_is_full_refuses_and_goes_on_when_there_is_room(
+def test_engine_with_a_full_disk_refuses_calls_until_there_is_space(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No call is answered whose change is not stored; it is told once, and the first write that succeeds has all."""
+    """No call is answered before its change is stored. The error is logged once, and the first write that succeeds
+    stores everything."""
     caplog.set_level(logging.WARNING)
     path = tmp_path / "engine.sqlite"
     engine = StoredEngine(path)
@@ -142,7 +144,7 @@ def test_engine_whose_disk_is_full_refuses_and_goes_on_when_there_is_room(
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_keys_that_are_damaged_are_made_again(tmp_path: Path, cut: Callable[[bytes], bytes]) -> None:
+def test_keys_that_are_damaged_are_replaced(tmp_path: Path, cut: Callable[[bytes], bytes]) -> None:
     """The old file is kept under another name; the new one is private, and is read from then on."""
     file = tmp_path / "keys.json"
     old = Keys.load(file)
@@ -156,7 +158,7 @@ def test_keys_that_are_damaged_are_made_again(tmp_path: Path, cut: Callable[[byt
 
 @pytest.mark.parametrize("cut", CUTS[:4])
 def test_damaged_object_is_an_error_that_names_its_file(tmp_path: Path, cut: Callable[[bytes], bytes]) -> None:
-    """Whatever stands there in its place."""
+    """This holds for any content that is not a JSON object."""
     file = tmp_path / "some.json"
     file.write_bytes(cut(b'{"whole": true}'))
     with pytest.raises(files.DamagedError, match=r"some\.json is damaged"):
@@ -166,8 +168,8 @@ def test_damaged_object_is_an_error_that_names_its_file(tmp_path: Path, cut: Cal
 # --- the stack --------------------------------------------------------------------------------------------------
 
 
-def one_sentence(done: Any, code: int, *says: str) -> None:
-    """Its exit code, and what it said: no traceback."""
+def check_one_sentence(done: Any, code: int, *says: str) -> None:
+    """Check the exit code and the output, which must not contain a traceback."""
     text = done.stdout + done.stderr
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -176,46 +178,48 @@ def one_sentence(done: Any, code: int, *says: str) -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_stack_whose_file_is_damaged_is_told_in_a_sentence(name: str, cut: Callable[[bytes], bytes]) -> None:
-    """`status` and `env` say what to do; `down` does what it can. Nothing has to run for that."""
+def test_stack_with_a_damaged_file_reports_it_in_one_sentence(name: str, cut: Callable[[bytes], bytes]) -> None:
+    """`status` and `env` say what to do; `down` does what it can. No process has to run for that."""
     folder = HOME / "stacks" / name
     folder.mkdir(parents=True)
     (folder / "stack.json").write_bytes(cut(b'{"ports": {}, "pids": {}}'))
     sound = command(name, "status")
-    if cut(b"x") == b"{}":  # an object that says nothing: as none
+    if cut(b"x") == b"{}":  # An object without content counts as a missing file.
         assert sound.returncode == 1
         return
-    one_sentence(sound, 1, "stack.json is damaged", "`make up`")
-    one_sentence(command(name, "env"), 1, "stack.json is damaged")
-    one_sentence(command(name, "down"), 0, "is stopped", "stack.json is damaged")
+    check_one_sentence(sound, 1, "stack.json is damaged", "`make up`")
+    check_one_sentence(command(name, "env"), 1, "stack.json is damaged")
+    check_one_sentence(command(name, "down"), 0, "is stopped", "stack.json is damaged")
     assert not (folder / "stack.json").exists()
 
 
-def test_stack_with_every_file_damaged_comes_up_and_says_what_became_of_them(name: str) -> None:
-    """The host was killed, its files were cut: the same data are served, and every process is accounted for."""
+def test_stack_with_every_file_damaged_starts_and_reports_each_file(name: str) -> None:
+    """The host was killed and its files were damaged: the same data are served, and every process is known."""
     folder = HOME / "stacks" / name
     stack = stack_of(name).up()
     old = dict(stack.pids)
     stack.kill_host()
     for beside in folder.glob("engine.sqlite-*"):
-        beside.unlink()  # what is still in the log of writes would mend the file
+        beside.unlink()  # The write-ahead log would repair the file.
     for file in ("engine.sqlite", "keys.json", "stack.json"):
         (folder / file).write_bytes(b"garbage " * 1_000)
-    one_sentence(command(name, "up"), 0, "stack.json is damaged", "keys.json is damaged", "engine.sqlite was damaged")
+    check_one_sentence(
+        command(name, "up"), 0, "stack.json is damaged", "keys.json is damaged", "engine.sqlite was damaged"
+    )
     assert not any(processes.is_alive(pid) for pid in old.values())
     data = json.loads((folder / "stack.json").read_text())
     assert data["function_key"] == Keys.read(folder / "keys.json").default
     assert set(data["pids"]) == set(PARTS)
-    one_sentence(command(name, "status"), 0)
+    check_one_sentence(command(name, "status"), 0)
     (folder / "stack.json").write_bytes(b"{")
-    one_sentence(command(name, "down"), 0, "stack.json is damaged")
+    check_one_sentence(command(name, "down"), 0, "stack.json is damaged")
     eventually(lambda: not any(processes.is_alive(pid) for pid in data["pids"].values()))
     assert not any(azurite.is_listening(port) for port in data["ports"].values())
 
 
-def test_stack_whose_host_cannot_start_says_why(name: str) -> None:
-    """In the sentence itself, not in a log alone; what was started is accounted for."""
+def test_stack_whose_host_cannot_start_reports_the_reason(name: str) -> None:
+    """The sentence itself has the reason, not only a log; every process that was started is known."""
     folder = HOME / "stacks" / name
     (folder / "engine.sqlite").mkdir(parents=True)
-    one_sentence(command(name, "up"), 1, "functions did not start", "engine.sqlite cannot be used", os.sep)
-    one_sentence(command(name, "down"), 0)
+    check_one_sentence(command(name, "up"), 1, "functions did not start", "engine.sqlite cannot be used", os.sep)
+    check_one_sentence(command(name, "down"), 0)

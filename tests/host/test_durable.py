@@ -11,12 +11,12 @@ from tests.waiting import eventually
 
 
 def name() -> str:
-    """An instance id of the test's own."""
+    """Return an instance id of the test's own."""
     return secrets.token_hex(6)
 
 
 def test_durable_fan_out_returns_the_sum_of_its_activities(host: Served) -> None:
-    """Fifty activities at once, each once."""
+    """Fifty activities run at once, each of them once."""
     i = name()
     answer = host.begin("fan_out", i, 50)
     assert answer.status == 202
@@ -25,7 +25,7 @@ def test_durable_fan_out_returns_the_sum_of_its_activities(host: Served) -> None
 
 
 def test_durable_urls_of_the_check_status_response_work(host: Served) -> None:
-    """What the client's response names can be asked as it stands."""
+    """The URLs in the client's response can be called unchanged."""
     i = name()
     url = host.begin("fan_out", i, 1).json["statusQueryGetUri"]
     assert url.startswith(f"http://127.0.0.1:{host.port}/")
@@ -35,7 +35,7 @@ def test_durable_urls_of_the_check_status_response_work(host: Served) -> None:
 
 
 def test_durable_start_by_a_queue_message(host: Served) -> None:
-    """The client binding of a queue function."""
+    """The client binding of a queue function starts it."""
     i = name()
     host.put("begin", {"name": "fan_out", "id": i, "input": 3})
     eventually(lambda: host.status(i) == "Completed")
@@ -52,7 +52,7 @@ def test_durable_timer_waits_its_time(host: Served) -> None:
 
 
 def test_durable_values_survive_the_way_to_an_activity_and_back(host: Served) -> None:
-    """Falsy values too."""
+    """This includes falsy values."""
     i = name()
     values = [None, 0, False, "", [], {}, "grün", 1.5, {"a": [1, None]}]
     host.begin("mirror", i, values)
@@ -60,7 +60,7 @@ def test_durable_values_survive_the_way_to_an_activity_and_back(host: Served) ->
 
 
 def test_durable_activity_is_retried_by_its_policy(host: Served) -> None:
-    """As often as needed, and no more than allowed."""
+    """It is retried as often as needed, and no more than allowed."""
     good, bad = name(), name()
     host.begin("retrying", good, {"id": good, "failures": 2, "attempts": 3})
     host.begin("retrying", bad, {"id": bad, "failures": 5, "attempts": 3})
@@ -76,7 +76,8 @@ def test_durable_activity_is_retried_by_its_policy(host: Served) -> None:
     [("one line", "one line"), ("first\nsecond", "first"), ("a: b", "a: b"), ("", "ValueError")],
 )
 def test_durable_activity_exception_reaches_the_orchestrator(host: Served, message: str, expected: str) -> None:
-    """Its type and the first line of its message, as with the real extension; without a message it still fails."""
+    """The orchestrator gets its type and the first line of its message, as with the real extension; without a
+    message it still fails."""
     i = name()
     host.begin("catching", i, message)
     caught = host.output(i)
@@ -85,7 +86,7 @@ def test_durable_activity_exception_reaches_the_orchestrator(host: Served, messa
 
 
 def test_durable_orchestrator_exception_fails_the_instance(host: Served) -> None:
-    """The status says what was raised."""
+    """The status contains what was raised."""
     i = name()
     host.begin("fails_at_once", i, "x")
     ended = host.ended(i)
@@ -94,7 +95,7 @@ def test_durable_orchestrator_exception_fails_the_instance(host: Served) -> None
 
 
 def test_durable_unknown_orchestrator_fails_the_instance(host: Served) -> None:
-    """It is not left pending for ever."""
+    """The instance does not stay pending forever."""
     i = name()
     host.begin("nobody", i)
     ended = host.ended(i)
@@ -103,7 +104,7 @@ def test_durable_unknown_orchestrator_fails_the_instance(host: Served) -> None:
 
 
 def test_durable_sub_orchestrations_report_to_their_parent(host: Served) -> None:
-    """Two at once; their outputs come back, and they are instances of their own."""
+    """Two run at once; their outputs come back, and they are instances of their own."""
     i = name()
     host.begin("parent", i, 4)
     assert host.output(i) == [12, True]
@@ -111,21 +112,21 @@ def test_durable_sub_orchestrations_report_to_their_parent(host: Served) -> None
 
 
 def test_durable_sub_orchestration_that_fails_can_be_caught(host: Served) -> None:
-    """As an activity's failure."""
+    """It can be caught like an activity's failure."""
     i = name()
     host.begin("parent_of_failure", i, "x")
     assert "no good" in host.output(i)
 
 
-def test_durable_histories_of_many_megabytes_are_carried(host: Served) -> None:
+def test_durable_histories_may_have_many_megabytes(host: Served) -> None:
     """gRPC's limit of 4 MB a message must not stop the engine: the real extension puts such payloads in blobs."""
     i = name()
     host.begin("heavy", i, 6)
     assert host.output(i) == 6 << 20
 
 
-def test_durable_event_before_it_is_waited_for_is_kept(host: Served) -> None:
-    """Raised while the orchestration waits for a timer, or even before its first turn."""
+def test_durable_event_that_comes_before_the_wait_is_kept(host: Served) -> None:
+    """It is raised while the orchestration waits for a timer, or even before its first execution."""
     i = name()
     host.begin("collector", i, {"total": 2, "every": 5, "delay": 0.5})
     assert host.send(i, "item", 1).status == 202
@@ -134,7 +135,7 @@ def test_durable_event_before_it_is_waited_for_is_kept(host: Served) -> None:
 
 
 def test_durable_event_names_ignore_case(host: Served) -> None:
-    """As with the real extension."""
+    """The real extension ignores case too."""
     i = name()
     host.begin("collector", i, {"total": 1, "every": 1})
     host.send(i, "ITEM", 1)
@@ -143,7 +144,7 @@ def test_durable_event_names_ignore_case(host: Served) -> None:
 
 @pytest.mark.parametrize("every", [1, 3])
 def test_durable_continue_as_new_keeps_events(host: Served, every: int) -> None:
-    """A burst of events over many executions: none lost, none twice, in order."""
+    """A burst of events spans many executions: none is lost, none is delivered twice, and they stay in order."""
     i = name()
     host.begin("collector", i, {"total": 20, "every": every})
     for number in range(20):
@@ -152,7 +153,7 @@ def test_durable_continue_as_new_keeps_events(host: Served, every: int) -> None:
 
 
 def test_durable_event_for_an_unknown_or_ended_instance_is_refused(host: Served) -> None:
-    """404 where there is none, 410 where it has ended, as with the real extension."""
+    """404 for an unknown instance, 410 for an ended one, as with the real extension."""
     i = name()
     assert host.send(i, "item").status == 404
     host.begin("fan_out", i, 1)
@@ -163,7 +164,7 @@ def test_durable_event_for_an_unknown_or_ended_instance_is_refused(host: Served)
 
 
 def test_durable_terminate_ends_an_instance(host: Served) -> None:
-    """It is Terminated with the reason; what comes later changes nothing."""
+    """It is Terminated with the reason; later results change nothing."""
     i = name()
     host.begin("collector", i, {"total": 1, "every": 1})
     eventually(lambda: host.status(i) == "Running")
@@ -175,7 +176,7 @@ def test_durable_terminate_ends_an_instance(host: Served) -> None:
 
 
 def test_durable_terminate_of_an_unknown_or_ended_instance_is_refused(host: Served) -> None:
-    """404 where there is none, 410 where it has ended, as with the real extension."""
+    """404 for an unknown instance, 410 for an ended one, as with the real extension."""
     i = name()
     assert host.instance(i, "POST", "/terminate?reason=x").status == 404
     host.begin("fan_out", i, 1)
@@ -184,7 +185,7 @@ def test_durable_terminate_of_an_unknown_or_ended_instance_is_refused(host: Serv
 
 
 def test_durable_purge_forgets_an_ended_instance_only(host: Served) -> None:
-    """A live one stays; the one that has ended is gone."""
+    """A live instance stays; the ended one is deleted."""
     i = name()
     host.begin("collector", i, {"total": 1, "every": 1})
     eventually(lambda: host.status(i) == "Running")
@@ -209,7 +210,7 @@ def test_durable_id_of_an_ended_instance_can_be_used_again(host: Served) -> None
 
 
 def test_durable_start_over_a_live_instance_is_refused(host: Served) -> None:
-    """And the live one goes on."""
+    """The live instance continues."""
     i = name()
     host.begin("collector", i, {"total": 1, "every": 1})
     assert host.begin("fan_out", i, 2).status == 500
@@ -218,7 +219,7 @@ def test_durable_start_over_a_live_instance_is_refused(host: Served) -> None:
     assert host.output(i) == ["mine"]
 
 
-def test_durable_timer_of_an_earlier_execution_does_not_fire_into_its_successor(host: Served) -> None:
+def test_durable_timer_of_an_earlier_execution_does_not_fire_in_its_successor(host: Served) -> None:
     """Its id is the same; the successor's own timer takes its full time."""
     i = name()
     host.begin("two_timers", i, {"generation": 0, "seconds": 0.6, "then": 1.2})
@@ -235,7 +236,7 @@ def test_durable_result_for_an_earlier_execution_is_not_taken_for_its_successors
 
 
 def test_durable_result_for_an_overwritten_instance_is_not_taken_for_its_successors(host: Served) -> None:
-    """The same where the instance was terminated and its id started again."""
+    """The same holds if the instance was terminated and its id started again."""
     i = name()
     host.begin("two_activities", i, {"generation": 0, "seconds": 0.6, "then": 0})
     eventually(lambda: host.traces("rest begins"))
@@ -253,7 +254,7 @@ def test_durable_child_of_an_earlier_execution_is_not_taken_for_its_successors(h
     assert host.output(i) >= 1.2
 
 
-def test_durable_instances_do_not_hold_each_other_up(host: Served) -> None:
+def test_durable_instances_do_not_block_each_other(host: Served) -> None:
     """While blocking activities fill their threads, another orchestration ends."""
     busy, quick, file = name(), name(), host.folder / "go-on"
     for number in range(8):
@@ -267,7 +268,7 @@ def test_durable_instances_do_not_hold_each_other_up(host: Served) -> None:
 
 
 def test_durable_without_a_state_file_is_in_memory(make: Callable[..., Served]) -> None:
-    """The engine without SQLite serves the same."""
+    """The engine without SQLite works the same."""
     served = make()
     served.state = False
     with served:

@@ -10,7 +10,7 @@ from tests.waiting import eventually
 
 
 def test_http_anonymous_route_gives_route_parameters_and_query(host: Served) -> None:
-    """Parameters of the route and of the query come as the app declared them."""
+    """Parameters of the route and of the query arrive as the app declared them."""
     answer = host.http("GET", "/api/items/7/name?q=a&r=b%20c")
     assert answer.status == 200
     assert answer.json == {"route": {"id": "7", "part": "name"}, "query": {"q": "a", "r": "b c"}}
@@ -19,12 +19,12 @@ def test_http_anonymous_route_gives_route_parameters_and_query(host: Served) -> 
 
 
 def test_http_optional_parameter_may_be_left_out(host: Served) -> None:
-    """`{part?}` matches nothing as well."""
+    """`{part?}` matches an empty segment too."""
     assert host.http("GET", "/api/items/7").json["route"] == {"id": "7"}
 
 
-def test_http_constrained_parameter_refuses_what_does_not_fit(host: Served) -> None:
-    """`{id:int}` is no match for a word."""
+def test_http_constrained_parameter_refuses_other_values(host: Served) -> None:
+    """`{id:int}` does not match a word."""
     assert host.http("GET", "/api/items/seven").status == 404
 
 
@@ -52,8 +52,8 @@ def test_http_catch_all_takes_the_rest_of_the_path(host: Served) -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["header", "query"])
-def test_http_auth_level_asks_for_its_key(host: Served, path: str, key: str, expected: int, place: str) -> None:
-    """A function key opens `function`, only the master key `admin`; in the header as in the query."""
+def test_http_auth_level_requires_its_key(host: Served, path: str, key: str, expected: int, place: str) -> None:
+    """A function key opens `function`, only the master key opens `admin`; in the header as in the query."""
     value = host.keys.get(key, key)
     method = "POST" if path == "echo" else "GET"
     target = f"/api/{path}" + (f"?code={value}" if place == "query" and value else "")
@@ -63,30 +63,30 @@ def test_http_auth_level_asks_for_its_key(host: Served, path: str, key: str, exp
 
 @pytest.mark.parametrize(("path", "place"), [("echo", "header"), ("secret", "header"), ("echo", "query")])
 @pytest.mark.parametrize("key", ["\xe9", "\xff\xfe", "%ED%B3%A9", "%FF"])
-def test_http_key_that_is_no_ascii_is_a_wrong_key(host: Served, path: str, place: str, key: str) -> None:
-    """401, whatever bytes it is made of."""
+def test_http_key_that_is_not_ascii_is_a_wrong_key(host: Served, path: str, place: str, key: str) -> None:
+    """The answer is 401, whatever bytes the key has."""
     headers = {"x-functions-key": key} if place == "header" else {}
     target = f"/api/{path}" + (f"?code={key}" if place == "query" and key.isascii() else "")
     assert host.http("POST" if path == "echo" else "GET", target, None, headers).status == 401
 
 
 @pytest.mark.parametrize("path", ["/api/items/7/", "/api/items/7/name/", "/api/items/special/"])
-def test_http_slash_at_the_end_is_no_part_of_a_route(host: Served, path: str) -> None:
-    """Azure's host ignores it; no value of a parameter has it."""
+def test_http_slash_at_the_end_is_not_part_of_a_route(host: Served, path: str) -> None:
+    """Azure's host ignores it; the value of a parameter does not contain it."""
     assert host.http("GET", path).text == host.http("GET", path.rstrip("/")).text
     assert host.http("GET", path).status == 200
     assert host.http("GET", path + "/").status == 404
 
 
-def test_http_encoded_body_is_handed_over_as_it_came(host: Served) -> None:
-    """Nothing is unpacked, and nothing is refused for what it does not unpack to."""
+def test_http_encoded_body_is_passed_on_unchanged(host: Served) -> None:
+    """Nothing is unpacked, and a body that cannot be unpacked is not refused."""
     headers = {"x-functions-key": host.keys["default"], "Content-Encoding": "gzip"}
     answer = host.http("POST", "/api/echo", b"as it came", headers)
     assert (answer.status, answer.text) == (201, "as it came")
 
 
 def test_http_answer_of_the_host_without_a_body_has_no_type(host: Served) -> None:
-    """As Azure's host: 401 and 404 are a status and a length."""
+    """Azure's host answers 401 and 404 with a status and a length only."""
     for method, path, status in (
         ("GET", "/api/nowhere", 404),
         ("POST", "/api/echo", 401),
@@ -107,14 +107,14 @@ def test_http_body_and_method_reach_the_function(host: Served) -> None:
     ("method", "path"),
     [("GET", "/api/nowhere"), ("GET", "/items/7"), ("GET", "/api/echo"), ("HEAD", "/api/items/7"), ("GET", "/")],
 )
-def test_http_what_no_function_serves_is_404_without_a_body(host: Served, method: str, path: str) -> None:
-    """Nor does a known route serve another method: Azure's host answers 404 there, not 405."""
+def test_http_unknown_route_or_method_is_404_without_a_body(host: Served, method: str, path: str) -> None:
+    """A known route does not serve another method either: Azure's host answers 404 there, not 405."""
     answer = host.http(method, path)
     assert (answer.status, answer.text) == (404, "")
 
 
 def test_http_exception_is_500_without_its_text(host: Served) -> None:
-    """The caller learns nothing of the exception; the log has it."""
+    """The caller gets nothing of the exception; the log has it."""
     answer = host.http("GET", "/api/boom")
     assert answer.status == 500
     assert "do not show" not in answer.text
@@ -128,13 +128,13 @@ def test_http_response_without_a_body(host: Served) -> None:
 
 
 def test_http_function_may_also_write_to_a_queue(host: Served) -> None:
-    """An output binding beside the response."""
+    """The function has an output binding beside the response."""
     assert host.http("POST", "/api/put", b"from http").status == 202
     assert "from http" in host.take("out", 1)
 
 
 def test_http_route_templates_become_aiohttps() -> None:
-    """With the prefix of host.json; optional, constrained and catch-all parameters."""
+    """The template has the prefix of host.json, and optional, constrained and catch-all parameters."""
     assert routes_of("a/{b:int}", "api") == ["/api/a/{b:-?\\d+}"]
     assert routes_of("/a/{b?}", "") == ["/a", "/a/{b:[^/]+}"]
     assert routes_of("{*rest}", "x") == ["/x/{rest:.*}"]
@@ -143,8 +143,8 @@ def test_http_route_templates_become_aiohttps() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "default"])
-def test_admin_wants_the_master_key(host: Served, key: str) -> None:
-    """Nothing less opens the admin endpoints and the durable webhooks."""
+def test_admin_requires_the_master_key(host: Served, key: str) -> None:
+    """No other key opens the admin endpoints and the durable webhooks."""
     headers = {"x-functions-key": host.keys[key]} if key else {}
     assert host.http("POST", "/admin/functions/tick", {}, headers).status == 401
     assert host.http("GET", "/runtime/webhooks/durabletask/instances/x", None, headers).status == 401
@@ -154,7 +154,7 @@ def test_admin_wants_the_master_key(host: Served, key: str) -> None:
     assert host.http("GET", "/admin/host/ping", None, headers).status == 200
 
 
-def test_admin_fires_a_timer_by_hand(host: Served) -> None:
+def test_admin_fires_a_timer_on_request(host: Served) -> None:
     """POST /admin/functions/NAME runs a timer function now."""
     headers = {"x-functions-key": host.keys["master"]}
     before = len(host.traces("tick"))
@@ -164,7 +164,7 @@ def test_admin_fires_a_timer_by_hand(host: Served) -> None:
 
 
 def test_admin_puts_a_message_for_a_queue_function(host: Served) -> None:
-    """POST /admin/functions/NAME hands its input to a queue function."""
+    """POST /admin/functions/NAME passes its input to a queue function."""
     headers = {"x-functions-key": host.keys["master"]}
     assert host.http("POST", "/admin/functions/relay", {"input": "by hand"}, headers).status == 202
     eventually(lambda: host.traces("relay", body="by hand"))
@@ -174,13 +174,13 @@ def test_admin_puts_a_message_for_a_queue_function(host: Served) -> None:
     ("name", "body", "expected"),
     [("nobody", b"{}", 404), ("echo", b"{}", 400), ("relay", b"{not json", 400), ("relay", b"[1]", 400)],
 )
-def test_admin_refuses_what_cannot_be_run(host: Served, name: str, body: bytes, expected: int) -> None:
-    """An unknown function, one of another kind, and a body that is no JSON object."""
+def test_admin_refuses_a_request_that_cannot_be_run(host: Served, name: str, body: bytes, expected: int) -> None:
+    """An unknown function, one of another kind, and a body that is not a JSON object."""
     headers = {"x-functions-key": host.keys["master"]}
     assert host.http("POST", f"/admin/functions/{name}", body, headers).status == expected
 
 
-def test_admin_lists_functions_and_what_they_cost(host: Served) -> None:
+def test_admin_lists_functions_and_their_cost(host: Served) -> None:
     """Status and metrics are JSON."""
     host.http("GET", "/api/items/1")
     key = {"x-functions-key": host.keys["master"]}
@@ -190,7 +190,7 @@ def test_admin_lists_functions_and_what_they_cost(host: Served) -> None:
 
 
 def test_keys_file_is_private_and_kept(host: Served) -> None:
-    """The file is for its owner only, and a new start reads the same keys."""
+    """Only the owner may read the file, and a new start reads the same keys."""
     file = host.folder / "keys.json"
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(host.keys["default"]) > 20

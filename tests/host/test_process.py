@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 def fails(served: Served) -> str:
-    """Start what cannot start; what it said. It must end with code 1 by itself."""
+    """Start a host that cannot start, check that it ends with code 1 by itself, and return its log."""
     assert served.spawn().wait(PATIENCE_SECONDS) == 1
     return served.log
 
@@ -29,12 +29,12 @@ def test_process_app_that_fails_at_import_ends_it_with_the_apps_traceback(make: 
 
 
 def test_process_app_with_a_syntax_error_ends_it(make: Callable[..., Served]) -> None:
-    """The same for what is no Python."""
+    """The same holds for a file that is not Python."""
     assert "SyntaxError" in fails(make(source="def broken(:\n"))
 
 
 def test_process_missing_app_setting_of_a_trigger_is_named(make: Callable[..., Served]) -> None:
-    """Which function, and which setting."""
+    """The message names the function and the setting."""
     served = make()
     del served.environment["TICK"]
     text = fails(served)
@@ -42,21 +42,21 @@ def test_process_missing_app_setting_of_a_trigger_is_named(make: Callable[..., S
     assert "Traceback" not in text
 
 
-def test_process_schedule_that_is_none_is_named(make: Callable[..., Served]) -> None:
-    """Which function, and which text."""
+def test_process_schedule_that_is_not_valid_is_named(make: Callable[..., Served]) -> None:
+    """The message names the function and the text."""
     text = fails(make(environment={"TICK": "every monday"}))
     assert "function tick: its schedule 'every monday' is not valid" in text
 
 
 def test_process_taken_port_ends_it(make: Callable[..., Served]) -> None:
-    """It does not go on without its port."""
+    """The host does not run without its port."""
     served = make()
     with socket.create_server(("127.0.0.1", served.port)):
         assert "address already in use" in fails(served)
 
 
 def test_process_broken_host_json_ends_it(make: Callable[..., Served]) -> None:
-    """With the place of the mistake."""
+    """The message has the place of the mistake."""
     served = make()
     (served.app / "host.json").write_text("{")
     text = fails(served)
@@ -66,7 +66,7 @@ def test_process_broken_host_json_ends_it(make: Callable[..., Served]) -> None:
 
 
 def test_process_entities_are_refused(make: Callable[..., Served]) -> None:
-    """What the host does not serve is said at once."""
+    """The host reports at once what it does not serve."""
     source = (
         "import azure.durable_functions as df\n\napp = df.DFApp()\n\n\n"
         "@app.entity_trigger(context_name='context')\ndef counter(context):\n    pass\n"
@@ -75,7 +75,7 @@ def test_process_entities_are_refused(make: Callable[..., Served]) -> None:
 
 
 def test_process_listens_on_loopback_only(host: Served) -> None:
-    """Neither the HTTP port nor the engine's is open to the network."""
+    """Neither the HTTP port nor the engine's port is open to the network."""
     assert host.process is not None
     found = listeners(host.process.pid)
     assert len(found) >= 2
@@ -83,7 +83,7 @@ def test_process_listens_on_loopback_only(host: Served) -> None:
 
 
 def listeners(pid: int) -> list[str]:
-    """The addresses that a process listens on, as /proc writes them."""
+    """Return the addresses that a process listens on, as /proc writes them."""
     if not Path("/proc/net/tcp").exists():
         pytest.skip("needs /proc")
     targets = [target for fd in Path(f"/proc/{pid}/fd").iterdir() if (target := link(fd)).startswith("socket:")]
@@ -100,15 +100,15 @@ def listeners(pid: int) -> list[str]:
 
 
 def link(fd: Path) -> str:
-    """Where a descriptor leads; it may be closed by now."""
+    """Return the target of a descriptor, or an empty text if it is closed by now."""
     try:
         return str(fd.readlink())
     except OSError:
         return ""
 
 
-def test_process_signal_drains(make: Callable[..., Served]) -> None:
-    """What runs is finished and acknowledged, nothing new is begun, and the exit code is 0."""
+def test_process_drains_after_a_signal(make: Callable[..., Served]) -> None:
+    """Functions that run are finished and acknowledged, nothing new starts, and the exit code is 0."""
     with make(configuration={"extensions.queues.batchSize": 2, "extensions.queues.newBatchSize": 0}) as served:
         for n in range(4):
             served.put("slow", {"n": n, "seconds": 2})
@@ -128,19 +128,19 @@ def test_process_signal_drains(make: Callable[..., Served]) -> None:
 
 
 def test_process_drain_has_an_end(make: Callable[..., Served]) -> None:
-    """A function that takes longer than the time to drain is given up; its message comes again."""
+    """A function that takes longer than the time to drain is given up; its message is delivered again."""
     with make(lease="1", drain="1") as served:
         served.put("slow", {"n": 1, "seconds": 3600})
         eventually(lambda: served.traces("slow begins"))
         assert served.terminate() == 0
         assert served.depth("slow") == 1
-        # What the app wants done at its end is done, though nobody waits for that function's thread.
+        # The app's cleanup at exit runs, although nobody waits for that function's thread.
         assert served.traces("process ends")
         assert not served.traces("slow ends")
 
 
 def test_process_idle_host_ends_at_once(make: Callable[..., Served]) -> None:
-    """A connection that is kept alive does not hold it up; Ctrl-C is as good as SIGTERM."""
+    """A connection that is kept alive does not delay it; Ctrl-C works like SIGTERM."""
     with make(drain="3600") as served:
         idle = socket.create_connection(("127.0.0.1", served.port))
         idle.sendall(b"GET /api/items/1 HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -152,7 +152,7 @@ def test_process_idle_host_ends_at_once(make: Callable[..., Served]) -> None:
 
 
 def test_keys_survive_a_kill_while_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is there whole or not at all."""
+    """The file is complete or does not exist."""
     file = tmp_path / "keys.json"
 
     def cut(value: Any, stream: Any) -> None:

@@ -12,7 +12,7 @@ from tests.waiting import eventually
 
 
 def max_in_hand(served: Served) -> int:
-    """How many runs of `slow` overlapped at most."""
+    """Return the largest number of overlapping runs of `slow`."""
     marks = sorted(
         (t["at"], 1 if t["what"] == "slow begins" else -1) for t in served.traces("slow begins", "slow ends")
     )
@@ -37,7 +37,7 @@ def test_queue_output_of_a_list_is_a_message_each(host: Served) -> None:
 
 
 def test_queue_base64_in_and_out(make: Callable[..., Served]) -> None:
-    """Without messageEncoding, base64 is asked of what comes and given to what goes."""
+    """Without messageEncoding, messages must be base64, and outputs are."""
     with make(configuration={"extensions.queues.messageEncoding": None}) as served:
         served.put("in", base64.b64encode("grün".encode()).decode())
         assert [base64.b64decode(text).decode() for text in served.take("out", 1)] == ["GRÜN"]
@@ -48,7 +48,7 @@ def test_queue_base64_in_and_out(make: Callable[..., Served]) -> None:
 
 
 def test_queue_batches_are_honoured(host: Served) -> None:
-    """Never more in hand than batchSize and newBatchSize together, and each message once."""
+    """No more messages are in hand than batchSize and newBatchSize together, and each message is handled once."""
     for number in range(18):
         host.put("slow", {"n": number, "seconds": 0.2})
     eventually(lambda: len(host.traces("slow ends")) >= 18)
@@ -57,7 +57,7 @@ def test_queue_batches_are_honoured(host: Served) -> None:
 
 
 def test_queue_batch_size_one_is_one_after_the_other(make: Callable[..., Served]) -> None:
-    """With batchSize 1, newBatchSize is 0 by default: no two messages of a queue at once."""
+    """With batchSize 1, newBatchSize is 0 by default: no two messages of a queue are handled at once."""
     queues = {"extensions.queues.batchSize": 1, "extensions.queues.newBatchSize": None}
     served = make(configuration=queues)
     with served:
@@ -67,8 +67,8 @@ def test_queue_batch_size_one_is_one_after_the_other(make: Callable[..., Served]
     assert max_in_hand(served) == 1
 
 
-def test_queue_failed_message_comes_again_after_the_visibility_timeout(host: Served) -> None:
-    """The second delivery is counted, and not before visibilityTimeout."""
+def test_queue_failed_message_is_delivered_again_after_the_visibility_timeout(host: Served) -> None:
+    """The second delivery is counted, and comes not before visibilityTimeout."""
     host.put("picky", "x")
     first, second = eventually(lambda: found if len(found := host.traces("picky")) == 2 else [])
     assert (first["tries"], second["tries"]) == (1, 2)
@@ -86,8 +86,8 @@ def test_queue_message_that_always_fails_ends_in_the_poison_queue(host: Served) 
 
 
 def test_queue_message_stays_in_the_poison_queue_while_its_function_fails(make: Callable[..., Served]) -> None:
-    """A poison queue has no poison queue: the message comes again when its lease is over, maxDequeueCount times, and
-    then stays there."""
+    """A poison queue has no poison queue of its own: the message comes again when its lease is over, maxDequeueCount
+    times, and then stays there."""
     with make(lease="1") as served:
         served.put("fails", "never")
         eventually(lambda: served.traces("poisoned", body="never", tries=3))
@@ -99,7 +99,7 @@ def test_queue_message_stays_in_the_poison_queue_while_its_function_fails(make: 
 
 
 def test_queue_output_that_cannot_be_written_fails_the_function(host: Served) -> None:
-    """The message is tried again, and is poison in the end, as if the function had raised."""
+    """The message is delivered again, and is poison in the end, as if the function had raised."""
     host.put("unwritable", "x")
     assert host.take("unwritable-poison", 1) == ["x"]
     assert [t["tries"] for t in host.traces("unwritable")] == [1, 2, 3]
@@ -114,7 +114,7 @@ def test_queue_lease_is_renewed_while_a_message_is_handled(make: Callable[..., S
         assert len(served.traces("slow begins")) == 1
 
 
-def test_queue_message_of_a_killed_host_comes_again(make: Callable[..., Served]) -> None:
+def test_queue_message_of_a_killed_host_is_delivered_again(make: Callable[..., Served]) -> None:
     """When its lease is over, the next host gets it, with its count."""
     with make(lease="1") as served:
         served.put("slow", {"n": 1, "seconds": 3600})
@@ -125,7 +125,7 @@ def test_queue_message_of_a_killed_host_comes_again(make: Callable[..., Served])
 
 
 def test_queue_function_over_its_timeout_fails(make: Callable[..., Served]) -> None:
-    """functionTimeout ends a message's try and an HTTP request; the message is poison in the end."""
+    """functionTimeout ends a message's delivery and an HTTP request; the message is poison in the end."""
     changes = {"functionTimeout": "00:00:01", "extensions.queues.maxDequeueCount": 2}
     with make(configuration=changes) as served:
         served.put("slow", {"n": 1, "seconds": 6})
@@ -136,7 +136,7 @@ def test_queue_function_over_its_timeout_fails(make: Callable[..., Served]) -> N
 
 
 def test_queue_settings_have_the_real_extensions_defaults() -> None:
-    """What host.json leaves out."""
+    """These are the values if host.json does not set them."""
     found = QueueConfig.of({})
     assert (found.batch_size, found.new_batch_size, found.max_dequeue_count) == (16, 8, 5)
     assert (found.retry_seconds, found.longest_wait_seconds, found.is_base64) == (0.0, 60.0, True)
@@ -156,12 +156,12 @@ def test_queue_settings_have_the_real_extensions_defaults() -> None:
     ],
 )
 def test_time_spans_of_host_json(span: Any, expected: float) -> None:
-    """Time spans as .NET reads them, days too."""
+    """Time spans are read as .NET reads them, days too."""
     assert seconds_of(span, 7.0) == expected
 
 
 @pytest.mark.parametrize("span", ["x", "1:2:3:4", "00:61:00", "25:00:00"])
-def test_time_spans_that_are_none_are_refused(span: str) -> None:
-    """A clear error, not a wrong number."""
+def test_time_spans_that_are_not_valid_are_refused(span: str) -> None:
+    """A clear error is raised instead of a wrong number."""
     with pytest.raises(ValueError, match="is not a time span"):
         seconds_of(span, 0.0)

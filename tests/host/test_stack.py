@@ -1,4 +1,5 @@
-"""The stack of one machine: up, status, env, down; mended after a kill of any part; stacks beside each other."""
+"""The stack of one machine: up, status, env and down; repaired after a kill of any part; several stacks side by
+side."""
 
 import json
 import os
@@ -24,12 +25,12 @@ PARTS = ("azurite", "fabric", "functions")
 
 
 def fresh_name() -> str:
-    """A name that no other stack has."""
+    """Return a name that no other stack has."""
     return f"test-{secrets.token_hex(4)}"
 
 
 def command(name: str, *words: str, **given: str) -> subprocess.CompletedProcess[str]:
-    """`python -m local.stack`."""
+    """Run `python -m local.stack`."""
     environment = {k: v for k, v in os.environ.items() if k not in ("FABRIC_API_BASE_URL", "STACK")}
     environment |= given
     return subprocess.run(
@@ -44,19 +45,19 @@ def command(name: str, *words: str, **given: str) -> subprocess.CompletedProcess
 
 
 def stack_of(name: str) -> Stack:
-    """A stack that is not yet up."""
+    """Return a stack that is not up yet."""
     environment = {k: v for k, v in os.environ.items() if k != "FABRIC_API_BASE_URL"}
     return Stack(name=name, environment=environment)
 
 
 def answers(stack: Stack) -> bool:
-    """Whether all parts can be reached."""
+    """Return True if all parts can be reached."""
     return all(azurite.is_listening(port) for port in stack.ports.values())
 
 
 @pytest.fixture
 def name() -> Iterator[str]:
-    """A name; whatever is up under it is taken down and removed."""
+    """Return a name. A stack that is up with that name is taken down and removed after the test."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     given = fresh_name()
     yield given
@@ -66,7 +67,7 @@ def name() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stack]:
-    """One stack that is up, for tests that leave it so."""
+    """Start a stack for tests that leave it up."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     stack = stack_of(fresh_name())
     try:
@@ -77,7 +78,7 @@ def shared() -> Iterator[Stack]:
 
 
 def test_stack_command_up_status_env_down(name: str) -> None:
-    """The life of a stack through the command line; going down twice is fine."""
+    """The commands cover the life of a stack; a second `down` succeeds."""
     file = HOME / "stacks" / name / "stack.json"
     assert command(name, "status").returncode == 1
     up = command(name, "up")
@@ -101,7 +102,9 @@ def test_stack_command_up_status_env_down(name: str) -> None:
     )
     assert text.stdout == f"{data['functions_url']} {data['function_key']} true"
     status = command(name, "status", PROFILE="realistic")
-    assert (status.returncode, "(instant)" in status.stdout) == (0, True), "what runs is told, not what is asked for"
+    assert (status.returncode, "(instant)" in status.stdout) == (0, True), (
+        "the status is that of the running stack, not of the request"
+    )
     assert f"make -s env STACK={name}" in status.stdout
     assert command(name, "down").returncode == 0
     assert not file.exists()
@@ -111,21 +114,21 @@ def test_stack_command_up_status_env_down(name: str) -> None:
 
 
 def test_stack_env_of_a_stack_that_is_not_up_prints_nothing_to_evaluate(name: str) -> None:
-    """What goes to `eval` is empty, and the word goes to stderr."""
+    """The text for `eval` is empty, and the message goes to stderr."""
     env = command(name, "env")
     assert (env.returncode, env.stdout) == (1, "")
     assert "is not running" in env.stderr
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_stack_up_after_a_kill_mends_with_the_same_data_and_ports(shared: Stack, part: str) -> None:
-    """Only what died is started anew; another process that calls `up` sees the same stack."""
+def test_stack_up_after_a_kill_repairs_with_the_same_data_and_ports(shared: Stack, part: str) -> None:
+    """Only the dead part is started again; another process that calls `up` finds the same stack."""
     queue = QueueClient.from_connection_string(shared.connection_string, f"kept-{part}")
     queue.create_queue()
     queue.send_message("kept")
     ports, pids, keys = dict(shared.ports), dict(shared.pids), shared.function_key
     if part == "azurite":
-        # Killed outright, Azurite loses what it has not saved, and it saves every five seconds.
+        # If it is killed, Azurite loses what it has not saved, and it saves every five seconds.
         saved = shared.folder / "azurite" / "__azurite_db_queue__.json"
         eventually(lambda: saved.exists() and '"queueName":"kept-azurite"' in saved.read_text())
     os.kill(shared.pids[part], signal.SIGKILL)
@@ -152,7 +155,7 @@ def test_stack_up_twice_changes_nothing(shared: Stack) -> None:
 
 
 def test_stacks_beside_each_other_share_nothing(shared: Stack, name: str) -> None:
-    """Ports, data and keys of their own; one goes down and the other stays up."""
+    """Each has ports, data and keys of its own; one goes down and the other stays up."""
     with stack_of(name) as other:
         assert not set(other.ports.values()) & set(shared.ports.values())
         assert other.function_key != shared.function_key
@@ -162,8 +165,8 @@ def test_stacks_beside_each_other_share_nothing(shared: Stack, name: str) -> Non
     assert answers(shared)
 
 
-def test_stack_data_outlive_down(name: str) -> None:
-    """Down and up again: the storage holds what it held, though the ports are new."""
+def test_stack_data_survive_down(name: str) -> None:
+    """After down and up the storage has the same content, although the ports are new."""
     stack = stack_of(name)
     stack.up()
     QueueClient.from_connection_string(stack.connection_string, "kept").create_queue()
@@ -176,7 +179,7 @@ def test_stack_data_outlive_down(name: str) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_stack_pid_of_another_process_is_not_mistaken(tmp_path: Path, part: str) -> None:
-    """A number that the system gave to something else since, be it the same part of another stack."""
+    """The system has given the number to another process since, even to the same part of another stack."""
     stack = stack_of(fresh_name())
     stack.ports = {"fabric": 1, "functions": 2, "blob": 3, "queue": 4, "table": 5, "operations": 6}
     others = f"azurite.js fabric_simulator functions_host --location {HOME}/stacks/other/azurite --port 22"
@@ -192,18 +195,19 @@ def test_stack_pid_of_another_process_is_not_mistaken(tmp_path: Path, part: str)
 
 
 def test_process_that_was_just_started_has_its_command_line() -> None:
-    """For some milliseconds the system shows none; it must not be taken for another program, or for none, meanwhile."""
+    """For some milliseconds the system shows no command line; in that time the process must not be taken for another
+    program or for a dead one."""
     for _ in range(20):
         one = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", "mark"], stdin=subprocess.PIPE)
         line = processes.command_line(one.pid)
-        assert line is None or "mark" in line  # None: a system that tells nobody
+        assert line is None or "mark" in line  # None: a system that does not report it.
         one.kill()
         one.communicate()
         assert not processes.command_line(one.pid)
 
 
-def test_stack_zombie_and_gone_processes_do_not_run() -> None:
-    """A child that has ended and was not yet waited for is dead."""
+def test_stack_zombie_and_ended_processes_do_not_run() -> None:
+    """A child that has ended and was not waited for yet is dead."""
     child = subprocess.Popen(["true"])
     eventually(lambda: not processes.is_alive(child.pid))
     child.wait()
@@ -213,21 +217,21 @@ def test_stack_zombie_and_gone_processes_do_not_run() -> None:
 
 
 def test_azurite_free_ports_differ() -> None:
-    """All at once, none twice."""
+    """All are chosen at once, and no port twice."""
     assert len(set(azurite.free_ports(20))) == 20
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2])
 def test_azurite_on_a_taken_port_is_an_error_and_leaves_no_process(tmp_path: Path, taken: int) -> None:
-    """Something else answers there: that is not taken for Azurite."""
+    """Another program answers there: it is not taken for Azurite."""
     blob, queue, table = ports = azurite.free_ports(3)
     with socket.create_server(("127.0.0.1", ports[taken])), pytest.raises(azurite.AzuriteError, match="did not start"):
         azurite.start(HOME, tmp_path, (blob, queue, table))
     assert not any(azurite.is_listening(port) for port in ports)
 
 
-def test_azurite_keeps_what_it_holds_over_a_stop(tmp_path: Path) -> None:
-    """SIGTERM saves; the same ports serve again; stopping twice is fine."""
+def test_azurite_keeps_its_data_over_a_stop(tmp_path: Path) -> None:
+    """SIGTERM saves; the same ports serve again; a second stop succeeds."""
     running = azurite.start(HOME, tmp_path)
     queue = QueueClient.from_connection_string(running.connection_string, "kept")
     queue.create_queue()
@@ -240,8 +244,8 @@ def test_azurite_keeps_what_it_holds_over_a_stop(tmp_path: Path) -> None:
     azurite.stop(repeated.pid)
 
 
-def test_azurite_without_node_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A word on what to install."""
+def test_azurite_without_node_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(azurite.AzuriteError, match=r"Node\.js"):
         azurite.ensure_installed(tmp_path)

@@ -1,4 +1,4 @@
-"""Timer triggers: NCRONTAB expressions, time spans, and what a run is told."""
+"""Timer triggers: NCRONTAB expressions, time spans, and the data of a run."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ SUNDAY = "2026-03-01T00:00:00"
 
 
 def moment(text: str) -> datetime:
-    """A moment in UTC."""
+    """Return a moment in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
@@ -51,7 +51,6 @@ def moment(text: str) -> datetime:
     ],
 )
 def test_ncrontab_next_occurrence(expression: str, after: str, expected: str) -> None:
-    """The table of what an expression means."""
     assert NCrontab(expression).next(moment(after)) == moment(expected)
 
 
@@ -64,13 +63,13 @@ def test_ncrontab_next_occurrence(expression: str, after: str, expected: str) ->
         *("1-2-3 * * * * *", "*/ * * * * *", "*/1/2 * * * * *", "*/-5 * * * * *"),
     ],
 )
-def test_ncrontab_refuses_what_is_no_expression(expression: str) -> None:
-    """A mistake is said at once, and does not become another schedule."""
+def test_ncrontab_refuses_text_that_is_not_an_expression(expression: str) -> None:
+    """A mistake is reported at once, and does not become another schedule."""
     with pytest.raises(ValueError, match=r"NCRONTAB|is not within"):
         NCrontab(expression)
 
 
-def test_ncrontab_without_an_occurrence_says_so() -> None:
+def test_ncrontab_without_an_occurrence_is_an_error() -> None:
     """The thirtieth of February never comes."""
     with pytest.raises(ValueError, match="no next occurrence"):
         NCrontab("0 0 0 30 2 *").next(moment(SUNDAY))
@@ -81,7 +80,7 @@ LIMITS = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 
 @st.composite
 def field(draw: Any, low: int, high: int) -> tuple[str, set[int]]:
-    """A field as text, and the values that it stands for."""
+    """Draw a field as text, and the values that it means."""
     kind = draw(st.sampled_from(["*", "one", "span", "step", "list", "spaced"]))
     first = draw(st.integers(low, high))
     last = draw(st.integers(first, high))
@@ -101,7 +100,7 @@ def field(draw: Any, low: int, high: int) -> tuple[str, set[int]]:
 
 @st.composite
 def schedules(draw: Any) -> tuple[str, list[set[int]]]:
-    """An expression with an occurrence in each year or nearly so, and what its fields stand for."""
+    """Draw an expression that occurs in almost every year, and the values of its fields."""
     fields = [draw(field(*limits)) for limits in LIMITS]
     if draw(st.booleans()):
         fields[5] = ("*", set(range(7)))
@@ -109,7 +108,7 @@ def schedules(draw: Any) -> tuple[str, list[set[int]]]:
 
 
 def matches(at: datetime, fields: list[set[int]]) -> bool:
-    """Whether a moment fits all six fields."""
+    """Return True if a moment fits all six fields."""
     parts = (at.second, at.minute, at.hour, at.day, at.month, at.isoweekday() % 7)
     return all(part in values for part, values in zip(parts, fields, strict=True))
 
@@ -119,7 +118,7 @@ moments = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.
 
 @given(schedules(), moments)
 def test_ncrontab_next_is_later_and_fits_every_field(schedule: tuple[str, list[set[int]]], after: datetime) -> None:
-    """Whatever the expression: later than asked for, to the second, and in all six fields."""
+    """For any expression, the result is later than the given moment, to the second, and fits all six fields."""
     expression, fields = schedule
     try:
         at = NCrontab(expression).next(after)
@@ -147,33 +146,32 @@ def test_ncrontab_next_skips_no_occurrence(schedule: tuple[str, list[set[int]]],
 
 
 class Recorder:
-    """Stands in for the worker: notes what it was told, and ends the run after some firings."""
+    """Takes the worker's place: records the data of each run, and ends the test after some firings."""
 
     def __init__(self, firings: int, takes: timedelta = timedelta()) -> None:
-        self.told: list[Any] = []
+        self.received: list[Any] = []
         self._firings, self._takes = firings, takes
 
     async def invoke(self, function: Function, data: Any) -> None:
-        """One run."""
-        self.told.append(json.loads(data.json))
+        """Run the function once."""
+        self.received.append(json.loads(data.json))
         Clock.moment += self._takes
-        if len(self.told) == self._firings:
+        if len(self.received) == self._firings:
             raise asyncio.CancelledError
 
 
 class Clock(datetime):
-    """A clock that stands still unless it is moved."""
+    """A clock that moves only when a test moves it."""
 
     moment = datetime(2026, 3, 1, 10, 0, 0, tzinfo=UTC)
 
     @classmethod
     def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-        """The moment."""
         return cls.moment
 
 
 def fired(monkeypatch: pytest.MonkeyPatch, schedule: str, recorder: Recorder, early: float = 0.0) -> list[datetime]:
-    """Run a timer on the clock above, whose sleeps may end early; when each run was due."""
+    """Run a timer on the clock above, whose sleeps may end early, and return when each run was due."""
 
     async def pause(stopping: asyncio.Event, seconds: float) -> bool:
         Clock.moment += timedelta(seconds=max(0.0, seconds - early))
@@ -185,27 +183,27 @@ def fired(monkeypatch: pytest.MonkeyPatch, schedule: str, recorder: Recorder, ea
     function = Function("t", "t", [{"type": "timerTrigger", "name": "timer", "schedule": schedule, "direction": "IN"}])
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(timers.run(recorder, function, timers.Schedule(schedule), asyncio.Event()))  # type: ignore[arg-type]
-    return [datetime.fromisoformat(t["ScheduleStatus"]["Next"]) for t in recorder.told]
+    return [datetime.fromisoformat(t["ScheduleStatus"]["Next"]) for t in recorder.received]
 
 
 @pytest.mark.parametrize("schedule", ["*/10 * * * * *", "00:00:10"])
-def test_timer_fires_once_for_each_occurrence_though_a_sleep_ends_early(
+def test_timer_fires_once_for_each_occurrence_although_a_sleep_ends_early(
     monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
-    """Sleeps go by another clock than the wall's: one that ends before the moment must not fire it twice."""
+    """Sleeps use another clock than the wall's: a sleep that ends before the moment must not fire the timer twice."""
     due = fired(monkeypatch, schedule, Recorder(4), early=0.002)
     assert [(d - due[0]).total_seconds() for d in due] == [0, 10, 20, 30]
 
 
 @pytest.mark.parametrize("schedule", ["*/10 * * * * *", "00:00:10"])
-def test_timer_skips_what_came_due_while_it_ran(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
-    """A run that takes 35 seconds is followed by the next occurrence, not by those that it covered."""
+def test_timer_skips_occurrences_during_its_own_run(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    """A run that takes 35 seconds is followed by the next occurrence, not by those during the run."""
     due = fired(monkeypatch, schedule, Recorder(3, timedelta(seconds=35)))
     assert [(d - due[0]).total_seconds() for d in due] == [0, 40, 80]
 
 
 def test_timers_fire_on_their_schedules(make: Callable[..., Served]) -> None:
-    """Each second, at an interval, and at start; none is past due."""
+    """Each second, at an interval, and at the start; none is past due."""
     with make(environment={"TICK": "* * * * * *", "SPAN": "00:00:01"}) as served:
         eventually(lambda: len(served.traces("tick")) >= 3 and len(served.traces("span")) >= 3)
         seconds = [int(t["at"]) for t in served.traces("tick")]

@@ -1,4 +1,4 @@
-"""The app that the tests of the functions host serve. What ran is appended to the file that TRACE names."""
+"""The app that the tests of the functions host serve. Each function appends a line to the file that TRACE names."""
 
 # The vendor annotates **kwargs of its decorators as unknown.
 # pyright: reportUnknownMemberType=false
@@ -21,7 +21,7 @@ Steps = Generator[Any, Any, Any]
 
 
 def trace(what: str, **facts: Any) -> None:
-    """One line in one write, so that threads and processes do not mix theirs."""
+    """Append a line in one write, so that lines of threads and processes are not mixed."""
     line = json.dumps({"what": what, "at": time.time(), **facts}) + "\n"
     file = os.open(os.environ["TRACE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, line.encode())
@@ -37,7 +37,7 @@ atexit.register(trace, "process ends")
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-in", connection=STORAGE)
 @app.queue_output(arg_name="out", queue_name="%PREFIX%-out", connection=STORAGE)
 def relay(message: func.QueueMessage, out: func.Out[str]) -> None:
-    """In, and out in capitals."""
+    """Put the message's text on the output queue, in capitals."""
     trace("relay", body=message.get_body().decode())
     out.set(message.get_body().decode().upper())
 
@@ -45,13 +45,13 @@ def relay(message: func.QueueMessage, out: func.Out[str]) -> None:
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-split", connection=STORAGE)
 @app.queue_output(arg_name="out", queue_name="%PREFIX%-out", connection=STORAGE)
 def split(message: func.QueueMessage, out: func.Out[List[str]]) -> None:  # noqa: UP006
-    """One message for each word."""
+    """Put one message for each word."""
     out.set(message.get_body().decode().split())
 
 
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-slow", connection=STORAGE)
 def slow(message: func.QueueMessage) -> None:
-    """Takes as many seconds as the message says."""
+    """Run as many seconds as the message says."""
     body = message.get_json()
     trace("slow begins", body=body, tries=message.dequeue_count)
     time.sleep(body["seconds"])
@@ -60,14 +60,14 @@ def slow(message: func.QueueMessage) -> None:
 
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-fails", connection=STORAGE)
 def fails(message: func.QueueMessage) -> None:
-    """Never succeeds."""
+    """Fail at each delivery."""
     trace("fails", body=message.get_body().decode(), tries=message.dequeue_count, id=message.id)
     raise RuntimeError("as always")
 
 
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-fails-poison", connection=STORAGE)
 def poisoned(message: func.QueueMessage) -> None:
-    """What `fails` could not do."""
+    """Receive what `fails` could not handle."""
     trace("poisoned", body=message.get_body().decode(), tries=message.dequeue_count)
     if message.get_body() == b"never":
         raise ValueError("as asked")
@@ -75,7 +75,7 @@ def poisoned(message: func.QueueMessage) -> None:
 
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-picky", connection=STORAGE)
 def picky(message: func.QueueMessage) -> None:
-    """Succeeds at the second delivery."""
+    """Succeed at the second delivery."""
     trace("picky", tries=message.dequeue_count)
     if message.dequeue_count == 1:
         raise RuntimeError("not at once")
@@ -84,7 +84,7 @@ def picky(message: func.QueueMessage) -> None:
 @app.queue_trigger(arg_name="message", queue_name="%PREFIX%-unwritable", connection=STORAGE)
 @app.queue_output(arg_name="out", queue_name="%PREFIX%-out", connection=STORAGE)
 def unwritable(message: func.QueueMessage, out: func.Out[bytes]) -> None:
-    """Its output cannot be put on a queue of text."""
+    """Return an output that cannot be put on a queue of text."""
     trace("unwritable", tries=message.dequeue_count)
     out.set(b"\xff\xfe")
 
@@ -102,50 +102,49 @@ def begin(message: func.QueueMessage, client: Any) -> None:
 
 @app.route(route="items/{id:int}/{part?}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def item(req: func.HttpRequest) -> func.HttpResponse:
-    """Echo the route and the query."""
+    """Return the route's parameter and the query."""
     body = {"route": dict(req.route_params), "query": dict(req.params)}
     return func.HttpResponse(json.dumps(body), mimetype="application/json", headers={"x-sample": "yes"})
 
 
 @app.route(route="items/special", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def special(req: func.HttpRequest) -> str:
-    """A literal segment beside a parameter; and text in place of a response."""
+    """Serve a literal segment beside a parameter, with a text in place of a response."""
     return "special"
 
 
 @app.route(route="files/{*path}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def files(req: func.HttpRequest) -> func.HttpResponse:
-    """The rest of the path."""
+    """Return the rest of the path."""
     return func.HttpResponse(req.route_params["path"])
 
 
 @app.route(route="echo", methods=["POST", "PUT"])
 def echo(req: func.HttpRequest) -> func.HttpResponse:
-    """A function key opens this."""
+    """Return the body and the method; needs a function key."""
     return func.HttpResponse(req.get_body(), status_code=201, headers={"x-method": req.method})
 
 
 @app.route(route="secret", methods=["GET"], auth_level=func.AuthLevel.ADMIN)
 def secret(req: func.HttpRequest) -> func.HttpResponse:
-    """Only the master key opens this."""
+    """Return a text; needs the master key."""
     return func.HttpResponse("secret")
 
 
 @app.route(route="boom", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def boom(req: func.HttpRequest) -> func.HttpResponse:
-    """Raises."""
     raise RuntimeError("do not show this to the caller")
 
 
 @app.route(route="nothing", methods=["DELETE"], auth_level=func.AuthLevel.ANONYMOUS)
 def nothing(req: func.HttpRequest) -> func.HttpResponse:
-    """No body."""
+    """Return a response without a body."""
     return func.HttpResponse(status_code=204)
 
 
 @app.route(route="pause", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def pause(req: func.HttpRequest) -> func.HttpResponse:
-    """Answers late."""
+    """Answer late."""
     trace("pause begins")
     time.sleep(float(req.params["seconds"]))
     return func.HttpResponse("rested")
@@ -154,7 +153,7 @@ def pause(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="put", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.queue_output(arg_name="out", queue_name="%PREFIX%-out", connection=STORAGE)
 def put(req: func.HttpRequest, out: func.Out[str]) -> func.HttpResponse:
-    """A response and a queue message."""
+    """Return a response, and put a queue message."""
     out.set(req.get_body().decode())
     return func.HttpResponse(status_code=202)
 
@@ -164,13 +163,13 @@ def put(req: func.HttpRequest, out: func.Out[str]) -> func.HttpResponse:
 
 @app.timer_trigger(arg_name="timer", schedule="%TICK%", run_on_startup=False)
 def tick(timer: func.TimerRequest) -> None:
-    """On the schedule."""
+    """Fire on the schedule."""
     trace("tick", past_due=timer.past_due)
 
 
 @app.timer_trigger(arg_name="timer", schedule="%SPAN%", run_on_startup=True)
 def span(timer: func.TimerRequest) -> None:
-    """At start, and then at intervals."""
+    """Fire at the start, and then at intervals."""
     trace("span", past_due=timer.past_due)
 
 
@@ -196,7 +195,7 @@ def send(req: func.HttpRequest, client: Any) -> func.HttpResponse:
 @app.route(route="state/{id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.durable_client_input(client_name="client")
 def state(req: func.HttpRequest, client: Any) -> func.HttpResponse:
-    """An orchestration's state through the synchronous client."""
+    """Return an orchestration's state through the synchronous client."""
     found = client.get_orchestration_state(req.route_params["id"])
     return func.HttpResponse(found.runtime_status.name if found else "", status_code=200 if found else 404)
 
@@ -206,13 +205,13 @@ def state(req: func.HttpRequest, client: Any) -> func.HttpResponse:
 
 @app.orchestration_trigger(context_name="context", orchestration="fan_out")
 def fan_out(context: Any, count: Any) -> Steps:
-    """Many activities at once; the sum."""
+    """Run many activities at once, and return the sum."""
     return sum((yield task.when_all([context.call_activity("double", input=n) for n in range(count)])))
 
 
 @app.orchestration_trigger(context_name="context", orchestration="sleeper")
 def sleeper(context: Any, seconds: Any) -> Steps:
-    """A timer; how long the orchestration's own clock says that it took."""
+    """Wait for a timer, and return how long that took on the orchestration's own clock."""
     began = context.current_utc_datetime
     yield context.create_timer(timedelta(seconds=seconds))
     return (context.current_utc_datetime - began).total_seconds()
@@ -220,7 +219,7 @@ def sleeper(context: Any, seconds: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="collector")
 def collector(context: Any, state: Any) -> Steps:
-    """Waits for `total` events, continuing as new after every `every`; what it heard, in order."""
+    """Wait for `total` events, continuing as new after every `every`, and return their payloads in order."""
     event: list[Any] = state.get("heard", [])
     if state.get("delay"):
         yield context.create_timer(timedelta(seconds=state["delay"]))
@@ -234,7 +233,7 @@ def collector(context: Any, state: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="parent")
 def parent(context: Any, numbers: Any) -> Steps:
-    """Two children at once, one of which has a timer."""
+    """Run two children at once, one of which has a timer."""
     children = [
         context.call_sub_orchestrator("fan_out", input=numbers, instance_id=f"{context.instance_id}-a"),
         context.call_sub_orchestrator("sleeper", input=0.2),
@@ -245,7 +244,7 @@ def parent(context: Any, numbers: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="parent_of_failure")
 def parent_of_failure(context: Any, given: Any) -> Steps:
-    """A child that fails."""
+    """Run a child that fails."""
     try:
         yield context.call_sub_orchestrator("fails_at_once", input=given)
     except task.TaskFailedError as error:
@@ -255,7 +254,7 @@ def parent_of_failure(context: Any, given: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="fails_at_once")
 def fails_at_once(context: Any, given: Any) -> Steps:
-    """Fails in the orchestrator itself."""
+    """Fail in the orchestrator itself."""
     if given != "never":
         raise ValueError("no good")
     yield context.create_timer(timedelta(seconds=1))
@@ -263,14 +262,14 @@ def fails_at_once(context: Any, given: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="retrying")
 def retrying(context: Any, state: Any) -> Steps:
-    """An activity that fails, with a retry policy."""
+    """Run an activity that fails, with a retry policy."""
     policy = task.RetryPolicy(first_retry_interval=timedelta(milliseconds=50), max_number_of_attempts=state["attempts"])
     return (yield context.call_activity("flaky", input=state, retry_policy=policy))
 
 
 @app.orchestration_trigger(context_name="context", orchestration="catching")
 def catching(context: Any, message: Any) -> Steps:
-    """What an orchestrator sees of an activity's exception."""
+    """Return what an orchestrator receives of an activity's exception."""
     try:
         yield context.call_activity("explode", input=message)
     except task.TaskFailedError as error:
@@ -280,7 +279,7 @@ def catching(context: Any, message: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="mirror")
 def mirror(context: Any, values: Any) -> Steps:
-    """Each value through an activity and back, one after the other."""
+    """Send each value through an activity and back, one after the other."""
     back: list[Any] = []
     for value in values:
         back.append((yield context.call_activity("same", input=value)))
@@ -289,7 +288,7 @@ def mirror(context: Any, values: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="heavy")
 def heavy(context: Any, megabytes: Any) -> Steps:
-    """A history of some megabytes."""
+    """Produce a history of some megabytes."""
     length = 0
     for _ in range(megabytes):
         length += len((yield context.call_activity("megabyte", input=None)))
@@ -298,7 +297,7 @@ def heavy(context: Any, megabytes: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="steps")
 def steps(context: Any, state: Any) -> Steps:
-    """`total` activities one after the other, with timers, continuing as new after every `every`."""
+    """Run `total` activities one after the other, with timers, continuing as new after every `every`."""
     done: list[int] = state.get("done", [])
     for _ in range(state["every"]):
         done.append((yield context.call_activity("step", input={"id": context.instance_id, "step": len(done)})))
@@ -311,7 +310,7 @@ def steps(context: Any, state: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="two_timers")
 def two_timers(context: Any, state: Any) -> Steps:
-    """The first execution leaves a short timer behind; how long the second one's timer took."""
+    """Leave a short timer behind in the first execution, and return how long the second one's timer took."""
     timer = context.create_timer(timedelta(seconds=state["seconds"]))
     if state["generation"] == 0:
         yield context.wait_for_external_event("on")
@@ -324,7 +323,7 @@ def two_timers(context: Any, state: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="two_activities")
 def two_activities(context: Any, state: Any) -> Steps:
-    """The first execution leaves an activity behind; what the second one's activity answered."""
+    """Leave an activity behind in the first execution, and return what the second one's activity answered."""
     work = context.call_activity("rest", input=state)
     if state["generation"] == 0:
         yield context.wait_for_external_event("on")
@@ -335,7 +334,7 @@ def two_activities(context: Any, state: Any) -> Steps:
 
 @app.orchestration_trigger(context_name="context", orchestration="two_children")
 def two_children(context: Any, state: Any) -> Steps:
-    """The first execution leaves a child behind; what the second one's child answered."""
+    """Leave a child behind in the first execution, and return what the second one's child answered."""
     child_id = f"{context.instance_id}-{state['generation']}"
     child = context.call_sub_orchestrator("sleeper", input=state["seconds"], instance_id=child_id)
     if state["generation"] == 0:
@@ -347,31 +346,28 @@ def two_children(context: Any, state: Any) -> Steps:
 
 @app.activity_trigger(input_name="number", activity="double")
 def double(number: int) -> int:
-    """Twice."""
     return 2 * number
 
 
 @app.activity_trigger(input_name="value", activity="same")
 def same(value: Any) -> Any:
-    """What came."""
     return value
 
 
 @app.activity_trigger(input_name="given", activity="megabyte")
 def megabyte(given: Any) -> str:
-    """A long text."""
     return "m" * (1 << 20)
 
 
 @app.activity_trigger(input_name="message", activity="explode")
 def explode(message: str) -> None:
-    """Raises with that message."""
+    """Raise an exception with that message."""
     raise ValueError(message)
 
 
 @app.activity_trigger(input_name="state", activity="flaky")
 def flaky(state: Any) -> str:
-    """Fails as often as it is told."""
+    """Fail as often as the input says."""
     trace("flaky", id=state["id"])
     with open(os.environ["TRACE"]) as lines:
         tries = sum(line["what"] == "flaky" and line["id"] == state["id"] for line in map(json.loads, lines))
@@ -382,14 +378,13 @@ def flaky(state: Any) -> str:
 
 @app.activity_trigger(input_name="given", activity="step")
 def step(given: Any) -> int:
-    """Done once more."""
     trace("step", **given)
     return given["step"]
 
 
 @app.activity_trigger(input_name="state", activity="rest")
 def rest(state: Any) -> int:
-    """Takes its time, or until a file is there; the generation that asked."""
+    """Run for some time, or until a file exists, and return the generation of the input."""
     trace("rest begins", **state)
     time.sleep(state["seconds"])
     while "until" in state and not os.path.exists(state["until"]):

@@ -1,4 +1,4 @@
-"""Where the Bicep files and the code must say the same: names, settings, events. Each check returns what differs."""
+"""Names, settings and events that the Bicep files and the code share. Each check returns the differences."""
 
 import importlib
 import re
@@ -19,12 +19,12 @@ OF_THE_HOST = {"AzureWebJobsStorage__credential", "PYTHON_THREADPOOL_THREAD_COUN
 """Settings that the Functions host or a vendor's library reads and our code does not."""
 OF_A_SCHEDULER = {"DURABLE_TASK_SCHEDULER_CONNECTION_STRING"}
 SECRETS = {row.name for row in VARIABLES.values() if row.is_secret}
-"""Read by name when they are needed, and never set by Bicep."""
+"""Settings that are read by name when they are needed, and never set by Bicep."""
 IN_PRODUCTION = {
     *(row.name for row in VARIABLES.values() if row.in_azure),
     *("AzureWebJobsStorage__credential", "PYTHON_THREADPOOL_THREAD_COUNT"),
 }
-"""What an app in Azure cannot do without, beside the flags and what its triggers name."""
+"""Settings that an app in Azure must have, besides the flags and those that its triggers name."""
 ALERTED = {
     Event.BREAKER_OPENED,
     Event.ROLLBACK_STARTED,
@@ -35,11 +35,11 @@ ALERTED = {
     Event.RETRY,
     Event.DEPLOYMENT_HELD,
 }
-"""Events that a person is told of."""
+"""Events that an alert reports."""
 
 
 class _Recording(Mapping[str, str]):
-    """An environment that remembers what it was asked for."""
+    """An environment that records which variables are read."""
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
@@ -56,25 +56,25 @@ class _Recording(Mapping[str, str]):
 
 
 def settings_read() -> set[str]:
-    """Every environment variable that settings.py asks for."""
+    """Return every environment variable that settings.py reads."""
     environment = _Recording()
     settings.load(environment)
     return environment.asked
 
 
 def settings_of_triggers() -> set[str]:
-    """Every setting that a trigger names in per cent signs: without it the function does not start."""
+    """Return every setting that a trigger names in per cent signs; without the setting, the function does not start."""
     return set(re.findall(r"%(\w+)%", (ROOT / "function_app.py").read_text()))
 
 
 def settings_given(files: Infra) -> set[str]:
-    """Every setting that Bicep gives the app."""
+    """Return every setting that Bicep gives the app."""
     variables = sources(files)["modules/app.bicep"].of("var")
     return {name for v in ("appSettings", "schedulerSettings") for name in properties(variables[v].value)}
 
 
 def names(files: Infra) -> Iterator[str]:
-    """Tables, queues and containers that are made and not used, or used and not made."""
+    """Check for tables, queues and containers that are created and not used, or used and not created."""
     storage = sources(files)["modules/storage.bicep"]
     sent = {queues.SUBMISSIONS, queues.STEPS}
     for kind, used in {
@@ -84,7 +84,7 @@ def names(files: Infra) -> Iterator[str]:
     }.items():
         made = set(strings(storage, kind))
         if made != used:
-            yield f"storage.bicep makes {kind} {sorted(made)}; the code uses {sorted(used)}"
+            yield f"storage.bicep creates {kind} {sorted(made)}; the code uses {sorted(used)}"
 
 
 def _tables() -> set[str]:
@@ -99,7 +99,7 @@ def _tables() -> set[str]:
 
 
 def app_settings(files: Infra) -> Iterator[str]:
-    """A setting that nobody reads, or one that production needs and Bicep does not give."""
+    """Check for a setting that no code reads, or one that production needs and Bicep does not set."""
     given, read = settings_given(files), settings_read()
     flags = {name for name in read if name.startswith("FEATURE_USE_")}
     for name in sorted((IN_PRODUCTION | settings_of_triggers() | flags) - given):
@@ -107,13 +107,13 @@ def app_settings(files: Infra) -> Iterator[str]:
     of_others = OF_THE_HOST | OF_A_SCHEDULER | settings_of_triggers()
     for name in sorted(given - read - of_others):
         if not name.startswith("AzureFunctionsJobHost__"):
-            yield f"app.bicep sets {name}, which nothing reads"
+            yield f"app.bicep sets {name}, which no code reads"
     for name in sorted(SECRETS & given):
         yield f"app.bicep sets {name}: secrets belong in the vault"
 
 
 def flags_on(files: Infra) -> Iterator[str]:
-    """A protection that Bicep leaves off."""
+    """Check for a protection that Bicep leaves off."""
     given = properties(sources(files)["modules/app.bicep"].of("var")["appSettings"].value)
     for name, value in given.items():
         if name.startswith("FEATURE_USE_") and value.text != b"'true'":
@@ -121,19 +121,19 @@ def flags_on(files: Infra) -> Iterator[str]:
 
 
 def events(files: Infra) -> Iterator[str]:
-    """An event in a query that the code does not send, or one that a person should be told of and no rule names."""
+    """Check for an event in a query that the code does not emit, or one that must raise an alert and is in no rule."""
     sent = {value for name, value in vars(Event).items() if name.isupper()}
     of_rules = {name: kql.event_names(query) for name, query in kql.rules(files).items()}
     of_workbook = {name: kql.event_names(query) for name, query in kql.workbook(files).items()}
     for query, names_ in {**of_rules, **of_workbook}.items():
-        yield from (f"{query}: the code sends no {name}" for name in sorted(names_ - sent))
+        yield from (f"{query}: the code does not emit {name}" for name in sorted(names_ - sent))
     alerted = {name for names_ in of_rules.values() for name in names_}
-    yield from (f"no rule tells of {name}" for name in sorted(ALERTED - alerted))
-    yield from (f"rule {name} asks for no event" for name, names_ in of_rules.items() if not names_)
+    yield from (f"no alert rule reports {name}" for name in sorted(ALERTED - alerted))
+    yield from (f"rule {name} queries no event" for name, names_ in of_rules.items() if not names_)
 
 
 def event_properties(files: Infra) -> Iterator[str]:
-    """A property in a query that no event of that query carries: its column would be empty for ever."""
+    """Check for a property in a query that no event of that query has: its column would be empty forever."""
     shared = files["queries/events.kql"].strip()
     for query, text in (kql.rules(files) | kql.workbook(files)).items():
         request = set(re.findall(r"\bProperties\.(\w+)", text.replace(shared, "")))
@@ -143,15 +143,15 @@ def event_properties(files: Infra) -> Iterator[str]:
 
 
 def remedies(files: Infra) -> Iterator[str]:
-    """A rule without a section in docs/runbook.md that says what to do, or a section without a rule."""
+    """Check for a rule without a section in docs/runbook.md, or a section without a rule."""
     written = set(re.findall(r"^## `([\w-]+)`", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE))
     there = {*kql.rules(files), "unavailable"}
-    yield from (f"docs/runbook.md does not say what to do on {name}" for name in sorted(there - written))
-    yield from (f"docs/runbook.md knows an alert {name} that is not there" for name in sorted(written - there))
+    yield from (f"docs/runbook.md has no section for the alert {name}" for name in sorted(there - written))
+    yield from (f"docs/runbook.md has a section for {name}, which is not an alert" for name in sorted(written - there))
 
 
 def queries(files: Infra) -> Iterator[str]:
-    """A query that Log Analytics would refuse. Needs node and npm."""
+    """Check for a query that Log Analytics would refuse. Needs node and npm."""
     yield from kql.bound(kql.rules(files) | kql.workbook(files))
 
 

@@ -1,8 +1,8 @@
-"""Azure's own types, as far as infra/ touches them: `azure_types.json`, of each resource type at its version.
+"""Azure's own types, as far as infra/ uses them: `azure_types.json`, for each resource type at its version.
 
 Taken from the definitions that the Bicep compiler itself uses (github.com/Azure/bicep-types-az, MIT licence). After a
-change that it does not cover, with a clone of that repository (`--depth 1` will do):
-`python -m tests.infra.azure_types CLONE`.
+change that it does not cover, with a clone of that repository (`--depth 1` is enough): `python -m
+tests.infra.azure_types CLONE`.
 """
 
 import json
@@ -20,18 +20,18 @@ _FILE = Path(__file__).with_suffix(".json")
 _REQUIRED, _READ_ONLY = 1, 2
 
 type Shape = Any
-"""`string`, `int`, `bool`, `any`; an object with `one_of` (texts), `items` (of a list), `has` (properties) or `cases`
-(by the text of the property `by`); or null: there, and not looked into."""
+"""`string`, `int`, `bool`, `any`; an object with `one_of` (texts), `items` (of a list), `has` (properties) or
+`cases` (by the text of the property `by`); or null: it exists and is not examined."""
 
 
 @cache
 def known() -> dict[str, Shape]:
-    """The shape of each resource type."""
+    """Return the shape of each resource type."""
     return json.loads(_FILE.read_text())
 
 
 def shape_at(shape: Shape, path: tuple[str, ...]) -> Shape:
-    """What is at that path; null where nothing is. Lists are seen through."""
+    """Return the shape at that path, or null if nothing is known of it. A list counts as its items."""
     for name in path:
         while isinstance(shape, dict) and "items" in shape:
             shape = shape["items"]
@@ -42,21 +42,21 @@ def shape_at(shape: Shape, path: tuple[str, ...]) -> Shape:
 
 
 def kind_of(shape: Shape) -> str:
-    """What an expression must be to have this shape."""
+    """Return the kind that an expression must have for this shape."""
     if isinstance(shape, str):
         return shape
     return "string" if "one_of" in shape else "array" if "items" in shape else "object"
 
 
 class _Extract:
-    """Takes from one file of definitions what some paths touch."""
+    """Extracts from one file of definitions the shapes at some paths."""
 
     def __init__(self, definitions: list[dict[str, Any]], paths: set[tuple[str, ...]]) -> None:
         self._definitions = definitions
         self._paths = {path[: n + 1] for path in paths for n in range(len(path))}
 
     def shape(self, at: int, path: tuple[str, ...] = ()) -> Shape:
-        """The definition of that number, where it is reached by that path."""
+        """Return the definition with that number, as far as the path reaches it."""
         it = self._definitions[at]
         match it["$type"]:
             case "ObjectType":
@@ -89,7 +89,7 @@ class _Extract:
 
 
 def _extract(clone: Path) -> dict[str, Shape]:
-    """Of every resource type that the files name, what they touch."""
+    """Extract what the files use of every resource type that they name."""
     paths: dict[str, set[tuple[str, ...]]] = {}
     for source in sources(infra()).values():
         for each in source.of("resource").values():

@@ -1,6 +1,6 @@
-"""Reads Bicep without its compiler: what a file declares, what it refers to, what is written where.
+"""A reader of Bicep without its compiler: what a file declares, what it refers to, and which values it sets.
 
-On tree-sitter's grammar, which parses and knows no types; what types would find is found by `az bicep build` in CI.
+It uses tree-sitter's grammar, which parses and knows no types; `az bicep build` in CI finds errors of types.
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ _KINDS = {
 }
 
 type Infra = dict[str, str]
-"""The text of every file of infra/, by its path in there."""
+"""The text of every file of infra/, by its path below that folder."""
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """One `param`, `var`, `resource`, `module` or `output`."""
+    """A `param`, `var`, `resource`, `module` or `output`."""
 
     kind: str
     name: str
@@ -35,61 +35,61 @@ class Declaration:
 
     @property
     def line(self) -> int:
-        """From 1."""
+        """Return the line number, from 1."""
         return self.node.start_point[0] + 1
 
     @property
     def type(self) -> str:
-        """What stands in quotes behind the name: a resource's type and version, a module's path."""
+        """Return the quoted text after the name: a resource's type and version, or a module's path."""
         return text_of(next((c for c in self.node.children if c.type == "string"), None))
 
     @property
     def has_default(self) -> bool:
-        """Whether a parameter may be left out."""
+        """Return True if a parameter may be omitted."""
         return any(c.type == "=" for c in self.node.children)
 
     @property
     def value(self) -> Node:
-        """What stands behind the `=`."""
+        """Return the node after the `=`."""
         return self.node.children[-1]
 
     @property
     def body(self) -> Node | None:
-        """The object of a resource or a module, be it in a loop or under a condition."""
+        """Return the object of a resource or a module, also in a loop or under a condition."""
         return next((n for n in walk(self.node) if n.type == "object"), None)
 
     @property
     def is_existing(self) -> bool:
-        """Whether it is referred to and not made."""
+        """Return True if the resource is referred to and not created."""
         return any(c.type == "existing" for c in self.node.children)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One parsed file."""
+    """A parsed file."""
 
     root: Node
     declared: tuple[Declaration, ...]
 
     def of(self, *kinds: str) -> dict[str, Declaration]:
-        """The declarations of those kinds, by name."""
+        """Return the declarations of those kinds, by name."""
         return {d.name: d for d in self.declared if d.kind in kinds}
 
 
 def infra() -> Infra:
-    """The files as they are."""
+    """Return the files as they are."""
     kinds = ("*.bicep", "*.json", "*.kql")
     return {str(f.relative_to(FOLDER)): f.read_text() for kind in kinds for f in sorted(FOLDER.rglob(kind))}
 
 
 def sources(files: Infra) -> dict[str, Source]:
-    """The Bicep files, parsed."""
+    """Return the Bicep files, parsed."""
     return {name: parse(text) for name, text in files.items() if name.endswith(".bicep")}
 
 
 @cache
 def parse(text: str) -> Source:
-    """One file."""
+    """Parse a file."""
     root = _PARSER.parse(text.encode()).root_node
     found: list[Declaration] = []
     for node in root.children:
@@ -100,26 +100,26 @@ def parse(text: str) -> Source:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node and everything below it."""
+    """Yield the node and everything below it."""
     yield node
     for child in node.children:
         yield from walk(child)
 
 
 def written(node: Node | None) -> str:
-    """As it stands in the file."""
+    """Return the node's text in the file."""
     return "" if node is None or node.text is None else node.text.decode()
 
 
 def text_of(node: Node | None) -> str:
-    """A string's content; what is interpolated stands as it is written. Anything else as it is written."""
+    """Return a string's content, with interpolations as they are written; or the text of any other node."""
     if node is None or node.type != "string":
         return written(node)
     return written(node)[1:-1]
 
 
 def properties(node: Node | None) -> dict[str, Node]:
-    """The properties of an object, by name."""
+    """Return the properties of an object, by name."""
     found: dict[str, Node] = {}
     for child in [] if node is None else node.children:
         named = [c for c in child.children if c.is_named and c.type != "comment"]
@@ -129,14 +129,14 @@ def properties(node: Node | None) -> dict[str, Node]:
 
 
 def at(node: Node | None, path: str) -> Node | None:
-    """What stands at `properties.siteConfig.minTlsVersion` of an object."""
+    """Return the node at `properties.siteConfig.minTlsVersion`, for example, of an object."""
     for name in path.split("."):
         node = properties(node).get(name)
     return node
 
 
 def read(node: Node) -> tuple[str, tuple[str, ...]]:
-    """Of `a.b[0].c`: `a`, and the path `b`, `c`."""
+    """Split `a.b[0].c` into `a` and the path `b`, `c`."""
     path: list[str] = []
     while node.type in ("member_expression", "subscript_expression"):
         if node.type == "member_expression":
@@ -146,7 +146,7 @@ def read(node: Node) -> tuple[str, tuple[str, ...]]:
 
 
 def reads(source: Source) -> Iterator[tuple[str, tuple[str, ...], int]]:
-    """What is read of the resources: the symbol, the path, and the line."""
+    """Yield what is read of the resources: the symbol, the path and the line."""
     for node in walk(source.root):
         symbol, path = read(node) if node.type == "member_expression" else ("", ())
         if symbol in source.of("resource"):
@@ -154,7 +154,7 @@ def reads(source: Source) -> Iterator[tuple[str, tuple[str, ...], int]]:
 
 
 def references(root: Node) -> Iterator[tuple[str, Node, frozenset[str]]]:
-    """Every name that is used: the name, where, and the names of the loops and lambdas around it."""
+    """Yield every name that is used: the name, its place, and the names of the loops and lambdas around it."""
     yield from _references(root, frozenset())
 
 

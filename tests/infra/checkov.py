@@ -1,6 +1,6 @@
-"""checkov over infra/, in an environment of its own: its dependencies would pin ours back.
+"""checkov over infra/, in an environment of its own, because its dependencies would hold ours at old versions.
 
-`python -m tests.infra.checkov` installs it (half a minute, once); the test runs it where it is.
+`python -m tests.infra.checkov` installs it (half a minute, once); the test runs it if it is installed.
 """
 
 import json
@@ -13,13 +13,13 @@ from tests.infra.bicep import FOLDER
 
 VERSION = "3.3.30"
 _NO_REASON = "No comment provided"
-"""What it puts in the place of a reason."""
+"""The text that checkov writes in place of a missing reason."""
 _HOME = FOLDER.parent / ".local" / f"checkov-{VERSION}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What it found. A file that it cannot read is no failure to checkov, so it is counted here."""
+    """The findings of a scan. checkov does not count a file that it cannot read as a failure, so it is counted here."""
 
     resources: int
     unread: list[str]
@@ -28,12 +28,12 @@ class Report:
 
 
 def is_installed() -> bool:
-    """Whether it can be run."""
+    """Return True if checkov is installed."""
     return (_HOME / ".ready").exists()
 
 
 def install() -> None:
-    """Once, from PyPI."""
+    """Install checkov once, from PyPI."""
     if is_installed():
         return
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(_HOME)], check=True)
@@ -45,7 +45,7 @@ def install() -> None:
 
 
 def scan(folder: Path = FOLDER) -> Report:
-    """Every check that it has for Bicep, without asking its makers' server for more."""
+    """Run every check for Bicep, without a request to its makers' server."""
     command = [str(_HOME / "bin" / "checkov"), "--framework", "bicep", "--skip-download", "--output", "json"]
     done = subprocess.run([*command, "--directory", str(folder)], capture_output=True, text=True, check=False)
     data = json.loads(done.stdout)

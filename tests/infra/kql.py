@@ -1,4 +1,4 @@
-"""Queries for Log Analytics: collected from the rules and the workbook, and bound against the tables they read.
+"""Queries for Log Analytics: collected from the rules and the workbook, and bound against the tables that they read.
 
 Microsoft's own language service does the binding (npm, run by node); the tables' columns are those of its published
 reference ("Azure Monitor Logs tables").
@@ -58,12 +58,12 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 def is_possible() -> bool:
-    """Whether there is a node to run it, and an npm to install it."""
+    """Return True if node can run it and npm can install it."""
     return shutil.which("node") is not None and shutil.which("npm") is not None
 
 
 def rules(files: Infra) -> dict[str, str]:
-    """The query of each alert rule, as Bicep puts it together: the events, then what the rule asks of them."""
+    """Return the query of each alert rule, as Bicep composes it: the events, then the rule's own part."""
     events = files["queries/events.kql"]
     named = re.findall(
         r"name: '([\w-]+)'[^{}]*?loadTextContent\('\.\./(queries/[\w-]+\.kql)'\)", files["modules/alerts.bicep"]
@@ -72,19 +72,19 @@ def rules(files: Infra) -> dict[str, str]:
 
 
 def workbook(files: Infra) -> dict[str, str]:
-    """The query of each part of the workbook."""
+    """Return the query of each part of the workbook."""
     parts = json.loads(files["workbook.json"])["items"]
     return {f"workbook: {p['name']}": p["content"]["query"] for p in parts if "query" in p["content"]}
 
 
 def event_names(query: str) -> set[str]:
-    """The events that a query speaks of: what is compared with `event` or with a table's `Name`."""
+    """Return the events that a query names: the values that it compares with `event` or with a table's `Name`."""
     compared = re.findall(r'\bevent (?:==|in) (\([^)]*\)|"[^"]*")', query)
     return {name for group in compared for name in re.findall(r'"([^"]*)"', group)}
 
 
 def bound(queries: dict[str, str]) -> list[str]:
-    """What the language service finds wrong, `name: message`."""
+    """Return the errors of the language service as `name: message`."""
     request = {"library": str(_library()), "tables": TABLES, "queries": queries}
     done = subprocess.run(
         ["node", str(_SCRIPT)], input=json.dumps(request), capture_output=True, text=True, check=True, timeout=120
@@ -95,7 +95,7 @@ def bound(queries: dict[str, str]) -> list[str]:
 
 @cache
 def _library() -> Path:
-    """Microsoft's language service, installed where absent; apart from Azurite, whose folder npm would tidy up."""
+    """Install Microsoft's language service if it is absent. Its folder is not Azurite's, which npm would tidy."""
     folder = _TOOLS / "node_modules" / "@kusto" / "language-service-next"
     if not folder.exists():
         _TOOLS.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What can be wrong with the Bicep files by themselves. Each check returns what it found, `file:line: what`."""
+"""Checks of the Bicep files by themselves. Each check returns its findings as `file:line: what`."""
 
 import json
 import re
@@ -18,7 +18,7 @@ ROLES = {
     "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
     "0ad04412-c4d5-4796-b79c-f76d14c8d402": "Durable Task Data Contributor",
 }
-"""Azure's built-in roles, by Microsoft's published list."""
+"""Azure's built-in roles, from Microsoft's published list."""
 
 GRANTS = {
     ("account", "appPrincipalId"): {
@@ -34,7 +34,7 @@ GRANTS = {
     ("table journal", "submitter.principalId"): {"Storage Table Data Reader"},
     ("table deployments", "submitter.principalId"): {"Storage Table Data Reader"},
 }
-"""Who may do what where: all there is, and no more."""
+"""Which identity may do what where: all grants that exist, and no more."""
 
 CLOSED = {
     ("Microsoft.Storage/storageAccounts", "properties.allowSharedKeyAccess"): "false",
@@ -69,7 +69,7 @@ PUBLIC = {
     "publicAction": "privateNetworking ? 'Deny' : 'Allow'",
 }
 PREVIEWS = {"Microsoft.Insights/diagnosticSettings"}
-"""Types that have no version but previews."""
+"""Types that only have preview versions."""
 _FUNCTIONS = frozenset(
     {"concat", "empty", "environment", "guid", "loadTextContent", "resourceGroup", "string", "subscription"}
     | {"subscriptionResourceId", "tenant", "toLower", "union", "uniqueString"}
@@ -79,7 +79,7 @@ _SECRET = re.compile(r"listKeys|listAccountSas|listCredentials|AccountKey=|Share
 
 
 def syntax(files: Infra) -> Iterator[str]:
-    """The grammar does not take it."""
+    """Check for text that the grammar does not accept."""
     for name, source in sources(files).items():
         for node in walk(source.root):
             if node.type == "ERROR" or node.is_missing:
@@ -87,7 +87,7 @@ def syntax(files: Infra) -> Iterator[str]:
 
 
 def undefined(files: Infra) -> Iterator[str]:
-    """A name that nothing declares."""
+    """Check for a name that is not declared."""
     for name, source in sources(files).items():
         known = set(source.of("param", "var", "resource", "module")) | _FUNCTIONS
         for used, node, scope in references(source.root):
@@ -96,7 +96,7 @@ def undefined(files: Infra) -> Iterator[str]:
 
 
 def unused(files: Infra) -> Iterator[str]:
-    """A parameter or variable that nothing reads."""
+    """Check for a parameter or variable that is not read."""
     for name, source in sources(files).items():
         used = {name for name, _, _ in references(source.root)}
         for each in source.of("param", "var").values():
@@ -105,40 +105,40 @@ def unused(files: Infra) -> Iterator[str]:
 
 
 def modules(files: Infra) -> Iterator[str]:
-    """A module that is not there, a parameter that it has not or is not given, an output that it has not."""
+    """Check for a missing module, an unknown or missing parameter of a module, and an unknown output."""
     parsed = sources(files)
     for name, source in parsed.items():
         for module in source.of("module").values():
             target = parsed.get(normpath(join(dirname(name), module.type)))
             if target is None:
-                yield f"{name}:{module.line}: there is no {module.type}"
+                yield f"{name}:{module.line}: {module.type} does not exist"
                 continue
             given, takes = properties(at(module.body, "params")), target.of("param")
             for param in set(given) - set(takes):
-                yield f"{name}:{module.line}: {module.type} has no parameter {param}"
+                yield f"{name}:{module.line}: {module.type} does not declare the parameter {param}"
             for param in takes.values():
                 if not param.has_default and param.name not in given:
-                    yield f"{name}:{module.line}: {module.type} is not given {param.name}"
+                    yield f"{name}:{module.line}: {module.type} needs the parameter {param.name}"
             for output in re.findall(rf"\b{module.name}!?\.outputs\.(\w+)", files[name]):
                 if output not in target.of("output"):
-                    yield f"{name}:{module.line}: {module.type} has no output {output}"
+                    yield f"{name}:{module.line}: {module.type} does not declare the output {output}"
 
 
 def loaded_files(files: Infra) -> Iterator[str]:
-    """A file that is loaded and is not there, or is there and is loaded nowhere."""
+    """Check for a file that is loaded and does not exist, or exists and is not loaded."""
     loaded: set[str] = set()
     for name in sources(files):
         for path in re.findall(r"loadTextContent\('([^']+)'\)", files[name]):
             loaded.add(normpath(join(dirname(name), path)))
             if normpath(join(dirname(name), path)) not in files:
-                yield f"{name}: there is no {path}"
+                yield f"{name}: {path} does not exist"
     for name in files:
         if name.endswith(".kql") and name not in loaded:
-            yield f"{name}: nothing loads it"
+            yield f"{name}: no Bicep file loads it"
 
 
 def versions(files: Infra) -> Iterator[str]:
-    """An API version that is not pinned, is a preview, or differs from another use of the same type."""
+    """Check for an API version that is not pinned, is a preview, or differs from another use of the same type."""
     seen: dict[str, str] = {}
     for name, source in sources(files).items():
         for each in source.of("resource").values():
@@ -152,27 +152,29 @@ def versions(files: Infra) -> Iterator[str]:
 
 
 def secrets(files: Infra) -> Iterator[str]:
-    """A key that is asked for, or an output that carries one, which stands in the deployment's history for all."""
+    """Check for a key that is requested, or an output that contains one and stays readable in the deployment's
+    history."""
     for name, source in sources(files).items():
         for n, line in enumerate(files[name].splitlines(), 1):
             if _SECRET.search(line):
-                yield f"{name}:{n}: a key: {line.strip()[:60]}"
+                yield f"{name}:{n}: requests a key: {line.strip()[:60]}"
         for each in source.of("output").values():
             if re.search(r"secret|key(?!_vault)|password|connectionstring", written(each.value), re.IGNORECASE):
                 yield f"{name}:{each.line}: output {each.name} may carry a secret"
 
 
 def roles(files: Infra) -> Iterator[str]:
-    """A role's id that is not of Microsoft's list: a wrong digit grants nothing, or something else."""
+    """Check for a role id that is not in Microsoft's list: with a wrong digit it grants nothing, or something else."""
     for name in sources(files):
         for n, line in enumerate(files[name].splitlines(), 1):
             for guid in re.findall(r"'([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'", line):
                 if guid not in ROLES:
-                    yield f"{name}:{n}: {guid} is no role"
+                    yield f"{name}:{n}: {guid} is not a built-in role"
 
 
 def assignments(files: Infra) -> Iterator[str]:
-    """An assignment whose name is not made of its own scope, principal and role, or that does not say who it is for."""
+    """Check for an assignment whose name is not made of its own scope, principal and role, or that has no principal
+    type."""
     for name, source in sources(files).items():
         for each in _assignments(source):
             scope, principal, role = _facts(each)
@@ -182,11 +184,11 @@ def assignments(files: Infra) -> Iterator[str]:
             if at(each.body, "properties.principalType") is None:
                 yield f"{name}:{each.line}: {each.name} has no principalType: a new identity is not found at once"
             if not scope:
-                yield f"{name}:{each.line}: {each.name} has no scope: it would hold for the resource group"
+                yield f"{name}:{each.line}: {each.name} has no scope: it would apply to the resource group"
 
 
 def least_privilege(files: Infra) -> Iterator[str]:
-    """A role that is not in GRANTS, or one of those that is missing."""
+    """Check for a role that is not in GRANTS, or a grant that is missing."""
     found: set[tuple[str, str, str]] = set()
     for source in sources(files).values():
         for each in _assignments(source):
@@ -198,7 +200,7 @@ def least_privilege(files: Infra) -> Iterator[str]:
 
 
 def closed(files: Infra) -> Iterator[str]:
-    """Storage, a vault or an app that is open wider than it must be."""
+    """Check for storage, a vault or an app that is open wider than necessary."""
     seen: set[str] = set()
     for name, source in sources(files).items():
         for each in source.of("resource").values():
@@ -215,7 +217,8 @@ def closed(files: Infra) -> Iterator[str]:
 
 
 def plan(files: Infra) -> Iterator[str]:
-    """Something of the app that belongs to another hosting plan: its types allow it, and Azure refuses it."""
+    """Check for properties of the app that belong to another hosting plan: its types allow them, and Azure refuses
+    them."""
     source = sources(files)["modules/app.bicep"]
     for each in source.of("resource", "var").values():
         for node in walk(each.node):
@@ -224,7 +227,8 @@ def plan(files: Infra) -> Iterator[str]:
 
 
 def parameters(files: Infra) -> Iterator[str]:
-    """A parameter that azd does not pass, does not know, or has another default for than the Bicep file."""
+    """Check for a parameter that azd does not pass or does not know, or that has another default than in the Bicep
+    file."""
     declared = sources(files)["main.bicep"].of("param")
     passed = json.loads(files["main.parameters.json"])["parameters"]
     yield from (f"main.parameters.json lacks {name}" for name in sorted(set(declared) - set(passed)))
@@ -246,13 +250,13 @@ CHECKS: dict[str, Callable[[Infra], Iterator[str]]] = {
 
 
 def text_of_var(source: Source, name: str) -> str:
-    """What a variable is, as it is written."""
+    """Return the value of a variable as it is written."""
     variable = source.of("var").get(name)
     return "" if variable is None else written(variable.value)
 
 
 def strings(source: Source, variable: str) -> list[str]:
-    """The strings of an array variable."""
+    """Return the strings of an array variable."""
     return re.findall(r"'([^']+)'", text_of_var(source, variable))
 
 
@@ -262,7 +266,7 @@ def _assignments(source: Source) -> list[Declaration]:
 
 
 def _facts(assignment: Declaration) -> tuple[str, str, str]:
-    """Scope, principal and role, as they are written."""
+    """Return scope, principal and role as they are written."""
     definition = at(assignment.body, "properties.roleDefinitionId")
     role = re.sub(r".*, ([\w.]+)\)$", r"\1", written(definition))
     scope = written(at(assignment.body, "scope"))

@@ -1,4 +1,4 @@
-"""checkov's opinion of infra/, and that it would have one."""
+"""checkov's findings on infra/, and the proof that it finds planted faults."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.infra.bicep import Infra, infra
 
 @pytest.fixture
 def scanned(tmp_path: Path) -> Callable[[Infra], checkov.Report]:
-    """Scans files as given."""
+    """Return a function that scans the given files."""
     require(checkov.is_installed(), "checkov is not installed: make lint-infra")
 
     def scan(files: Infra) -> checkov.Report:
@@ -24,15 +24,15 @@ def scanned(tmp_path: Path) -> Callable[[Infra], checkov.Report]:
     return scan
 
 
-def test_checkov_reads_everything_and_has_nothing_to_complain_of(scanned: Callable[[Infra], checkov.Report]) -> None:
-    """No file unread, nothing failed, and a reason beside whatever is skipped."""
+def test_checkov_reads_every_file_and_has_no_finding(scanned: Callable[[Infra], checkov.Report]) -> None:
+    """No file is unreadable, no check fails, and every skipped check has a reason."""
     report = scanned(infra())
     assert (report.unread, report.failed, report.unreasoned) == ([], [], [])
     assert report.resources > 40
 
 
-def test_checkov_finds_what_is_planted(scanned: Callable[[Infra], checkov.Report]) -> None:
-    """A purgeable vault, a file that it cannot read, and a skip without a reason: all are reported."""
+def test_checkov_finds_planted_faults(scanned: Callable[[Infra], checkov.Report]) -> None:
+    """A vault that can be purged, an unreadable file, and a skip without a reason are all reported."""
     files = {name: infra()[f"modules/{name}"] for name in ("vault.bicep", "identity.bicep", "storage.bicep")}
     files["vault.bicep"] = files["vault.bicep"].replace("enablePurgeProtection: true", "enablePurgeProtection: false")
     files["identity.bicep"] += "resource {"

@@ -1,4 +1,4 @@
-"""host.json: what goes wrong without a word where a value is absent or does not fit the others (docs/host.md)."""
+"""host.json: values that cause a silent failure if they are absent or do not match the others (docs/host.md)."""
 
 import copy
 import json
@@ -18,25 +18,25 @@ HOST: dict[str, Any] = json.loads((ROOT / "host.json").read_text())
 
 
 def seconds(span: str) -> float:
-    """Of `hh:mm:ss`."""
+    """Return the seconds of `hh:mm:ss`."""
     hours, minutes, rest = span.split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(rest)
 
 
 def traps(host: dict[str, Any]) -> Iterator[str]:
-    """What the Functions host would do with these values that nobody wants."""
+    """Return the unwanted effects that these values have in the Functions host."""
     queues: dict[str, Any] = host["extensions"].get("queues", {})
     if seconds(queues.get("visibilityTimeout", "00:00:00")) < 1:
-        yield "visibilityTimeout: five tries at once, then poison"
+        yield "visibilityTimeout: five deliveries at once, then the poison queue"
     if queues.get("messageEncoding", "base64") != "none":
-        yield "messageEncoding: a plain message goes to poison without a word"
+        yield "messageEncoding: a plain message goes to the poison queue without an error"
     if seconds(queues.get("maxPollingInterval", "00:01:00")) > 1:
-        yield "maxPollingInterval: a step waits up to a minute for being looked at"
+        yield "maxPollingInterval: a step waits up to a minute for its delivery"
     if host.get("telemetryMode", "") != "":
         yield "telemetryMode: logging.applicationInsights is ignored"
     excluded = host["logging"]["applicationInsights"]["samplingSettings"].get("excludedTypes", "").split(";")
     if not {"Request", "Exception"} <= set(excluded):
-        yield "excludedTypes: what is counted would be sampled"
+        yield "excludedTypes: counted telemetry would be sampled"
     minimum = re.match(r"\[(\d+)\.(\d+)\.(\d+),", host["extensionBundle"]["version"])
     if minimum is None or tuple(map(int, minimum.groups())) < (4, 35, 0):
         yield "extensionBundle: its durable extension is too old for azure-functions-durable 2.x"
@@ -46,22 +46,22 @@ def traps(host: dict[str, Any]) -> Iterator[str]:
     if seconds(provider.get("maxQueuePollingInterval", "00:00:30")) > 1:
         yield "maxQueuePollingInterval: each hop of an orchestration waits up to 30 s for the next poll"
     for name in ("controlQueueVisibilityTimeout", "workItemQueueVisibilityTimeout"):
-        if seconds(provider.get(name, "00:05:00")) != 60:  # the extension refuses less than a minute
-            yield f"{name}: an orchestration stands still for that long after its instance died"
+        if seconds(provider.get(name, "00:05:00")) != 60:  # The extension refuses less than a minute.
+            yield f"{name}: an orchestration stops for that long after its instance died"
     if host["extensions"]["http"].get("routePrefix", "api") != "api":
-        yield "routePrefix: the availability test, the page and the pipelines say /api"
+        yield "routePrefix: the availability test, the page and the pipelines use /api"
     at_once = queues.get("batchSize", 16) + queues.get("newBatchSize", 8)
     for place, threads in thread_counts().items():
         if at_once >= threads:
             yield f"{place}: {at_once} deliveries leave no thread of {threads} for an orchestrator"
     if seconds(host.get("functionTimeout", "00:30:00")) > settings.load({}).policy.orphan_grace_seconds:
-        yield "functionTimeout: a call may end after the sweeper has looked for what it made"
+        yield "functionTimeout: a call may end after the sweeper has looked for its resource"
     if seconds(host.get("functionTimeout", "00:30:00")) != MAX_DELIVERY.total_seconds():
-        yield "functionTimeout: signs of life are given for another time (MAX_DELIVERY)"
+        yield "functionTimeout: heartbeats are sent for another time (MAX_DELIVERY)"
 
 
 def thread_counts() -> dict[str, int]:
-    """What the worker is given, in Azure and on a workstation."""
+    """Return the worker's thread counts, in Azure and on a workstation."""
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     azure = properties(sources(infra())["modules/app.bicep"].of("var")["appSettings"].value)
     name = "PYTHON_THREADPOOL_THREAD_COUNT"
@@ -83,17 +83,16 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "app.bicep": ("extensions.queues.newBatchSize", 16),
     "functionTimeout": ("functionTimeout", "00:30:00"),
 }
-"""What complains, and the value that it complains of; null: left out."""
+"""The check that must complain, and the value that causes it; null means that the value is omitted."""
 
 
 def test_host_json_has_no_trap() -> None:
-    """The file as it is."""
     assert list(traps(HOST)) == []
 
 
 @pytest.mark.parametrize("says", FAULTS)
 def test_host_json_planted_trap_is_found(says: str) -> None:
-    """Each trap, set once."""
+    """Each trap is set once."""
     path, value = FAULTS[says]
     planted = copy.deepcopy(HOST)
     *way, last = path.split(".")

@@ -1,4 +1,4 @@
-"""infra/ as far as it can be held without Azure, and proof that what holds it would notice."""
+"""Checks of infra/ as far as they are possible without Azure, and the proof that each check finds a planted fault."""
 
 import json
 import re
@@ -57,19 +57,17 @@ FAULTS = {
     "a flag that is off": (
         *("flags_on", "modules/app.bicep", "FEATURE_USE_ROLLBACK: 'true'", "FEATURE_USE_ROLLBACK: 'false'"),
     ),
-    "an event that the code does not send": (
+    "an event that the code does not emit": (
         *("events", "queries/breaker-opened.kql", "CircuitBreakerOpened", "BreakerOpened"),
     ),
-    "an event of the workbook that the code does not send": (
+    "an event of the workbook that the code does not emit": (
         *("events", "workbook.json", "StepFailed", "StepsFailed"),
     ),
-    "a property that the event has not": (
+    "a property that the event does not have": (
         *("event_properties", "queries/compensation-failed.kql", "Properties.error_code", "Properties.code"),
     ),
-    "a rule that is gone": (
-        *("events", "modules/alerts.bicep", "loadTextContent('../queries/orphan-found.kql')", "''"),
-    ),
-    "a query that nothing loads": (
+    "a missing rule": (*("events", "modules/alerts.bicep", "loadTextContent('../queries/orphan-found.kql')", "''"),),
+    "a query that no file loads": (
         *("loaded_files", "modules/alerts.bicep", "loadTextContent('../queries/orphan-found.kql')", "''"),
     ),
     "an alert without a remedy": ("remedies", "modules/alerts.bicep", "name: 'orphan-found'", "name: 'orphan'"),
@@ -90,7 +88,7 @@ FAULTS = {
     "a site property that Flex Consumption refuses": (
         *("plan", "modules/app.bicep", "minTlsVersion: '1.2'", "minTlsVersion: '1.2', ftpsState: 'Disabled'"),
     ),
-    "a key that is asked for": (
+    "a key that is requested": (
         *(
             "secrets",
             "modules/app.bicep",
@@ -108,34 +106,34 @@ FAULTS = {
     ),
     "a table of another name": ("names", "modules/storage.bicep", "'journal', ", "'journals', "),
     "a name with a typing error": ("undefined", "modules/app.bicep", "serverFarmId: plan.id", "serverFarmId: plann.id"),
-    "a parameter that nothing reads": (
+    "a parameter that is not read": (
         "unused",
         "modules/app.bicep",
         "param token string",
         "param token string\nparam colour string",
     ),
-    "a parameter that the module has not": (*("modules", "main.bicep", "healthUrl: 'https", "healthAddress: 'https"),),
-    "an output that the module has not": ("modules", "main.bicep", "vault.outputs.url", "vault.outputs.uri"),
+    "an unknown parameter of a module": (*("modules", "main.bicep", "healthUrl: 'https", "healthAddress: 'https"),),
+    "an unknown output of a module": ("modules", "main.bicep", "vault.outputs.url", "vault.outputs.uri"),
     "a resource without a version": (
         *("versions", "modules/app.bicep", "'Microsoft.Web/serverfarms@2024-11-01'", "'Microsoft.Web/serverfarms'"),
     ),
     "two versions of one type": (
         *("versions", "modules/app.bicep", "storageAccounts@2024-01-01", "storageAccounts@2023-05-01"),
     ),
-    "a default that azd does not know of": ("parameters", "main.bicep", "int = 90", "int = 30"),
+    "a default that differs from azd's": ("parameters", "main.bicep", "int = 90", "int = 30"),
     "a parameter that azd does not pass": (
         *("parameters", "main.parameters.json", '    "alertEmail": { "value": "${ALERT_EMAIL=}" },\n', ""),
     ),
-    "a property that the type has not": ("types", "modules/app.bicep", "httpsOnly: true", "httpOnly: true"),
-    "a property that is needed and left out": ("types", "modules/storage.bicep", "  kind: 'StorageV2'\n", ""),
-    "a text where a number belongs": ("types", "modules/alerts.bicep", "severity: 2", "severity: '2'"),
-    "a value that is none of the type's": (
+    "an unknown property of the type": ("types", "modules/app.bicep", "httpsOnly: true", "httpOnly: true"),
+    "a missing required property": ("types", "modules/storage.bicep", "  kind: 'StorageV2'\n", ""),
+    "a text in place of a number": ("types", "modules/alerts.bicep", "severity: 2", "severity: '2'"),
+    "a value that the type does not allow": (
         *("types", "modules/storage.bicep", "minimumTlsVersion: 'TLS1_2'", "minimumTlsVersion: '1.2'"),
     ),
-    "a setting that is no text": (
+    "a setting that is not a text": (
         *("types", "modules/app.bicep", "FEATURE_USE_TELEMETRY: 'true'", "FEATURE_USE_TELEMETRY: true"),
     ),
-    "something read that the type does not tell": (
+    "an unknown output of the type": (
         *("types", "modules/app.bicep", "insights.properties.ConnectionString", "insights.properties.connectionString"),
     ),
     "a module's parameter of another kind": (
@@ -144,41 +142,41 @@ FAULTS = {
     "a version whose types are not known": (
         *("types", "modules/monitoring.bicep", "components@2020-02-02", "components@2020-02-03"),
     ),
-    "a brace too few": ("syntax", "modules/identity.bicep", "  tags: tags\n}", "  tags: tags\n"),
+    "a missing brace": ("syntax", "modules/identity.bicep", "  tags: tags\n}", "  tags: tags\n"),
 }
-"""What, the check that must notice, the file, and what is written there instead of what."""
+"""A text, the check that must complain, the file, and the faulty text in place of the first one."""
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_infra_has_nothing_to_complain_of(check: str) -> None:
+def test_infra_has_no_finding(check: str) -> None:
     """The files as they are pass every check."""
     assert list(CHECKS[check](FILES)) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_infra_planted_fault_is_found(fault: str) -> None:
-    """Each check can fail: with the fault in the file, the check that is meant for it says so."""
+    """Each check can fail: if the file has the fault, the check that is meant for it reports it."""
     check, file, old, new = FAULTS[fault]
     assert old in FILES[file], "the fault cannot be planted: the file has changed"
     assert list(CHECKS[check]({**FILES, file: FILES[file].replace(old, new, 1)})) != []
 
 
 def test_infra_every_check_has_a_planted_fault() -> None:
-    """No check is taken on trust."""
+    """No check is trusted without a proof."""
     assert {check for check, *_ in FAULTS.values()} == set(CHECKS)
 
 
 def test_infra_settings_are_documented_and_sampled() -> None:
-    """Every setting that is read stands in docs/, and the sample names no other."""
+    """Every setting that is read is documented in docs/, and the sample contains no other."""
     read = agreement.settings_read() | agreement.SECRETS | agreement.settings_of_triggers()
     docs = "".join((agreement.ROOT / "docs" / f"{name}.md").read_text() for name in ("settings", "host"))
-    spelled = {name: {name, name.upper()} if name.islower() else {name} for name in read}  # proxies have two spellings
+    spelled = {name: {name, name.upper()} if name.islower() else {name} for name in read}  # Proxies have two spellings.
     assert {name for name, spellings in spelled.items() if not any(f"`{each}`" in docs for each in spellings)} == set()
     sample: dict[str, str] = json.loads((agreement.ROOT / "local.settings.sample.json").read_text())["Values"]
     assert set(sample) <= read | agreement.OF_THE_HOST
 
 
-def test_infra_readme_names_only_what_is_there() -> None:
+def test_infra_readme_names_only_what_exists() -> None:
     """Its modules, parameters and outputs are those of the files."""
     readme = (agreement.ROOT / "infra" / "README.md").read_text()
     assert set(re.findall(r"`(modules/\w+\.bicep)`", readme)) == {f for f in FILES if f.startswith("modules/")}
@@ -197,7 +195,7 @@ QUERY_FAULTS: dict[str, tuple[str, str]] = {
 
 
 def test_infra_queries_bind_against_the_published_tables_and_faults_do_not() -> None:
-    """Microsoft's own language service takes every query of the rules and the workbook, and no query with a fault."""
+    """Microsoft's own language service accepts every query of the rules and the workbook, and no query with a fault."""
     require(kql.is_possible(), "binding the queries needs Node.js and npm")
     good = kql.rules(FILES) | kql.workbook(FILES)
     events = FILES["queries/events.kql"]

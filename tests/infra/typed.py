@@ -1,7 +1,7 @@
-"""Whether what the Bicep files write fits what it is written to: Azure's types, and the modules' parameters.
+"""Checks that the values in the Bicep files match their places: Azure's types, and the modules' parameters.
 
-What the compiler would say of types, as far as it can be seen without one: literals, names, parameters, what a
-resource or a module tells. Of a text that is put together only that it is a text.
+They find the errors of types that can be found without the compiler: in literals, names, parameters, and the outputs of
+a resource or a module. Of a composed text they know only that it is a text.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.infra.azure_types import Shape, kind_of, known, shape_at
 from tests.infra.bicep import Declaration, Infra, Source, at, properties, read, reads, sources, text_of, written
 
 _OF_BICEP = {"parent", "scope", "dependsOn"}
-"""What may stand in every resource beside its type's own properties."""
+"""Properties that every resource may have besides those of its type."""
 _LITERALS = {"string": "string", "number": "int", "boolean": "bool", "object": "object", "array": "array"}
 _FUNCTIONS = {
     **dict.fromkeys(("guid", "loadTextContent", "string", "subscriptionResourceId"), "string"),
@@ -25,7 +25,7 @@ _FUNCTIONS = {
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an expression stands: its file among the others, what its names mean, and how to tell a person."""
+    """The place of an expression: its file among the others, what its names mean, and how to name it in a finding."""
 
     source: Source
     modules: dict[str, Source]
@@ -37,7 +37,8 @@ class _Place:
 
 
 def types(files: Infra) -> Iterator[str]:
-    """A property that is not there, is missing, or can only be read; a value of another kind, or not of its list."""
+    """Check for a property that is unknown, missing or read-only, and for a value of another kind or outside its
+    list."""
     parsed = sources(files)
     for name, source in parsed.items():
         targets = {m.name: parsed.get(normpath(join(dirname(name), m.type))) for m in source.of("module").values()}
@@ -50,29 +51,29 @@ def types(files: Infra) -> Iterator[str]:
             elif each.type in known():
                 yield from _misfits(each.body, _as_declared(known()[each.type], each), place)
             elif each.kind == "resource":
-                yield f"{place.says}: azure_types.json has no {each.type}: azure_types.py says how to get it"
+                yield f"{place.says}: azure_types.json has no {each.type}: azure_types.py describes how to add it"
         for symbol, path, line in reads(source):
             of = source.of("resource")[symbol].type
             if shape_at(known().get(of), path) is None:
-                yield f"{name}:{line}: {of} tells no {'.'.join(path)}"
+                yield f"{name}:{line}: {of} has no output {'.'.join(path)}"
 
 
 def _as_declared(shape: Shape, resource: Declaration) -> Shape:
-    """What a declaration in Bicep may and must say of a type."""
+    """Check what a declaration in Bicep may and must contain for a type."""
     more = {"has": {**dict.fromkeys(_OF_BICEP, "any"), **shape["has"]}}
     return {**shape, **more, "required": [] if resource.is_existing else shape.get("required", [])}
 
 
 def _declared(declaration: Declaration) -> Shape:
-    """The shape of a parameter or an output."""
+    """Return the shape of a parameter or an output."""
     kind = written(next((c for c in declaration.node.children if c.type == "type"), None))
     return {"array": {"items": "any"}, "object": {"has": {}, "more": "any"}}.get(kind, kind)
 
 
 def _misfits(node: Node | None, shape: Shape, place: _Place) -> Iterator[str]:
-    """What does not fit, in all that the expression may turn out to be."""
+    """Yield what does not match, for every value that the expression may have."""
     if shape is None:
-        yield f"{place.says}: azure_types.json was not made for it: azure_types.py says how"
+        yield f"{place.says}: azure_types.json does not cover it; azure_types.py describes how to add it"
         return
     wanted = kind_of(shape)
     for value in [] if node is None else _values(node, place):
@@ -112,7 +113,7 @@ def _misfits_of_object(node: Node, shape: Shape, place: _Place) -> Iterator[str]
 
 
 def _values(node: Node, place: _Place) -> Iterator[Node]:
-    """What a condition, a variable, a loop's variable or a union may turn out to be; itself, if it is none of them."""
+    """Return the possible values of a condition, a variable, a loop's variable or a union, or the expression itself."""
     variables = place.source.of("var")
     first = node.named_children[0] if node.named_children else node
     if node.type == "ternary_expression":
@@ -131,7 +132,7 @@ def _values(node: Node, place: _Place) -> Iterator[Node]:
 
 
 def _loops(each: Declaration, source: Source) -> dict[str, Node]:
-    """The variable of a resource's loop, if what it goes over stands in the same file: the objects."""
+    """Return the variable of a resource's loop with its objects, if the list is in the same file."""
     loop = next((c for c in each.node.children if c.type == "for_statement"), None)
     names = [] if loop is None else [written(n) for n in loop.named_children if n.type == "identifier"]
     over = source.of("var").get(names[-1]) if len(names) == 2 else None
@@ -139,7 +140,7 @@ def _loops(each: Declaration, source: Source) -> dict[str, Node]:
 
 
 def _kind(node: Node, place: _Place) -> str:
-    """What an expression is; empty where that cannot be seen."""
+    """Return the kind of an expression, or an empty text if it is unknown."""
     if node.type == "call_expression":
         return _FUNCTIONS.get(written(node.named_children[0]), "")
     if node.type == "identifier" and written(node) in place.source.of("param"):

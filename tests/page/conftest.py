@@ -16,8 +16,8 @@ expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Of a module, not of the session: while Playwright runs, the thread counts as inside an event loop, and other
-    tests of the same worker could start none."""
+    """Start a browser for a module, not for the session: while Playwright runs, its thread counts as inside an event
+    loop, and other tests of the same worker could not start one."""
     found = browsers.find()
     require(found is not None, "no Chromium is here; `python -m local.browser install` fetches one")
     assert found is not None
@@ -27,7 +27,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A fresh profile."""
+    """Open a fresh profile."""
     made = chromium.new_context(viewport=SIZE, reduced_motion="reduce", locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
     made.set_default_timeout(PATIENCE_SECONDS * 1000)
     yield made
@@ -36,7 +36,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def tab(context: BrowserContext) -> Iterator[Page]:
-    """A tab in which nothing may go wrong unseen: an error of the page's or a breach of its policy fails the test."""
+    """Open a tab in which no error goes unnoticed: an error of the page or a breach of its policy fails the test."""
     made, wrong = context.new_page(), list[str]()
     made.on("pageerror", lambda error: wrong.append(str(error)))
     made.on("console", lambda message: wrong.append(message.text) if _is_wrong(message) else None)
@@ -49,14 +49,14 @@ def _is_wrong(message: ConsoleMessage) -> bool:
 
 
 class Serving:
-    """Starts fakes and opens the page on them."""
+    """Starts fakes of the API, and opens the page on them."""
 
     def __init__(self, tab: Page) -> None:
         self.tab = tab
         self.running: list[FakeApi] = []
 
     def __call__(self, world: World, hash: str = "", *, key: str | None = KEY) -> FakeApi:
-        """Open the page with the key in place, as a tab that was asked for it earlier."""
+        """Open the page with the key stored, as in a tab where it was entered before."""
         api = FakeApi(world)
         self.running.append(api)
         if key is not None:
@@ -67,21 +67,21 @@ class Serving:
 
 @pytest.fixture
 def serve(tab: Page) -> Iterator[Serving]:
-    """Opens the page on a fake of the API."""
+    """Return a function that opens the page on a fake of the API."""
     made = Serving(tab)
     yield made
     for api in made.running:
         api.close()
 
 
-def asked_by(tab: Page) -> list[str]:
-    """What the page asks for from now on: the list grows."""
+def requests_of(tab: Page) -> list[str]:
+    """Return a list to which every later request of the page is added."""
     requested = list[str]()
     tab.on("request", lambda request: requested.append(request.url))
     return requested
 
 
 def pass_time(tab: Page, seconds: float) -> None:
-    """Let the page's own clock go on by that much at once. It must be installed (`tab.clock`)."""
+    """Let the page's own clock advance by these seconds at once. The clock must be installed (`tab.clock`)."""
     tab.clock.run_for(int(seconds * 1000))
-    tab.evaluate("0")  # what was asked is told before this is answered
+    tab.evaluate("0")  # Requests of that time are recorded before this returns.

@@ -1,7 +1,7 @@
 """The HTTP API as the page sees it, with deployments made up in a test: for thousands of them, and for rare states.
 
 Records are the app's own, so their shape is the API's; the page's files come through the app's own `page.serve`, with
-its headers. test_contract.py holds this fake against what the real API says of itself.
+its headers. test_contract.py compares this fake with the real API's document.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ from shared.web.deployments import step_json
 from shared.web.http import HttpError, Request
 
 KEY = "a-function-key-of-this-test"
-MOST = 200
+MAX_LIMIT = 200
 
 
 @dataclass
 class Deployment:
-    """What stands in the journal of one."""
+    """The journal of one deployment."""
 
     header: DeploymentRecord
     steps: list[StepRecord] = field(default_factory=list[StepRecord])
@@ -38,30 +38,30 @@ class Deployment:
 
 @dataclass
 class World:
-    """What the fake answers with; tests change it while the page looks."""
+    """The data of the fake's answers; tests change them while the page is open."""
 
     deployments: dict[str, Deployment] = field(default_factory=dict[str, Deployment])
     breakers: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     orphans: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     forgotten: dict[str, list[AuditEntry]] = field(default_factory=dict[str, list[AuditEntry]])
-    """The audit of what is past its retention."""
+    """The audits of deployments past their retention."""
     health: dict[str, Any] = field(default_factory=lambda: {"status": "pass", "checks": {}})
     commands: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
     calls: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     key: str = KEY
     broken: bool = False
-    """Answer 503 to everything but the page's files."""
+    """Answer 503 to everything except the page's files."""
     refuse: str = ""
     """Answer 409 with this detail to commands."""
     on_command: Callable[[str, str], None] = lambda verb, deployment_id: None
 
     def add(self, deployment: Deployment) -> Deployment:
-        """One more."""
+        """Add a deployment."""
         self.deployments[deployment.header.deployment_id] = deployment
         return deployment
 
     def move(self, deployment_id: str, state: D, **changes: Any) -> None:
-        """The header moves to that state."""
+        """Move a header to a state, with an audit entry."""
         stored = self.deployments[deployment_id]
         header = stored.header
         after = header.replace(state=state, sequence=header.sequence + 1, **changes)
@@ -83,7 +83,7 @@ class FakeApi:
         self.url = f"{self.base}/api/dashboard"
 
     def close(self) -> None:
-        """Stop it."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -91,7 +91,7 @@ class FakeApi:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A tab that is closed in the middle of an answer is nothing to tell of."""
+        """Ignore the error, because a tab that is closed during an answer is not a failure."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
     world: World
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("x-functions-key") != self.world.key:
             return self._send(401, None)
         if self.world.broken:
-            return self._send(503, {"title": "Service Unavailable", "status": 503, "detail": "storage is away"})
+            return self._send(503, {"title": "Service Unavailable", "status": 503, "detail": "storage is unavailable"})
         status, body = make()
         return self._send(status, body)
 
@@ -185,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             and query.get("target", d.header.target) == d.header.target
             and not (query.get("open") == "true" and d.header.state in DEPLOYMENT_ENDED)
         ]
-        start, limit = int(query.get("cursor", "0")), min(MOST, int(query.get("limit", "50")))
+        start, limit = int(query.get("cursor", "0")), min(MAX_LIMIT, int(query.get("limit", "50")))
         following = str(start + limit) if start + limit < len(fitting) else None
         return {"items": [header.to_json() for header in fitting[start : start + limit]], "next": following}
 
@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def header(number: int, state: D, now: datetime, **changes: Any) -> DeploymentRecord:
-    """A deployment of that number; the higher, the older."""
+    """Return the header of a deployment; the higher its number, the older it is."""
     accepted = now - timedelta(seconds=7 * number + 5)
     ended = state in DEPLOYMENT_ENDED
     record = DeploymentRecord(
@@ -229,7 +229,7 @@ def header(number: int, state: D, now: datetime, **changes: Any) -> DeploymentRe
 
 
 def step(deployment_id: str, ordinal: int, step_id: str, state: S, **changes: Any) -> StepRecord:
-    """A step of a lakehouse, unless said otherwise."""
+    """Return a lakehouse step, changed as given."""
     record = StepRecord(
         deployment_id=deployment_id,
         ordinal=ordinal,

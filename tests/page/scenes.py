@@ -1,4 +1,4 @@
-"""Deployments in the states that the page is looked at in: running, put back, stuck, held, hostile."""
+"""Deployments in the states in which the page is tested: running, rolled back, stuck, held, hostile."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,12 +24,13 @@ HOSTILE = (
 
 
 def now() -> datetime:
-    """Whole seconds, so that what is shown is the same however long the test takes to begin."""
+    """Return the time in whole seconds, so that the page shows the same however long the test takes to begin."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def running(number: int = 0) -> Deployment:
-    """Two of four applied; one waits for Fabric's operation, one is tried again after two throttled calls."""
+    """Return a deployment with two of four steps applied; one waits for Fabric's operation, one is retried after two
+    throttled calls."""
     at = now()
     top = header(number, D.RUNNING, at, accepted_at=at - timedelta(seconds=30), started_at=at - timedelta(seconds=26))
     own, t = top.deployment_id, _after(top.started_at)
@@ -81,7 +82,7 @@ def running(number: int = 0) -> Deployment:
 
 
 def compensated(number: int = 1) -> Deployment:
-    """Its last step was refused, and everything is put back."""
+    """Return a deployment whose last step was refused, and that was rolled back."""
     at = now()
     accepted = at - timedelta(minutes=12)
     error = RecordedError(
@@ -104,16 +105,16 @@ def compensated(number: int = 1) -> Deployment:
     own, t = top.deployment_id, _after(accepted)
     made = Intent("create", "[saga:0123456789ab]")
 
-    def undone(ordinal: int, name: str, a: float, b: float, c: float, d: float, **changes: Any) -> Any:
+    def rolled_back(ordinal: int, name: str, a: float, b: float, c: float, d: float, **changes: Any) -> Any:
         resource = Resource("Lakehouse", GUID, name, GUID)
         times = {"started_at": t(a), "finished_at": t(b), "compensation_started_at": t(c)}
         end = {"compensation_finished_at": t(d), "intent": made, "resource": resource}
         return step(own, ordinal, name, S.COMPENSATED, **{**times, **end, **changes})
 
     steps = [
-        undone(0, "workspace", 0.6, 8.6, 17.4, 19.8, kind="workspace"),
-        undone(1, "bronze", 9.0, 13.2, 15.6, 17.2, needs=(0,)),
-        undone(2, "silver", 9.1, 13.4, 15.6, 16.9, needs=(0,)),
+        rolled_back(0, "workspace", 0.6, 8.6, 17.4, 19.8, kind="workspace"),
+        rolled_back(1, "bronze", 9.0, 13.2, 15.6, 17.2, needs=(0,)),
+        rolled_back(2, "silver", 9.1, 13.4, 15.6, 16.9, needs=(0,)),
         step(
             own,
             3,
@@ -144,7 +145,7 @@ def compensated(number: int = 1) -> Deployment:
 
 
 def stuck(number: int = 2) -> Deployment:
-    """A workspace cannot be deleted: somebody put something into it."""
+    """Return a deployment whose workspace cannot be deleted, because another actor put an item into it."""
     at = now()
     top = header(number, D.STUCK, at, accepted_at=at - timedelta(hours=3), started_at=at - timedelta(hours=3))
     t = _after(top.accepted_at)
@@ -171,7 +172,7 @@ def stuck(number: int = 2) -> Deployment:
     ]
     audit = [
         *_start_compensation(top),
-        _move(t(20), 0, "succeeded", "compensating", "undo it"),
+        _move(t(20), 0, "succeeded", "compensating", "compensate it"),
         _move(t(900), 0, "compensating", "compensation_failed", error.message),
         AuditEntry(t(901), "deployment", "compensating", "stuck", "orchestrator", "a compensation failed", 4),
     ]
@@ -179,7 +180,7 @@ def stuck(number: int = 2) -> Deployment:
 
 
 def held(number: int = 3) -> Deployment:
-    """A step failed, and the manifest says to hold."""
+    """Return a deployment that is held after a failed step."""
     at = now()
     top = header(number, D.HELD, at, on_failure="hold")
     error = RecordedError("The capacity is paused.", "Resume the capacity, then resume the deployment.", status=400)
@@ -192,7 +193,7 @@ def held(number: int = 3) -> Deployment:
 
 
 def hostile(number: int = 4) -> Deployment:
-    """Every text that others choose is made to harm or to mislead."""
+    """Return a deployment in which every text that others choose tries to harm or to mislead."""
     top = header(
         number,
         D.RUNNING,
@@ -224,7 +225,7 @@ def hostile(number: int = 4) -> Deployment:
 
 
 def world() -> World:
-    """One of each, and a few more."""
+    """Return a world with one deployment of each kind, and a few more."""
     made = World()
     for scene in (running(), compensated(), stuck(), held(), hostile()):
         made.add(scene)
@@ -269,7 +270,7 @@ def world() -> World:
 
 
 def many(number: int) -> World:
-    """That many deployments, a few of them open."""
+    """Return a world with this many deployments, a few of them open."""
     made, at = World(), now()
     ended = [D.SUCCEEDED, D.SUCCEEDED, D.SUCCEEDED, D.COMPENSATED, D.CANCELLED, D.REJECTED]
     for i in range(number):

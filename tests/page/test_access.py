@@ -30,17 +30,17 @@ READY = {
     else ".card, tbody"
     for view in VIEWS
 }
-"""What is there once the view shows what it has."""
+"""A selector that matches when the view shows its content."""
 RULES = {
     "light": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "dark": ["color-contrast"],
 }
-"""By theme: the dark one has other colours, and the same elements."""
+"""The rules by theme: the dark theme has other colours, and the same elements."""
 
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The script of axe-core."""
+    """Return the script of axe-core."""
     try:
         return browsers.ensure_axe().read_text()
     except browsers.BrowserError as error:
@@ -50,7 +50,7 @@ def axe() -> str:
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[FakeApi]:
-    """One of each state."""
+    """Start a fake with a deployment of each state."""
     running = FakeApi(scenes.world())
     yield running
     running.close()
@@ -58,7 +58,7 @@ def api() -> Iterator[FakeApi]:
 
 @pytest.fixture(scope="module", params=list(RULES))
 def page(request: pytest.FixtureRequest, chromium: Browser, api: FakeApi) -> Iterator[Page]:
-    """One tab for all views of a theme, so that axe is loaded once."""
+    """Open one tab for all views of a theme, so that axe is loaded once."""
     context = chromium.new_context(
         viewport=SIZE,  # type: ignore[arg-type]
         color_scheme=request.param,
@@ -72,7 +72,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser, api: FakeApi) -> Ite
 
 
 def findings(page: Page, axe: str, within: str = "html") -> list[str]:
-    """What axe finds, all impacts: rule, impact, and where."""
+    """Return what axe finds, of any impact: rule, impact and place."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
     rules = RULES["dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"]
@@ -86,7 +86,7 @@ def findings(page: Page, axe: str, within: str = "html") -> list[str]:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_access_view_has_no_findings(page: Page, api: FakeApi, axe: str, view: str) -> None:
-    """No finding of any weight, with details, audit and dialog opened where there are some."""
+    """axe reports no finding of any impact, with details, audit and dialog open if the view has them."""
     page.goto(f"{api.url}{VIEWS[view]}")
     expect(page.locator(READY[view]).first).to_be_visible()
     assert findings(page, axe) == []
@@ -102,7 +102,7 @@ def test_access_view_has_no_findings(page: Page, api: FakeApi, axe: str, view: s
 
 @pytest.mark.parametrize("scheme", RULES)
 def test_access_form_for_the_key_has_no_findings(chromium: Browser, api: FakeApi, axe: str, scheme: Any) -> None:
-    """The first thing that anybody meets, also after a wrong key."""
+    """The form is the first thing that a person sees, also after a wrong key."""
     context = chromium.new_context(color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
     page.goto(api.url)
@@ -114,7 +114,7 @@ def test_access_form_for_the_key_has_no_findings(chromium: Browser, api: FakeApi
 
 
 def test_access_planted_fault_is_found(chromium: Browser, api: FakeApi, axe: str) -> None:
-    """The check can fail: a button without a name and a grey on grey are both reported."""
+    """The check can fail: it reports a button without a name, and grey text on grey."""
     context = chromium.new_context(bypass_csp=True)
     page = context.new_page()
     page.goto(api.url)

@@ -1,4 +1,4 @@
-"""The fake that the page's tests use says what the real API says it would: held against the API's own document."""
+"""The fake API of the page's tests gives only answers that the real API's document describes."""
 
 import json
 import urllib.error
@@ -32,19 +32,19 @@ COMMANDS = [
     ("/deployments/{id}/resume", "/deployments/build-89997/resume", {"reason": "why"}, 202),
     ("/breakers/{name}/reset", "/breakers/items/reset", {}, 200),
 ]
-"""As the page sends them: test_deployment.py asserts these bodies."""
+"""Commands as the page sends them: test_deployment.py asserts these bodies."""
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[FakeApi]:
-    """One of each state."""
+    """Start a fake with a deployment of each state."""
     running = FakeApi(scenes.world())
     yield running
     running.close()
 
 
 def ask(api: FakeApi, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """The fake's answer."""
+    """Send a request to the fake."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{api.base}/api{path}", data=data, method=method)  # noqa: S310 - our own
     request.add_header("x-functions-key", KEY)
@@ -56,35 +56,35 @@ def ask(api: FakeApi, method: str, path: str, body: Any = None) -> tuple[int, An
 
 
 def check(schema: dict[str, Any], value: Any) -> None:
-    """Raise unless the value is of that schema of the document."""
+    """Raise unless the value matches that schema of the document."""
     whole = {**schema, "components": DOCUMENT["components"]}
     Draft202012Validator(whole).validate(value)  # type: ignore[reportUnknownMemberType]
 
 
 def operation(method: str, path: str) -> dict[str, Any]:
-    """As the document has it, with or without the prefix."""
+    """Return the document's operation, with or without the prefix."""
     found = DOCUMENT["paths"].get(path) or DOCUMENT["paths"][f"/api{path}"]
     return found[method.lower()]
 
 
 def schema_of(answer: dict[str, Any]) -> dict[str, Any]:
-    """Of the body, whatever its media type."""
+    """Return the schema of the body, whatever its media type."""
     return next(iter(answer["content"].values()))["schema"]
 
 
 @pytest.mark.parametrize(("path", "address", "status"), ANSWERS)
-def test_contract_fake_answers_as_the_document_says(api: FakeApi, path: str, address: str, status: int) -> None:
-    """Each answer of the fake that a page's test builds on is one that the real API might give."""
+def test_contract_fake_answers_as_the_document_describes(api: FakeApi, path: str, address: str, status: int) -> None:
+    """Each answer of the fake that a page's test relies on is possible for the real API."""
     got, body = ask(api, "GET", address)
     assert got == status
     check(schema_of(operation("GET", path)["responses"][str(status)]), body)
 
 
 @pytest.mark.parametrize(("path", "address", "body", "status"), COMMANDS)
-def test_contract_commands_are_what_the_document_takes(
+def test_contract_document_allows_the_commands(
     api: FakeApi, path: str, address: str, body: dict[str, Any], status: int
 ) -> None:
-    """What the page sends is what the real API takes, and what the fake answers is what that would answer."""
+    """The real API accepts what the page sends, and could give the fake's answers."""
     described = operation("POST", path)
     if "requestBody" in described:
         check(schema_of(described["requestBody"]), body)
@@ -94,7 +94,7 @@ def test_contract_commands_are_what_the_document_takes(
 
 
 def test_contract_check_can_fail(api: FakeApi) -> None:
-    """A header without its state is noticed."""
+    """A header without its state is reported."""
     _, body = ask(api, "GET", "/deployments")
     del body["items"][0]["state"]
     with pytest.raises(Exception, match="'state' is a required property"):

@@ -1,4 +1,4 @@
-"""One deployment: what happened, what went wrong and what to do, and the commands."""
+"""The view of one deployment: what happened, what failed and what to do, and the commands."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tests.page.fake_api import Deployment, World, header, step
 
 
 def opened(serve: Serving, deployment: Deployment) -> World:
-    """The page on that deployment."""
+    """Open the page on that deployment."""
     world = World()
     world.add(deployment)
     serve(world, f"#/deployments/{deployment.header.deployment_id}")
@@ -23,14 +23,15 @@ def opened(serve: Serving, deployment: Deployment) -> World:
 
 
 def spans(tab: Page, lane: int | str) -> list[str]:
-    """The kinds of the bars of a step, from left to right."""
+    """Return the kinds of the bars of a step, from left to right."""
     key = lane if isinstance(lane, str) else f"lane-{lane}"
     classes = tab.locator(f"[data-key='{key}'] .bars .span").evaluate_all("all => all.map(s => s.classList[1])")
     return [str(c) for c in classes]
 
 
 def test_deployment_running_shows_waits_apart_from_work(tab: Page, serve: Serving) -> None:
-    """In line, looking, applying, and Fabric's own work are different bars; a wait is hatched, and has its words."""
+    """Waiting in line, looking, applying, and Fabric's own work are different bars; a wait is hatched and has a
+    label."""
     opened(serve, scenes.running())
     assert spans(tab, 0) == ["line", "look", "work"]
     assert spans(tab, 2) == ["line", "look", "work", "fabric", "next"]
@@ -47,8 +48,8 @@ def test_deployment_running_shows_waits_apart_from_work(tab: Page, serve: Servin
     assert widths[2] == pytest.approx(widths[1] * (8 - 1.2) / (1.2 - 0.5), rel=0.05)
 
 
-def test_deployment_running_shows_what_is_tried_again(tab: Page, serve: Serving) -> None:
-    """A step that failed twice and is tried again says so with its error, and is not shown as lost."""
+def test_deployment_running_shows_which_step_is_retried(tab: Page, serve: Serving) -> None:
+    """A step that failed twice and is retried shows that with its error, and does not look failed."""
     opened(serve, scenes.running())
     card = tab.locator(".trouble-card")
     expect(card).to_contain_text("went wrong 2 times and is tried again")
@@ -58,7 +59,8 @@ def test_deployment_running_shows_what_is_tried_again(tab: Page, serve: Serving)
 
 
 def test_deployment_compensated_shows_forward_and_backward_and_the_remedy(tab: Page, serve: Serving) -> None:
-    """What failed, Fabric's code and request id, what to do next; each step's bar forward and its bar back."""
+    """The page shows what failed, Fabric's code and request id, what to do next, and each step's bar forward and
+    backward."""
     opened(serve, scenes.compensated())
     expect(tab.locator(".head .badge")).to_have_text("compensated")
     assert spans(tab, 1) == ["line", "look", "work", "undo"]
@@ -73,8 +75,8 @@ def test_deployment_compensated_shows_forward_and_backward_and_the_remedy(tab: P
     expect(tab.locator(".lane-name .mark")).to_have_text(["failed"])
 
 
-def test_deployment_error_that_stops_many_steps_is_told_once(tab: Page, serve: Serving) -> None:
-    """Six steps behind one open breaker are one card with their names, and the timeline stays in sight."""
+def test_deployment_error_that_stops_many_steps_is_shown_once(tab: Page, serve: Serving) -> None:
+    """Six steps behind one open breaker are one card with their names, and the timeline stays visible."""
     top = header(0, D.RUNNING, scenes.now())
     shared = {"attempt": 1, "started_at": top.started_at}
     steps = [
@@ -98,15 +100,15 @@ def test_deployment_error_that_stops_many_steps_is_told_once(tab: Page, serve: S
 
 
 def test_deployment_axis_has_no_mark_twice(tab: Page, serve: Serving) -> None:
-    """Marks of twenty seconds beyond a minute name them."""
+    """Beyond a minute, marks of twenty seconds include the seconds."""
     at = scenes.now()
     top = header(0, D.RUNNING, at, accepted_at=at - timedelta(seconds=110), started_at=at - timedelta(seconds=109))
     opened(serve, Deployment(top, [step(top.deployment_id, 0, "slow", scenes.S.INTENT, started_at=top.started_at)]))
     assert tab.locator(".axis text").all_text_contents()[:6] == ["0", "20 s", "40 s", "1 min", "1:20 min", "1:40 min"]
 
 
-def test_deployment_stuck_says_what_stands_in_the_way(tab: Page, serve: Serving) -> None:
-    """A compensation that is out of attempts names the obstacle and what a person is to do."""
+def test_deployment_stuck_names_the_obstacle(tab: Page, serve: Serving) -> None:
+    """A compensation that is out of attempts names the obstacle and what a person must do."""
     opened(serve, scenes.stuck())
     expect(tab.locator(".trouble-card")).to_contain_text("could not be undone")
     expect(tab.locator(".trouble-card")).to_contain_text("Move or delete them")
@@ -115,19 +117,19 @@ def test_deployment_stuck_says_what_stands_in_the_way(tab: Page, serve: Serving)
 
 
 def test_deployment_stuck_is_released_with_a_reason(tab: Page, serve: Serving) -> None:
-    """Nothing is sent without one; then the page says what became of it, and what stands."""
+    """Without a reason nothing is sent; then the page shows the result and what remains."""
     world = opened(serve, scenes.stuck())
     tab.get_by_role("button", name="Release").click()
     expect(tab.locator("#ask-does")).to_contain_text("stays as it is")
     send = tab.get_by_role("dialog").get_by_role("button", name="Release")
     send.click()
     assert world.commands == []
-    tab.locator("#ask-reason").fill("theirs for good")
+    tab.locator("#ask-reason").fill("it stays theirs")
     send.click()
     expect(tab.get_by_role("dialog")).to_have_count(0)
-    assert [(verb, body) for verb, _, body in world.commands] == [("release", {"reason": "theirs for good"})]
+    assert [(verb, body) for verb, _, body in world.commands] == [("release", {"reason": "it stays theirs"})]
     scene = world.deployments["build-89998"]
-    error = RecordedError("released by anna: theirs for good; 1 step is not rolled back", "Delete it by hand.")
+    error = RecordedError("released by anna: it stays theirs; 1 step is not rolled back", "Delete it by hand.")
     ended = scene.header.replace(state=D.FAILED, release_write=5, error=error)
     world.deployments["build-89998"] = replace(scene, header=ended, allowed=("compensate",))
     expect(tab.locator(".head")).to_contain_text("Released by a person")
@@ -135,7 +137,7 @@ def test_deployment_stuck_is_released_with_a_reason(tab: Page, serve: Serving) -
 
 
 def test_deployment_is_live_and_keeps_what_the_reader_opened(tab: Page, serve: Serving) -> None:
-    """A move shows within a poll, is said aloud, and neither closes a detail nor takes the focus."""
+    """A move is shown within a poll, is announced, and neither closes a detail nor takes the focus."""
     world = opened(serve, scenes.running())
     button = tab.get_by_role("button", name="gold")
     button.click()
@@ -149,7 +151,7 @@ def test_deployment_is_live_and_keeps_what_the_reader_opened(tab: Page, serve: S
 
 
 def test_deployment_that_does_not_change_is_not_sent_again(tab: Page, serve: Serving) -> None:
-    """While nothing happens, polls are answered 304, and the audit is not asked for at all."""
+    """As long as nothing changes, polls are answered 304, and the audit is not requested at all."""
     tab.clock.install()
     world = opened(serve, scenes.stuck())
     tab.wait_for_load_state("networkidle")
@@ -164,7 +166,7 @@ def test_deployment_that_does_not_change_is_not_sent_again(tab: Page, serve: Ser
 
 
 def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve: Serving) -> None:
-    """Arrows move between the two; the audit says who moved what and why."""
+    """Arrow keys switch between the two; the audit has who moved what and why."""
     opened(serve, scenes.compensated())
     tab.get_by_role("tab", name="Journal (4)").focus()
     expect(tab.get_by_role("tabpanel").locator("tbody tr")).to_have_count(4)
@@ -177,8 +179,9 @@ def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve
     expect(panel.locator("tbody tr").nth(2)).to_contain_text("workspace")
 
 
-def test_deployment_cancel_asks_first_and_sends_who_and_why(tab: Page, serve: Serving) -> None:
-    """Nothing is sent before the confirmation; then the command goes with name and reason, and its effect is shown."""
+def test_deployment_cancel_is_confirmed_and_sends_requester_and_reason(tab: Page, serve: Serving) -> None:
+    """Nothing is sent before the confirmation; then the command has the name and the reason, and its effect is
+    shown."""
     world = opened(serve, scenes.running())
     world.on_command = lambda verb, deployment_id: world.move(deployment_id, D.COMPENSATING)
     cancel = tab.get_by_role("button", name="Cancel")
@@ -201,8 +204,8 @@ def test_deployment_cancel_asks_first_and_sends_who_and_why(tab: Page, serve: Se
     expect(tab.locator(".head .badge")).to_have_text("compensating")
 
 
-def test_deployment_command_whose_button_goes_leaves_the_focus_at_the_head(tab: Page, serve: Serving) -> None:
-    """Who works without a mouse goes on from the deployment's name, not from the top of the page."""
+def test_deployment_command_whose_button_disappears_moves_the_focus_to_the_head(tab: Page, serve: Serving) -> None:
+    """A person without a mouse continues at the deployment's name, not at the top of the page."""
     world = opened(serve, scenes.held())
     settled = Deployment(header(3, D.RUNNING, scenes.now()))
     world.on_command = lambda verb, deployment_id: world.deployments.update({deployment_id: settled})
@@ -212,8 +215,8 @@ def test_deployment_command_whose_button_goes_leaves_the_focus_at_the_head(tab: 
     expect(tab.locator("h1")).to_be_focused()
 
 
-def test_deployment_command_that_is_refused_says_why_and_stays(tab: Page, serve: Serving) -> None:
-    """A 409 is read out in the dialog, which keeps what was written."""
+def test_deployment_command_that_is_refused_shows_the_reason_and_stays(tab: Page, serve: Serving) -> None:
+    """The dialog announces a 409 and keeps what was written."""
     world = opened(serve, scenes.held())
     world.refuse = "it is compensating, which cannot be resumed"
     tab.get_by_role("button", name="Resume").click()
@@ -228,8 +231,8 @@ def test_deployment_command_that_is_refused_says_why_and_stays(tab: Page, serve:
 
 
 def test_deployment_approval_names_the_step_that_waits(tab: Page, serve: Serving) -> None:
-    """Approve is offered when the API allows it, for the approval that waits and no other step; what is asked, and of
-    whom, stands beside it."""
+    """The page offers Approve only for the waiting approval, and only if the API allows it. The approval's message and
+    approvers are shown beside it."""
     top = header(0, D.RUNNING, scenes.now())
     asks = {"message": "Figures <checked>?", "approvers": ["finance", "data-team"]}
     gate = step(top.deployment_id, 1, "go-live", scenes.S.PENDING, kind="approval", started_at=top.started_at)
@@ -247,22 +250,22 @@ def test_deployment_approval_names_the_step_that_waits(tab: Page, serve: Serving
 
 
 def test_deployment_rejected_lists_every_problem(tab: Page, serve: Serving) -> None:
-    """What was refused is shown with each problem and its place in the manifest."""
+    """The page shows each problem and its place in the manifest."""
     problems = tuple({"path": f"$.steps[{i}].kind", "message": f"unknown kind {i}"} for i in range(3))
     opened(serve, Deployment(header(0, D.REJECTED, scenes.now(), problems=problems)))
     expect(tab.locator(".problems li")).to_have_count(3)
     expect(tab.locator(".problems li").nth(1)).to_have_text("$.steps[1].kind unknown kind 1")
 
 
-def test_deployment_that_is_not_there_says_so(tab: Page, serve: Serving) -> None:
-    """An address of something forgotten is answered in words, with the way back."""
+def test_deployment_that_does_not_exist_gives_a_message(tab: Page, serve: Serving) -> None:
+    """The address of a deployment that does not exist gives a text, with a link back."""
     serve(World(), "#/deployments/never-was")
     expect(tab.locator(".empty")).to_contain_text("no such deployment")
     expect(tab.get_by_role("link", name="Deployments").first).to_be_visible()
 
 
-def test_deployment_that_is_forgotten_has_its_audit_still(tab: Page, serve: Serving) -> None:
-    """After its retention the journal is gone and the audit stays, and is shown."""
+def test_deployment_that_is_forgotten_still_has_its_audit(tab: Page, serve: Serving) -> None:
+    """After its retention the journal is deleted, and the audit stays and is shown."""
     world, removed = World(), scenes.compensated()
     world.forgotten["long-ago"] = removed.audit
     serve(world, "#/deployments/long-ago")
@@ -271,7 +274,7 @@ def test_deployment_that_is_forgotten_has_its_audit_still(tab: Page, serve: Serv
 
 
 def test_deployment_of_a_thousand_steps_opens(tab: Page, serve: Serving) -> None:
-    """A plan with many principals is shown whole."""
+    """A deployment with many principals is shown completely."""
     top = header(0, D.RUNNING, scenes.now())
     times = {"started_at": top.started_at, "finished_at": scenes.now()}
     steps = [step(top.deployment_id, i, f"team.{i:04d}", scenes.S.SUCCEEDED, **times) for i in range(1000)]

@@ -1,4 +1,4 @@
-"""Texts that others choose are shown as texts, whatever they hold."""
+"""Texts that others choose are shown as texts, whatever they contain."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -12,7 +12,7 @@ VIEWS = ("", "#/deployments/build-89996", "#/breakers", "#/health", "#/orphans")
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_hostile_names_are_text(tab: Page, serve: Serving, view: str) -> None:
-    """No name becomes an element, runs, or is fetched; the script is there to be read, letter by letter."""
+    """No name becomes an element, runs, or is fetched; the script can be read, letter by letter."""
     requested = list[str]()
     tab.on("request", lambda request: requested.append(request.url))
     api = serve(scenes.world(), view)
@@ -31,7 +31,7 @@ def test_hostile_names_are_text(tab: Page, serve: Serving, view: str) -> None:
 
 
 def test_hostile_directions_and_controls_are_named(tab: Page, serve: Serving) -> None:
-    """What would turn a line round, hide in it or move a cursor is shown as its code point."""
+    """A character that would reverse a line, hide in it or move a cursor is shown as its code point."""
     serve(scenes.world(), "#/deployments/build-89996")
     expect(tab.locator("h1")).to_be_visible()
     text = tab.locator("body").inner_text()
@@ -42,7 +42,7 @@ def test_hostile_directions_and_controls_are_named(tab: Page, serve: Serving) ->
 
 @pytest.mark.parametrize("width", [360, 1360])
 def test_hostile_lengths_do_not_break_the_page(tab: Page, serve: Serving, width: int) -> None:
-    """A name of 4,000 letters makes no page that has to be scrolled sideways, on a phone either."""
+    """A name of 4,000 letters does not make the page scroll sideways, on a phone either."""
     tab.set_viewport_size({"width": width, "height": 800})
     serve(scenes.world(), "#/deployments/build-89996")
     expect(tab.locator("h1")).to_be_visible()
@@ -52,7 +52,7 @@ def test_hostile_lengths_do_not_break_the_page(tab: Page, serve: Serving, width:
 
 
 def test_hostile_key_is_kept_out_of_address_and_storage(tab: Page, serve: Serving) -> None:
-    """The key travels in a header: no address, no lasting storage and no cookie ever has it."""
+    """The key travels in a header: no address, no lasting storage and no cookie ever contains it."""
     requested = list[str]()
     tab.on("request", lambda request: requested.append(request.url))
     serve(scenes.world(), key=None)

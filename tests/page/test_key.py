@@ -1,16 +1,16 @@
-"""The key, the connection, the theme, and what does not belong to one deployment."""
+"""The key, the connection, the theme, and the views that do not belong to one deployment."""
 
 import re
 
 from playwright.sync_api import Page, expect
 
 from tests.page import scenes
-from tests.page.conftest import Serving, asked_by, pass_time
+from tests.page.conftest import Serving, pass_time, requests_of
 from tests.page.fake_api import KEY, World
 
 
-def test_key_is_asked_for_and_a_wrong_one_is_refused_in_words(tab: Page, serve: Serving) -> None:
-    """Without a key there is only the form; a wrong one is named wrong; the right one opens what the address says."""
+def test_key_is_requested_and_a_wrong_one_gets_a_message(tab: Page, serve: Serving) -> None:
+    """Without a key there is only the form. A wrong key gets a message; the right one opens the view of the address."""
     serve(scenes.world(), "#/breakers", key=None)
     field = tab.get_by_label("Key", exact=True)
     expect(field).to_be_focused()
@@ -25,7 +25,7 @@ def test_key_is_asked_for_and_a_wrong_one_is_refused_in_words(tab: Page, serve: 
 
 
 def test_key_that_is_revoked_brings_the_form_back(tab: Page, serve: Serving) -> None:
-    """A 401 in the middle forgets the key, says so and asks anew; nothing that was read stays on the page."""
+    """After a 401 the page forgets the key, says so and asks for it again; no data stay on the page."""
     world = serve(scenes.world()).world
     expect(tab.locator(".item").first).to_be_visible()
     world.key = "another"
@@ -35,11 +35,11 @@ def test_key_that_is_revoked_brings_the_form_back(tab: Page, serve: Serving) -> 
 
 
 def test_key_can_be_forgotten(tab: Page, serve: Serving) -> None:
-    """The button takes the key out of the tab and asks the app nothing more."""
+    """The button removes the key from the tab, and the page sends no further request."""
     tab.clock.install()
     serve(scenes.world())
     expect(tab.locator(".item").first).to_be_visible()
-    request = asked_by(tab)
+    request = requests_of(tab)
     pass_time(tab, 30)
     assert request != []
     tab.get_by_role("button", name="Forget key").click()
@@ -49,8 +49,8 @@ def test_key_can_be_forgotten(tab: Page, serve: Serving) -> None:
     assert request == []
 
 
-def test_connection_lost_says_so_keeps_what_was_seen_and_comes_back(tab: Page, serve: Serving) -> None:
-    """While the app does not answer, the list stays with its time, and the page asks less and less often."""
+def test_connection_that_fails_is_reported_and_the_list_stays(tab: Page, serve: Serving) -> None:
+    """While the app does not answer, the list stays with its time, and the page polls at growing intervals."""
     world = serve(scenes.world()).world
     expect(tab.locator(".item").first).to_be_visible()
     world.broken = True
@@ -64,8 +64,8 @@ def test_connection_lost_says_so_keeps_what_was_seen_and_comes_back(tab: Page, s
     expect(tab.locator("#live")).to_have_text("Live")
 
 
-def test_connection_that_is_gone_is_told_and_found_again(tab: Page, serve: Serving) -> None:
-    """Where nobody answers at all the page says so, and finds the app again by itself."""
+def test_connection_that_is_lost_is_reported_and_restored(tab: Page, serve: Serving) -> None:
+    """If nobody answers at all, the page says so, and reconnects by itself."""
     serve(scenes.world())
     expect(tab.locator(".item").first).to_be_visible()
     tab.context.set_offline(True)
@@ -76,15 +76,15 @@ def test_connection_that_is_gone_is_told_and_found_again(tab: Page, serve: Servi
     expect(tab.locator("#said")).to_contain_text("The app answers again.")
 
 
-def test_hidden_page_asks_nothing(tab: Page, serve: Serving) -> None:
-    """A tab in the background is silent, and asks at once when it is seen again."""
+def test_hidden_page_sends_no_request(tab: Page, serve: Serving) -> None:
+    """A tab in the background sends no request, and sends one at once when it is visible again."""
     tab.clock.install()
     serve(scenes.world())
     expect(tab.locator(".item").first).to_be_visible()
     tab.wait_for_load_state("networkidle")
     hide = "v => { Object.defineProperty(document, 'hidden', { value: v, configurable: true }); "
     hide += "document.dispatchEvent(new Event('visibilitychange')); }"
-    request = asked_by(tab)
+    request = requests_of(tab)
     tab.evaluate(hide, True)
     pass_time(tab, 30)
     assert request == []
@@ -93,8 +93,8 @@ def test_hidden_page_asks_nothing(tab: Page, serve: Serving) -> None:
     expect(tab.locator("#live")).to_have_text("Live")
 
 
-def test_glance_marks_what_is_not_well_on_every_view(tab: Page, serve: Serving) -> None:
-    """An open breaker, warnings and orphans stand beside the views' names wherever one is, and are said aloud."""
+def test_glance_marks_problems_on_every_view(tab: Page, serve: Serving) -> None:
+    """An open breaker, warnings and orphans are shown beside the views' names on every view, and are announced."""
     serve(scenes.world(), "#/deployments/build-90000")
     marks = {"Breakers": "1 open", "Health": "warn", "Orphans": "1"}
     for view, words in marks.items():
@@ -106,8 +106,8 @@ def test_glance_marks_what_is_not_well_on_every_view(tab: Page, serve: Serving) 
     expect(tab.locator(".mark")).to_have_count(0)
 
 
-def test_glance_is_silent_where_all_is_well(tab: Page, serve: Serving) -> None:
-    """Nothing is marked, and nothing said, for an app without a warning."""
+def test_glance_is_empty_for_a_healthy_app(tab: Page, serve: Serving) -> None:
+    """An app without a warning has no mark and no announcement."""
     world = serve(World()).world
     expect(tab.get_by_text("Nothing is open")).to_be_visible()
     tab.wait_for_load_state("networkidle")
@@ -117,7 +117,7 @@ def test_glance_is_silent_where_all_is_well(tab: Page, serve: Serving) -> None:
 
 
 def test_theme_is_chosen_and_kept(tab: Page, serve: Serving) -> None:
-    """System, light, dark in turn; a reload keeps the choice."""
+    """System, light and dark in turn; a reload keeps the choice."""
     serve(scenes.world())
     button = tab.get_by_role("button", name=re.compile("Theme"))
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -136,7 +136,7 @@ def test_theme_is_chosen_and_kept(tab: Page, serve: Serving) -> None:
 
 
 def test_breaker_is_reset_after_a_confirmation(tab: Page, serve: Serving) -> None:
-    """An open breaker says when it tries again; reset asks first; a closed one offers none."""
+    """An open breaker shows when it tries again. Reset asks for a confirmation, and is not offered for a closed one."""
     world = serve(scenes.world(), "#/breakers").world
     card = tab.locator(".card").filter(has_text="items")
     expect(card).to_contain_text("open")
@@ -150,7 +150,7 @@ def test_breaker_is_reset_after_a_confirmation(tab: Page, serve: Serving) -> Non
 
 
 def test_health_shows_checks_also_when_it_fails(tab: Page, serve: Serving) -> None:
-    """A failing app answers 503 with its checks; the page shows them as an answer, not as a lost connection."""
+    """A failing app answers 503 with its checks; the page shows them, and does not report a lost connection."""
     world = scenes.world()
     world.health = {"status": "fail", "checks": {"storage": [{"status": "fail", "output": "no answer in 5 s"}]}}
     serve(world, "#/health")
@@ -160,21 +160,21 @@ def test_health_shows_checks_also_when_it_fails(tab: Page, serve: Serving) -> No
 
 
 def test_orphans_lead_to_their_deployment(tab: Page, serve: Serving) -> None:
-    """Each orphan names what it is and whose; none is a sentence, not an empty table."""
+    """Each orphan has its name and its deployment; an empty list is a sentence, not an empty table."""
     tab.clock.install()
     world = serve(scenes.world(), "#/orphans").world
     expect(tab.get_by_role("link", name="build-1")).to_have_attribute("href", "#/deployments/build-1")
     world.orphans.clear()
     tab.reload()
     expect(tab.get_by_text("No orphans.")).to_be_visible()
-    request = asked_by(tab)
+    request = requests_of(tab)
     pass_time(tab, 30)
     assert not any("orphans" in url for url in request), "each look costs calls to Fabric"
     with tab.expect_response("**/api/orphans"):
         tab.get_by_role("button", name="Look again").click()
 
 
-def test_page_works_under_an_address_with_a_slash_at_its_end(tab: Page, serve: Serving) -> None:
+def test_page_works_at_an_address_that_ends_with_a_slash(tab: Page, serve: Serving) -> None:
     """`/api/dashboard/` is the same page."""
     api = serve(World())
     tab.goto(f"{api.url}/")

@@ -1,4 +1,4 @@
-"""The list: what is there, found, filtered, kept live, and usable with thousands."""
+"""The list of deployments: shown, found, filtered, kept live, and usable with thousands."""
 
 import re
 
@@ -14,7 +14,7 @@ ROWS = ".grid .item"
 
 
 def names(tab: Page) -> list[str]:
-    """The ids of the rows that are drawn, from top to bottom."""
+    """Return the ids of the rows on the page, from top to bottom."""
     ids = tab.locator(ROWS).evaluate_all(
         "rows => rows.sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)"
         ".map(r => r.dataset.key)"
@@ -35,8 +35,8 @@ def test_list_shows_state_age_target_and_requester_newest_first(tab: Page, serve
     assert "UTC" in (row.locator("time").get_attribute("title") or "")
 
 
-def test_list_state_is_told_by_shape_and_word_too(tab: Page, serve: Serving) -> None:
-    """States differ without their colour: each has a word, and ended well, badly and put back differ in shape."""
+def test_list_state_has_a_shape_and_a_word_too(tab: Page, serve: Serving) -> None:
+    """States differ without their colour: each has a word, and success, failure and rollback have different shapes."""
     serve(scenes.world())
     expect(tab.locator(ROWS).first).to_be_visible()
     badges = tab.locator(".grid .badge").evaluate_all(
@@ -49,8 +49,9 @@ def test_list_state_is_told_by_shape_and_word_too(tab: Page, serve: Serving) -> 
 
 
 @pytest.mark.parametrize("number", [500, 5000])
-def test_list_of_thousands_draws_only_what_is_seen(tab: Page, serve: Serving, number: int) -> None:
-    """However many there are, few rows exist at a time, and the last can be reached by the keyboard alone."""
+def test_list_of_thousands_draws_only_the_visible_rows(tab: Page, serve: Serving, number: int) -> None:
+    """However many deployments there are, few rows exist at a time, and the last can be reached with the keyboard
+    alone."""
     world = scenes.many(number)
     serve(world)
     expect(tab.locator(ROWS).first).to_be_visible()
@@ -69,7 +70,7 @@ def test_list_of_thousands_draws_only_what_is_seen(tab: Page, serve: Serving, nu
 
 
 def test_list_live_update_keeps_focus_and_scroll(tab: Page, serve: Serving) -> None:
-    """A deployment that arrives, and one that moves on, are shown without taking the reader's place away."""
+    """A new deployment, and one that moves, are shown without moving the reader's place."""
     world = serve(scenes.many(300)).world
     expect(tab.locator(ROWS).first).to_be_visible()
     tab.locator(ROWS).first.focus()
@@ -86,7 +87,7 @@ def test_list_live_update_keeps_focus_and_scroll(tab: Page, serve: Serving) -> N
 
 
 def test_list_open_deployment_beyond_the_first_page_stays_live(tab: Page, serve: Serving) -> None:
-    """What was scrolled past and is still open is asked about as well, until it has ended."""
+    """A deployment that was scrolled past and is still open is polled too, until it has ended."""
     world = serve(scenes.many(1000)).world
     expect(tab.locator(ROWS).first).to_be_visible()
     tab.locator("#q").fill("stuck")
@@ -99,8 +100,8 @@ def test_list_open_deployment_beyond_the_first_page_stays_live(tab: Page, serve:
     expect(badge).to_have_text("compensated")
 
 
-def test_list_row_says_why_it_went_wrong(tab: Page, serve: Serving) -> None:
-    """What failed and why is read without opening it: the step's error, or the first problem of the manifest."""
+def test_list_row_shows_why_a_deployment_failed(tab: Page, serve: Serving) -> None:
+    """The row has what failed and why: the step's error, or the first problem of the manifest."""
     world = serve(scenes.world()).world
     problems = ({"path": "$.steps[2].kind", "message": "unknown kind 'lakehous'"},)
     world.add(Deployment(header(0, D.REJECTED, scenes.now(), deployment_id="refused", problems=problems)))
@@ -112,8 +113,8 @@ def test_list_row_says_why_it_went_wrong(tab: Page, serve: Serving) -> None:
     expect(tab.locator(ROWS)).to_have_count(1)
 
 
-def test_list_glance_counts_what_is_open_wherever_it_stands(tab: Page, serve: Serving) -> None:
-    """A stuck deployment far below the first page is seen at once, and a press shows it."""
+def test_list_glance_counts_open_deployments_of_all_pages(tab: Page, serve: Serving) -> None:
+    """A stuck deployment far below the first page is seen at once, and a click shows it."""
     serve(scenes.many(1000))
     chips = tab.get_by_role("group", name="Open now").get_by_role("button")
     expect(chips).to_have_text(["2 running", "1 stuck"])
@@ -127,7 +128,7 @@ def test_list_glance_counts_what_is_open_wherever_it_stands(tab: Page, serve: Se
 
 
 def test_list_row_opens_in_another_tab(tab: Page, serve: Serving) -> None:
-    """A row is a link as well: with Ctrl it opens elsewhere, and this tab stays where it is."""
+    """A row is a link as well: with Ctrl it opens in another tab, and this tab stays."""
     serve(scenes.world())
     with tab.context.expect_page() as another:
         tab.get_by_role("link", name="supply-chain").first.click(modifiers=["Control"])
@@ -135,8 +136,8 @@ def test_list_row_opens_in_another_tab(tab: Page, serve: Serving) -> None:
     assert tab.url.endswith("/dashboard")
 
 
-def test_list_changes_of_one_look_are_all_said(tab: Page, serve: Serving) -> None:
-    """Two deployments that end between two looks are both told to who listens."""
+def test_list_changes_of_one_poll_are_all_announced(tab: Page, serve: Serving) -> None:
+    """Two deployments that end between two polls are both announced."""
     world = serve(scenes.many(10)).world
     expect(tab.locator(ROWS).first).to_be_visible()
     ended = {"finished_at": scenes.now()}
@@ -145,8 +146,8 @@ def test_list_changes_of_one_look_are_all_said(tab: Page, serve: Serving) -> Non
     expect(tab.locator("#said")).to_have_text("sales is succeeded; people is succeeded")
 
 
-def test_list_search_finds_what_was_never_scrolled_to(tab: Page, serve: Serving) -> None:
-    """A search reads on to the end: not found means not there."""
+def test_list_search_finds_rows_that_were_never_scrolled_to(tab: Page, serve: Serving) -> None:
+    """A search reads on to the end, so that not found means that it does not exist."""
     serve(scenes.many(1500))
     expect(tab.locator(ROWS).first).to_be_visible()
     tab.locator("#q").fill("build-88501")
@@ -156,8 +157,8 @@ def test_list_search_finds_what_was_never_scrolled_to(tab: Page, serve: Serving)
     expect(tab.get_by_text("No deployment fits the filter.")).to_be_visible()
 
 
-def test_list_filters_are_the_servers_and_stay_in_the_address(tab: Page, serve: Serving) -> None:
-    """State, target and open-only are asked of the API; the address leads to the same list again, without the key."""
+def test_list_filters_are_applied_by_the_api_and_stay_in_the_address(tab: Page, serve: Serving) -> None:
+    """The API filters by state, target and open-only; the address leads to the same list again, without the key."""
     api = serve(scenes.many(1000))
     expect(tab.locator(ROWS).first).to_be_visible()
     tab.locator("#state").select_option("stuck")
@@ -177,14 +178,14 @@ def test_list_filters_are_the_servers_and_stay_in_the_address(tab: Page, serve: 
     assert all("contoso-dev-0" in text for text in tab.locator(ROWS).all_inner_texts())
 
 
-def test_list_nothing_there_says_how_to_begin(tab: Page, serve: Serving) -> None:
-    """An empty journal is no empty page."""
+def test_list_that_is_empty_explains_how_to_begin(tab: Page, serve: Serving) -> None:
+    """An empty journal does not give an empty page."""
     serve(scenes.World())
     expect(tab.get_by_text("Nothing has been deployed yet.")).to_be_visible()
 
 
-def test_list_without_a_mouse_leads_to_a_deployment_and_back(tab: Page, serve: Serving) -> None:
-    """Tab to the list, arrows in it, Enter opens, the way back is a link, and every stop can be seen."""
+def test_list_is_usable_without_a_mouse(tab: Page, serve: Serving) -> None:
+    """Tab reaches the list, arrows move in it, Enter opens, the way back is a link, and every stop is visible."""
     serve(scenes.world())
     expect(tab.locator(ROWS).first).to_be_visible()
     for _ in range(30):

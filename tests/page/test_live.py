@@ -1,4 +1,5 @@
-"""The page on the real app: submitted, watched to the end, cancelled, and with a script in a workspace's name."""
+"""The page on the real app: a deployment submitted, watched to its end, cancelled, and with a script in a
+workspace's name."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ WORKSPACE = "${{ steps.workspace.outputs.id }}"
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[Running]:
-    """The whole app with a Fabric that takes its time, four times as fast as the real one."""
+    """Start the whole app with a Fabric of realistic durations, four times as fast as the real one."""
     stack = make_stack(profile="realistic", time_scale="4")
     try:
         yield Running(stack.up())
@@ -25,7 +26,7 @@ def app() -> Iterator[Running]:
 
 
 def submit(app: Running, name: str, workspace: str, *more: dict[str, Any]) -> None:
-    """A workspace, a lakehouse, and more."""
+    """Submit a workspace, a lakehouse, and more steps."""
     steps: list[dict[str, Any]] = [
         {"id": "workspace", "kind": "workspace", "with": {"displayName": workspace}},
         {"id": "bronze", "kind": "lakehouse", "with": {"workspaceId": WORKSPACE, "displayName": "bronze"}},
@@ -61,7 +62,7 @@ def test_live_deployment_is_watched_to_its_end(app: Running, tab: Page) -> None:
 
 
 def test_live_deployment_is_cancelled_from_the_page(app: Running, tab: Page) -> None:
-    """Cancel with a name and a reason puts everything back, and both stand in the audit."""
+    """Cancel with a name and a reason rolls everything back, and the audit has both."""
     gate = {"id": "go-live", "kind": "approval", "needs": ["bronze"], "with": {"message": "Go live?"}}
     submit(app, "stopped", "stopped", gate)
     enter(app, tab, "#/deployments/stopped")
@@ -79,7 +80,7 @@ def test_live_deployment_is_cancelled_from_the_page(app: Running, tab: Page) -> 
 
 
 def test_live_step_is_approved_from_the_page(app: Running, tab: Page) -> None:
-    """A deployment that waits for a person goes on when one approves it here."""
+    """A deployment that waits for a person continues when the person approves it here."""
     gate = {"id": "go-live", "kind": "approval", "with": {"message": "Go live?"}}
     submit(app, "approved", "approved", gate)
     enter(app, tab, "#/deployments/approved")
@@ -89,7 +90,7 @@ def test_live_step_is_approved_from_the_page(app: Running, tab: Page) -> None:
 
 
 def test_live_script_in_a_workspace_name_is_text(app: Running, tab: Page) -> None:
-    """The name goes through manifest, journal, Fabric and API, and is still nothing but a name on the page."""
+    """The name goes through manifest, journal, Fabric and API, and is only text on the page."""
     submit(app, "script", SCRIPT.replace("data", "d"))
     enter(app, tab, "#/deployments/script")
     expect(tab.locator(".head .badge")).to_have_text("succeeded")

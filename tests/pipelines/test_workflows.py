@@ -1,4 +1,5 @@
-"""Workflows, action, template and script, by the checkers that know their formats; and that each would notice."""
+"""Workflows, action, template and script, checked by the tools that know their formats; and planted faults, which
+the tools must find."""
 
 import re
 import subprocess
@@ -26,23 +27,24 @@ SCHEMAS = {
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """A checker of this environment, without the network."""
+    """Run a checker of this environment, without the network."""
     return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 def schema_check(schema: str, *files: Path) -> subprocess.CompletedProcess[str]:
-    """The published schema, as shipped with the checker. Azure's has patterns that are no Unicode expressions."""
+    """Check against the published schema that the checker ships. Azure's schema has patterns that are not Unicode
+    expressions."""
     return run(BIN / "check-jsonschema", "--regex-variant", "nonunicode", "--builtin-schema", schema, *files)
 
 
 def zizmor(*files: Path) -> subprocess.CompletedProcess[str]:
-    """Its strictest manner."""
+    """Run zizmor with its strictest persona."""
     return run(BIN / "zizmor", "--offline", "--no-config", "--persona", "pedantic", "--format", "plain", *files)
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_workflows_keep_to_the_published_schema(schema: str) -> None:
-    """No key misspelt, none missing."""
+    """No key is misspelt, and none is missing."""
     done = schema_check(schema, *SCHEMAS[schema])
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -56,14 +58,14 @@ def test_workflows_keep_to_the_published_schema(schema: str) -> None:
     ],
 )
 def test_workflows_planted_typing_error_is_found(tmp_path: Path, schema: str, file: Path, old: str, new: str) -> None:
-    """The schemas are at work."""
+    """This shows that the schemas are used."""
     planted = tmp_path / file.name
     planted.write_text(file.read_text().replace(old, new))
     assert schema_check(schema, planted).returncode == 1
 
 
-def test_workflows_give_an_attacker_no_hold() -> None:
-    """zizmor: actions pinned to commits, least permissions, nothing of others pasted into a shell."""
+def test_workflows_have_no_finding_of_zizmor() -> None:
+    """zizmor: actions are pinned to commits, permissions are minimal, and no foreign text is pasted into a shell."""
     done = zizmor(CI, NIGHTLY, ACTION, EXAMPLE)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -77,8 +79,8 @@ def test_workflows_give_an_attacker_no_hold() -> None:
         ("        with:\n          persist-credentials: false\n", "", "artipacked"),
     ],
 )
-def test_workflows_planted_hold_is_found(tmp_path: Path, old: str, new: str, says: str) -> None:
-    """zizmor is at work."""
+def test_workflows_planted_weakness_is_found(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """This shows that zizmor works."""
     planted = tmp_path / ".github" / "workflows" / "ci.yml"
     planted.parent.mkdir(parents=True)
     planted.write_text(CI.read_text().replace(old, new))
@@ -87,14 +89,14 @@ def test_workflows_planted_hold_is_found(tmp_path: Path, old: str, new: str, say
     assert says in done.stdout
 
 
-def test_workflows_script_is_plain_to_shellcheck() -> None:
-    """No unquoted word, no swallowed exit code."""
+def test_workflows_script_has_no_finding_of_shellcheck() -> None:
+    """No word is unquoted, and no exit code is swallowed."""
     done = run(BIN / "shellcheck", "--enable", "quote-safe-variables,check-unassigned-uppercase", SCRIPT, ".ci/run")
     assert done.returncode == 0, done.stdout
 
 
 def test_workflows_pass_values_to_shells_by_the_environment_only() -> None:
-    """No expression and no macro stands in a script, where a value would become code."""
+    """No script contains an expression or a macro, whose value would become code."""
     action: dict[str, Any] = yaml.safe_load(ACTION.read_text())
     scripts = [step.get("run", "") for step in action["runs"]["steps"]]
     template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
@@ -104,8 +106,8 @@ def test_workflows_pass_values_to_shells_by_the_environment_only() -> None:
     assert [s for s in scripts if re.search(r"\$\{\{|\$\((?!dirname)", s)] == []
 
 
-def test_workflows_action_and_template_tell_the_script_the_same() -> None:
-    """Every variable that the script reads is given by both, and no other."""
+def test_workflows_action_and_template_set_the_same_variables() -> None:
+    """Both set every variable that the script reads, and no other."""
     read = set(re.findall(r"\bSAGA_[A-Z_]+", SCRIPT.read_text()))
     action: dict[str, Any] = yaml.safe_load(ACTION.read_text())
     template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
@@ -117,7 +119,7 @@ def test_workflows_action_and_template_tell_the_script_the_same() -> None:
 
 
 def test_workflows_one_version_of_each_action() -> None:
-    """The same commit and the same comment wherever an action is used."""
+    """An action has the same commit and the same comment wherever it is used."""
     used: dict[str, set[str]] = {}
     for file in (CI, NIGHTLY, ACTION, EXAMPLE):
         for name, rest in re.findall(r"uses: ([\w.-]+/[\w.-]+)@(.*)", file.read_text()):
@@ -139,10 +141,8 @@ def test_workflows_one_version_of_each_action() -> None:
         ({}, 2, "no manifest is named"),
     ],
 )
-def test_script_that_fails_itself_has_a_code_that_no_deployment_has(
-    variables: dict[str, str], code: int, says: str
-) -> None:
-    """A full disk is no failed deployment, and neither is an input that is missing."""
+def test_script_that_fails_itself_has_an_exit_code_of_its_own(variables: dict[str, str], code: int, says: str) -> None:
+    """A full disk and a missing input are not failed deployments."""
     done = subprocess.run(
         ["bash", SCRIPT],
         env={"PATH": "/usr/bin:/bin", "SAGA_PYTHON": sys.executable, **variables},

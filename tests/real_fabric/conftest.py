@@ -1,7 +1,8 @@
-"""Where the scenarios run: the same app on the embedded host, with the simulator or with a tenant as its Fabric.
+"""The place where the scenarios run: the same app on the embedded host, with the simulator or with a tenant as its
+Fabric.
 
-Which of the two is a matter of settings: where the environment names a service principal and a capacity, the second is
-run as well. Names are each test's own, and whatever a test leaves is put back.
+Settings decide which: if the environment names a service principal and a capacity, the tenant runs too. Each test has
+names of its own, and everything that a test leaves is rolled back.
 """
 
 import os
@@ -35,45 +36,45 @@ _ENDING = (Verb.CANCEL, Verb.COMPENSATE, Verb.RETIRE)
 
 
 class Place(Running):
-    """A stack and the Fabric that it deploys to."""
+    """A stack, and the Fabric that it deploys to."""
 
     def __init__(self, stack: Stack, *, capacity: str, principals: Path | None) -> None:
         super().__init__(stack)
         self.capacity = capacity
         self.principals = principals
         self.patience_seconds = 150.0 if stack.has_simulator else 1800.0
-        """How long a deployment is followed."""
+        """How long a deployment is followed, in seconds."""
 
     @property
     def is_tenant(self) -> bool:
-        """Whether what is made is real and costs money."""
+        """Return True if the created resources are real and cost money."""
         return not self.stack.has_simulator
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a tenant what the stack itself was given: address, identity and whom to trust."""
+        """Return a program's environment; for a tenant it has the stack's own address, identity and certificates."""
         if not self.is_tenant:
             return super().environment
         return {**self.stack.environment, "AzureWebJobsStorage": self.stack.connection_string}
 
     @property
     def loaded(self) -> settings.Settings:
-        """Of a program beside the app."""
+        """Return the settings of a program beside the app."""
         return settings.load(self.environment)
 
     def client(self) -> Fabric:
-        """Fabric as the project's own client reads it; nothing of the journal."""
+        """Return the project's own client of Fabric, without the journal."""
         return command_line.fabric(self.loaded)
 
     def row(self, deployment_id: str) -> tuple[DeploymentRecord, list[StepRecord]]:
-        """Header and steps. Raises NotFoundError."""
+        """Return header and steps. Raises NotFoundError."""
         journal = command_line.storage(self.loaded).journal
         return journal.header(deployment_id).record, [s.record for s in journal.steps(deployment_id)]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What Fabric shows of a workspace."""
+    """The state of a workspace in Fabric."""
 
     workspace: JsonObject
     items: dict[tuple[str, str], JsonObject]
@@ -82,25 +83,25 @@ class Standing:
 
 @dataclass
 class Scenario:
-    """A manifest of examples/scenarios under a name of the test's own."""
+    """A manifest of examples/scenarios with names of the test's own."""
 
     place: Place
     workspace: str
-    """Its workspace's name, and the deployment's id."""
+    """The name of its workspace, and the deployment's id."""
     manifest: dict[str, Any]
     file: Path
 
     def write(self) -> None:
-        """Put it where the command line reads it."""
+        """Write the manifest to a file for the command line."""
         self.file.write_text(yaml.safe_dump(self.manifest))
 
     def submit(self, code: int) -> str:
-        """Submit it and follow it to its end, which must have this exit code; what was printed."""
+        """Submit the manifest, follow the deployment until it ends with this exit code, and return the output."""
         self.write()
         return self._waited("submit", str(self.file), "--id", self.workspace, code=code)
 
     def ask(self, verb: Verb, code: int = 0) -> str:
-        """Ask for its end, and wait for that."""
+        """Send a verb that ends the deployment, and wait for that."""
         return self._waited(verb.value, self.workspace, "--reason", "end of the test", code=code)
 
     def _waited(self, *arguments: str, code: int | None) -> str:
@@ -108,7 +109,7 @@ class Scenario:
         return self.place.cli(*arguments, "--wait", "--timeout", maximum, check=code).stdout
 
     def standing(self) -> Standing | None:
-        """Everything read back through Fabric's API; None where there is no such workspace."""
+        """Read everything back through Fabric's API, or return None if the workspace does not exist."""
         fabric = self.place.client()
         row = next((w for w in fabric.list("/workspaces") if w["displayName"] == self.workspace), None)
         if row is None:
@@ -121,14 +122,14 @@ class Scenario:
         return Standing(fabric.get(path), items, roles)
 
     def end(self) -> None:
-        """Put back what still stands, by the app; what it cannot put back is deleted, and that is a failure."""
+        """Roll back with the app what still exists. Anything left after that is deleted, and fails the test."""
         try:
             header, steps = self.place.row(self.workspace)
             for verb in (v for v in _ENDING if v in allowed_verbs(header, steps)):
                 self._waited(verb.value, self.workspace, "--reason", "end of the test", code=None)
                 break
         except NotFoundError:
-            pass  # it never got so far
+            pass  # It was not submitted.
         finally:
             left = self.standing()
             if left is not None:
@@ -140,7 +141,7 @@ def _simulator() -> Place:
     stack = make_stack(environment={"BREAKER_OPEN_SECONDS": "8"}).up()
     place = Place(stack, capacity=_CAPACITY, principals=ROOT / "examples" / "principals.csv")
     place.fabric("seed", {"capacities": [{"id": _CAPACITY}]})
-    # As at a tenant: without a capacity there is no lakehouse.
+    # As in a tenant: a lakehouse needs a capacity.
     place.fabric("settings", {"require_capacity": True})
     return place
 
@@ -169,7 +170,7 @@ def _tenant() -> Place:
     ],
 )
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """The simulator, and a tenant where the environment names one."""
+    """Start the simulator, and a tenant if the environment names one."""
     running = _simulator() if request.param == "simulator" else _tenant()
     try:
         yield running
@@ -179,7 +180,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 @pytest.fixture
 def scenario(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
-    """The one that the test's marker `parametrize` names, put back afterwards whatever happened."""
+    """Return the scenario that the test's `parametrize` names, and roll it back afterwards in any case."""
     name: str = request.param
     manifest = yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text())
     unique = f"fabric-saga-test-{secrets.token_hex(4)}-{name}"
@@ -190,7 +191,7 @@ def scenario(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> It
             step["with"] |= {"displayName": made.workspace, "capacityId": place.capacity}
         if step["kind"] == "principals":
             if place.principals is None:
-                pytest.skip("TEST_PRINCIPALS_FILE is not set: there is nobody to give a role to (docs/real-tenant.md)")
+                pytest.skip("TEST_PRINCIPALS_FILE is not set: roles need at least one principal (docs/real-tenant.md)")
             (tmp_path / "principals.csv").write_bytes(place.principals.read_bytes())
             step["with"]["file"] = "principals.csv"
     try:

@@ -1,6 +1,5 @@
-"""The lane of the tenant, rehearsed: the simulator in a tenant's place, with a sign-in at the stand-in of Entra, and
-nothing changed but settings.
-"""
+"""A rehearsal of the tenant's tests: the simulator takes the tenant's place, with a sign-in at the simulated Entra,
+and only settings differ."""
 
 import os
 import subprocess
@@ -22,7 +21,7 @@ CAPACITY = "00000000-0000-0000-0000-000000000009"
 
 
 def lane(folder: Path, *arguments: str, **settings: str) -> str:
-    """What pytest prints of the tenant's tests, in an environment that names this tenant only."""
+    """Return what pytest prints of the tenant's tests, in an environment that names only this tenant."""
     given = {k: v for k, v in os.environ.items() if k not in (*NEEDED, "TEST_PRINCIPALS_FILE")}
     command = [sys.executable, "-m", "pytest", "tests/real_fabric/test_scenarios.py", "-m", "real_fabric", "-rs"]
     own = ["-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder / 'lane'}"]
@@ -39,8 +38,9 @@ def lane(folder: Path, *arguments: str, **settings: str) -> str:
     return done.stdout
 
 
-def test_tenant_lane_runs_by_settings_alone(tmp_path: Path) -> None:
-    """A medallion with the principals of a file is made as the service principal, held, read back, and put back."""
+def test_tenant_tests_need_only_settings(tmp_path: Path) -> None:
+    """The service principal creates a medallion with the principals of a file; it is held, read back and rolled
+    back."""
     simulator = Simulator()
     try:
         simulator.call("POST", "/_sim/seed", {"capacities": [{"id": CAPACITY}]})
@@ -73,8 +73,8 @@ def test_tenant_lane_runs_by_settings_alone(tmp_path: Path) -> None:
         simulator.stop()
 
 
-def test_tenant_lane_is_skipped_with_what_is_missing(tmp_path: Path) -> None:
-    """One variable short: nothing is run, and the reason names it."""
+def test_tenant_tests_are_skipped_with_the_missing_variable_as_reason(tmp_path: Path) -> None:
+    """One variable is missing: no test runs, and the reason names it."""
     given = dict.fromkeys(NEEDED, "x")
     printed = lane(tmp_path, **{k: v for k, v in given.items() if k != "FABRIC_CAPACITY_ID"})
     assert "5 skipped" in printed

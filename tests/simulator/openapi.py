@@ -1,4 +1,4 @@
-"""Microsoft's published OpenAPI (Swagger 2.0) as JSON Schemas that an answer of a route can be validated against."""
+"""Microsoft's published OpenAPI (Swagger 2.0) as JSON Schemas, against which an answer of a route can be validated."""
 
 import json
 import re
@@ -15,13 +15,14 @@ from local.fabric_simulator.http import Reply
 from tests.simulator.replay import is_served
 
 NULLABLE = {"OperationState": {"percentComplete", "error"}, "SqlEndpointProperties": {"id", "connectionString"}}
-"""Members that recorded traffic shows as null though the published schema has no null; nothing else is relaxed."""
-FORMATS = FormatChecker(formats=("uuid",))  # times lack a zone in recorded traffic, against their published format
+"""Members that recorded traffic shows as null although the published schema does not allow null; nothing else is
+relaxed."""
+FORMATS = FormatChecker(formats=("uuid",))  # Times lack a zone in recorded traffic, unlike their published format.
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One published operation that the simulator serves."""
+    """A published operation that the simulator serves."""
 
     method: str
     path: str
@@ -30,7 +31,7 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """As it is reported: method and path template."""
+        """Return the method and path template, for reports."""
         return f"{self.method} {self.path}"
 
 
@@ -46,16 +47,16 @@ class Spec:
 
     @cached_property
     def text(self) -> str:
-        """Everything that is said, to look for a code in."""
+        """Return the text of all files, to search for a code in."""
         return json.dumps(list(self._documents.values()))
 
     @cached_property
     def served(self) -> list[tuple[re.Pattern[str], Operation]]:
-        """The published operations that the simulator serves, those with fewer placeholders first."""
+        """Return the published operations that the simulator serves, those with fewer placeholders first."""
         found: list[tuple[re.Pattern[str], Operation]] = []
         for uri, document in self._documents.items():
             if document.get("basePath") != "/v1":
-                continue  # the admin API is another
+                continue  # The admin API is a different one.
             for path, operations in document["paths"].items():
                 template = path.partition("?")[0]
                 for method, operation in operations.items():
@@ -67,22 +68,22 @@ class Spec:
         return sorted(found, key=lambda row: row[1].path.count("{"))
 
     def find(self, method: str, path: str) -> Operation | None:
-        """The published operation of a call; None where it is not published."""
+        """Return the published operation of a call, or None if it is not published."""
         return next((o for pattern, o in self.served if pattern.fullmatch(f"{method} {path}")), None)
 
     def problems(self, operation: Operation, reply: Reply) -> list[str]:
-        """What about the reply is against the published contract."""
+        """Return how a reply differs from the published contract."""
         published = operation.responses.get(str(reply.status))
         if published is None:
             if reply.status < 400:
                 return [f"status {reply.status} is not published"]
             published = operation.responses["default"]
         found: list[str] = []
-        if reply.status in (201, 202, 429):  # a poll's Location and Retry-After depend on the operation's state
+        if reply.status in (201, 202, 429):  # A poll's Location and Retry-After depend on the operation's state.
             found += [f"no {name} header" for name in published.get("headers", {}) if name not in reply.headers]
         for name, header in published.get("headers", {}).items():
             if header["type"] == "integer" and not reply.headers.get(name, "0").isdecimal():
-                found.append(f"{name} is no integer")
+                found.append(f"{name} is not an integer")
         schema = published.get("schema")
         if schema is None:
             return found if reply.body in (b"", b"null") else [*found, "a body where none is published"]
@@ -90,14 +91,14 @@ class Spec:
         return found if schema.get("type") == "file" else found + self.violations(operation, schema, value)
 
     def violations(self, operation: Operation, schema: Any, value: Any) -> list[str]:
-        """What of the value is against a schema of the operation's file."""
+        """Return how the value differs from a schema of the operation's file."""
         resolver: Any = self._registry.resolver(operation.file)
         validator = Draft7Validator(_absolute(schema, resolver), registry=self._registry, format_checker=FORMATS)
         return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(value)]
 
 
 def _absolute(schema: Any, resolver: Any) -> Any:
-    """The schema of a response, with its reference told from the file that it stands in."""
+    """Return the schema of a response, with its reference resolved relative to its file."""
     if isinstance(schema, dict) and "$ref" in schema:
         found = resolver.lookup(schema["$ref"])
         uri = found.resolver._base_uri
@@ -106,7 +107,7 @@ def _absolute(schema: Any, resolver: Any) -> Any:
 
 
 def _adapt(definitions: dict[str, Any]) -> None:
-    """Say in JSON Schema what Swagger says otherwise: discriminators; and allow the recorded nulls."""
+    """Translate what Swagger expresses otherwise into JSON Schema: discriminators; and allow the recorded nulls."""
     for name, members in NULLABLE.items():
         for member in members & definitions.get(name, {}).get("properties", {}).keys():
             properties = definitions[name]["properties"]

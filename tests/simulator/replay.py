@@ -1,4 +1,4 @@
-"""Recorded exchanges played to the simulator: the situation is made, the call repeated, the answers compared."""
+"""Recorded exchanges, replayed to the simulator: the situation is created, the call repeated, the answers compared."""
 
 import json
 import re
@@ -19,14 +19,14 @@ _WORKSPACE = re.compile(rf"/v1/workspaces/({GUID.pattern})")
 _ITEM = re.compile(rf"/v1/workspaces/({GUID.pattern})/([A-Za-z]+)/({GUID.pattern})")
 OPERATION = re.compile(rf"/v1/operations/({GUID.pattern})(/result)?")
 HEADERS = ("Location", "Retry-After", "x-ms-operation-id", "Content-Type", "ETag", "x-ms-public-api-error-code")
-"""Those a client acts on; besides, every answer has a RequestId."""
+"""The headers that a client acts on; besides, every answer has a RequestId."""
 MIXED = "Warehouse"
-"""The one type whose creation was recorded both ways, at once and as an operation."""
+"""The only type whose creation was recorded both ways, at once and as an operation."""
 
 
 @cache
 def is_served(route: str) -> bool:
-    """Whether the simulator serves the method and path template."""
+    """Return True if the simulator serves the method and path template."""
     method, _, path = route.partition(" ")
     try:
         routes.find(method, path.replace("{id}", _ANY_ID))
@@ -36,12 +36,12 @@ def is_served(route: str) -> bool:
 
 
 def read(file: Path) -> list[Any]:
-    """The lines of a file of JSON lines."""
+    """Return the records of a file of JSON lines."""
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def lacking(recorded: Any, simulated: Any, at: str = "$") -> list[str]:
-    """What the simulated JSON lacks of the recorded one's keys and types; null goes with everything."""
+    """Return the recorded keys and types that the simulated JSON lacks; null matches everything."""
     if recorded is None or simulated is None:
         return []
     if isinstance(recorded, dict):
@@ -61,7 +61,7 @@ def lacking(recorded: Any, simulated: Any, at: str = "$") -> list[str]:
 
 
 def _counterpart(row: Any, rows: list[Any]) -> Any:
-    """The row of the same name and type, else the one that lacks least."""
+    """Return the row of the same name and type, or else the one that lacks least."""
     if isinstance(row, dict):
         for names in (("id",), ("path",), ("displayName", "type")):
             same = [r for r in rows if all(n in row and r.get(n) == row[n] for n in names)]
@@ -71,7 +71,7 @@ def _counterpart(row: Any, rows: list[Any]) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """The type of a JSON value; an id and a time are kinds of their own."""
+    """Return the type of a JSON value; ids and times are types of their own."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):
@@ -86,7 +86,7 @@ def kind_of(value: Any) -> str:
 
 
 class Replay:
-    """One tenant and the recorded ids' counterparts in it."""
+    """A tenant, and the ids in it that correspond to the recorded ids."""
 
     def __init__(self, exchanges: list[Exchange]) -> None:
         self.tenant = Tenant(profile="realistic")
@@ -103,7 +103,7 @@ class Replay:
         control.seed(self.tenant.model, body)
 
     def _learn_facts(self, value: Any) -> None:
-        """What the recording says of each id."""
+        """Collect what the recording says of each id."""
         if isinstance(value, list):
             for row in value:
                 self._learn_facts(row)
@@ -114,17 +114,17 @@ class Replay:
                 self._learn_facts(inner)
 
     def mapped(self, text: str) -> str:
-        """The text with recorded ids replaced by ours."""
+        """Return the text with recorded ids replaced by the tenant's."""
         return GUID.sub(lambda m: self.ids.get(m[0], m[0]), text)
 
     def known(self, recorded_id: str) -> bool:
-        """Whether the id has a counterpart, or had one."""
+        """Return True if the id has, or had, a counterpart."""
         return recorded_id in self.ids
 
     # The situation.
 
     def prepare(self, exchange: Exchange) -> bool:
-        """Make what the call needs and did not create itself; False where that cannot be."""
+        """Create what the call needs and did not create itself, and return False if that is not possible."""
         self.tenant.now = max(self.tenant.now, parsedate_to_datetime(exchange["headers"]["date"]).timestamp())
         path, response = exchange["path"].partition("?")[0], exchange["response"]
         operation = OPERATION.fullmatch(path)
@@ -173,7 +173,8 @@ class Replay:
         self.ids[recorded_id] = recorded_id
 
     def _need_item(self, workspace: str, row: dict[str, Any]) -> None:
-        """An item that the recording found there; where it is one that came with another, ours is its counterpart."""
+        """Create an item that the recording found. If it was a companion of another item, the tenant's companion is
+        its counterpart."""
         if self.known(row["id"]):
             return
         there = self.tenant.get(f"/v1/workspaces/{self.mapped(workspace)}/items")["value"]
@@ -208,7 +209,7 @@ class Replay:
         return True
 
     def begin(self, recorded_id: str, *, with_result: bool) -> None:
-        """An operation for an exchange that is looked at by itself."""
+        """Begin an operation. An exchange that is replayed alone needs it."""
         workspace = self.tenant.workspace("of the operation")
         item = self.tenant.item(workspace, "Notebook", "n", folderId=_ANY_ID, definition=PARTS)
         word = "getDefinition" if with_result else "updateDefinition"
@@ -222,7 +223,7 @@ class Replay:
     # The call.
 
     def play(self, exchange: Exchange) -> list[str]:
-        """Repeat the call; how the answer differs from the recorded one."""
+        """Repeat the call, and return how the answer differs from the recorded one."""
         request = exchange["request"]
         body = None if request is None else json.loads(self.mapped(json.dumps(request)))
         path = self.mapped(exchange["path"])
@@ -251,7 +252,7 @@ class Replay:
         recorded = exchange["response"]
         if isinstance(recorded, dict) and isinstance(simulated, dict) and "id" in recorded and "id" in simulated:
             self.ids.setdefault(recorded["id"], simulated["id"])
-            if exchange["route"] == "POST /v1/workspaces":  # the recordings were made by a user
+            if exchange["route"] == "POST /v1/workspaces":  # A user made the recordings.
                 me = {"id": ME, "type": "User", "role": "Admin"}
                 self._seed({"workspaces": [{"id": simulated["id"], "roleAssignments": [me]}]})
         operation = exchange["headers"].get("x-ms-operation-id")
@@ -263,7 +264,7 @@ class Replay:
         for name in HEADERS:
             recorded, simulated = exchange["headers"].get(name.lower()), reply.headers.get(name)
             if name == "ETag" and recorded is None:
-                continue  # the recordings were scrubbed of it
+                continue  # It was removed from the recordings.
             if recorded is None or simulated is None:
                 if recorded != simulated:
                     found.append(f"{name}: {simulated} for {recorded}")

@@ -1,4 +1,4 @@
-"""A simulated tenant without a network: the model, a clock that a test sets, and calls as one identity or another."""
+"""A simulated tenant without a network: the model, a clock that a test sets, and calls with one identity or another."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ PARTS = {"parts": [{"path": "content.py", "payload": "eA==", "payloadType": "Inl
 
 
 class Tenant:
-    """A model and who calls it."""
+    """A model, and the identity that calls it."""
 
     def __init__(self, *, profile: str = "instant", seed: int = 0, time_scale: float = 1.0) -> None:
         self.now = 1_000_000.0
@@ -39,40 +39,39 @@ class Tenant:
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
     ) -> Reply:
-        """One call; `url` may begin with either host."""
+        """Make a call; `url` may begin with either host."""
         path, _, query = url.removeprefix(API).removeprefix(OPERATIONS).partition("?")
         given = {"authorization": f"Bearer sim.{identity}.{int(self.now) + 3600}"} if headers is None else headers
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         return self.model.handle(Request(method, path, dict(parse_qsl(query)), given, data))
 
     def get(self, url: str, **more: Any) -> Any:
-        """The body of a GET that succeeds."""
+        """Return the body of a GET that succeeds."""
         reply = self.call("GET", url, **more)
         assert reply.status == 200, reply
         return json.loads(reply.body)
 
     def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """A control call."""
+        """Make a call to the control API."""
         return control.handle(
             self.model, method, f"/_sim/{path}", {}, b"" if body is None else json.dumps(body).encode()
         )
 
     def update_settings(self, **settings: Any) -> None:
-        """Change settings of the simulator."""
         self.model.update_settings(settings)
 
     def fault(self, action: dict[str, Any], when: dict[str, Any] | None = None, **match: str) -> None:
-        """One rule in place of all others."""
+        """Replace all fault rules by one."""
         self.model.faults.replace([{"match": match, "when": when or {}, "action": action}])
 
     def workspace(self, name: str = "w", **more: Any) -> str:
-        """The id of a workspace of our own."""
+        """Create a workspace, and return its id."""
         reply = self.call("POST", "/v1/workspaces", {"displayName": name, **more})
         assert reply.status == 201, reply
         return json.loads(reply.body)["id"]
 
     def item(self, workspace: str, item_type: str = "DataPipeline", name: str = "i", **more: Any) -> str:
-        """The id of a new item, whichever way it is created."""
+        """Create an item, at once or through an operation, and return its id."""
         body = {"type": item_type, "displayName": name, **more}
         reply = self.call("POST", f"/v1/workspaces/{workspace}/items", body)
         assert reply.status in (201, 202), reply
@@ -83,7 +82,7 @@ class Tenant:
 
 
 def code_of(reply: Reply) -> str:
-    """The error code of a refusal, the same in body and header."""
+    """Return the error code of a refusal, which is the same in body and header."""
     body = json.loads(reply.body)
     assert body["errorCode"] == reply.headers["x-ms-public-api-error-code"]
     assert body["requestId"] == reply.headers["RequestId"]

@@ -1,4 +1,4 @@
-"""Items that Fabric adds by itself: as recorded, and with their ends told from what only a stranger could do."""
+"""Companions in the simulator: the same as recorded."""
 
 import json
 import lzma
@@ -15,24 +15,24 @@ from tests.simulator.test_model import items_of
 
 Row = tuple[str, str]
 SECONDS = 120.0
-"""After this long all companions are shown."""
+"""After these seconds all companions are visible."""
 
 
 def masked(name: str) -> str:
-    """The name without the time in it."""
+    """Return the name without the time in it."""
     return re.sub("[0-9]{14}", "<stamp>", name)
 
 
 def conversations() -> list[list[dict[str, Any]]]:
-    """All recorded conversations."""
+    """Return all recorded conversations."""
     path = reference("fabric_traffic") / "all_conversations.jsonl.xz"
     with lzma.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line)["exchanges"] for line in lines]
 
 
 def recorded() -> dict[str, tuple[set[Row], set[Row]]]:
-    """By type, of items that are the only ones that their recording creates: what stood beside one while it was there,
-    and what the first list after its deletion still showed; `n` for the item's name."""
+    """Return by type, for items that are the only ones that their recording creates, the companions that were beside
+    the item, and those that the first list after its deletion still showed; `n` is the item's name."""
     found: dict[str, tuple[set[Row], set[Row]]] = {}
     for exchanges in conversations():
         creates = [i for i, e in enumerate(exchanges) if _creates(e)]
@@ -50,7 +50,7 @@ def _creates(exchange: dict[str, Any]) -> bool:
 
 
 def _follow(exchanges: list[dict[str, Any]], at: int, found: tuple[set[Row], set[Row]]) -> None:
-    """Add what the lists show of companions until the item is deleted, and in the first one after that."""
+    """Add the companions in the lists until the item is deleted, and those in the first list after that."""
     workspace, body = exchanges[at]["path"].split("/")[3], exchanges[at]["request"]
     old = {row["id"] for e in exchanges[:at] for row in _rows(e, workspace)}
     own, is_gone = "", False
@@ -63,7 +63,7 @@ def _follow(exchanges: list[dict[str, Any]], at: int, found: tuple[set[Row], set
             name = masked(row["displayName"]).replace(body["displayName"], "n")
             is_others = (
                 "<stamp>" in name and body["type"] != "Dataflow"
-            )  # shown late: of an earlier recording's dataflow
+            )  # Shown late: it belongs to an earlier recording's dataflow.
             if row["id"] != own and not is_others:
                 found[is_gone].add((row["type"], name))
         if rows and is_gone:
@@ -77,7 +77,7 @@ def _rows(exchange: dict[str, Any], workspace: str) -> list[dict[str, Any]]:
 
 
 def simulated(item_type: str, name: str = "n") -> tuple[set[Row], set[Row]]:
-    """As `recorded`, of one item of the simulator."""
+    """Return the same as `recorded`, of one item of the simulator."""
     t = Tenant(profile="realistic")
     t.now = datetime(2026, 1, 29, 9, 39, tzinfo=UTC).timestamp()
     workspace = t.workspace()
@@ -102,7 +102,7 @@ def test_companions_are_those_that_were_recorded() -> None:
 
 @pytest.mark.parametrize("item_type", COMPANIONS)
 def test_companion_is_an_item_like_any_other(item_type: str) -> None:
-    """Every list and read has it with the id under which it was listed first, and nobody has described it."""
+    """Every list and read has it with the id under which it was listed first, and it has no description."""
     t = Tenant()
     workspace = t.workspace()
     needs = {"definition": PARTS} if item_type == "MirroredDatabase" else {}
@@ -120,8 +120,8 @@ def test_companion_is_an_item_like_any_other(item_type: str) -> None:
         assert t.get(f"/v1/workspaces/{workspace}/eventhouses/{own}")["properties"]["databasesItemIds"] == databases
 
 
-def test_companion_of_an_eventhouse_with_a_definition_is_not_made() -> None:
-    """A definition says itself which databases there are."""
+def test_companion_of_an_eventhouse_with_a_definition_is_not_created() -> None:
+    """A definition itself says which databases exist."""
     t = Tenant()
     workspace = t.workspace()
     t.item(workspace, "Eventhouse", "n", definition=PARTS)
@@ -129,7 +129,7 @@ def test_companion_of_an_eventhouse_with_a_definition_is_not_made() -> None:
 
 
 def test_companions_of_a_dataflow_are_shown_after_it_was_deleted() -> None:
-    """Deleted two seconds after it was created, as recorded, it still gets its staging items."""
+    """Deleted two seconds after it was created, as in the recording, it still gets its staging items."""
     t = Tenant(profile="realistic")
     workspace = t.workspace()
     own = t.item(workspace, "Dataflow", "n")

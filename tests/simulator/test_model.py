@@ -22,12 +22,12 @@ NOBODY = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"
 
 @pytest.fixture
 def t() -> Tenant:
-    """A tenant in which nothing takes time."""
+    """Return a tenant in which nothing takes time."""
     return Tenant()
 
 
 def items_of(t: Tenant, workspace: str) -> list[tuple[str, str]]:
-    """Types and names of the listed items."""
+    """Return types and names of the listed items."""
     return [(r["type"], r["displayName"]) for r in t.get(f"/v1/workspaces/{workspace}/items")["value"]]
 
 
@@ -35,7 +35,7 @@ def items_of(t: Tenant, workspace: str) -> list[tuple[str, str]]:
 
 
 def test_name_of_a_workspace_is_unique_whatever_its_case(t: Tenant) -> None:
-    """A second workspace of the name is a conflict, also to one who cannot see the first."""
+    """A second workspace with the name is a conflict, also for a caller who cannot see the first."""
     first, second = t.workspace("Sales"), t.workspace("Other")
     for identity in (ME, OTHER):
         reply = t.call("POST", "/v1/workspaces", {"displayName": "sALES"}, identity=identity)
@@ -62,7 +62,7 @@ def test_name_of_an_item_is_unique_by_type_whatever_its_case(t: Tenant) -> None:
 
 
 def test_name_of_an_item_cannot_be_changed_to_a_taken_one(t: Tenant) -> None:
-    """A rename is checked as a create is, and a refused one changes nothing; another case of the own name is free."""
+    """A rename is checked as a create is, and a refused one changes nothing; the own name in another case is free."""
     workspace = t.workspace()
     one, _ = t.item(workspace, name="one"), t.item(workspace, name="two")
     url = f"/v1/workspaces/{workspace}/items/{one}"
@@ -73,7 +73,7 @@ def test_name_of_an_item_cannot_be_changed_to_a_taken_one(t: Tenant) -> None:
 
 
 def test_name_is_taken_while_its_creation_runs(t: Tenant) -> None:
-    """An item under creation is not listed, yet nobody else gets its name."""
+    """An item under creation is not listed, but its name is taken."""
     workspace = t.workspace()
     t.fault({"operation": "never"})
     assert t.call("POST", f"/v1/workspaces/{workspace}/notebooks", {"displayName": "n"}).status == 202
@@ -84,7 +84,7 @@ def test_name_is_taken_while_its_creation_runs(t: Tenant) -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_name_stays_reserved_after_deletion_for_the_set_time(scale: float) -> None:
-    """A deleted item's name is refused as retriable until the time is over, then free."""
+    """The name of a deleted item is refused as retriable until the time is over, then it is free."""
     t = Tenant(time_scale=scale)
     t.update_settings(name_reservation_seconds=60)
     workspace = t.workspace()
@@ -114,7 +114,7 @@ def test_name_stays_reserved_after_deletion_for_the_set_time(scale: float) -> No
     ],
 )
 def test_name_follows_the_rules_of_its_type(t: Tenant, item_type: str, name: str, is_good: bool) -> None:
-    """Some types take letters, digits and underscores only."""
+    """Some types allow letters, digits and underscores only."""
     body = {"type": item_type, "displayName": name}
     reply = t.call("POST", f"/v1/workspaces/{t.workspace()}/items", body)
     assert (reply.status < 300) == is_good
@@ -125,7 +125,8 @@ def test_name_follows_the_rules_of_its_type(t: Tenant, item_type: str, name: str
 
 
 def test_role_conflicts_and_refusals(t: Tenant) -> None:
-    """No upsert, also not for the creator; the last admin stays; only admins change roles; strangers see nothing."""
+    """A POST never updates a role, not even the creator's; the last admin stays; only admins change roles; a caller
+    without a role sees nothing."""
     url = f"/v1/workspaces/{t.workspace()}/roleAssignments"
     person = {"principal": {"id": OTHER, "type": "User"}, "role": "member"}
     made = t.call("POST", url, person)
@@ -168,7 +169,7 @@ def test_role_refusals_are_400(t: Tenant, body: dict[str, Any], code: str) -> No
 
 
 def test_operation_starts_with_null_and_a_location_elsewhere() -> None:
-    """202: the body is `null`, the Location on the other host, Retry-After 20 whatever the duration."""
+    """202: the body is `null`, the Location is on the other host, and Retry-After is 20 whatever the duration."""
     t = Tenant(profile="realistic")
     workspace = t.workspace()
     reply = t.call("POST", f"/v1/workspaces/{workspace}/notebooks", {"displayName": "n", "definition": PARTS})
@@ -192,7 +193,8 @@ def test_operation_starts_with_null_and_a_location_elsewhere() -> None:
 
 
 def test_operation_may_have_no_result(t: Tenant) -> None:
-    """A notebook's update succeeds without a result: no Location, and 400 to one who asks; an environment's has one."""
+    """An update of a notebook succeeds without a result: no Location, and 400 for a request of it; an update of an
+    environment has a result."""
     workspace = t.workspace()
     for kind, has_result in (("Notebook", False), ("Environment", True)):
         item = t.item(workspace, kind)
@@ -208,8 +210,8 @@ def test_operation_may_have_no_result(t: Tenant) -> None:
 
 
 @pytest.mark.parametrize("fate", ["fail", "never"])
-def test_operation_fails_or_never_ends_on_order(t: Tenant, fate: str) -> None:
-    """A failed operation shows its error and leaves no item; one without end runs on."""
+def test_operation_fails_or_never_ends_on_request(t: Tenant, fate: str) -> None:
+    """A failed operation shows its error and leaves no item; one without an end runs on."""
     workspace = t.workspace()
     error = {"errorCode": "NotebookBroken", "message": "m"}
     action = {"operation": fate, **({"error": error} if fate == "fail" else {})}
@@ -223,7 +225,7 @@ def test_operation_fails_or_never_ends_on_order(t: Tenant, fate: str) -> None:
 
 
 def test_definition_round_trip(t: Tenant) -> None:
-    """What is sent comes back, beside a `.platform` that is JSON whatever the name."""
+    """The definition that was sent is returned, beside a `.platform` that is JSON whatever the name."""
     workspace = t.workspace()
     item = t.item(workspace, "DataPipeline", 'a "quoted" \\ name', definition=PARTS)
     url = f"/v1/workspaces/{workspace}/items/{item}"
@@ -243,8 +245,8 @@ def test_definition_round_trip(t: Tenant) -> None:
 # A lakehouse and its SQL endpoint.
 
 
-def test_sql_endpoint_comes_beside_a_lakehouse_and_goes_with_it() -> None:
-    """It appears 11 to 15 seconds later under the lakehouse's name, cannot be touched, and is deleted with it."""
+def test_sql_endpoint_appears_beside_a_lakehouse_and_is_deleted_with_it() -> None:
+    """It appears 11 to 15 seconds later with the lakehouse's name, cannot be changed, and is deleted with it."""
     t = Tenant(profile="realistic")
     workspace = t.workspace()
     lakehouse = t.item(workspace, "Lakehouse", "bronze", creationPayload={"enableSchemas": True})
@@ -274,7 +276,7 @@ def test_sql_endpoint_comes_beside_a_lakehouse_and_goes_with_it() -> None:
 
 
 def lists(t: Tenant) -> list[str]:
-    """The address of every list, each with five rows in it."""
+    """Yield the address of every list, each with five rows in it."""
     t.control("POST", "seed", {"capacities": [{"id": f"{CAPACITY[:-1]}{i}"} for i in range(5)]})
     first, *_ = [t.workspace(f"w{i}") for i in range(5)]
     root = f"/v1/workspaces/{first}"
@@ -291,8 +293,8 @@ def lists(t: Tenant) -> list[str]:
     return ["/v1/workspaces", "/v1/capacities", f"{root}/roleAssignments", f"{root}/items", *filtered, *typed]
 
 
-def test_page_lever_pages_every_list(t: Tenant) -> None:
-    """Every list comes in pages that together are the list, by token as by address, and the last has neither."""
+def test_page_setting_pages_every_list(t: Tenant) -> None:
+    """Every list comes in pages that together are the list, by token as by address, and the last page has neither."""
     for url in lists(t):
         t.update_settings(page_size=1000)
         whole = t.get(url)["value"]
@@ -320,8 +322,8 @@ def test_page_lever_pages_every_list(t: Tenant) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "-1", "²", "9" * 5000, "1.5"])
-def test_page_token_that_is_none_is_refused(t: Tenant, token: str) -> None:
-    """A token that the simulator did not give is 400."""
+def test_page_token_that_is_not_valid_is_refused(t: Tenant, token: str) -> None:
+    """A token that the simulator did not issue is 400."""
     reply = t.call("GET", f"/v1/workspaces?continuationToken={token}")
     assert (reply.status, code_of(reply)) == (400, "InvalidParameter")
 
@@ -344,7 +346,7 @@ def test_page_token_that_is_none_is_refused(t: Tenant, token: str) -> None:
     ],
 )
 def test_token_missing_bad_or_expired_is_401(t: Tenant, header: str | None, code: str) -> None:
-    """Nothing is served, changed or counted without a token that holds."""
+    """Without a valid token nothing is served, changed or counted."""
     headers = {} if header is None else {"authorization": header}
     reply = t.call("POST", "/v1/workspaces", {"displayName": "w"}, headers=headers)
     assert (reply.status, code_of(reply)) == (401, code)
@@ -354,7 +356,8 @@ def test_token_missing_bad_or_expired_is_401(t: Tenant, header: str | None, code
 
 
 def test_quota_has_three_buckets_for_each_identity() -> None:
-    """200 calls a minute for platform, operations and jobs each; 429 says when the window ends; then all is new."""
+    """200 calls a minute are allowed for platform, operations and jobs each; 429 says when the window ends; then all
+    are allowed again."""
     t = Tenant(profile="realistic")
     buckets = ("/v1/workspaces", f"/v1/operations/{NOBODY}", f"/v1/workspaces/{NOBODY}/items/{NOBODY}/jobs/instances")
     assert t.model.settings.quota_per_minute == QUOTA_PER_MINUTE == 200
@@ -375,7 +378,7 @@ def test_quota_has_three_buckets_for_each_identity() -> None:
 
 
 def test_quota_window_follows_the_time_scale() -> None:
-    """Ten times faster, a window is six seconds long, and Retry-After says so."""
+    """With a time scale of ten, a window is six seconds long, and Retry-After says so."""
     t = Tenant(profile="realistic", time_scale=10.0)
     t.update_settings(quota_per_minute=1)
     assert t.call("GET", "/v1/workspaces").status == 200
@@ -393,7 +396,8 @@ def test_quota_window_follows_the_time_scale() -> None:
     [("400", 400, "CapacityNotActive"), ("404", 404, "WorkspaceNotFound"), ("500", 500, "InternalServerError")],
 )
 def test_capacity_paused_answers_in_each_way(t: Tenant, mode: str, status: int, code: str) -> None:
-    """Everything in the workspace is refused in the lever's way, marked synthetic, and back after resuming."""
+    """Everything in the workspace is refused as the setting says, marked as synthetic, and accepted again after
+    resuming."""
     workspace = t.workspace()
     item = t.item(workspace)
     t.update_settings(paused_capacity=mode)
@@ -407,7 +411,7 @@ def test_capacity_paused_answers_in_each_way(t: Tenant, mode: str, status: int, 
 
 
 def test_capacity_assignment_shows_its_progress() -> None:
-    """202 without Location, id, Retry-After or body; the workspace says InProgress until the time is over."""
+    """202 without Location, id, Retry-After or body; the workspace shows InProgress until the time is over."""
     t = Tenant(time_scale=2.0)
     t.control("POST", "seed", {"capacities": [{"id": CAPACITY}, {"id": OTHER, "state": "Inactive"}]})
     t.update_settings(capacity_assignment_seconds=30)
@@ -431,7 +435,7 @@ def test_capacity_assignment_shows_its_progress() -> None:
     [(OTHER, 400, "CapacityNotInActiveState"), (NOBODY, 404, "CapacityNotFound"), ("x", 400, "InvalidInput")],
 )
 def test_capacity_that_cannot_be_assigned_is_refused(t: Tenant, capacity: str, status: int, code: str) -> None:
-    """A paused, unknown or malformed capacity, on creation as on assignment; PATCH ignores a capacity silently."""
+    """A paused, unknown or malformed capacity is refused on creation as on assignment; PATCH ignores a capacity."""
     t.control("POST", "seed", {"capacities": [{"id": CAPACITY}, {"id": OTHER, "state": "Inactive"}]})
     workspace = t.workspace()
     assign = f"/v1/workspaces/{workspace}/assignToCapacity"
@@ -447,7 +451,7 @@ def test_capacity_that_cannot_be_assigned_is_refused(t: Tenant, capacity: str, s
     assert t.call("POST", f"/v1/workspaces/{workspace}/notebooks", {"displayName": "n"}).status == 202
 
 
-# Levers, faults and seeds that cannot be used.
+# Settings, faults and seeds that cannot be used.
 
 
 @pytest.mark.parametrize(
@@ -468,8 +472,8 @@ def test_capacity_that_cannot_be_assigned_is_refused(t: Tenant, capacity: str, s
         ([1], "$"),
     ],
 )
-def test_lever_that_cannot_stand_so_is_refused_and_nothing_changes(t: Tenant, settings: Any, path: str) -> None:
-    """One bad lever leaves all others where they were."""
+def test_setting_that_is_not_valid_is_refused_and_nothing_changes(t: Tenant, settings: Any, path: str) -> None:
+    """One bad setting leaves all others unchanged."""
     before = t.control("GET", "settings")[1]
     status, body = t.control("POST", "settings", settings)
     assert status == 400
@@ -478,7 +482,7 @@ def test_lever_that_cannot_stand_so_is_refused_and_nothing_changes(t: Tenant, se
 
 
 def test_settings_can_all_be_set(t: Tenant) -> None:
-    """Every lever takes the value that it has."""
+    """Every setting accepts its present value."""
     status, body = t.control("POST", "settings", {**t.control("GET", "settings")[1], "page_size": 7})
     assert (status, body["page_size"]) == (200, 7)
     assert set(body) == set(vars(SimulatorSettings()))
@@ -521,7 +525,7 @@ GOOD_RULE: dict[str, Any] = {"name": "first", "action": {"status": 503}}
     ],
 )
 def test_fault_rule_that_cannot_be_used_is_refused_and_nothing_changes(t: Tenant, rules: Any, path: str) -> None:
-    """One bad rule, named by its path, leaves the rules that were there."""
+    """One bad rule, named by its path, leaves the existing rules unchanged."""
     t.control("POST", "faults", [{"name": "before", "action": {"status": 500}}])
     before = t.control("GET", "faults")[1]
     status, body = t.control("POST", "faults", rules)
@@ -546,23 +550,23 @@ def test_fault_rule_that_cannot_be_used_is_refused_and_nothing_changes(t: Tenant
     ],
 )
 def test_seed_that_cannot_be_used_is_refused_and_nothing_changes(t: Tenant, body: Any, path: str) -> None:
-    """A seed is put there whole or not at all."""
+    """A seed is applied completely or not at all."""
     status, answer = t.control("POST", "seed", body)
     assert status == 400
     assert f"{path}:" in answer["error"]
     assert t.control("GET", "state")[1] == Tenant().control("GET", "state")[1]
 
 
-# Faults that strike.
+# Faults that are injected.
 
 
 def statuses(t: Tenant, count: int) -> list[int]:
-    """Of so many calls."""
+    """Return the statuses of this many calls."""
     return [t.call("GET", "/v1/workspaces").status for _ in range(count)]
 
 
-def test_fault_strikes_on_the_nth_calls(t: Tenant) -> None:
-    """Counting only calls that match."""
+def test_fault_is_injected_into_the_nth_calls(t: Tenant) -> None:
+    """Only calls that match are counted."""
     t.fault({"status": 503}, {"nth": 2}, method="GET", path="/v1/workspaces")
     t.get("/v1/capacities")
     assert statuses(t, 4) == [200, 503, 200, 200]
@@ -571,14 +575,14 @@ def test_fault_strikes_on_the_nth_calls(t: Tenant) -> None:
     assert (t.control("GET", "faults")[1][0]["matched"], t.control("GET", "faults")[1][0]["injected"]) == (4, 2)
 
 
-def test_fault_strikes_so_many_times(t: Tenant) -> None:
+def test_fault_is_injected_so_many_times(t: Tenant) -> None:
     """`times` ends it."""
     t.fault({"status": 503}, {"times": 2})
     assert statuses(t, 4) == [503, 503, 200, 200]
 
 
-def test_fault_strikes_with_its_probability(t: Tenant) -> None:
-    """About as often as said, never at 0, always at 1."""
+def test_fault_is_injected_with_its_probability(t: Tenant) -> None:
+    """It is injected about as often as the rule says, never at 0 and always at 1."""
     t.fault({"status": 503}, {"probability": 0.3})
     assert 240 <= statuses(t, 1000).count(503) <= 360
     t.fault({"status": 503}, {"probability": 0})
@@ -587,8 +591,8 @@ def test_fault_strikes_with_its_probability(t: Tenant) -> None:
     assert statuses(t, 5).count(503) == 3
 
 
-def test_fault_of_the_first_rule_that_strikes_counts(t: Tenant) -> None:
-    """Path and method select; the whole path must match."""
+def test_fault_of_the_first_matching_rule_is_injected(t: Tenant) -> None:
+    """Method and path select the calls; the whole path must match."""
     rules = [
         {"match": {"path": "/v1/work"}, "action": {"status": 501}},
         {"match": {"method": "POST"}, "action": {"status": 502}},
@@ -602,7 +606,7 @@ def test_fault_of_the_first_rule_that_strikes_counts(t: Tenant) -> None:
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("kind", ["reset", "status"])
 def test_fault_side_decides_whether_the_effect_happens(t: Tenant, kind: str, side: str) -> None:
-    """Before: nothing is created. After: it is, and the caller is not told."""
+    """Before: nothing is created. After: it is created, and the caller gets no answer."""
     action: dict[str, Any] = {"reset": side} if kind == "reset" else {"status": 500, "effect": side}
     t.fault(action, {"times": 1}, method="POST")
     reply = t.call("POST", "/v1/workspaces", {"displayName": "w"})
@@ -618,7 +622,8 @@ def test_fault_side_decides_whether_the_effect_happens(t: Tenant, kind: str, sid
 
 
 def test_fault_status_without_a_body_gets_one_in_fabrics_form(t: Tenant) -> None:
-    """An ordered refusal reads like a refusal; its own body and headers win, and its code is in the header."""
+    """Such a refusal looks like Fabric's. A rule's own body and headers take precedence, and its code is in the
+    header."""
     t.fault({"status": 503, "headers": {"Retry-After": "7"}})
     reply = t.call("GET", "/v1/workspaces")
     assert (code_of(reply), reply.headers["Retry-After"]) == ("UnknownError", "7")
@@ -630,15 +635,15 @@ def test_fault_status_without_a_body_gets_one_in_fabrics_form(t: Tenant) -> None
 
 
 def test_fault_delays_the_answer_by_the_scaled_time() -> None:
-    """The call is done, the answer waits."""
+    """The call is done, and its answer waits."""
     t = Tenant(time_scale=4.0)
     t.fault({"delay_seconds": 6})
     reply = t.call("POST", "/v1/workspaces", {"displayName": "w"})
     assert (reply.status, reply.delay_seconds) == (201, 1.5)
 
 
-def test_list_lag_lever_hides_what_is_new() -> None:
-    """New items are not there for the lever's time; their names are."""
+def test_list_lag_setting_hides_new_items() -> None:
+    """New items are not visible for the setting's time; their names are taken."""
     t = Tenant()
     t.update_settings(list_lag_seconds=10)
     workspace = t.workspace()
@@ -651,8 +656,8 @@ def test_list_lag_lever_hides_what_is_new() -> None:
 # Synthetic answers.
 
 
-def test_synthetic_answers_say_so(t: Tenant) -> None:
-    """What no recording and no published file backs is marked, what is backed is not."""
+def test_synthetic_answers_are_marked(t: Tenant) -> None:
+    """An answer without a recording or a published file is marked; one with either is not."""
     workspace = t.workspace()
     item = t.item(workspace)
     url = f"/v1/workspaces/{workspace}"
@@ -683,7 +688,7 @@ def test_synthetic_answers_say_so(t: Tenant) -> None:
 
 
 def run(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A run with chance in it: what was called and what is left."""
+    """Run calls with random parts, and return the calls and what is left."""
     t = Tenant(profile="realistic", seed=seed)
     t.model.faults.replace([{"when": {"probability": 0.2}, "action": {"status": 503}}])
     for i in range(30):
@@ -695,8 +700,9 @@ def run(seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return t.model.calls, t.model.state()
 
 
-def test_seed_makes_the_run() -> None:
-    """The same seed gives the same ids, faults and durations; another gives others; a reset begins anew."""
+def test_seed_determines_the_run() -> None:
+    """The same seed gives the same ids, faults and durations; another seed gives others; a reset starts the sequence
+    again."""
     assert run(7) == run(7)
     assert run(7) != run(8)
     t = Tenant(seed=7)
@@ -710,7 +716,8 @@ def test_seed_makes_the_run() -> None:
 
 
 def recorded_seconds() -> dict[str, Any]:
-    """The recorded quantiles by the simulator's kind of operation; of two routes of a kind, that with more samples."""
+    """Return the recorded quantiles by the simulator's kind of operation; of two routes of a kind, the one with more
+    samples."""
     rows: dict[str, Any] = json.loads((reference("fabric_traffic") / "operation_seconds.json").read_text())[
         "operations"
     ]
@@ -723,7 +730,8 @@ def recorded_seconds() -> dict[str, Any]:
 
 
 def test_duration_medians_are_those_recorded() -> None:
-    """Over 2000 draws of each kind: medians within a quarter of the recorded, tails as heavy, nothing longer."""
+    """Over 2000 draws of each kind, medians are within a quarter of the recorded ones, tails as heavy, and nothing
+    longer."""
     recorded = recorded_seconds()
     assert len(recorded) >= 14
     chance = Tenant().model.store.chance
@@ -741,7 +749,7 @@ def test_duration_medians_are_those_recorded() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_duration_of_created_operations_is_drawn_for_their_kind(scale: float) -> None:
-    """Creates through the API last as long as drawn, divided by the time scale; none in the instant profile."""
+    """Creates through the API last as long as drawn, divided by the time scale, and no time in the instant profile."""
     t = Tenant(profile="realistic", time_scale=scale)
     t.update_settings(quota_per_minute=0)
     workspace = t.workspace()
@@ -756,8 +764,8 @@ def test_duration_of_created_operations_is_drawn_for_their_kind(scale: float) ->
     assert [o.over_at == o.began_at for o in instant.model.store.operations.values()] == [True]
 
 
-def test_duration_of_calls_is_scaled_and_absent_from_refusals_at_the_door() -> None:
-    """A realistic call takes its mean within a quarter; 401 and 429 take none; an instant one none at all."""
+def test_duration_of_calls_is_scaled_and_zero_for_early_refusals() -> None:
+    """A realistic call takes its mean within a quarter; 401 and 429 take no time; an instant call takes none at all."""
     t = Tenant(profile="realistic", time_scale=2.0)
     t.update_settings(quota_per_minute=2)
     reply = t.call("POST", "/v1/workspaces", {"displayName": "w"})
@@ -770,7 +778,7 @@ def test_duration_of_calls_is_scaled_and_absent_from_refusals_at_the_door() -> N
     assert abs(statistics.mean(drawn) / 0.67 - 1) <= 0.1
 
 
-# Whatever arrives.
+# Arbitrary input.
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 2000) | st.floats(allow_nan=False) | st.text(max_size=6),
@@ -805,8 +813,8 @@ ENDS = (
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(["POST", "PATCH"]), st.sampled_from(ENDS), BODY | JSON), max_size=6))
-def test_model_answers_whatever_arrives(calls: list[tuple[str, str, Any]]) -> None:
-    """No body breaks the model: every answer is Fabric's, and what it took can be read back."""
+def test_model_answers_any_input(calls: list[tuple[str, str, Any]]) -> None:
+    """No body breaks the model: every answer is Fabric's, and what it accepted can be read again."""
     t = Tenant()
     workspace = t.workspace("of a test")
     t.update_settings(create_at_once=["Lakehouse", "Warehouse", "Map"])
@@ -829,12 +837,12 @@ def test_model_answers_whatever_arrives(calls: list[tuple[str, str, Any]]) -> No
 
 
 def part(path: str) -> dict[str, str]:
-    """A part with some content."""
+    """Return a part with some content."""
     return {"path": path, "payload": "eA==", "payloadType": "InlineBase64"}
 
 
-def test_format_of_a_notebook_must_be_said_for_ipynb(t: Tenant) -> None:
-    """On create and on update; without it Fabric takes the content for its own Git format."""
+def test_format_of_a_notebook_must_be_named_for_ipynb(t: Tenant) -> None:
+    """This holds on create and on update: without it, Fabric takes the content for its own Git format."""
     workspace = t.workspace()
     definition: dict[str, Any] = {"parts": [part("n.ipynb")]}
     url, body = f"/v1/workspaces/{workspace}/items", {"type": "Notebook", "displayName": "n"}
@@ -861,7 +869,7 @@ def test_format_of_a_spark_job_decides_whether_its_files_are_kept(t: Tenant) -> 
 
 
 def test_definition_of_a_type_without_one_is_refused(t: Tenant) -> None:
-    """On create as on update."""
+    """This holds on create and on update."""
     body = {"type": "Warehouse", "displayName": "w", "definition": PARTS}
     reply = t.call("POST", f"/v1/workspaces/{t.workspace()}/items", body)
     assert (reply.status, code_of(reply)) == (400, "OperationNotSupportedForItem")

@@ -1,4 +1,4 @@
-"""`python -m local.fabric_simulator` as a real process, asked over HTTP."""
+"""`python -m local.fabric_simulator` as a real process, called over HTTP."""
 
 import contextlib
 import http.client
@@ -36,7 +36,7 @@ class Running:
         self.profile, self.port, self.operations_port = ready[1], int(ready[2]), int(ready[3])
 
     def stop(self) -> int:
-        """End it as an operator would; its exit code."""
+        """End the process as an operator would, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(PATIENCE_SECONDS)
         if self.process.stdout is not None:
@@ -46,7 +46,7 @@ class Running:
     def raw(
         self, method: str, path: str, body: bytes | None = None, port: int = 0
     ) -> tuple[int, dict[str, str], bytes]:
-        """One request on a connection of its own."""
+        """Send a request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=PATIENCE_SECONDS)
         with contextlib.closing(connection):
             connection.request(method, path, body, {"Authorization": TOKEN})
@@ -54,14 +54,14 @@ class Running:
             return reply.status, dict(reply.getheaders()), reply.read()
 
     def call(self, method: str, path: str, body: Any = None, port: int = 0) -> tuple[int, Any]:
-        """A request with JSON both ways."""
+        """Send a request with JSON both ways."""
         status, _, data = self.raw(method, path, None if body is None else json.dumps(body).encode(), port)
         return status, json.loads(data) if data else None
 
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[Running]:
-    """One process for the tests of this module."""
+    """Start one process for the tests of this module."""
     running = Running()
     yield running
     assert running.stop() == 0
@@ -69,20 +69,20 @@ def process() -> Iterator[Running]:
 
 @pytest.fixture
 def simulator(process: Running) -> Running:
-    """The process, as at its start."""
+    """Return the process in its initial state."""
     assert process.call("POST", "/_sim/reset", {"seed": 1}) == (200, {})
     return process
 
 
-def test_server_says_where_it_listens(simulator: Running) -> None:
-    """Port 0 takes free ports, two of them, and one line tells both."""
+def test_server_prints_where_it_listens(simulator: Running) -> None:
+    """Port 0 takes two free ports, and one line names both."""
     assert simulator.profile == "instant"
     assert simulator.port != simulator.operations_port
     assert min(simulator.port, simulator.operations_port) > 0
 
 
 def test_server_serves_the_model_and_its_control(simulator: Running) -> None:
-    """What is created is in the state, what was called is in the calls, and a reset empties both."""
+    """A created item is in the state, a call is in the calls, and a reset empties both."""
     status, headers, data = simulator.raw("POST", "/v1/workspaces", b'{"displayName": "w"}')
     assert status == 201
     workspace = json.loads(data)["id"]
@@ -121,14 +121,14 @@ def test_server_serves_operations_on_the_other_listener(simulator: Running) -> N
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe\x00", b"[" * 100_000, b"7", b'"x"', b"null"])
 @pytest.mark.parametrize("word", ["faults", "settings", "seed", "reset"])
 def test_server_control_refuses_bad_json(simulator: Running, word: str, body: bytes) -> None:
-    """What is no JSON, or not the JSON asked for, is 400 with a reason."""
+    """A body that is not JSON, or not the expected JSON, is 400 with a reason."""
     status, _, data = simulator.raw("POST", f"/_sim/{word}", body)
     assert status == 400
     assert json.loads(data)["error"]
 
 
-def test_server_refuses_what_it_does_not_know(simulator: Running) -> None:
-    """Unknown control calls and routes are 404; a body that is no JSON is Fabric's 400; no token is 401."""
+def test_server_refuses_unknown_requests(simulator: Running) -> None:
+    """Unknown control calls and routes are 404; a body that is not JSON is Fabric's 400; a missing token is 401."""
     assert simulator.call("GET", "/_sim/nothing")[0] == 404
     assert simulator.call("PUT", "/_sim/state")[0] == 404
     assert simulator.call("GET", "/_sim/calls?after=x")[0] == 400
@@ -143,7 +143,7 @@ def test_server_refuses_what_it_does_not_know(simulator: Running) -> None:
 
 
 def send_and_receive(port: int, name: str) -> bytes:
-    """What comes back on a bare socket; raises ConnectionResetError where the connection is reset."""
+    """Return the answer on a bare socket. Raises ConnectionResetError if the connection is reset."""
     body = json.dumps({"displayName": name}).encode()
     head = f"POST /v1/workspaces HTTP/1.1\r\nHost: x\r\nAuthorization: {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as line:
@@ -152,8 +152,9 @@ def send_and_receive(port: int, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-def test_server_resets_the_connection_on_order(simulator: Running, side: str) -> None:
-    """A real reset at the socket, not an orderly end; done or not done as ordered; the next call goes through."""
+def test_server_resets_the_connection_on_request(simulator: Running, side: str) -> None:
+    """It is a real reset of the socket, not an orderly end. The effect happens or not as the rule says, and the next
+    call succeeds."""
     rule = {"match": {"method": "POST", "path": "/v1/workspaces"}, "when": {"nth": 1}, "action": {"reset": side}}
     assert simulator.call("POST", "/_sim/faults", [rule])[0] == 200
     with pytest.raises(ConnectionResetError):
@@ -165,17 +166,17 @@ def test_server_resets_the_connection_on_order(simulator: Running, side: str) ->
 
 
 def test_server_listens_on_loopback_only(simulator: Running) -> None:
-    """Another address of this machine does not answer, on neither port."""
+    """No port answers on another address of this machine."""
     for port in (simulator.port, simulator.operations_port):
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS):
             pass
-        # 127.0.0.2 is this machine, too: a socket bound to all addresses would take it.
+        # 127.0.0.2 is this machine too: a socket bound to all addresses would answer it.
         with pytest.raises(OSError):  # noqa: PT011 - refused, unreachable or timed out, by platform
             socket.create_connection(("127.0.0.2", port), timeout=1).close()
 
 
 def test_server_serves_64_requests_at_once(simulator: Running) -> None:
-    """None is lost or mixed up."""
+    """No answer is lost or mixed up."""
     rule = {"match": {"method": "POST"}, "action": {"delay_seconds": 0.2}}
     simulator.call("POST", "/_sim/faults", [rule])
 
@@ -190,8 +191,8 @@ def test_server_serves_64_requests_at_once(simulator: Running) -> None:
 
 
 def test_server_takes_the_realistic_time_and_stops_on_sigterm() -> None:
-    """The realistic profile waits, scaled; the page size is as told; SIGTERM ends it, though 64 calls at once wait for
-    an answer that none would get for hours."""
+    """The realistic profile waits, scaled; the page size is the configured one. SIGTERM ends it, although 64 calls
+    wait for an answer that would take hours."""
     running = Running("--profile", "realistic", "--time-scale", "10", "--page-size", "1", "--seed", "3")
     try:
         assert running.profile == "realistic"
@@ -215,7 +216,7 @@ def test_server_takes_the_realistic_time_and_stops_on_sigterm() -> None:
 
 @pytest.mark.parametrize("option", [["--time-scale", "0"], ["--profile", "fast"], ["--port", "x"]])
 def test_server_refuses_options_that_make_no_sense(option: list[str]) -> None:
-    """Exit 2 and a line about the option."""
+    """Exit code 2 and a line about the option."""
     command = [sys.executable, "-m", "local.fabric_simulator", *option]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False

@@ -18,22 +18,22 @@ from tests.simulator.tenant import CAPACITY, ME, OTHER, PARTS, Tenant
 
 NOBODY = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"
 RECORDED_ELSEWHERE = {"PrincipalNotFound"}
-"""Seen in real traffic, but not in the selection of it that lies beside the repository."""
+"""Codes seen in real traffic, but not in the selection of it beside the repository."""
 COLLECTIONS = {
     "lakehouses", "notebooks", "dataPipelines", "environments", "warehouses", "semanticModels", "reports",
     "eventhouses", "kqlDatabases",
 }  # fmt: skip
-"""Those with a published file of their own; all other types are validated as plain items."""
+"""Collections with a published file of their own; all other types are validated as plain items."""
 
 
 @pytest.fixture(scope="module")
 def spec() -> Spec:
-    """The published files."""
+    """Return the published files."""
     return Spec(reference("fabric_spec"))
 
 
 class Checked(Tenant):
-    """A tenant whose every answer is validated; collects what was seen and what was wrong."""
+    """A tenant that validates every answer, and collects the operations seen and the differences."""
 
     def __init__(self, spec: Spec, **more: Any) -> None:
         super().__init__(**more)
@@ -45,7 +45,8 @@ class Checked(Tenant):
         self.control("POST", "seed", {"capacities": [{"id": CAPACITY}, {"id": OTHER, "state": "Inactive"}, {"id": ME}]})
 
     def call(self, method: str, url: str, *arguments: Any, **more: Any) -> Reply:
-        """A call, its answer validated; the result of an operation as the answer that it stands for."""
+        """Make a call and validate its answer; the result of an operation is validated as the answer that it
+        replaces."""
         reply = super().call(method, url, *arguments, **more)
         path = re.sub(r"^http://[^/]+", "", url).partition("?")[0]
         operation = self.spec.find(method, path)
@@ -64,7 +65,7 @@ class Checked(Tenant):
         return reply
 
     def follow(self, reply: Reply) -> None:
-        """Poll an operation while it runs, when it is over, and fetch its result, if any."""
+        """Poll an operation while it runs and when it is over, and fetch its result, if it has one."""
         location = reply.headers["Location"]
         operation = self.model.store.operations[reply.headers["x-ms-operation-id"]]
         self.call("GET", location)
@@ -74,13 +75,13 @@ class Checked(Tenant):
 
 
 def body_for(item_type: str, name: str) -> dict[str, Any]:
-    """What a create of the type needs."""
+    """Return the body that a create of the type needs."""
     definition = {} if item_type in NO_DEFINITION else {"definition": PARTS}
     return {"displayName": name, "description": "d", "folderId": NOBODY, **definition}
 
 
 def play_workspaces(t: Checked) -> str:
-    """All that can be done with workspaces and roles; the id of a workspace that is left."""
+    """Make every call for workspaces and roles, and return the id of a workspace that is left."""
     workspace = t.workspace("one", capacityId=CAPACITY, description="d")
     bare = t.workspace("two")
     t.workspace("three")
@@ -110,7 +111,7 @@ def play_workspaces(t: Checked) -> str:
 
 
 def play_items(t: Checked, workspace: str, collection: str, item_type: str) -> None:
-    """All that can be done with an item, through its own collection or the generic one."""
+    """Make every call for an item, through its own collection or the generic one."""
     root = f"/v1/workspaces/{workspace}/{collection}"
     names = (f"a_{item_type}_{collection}", f"b_{item_type}_{collection}", f"c_{item_type}_{collection}")
     for name in names:
@@ -139,14 +140,15 @@ def play_items(t: Checked, workspace: str, collection: str, item_type: str) -> N
 
 
 def every_call(spec: Spec, workspace: str) -> Iterator[tuple[str, str]]:
-    """A call of each published operation that is served, on things that are not there."""
+    """Make a call of each published operation that is served, for resources that do not exist."""
     for _, operation in spec.served:
         path = operation.path.replace("{workspaceId}", workspace)
         yield operation.method, re.sub(r"\{[^}]+\}", NOBODY, path)
 
 
 def refused(t: Checked, workspace: str) -> None:
-    """Each operation refused: by sign-in, quota, absence, a paused capacity in each of its ways, an ordered fault."""
+    """Let each operation be refused: by sign-in, quota, a missing resource, a paused capacity in each of its ways,
+    and an injected fault."""
     for method, path in every_call(t.spec, workspace):
         t.call(method, path, {}, headers={})
         t.call(method, path, {}, headers={"authorization": "Bearer sim.x.1"})
@@ -170,7 +172,8 @@ def refused(t: Checked, workspace: str) -> None:
 
 @pytest.mark.parametrize("profile", ["instant", "realistic"])
 def test_spec_every_answer_conforms(spec: Spec, profile: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever a served route answers is in the published contract: status, headers, required members, types, enums."""
+    """Every answer of a served route matches the published contract: status, headers, required members, types,
+    enums."""
     t = Checked(spec, profile=profile)
     t.update_settings(quota_per_minute=0, name_reservation_seconds=30)
     workspace = play_workspaces(t)
@@ -187,13 +190,13 @@ def test_spec_every_answer_conforms(spec: Spec, profile: str, capsys: pytest.Cap
         print(f"\npublished operations served: {len(names)}; operation+status pairs validated ({profile}): {count}")
     assert sorted(set(t.wrong)) == []
     assert names - failed == set()
-    # Kinds whose definition cannot be read or is always changed later have no other answer to show.
+    # Kinds whose definition cannot be read, or is always changed later, have no other answer to show.
     assert {n for n in names - succeeded if "Definition" not in n} == set()
     assert len(names) >= 83
 
 
 def test_spec_failed_and_running_operations_conform(spec: Spec) -> None:
-    """An operation that fails shows its error in the published form, and says that no recording backs it."""
+    """A failed operation shows its error in the published form, and is marked as synthetic."""
     t = Checked(spec)
     workspace = t.workspace()
     t.fault({"operation": "fail"}, method="POST")
@@ -208,8 +211,8 @@ def test_spec_failed_and_running_operations_conform(spec: Spec) -> None:
     assert t.wrong == []
 
 
-def test_spec_validation_sees_what_is_wrong(spec: Spec) -> None:
-    """The validation is no rubber stamp: a missing member, a wrong type, an unknown value and a bad id are all seen."""
+def test_spec_validation_reports_each_difference(spec: Spec) -> None:
+    """The validation can fail: it reports a missing member, a wrong type, an unknown value and a bad id."""
     t = Checked(spec)
     workspace = t.workspace()
     path = f"/v1/workspaces/{workspace}/roleAssignments"
@@ -228,13 +231,13 @@ def test_spec_validation_sees_what_is_wrong(spec: Spec) -> None:
     assert spec.problems(operation, Reply(404, {}, b'{"message": "no code"}')) != []
 
 
-def test_spec_updates_that_answer_later_are_those_recorded() -> None:
-    """A type whose update gives the item is one whose update is an operation."""
+def test_spec_updates_that_are_operations_are_those_recorded() -> None:
+    """A type whose update returns the item is different from one whose update is an operation."""
     assert UPDATE_GIVES_ITEM <= UPDATE_LATER
 
 
 def refusals() -> Iterator[tuple[str, str, bool]]:
-    """Every refusal in the simulator's source: where, its code, and whether it says that it is synthetic."""
+    """Yield every refusal in the simulator's source: its place, its code, and whether it is marked as synthetic."""
     for file in sorted(Path(fabric_simulator.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "ApiError":

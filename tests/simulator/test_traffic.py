@@ -1,4 +1,4 @@
-"""The simulator against recorded traffic: the same status, the headers a client acts on, the same JSON shape."""
+"""The simulator against recorded traffic: the same status, the headers that a client acts on, the same JSON shape."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ from tests.conftest import reference
 from tests.simulator.replay import OPERATION, Exchange, Replay, is_served, read
 
 KNOWN_DIFFERENCES = {
-    # A label that the recording tenant's own policy put on items; the simulator knows no labels.
+    # A label that the recording tenant's own policy put on items; the simulator has no labels.
     r".*: \$\.value\[\]\.sensitivityLabel: absent",
     # An always empty list that appeared in the last weeks of the recordings and is in no published definition.
     r".*: \$(\.value\[\])?\.attributes: absent",
@@ -19,27 +19,28 @@ KNOWN_DIFFERENCES = {
     # The result of provisionIdentity, which is not served.
     r"GET /v1/operations/\{id\}/result 200: \$\.(applicationId|servicePrincipalId): absent",
 }
-"""What of a recorded answer the simulator does not give, and why."""
+"""The parts of a recorded answer that the simulator does not return, and why."""
 
 MIN_EXCHANGES, MIN_PAIRS = 199, 94
-"""Recorded exchanges that are played, and route+status pairs without any difference, known or not."""
+"""The least numbers of recorded exchanges that are replayed, and of pairs of route and status without any
+difference, known or not."""
 MIN_STEPS, MIN_CONVERSATIONS = 1004, 80
-"""Steps of recorded conversations that are played, and conversations with such steps."""
+"""The least numbers of steps of recorded conversations that are replayed, and of conversations with such steps."""
 
 
 def exchanges() -> list[Exchange]:
-    """All recorded exchanges; none where the recordings are absent (the tests then skip)."""
+    """Return all recorded exchanges, or none without the recordings (the tests then skip)."""
     return read(reference("fabric_traffic") / "exchanges.jsonl")
 
 
 def unknown(exchange: Exchange, differences: list[str]) -> list[str]:
-    """The differences that are not on the list of known ones."""
+    """Return the differences that are not known."""
     named = [f"{exchange['route']} {exchange['status']}: {d}" for d in differences]
     return [n for n in named if not any(re.fullmatch(known, n) for known in KNOWN_DIFFERENCES)]
 
 
 def played(exchange: Exchange) -> list[str]:
-    """How the simulator's answer differs, the exchange looked at by itself."""
+    """Return how the simulator's answer differs, with the exchange replayed alone."""
     replay = Replay([exchange])
     operation = OPERATION.fullmatch(exchange["path"])
     if operation:
@@ -49,7 +50,7 @@ def played(exchange: Exchange) -> list[str]:
 
 
 def test_traffic_exchanges_are_answered_as_recorded(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every recorded exchange of a served route, success or refusal, is answered with its status, headers and shape."""
+    """Every recorded exchange of a served route, success or refusal, gets the same status, headers and shape."""
     recorded = exchanges()
     served = [e for e in recorded if is_served(e["route"])]
     wrong: list[str] = []
@@ -71,7 +72,7 @@ def test_traffic_exchanges_are_answered_as_recorded(capsys: pytest.CaptureFixtur
 
 
 def test_traffic_conversations_are_answered_step_by_step(capsys: pytest.CaptureFixture[str]) -> None:
-    """Recorded conversations run against one tenant each; what a step makes or removes, later steps see."""
+    """Each recorded conversation runs against one tenant: later steps see what a step creates or removes."""
     wrong: list[str] = []
     steps = conversations = begun_elsewhere = 0
     recorded: list[dict[str, Any]] = read(reference("fabric_traffic") / "conversations.jsonl")
@@ -82,7 +83,7 @@ def test_traffic_conversations_are_answered_step_by_step(capsys: pytest.CaptureF
             if not is_served(exchange["route"]):
                 continue
             if not replay.prepare(exchange):
-                begun_elsewhere += 1  # an operation that a call to a route began that is not served
+                begun_elsewhere += 1  # The operation was begun by a call to a route that is not served.
                 continue
             steps += 1
             wrong += [f"{conversation['name']} {d}" for d in unknown(exchange, replay.play(exchange))]
@@ -98,8 +99,8 @@ def test_traffic_conversations_are_answered_step_by_step(capsys: pytest.CaptureF
     assert conversations >= MIN_CONVERSATIONS
 
 
-def test_traffic_comparison_sees_what_differs() -> None:
-    """The comparison is no rubber stamp: a wrong status, a dropped header or member, another type are all named."""
+def test_traffic_comparison_reports_each_difference() -> None:
+    """The comparison can fail: it names a wrong status, a dropped header or member, and another type."""
     exchange = next(e for e in exchanges() if e["route"] == "POST /v1/workspaces/{id}/notebooks")
     assert played(exchange) == []
     headers: dict[str, str] = exchange["headers"]

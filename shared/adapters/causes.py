@@ -1,7 +1,7 @@
 """The causes of an error that an adapter turns into one of the app's own.
 
-The app's error does not chain its cause, because a vendor's text may contain a token, a key or an address. What is safe
-of the causes goes to the debug log instead: their types, statuses, error numbers and places, and never their texts.
+The app's error does not chain its cause, because a vendor's text may contain a token, a key or an address. The debug
+log gets the safe part of the causes instead: their types, statuses, error numbers and places, and never their texts.
 """
 
 import logging

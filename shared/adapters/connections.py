@@ -1,7 +1,7 @@
-"""How every client reaches the outside: proxies and certificate authorities as `requests` reads them.
+"""Connections of every client: proxies and certificate authorities as `requests` reads them.
 
-HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE hold for Fabric, storage, sign-in,
-Key Vault and the app's API alike, because all of them go through the session that is made here.
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE apply to Fabric, storage, sign-in,
+Key Vault and the app's API, because all of them use the session of this module.
 """
 
 import re
@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from shared.adapters.causes import causes_of
 
 _POOL = 64
-"""Pooled connections: above the 32 worker threads, so that none waits for another's socket."""
+"""Pooled connections: more than the 32 worker threads, so that no thread waits for a socket."""
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (X509_V_ERR_...) for a certificate whose authority is not among the trusted ones."""
 
@@ -26,11 +26,11 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 class EnvironmentSession(requests.Session):
-    """A session that obeys the environment's proxies and authorities, and reads them once for each host.
+    """A session that uses the environment's proxies and authorities, and reads them once for each host.
 
-    `requests` reads the environment for every request, which takes longer than all else that it does; and it replaces
-    the Authorization header by what ~/.netrc has for the host, which is refused here: a session with an `auth` of its
-    own does not look there.
+    `requests` reads the environment for every request, which takes longer than everything else that it does. It also
+    replaces the Authorization header with what ~/.netrc has for the host. This session has an `auth` of its own, so
+    `requests` does not read that file.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class EnvironmentSession(requests.Session):
         self.mount("http://", adapter)
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """As `requests` does, once for each scheme and host (with its port, which NO_PROXY may name)."""
+        """Return what `requests` returns, computed once for each scheme, host and port (NO_PROXY may name a port)."""
         if proxies or cert or verify not in (None, True):
             return super().merge_environment_settings(url, proxies, stream, verify, cert)
         address = urlsplit(str(url))
@@ -61,14 +61,14 @@ def azure_transport() -> Any:
 
 
 def no_connection(error: BaseException) -> str:
-    """Say why no connection came about and what to do, if a certificate or a proxy is why; else return ''.
+    """Return the reason and the remedy if a certificate or a proxy prevented the connection, else ''.
 
-    Takes the errors of requests and of Azure's SDKs. The text names no address and nothing that the other side said.
+    Accepts the errors of requests and of Azure's SDKs. The text contains no address and nothing from the other side.
     """
     causes = causes_of(error)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _is_untrusted(cause)
+            return _untrusted_text(cause)
     for cause in causes:
         refused = re.search(r"Tunnel connection failed: (\d{3})", str(cause)) if isinstance(cause, OSError) else None
         if refused or type(cause).__name__ == "ProxyError":
@@ -80,7 +80,7 @@ def no_connection(error: BaseException) -> str:
     return ""
 
 
-def _is_untrusted(error: ssl.SSLCertVerificationError) -> str:
+def _untrusted_text(error: ssl.SSLCertVerificationError) -> str:
     text = f"the server's certificate is not accepted ({error.verify_message.rstrip('.')})"
     if error.verify_code not in _UNKNOWN_AUTHORITY:
         return text
@@ -91,6 +91,6 @@ def _is_untrusted(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _bundle() -> str:
-    """The file or folder that `requests` takes authorities from."""
+    """Return the file or folder that `requests` reads authorities from."""
     found: Any = requests.Session().merge_environment_settings("https://localhost/", {}, None, None, None)
     return where() if found["verify"] is True else str(found["verify"])

@@ -1,6 +1,6 @@
-"""The durable engine, through the client that a durable-client binding gives to a function.
+"""The durable engine, through the client that a durable-client binding passes to a function.
 
-The client comes with each invocation, so this wraps it for the length of one. gRPC's errors end here.
+Each invocation has a client of its own, so the adapter lives as long as one invocation. gRPC's errors end here.
 """
 
 import logging
@@ -16,13 +16,13 @@ from shared.domain.json import JsonObject
 log = logging.getLogger(__name__)
 
 ORCHESTRATOR = "run_deployment"
-"""The orchestrator function's name; persisted in running instances, so it is never renamed."""
+"""The orchestrator function's name; it is persisted in running instances, so it is never renamed."""
 
 _LIVE = frozenset({"RUNNING", "PENDING", "SUSPENDED", "CONTINUED_AS_NEW"})
 
 
 class DurableClient(Protocol):
-    """The part of durabletask's TaskHubGrpcClient that is used."""
+    """The methods of durabletask's TaskHubGrpcClient that are used."""
 
     def schedule_new_orchestration(
         self, orchestrator: str, *, input: Any = None, instance_id: str | None = None
@@ -35,11 +35,11 @@ class DurableClient(Protocol):
         ...
 
     def get_orchestration_state(self, instance_id: str, *, fetch_payloads: bool = True) -> Any:
-        """The state, or None."""
+        """Return the state, or None if the instance does not exist."""
         ...
 
     def purge_orchestration(self, instance_id: str, recursive: bool = True) -> Any:
-        """Forget an ended instance."""
+        """Delete an ended instance."""
         ...
 
 
@@ -47,11 +47,12 @@ class DurableOrchestrations:
     """Implements the port `Orchestrations`."""
 
     def __init__(self, client: DurableClient, ended: Callable[[str], None] = lambda _: None) -> None:
-        """`ended` is called when a call that changes something has ended, with why it failed; empty if it did not."""
+        """`ended` is called after each call that changes something, with the reason if it failed, else with an empty
+        text."""
         self._client, self._ended = client, ended
 
     def start(self, deployment_id: str) -> None:
-        """Start it unless it runs; what is left of an ended one of the same id is forgotten first."""
+        """Start the instance unless it runs; an ended instance of the same id is deleted first."""
         try:
             state = self._client.get_orchestration_state(deployment_id, fetch_payloads=False)
             if _is_live(state):
@@ -68,7 +69,7 @@ class DurableOrchestrations:
         self._ended("")
 
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
-        """Send an event; an instance that is gone is no error, for its successor reads the journal."""
+        """Send an event. A missing instance is not an error, because its successor reads the journal."""
         try:
             self._client.raise_orchestration_event(deployment_id, name, data=payload)
         except grpc.RpcError as error:
@@ -79,14 +80,14 @@ class DurableOrchestrations:
         self._ended("")
 
     def is_running(self, deployment_id: str) -> bool:
-        """Whether the engine knows it and it has not ended."""
+        """Return True if the instance exists and has not ended."""
         try:
             return _is_live(self._client.get_orchestration_state(deployment_id, fetch_payloads=False))
         except grpc.RpcError as error:
             raise self._unavailable(error) from None
 
     def forget(self, deployment_id: str) -> None:
-        """Purge its history; one that still runs is left alone."""
+        """Delete the instance's history unless it still runs."""
         try:
             state = self._client.get_orchestration_state(deployment_id, fetch_payloads=False)
             if state is not None and not _is_live(state):

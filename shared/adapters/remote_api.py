@@ -1,7 +1,7 @@
-"""The app's own HTTP API as the command line needs it: what it reads of the journal, and where it submits to.
+"""The app's own HTTP API for the command line: it reads the journal and submits.
 
-Messages are those of the queue `deployments`; here each becomes the request that says the same. Errors are those of
-storage, so that whoever follows a deployment bears an outage of either.
+A message of the queue `deployments` becomes the equivalent request. Errors are those of storage, so that the command
+line handles an outage of either in the same way.
 """
 
 import hashlib
@@ -37,7 +37,8 @@ _PAGE = 200
 
 
 class RemoteApi:
-    """One app. The key travels in a header, over https only (but for this machine), and redirects are not followed."""
+    """One app. The key is sent in a header, over https only (except to this machine), and redirects are not
+    followed."""
 
     def __init__(self, url: str, key: str) -> None:
         """`url` is the app's address, with or without `/api`. Raises InvalidInputError if it cannot be used."""
@@ -53,27 +54,27 @@ class RemoteApi:
         self._session.headers["x-functions-key"] = key
 
     def get(self, path: str, query: dict[str, str] | None = None, etag: str = "") -> requests.Response:
-        """Raises as `_answer`."""
+        """Return the answer. Raises as `_answer`."""
         headers = {"If-None-Match": etag} if etag else {}
         return self._answer("GET", path, params=query, headers=headers)
 
     def post(
         self, path: str, body: bytes, media_type: str, query: dict[str, str] | None = None, traceparent: str = ""
     ) -> JsonObject:
-        """Raises as `_answer`."""
+        """Return the answer. Raises as `_answer`."""
         headers = {"Content-Type": media_type} | ({"traceparent": traceparent} if traceparent else {})
         return self._answer("POST", path, params=query, data=body, headers=headers).json()
 
     def health(self) -> JsonObject:
-        """The details of health; an app that fails answers with them too, and 503. Raises as `_answer`."""
+        """Return the details of health; a failing app answers 503 with the same details. Raises as `_answer`."""
         return self._answer("GET", "/health", (*TAKEN, 503), timeout=HEALTH_TIMEOUTS_SECONDS).json()
 
     def _answer(
         self, method: str, path: str, taken: Collection[int] = TAKEN, *, timeout: Any = TIMEOUTS_SECONDS, **options: Any
     ) -> requests.Response:
-        """An answer of a status that is `taken`. Raises StorageUnavailableError (no answer, 5xx), StorageAuthError
-        (401, 403), NotFoundError,
-        ConflictError, InvalidInputError with the problems told, and SagaError for the rest."""
+        """Return an answer whose status is in `taken`. Raises StorageUnavailableError (no answer, 5xx),
+        StorageAuthError (401, 403), NotFoundError, ConflictError, InvalidInputError with the problems, and SagaError
+        for the rest."""
         try:
             answer = self._session.request(method, self._base + path, timeout=timeout, allow_redirects=False, **options)
         except requests.RequestException as error:
@@ -114,14 +115,14 @@ def _error(answer: requests.Response) -> SagaError:
 
 
 class RemoteJournal:
-    """Implements the port `JournalReads`. Steps come with their header, so one look is one request."""
+    """Implements the port `JournalReads`. An answer contains header and steps, so both are read by one request."""
 
     def __init__(self, api: RemoteApi) -> None:
         self._api = api
         self._looked: dict[str, tuple[str, JsonObject]] = {}
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """Raises NotFoundError."""
+        """Return the header. Raises NotFoundError."""
         etag, known = self._looked.get(deployment_id, ("", {}))
         answer = self._api.get(f"/deployments/{quote(deployment_id, safe='')}", etag=etag)
         if answer.status_code != 304:
@@ -130,8 +131,8 @@ class RemoteJournal:
         return Versioned(DeploymentRecord.from_json(known, ignore_unknown=True), etag)
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        """Of the last look at the header, or of one now; without their specs (but for what an approval asks), claims
-        and before-images."""
+        """Return the steps that came with the header last time, or read them now. They have no specs (except for the
+        question of an approval), claims or before-images."""
         if deployment_id not in self._looked:
             try:
                 self.header(deployment_id)
@@ -144,7 +145,7 @@ class RemoteJournal:
         ]
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
-        """Oldest first; empty where there is no such deployment."""
+        """Return the audit, oldest entry first; it is empty if the deployment does not exist."""
         try:
             rows = self._api.get(f"/deployments/{quote(deployment_id, safe='')}/audit").json()["items"]
         except NotFoundError:
@@ -159,7 +160,7 @@ class RemoteJournal:
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
     ) -> list[DeploymentRecord]:
-        """As the port says, by as many requests as it takes."""
+        """Return headers as the port says, by as many requests as necessary."""
         query = {"target": target} if target is not None else {}
         query |= {"state": ",".join(states)} if states else {}
         query |= {"open": "true"} if open_only else {}
@@ -174,22 +175,22 @@ class RemoteJournal:
 
 
 class RemoteBreakers:
-    """The app's circuit breakers, a row each as the API has it."""
+    """Implements the port `BreakerAdmin`."""
 
     def __init__(self, api: RemoteApi) -> None:
         self._api = api
 
     def items(self) -> list[JsonObject]:
-        """All of them. Raises as RemoteApi."""
+        """Return all breakers. Raises as RemoteApi."""
         return self._api.get("/breakers").json()["items"]
 
     def reset(self, name: str) -> JsonObject:
-        """Close one for all workers. Raises NotFoundError, and as RemoteApi."""
+        """Close a breaker for all workers. Raises NotFoundError, and as RemoteApi."""
         return self._api.post(f"/breakers/{quote(name, safe='')}/reset", b"", "application/json")
 
 
 class RemoteAdmin:
-    """Where messages go: a submission or a command, each as its request. Blobs of a submission stay in memory."""
+    """Sends submissions and commands as requests, and reads health and plans. Blobs of a submission stay in memory."""
 
     def __init__(self, api: RemoteApi) -> None:
         self._api = api
@@ -197,32 +198,33 @@ class RemoteAdmin:
 
     @property
     def breakers(self) -> "RemoteBreakers":
-        """The app's circuit breakers."""
+        """Return the app's circuit breakers."""
         return RemoteBreakers(self._api)
 
     def health(self) -> JsonObject:
-        """How the app is. Raises as RemoteApi."""
+        """Return the details of the app's health. Raises as RemoteApi."""
         return self._api.health()
 
     def plan(self, manifest: Any) -> JsonObject:
-        """The dry run of a packed manifest, as the app sees the tenant. Raises as RemoteApi."""
+        """Return the dry run of a packed manifest, made by the app. Raises as RemoteApi."""
         return self._api.post("/plan", canonical(manifest).encode("utf-8", "surrogatepass"), "application/json")
 
     def put(self, content: bytes) -> str:
-        """As the port `Blobs` says; it goes with the submission that names it."""
+        """Keep a blob and return its digest; it is sent with the submission that names it."""
         digest = hashlib.sha256(content).hexdigest()
         self._blobs[digest] = content
         return digest
 
     def get(self, digest: str) -> bytes:
-        """Raises NotFoundError."""
+        """Return a blob of a submission. Raises NotFoundError."""
         if digest not in self._blobs:
-            raise NotFoundError("the API hands out no payloads")
+            raise NotFoundError("the API does not return payloads")
         return self._blobs[digest]
 
     def submit(self, text: str, delay_seconds: float = 0.0) -> None:
-        """Send it now. Raises InvalidInputError where the app refuses it, ConflictError where the id is another
-        manifest's or the state does not allow the command, and as RemoteApi. A delay cannot be asked for."""
+        """Send a message now. Raises InvalidInputError if the app rejects it, ConflictError if the id belongs to
+        another manifest or the state does not allow the command, and as RemoteApi; SagaError if a delay is
+        requested."""
         if delay_seconds:
             raise SagaError("over the API, nothing can be sent for later")
         message: JsonObject = json.loads(text)
@@ -237,7 +239,8 @@ class RemoteAdmin:
         self._api.post("/deployments", self._body(message), "application/yaml", query, traceparent)
 
     def _body(self, message: JsonObject) -> bytes:
-        """The manifest as it was written; JSON is YAML too, and what cannot be read goes as it is, for the answer."""
+        """Return the manifest as it was written. JSON is also YAML, and an unreadable manifest is sent unchanged, so
+        that the app answers what is wrong."""
         if "manifest_blob" in message:
             return self._blobs.pop(message["manifest_blob"])
         if "manifest_text" in message:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Remote:
-    """What the app's HTTP API offers: the journal to read, blobs, the queue, and what operators use."""
+    """The app behind its HTTP API: the journal to read, blobs, the queue, and what operators use."""
 
     journal: JournalReads
     blobs: Blobs
@@ -25,7 +25,7 @@ class Remote:
 
 
 Access = Stores | Remote
-"""What a command works on: it reads the journal, stores blobs and submits."""
+"""Where a command reads the journal, stores blobs and submits."""
 
 
 def storage(loaded: settings.Settings) -> Stores:

@@ -48,7 +48,7 @@ class Submit(Protocol):
 
 @dataclass(frozen=True)
 class Stores:
-    """What storage holds: the journal, the blobs, the locks, and the queue for submissions and commands."""
+    """Everything in storage: the journal, the blobs, the locks, and the queue for submissions and commands."""
 
     journal: Journal
     blobs: Blobs

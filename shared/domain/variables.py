@@ -33,7 +33,7 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
     "Storage": (
         Variable(
             "AzureWebJobsStorage",
-            "Connection string of the storage account, for a machine without Azure. In Azure the four below are used.",
+            "Connection string of the storage account on a machine without Azure. Azure uses the four below.",
             sample="UseDevelopmentStorage=true",
         ),
         Variable(

@@ -105,9 +105,9 @@ STEP, HEADER, NOTES = "step_00001", "header", "notes"
 TAMPERINGS: dict[str, tuple[Callable[[Tamperer], object], str, str]] = {
     "state": (lambda h: h.write(STEP, '"state":"succeeded"', '"state":"failed"'), STEP, "the row is 'failed'"),
     "state that never was": (lambda h: h.write(HEADER, '"succeeded"', '"done"'), HEADER, "cannot be read"),
-    "state as it is shown": (lambda h: h.put(STEP, state="failed"), STEP, "'state' shows 'failed'"),
-    "target as it is shown": (lambda h: h.put(HEADER, target="other"), HEADER, "'target' shows 'other'"),
-    "owner of an entry": (lambda h: h.put(h.entry(STEP, 0), actor="anna"), "audit_", "'actor' shows 'anna'"),
+    "state as it is shown": (lambda h: h.put(STEP, state="failed"), STEP, "'state' is 'failed'"),
+    "target as it is shown": (lambda h: h.put(HEADER, target="other"), HEADER, "'target' is 'other'"),
+    "owner of an entry": (lambda h: h.put(h.entry(STEP, 0), actor="anna"), "audit_", "'actor' is 'anna'"),
     "header": (lambda h: h.write(HEADER, '"name":"', '"name":"x'), "deployment", "its digest does not fit"),
     "first entry": (lambda h: h.delete(h.entry(STEP, 0)), "deployment, write 0", "not those that were accepted"),
     "entry taken out": (

@@ -2,8 +2,8 @@
 
 docs/adr/0009-breaker.md says what is replaced and why. pybreaker keeps the public interface (`call`, `open`, `close`,
 `half_open`, listeners, states) and runs each call: it decides with `is_system_error` whether a result is a failure and
-calls the listeners. What it stores and decides in several steps is replaced by one record and one pure function: a call
-is admitted by the record, and its result is one conditional write of the record, or none.
+calls the listeners. Its storage and its decisions in several steps are replaced by one record and one pure function:
+the record admits a call, and the call's result is at most one conditional write of the record.
 """
 
 # pybreaker names what a subclass needs with one underscore, and annotates callables without arguments.

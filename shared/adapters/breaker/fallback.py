@@ -34,7 +34,7 @@ class LocalBreakers:
         return False
 
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
-        """Return the record, or None if there is none."""
+        """Return the record, or None if it does not exist."""
         return self._rows.get(name)
 
     def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
@@ -73,7 +73,7 @@ class FallbackBreakers:
         return self._retry_at is None
 
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
-        """Return the record, or None if there is none."""
+        """Return the record, or None if it does not exist."""
         found = self._ask(lambda store: store.read(name))
         return self._keep(found) if found is not None else None
 

@@ -1,5 +1,6 @@
-"""The client of the Fabric REST API: typed answers, typed errors, paging, operations; one poll a call, never a wait
-for an operation. Implements the port `Fabric`.
+"""The client of the Fabric REST API: typed answers, typed errors, paging, operations. Implements the port `Fabric`.
+
+An operation is polled once for each call of `poll`; the client never waits for one.
 """
 
 import json
@@ -26,16 +27,16 @@ from shared.domain.redaction import MASK
 log = logging.getLogger(__name__)
 
 OPERATION_DOMAINS = (".fabric.microsoft.com", ".analysis.windows.net", ".powerbi.com")
-"""Where Fabric's operations live: 656 of 663 recorded Locations are on wabi-<region>-redirect.analysis.windows.net."""
+"""Domains of operations: 656 of 663 recorded Locations are on wabi-<region>-redirect.analysis.windows.net."""
 _OPERATION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MAX_PAGES = 10_000
 _MIN_TOKEN = 15
-"""Characters. A shorter one is a test's, and masking it would take letters out of words."""
+"""Characters. A shorter token is used only by tests, and masking it would remove letters from words."""
 
 
 class FabricClient:
-    """Thread-safe. Reads are repeated in-process for a few seconds where the fault may pass; a mutating call is sent
-    once, and repeated only where it certainly did not arrive (no connection), or was refused unread (401).
+    """Thread-safe. A read is retried in the process for a few seconds after a transient error. A mutating call is sent
+    once, and repeated only if it certainly did not arrive (no connection) or was refused unread (401).
     """
 
     def __init__(
@@ -61,15 +62,16 @@ class FabricClient:
         self._send_retry = self._retry(tenacity.retry_if_exception(_not_sent), attempts, budget_seconds, sleep)
 
     def identity(self) -> str:
-        """The object id that the present token is for; empty if it does not say. Raises as `Tokens.token`."""
+        """Return the object id in the current token; empty if the token does not contain it. Raises as
+        `Tokens.token`."""
         return identity_of(self._tokens.token())
 
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
-        """One resource, in the normal form (responses.py). Raises FabricError's children."""
+        """Return one resource in the normal form (responses.py). Raises subclasses of FabricError."""
         return normal(self._read(self._url(path, query), f"GET {path}")[2] or {})
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
-        """All rows of all pages, by continuationToken. Raises FabricRefusedError where a token repeats."""
+        """Yield the rows of all pages, by continuationToken. Raises FabricRefusedError if a token repeats."""
         seen: set[str] = set()
         parameters = dict(query or {})
         for _ in range(_MAX_PAGES):
@@ -87,14 +89,14 @@ class FabricClient:
     def send(
         self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> FabricReply:
-        """One mutating call. Raises FabricAmbiguousError where it may have happened."""
+        """Send one mutating call. Raises FabricAmbiguousError if it may have had its effect."""
         content = None if body is None else json.dumps(body).encode()
         url, call = self._url(path, query), f"{method} {path}"
         status, headers, answer = self._send_retry(self._exchange, method, url, call, content, True)
         return FabricReply(status, None if answer is None else normal(answer), self._operation(status, headers))
 
     def poll(self, operation_id: str, location: str | None) -> OperationStatus:
-        """One look at a long-running operation, at its own Location where that is Fabric's."""
+        """Poll a long-running operation once, at its own Location if that is one of Fabric's."""
         url = self._operation_url(operation_id, location)
         _, headers, body = self._read(url, f"GET /operations/{operation_id}")
         state, unknown = operation_state((body or {}).get("status"))
@@ -116,7 +118,7 @@ class FabricClient:
         )
 
     def result(self, operation_id: str, location: str | None) -> JsonObject | None:
-        """The result of a succeeded operation; None where Fabric says that it has none."""
+        """Return the result of a succeeded operation, or None if Fabric says that it has no result."""
         url = f"{self._operation_url(operation_id, location)}/result"
         try:
             body = self._read(url, f"GET /operations/{operation_id}/result")[2]
@@ -135,7 +137,8 @@ class FabricClient:
         token = self._tokens.token()
         status, headers, raw = self._once(method, url, call, content, token, is_mutating)
         if status == 401 or _is_of_token(status, headers, raw):
-            # Refused unread, so sending it again is safe, once, with a new token: the old one may have expired.
+            # The call was refused unread, so it can be sent again, once, with a new token: the old one may have
+            # expired.
             self._tokens.invalidate(token)
             status, headers, raw = self._once(method, url, call, content, self._tokens.token(), is_mutating)
         body = _json(raw)
@@ -144,8 +147,8 @@ class FabricClient:
                 kind = FabricAmbiguousError if is_mutating else FabricTransientError
                 raise kind("the answer is not JSON: a proxy's page?", call=call, status=status)
             if not is_mutating and not raw.strip():
-                # Fabric answers reads with JSON, be it `null`. An answer cut within its head looks like this, and an
-                # empty list taken for the truth would make the engine create what is there.
+                # Fabric answers reads with JSON, at least with `null`. An answer that was cut in its head looks like
+                # this, and would be an empty list: the engine would create what exists already.
                 raise FabricTransientError("the answer is empty: did it break off?", call=call, status=status)
             return status, headers, body
         raise error_from(call, status, headers, body, is_mutating=is_mutating, now=self._now())
@@ -161,7 +164,7 @@ class FabricClient:
     def _sent(
         self, method: str, url: str, call: str, content: bytes | None, token: str, is_mutating: bool
     ) -> tuple[int, dict[str, str], bytes]:
-        """The answer; one that may be a fault of the service is raised, so that the gate sees it as what it is."""
+        """Return the answer. An answer that may be a failure of the service is raised, so that the gate counts it."""
         headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
         if content is not None:
             headers["content-type"] = "application/json"
@@ -174,7 +177,7 @@ class FabricClient:
             kind = FabricAmbiguousError if is_mutating else FabricTransientError
             raise kind(str(error), call=call) from None
         if status >= 400 and len(token) > _MIN_TOKEN:
-            # An answer that quotes what was sent would carry the token into the journal.
+            # An answer that quotes the request would put the token into the journal.
             raw = raw.replace(token.encode(), MASK.encode())
         log.debug("%s: %d in %.3f s, request %s", call, status, time.perf_counter() - began, answered.get("requestid"))
         if (status == 408 or status >= 500) and not _is_of_token(status, answered, raw):
@@ -191,19 +194,21 @@ class FabricClient:
         location = headers.get("location")
         operation_id = headers.get("x-ms-operation-id") or _last_segment(location or "")
         if not operation_id:
-            return None  # assignToCapacity: accepted, and nothing to poll
+            return None  # assignToCapacity is accepted without an operation to poll
         return OperationStarted(operation_id, location, retry_after(headers, self._now()))
 
     def _operation_url(self, operation_id: str, location: str | None) -> str:
-        """Its Location if the token may go there; else the same operation on the API's own host, as documented."""
+        """Return the operation's Location if the token may be sent there, else its documented address on the API's
+        host."""
         if not _OPERATION_ID.fullmatch(operation_id):
-            raise FabricRefusedError(f"{operation_id[:64]!r} is no operation id", call="GET /operations/{id}")
+            raise FabricRefusedError(f"{operation_id[:64]!r} is not an operation id", call="GET /operations/{id}")
         if location is not None and self.is_allowed(location):
             return location.split("?", 1)[0].rstrip("/")
         return f"{self._base}/v1/operations/{operation_id}"
 
     def is_allowed(self, location: str) -> bool:
-        """Whether a token may be sent to this address: Fabric's own domains over https, or what settings allow."""
+        """Return True if a token may be sent to this address: Fabric's own domains over https, or what settings
+        allow."""
         try:
             address = read(location)
         except AddressError:
@@ -229,17 +234,18 @@ class FabricClient:
 def _last_segment(location: str) -> str:
     try:
         return urlsplit(location).path.rstrip("/").rsplit("/", 1)[-1]
-    except ValueError:  # no address at all; what was accepted stays accepted
+    except ValueError:  # not an address; the call was accepted nevertheless
         return ""
 
 
 def _is_transient(error: BaseException) -> bool:
-    """A read worth repeating at once. Not where Fabric named a time: then the engine comes back at that time."""
+    """Return True if a read can be repeated at once. If Fabric named a time, the engine comes back at that time."""
     return isinstance(error, FabricTransientError) and error.counts_as_attempt and error.retry_after_seconds is None
 
 
 def _not_sent(error: BaseException) -> bool:
-    """No connection came about. Not where the gate refused: then the engine comes back at the time it named."""
+    """Return True if the connection failed. If the gate rejected the call, the engine comes back at the time that the
+    gate named."""
     return (
         isinstance(error, FabricTransientError)
         and error.counts_as_attempt

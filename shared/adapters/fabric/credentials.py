@@ -1,6 +1,6 @@
-"""Who we are to Fabric: azure-identity's credentials behind one cache that renews before the end.
+"""The app's identity for Fabric: azure-identity's credentials behind one cache that renews a token before its end.
 
-azure-identity is heavy, so it is imported when the first credential is built and not before.
+azure-identity takes long to import, so it is imported when the first credential is built.
 """
 
 import logging
@@ -30,24 +30,24 @@ log = logging.getLogger(__name__)
 SCOPE = "https://api.fabric.microsoft.com/.default"
 """The scope of the Fabric REST API (fabric-cicd and fabric-cli ask for the same)."""
 REFRESH_BEFORE_SECONDS = 300.0
-"""A token is renewed this long before it ends, so that none ends under way."""
+"""A token is renewed this long before it ends, so that none ends during a call."""
 RETRY_SECONDS = 15.0
-"""After a renewal that failed while the old token lives: how long nobody tries again."""
+"""How long a failed renewal is not tried again while the old token is valid."""
 VAULT_WAIT_SECONDS, MAX_VAULT_WAIT_SECONDS = 10.0, 300.0
-"""When a step comes back that met a vault that does not answer: after its Retry-After, within these bounds."""
+"""When a step comes back after the vault did not respond: at its Retry-After, within these bounds."""
 SIMULATOR_IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
 
 
 class Credential(Protocol):
-    """The part of azure.core's TokenCredential that is used."""
+    """The method of azure.core's TokenCredential that is used."""
 
     def get_token(self, *scopes: str) -> Any:
-        """An access token: `.token` and `.expires_on` (epoch seconds)."""
+        """Return an access token with `.token` and `.expires_on` (epoch seconds)."""
         ...
 
 
 class SimulatorCredential:
-    """Tokens that only the simulator takes: `sim.<identity>.<expiry>`. Refuses to exist for any other host."""
+    """Makes tokens that only the simulator accepts: `sim.<identity>.<expiry>`. Raises ValueError for any other host."""
 
     def __init__(self, base_url: str, identity: str = SIMULATOR_IDENTITY, life_seconds: float = 3600.0) -> None:
         if not _is_loopback(base_url):
@@ -56,7 +56,7 @@ class SimulatorCredential:
         self._life = life_seconds
 
     def get_token(self, *scopes: str) -> Any:
-        """A token that lives for `life_seconds`."""
+        """Return a token that is valid for `life_seconds`."""
         expires = int(time.time() + self._life)
         return _SimulatorToken(f"sim.{self._identity}.{expires}", expires)
 
@@ -84,13 +84,14 @@ def build_credential(
     certificate_path: str = "",
     authority: str = "",
 ) -> Credential:
-    """`service_principal` (by `proof`, or the certificate in a file), `managed_identity`, `default`, or `simulator`.
+    """Return a credential of a kind: `service_principal` (by `proof`, or by the certificate in a file),
+    `managed_identity`, `default` or `simulator`.
 
-    Raises FabricAuthError naming all that is missing, and never with a secret in it; VaultUnavailableError.
+    Raises FabricAuthError, which names all that is missing and never contains a secret, and VaultUnavailableError.
     """
     if kind == "simulator":
         return SimulatorCredential(base_url)
-    # They log what the sign-in service answers, word for word; TokenSource says what is safe of it.
+    # They log the full answers of the sign-in service; TokenSource reports what is safe of them.
     for vendor in ("azure.identity", "msal"):
         logging.getLogger(vendor).setLevel(logging.CRITICAL)
     import azure.identity as identity
@@ -98,7 +99,7 @@ def build_credential(
     if kind == "managed_identity":
         return identity.ManagedIdentityCredential(client_id=client_id or None, transport=azure_transport())
     if kind == "default":
-        # No browser and no prompt: nobody sits in front of a function.
+        # No browser and no prompt, because a function has no user.
         return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True, transport=azure_transport())
     missing = [name for name, value in (("AZURE_TENANT_ID", tenant_id), ("AZURE_CLIENT_ID", client_id)) if not value]
     if not certificate_path:
@@ -111,7 +112,7 @@ def build_credential(
 
 
 def _missing_proof(proof: Proof | None) -> list[str]:
-    """What to say where there is nothing to sign in with."""
+    """Return what to name as missing if neither secret nor certificate is available."""
     try:
         if proof is not None:
             proof.read()
@@ -122,7 +123,7 @@ def _missing_proof(proof: Proof | None) -> list[str]:
 
 
 class TokenSource:
-    """One token for all threads: renewed by one of them before it ends, the old one serving while it lives."""
+    """One token for all threads. One thread renews it before it ends; the others use the old one while it is valid."""
 
     def __init__(
         self,
@@ -143,12 +144,12 @@ class TokenSource:
         self._quiet_until = 0.0
 
     def token(self) -> str:
-        """A token that lives. Raises FabricAuthError where none can be had, FabricTransientError where none can be
-        had now."""
+        """Return a valid token. Raises FabricAuthError if the sign-in is refused, FabricTransientError if it cannot be
+        made now."""
         token, expires, now = self._token, self._expires, self._now()
         if token and (now < expires - self._refresh_before or now < min(expires, self._quiet_until)):
             return token
-        # While one thread renews, the others go on with what still lives.
+        # While one thread renews the token, the others use the old one as long as it is valid.
         if not self._lock.acquire(blocking=not (token and now < expires)):
             return token
         try:
@@ -159,16 +160,16 @@ class TokenSource:
             self._lock.release()
 
     def check(self) -> None:
-        """For a monitor: raises where `token` would. One that lives is not renewed here: a sign-in that hangs would
-        outlast the monitor's patience, and the app be called ill while it works."""
+        """Raise as `token` does, for a monitor. A valid token is not renewed here: a sign-in that hangs would exceed
+        the monitor's time limit, and a working app would be reported as failing."""
         if not self._token or self._now() >= self._expires:
             self.token()
 
     def invalidate(self, token: str) -> None:
-        """Fabric refused it: forget it, unless another thread has renewed it already."""
+        """Forget a token that Fabric refused, unless another thread has renewed it already."""
         with self._lock:
             if self._token == token:
-                # The credential too: azure-identity keeps its tokens, and would give the refused one again.
+                # The credential too, because azure-identity caches tokens and would return the refused one again.
                 self._token, self._expires, self._credential = "", 0.0, None
 
     def _renewed(self) -> str:
@@ -188,12 +189,12 @@ class TokenSource:
 
 
 def _failure(error: Exception) -> FabricError:
-    """What to say of a sign-in that failed. azure-identity's texts are long and quote requests: of them only the kind
+    """Return the app's error for a failed sign-in. azure-identity's texts are long and quote requests, so only the type
     of the error and Entra's code are kept."""
     if isinstance(error, FabricError):
         return error
     if isinstance(error, VaultUnavailableError) and not isinstance(error, VaultAuthError):
-        # Fabric was not asked, so no try of a step is used up; the step's own timeout bounds the waiting.
+        # Fabric was not called, so this does not count as an attempt; the step's own timeout bounds the wait.
         wait = min(MAX_VAULT_WAIT_SECONDS, max(VAULT_WAIT_SECONDS, error.retry_after_seconds or 0.0))
         return FabricTransientError(str(error), call="sign in", retry_after_seconds=wait, counts_as_attempt=False)
     if isinstance(error, SecretError):

@@ -1,5 +1,5 @@
-"""From an answer of Fabric's to an error of ours. Codes decide (domain/fabric_codes.py), statuses only where the code
-says nothing."""
+"""Turns an answer of Fabric into an error of the app. The error code decides (domain/fabric_codes.py); the status
+decides only if the code is unknown."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,11 +19,11 @@ from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES,
 from shared.domain.json import JsonObject, as_list, as_object
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
-"""A Retry-After beyond an hour is cut to it; the step's own timeout bounds the whole."""
+"""A longer Retry-After is cut to one hour; the step's own timeout bounds the whole wait."""
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that a Retry-After asks for: whole, fractional, or until an HTTP date; None where it says nothing."""
+    """Return the seconds of a Retry-After (a number, or an HTTP date), or None if it is missing or not valid."""
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
@@ -42,7 +42,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def error_from(
     call: str, status: int, headers: Mapping[str, str], body: JsonObject | None, *, is_mutating: bool, now: datetime
 ) -> FabricError:
-    """The error that an answer stands for. `is_mutating`: a 5xx may have come after the effect."""
+    """Return the error for an answer. With `is_mutating`, a 5xx may have come after the effect."""
     fields = _fields(body)
     code = code_of(headers, body)
     retriable = fields.get("isRetriable")
@@ -62,7 +62,7 @@ def error_from(
 
 
 def code_of(headers: Mapping[str, str], body: JsonObject | None) -> str | None:
-    """Fabric's own code for what went wrong; None where it names none."""
+    """Return Fabric's error code, or None if the answer does not contain one."""
     named = [_fields(body), body or {}]
     codes = (text_of(each.get(name)) for each in named for name in ("errorCode", "code"))
     return next((code for code in codes if code), None) or text_of(headers.get("x-ms-public-api-error-code"))
@@ -111,5 +111,5 @@ def _message(fields: JsonObject) -> str:
 
 
 def text_of(value: Any) -> str | None:
-    """On one line; None where it is no text, or none with anything in it."""
+    """Return a text on one line, or None if the value is not a text or is blank."""
     return " ".join(value.split()) if isinstance(value, str) and value.strip() else None

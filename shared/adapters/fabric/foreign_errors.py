@@ -1,7 +1,7 @@
-"""The errors of HTTP libraries that people's own functions use, as what Fabric meant by them.
+"""Turns errors of other HTTP libraries, which users' own functions raise, into the app's errors.
 
-By what requests, httpx and azure-core have in common: an error may have a `response` with `status_code` and `headers`,
-and a `request` with a `method`. None of them is imported here.
+It relies on what requests, httpx and azure-core have in common: an error may have a `response` with `status_code` and
+`headers`, and a `request` with a `method`. These libraries are not imported here.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from shared.domain.json import as_object
 _LIBRARIES = frozenset({"requests", "httpx", "urllib3", "azure"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NOT_SENT = frozenset({"ConnectTimeout", "ConnectError", "NewConnectionError", "ConnectTimeoutError"})
-"""Names of errors that say that no connection came about."""
+"""Names of errors that mean that the connection failed."""
 _LOST = frozenset(
     {"ConnectionError", "Timeout", "ReadTimeout", "ChunkedEncodingError", "ProtocolError", "RemoteProtocolError"}
     | {"ReadError", "WriteError", "WriteTimeout", "ReadTimeoutError", "ServiceRequestError", "ServiceResponseError"}
 )
-"""Names of errors that say that no whole answer came."""
+"""Names of errors that mean that no complete answer arrived."""
 
 
 def fabric_error_of(error: BaseException, now: datetime) -> FabricError | None:
-    """The error of ours that says the same; None for what no answer of Fabric's, nor its absence, explains."""
+    """Return the app's error for another library's, or None if it is not about an answer of Fabric or its absence."""
     if isinstance(error, FabricError):
         return error
     if type(error).__module__.split(".")[0] not in _LIBRARIES:
@@ -45,7 +45,7 @@ def fabric_error_of(error: BaseException, now: datetime) -> FabricError | None:
 
 
 def _method(error: BaseException, response: Any) -> str:
-    """In upper case; `call` where it is not known, which is then taken for one that changes something."""
+    """Return the method in upper case, or `call` if it is unknown; an unknown method counts as mutating."""
     for holder in (response, error):
         try:
             method = getattr(getattr(holder, "request", None), "method", None)
@@ -66,11 +66,11 @@ def _headers(response: Any) -> dict[str, str]:
 def _body(response: Any) -> dict[str, Any] | None:
     try:
         return as_object(response.json())
-    except Exception:  # no JSON, or a stream that nobody read: the status says enough
+    except Exception:  # not JSON, or an unread stream: the status is enough
         return None
 
 
 def _reasons(error: BaseException) -> set[str]:
-    """requests wraps what urllib3 says: ConnectionError(MaxRetryError(reason=NewConnectionError))."""
+    """Return the name of the reason that requests wraps: ConnectionError(MaxRetryError(reason=NewConnectionError))."""
     reason: Any = getattr(error.args[0], "reason", None) if error.args else None
     return {type(reason).__name__}

@@ -1,7 +1,7 @@
-"""What every call to Fabric passes: a token of the rate's bucket, then the circuit breaker of its area.
+"""The gate of every call to Fabric: a token from the rate limiter's bucket, then the circuit breaker of the area.
 
-The token is first: a breaker's probe that found no token would be an answer that nobody gave. Where the breaker
-refuses, the token goes back unused. Neither ever waits: who may not call is told when to come back.
+The token comes first, because a probe without a token would count as an answer that Fabric did not give. If the breaker
+rejects the call, the token is returned unused. The gate never waits; a rejected call gets the time to come back.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ from shared.domain.fabric_paths import area
 Answer = tuple[int, dict[str, str], bytes]
 
 _UNNAMED_SECONDS = 30.0
-"""A 429 without Retry-After: half a window of Fabric's quota, whose beginning is not known."""
+"""The delay after a 429 without Retry-After: half a window of Fabric's quota, because its start is unknown."""
 
 
 class FabricGate:
-    """Thread-safe. Either part may be absent."""
+    """Implements the port `Gate`. Thread-safe. Either part may be None."""
 
     def __init__(
         self, breakers: CircuitBreakers | None, limiter: RateLimiter | None, now: Callable[[], datetime]
@@ -28,8 +28,8 @@ class FabricGate:
         self._breakers, self._limiter, self._now = breakers, limiter, now
 
     def through(self, method: str, path: str, exchange: Callable[[], Answer]) -> Answer:
-        """The answer of `exchange`, called at most once. Raises what it raises, or FabricTransientError that counts as
-        no attempt, with the time to come back, where it was not called."""
+        """Return the answer of `exchange`, called at most once. Raises what it raises. If the call is rejected, raises
+        FabricTransientError with the time to come back, which does not count as an attempt."""
         if self._limiter is None:
             return self._guarded(method, path, exchange)
         grant = self._limiter.take(method, path)

@@ -1,4 +1,4 @@
-"""A transport that tells every HTTP exchange, and passes the trace on to who is called."""
+"""A transport that emits telemetry for every HTTP exchange, and passes the trace on to the server."""
 
 import re
 import time
@@ -10,12 +10,12 @@ from shared.adapters.fabric.transport import AnswerLostError, NothingSentError
 from shared.domain.ports import Telemetry, Transport
 
 _ID = re.compile(r"(?=.*[0-9])[0-9A-Za-z-]{2,}")
-"""A part of a path that is an id: it holds a digit. No word of Fabric's API does, but for the version."""
+"""A part of a path that is an id: it has a digit. No word of Fabric's API has one, except for the version."""
 _VERSION = re.compile(r"v[0-9]+")
 
 
 class ObservedTransport:
-    """Implements `Transport` around another. One dependency for each exchange, also for one that got no answer."""
+    """Implements `Transport` around another: one dependency for each exchange, also for one without an answer."""
 
     def __init__(self, transport: Transport, telemetry: Telemetry) -> None:
         self._transport, self._telemetry = transport, telemetry
@@ -23,7 +23,7 @@ class ObservedTransport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """As the transport within, which gets a `traceparent` too. Neither query, headers nor bodies are told."""
+        """Exchange with a `traceparent` header. Query, headers and bodies are not part of the telemetry."""
         span = tracing.next_span()
         address = urlsplit(url)
         began = time.perf_counter()
@@ -51,8 +51,8 @@ class ObservedTransport:
 
 
 def templated(path: str) -> str:
-    """The path with each id replaced by a name: /workspaces/{workspaceId}/items. So few names remain that they can be
-    grouped, and no id of anybody's stands in them."""
+    """Return the path with each id replaced by a name: /workspaces/{workspaceId}/items. The few names that remain can
+    be grouped, and contain no ids."""
     parts: list[str] = []
     for part in path.split("/"):
         if not _ID.fullmatch(part) or _VERSION.fullmatch(part):

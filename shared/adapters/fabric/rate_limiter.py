@@ -1,4 +1,4 @@
-"""The token buckets of this process for one principal: shared/domain/rate.py with a clock, a lock and three records."""
+"""The token buckets of this process: the decisions of shared/domain/rate.py with a clock and a lock."""
 
 import threading
 from collections import OrderedDict
@@ -13,27 +13,27 @@ _REMEMBERED_PATHS = 2_000
 
 
 class Grant:
-    """A token that was taken. Exactly one of `ended` and `unused` is to be called."""
+    """A token that was taken. Exactly one of `ended` and `unused` must be called."""
 
     def __init__(self, limiter: "RateLimiter", bucket: Bucket, urgency: Urgency) -> None:
         self._limiter, self._bucket, self._urgency = limiter, bucket, urgency
 
     def ended(self) -> None:
-        """The call is over, however it went."""
+        """Record that the call has ended, with any result."""
         self._limiter.change(self._bucket, lambda r, now: rate.ended(r, self._urgency, now))
 
     def unused(self) -> None:
-        """The call was not made."""
+        """Return the token: the call was not made."""
         self._limiter.change(self._bucket, lambda r, now: rate.unused(r, self._urgency))
 
     def throttled(self, seconds: float) -> None:
-        """Fabric answered 429: for so many seconds no thread of this process calls in this bucket."""
+        """Stop all calls of this process in this bucket for so many seconds, because Fabric answered 429."""
         policy = self._limiter.policy
         self._limiter.change(self._bucket, lambda r, now: rate.throttled(r, seconds, now, policy))
 
 
 class RateLimiter:
-    """Thread-safe; never waits. One for each principal, for each has a quota of its own."""
+    """Thread-safe; never waits. One for each principal, because each has a quota of its own."""
 
     def __init__(self, policy: RatePolicy, now: Callable[[], datetime]) -> None:
         self.policy = policy
@@ -43,7 +43,8 @@ class RateLimiter:
         self._asked: OrderedDict[str, None] = OrderedDict()
 
     def take(self, method: str, path: str) -> Grant:
-        """A token for a call. Raises FabricTransientError with the time to come back, which counts as no attempt."""
+        """Return a token for a call. Raises FabricTransientError with the time to come back, which does not count as an
+        attempt."""
         bucket = fabric_paths.bucket(path)
         with self._lock:
             urgency = fabric_paths.urgency(method, path, method == "GET" and path in self._asked)
@@ -60,11 +61,11 @@ class RateLimiter:
         )
 
     def share(self, bucket: Bucket) -> int:
-        """Tokens that a bucket has in all at present."""
+        """Return how many tokens a bucket has in total at present."""
         return int(self._records[bucket].share)
 
     def change(self, bucket: Bucket, how: Callable[[RateRecord, float], RateRecord]) -> None:
-        """Used by Grant."""
+        """Replace a bucket's record by what `how` returns; for Grant."""
         with self._lock:
             self._records[bucket] = how(self._records[bucket], self._now().timestamp())
 

@@ -1,6 +1,6 @@
-"""Fabric's answers in the form that the kinds rely on: a field has its type, or it is absent.
+"""Puts Fabric's answers into the form that the kinds rely on: a field has its documented type, or it is missing.
 
-Real answers hold null where the specification does not know it, and recorded ones leave out what it requires.
+Real answers contain null although the specification does not allow it, and recorded ones omit what it requires.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
 
 _NAMES = frozenset({"id", "displayName", "type", "workspaceId", "role", "path"})
-"""Texts that name something: an empty one counts as absent too."""
+"""Texts that name something: an empty one counts as missing too."""
 _TEXTS = _NAMES | {
     "description", "capacityId", "capacityAssignmentProgress", "provisioningStatus", "connectionString",
     "defaultSchema", "format", "payload", "payloadType",
@@ -43,7 +43,7 @@ def _normal(name: str, value: Any) -> Any:
 
 def rows_of(page: JsonObject, call: str) -> list[JsonObject]:
     """Return the rows of one page of a list, in the normal form. A row that is not an object is an empty one, and so is
-    a null in place of the rows: it names nothing, and it keeps the list from proving that something is not there.
+    a null in place of the rows: it names nothing, and with it the list cannot prove that a resource is missing.
 
     Raises FabricTransientError if the answer is not a page at all.
     """
@@ -65,8 +65,8 @@ _STATES = {
     "running": "running",
     "inprogress": "running",
 }
-"""The status words of operations in the OpenAPI, and those that Fabric uses for jobs and capacities. What an operation
-made is read back in any case, so `Completed` is believed."""
+"""The status words of operations in the OpenAPI, and those that Fabric uses for jobs and capacities. `Completed` counts
+as success, because the resource is read back in any case."""
 
 
 def operation_state(word: Any) -> tuple[str, str | None]:

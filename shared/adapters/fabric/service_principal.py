@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Proof:
-    """What the principal shows: `read` gives the secret as it is known, `refresh` asks where it is kept. A certificate
-    is PEM with its private key, or PKCS #12 in base64, as Key Vault hands out its certificates."""
+    """The principal's secret or certificate: `read` returns the cached value, `refresh` reads it from its source. A
+    certificate is PEM with its private key, or PKCS #12 in base64, as Key Vault returns its certificates."""
 
     read: Callable[[], Secret]
     refresh: Callable[[], Secret]
@@ -27,8 +27,8 @@ class Proof:
 
 
 class ServicePrincipal:
-    """Signs in with the secret as it is now: another secret, another credential. One that is refused is asked for anew
-    at its source, once, before the refusal counts. `authority` is another cloud's (azure-identity's default if empty).
+    """Signs in with the current secret; a new secret gets a new credential. A refused secret is read again from its
+    source, once, before the refusal counts. `authority` is that of another cloud; empty: azure-identity's default.
     """
 
     def __init__(self, tenant_id: str, client_id: str, proof: Proof, authority: str = "") -> None:
@@ -39,16 +39,16 @@ class ServicePrincipal:
         if authority:
             self._options["authority"] = authority
         if "://" in authority and read(authority).is_loopback:
-            # A stand-in: Microsoft's list of authorities does not know it.
+            # A local substitute, which is not in Microsoft's list of authorities.
             self._options["disable_instance_discovery"] = True
         self._held: tuple[Secret, Any] | None = None
 
     def get_token(self, *scopes: str) -> Any:
-        """An access token. Raises SecretError's children, and azure-identity's errors."""
+        """Return an access token. Raises subclasses of SecretError, and azure-identity's errors."""
         secret = self._proof.read()
         try:
             return self._signing_in_with(secret).get_token(*scopes)
-        except (ClientAuthenticationError, ValueError):  # refused; or no certificate at all
+        except (ClientAuthenticationError, ValueError):  # refused, or not a certificate
             newer = self._proof.refresh()
             if newer == secret:
                 raise

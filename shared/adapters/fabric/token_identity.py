@@ -1,4 +1,4 @@
-"""Who an access token is for: read from the token itself, which was made for us, so that nothing has to be verified."""
+"""Reads the object id from an access token. It is the app's own token, so its signature need not be verified."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from shared.domain.json import as_object
 
 
 def identity_of(token: str) -> str:
-    """Return the object id that the token is for, in lower case; empty if the token does not say.
+    """Return the object id in the token, in lower case; empty if the token does not contain it.
 
     Entra's tokens are JWTs with the claim `oid`, for a user, a service principal and a managed identity alike; the
     simulator's are `sim.<object id>.<expiry>`.

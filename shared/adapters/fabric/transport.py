@@ -1,4 +1,4 @@
-"""One HTTP exchange over a pooled connection. Says whether a request that failed may have reached the other side."""
+"""HTTP exchanges over pooled connections. An error says whether the request may have reached the server."""
 
 from collections.abc import Mapping
 
@@ -14,15 +14,15 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class NothingSentError(Exception):
-    """The connection never came about, so nothing happened on the other side."""
+    """The connection failed, so the request had no effect."""
 
 
 class AnswerLostError(Exception):
-    """The request may have been received; its answer was not."""
+    """The request may have been received, but its answer was lost."""
 
 
 class RequestsTransport:
-    """`requests` with one session: connections are pooled and kept, redirects not followed, nothing repeated."""
+    """Implements `Transport` with one session of `requests`. Redirects are not followed, and nothing is repeated."""
 
     def __init__(self, connect_timeout: float = 5.0, read_timeout: float = 30.0) -> None:
         self._timeouts = (connect_timeout, read_timeout)
@@ -31,7 +31,8 @@ class RequestsTransport:
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """Raises NothingSentError or AnswerLostError; an answer above 64 MiB counts as lost."""
+        """Return status, headers and body. Raises NothingSentError or AnswerLostError; an answer above 64 MiB is
+        lost."""
         try:
             with self._session.request(
                 method,
@@ -78,8 +79,8 @@ def _own_error(error: Exception) -> NothingSentError | AnswerLostError | None:
 
 
 def answered_status(base_url: str, transport: Transport) -> int:
-    """The status of a call without a token: whatever it is, somebody answers there, and no quota is touched. Raises
-    FabricTransientError where nobody does; its text names no address."""
+    """Return the status of a call without a token: any status proves that the service responds, and no quota is used.
+    Raises FabricTransientError if the answer is missing; its text contains no address."""
     try:
         return transport.exchange("GET", f"{base_url}/v1/workspaces", {}, None)[0]
     except (NothingSentError, AnswerLostError) as error:
@@ -92,6 +93,6 @@ def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The kind of the fault; the text of urllib3 repeats addresses and object ids that help nobody."""
+    """Return the type of the error; the text of urllib3 would repeat addresses and object ids."""
     cause: object = error.args[0] if error.args else error
     return type(getattr(cause, "reason", cause)).__name__

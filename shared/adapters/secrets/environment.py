@@ -1,4 +1,4 @@
-"""Secrets from the environment or a `.env` file: for machines without a vault. Implements `SecretSource`."""
+"""Secrets from the environment or a `.env` file, for machines without a vault. Implements `SecretSource`."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,13 @@ from shared.domain.secrets import Secret, environment_name
 
 
 class EnvironmentSecrets:
-    """Reads through `read` (settings.environment_secret), each time anew: a changed `.env` is seen."""
+    """Calls `read` (settings.environment_secret) each time, so that a changed `.env` takes effect."""
 
     def __init__(self, read: Callable[[str], str]) -> None:
         self._read = read
 
     def fetch(self, name: str) -> Secret:
-        """The secret in the variable of that name. Raises SecretNotFoundError."""
+        """Return the secret in the variable of that name. Raises SecretNotFoundError."""
         variable = environment_name(name)
         value = self._read(variable)
         if not value:

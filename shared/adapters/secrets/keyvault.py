@@ -1,7 +1,7 @@
 """Secrets from Azure Key Vault, by azure-keyvault-secrets. Implements `SecretSource`; the vendor's errors end here.
 
-The SDK is imported when the first secret is read. It speaks only https, and hands its token only to a host inside the
-domain that the vault's challenge names; a stand-in on loopback has no domain, so there that comparison is left out.
+The SDK is imported when the first secret is read. It uses https only, and sends its token only to a host inside the
+domain that the vault's challenge names. A local substitute on loopback has no domain, so this check is off there.
 """
 
 import threading
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from azure.keyvault.secrets import SecretClient
 
 _PROBE = "health-probe"
-"""A name that need not be there: the answer "none" proves address, sign-in and role alike."""
+"""A name that need not exist: the answer "not found" proves that address, sign-in and role are right."""
 _UNUSABLE = frozenset({"SecretDisabled", "SecretNotYetValid", "SecretExpired"})
 
 
 class KeyVaultSecrets:
-    """One vault. Thread-safe. Nothing is sent before the first reading."""
+    """One vault. Thread-safe. No request is sent before the first secret is read."""
 
     def __init__(
         self,
@@ -48,12 +48,13 @@ class KeyVaultSecrets:
         self._client: SecretClient | None = None
 
     def fetch(self, name: str) -> Secret:
-        """The latest version of a secret. Raises SecretNotFoundError (none, disabled, expired, not valid yet),
-        VaultAuthError, VaultUnavailableError. Waits some fifteen seconds at worst, never for a Retry-After."""
+        """Return the latest version of a secret. Raises SecretNotFoundError (missing, disabled, expired, not valid
+        yet), VaultAuthError, VaultUnavailableError. Takes at most about fifteen seconds, and never waits for a
+        Retry-After."""
         with _mapped(f"secret '{name}'"):
             found = self._connected().get_secret(name)
         about = found.properties
-        # Key Vault hands out what is outside its dates, for recovery; who signs in with it is refused later, unclearly.
+        # Key Vault returns secrets outside their dates, for recovery; a sign-in with one is refused later, unclearly.
         if about.expires_on is not None and about.expires_on <= self._now():
             raise SecretNotFoundError(f"secret '{name}' expired at {about.expires_on:%Y-%m-%d %H:%M} UTC in the vault")
         if about.not_before is not None and about.not_before > self._now():
@@ -63,7 +64,7 @@ class KeyVaultSecrets:
         return Secret(found.value)
 
     def ping(self) -> None:
-        """One cheap reading. Raises VaultAuthError, VaultUnavailableError; a missing secret is a healthy answer."""
+        """Read one secret. Raises VaultAuthError, VaultUnavailableError; a missing secret is a healthy answer."""
         try:
             self.fetch(_PROBE)
         except SecretNotFoundError:
@@ -79,7 +80,7 @@ class KeyVaultSecrets:
                     self._credential(),
                     transport=azure_transport(),
                     verify_challenge_resource=not read(self._url).is_loopback,
-                    # A worker never sleeps: what the vault puts off (Retry-After) comes back as an error at once.
+                    # A worker never sleeps: a Retry-After of the vault is raised as an error at once.
                     retry_total=1,
                     retry_status=0,
                     retry_backoff_factor=0.2,

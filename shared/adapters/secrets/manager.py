@@ -1,7 +1,7 @@
-"""The one place that secrets are read through: a cache with a time to live, in front of a `SecretSource`.
+"""The cache that all secrets are read through, in front of a `SecretSource`.
 
-A copy serves while it lives, whatever happens to the source; past its life the source's fault is the caller's error.
-Nothing else ever takes a secret's place: there is no default, and no second source.
+A copy is used for its time to live, even if the source fails; after that, the source's failure is the caller's error.
+Nothing else ever replaces a secret: it has no default and no second source.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Slot:
-    """What is known of one name. Changed only under the manager's lock."""
+    """The state of one name. It is changed only under the manager's lock."""
 
     entry: Entry | None = None
     flight: "Future[Entry] | None" = None
@@ -32,8 +32,8 @@ class _Slot:
 
 
 class SecretManager:
-    """Thread-safe. However many ask for a name at once, the source is asked once; those that have a living copy do
-    not wait, but for the one that fetches it anew before its end.
+    """Thread-safe. Concurrent requests for a name read the source once. A caller with a valid copy does not wait,
+    except for the one that renews it before its end.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class SecretManager:
         self._slots: dict[str, _Slot] = {}
 
     def get_secret(self, name: str) -> Secret:
-        """The secret, at most SECRET_CACHE_SECONDS old. `name` in any of its spellings.
+        """Return the secret, at most SECRET_CACHE_SECONDS old. `name` may have any of its spellings.
 
-        Raises SecretNotFoundError where there is none to use, VaultUnavailableError (VaultAuthError) where no living
-        copy is left and the vault cannot be read, InvalidInputError for what is no name.
+        Raises SecretNotFoundError if the secret cannot be used, VaultUnavailableError or VaultAuthError if the copy has
+        expired and the vault cannot be read, InvalidInputError if the name is not valid.
         """
         key = secret_name(name)
         with self._lock:
@@ -62,36 +62,36 @@ class SecretManager:
             )
             if entry is not None and is_served:
                 slot.hits += 1
-                return _told(key, entry)
+                return _secret_of(key, entry)
             flight, is_mine = self._board(slot)
         if not is_mine:
-            return _told(key, flight.result())
+            return _secret_of(key, flight.result())
         try:
-            return _told(key, self._fly(key, slot, flight))
+            return _secret_of(key, self._fly(key, slot, flight))
         except Exception as error:
             is_over = freshness(entry, self._now(), self._policy) is Freshness.EXPIRED
             if entry is None or is_over or isinstance(error, SecretNotFoundError):
                 raise
             text = error if isinstance(error, SecretError) else f"secret '{key}': {type(error).__name__}"
-            log.warning("%s; the copy of before is served while it lives", text)
-            return _told(key, entry)
+            log.warning("%s; the cached copy is used until it expires", text)
+            return _secret_of(key, entry)
 
     def refresh(self, name: str) -> Secret:
-        """The secret as the source has it now, for who was refused with the copy. Raises as `get_secret`; a fault
-        leaves the living copy where it is."""
+        """Return the secret as the source has it now, after a refusal of the copy. Raises as `get_secret`; a failure
+        keeps a valid copy."""
         key = secret_name(name)
         while True:
             with self._lock:
                 slot = self._slots.setdefault(key, _Slot())
                 flight, is_mine = self._board(slot)
             if is_mine:
-                return _told(key, self._fly(key, slot, flight))
-            # One that began before this call may bring what was there before: let it land, and ask again.
+                return _secret_of(key, self._fly(key, slot, flight))
+            # A read that started before this call may return the old value: wait for it, and read again.
             flight.exception()
 
     def refresh_cache(self) -> None:
-        """Ask anew for every name that was ever asked for. Raises VaultUnavailableError naming those that could not be
-        read; their copies go on until their end."""
+        """Read every name again that was ever requested. Raises VaultUnavailableError, which names the secrets that
+        could not be read; their copies are used until they expire."""
         with self._lock:
             names = sorted(self._slots)
         failed: list[str] = []
@@ -106,8 +106,8 @@ class SecretManager:
             raise VaultUnavailableError(f"not refreshed: {', '.join(failed)}; the log says why")
 
     def get_cache_stats(self) -> dict[str, Any]:
-        """By name: how often a copy served (`hits`), how often the source was asked (`fetches`) and failed
-        (`faults`), and how the copy stands. Never a value."""
+        """Return, by name, how often a copy was used (`hits`), how often the source was read (`fetches`) and failed
+        (`faults`), and the state of the copy. It contains no secret."""
         with self._lock:
             now = self._now()
             return {
@@ -128,14 +128,15 @@ class SecretManager:
         }
 
     def _board(self, slot: _Slot) -> "tuple[Future[Entry], bool]":
-        """The flight under way, or a new one that the caller has to fly. Under the lock."""
+        """Return the read in progress, or a new one that the caller must make (True). Call it under the lock."""
         if slot.flight is not None:
             return slot.flight, False
         slot.flight = Future()
         return slot.flight, True
 
     def _fly(self, key: str, slot: _Slot, flight: "Future[Entry]") -> Entry:
-        """Ask the source, and tell everybody who waits. Raises what the source raises, but for "there is none"."""
+        """Read the source, and pass the result to all waiting callers. Raises what the source raises, except that a
+        missing secret is a result."""
         began = self._now()
         try:
             try:
@@ -155,7 +156,7 @@ class SecretManager:
         return entry
 
 
-def _told(key: str, entry: Entry) -> Secret:
+def _secret_of(key: str, entry: Entry) -> Secret:
     if entry.secret is None:
-        raise SecretNotFoundError(entry.missing_reason or f"secret '{key}' is not there")
+        raise SecretNotFoundError(entry.missing_reason or f"secret '{key}' does not exist")
     return entry.secret

@@ -1,4 +1,4 @@
-"""Payloads by their content: container `payloads`, each blob named by the SHA-256 of what it holds."""
+"""Payloads: container `payloads`, each blob named by the SHA-256 of its content."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobStore:
-    """Implements the port `Blobs`. Blobs are immutable, so the small ones read lately are kept in memory."""
+    """Implements the port `Blobs`. Blobs never change, so small ones that were read recently stay in memory."""
 
     _KEPT = 64
     _KEPT_BYTES = 256 * 1024
@@ -36,7 +36,7 @@ class BlobStore:
         return self._clients.blobs.get_container_client(CONTAINER)
 
     def put(self, content: bytes) -> str:
-        """Store and return the SHA-256 (hex); storing the same twice is harmless."""
+        """Store the content and return its SHA-256 in hex; storing it twice has no effect."""
         digest = hashlib.sha256(content).hexdigest()
         with mapped("blob", "write"):
             self._ensure()
@@ -45,7 +45,8 @@ class BlobStore:
         return digest
 
     def get(self, digest: str) -> bytes:
-        """Raises NotFoundError; raises InvalidInputError where `digest` is none or the content has another."""
+        """Return the content. Raises NotFoundError, and InvalidInputError if the digest is not valid or does not
+        match."""
         if not _DIGEST.fullmatch(digest):
             raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
         kept = self._recent.get(digest)

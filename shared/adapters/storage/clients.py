@@ -1,4 +1,4 @@
-"""One place for what all storage adapters share: clients, limits that Azurite does not enforce, and errors.
+"""Clients, limits that Azurite does not enforce, and the mapping of errors, for all storage adapters.
 
 The limits are Azure's published ones ("Scalability and performance targets", "Understanding the Table service data
 model"). Azurite accepts more, so a test that passes locally would otherwise fail in production.
@@ -53,10 +53,10 @@ class _Options(TypedDict):
 
 
 class StorageClients:
-    """The three services of one account, by connection string or by addresses and an identity; pooled, thread-safe.
+    """The three services of one account, by connection string or by addresses and an identity. Pooled, thread-safe.
 
-    Queues and blobs are built on first use: to load their libraries takes longer than all the rest, and most commands
-    only read tables.
+    The clients of queues and blobs are built when they are first used, because loading their libraries takes longer
+    than everything else, and most commands only read tables.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class StorageClients:
 
     @cached_property
     def queues(self) -> "QueueServiceClient":
-        """Raises StorageUnavailableError where its address is none."""
+        """Return the client. Raises StorageUnavailableError if the service's address is not valid."""
         from azure.storage.queue import QueueServiceClient
 
         with _addressed("queue"):
@@ -92,7 +92,7 @@ class StorageClients:
 
     @cached_property
     def blobs(self) -> "BlobServiceClient":
-        """Raises StorageUnavailableError where its address is none."""
+        """Return the client. Raises StorageUnavailableError if the service's address is not valid."""
         from azure.storage.blob import BlobServiceClient
 
         with _addressed("blob"):
@@ -101,7 +101,7 @@ class StorageClients:
             return BlobServiceClient(self._blob_uri, credential=self._identity, **_options())
 
     def ping(self) -> None:
-        """One cheap call to tables and queues each. Raises StorageUnavailableError."""
+        """Call tables and queues once each. Raises StorageUnavailableError."""
         with mapped("table", "ask"):
             next(iter(self.tables.list_tables(results_per_page=1)), None)
         with mapped("queue", "ask"):
@@ -112,7 +112,7 @@ class StorageClients:
 def _addressed(service: str) -> Generator[None]:
     try:
         yield
-    except ValueError:  # its message may hold a part of the connection string
+    except ValueError:  # its message may contain a part of the connection string
         raise StorageUnavailableError(f"AzureWebJobsStorage has no usable address of the {service} service") from None
 
 
@@ -121,7 +121,7 @@ def _options() -> _Options:
         transport=azure_transport(),
         retry_total=3,
         retry_backoff_factor=0.3,
-        # Tables read the line above, queues and blobs these: their own default waits for some 90 s in all.
+        # Tables use the line above, queues and blobs these: their default would wait for 90 s in total.
         initial_backoff=0,
         increment_base=1,
         random_jitter_range=1,
@@ -133,7 +133,7 @@ def _options() -> _Options:
 
 @contextmanager
 def mapped(service: str, action: str) -> Generator[None]:
-    """Vendor errors become StorageUnavailableError or StorageAuthError; what the caller handles passes first."""
+    """Turn the vendor's errors into StorageUnavailableError or StorageAuthError. The caller handles others before."""
     try:
         yield
     except HttpResponseError as error:
@@ -144,10 +144,10 @@ def mapped(service: str, action: str) -> Generator[None]:
 
 
 def ensure(create: Callable[[], object]) -> None:
-    """Make a table, a queue or a container where it is absent.
+    """Create a table, a queue or a container unless it exists.
 
-    Who may not make one is no error here: a pipeline's identity may only use what infra/ made, and where that is not
-    there either, the call that follows says so.
+    A missing right to create it (403) is ignored: a pipeline's identity may only use what infra/ created, and if that
+    is missing too, the next call reports it.
     """
     try:
         create()
@@ -159,7 +159,7 @@ def ensure(create: Callable[[], object]) -> None:
 
 
 def unavailable(service: str, action: str, error: HttpResponseError) -> StorageUnavailableError:
-    """One line, without addresses, keys or signatures."""
+    """Return the error in one line, without addresses, keys or signatures."""
     code = getattr(error, "error_code", None)
     name = getattr(code, "value", code) or "no error code"
     answer = f"HTTP {error.status_code} {name}" if error.status_code is not None else type(error).__name__
@@ -170,16 +170,16 @@ def unavailable(service: str, action: str, error: HttpResponseError) -> StorageU
 
 
 def checked_key(key: str, what: str) -> str:
-    """The key, if Azure Tables would take it. Raises LimitError."""
+    """Return the key if Azure Tables accepts it. Raises LimitError."""
     if len(key) > KEY_CHARACTERS or _FORBIDDEN.search(key):
         raise LimitError(f"{what} cannot be a key: {len(key)} characters, or one of / \\ # ? or a control character")
     return key
 
 
 def escape_key(text: str) -> str:
-    """Any text as a table key, one to one: what is no plain character becomes `=` and its UTF-8 bytes in hex.
+    """Return any text as a table key, one to one: a special character becomes `=` and its UTF-8 bytes in hex.
 
-    What would be too long for a key so (256 characters of Chinese are) is named by its hash: `=h` and SHA-256.
+    A text that would be too long (256 Chinese characters are) is replaced by its hash: `=h` and SHA-256.
     """
     escaped = "".join(c if c.isascii() and (c.isalnum() or c in "-._ ") else _hex(c) for c in text)
     if len(escaped) <= ESCAPED_CHARACTERS:
@@ -192,7 +192,8 @@ def _hex(character: str) -> str:
 
 
 def checked_entity(entity: Mapping[str, Any]) -> int:
-    """The size of an entity in bytes, as Azure counts at most. Raises LimitError naming property and size."""
+    """Return an upper bound of an entity's size as Azure counts it, in bytes. Raises LimitError, which names the
+    property and its size."""
     if len(entity) > PROPERTIES:
         raise LimitError(f"an entity has {len(entity)} properties; Azure Tables takes {PROPERTIES}")
     size = 0

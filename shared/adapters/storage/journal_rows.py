@@ -1,4 +1,4 @@
-"""How records stand in the tables: keys, the columns an operator sees, and the record itself as one JSON property."""
+"""The rows of the journal: keys, columns for operators and filters, and the record as one JSON property."""
 
 import hashlib
 import json
@@ -22,22 +22,22 @@ AUDIT_PREFIX = "audit_"
 STEP_PREFIX = "step_"
 NOTES = "notes"
 NEVER = "9999"
-"""Sorts after every moment, as text."""
+"""A text that sorts after every time."""
 
 
 def step_key(ordinal: int) -> str:
-    """The row key of a step; sorts by ordinal."""
+    """Return the row key of a step; it sorts by ordinal."""
     return step_subject(ordinal)
 
 
 def audit_key(entry: AuditEntry) -> str:
-    """The row key of an audit entry; sorts by time, and is the same when the same write is repeated."""
+    """Return the row key of an audit entry; it sorts by time, and a repeated write has the same key."""
     milliseconds = int(entry.at.timestamp() * 1000)
     return f"{AUDIT_PREFIX}{milliseconds:015d}_{entry.subject}_{entry.sequence:06d}"
 
 
 def header_entity(header: DeploymentRecord) -> JsonObject:
-    """The header's row in the deployment's partition."""
+    """Return the header's row in the deployment's partition."""
     columns: JsonObject = {
         "state": header.state.value,
         "name": header.name,
@@ -50,28 +50,29 @@ def header_entity(header: DeploymentRecord) -> JsonObject:
 
 
 def step_entity(step: StepRecord) -> JsonObject:
-    """A step's row. Raises UnwritableError."""
+    """Return a step's row. Raises UnwritableError."""
     record = encoded(step)
     columns = {"state": step.state.value, "step_id": step.step_id, "kind": step.kind, "sequence": step.sequence}
     return _entity(step.deployment_id, step_key(step.ordinal), record, columns)
 
 
 def audit_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
-    """An audit entry's row."""
+    """Return an audit entry's row."""
     columns = {"subject": entry.subject, "before": entry.before, "after": entry.after, "actor": entry.actor}
     return _entity(deployment_id, audit_key(entry), encoded(entry), columns)
 
 
 def note_entity(deployment_id: str, entry: AuditEntry) -> JsonObject:
-    """A note's row. It counts no write of its own, so what it says tells it from what happened at the same instant."""
+    """Return a note's row. Notes do not increase a sequence, so its key contains a hash of its text, which
+    distinguishes notes of the same instant."""
     text = hashlib.sha256(f"{entry.actor}\n{entry.reason}".encode("utf-8", "surrogatepass")).hexdigest()
     row = audit_entity(deployment_id, entry)
     return {**row, "RowKey": f"{row['RowKey']}_{text[:12]}"}
 
 
 def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonObject:
-    """The header once more, by target, for lists; `is_open` lets the sweeper ask for what has not ended. It may be
-    said beforehand of what is only about to be written, so that the sweeper looks at it in any case.
+    """Return the header's row in the list by target. The sweeper filters by `is_open`; it can be set before the header
+    is written, so that the sweeper finds the deployment in any case.
     """
     columns = {
         "state": header.state.value,
@@ -84,43 +85,43 @@ def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonO
 
 
 def record_of(entity: Any) -> JsonObject:
-    """The JSON record in a row. Raises UnknownVersionError where there is none: no version wrote that."""
+    """Return the JSON record in a row. Raises UnknownVersionError if it is missing: no known version wrote that."""
     try:
         record = as_object(json.loads(entity["record"]))
     except (KeyError, TypeError, ValueError, RecursionError):
         record = None
     if record is None:
-        raise UnknownVersionError("the row holds no record: its column 'record' is no JSON object")
+        raise UnknownVersionError("the row has no record: its column 'record' is not a JSON object")
     return record
 
 
 def skip_unreadable[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
-    """What `read` reads of one deployment among many; None, and an error in the log, where only another version of
-    the app can read it: it must not hide all the others."""
+    """Return what `read` returns for one of many deployments. If only another version of the app can read it, log an
+    error and return None: one row must not hide all others."""
     try:
         return read()
     except UnknownVersionError as error:
-        log.error("deployment %s is passed over: %s", deployment_id, error)
+        log.error("deployment %s is skipped: %s", deployment_id, error)
         return None
 
 
 def raise_unreadable[T](deployment_id: str, read: Callable[[], T | None]) -> T | None:
-    """As `skip_unreadable`, for who has to know all that is there."""
+    """Return what `read` returns; an unreadable row raises, because the caller needs a complete list."""
     return read()
 
 
 def header_of(entity: Any) -> DeploymentRecord:
-    """The header in a row of its own or of a projection. Raises UnknownVersionError."""
+    """Return the header in a row of the journal or of a list. Raises UnknownVersionError."""
     return DeploymentRecord.from_json(record_of(entity))
 
 
 def note_head_entity(deployment_id: str, head: NoteHead) -> JsonObject:
-    """The row of the notes' chain; it stays with the audit."""
+    """Return the row of the notes' chain; it is kept with the audit."""
     return _entity(deployment_id, NOTES, vars(head), {"number": head.number})
 
 
 def note_head_of(entity: Any) -> NoteHead:
-    """The reverse of `note_head_entity`."""
+    """Return the head in a row of `note_head_entity`."""
     return NoteHead(**record_of(entity))
 
 
@@ -129,8 +130,8 @@ SEQUENCES = ["RowKey", "sequence", "number", "forgotten_at"]
 
 
 def sequences_of(deployment_id: str, entities: Iterable[Any]) -> dict[str, int]:
-    """Return the rows' sequence numbers by row key, and the number of notes. Raises NotFoundError if there is no
-    header, or only what stays of it past its retention."""
+    """Return the rows' sequence numbers by row key, and the number of notes. Raises NotFoundError if the header is
+    missing or forgotten."""
     stored = (e for e in entities if not e.get("forgotten_at"))
     columns = ((e["RowKey"], e.get("number" if e["RowKey"] == NOTES else "sequence")) for e in stored)
     found = {key: number for key, number in columns if key in (HEADER, NOTES) or key.startswith(STEP_PREFIX)}
@@ -140,32 +141,32 @@ def sequences_of(deployment_id: str, entities: Iterable[Any]) -> dict[str, int]:
 
 
 def turned[T](listed: Sequence[T], turn: int) -> list[T]:
-    """From one of them on and round to the one before it."""
+    """Return the list rotated, so that it begins at position `turn`."""
     first = turn % len(listed) if listed else 0
     return [*listed[first:], *listed[:first]]
 
 
 def corrupt_row(entity: Any) -> CorruptRow | None:
-    """A row of the journal that is not what would be written of its own record: under that key, with those columns."""
+    """Return a row that differs in key or columns from what would be written for its record, else None."""
     key = entity["RowKey"]
     try:
         written = _written_again(entity)
     except (SagaError, KeyError, TypeError, ValueError) as error:
-        text = str(error) if isinstance(error, SagaError) else f"its record is none ({type(error).__name__})"
+        text = str(error) if isinstance(error, SagaError) else f"its record is not valid ({type(error).__name__})"
         return CorruptRow(key, text, is_readable=False)
     if written is None:
-        return CorruptRow(key, "no row of a journal has such a key", is_readable=True)
+        return CorruptRow(key, "its key does not exist in a journal", is_readable=True)
     if written["RowKey"] != key:
         return CorruptRow(key, f"its record belongs to the row {written['RowKey']}", is_readable=True)
-    # A column that a later version adds is not in the rows of before.
+    # Older rows do not have a column that a later version adds.
     wrong = [name for name, value in written.items() if name != "record" and entity.get(name, value) != value]
-    text = ", ".join(f"'{name}' shows {entity[name]!r}, and its record says {written[name]!r}" for name in wrong)
+    text = ", ".join(f"'{name}' is {entity[name]!r}, but {written[name]!r} in its record" for name in wrong)
     return CorruptRow(key, text, is_readable=True) if wrong else None
 
 
 def _written_again(entity: Any) -> JsonObject | None:
-    """What is written of the record in a row; None where its key is of no kind. Raises as whatever reads it, and
-    UnknownVersionError for a field of another type than is ever written."""
+    """Return what would be written for the record in a row, or None if its key is unknown. Raises what reading raises,
+    and UnknownVersionError for a field of a type that is never written."""
     partition, key, data = entity["PartitionKey"], entity["RowKey"], record_of(entity)
     if key == HEADER:
         return header_entity(DeploymentRecord.from_json(data))

@@ -157,7 +157,7 @@ class TableJournal:
         return rows.sequences_of(deployment_id, found)
 
     def note_head(self, deployment_id: str) -> NoteHead | None:
-        """Return the head of the notes' chain, or None if there is no note."""
+        """Return the head of the notes' chain, or None without notes."""
         found = self._read(deployment_id, rows.NOTES)
         return rows.note_head_of(found) if found is not None else None
 

@@ -1,4 +1,4 @@
-"""The queues that the app and the command line write to. Taking messages off is the host's business."""
+"""The queues that the app and the command line write to. The Functions host reads them."""
 
 # The vendor annotates **kwargs as unknown, which makes every one of its methods partially unknown.
 # pyright: reportUnknownMemberType=false
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 SUBMISSIONS = "deployments"
 STEPS = "deployment-steps"
 POISON = "-poison"
-"""What the host puts behind a queue's name for messages whose every delivery failed."""
+"""The suffix of the queue to which the host moves messages of which every delivery failed."""
 _PARALLEL_SENDS = 8
 _PEEKED = 32
 _COMMON = "deployment"
 _FOR_EVER = -1
-"""Time to live. The service's default of 7 days would lose what waited longer."""
+"""Time to live. With the service's default of 7 days, messages that wait longer would be lost."""
 
 
 def depths(clients: StorageClients) -> list[QueueDepth]:
-    """Of every queue of the app that exists, those of poisoned messages too. Takes nothing off. Raises
+    """Return the depth of every queue of the app that exists, poison queues included; no message is removed. Raises
     StorageUnavailableError."""
     found: list[QueueDepth] = []
     with mapped("queue", "count"):
@@ -50,7 +50,7 @@ def depths(clients: StorageClients) -> list[QueueDepth]:
 
 
 class TextQueue:
-    """Plain text messages on one queue, created on first use."""
+    """Sends plain text messages to one queue, which is created when it is first used."""
 
     def __init__(self, clients: StorageClients, name: str) -> None:
         self._clients, self._name = clients, name
@@ -61,7 +61,7 @@ class TextQueue:
         return self._clients.queues.get_queue_client(self._name)
 
     def send_text(self, text: str, delay_seconds: float = 0.0) -> None:
-        """Raises LimitError above 64 KiB, StorageUnavailableError where the service does not answer."""
+        """Send a message. Raises LimitError above 64 KiB, StorageUnavailableError."""
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MESSAGE_BYTES:
             raise LimitError(f"a message has {size} bytes; a queue takes {MESSAGE_BYTES}. Put it into a blob")
@@ -74,13 +74,13 @@ class TextQueue:
 
 
 class SubmissionQueue(TextQueue):
-    """The queue `deployments`: what CI writes to."""
+    """The queue `deployments`, for submissions and commands."""
 
     def __init__(self, clients: StorageClients) -> None:
         super().__init__(clients, SUBMISSIONS)
 
     def send(self, text: str, delay_seconds: float = 0.0) -> None:
-        """One submission or command. Raises as `send_text`."""
+        """Send one submission or command. Raises as `send_text`."""
         self.send_text(text, delay_seconds)
 
 

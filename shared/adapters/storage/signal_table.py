@@ -27,7 +27,7 @@ class TableSignals:
         self._table.put(_entity(_SWEEP, row))
 
     def last_sweep(self) -> SweepSignal | None:
-        """Return the last sweep, or None if there was none."""
+        """Return the last sweep, or None if it never happened."""
         row = self._table.read(*_SWEEP)
         if row is None:
             return None
@@ -48,7 +48,7 @@ class TableSignals:
         raise ConflictError(f"the count of poison messages changed {_RACES} times during one write")
 
     def poison_signal(self) -> PoisonSignal | None:
-        """Return the count and the last poison message, or None if there was none."""
+        """Return the count and the last poison message, or None if it never happened."""
         row = self._table.read(*_POISON)
         if row is None:
             return None

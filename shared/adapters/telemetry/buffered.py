@@ -1,7 +1,7 @@
-"""The hand-over of telemetry: whoever tells something puts it on a bounded list and goes on; one thread sends it.
+"""Buffered telemetry: a signal is put on a bounded list, and one thread sends the list.
 
-So nobody who deploys ever waits for the exporter, be it slow, down, or still to be imported. What does not fit on
-the list is dropped and counted, never waited for; the count is told as a metric once sending works again.
+A deployment therefore never waits for the exporter, even if it is slow, down, or not imported yet. A signal that does
+not fit on the list is dropped and counted; the count is emitted as a metric when sending works again.
 """
 
 import atexit
@@ -22,17 +22,15 @@ from shared.domain.trace import TraceContext
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 8192
-"""Signals that wait at most: a burst of some minutes, a few megabytes."""
+"""The most signals that wait: a burst of some minutes, a few megabytes."""
 BATCH = 200
 LINGER_SECONDS = 0.5
 """How long the first signal of a batch waits for others."""
 EXIT_SECONDS, LATE_SECONDS = 5.0, 1.0
-"""How long the end of the process waits for what is still here, and for what its last threads told meanwhile."""
+"""How long the end of the process waits for the waiting signals, and for those that its last threads emit then."""
 
 
 class SignalKind(StrEnum):
-    """What a signal is."""
-
     EVENT = "event"
     METRIC = "metric"
     EXCEPTION = "exception"
@@ -41,10 +39,10 @@ class SignalKind(StrEnum):
 
 
 class Signal(NamedTuple):
-    """Something told, on its way to an exporter. A tuple, for it is made while somebody waits.
+    """One piece of telemetry on its way to an exporter. It is a tuple, because that is fast to make.
 
     `name` is the event's, metric's or dependency's name, or the text of a trace. `value` is a metric's value, or a
-    dependency's seconds (it ended `at`). `context` is the span it was told in; of a dependency, its own span.
+    dependency's seconds (it ended `at`). `context` is the span of the code that emitted it; a dependency has its own.
     """
 
     kind: SignalKind
@@ -60,31 +58,31 @@ class Signal(NamedTuple):
 
     @property
     def trace_id(self) -> str:
-        """The operation id; empty where it was told outside of any operation."""
+        """Return the operation id, or an empty text outside of any operation."""
         return self.context.trace_id if self.context else ""
 
 
 class Exporter(Protocol):
-    """A vendor's way to the ingestion endpoint."""
+    """Sends signals to the ingestion endpoint by a vendor's library."""
 
     def send(self, signals: Sequence[Signal]) -> None:
-        """Send them, and only then return. May take its time and may raise: only the hand-over's thread waits."""
+        """Send the signals, then return. It may be slow and may raise: only the buffer's own thread waits."""
         ...
 
     def close(self) -> None:
-        """The process ends."""
+        """Stop the library's threads: the process ends."""
         ...
 
 
 class _Mark:
-    """What a flush puts on the list: reached when all before it was sent."""
+    """A mark that a flush puts on the list; it is reached when all signals before it were sent."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
 
 
 class BufferedTelemetry:
-    """Implements the port `Telemetry`; thread-safe. No method raises, and none but `flush` waits."""
+    """Implements the port `Telemetry`. Thread-safe. No method raises, and only `flush` waits."""
 
     def __init__(
         self,
@@ -94,7 +92,7 @@ class BufferedTelemetry:
         max_waiting: int = MAX_WAITING,
         linger_seconds: float = LINGER_SECONDS,
     ) -> None:
-        """`exporter` is called once, in the thread that sends: importing a vendor's library takes a second."""
+        """`exporter` is called once, in the sending thread, because importing a vendor's library takes a second."""
         self._make, self._now, self._most, self._linger = exporter, now, max_waiting, linger_seconds
         self._exporter: Exporter | None = None
         self._waiting: deque[Signal | _Mark] = deque()
@@ -106,19 +104,16 @@ class BufferedTelemetry:
 
     @property
     def dropped(self) -> int:
-        """Signals that found no room, or that the exporter raised on."""
+        """Return how many signals did not fit on the list, or could not be sent."""
         return self._dropped
 
     def event(self, name: str, properties: Properties | None = None) -> None:
-        """As the port says."""
         self._put(Signal(SignalKind.EVENT, name, self._now(), _copied(properties), tracing.current()))
 
     def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
-        """As the port says."""
         self._put(Signal(SignalKind.METRIC, name, self._now(), _copied(properties), tracing.current(), value))
 
     def exception(self, error: BaseException, properties: Properties | None = None) -> None:
-        """As the port says."""
         name, given = type(error).__name__, _copied(properties)
         self._put(Signal(SignalKind.EXCEPTION, name, self._now(), given, tracing.current(), error=error))
 
@@ -133,16 +128,14 @@ class BufferedTelemetry:
         properties: Properties | None = None,
         context: TraceContext | None = None,
     ) -> None:
-        """As the port says."""
         span, given = context or tracing.next_span(), _copied(properties)
         self._put(Signal(SignalKind.DEPENDENCY, name, self._now(), given, span, seconds, target, success, status))
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
-        """As the port says."""
         self._put(Signal(SignalKind.TRACE, escaped(message), self._now(), _copied(properties), tracing.current()))
 
     def flush(self, seconds: float) -> None:
-        """Wait until what was told so far is sent, at most so long."""
+        """Wait until all signals so far are sent, at most `seconds`."""
         mark = _Mark()
         self._waiting.append(mark)
         self._hurry.set()
@@ -150,17 +143,17 @@ class BufferedTelemetry:
         mark.reached.wait(seconds)
 
     def at_exit(self) -> None:
-        """Send what is still here when the process ends, for six seconds at most."""
-        # atexit alone is too late: by then Python runs no more futures, and a library that is still to be imported
-        # may want one (OpenTelemetry's does). What concurrent.futures registers itself with runs before that.
-        importlib.import_module("concurrent.futures.thread")  # last come, first served: it comes before ours
+        """Send the waiting signals when the process ends, for at most six seconds."""
+        # atexit alone is too late: Python then runs no more futures, which a library that is imported only now may need
+        # (OpenTelemetry does). Functions that are registered as concurrent.futures registers its own run before that.
+        importlib.import_module("concurrent.futures.thread")  # they run in reverse order, so it registers first
         left = [LATE_SECONDS, EXIT_SECONDS]
         threading._register_atexit(lambda: self.flush(left.pop()))  # type: ignore[attr-defined]  # no public name
-        # A host that does not wait for its threads at its end runs this alone: then all of the time is left for it.
+        # A host that does not wait for its threads runs only this at its end; then it has all of the time.
         atexit.register(lambda: self.stop(left.pop()))
 
     def stop(self, seconds: float) -> None:
-        """The process ends: send what is here, for at most so long."""
+        """Send the waiting signals for at most `seconds`, then close the exporter: the process ends."""
         self.flush(seconds)
         lost = sum(isinstance(each, Signal) for each in self._waiting)
         if lost:
@@ -207,7 +200,7 @@ class BufferedTelemetry:
         if not new or self._is_failing:
             return []
         self._reported_dropped += new
-        log.warning("%d telemetry signals were dropped: they came faster than they could be sent", new)
+        log.warning("%d telemetry signals were dropped: they were emitted faster than they could be sent", new)
         return [Signal(SignalKind.METRIC, Metric.TELEMETRY_DROPPED, self._now(), {}, None, float(new))]
 
     def _send(self, batch: list[Signal]) -> None:
@@ -219,7 +212,7 @@ class BufferedTelemetry:
             self._exporter.send(batch)
             self._is_failing = False
         except Exception as error:
-            # The kind alone: a vendor's text may hold the connection string.
+            # Only the type, because a vendor's text may contain the connection string.
             if not self._is_failing:
                 log.warning("telemetry cannot be sent (%s); deployments go on without it", type(error).__name__)
             self._is_failing = True
@@ -227,5 +220,5 @@ class BufferedTelemetry:
 
 
 def _copied(properties: Properties | None) -> Properties:
-    """The caller may go on changing its own."""
+    """Return a copy, because the caller may change its own later."""
     return {**properties} if properties else {}

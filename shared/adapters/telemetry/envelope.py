@@ -1,6 +1,6 @@
-"""What both exporters say alike: properties as text, what may be told of an error, and whose signals they are.
+"""Shared by both exporters: properties as text, the public part of an error, and the cloud role.
 
-All text is one line of printable characters, as in the log: what came from outside forges nothing there either.
+All text is one line of printable characters, as in the log, so that text from outside cannot forge anything.
 """
 
 import traceback
@@ -12,12 +12,12 @@ from shared.domain.printable import escaped
 ROLE = "fabric-saga"
 """The cloud role of every signal."""
 MAX_CHARACTERS = 8192
-"""Of a property's value: Application Insights keeps no more."""
+"""The longest property value that Application Insights keeps."""
 MAX_FRAMES = 50
 
 
 def texts(signal: Signal) -> dict[str, str]:
-    """The properties as Application Insights keeps them: text; what is None is left out, booleans in lower case."""
+    """Return the properties as text, as Application Insights keeps them: without None, booleans in lower case."""
     return {name: _text(value) for name, value in signal.properties.items() if value is not None}
 
 
@@ -26,13 +26,13 @@ def _text(value: object) -> str:
 
 
 def message_of(error: BaseException | None) -> str:
-    """Our errors say what may be told; the text of any other may hold anything, and stays in the app's log."""
+    """Return the text of one of the app's errors. Any other text may contain secrets and stays in the app's log."""
     if isinstance(error, SagaError):
         return _text(str(error))
     return f"{type(error).__name__} (its text is in the app's log)"
 
 
 def stack_of(error: BaseException | None) -> str:
-    """Where it was raised: files, lines and functions, without the text of the error and without source lines."""
+    """Return where an error was raised: files, lines and functions, without its text and without source lines."""
     frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:] if error is not None else []
     return "\n".join(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}' for frame in frames)

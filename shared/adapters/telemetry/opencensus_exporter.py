@@ -31,9 +31,9 @@ from shared.adapters.telemetry.envelope import MAX_FRAMES, ROLE, message_of, tex
 
 _CLOSE_SECONDS = 1.0
 _OPERATION_ID, _TARGET, _SUCCESS, _STATUS = "_operation_id", "_target", "_success", "_status"
-"""What the vendor's records cannot carry: properties on the way, which the processor takes out."""
+"""Fields that the vendor's records do not have: they travel as properties, which the processor removes."""
 _LOG_LINE = ("process", "module", "fileName", "lineNumber", "level")
-"""Properties that the vendor takes from a log line; there is none here."""
+"""Properties that the vendor takes from a log line, which does not exist here."""
 
 
 class OpenCensusExporter:
@@ -58,7 +58,7 @@ class OpenCensusExporter:
             part.add_telemetry_processor(self._complete)
 
     def send(self, signals: Sequence[Signal]) -> None:
-        """Send each kind by its own exporter. What cannot be sent waits on disk for the next batch that can."""
+        """Send each kind by its own exporter. Unsent data waits on disk for the next batch."""
         for exporter, kinds in (
             (self._events, (SignalKind.EVENT,)),
             (self._logs, (SignalKind.TRACE, SignalKind.EXCEPTION)),

@@ -1,12 +1,12 @@
-"""Telemetry by azure-monitor-opentelemetry: what was told becomes OpenTelemetry's log records, spans and metric
-points, which Azure Monitor's exporters turn into envelopes, send, and keep on disk while the endpoint is away.
+"""Telemetry by azure-monitor-opentelemetry: signals become OpenTelemetry's log records, spans and metric points, which
+Azure Monitor's exporters send, and keep on disk while the endpoint does not respond.
 
 The exporters are called directly. The package's `configure_azure_monitor` would set providers for the whole process:
-its samplers would drop events, its instrumentation would tell every call to Fabric a second time, and the durable
-engine's own spans would join in. Nothing here is global, so an app that uses OpenTelemetry itself is not disturbed.
+its samplers would drop events, its instrumentation would report every call to Fabric a second time, and the durable
+engine's own spans would be sent too. Nothing here is global, so an app that uses OpenTelemetry itself is not affected.
 """
 
-# The vendor's classes are typed in part only.
+# The vendor's classes have types only in part.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import logging
@@ -47,7 +47,7 @@ _SCOPE = InstrumentationScope(ROLE)
 
 
 class _MetricExporter(AzureMonitorMetricExporter):
-    """A metric of Azure Monitor's exporter belongs to no operation; ours are single measurements, and do."""
+    """Adds the operation to a metric: the vendor has none, but the app's metrics are single measurements with one."""
 
     def _point_to_envelope(self, point: Any, *args: Any, **kwargs: Any) -> Any:
         attributes = dict(point.attributes)
@@ -60,7 +60,7 @@ class _MetricExporter(AzureMonitorMetricExporter):
 
 
 class _SpanExporter(AzureMonitorTraceExporter):
-    """Without a metric beside every batch that tells the resource of a global provider: there is none."""
+    """Omits the metric that the vendor adds to every batch to describe a global provider, which does not exist."""
 
     def _should_collect_otel_resource_metric(self) -> bool:
         return False
@@ -72,9 +72,9 @@ class OpenTelemetryExporter:
     def __init__(
         self, connection_string: str, instance: str, credential: Any = None, storage_folder: str | None = None
     ) -> None:
-        """`storage_folder` is where what could not be sent waits; None: a folder of the vendor's choice.
+        """`storage_folder` keeps what could not be sent; None: a folder that the vendor chooses.
 
-        Raises ValueError for a connection string that is none.
+        Raises ValueError if the connection string is not valid.
         """
         logging.getLogger("azure.monitor.opentelemetry.exporter").setLevel(logging.WARNING)  # a line for each batch
         options: dict[str, Any] = {"connection_string": connection_string, "credential": credential}
@@ -86,7 +86,7 @@ class OpenTelemetryExporter:
         self._resource = Resource({SERVICE_NAME: ROLE, SERVICE_INSTANCE_ID: instance})
 
     def send(self, signals: Sequence[Signal]) -> None:
-        """One request for each kind of data; what cannot be sent now waits on disk for the next that can."""
+        """Send one request for each kind of data. Unsent data waits on disk for the next batch."""
         metrics = [s for s in signals if s.kind is SignalKind.METRIC]
         spans = [self._span(s) for s in signals if s.kind is SignalKind.DEPENDENCY]
         logs = [self._log(s) for s in signals if s.kind not in (SignalKind.METRIC, SignalKind.DEPENDENCY)]
@@ -98,7 +98,7 @@ class OpenTelemetryExporter:
             self._metrics.export(self._points(metrics))
 
     def close(self) -> None:
-        """Stop tending what waits on disk."""
+        """Stop the threads that send what waits on disk."""
         for exporter in (self._logs, self._spans, self._metrics):
             exporter.shutdown()
 
@@ -127,7 +127,7 @@ class OpenTelemetryExporter:
         attributes: dict[str, Any] = dict(texts(signal))
         method, _, path = signal.name.partition(" ")
         if signal.target and path.startswith("/"):
-            # From the address the vendor takes the name; it is the one with placeholders, and nobody calls it.
+            # The vendor takes the name from the address, so this is the one with placeholders; it is never called.
             attributes |= {"http.request.method": method, "url.full": f"https://{signal.target}{path}"}
             attributes["http.response.status_code"] = signal.status or 0
         elif signal.target:
@@ -158,7 +158,7 @@ def _point(signal: Signal) -> NumberDataPoint:
 
 def _context(signal: Signal) -> Context:
     own = _span_context(signal, parent=False)
-    # An empty context, not the thread's: a worker library may have attached its own there.
+    # An empty context in place of the thread's, to which a worker library may have attached its own.
     return Context() if own is None else set_span_in_context(NonRecordingSpan(own), Context())
 
 

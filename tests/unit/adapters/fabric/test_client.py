@@ -198,7 +198,7 @@ def test_location_allowed_by_settings_is_exactly_that_host_and_port(host: str, l
 def test_operation_id_that_is_not_valid_is_refused(operation: str) -> None:
     """Only a valid operation id becomes a part of an address."""
     script = Script(ok())
-    with pytest.raises(FabricRefusedError, match="no operation id"):
+    with pytest.raises(FabricRefusedError, match="not an operation id"):
         client(script).poll(operation, None)
     assert script.sent == []
 

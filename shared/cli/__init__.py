@@ -1,1 +1,1 @@
-"""The command that CI and operators run: `python -m shared.cli`. It works over the storage account alone."""
+"""The command line of pipelines and operators, `python -m shared.cli`. It needs only the storage account or the API."""

@@ -1,10 +1,10 @@
-"""`python -m shared.cli`: what CI and operators run. `--help` says what there is; docs/cli.md has a page.
+"""Start the command line, `python -m shared.cli`. `--help` lists the commands; docs/cli.md describes them.
 
-Nothing but the standard library is imported before `main` runs, so that an interrupt, a missing package or a fault of
-the program ends in a sentence and an exit code of its own, wherever it happens.
+Nothing but the standard library is imported before `main` runs, so that an interrupt, a missing package or an error of
+the program ends with a sentence and its own exit code, wherever it happens.
 """
 
-from __future__ import annotations  # an older interpreter gets a sentence too
+from __future__ import annotations  # so that an older interpreter prints a sentence too
 
 import os
 import sys
@@ -18,7 +18,7 @@ CRASHED, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Raises SystemExit for --help and usage errors, as argparse does."""
-    if sys.version_info < (3, 13):  # noqa: UP036 - by the wrong interpreter
+    if sys.version_info < (3, 13):  # noqa: UP036 - it may be run by an older interpreter
         _report_crash(f"error: Python 3.13 or later is needed; {sys.executable} is {sys.version.split()[0]}")
         return CRASHED
     try:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def crash(error: Exception) -> str:
-    """Say where the program failed and what to do. The error's own text is left out: it may hold a secret."""
+    """Return where the program failed and what to do, without the error's own text, which may contain a secret."""
     if sys.flags.dev_mode:
         print_exc()
     if isinstance(error, ModuleNotFoundError):
@@ -48,7 +48,7 @@ def crash(error: Exception) -> str:
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return (
         f"the command line itself failed: {type(error).__name__}{reason}{place}\n"
-        "  what to do: see what the deployment does (status ID), because what was sent goes on; then report this line "
+        "  what to do: check the deployment with status ID, because what was sent continues; then report this line "
         "and the command. PYTHONDEVMODE=1 shows the traceback"
     )
 
@@ -56,7 +56,7 @@ def crash(error: Exception) -> str:
 def _report_crash(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # nobody reads it
+    except (OSError, ValueError):  # the stream is closed
         return
 
 
@@ -72,7 +72,7 @@ def process() -> int:
     try:
         stream.flush()
     except (OSError, ValueError) as error:
-        # At exit the rest of the buffer must not be tried again.
+        # At exit, Python must not try to write the rest of the buffer again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return BROKEN_PIPE if isinstance(error, BrokenPipeError) else code or CRASHED
     return code

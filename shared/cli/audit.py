@@ -1,4 +1,4 @@
-"""`audit ID` shows every move of a deployment; `verify-journal ID` proves them, or says where they differ."""
+"""The commands `audit ID`, which lists every change of state, and `verify-journal ID`, which checks the list."""
 
 import argparse
 
@@ -16,18 +16,17 @@ NOT_PROVEN = 1
 
 
 def add_commands(add: Add) -> None:
-    """Both commands, by the parser's own helper."""
-    showing = add("audit", _audit, "show every move of a deployment: what, when, who, why")
+    showing = add("audit", _audit, "list every change of state of a deployment: what, when, who, why")
     showing.add_argument("id", help="the deployment's id")
     add_url(showing)
-    text = "replay a deployment's audit, recompute its hashes and compare with the journal: exit code 1 if they differ"
+    text = "replay a deployment's audit, check its hashes and compare it with the journal: exit code 1 if they differ"
     add("verify-journal", _verify, text).add_argument("id", help="the deployment's id")
 
 
 def _audit(options: argparse.Namespace, output: Output) -> int:
     journal = connect(options).journal
     entries = journal.audit(known_id(options.id))
-    if not entries:  # an audit outlives its deployment's journal; where there is neither, there is no such deployment
+    if not entries:  # the audit is kept longer than the journal: without an audit the deployment does not exist
         journal.header(options.id)
     names = {step_subject(s.record.ordinal): s.record.step_id for s in journal.steps(options.id)}
     for entry in entries:
@@ -50,11 +49,13 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
         output.event("difference", f"  {clean(str(each), 1000)}", **vars(each))
     text = f"{options.id} is {verdict.state or 'without a state'}: {verdict.entries} entries, "
     if verdict.is_proven:
-        text += f"every move is legal and in its chain, and the journal is what they say (head {verdict.head[:12]})"
+        text += (
+            f"every move is legal and part of its chain, and the journal agrees with them (head {verdict.head[:12]})"
+        )
     elif verdict.differences:
-        text += f"and {len(verdict.differences)} difference(s) to what was written"
+        text += f"and {len(verdict.differences)} difference(s) from what the app wrote"
     else:
-        text += f"of which {verdict.unchained} bear no hash: an older version wrote them. Replayed, not proven"
+        text += f"{verdict.unchained} of them without a hash, written by an older version: replayed, not proven"
     output.event(
         "verdict",
         text,

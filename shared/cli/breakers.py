@@ -1,4 +1,4 @@
-"""`breakers` shows the circuit breakers that guard Fabric's areas; `breakers reset NAME` closes one for all workers."""
+"""The commands `breakers`, which shows the circuit breakers, and `breakers reset NAME`, which closes one."""
 
 import argparse
 
@@ -11,12 +11,13 @@ from shared.domain.json import JsonObject
 
 
 def add_commands(add: Add) -> None:
-    """By the parser's own helper."""
-    showing = add("breakers", _list, "show the circuit breakers, or close one by hand")
+    showing = add("breakers", _list, "show the circuit breakers, or close one manually")
     add_url(showing)
-    commands = showing.add_subparsers(metavar="reset NAME", prog=showing.prog, help="without it, all are shown")
-    resetting = commands.add_parser("reset", help="close one for all workers and forget its faults")
-    resetting.add_argument("name", help="its name, as `breakers` shows it")
+    commands = showing.add_subparsers(
+        metavar="reset NAME", prog=showing.prog, help="without it, all breakers are shown"
+    )
+    resetting = commands.add_parser("reset", help="close a breaker for all workers and forget its failures")
+    resetting.add_argument("name", help="the breaker's name, as `breakers` shows it")
     resetting.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON lines")
     add_url(resetting, default=argparse.SUPPRESS)
     resetting.set_defaults(run=_reset)
@@ -35,7 +36,7 @@ def _reset(options: argparse.Namespace, output: Output) -> int:
         row = desk.reset(options.name)
     except NotFoundError:
         known = ", ".join(str(each["name"]) for each in desk.items())
-        text = f"there is no circuit breaker '{clean(options.name, 80)}'; there are: {clean(known, 500)}"
+        text = f"there is no circuit breaker '{clean(options.name, 80)}'; the breakers are: {clean(known, 500)}"
         output.event("error", f"error: {text}", error="not_found", message=text)
         return BAD_REQUEST
     output.event("breaker", _line(row), **row)
@@ -45,13 +46,13 @@ def _reset(options: argparse.Namespace, output: Output) -> int:
 def _end(rows: list[JsonObject], output: Output) -> int:
     if all(row["is_shared"] for row in rows):
         return SUCCEEDED
-    text = "storage does not answer: this is one worker's own view, and nothing was changed for the others"
+    text = "storage does not respond: this is the state in one worker, and nothing was changed for the others"
     output.event("error", f"error: {text}", error="unavailable", message=text)
     return UNAVAILABLE
 
 
 def _line(row: JsonObject) -> str:
-    message = [f"{row['failures']} faults" if row["failures"] else "", str(row.get("reason") or "")]
+    message = [f"{row['failures']} failures" if row["failures"] else "", str(row.get("reason") or "")]
     message.append(f"open since {row['opened_at']}" if row.get("opened_at") else "")
     message.append(f"next call at {row['retry_at']}" if row.get("retry_at") else "")
     text = "; ".join(clean(part, 300) for part in message if part)

@@ -1,4 +1,4 @@
-"""Running one command: its errors as sentences, and each with the exit code that docs/cli.md gives it."""
+"""Run one command; every error becomes a sentence and the exit code that docs/cli.md lists."""
 
 import argparse
 import sys
@@ -25,15 +25,17 @@ from shared.domain.errors import (
 )
 
 _WHEN_UNAVAILABLE = (
-    "  what to do: see that it is up, its address right (AzureWebJobsStorage..., FABRIC_API_BASE_URL, --url) and the "
-    "way to it open (HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE); "
+    "  what to do: check that the service is running, that its address is right (AzureWebJobsStorage..., "
+    "FABRIC_API_BASE_URL, --url) and that it is reachable (HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE); "
     'on a machine without Azure: make up, then eval "$(make -s env)"'
 )
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Run one command and return its exit code. Raises SystemExit as argparse does, and what nobody foresaw in making
-    the output."""
+    """Run one command and return its exit code.
+
+    Raises SystemExit as argparse does, and any error of creating the output.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     for number, text in enumerate(given, start=1):
         if not _is_text(text):
@@ -61,7 +63,11 @@ def run(arguments: Sequence[str] | None) -> int:
         code = _code(error, options)
         kind = "unavailable" if code == UNAVAILABLE else type(error).__name__
         hint = f"\n{_WHEN_UNAVAILABLE}" if code == UNAVAILABLE else ""
-        hint += f"\n  it was sent: see {follow_command(options)}" if code == CRASHED and _is_sent(options) else ""
+        hint += (
+            f"\n  the request was sent; follow it with: {follow_command(options)}"
+            if code == CRASHED and _is_sent(options)
+            else ""
+        )
         output.event("error", f"error: {error}{hint}", error=kind, message=str(error))
         return code
     except Exception as error:
@@ -74,7 +80,7 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def _code(error: Exception, options: argparse.Namespace) -> int:
-    """The exit code of an error. BAD_REQUEST promises that nothing was done, so it is not for what was sent."""
+    """Return the exit code of an error. BAD_REQUEST promises that nothing was done, so it never follows sending."""
     if isinstance(error, StorageAuthError | FabricAuthError):
         return NOT_AUTHORISED
     if isinstance(error, StorageUnavailableError | FabricTransientError):
@@ -92,8 +98,8 @@ def _detached(options: argparse.Namespace) -> str:
     if not getattr(options, "id", None):
         return "interrupted."
     if getattr(options, "is_sent", True):
-        return f"detached. It goes on; follow it with: {follow_command(options)}"
-    return f"interrupted before it was certain that anything was sent; see: {follow_command(options)}"
+        return f"detached. The deployment continues; follow it with: {follow_command(options)}"
+    return f"interrupted before anything was certainly sent; check with: {follow_command(options)}"
 
 
 def _is_text(argument: str) -> bool:
@@ -105,7 +111,7 @@ def _is_text(argument: str) -> bool:
 
 
 def _output(options: argparse.Namespace) -> Output:
-    """As asked for, as the terminal allows, or as the pipeline understands that runs this."""
+    """Return the output that the options ask for, or the one that suits the terminal or the pipeline's runner."""
     stream = standard_output()
     output = choose(stream, as_json=options.json)
     runner = settings.runner()

@@ -1,4 +1,4 @@
-"""What several commands share: arguments, what they mean, and the connection to storage or the API."""
+"""What the commands share: arguments and their values, and the connection to storage or the API."""
 
 import argparse
 import dataclasses
@@ -21,23 +21,23 @@ from shared.domain.fields import Fields
 from shared.domain.ports import BreakerAdmin
 
 _NAMED = 10
-"""Files that are named one by one where some are left out."""
+"""How many of the files that are left out a message names."""
 
 type Run = Callable[[argparse.Namespace, Output], int]
 type Add = Callable[[str, Run, str], argparse.ArgumentParser]
-"""Makes a command: its name, what runs it, and what it does, in a line."""
+"""Adds a command: its name, the function that runs it, and its description in one line."""
 
 
 def add_manifest(parser: argparse.ArgumentParser) -> None:
-    """The argument, and the folder that the files it names are below; a shell completes both."""
+    """Add the argument for the manifest and the option for the folder of its files; a shell completes both."""
     argument = parser.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
     complete(argument, shtab.FILE)
-    text = "the files and folders that the manifest names are below this folder (default: the manifest's own)"
+    text = "the folder that contains all files that the manifest names (default: the manifest's own folder)"
     complete(parser.add_argument("--root", metavar="FOLDER", help=text), shtab.DIRECTORY)
 
 
 def packed(options: argparse.Namespace, output: Output, manifest: Any, folder: Path) -> Any:
-    """The manifest, its files packed as the options say; what is left out is reported. Raises InvalidInputError."""
+    """Return the manifest with its files packed in; files that are left out are reported. Raises InvalidInputError."""
 
     def report(left: pack.LeftOut) -> None:
         names = ", ".join(clean(name, 100) for name in left.files[:_NAMED])
@@ -49,19 +49,19 @@ def packed(options: argparse.Namespace, output: Output, manifest: Any, folder: P
 
 
 def complete(argument: argparse.Action, how: Mapping[str, Any]) -> None:
-    """How a shell completes an argument, where that is not one of a few words."""
+    """Set how a shell completes an argument that has no fixed choices."""
     argument.complete = how  # type: ignore[attr-defined] - where shtab looks for it
 
 
 def known_id(text: str) -> str:
-    """A deployment's id. Raises NotFoundError for what cannot be one."""
+    """Return the text if it can be a deployment's id. Raises NotFoundError otherwise."""
     if not is_deployment_id(text):
-        raise NotFoundError(f"'{clean(text, 80)}' is no deployment id")
+        raise NotFoundError(f"'{clean(text, 80)}' is not a deployment id")
     return text
 
 
 def seconds(text: str) -> float:
-    """A duration. Raises argparse.ArgumentTypeError."""
+    """Parse a duration and return its seconds. Raises argparse.ArgumentTypeError."""
     problems: list[Problem] = []
     found = Fields({"timeout": text}, "$", problems).duration("timeout", default=-1, minimum=0, maximum=30 * 86400)
     if problems:
@@ -70,27 +70,30 @@ def seconds(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A number of at least 1. Raises argparse.ArgumentTypeError."""
+    """Parse a whole number of at least 1. Raises argparse.ArgumentTypeError."""
     if not text.isascii() or not text.isdigit() or not int(text[:9]) > 0:
-        raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is not a whole number of at least 1")
     return int(text[:9])
 
 
 def add_url(parser: argparse.ArgumentParser, default: str = "") -> None:
-    """The option; the key is read from the environment, for an argument can be seen by others."""
-    text = "go through the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FUNCTION_KEY"
+    """Add the option. The key comes from the environment, because other users of the machine can see arguments."""
+    text = "use the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FUNCTION_KEY"
     parser.add_argument("--url", default=default, help=text)
 
 
 def remote(options: argparse.Namespace) -> command_line.Remote | None:
-    """The API, if an address is given. Raises settings.SettingsError, and InvalidInputError for a bad address."""
+    """Return the API if an address is given, else None.
+
+    Raises settings.SettingsError, and InvalidInputError if the address is not valid.
+    """
     settings.check_connections()
     url = options.url or settings.load().api_url
     return command_line.remote(url, settings.function_key()) if url else None
 
 
 def follow_command(options: argparse.Namespace) -> str:
-    """The command that takes up following a deployment, the way that this one went."""
+    """Return the command line that follows this deployment by the same connection."""
     url = f" --url {shlex.quote(options.url)}" if getattr(options, "url", "") else ""
     return f"{COMMAND} follow {options.id}{url}"
 
@@ -101,6 +104,6 @@ def connect(options: argparse.Namespace) -> command_line.Access:
 
 
 def breakers(options: argparse.Namespace) -> BreakerAdmin:
-    """Raises as `remote`."""
+    """Return access to the circuit breakers, by the API or by storage. Raises as `remote`."""
     api = remote(options)
     return api.desk.breakers if api else command_line.stored_breakers(settings.load())

@@ -1,7 +1,7 @@
-"""Open the files that a person or a manifest names: regular files only, and below a root those of a manifest.
+"""Open the files that a person or a manifest names: only regular files, and those of a manifest only below a root.
 
-A name is resolved and compared with the root first. Then the file is opened from the root on, one folder after the
-other, and no link is followed on the way: a name that is changed in the meantime opens nothing else.
+A name is first resolved and compared with the root. Then the file is opened folder by folder from the root, and no link
+is followed on the way: a name that is changed in the meantime cannot open another file.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from shared.domain.errors import SagaError
 
 MAX_FILES = 10_000
-"""Files and folders of one folder."""
+"""The maximum number of files and folders in one folder."""
 
 _SHOWN = 200
 _KINDS: dict[int, str] = {
@@ -27,24 +27,27 @@ _KINDS: dict[int, str] = {
 _FLAGS = sum(
     getattr(os, name, 0) for name in ("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
 )
-"""Not every system has each. Without O_NONBLOCK, opening a pipe waits for somebody to write."""
+"""Some systems lack some of the flags. Without O_NONBLOCK, opening a pipe waits for a writer."""
 _FOLDER = _FLAGS | getattr(os, "O_DIRECTORY", 0)
 
 
 class RefusedError(SagaError):
-    """A name leads to nothing that may be read. The message begins with the name, as the caller labels it."""
+    """A name does not lead to a file that may be read. The message begins with the caller's label of the name."""
 
 
 def shown(name: str) -> str:
-    """The name in quotation marks, as messages have it; a long one is cut."""
+    """Return the name in quotation marks for a message; a long name is cut."""
     return f"'{name[:_SHOWN]}{'...' if len(name) > _SHOWN else ''}'"
 
 
 def within(path: Path, root: Path, label: str, hint: str = "") -> Path:
-    """The real path behind `path`, links resolved. Raises RefusedError if it is not below `root`, itself real."""
+    """Return the real path behind `path`, with links resolved.
+
+    Raises RefusedError if the path is not below `root`, which must be a real path.
+    """
     try:
         real = path.resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a circle of links
         raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
     if not real.is_relative_to(root):
         raise RefusedError(f"{label} leads out of the folder {shown(str(root))}{hint}")
@@ -52,7 +55,7 @@ def within(path: Path, root: Path, label: str, hint: str = "") -> Path:
 
 
 def read(real: Path, root: Path, label: str, limit: int) -> bytes:
-    """The whole content of a file, at most `limit` bytes; `real` is what `within` gave. Raises RefusedError."""
+    """Return the content of a file of at most `limit` bytes; `real` comes from `within`. Raises RefusedError."""
     try:
         with os.fdopen(_opened(real, root, label), "rb") as stream:
             before = os.fstat(stream.fileno())
@@ -64,12 +67,12 @@ def read(real: Path, root: Path, label: str, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
     if len(content) != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise RefusedError(f"{label} was changed while it was read; try again when nothing writes to it")
+        raise RefusedError(f"{label} changed while it was read; try again when no program writes to it")
     return content
 
 
 def read_named(path: Path, label: str, limit: int) -> bytes:
-    """A file that a person named on the command line, wherever it is. Raises RefusedError."""
+    """Return the content of a file named on the command line; it may be in any folder. Raises RefusedError."""
     try:
         _check_regular(path.stat(), label)
         real = path.resolve()
@@ -79,7 +82,7 @@ def read_named(path: Path, label: str, limit: int) -> bytes:
 
 
 def reason(error: Exception) -> str:
-    """The system's own words, without the path."""
+    """Return the system's description of the error, without the path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
@@ -93,7 +96,7 @@ def _opened(real: Path, root: Path, label: str) -> int:
             os.close(at)
             at = inner
         last = real.name if real != root else "."
-        # Before it is opened: a device may act on that, and a socket refuses it without a reason.
+        # Check before opening: a device may react to an open, and a socket refuses it without a reason.
         _check_regular(os.stat(last, dir_fd=at, follow_symlinks=False), label)
         return os.open(last, _FLAGS, dir_fd=at)
     finally:
@@ -101,13 +104,13 @@ def _opened(real: Path, root: Path, label: str) -> int:
 
 
 def _opened_at_once(real: Path, label: str) -> int:
-    """For a system that opens nothing relative to a folder: what was opened is compared with the name afterwards."""
+    """Open the file on a system without relative opening, and compare the opened file with its name afterwards."""
     _check_regular(real.lstat(), label)
     opened = os.open(real, _FLAGS)
     if real.resolve() == real and os.path.samestat(os.fstat(opened), real.lstat()):
         return opened
     os.close(opened)
-    raise RefusedError(f"{label} was changed while it was opened; try again when nothing writes to it")
+    raise RefusedError(f"{label} changed while it was opened; try again when no program writes to it")
 
 
 def _check_regular(found: os.stat_result, label: str) -> None:
@@ -118,19 +121,19 @@ def _check_regular(found: os.stat_result, label: str) -> None:
 
 @dataclass
 class Listing:
-    """The content of a folder. Paths are relative to it, with `/`; those of folders that were left out end with `/`."""
+    """The content of a folder. Paths are relative to it, with `/`; the path of a left-out folder ends with `/`."""
 
     files: dict[str, Path] = field(default_factory=dict[str, Path])
-    """By path: the real path."""
+    """The real path of each file, by its relative path."""
     left_out: list[str] = field(default_factory=list[str])
     problems: list[str] = field(default_factory=list[str])
-    """A sentence each: what can neither be read nor be left out."""
+    """One sentence for each entry that can neither be read nor left out."""
 
 
 def listed(folder: Path, name: str, is_left_out: Callable[[str], bool]) -> Listing:
-    """Everything below a folder, itself a real path, in the order of paths; `is_left_out` decides by a name alone.
+    """List everything below a folder (a real path) in the order of paths; `is_left_out` decides by the name alone.
 
-    A link to a file inside the folder is that file; any other link is a problem. Raises RefusedError.
+    A link to a file inside the folder counts as that file; any other link is a problem. Raises RefusedError.
     """
     found = Listing()
     folders, count = [folder], 0
@@ -144,7 +147,7 @@ def listed(folder: Path, name: str, is_left_out: Callable[[str], bool]) -> Listi
             continue
         count += len(entries)
         if count > MAX_FILES:
-            raise RefusedError(f"{shown(name)} holds more than {MAX_FILES} files and folders")
+            raise RefusedError(f"{shown(name)} contains more than {MAX_FILES} files and folders")
         for entry in entries:
             path = Path(entry.path)
             relative = path.relative_to(folder).as_posix()
@@ -172,11 +175,11 @@ def _note_file(found: Listing, path: Path, folder: Path, label: str, is_left_out
 
 
 def _target(link: Path, folder: Path, label: str, is_left_out: Callable[[str], bool]) -> Path:
-    real = within(link, folder, label, "; put a copy of the file in its place")
+    real = within(link, folder, label, "; replace the link by a copy of the file")
     if not real.exists():
-        raise RefusedError(f"{label} is a link that leads nowhere")
+        raise RefusedError(f"{label} is a link to a file that does not exist")
     if real.is_dir():
-        raise RefusedError(f"{label} is a link to a folder; put a copy of the folder in its place")
+        raise RefusedError(f"{label} is a link to a folder; replace the link by a copy of the folder")
     if any(is_left_out(part) for part in real.relative_to(folder).parts):
         raise RefusedError(f"{label} is a link to a file that is left out; remove the link")
     return real

@@ -121,7 +121,7 @@ class _Follower:
             self._output.event("error", f"error: {text}", deployment_id=self._id, error="not_found", message=text)
             return TIMED_OUT if self._options.is_sent or self._options.expected_hash is not None else BAD_REQUEST
         if elapsed > QUIET_SECONDS and not self._is_unknown_reported:
-            text = f"no deployment '{self._id}' yet; its message may still be in the queue: waiting {limit:g} s"
+            text = f"no deployment '{self._id}' yet; its message may still be in the queue: waiting for {limit:g} s"
             self._output.event("waiting", text, deployment_id=self._id, message=text)
             self._is_unknown_reported = True
         return None

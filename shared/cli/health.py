@@ -1,4 +1,4 @@
-"""`health` asks the app how it is, or, without --url, looks at the storage side from where the command stands."""
+"""The command `health`: with --url it reports the app's checks; without, it checks storage from this machine."""
 
 import argparse
 
@@ -9,12 +9,11 @@ from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.domain.json import JsonObject, as_list, as_object
 
-WELL, WARNING, FAILING = 0, 1, 3
+PASS, WARNING, FAILING = 0, 1, 3
 
 
 def add_commands(add: Add) -> None:
-    """The command, by the parser's own helper."""
-    text = "show how the app is: exit code 0 well, 1 a warning, 3 it cannot do its work, 4 key refused, 5 no answer"
+    text = "show the app's health: exit code 0 pass, 1 warning, 3 the app cannot work, 4 key refused, 5 no response"
     add_url(add("health", _health, text))
 
 
@@ -27,7 +26,7 @@ def _health(options: argparse.Namespace, output: Output) -> int:
     status = str(body.get("status"))
     notes = "".join(f"; {clean(str(note), 300)}" for note in as_list(body.get("notes")) or [])
     output.event("health", f"{clean(status, 20)}{notes}", status=status)
-    return {"pass": WELL, "warn": WARNING}.get(status, FAILING)
+    return {"pass": PASS, "warn": WARNING}.get(status, FAILING)
 
 
 def _line(name: str, entry: JsonObject) -> str:

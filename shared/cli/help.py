@@ -1,11 +1,11 @@
-"""What `--help` says beside the arguments: the commands in groups, exit codes, the environment, an example each."""
+"""The text of `--help`: the commands in groups, their examples, the exit codes and the environment."""
 
 from collections.abc import Mapping
 
 from shared.domain.version import VERSION as VERSION
 from shared.saga.command.verbs import VERBS, Verb
 
-DESCRIPTION = "Transactional deployments to Microsoft Fabric: all applied, or all put back."
+DESCRIPTION = "Transactional deployments to Microsoft Fabric: everything applied or everything rolled back."
 COMMAND = "python -m shared.cli"
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -32,38 +32,38 @@ EXAMPLES: dict[str, str] = {
     **{verb.value: f"{verb.value} build-4711 {spec.example}" for verb, spec in VERBS.items() if spec.example},
 }
 _SHORT: dict[str, str] = {
-    "verify-journal": "prove that the audit is whole and the journal is what it says",
-    "health": "show how the app is",
+    "verify-journal": "check that audit and journal are complete and unchanged",
+    "health": "show the app's health",
     "breakers": "show the circuit breakers; breakers reset NAME closes one",
     "completion": "print the completion for bash or zsh",
     "init": "write a commented example of a manifest",
-    "validate": "check a manifest and all the files it names",
-    "plan": "say what it would do to the live workspace",
+    "validate": "check a manifest and all files that it names",
+    "plan": "show what it would change in the live workspace",
 }
-"""Where a line says less than the command's own help."""
+"""Shorter descriptions for the overview."""
 
 _REST = """
 exit codes
-  0  succeeded                       5    storage, the API or Fabric unreachable
-  1  failed and put back             8    cancelled
-  2  bad request                     9    timed out; the deployment goes on
-  3  not put back (stuck, held,      130  interrupted; the deployment goes on
-     or failed)                      141  nobody reads the output
+  0  succeeded                       5    storage, the API or Fabric does not respond
+  1  failed and rolled back          8    cancelled and rolled back
+  2  bad request                     9    timed out; the deployment continues
+  3  not rolled back (stuck, held,   130  interrupted; the deployment continues
+     or failed)                      141  the output is closed
   4  not authorised                  70   the command line itself failed
-  plan, verify-journal and health have a few of their own: see their help.
+  plan, verify-journal and health have codes of their own: see their help.
 
 environment
-  AzureWebJobsStorage                the storage account: a connection string, or, signed in,
+  AzureWebJobsStorage                the storage account: a connection string; with an identity,
   AzureWebJobsStorage__blobServiceUri, __queueServiceUri, __tableServiceUri
-  FABRIC_SAGA_URL, FUNCTION_KEY      in place of storage: the app's HTTP API and its key (as --url)
-  HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE  the proxy, what goes around it, whom to trust
-  TRACEPARENT                        the span that a submission is part of
+  FABRIC_SAGA_URL, FUNCTION_KEY      instead of storage: the app's HTTP API (like --url) and its key
+  HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE  the proxy, its exceptions, trusted certificates
+  TRACEPARENT                        the trace that a submission belongs to
 
-COMMAND --help says more of one. docs/cli.md has a page."""
+COMMAND --help describes one command. docs/cli.md describes all."""
 
 
 def overview(texts: Mapping[str, str]) -> str:
-    """Commands by group, exit codes, the environment; `texts` says what each command does."""
+    """Return the overview of all commands by group; `texts` has the description of each."""
     lines: list[str] = []
     for group, names in GROUPS.items():
         lines += [group.lower(), *(f"  {name:15} {_SHORT.get(name, texts.get(name, ''))}" for name in names), ""]

@@ -1,4 +1,4 @@
-"""`init` writes an example of a manifest with comments, to begin with."""
+"""The command `init`, which writes a commented example of a manifest."""
 
 import argparse
 import os
@@ -17,14 +17,13 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "manifest.schema.json
 
 
 def add_commands(add: Add) -> None:
-    """By the parser's own helper."""
-    init = add("init", _init, "write a commented example of a manifest; what is there already is never overwritten")
+    init = add("init", _init, "write a commented example of a manifest; an existing file is never overwritten")
     path = init.add_argument("path", nargs="?", default="deployment.yaml", help="default deployment.yaml; - prints it")
     complete(path, shtab.FILE)
 
 
 def example(folder: Path) -> str:
-    """The text, for a file in that folder: where the schema is there, its first line tells the editor."""
+    """Return the example for a file in that folder. If the schema exists, the first line names it for editors."""
     text = EXAMPLE.read_text(encoding="utf-8")
     try:
         schema = Path(os.path.relpath(SCHEMA, folder.resolve())).as_posix() if SCHEMA.exists() else ""
@@ -42,12 +41,12 @@ def _init(options: argparse.Namespace, output: Output) -> int:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(example(path.parent))
     except FileExistsError:
-        raise _problem(f"{clean(str(path))} is there already, and is left as it is; name another file") from None
+        raise _problem(f"{clean(str(path))} already exists and was not changed; name another file") from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise _problem(f"{clean(str(path))} cannot be written: {reason}") from None
     shown = clean(str(path))
-    output.event("written", f"{shown} is written; check it with: python -m shared.cli validate {shown}", path=str(path))
+    output.event("written", f"wrote {shown}; check it with: python -m shared.cli validate {shown}", path=str(path))
     return SUCCEEDED
 
 

@@ -1,4 +1,4 @@
-"""Packing an item's folder in Fabric's source-control format: which of its files are parts, and what they are."""
+"""Pack an item's folder in Fabric's source-control format: which of its files are parts of the definition."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from shared.domain.text import MAX_BYTES, utf8
 from shared.steps import definitions
 
 PLATFORM = ".platform"
-"""Fabric's source-control format: beside an item's parts, with its type and display name."""
+"""The file beside an item's parts that has its type and display name (Fabric's source-control format)."""
 LEFTOVERS = frozenset(
     {
         ".git", ".gitattributes", ".gitignore", ".gitkeep", ".hg", ".svn",
@@ -23,15 +23,16 @@ LEFTOVERS = frozenset(
         ".children", ".pbi",
     }
 )  # fmt: skip
-"""Names, whatever their case, that are left out: of source control, of systems, of editors, and Fabric's own (the items
-below an eventhouse, the files that Power BI Desktop keeps for one user). Anything else is a part."""
+"""Names that are left out, in upper or lower case: files of source control, of operating systems and of editors, and
+Fabric's own (the items below an eventhouse, the files that Power BI Desktop stores for one user). All others are parts.
+"""
 _APPLE_DOUBLE = "._"
 _OLD_FORMAT = "item.metadata.json"
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Files of a folder that do not travel: where the manifest names the folder, and why they do not."""
+    """Files of a folder that are not packed, the place in the manifest that names the folder, and the reason."""
 
     path: str
     folder: str
@@ -40,14 +41,17 @@ class LeftOut:
 
 
 def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[JsonObject, LeftOut | None]:
-    """The `with` of an item, its `folder` packed, and what of the folder was left out. Raises InvalidInputError.
+    """Return the `with` of an item with its `folder` packed, and what was left out. Raises InvalidInputError.
 
-    `.platform` gives type, name and description; all files are parts of the definition. A type that has no definition,
-    and a folder that holds nothing else than `.platform`, give a bare item.
+    `.platform` has the type, name and description; all other files are parts of the definition. For a type without a
+    definition, and for a folder with nothing but `.platform`, the item has no definition.
     """
     name = str(spec["folder"])
     if spec.get("definition") is not None:
-        raise _problem(path, "cannot stand beside a definition: the folder is the definition; write `format` beside it")
+        raise _problem(
+            path,
+            "cannot be combined with a definition, because the folder is the definition; give only `format` with it",
+        )
     try:
         real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
         if not real.is_dir():
@@ -59,13 +63,13 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
         raise _problem(path, f"{shown(name)} cannot be read: {files.reason(error)}") from None
     except RefusedError as error:
         raise _problem(path, str(error)) from None
-    # The file is not a template: nothing in it is a reference.
+    # The file is not a template: text in it that looks like a reference is not one.
     metadata = template_of(_metadata(contents[PLATFORM], name, path))
     item_type = metadata["type"]
     if spec.get("type") not in (None, item_type):
-        raise _problem(path, f"{shown(name)} holds a {item_type}, and `type` says {spec['type']}")
+        raise _problem(path, f"{shown(name)} contains a {item_type}, but `type` is {spec['type']}")
     text = {key: value for key, value in spec.items() if value is not None and key not in ("folder", "format")}
-    left_out, reason = listing.left_out, "no parts of an item"
+    left_out, reason = listing.left_out, "not parts of an item"
     parts = [_part(each, content) for each, content in contents.items() if each != PLATFORM]
     if parts and item_type in definitions.NO_DEFINITION:
         left_out, reason = [*left_out, *(part["path"] for part in parts)], f"a {item_type} has no definition in Fabric"
@@ -74,7 +78,7 @@ def packed_item(spec: JsonObject, folder: Path, root: Path, path: str) -> tuple[
     if parts:
         packed["definition"] = _definition(item_type, [*parts, _part(PLATFORM, contents[PLATFORM])], spec.get("format"))
     elif spec.get("format") is not None:
-        raise _problem(path, f"{shown(name)} gives a {item_type} without a definition; remove `format`")
+        raise _problem(path, f"{shown(name)} contains a {item_type} without a definition; remove `format`")
     elif metadata.get("creationPayload") is not None:
         packed.setdefault("creationPayload", metadata["creationPayload"])
     return packed, LeftOut(path, name, tuple(left_out), reason) if left_out else None
@@ -85,15 +89,15 @@ def _is_leftover(name: str) -> bool:
 
 
 def _check_files(listing: files.Listing, name: str, path: str) -> None:
-    """Raise InvalidInputError with all that stands in the way of packing these files."""
+    """Raise InvalidInputError with every reason why these files cannot be packed."""
     problems = [Problem(path, sentence) for sentence in listing.problems]
     if PLATFORM not in listing.files and not problems:
         is_old = _OLD_FORMAT in listing.files
-        more = f"; {_OLD_FORMAT} is of an older format: commit the item again from Fabric" if is_old else ""
-        what = f"has no {PLATFORM} file: it is not in Fabric's source-control format{more}"
+        more = f"; {_OLD_FORMAT} belongs to an older format: commit the item again from Fabric" if is_old else ""
+        what = f"has no {PLATFORM} file, so it is not in Fabric's source-control format{more}"
         problems.append(Problem(path, f"{shown(name)} {what}"))
     for inner in (each for each in listing.files if each.endswith(f"/{PLATFORM}")):
-        what = "is an item of its own inside this one; move it out, and give it a step of its own"
+        what = "is another item inside this one; move it out and give it its own step"
         problems.append(Problem(path, f"{shown(f'{name}/{inner.removesuffix(f"/{PLATFORM}")}')} {what}"))
     if problems:
         raise InvalidInputError(problems)
@@ -102,14 +106,14 @@ def _check_files(listing: files.Listing, name: str, path: str) -> None:
 def _contents(listing: files.Listing, folder: Path, name: str) -> dict[str, bytes]:
     size = sum(real.stat().st_size for real in listing.files.values())
     if size > MAX_BYTES:
-        limit = f"a manifest with all that it names may have {MAX_BYTES}"
-        raise RefusedError(f"{shown(name)} holds {size} bytes; {limit}")
+        limit = f"a manifest with all files that it names may have at most {MAX_BYTES}"
+        raise RefusedError(f"{shown(name)} has {size} bytes; {limit}")
     return {each: files.read(real, folder, shown(f"{name}/{each}"), MAX_BYTES) for each, real in listing.files.items()}
 
 
 def _metadata(content: bytes, name: str, path: str) -> JsonObject:
-    """`metadata` of a `.platform` file: type, displayName and, where they are there, description, creationPayload."""
-    place = f"{shown(f'{name}/{PLATFORM}')} is not what Fabric writes there:"
+    """Return `metadata` of a `.platform` file: type, displayName and, if present, description and creationPayload."""
+    place = f"{shown(f'{name}/{PLATFORM}')} is not a {PLATFORM} file as Fabric writes it:"
     try:
         top = json.loads(utf8(content))
     except InvalidInputError as error:
@@ -121,7 +125,7 @@ def _metadata(content: bytes, name: str, path: str) -> JsonObject:
     metadata = as_object((as_object(top) or {}).get("metadata")) or {}
     for key in ("type", "displayName"):
         if not isinstance(metadata.get(key), str) or not metadata[key].strip():
-            what = "is missing" if metadata.get(key) is None else "is not a name"
+            what = "is missing" if metadata.get(key) is None else "is not a string with text"
             raise _problem(path, f"{place} metadata.{key} {what}")
     if not isinstance(metadata.get("description"), str | None):
         raise _problem(path, f"{place} metadata.description is not a string")

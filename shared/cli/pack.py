@@ -1,4 +1,4 @@
-"""Reading a manifest on the caller's side: the file itself, and the local files that it names, packed into it."""
+"""Read a manifest on the caller's machine and pack the local files that it names into it."""
 
 import sys
 from collections.abc import Callable
@@ -21,7 +21,10 @@ PACKED_FIELDS = ("file", "folder")
 
 
 def read_text(path: str) -> tuple[str, Path]:
-    """The text of a file, or of standard input for `-`, and the folder that its paths are relative to."""
+    """Return the text of a file (standard input for `-`) and the folder that its paths are relative to.
+
+    Raises InvalidInputError.
+    """
     name = "standard input" if path == "-" else path
     file = Path(path)
     try:
@@ -30,16 +33,16 @@ def read_text(path: str) -> tuple[str, Path]:
         return _decoded(files.read_named(file, name, MAX_BYTES), name), file.resolve().parent
     except RefusedError as error:
         is_pipe = path != "-" and file.is_fifo()
-        hint = "; what another program writes is read from standard input: give -" if is_pipe else ""
+        hint = "; to read the output of another program, give - and send it to standard input" if is_pipe else ""
         raise _problem("$", f"{error}{hint}") from None
 
 
 def real_root(root: str | None, folder: Path) -> Path:
-    """The folder that packing stays in: the one that was named, or the manifest's. Raises InvalidInputError."""
+    """Return the folder that packing stays in: the named one, or the manifest's. Raises InvalidInputError."""
     if root is None:
         return folder.resolve()
-    if not root:  # a variable that is not set, more likely than the current folder
-        raise _problem("--root", "is empty: give a folder, or leave the option out")
+    if not root:  # more likely an unset variable than the current folder
+        raise _problem("--root", "is empty: give a folder, or omit the option")
     try:
         real = Path(root).resolve(strict=True)
         if real.is_dir():
@@ -51,9 +54,9 @@ def real_root(root: str | None, folder: Path) -> Path:
 
 
 def _standard_input() -> bytes:
-    """At most as much as a manifest may hold: what is endless is not read to its end."""
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - closed by whoever started this
-        raise RefusedError("standard input is closed; give a file, or send the manifest to it")
+    """Read at most as much as a manifest may have, because the input may be endless."""
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - the caller may have closed it
+        raise RefusedError("standard input is closed; give a file, or send the manifest to standard input")
     try:
         content = sys.stdin.buffer.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -71,7 +74,10 @@ def _decoded(content: bytes, label: str) -> str:
 
 
 def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
-    """The manifest without its own `id`, and the id to use: the caller's, or the manifest's."""
+    """Return the manifest without its own `id`, and the id to use: the caller's, or the manifest's.
+
+    Raises InvalidInputError.
+    """
     top = as_object(manifest)
     if top is None or "id" not in top:
         return manifest, wanted
@@ -84,11 +90,11 @@ def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
 def packed(
     manifest: Any, folder: Path, root: Path | None = None, on_left_out: Callable[[LeftOut], None] | None = None
 ) -> Any:
-    """The manifest with every `with.file` and `with.folder` replaced by what it names. Raises InvalidInputError.
+    """Return the manifest with each `with.file` and `with.folder` replaced by its content. Raises InvalidInputError.
 
-    Names are relative to `folder`, and lead nowhere out of `root`, by default `folder`. Files that do not travel are
-    reported to `on_left_out`. A step that cannot be packed stays as it is, so that the manifest can still be sent
-    and recorded.
+    Names are relative to `folder` and must not lead out of `root` (by default `folder`). Files that are left out are
+    reported to `on_left_out`. A step that cannot be packed stays unchanged, so that the manifest can still be sent and
+    recorded.
     """
     root = root or folder.resolve()
     steps = as_list((as_object(manifest) or {}).get("steps")) or []
@@ -102,7 +108,7 @@ def packed(
         if not isinstance(spec.get(name), str):
             continue
         path = f"$.steps[{i}].with.{name}"
-        if not spec[name].strip():  # a variable that is not set, more likely than the manifest's own folder
+        if not spec[name].strip():  # more likely an unset variable than the manifest's own folder
             problems.append(Problem(path, f"is empty: give the {name}, relative to the manifest"))
             continue
         try:
@@ -117,20 +123,20 @@ def packed(
             continue
         if found:
             size += _size(found)
-            if size > MAX_BYTES:  # before the next one is read: together they may be more than memory holds
-                what = f"makes the manifest more than {size} bytes with what it names; at most {MAX_BYTES} are accepted"
+            if size > MAX_BYTES:  # checked before the next file is read: together they may not fit in memory
+                what = f"makes the manifest with its files larger than {size} bytes; at most {MAX_BYTES} are accepted"
                 raise InvalidInputError([*problems, Problem(path, what)])
             spec.clear()
             spec.update(found)
     if problems:
         raise InvalidInputError(problems)
-    # What came from files is checked as the app will check it: its size, its depth, and characters no text may have.
+    # The app will check the same: size, depth, and characters that no text may contain.
     return parse(canonical(manifest)) if as_object(manifest) else manifest
 
 
 def _principals(spec: JsonObject, folder: Path, root: Path, path: str) -> JsonObject | None:
     if spec.get("csv") is not None or spec.get("principals") is not None:
-        return None  # the check says that there may be only one
+        return None  # the manifest's check reports that only one is allowed
     name = str(spec["file"])
     try:
         real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
@@ -140,12 +146,12 @@ def _principals(spec: JsonObject, folder: Path, root: Path, path: str) -> JsonOb
     problems: list[Problem] = []
     parse_principals(text, f"{path} ({name})", problems)
     if any(problem.message == NOT_A_LIST for problem in problems):
-        raise InvalidInputError(problems)  # another file, given by mistake: it does not leave this machine
+        raise InvalidInputError(problems)  # a wrong file, given by mistake: it must not leave this machine
     return {**{key: value for key, value in spec.items() if key != "file"}, "csv": text, "source": name}
 
 
 def _size(spec: JsonObject) -> int:
-    """Characters of what was packed into a step, at least."""
+    """Return a lower bound of the characters that were packed into a step."""
     parts = as_list((as_object(spec.get("definition")) or {}).get("parts")) or []
     return len(spec.get("csv") or "") + sum(len(part["payload"]) for part in parts)
 

@@ -1,4 +1,4 @@
-"""The parser of all commands; each module adds its own."""
+"""The parser of the command line; each module adds its own commands."""
 
 import argparse
 from typing import Any, NoReturn
@@ -10,25 +10,24 @@ from shared.cli.help import COMMAND, DESCRIPTION, VERSION, example_of, overview
 
 
 class _FullParser(argparse.ArgumentParser):
-    """Its help shows the commands in groups, which argparse has none of."""
+    """The parser of all commands. Its help shows the commands in groups, which argparse does not support."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.texts: dict[str, str] = {}
 
     def format_help(self) -> str:
-        """For `--help`."""
         return f"{self.format_usage()}\n{DESCRIPTION}\n\n{overview(self.texts)}\n"
 
     def error(self, message: str) -> NoReturn:
-        """No such command, or none: what there is, with code 2. (A command's own mistakes show its usage.)"""
+        """Print the whole help and exit with code 2, for a missing or unknown command."""
         self.exit(BAD_REQUEST, f"{self.format_help()}\nerror: {message}\n")
 
 
 class _Command(argparse.ArgumentParser):
-    """What it does not know is its own mistake, and answered with its own usage."""
+    """The parser of one command. An unknown argument is answered with the usage of that command."""
 
-    # The library's has overloads for what it returns.
+    # The library's method has overloads for its result.
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         found, left = super().parse_known_args(args, namespace)
         if left:
@@ -37,9 +36,11 @@ class _Command(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """A new one."""
+    """Return a new parser."""
     whole = _FullParser(prog=COMMAND, usage="%(prog)s COMMAND [ARGUMENTS]")
-    whole.add_argument("--version", action="version", version=f"fabric-saga {VERSION}", help="print it and end")
+    whole.add_argument(
+        "--version", action="version", version=f"fabric-saga {VERSION}", help="print the version and exit"
+    )
     commands = whole.add_subparsers(required=True, metavar="COMMAND", prog=COMMAND, parser_class=_Command)
 
     def add(name: str, run: Run, text: str) -> argparse.ArgumentParser:

@@ -1,8 +1,8 @@
-"""`plan`: what a deployment of a manifest would do to the live workspace, asked by looking only; as whoever
-runs it, or, over the API, as the app.
+"""The command `plan`: what a deployment of a manifest would change in the live workspace, found by reading only.
 
-Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabric does not answer. With
---detailed-exitcode, as of terraform plan: 0 nothing to do, 1 blocked or a bad request, 2 there are changes.
+It uses the identity of the person who runs it or, with --url, the app's.
+Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabric does not respond. With
+--detailed-exitcode, as in terraform plan: 0 no changes, 1 blocked or a bad request, 2 changes.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from shared.steps import KINDS, STEPS
 
 BLOCKED, CHANGES = 1, 2
 WRONG = 1
-"""A bad request, where --detailed-exitcode has taken 2 to say that there are changes."""
+"""A bad request with --detailed-exitcode, because 2 then means that there are changes."""
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.UNCHANGED: "=", Action.ADOPT: ">", Action.BLOCKED: "!"}
 _WORDS = {
     Action.CREATE: "to create",
@@ -38,31 +38,30 @@ _WORDS = {
 
 
 def add_commands(add: Add) -> None:
-    """By the parser's own helper."""
-    parser = add("plan", run, "say what a deployment would do to the live workspace, changing nothing")
+    parser = add("plan", run, "show what a deployment would change in the live workspace, and change nothing")
     add_manifest(parser)
     add_url(parser)
     parser.add_argument(
         "--detailed-exitcode",
         action="store_true",
-        help="exit code 0: nothing to do; 1: blocked, or a bad request; 2: there are changes",
+        help="exit code 0: no changes; 1: blocked, or a bad request; 2: there are changes",
     )
 
 
 def whole(options: argparse.Namespace, output: Output) -> Any:
-    """A manifest's file, with the files that it names. Raises InvalidInputError."""
+    """Return the manifest with the files that it names packed in. Raises InvalidInputError."""
     text, folder = pack.read_text(options.manifest)
     body, _ = pack.body(parse(text), None)
     return packed(options, output, body, folder)
 
 
 def compiled(options: argparse.Namespace, output: Output) -> StepGraph:
-    """Its plan. Raises InvalidInputError."""
+    """Return the step graph of the manifest. Raises InvalidInputError."""
     return compile_manifest(whole(options, output), KINDS)
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
-    """The command."""
+    """Run the command and return its exit code."""
     manifest = whole(options, output)
     plan = compile_manifest(manifest, KINDS)
     loaded = settings.load()
@@ -85,7 +84,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 
 def shown(found: DryRun) -> list[str]:
-    """A line a step, aligned, and the sum."""
+    """Return a line for each step, aligned, and the totals."""
     width = max((len(step.id) for step in found.steps), default=0)
     lines = [f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}" for step in found.steps]
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())

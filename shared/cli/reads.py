@@ -1,4 +1,4 @@
-"""Looking at deployments: `follow` one to its end, `status` of one, `list` all."""
+"""The commands that only read: `follow`, `status` and `list`."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,23 +13,24 @@ from shared.saga.submission.acceptance import normal_target
 
 
 def add_commands(add: Add) -> None:
-    """The three, by the parser's own helper."""
     following = add("follow", _follow, "follow a deployment to its end")
     following.add_argument("id", help="the deployment's id")
     add_url(following)
     following.add_argument("--timeout", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
-    following.add_argument("--unknown", type=seconds, default=60.0, help="how long the id may be unknown (default 60s)")
-    status = add("status", _status, "show a deployment as it stands")
+    following.add_argument(
+        "--unknown", type=seconds, default=60.0, help="how long to wait for an id that is not known yet (default 60s)"
+    )
+    status = add("status", _status, "show the state of a deployment")
     status.add_argument("id", help="the deployment's id")
     add_url(status)
     listing = add("list", _list, "list deployments, newest first")
     add_url(listing)
-    listing.add_argument("--target", help="of this target only")
+    listing.add_argument("--target", help="only deployments of this target")
     states = tuple(state.value for state in DeploymentState)
-    text = f"in this state only; repeat it for several: {', '.join(states)}"
+    text = f"only deployments in this state; repeat it for several: {', '.join(states)}"
     listing.add_argument("--state", action="append", choices=states, metavar="STATE", help=text)
-    listing.add_argument("--open", action="store_true", help="only those that have not ended")
-    listing.add_argument("--limit", type=count, default=50, help="how many at most (default 50)")
+    listing.add_argument("--open", action="store_true", help="only deployments that have not ended")
+    listing.add_argument("--limit", type=count, default=50, help="the maximum number of deployments (default 50)")
 
 
 def _follow(options: argparse.Namespace, output: Output) -> int:
@@ -76,6 +77,6 @@ def _row(header: DeploymentRecord) -> tuple[str, ...]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Each row as a line, its columns as wide as the widest cell."""
+    """Return each row as a line; each column is as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

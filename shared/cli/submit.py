@@ -1,4 +1,4 @@
-"""`validate` checks a manifest, `submit` puts it on the queue or sends it to the API."""
+"""The commands `validate`, which checks a manifest, and `submit`, which sends it to the queue or the API."""
 
 import argparse
 import secrets
@@ -31,15 +31,14 @@ from shared.steps import KINDS
 
 
 def add_commands(add: Add) -> None:
-    """Both, by the parser's own helper."""
-    add_manifest(add("validate", _validate, "check a manifest and all the files it names; nothing is sent"))
-    submit = add("submit", _submit, "put a deployment on the queue, or send it to the API")
+    add_manifest(add("validate", _validate, "check a manifest and all files that it names; nothing is sent"))
+    submit = add("submit", _submit, "submit a deployment to the queue or, with --url, to the API")
     submit.set_defaults(is_sent=False)
     add_manifest(submit)
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
     add_url(submit)
-    submit.add_argument("--requested-by", default="", help="who asks, for the audit")
-    submit.add_argument("--wait", action="store_true", help="follow it to its end")
+    submit.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
+    submit.add_argument("--wait", action="store_true", help="follow the deployment to its end")
     submit.add_argument("--timeout", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
 
 
@@ -67,20 +66,20 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         manifest = body["manifest"] = packed(options, output, manifest, folder)
         compile_manifest(manifest, KINDS)
     except InvalidInputError as error:
-        # The app refuses it too, and records it: what was sent is never without an answer under its id.
+        # It is sent all the same: the app rejects it and records that, so that every id gets an answer.
         problems = error.problems
     options.id = options.id or _new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
     storage = connect(options)
     wanted = settings.load().traceparent
-    # Set by a tool, not by a person: one that is none begins no trace.
+    # A tool sets the variable, not a person: an invalid value is ignored.
     traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
     message = envelope(storage.blobs, options.id, body, options.requested_by, traceparent)
-    recorded = ", and is recorded as rejected"
+    recorded = ", and the app records it as rejected"
     try:
         storage.submit(message)
         options.is_sent = True
-    except InvalidInputError as error:  # over HTTP the app answers at once
+    except InvalidInputError as error:  # over HTTP the app responds at once
         problems, recorded = error.problems, ""
     if problems:
         output.event("rejected", f"the manifest has {how_many(problems)}{recorded}:")
@@ -88,7 +87,7 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         return BAD_REQUEST
     expected = content_hash(body["manifest"])
     if not options.wait:
-        with suppress(NotFoundError, StorageUnavailableError):  # it is on its way all the same
+        with suppress(NotFoundError, StorageUnavailableError):  # the submission is on its way all the same
             try:
                 stored = storage.journal.header(options.id).record
             except ForgottenError as error:

@@ -28,9 +28,9 @@ def add_commands(add: Add) -> None:
         parser.set_defaults(is_sent=False)
         parser.add_argument("id", help="the deployment's id")
         add_url(parser)
-        parser.add_argument("--requested-by", default="", help="who asks, for the audit")
-        parser.add_argument("--reason", default="", required=needs_reason, help="why, for the audit")
-        parser.add_argument("--wait", action="store_true", help="follow it to its end")
+        parser.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
+        parser.add_argument("--reason", default="", required=needs_reason, help="the reason, recorded in the audit")
+        parser.add_argument("--wait", action="store_true", help="follow the deployment to its end")
         parser.add_argument("--timeout", type=seconds, help="stop following after this time: exit code 9")
         return parser
 
@@ -65,7 +65,7 @@ def _approve(options: argparse.Namespace, output: Output) -> int:
         return _send(verb, options, output, storage, header)
     if verb in allowed_verbs(header, steps) or header.state is DeploymentState.RUNNING:
         waiting = ", ".join(s.step_id for s in steps if waits_for_person(s)) or "none"
-        text = f"step '{clean(options.step, 80)}' does not wait for approval; what waits: {waiting}"
+        text = f"step '{clean(options.step, 80)}' does not wait for approval; waiting steps: {waiting}"
         output.event("error", f"error: {text}", deployment_id=options.id, error="not_allowed", message=text)
         return BAD_REQUEST
     return _refuse(verb, header, steps, output)
@@ -74,10 +74,9 @@ def _approve(options: argparse.Namespace, output: Output) -> int:
 def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], output: Output) -> int:
     may = [v.value for v in allowed_verbs(header, steps)]
     is_over = header.state in DEPLOYMENT_ENDED
-    current = f"has ended already: {header.state.value}" if is_over else f"is {header.state.value}"
-    text = (
-        f"{header.deployment_id} {current}; {verb.value} is not possible{f', but {", ".join(may)} is' if may else ''}"
-    )
+    current = f"has already ended: {header.state.value}" if is_over else f"is {header.state.value}"
+    possible = f"; possible now: {', '.join(may)}" if may else ""
+    text = f"{header.deployment_id} {current}; {verb.value} is not possible{possible}"
     message = {"deployment_id": header.deployment_id, "state": header.state.value, "allowed": may}
     output.event("error", f"error: {text}", error="not_allowed", message=text, **message)
     return BAD_REQUEST
@@ -97,12 +96,12 @@ def _send(
     options.is_sent = True
     if not options.wait:
         output.event(
-            verb.value, f"asked to {verb.value}; follow it with: {follow_command(options)}", deployment_id=options.id
+            verb.value, f"{verb.value} was sent; follow it with: {follow_command(options)}", deployment_id=options.id
         )
         return SUCCEEDED
 
     def is_passing(present: DeploymentRecord) -> bool:
-        """An end at which the command found it, or from which it is still to be put back, is none."""
+        """Return True for a final state that predates the command or that the deployment is about to leave."""
         awaits_target = verb is Verb.RETIRE and present.state is DeploymentState.SUCCEEDED
         return present.sequence <= header.sequence or awaits_target or present.is_being_released
 

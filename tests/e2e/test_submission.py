@@ -199,7 +199,7 @@ def test_hold_keeps_all_resources_until_it_is_cancelled(shared_stack: Running, t
     shared_stack.cli("cancel", "kept", "--requested-by", "an operator", "--wait", "--timeout", PATIENCE, check=0)
     assert "kept" not in shared_stack.names()
     assert "cancel requested by an operator" in shared_stack.cli("audit", "kept").stdout
-    assert "has ended already" in shared_stack.cli("cancel", "kept", check=2).stdout
+    assert "has already ended" in shared_stack.cli("cancel", "kept", check=2).stdout
 
 
 def test_two_deployments_at_one_target_do_not_interleave(shared_stack: Running) -> None:

@@ -58,7 +58,7 @@ def test_resume_after_the_cause_is_fixed_succeeds(shared_stack: Running, tmp_pat
     assert len(shared_stack.posts("/v1/workspaces")) == made
     assert "an operator: resume requested by an operator: role granted" in audit(shared_stack, "fixed")
     refused = shared_stack.cli("resume", "fixed", check=2)
-    assert "has ended already: succeeded; resume is not possible, but retire is" in refused.stdout
+    assert "has already ended: succeeded; resume is not possible; possible now: retire" in refused.stdout
 
 
 def test_compensate_rolls_back_a_held_deployment(shared_stack: Running, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_flags_decide_how_the_medallion_ends(flagged: tuple[Running, Ingestion],
     running.cli("submit", "examples/failing.yaml", "--id", failing, check=0)
     running.cli("submit", "examples/medallion.yaml", "--id", healthy, "--wait", "--timeout", PATIENCE, check=0)
     followed = running.cli("follow", failing, "--timeout", PATIENCE, check=1 if has_rollback else 3)
-    assert ("NOTHING is put back" in followed.stdout) == (not has_rollback)
+    assert ("NOTHING is rolled back" in followed.stdout) == (not has_rollback)
     if not has_rollback:
         assert running.names() == {"contoso-sales-dev": WHOLE, "contoso-sales-test": WHOLE}
         running.cli("compensate", failing, "--wait", "--timeout", PATIENCE, check=0)

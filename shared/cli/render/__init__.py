@@ -1,1 +1,1 @@
-"""What the command line prints: lines, JSON, Markdown, a pipeline's runner."""
+"""The output of the command line: lines, JSON, Markdown, commands to a pipeline's runner."""

@@ -1,4 +1,4 @@
-"""A deployment's end, or a plan, as a page of Markdown: what GitHub and Azure Pipelines show of a run."""
+"""The end of a deployment, or a plan, as a page of Markdown, which GitHub and Azure Pipelines show for a run."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from shared.cli.render.timeline import clean, timeline
 from shared.domain.records import DeploymentRecord, StepRecord
 
 LIMIT_BYTES = 1024 * 1024
-"""What GitHub takes of a step's summary; a larger one is refused whole."""
+"""The limit of GitHub for the summary of a step; a larger summary is refused as a whole."""
 _LADDER = (1_000, 300, 100, 30, 0)
-"""How many steps the page shows: the most that fit."""
+"""Numbers of steps to try: the page shows the largest number that fits."""
 
 
 def document(header: DeploymentRecord, steps: Sequence[StepRecord], room_bytes: int = LIMIT_BYTES) -> str:
-    """The page, of at most `room_bytes` of UTF-8; empty where not even the verdict has room."""
+    """Return the page of at most `room_bytes` of UTF-8; empty if not even the verdict fits."""
     for maximum in _LADDER:
         text = _page(header, steps, maximum)
         if len(text.encode("utf-8", "backslashreplace")) <= room_bytes:
@@ -22,7 +22,7 @@ def document(header: DeploymentRecord, steps: Sequence[StepRecord], room_bytes: 
 
 
 def plan(name: str, lines: Sequence[str], room_bytes: int = LIMIT_BYTES) -> str:
-    """The page of a plan of these lines, the last of which is the sum. A line's sign gives it its colour there."""
+    """Return the page of a plan; the last line is the totals. The sign of a line gives it its colour."""
     *changes, total = [clean(line.replace("`", "'"), 300).strip() for line in lines]
     for maximum in _LADDER:
         left = [f"{len(changes) - maximum} more are in the log"] if len(changes) > maximum else []
@@ -39,11 +39,11 @@ def _page(header: DeploymentRecord, steps: Sequence[StepRecord], maximum: int) -
         s.step_id: f"{repeated}: {last.message}" for s in steps if (repeated := retry(s)) and (last := last_error(s))
     }
     errors |= {step.step_id: error.message for step, _, error in failures(steps)}
-    # Where not all have room, those that went wrong come first.
+    # If not all steps fit, the failed steps come first.
     shown = steps if len(steps) <= maximum else sorted(steps, key=lambda s: s.step_id not in errors)[:maximum]
     lines = [f"### Deployment {escape_markdown(header.deployment_id)}", "", escape_markdown(verdict(header), 1500), ""]
     if shown:
-        lines += ["| step | kind | state | failed tries | seconds | error |", "|---|---|---|--:|--:|---|"]
+        lines += ["| step | kind | state | failed attempts | seconds | error |", "|---|---|---|--:|--:|---|"]
         lines += [_row(step, errors.get(step.step_id, "")) for step in shown]
     if left := len(steps) - len(shown):
         lines += ["", f"{left} more steps are in the log."]
@@ -66,6 +66,9 @@ def _row(step: StepRecord, error: str) -> str:
 
 
 def escape_markdown(text: str, maximum: int = 500) -> str:
-    """Anybody's text as code: no markup, no link, no mention. What would end the code or the cell is replaced."""
+    """Return foreign text as code, so that it contains no markup, link or mention.
+
+    Characters that would end the code or the table cell are replaced.
+    """
     shown = clean(text, maximum).replace("`", "'").replace("|", "\u00a6").strip()
     return f"`{shown}`" if shown else ""

@@ -1,4 +1,4 @@
-"""What the command prints: live progress on a terminal, one line an event elsewhere, JSON lines on request."""
+"""Print events: live progress on a terminal, one line for each event elsewhere, JSON lines on request."""
 
 import json
 import os
@@ -33,80 +33,80 @@ _COLOURS: dict[str, str] = {
 }
 
 _CHANGES: dict[str, str] = {"+": "green", "~": "yellow", ">": "cyan", "!": "red"}
-"""By the sign that a line of a plan begins with."""
+"""The colour of a line of a plan, by its first sign."""
 
 _IN_PROGRESS = (StepState.PENDING, StepState.INTENT, StepState.SUBMITTED)
-"""A step in one of these has not failed, though its last try may have."""
+"""A step in one of these states has not failed, although its last attempt may have."""
 
 _MAX_LINE = 3_000
 
 
 class Output:
-    """One way of telling; the subclasses are the others."""
+    """The interface of all outputs."""
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
-        """Something happened: `text` for people, `fields` for machines."""
+        """Print an event: `text` for people, `fields` for programs."""
         raise NotImplementedError
 
     def problems(self, problems: Sequence[Problem]) -> None:
-        """What is wrong with an input, all of it."""
+        """Print every problem of an input."""
         for problem in problems:
             self.event("problem", f"  {clean(problem.path)}: {clean(problem.message)}", **problem.to_json())
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
-        """The present state of a deployment that goes on."""
+        """Print the present state of a deployment that continues."""
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
-        """How it ended."""
+        """Print how a deployment ended."""
         raise NotImplementedError
 
     def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
-        """It goes on, and is followed no longer."""
+        """Print the state of a deployment that continues but is no longer followed."""
 
     def page(self, name: str, document: Callable[[int], str]) -> None:
-        """What a runner shows of a run beside its log; `document` makes it, of at most so many bytes of UTF-8."""
+        """Store a summary that a runner shows beside its log; `document` returns one of at most that many bytes."""
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Restore the terminal."""
 
 
 class JsonOutput(Output):
-    """One JSON object a line, for programs."""
+    """Prints one JSON object for each event, for programs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._seen: dict[str, str] = {}
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
-        """Only the fields; `text` is for people."""
+        """Print the fields; the text is for people."""
         line = {"event": kind, **fields} if fields else {"event": kind, "message": text}
         print(json.dumps(line, ensure_ascii=True), file=self._stream, flush=True)
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
-        """An event for each thing that moved."""
+        """Print an event for each changed state."""
         for subject, state, fields in _moved(self._seen, header, steps):
             self.event("state", "", deployment_id=header.deployment_id, subject=subject, state=state, **fields)
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
-        """The header and every step, whole."""
+        """Print the header and all steps."""
         self.progress(header, steps)
         rows = [_step_json(s) for s in steps]
         self.event("ended", "", exit_code=exit_code, deployment=header_json(header), steps=rows)
 
 
 class LineOutput(Output):
-    """One line an event: for logs of pipelines."""
+    """Prints one line for each event, for the logs of pipelines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._seen: dict[str, str] = {}
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
-        """The text."""
+        """Print the text."""
         print(sanitize(text), file=self._stream, flush=True)
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
-        """A line for each thing that moved."""
+        """Print a line for each changed state."""
         for subject, state, fields in _moved(self._seen, header, steps):
             error = f": {clean(fields['error'])}" if fields.get("error") else ""
             waits = f", waits for {clean(fields['waits_for'], 1500)}" if "waits_for" in fields else ""
@@ -114,14 +114,14 @@ class LineOutput(Output):
             self.event("state", f"{clean(subject, 63):32} {state}{repeated}{error}{waits}")
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
-        """The timeline and the verdict."""
+        """Print the timeline and the verdict."""
         self.progress(header, steps)
         for line in summary(header, steps):
             self.event("summary", line)
 
 
 class LiveOutput(LineOutput):
-    """A table that is redrawn in place, on a terminal."""
+    """Redraws a table in place on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -129,7 +129,7 @@ class LiveOutput(LineOutput):
         self._live: Live | None = None
 
     def event(self, kind: str, text: str, **fields: Any) -> None:
-        """Above the table, where there is one."""
+        """Print the text, above the table if there is one."""
         style = _CHANGES.get(text.strip()[:1], "") if kind == "change" else ""
         (self._live.console if self._live else self._console).print(Text(sanitize(text), style=style))
 
@@ -141,7 +141,7 @@ class LiveOutput(LineOutput):
         self._live.update(_table(header, steps))
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
-        """The timeline and the verdict, where the table was."""
+        """Print the timeline and the verdict in place of the table."""
         self.close()
         for line in summary(header, steps):
             self._console.print(Text(sanitize(line), style=_line_style(line)))
@@ -154,23 +154,23 @@ class LiveOutput(LineOutput):
 
 
 def standard_output() -> TextIO:
-    """Standard output; nowhere if the caller has closed it."""
+    """Return standard output, or the null device if the caller has closed it."""
     found: TextIO | None = sys.stdout
     return found or Path(os.devnull).open("w", encoding="utf-8")
 
 
 def choose(stream: TextIO | None = None, *, as_json: bool = False) -> Output:
-    """JSON on request, live on a terminal, lines elsewhere."""
+    """Return the output: JSON on request, live on a terminal, lines elsewhere."""
     chosen = stream or standard_output()
     if (reconfigure := getattr(chosen, "reconfigure", None)) is not None:
-        reconfigure(errors="backslashreplace")  # a name that the reader's encoding lacks is no crash
+        reconfigure(errors="backslashreplace")  # a name with a character outside the encoding must not crash
     if as_json:
         return JsonOutput(chosen)
     return LiveOutput(chosen) if chosen.isatty() else LineOutput(chosen)
 
 
 def sanitize(text: str) -> str:
-    """Whatever a caller forgot to clean; the line ends are ours."""
+    """Clean each line of a text, in case a caller did not; the line ends are kept."""
     return "\n".join(clean(line, _MAX_LINE) for line in text.split("\n"))
 
 
@@ -179,7 +179,7 @@ def _moved(
 ) -> list[tuple[str, str, JsonObject]]:
     found: list[tuple[str, str, JsonObject]] = []
     rows: list[tuple[str, str, RecordedError | None, str]] = [("deployment", header.state.value, header.error, "")]
-    # An approval that waits is told below; as `pending` it would be told anew at every look.
+    # A waiting approval is reported below; as `pending` it would be reported again at every look.
     rows += [(s.step_id, s.state.value, last_error(s), retry(s)) for s in steps if not waits_for_person(s)]
     for subject, state, error, repeated in rows:
         key = f"{state}|{error.message if error else ''}"
@@ -194,7 +194,7 @@ def _moved(
 
 
 def waits_for(step: StepRecord) -> str:
-    """Whose word an approval waits for, and how it is given."""
+    """Return who must approve a step, and the command for it."""
     named = as_list(step.spec.get("approvers")) or []
     requester = f" by {', '.join(str(name) for name in named)}" if named else ""
     question = str(step.spec.get("message", ""))
@@ -213,7 +213,7 @@ def _error_json(error: RecordedError | None) -> JsonObject:
 
 
 def header_json(header: DeploymentRecord) -> JsonObject:
-    """A header for machines."""
+    """Return a header for programs."""
     return header.to_json()
 
 
@@ -222,7 +222,7 @@ def _step_json(step: StepRecord) -> JsonObject:
 
 
 def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
-    """The end of a deployment in a few lines: the timeline, what went wrong, the verdict."""
+    """Return the end of a deployment in a few lines: the timeline, the failures, the verdict."""
     lines = ["", *timeline(header, steps)]
     for _, title, error in failures(steps):
         lines += ["", f"{title}: {clean(error.message, 1000)}", *facts(error)]
@@ -242,14 +242,14 @@ def summary(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
 
 
 def failures(steps: Sequence[StepRecord]) -> list[tuple[StepRecord, str, RecordedError]]:
-    """What went wrong, each with its title: the first twenty steps that failed, and all that could not be put back."""
+    """Return the failures with their titles: the first twenty failed steps, and all steps that are not compensated."""
     failed = [
         (s, f"step {clean(s.step_id)} failed", s.error)
         for s in steps
         if s.error is not None and s.state not in (StepState.SUCCEEDED, *_IN_PROGRESS)
     ]
     left = [
-        (s, f"step {clean(s.step_id)} is not put back", s.compensation_error)
+        (s, f"step {clean(s.step_id)} is not compensated", s.compensation_error)
         for s in steps
         if s.compensation_error is not None and s.state is StepState.COMPENSATION_FAILED
     ]
@@ -257,21 +257,21 @@ def failures(steps: Sequence[StepRecord]) -> list[tuple[StepRecord, str, Recorde
 
 
 def last_error(step: StepRecord) -> RecordedError | None:
-    """The error of its compensation, else of its forward action."""
+    """Return the error of the compensating action, else of the forward action."""
     return step.compensation_error or step.error
 
 
 def retry(step: StepRecord) -> str:
-    """Say that a step whose last try met an error is tried again, and when; '' for every other step."""
+    """Return when a step whose last attempt failed is tried again; '' for every other step."""
     is_compensated_again = step.state is StepState.COMPENSATING and step.compensation_error is not None
     if not is_compensated_again and (step.error is None or step.state not in _IN_PROGRESS):
         return ""
-    what = "is rolled back again" if is_compensated_again else "is tried again"
+    what = "is compensated again" if is_compensated_again else "is tried again"
     return f"{what} at {step.wait_until:%H:%M:%S} UTC" if step.wait_until else f"{what} now"
 
 
 def facts(error: RecordedError) -> list[str]:
-    """The call that went wrong, and what to do."""
+    """Return the failed call, and what to do."""
     return [*_call(error), f"  what to do: {clean(error.remedy, 1000)}"]
 
 
@@ -279,35 +279,35 @@ def _call(error: RecordedError) -> list[str]:
     if not error.call:
         return []
     text = [clean(error.call)]
-    text.append("no answer" if error.status is None else f"HTTP {error.status}")
+    text.append("no response" if error.status is None else f"HTTP {error.status}")
     text += [clean(error.error_code, 100)] if error.error_code else []
     text += [f"request {clean(error.request_id, 100)}"] if error.request_id else []
     return [f"  {', '.join(text)}"]
 
 
 def verdict(header: DeploymentRecord) -> str:
-    """The one sentence that matters."""
+    """Return the state of a deployment in one sentence."""
     name = f"{clean(header.name)} ({header.deployment_id})"
     reason = f": {clean(header.error.message)}" if header.error else ""
     return {
         DeploymentState.SUCCEEDED: f"{name} succeeded: every step is applied and verified.",
-        DeploymentState.COMPENSATED: f"{name} was retired and everything is put back."
+        DeploymentState.COMPENSATED: f"{name} was retired and everything is rolled back."
         if header.retire_requested_by
-        else f"{name} failed and everything is put back{reason}",
-        DeploymentState.CANCELLED: f"{name} was cancelled and everything is put back.",
+        else f"{name} failed and everything is rolled back{reason}",
+        DeploymentState.CANCELLED: f"{name} was cancelled and everything is rolled back.",
         DeploymentState.REJECTED: f"{name} was rejected{reason}",
-        DeploymentState.STUCK: f"{name} failed and NOT everything could be put back; the sweeper keeps trying{reason}",
-        DeploymentState.FAILED: f"{name} failed, and NOT everything is rolled back{reason}"
+        DeploymentState.STUCK: f"{name} failed and NOT everything is rolled back; the sweeper keeps trying{reason}",
+        DeploymentState.FAILED: f"{name} was released and NOT everything is rolled back{reason}"
         if header.is_released
-        else f"{name} failed and NOTHING is put back, for rollback is off: mend the cause and "
-        f"resume it, or have it put back with compensate{reason}",
-        DeploymentState.HELD: f"{name} failed and is held as it is, as its manifest asks{reason}",
+        else f"{name} failed and NOTHING is rolled back, because rollback is off: fix the cause and "
+        f"resume, or roll it back with compensate{reason}",
+        DeploymentState.HELD: f"{name} failed and is held, because its manifest says onFailure: hold{reason}",
     }.get(header.state, f"{name} is {header.state.value}{reason}")
 
 
 def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
     table = Table(box=None, pad_edge=False)
-    for column in ("step", "kind", "state", "failed tries", ""):
+    for column in ("step", "kind", "state", "failed attempts", ""):
         table.add_column(column)
     for step in steps:
         error = last_error(step)
@@ -323,4 +323,4 @@ def _table(header: DeploymentRecord, steps: Sequence[StepRecord]) -> Group:
 def _line_style(line: str) -> str:
     if "succeeded: every" in line:
         return "green"
-    return "red" if " failed" in line or "not put back" in line or "was rejected" in line else ""
+    return "red" if " failed" in line or "not compensated" in line or "was rejected" in line else ""

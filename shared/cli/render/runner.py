@@ -1,7 +1,7 @@
-"""What the command prints where GitHub Actions or Azure Pipelines runs it: folded progress, annotations, a summary.
+"""The output on GitHub Actions and Azure Pipelines: folded progress, annotations, a summary.
 
-Both take orders from what a step prints, and names come from manifests and from Fabric. So every line that is not an
-order of ours is made harmless, and every value inside of one is escaped as that runner asks.
+Both runners execute commands embedded in the output of a step, and the output contains text from manifests and from
+Fabric. So every line that is not our own command is escaped, and so is every value inside our commands.
 """
 
 import os
@@ -18,20 +18,20 @@ from shared.domain.records import DeploymentRecord, StepRecord
 from shared.settings import Runner
 
 MAX_ANNOTATIONS = 20
-"""What is wrong beyond that is said in plain lines: GitHub shows ten of a step, and no runner wants thousands."""
+"""Further errors are plain lines: GitHub shows ten annotations for a step, and no runner handles thousands."""
 
 
 class Dialect(Protocol):
-    """How one runner is told; each returns a line."""
+    """The commands of one runner; each method returns a line."""
 
     end: str
 
     def group(self, title: str) -> str:
-        """What follows is folded under that title."""
+        """Return the command that folds the following lines under a title."""
         ...
 
     def error(self, title: str, message: str, file: str) -> str:
-        """An annotation; `message` may have several lines, `file` may be empty."""
+        """Return an annotation; `message` may have several lines, `file` may be empty."""
         ...
 
 
@@ -41,11 +41,9 @@ class GitHub:
     end = "::endgroup::"
 
     def group(self, title: str) -> str:
-        """As the protocol says."""
         return f"::group::{_github(title)}"
 
     def error(self, title: str, message: str, file: str) -> str:
-        """As the protocol says."""
         properties = [
             f"{name}={_github_property(value)}" for name, value in (("file", file), ("title", title)) if value
         ]
@@ -58,42 +56,41 @@ class Azure:
     end = "##[endgroup]"
 
     def group(self, title: str) -> str:
-        """As the protocol says."""
         return f"##[group]{_azure(title)}"
 
     def error(self, title: str, message: str, file: str) -> str:
-        """As the protocol says; an issue has no title there."""
+        """Return an annotation with the title in its message, because an issue there has no title."""
         source = f";sourcepath={_azure_property(file)}" if file else ""
         return f"##vso[task.logissue type=error{source}]{_azure(f'{title}: {message}')}"
 
 
 class RunnerOutput(LineOutput):
-    """Lines, with orders to the runner between them."""
+    """Prints lines, with commands to the runner between them."""
 
     def __init__(self, stream: TextIO, runner: Runner, file: str = "") -> None:
-        """`file` is the manifest that annotations are put on, or empty."""
+        """`file` is the manifest that the annotations name, or empty."""
         super().__init__(stream)
         self._runner, self._file = runner, "" if file == "-" else escape_runner_commands(file)
         self._dialect: Dialect = GitHub() if runner.kind == "github" else Azure()
         self._is_folded = False
 
     def event(self, kind: str, text: str, **fields: object) -> None:
-        """A line that is no order; what ends the command with an error is an annotation."""
+        """Print an escaped line; an error that ends the command is an annotation."""
         if kind in ("error", "timeout"):
             self._error("fabric-saga", text.removeprefix("error: "))
         else:
-            self._order("\n".join(escape_runner_commands(line) for line in sanitize(text).split("\n")))
+            self._command("\n".join(escape_runner_commands(line) for line in sanitize(text).split("\n")))
 
     def problems(self, problems: Sequence[Problem]) -> None:
-        """Annotations on the manifest."""
+        """Print annotations on the manifest."""
         for problem in problems[:MAX_ANNOTATIONS]:
             self._error(clean(problem.path), clean(problem.message))
         super().problems(problems[MAX_ANNOTATIONS:])
 
     def progress(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
-        """Lines, folded."""
+        """Print lines, folded."""
         if not self._is_folded:
-            self._order(
+            self._command(
                 self._dialect.group(
                     escape_runner_commands(f"deployment {header.deployment_id}: {clean(header.name, 100)}")
                 )
@@ -102,7 +99,7 @@ class RunnerOutput(LineOutput):
         super().progress(header, steps)
 
     def ended(self, header: DeploymentRecord, steps: Sequence[StepRecord], exit_code: int) -> None:
-        """The timeline and the verdict; an annotation for each failed step, and the page that the runner shows."""
+        """Print the timeline, the verdict and an annotation for each failed step; store the page."""
         self.progress(header, steps)
         self.close()
         for line in summary(header, steps):
@@ -118,22 +115,22 @@ class RunnerOutput(LineOutput):
         self.left(header, steps)
 
     def left(self, header: DeploymentRecord, steps: Sequence[StepRecord]) -> None:
-        """The page, as far as it has come."""
+        """Store the page of the present state."""
         self.page(header.deployment_id, lambda room: document(header, steps, room))
 
     def close(self) -> None:
-        """Unfold."""
+        """End the folding."""
         if self._is_folded:
-            self._order(self._dialect.end)
+            self._command(self._dialect.end)
             self._is_folded = False
 
     def _error(self, title: str, text: str, step_id: str = "") -> None:
-        """`step_id` is for the reader of a long log: the title names it already."""
+        """Print an annotation; its title already names the step."""
         safe = "\n".join(escape_runner_commands(line) for line in sanitize(text).split("\n"))
-        self._order(self._dialect.error(escape_runner_commands(clean(title)), safe, self._file))
+        self._command(self._dialect.error(escape_runner_commands(clean(title)), safe, self._file))
 
     def page(self, name: str, document: Callable[[int], str]) -> None:
-        """Where it cannot be written, the command ends no other way."""
+        """Write the summary; if that fails, the exit code stays the same."""
         is_ours = self._runner.kind == "azure" and bool(self._runner.temp_folder)
         path = str(Path(self._runner.temp_folder) / f"fabric-saga-{name}.md") if is_ours else self._runner.summary_file
         if not path:
@@ -149,20 +146,23 @@ class RunnerOutput(LineOutput):
             self.event("summary", f"the summary cannot be written: {error.strerror}")
             return
         if self._runner.kind == "azure":
-            self._order(f"##vso[task.uploadsummary]{_azure(path)}")
+            self._command(f"##vso[task.uploadsummary]{_azure(path)}")
 
-    def _order(self, line: str) -> None:
+    def _command(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
 
 
 def _opened(path: str, flags: int) -> int:
-    """Open a file, or fail: a pipe that nobody reads would be waited for."""
+    """Open a file without waiting: opening a pipe without a reader would block."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def escape_runner_commands(line: str) -> str:
-    """The line as no order to either runner. Both obey `##[...]`, and Azure `##vso[...]`, wherever it stands; GitHub
-    obeys `::...` where a line begins with it, be it after spaces."""
+    """Return the line so that neither runner executes it.
+
+    Both execute `##[...]`, and Azure `##vso[...]`, anywhere in a line; GitHub executes `::...` at the start of a line,
+    also after spaces.
+    """
     line = re.sub("#(?=#)", "# ", line)
     body = line.lstrip()
     return f"{line[: len(line) - len(body)]}: {body[1:]}" if body.startswith("::") else line

@@ -10,12 +10,12 @@ WIDTH = 44
 
 
 def clean(text: str, maximum: int = 500) -> str:
-    """The text without control characters: a name must not move the reader's cursor."""
+    """Return the text without control characters, because a name must not move the cursor of a terminal."""
     return "".join(c if c.isprintable() else " " for c in text)[:maximum]
 
 
 def timeline(header: DeploymentRecord, steps: Sequence[StepRecord]) -> list[str]:
-    """One line a step: its state, a bar of its forward action (=) and one of its compensation (<)."""
+    """Return one line for each step: its state, a bar of its forward action (=) and one of its compensation (<)."""
     moments = [m for s in steps for m in _moments(s)]
     if not moments:
         return []
@@ -57,7 +57,7 @@ def _seconds(step: StepRecord) -> str:
         parts.append(f"{(step.finished_at - step.started_at).total_seconds():.2f} s")
     if step.compensation_started_at and step.compensation_finished_at:
         compensated = (step.compensation_finished_at - step.compensation_started_at).total_seconds()
-        parts.append(f"undone in {compensated:.2f} s")
+        parts.append(f"compensated in {compensated:.2f} s")
     return ", ".join(parts)
 
 
@@ -65,5 +65,5 @@ def _note(step: StepRecord) -> str:
     if step.state is StepState.COMPENSATION_FAILED and step.compensation_error:
         return f"  {clean(step.compensation_error.message, 160)}"
     if step.intent is not None and step.intent.action == "adopt" and step.state is StepState.SUCCEEDED:
-        return "  (was there already: adopted)"
+        return "  (existed already: adopted)"
     return ""

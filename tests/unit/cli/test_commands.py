@@ -206,7 +206,7 @@ def test_validate_reads_below_the_root_and_names_the_excluded_files(tmp_path: Pa
     left, _ = events(done)
     assert (left["event"], left["files"]) == ("left_out", [".DS_Store", "Thumbs.db"])
     shown = run("validate", str(file), f"--root={tmp_path}").stdout.splitlines()[0]
-    assert shown == "left out of ../items/Load.DataPipeline (no parts of an item): .DS_Store, Thumbs.db"
+    assert shown == "left out of ../items/Load.DataPipeline (not parts of an item): .DS_Store, Thumbs.db"
     done = run("validate", str(file), "--root", str(tmp_path / "gone"), "--json")
     assert (done.returncode, events(done)[-1]["path"]) == (2, "--root")
 
@@ -455,7 +455,7 @@ def test_unknown_and_impossible_ids_are_bad_requests(account: Account, command: 
     done = run(command, wrong, *extra, storage=account.connection)
     assert done.returncode == 2
     assert "\x1b" not in done.stdout
-    assert "no deployment" in done.stdout
+    assert "no deployment" in done.stdout or "is not a deployment id" in done.stdout
 
 
 ASKING: list[Callable[[Path], list[str]]] = [

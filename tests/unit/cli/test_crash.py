@@ -211,7 +211,7 @@ def test_interrupt_reports_whether_the_submission_was_sent(is_sent: bool, monkey
         monkeypatch.setattr(submit, "envelope", interrupted)
     done = run("submit", "examples/medallion.yaml", "--id", "d", "--wait", environment={})
     assert done.returncode == INTERRUPTED
-    assert ("It goes on" in done.stdout) == is_sent
+    assert ("The deployment continues" in done.stdout) == is_sent
     assert "follow d" in done.stdout
 
 

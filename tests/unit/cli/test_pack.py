@@ -196,8 +196,8 @@ def test_pack_link_out_of_an_item_is_refused_unread(
 @pytest.mark.parametrize(
     ("target", "expected_text"),
     [
-        ("nowhere", "leads nowhere"),
-        ("leak", "leads nowhere"),
+        ("nowhere", "is a link to a file that does not exist"),
+        ("leak", "is a link to a file that does not exist"),
         ("resources", "is a link to a folder"),
         ("resources/pipe", "is a pipe, not a file"),
         (".git/config", "is a link to a file that is left out"),
@@ -315,7 +315,7 @@ def test_pack_file_that_changes_during_reading_is_refused(tmp_path: Path, monkey
         return stream
 
     monkeypatch.setattr(os, "fdopen", grow)
-    assert "'Clean.Notebook/notebook-content.py' was changed while it was read" in refusal(item(), tmp_path)[1]
+    assert "'Clean.Notebook/notebook-content.py' changed while it was read" in refusal(item(), tmp_path)[1]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
@@ -385,7 +385,7 @@ def test_pack_reads_the_same_without_opening_relative_to_a_folder(
         return opened
 
     monkeypatch.setattr(os, "open", swap)
-    assert "was changed while it was opened" in refusal(item(), tmp_path)[1]
+    assert "changed while it was opened" in refusal(item(), tmp_path)[1]
 
 
 def test_pack_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,20 +394,20 @@ def test_pack_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: p
     made = folder(tmp_path)
     for number in range(3):
         (made / f"{number}.py").write_text("x")
-    assert "holds more than 3 files and folders" in refusal(item(), tmp_path)[1]
+    assert "contains more than 3 files and folders" in refusal(item(), tmp_path)[1]
 
 
 def test_pack_item_inside_another_is_refused(tmp_path: Path) -> None:
     """Its files would become parts of the outer item."""
     folder(folder(tmp_path), "Inner.Notebook")
     message = refusal(item(), tmp_path)[1]
-    assert "'Clean.Notebook/Inner.Notebook' is an item of its own inside this one" in message
+    assert "'Clean.Notebook/Inner.Notebook' is another item inside this one" in message
 
 
 def test_pack_folder_of_the_older_format_is_reported_as_such(tmp_path: Path) -> None:
     """Fabric wrote two files before `.platform` existed."""
     (folder(tmp_path, text="") / "item.metadata.json").write_text("{}")
-    assert "is of an older format" in refusal(item(), tmp_path)[1]
+    assert "belongs to an older format" in refusal(item(), tmp_path)[1]
 
 
 def test_pack_manifest_overrides_the_platform_file(tmp_path: Path) -> None:
@@ -427,11 +427,11 @@ def test_pack_manifest_overrides_the_platform_file(tmp_path: Path) -> None:
         ("\ufeff[]", "metadata.type is missing"),
         ("{}", "metadata.type is missing"),
         ('{"metadata": []}', "metadata.type is missing"),
-        ('{"metadata": {"type": ["Notebook"], "displayName": "x"}}', "metadata.type is not a name"),
+        ('{"metadata": {"type": ["Notebook"], "displayName": "x"}}', "metadata.type is not a string with text"),
         ('{"metadata": {"type": "Notebook"}}', "metadata.displayName is missing"),
-        ('{"metadata": {"type": "Notebook", "displayName": " "}}', "metadata.displayName is not a name"),
+        ('{"metadata": {"type": "Notebook", "displayName": " "}}', "metadata.displayName is not a string with text"),
         (platform(description=["x"]), "metadata.description is not a string"),
-        (platform(type="Report"), "holds a Report, and `type` says Notebook"),
+        (platform(type="Report"), "contains a Report, but `type` is Notebook"),
     ],
 )
 def test_pack_platform_file_that_is_not_valid_is_named(tmp_path: Path, text: str, expected_text: str) -> None:
@@ -480,7 +480,7 @@ def test_pack_folder_that_is_not_a_folder_is_named(tmp_path: Path, name: str) ->
 def test_pack_folder_beside_a_definition_is_refused(tmp_path: Path) -> None:
     """An item has one definition."""
     folder(tmp_path)
-    assert "cannot stand beside" in refusal(item(definition={"parts": []}), tmp_path)[1]
+    assert "cannot be combined with a definition" in refusal(item(definition={"parts": []}), tmp_path)[1]
 
 
 def test_pack_folder_with_a_name_of_control_characters_is_refused(tmp_path: Path) -> None:
@@ -503,7 +503,7 @@ def test_pack_folder_that_is_too_large_is_refused_unread(tmp_path: Path) -> None
     """A folder of gigabytes needs no memory."""
     with (folder(tmp_path) / "big.bin").open("wb") as stream:
         stream.truncate(40 * MAX_BYTES)
-    assert f"may have {MAX_BYTES}" in refusal(item(), tmp_path)[1]
+    assert f"may have at most {MAX_BYTES}" in refusal(item(), tmp_path)[1]
 
 
 def test_pack_folders_that_are_too_large_together_are_refused(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_resume_of_a_released_deployment_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(verbs, "connect", lambda _: storage)
     done = run("resume", "d", environment={})
     assert (done.returncode, storage.sent) == (2, [])
-    assert "resume is not possible, but compensate is" in done.stdout + done.stderr
+    assert "resume is not possible; possible now: compensate" in done.stdout + done.stderr
 
 
 def test_released_deployment_differs_from_one_without_rollback() -> None:
@@ -67,4 +67,4 @@ def test_released_deployment_differs_from_one_without_rollback() -> None:
     error = RecordedError("released by anna: theirs; 1 step is not rolled back", "By hand.")
     text = verdict(header(DeploymentState.FAILED, release_write=7, error=error))
     assert "NOT everything is rolled back: released by anna" in text
-    assert "NOTHING is put back" in verdict(header(DeploymentState.FAILED, error=error))
+    assert "NOTHING is rolled back" in verdict(header(DeploymentState.FAILED, error=error))

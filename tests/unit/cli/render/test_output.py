@@ -74,9 +74,9 @@ def test_output_summary_contains_what_failed_and_what_to_do() -> None:
     assert "step s1 failed: Fabric said no" in text
     assert "POST /workspaces, HTTP 403, InsufficientPrivileges, request r-1" in text
     assert "what to do: Ask for a role." in text
-    assert "step s2 is not put back: it is locked" in text
-    assert "(was there already: adopted)" in text
-    assert "NOT everything could be put back" in text
+    assert "step s2 is not compensated: it is locked" in text
+    assert "(existed already: adopted)" in text
+    assert "NOT everything is rolled back" in text
 
 
 @pytest.mark.parametrize("state", [StepState.PENDING, StepState.INTENT, StepState.SUBMITTED])
@@ -99,15 +99,15 @@ def test_output_compensation_that_awaits_its_retry_is_not_final() -> None:
     undoing = step(0, StepState.COMPENSATING, error=error("no"), compensation_error=error("locked"), wait_until=None)
     text = "\n".join(summary(header(DeploymentState.COMPENSATING), [undoing]))
     assert "step s0 failed: no" in text
-    assert "step s0 is rolled back again now; last error: locked" in text
-    assert "is not put back" not in text
+    assert "step s0 is compensated again now; last error: locked" in text
+    assert "is not compensated" not in text
 
 
 def test_output_call_without_a_response_says_so() -> None:
     """It shows neither a status nor a code of None."""
     lost = RecordedError("it broke off", "Wait.", "POST /workspaces")
     text = "\n".join(summary(header(), [step(0, StepState.FAILED, error=lost)]))
-    assert "  POST /workspaces, no answer\n" in text
+    assert "  POST /workspaces, no response\n" in text
 
 
 @pytest.mark.parametrize("state", DeploymentState)

@@ -69,7 +69,7 @@ def test_runner_gets_an_annotation_for_each_failed_step(kind: str, tmp_path: Pat
     annotation = next(line for line in lines if line.startswith(start))
     expected = ("Fabric said no%0APOST /workspaces, HTTP 403, InsufficientPrivileges, request r-1", "Ask for a role.")
     assert all(text in annotation for text in expected)
-    assert any("step s2 is not put back" in line and line.startswith(start[:7]) for line in lines)
+    assert any("step s2 is not compensated" in line and line.startswith(start[:7]) for line in lines)
 
 
 @KINDS
@@ -101,7 +101,7 @@ def test_runner_summary_shows_every_step(kind: str, tmp_path: Path) -> None:
     shown = page.read_text()
     assert "| `s1` | `workspace` | failed |  | 2.00 | `Fabric said no` |" in shown
     assert "| `s2` | `workspace` | compensation_failed |  | 3.00 | `it is locked` |" in shown
-    assert "NOT everything could be put back" in shown
+    assert "NOT everything is rolled back" in shown
     assert (f"##vso[task.uploadsummary]{page}" in text.splitlines()) == (kind == "azure")
 
 

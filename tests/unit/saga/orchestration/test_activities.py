@@ -209,7 +209,7 @@ def test_header_races_are_retried_a_few_times_only(act: Callable[[SagaFixture], 
             act(saga)
             assert saga.header().state is D.RUNNING or saga.header().cancel_requested_by == "anna"
         else:
-            with pytest.raises(SagaError, match="too often at (once|present)"):
+            with pytest.raises(SagaError, match=r"too often at (once|present)"):
                 act(saga)
 
 

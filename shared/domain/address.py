@@ -1,26 +1,26 @@
-"""The one reading of an http(s) address: by the parser of the library that connects.
+"""Reads http(s) addresses with the parser of the library that connects.
 
 Parsers disagree on odd addresses: `http://evil.example\\@127.0.0.1/` is loopback to urllib.parse, and urllib3, which
-connects, goes to evil.example. So an address is judged by what urllib3 reads, and anything that two parsers might read
-differently is refused.
+connects, goes to evil.example. So the result of urllib3 counts, and an address that two parsers might read differently
+is refused.
 """
 
 import re
 from dataclasses import dataclass
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-"""This machine. Other spellings of it (127.1, 0x7f000001, an IPv6 zone) count as another machine."""
+"""The names of this machine. Other spellings (127.1, 0x7f000001, an IPv6 zone) count as another machine."""
 _CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]{1,4096}")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]+\]")
 
 
 class AddressError(ValueError):
-    """An address that cannot be used. The message says why and does not quote it: it may hold a password."""
+    """An address that cannot be used. The message says why and does not quote it, because it may contain a password."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """An http(s) address. `host` is in lower case and without brackets; `port` is None where it is the scheme's."""
+    """An http(s) address. `host` is in lower case and without brackets; `port` is None for the scheme's default."""
 
     scheme: str
     host: str
@@ -30,18 +30,18 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """True if it leads to this machine."""
+        """Return True if it is an address of this machine."""
         return self.host in LOOPBACK
 
     @property
     def netloc(self) -> str:
-        """Host and port as a request names them."""
+        """Return host and port as a request names them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The address without its query and without a slash at its end."""
+        """Return the address without its query and without a slash at its end."""
         return f"{self.scheme}://{self.netloc}{self.path}".rstrip("/")
 
 
@@ -60,7 +60,7 @@ def read(text: str, *, may_name_user: bool = False) -> Address:
     except LocationParseError:
         raise AddressError("is not an http(s) address") from None
     host = found.host or ""
-    # A host that is not written as it is read (percent codes, a zone) is another host to another parser.
+    # Another parser may read a host with percent codes or a zone as a different host.
     if found.scheme not in ("http", "https") or not _HOST.fullmatch(host) or host.lower() not in text.lower():
         raise AddressError("is not an http(s) address")
     if found.port == 0 or found.fragment is not None:

@@ -1,7 +1,7 @@
-"""The step kind that a person decides: its name, and how its row tells that it waits.
+"""The approval, a step that a person decides: its kind, how its row shows that it waits, and its outputs.
 
-A row that waits is still `pending` (nothing is done at Fabric, so nothing can be in flight) and has its start
-written. What it answers with once decided is here too, so that the engine, the command line and the page agree.
+A waiting row is still `pending`, because nothing is done in Fabric and no call can be in flight, and its start is
+written. The engine, the command line and the page share these functions.
 """
 
 from shared.domain.json import JsonObject
@@ -12,19 +12,19 @@ APPROVAL = "approval"
 """The word under `kind:`."""
 
 ON_TIMEOUT = "default"
-"""Who approved where the time was over and the manifest says `default: approve`."""
+"""The approver, if the timeout is over and the manifest says `default: approve`."""
 
 
 def waits_for_person(step: StepRecord) -> bool:
-    """Whether it was begun and is neither approved nor refused."""
+    """Return True if an approval has started and is neither approved nor refused."""
     return step.kind == APPROVAL and step.state is StepState.PENDING and step.started_at is not None
 
 
 def question(spec: JsonObject) -> JsonObject:
-    """What is asked, and of whom."""
+    """Return the question and its approvers."""
     return {name: spec[name] for name in ("message", "approvers") if name in spec}
 
 
 def approved(requested_by: str, reason: str) -> JsonObject:
-    """The outputs of an approval."""
+    """Return the outputs of an approval."""
     return {"approvedBy": requested_by, "reason": reason}

@@ -1,4 +1,4 @@
-"""The circuit breaker's decisions: (record, event, now) -> record. One record a breaker, shared by all workers.
+"""The circuit breaker as a pure state machine: (record, event, now) -> record. All workers share the record.
 
               five faults within the window                 its time is over, one claims the probe
     closed ───────────────────────────────────> open ──────────────────────────────────────────> half_open
@@ -6,8 +6,8 @@
        │                                          └────────── the probe met a fault ──────────────┘     │
        └──────────────────────────────────────── the probe was answered ────────────────────────────────┘
 
-A claim on the probe carries a lease: a prober that died is superseded when it is over. What is reported by a call
-that began before the breaker opened, or by a prober that was superseded, changes nothing.
+The claim of the probe has a lease: when it is over, another worker may probe. The report of a call that started before
+the breaker opened, or of a worker that lost its claim, changes nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ from shared.domain.json import JsonObject
 
 SCHEMA_VERSION = 1
 MAX_PROBE_WAIT_SECONDS = 5.0
-"""While another probes, come back after this at the latest: a probe is one call."""
+"""The longest wait while another worker probes, because a probe is one call."""
 REASON_CHARACTERS = 300
 
 
 class BreakerState(StrEnum):
-    """Persisted: add, never rename."""
+    """The state of a breaker. The names are persisted: add, never rename."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -67,13 +67,13 @@ class BreakerRecord:
     sequence: int = 0
 
     def to_json(self) -> JsonObject:
-        """As stored; times in ISO 8601."""
+        """Return the record as it is stored, with times in ISO 8601."""
         data = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(self).items()}
         return {**data, "failures": [at.isoformat() for at in self.failures], "schema_version": SCHEMA_VERSION}
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "BreakerRecord":
-        """Raises UnknownVersionError."""
+        """Read a stored record. Raises UnknownVersionError."""
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise UnknownVersionError(
@@ -97,14 +97,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Answered:
-    """The probe was answered, be it with a refusal: the service works."""
+    """The probe got a response. The service works, even if it refused the call."""
 
     probe: str
 
 
 @dataclass(frozen=True)
 class ClaimProbe:
-    """Somebody wants to be the one who tries; the record's `probe` says whether they are."""
+    """A worker asks for the probe. If it gets it, the record's `probe` is its name."""
 
     holder: str
 
@@ -122,23 +122,23 @@ Event = Failure | Answered | ClaimProbe | ManualOverride
 
 @dataclass(frozen=True)
 class Pass:
-    """Call."""
+    """The call may be sent."""
 
 
 @dataclass(frozen=True)
 class ProbeRequired:
-    """Call only after the claim on the probe was won."""
+    """The call may be sent only by the worker that gets the claim of the probe."""
 
 
 @dataclass(frozen=True)
 class Reject:
-    """Do not call; come back after so many seconds."""
+    """The call must not be sent before so many seconds."""
 
     seconds: float
 
 
 def permission(record: BreakerRecord, now: datetime) -> Pass | ProbeRequired | Reject:
-    """What a caller may do, by the record alone."""
+    """Return what a caller may do, by the record alone."""
     if record.state is BreakerState.CLOSED:
         return Pass()
     if record.state is BreakerState.OPEN:
@@ -149,7 +149,7 @@ def permission(record: BreakerRecord, now: datetime) -> Pass | ProbeRequired | R
 
 
 def apply_event(record: BreakerRecord, event: Event, now: datetime, policy: BreakerPolicy) -> BreakerRecord:
-    """The record after the event; the very same object where nothing changes, so nothing is to be written."""
+    """Return the record after the event. The same object means that nothing changed and nothing needs to be written."""
     after = _decided(record, event, now, policy)
     return record if after is record else replace(after, sequence=record.sequence + 1)
 
@@ -214,7 +214,7 @@ def is_failure(error: BaseException) -> bool:
 
 
 def reason_of(error: FabricError) -> str:
-    """What of an error is kept in the record: status and code, or that no answer came. No ids, no bodies."""
+    """Return status and code of an error, or that no response came. The record keeps no ids and no bodies."""
     if error.status is None:
         return f"no answer: {error.detail}"[:REASON_CHARACTERS]
     return f"HTTP {error.status} {error.error_code or ''}".strip()

@@ -1,6 +1,6 @@
-"""What Fabric's error codes mean, whatever they come with: any HTTP status, or a failed operation.
+"""The meaning of Fabric's error codes, with any HTTP status or a failed operation.
 
-The same code has been seen under 400 and 409 at different times. Sources: the published OpenAPI and the Go SDK's
+The same code has been recorded with 400 and with 409. Sources: the published OpenAPI and the Go SDK's
 catalogue.
 """
 
@@ -58,24 +58,26 @@ capacity may be resumed."""
 WAIT_CODES = frozenset(
     {"RequestBlocked", "TooManyRequestsForJobs", "TooManyRequestsForCapacity", "WorkspacePreviousOperationInProgress"}
 )
-"""Fabric is busy with us: waiting is no failed try."""
+"""Fabric is busy with this principal: waiting does not count as an attempt."""
 
 FAILURE_CODES = frozenset({"InternalError", "InternalServerError", "ServiceUnavailable", "OperationTimedOut"})
-"""Fabric failed, and whether the call had its effect is not known."""
+"""Fabric failed, and the call may or may not have had its effect."""
 
 UNKNOWN_ERROR = "UnknownError"
-"""Fabric does not know either: a fault, unless the status says more. Deletes have been answered so, with 400."""
+"""Fabric does not know the cause: a failure, unless the status says more. Recorded for deletes, with 400."""
 
 TOKEN_CODES = frozenset({"TokenExpired", "InvalidToken", "TokenIsMissing"})
-"""The call was refused unread because of its token."""
+"""Fabric refused the call because of its token, without reading it."""
 
 IDENTITY_CODES = TOKEN_CODES | {"TenantNotAllowed", "UserNotLicensed"}
-"""Nothing that this identity asks for can succeed."""
+"""No call of this identity can succeed."""
 
 
 def meaning(code: str | None, *, is_retriable: bool) -> type[FabricError] | None:
-    """Return the error that a code stands for; None if the code says nothing. A refusal that Fabric itself calls
-    retriable is not final."""
+    """Return the error class of a code; None if the code has no known meaning.
+
+    A refusal that Fabric itself calls retriable is not final.
+    """
     if code in WAIT_CODES:
         return FabricTransientError
     known = CODES.get(code or "")

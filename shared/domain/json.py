@@ -1,4 +1,4 @@
-"""JSON as types, and the one canonical form by which manifests and payloads are compared and hashed."""
+"""JSON types, and the canonical form in which manifests and payloads are compared and hashed."""
 
 import hashlib
 import json
@@ -10,20 +10,20 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 
 def canonical(value: object) -> str:
-    """The one text of a JSON value: sorted keys, no spaces, non-ASCII kept."""
+    """Return the canonical text of a JSON value: sorted keys, no spaces, non-ASCII kept."""
     return _CANONICAL.encode(value)
 
 
 def content_hash(value: object) -> str:
-    """SHA-256 (hex) of the canonical text; lone surrogates, which UTF-8 cannot carry, are kept distinct."""
+    """Return the SHA-256 (hex) of the canonical text. Lone surrogates, which UTF-8 cannot encode, stay distinct."""
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def as_object(value: object) -> JsonObject | None:
-    """The value as a JSON object, or None where it is something else."""
+    """Return the value if it is a JSON object, else None."""
     return cast(JsonObject, value) if isinstance(value, Mapping) else None
 
 
 def as_list(value: object) -> list[Any] | None:
-    """The value as a JSON array, or None where it is something else."""
+    """Return the value if it is a JSON array, else None."""
     return cast(list[Any], value) if isinstance(value, list) else None

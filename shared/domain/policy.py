@@ -1,4 +1,4 @@
-"""How long to wait and how often to try: the numbers, as one frozen value that settings.py fills."""
+"""The durations and the numbers of attempts, as frozen values that settings.py fills."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ class RetryPolicy:
     max_seconds: float
 
     def once(self) -> Self:
-        """One try and no other. Waiting out a throttled call or a reserved name is no try, and goes on."""
+        """Return a policy of one attempt. It still waits for throttled calls and reserved names, which do not count."""
         return replace(self, max_attempts=1)
 
 

@@ -1,4 +1,4 @@
-"""What may stand in a line for a person: nothing that ends the line, moves the cursor or turns the reading around."""
+"""Makes a text safe for one line of output: nothing ends the line, moves the cursor or reverses the direction."""
 
 
 def escaped(text: str) -> str:

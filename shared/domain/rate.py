@@ -1,17 +1,17 @@
-"""Fabric's quota, kept from our side: a bucket of tokens a principal and kind of call, and who goes first.
+"""The rate limit as a pure state machine: a bucket of tokens for each of Fabric's quotas, and which calls go first.
 
-Fabric counts calls a principal in three buckets, each in fixed windows of a minute whose beginnings we do not see.
-A token of ours therefore comes back one window after its call *ended*: whatever the windows, and however long a call
-was under way, no window of Fabric's then holds more calls than the bucket has tokens.
+Fabric counts the calls of a principal in three buckets, each in fixed windows of a minute whose starts are not visible.
+A token therefore returns one window after its call *ended*. Whatever the windows are, and however long a call took, no
+window of Fabric then has more calls than the bucket has tokens.
 
-`now` is seconds of any clock that does not go back.
+`now` is in seconds of a monotonic clock.
 """
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MAX_WAIT_SECONDS = 300.0
-"""Who would have to wait longer is told this, and told again when it comes back."""
+"""The longest wait that `take` returns; a caller that must wait longer asks again after it."""
 _MIN_SHARE = 0.1
 _GROWTH = 0.1
 
@@ -25,17 +25,17 @@ class Bucket(StrEnum):
 
 
 class Urgency(StrEnum):
-    """Who goes first when tokens are scarce."""
+    """Which calls go first when tokens are scarce."""
 
     FIRST = "first"
-    """Unblocks: a mutating call, its verification, the result of an operation."""
+    """Other work waits for it: a call that changes something, its verification, the result of an operation."""
     LATER = "later"
-    """Can wait: a look before something is begun, a poll."""
+    """It can wait: a look before a step starts, a poll."""
 
 
 @dataclass(frozen=True)
 class RatePolicy:
-    """`per_minute` tokens a window; 0: there is no limit. Below Fabric's 200, for other programs of the principal."""
+    """`per_minute` tokens a window; 0 means no limit. It is below Fabric's 200, for other programs of the principal."""
 
     per_minute: int = 180
     window_seconds: float = 60.0
@@ -43,11 +43,12 @@ class RatePolicy:
 
 @dataclass(frozen=True)
 class RateRecord:
-    """One bucket of one process. `share` is how many tokens it has now: less after each time that Fabric refused a
-    call all the same (another process uses the same principal), and more with each quiet window.
+    """One bucket of one process.
 
-    `under_way` counts calls that have a token and have not ended; `ended` is when the others of the last window
-    ended; each by urgency. `promised` is when those that were refused have been told to come back.
+    `share` is its present number of tokens: fewer after each 429, which means that another process uses the same
+    principal, and more with each quiet window. `under_way` counts the calls that have a token and have not ended, and
+    `ended` has the times when the other calls of the last window ended, both by urgency. `promised` has the times that
+    refused callers were given.
     """
 
     share: float
@@ -60,23 +61,23 @@ class RateRecord:
 
 @dataclass(frozen=True)
 class Granted:
-    """Call, and say when it has ended."""
+    """The call may be sent; report its end with `ended` or `unused`."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Do not call; come back after so many seconds."""
+    """The call must not be sent; ask again after so many seconds."""
 
     seconds: float
 
 
 def full(policy: RatePolicy) -> RateRecord:
-    """A bucket that nothing was taken from."""
+    """Return a bucket with all of its tokens."""
     return RateRecord(float(policy.per_minute))
 
 
 def take(record: RateRecord, urgency: Urgency, now: float, policy: RatePolicy) -> tuple[RateRecord, Granted | Wait]:
-    """A token, or when to come back: each that is refused is told the time of a token of its own."""
+    """Return a token or a wait. Each refused caller gets the time of a different token."""
     record = _aged(record, now, policy)
     if now < record.blocked_until:
         return record, Wait(record.blocked_until - now)
@@ -94,15 +95,17 @@ def take(record: RateRecord, urgency: Urgency, now: float, policy: RatePolicy) -
 
 
 def _reserved(tokens: int, used: list[int], is_first: bool) -> int:
-    """Tokens that the other urgency has not used yet of those that are its own: a tenth of all for FIRST, which
-    polls may not take, and a twentieth for LATER, so that it does not starve."""
+    """Return the unused reserved tokens of the other urgency.
+
+    A tenth of all tokens is reserved for FIRST, and a twentieth for LATER, so that LATER does not starve.
+    """
     if tokens < 4:
         return 0
     return max(0, max(1, tokens // 20) - used[1]) if is_first else max(0, max(1, tokens // 10) - used[0])
 
 
 def _wait(record: RateRecord, lacking: int, now: float, policy: RatePolicy) -> float:
-    """When the token comes back that nobody else was told of; a call that is under way is taken to end now."""
+    """Return the seconds until the first token that is not promised. Calls under way count as ending now."""
     back = sorted(at + policy.window_seconds for at, _ in record.ended)
     back += [now + policy.window_seconds] * sum(record.under_way)
     if not back:
@@ -112,21 +115,23 @@ def _wait(record: RateRecord, lacking: int, now: float, policy: RatePolicy) -> f
 
 
 def ended(record: RateRecord, urgency: Urgency, now: float) -> RateRecord:
-    """The call is over, however it went: its token comes back one window from now."""
+    """Return the record after a call ended, in whatever way. Its token returns one window from now."""
     returned = unused(record, urgency)
     return replace(returned, ended=(*record.ended, (now, urgency is Urgency.FIRST)))
 
 
 def unused(record: RateRecord, urgency: Urgency) -> RateRecord:
-    """The call was not made: its token is there at once."""
+    """Return the record after a call was not sent. Its token is available at once."""
     first, later = record.under_way
     is_first = urgency is Urgency.FIRST
     return replace(record, under_way=(first - is_first, later - (not is_first)))
 
 
 def throttled(record: RateRecord, seconds: float, now: float, policy: RatePolicy) -> RateRecord:
-    """Fabric answered 429: nobody calls for `seconds`. Of several answers to one burst only the first halves the
-    share."""
+    """Return the record after a 429: no call is sent for `seconds`.
+
+    Of several responses to one burst, only the first halves the share.
+    """
     until = max(record.blocked_until, now + seconds)
     if now < record.blocked_until:
         return replace(record, blocked_until=until, grown_at=until)
@@ -135,7 +140,7 @@ def throttled(record: RateRecord, seconds: float, now: float, policy: RatePolicy
 
 
 def _aged(record: RateRecord, now: float, policy: RatePolicy) -> RateRecord:
-    """Tokens that are back, promises that are due, and a share that grows by a tenth of the whole a quiet window."""
+    """Return the record at `now`: without returned tokens and past promises, its share grown by 10 % a quiet window."""
     since = now - policy.window_seconds
     kept = record.ended
     if kept and min(kept)[0] <= since:

@@ -1,10 +1,10 @@
-"""What looks like a secret in other people's texts becomes `***`, before the text reaches a record, a log or a page."""
+"""Replaces what looks like a secret with `***`, before a foreign text reaches a record, a log or a page."""
 
 import re
 
 MASK = "***"
 _BEFORE = r"(?<![\w-])(?=[\w-]{11,}+\.[\w-]{8})"
-"""Where a word begins that a dot and another follow: each is gone through once, however often `eyJ` stands in it."""
+"""The start of a word that a dot and another word follow. Each word is read once, however often it contains `eyJ`."""
 _VALUE = r"[^\s,;&\"'<>]+"
 _KEYS = (
     r"account_?key|shared_?access_?(?:key|signature)|sig|client_?secret|client_?assertion|"
@@ -20,7 +20,7 @@ _PATTERNS = (
 
 
 def redacted(text: str) -> str:
-    """The text without what looks like a secret. A second line of defence: it cannot know every secret by its look."""
+    """Return the text without what looks like a secret. This is a second line of defence, and not complete."""
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

@@ -1,12 +1,12 @@
-"""The room that each field of a row has, so that a row that was made can always be written again.
+"""The row limit of each field, so that a row that was created can always be written again.
 
 A row is one string property of Azure Tables. It grows while its step runs: a claim, times, waits, an intent with its
-before-image, an operation, a resource, outputs, two errors. Each field has a share that covers the largest value it may
-take, and all shares together fit into the property: whatever a row is created with, the room for every later write is
-set aside. `fitted` holds a record to its shares before it is written. Texts for persons are cut to their share; a
-larger value of any other kind is refused, because a cut id or address would be a wrong one.
+before-image, an operation, a resource, outputs, two errors. Each field has a limit that covers its largest value, and
+all limits together fit into the property. Whatever a row is created with, every later write fits. `fitted` checks a
+record before it is written. It cuts texts for people to their limit, and refuses any other value that is too large,
+because a cut id or address would be wrong.
 
-A row is ASCII, so a character beyond it takes up to twelve in it. All numbers are characters of JSON.
+A row is ASCII, so any other character takes up to twelve. All numbers are characters of JSON.
 """
 
 import json
@@ -18,13 +18,13 @@ from shared.domain.errors import LimitError
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 
 ROW_CHARACTERS = 32_768
-"""Of a string property (64 KiB of UTF-16)."""
+"""Characters of a string property (64 KiB of UTF-16)."""
 PAYLOAD_CHARACTERS = 2_800
-"""Of a payload that stands in its row; larger ones are blobs (saga/payloads.py)."""
+"""Characters of a payload in its row; larger payloads are blobs (saga/payloads.py)."""
 PERSON_CHARACTERS, REASON_CHARACTERS = 256 * 6, 2_000
-"""Of a person's name, and of the reason that a person gives."""
+"""Characters of a requester's name, and of a reason."""
 NAME_CHARACTERS = 256 * 12
-"""Of the longest name in Fabric."""
+"""Characters of the longest name in Fabric."""
 ERROR_CHARACTERS = 2_800
 PROBLEMS_CHARACTERS = 14_500
 _REMEDY, _CALL, _CODE = 600, 400, 250
@@ -33,7 +33,7 @@ _NUMBERS = frozenset({int, bool, float})
 _LONG = 10**30
 """No number below it takes more characters than `_PLAIN`."""
 _PLAIN = 36
-"""Of a number, a time, a state: whatever has no share of its own."""
+"""The limit of a field that has no entry: a number, a time, a state."""
 
 STEP_SHARES = {
     "deployment_id": 102,
@@ -70,8 +70,10 @@ HEADER_SHARES = {
 
 
 def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
-    """Return the record with each text for persons cut to its share. Raises LimitError naming the row and the field
-    whose value has no room."""
+    """Return the record with each text for people cut to its limit.
+
+    Raises LimitError, which names the row and the field, if another value is too large.
+    """
     shares = STEP_SHARES if isinstance(record, StepRecord) else HEADER_SHARES
     errors = {name: fitted_error(error) for name in ("error", "compensation_error") if (error := _error(record, name))}
     record = replace(record, **errors) if errors else record
@@ -81,12 +83,14 @@ def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
         size, share = len(encoded(value)), shares.get(name, _PLAIN)
         if size > share:
             owner = f"step '{record.step_id}'" if isinstance(record, StepRecord) else "the deployment"
-            raise LimitError(f"'{name}' of {owner[:100]} takes {size} characters of its row; {share} are set aside")
+            raise LimitError(
+                f"'{name}' of {owner[:100]} takes {size} characters of its row; at most {share} are allowed"
+            )
     return record
 
 
 def fitting(text: str, room: int) -> str:
-    """Return as much of a text as takes that many characters in a row."""
+    """Return the beginning of a text that takes at most `room` characters in a row."""
     if len(text) * 12 <= room or len(encoded(text)) - 2 <= room:
         return text
     left = room
@@ -98,17 +102,17 @@ def fitting(text: str, room: int) -> str:
 
 
 def person(name: str) -> str:
-    """Return a person's name as rows keep it: at most 256 characters, and no more than its share."""
+    """Return a requester's name as rows keep it: at most 256 characters, within its limit."""
     return fitting(name[:256], PERSON_CHARACTERS)
 
 
 def encoded(value: Any) -> str:
-    """Return a value as it stands in a row."""
+    """Return a value as a row contains it."""
     return encode_basestring_ascii(value) if value.__class__ is str else _ROW.encode(value)
 
 
 def largest(record: type[StepRecord] | type[DeploymentRecord]) -> int:
-    """Return the characters of a row that uses up every share."""
+    """Return the characters of a row in which every field is at its limit."""
     shares = STEP_SHARES if record is StepRecord else HEADER_SHARES
     names = ["version", *record.__dataclass_fields__]
     return 1 + sum(len(f'"{name}":,') + shares.get(name, _PLAIN) for name in names)
@@ -119,7 +123,7 @@ def _error(record: StepRecord | DeploymentRecord, name: str) -> RecordedError | 
 
 
 def fitted_error(error: RecordedError) -> RecordedError:
-    """Return the error with each of its texts cut, so that the whole fits into its share."""
+    """Return the error with its texts cut so that it fits its limit."""
     rest = replace(
         error,
         message="",

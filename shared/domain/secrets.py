@@ -1,4 +1,4 @@
-"""Secrets, without where they come from: the type that prints as `***`, names, and how long a copy may be served."""
+"""Secrets, whatever their source: the type that prints as `***`, names, and how long a cached copy may be used."""
 
 import hmac
 import re
@@ -16,8 +16,9 @@ _NAME = re.compile(r"[0-9a-z]+(?:-[0-9a-z]+)*")
 
 
 class Secret:
-    """A value that only `reveal()` tells. It prints, formats and logs as `***`, compares in constant time, and
-    refuses to be pickled, hashed or made JSON.
+    """A value that only `reveal()` returns.
+
+    It prints, formats and logs as `***`, compares in constant time, and cannot be pickled, hashed or made JSON.
     """
 
     __slots__ = ("_value",)
@@ -27,7 +28,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value. Hand it to what signs in with it and keep it nowhere."""
+        """Return the value. Pass it to the code that signs in, and keep it nowhere."""
         return self._value
 
     def __eq__(self, other: object) -> bool:
@@ -62,49 +63,51 @@ def _bytes(value: str) -> bytes:
 
 
 def secret_name(text: str) -> str:
-    """The one name of a secret, as Key Vault takes it: `AZURE_CLIENT_SECRET`, `Azure.Client.Secret` and
-    `azure-client-secret` are `azure-client-secret`. Raises InvalidInputError where nothing of the kind can be meant.
+    """Return the normalised name of a secret, as Key Vault accepts it. Raises InvalidInputError.
+
+    `AZURE_CLIENT_SECRET`, `Azure.Client.Secret` and `azure-client-secret` all become `azure-client-secret`.
     """
     name = _SEPARATORS.sub("-", text).strip("-").lower()
     if len(name) > NAME_CHARACTERS or not _NAME.fullmatch(name):
         raise InvalidInputError(
-            # Not quoted: a value that was put where its name belongs would be told.
-            [Problem("name", f"this names no secret: it takes letters, digits and '-', {NAME_CHARACTERS} at most")]
+            # Not quoted, because it may be a secret that was put in place of its name.
+            [Problem("name", f"is not a name of a secret: use letters, digits and '-', at most {NAME_CHARACTERS}")]
         )
     return name
 
 
 def environment_name(name: str) -> str:
-    """The environment variable that a secret of that name is in, where there is no vault."""
+    """Return the environment variable that contains the secret if there is no vault."""
     return secret_name(name).replace("-", "_").upper()
 
 
 class Freshness(Enum):
-    """What may be done with a copy."""
+    """The state of a cached copy."""
 
     FRESH = "fresh"
     DUE = "due"
-    """It may be served, and one reader should fetch it anew."""
+    """It may be used, and one reader should fetch it again."""
     EXPIRED = "expired"
 
 
 @dataclass(frozen=True)
 class CachePolicy:
-    """How long copies live. `cache_seconds=0`: nothing is kept, every reading asks the source."""
+    """How long cached copies are used. `cache_seconds=0`: nothing is cached, and every read goes to the source."""
 
     cache_seconds: float = 300.0
     missing_seconds: float = 30.0
-    """How long "there is none" is believed; never longer than the ttl."""
+    """How long the absence of a secret is cached; never longer than `cache_seconds`."""
     renew_at: float = 0.8
-    """The part of its life after which a copy is fetched anew while it still serves."""
+    """The part of its life after which a copy is fetched again while it is still used."""
     pause_seconds: float = 15.0
-    """After a fetch that failed while a copy lives: how long nobody tries again."""
+    """The wait after a failed fetch, while a cached copy is still valid."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the source said: a secret, or (None) that there is none, and why. `fetched_at` is when it was asked, in
-    seconds of any clock that does not go back: an answer is as old as its question.
+    """The source's response: a secret, or None with the reason for its absence.
+
+    `fetched_at` is the time of the request, by a monotonic clock (s), because a response is as old as its request.
     """
 
     secret: Secret | None
@@ -113,7 +116,7 @@ class Entry:
 
 
 def freshness(entry: Entry | None, now: float, policy: CachePolicy) -> Freshness:
-    """What may be done with an entry at that time."""
+    """Return the state of a cached copy at that time."""
     if entry is None:
         return Freshness.EXPIRED
     is_missing = entry.secret is None

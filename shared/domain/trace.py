@@ -1,11 +1,11 @@
-"""Which trace a thing belongs to, as W3C Trace Context writes it: pure, so that every worker comes to the same ids.
+"""The trace of a deployment and its spans, in the form of W3C Trace Context. All workers compute the same ids.
 
-    what submitted it (its traceparent) ── deployment ──┬── step ──┬── delivery ── call to Fabric
+    its submission (a traceparent) ─────── deployment ──┬── step ──┬── delivery ── call to Fabric
                                                         │          └── delivery ── call to Fabric ...
-                                                        └── step (undone) ── ...
+                                                        └── step (compensated) ── ...
 
-The ids of deployments and steps follow from the journal: whoever finishes a step, however many workers moved it,
-names the same span. Only what lives in one process (a delivery, a call) gets an id by chance, from tracing.py.
+The ids of deployments and steps follow from the journal, so that all workers that move a step name the same span.
+Only a delivery or a call, which is inside one process, gets a random id, from tracing.py.
 """
 
 import hashlib
@@ -19,42 +19,43 @@ TRACEPARENT_HINT = "must be a W3C traceparent: 00-<32 hex digits>-<16 hex digits
 
 
 class TraceContext(NamedTuple):
-    """A span: its trace, its own id, and the id of the span it is part of. A tuple, for calls to Fabric wait for it."""
+    """A span: its trace, its own id, and the id of the span it is part of. It is a tuple because each call to Fabric
+    creates one."""
 
     trace_id: str
     span_id: str
     parent_id: str = ""
 
     def child(self, span_id: str) -> "TraceContext":
-        """A span that is part of this one."""
+        """Return a span that is part of this one."""
         return TraceContext(self.trace_id, span_id, self.span_id)
 
     @property
     def traceparent(self) -> str:
-        """What is passed on to whoever is called from within this span."""
+        """Return the header that a call from within this span carries."""
         return f"00-{self.trace_id}-{self.span_id}-01"
 
 
 def parse(traceparent: str | None) -> TraceContext | None:
-    """The span that a traceparent names; None where it is none."""
+    """Return the span that a traceparent names; None if it is not valid."""
     found = TRACEPARENT.fullmatch(traceparent or "")
     return TraceContext(found[1], found[2]) if found else None
 
 
 def root(deployment_id: str, accepted_at: datetime) -> TraceContext:
-    """The beginning of the trace of a deployment that came without one."""
+    """Return the root of the trace of a deployment that was submitted without one."""
     digest = _digest(deployment_id, accepted_at.isoformat())
     return TraceContext(digest[:32], digest[32:48])
 
 
 def of_deployment(deployment_id: str, accepted_at: datetime, traceparent: str | None) -> TraceContext:
-    """The span of a deployment: part of what submitted it."""
+    """Return the span of a deployment, which is part of the span that submitted it."""
     outer = parse(traceparent) or root(deployment_id, accepted_at)
     return outer.child(_digest(outer.traceparent, deployment_id)[:16])
 
 
 def of_step(deployment: TraceContext, ordinal: int, direction: str) -> TraceContext:
-    """The span of a step in one direction: part of its deployment's."""
+    """Return the span of a step in one direction, which is part of the deployment's span."""
     return deployment.child(_digest(deployment.traceparent, str(ordinal), direction)[:16])
 
 

@@ -1,19 +1,19 @@
-"""The audit as chains of hashes, so that what was written cannot be changed afterwards without notice.
+"""The audit as chains of hashes, so that a later change of what was written is noticed.
 
-Every row of a deployment (its header, each step) has a chain of its own, for one chain over all would make every
-writer wait for every other. Row and entry are one batch under the row's ETag, so a chain cannot fork:
+Every row of a deployment (its header, each step) has a chain of its own, because with one chain for all rows every
+writer would wait for every other. Row and entry are one batch under the row's ETag, so a chain cannot fork:
 
     row      chain: head = H0 ──> head = H1 ──────────> head = H1 ─────────> head = H2
-    entries                       E1: previous H0       (learned something,  E2: previous H1
+    entries                       E1: previous H0       (no move,            E2: previous H1
                                       row = digest       no entry owed)          row = digest
                                       hash = H1                                  hash = H2
 
-H0 is the digest of the row as it was created. A row keeps its own digest too, and is held to it before it is written
-again: the chain of one that was changed in between is broken from there on. The entry of the acceptance binds the H0
+H0 is the digest of the row as it was created. A row also keeps its own digest, which is compared before it is written
+again: if the row was changed in between, its chain is broken from there on. The entry of the acceptance binds the H0
 of all steps; an entry of a deployment that has ended binds the heads of all their chains. Notes, which move no row,
 have a chain of their own. A hash is SHA-256 over the canonical JSON of an entry, the deployment's id and `previous`.
-No key goes into it: who can rewrite the whole partition can compute it anew, which a copy of the last hash elsewhere
-gives away.
+There is no key in it: whoever can rewrite the whole partition can compute the chain again, which only a
+copy of the last hash elsewhere reveals.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,33 +32,33 @@ _MAX_REASON = 1000
 
 
 def step_subject(ordinal: int) -> str:
-    """A step, as the subject of an entry; sorts by ordinal."""
+    """Return a step's name as the subject of an entry; it sorts by ordinal."""
     return f"step_{ordinal:05d}"
 
 
 def subject_of(record: StepRecord | DeploymentRecord) -> str:
-    """Whose chain it is."""
+    """Return the name of the row that the chain belongs to."""
     return step_subject(record.ordinal) if isinstance(record, StepRecord) else DEPLOYMENT
 
 
 def row_digest(record: StepRecord | DeploymentRecord) -> str:
-    """Of everything in a row but its `chain`."""
+    """Return the digest of everything in a row except its `chain`."""
     return content_hash(hashable_fields(record))
 
 
 def entry_hash(deployment_id: str, entry: AuditEntry) -> str:
-    """Of everything in a linked entry but the hash itself."""
+    """Return the hash of everything in a linked entry except the hash itself."""
     link = replace(entry.link, hash="") if entry.link is not None else None
     return content_hash([deployment_id, hashable_fields(replace(entry, link=link))])
 
 
 def steps_digest(heads: Iterable[tuple[str, str]]) -> str:
-    """Of pairs of subject and head, in whatever order they come."""
+    """Return the digest of pairs of subject and head, in any order."""
     return content_hash(sorted(heads))
 
 
 def heads_of(steps: Iterable[StepRecord]) -> str:
-    """The digest over the steps' chains as they stand; a row from before there were chains has none."""
+    """Return the digest of the steps' chains. A row from before there were chains has no chain."""
     return steps_digest((subject_of(s), s.chain.head) for s in steps if s.chain is not None and s.chain.head)
 
 
@@ -66,27 +66,29 @@ _LEFT = "left as it is: released with write "
 
 
 def release_reason(release_write: int) -> str:
-    """Return the reason of the entry by which a release leaves a step as it is; it names the header's write that asks
-    for it, so that of several releases each has its own entries."""
+    """Return the reason of the entry by which a release leaves a step as it is.
+
+    It names the header's write that requested it, so that each of several releases has its own entries.
+    """
     return f"{_LEFT}{release_write}"
 
 
 def left_with(entry: AuditEntry) -> int:
-    """Return the header's write that asks for the release which this entry of a step is about; 0 for any other."""
+    """Return the header's write that requested the release of which this is an entry; 0 for any other entry."""
     number = entry.reason.removeprefix(_LEFT)
     return int(number) if number != entry.reason and number.isascii() and number.isdigit() else 0
 
 
 @dataclass(frozen=True)
 class AuditedWrite[T]:
-    """What one write puts down in one batch: the row, and the audit entry that it owes."""
+    """One write: the row, and its audit entry if there is one, in one batch."""
 
     record: T
     entry: AuditEntry | None
 
 
 def chain_start(steps: Iterable[StepRecord]) -> list[StepRecord]:
-    """Steps as they are created, their chains begun."""
+    """Return new steps with the start of their chains."""
     digests = ((step, row_digest(step)) for step in steps)
     return [step.replace(chain=Chain(digest, digest)) for step, digest in digests]
 
@@ -94,7 +96,7 @@ def chain_start(steps: Iterable[StepRecord]) -> list[StepRecord]:
 def chain_accept(
     header: DeploymentRecord, steps: Sequence[StepRecord], reason: str, at: datetime
 ) -> tuple[DeploymentRecord, AuditEntry]:
-    """A header as it is created, and the entry of its acceptance, which binds the steps as `chain_start` made them."""
+    """Return a new header, and the entry of its acceptance, which binds the steps as `chain_start` returned them."""
     entry = AuditEntry(at, DEPLOYMENT, "", header.state.value, "accept", reason[:_MAX_REASON], header.sequence)
     row = row_digest(header)
     entry = _linked(header.deployment_id, entry, Link("", "", row, heads_of(steps)))
@@ -104,8 +106,11 @@ def chain_accept(
 def chain_move[T: (StepRecord, DeploymentRecord)](
     change: Change[T], at: datetime, heads: str | None = None
 ) -> AuditedWrite[T]:
-    """A row's next version, with the entry it owes: for every move to another state, every reason given, and every
-    write of a deployment that has ended. `heads` is `heads_of` its steps and goes into the entry of an ended one."""
+    """Return a row's next version, with its entry if there is one.
+
+    There is an entry for every move to another state, every reason, and every write of an ended deployment. `heads` is
+    `heads_of` its steps, for the entry of an ended deployment.
+    """
     before = change.before.record
     after = change.after.replace(sequence=before.sequence + 1)
     head, row = _head(before), row_digest(after)
@@ -128,8 +133,11 @@ def chain_move[T: (StepRecord, DeploymentRecord)](
 def chain_append(
     change: Change[DeploymentRecord], step: StepRecord, at: datetime
 ) -> tuple[AuditedWrite[DeploymentRecord], AuditedWrite[StepRecord]]:
-    """A header and a row that was not known at the acceptance: its first move, from `pending`, and an entry of the
-    header's that binds what it was created as, so that no row can be put in unseen."""
+    """Return the writes of a header and of a row that was not known at the acceptance.
+
+    The row moves from `pending`. An entry of the header binds the row as it was created, so that no row can be inserted
+    unnoticed.
+    """
     born = chain_start([step.replace(state=StepState.PENDING)])[0]
     row = chain_move(Change(Versioned(born, ""), step, change.actor, change.reason), at)
     birth = steps_digest([(subject_of(step), _head(born))])
@@ -137,8 +145,10 @@ def chain_append(
 
 
 def forgotten_header(header: DeploymentRecord, at: datetime) -> DeploymentRecord:
-    """Return what stays of an ended deployment's header past its retention: it keeps the id taken and the head of the
-    header's chain, and says which manifest had the id and how it ended."""
+    """Return what is kept of an ended deployment's header after its retention.
+
+    It keeps the id taken, the head of the header's chain, the hash of the manifest, and the final state.
+    """
     kept = DeploymentRecord(
         deployment_id=header.deployment_id,
         name=header.name,
@@ -156,8 +166,11 @@ def forgotten_header(header: DeploymentRecord, at: datetime) -> DeploymentRecord
 
 
 def _head(found: StepRecord | DeploymentRecord) -> str:
-    """Where a row's chain goes on. From a row that is not what was written last it leads nowhere: our own next write,
-    which takes over what it finds, must not make good what somebody else changed."""
+    """Return the hash that the row's next entry follows.
+
+    If the stored row was changed outside the app, return a hash that breaks the chain, so that the app's next write
+    cannot hide the change.
+    """
     if found.chain is None:
         return ""
     digest = row_digest(found)
@@ -165,14 +178,14 @@ def _head(found: StepRecord | DeploymentRecord) -> str:
 
 
 def chain_note(deployment_id: str, entry: AuditEntry, last: NoteHead | None) -> tuple[AuditEntry, NoteHead]:
-    """A note with its place after the last one, and the head of the notes' chain then."""
+    """Return a note with its place after the last one, and the new head of the notes' chain."""
     last = last or NoteHead(0, "")
     entry = _linked(deployment_id, entry, Link(last.hash, "", note=last.number + 1))
     return entry, NoteHead(last.number + 1, _hash(entry))
 
 
 def has_ended(record: StepRecord | DeploymentRecord) -> bool:
-    """Whether it is the header of a deployment that has ended: its entries bind the steps."""
+    """Return True for the header of an ended deployment; its entries bind the steps."""
     return isinstance(record, DeploymentRecord) and record.state in DEPLOYMENT_ENDED
 
 

@@ -1,27 +1,27 @@
-"""Every error of ours names the next move.
+"""The errors of the app. Each class names the next move.
 
 SagaError
 ├── InvalidInputError           the caller's input is wrong; lists every problem with its path; never retried
-├── ConflictError               a conditional write lost: somebody else moved first; do nothing
+├── ConflictError               a conditional write failed: the record has changed; do nothing
 ├── IllegalTransitionError      a bug: the store refused a move that transitions.py does not have
 ├── UnknownVersionError         a record was written by a newer program; upgrade, or drain first
 ├── UnwritableError             a bug: a record that could not be read again is not written; the step fails
 ├── NotFoundError               no such deployment, step or blob
 │   └── ForgottenError          a deployment past its retention: its id stays taken, its audit stands
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
-│   └── StorageAuthError        it answers, and refuses this identity or key
-├── SecretError                 a secret cannot be had; the message names it and never its value
-│   ├── SecretNotFoundError     there is none of that name, or none that may be used (disabled, expired)
-│   └── VaultUnavailableError   Key Vault does not answer, throttles or fails; may pass by itself
-│       └── VaultAuthError      it answers, and refuses this identity: a person must grant a role
+│   └── StorageAuthError        it refuses this identity or key
+├── SecretError                 a secret cannot be read; the message names it and never its value
+│   ├── SecretNotFoundError     there is no secret of that name, or it is disabled or expired
+│   └── VaultUnavailableError   Key Vault does not respond, throttles or fails; it may recover
+│       └── VaultAuthError      it refuses this identity: a person must grant a role
 ├── TransactionError            a script's transaction cannot do what was asked
-│   └── RolledBackError         it was put back, or is being: nothing more is to be begun in it
+│   └── RolledBackError         it was rolled back, or is being rolled back: nothing more may start in it
 ├── LimitError                  Azure Storage would refuse it (entity, property, batch or message too large)
-└── FabricError                 the Fabric REST API said no, or said nothing
-    ├── FabricTransientError    try again: after `retry_after_seconds` where Fabric named it
+└── FabricError                 the Fabric REST API refused, or did not respond
+    ├── FabricTransientError    try again, after `retry_after_seconds` if Fabric named it
     │   └── FabricAmbiguousError    as above, and the effect may have happened: look before acting again
     ├── FabricNameReservedError a deleted item's name is not free yet: wait
-    ├── FabricConflictError     something of that name or principal is there already: look
+    ├── FabricConflictError     that name or principal exists already: look
     ├── FabricNotFoundError     what was addressed does not exist (or is not visible)
     ├── FabricAuthError         401/403: a person must grant something
     └── FabricRefusedError      any other refusal: final
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from shared.domain.records import DeploymentRecord
 
 MESSAGE_LIMIT, SHORT_LIMIT = 1_000, 200
-"""Characters kept of a vendor's message, and of its codes and ids; the rest never reaches a table or a log."""
+"""Characters of a vendor's message, and of its codes and ids, that are kept; the rest reaches no table and no log."""
 KEPT_PROBLEMS = 100
-"""Problems of one input that are told one by one; the others are counted."""
+"""Problems of one input that are reported one by one; the others are counted."""
 
 
 class SagaError(Exception):
-    """Root of all errors of ours."""
+    """The base of all errors of the app."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Problem:
         return f"{self.path}: {self.message}"
 
     def to_json(self) -> JsonObject:
-        """Return the problem as answers and records hold it."""
+        """Return the problem as responses and records contain it."""
         row: JsonObject = {"path": self.path, "message": self.message}
         return row if self.count == 1 else {**row, "count": self.count}
 
 
 class Problems(list[Problem]):
-    """A list of problems that has an end: KEPT_PROBLEMS are kept, and one last entry says how many more there are."""
+    """A bounded list of problems: KEPT_PROBLEMS are kept, and one last entry has the number of the others."""
 
     def __init__(self, problems: Iterable[Problem] = ()) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Problems(list[Problem]):
         return self
 
     def fitting(self, characters: int) -> "Problems":
-        """Return those that take no more characters than that as JSON in ASCII; the others are counted."""
+        """Return the problems that fit into so many characters of JSON in ASCII; the others are counted."""
         kept, left, more = Problems(), characters, 0
         for problem in self:
             left -= len(json.dumps(problem.to_json()))
@@ -116,7 +116,7 @@ def how_many(problems: Iterable[Problem]) -> str:
 
 
 class InvalidInputError(SagaError):
-    """The caller's input is wrong. `problems` holds them in document order, those beyond KEPT_PROBLEMS counted."""
+    """The caller's input is not valid. `problems` are in the order of the document, at most KEPT_PROBLEMS of them."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = problems if isinstance(problems, Problems) else Problems(problems)
@@ -124,7 +124,7 @@ class InvalidInputError(SagaError):
 
 
 class ConflictError(SagaError):
-    """A conditional write lost its condition: the record moved since it was read."""
+    """The condition of a write failed: the record has changed since it was read."""
 
 
 class IllegalTransitionError(SagaError):
@@ -139,7 +139,7 @@ class UnknownVersionError(SagaError):
 
 
 class UnwritableError(SagaError):
-    """A record holds what could not be read again, so that nothing was written. A bug, never bad input."""
+    """A record contains a value that could not be read again, so nothing was written. A bug, never bad input."""
 
 
 class NotFoundError(SagaError):
@@ -147,36 +147,38 @@ class NotFoundError(SagaError):
 
 
 class ForgottenError(NotFoundError):
-    """A deployment is past its retention. `record` is what stays of its header: which manifest had the id, and its end.
-    Its audit stands, and as long as it does, nothing else can have the id."""
+    """A deployment is past its retention. `record` is what is kept of its header: the hash and the final state.
+
+    Its audit is kept, and as long as it is, no other deployment can have the id.
+    """
 
     def __init__(self, record: "DeploymentRecord") -> None:
         since = f" since {record.forgotten_at:%Y-%m-%d}" if record.forgotten_at is not None else ""
         super().__init__(
             f"deployment '{record.deployment_id}' ended {record.state.value} and is past its retention{since}: "
-            "only its audit is kept, and nothing runs again under its id"
+            "only its audit is kept, and its id cannot be used again"
         )
         self.record = record
 
 
 class StorageUnavailableError(SagaError):
-    """The storage account cannot be reached or is failing; nothing was decided, the delivery is repeated."""
+    """The storage account cannot be reached or is failing. Nothing was decided, and the delivery is repeated."""
 
 
 class StorageAuthError(StorageUnavailableError):
-    """The storage account answers and refuses: 401 or 403. A person must grant a role or correct the connection."""
+    """The storage account refuses: 401 or 403. A person must grant a role or correct the connection."""
 
 
 class SecretError(SagaError):
-    """A secret cannot be had. Messages name the secret and the place, never a value."""
+    """A secret cannot be read. Messages name the secret and the place, never a value."""
 
 
 class SecretNotFoundError(SecretError):
-    """Where secrets are, there is none of that name, or it is disabled, expired or not valid yet."""
+    """The source has no secret of that name, or it is disabled, expired or not valid yet."""
 
 
 class VaultUnavailableError(SecretError):
-    """Key Vault does not answer, throttles (429) or fails (5xx); `retry_after_seconds` where it named a time."""
+    """Key Vault does not respond, throttles (429) or fails (5xx). `retry_after_seconds` is None if it named no time."""
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -192,20 +194,22 @@ class LimitError(SagaError):
 
 
 class TransactionError(SagaError):
-    """A script's transaction cannot do what was asked; the message says why."""
+    """A script's transaction cannot do what was requested; the message says why."""
 
 
 class RolledBackError(TransactionError):
-    """Somebody asked for the transaction to be put back, or took its script for dead. What it tracked is, or will be,
-    put back."""
+    """A person requested the rollback of the transaction, or its script was taken for dead.
+
+    Everything that it tracked has been compensated, or will be.
+    """
 
 
 class FabricError(SagaError):
-    """An answer of the Fabric REST API that is not a success, or the absence of an answer.
+    """A response of the Fabric REST API that is not a success, or a missing response.
 
-    `status` is None where no answer came. `error_code` is Fabric's own (`errorCode`), the thing to dispatch on:
-    the same code arrives under different HTTP statuses. `request_id` is what Microsoft's support asks for.
-    `is_outcome` says that it is how a long-running operation ended, and not a failure to ask for that.
+    `status` is None if no response came. `error_code` is Fabric's own (`errorCode`), and decisions use it, because the
+    same code comes with different HTTP statuses. Microsoft's support asks for `request_id`. `is_outcome` is True if the
+    error is the outcome of a long-running operation, rather than a failure to read it.
     """
 
     def __init__(
@@ -237,11 +241,11 @@ class FabricError(SagaError):
 
 
 class FabricTransientError(FabricError):
-    """May pass by itself: throttled (429), 408, 5xx on a call without effect, connection refused."""
+    """A transient error: throttled (429), 408, 5xx on a call without effect, connection refused."""
 
 
 class FabricAmbiguousError(FabricTransientError):
-    """The connection broke, timed out or answered 5xx after a mutating call was sent: it may have happened."""
+    """No usable response after a call that changes something: it may have had its effect."""
 
 
 class FabricNameReservedError(FabricError):
@@ -249,11 +253,11 @@ class FabricNameReservedError(FabricError):
 
 
 class FabricConflictError(FabricError):
-    """The name is taken, or the principal has a role already."""
+    """The name is taken, or the principal already has a role."""
 
 
 class FabricNotFoundError(FabricError):
-    """Not there, or not visible. Alone no proof of absence: a paused capacity answers 404 too."""
+    """The resource is missing or not visible. This is no proof of its absence: a paused capacity answers 404 too."""
 
 
 class FabricAuthError(FabricError):
@@ -261,4 +265,4 @@ class FabricAuthError(FabricError):
 
 
 class FabricRefusedError(FabricError):
-    """A final refusal; repeating it changes nothing."""
+    """A final refusal: another attempt would fail too."""

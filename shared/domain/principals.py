@@ -13,7 +13,7 @@ ROLES = ("Admin", "Member", "Contributor", "Viewer")
 TYPES = ("User", "Group", "ServicePrincipal")
 COLUMNS = ("principal_id", "role", "description", "type")
 SEPARATORS = (",", ";", "\t")
-"""Separators of columns. Excel writes semicolons where the comma is the decimal sign."""
+"""Separators of columns. Excel writes semicolons if the comma is the decimal sign."""
 
 NOT_A_LIST = (
     f"is not a line of a list of principals ({','.join(COLUMNS)}), and no other line begins with the object id of a "
@@ -22,25 +22,25 @@ NOT_A_LIST = (
 
 _BLANK = "".join(SEPARATORS) + " \r\n\v\f\u00a0"
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
-"""Excel's own first line, which names the separator."""
+"""The first line that Excel may write, which names the separator."""
 _SPACES, _DIRECTIONS, _JOINERS = range(0x2000, 0x2010), range(0x2028, 0x2030), range(0x205F, 0x206A)
 _UNSEEN = "\t\n\r\v\f" + "".join(
     chr(code)
     for codes in ((0x85, 0xA0, 0xAD, 0x61C, 0x1680, 0x180E, 0x3000, 0xFEFF), _SPACES, _DIRECTIONS, _JOINERS)
     for code in codes
 )
-"""White space but the space itself, and characters of no width: they come along when an id is copied."""
+"""White space except the space itself, and characters of no width: they are often copied together with an id."""
 _ANY_UNSEEN = re.compile(f"[{_UNSEEN}]")
 _BEGINS_WITH_AN_ID = re.compile(rf'(?:^|[\r\n])[ \t"{_UNSEEN[5:]}]*{GUID.pattern}')
 _QUOTED_CHARACTERS = 64
 _QUOTED_NAMES = 3
 _FIRST_CELL = 1_000
-"""Characters of the first line that are looked at to find the separator."""
+"""Characters of the first line that are read to find the separator."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who gets which role. `line` is where the file says so (0 for an inline list)."""
+    """A principal and its role. `line` is its line in the file (0 for an inline list)."""
 
     principal_id: str
     role: str
@@ -50,11 +50,11 @@ class Principal:
 
 
 def parse_principals(text: str, path: str, problems: list[Problem]) -> list[Principal]:
-    """The principals of a file. A line that is wrong is a problem naming line and field; nothing is assumed.
+    """Return the principals of a file. A bad line is a problem that names line and field; there are no silent defaults.
 
-    Columns are separated by commas, semicolons or tabs, as the first line has them. A line that begins with `#` is a
-    comment, unless it stands inside a quoted cell; rows without content are skipped; the header may name the columns
-    in another order, or be left out. Quoting is CSV's own. Not done: asking the directory whether a principal exists.
+    Columns are separated by commas, semicolons or tabs, as in the first line. A line that starts with `#` outside a
+    quoted cell is a comment; empty rows are skipped; the header may name the columns in another order, or be left out.
+    Quoting is CSV's own. The directory is not asked if a principal exists.
     """
     table = _Table(text)
     found: list[Principal] = []
@@ -82,7 +82,7 @@ def parse_principals(text: str, path: str, problems: list[Problem]) -> list[Prin
     except csv.Error as error:
         wrong.append(Problem(f"{path} line {table.line}", f"is not CSV: {_reason(error)}"))
     if wrong and not is_ours:
-        # Another file, given by mistake: its words are not repeated where problems are recorded.
+        # A different file, named by mistake: its text must not be repeated in recorded problems.
         line_of_first = wrong[0].path.removeprefix(path).partition(",")[0]
         problems.append(Problem(f"{path}{line_of_first}", NOT_A_LIST))
         return []
@@ -93,7 +93,7 @@ def parse_principals(text: str, path: str, problems: list[Problem]) -> list[Prin
 
 
 class _Table:
-    """Rows of cells, each with the line where it begins. Comments are recognised between rows, not inside them."""
+    """Rows of cells, each with its first line. Comments are recognised between rows, not inside them."""
 
     def __init__(self, text: str) -> None:
         # `newline=""`: every kind of line end ends a line, and one inside a quoted cell stays as it is.
@@ -109,7 +109,7 @@ class _Table:
         self._separator = named[1] if named else _separator(self._first)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Each row that has content. Raises csv.Error; `line` is then where the row begins."""
+        """Yield each row that has content. Raises csv.Error; `line` is then the first line of the row."""
         reader = csv.reader(self._feed(), delimiter=self._separator, strict=True, skipinitialspace=True)
         while True:
             self._is_inside = False
@@ -120,7 +120,7 @@ class _Table:
                 yield self.line, cells
 
     def _feed(self) -> Iterator[str]:
-        """Lines for the reader, which asks for another one inside a row only while a quoted cell is open."""
+        """Yield lines for the reader, which reads on inside a row only while a quoted cell is open."""
         for line in self._rest():
             if not self._is_inside:
                 if self._is_skipped(line):
@@ -142,7 +142,7 @@ class _Table:
 
 
 def _separator(line: str) -> str:
-    """The separator behind the first cell, which is an object id or the name of a column."""
+    """Return the separator after the first cell, which is an object id or the name of a column."""
     for separator in SEPARATORS:
         [cells] = csv.reader([line[:_FIRST_CELL] or "\n"], delimiter=separator, skipinitialspace=True)
         if len(cells) > 1 and (GUID.fullmatch(_trimmed(cells[0])) or _key(cells[0]) in COLUMNS):
@@ -151,7 +151,7 @@ def _separator(line: str) -> str:
 
 
 def _header(names: list[str]) -> list[str] | None:
-    """The names, or None if the row is not a header: none of its cells is a column's name."""
+    """Return the names; None if no cell is the name of a column, so that the row is not a header."""
     return names if any(name in COLUMNS for name in names) else None
 
 
@@ -198,7 +198,7 @@ def _hint(cells: list[str]) -> str:
 
 
 def _trimmed(cell: str) -> str:
-    """The cell without white space and characters of no width at its ends."""
+    """Return the cell without white space and characters of no width at its ends."""
     return cell.strip(_UNSEEN + " ")
 
 
@@ -207,12 +207,12 @@ def _key(cell: str) -> str:
 
 
 def _shown(value: str) -> str:
-    """The beginning of a value, with every character that cannot be seen by its code."""
+    """Return the beginning of a value, with the codes of its invisible characters."""
     return _ANY_UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", value[:_QUOTED_CHARACTERS])
 
 
 def _reason(error: csv.Error) -> str:
-    """Python's message in the words of somebody who looks at the file."""
+    """Return Python's message in terms of the file."""
     message = str(error)
     if "unexpected end" in message:
         return "the quotation mark that opens a cell here has no counterpart"

@@ -1,4 +1,4 @@
-"""`${{ steps.<id>.outputs.<name> }}`: which steps a `with` refers to, and its values with all of that replaced."""
+"""References, `${{ steps.<id>.outputs.<name> }}`: the steps that a `with` refers to, and its resolved values."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -73,7 +73,7 @@ def open_fields(value: JsonObject) -> set[str]:
 
 
 def _each(value: Any, change: Callable[[str, str], Any], path: str) -> Any:
-    """The value with each of its strings changed; a change is told the string and its path."""
+    """Return the value with each of its strings changed by `change(text, path)`."""
     if isinstance(value, str):
         return change(value, path)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The plan: an ordered graph of steps, ready to be journaled."""
+"""The step graph: the steps of a manifest in order, ready to be journaled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MAX_STEPS = 1_000
 
 @dataclass(frozen=True)
 class GraphStep:
-    """One step of a plan: `needs` are the ids that must have succeeded before it starts."""
+    """One step. `needs` are the ids of the steps that must have succeeded before it starts."""
 
     step_id: str
     kind: str
@@ -25,7 +25,7 @@ class GraphStep:
 
 @dataclass(frozen=True)
 class StepGraph:
-    """A checked manifest. The position of a step is its ordinal for good."""
+    """A valid manifest. The position of a step is its ordinal, which never changes."""
 
     name: str
     target: str
@@ -38,7 +38,7 @@ class StepGraph:
 
 
 def check_graph(steps: Sequence[tuple[GraphStep, str]], problems: list[Problem]) -> None:
-    """Note a cycle, naming its members in order. Each step comes with the path it was written at."""
+    """Note a cycle, with its members in order. Each step comes with its path in the manifest."""
     graph = {step.step_id: step.needs for step, _ in steps}
     paths = {step.step_id: path for step, path in steps}
     try:
@@ -49,7 +49,7 @@ def check_graph(steps: Sequence[tuple[GraphStep, str]], problems: list[Problem])
 
 
 def levels(needs: Mapping[int, Sequence[int]]) -> list[list[int]]:
-    """The waves in which an acyclic graph of ordinals can run; compensation runs them in reverse."""
+    """Return the waves in which an acyclic graph of ordinals can run. Compensation runs them in reverse."""
     sorter = TopologicalSorter(needs)
     sorter.prepare()
     waves: list[list[int]] = []

@@ -1,7 +1,7 @@
-"""The names of what the app tells monitors, and the port it tells them through.
+"""The names of events and metrics, and the properties of each event.
 
-Names are constants here and nowhere else: the alerts and the workbook of infra/ are checked against them, and so is
-the table in docs/telemetry.md.
+Names are constants here and nowhere else. Tests compare them with the alerts and the workbook of infra/ and with the
+table in docs/telemetry.md.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from shared.domain.trace import TraceContext
 
 Properties = Mapping[str, str | int | float | bool | None]
-"""What goes with an event: short values, never a secret; None is left out."""
+"""The properties of an event: short values, never a secret. None is left out."""
 
 
 class Event:
-    """Names of events. Persisted in other people's alerts: add, never rename."""
+    """The names of events. Other people's alerts use them: add, never rename."""
 
     DEPLOYMENT_ACCEPTED = "DeploymentAccepted"
     DEPLOYMENT_STARTED = "DeploymentStarted"
@@ -39,7 +39,7 @@ class Event:
 
 
 class Metric:
-    """Names of metrics, as persisted as those of events."""
+    """The names of metrics. Add, never rename."""
 
     DEPLOYMENT_SECONDS = "DeploymentSeconds"
     STEP_SECONDS = "StepSeconds"
@@ -81,20 +81,20 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = {
         *("dry_run", "seconds"),
     ),
 }
-"""What each event may carry; what is not known is left out."""
+"""The properties that each event may have. An unknown value is left out."""
 
 
 class NoTelemetry:
     """Implements `Telemetry` by doing nothing."""
 
     def event(self, name: str, properties: Properties | None = None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def exception(self, error: BaseException, properties: Properties | None = None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def dependency(
         self,
@@ -107,10 +107,10 @@ class NoTelemetry:
         properties: Properties | None = None,
         context: TraceContext | None = None,
     ) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def flush(self, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""A text under `with`, which may hold `${{ steps.<id>.outputs.<name> }}`: cut into its words and its references.
+"""Parses a text under `with` that may contain `${{ steps.<id>.outputs.<name> }}`: into literal pieces and references.
 
 `$${{` stands for the characters `${{` themselves. One pass with str.find: the cost is linear in the text.
 """
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 OPENING, CLOSING = "${{", "}}"
 ESCAPE = "$"
 MAX_REFERENCES = 1_000
-"""In one text."""
+"""The limit for one text."""
 MAX_REFERENCE = 200
 """Characters between the braces: a step's id and an output's name, with room for spaces."""
 FORM = "${{ steps.<step id>.outputs.<output name> }}"
@@ -19,7 +19,7 @@ _STEP_OUTPUT = re.compile(r"\s*steps\.([A-Za-z_][A-Za-z0-9_-]*)\.outputs\.([A-Za
 
 
 class Expression(NamedTuple):
-    """What stands between `${{` and `}}`, or after a `${{` that nothing closes."""
+    """The text between `${{` and `}}`, or after a `${{` that is not closed."""
 
     inner: str
     is_closed: bool = True

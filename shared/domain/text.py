@@ -1,4 +1,4 @@
-"""From the text of a manifest (JSON or YAML) to plain JSON values, with every limit that hostile text needs."""
+"""Parses the text of a manifest (JSON or YAML) to plain JSON values, within limits against hostile text."""
 
 import codecs
 import json
@@ -21,21 +21,21 @@ MAX_BYTES = 16 * 1024 * 1024
 """A manifest with its packed folders; larger ones are refused before they are parsed."""
 MAX_DEPTH = 50
 MAX_VALUES = 200_000
-"""Values counted as a reader of the expanded document would see them, so that YAML aliases cannot multiply unseen."""
+"""Values of the expanded document: a YAML alias counts as its full content, so that aliases cannot multiply."""
 MAX_INTEGER_BITS = 1024
-"""YAML's 0x... builds integers that Python then refuses to write down."""
+"""YAML's 0x... makes integers that Python then refuses to print."""
 _NUMBER_CHARACTERS = 2_000
-"""Of a number: enough for 1024 bits. To build one takes more than linear time."""
+"""Characters of a number, enough for 1024 bits. Parsing a number takes more than linear time."""
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters but tab and line ends, and lone surrogates."""
-_TOO_MANY = f"holds more than {MAX_VALUES} values"
+"""Control characters except tab and line ends, and lone surrogates."""
+_TOO_MANY = f"contains more than {MAX_VALUES} values"
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
-_TOO_LARGE = f"holds more than {MAX_BYTES} characters, each alias counted as what it stands for"
+_TOO_LARGE = f"contains more than {MAX_BYTES} characters, each alias counted as its full content"
 _ENVELOPE_VALUES = 10
-"""What an envelope has at most beside the manifest in it, itself counted."""
+"""The most values that an envelope has in addition to its manifest, itself included."""
 _MAX_NODES, _DEEPEST_NODE = MAX_VALUES + _ENVELOPE_VALUES, 2 * MAX_DEPTH
-"""Loose limits on YAML before it is built: a merge is a level and a value of its own there. The built value is counted
+"""Loose limits on YAML nodes, among which a merge is a level and a value of its own. The built value is counted
 exactly."""
 _TAG, _MERGE = "tag:yaml.org,2002:", "<<"
 _CORE = {
@@ -46,7 +46,7 @@ _CORE = {
         r"[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
     ),
 }
-"""Plain words that are not strings in YAML 1.2 (core schema). PyYAML by itself reads YAML 1.1, in which `1:30` is 90,
+"""Plain words that are not strings in YAML 1.2 (core schema). PyYAML itself reads YAML 1.1, in which `1:30` is 90,
 `010` is 8, `1_000` is 1000 and `no` is false."""
 _DISPUTED = re.compile(r"[-+]?0[0-9]+|0o[0-7]+")
 """Integers that YAML 1.1 and 1.2 read differently."""
@@ -55,7 +55,7 @@ _BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
 class _Refused(ValueError):
-    """What neither parser may make something of."""
+    """The text is refused by a rule of this module, not by a parser."""
 
 
 class _Nodes(Reader, Scanner, Parser, Composer, BaseResolver):
@@ -84,7 +84,7 @@ class _Nodes(Reader, Scanner, Parser, Composer, BaseResolver):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._composed += index is not None  # a key has none
-        if self._composed > _MAX_NODES:  # while it is read: the whole of it may take minutes
+        if self._composed > _MAX_NODES:  # checked while it is read, because all of it may take minutes
             raise _Refused(_TOO_MANY)
         return super().compose_node(parent, index)
 
@@ -95,12 +95,16 @@ class _Nodes(Reader, Scanner, Parser, Composer, BaseResolver):
 
 
 def _yaml(text: str) -> Any:
-    """The value of a YAML document. PyYAML's own constructors would keep the last of two equal keys without a word,
-    build whatever aliases multiply to, and know types that JSON does not have."""
+    """Return the value of a YAML document.
+
+    PyYAML's own constructors would silently keep the last of two equal keys, build everything that aliases multiply to,
+    and accept types that JSON does not have.
+    """
     if found := _BREAKS.search(text):
         line = text.count("\n", 0, found.start()) + 1
         code = f"{ord(found[0]):04X}"
-        raise _Refused(f"holds U+{code} in line {line}, a line end in YAML 1.1 only; write \\u{code} in double quotes")
+        remedy = f"write \\u{code} in double quotes"
+        raise _Refused(f"contains U+{code} in line {line}, a line end in YAML 1.1 only; {remedy}")
     root = _Nodes(text).get_single_node()
     if root is None:
         return None
@@ -123,7 +127,7 @@ def _built(node: yaml.Node) -> Any:
 
 
 def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
-    """The fields of a mapping, those that it merges first. Its own have precedence, then those merged earlier."""
+    """Return the fields of a mapping, merged ones first. Its own have precedence, then those merged earlier."""
     merged: dict[str, Any] | None = None
     own: dict[str, Any] = {}
     for key_node, value_node in node.value:
@@ -160,19 +164,19 @@ def _scalar(kind: str, text: str, line: int) -> bool | int | float | None:
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     if _DISPUTED.fullmatch(text):
         remedy = "write it in decimal digits without a 0 in front, or quote it to make it a string"
-        raise _Refused(f"{text[:64]} in line {line} is one number in YAML 1.1 and another in 1.2; {remedy}")
+        raise _Refused(f"{text[:64]} in line {line} is a different number in YAML 1.1 and 1.2; {remedy}")
     return int(text, 16 if text.startswith("0x") else 10)
 
 
 def _refuse_multiplied(root: yaml.Node) -> None:
-    """Count what a reader of the expanded text would see, merged mappings too, before any of it is built."""
+    """Refuse a document whose expanded text is too large, merged mappings included, before any of it is built."""
     count, size, todo = 1, 0, [(root, 0)]
     while todo:
         node, depth = todo.pop()
         if depth > _DEEPEST_NODE:
             raise _Refused(_TOO_DEEP)
         inside = _inside(node)
-        count += len(inside)  # here, not when they are taken up: to remember them takes memory too
+        count += len(inside)  # counted here, because waiting nodes take memory too
         if count > _MAX_NODES:
             raise _Refused(_TOO_MANY)
         size += _characters(node)
@@ -182,7 +186,7 @@ def _refuse_multiplied(root: yaml.Node) -> None:
 
 
 def _characters(node: yaml.Node) -> int:
-    """How many characters stand in a node by itself, its keys included."""
+    """Return the characters of a node itself, its keys included."""
     if isinstance(node, yaml.MappingNode):
         return sum(len(key.value) for key, _ in node.value)
     return len(node.value) if isinstance(node, yaml.ScalarNode) else 0
@@ -235,10 +239,10 @@ def utf8(content: bytes) -> str:
 
 
 def parse(text: str, *, may_be_enclosed: bool = False) -> Any:
-    """The value of a JSON or YAML text. Raises InvalidInputError, with a line where the parser knows it.
+    """Return the value of a JSON or YAML text. Raises InvalidInputError, with the line if the parser names it.
 
-    `may_be_enclosed`: the manifest may stand in an envelope, whose own level and values are not counted: what is
-    accepted by itself must not be refused on its way.
+    `may_be_enclosed`: the manifest may be inside an envelope, whose own level and values are not counted, because a
+    manifest that is accepted by itself must be accepted in an envelope too.
     """
     size = len(text.encode("utf-8", "replace"))
     if size > MAX_BYTES:
@@ -288,7 +292,7 @@ def _invalid(path: str, message: str) -> InvalidInputError:
 
 
 class _Walk:
-    """Checks that a parsed document is plain JSON of bearable size and printable text."""
+    """Check that a parsed document is plain JSON within the limits, with printable text."""
 
     def __init__(self, problems: Problems, count: int = 0) -> None:
         self.problems = problems
@@ -316,4 +320,4 @@ class _Walk:
     def text(self, value: str, path: str) -> None:
         if found := _FORBIDDEN.search(value):
             code = f"U+{ord(found[0]):04X}"
-            self.problems.append(Problem(path, f"holds the character {code}, which no name or text may have"))
+            self.problems.append(Problem(path, f"contains the character {code}, which no name or text may have"))

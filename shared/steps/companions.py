@@ -1,13 +1,13 @@
-"""Items that Fabric adds by itself beside an item that a step created, and the proof that one is such a companion.
+"""Companions: items that Fabric itself adds to an item that a step created, and the proof that an item is one.
 
-A companion carries no marker. It is taken for one only if all of this holds; otherwise it is a stranger's:
+A companion carries no marker. An item counts as a companion only if all of this is true; otherwise it is foreign:
 
 - its maker is in the journal as created by this deployment, in that workspace;
 - type and name are exactly those that Fabric gives it (COMPANIONS);
-- nobody touched it: it has no description, stands in no folder and has no tag;
-- named after its maker: nothing of that name stood there before the maker was created, and if the companion was seen
-  when the maker was verified, it is still the one with that id;
-- named with a time: that is the time in which the maker was created, and no more such items than makers fit it.
+- nobody touched it: it has no description, is in no folder and has no tag;
+- if it is named after its maker: nothing of that name existed before the maker was created, and if the companion was
+  seen when the maker was verified, it still has that id;
+- if its name has a time: the maker was created at that time, and no more such items than makers fit it.
 
 Tables and files prove nothing, because Fabric fills staging items by itself (ADR 17).
 """
@@ -27,10 +27,10 @@ SQL_ENDPOINT = "SQLEndpoint"
 
 @dataclass(frozen=True)
 class Companion:
-    """One item that comes with another.
+    """A kind of companion.
 
-    `name` is made from the maker's name, or ends with the UTC second in which Fabric made the companion. `outlives`
-    says that it stays when its maker is deleted. `made_within` and `shown_within` bound, in seconds after the maker's
+    `name` contains the maker's name, or ends with the UTC second in which Fabric created the companion. `outlives` is
+    True if it stays when its maker is deleted. `made_within` and `shown_within` bound, in seconds after the maker's
     creation, when it is made and when a list shows it.
     """
 
@@ -42,7 +42,7 @@ class Companion:
 
     @property
     def is_stamped(self) -> bool:
-        """True if its name ends with the time in which it was made."""
+        """Return True if its name ends with the time of its creation."""
         return self.name.endswith("{stamp}")
 
 
@@ -62,10 +62,10 @@ COMPANIONS: dict[str, tuple[Companion, ...]] = {
         Companion("Warehouse", "StagingWarehouseForDataflows_{stamp}", True, made_within=60.0, shown_within=120.0),
     ),
 }
-"""What comes with an item, by its type. Recorded traffic: names, and what outlives its maker; stamps 0 to 1 s
-(lakehouse) and 12 to 44 s (warehouse) after the creation, shown 3 to 67 s after it. The bounds are wider than that."""
+"""The companions of an item, by its type. Source: recorded traffic, for names, for what outlives its maker, for stamps
+0 to 1 s (lakehouse) and 12 to 44 s (warehouse) after the creation, shown 3 to 67 s after it. The bounds are wider."""
 _SLACK = timedelta(seconds=5)
-"""What the clocks of Fabric and of this app may differ."""
+"""How much the clocks of Fabric and of this app may differ."""
 _STAMP = re.compile("[0-9]{14}")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -74,8 +74,8 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 class Maker:
     """An item that a step created between `since` and `until`.
 
-    `beside` maps types to the ids of what bore a companion's name before that, None if nobody looked; `made` to those
-    of the companions seen when the item was verified.
+    `beside` maps types to the ids of items that had a companion's name before that; it is None if nobody looked. `made`
+    maps types to the ids of the companions that were seen when the item was verified.
     """
 
     step_id: str
@@ -87,18 +87,18 @@ class Maker:
 
     @property
     def companions_shown_at(self) -> datetime:
-        """When the companions that outlive it are all shown; `until` if it has none."""
+        """Return when all companions that outlive it are shown; `until` if it has none."""
         outliving = [c.shown_within for c in COMPANIONS.get(self.resource.type, ()) if c.outlives]
         return self.until + timedelta(seconds=max(outliving, default=0.0))
 
 
 Makers = Callable[[], Sequence[Maker]]
-"""The makers of the deployment that concern a resource; asked for only when they are needed."""
+"""Returns the makers of the deployment that concern a resource. It is called only if they are needed."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A companion, and the step whose item it was made for."""
+    """A companion, and the step that created its maker."""
 
     resource: Resource
     step_id: str
@@ -109,7 +109,7 @@ class Found:
 
 
 def maker_of(row: StepRecord) -> Maker | None:
-    """What a step created, if Fabric adds something beside it."""
+    """Return the item that a step created, if Fabric adds companions to it."""
     if row.resource is None or row.intent is None or row.intent.action != "create" or row.started_at is None:
         return None
     if row.resource.type not in COMPANIONS:
@@ -119,7 +119,7 @@ def maker_of(row: StepRecord) -> Maker | None:
 
 
 def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str) -> list[Found]:
-    """The companions of the makers among the items of a workspace, as its list shows them."""
+    """Return the companions of the makers among the items of a workspace, as its list shows them."""
     inside = [m for m in makers if m.resource.parent_id == workspace_id]
     untouched = _untouched(rows)
     found = [*_named(inside, untouched, workspace_id), *_stamped(inside, untouched, workspace_id)]
@@ -132,7 +132,7 @@ def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: st
 
 
 def _untouched(rows: Iterable[JsonObject]) -> list[JsonObject]:
-    """The rows that nobody has touched, as far as they show; one without an id proves nothing."""
+    """Return the rows that nobody has touched, as far as the list shows. A row without an id proves nothing."""
     return [
         row for row in rows if "id" in row and not any(row.get(name) for name in ("description", "folderId", "tags"))
     ]
@@ -143,7 +143,7 @@ def _resource(row: JsonObject, workspace_id: str) -> Resource:
 
 
 def _slots(maker: Maker) -> dict[tuple[str, str], Companion]:
-    """The companions that are named after their maker, by type and name."""
+    """Return the companions that are named after their maker, by type and name."""
     plain = [c for c in COMPANIONS[maker.resource.type] if not c.is_stamped]
     return {(c.type, c.name.format(name=maker.resource.name)): c for c in plain}
 
@@ -159,15 +159,18 @@ def _named(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: st
 
 def _is_its_own(maker: Maker, companion: Companion, item_id: str) -> bool:
     if companion.type == SQL_ENDPOINT:
-        return True  # nobody else can create one: Fabric has no call for it
+        return True  # nobody else can create a SQL endpoint: Fabric has no call for it
     if maker.beside is None or companion.type in maker.beside:
         return False
     return (maker.made or {}).get(companion.type, item_id) == item_id
 
 
 def _stamped(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
-    """Each span of time in which makers were created must hold no more candidates than makers: one more, and which of
-    them is a stranger's cannot be told."""
+    """Yield the companions whose names have a time.
+
+    A span of time in which makers were created must contain no more candidates than makers. With one more, nobody can
+    decide which of them is foreign.
+    """
     for item_type, slots in COMPANIONS.items():
         own = sorted((m for m in makers if m.resource.type == item_type), key=lambda m: m.since)
         for companion in (c for c in slots if c.is_stamped) if own else ():
@@ -187,7 +190,7 @@ class _Span:
 
 
 def _spans(makers: Sequence[Maker], companion: Companion) -> list[_Span]:
-    """When the companions of makers, the first one first, were made; those that overlap are one."""
+    """Return the spans of time in which the companions of makers were created; overlapping spans are merged."""
     spans: list[_Span] = []
     for maker in makers:
         begin, end = maker.since - _SLACK, maker.until + timedelta(seconds=companion.made_within) + _SLACK
@@ -213,15 +216,17 @@ def _fits(row: JsonObject, companion: Companion, span: _Span) -> bool:
 
 
 def seen(resource: Resource, beside: JsonObject, rows: Sequence[JsonObject]) -> JsonObject:
-    """Ids by type of the companions that are named after an item just created, among the items of its workspace."""
+    """Return the ids, by type, of the companions that are named after a new item in its workspace."""
     maker = Maker("", resource, _NEVER, _NEVER, beside)
     found = _named([maker], rows, resource.parent_id or "")
     return {f.resource.type: f.resource.id for f in found if f.resource.type != SQL_ENDPOINT}
 
 
 def beside(fabric: Fabric, spec: JsonObject) -> JsonObject | None:
-    """Ids by type of what bears the name of a companion-to-be, before its maker is created; None if the maker has no
-    companion that is named after it. Raises FabricError."""
+    """Return the ids, by type, of items that have the name of a future companion, before its maker is created.
+
+    None means that no companion is named after the maker. Raises FabricError.
+    """
     item_type, workspace_id = spec.get("type"), spec.get("workspaceId")
     if item_type not in COMPANIONS or not spec.get("displayName"):
         return None

@@ -1,6 +1,6 @@
-"""What Fabric's types of items ask of a definition: its format, whether there may be one, what it may refer to.
+"""What Fabric's types of items require of a definition: its format, its presence, and its references.
 
-Formats as in the published OpenAPI (notebook, semanticModel) and as microsoft/fabric-cicd sends them.
+Source of the formats: the published OpenAPI (notebook, semanticModel), and what microsoft/fabric-cicd sends.
 """
 
 import base64
@@ -13,11 +13,11 @@ from typing import Any
 from shared.domain.json import JsonObject, as_list, as_object
 
 NEEDS_DEFINITION = frozenset({"SemanticModel", "Report"})
-"""Types that Fabric refuses to create bare."""
+"""Types that Fabric creates only with a definition."""
 NO_DEFINITION = frozenset(
     {"Dashboard", "Datamart", "MLExperiment", "MLModel", "SQLEndpoint", "Warehouse", "WarehouseSnapshot"}
 )
-"""Types that Fabric creates, if at all, without a definition."""
+"""Types that Fabric creates without a definition, or not at all."""
 _REPORT_CONNECTION = "definition.pbir"
 
 _FORMATS: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
@@ -35,18 +35,18 @@ _FORMATS: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
         (re.compile(r"[^/]+\.dacpac"), "dacpac"),
     ),
 }
-"""By type: parts by path, and the format that has such parts."""
+"""By type: patterns of the parts' paths, and the format that has such parts."""
 _DEFAULTS = frozenset({"fabricGitSource", "TMDL", "dacpac"})
-"""What Fabric takes when nothing is said."""
+"""The formats that Fabric uses by default."""
 _BY_PATH = (
-    "names its semantic model by path (`byPath`), and Fabric's API takes `byConnection` only: write the model's id as "
-    '{"byConnection": {"connectionString": "semanticmodelid=<id>"}}. For a model of the same manifest, give the '
+    "names its semantic model by path (`byPath`), and Fabric's API accepts only `byConnection`: write the model's id "
+    'as {"byConnection": {"connectionString": "semanticmodelid=<id>"}}. For a model of the same manifest, give the '
     "report's parts in `definition`, this one as `text`, with ${{ steps.<model>.outputs.id }} as the id"
 )
 
 
 def format_of(item_type: str, definition: JsonObject) -> str:
-    """The format to send and to ask for: the one given, or the one that the parts have; empty for the default."""
+    """Return the format to send and to ask for: the given one, or that of the parts; empty for the default."""
     given = definition.get("format")
     if isinstance(given, str) and given:
         return given
@@ -55,24 +55,24 @@ def format_of(item_type: str, definition: JsonObject) -> str:
 
 
 def format_problem(item_type: str, paths: Collection[str], given: str) -> str:
-    """Why the parts do not go together, or do not go with the format that is given; empty where they do."""
+    """Return why the parts do not fit each other or the given format; empty if they do."""
     found = _formats(item_type, paths)
     if len(found) > 1:
-        return f"holds parts of two formats ({', '.join(sorted(found))}); keep those of one"
+        return f"contains parts of two formats ({', '.join(sorted(found))}); keep those of one"
     if given and found and given not in found:
         return f"is '{given[:64]}', and the parts are those of the format '{min(found)}'"
     return ""
 
 
 def part_problem(item_type: str, path: str, part: JsonObject) -> str:
-    """Why Fabric would not take a part, by its path; empty where nothing is known against it."""
+    """Return why Fabric would refuse a part, by its path; empty if no reason is known."""
     if (item_type, path) != ("Report", _REPORT_CONNECTION):
         return ""
     try:
         payload = part.get("payload")
         content: Any = json.loads(base64.b64decode(payload) if isinstance(payload, str) else part.get("text") or "")
     except (TypeError, ValueError, RecursionError, binascii.Error):
-        return ""  # not JSON: Fabric says more about that
+        return ""  # not JSON: Fabric's own message is more precise
     dataset = as_object((as_object(content) or {}).get("datasetReference")) or {}
     return _BY_PATH if dataset.get("byPath") is not None and dataset.get("byConnection") is None else ""
 

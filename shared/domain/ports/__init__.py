@@ -1,4 +1,4 @@
-"""What the engine needs of the outside, as Protocols that adapters (and the tests' in-memory twins) satisfy."""
+"""The ports: Protocols of the external services, which adapters and the tests' in-memory twins implement."""
 
 from shared.domain.ports.breakers import BreakerAdmin, BreakerStore
 from shared.domain.ports.engine import Clock, Orchestrations

@@ -8,34 +8,36 @@ from shared.domain.ports.journal import Versioned
 
 
 class BreakerStore(Protocol):
-    """Where the records of the circuit breakers are, one row each. Raises StorageUnavailableError."""
+    """The store of the circuit breakers' records, one row each. All methods raise StorageUnavailableError."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether all workers see the same records, as far as is known."""
+        """Return True if all workers see the same records, as far as is known."""
         ...
 
     def read(self, name: str) -> Versioned[BreakerRecord] | None:
-        """The record as it stands; None where there is none yet."""
+        """Return the record; None if it does not exist yet."""
         ...
 
     def write(self, before: Versioned[BreakerRecord] | None, after: BreakerRecord) -> Versioned[BreakerRecord]:
-        """The whole record in one conditional write: on what was read, or, where `before` is None, on there being
-        none. Raises ConflictError where somebody else was first."""
+        """Write the whole record, on the condition that it is unchanged since it was read.
+
+        With `before` None, the condition is that it does not exist. Raises ConflictError if the condition fails.
+        """
         ...
 
     def all(self) -> list[Versioned[BreakerRecord]]:
-        """Every record, by name."""
+        """Return every record, by name."""
         ...
 
 
 class BreakerAdmin(Protocol):
-    """The circuit breakers, for the command line; a row each, as the HTTP API has it."""
+    """The circuit breakers for the command line, in the form of the HTTP API's rows."""
 
     def items(self) -> list[JsonObject]:
-        """All of them."""
+        """Return all of them."""
         ...
 
     def reset(self, name: str) -> JsonObject:
-        """Close one for all workers; how it stands then. Raises NotFoundError."""
+        """Close one for all workers, and return its new row. Raises NotFoundError."""
         ...

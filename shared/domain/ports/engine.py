@@ -7,10 +7,10 @@ from shared.domain.json import JsonObject
 
 
 class Clock(Protocol):
-    """The time, so that tests own it."""
+    """The time, which tests control."""
 
     def now(self) -> datetime:
-        """Aware, UTC."""
+        """Return the present, aware and in UTC."""
         ...
 
 
@@ -18,17 +18,17 @@ class Orchestrations(Protocol):
     """The durable engine, as far as the saga needs it."""
 
     def start(self, deployment_id: str) -> None:
-        """Start the orchestration of a deployment unless it is running; harmless to repeat."""
+        """Start the orchestration of a deployment unless it is running. Safe to repeat."""
         ...
 
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
-        """Tell the orchestration something; does nothing where it is gone."""
+        """Send an event to the orchestration; do nothing if it does not exist."""
         ...
 
     def is_running(self, deployment_id: str) -> bool:
-        """Whether the engine knows it and it has not ended."""
+        """Return True if the orchestration exists and has not ended."""
         ...
 
     def forget(self, deployment_id: str) -> None:
-        """Drop the history of an orchestration that has ended; one that is gone already is no error."""
+        """Delete the history of an ended orchestration. A missing history is not an error."""
         ...

@@ -1,4 +1,4 @@
-"""The Fabric REST API, and what its client is made of."""
+"""The Fabric REST API, and the parts of its client."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.domain.json import JsonObject
 
 @dataclass(frozen=True)
 class OperationStarted:
-    """Fabric answered 202: the work goes on under this id."""
+    """Fabric answered 202: the work continues as the long-running operation with this id."""
 
     id: str
     location: str | None
@@ -18,7 +18,7 @@ class OperationStarted:
 
 @dataclass(frozen=True)
 class FabricReply:
-    """A success of the Fabric REST API. `body` is None where there is none (or a bare `null`)."""
+    """A success of the Fabric REST API. `body` is None if it is missing or `null`."""
 
     status: int
     body: JsonObject | None
@@ -46,55 +46,55 @@ class Fabric(Protocol):
         ...
 
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
-        """One resource. Repeated within the delivery's budget where the fault is transient."""
+        """Return one resource. After a transient error, try again within the budget of the delivery."""
         ...
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
-        """All rows of all pages."""
+        """Yield all rows of all pages."""
         ...
 
     def send(
         self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> FabricReply:
-        """One mutating call, sent once. Raises FabricAmbiguousError where it may have happened."""
+        """Send one call that changes something, once. Raises FabricAmbiguousError if it may have had its effect."""
         ...
 
     def poll(self, operation_id: str, location: str | None) -> OperationStatus:
-        """One look at a long-running operation."""
+        """Return the status of a long-running operation."""
         ...
 
     def result(self, operation_id: str, location: str | None) -> JsonObject | None:
-        """The result of a succeeded operation, None where it has none."""
+        """Return the result of a succeeded operation; None if it has no result."""
         ...
 
 
 class Tokens(Protocol):
-    """Where bearer tokens come from."""
+    """The source of bearer tokens."""
 
     def token(self) -> str:
-        """A token that lives. Raises FabricAuthError."""
+        """Return a valid token. Raises FabricAuthError."""
         ...
 
     def invalidate(self, token: str) -> None:
-        """This token was refused; get another next time."""
+        """Discard a token that was refused; the next call of `token` gets a new one."""
         ...
 
 
 class Gate(Protocol):
-    """What every exchange passes: gate.py's breaker and rate. It may refuse; it never waits."""
+    """The gate that every call passes: circuit breaker and rate limit. It may refuse a call, and never waits."""
 
     def through(
         self, method: str, path: str, exchange: Callable[[], tuple[int, dict[str, str], bytes]]
     ) -> tuple[int, dict[str, str], bytes]:
-        """The exchange's answer. Raises FabricTransientError, counting as no attempt, where it was not made."""
+        """Return the response of `exchange`. If it is not sent, raise FabricTransientError, which is no attempt."""
         ...
 
 
 class Transport(Protocol):
-    """What the client needs of HTTP; the deterministic simulation has one without a network."""
+    """HTTP as the client needs it. The simulation has a transport without a network."""
 
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers with lower-case names, body. Raises NothingSentError or AnswerLostError."""
+        """Return status, headers with lower-case names, and body. Raises NothingSentError or AnswerLostError."""
         ...

@@ -11,7 +11,7 @@ from shared.domain.states import DeploymentState
 
 @dataclass(frozen=True)
 class Versioned[T]:
-    """A record as read, with the tag that a conditional write of its successor must match."""
+    """A record as it was read, with the ETag that the next conditional write must match."""
 
     record: T
     etag: str
@@ -19,9 +19,9 @@ class Versioned[T]:
 
 @dataclass(frozen=True)
 class Change[T]:
-    """One conditional write: from what was read to what shall stand, who moved it and why.
+    """One conditional write: the record as read, its successor, the actor and the reason.
 
-    `correlation_id` finds the same work in telemetry; without one, the deployment's id does.
+    `correlation_id` identifies the same work in telemetry; the default is the deployment's id.
     """
 
     before: Versioned[T]
@@ -33,7 +33,7 @@ class Change[T]:
 
 @dataclass(frozen=True)
 class NoteHead:
-    """How many notes a deployment's audit has, and the hash of the last one."""
+    """The number of notes in a deployment's audit, and the hash of the last one."""
 
     number: int
     hash: str
@@ -41,7 +41,7 @@ class NoteHead:
 
 @dataclass(frozen=True)
 class CorruptRow:
-    """A row that does not stand as it is written: what is wrong with it, and whether its record can be read at all."""
+    """A row that this program did not write so: what is wrong, and if its record can be read."""
 
     row: str
     message: str
@@ -49,19 +49,18 @@ class CorruptRow:
 
 
 class JournalReads(Protocol):
-    """What can be read of the journal from outside. All methods raise StorageUnavailableError where the service cannot
-    be reached."""
+    """The reads of the journal that callers outside the engine need. All methods raise StorageUnavailableError."""
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """Raises NotFoundError; of a deployment past its retention ForgottenError, with what stays of it."""
+        """Return the header. Raises NotFoundError; past the retention ForgottenError, with the kept header."""
         ...
 
     def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        """All steps, by ordinal."""
+        """Return all steps, by ordinal."""
         ...
 
     def audit(self, deployment_id: str) -> list[AuditEntry]:
-        """All entries, oldest first."""
+        """Return all entries of the audit, oldest first."""
         ...
 
     def page(
@@ -72,70 +71,77 @@ class JournalReads(Protocol):
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
     ) -> list[DeploymentRecord]:
-        """At most `limit` headers, newest first; of one target, in some states, or only those that have not ended."""
+        """Return at most `limit` headers, newest first: of one target, in some states, or only open ones."""
         ...
 
 
 class Journal(JournalReads, Protocol):
-    """Deployments, their steps and their audit: the truth. Every write is conditional and carries its audit.
+    """Deployments, their steps and their audit: the source of truth. Every write is conditional and includes its audit.
 
-    All methods raise StorageUnavailableError where the service cannot be reached.
+    All methods raise StorageUnavailableError if the service cannot be reached.
     """
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
-        """Write a new deployment, or finish writing one that a crash cut short, and return the header that stands; of a
-        deployment that `purge` forgot, what stays of it.
+        """Write a new deployment, or finish a write that a crash interrupted, and return the stored header.
 
-        The header is what claims the id: one that stands already is returned as it is, so a caller tells a
-        repetition from a conflict by its manifest_hash. Steps are only ever added, never overwritten, and not to what
-        has ended.
+        For a deployment that `purge` forgot, return the kept header. The header claims the id: an existing one is
+        returned unchanged, so that a caller distinguishes a repetition from a conflict by its manifest_hash. Steps are
+        only added, never overwritten, and never added to an ended deployment.
         """
         ...
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
-        """The header and one step in one read. Raises NotFoundError."""
+        """Return the header and one step, in one read. Raises NotFoundError."""
         ...
 
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
-        """Raises ConflictError when the row moved since it was read, IllegalTransitionError for an illegal move."""
+        """Write a step. Raises ConflictError if the row has changed since, IllegalTransitionError for an illegal move."""
         ...
 
     def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
-        """Many rows of one deployment; each batch is all or nothing. Raises as `write_step`."""
+        """Write many steps of one deployment. Each batch is atomic. Raises as `write_step`."""
         ...
 
     def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
-        """Add a row to a deployment whose steps become known one by one, together with the header's change, whose
-        reason is the row's. Raises ConflictError where the header moved or the row is there, and as `write_step`."""
+        """Add a step to a deployment of a script, together with a change of the header, whose reason is the step's.
+
+        Raises ConflictError if the header has changed or the row exists, and as `write_step`.
+        """
         ...
 
     def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
-        """Raises as `write_step`."""
+        """Write the header. Raises as `write_step`."""
         ...
 
     def note(self, deployment_id: str, entry: AuditEntry) -> None:
-        """Append to the audit something that moved nothing (a refused submission, a poison message)."""
+        """Append an entry without a move to the audit (a rejected submission, a poison message)."""
         ...
 
     def sequences(self, deployment_id: str) -> dict[str, int]:
-        """Return the sequence number of each row, by the row's name (`header`, `step_NNNNN`), and as `notes` how many
-        notes there are; a small part of what reading the rows costs. Raises NotFoundError."""
+        """Return the sequence number of each row by its name (`header`, `step_NNNNN`), and the number of `notes`.
+
+        This costs a small part of reading the rows. Raises NotFoundError.
+        """
         ...
 
     def note_head(self, deployment_id: str) -> NoteHead | None:
-        """The last note's place in the chain of the notes; None where there is none."""
+        """Return the head of the notes' chain; None if there are no notes."""
         ...
 
     def corrupt_rows(self, deployment_id: str) -> list[CorruptRow]:
-        """Rows of a deployment that no write of this program leaves so; what their records say of each other is
-        verify.py's to judge."""
+        """Return the rows of a deployment that this program cannot have written so.
+
+        Comparing the records with each other is the task of verify.py.
+        """
         ...
 
     def deployments(
         self, target: str | None = None, *, open_only: bool = False, turn: int = 0
     ) -> Iterator[DeploymentRecord]:
-        """Headers, newest first; of one target, or only those that have not ended. A projection of `header`. `turn`
-        begins so many places on and goes round: who stops half-way meets others the next time."""
+        """Yield headers, newest first: of one target, or only those that have not ended. A projection of `header`.
+
+        `turn` starts so many places later and wraps around, so that a caller that stops early gets others next time.
+        """
         ...
 
     def page(
@@ -147,18 +153,20 @@ class Journal(JournalReads, Protocol):
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
     ) -> list[DeploymentRecord]:
-        """At most `limit` headers, newest first and of one instant by id; those after the position (accepted_at, id).
+        """Return at most `limit` headers after the position (accepted_at, id), newest first, and by id at one instant.
 
-        What is accepted meanwhile comes before any position, so whoever goes on from the last header of a page meets
-        each deployment once. A projection, but for what is open. Costs as much as the page, not as what there is.
+        A deployment that is accepted later comes before any position, so a caller that continues after the last header
+        of a page gets each deployment once. A projection, except for open deployments. The cost is that of the page.
         """
         ...
 
     def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
-        """Headers of deployments that have ended and whose `due_at` is over; `turn` as above."""
+        """Yield the headers of ended deployments whose `due_at` is in the past; `turn` as in `deployments`."""
         ...
 
     def purge(self, deployment_id: str) -> None:
-        """Forget an ended deployment: its steps go, its audit stays, and so does as much of its header as keeps the id
-        taken (`audit.forgotten`). Safe to repeat. Raises ConflictError if a person takes it up again meanwhile."""
+        """Forget an ended deployment: delete its steps, and keep its audit and `audit.forgotten_header`.
+
+        Safe to repeat. Raises ConflictError if a person has reopened it.
+        """
         ...

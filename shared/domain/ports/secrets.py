@@ -1,4 +1,4 @@
-"""Where secrets come from."""
+"""The source of secrets."""
 
 from typing import Protocol
 
@@ -6,9 +6,12 @@ from shared.domain.secrets import Secret
 
 
 class SecretSource(Protocol):
-    """Where secrets are: a vault, or the environment."""
+    """A vault, or the environment."""
 
     def fetch(self, name: str) -> Secret:
-        """The secret of a normalised name, asked for now. Raises SecretNotFoundError where the source says that there
-        is none to use; VaultUnavailableError or VaultAuthError where it says nothing, or nothing to us."""
+        """Read the secret of a normalised name from the source.
+
+        Raises SecretNotFoundError if no usable secret has that name, VaultUnavailableError if the source does not
+        respond, VaultAuthError if it denies access.
+        """
         ...

@@ -12,11 +12,11 @@ class Blobs(Protocol):
     """Content-addressed payloads too large for a row or a message."""
 
     def put(self, content: bytes) -> str:
-        """Store and return the SHA-256 (hex) that names it; storing the same twice is harmless."""
+        """Store the content, and return the SHA-256 (hex) that names it. Safe to repeat."""
         ...
 
     def get(self, digest: str) -> bytes:
-        """Raises NotFoundError; raises InvalidInputError where the content does not have that hash."""
+        """Return the content. Raises NotFoundError; InvalidInputError if the content does not have that hash."""
         ...
 
 
@@ -34,7 +34,7 @@ class StepQueue(Protocol):
 
 @dataclass(frozen=True)
 class QueueDepth:
-    """About how many messages a queue holds, waiting ones included, and when the oldest visible one was put there."""
+    """The approximate number of messages in a queue, waiting ones included, and when the oldest visible one arrived."""
 
     name: str
     messages: int
@@ -43,7 +43,7 @@ class QueueDepth:
 
 @dataclass(frozen=True)
 class Lock:
-    """A lease on a target: who holds it until when, and the fencing number that grows with every holder."""
+    """The lease of a target lock: the holder, the end, and the fencing token, which grows with every holder."""
 
     holder: str
     expires_at: datetime
@@ -54,18 +54,17 @@ class Locks(Protocol):
     """One deployment at a time for each target."""
 
     def acquire(self, target: str, holder: str, now: datetime, lease_seconds: float) -> Lock:
-        """Take, keep or renew the lease; the Lock returned is the one that stands, perhaps another's."""
+        """Take, keep or renew the lease. Returns the present lock, whose holder may be another deployment."""
         ...
 
     def release(self, target: str, holder: str) -> None:
-        """Give the lease back; does nothing where another holds it by now."""
+        """Release the lease; do nothing if another deployment holds it."""
         ...
 
 
 @dataclass(frozen=True)
 class SweepSignal:
-    """A sweep, as it is left for monitors: when it ended, how long it took, how many it found of what, and the
-    ids of the first few of each."""
+    """The last sweep, for monitors: its end, its duration, the numbers of what it found, and the first ids of each."""
 
     at: datetime
     seconds: float
@@ -75,7 +74,7 @@ class SweepSignal:
 
 @dataclass(frozen=True)
 class PoisonSignal:
-    """How many messages ended on a poison queue since the app was installed, and when the last one did."""
+    """The number of messages that ended on a poison queue since the app was installed, and the time of the last one."""
 
     count: int
     last_at: datetime
@@ -83,20 +82,20 @@ class PoisonSignal:
 
 
 class Signals(Protocol):
-    """What monitors must know and no single worker does. All methods raise StorageUnavailableError."""
+    """The signals for monitors, which no single worker has. All methods raise StorageUnavailableError."""
 
     def record_sweep(self, sweep: SweepSignal) -> None:
-        """Keep it in place of the one before."""
+        """Store a sweep in place of the one before."""
         ...
 
     def last_sweep(self) -> SweepSignal | None:
-        """None where there was none yet."""
+        """Return the last one; None if there was none yet."""
         ...
 
     def record_poison_message(self, queue: str, at: datetime) -> None:
-        """Count one more. Raises ConflictError where too many others count at once."""
+        """Count one poison message. Raises ConflictError if too many workers count at the same time."""
         ...
 
     def poison_signal(self) -> PoisonSignal | None:
-        """None where there was none yet."""
+        """Return the last one; None if there was none yet."""
         ...

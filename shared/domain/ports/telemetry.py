@@ -1,4 +1,4 @@
-"""Where telemetry goes."""
+"""The destination of telemetry."""
 
 from typing import Protocol
 
@@ -7,22 +7,24 @@ from shared.domain.trace import TraceContext
 
 
 class Telemetry(Protocol):
-    """Where events, metrics, exceptions, dependencies and traces go. No method raises, and none waits.
+    """The destination of events, metrics, exceptions, dependencies and traces. No method raises, and none waits.
 
-    What is told belongs to the span that the thread is in (tracing.py), unless a context is given.
+    All of them belong to the current span of the thread (tracing.py), unless a context is given.
     """
 
     def event(self, name: str, properties: Properties | None = None) -> None:
-        """Something happened; `name` is one of Event's."""
+        """Emit an event; `name` is one of `Event`."""
         ...
 
     def metric(self, name: str, value: float, properties: Properties | None = None) -> None:
-        """A measurement; durations in seconds."""
+        """Emit a measurement. Durations are in seconds."""
         ...
 
     def exception(self, error: BaseException, properties: Properties | None = None) -> None:
-        """An error that was not expected. Of one that is not ours only the kind and the place are told, not its text,
-        which may hold anything."""
+        """Emit an unexpected error.
+
+        Of an error that is not the app's own, only class and place are sent, because its text may contain anything.
+        """
         ...
 
     def dependency(
@@ -36,14 +38,16 @@ class Telemetry(Protocol):
         properties: Properties | None = None,
         context: TraceContext | None = None,
     ) -> None:
-        """A call to somebody else that ended just now: `name` is `METHOD /path/with/{placeholders}`. Without a target:
-        a piece of this app's own work. `context` is its own span; None makes one within the current span."""
+        """Emit a call to another service that has just ended; `name` is `METHOD /path/with/{placeholders}`.
+
+        Without a target it is work of this app itself. `context` is its span; None makes one within the current span.
+        """
         ...
 
     def trace(self, message: str, properties: Properties | None = None) -> None:
-        """A line for a person."""
+        """Emit a line of text for a person."""
         ...
 
     def flush(self, seconds: float) -> None:
-        """Send what is still here, for at most so long."""
+        """Send what is still buffered, for at most so many seconds."""
         ...

@@ -95,7 +95,7 @@ class Journal(JournalReads, Protocol):
         ...
 
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
-        """Write a step. Raises ConflictError if the row has changed since, IllegalTransitionError for an illegal move."""
+        """Write a step. Raises ConflictError if the row has changed since, or IllegalTransitionError."""
         ...
 
     def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:

@@ -12,7 +12,7 @@ H0 is the digest of the row as it was created. A row also keeps its own digest, 
 again: if the row was changed in between, its chain is broken from there on. The entry of the acceptance binds the H0
 of all steps; an entry of a deployment that has ended binds the heads of all their chains. Notes, which move no row,
 have a chain of their own. A hash is SHA-256 over the canonical JSON of an entry, the deployment's id and `previous`.
-There is no key in it: whoever can rewrite the whole partition can compute the chain again, which only a
+It contains no key: whoever can rewrite the whole partition can compute the chain again, which only a
 copy of the last hash elsewhere reveals.
 """
 
@@ -109,7 +109,7 @@ def chain_move[T: (StepRecord, DeploymentRecord)](
     """Return a row's next version, with its entry if there is one.
 
     There is an entry for every move to another state, every reason, and every write of an ended deployment. `heads` is
-    `heads_of` its steps, for the entry of an ended deployment.
+    `heads_of` its steps, which the entry of an ended deployment contains.
     """
     before = change.before.record
     after = change.after.replace(sequence=before.sequence + 1)

@@ -35,9 +35,11 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True)
 class BreakerPolicy:
-    """`failures` faults within `window_seconds` open it for `open_seconds`, twice as long after each probe that met
-    a fault, up to `max_open_seconds`. `probe_seconds` is the lease of a probe and must outlast one call.
-    `cache_seconds` is how old a worker's copy may be. `failures` 0: there is no breaker.
+    """When a breaker opens, and for how long.
+
+    `failures` failures within `window_seconds` open it for `open_seconds`. The time doubles after each failed probe, up
+    to `max_open_seconds`. `probe_seconds` is the lease of a probe and must outlast one call. `cache_seconds` is the
+    maximum age of a worker's copy. With `failures` 0 the breaker never opens.
     """
 
     failures: int = 5
@@ -50,9 +52,10 @@ class BreakerPolicy:
 
 @dataclass(frozen=True)
 class BreakerRecord:
-    """What is persisted, in one row and one conditional write. `failures` are the last ones, oldest first, at most as
-    many as open it. `open_until` is when the first probe may go; `openings` counts those since it was last closed.
-    `sequence` grows with every change.
+    """A breaker as it is persisted, in one row and one conditional write.
+
+    `failures` are the times of the last ones, oldest first, at most as many as open it. `open_until` is when the first
+    probe may be sent; `openings` counts the openings since it was last closed. `sequence` grows with every change.
     """
 
     name: str
@@ -89,7 +92,7 @@ class BreakerRecord:
 
 @dataclass(frozen=True)
 class Failure:
-    """A call met a fault of the service; `probe` is its claim where it was the probe."""
+    """A call failed because of the service; `probe` is its claim if it was the probe."""
 
     reason: str
     probe: str | None = None
@@ -111,7 +114,7 @@ class ClaimProbe:
 
 @dataclass(frozen=True)
 class ManualOverride:
-    """An operator (or a program) says what it shall be."""
+    """An operator or a program sets the state."""
 
     state: BreakerState
     reason: str = "by hand"
@@ -204,12 +207,14 @@ def _opened(record: BreakerRecord, reason: str, now: datetime, policy: BreakerPo
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether an error says that the service is ill: no answer, 408 or 5xx. Refusals, throttling and failed
-    operations are answers of a service that works."""
+    """Return True if an error shows that the service is failing: no response, 408 or 5xx.
+
+    Refusals, throttling and failed operations are responses of a service that works.
+    """
     if not isinstance(error, FabricTransientError) or not error.counts_as_attempt:
         return False
     if error.error_code in CODES:
-        return False  # a paused capacity answers 500 at times: that is the tenant's doing, and concerns one workspace
+        return False  # a paused capacity sometimes answers 500: the tenant paused it, and it affects one workspace
     return error.status is None or error.status == 408 or error.status >= 500
 
 

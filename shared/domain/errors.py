@@ -11,7 +11,7 @@ SagaError
 ├── StorageUnavailableError     queue, table or blob service cannot be reached; the delivery is repeated
 │   └── StorageAuthError        it refuses this identity or key
 ├── SecretError                 a secret cannot be read; the message names it and never its value
-│   ├── SecretNotFoundError     there is no secret of that name, or it is disabled or expired
+│   ├── SecretNotFoundError     the secret is missing, disabled or expired
 │   └── VaultUnavailableError   Key Vault does not respond, throttles or fails; it may recover
 │       └── VaultAuthError      it refuses this identity: a person must grant a role
 ├── TransactionError            a script's transaction cannot do what was asked
@@ -257,7 +257,7 @@ class FabricConflictError(FabricError):
 
 
 class FabricNotFoundError(FabricError):
-    """The resource is missing or not visible. This is no proof of its absence: a paused capacity answers 404 too."""
+    """The resource is missing or not visible. A 404 does not prove its absence: a paused capacity sends it too."""
 
 
 class FabricAuthError(FabricError):

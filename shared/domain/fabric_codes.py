@@ -51,9 +51,9 @@ CODES: dict[str, type[FabricError]] = {
     "CapacityNotActive": FabricTransientError,
     "CapacityNotInActiveState": FabricTransientError,
 }
-"""From a code to an error of ours. FabricNotFoundError is about the thing addressed. What a call names beside it (a
-principal, a capacity) may have been made a moment ago, and not be known everywhere yet: that is tried again. A paused
-capacity may be resumed."""
+"""The error class of each code. FabricNotFoundError is about the resource in the path. Another one that a call names (a
+principal, a capacity) may have been created just now and not be known everywhere yet, so that the call is retried. A
+paused capacity may be resumed."""
 
 WAIT_CODES = frozenset(
     {"RequestBlocked", "TooManyRequestsForJobs", "TooManyRequestsForCapacity", "WorkspacePreviousOperationInProgress"}

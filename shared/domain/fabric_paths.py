@@ -1,4 +1,4 @@
-"""What a path of the Fabric REST API says about a call: its area, its quota and its urgency.
+"""The area, the quota and the urgency of a call, by its method and its path in the Fabric REST API.
 
 Paths are `/workspaces/...`, without the version.
 """

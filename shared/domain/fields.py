@@ -294,7 +294,7 @@ class Fields:
         required: bool = False,
         words: Words | None = None,
     ) -> Iterator[tuple["Fields", T]]:
-        """Yield the objects in an array, each with what `read` returns. `empty` is the problem if there are none.
+        """Yield the objects in an array, each with what `read` returns. `empty` is the problem of an empty array.
 
         Nothing is checked before the first element is asked for.
         """

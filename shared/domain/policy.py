@@ -21,22 +21,22 @@ class RetryPolicy:
 
 
 HEARTBEATS_PER_LEASE = 3
-"""Signs of life within one lease: a holder that lives may miss one, and no other delivery takes its step."""
+"""Heartbeats within one lease. A running holder may miss one without losing its step to another delivery."""
 
 
 @dataclass(frozen=True)
 class EnginePolicy:
-    """What bounds the engine. All durations in seconds.
+    """The durations and attempts of the engine. All durations are in seconds.
 
-    `step_lease_seconds` is how long a worker may give no sign of life before another takes its step. A worker gives
-    one a few times within it, so it need not outlast a call to Fabric.
-    `late_call_seconds` is how long a call may take to have its effect after its sender last proved that it held the
-    step: what was left half done is not compensated before.
-    `orphan_grace_seconds` is how long after a deployment was put back the sweeper looks for what a call that was
-    still under way may have left: it must outlast the host's functionTimeout, after which no delivery lives.
-    `script_lease_seconds` is how long a script may give no sign of life before it is taken for dead and put back.
-    With `rollback` False a deployment that fails or is cancelled ends `failed`, and nothing of it is undone until a
-    person asks; what its manifest asks for by name (keepFor, expiresAfter) is done all the same.
+    `step_lease_seconds` is the time without a heartbeat after which another worker takes over a step. A worker sends
+    several heartbeats within it, so that it need not outlast a call to Fabric.
+    `late_call_seconds` is the time in which a call may still take effect after its sender last proved its claim. An
+    interrupted step is not compensated before that.
+    `orphan_grace_seconds` is the time after a rollback in which the sweeper looks for what a late call left. It must
+    outlast the host's functionTimeout, after which no delivery runs.
+    `script_lease_seconds` is the time without a heartbeat after which a script is taken for dead and rolled back.
+    With `rollback` False, a deployment that fails or is cancelled ends `failed` and is not compensated until a person
+    asks for it; what its manifest asks for by name (keepFor, expiresAfter) is still done.
     """
 
     rollback: bool = True
@@ -55,13 +55,15 @@ class EnginePolicy:
     script_lease_seconds: float = 120.0
 
     def late_call_until(self, lease_end: datetime) -> datetime:
-        """Return until when a call of a holder that died or was held up may still have its effect, from when its lease
-        ended. It sent none after its first missed sign of life without renewing the lease."""
+        """Return until when a call of a dead or delayed holder may still take effect, from the end of its lease.
+
+        After its first missed heartbeat, a holder sends no call without renewing the lease.
+        """
         unproven = self.step_lease_seconds * (1 - 1 / HEARTBEATS_PER_LEASE)
         return lease_end + timedelta(seconds=self.late_call_seconds - unproven)
 
     def under(self, flags: FeatureFlags) -> Self:
-        """The policy that the feature flags leave: the one place where they reach the engine."""
+        """Return the policy under the feature flags. Nothing else passes the flags to the engine."""
         policy = replace(self, rollback=flags.rollback)
         if flags.retry_logic:
             return policy
@@ -70,8 +72,11 @@ class EnginePolicy:
 
 @dataclass(frozen=True)
 class HealthPolicy:
-    """How old a round of health checks may be that is told again, and from when on what is found is a warning: how
-    long a message may lie untouched, how long ago the last sweep and the last poisoned message were. In seconds."""
+    """The limits of health, in seconds.
+
+    `cache_seconds` is the maximum age of a round that is reused. The others are the ages from which health warns: of an
+    unhandled message, of the last sweep, and of the last poison message (until that age).
+    """
 
     cache_seconds: float = 10.0
     queue_age_seconds: float = 300.0

@@ -50,7 +50,7 @@ class Principal:
 
 
 def parse_principals(text: str, path: str, problems: list[Problem]) -> list[Principal]:
-    """Return the principals of a file. A bad line is a problem that names line and field; there are no silent defaults.
+    """Return the principals of a file. A bad line is a problem that names line and field, never a silent default.
 
     Columns are separated by commas, semicolons or tabs, as in the first line. A line that starts with `#` outside a
     quoted cell is a comment; empty rows are skipped; the header may name the columns in another order, or be left out.

@@ -1,8 +1,8 @@
 """The rate limit as a pure state machine: a bucket of tokens for each of Fabric's quotas, and which calls go first.
 
 Fabric counts the calls of a principal in three buckets, each in fixed windows of a minute whose starts are not visible.
-A token therefore returns one window after its call *ended*. Whatever the windows are, and however long a call took, no
-window of Fabric then has more calls than the bucket has tokens.
+A token therefore returns one window after its call *ended*. For all windows, and all
+durations of calls, no window of Fabric then has more calls than the bucket has tokens.
 
 `now` is in seconds of a monotonic clock.
 """

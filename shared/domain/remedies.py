@@ -1,4 +1,4 @@
-"""What a person should do about an error, and the error as the journal records it."""
+"""The remedy of an error, and the error as the journal records it."""
 
 from shared.domain.errors import (
     FabricAuthError,

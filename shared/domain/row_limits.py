@@ -2,7 +2,7 @@
 
 A row is one string property of Azure Tables. It grows while its step runs: a claim, times, waits, an intent with its
 before-image, an operation, a resource, outputs, two errors. Each field has a limit that covers its largest value, and
-all limits together fit into the property. Whatever a row is created with, every later write fits. `fitted` checks a
+all limits together fit into the property. Every later write of a row fits. `fitted` checks a
 record before it is written. It cuts texts for people to their limit, and refuses any other value that is too large,
 because a cut id or address would be wrong.
 

@@ -77,7 +77,7 @@ def secret_name(text: str) -> str:
 
 
 def environment_name(name: str) -> str:
-    """Return the environment variable that contains the secret if there is no vault."""
+    """Return the environment variable that contains the secret without a vault."""
     return secret_name(name).replace("-", "_").upper()
 
 

@@ -200,7 +200,7 @@ def _inside(node: yaml.Node) -> list[yaml.Node]:
         return []
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise _Refused(f"the key in line {key.start_mark.line + 1} is no text")
+            raise _Refused(f"the key in line {key.start_mark.line + 1} is not a text")
         _refuse_long_number(key)
     return [value for _, value in node.value]
 

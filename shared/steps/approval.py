@@ -23,9 +23,11 @@ class ApprovalKind(ElsewhereKind):
             words=Words("The question.", "Silver is loaded. Replace gold?"),
         )
         approvers = spec.texts(
-            "approvers", refers=True, words=Words("Who may answer; shown, not checked.", ["data platform team"])
+            "approvers",
+            refers=True,
+            words=Words("The names of the approvers; shown, not checked.", ["data platform team"]),
         )
         for i, approver in enumerate(approvers):
             if not approver.strip() or len(approver) > 256:
                 spec.problem("approvers", f"entry {i} must have 1 to 256 characters")
-        spec.choice("default", DEFAULTS, words=Words("What happens when the step's timeout is over.", "reject"))
+        spec.choice("default", DEFAULTS, words=Words("The decision when the step's timeout is over.", "reject"))

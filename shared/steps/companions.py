@@ -62,8 +62,8 @@ COMPANIONS: dict[str, tuple[Companion, ...]] = {
         Companion("Warehouse", "StagingWarehouseForDataflows_{stamp}", True, made_within=60.0, shown_within=120.0),
     ),
 }
-"""The companions of an item, by its type. Source: recorded traffic, for names, for what outlives its maker, for stamps
-0 to 1 s (lakehouse) and 12 to 44 s (warehouse) after the creation, shown 3 to 67 s after it. The bounds are wider."""
+"""The companions of an item, by its type. Source: recorded traffic (names, what outlives its maker, stamps
+0 to 1 s (lakehouse) and 12 to 44 s (warehouse) after the creation, shown 3 to 67 s after it). The bounds are wider."""
 _SLACK = timedelta(seconds=5)
 """How much the clocks of Fabric and of this app may differ."""
 _STAMP = re.compile("[0-9]{14}")

@@ -48,7 +48,7 @@ _SCHEMA_RULES: tuple[JsonObject, ...] = (
     _if(given("format", "string"), _FOLDER),
     {"not": {"allOf": [_DEFINITION, given("creationPayload", "object")]}},
 )
-"""What `check` compares between fields, for the JSON Schema."""
+"""The JSON Schema of the comparisons between fields in `check`."""
 
 
 class ItemKind(items.InWorkspace):

@@ -1,4 +1,4 @@
-"""What the kinds of items in a workspace share: search by type and name, descriptions, deletion."""
+"""The shared parts of the kinds of items in a workspace: search by type and name, descriptions, deletion."""
 
 import re
 

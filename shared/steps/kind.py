@@ -27,12 +27,12 @@ from shared.steps.companions import Found, Makers
 log = logging.getLogger(__name__)
 
 ANY_TYPE = "*"
-"""`tracks` of the kind that compensates every type of resource for which there is no kind of its own."""
+"""`tracks` of the kind that compensates every type of resource without a kind of its own."""
 WORKSPACE_ID = Words("The id of the workspace.", "${{ steps.workspace.outputs.id }}")
 
 
 class IfExists(StrEnum):
-    """What happens to a resource that exists already under the name of a step."""
+    """The treatment of a resource that exists already under the name of a step."""
 
     ADOPT = "adopt"
     UPDATE = "update"

@@ -1,7 +1,7 @@
 """The JSON Schema of a manifest, for editors (schemas/manifest.schema.json) and for the API's document.
 
 It is recorded from the checks (domain/field_schema.py). It describes what a person writes, so it includes `file` and
-`folder`, which the command line packs. What a check finds between steps (needs, references, cycles) is not part of it.
+`folder`, which the command line packs. The checks between steps (needs, references, cycles) are not part of it.
 """
 
 from shared.domain import manifest

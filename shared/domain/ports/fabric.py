@@ -86,7 +86,7 @@ class Gate(Protocol):
     def through(
         self, method: str, path: str, exchange: Callable[[], tuple[int, dict[str, str], bytes]]
     ) -> tuple[int, dict[str, str], bytes]:
-        """Return the response of `exchange`. If it is not sent, raise FabricTransientError, which is no attempt."""
+        """Return the response of `exchange`. If it is not sent, raise FabricTransientError, which does not count."""
         ...
 
 

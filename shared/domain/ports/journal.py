@@ -125,7 +125,7 @@ class Journal(JournalReads, Protocol):
         ...
 
     def note_head(self, deployment_id: str) -> NoteHead | None:
-        """Return the head of the notes' chain; None if there are no notes."""
+        """Return the head of the notes' chain; None without notes."""
         ...
 
     def corrupt_rows(self, deployment_id: str) -> list[CorruptRow]:

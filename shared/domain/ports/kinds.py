@@ -1,4 +1,4 @@
-"""The rules of a kind of step, for the check of a manifest."""
+"""The rules of a kind of step, which the check of a manifest needs."""
 
 from typing import Protocol
 

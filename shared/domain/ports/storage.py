@@ -89,7 +89,7 @@ class Signals(Protocol):
         ...
 
     def last_sweep(self) -> SweepSignal | None:
-        """Return the last one; None if there was none yet."""
+        """Return the last one; None before the first."""
         ...
 
     def record_poison_message(self, queue: str, at: datetime) -> None:
@@ -97,5 +97,5 @@ class Signals(Protocol):
         ...
 
     def poison_signal(self) -> PoisonSignal | None:
-        """Return the last one; None if there was none yet."""
+        """Return the last one; None before the first."""
         ...

@@ -73,7 +73,7 @@ def app() -> App:
 def build(loaded: settings.Settings) -> App:
     """Return an app for these settings; nothing is connected yet. Raises settings.SettingsError."""
     from shared.adapters.fabric.credentials import TokenSource
-    from shared.adapters.fabric.transport import RequestsTransport, answered_status
+    from shared.adapters.fabric.transport import RequestsTransport
     from shared.adapters.storage.queues import StorageStepQueue
     from shared.adapters.storage.signal_table import TableSignals
 
@@ -100,15 +100,12 @@ def build(loaded: settings.Settings) -> App:
         telemetry=telemetry,
     )
     signals = TableSignals(clients)
-    probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
-    checks: dict[str, Callable[[], object]] = {
+    checks = {
         **parts.storage_checks(clients, signals, breakers, loaded, clock),
         "engine": _engine_calls.finding,
-        "fabric_identity": tokens.check,
-        "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
+        **parts.fabric_checks(loaded, tokens),
+        **({"key_vault": ping_vault} if ping_vault is not None else {}),
     }
-    if ping_vault is not None:
-        checks["key_vault"] = ping_vault
     telemetry.trace(flags.log_status())
     return App(
         services,

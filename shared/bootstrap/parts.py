@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from shared.adapters.breaker.circuit_breakers import CircuitBreakers
     from shared.adapters.fabric.client import FabricClient
-    from shared.adapters.fabric.credentials import Credential
+    from shared.adapters.fabric.credentials import Credential, TokenSource
     from shared.adapters.secrets.manager import SecretManager
     from shared.adapters.storage.clients import StorageClients
     from shared.adapters.telemetry.buffered import Exporter
@@ -136,6 +136,17 @@ def fabric_client(
         now=clock.now,
         sleep=sleep,
     )
+
+
+def fabric_checks(loaded: settings.Settings, tokens: "TokenSource") -> dict[str, Callable[[], object]]:
+    """Return the health checks of Fabric by name."""
+    from shared.adapters.fabric.transport import RequestsTransport, answered_status
+
+    probe = RequestsTransport(connect_timeout=2.0, read_timeout=2.5)  # both within a health check's budget
+    return {
+        "fabric_identity": tokens.check,
+        "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
+    }
 
 
 def observed(

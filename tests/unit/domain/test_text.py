@@ -87,7 +87,7 @@ def _steps(text: str) -> int:
         ("a: {<<: [5]}", "the key << in line 1 merges a mapping or a list of mappings"),
         ("a: &a {k: 1}\nb: {<<: *a, <<: *a}", "the key '<<' appears twice (line 2); merge a list: <<: [*a, *b]"),
         ("%TAG !a! " + "x" * 20_000 + "\n---\n" + "- !a!b c\n" * 1_000, "the directive %TAG in line 1"),
-        ("!!pairs\n- ? [&m0 {a: 1}, &m1 {<<: [*m0, *m0]}]\n  : 1", "the key in line 2 is no text"),
+        ("!!pairs\n- ? [&m0 {a: 1}, &m1 {<<: [*m0, *m0]}]\n  : 1", "the key in line 2 is not a text"),
         ("a: " + "59:" * 20_000 + "59", ""),
         ("a: " + "5" * 60_000, "the number in line 1 has 60000 characters"),
         ("? " + "5" * 60_000 + "\n: a", "the number in line 1 has 60000 characters"),

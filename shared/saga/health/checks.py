@@ -1,6 +1,6 @@
 """The health checks that look at the app's own state: queues, breakers, what the sweeper left behind, poison.
 
-Bodies only, over ports, so that every one runs in a plain test; bootstrap.py makes the list.
+Bodies only, over ports, so that every one runs in a plain test; shared/bootstrap makes the list.
 """
 
 import time

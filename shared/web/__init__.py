@@ -1,1 +1,1 @@
-"""The HTTP API and the page: requests and replies as values; only routes.py knows the Functions host."""
+"""The HTTP API and the page. Requests and replies are values; only routes.py knows the Functions host."""

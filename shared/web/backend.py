@@ -1,4 +1,4 @@
-"""What handlers are given besides the request, and what a route is."""
+"""The types of handlers: the backend that they work with, and the row of a route."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from shared.domain.records import DeploymentRecord
 
 PRINCIPAL = "x-ms-client-principal-name"
-"""Set by App Service authentication, which also takes it out of what comes from outside. Where that is off, anybody
-may send it: so it counts only where the setting TRUST_CLIENT_PRINCIPAL says that it is on."""
+"""The header that App Service authentication sets, and removes from clients' requests. Without that authentication any
+client can send it, so it is used only if the setting TRUST_CLIENT_PRINCIPAL is on."""
 
 
 type HealthAnswer = Callable[[], tuple[bool, JsonObject]]
@@ -28,8 +28,10 @@ type HealthAnswer = Callable[[], tuple[bool, JsonObject]]
 
 @dataclass(frozen=True)
 class Backend:
-    """What handlers work with; the app is built on first use, so a static file needs none. `watching` is shared by all
-    requests of the process."""
+    """The services of handlers.
+
+    The app is built on first use, so a static file does not need it. All requests of a process share `watching`.
+    """
 
     app: "Callable[[], App]"
     orchestrations: "Orchestrations | None" = None
@@ -37,21 +39,23 @@ class Backend:
     watching: Watching = field(default_factory=Watching)
 
     def engine(self) -> "Orchestrations":
-        """The durable engine; only for routes that are registered with it."""
+        """Return the durable engine. Raises RuntimeError if the route is registered without it."""
         if self.orchestrations is None:
             raise RuntimeError("this route is registered without the durable client")
         return self.orchestrations
 
     def header(self, deployment_id: str) -> "DeploymentRecord":
-        """Raises HttpError 404."""
+        """Return the header of a deployment. Raises HttpError 404."""
         try:
             return self.app().services.journal.header(checked_id(deployment_id)).record
         except NotFoundError as error:
             raise unknown(deployment_id, error) from None
 
     def requester(self, request: Request, claimed: str) -> str:
-        """Who asks, for the audit: the signed-in principal where there is one that can be trusted, else what the
-        caller says of itself, marked as such."""
+        """Return the requester as recorded in the audit.
+
+        It is the signed-in principal if that can be trusted, else the name that the caller gives, marked as such.
+        """
         principal = escaped(request.headers.get(PRINCIPAL, "").strip())
         if principal and self.app().trusts_client_principal:
             return principal[:256]
@@ -59,14 +63,14 @@ class Backend:
 
 
 def checked_id(text: str) -> str:
-    """The id of a deployment that may be there. Raises HttpError 404."""
+    """Return the text if it can be a deployment's id. Raises HttpError 404."""
     if not is_deployment_id(text):
         raise HttpError(404, f"a deployment id {ID_RULE}")
     return text
 
 
 def unknown(deployment_id: str, error: NotFoundError) -> HttpError:
-    """404 for an id that names no deployment, or one past its retention: then with what stays of its header."""
+    """Return 404 for an unknown deployment; for one past its retention, with what remains of its header."""
     if isinstance(error, ForgottenError):
         return HttpError(404, str(error), deployment=error.record.to_json())
     return HttpError(404, f"there is no deployment '{deployment_id}'")

@@ -1,4 +1,4 @@
-"""Reading what a caller sends: manifests and small JSON objects, with every problem by its path."""
+"""Read manifests, small JSON objects and query parameters; report every problem with its path."""
 
 import re
 from typing import Any
@@ -13,13 +13,15 @@ from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 MANIFEST_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")
 MAX_COMMAND_BYTES = 16 * 1024
 KEY = "code"
-"""The parameter by which the host takes a function key; any route's address may have it."""
+"""The host's query parameter for a function key. Every address may have it."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def declared(request: Request, names: tuple[str, ...], repeatable: tuple[str, ...] = ()) -> None:
-    """Raise HttpError 400 if the address has a parameter that is not one of `names`, or one of them twice that is not
-    `repeatable`. Unread, a misspelt one would be lost without a word, and with it an idempotency key."""
+    """Raise HttpError 400 for an unknown query parameter, and for a repeated one that is not `repeatable`.
+
+    If unknown parameters were ignored, a misspelt one could silently lose an idempotency key.
+    """
     problems = Problems()
     for name, values in request.query.items():
         path = child("query", name)
@@ -37,7 +39,7 @@ def declared(request: Request, names: tuple[str, ...], repeatable: tuple[str, ..
 def _checked(request: Request, types: tuple[str, ...], max_bytes: int) -> None:
     encoding = request.headers.get("content-encoding", "").strip()
     if encoding.lower() not in ("", "identity"):
-        # Azure's host hands the bytes over as they came, and so does this app's own.
+        # Azure's host passes the bytes on without decoding them, and so does the embedded host.
         detail = f"the body is encoded with '{encoding[:100]}'; send it as it is, without Content-Encoding"
         raise HttpError(415, detail, headers={"Accept-Encoding": "identity"})
     media_type(request, types, JSON)
@@ -50,13 +52,13 @@ def _parsed(content: bytes) -> Any:
 
 
 def manifest(request: Request) -> Any:
-    """The manifest as sent. Raises HttpError 413 and 415, and InvalidInputError where it cannot be read."""
+    """Return the manifest as sent. Raises HttpError 413 or 415, and InvalidInputError if it cannot be parsed."""
     _checked(request, MANIFEST_TYPES, MAX_BYTES)
     return _parsed(request.body)
 
 
 def without_id(value: Any) -> tuple[Any, str | None]:
-    """A manifest without its own `id`, and that id. Raises InvalidInputError."""
+    """Return a manifest without its own `id`, and that id. Raises InvalidInputError."""
     top = as_object(value)
     if top is None or top.get("id") is None:
         return value, None
@@ -67,9 +69,9 @@ def without_id(value: Any) -> tuple[Any, str | None]:
 
 
 def texts(request: Request, **maximum: int) -> dict[str, str]:
-    """A small JSON object of optional strings, each with its longest length; no body is an empty one.
+    """Return a small JSON object of optional strings, each with its maximum length; a missing body is an empty object.
 
-    Raises HttpError 400 with every problem, unknown fields among them, and 413 and 415.
+    Raises HttpError 400 with every problem, including unknown fields; 413 and 415.
     """
     _checked(request, (JSON,), MAX_COMMAND_BYTES)
     problems = Problems()
@@ -85,32 +87,32 @@ def texts(request: Request, **maximum: int) -> dict[str, str]:
 
 
 class Query:
-    """The parameters of the address. Each accessor checks one and notes its problem; `finish` raises them all."""
+    """The query parameters. Each accessor checks one and records its problem; `finish` raises all problems."""
 
     def __init__(self, request: Request) -> None:
         self._query = request.query
         self._problems = Problems()
 
     def problem(self, name: str, message: str) -> None:
-        """Note that a parameter is wrong."""
+        """Record that a parameter is wrong."""
         self._problems.append(Problem(f"query.{name}", message))
 
     def text(self, name: str) -> str | None:
-        """The value; None where it is absent. That it is given once, `declared` has checked."""
+        """Return the value, or None. `declared` has checked that it is given only once."""
         values = self._query.get(name, ())
         return values[0] if values else None
 
     def plain(self, name: str, maximum: int) -> str:
-        """A text in one line, without control characters and bidirectional overrides; absent is empty."""
+        """Return a text of one line without control characters and bidirectional overrides; '' if absent."""
         value = self.text(name) or ""
         if len(value) > maximum:
             self.problem(name, f"has {len(value)} characters; at most {maximum} are allowed")
         elif _CONTROL.search(value):
-            self.problem(name, "holds a control character, a line end or a bidirectional override, which no name may")
+            self.problem(name, "contains a control character, a line end or a bidirectional override; remove it")
         return value
 
     def words(self, name: str, allowed: tuple[str, ...]) -> frozenset[str]:
-        """Every value, given repeatedly or with commas."""
+        """Return all values, which may be repeated or separated by commas."""
         values = [word for value in self._query.get(name, ()) for word in value.split(",")]
         for word in values:
             if word not in allowed:
@@ -118,14 +120,14 @@ class Query:
         return frozenset(values)
 
     def flag(self, name: str) -> bool:
-        """true or false; absent is false."""
+        """Return the value of true or false; False if absent."""
         value = self.text(name)
         if value not in (None, "true", "false"):
             self.problem(name, "must be true or false")
         return value == "true"
 
     def count(self, name: str, default: int, maximum: int) -> int:
-        """An integer from 1 to `maximum`."""
+        """Return an integer from 1 to `maximum`."""
         value = self.text(name)
         if value is None:
             return default
@@ -136,6 +138,6 @@ class Query:
         return number
 
     def finish(self) -> None:
-        """Raises HttpError 400."""
+        """Raise HttpError 400 if any parameter is wrong."""
         if self._problems:
             raise bad_request(self._problems)

@@ -1,4 +1,4 @@
-"""The circuit breakers over HTTP: how each stands, and closing one by hand."""
+"""Circuit breakers over HTTP: list them, and close one manually."""
 
 import logging
 
@@ -10,18 +10,18 @@ log = logging.getLogger(__name__)
 
 
 def list_breakers(request: Request, backend: Backend) -> Reply:
-    """All of them. While storage fails they are this worker's own, and say so."""
+    """List all breakers. While storage fails, they are this worker's own, and `is_shared` is false."""
     return json_reply({"items": backend.app().breakers.items()})
 
 
 def reset_breaker(request: Request, backend: Backend) -> Reply:
-    """Close one for all workers and forget its faults. Repeating it does no harm."""
+    """Close a breaker for all workers and forget its failures. It is safe to repeat."""
     name = request.route["name"]
     breakers = backend.app().breakers
     try:
         row = breakers.reset(name)
     except NotFoundError:
         known = ", ".join(row["name"] for row in breakers.items())
-        raise HttpError(404, f"there is no such circuit breaker; there are: {known}") from None
-    log.warning("circuit breaker %s closed by hand by %s", name, backend.requester(request, ""))
+        raise HttpError(404, f"there is no such circuit breaker; the breakers are: {known}") from None
+    log.warning("circuit breaker %s closed manually by %s", name, backend.requester(request, ""))
     return json_reply(row)

@@ -1,4 +1,4 @@
-"""Deployments over HTTP: submit one, list them, one with its steps, its audit and its plan."""
+"""Deployments over HTTP: submit one, list them, read one with its steps, its audit and its step graph."""
 
 import base64
 import binascii
@@ -41,9 +41,9 @@ from shared.web.watching import Sequences
 log = logging.getLogger(__name__)
 
 FOLLOW_SECONDS = 2
-"""When to look again, as a submission's Retry-After."""
+"""Retry-After of a submission, in seconds."""
 REPEAT_SECONDS = 5.0
-"""When the queue's copy of a submission comes: by then the one made here stands, unless this process has died."""
+"""Delay of the queue's copy of a submission: by then it is journaled, unless this process has died."""
 PAGE, MAX_PAGE = 50, 200
 _CURSOR = re.compile(r"(-?\d{1,18}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -51,7 +51,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def submit_deployment(request: Request, backend: Backend) -> Reply:
-    """202 once it is durable: on the queue, which brings it again should this process die, and in the journal."""
+    """Return 202 once the submission is durable: in the journal, and on the queue in case this process dies."""
     query = Query(request)
     wanted = query.text("id")
     if wanted is not None and not is_deployment_id(wanted):
@@ -69,14 +69,16 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
         wanted = wanted or declared
         compile_manifest(manifest, app.acceptance.kinds)
     except InvalidInputError as error:
-        if manifest is request.body:  # unreadable as a manifest: it may be a command all the same
+        if manifest is request.body:  # it cannot be read as a manifest, but it may be a command
             _refuse_command(opened(request.body))
         raise _refused(backend, wanted, manifest, backend.requester(request, claimed), error) from None
     claimed = claimed or str((as_object(manifest) or {}).get("requestedBy") or "")
     requested_by = backend.requester(request, claimed)
     deployment_id = wanted or f"http-{uuid.uuid4().hex}"
     sent = request.headers.get("traceparent", "")
-    traceparent = sent if TRACEPARENT.fullmatch(sent) else ""  # one that is none begins no trace: W3C says to ignore it
+    traceparent = (
+        sent if TRACEPARENT.fullmatch(sent) else ""
+    )  # an invalid one is ignored, as W3C Trace Context requires
     if not _exists(backend, deployment_id):
         message = envelope(app.acceptance.blobs, deployment_id, {"manifest": manifest}, requested_by, traceparent)
         app.submit(message, REPEAT_SECONDS)
@@ -84,7 +86,7 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
     header = accepted.header
     if accepted.conflict:
         past = ", past its retention" if header.forgotten_at is not None else ""
-        detail = f"the id is another manifest's ({header.name}, {header.state.value}{past}); choose another id"
+        detail = f"the id belongs to another manifest ({header.name}, {header.state.value}{past}); choose another id"
         raise HttpError(409, detail, deployment_id=deployment_id, state=header.state.value)
     if header.state is DeploymentState.REJECTED:
         raise _rejected(header)
@@ -98,26 +100,28 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
 
 
 def _refuse_command(body: JsonObject | None) -> None:
-    """Raise HttpError 400 for a command, misspelt ones too: it is not a submission, and claims no id."""
+    """Raise HttpError 400 for a command, also a misspelt one: it is not a submission and takes no id."""
     problem = misread(body)
     if problem is None and body is not None and "command" in body:
-        problem = Problem("$.command", f"is sent to /deployments/<id>/{body['command']}, not here")
+        problem = Problem("$.command", f"must be sent to /deployments/<id>/{body['command']}")
     if problem is not None:
         raise bad_request([problem])
 
 
 def _refused(backend: Backend, wanted: str | None, manifest: Any, who: str, error: InvalidInputError) -> HttpError:
-    """The problems; recorded as rejected where an id was given, so that who waits for that id gets the answer."""
+    """Return the problems. With an id they are recorded as rejected, so that a client that waits for it gets them."""
     if wanted is None:
         return bad_request(error.problems)
     accepted = backend.app().acceptance.reject(Submission(wanted, manifest, who), error.problems)
-    recorded = "; not recorded, for the id is another manifest's" if accepted.conflict else "; recorded as rejected"
+    recorded = (
+        "; not recorded, because the id belongs to another manifest" if accepted.conflict else "; recorded as rejected"
+    )
     count = f"the manifest has {how_many(error.problems)}{recorded}"
     return bad_request(error.problems, count, deployment_id=wanted)
 
 
 def _rejected(header: DeploymentRecord) -> HttpError:
-    """It was accepted in form, and cannot be run: too large for the journal, or its target was taken."""
+    """Return the error of a valid submission that cannot run: too large for the journal, or its target is locked."""
     text = header.error.message if header.error else "it was rejected"
     text = str(ForgottenError(header)) if header.forgotten_at is not None else text
     deployment_id, state = header.deployment_id, header.state.value
@@ -146,7 +150,7 @@ def _start(backend: Backend, deployment_id: str) -> None:
 
 
 def list_deployments(request: Request, backend: Backend) -> Reply:
-    """One page, newest first. The cursor is a position in time, so what arrives meanwhile shifts nothing."""
+    """List one page, newest first. The cursor is a position in time, so later arrivals do not change the pages."""
     query = Query(request)
     target = query.text("target")
     states = query.words("state", tuple(state.value for state in DeploymentState))
@@ -155,7 +159,7 @@ def list_deployments(request: Request, backend: Backend) -> Reply:
     cursor = query.text("cursor")
     after = read_cursor(cursor) if cursor is not None else None
     if cursor is not None and after is None:
-        query.problem("cursor", "is not a cursor that this API gave; begin again without one")
+        query.problem("cursor", "is not a cursor of this API; begin again without one")
     query.finish()
     found = backend.app().services.journal.page(
         limit + 1,
@@ -169,13 +173,13 @@ def list_deployments(request: Request, backend: Backend) -> Reply:
 
 
 def make_cursor(header: DeploymentRecord) -> str:
-    """The position of a header, for a caller to hand back and not to read."""
+    """Return the cursor of a header, which callers send back unread."""
     microseconds = (header.accepted_at - _EPOCH) // _MICROSECOND
     return base64.urlsafe_b64encode(f"{microseconds}:{header.deployment_id}".encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str) -> tuple[datetime, str] | None:
-    """The position, or None where it is none."""
+    """Return the position of a cursor, or None if it is not valid."""
     try:
         plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
         match = _CURSOR.fullmatch(plain)
@@ -185,7 +189,7 @@ def read_cursor(text: str) -> tuple[datetime, str] | None:
 
 
 def get_deployment(request: Request, backend: Backend) -> Reply:
-    """The header, its steps and what may be asked of it."""
+    """Return the header, its steps and the verbs that are possible now."""
     deployment_id = request.route["id"]
 
     def read() -> tuple[Sequences, bytes]:
@@ -193,7 +197,7 @@ def get_deployment(request: Request, backend: Backend) -> Reply:
         steps = _steps(backend, deployment_id)
         allowed = [verb.value for verb in allowed_verbs(header, steps)]
         body = {**header.to_json(), "steps": [step_json(step) for step in steps], "allowed": allowed}
-        # Of the rows that were read, not of those that stand now: one tag, the same bytes.
+        # The numbers of the rows that were read, not of the present rows: one tag, the same bytes.
         sequences_read = {"header": header.sequence, **{step_subject(step.ordinal): step.sequence for step in steps}}
         return sequences_read, json.dumps(body, ensure_ascii=True).encode()
 
@@ -211,7 +215,7 @@ def _tagged_reply(
     sequences: Callable[[], Sequences],
     read: Callable[[], tuple[Sequences | None, bytes]],
 ) -> Reply:
-    """The answer with its tag, read once for all who ask at the same time; 304 if the caller has it."""
+    """Return the reply with its tag, read once for all concurrent requests; 304 if the caller's copy is current."""
     follows = "if-none-match" in request.headers
     tag, content = backend.watching.look(
         name, sequences, read, (lambda tag: is_unchanged(request, tag)) if follows else None
@@ -222,17 +226,16 @@ def _tagged_reply(
 
 
 def _sequences(backend: Backend, deployment_id: str) -> Sequences:
-    """Raises HttpError 404."""
+    """Return the sequence numbers of the rows. Raises HttpError 404."""
     try:
         return backend.app().services.journal.sequences(checked_id(deployment_id))
     except NotFoundError as error:
-        backend.header(deployment_id)  # past its retention: the answer has what stays of it
+        backend.header(deployment_id)  # past its retention, this raises with what remains of the header
         raise unknown(deployment_id, error) from None
 
 
 def step_json(step: StepRecord) -> JsonObject:
-    """A step for outside: without what it is given, what was there before, and who handles it. What an approval asks is
-    for outside."""
+    """Return a step without its spec, its before-image and its claim. An approval has its question in `asks`."""
     data = {name: value for name, value in step.to_json().items() if name not in ("spec", "claim")}
     if "intent" in data:
         data["intent"] = {name: value for name, value in data["intent"].items() if name != "before"}
@@ -248,20 +251,20 @@ def _steps(backend: Backend, deployment_id: str) -> list[StepRecord]:
 
 
 def get_audit(request: Request, backend: Backend) -> Reply:
-    """Every move, oldest first. It outlives the deployment; where there is neither, there is no such deployment."""
+    """Return the audit, oldest first. It is kept after the deployment is forgotten. Raises HttpError 404."""
     deployment_id = request.route["id"]
 
     def read() -> tuple[Sequences | None, bytes]:
         before = _sequences_or_none(backend, deployment_id)
         content = _audit(backend, deployment_id)
-        # A move and its entry are one write: the same numbers before and after, and these are the entries of just them.
+        # A move and its entry are one write: equal numbers before and after prove that the entries belong to them.
         return before if before == _sequences_or_none(backend, deployment_id) else None, content
 
     try:
         return _tagged_reply(
             request, backend, f"{deployment_id}/audit", lambda: _sequences(backend, deployment_id), read
         )
-    except HttpError:  # the deployment itself is past its retention, or never was
+    except HttpError:  # the deployment is past its retention, or never existed
         return Reply(200, _audit(backend, deployment_id))
 
 
@@ -283,7 +286,7 @@ def _audit(backend: Backend, deployment_id: str) -> bytes:
 
 
 def get_graph(request: Request, backend: Backend) -> Reply:
-    """What the manifest was compiled to, as it was journaled."""
+    """Return the step graph of the manifest, as it was journaled."""
     header = backend.header(request.route["id"])
     steps = _steps(backend, header.deployment_id)
     ids = {step.ordinal: step.step_id for step in steps}

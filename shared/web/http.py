@@ -1,4 +1,4 @@
-"""HTTP as values: a request as handlers see it, a reply as they give it, errors as RFC 9457 problem details."""
+"""HTTP as values: the requests and replies of handlers, and errors as problem details (RFC 9457)."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ PROBLEM = "application/problem+json"
 JSON = "application/json"
 HEALTH = "application/health+json"
 SAFE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""On every answer that names nothing else: what a deployment holds is nobody's to cache."""
+"""The headers of every reply that does not set its own: no cache may store the data of a deployment."""
 
 
 def _none() -> Mapping[str, str]:
@@ -23,7 +23,7 @@ def _none() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked. Header names are lower case; a query parameter keeps every value that it was given."""
+    """A request. Header names are lower case; a query parameter has all its values."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Request:
     def of(
         cls, method: str, url: str, route: Mapping[str, str], headers: Mapping[str, str], read: Callable[[], bytes]
     ) -> "Request":
-        """From what a host hands over. The query is read from the address: hosts keep one value of each name."""
+        """Return a request of the host. The query comes from the address, because hosts keep one value of a name."""
         parts = urlsplit(url)
         query: dict[str, list[str]] = {}
         for name, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered; `headers` go over the safe ones."""
+    """A reply; `headers` override the safe headers."""
 
     status: int
     body: bytes = b""
@@ -57,7 +57,7 @@ class Reply:
 
 
 class HttpError(Exception):
-    """A handler's way of answering with a problem: `detail` says what is wrong and what to do next."""
+    """Ends a handler with problem details: `detail` says what is wrong and what to do next."""
 
     def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
@@ -65,7 +65,7 @@ class HttpError(Exception):
 
 
 def bad_request(problems: Sequence[Problem], detail: str = "", **members: Any) -> HttpError:
-    """400 with every problem by its path: `$...` in the body, `query...` in the address."""
+    """Return 400 with every problem and its path: `$...` in the body, `query...` in the address."""
     rows = [problem.to_json() for problem in problems]
     return HttpError(
         400, detail or f"{how_many(problems)} in the request; correct what is listed", problems=rows, **members
@@ -73,12 +73,12 @@ def bad_request(problems: Sequence[Problem], detail: str = "", **members: Any) -
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """A JSON answer."""
+    """Return a JSON reply."""
     return Reply(status, json.dumps(value, ensure_ascii=True).encode(), JSON, headers or {})
 
 
 def health_reply(passed: bool, body: JsonObject) -> Reply:
-    """How the app is; 503 takes it out of what sends it requests."""
+    """Return the app's health; 503 makes a load balancer stop sending requests."""
     return Reply(200 if passed else 503, json.dumps(body).encode(), HEALTH)
 
 
@@ -92,14 +92,14 @@ def problem(request: Request, error: HttpError) -> Reply:
 
 
 def is_unchanged(request: Request, etag: str) -> bool:
-    """Whether If-None-Match names this tag (compared weakly, as for a GET it is to be)."""
+    """Return True if If-None-Match names this tag, by the weak comparison that GET requires."""
     given = request.headers.get("if-none-match", "")
     tags = [tag.strip().removeprefix("W/") for tag in given.split(",")]
     return given.strip() == "*" or etag.removeprefix("W/") in tags
 
 
 def tagged(request: Request, etag: str, reply: Reply) -> Reply:
-    """The reply with its tag; 304 without the body where the caller has it already."""
+    """Return the reply with its tag, or 304 without a body if the caller's copy is current."""
     headers = {**reply.headers, "ETag": etag}
     if is_unchanged(request, etag):
         return unchanged(etag, reply.headers)
@@ -107,12 +107,12 @@ def tagged(request: Request, etag: str, reply: Reply) -> Reply:
 
 
 def unchanged(etag: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """304: the caller has what bears this tag."""
+    """Return 304, because the caller's copy has this tag."""
     return Reply(304, b"", "", {**(headers or {}), "ETag": etag})
 
 
 def media_type(request: Request, accepted: Sequence[str], default: str) -> str:
-    """The type of the body without its parameters. Raises HttpError 415."""
+    """Return the media type of the body without its parameters. Raises HttpError 415."""
     given = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if not given:
         return default

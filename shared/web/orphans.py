@@ -1,4 +1,4 @@
-"""Orphans over HTTP: what the next sweep would delete. Looked for in Fabric now; nothing is deleted here."""
+"""Orphans over HTTP: what the next sweep would delete, found in Fabric now. Nothing is deleted here."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -11,7 +11,7 @@ from shared.web.backend import Backend
 from shared.web.http import Reply, Request, json_reply
 
 MAX_DEPLOYMENTS = 20
-"""Looked over in one request: each step that was about to create something costs a call to Fabric."""
+"""The maximum of one request, because each step that was about to create a resource costs a call to Fabric."""
 BUDGET_SECONDS = 20.0
 ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 _CONSIDERED = 500
@@ -23,9 +23,9 @@ def _json(orphan: Orphan) -> JsonObject:
 
 
 def list_orphans(request: Request, backend: Backend) -> Reply:
-    """Of the deployments that were put back and not looked over by the sweeper yet, newest first. Raises FabricError.
+    """List the orphans of rolled-back deployments that the sweeper has not checked yet, newest first.
 
-    `is_complete` says whether all of those were looked at. What the sweeper has looked over has none left.
+    `is_complete` is true if all these deployments were searched. Raises FabricError.
     """
     services = backend.app().services
     until = services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
@@ -36,7 +36,7 @@ def list_orphans(request: Request, backend: Backend) -> Reply:
     for header in waiting[:MAX_DEPLOYMENTS]:
         if services.clock.now() > until:
             break
-        with suppress(ConflictError):  # another is at work there: what bears a marker may become its own
+        with suppress(ConflictError):  # another deployment is active there and may adopt the resources
             items += [_json(orphan) for orphan in find_orphans(services, header)]
             looked_at += 1
     is_complete = looked_at == len(waiting) and len(rolled_back) < _CONSIDERED

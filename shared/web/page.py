@@ -1,6 +1,6 @@
-"""The dashboard: the files of the folder `dashboard`, as they are. They hold nothing secret; the page asks for the key.
+"""The page: the files of the folder `dashboard`, unchanged. They contain no secret; the page asks for the key.
 
-The page may be asked for with and without a slash at its end, so it names its files as `/api/dashboard/<file>`.
+The page's address works with and without a slash at its end, so the page names its files `/api/dashboard/<file>`.
 """
 
 import hashlib
@@ -37,15 +37,15 @@ HEADERS = {
 
 @cache
 def files(folder: Path) -> dict[str, tuple[bytes, str]]:
-    """Content and tag of each file that may be served, by name. Read once: a deployed folder does not change."""
+    """Return content and tag of each file by name. They are read once, because a deployed folder does not change."""
     found = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.suffix in TYPES}
     return {name: (content, f'"{hashlib.sha256(content).hexdigest()[:32]}"') for name, content in found.items()}
 
 
 def serve(request: Request, folder: Path = FOLDER) -> Reply:
-    """One file. A name is looked up among those that are there and never made into a path. Raises HttpError 404."""
+    """Return one file. The name is looked up and never used as a path. Raises HttpError 404."""
     name = request.route.get("file", INDEX)
     if name not in files(folder):
-        raise HttpError(404, "the page has no such file")
+        raise HttpError(404, "the page does not have this file")
     content, tag = files(folder)[name]
     return tagged(request, tag, Reply(200, content, TYPES[Path(name).suffix], HEADERS))

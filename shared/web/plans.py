@@ -1,4 +1,4 @@
-"""Plans over HTTP: what a deployment of a manifest would do to the live workspace, found out by looking only."""
+"""Dry runs over HTTP: what a deployment of a manifest would change in the live workspace, found by reading only."""
 
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
@@ -9,11 +9,11 @@ from shared.web.backend import Backend
 from shared.web.http import Reply, Request, bad_request, json_reply
 
 BUDGET_SECONDS = 60.0
-"""How long it bears a Fabric that throttles or is ill: the caller waits, and Azure ends a request after 230 s."""
+"""How long a dry run retries a throttling or failing Fabric: the caller waits, and Azure ends a request after 230 s."""
 
 
 def plan_manifest(request: Request, backend: Backend) -> Reply:
-    """The dry run, as the app's own identity sees the tenant. Raises FabricError where Fabric cannot be asked."""
+    """Return the dry run as the app's identity sees the tenant. Raises FabricError if Fabric does not respond."""
     try:
         manifest, _ = bodies.without_id(bodies.manifest(request))
         plan = compile_manifest(manifest, KINDS)

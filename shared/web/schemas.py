@@ -1,5 +1,7 @@
-"""JSON Schemas: of the records from their dataclasses and of a manifest from its checks, so that they cannot drift; of
-the small shapes by hand.
+"""JSON Schemas of the OpenAPI document.
+
+Those of records come from their dataclasses and that of a manifest from its checks, so that they cannot drift; small
+schemas are written here.
 """
 
 import inspect
@@ -38,9 +40,9 @@ _PLAIN: dict[Any, JsonObject] = {
     Any: {},
 }
 TEXT: JsonObject = {"type": "string", "pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"}
-"""What names and texts may hold: no control characters."""
+"""A name or text: no control characters."""
 LINE: JsonObject = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"}
-"""A text in an address: one line, without bidirectional overrides."""
+"""A text in an address: one line without bidirectional overrides."""
 ID: JsonObject = {"type": "string", "pattern": f"^{DEPLOYMENT_ID.pattern}$"}
 EXAMPLE: JsonObject = {
     "name": "sales",
@@ -57,12 +59,12 @@ EXAMPLE: JsonObject = {
 
 
 def ref(name: str) -> JsonObject:
-    """A reference to a schema of the document."""
+    """Return a reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def of(cls: type[Any], omit: Collection[str] = (), **added: JsonObject) -> JsonObject:
-    """The schema of what `to_json` makes of a record: fields that are None are left out, so all others are required."""
+    """Return the schema of a record's `to_json`, which omits fields that are None; all other fields are required."""
     properties: JsonObject = {}
     required: list[str] = []
     for name, hint in get_type_hints(cls).items():
@@ -89,7 +91,7 @@ def _of_type(hint: Any) -> JsonObject:
         return {"type": "string", "enum": [str(member) for member in cls]}
     if is_dataclass(cls):
         return ref(cls.__name__)
-    raise TypeError(f"no schema is known of {hint}")
+    raise TypeError(f"add the schema of {hint} to shared/web/schemas.py")
 
 
 def _object(required: Collection[str], **properties: JsonObject) -> JsonObject:
@@ -97,14 +99,14 @@ def _object(required: Collection[str], **properties: JsonObject) -> JsonObject:
 
 
 def items_of(name: str, **more: JsonObject) -> JsonObject:
-    """A list in an object, so that more may be said beside it."""
+    """Return the schema of a list in an object, so that fields can be added beside the list."""
     return _object(["items", *more], items={"type": "array", "items": ref(name)}, **more)
 
 
 _STRING: JsonObject = {"type": "string"}
 _STRINGS: JsonObject = {"type": "array", "items": _STRING}
 _TIME: JsonObject = _PLAIN[datetime]
-_VERSION: JsonObject = {"type": "integer", "description": "Of the record's schema."}
+_VERSION: JsonObject = {"type": "integer", "description": "The version of the record's schema."}
 _STATE: JsonObject = {"type": "string", "enum": [str(state) for state in DeploymentState]}
 _ALLOWED: JsonObject = {"type": "array", "items": {"type": "string", "enum": [str(verb) for verb in VERBS]}}
 
@@ -114,15 +116,19 @@ def _text(maximum: int, **more: Any) -> JsonObject:
 
 
 def _command_request(*required: str) -> JsonObject:
-    """The body of a verb: who asks, and why."""
+    """Return the schema of a verb's body: the requester and the reason."""
     optional = {"type": ["string", "null"]}
     properties: JsonObject = {
-        "requested_by": {**_text(256), **optional, "description": "Who asks; what the caller says of itself."},
-        "reason": {**_text(500), **optional, "description": "Why, for the audit."},
+        "requested_by": {**_text(256), **optional, "description": "The requester, as the caller states it."},
+        "reason": {**_text(500), **optional, "description": "The reason, recorded in the audit."},
         "step": {**_text(256), **optional},
     }
     properties |= {"step": _text(256, minLength=1)} if "step" in required else {}
-    properties |= {"reason": _text(500, minLength=1, description="Why.")} if "reason" in required else {}
+    properties |= (
+        {"reason": _text(500, minLength=1, description="The reason, recorded in the audit.")}
+        if "reason" in required
+        else {}
+    )
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
@@ -153,7 +159,7 @@ def _records() -> JsonObject:
         "Step": of(StepRecord, omit=("spec", "claim"), version=_VERSION, asks=ref("Question")),
         "Question": {
             **_object([], message=_STRING, approvers=_STRINGS),
-            "description": "What a step of kind approval asks, and of whom.",
+            "description": "The message of an approval, and who may answer.",
         },
         "Header": of(DeploymentRecord, version=_VERSION),
     }
@@ -168,14 +174,19 @@ def _deployments() -> JsonObject:
                 _object(["steps", "allowed"], steps={"type": "array", "items": ref("Step")}, allowed=_ALLOWED),
             ]
         },
-        "Deployments": items_of("Header", next={"type": ["string", "null"], "description": "The next page's cursor."}),
+        "Deployments": items_of(
+            "Header", next={"type": ["string", "null"], "description": "The cursor of the next page, or null."}
+        ),
         "Accepted": _object(
             ["deployment_id", "state", "target", "manifest_hash"],
             deployment_id=ID,
             state=_STATE,
             target=_STRING,
             manifest_hash={"type": "string", "pattern": "^[0-9a-f]{64}$"},
-            message={"type": "string", "description": "Of a deployment past its retention: nothing runs again."},
+            message={
+                "type": "string",
+                "description": "Present if the deployment is past its retention: nothing runs again.",
+            },
         ),
         "AuditEntry": of(AuditEntry, version=_VERSION, step_id=_STRING),
         "Audit": items_of("AuditEntry"),
@@ -190,7 +201,7 @@ def _plans() -> JsonObject:
             name=_STRING,
             target=_STRING,
             steps={"type": "array", "items": ref("GraphStep")},
-            waves={"type": "array", "items": _STRINGS, "description": "Ids of steps that run side by side."},
+            waves={"type": "array", "items": _STRINGS, "description": "Ids of steps that can run in parallel."},
         ),
         "GraphStep": _object(
             ["id", "kind", "needs", "timeout_seconds", "on_failure"],
@@ -204,7 +215,7 @@ def _plans() -> JsonObject:
             ["name", "target", "changes", "steps"],
             name=_STRING,
             target=_STRING,
-            changes={"type": "integer", "description": "How many steps would change something in Fabric."},
+            changes={"type": "integer", "description": "The number of steps that would change something in Fabric."},
             steps={"type": "array", "items": ref("StepChange")},
         ),
         "StepChange": _object(
@@ -213,9 +224,12 @@ def _plans() -> JsonObject:
             kind=_STRING,
             action={"type": "string", "enum": [str(action) for action in Action]},
             name=_STRING,
-            fields={**_STRINGS, "description": "Those that an update would change."},
+            fields={**_STRINGS, "description": "The fields that an update would change."},
             reason=_STRING,
-            resource={"oneOf": [{"type": "null"}, ref("FoundResource")], "description": "What is there now."},
+            resource={
+                "oneOf": [{"type": "null"}, ref("FoundResource")],
+                "description": "The existing resource, or null.",
+            },
         ),
         "FoundResource": _object(
             ["type", "id", "name", "parent_id"],
@@ -248,7 +262,7 @@ def _operations() -> JsonObject:
             state={"type": "string", "enum": [str(state) for state in BreakerState]},
             failures={"type": "integer", "minimum": 0},
             reason=_STRING,
-            is_shared={"type": "boolean", "description": "False while storage fails: this worker's own view."},
+            is_shared={"type": "boolean", "description": "False while storage fails: the state is this worker's own."},
             opened_at=_TIME,
             retry_at=_TIME,
         ),
@@ -258,15 +272,21 @@ def _operations() -> JsonObject:
         ),
         "Orphans": items_of(
             "Orphan",
-            looked_at={"type": "integer", "description": "Deployments that were looked over for this answer."},
-            is_complete={"type": "boolean", "description": "Whether those are all that wait to be looked over."},
+            looked_at={
+                "type": "integer",
+                "description": "The number of deployments that were searched for this response.",
+            },
+            is_complete={"type": "boolean", "description": "True if no other deployment awaits its orphan check."},
         ),
         "Health": _object(["status"], status={"type": "string", "enum": ["pass", "warn", "fail"]}),
     }
 
 
 def _problem() -> JsonObject:
-    count = {"type": "integer", "description": "In the last one alone, if there are more: for how many it stands."}
+    count = {
+        "type": "integer",
+        "description": "Only in the last entry, if there are more problems: how many it represents.",
+    }
     problem = _object(["path", "message"], path=_STRING, message=_STRING, count=count)
     return {
         **_object(
@@ -279,16 +299,16 @@ def _problem() -> JsonObject:
             problems={
                 "type": "array",
                 "items": problem,
-                "description": "The problems of the input, by path: the first hundred.",
+                "description": "The first hundred problems of the input, with their paths.",
             },
             deployment_id=_STRING,
             state=_STATE,
             allowed=_ALLOWED,
             deployment={
                 **ref("Header"),
-                "description": "Of a deployment past its retention: what stays of its header.",
+                "description": "What remains of the header of a deployment past its retention.",
             },
-            correlation_id={"type": "string", "description": "By which the app's log has more."},
+            correlation_id={"type": "string", "description": "Find the details in the app's log by this id."},
         ),
         "description": "Problem details (RFC 9457).",
     }

@@ -25,7 +25,7 @@ def command_handler(verb: Verb) -> Handler:
         requested = command(verb, header.deployment_id, requester, fields["reason"], fields["step"])
         try:
             answer = handle(app.services, app.locks, backend.engine(), requested)
-        except NotFoundError:  # purged since it was read
+        except NotFoundError:  # deleted since it was read
             raise HttpError(404, f"there is no deployment '{header.deployment_id}'") from None
         finally:
             backend.watching.forget(header.deployment_id)

@@ -1,7 +1,7 @@
-"""Following one deployment by many costs the reading of one: what was read is shared, and its tag is cheap to find.
+"""Share reads, so that many followers of one deployment cost the reads of one, and checking a tag is cheap.
 
-A tag stands for the sequence numbers of the rows that an answer is made of. Every write of a row raises its number, so
-two answers that differ have two tags; and to see that a tag is still right, only the numbers are read.
+A tag represents the sequence numbers of the rows of a response. Every write of a row raises its number, so different
+responses have different tags, and checking a tag reads only the numbers.
 """
 
 import hashlib
@@ -16,21 +16,21 @@ from shared.domain.version import VERSION
 Sequences = Mapping[str, int]
 """Sequence numbers by row."""
 MAX_KEPT = 32
-"""Answers that are kept: those last asked for."""
+"""The number of responses that are kept, the most recently requested ones."""
 MAX_LAG_SECONDS = 1.0
 LAG_OF_100_ROWS_SECONDS = 0.1
-"""A follower may be answered by what was read so long ago, and of larger deployments up to the longest."""
+"""The age of data that a follower may get, for each 100 rows, up to the maximum."""
 
 
 def tag_of(sequences: Sequences) -> str:
-    """Return the entity tag of what this version of the app makes of rows with these sequence numbers."""
+    """Return the tag of a response of this app version to rows with these sequence numbers."""
     text = json.dumps([VERSION, sorted(sequences.items())])
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
 @dataclass
 class _Kept:
-    """What is known of one thing: its tag as of `began`, and the last answer with the tag that it has."""
+    """The tag of one subject, read at `began`, and the last response with its own tag."""
 
     reading: threading.Lock = field(default_factory=threading.Lock)
     began: float = float("-inf")
@@ -40,13 +40,13 @@ class _Kept:
     answer: bytes = b""
 
     def update(self, sequences: Sequences, began: float) -> None:
-        """Take the rows' numbers, which were read at `began` or later."""
+        """Store the rows' sequence numbers, which were read at `began` or later."""
         self.tag, self.began = tag_of(sequences), began
         self.lag_seconds = min(MAX_LAG_SECONDS, len(sequences) // 100 * LAG_OF_100_ROWS_SECONDS)
 
 
 class Watching:
-    """Thread-safe. One caller at a time reads a thing, and those who wait for it share what was found."""
+    """Shares reads between threads: one caller reads a subject, and concurrent callers share the result."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -60,11 +60,11 @@ class Watching:
         read: Callable[[], tuple[Sequences | None, bytes]],
         has: Callable[[str], bool] | None = None,
     ) -> tuple[str, bytes | None]:
-        """Return the tag and the answer; None in its place if the caller `has` that tag.
+        """Return the tag and the response, which is None if the caller `has` that tag.
 
-        `read` makes the answer, with the numbers of the rows that it is made of; None if it cannot say, and then there
-        is no tag. What is returned was read after this call began. With `has`, the caller follows the thing: then it
-        may have been read a little before, a second at most. Raises what `sequences` and `read` raise.
+        `read` returns the response and the sequence numbers of its rows, or None for the numbers: then there is no tag.
+        The response was read after this call began. With `has`, the caller follows the subject, and the response may
+        have been read up to a second before. Raises what `sequences` and `read` raise.
         """
         request, kept = self._now(), self._of(name)
         with kept.reading:
@@ -87,7 +87,7 @@ class Watching:
         kept.answer_tag = kept.tag if sequences_read is not None else ""
 
     def forget(self, name: str) -> None:
-        """Drop what is known of a thing that was changed here just now."""
+        """Drop the data of a subject that was just changed."""
         with self._lock:
             self._kept.pop(name, None)
 

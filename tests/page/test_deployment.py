@@ -41,7 +41,7 @@ def test_deployment_running_shows_waits_apart_from_work(tab: Page, serve: Servin
     assert spans(tab, 4) == []
     legend = tab.locator(".legend").inner_text()
     assert "Waiting: Fabric works on it" in legend
-    assert "Putting back" not in legend
+    assert "Compensating" not in legend
     widths = tab.locator("[data-key='lane-0'] .span").evaluate_all(
         "all => all.map(s => s.getBoundingClientRect().width)"
     )
@@ -52,7 +52,7 @@ def test_deployment_running_shows_which_step_is_retried(tab: Page, serve: Servin
     """A step that failed twice and is retried shows that with its error, and does not look failed."""
     opened(serve, scenes.running())
     card = tab.locator(".trouble-card")
-    expect(card).to_contain_text("went wrong 2 times and is tried again")
+    expect(card).to_contain_text("failed 2 times and is tried again")
     expect(card).to_contain_text("503")
     expect(tab.locator("[data-key='lane-3'] .tries")).to_have_text("2\u00d7")
     expect(tab.locator(".facts").first).to_contain_text("2 of 5 applied")
@@ -71,7 +71,7 @@ def test_deployment_compensated_shows_forward_and_backward_and_the_remedy(tab: P
     card = tab.locator(".trouble-card")
     for text in ("CrystalBall", "What to do: Correct what Fabric refused", "400", "InvalidItemType", "932867d7-d6a6"):
         expect(card).to_contain_text(text)
-    expect(tab.locator("[data-key='lane-1']")).to_contain_text("4.20 s, undone in 1.60 s")
+    expect(tab.locator("[data-key='lane-1']")).to_contain_text("4.20 s, compensated in 1.60 s")
     expect(tab.locator(".lane-name .mark")).to_have_text(["failed"])
 
 
@@ -93,7 +93,7 @@ def test_deployment_error_that_stops_many_steps_is_shown_once(tab: Page, serve: 
     opened(serve, Deployment(top, steps))
     card = tab.locator(".trouble-card")
     expect(card).to_have_count(1)
-    expect(card).to_contain_text("6 steps: lake0, lake1, lake2, lake3, lake4, lake5: each went wrong 1 time")
+    expect(card).to_contain_text("6 steps: lake0, lake1, lake2, lake3, lake4, lake5: each failed 1 time")
     expect(card).not_to_contain_text("GET /items")
     tab.get_by_role("button", name="lake3").click()
     expect(tab.locator(".detail")).to_contain_text("GET /items/3")
@@ -110,7 +110,7 @@ def test_deployment_axis_has_no_mark_twice(tab: Page, serve: Serving) -> None:
 def test_deployment_stuck_names_the_obstacle(tab: Page, serve: Serving) -> None:
     """A compensation that is out of attempts names the obstacle and what a person must do."""
     opened(serve, scenes.stuck())
-    expect(tab.locator(".trouble-card")).to_contain_text("could not be undone")
+    expect(tab.locator(".trouble-card")).to_contain_text("could not be compensated")
     expect(tab.locator(".trouble-card")).to_contain_text("Move or delete them")
     expect(tab.get_by_role("button", name="Roll back")).to_be_visible()
     expect(tab.get_by_role("button", name="Cancel")).to_have_count(0)
@@ -188,13 +188,13 @@ def test_deployment_cancel_is_confirmed_and_sends_requester_and_reason(tab: Page
     cancel.focus()
     tab.keyboard.press("Enter")
     dialog = tab.get_by_role("dialog")
-    expect(dialog).to_contain_text("then everything this deployment did is put back")
+    expect(dialog).to_contain_text("Then the deployment is rolled back")
     tab.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(cancel).to_be_focused()
     assert world.commands == []
     tab.keyboard.press("Enter")
-    tab.get_by_label("Who you are").fill("operator on duty")
+    tab.get_by_label("Your name").fill("operator on duty")
     tab.get_by_label("Reason").fill("wrong <branch>")
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)

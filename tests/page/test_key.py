@@ -55,11 +55,11 @@ def test_connection_that_fails_is_reported_and_the_list_stays(tab: Page, serve: 
     expect(tab.locator(".item").first).to_be_visible()
     world.broken = True
     expect(tab.locator("#trouble")).to_contain_text("storage is away")
-    expect(tab.locator("#trouble")).to_contain_text("What you see is of")
+    expect(tab.locator("#trouble")).to_contain_text("The data is from")
     expect(tab.locator("#live")).to_have_text("Not live")
     assert tab.locator(".item").count() == len(world.deployments)
     world.broken = False
-    tab.get_by_role("button", name="Ask now").click()
+    tab.get_by_role("button", name="Try now").click()
     expect(tab.locator("#trouble")).to_be_hidden()
     expect(tab.locator("#live")).to_have_text("Live")
 
@@ -69,11 +69,11 @@ def test_connection_that_is_lost_is_reported_and_restored(tab: Page, serve: Serv
     serve(scenes.world())
     expect(tab.locator(".item").first).to_be_visible()
     tab.context.set_offline(True)
-    expect(tab.locator("#trouble")).to_contain_text("The app does not answer. What you see is of")
+    expect(tab.locator("#trouble")).to_contain_text("The app does not respond. The data is from")
     tab.context.set_offline(False)
     expect(tab.locator("#trouble")).to_be_hidden()
     expect(tab.locator("#live")).to_have_text("Live")
-    expect(tab.locator("#said")).to_contain_text("The app answers again.")
+    expect(tab.locator("#said")).to_contain_text("The app responds again.")
 
 
 def test_hidden_page_sends_no_request(tab: Page, serve: Serving) -> None:
@@ -109,7 +109,7 @@ def test_glance_marks_problems_on_every_view(tab: Page, serve: Serving) -> None:
 def test_glance_is_empty_for_a_healthy_app(tab: Page, serve: Serving) -> None:
     """An app without a warning has no mark and no announcement."""
     world = serve(World()).world
-    expect(tab.get_by_text("Nothing is open")).to_be_visible()
+    expect(tab.get_by_text("No open deployments")).to_be_visible()
     tab.wait_for_load_state("networkidle")
     assert any("health" in call for call, _ in world.calls)
     assert tab.locator(".mark").count() == 0
@@ -171,7 +171,7 @@ def test_orphans_lead_to_their_deployment(tab: Page, serve: Serving) -> None:
     pass_time(tab, 30)
     assert not any("orphans" in url for url in request), "each look costs calls to Fabric"
     with tab.expect_response("**/api/orphans"):
-        tab.get_by_role("button", name="Look again").click()
+        tab.get_by_role("button", name="Search again").click()
 
 
 def test_page_works_at_an_address_that_ends_with_a_slash(tab: Page, serve: Serving) -> None:

@@ -154,7 +154,7 @@ def test_list_search_finds_rows_that_were_never_scrolled_to(tab: Page, serve: Se
     expect(tab.locator(ROWS)).to_have_count(1)
     expect(tab.locator("#found")).to_have_text("1 deployment")
     tab.locator("#q").fill("no such thing")
-    expect(tab.get_by_text("No deployment fits the filter.")).to_be_visible()
+    expect(tab.get_by_text("No deployment matches the filter.")).to_be_visible()
 
 
 def test_list_filters_are_applied_by_the_api_and_stay_in_the_address(tab: Page, serve: Serving) -> None:

@@ -68,7 +68,7 @@ def test_live_deployment_is_cancelled_from_the_page(app: Running, tab: Page) -> 
     enter(app, tab, "#/deployments/stopped")
     expect(tab.locator(".waiting")).to_contain_text("go-live")
     tab.get_by_role("button", name="Cancel").click()
-    tab.get_by_label("Who you are").fill("operator on duty")
+    tab.get_by_label("Your name").fill("operator on duty")
     tab.get_by_label("Reason").fill("wrong branch")
     tab.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(tab.get_by_role("dialog")).to_have_count(0)

@@ -4,7 +4,7 @@ const BASE = new URL("..", import.meta.url);
 const KEY = "fabric-saga-key";
 const TIMEOUT = 20_000;
 
-/** An answer that is no success, in the words of its problem details; status 0 is no answer at all. */
+/** A response that is an error, with the text of its problem details; status 0 means no response. */
 export class ApiError extends Error {
   constructor(status, message, problem = {}) {
     super(message);
@@ -15,16 +15,16 @@ export class ApiError extends Error {
 
 const WORDS = {
   401: "The app does not accept this key.",
-  403: "This key may not do that.",
-  404: "There is no such thing, or not any more.",
-  429: "The app is asked too often.",
+  403: "This key does not allow this.",
+  404: "It does not exist, or no longer exists.",
+  429: "Too many requests; the page tries again.",
   503: "The app cannot reach its storage.",
 };
 
 let offset = 0;
 const kept = new Map();
 
-/** The server's clock, as far as its answers tell: ages must not depend on the clock of who looks. */
+/** The server's clock, from its responses: ages must not depend on the viewer's clock. */
 export function now() {
   return Date.now() + offset;
 }
@@ -34,7 +34,7 @@ export function key() {
   return sessionStorage.getItem(KEY);
 }
 
-/** Keep a key, or forget it and everything that was read with it. */
+/** Store a key, or forget it and everything that was read with it. */
 export function setKey(value) {
   kept.clear();
   if (value) sessionStorage.setItem(KEY, value);
@@ -42,8 +42,8 @@ export function setKey(value) {
 }
 
 /**
- * GET: the body, and whether it is another than last time (by ETag). Raises ApiError.
- * `accept` are further statuses whose body is an answer: health says 503 when something fails.
+ * GET: return the body, and true if it has changed since the last time (by ETag). Throws ApiError.
+ * `accept` lists further statuses with a usable body: health returns 503 if a check fails.
  */
 export async function get(path, { accept = [], timeout = TIMEOUT } = {}) {
   const before = kept.get(path);
@@ -56,7 +56,7 @@ export async function get(path, { accept = [], timeout = TIMEOUT } = {}) {
   return { body, isNew: true };
 }
 
-/** POST a JSON body; the answer's body. Raises ApiError. */
+/** POST a JSON body and return the response's body. Throws ApiError. */
 export async function post(path, body = {}) {
   const response = await send("POST", path, JSON.stringify(body), { "content-type": "application/json" });
   if (!response.ok) throw await errorOf(response);
@@ -77,11 +77,11 @@ async function send(method, path, body, headers, timeout = TIMEOUT) {
       referrerPolicy: "no-referrer",
     });
     const date = Date.parse(response.headers.get("date") ?? "");
-    // The header has whole seconds: only what is more than their rounding counts as a difference.
+    // The header has whole seconds: only a difference larger than their rounding counts.
     if (!Number.isNaN(date)) offset = Math.abs(date - Date.now()) > 1500 ? date - Date.now() : 0;
     return response;
   } catch {
-    throw new ApiError(0, limit.aborted ? "The app did not answer in time." : "The app does not answer.");
+    throw new ApiError(0, limit.aborted ? "The app did not respond in time." : "The app does not respond.");
   }
 }
 
@@ -89,7 +89,7 @@ async function jsonOf(response) {
   try {
     return await response.json();
   } catch {
-    throw new ApiError(response.status, "The app's answer is no JSON; is something else in its place?");
+    throw new ApiError(response.status, "The response is not JSON; check that this address is the app's.");
   }
 }
 
@@ -101,5 +101,5 @@ async function errorOf(response) {
     // The host answers 401 without a body.
   }
   const said = [problem.title, problem.detail].filter(Boolean).join(": ");
-  return new ApiError(response.status, said || WORDS[response.status] || `The app answered ${response.status}.`, problem);
+  return new ApiError(response.status, said || WORDS[response.status] || `The app responded with status ${response.status}.`, problem);
 }

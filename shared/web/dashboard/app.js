@@ -1,4 +1,4 @@
-// The page: which view is shown (by the part of the address after #), when it asks again, and what keys and clicks do.
+// The page: the view (by the part of the address after #), the polling, and the actions of keys and clicks.
 
 import { ApiError, get, key, setKey } from "./api.js";
 import { el, say, show } from "./dom.js";
@@ -58,7 +58,7 @@ function open(isNew = false) {
   for (const id of ["nav", "forget", "live"]) document.getElementById(id).hidden = false;
   show(main);
   view.mount(main, { refresh: ask, failed });
-  // After a link was followed, the reader begins at the new view; when the page is opened, where the browser begins.
+  // After a link the focus moves to the new view; when the page is opened, the browser decides.
   if (isNew) main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
   document.title = `${view.title} – Fabric Saga`;
@@ -66,14 +66,14 @@ function open(isNew = false) {
   return ask();
 }
 
-/** Mark what is not well, wherever the reader is; not more often than what is told can change. */
+/** Mark the views that have problems; not more often than the app checks them. */
 function look() {
   if (document.hidden || performance.now() - glancedAt < GLANCE) return;
   glancedAt = performance.now();
   glance();
 }
 
-/** Ask the app once, draw, and plan the next time, unless the view wants none. A newer round makes an older one void. */
+/** Read once, draw, and schedule the next read, unless the view wants none. A newer round cancels an older one. */
 async function ask() {
   const mine = ++round;
   const asked = view;
@@ -82,7 +82,7 @@ async function ask() {
   try {
     pause = await asked.refresh();
     if (mine !== round) return;
-    if (failures) say("The app answers again.");
+    if (failures) say("The app responds again.");
     failures = 0;
     seenAt = Date.now();
     trouble.hidden = true;
@@ -92,11 +92,11 @@ async function ask() {
     if (pause === null) return;
   }
   draw();
-  // A page that nobody sees asks nothing; it asks at once when it is seen again.
+  // A hidden page does not poll; it polls at once when it is visible again.
   if (!document.hidden && pause !== null) timer = setTimeout(ask, pause);
 }
 
-/** Say what went wrong; milliseconds until the next try, or null where the key is asked for first. */
+/** Show an error. Return the milliseconds until the next try, or null if the key must be entered first. */
 function failed(error) {
   if (!(error instanceof ApiError)) console.error(error);
   if (error.status === 401 || error.status === 403) {
@@ -105,12 +105,12 @@ function failed(error) {
   }
   failures += 1;
   const pause = Math.min(MAX_BACKOFF, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
-  const since = seenAt ? ` What you see is of ${new Date(seenAt).toLocaleTimeString([], { hour12: false })}.` : "";
-  const message = error instanceof ApiError ? error.message : "Something in this page went wrong.";
+  const since = seenAt ? ` The data is from ${new Date(seenAt).toLocaleTimeString([], { hour12: false })}.` : "";
+  const message = error instanceof ApiError ? error.message : "The page failed; reload it.";
   show(
     trouble,
-    el("span", {}, `${visible(message).replace(/\.?$/, ".")}${since} Asked again in ${Math.round(pause / 1000)} s.`),
-    el("button", { type: "button", "data-action": "again" }, "Ask now"),
+    el("span", {}, `${visible(message).replace(/\.?$/, ".")}${since} Next try in ${Math.round(pause / 1000)} s.`),
+    el("button", { type: "button", "data-action": "again" }, "Try now"),
   );
   trouble.hidden = false;
   return pause;
@@ -145,12 +145,12 @@ function askForKey(message = "") {
       "form",
       { class: "key", "data-submit": "key", "data-key": "key" },
       el("h1", {}, "Function key"),
-      el("p", { class: "muted" }, "This page shows what the app's HTTP API says, with your key. The key stays in this tab and is forgotten when the tab is closed."),
+      el("p", { class: "muted" }, "This page shows the data of the app's HTTP API, with your key. The key stays in this tab and is forgotten when the tab is closed."),
       message ? el("p", { class: "problem", role: "alert", id: "key-problem" }, visible(message)) : null,
       el("label", { for: "key" }, "Key"),
       el("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": message ? "key-problem" : null }),
       el("button", { type: "submit", class: "first" }, "Open"),
-      el("details", {}, el("summary", {}, "Where do I find it?"), el("p", {}, "In Azure: the function app, App keys, a host key. On this machine: ", el("code", {}, "make env"), " prints it as ", el("code", {}, "FUNCTION_KEY"), ".")),
+      el("details", {}, el("summary", {}, "Where can I find it?"), el("p", {}, "In Azure: the function app, App keys, a host key. On this machine: ", el("code", {}, "make env"), " prints it as ", el("code", {}, "FUNCTION_KEY"), ".")),
     ),
   );
   document.getElementById("key").focus();
@@ -160,8 +160,8 @@ function askForKey(message = "") {
 async function tryKey(form) {
   const value = form.querySelector("input").value.trim();
   if (!value) return;
-  // Header values are Latin-1 without controls; anything else is no key, and fetch would throw.
-  if (!/^[\x21-\x7e]+$/.test(value)) return askForKey("A key has letters, digits and signs only, without spaces.");
+  // Header values are Latin-1 without control characters; fetch would throw for anything else.
+  if (!/^[\x21-\x7e]+$/.test(value)) return askForKey("A key has only letters, digits and punctuation, without spaces.");
   setKey(value);
   try {
     await get("deployments?limit=1");
@@ -198,7 +198,7 @@ const actions = {
 
 document.addEventListener("click", (event) => {
   const target = event.target.closest?.("[data-action]");
-  // A link that is to be opened elsewhere is the browser's.
+  // The browser handles a link that opens in another tab.
   if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
   if (target.tagName === "A") event.preventDefault();
   (actions[target.dataset.action] ?? view?.actions?.[target.dataset.action])?.(target);
@@ -213,12 +213,12 @@ document.addEventListener("visibilitychange", () => {
   else ask();
 });
 window.addEventListener("hashchange", () => {
-  // The list writes its filters into the address itself; that is no other view.
+  // The list writes its filters into the address; the view stays the same.
   if (view instanceof ListView && view.takes(location.hash)) return;
   open(true);
 });
 setInterval(() => {
-  // Of a very long timeline not more than a part of the time goes into drawing it.
+  // Drawing a very long timeline takes at most a part of the time.
   if (!document.hidden && performance.now() - drawnAt > SHARE * drawing) draw();
   if (view && key()) look();
 }, TICK);

@@ -1,4 +1,4 @@
-// One deployment: its facts, its timeline, what went wrong and what to do, its journal and its audit.
+// One deployment: its facts, timeline, errors with their remedies, journal and audit.
 
 import { get, now } from "./api.js";
 import { command } from "./dialogs.js";
@@ -70,7 +70,7 @@ export class DeploymentView {
   draw() {
     if (this.missing) {
       this.drawn.forget();
-      show(this.root, this.crumbs(), el("h1", {}, name(this.id)), el("div", { class: "empty" }, el("p", {}, visible(this.missing)), el("p", { class: "muted" }, "What has ended is forgotten after its retention.")), this.audit.length ? el("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Audit" }, auditTable(this.audit, [], this.drawn, now())) : null);
+      show(this.root, this.crumbs(), el("h1", {}, name(this.id)), el("div", { class: "empty" }, el("p", {}, visible(this.missing)), el("p", { class: "muted" }, "An ended deployment is forgotten after its retention.")), this.audit.length ? el("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Audit" }, auditTable(this.audit, [], this.drawn, now())) : null);
       return;
     }
     if (!this.header) return;
@@ -95,7 +95,7 @@ export class DeploymentView {
   }
 
   crumbs() {
-    return el("nav", { class: "crumbs", "aria-label": "Way back" }, el("a", { href: "#/" }, "Deployments"), el("span", { "aria-hidden": "true" }, " / "), name(this.id, { class: "name mono" }));
+    return el("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, el("a", { href: "#/" }, "Deployments"), el("span", { "aria-hidden": "true" }, " / "), name(this.id, { class: "name mono" }));
   }
 
   head(at) {
@@ -137,7 +137,7 @@ export class DeploymentView {
     // As W3C Trace Context writes it: version, trace, span, flags.
     const trace = header.traceparent?.split("-")[1];
     const isBack = back > 0 || ["compensating", "stuck"].includes(header.state);
-    const progress = isBack ? `${back} of ${steps.length} put back` : `${done} of ${steps.length} applied`;
+    const progress = isBack ? `${back} of ${steps.length} compensated` : `${done} of ${steps.length} applied`;
     return [
       fact("Target", name(header.target)),
       fact("Requested by", name(header.requested_by)),
@@ -145,9 +145,9 @@ export class DeploymentView {
       started !== null && started - accepted > 1000 ? fact("Waited for target", duration(started - accepted)) : null,
       header.state === "rejected" ? null : fact(ended === null ? "Runs for" : "Took", duration((ended ?? at) - accepted).replace(/\.\d+ s$/, ended === null ? " s" : "$&")),
       steps.length ? fact("Steps", progress) : null,
-      ["cancel", "compensate", "resume", "retire"].map((verb) => (header[`${verb}_requested_by`] ? fact(`${VERBS[verb].label} asked by`, name(header[`${verb}_requested_by`])) : null)),
+      ["cancel", "compensate", "resume", "retire"].map((verb) => (header[`${verb}_requested_by`] ? fact(`${VERBS[verb].label} requested by`, name(header[`${verb}_requested_by`])) : null)),
       header.held_until ? fact("Held until", moment(header.held_until, at)) : null,
-      header.expires_after_seconds ? fact("Lives for", duration(header.expires_after_seconds * 1000)) : null,
+      header.expires_after_seconds ? fact("Expires after", duration(header.expires_after_seconds * 1000)) : null,
       header.on_failure && header.on_failure !== "rollback" ? fact("On failure", visible(header.on_failure)) : null,
       header.manifest_hash ? fact("Manifest", el("span", { class: "mono", title: header.manifest_hash }, header.manifest_hash.slice(0, 12)), copy(header.manifest_hash, "manifest hash")) : null,
       trace ? fact("Trace", el("span", { class: "mono", title: visible(trace) }, visible(trace).slice(0, 16)), copy(trace, "trace id")) : null,
@@ -206,10 +206,10 @@ export class DeploymentView {
         { type: "button", class: "lane-name", "aria-expanded": String(detail !== null), "aria-controls": detail, "data-action": "expand", "data-ordinal": step.ordinal },
         name(step.step_id),
         failedAt !== null && step.state !== "failed" ? el("span", { class: "mark bad" }, "failed") : null,
-        step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "try", "tries")} went wrong in this direction` }, `${step.attempt}×`) : null,
+        step.attempt ? el("span", { class: "tries", title: `${count(step.attempt, "attempt")} failed in this direction` }, `${step.attempt}×`) : null,
       ),
       stepBadge(step),
-      bars(spans, scale, { now: at, failedAt, waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not begun" }),
+      bars(spans, scale, { now: at, failedAt, waitUntil: SETTLED.has(step.state) ? null : instant(step.wait_until), label: took || "not started" }),
       el("span", { class: "number muted" }, took),
     );
   }
@@ -229,10 +229,10 @@ export class DeploymentView {
         intent ? fact("Action", visible(intent.action)) : null,
         resource ? fact("Resource", visible(resource.type), " ", name(resource.name), resource.id ? [el("code", {}, ` ${visible(resource.id)}`), copy(resource.id, "resource id")] : null) : null,
         line >= 50 ? fact("In line", duration(line)) : null,
-        waited >= 50 ? fact("Of it waiting", duration(waited)) : null,
-        step.wait_until && !SETTLED.has(step.state) ? fact("Looks again", ago(step.wait_until, at)) : null,
-        operation ? fact("Operation", el("code", {}, visible(operation.id)), ` ${visible(operation.kind)}, asked ${count(operation.polls ?? 0, "time")}`) : null,
-        fact("Tries that went wrong", String(step.attempt)),
+        waited >= 50 ? fact("Of this, waiting", duration(waited)) : null,
+        step.wait_until && !SETTLED.has(step.state) ? fact("Next look", ago(step.wait_until, at)) : null,
+        operation ? fact("Operation", el("code", {}, visible(operation.id)), ` ${visible(operation.kind)}, polled ${count(operation.polls ?? 0, "time")}`) : null,
+        fact("Failed attempts", String(step.attempt)),
         fact("Deliveries", String(step.deliveries)),
         fact("Timeout", duration(step.timeout_seconds * 1000)),
       ),
@@ -253,7 +253,7 @@ export class DeploymentView {
           el("button", { type: "button", role: "tab", id: `tab-${tab}`, "aria-selected": String(tab === this.tab), "aria-controls": "records-panel", tabindex: tab === this.tab ? 0 : -1, "data-action": "tab", "data-tab": tab }, `${label} (${(tab === "audit" ? this.audit : this.steps).length})`),
         ),
       ),
-      el("p", { class: "muted zone" }, ZONE === "UTC" ? "Times are UTC." : `Local times (${ZONE}); pointing at one shows UTC.`),
+      el("p", { class: "muted zone" }, ZONE === "UTC" ? "Times are UTC." : `Local times (${ZONE}); the tooltip shows UTC.`),
       el("div", { class: "table", role: "tabpanel", id: "records-panel", tabindex: 0, "aria-labelledby": `tab-${this.tab}` }, this.tab === "audit" ? auditTable(this.audit, this.steps, this.drawn, at) : journalTable(this.steps, this.texts, this.drawn, at)),
     );
   }
@@ -287,13 +287,13 @@ export class DeploymentView {
       const answer = await command(button.dataset.verb, this.header, this.steps.filter(waitsForPerson));
       if (!answer) return;
       await this.ask();
-      // The button may be gone with what it asked for, and the focus with it.
+      // The button may have disappeared, and the focus with it.
       if (document.activeElement === document.body) this.root.querySelector("h1")?.focus();
     },
   };
 }
 
-/** The audit, which outlives the rest; empty where there is none. */
+/** The audit, which is kept after the deployment is forgotten; empty if there is none. */
 async function auditOf(path) {
   try {
     return (await get(`${path}/audit`)).body.items;
@@ -303,7 +303,7 @@ async function auditOf(path) {
   }
 }
 
-/** What an approval asks, of whom, and until when. */
+/** The message, the approvers and the deadline of an approval. */
 function asked({ asks = {}, deadline_at: until }, at) {
   const { message, approvers = [] } = asks;
   return [
@@ -323,8 +323,8 @@ function timesOf(step, at) {
   const undoing = instant(step.compensation_started_at);
   if (started !== null && step.finished_at) parts.push(duration(instant(step.finished_at) - started));
   else if (started !== null && !SETTLED.has(step.state) && undoing === null) parts.push(`${Math.round((at - started) / 1000)} s so far`);
-  if (undoing !== null && step.state === "compensation_failed") parts.push("not undone");
-  else if (undoing !== null && step.compensation_finished_at) parts.push(`undone in ${duration(instant(step.compensation_finished_at) - undoing)}`);
-  else if (undoing !== null && step.state === "compensating") parts.push(`undoing for ${Math.round((at - undoing) / 1000)} s`);
+  if (undoing !== null && step.state === "compensation_failed") parts.push("not compensated");
+  else if (undoing !== null && step.compensation_finished_at) parts.push(`compensated in ${duration(instant(step.compensation_finished_at) - undoing)}`);
+  else if (undoing !== null && step.state === "compensating") parts.push(`compensating for ${Math.round((at - undoing) / 1000)} s`);
   return parts.join(", ");
 }

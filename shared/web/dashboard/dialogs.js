@@ -1,4 +1,4 @@
-// Everything that changes something is confirmed in a dialog that says what will happen.
+// Every change is confirmed in a dialog that says what will happen.
 
 import { post } from "./api.js";
 import { el, say } from "./dom.js";
@@ -7,10 +7,10 @@ import { VERBS } from "./verbs.js";
 
 const WHO = "fabric-saga-who";
 
-/** Ask, then send the command. Resolves to the answer, or to null where nothing was sent. */
+/** Confirm and send a command. Resolves to the response, or to null if nothing was sent. */
 export function command(verb, header, steps = []) {
   const { label, effect, isForStep, isDestructive, needsReason } = VERBS[verb] ?? { label: verb, effect: "" };
-  // Beside a button that closes the dialog, "Cancel" alone could be taken for that one.
+  // "Cancel" alone could be mistaken for the button that closes the dialog.
   const confirm = verb === "cancel" ? "Cancel deployment" : label;
   const body = [
     el("p", { id: "ask-does" }, effect),
@@ -20,16 +20,16 @@ export function command(verb, header, steps = []) {
     body.push(field("step", "Step", el("select", { id: "ask-step", name: "step" }, steps.map((s) => el("option", { value: s.step_id }, visible([s.step_id, s.asks?.message].filter(Boolean).join(": ")).slice(0, 120))))));
   }
   body.push(
-    field("requested_by", "Who you are", el("input", { id: "ask-requested_by", name: "requested_by", maxlength: 200, autocomplete: "name", value: sessionStorage.getItem(WHO) ?? "" })),
+    field("requested_by", "Your name", el("input", { id: "ask-requested_by", name: "requested_by", maxlength: 200, autocomplete: "name", value: sessionStorage.getItem(WHO) ?? "" })),
     field("reason", `Reason, for the audit${needsReason ? "" : " (optional)"}`, el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500, required: needsReason })),
   );
   const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
   return ask({ title: `${label} this ${isForStep ? "step" : "deployment"}?`, body, label: confirm, isGrave: isDestructive, send: (values) => post(path, values) });
 }
 
-/** Ask, then close a breaker by hand. */
+/** Confirm and close a breaker manually. */
 export function resetBreaker(breaker) {
-  const body = [el("p", { id: "ask-does" }, "Calls to this part of Fabric begin again at once. If it is still ill, the breaker opens again."), el("p", { class: "about" }, name(breaker.name))];
+  const body = [el("p", { id: "ask-does" }, "Calls to this area of Fabric pass again at once. If the area is still failing, the breaker opens again."), el("p", { class: "about" }, name(breaker.name))];
   return ask({ title: "Reset this breaker?", body, label: "Reset", send: () => post(`breakers/${encodeURIComponent(breaker.name)}/reset`) });
 }
 
@@ -68,7 +68,7 @@ function ask({ title, body, label, isGrave, send }) {
       }
     });
     document.body.append(dialog);
-    // The browser keeps focus inside, closes on Escape, and gives focus back to what opened it.
+    // The browser keeps the focus inside, closes on Escape, and returns the focus to the element that opened the dialog.
     dialog.showModal();
     (form.querySelector("select, input") ?? close).focus();
   });

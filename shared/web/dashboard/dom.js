@@ -1,4 +1,4 @@
-// Elements are made here and nowhere else, always from text: no markup is ever parsed, so no name can become one.
+// Elements are created only here and only from text: markup is never parsed, so no name can become markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -23,7 +23,7 @@ function fill(node, attributes, children) {
 
 /**
  * Make the children of `target` equal to `nodes` by the fewest changes, so that focus, selection and scroll stay where
- * they are. Children with the same `data-key` are the same thing. Listeners are not carried over: the page listens at
+ * they are. Children with the same `data-key` are the same element. Listeners are not carried over: the page listens at
  * its root (see `data-action`).
  */
 export function show(target, ...nodes) {
@@ -33,13 +33,13 @@ export function show(target, ...nodes) {
 }
 
 /**
- * Remembers what was drawn of each of many things, so that what has not changed is neither built nor compared again.
- * It must be forgotten whenever what it stands for is taken off the page by other means.
+ * Remembers the signature of each drawn item, so that an unchanged item is neither built nor compared again.
+ * Call `forget` when the items are removed from the page by other means.
  */
 export class Drawn {
   #signatures = new Map();
 
-  /** What `make` gives, or, where the thing of that key was drawn with the same signature, a sign to leave it. */
+  /** The result of `make`, or a placeholder if the item of that key was drawn with the same signature. */
   once(key, signature, make) {
     if (this.#signatures.get(key) === signature) return el("div", { "data-key": key, "data-keep": "" });
     this.#signatures.set(key, signature);
@@ -97,7 +97,7 @@ function become(target, source) {
   for (const { name } of [...target.attributes]) if (!source.hasAttribute(name)) target.removeAttribute(name);
   for (const { name, value } of source.attributes) {
     if (target.getAttribute(name) === value) continue;
-    // As an attribute the content security policy would refuse it; as a property it is allowed.
+    // The content security policy refuses the attribute; the property is allowed.
     if (name === "style") target.style.cssText = source.style.cssText;
     else target.setAttribute(name, value);
   }
@@ -107,7 +107,7 @@ function become(target, source) {
 const said = document.getElementById("said");
 let toSay = [];
 
-/** Have a screen reader say it, politely: all that is said in one turn, and again what was said before. */
+/** Announce a text to screen readers, politely: all texts of one turn together, also repeated ones. */
 export function say(text) {
   toSay.push(text);
   if (toSay.length > 1) return;

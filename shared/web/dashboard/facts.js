@@ -1,4 +1,4 @@
-// A fact as a term and what is said of it; and a button that copies.
+// A fact as a term and its description; and a button that copies.
 
 import { el, svg } from "./dom.js";
 
@@ -7,7 +7,7 @@ export function fact(term, ...description) {
   return el("div", { "data-key": term }, el("dt", {}, term), el("dd", {}, description));
 }
 
-/** Copies the text; `what` it is, for those who cannot see where the button stands. */
+/** A button that copies the text; `what` describes the text for screen readers. */
 export function copy(text, what) {
   return el("button", { type: "button", class: "copy", "data-action": "copy", "data-text": text, "aria-label": `Copy the ${what}`, title: `Copy the ${what}` }, copyIcon());
 }

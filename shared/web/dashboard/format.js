@@ -8,7 +8,7 @@ export function instant(text) {
   return Number.isNaN(value) ? null : value;
 }
 
-/** A length of time in two figures that matter: `0.57 s`, `19.8 s`, `3 min 05 s`, `2 h 14 min`, `5 d 3 h`. */
+/** A duration with two significant units: `0.57 s`, `19.8 s`, `3 min 05 s`, `2 h 14 min`, `5 d 3 h`. */
 export function duration(milliseconds) {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 9.995) return `${seconds.toFixed(2)} s`;
@@ -20,7 +20,7 @@ export function duration(milliseconds) {
   return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
 }
 
-/** An age or a time to go in one coarse figure, which does not flicker: `12 s`, `3 min`, `5 h`, `4 d`. */
+/** An age or a remaining time in one coarse unit, which does not flicker: `12 s`, `3 min`, `5 h`, `4 d`. */
 export function coarse(milliseconds) {
   const seconds = Math.abs(milliseconds) / 1000;
   if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -41,7 +41,7 @@ export function ago(text, now) {
   return el("time", { datetime: text, title: titleOf(text, at) }, words);
 }
 
-/** The local time of day with the date where it is not today's. */
+/** The local time of day, with the date if it is not today. */
 export function moment(text, now = Date.now()) {
   const at = instant(text);
   if (at === null) return el("span", { class: "muted" }, "–");
@@ -55,17 +55,17 @@ function titleOf(text, at) {
 }
 
 const LONGEST = 2000;
-// C0 and C1 controls, and everything that changes the direction of the text around it or hides within it.
+// C0 and C1 controls, and characters that are invisible or change the direction of the text.
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-/** Foreign text made harmless to look at: what would be invisible or turn the line round is named instead. */
+/** Foreign text, safe to show: characters that are invisible or reverse the line are replaced by their code point. */
 export function visible(text) {
   const known = String(text ?? "");
   const cut = known.length > LONGEST ? `${known.slice(0, LONGEST)} … (${known.length} characters)` : known;
   return cut.replace(UNSEEN, (c) => (c === "\n" || c === "\t" ? " " : `[U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`));
 }
 
-/** A foreign name in an element of its own direction, with the whole as its title. */
+/** A foreign name in an element with its own direction, with the full name as its title. */
 export function name(text, attributes = {}) {
   const shown = visible(text);
   return el("bdi", { class: "name", title: shown, ...attributes }, shown || "–");

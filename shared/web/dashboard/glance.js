@@ -1,15 +1,15 @@
-// What an operator must see wherever he is: what is not well, told beside the view where it is shown in full.
+// The problems that an operator must see in every view: a mark at the link of the view that shows them in full.
 
 import { get, key } from "./api.js";
 import { el, say, show } from "./dom.js";
 import { visible } from "./format.js";
 
-/** Milliseconds from one look to the next. The app answers from its last round of checks, whoever asks. */
+/** Milliseconds between two reads. The app responds from its last round of checks. */
 export const GLANCE = 15_000;
 
 let known = new Map();
 
-/** Ask for the app's health and mark the views by it. Without an answer the marks stay: the view says that itself. */
+/** Read the app's health and mark the views. Without a response the marks stay, because the view reports the outage. */
 export async function glance() {
   let body;
   try {
@@ -20,13 +20,13 @@ export async function glance() {
   if (key()) mark(marksOf(body));
 }
 
-/** As long as nothing is known, nothing is marked. */
+/** Forget all marks. */
 export function forgetGlance() {
   known = new Map();
   mark(known);
 }
 
-/** Words and colour by view; nothing where all is well. */
+/** Text and colour by view; empty if there are no problems. */
 function marksOf({ status, checks = {} }) {
   const marks = new Map();
   const states = (checks["breakers:state"] ?? []).map((found) => found.observedValue);

@@ -1,4 +1,4 @@
-// The deployments: filtered, loaded page by page as they are scrolled to, and drawn only where they are seen.
+// The list of deployments: filtered, loaded page by page while scrolling; only visible rows are drawn.
 
 import { now } from "./api.js";
 import { el, show } from "./dom.js";
@@ -86,7 +86,7 @@ export class ListView {
     return set.length ? `#/?${new URLSearchParams(set)}` : "#/";
   }
 
-  /** Whether that address is this view as it stands. */
+  /** True if the address is that of this view with its filters. */
   takes(hash) {
     return (hash || "#/") === this.address;
   }
@@ -116,7 +116,7 @@ export class ListView {
   }
 
   drawTargets() {
-    // A list that is open must not change under the pointer for nothing.
+    // An open list must not change under the pointer without a reason.
     const drawn = `${this.listed.targets.size} ${this.filter.target}`;
     if (drawn === this.drawnTargets) return;
     this.drawnTargets = drawn;
@@ -126,11 +126,11 @@ export class ListView {
       el("option", { value: "", "data-key": "" }, "All targets"),
       names.map((t) => el("option", { value: t, "data-key": t }, visible(t).slice(0, 80))),
     );
-    // Options that go from one list to another are selected on the way.
+    // Options that move from one list to another become selected.
     this.target.value = this.filter.target;
   }
 
-  /** A search must not miss what was not scrolled to. */
+  /** Load all pages, because a search must not miss the pages that were not scrolled to. */
   async loadAll() {
     try {
       while (this.listed.next && this.filter.q && !this.listed.isOver) {
@@ -149,7 +149,7 @@ export class ListView {
     this.listed.loadMore().then(() => this.draw(), (error) => this.failed(error));
   }
 
-  /** How many there are of each open state, whatever the filter says; each shows its own. */
+  /** The number of open deployments by state, independent of the filter. */
   drawGlance() {
     const { open, openAt, isMoreOpen } = this.listed;
     if (openAt === null) return;
@@ -157,7 +157,7 @@ export class ListView {
     for (const { state } of open.values()) numbers.set(state, (numbers.get(state) ?? 0) + 1);
     show(
       this.glance,
-      numbers.size ? null : el("span", { class: "muted", "data-key": "none" }, "Nothing is open"),
+      numbers.size ? null : el("span", { class: "muted", "data-key": "none" }, "No open deployments"),
       OPEN_STATES.filter((s) => numbers.has(s)).map((s) =>
         el("button", { type: "button", class: "chip", "data-key": s, "data-action": "only", "data-state": s, "aria-pressed": String(this.filter.state === s) }, countBadge(s, `${numbers.get(s)}${isMoreOpen ? "+" : ""}`)),
       ),
@@ -170,7 +170,7 @@ export class ListView {
     const { order, next } = this.listed;
     const isMore = Boolean(next);
     const shown = count(order.length, "deployment");
-    const text = isMore ? `${shown}${this.filter.q ? ", searching on" : " so far"}` : shown;
+    const text = isMore ? `${shown}${this.filter.q ? ", still searching" : " so far"}` : shown;
     if (this.found.textContent !== text) this.found.textContent = text;
     this.grid.setAttribute("aria-rowcount", isMore ? -1 : order.length + 1);
     const isBare = next !== undefined && order.length === 0 && !isMore;
@@ -178,13 +178,13 @@ export class ListView {
     this.grid.hidden = isBare;
     if (isBare) {
       const isFiltered = Object.values(this.filter).some(Boolean);
-      show(this.empty, el("p", {}, isFiltered ? "No deployment fits the filter." : "Nothing has been deployed yet."), isFiltered ? null : el("p", {}, el("code", {}, "python -m shared.cli submit examples/medallion.yaml --wait")));
+      show(this.empty, el("p", {}, isFiltered ? "No deployment matches the filter." : "Nothing has been deployed yet."), isFiltered ? null : el("p", {}, el("code", {}, "python -m shared.cli submit examples/medallion.yaml --wait")));
       return;
     }
     this.drawRows();
   }
 
-  /** The numbers of the rows that are to be there: those that are seen, and some on either side. */
+  /** The range of rows to draw: the visible rows and some on either side. */
   range() {
     const { scrollTop: top, clientHeight } = this.grid;
     const first = Math.max(0, Math.floor(top / ROW) - BEYOND);
@@ -197,7 +197,7 @@ export class ListView {
     Object.assign(this, { first, last });
     const rows = [];
     for (let i = first; i < last; i++) rows.push(i);
-    // The row that has the focus stays, wherever it is: removed, it would take the focus with it.
+    // The focused row stays in the document, because removing it would lose the focus.
     const active = positions.get(this.active);
     if (active !== undefined && (active < first || active >= last)) rows.push(active);
     const stop = active ?? first;

@@ -1,4 +1,4 @@
-// What was read of the deployments so far: page by page, kept fresh, filtered and in order. It draws nothing.
+// The deployments that were read so far: page by page, refreshed, filtered and sorted. It draws nothing.
 
 import { get } from "./api.js";
 import { say } from "./dom.js";
@@ -11,8 +11,8 @@ const FURTHER_PAGE = 200;
 const OPEN_PERIOD = 10_000;
 const MAX_LOST = 10;
 
-/** `order` are those that fit the filter, newest first; `positions` where each stands in it; `open` all that are open,
- * whatever the filter says; `next` the cursor of what was not read yet, null at the end, undefined before the begin. */
+/** `order` has the deployments that match the filter, newest first; `positions` their indexes; `open` all open ones,
+ * independent of the filter; `next` is the cursor of the next page, null at the end, undefined before the first. */
 export class Listed {
   order = [];
   positions = new Map();
@@ -23,12 +23,12 @@ export class Listed {
   #byId = new Map();
   #loading = null;
 
-  /** The filter may be changed; then `clear`, or `reorder` where only `q` is another. */
+  /** After a change of the filter call `clear`, or `reorder` if only `q` changed. */
   constructor(filter) {
     this.filter = filter;
   }
 
-  /** Forget what was read, for another filter. */
+  /** Forget all deployments, because the filter changed. */
   clear() {
     this.#byId.clear();
     this.order = [];
@@ -39,7 +39,7 @@ export class Listed {
     return this.#loading !== null;
   }
 
-  /** The first page, what is open wherever it stands, and the state of what was open a moment ago. */
+  /** Read the first page, all open deployments, and the state of those that were open before. */
   async refresh() {
     const page = (await this.#fetchPage(FIRST_PAGE, null)).items;
     if (this.isOver) return;
@@ -49,7 +49,7 @@ export class Listed {
     this.reorder();
   }
 
-  /** Read one page more, unless that is under way or there is none. */
+  /** Read the next page, unless it is being read or there is none. */
   async loadMore() {
     if (!this.next || this.isOver) return;
     this.#loading ??= this.#fetchPage(FURTHER_PAGE, this.next)
@@ -58,7 +58,7 @@ export class Listed {
     await this.#loading;
   }
 
-  /** Filter and sort anew. */
+  /** Filter and sort again. */
   reorder() {
     const { q, state, open } = this.filter;
     const words = q.toLowerCase().split(/\s+/).filter(Boolean);
@@ -103,7 +103,7 @@ export class Listed {
     const isStill = !this.isOver && state === this.filter.state && target === this.filter.target && open === this.filter.open;
     if (!isStill) return { items: [], next: null };
     this.#take(body.items);
-    // A first page that is read again must not turn back how far the list was read already.
+    // Reading the first page again must not reset the position of the list.
     if (cursor || this.next === undefined) this.next = body.next ?? null;
     return body;
   }
@@ -112,7 +112,7 @@ export class Listed {
     for (const item of items) {
       const before = this.#byId.get(item.deployment_id);
       if (before && before.state !== item.state) say(`${visible(item.name || item.deployment_id)} is ${item.state}`);
-      // Readers differ in age: a page may have been on its way when a newer one came.
+      // Responses can arrive out of order: this one may be older than the one before.
       if (before && (item.sequence ?? 0) < (before.sequence ?? 0)) continue;
       this.#byId.set(item.deployment_id, item);
       this.targets.add(item.target);

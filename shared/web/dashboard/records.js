@@ -4,10 +4,10 @@ import { el } from "./dom.js";
 import { moment, name, visible } from "./format.js";
 import { stepBadge } from "./states.js";
 
-/** The steps as they stand. `texts` has each one as JSON, by ordinal: what differs is drawn anew. */
+/** The steps. `texts` has each one as JSON by ordinal: a step whose text changed is drawn again. */
 export function journalTable(steps, texts, drawn, at) {
-  if (!steps.length) return el("p", { class: "empty", "data-key": "none" }, "It has no steps.");
-  const head = ["#", "Step", "Kind", "State", "Action", "Resource", "Tries", "Deliveries", "Started", "Finished", "Undone"];
+  if (!steps.length) return el("p", { class: "empty", "data-key": "none" }, "This deployment has no steps.");
+  const head = ["#", "Step", "Kind", "State", "Action", "Resource", "Failed attempts", "Deliveries", "Started", "Finished", "Compensated"];
   return table("journal-table", head, steps, drawn, (s) => texts.get(s.ordinal), (s) => [
     String(s.ordinal),
     name(s.step_id),
@@ -23,7 +23,7 @@ export function journalTable(steps, texts, drawn, at) {
   ], (s) => `row-${s.ordinal}`);
 }
 
-/** Every move, oldest first. */
+/** Every change of state, oldest first. */
 export function auditTable(audit, steps, drawn, at) {
   const ids = new Map(steps.map((s) => [s.ordinal, s.step_id]));
   const subject = (entry) => {
@@ -34,7 +34,7 @@ export function auditTable(audit, steps, drawn, at) {
   return table("audit-table", ["At", "What", "Move", "Who", "Why"], audit, drawn, () => "", (a) => [moment(a.at, at), subject(a), move(a), name(a.actor), el("span", { class: "why" }, visible(a.reason) || "–")], (a, i) => `audit-${i}-${a.at}`);
 }
 
-/** A move from one state to another, or a note that moves nothing. */
+/** A change from one state to another, or a note. */
 export function move(entry) {
   if (!entry.before) return el("span", { class: "move" }, visible(entry.after));
   if (entry.before === entry.after) return el("span", { class: "move muted" }, visible(entry.after));

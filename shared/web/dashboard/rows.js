@@ -1,16 +1,16 @@
-// A deployment as a row of the list: its state, what and where, who, when, and what went wrong.
+// A deployment as a row of the list: its state, name, target, requester, time and error.
 
 import { el } from "./dom.js";
 import { ago, duration, instant, name, visible } from "./format.js";
 import { deploymentBadge, isOpen } from "./states.js";
 
-/** Every row is as high as that, in pixels, so that where one stands follows from its number. */
+/** The height of every row in pixels, so that a row's position follows from its number. */
 export const ROW = 46;
 
 /** The heads of the columns. */
 export const COLUMNS = ["State", "Deployment", "Target", "Requested by", "Accepted", "Took"];
 
-/** The row of that number, as it stands at that time; `isStop` where the Tab key stops at it. */
+/** The row with that number at that time; `isStop` if the Tab key stops at it. */
 export function rowOf(item, i, isStop, at) {
   const address = addressOf(item.deployment_id);
   const cause = causeOf(item);
@@ -21,7 +21,7 @@ export function rowOf(item, i, isStop, at) {
     el(
       "span",
       { role: "gridcell", class: "two" },
-      // A link as well, so that it can be opened beside this one.
+      // Also a link, so that it can be opened in another tab.
       el("a", { href: address, tabindex: -1 }, name(item.name || item.deployment_id, { class: "name strong" })),
       el("span", { class: "under" }, name(item.deployment_id, { class: "name mono" }), cause ? name(cause, { class: "name cause" }) : null),
     ),
@@ -34,12 +34,12 @@ export function rowOf(item, i, isStop, at) {
   return node;
 }
 
-/** Where one deployment is shown. */
+/** The address of one deployment. */
 export function addressOf(id) {
   return `#/deployments/${encodeURIComponent(id)}`;
 }
 
-/** Why it is not as its manifest says, in a line; empty where nothing went wrong. */
+/** The error in one line; empty if there is none. */
 export function causeOf(item) {
   const first = item.problems?.[0];
   if (first) return visible(`${first.path} ${first.message}`);

@@ -1,53 +1,53 @@
-// Each state as colour, shape and word: none of the three alone.
+// Each state has a colour, a shape and a word, never only one of them.
 
 import { el, svg } from "./dom.js";
 
 const DEPLOYMENT = {
-  accepted: ["quiet", "ring", "Waits for its target"],
+  accepted: ["quiet", "ring", "Waits for its target lock"],
   running: ["busy", "play", "Steps are being applied"],
   succeeded: ["good", "check", "Every step is applied and verified"],
-  compensating: ["back", "undo", "Being put back"],
-  compensated: ["back", "undone", "A step failed, and everything is put back"],
-  stuck: ["bad", "alarm", "A compensation is out of attempts; the sweeper goes on trying"],
-  rejected: ["bad", "cross", "Refused; nothing was done"],
-  cancelled: ["quiet", "undone", "Cancelled; everything is put back"],
+  compensating: ["back", "undo", "Being rolled back"],
+  compensated: ["back", "undone", "It was rolled back: all applied steps are compensated"],
+  stuck: ["bad", "alarm", "A compensation is out of attempts; the sweeper keeps trying"],
+  rejected: ["bad", "cross", "Rejected; nothing was done"],
+  cancelled: ["quiet", "undone", "Cancelled; everything is rolled back"],
   held: ["warn", "pause", "A step failed, and everything stays for inspection"],
-  failed: ["bad", "cross", "A step failed or it was stopped; rollback is off, so nothing is undone"],
+  failed: ["bad", "cross", "A step failed or the deployment was stopped; rollback is off, so nothing is rolled back"],
 };
 
 const STEP = {
-  pending: ["quiet", "ring", "Not begun, or waits to look"],
-  intent: ["busy", "play", "Written down and being done"],
+  pending: ["quiet", "ring", "Not started, or waiting"],
+  intent: ["busy", "play", "Written to the journal and being applied"],
   submitted: ["busy", "hourglass", "Fabric accepted it and works on it"],
   succeeded: ["good", "check", "Applied and verified"],
-  failed: ["bad", "cross", "Could not be done"],
-  compensating: ["back", "undo", "Being undone"],
-  compensated: ["back", "undone", "Undone, or nothing was to be undone"],
-  compensation_failed: ["bad", "alarm", "Could not be undone; will be tried again"],
-  skipped: ["quiet", "skip", "Never begun"],
+  failed: ["bad", "cross", "Could not be applied"],
+  compensating: ["back", "undo", "Being compensated"],
+  compensated: ["back", "undone", "Compensated, or nothing to compensate"],
+  compensation_failed: ["bad", "alarm", "Could not be compensated; will be tried again"],
+  skipped: ["quiet", "skip", "Never started"],
 };
 
 const PERSON = ["warn", "pause", "Waits for a person to approve or refuse"];
 
 const OTHER = {
-  closed: ["good", "check", "Calls go"],
-  half_open: ["warn", "hourglass", "One call tries whether it is well again"],
-  open: ["bad", "cross", "No call is made"],
+  closed: ["good", "check", "Calls pass"],
+  half_open: ["warn", "hourglass", "One probe call tests whether the area has recovered"],
+  open: ["bad", "cross", "Calls are rejected"],
   pass: ["good", "check", "Passes"],
-  warn: ["warn", "alarm", "Works, but look at it"],
+  warn: ["warn", "alarm", "Works, but needs attention"],
   fail: ["bad", "cross", "Fails"],
 };
 
 /** The states of a deployment, in the order of its life. */
 export const DEPLOYMENT_STATES = Object.keys(DEPLOYMENT);
 
-/** Nothing more happens by itself. `stuck` is not among them: the sweeper is still on it. */
+/** The final states. `stuck` is not final: the sweeper keeps trying. */
 export const ENDED = new Set(["succeeded", "compensated", "rejected", "cancelled", "failed"]);
 
 /** The others, in the same order. */
 export const OPEN_STATES = DEPLOYMENT_STATES.filter((state) => !ENDED.has(state));
 
-/** Whether something may still happen to it by itself. */
+/** True if the deployment has not ended. */
 export function isOpen(header) {
   return !ENDED.has(header.state);
 }
@@ -57,12 +57,12 @@ export function deploymentBadge(state) {
   return badge(state, DEPLOYMENT[state]);
 }
 
-/** The badge of a step's state; of an approval that waits, that it does. */
+/** The badge of a step's state, or of a waiting approval. */
 export function stepBadge(step) {
   return waitsForPerson(step) ? badge("waits", PERSON) : badge(step.state, STEP[step.state]);
 }
 
-/** Whether a step was begun and is neither approved nor refused. */
+/** True if a step waits for a person. */
 export function waitsForPerson(step) {
   return step.kind === "approval" && step.state === "pending" && Boolean(step.started_at);
 }
@@ -74,7 +74,7 @@ export function otherBadge(state) {
 
 /** What the state of a deployment means, in a sentence. */
 export function meaningOf(header) {
-  if (header.release_write) return header.state === "stuck" ? "Released: it ends when nothing of it is under way" : "Released by a person: what could not be put back stays as it is";
+  if (header.release_write) return header.state === "stuck" ? "Released: it ends when no step is in flight" : "Released by a person: what could not be compensated stays as it is";
   return DEPLOYMENT[header.state]?.[2] ?? "";
 }
 

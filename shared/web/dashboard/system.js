@@ -1,4 +1,4 @@
-// What does not belong to one deployment: circuit breakers, health, orphans.
+// The views beside deployments: circuit breakers, health, orphans.
 
 import { get, now } from "./api.js";
 import { resetBreaker } from "./dialogs.js";
@@ -17,7 +17,7 @@ class SystemView {
     this.ask = refresh;
     this.root = el("div", { class: "system" });
     main.append(this.root);
-    show(this.root, el("h1", {}, this.title), el("p", { class: "muted", role: "status" }, "Asking …"));
+    show(this.root, el("h1", {}, this.title), el("p", { class: "muted", role: "status" }, "Loading …"));
   }
 
   draw() {
@@ -40,7 +40,7 @@ export class BreakersView extends SystemView {
   }
 
   content(at) {
-    const explained = el("p", { class: "muted" }, "One for each part of Fabric's API. While it is open no call is made there, and steps wait; none fails by it.");
+    const explained = el("p", { class: "muted" }, "One for each area of Fabric's API. While a breaker is open, calls are rejected and steps wait; no step fails because of it.");
     if (!this.items.length) return [explained, el("div", { class: "empty" }, el("p", {}, "No call has been made yet, so there is no breaker."))];
     return [
       explained,
@@ -55,11 +55,11 @@ export class BreakersView extends SystemView {
             el(
               "dl",
               { class: "facts small" },
-              fact("Faults", String(b.failures ?? 0)),
-              b.reason && b.state !== "closed" ? fact("Why", visible(b.reason)) : null,
+              fact("Failures", String(b.failures ?? 0)),
+              b.reason && b.state !== "closed" ? fact("Reason", visible(b.reason)) : null,
               b.opened_at ? fact("Opened", ago(b.opened_at, at)) : null,
-              b.retry_at && b.state !== "closed" ? fact("Tries again", ago(b.retry_at, at)) : null,
-              b.is_shared === false ? fact("Seen by", "this worker only: storage does not answer") : null,
+              b.retry_at && b.state !== "closed" ? fact("Next probe", ago(b.retry_at, at)) : null,
+              b.is_shared === false ? fact("Seen by", "this worker only: storage does not respond") : null,
             ),
             b.state === "closed" ? null : el("button", { type: "button", "data-action": "reset", "data-name": b.name }, "Reset"),
           ),
@@ -92,7 +92,7 @@ export class HealthView extends SystemView {
   content(at) {
     const asOf = this.items.find((c) => c.time)?.time;
     return [
-      el("p", { class: "row" }, "Altogether: ", otherBadge(this.status), asOf ? el("span", { class: "muted" }, "as of ", ago(asOf, at)) : null),
+      el("p", { class: "row" }, "Overall: ", otherBadge(this.status), asOf ? el("span", { class: "muted" }, "as of ", ago(asOf, at)) : null),
       this.notes.map((note) => el("p", { class: "muted" }, visible(note))),
       el(
         "div",
@@ -129,14 +129,14 @@ export class OrphansView extends SystemView {
     if (this.items !== null) say(body.items.length ? count(body.items.length, "orphan") : "No orphans");
     this.isComplete = body.is_complete ?? true;
     this.items = body.items;
-    // Each look costs calls to Fabric: only a person asks for another.
+    // Each search costs calls to Fabric, so only a person starts another.
     return null;
   }
 
   content() {
-    const explained = el("p", { class: "muted" }, "What this app created in Fabric and no living deployment accounts for. The sweeper deletes it by its marker, never by its name alone.");
+    const explained = el("p", { class: "muted" }, "Resources that this app created in Fabric and that no deployment accounts for. The sweeper identifies them by their marker, never by the name alone, and deletes them.");
     const found = this.items.length ? count(this.items.length, "orphan") : "No orphans";
-    const again = el("p", { class: "row" }, el("span", {}, `${found}${this.isComplete ? "." : " among the newest deployments; not all were looked at."}`), el("button", { type: "button", "data-action": "look", "aria-disabled": String(Boolean(this.isLooking)) }, this.isLooking ? "Looking …" : "Look again"));
+    const again = el("p", { class: "row" }, el("span", {}, `${found}${this.isComplete ? "." : " among the newest deployments; not all were searched."}`), el("button", { type: "button", "data-action": "look", "aria-disabled": String(Boolean(this.isLooking)) }, this.isLooking ? "Searching …" : "Search again"));
     if (!this.items.length) return [explained, again];
     return [
       explained,

@@ -1,19 +1,19 @@
-// Steps as bars on one axis. What a bar says is only what the journal and the audit say; waits are told apart from work.
+// Steps as bars on one axis. Every bar comes from the journal and the audit; waits look different from work.
 
 import { el, svg } from "./dom.js";
 import { duration, instant } from "./format.js";
 import { ENDED } from "./states.js";
 
-/** The kinds of a span, for the legend: class, words, whether it is a wait. */
+/** The kinds of a span for the legend: class, text, true for a wait. */
 export const SPANS = {
-  look: ["Looking what is there", false],
+  look: ["Looking for existing resources", false],
   work: ["Applying", false],
-  undo: ["Putting back", false],
+  undo: ["Compensating", false],
   fabric: ["Waiting: Fabric works on it", true],
-  wait: ["Waiting for its time (retry, rate, poll)", true],
+  wait: ["Waiting for its next delivery (retry, rate, poll)", true],
   person: ["Waiting for a person", true],
   stuck: ["Stuck: the sweeper tries again", false],
-  line: ["Waiting in line", true],
+  line: ["Waiting for its first delivery", true],
   next: ["Next look", true],
   failed: ["Failed here", false],
 };
@@ -111,7 +111,7 @@ export function phasesOf(header, moves, now) {
   for (const move of moves) {
     const at = instant(move.at);
     if (at === null || move.before === move.after || !move.before) continue;
-    // What had ended and was taken up again did nothing in between.
+    // A deployment that ended and was reopened did nothing in between.
     if (!ENDED.has(move.before)) spans.push({ ...span(from, at, PHASES[move.before] ?? "work"), state: move.before });
     [from, state] = [at, move.after];
   }
@@ -126,11 +126,11 @@ export function scaleOf(header, allSpans, steps, now) {
   const zero = instant(header.accepted_at) ?? now;
   const ends = allSpans.flat().reduce((latest, s) => Math.max(latest, s.to), zero + 1000);
   const coming = steps.map((s) => instant(s.wait_until)).filter((w) => w !== null && w > now);
-  // What is to come gets a fifth of the axis at most.
+  // The future gets at most a fifth of the axis.
   const last = Math.max(ends, Math.min(coming.reduce((a, b) => Math.max(a, b), 0), now + (ends - zero) / 4));
   const exact = last - zero;
   const unit = STEPS.find((u) => exact / u <= 8) ?? STEPS.at(-1) * Math.ceil(exact / STEPS.at(-1) / 8);
-  // While time goes on the axis grows by jumps, so that what has settled stands still between them.
+  // A running axis grows in jumps, so that settled bars do not move in between.
   const whole = header.finished_at ? exact : Math.ceil(exact / (unit / 5)) * (unit / 5);
   const marks = [];
   for (let at = 0; at <= whole; at += unit) marks.push(at);
@@ -152,7 +152,7 @@ function mark(milliseconds) {
 
 const pc = (number) => `${number.toFixed(3)}%`;
 
-/** The axis: seconds since it was accepted. */
+/** The axis: seconds since the deployment was accepted. */
 export function axis(scale) {
   return svg(
     "svg",
@@ -181,12 +181,12 @@ export function bars(spans, scale, { now, waitUntil = null, failedAt = null, lab
     parts.push(svg("line", { class: "failed", x1: x, x2: x, y1: 1, y2: 23 }, svg("title", {}, "Failed here")));
   }
   if (waitUntil !== null && waitUntil > now) {
-    parts.push(svg("rect", { class: "span next", x: pc(scale.x(now)), y: 5, width: pc(Math.max(scale.x(waitUntil) - scale.x(now), 0.25)), height: 14, rx: 2 }, svg("title", {}, `Looks again in ${duration(waitUntil - now)}`)));
+    parts.push(svg("rect", { class: "span next", x: pc(scale.x(now)), y: 5, width: pc(Math.max(scale.x(waitUntil) - scale.x(now), 0.25)), height: 14, rx: 2 }, svg("title", {}, `Next look in ${duration(waitUntil - now)}`)));
   }
   return svg("svg", { class: "bars", height: 24, width: "100%", role: "img", "aria-label": label }, parts);
 }
 
-/** When a step failed, by its audit; null where it did not. */
+/** When a step failed, from its audit; null if it did not. */
 export function failedAtOf(moves) {
   return instant(moves.findLast((m) => m.after === "failed" && m.before !== "failed")?.at);
 }
@@ -200,7 +200,7 @@ export function patterns() {
   );
 }
 
-/** What the colours and the hatching mean; only of what is there. */
+/** The meaning of the colours and the hatching that are used. */
 export function legend(kinds) {
   return el(
     "ul",

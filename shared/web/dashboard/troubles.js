@@ -1,4 +1,4 @@
-// What went wrong and what to do, in the words of the journal.
+// The errors and their remedies, in the words of the journal.
 
 import { el } from "./dom.js";
 import { copy, fact } from "./facts.js";
@@ -8,7 +8,7 @@ import { count, name, visible } from "./format.js";
 const MOST = 6;
 const MAX_NAMES = 12;
 
-/** A card for each error, with the steps that it stopped, or for the whole; null where nothing went wrong. */
+/** A card for each error, with the steps that it stopped; null if there is no error. */
 export function troubles(header, steps) {
   const groups = new Map();
   for (const step of steps) {
@@ -35,15 +35,15 @@ export function troubles(header, steps) {
     );
   }
   if (!cards.length) return null;
-  return el("section", { "aria-labelledby": "wrong", "data-key": "troubles" }, el("h2", { id: "wrong" }, "What went wrong"), cards.slice(0, MOST), cards.length > MOST ? el("p", { class: "muted" }, `and ${cards.length - MOST} more: open a step below for its own`) : null);
+  return el("section", { "aria-labelledby": "wrong", "data-key": "troubles" }, el("h2", { id: "wrong" }, "What went wrong"), cards.slice(0, MOST), cards.length > MOST ? el("p", { class: "muted" }, `and ${cards.length - MOST} more: open a step below for its error`) : null);
 }
 
-/** What stopped a step, in which words, and whether for good; null where nothing does. */
+/** The error of a step, its text, and true if it is final; null if there is no error. */
 function troubleOf({ state, error, compensation_error: undoing, attempt }) {
-  if (undoing && state === "compensating") return { error: undoing, words: "could not be undone yet and is tried again", isFinal: false };
-  if (undoing && state !== "compensated") return { error: undoing, words: "could not be undone", isFinal: true };
+  if (undoing && state === "compensating") return { error: undoing, words: "could not be compensated yet and is tried again", isFinal: false };
+  if (undoing && state !== "compensated") return { error: undoing, words: "could not be compensated", isFinal: true };
   if (!error) return null;
-  if (["pending", "intent", "submitted"].includes(state)) return { error, words: `went wrong ${count(attempt, "time")} and is tried again`, isFinal: false };
+  if (["pending", "intent", "submitted"].includes(state)) return { error, words: `failed ${count(attempt, "time")} and is tried again`, isFinal: false };
   return { error, words: "failed", isFinal: true };
 }
 
@@ -54,12 +54,12 @@ function card({ key, steps, error, words, isFinal }) {
     "article",
     { class: `trouble-card${isFinal ? "" : " passing"}`, "data-key": key },
     el("h3", {}, steps.length ? [steps.length > 1 ? `${steps.length} steps: ` : "Step ", ...names, more, steps.length > 1 ? ": each " : " ", words] : "The deployment"),
-    // The call and its request are of one step.
+    // Each step has its own call and request id.
     errorOf(steps.length > 1 ? { ...error, call: null, request_id: null } : error),
   );
 }
 
-/** An error as a person needs it: what, what to do, and by what Fabric's support finds it. */
+/** An error with its remedy and the ids by which Fabric's support finds it. */
 export function errorOf(error) {
   const facts = [
     error.call ? fact("Call", el("code", {}, visible(error.call))) : null,

@@ -9,6 +9,7 @@ from shared.domain.fabric_paths import COLLECTIONS
 from shared.domain.json import JsonObject
 from shared.domain.ports import KindRules
 from shared.domain.records import Intent
+from shared.domain.states import IntentAction
 from shared.steps import STEPS
 from tests.simulation.fault_table import SCENARIOS
 from tests.unit.steps.test_manifest_schema import GOOD
@@ -52,7 +53,7 @@ def _entries_in_fabric(rules: KindRules) -> list[str]:
     if all(scenario.step["kind"] != kind.name for scenario in SCENARIOS):
         found.append(f"tests/simulation/fault_table.py: add a scenario of '{kind.name}'")
     spec: JsonObject = GOOD.get(kind.name) or dict.fromkeys(kind.keys, "x")
-    for call in kind.apply(spec, Intent("create", "0" * 12)):
+    for call in kind.apply(spec, Intent(IntentAction.CREATE, "0" * 12)):
         collection = (*call.path.lower().split("/"), "", "", "")[3]
         if collection and collection not in COLLECTIONS:
             found.append(f"shared/domain/fabric_paths.py: add the area of '{collection}' to COLLECTIONS")

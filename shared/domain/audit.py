@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from shared.domain.actors import ACCEPT
 from shared.domain.json import content_hash
 from shared.domain.ports import Change, NoteHead, Versioned
 from shared.domain.record_json import hashable_fields
@@ -97,7 +98,7 @@ def chain_accept(
     header: DeploymentRecord, steps: Sequence[StepRecord], reason: str, at: datetime
 ) -> tuple[DeploymentRecord, AuditEntry]:
     """Return a new header, and the entry of its acceptance, which binds the steps as `chain_start` returned them."""
-    entry = AuditEntry(at, DEPLOYMENT, "", header.state.value, "accept", reason[:_MAX_REASON], header.sequence)
+    entry = AuditEntry(at, DEPLOYMENT, "", header.state.value, ACCEPT, reason[:_MAX_REASON], header.sequence)
     row = row_digest(header)
     entry = _linked(header.deployment_id, entry, Link("", "", row, heads_of(steps)))
     return header.replace(chain=Chain(_hash(entry), row)), entry

@@ -9,6 +9,7 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, Reference, Words, suggestion
 from shared.domain.json import JsonObject
 from shared.domain.ports import KindRules
+from shared.domain.states import Concurrency, OnFailure
 from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
@@ -18,7 +19,6 @@ DEFAULT_STEP_TIMEOUT_SECONDS = 30 * 60.0
 MAX_STEP_TIMEOUT_SECONDS = 7 * 86400.0
 MAX_LIFE_SECONDS = 365 * 86400.0
 MAX_HOLD_SECONDS = 90 * 86400.0
-_ON_FAILURE = ("rollback", "hold")
 
 ID = Words("The deployment's id and idempotency key; --id on the command line takes precedence.", "build-4711")
 KIND = Words("The kind of the step; it determines the fields under `with`.", "lakehouse")
@@ -35,8 +35,8 @@ class Head:
 
     name: str
     target: str
-    concurrency: str
-    on_failure: str
+    concurrency: Concurrency
+    on_failure: OnFailure
     requested_by: str
     expires_after_seconds: float
     keep_for_seconds: float
@@ -52,7 +52,7 @@ class _Written:
     spec: JsonObject
     needs: list[str]
     timeout_seconds: float
-    on_failure: str
+    on_failure: OnFailure
     references: list[Reference]
 
     @property
@@ -67,7 +67,7 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> StepGraph:
     head = read_head(top)
     written = [_step(i, row, kinds, head.on_failure, problems) for i, row in enumerate(read_steps(top))]
     top.finish()
-    if head.keep_for_seconds and not any(step.on_failure == "hold" for step in written):
+    if head.keep_for_seconds and not any(step.on_failure is OnFailure.HOLD for step in written):
         top.problem("keepFor", "requires onFailure: hold, because without it nothing is held")
     _check_ids(written, problems)
     steps = _expand(written, problems)
@@ -91,8 +91,8 @@ def read_head(top: Fields) -> Head:
     )
     concurrency = top.choice(
         "concurrency",
-        ("queue", "reject"),
-        default="queue",
+        tuple(Concurrency),
+        default=Concurrency.QUEUE,
         words=Words(
             "If another deployment holds the target lock: wait in the queue, or be rejected.",
             "queue",
@@ -100,8 +100,8 @@ def read_head(top: Fields) -> Head:
     )
     on_failure = top.choice(
         "onFailure",
-        _ON_FAILURE,
-        default="rollback",
+        tuple(OnFailure),
+        default=OnFailure.ROLLBACK,
         words=Words("If a step fails: rollback compensates all steps, hold keeps them for inspection.", "rollback"),
     )
     requested_by = top.text(
@@ -131,7 +131,8 @@ def read_head(top: Fields) -> Head:
         maximum=MAX_HOLD_SECONDS,
         words=Words("With hold: after this time, a held deployment is rolled back. Default: never.", "1d"),
     )
-    return Head(name, target or name, concurrency, on_failure, requested_by, expires, keep_for)
+    waiting, failing = Concurrency(concurrency or Concurrency.QUEUE), OnFailure(on_failure or OnFailure.ROLLBACK)
+    return Head(name, target or name, waiting, failing, requested_by, expires, keep_for)
 
 
 def read_steps(top: Fields) -> list[Any]:
@@ -145,7 +146,9 @@ def read_steps(top: Fields) -> list[Any]:
     return rows
 
 
-def _step(index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: str, problems: list[Problem]) -> _Written:
+def _step(
+    index: int, row: Any, kinds: Mapping[str, KindRules], on_failure: OnFailure, problems: list[Problem]
+) -> _Written:
     references: list[Reference] = []
     fields = Fields(row, f"$.steps[{index}]", problems, references)
     step_id, word = read_name(fields)
@@ -178,7 +181,7 @@ def read_name(fields: Fields) -> tuple[str, str]:
     return step_id, fields.text("kind", required=True, words=KIND)
 
 
-def read_order(fields: Fields, on_failure: str) -> tuple[list[str], float, str]:
+def read_order(fields: Fields, on_failure: OnFailure | None) -> tuple[list[str], float, OnFailure]:
     """Read a step's needs, its timeout in seconds, and what happens if it fails."""
     needs = fields.texts(
         "needs",
@@ -195,11 +198,11 @@ def read_order(fields: Fields, on_failure: str) -> tuple[list[str], float, str]:
     )
     failing = fields.choice(
         "onFailure",
-        _ON_FAILURE,
-        default=on_failure,
+        tuple(OnFailure),
+        default=on_failure or "",
         words=Words("If this step fails. Default: the deployment's.", "hold"),
     )
-    return needs, timeout, failing
+    return needs, timeout, OnFailure(failing or on_failure or OnFailure.ROLLBACK)
 
 
 def _check_ids(written: list[_Written], problems: list[Problem]) -> None:

@@ -10,10 +10,15 @@ from typing import Self, TypedDict, Unpack
 
 from shared.domain.json import JsonObject
 from shared.domain.record_json import changed, dump, load
-from shared.domain.states import DeploymentState, StepState
-
-SCRIPT = "script"
-"""The origin of a deployment whose steps a script takes forward itself: the engine never does, and only undoes them."""
+from shared.domain.states import (
+    Concurrency,
+    DeploymentState,
+    IntentAction,
+    OnFailure,
+    OperationPurpose,
+    Origin,
+    StepState,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Operation:
     """
 
     id: str
-    purpose: str
+    purpose: OperationPurpose
     kind: str
     started_at: datetime
     location: str | None = None
@@ -53,7 +58,7 @@ class Intent:
     create, and `made` to those of the companions that stood when the item was verified.
     """
 
-    action: str
+    action: IntentAction
     marker: str
     before: JsonObject | None = None
     before_id: str | None = None
@@ -107,7 +112,7 @@ class StepChanges(TypedDict, total=False):
     needs: tuple[int, ...]
     refers_to: JsonObject
     timeout_seconds: float
-    on_failure: str
+    on_failure: OnFailure
     state: StepState
     attempt: int
     deliveries: int
@@ -158,7 +163,7 @@ class StepRecord:
     needs: tuple[int, ...]
     refers_to: JsonObject
     timeout_seconds: float
-    on_failure: str = "rollback"
+    on_failure: OnFailure = OnFailure.ROLLBACK
     state: StepState = StepState.PENDING
     attempt: int = 0
     deliveries: int = 0
@@ -207,9 +212,9 @@ class DeploymentChanges(TypedDict, total=False):
     state: DeploymentState
     manifest_hash: str
     accepted_at: datetime
-    origin: str
-    concurrency: str
-    on_failure: str
+    origin: Origin
+    concurrency: Concurrency
+    on_failure: OnFailure
     requested_by: str
     expires_after_seconds: float
     keep_for_seconds: float
@@ -258,9 +263,9 @@ class DeploymentRecord:
     state: DeploymentState
     manifest_hash: str
     accepted_at: datetime
-    origin: str = "manifest"
-    concurrency: str = "queue"
-    on_failure: str = "rollback"
+    origin: Origin = Origin.MANIFEST
+    concurrency: Concurrency = Concurrency.QUEUE
+    on_failure: OnFailure = OnFailure.ROLLBACK
     requested_by: str = ""
     expires_after_seconds: float = 0.0
     keep_for_seconds: float = 0.0

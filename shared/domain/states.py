@@ -1,4 +1,4 @@
-"""The states of a deployment and of a step. Names are persisted: add, never rename."""
+"""The states of a deployment and of a step, and the other words in rows. They are persisted: add, never rename."""
 
 from enum import StrEnum
 
@@ -30,6 +30,51 @@ class DeploymentState(StrEnum):
     CANCELLED = "cancelled"
     HELD = "held"
     FAILED = "failed"
+
+
+class IntentAction(StrEnum):
+    """What a step is about to do with its resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    ADOPT = "adopt"
+
+
+class OperationPurpose(StrEnum):
+    """What waits for a long-running operation: a before-image, the forward action or the compensating action."""
+
+    CAPTURE = "capture"
+    APPLY = "apply"
+    COMPENSATE = "compensate"
+
+
+class OperationState(StrEnum):
+    """Where a long-running operation stands, as the client reads it from Fabric's words."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Origin(StrEnum):
+    """Where a deployment's steps come from. The engine only compensates a script's steps; the script applies them."""
+
+    MANIFEST = "manifest"
+    SCRIPT = "script"
+
+
+class Concurrency(StrEnum):
+    """What a deployment does if its target is locked: wait in a queue, or be rejected."""
+
+    QUEUE = "queue"
+    REJECT = "reject"
+
+
+class OnFailure(StrEnum):
+    """What happens when a step fails: its deployment is rolled back, or held for inspection."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
 
 
 FORWARD_SETTLED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED})

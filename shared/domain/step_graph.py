@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from shared.domain.errors import Problem
 from shared.domain.json import JsonObject
+from shared.domain.states import Concurrency, OnFailure
 
 MAX_STEPS = 1_000
 """Steps in one deployment, principals expanded. The orchestrator's state stays below 45 KB up to here."""
@@ -20,7 +21,7 @@ class GraphStep:
     spec: JsonObject
     needs: tuple[str, ...]
     timeout_seconds: float
-    on_failure: str
+    on_failure: OnFailure
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class StepGraph:
 
     name: str
     target: str
-    concurrency: str
-    on_failure: str
+    concurrency: Concurrency
+    on_failure: OnFailure
     requested_by: str
     expires_after_seconds: float
     keep_for_seconds: float

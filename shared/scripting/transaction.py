@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol, Self
 
 from shared import bootstrap
+from shared.domain.actors import SCRIPT
 from shared.domain.deployment_ids import new_deployment_id
 from shared.domain.errors import (
     FabricNotFoundError,
@@ -29,9 +30,9 @@ from shared.domain.errors import (
 )
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, Locks
-from shared.domain.records import SCRIPT, Intent, RecordedError, StepRecord
+from shared.domain.records import Intent, RecordedError, StepRecord
 from shared.domain.row_limits import person
-from shared.domain.states import DeploymentState
+from shared.domain.states import DeploymentState, IntentAction
 from shared.saga.scripts import lifecycle
 from shared.saga.scripts.report import RollbackError, RollbackReport, RollbackResult, report_of
 from shared.saga.scripts.rows import ResourceType, TrackedResource
@@ -336,7 +337,7 @@ class DeploymentTransaction:
         assert row.resource is not None  # noqa: S101 - it is the row of what is there
         for tries_left in reversed(range(_SHOWN_TRIES)):
             try:
-                kind.verify(self.fabric, spec, row.resource, Intent("adopt", ""))
+                kind.verify(self.fabric, spec, row.resource, Intent(IntentAction.ADOPT, ""))
                 return
             except FabricNotFoundError:
                 if not tries_left:

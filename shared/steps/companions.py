@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 from shared.domain.records import Resource, StepRecord
+from shared.domain.states import IntentAction
 
 SQL_ENDPOINT = "SQLEndpoint"
 
@@ -110,7 +111,12 @@ class Found:
 
 def maker_of(row: StepRecord) -> Maker | None:
     """Return the item that a step created, if Fabric adds companions to it."""
-    if row.resource is None or row.intent is None or row.intent.action != "create" or row.started_at is None:
+    if (
+        row.resource is None
+        or row.intent is None
+        or row.intent.action is not IntentAction.CREATE
+        or row.started_at is None
+    ):
         return None
     if row.resource.type not in COMPANIONS:
         return None

@@ -11,6 +11,7 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps import definitions, items
 from shared.steps.kind import (
     ANY_TYPE,
@@ -174,7 +175,7 @@ class ItemKind(items.InWorkspace):
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST /items, or updateDefinition and PATCH."""
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             body: JsonObject = {
                 "displayName": spec["displayName"],
                 "type": spec["type"],
@@ -197,14 +198,14 @@ class ItemKind(items.InWorkspace):
         if shown_type != spec["type"]:
             raise VerificationError(f"item {resource.id} is a {shown_type}, not a {spec['type']}")
         image: JsonObject = {"description": shown.get("description", "")}
-        if intent.action != "adopt" and items.description_differs(spec, image):
+        if intent.action is not IntentAction.ADOPT and items.description_differs(spec, image):
             raise VerificationError(f"{spec['type']} {resource.id}: Fabric shows a different description")
         name = shown.get("displayName", resource.name)
         return {"id": resource.id, "displayName": name, "workspaceId": spec["workspaceId"], "type": spec["type"]}
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return DELETE, or the calls that restore definition and description."""
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             return [items.delete_call(found)]
         before = intent.before or {}
         calls: list[Call] = []

@@ -7,6 +7,7 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps import items
 from shared.steps.kind import (
     WORKSPACE_ID,
@@ -64,7 +65,7 @@ class LakehouseKind(items.InWorkspace):
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST /lakehouses, or PATCH with the description."""
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             body: JsonObject = {
                 "displayName": spec["displayName"],
                 "description": with_marker(spec.get("description", ""), intent.marker),
@@ -85,7 +86,7 @@ class LakehouseKind(items.InWorkspace):
                 "delete it, or leave enableSchemas out"
             )
         image: JsonObject = {"description": shown.get("description", "")}
-        if intent.action == "update" and items.description_differs(spec, image):
+        if intent.action is IntentAction.UPDATE and items.description_differs(spec, image):
             raise VerificationError(f"lakehouse {resource.id}: Fabric shows a different description")
         outputs: JsonObject = {"id": resource.id, "displayName": resource.name, "workspaceId": spec["workspaceId"]}
         if spec.get("waitForSqlEndpoint"):
@@ -94,7 +95,7 @@ class LakehouseKind(items.InWorkspace):
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return DELETE, or PATCH with the earlier description."""
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             return [items.delete_call(found)]
         before = (intent.before or {}).get("description", "")
         return [items.description_call(spec["workspaceId"], found.resource.id, before)]

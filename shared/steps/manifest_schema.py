@@ -56,7 +56,7 @@ def _step(prefix: str) -> JsonObject:
     def read(fields: Fields) -> None:
         manifest.read_name(fields)
         fields.raw("with", schema={"type": "object"}, words=manifest.WITH)
-        manifest.read_order(fields, "")
+        manifest.read_order(fields, None)
 
     schema = recorded(read)
     schema["properties"]["kind"] = {

@@ -8,6 +8,7 @@ from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric
 from shared.domain.principals import ROLES, TYPES
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
@@ -66,7 +67,7 @@ class RoleAssignmentKind(ResourceKind):
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST, or PATCH with the role; Fabric has no upsert."""
         path = f"/workspaces/{spec['workspaceId']}/roleAssignments"
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             principal = {"id": spec["principalId"], "type": spec["principalType"]}
             return [Call("POST", path, "role", {"principal": principal, "role": spec["role"]})]
         return [Call("PATCH", f"{path}/{intent.before_id}", "role", {"role": spec["role"]})]
@@ -85,7 +86,7 @@ class RoleAssignmentKind(ResourceKind):
         """Check that the principal has the role; an adopted assignment may have any role."""
         found = fabric.get(f"/workspaces/{spec['workspaceId']}/roleAssignments/{resource.id}")
         role = _role(found, spec["principalId"])
-        if intent.action != "adopt" and role != spec["role"]:
+        if intent.action is not IntentAction.ADOPT and role != spec["role"]:
             raise VerificationError(f"principal {spec['principalId']} has the role {role}, not {spec['role']}")
         return {
             "id": resource.id,
@@ -102,7 +103,7 @@ class RoleAssignmentKind(ResourceKind):
         if found.image["role"] != spec["role"]:
             return []
         path = f"/workspaces/{found.resource.parent_id}/roleAssignments/{found.resource.id}"
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             return [Call("DELETE", path, "role")]
         return [Call("PATCH", path, "role", {"role": (intent.before or {})["role"]})]
 

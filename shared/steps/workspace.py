@@ -7,6 +7,7 @@ from shared.domain.json import JsonObject
 from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps.companions import Found, Makers, proven
 from shared.steps.kind import (
     Call,
@@ -76,7 +77,7 @@ class WorkspaceKind(ResourceKind):
 
     def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
         """Return POST /workspaces, or PATCH and assignToCapacity."""
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             body = {
                 "displayName": spec["displayName"],
                 "description": with_marker(spec.get("description", ""), intent.marker),
@@ -100,7 +101,7 @@ class WorkspaceKind(ResourceKind):
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
         """Compare description and capacity, unless the workspace was adopted unchanged."""
         shown = fabric.get(f"/workspaces/{resource.id}")
-        if intent.action != "adopt":
+        if intent.action is not IntentAction.ADOPT:
             image = _image(shown)
             if (spec.get("capacityId") or "").lower() and shown.get("capacityAssignmentProgress") == "InProgress":
                 raise NotYetError("the capacity is being assigned", CAPACITY_SECONDS)
@@ -144,7 +145,7 @@ class WorkspaceKind(ResourceKind):
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return DELETE, or the calls that restore description and capacity."""
         path = f"/workspaces/{found.resource.id}"
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             return [Call("DELETE", path, "workspace")]
         before = intent.before or {}
         return _calls(path, {name: before[name] for name in _changes(spec, before)})

@@ -26,7 +26,7 @@ from shared.domain.records import (
     Resource,
     StepRecord,
 )
-from shared.domain.states import DeploymentState
+from shared.domain.states import DeploymentState, OnFailure
 from shared.saga.command.verbs import VERBS
 from shared.saga.dry_run.changes import Action
 from shared.steps import manifest_schema
@@ -209,7 +209,7 @@ def _plans() -> JsonObject:
             kind=_STRING,
             needs=_STRINGS,
             timeout_seconds={"type": "number"},
-            on_failure={"type": "string", "enum": ["rollback", "hold"]},
+            on_failure={"type": "string", "enum": [str(word) for word in OnFailure]},
         ),
         "DryRun": _object(
             ["name", "target", "changes", "steps"],

@@ -34,7 +34,7 @@ from shared.domain.records import (
     Resource,
     StepRecord,
 )
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, IntentAction, OperationPurpose
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
@@ -417,8 +417,8 @@ def test_journal_write_step_keeps_every_field(journal: Journal, fresh_id: str) -
         ambiguous=True,
         calls_done=1,
         claim=Claim("me", START + timedelta(microseconds=1), 4),
-        intent=Intent("update", "marker", {"a": [1, None, "\u2028\x00\x1f\ud800\U0001f600'\"\\"]}, "id"),
-        operation=Operation("op", "apply", "workspace", START, "https://x/y?z", 5),
+        intent=Intent(IntentAction.UPDATE, "marker", {"a": [1, None, "\u2028\x00\x1f\ud800\U0001f600'\"\\"]}, "id"),
+        operation=Operation("op", OperationPurpose.APPLY, "workspace", START, "https://x/y?z", 5),
         resource=Resource("Workspace", "id", "nämé", "parent"),
         outputs={"id": "x", "n": 1.5},
         error=RecordedError("m", "r", "GET /x", 400, "Code", "req"),

@@ -15,6 +15,7 @@ from shared import settings
 from shared.bootstrap import command_line
 from shared.domain.records import Intent, Operation, RecordedError, Resource
 from shared.domain.states import DeploymentState as D
+from shared.domain.states import IntentAction, OperationPurpose
 from shared.domain.states import StepState as S
 from tests.conftest import seed_of
 from tests.contract.harness import a_header, a_step
@@ -53,8 +54,8 @@ def seed(running: Running) -> None:
             name,
             0,
             state=S.SUCCEEDED,
-            intent=Intent("update", "m", {"description": "as it was"}, "id-0"),
-            operation=Operation("o-1", "apply", "item", now),
+            intent=Intent(IntentAction.UPDATE, "m", {"description": "as it was"}, "id-0"),
+            operation=Operation("o-1", OperationPurpose.APPLY, "item", now),
             resource=Resource("Lakehouse", "id-1", "bronze", "w-1"),
             outputs={"id": "id-1"},
             error=error,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.records import AuditEntry, Intent, Operation, RecordedError, Resource
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, IntentAction, OnFailure, OperationPurpose
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from tests.page.fake_api import Deployment, World, header, step
@@ -34,7 +34,7 @@ def running(number: int = 0) -> Deployment:
     at = now()
     top = header(number, D.RUNNING, at, accepted_at=at - timedelta(seconds=30), started_at=at - timedelta(seconds=26))
     own, t = top.deployment_id, _after(top.started_at)
-    made = Intent("create", "[saga:0123456789ab]")
+    made = Intent(IntentAction.CREATE, "[saga:0123456789ab]")
     steps = [
         step(own, 0, "workspace", S.SUCCEEDED, kind="workspace", intent=made, started_at=t(0.5), finished_at=t(8)),
         step(own, 1, "bronze", S.SUCCEEDED, needs=(0,), intent=made, started_at=t(8.4), finished_at=t(13)),
@@ -48,7 +48,7 @@ def running(number: int = 0) -> Deployment:
             started_at=t(8.6),
             deliveries=4,
             wait_until=at + timedelta(seconds=600),
-            operation=Operation(GUID, "apply", "create Lakehouse", t(10), polls=3),
+            operation=Operation(GUID, OperationPurpose.APPLY, "create Lakehouse", t(10), polls=3),
         ),
         step(
             own,
@@ -103,7 +103,7 @@ def compensated(number: int = 1) -> Deployment:
         error=RecordedError("step forecast: The item type CrystalBall is not valid.", error.remedy),
     )
     own, t = top.deployment_id, _after(accepted)
-    made = Intent("create", "[saga:0123456789ab]")
+    made = Intent(IntentAction.CREATE, "[saga:0123456789ab]")
 
     def rolled_back(ordinal: int, name: str, a: float, b: float, c: float, d: float, **changes: Any) -> Any:
         resource = Resource("Lakehouse", GUID, name, GUID)
@@ -161,7 +161,7 @@ def stuck(number: int = 2) -> Deployment:
             S.COMPENSATION_FAILED,
             kind="workspace",
             attempt=10,
-            intent=Intent("create", "[saga:0123456789ab]"),
+            intent=Intent(IntentAction.CREATE, "[saga:0123456789ab]"),
             resource=Resource("Workspace", GUID, "contoso-sales"),
             compensation_error=error,
             started_at=t(1),
@@ -182,7 +182,7 @@ def stuck(number: int = 2) -> Deployment:
 def held(number: int = 3) -> Deployment:
     """Return a deployment that is held after a failed step."""
     at = now()
-    top = header(number, D.HELD, at, on_failure="hold")
+    top = header(number, D.HELD, at, on_failure=OnFailure.HOLD)
     error = RecordedError("The capacity is paused.", "Resume the capacity, then resume the deployment.", status=400)
     own, t = top.deployment_id, _after(top.accepted_at)
     steps = [

@@ -11,7 +11,7 @@ from shared.domain.errors import ConflictError
 from shared.domain.messages import STEP_EVENT
 from shared.domain.ports import Versioned
 from shared.domain.records import Intent
-from shared.domain.states import StepState
+from shared.domain.states import IntentAction, StepState
 from shared.saga.command import resume
 from shared.saga.step import backward, forward
 from shared.saga.step.delivery import Delivery
@@ -28,7 +28,7 @@ def compensation_registered_after_the_call() -> Generator[None]:
 
     def forgetful(self: Any, changes: Any, reason: str = "") -> None:
         intent = changes.get("intent")
-        if intent is not None and intent.action == "create":
+        if intent is not None and intent.action is IntentAction.CREATE:
             self.unwritten = intent
             changes = {k: v for k, v in changes.items() if k not in ("intent", "state")}
         claim(self, changes, reason)
@@ -62,8 +62,8 @@ def unconditional_finish() -> Generator[None]:
 def adopted_treated_as_created() -> Generator[None]:
     """Journal an adopted resource as created by this deployment."""
 
-    def intent(action: str, *rest: Any, **named: Any) -> Intent:
-        return Intent("create" if action == "adopt" else action, *rest, **named)
+    def intent(action: IntentAction, *rest: Any, **named: Any) -> Intent:
+        return Intent(IntentAction.CREATE if action is IntentAction.ADOPT else action, *rest, **named)
 
     with patch.object(forward, "Intent", intent):
         yield
@@ -111,7 +111,7 @@ def post_repeated_without_a_look() -> Generator[None]:
 
     def resume(d: Any) -> Any:
         spec, intent = forward._spec(d), forward._intent(d)
-        if d.step.resource is not None and intent.action != "update":
+        if d.step.resource is not None and intent.action is not IntentAction.UPDATE:
             return forward._verify(d, spec, d.step.resource, intent)
         d.claim({"state": StepState.INTENT, "ambiguous": True})
         return forward._act(d, spec, intent)

@@ -9,7 +9,7 @@ from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 from shared.domain import transitions
 from shared.domain.approval import APPROVAL, ON_TIMEOUT
 from shared.domain.records import DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, STEP_SETTLED, DeploymentState, IntentAction, StepState
 from shared.saga.audit import verify
 from shared.steps.item import same_definition
 from shared.steps.marker import has_marker, without_marker
@@ -145,7 +145,7 @@ def _others_are_as_they_were(
         for d in ids
         if world.state(d) in KEPT
         for r in rows[d]
-        if r.resource is not None and r.intent is not None and r.intent.action == "update"
+        if r.resource is not None and r.intent is not None and r.intent.action is IntentAction.UPDATE
     }
     workspaces = world.model.store.workspaces
     for thing_id, was in other_actors.things.items():

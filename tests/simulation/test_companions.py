@@ -8,7 +8,7 @@ import pytest
 from local.fabric_simulator import companions, control
 from local.fabric_simulator.store import Item
 from shared.domain.policy import EnginePolicy
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.command.verbs import Verb
 from tests.simulation.edges import IDENTITY
 from tests.simulation.laws import encoded
@@ -227,7 +227,7 @@ def test_companions_may_be_steps_of_the_manifest(policy: str, state: StepState) 
     if state is StepState.SUCCEEDED:
         assert world.names() == {"sales": ["telemetry", "telemetry"]}
         assert step.intent is not None
-        assert step.intent.action == "adopt"
+        assert step.intent.action is IntentAction.ADOPT
     else:
         assert step.error is not None
         assert "Fabric adds it by itself to what step house creates" in step.error.message

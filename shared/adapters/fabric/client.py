@@ -23,6 +23,7 @@ from shared.domain.fabric_codes import TOKEN_CODES
 from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import FabricReply, Gate, OperationStarted, OperationStatus, Tokens, Transport
 from shared.domain.redaction import MASK
+from shared.domain.states import OperationState
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +103,14 @@ class FabricClient:
         state, unknown = operation_state((body or {}).get("status"))
         if unknown:
             log.warning("operation %s: %s; it is asked about again", operation_id, unknown)
-        if state == "succeeded":
-            return OperationStatus("succeeded", has_result="location" in headers)
-        if state == "running":
-            return OperationStatus("running", has_result=False, message=unknown)
+        if state is OperationState.SUCCEEDED:
+            return OperationStatus(OperationState.SUCCEEDED, has_result="location" in headers)
+        if state is OperationState.RUNNING:
+            return OperationStatus(OperationState.RUNNING, has_result=False, message=unknown)
         error = as_object((body or {}).get("error")) or {}
         retriable = error.get("isRetriable")
         return OperationStatus(
-            "failed",
+            OperationState.FAILED,
             has_result=False,
             error_code=text_of(error.get("errorCode")),
             message=text_of(error.get("message")),

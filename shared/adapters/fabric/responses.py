@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject, as_list, as_object
+from shared.domain.states import OperationState
 
 _NAMES = frozenset({"id", "displayName", "type", "workspaceId", "role", "path"})
 """Texts that name something: an empty one counts as missing too."""
@@ -55,26 +56,26 @@ def rows_of(page: JsonObject, call: str) -> list[JsonObject]:
 
 
 _STATES = {
-    "succeeded": "succeeded",
-    "completed": "succeeded",
-    "failed": "failed",
-    "cancelled": "failed",
-    "canceled": "failed",
-    "undefined": "running",
-    "notstarted": "running",
-    "running": "running",
-    "inprogress": "running",
+    "succeeded": OperationState.SUCCEEDED,
+    "completed": OperationState.SUCCEEDED,
+    "failed": OperationState.FAILED,
+    "cancelled": OperationState.FAILED,
+    "canceled": OperationState.FAILED,
+    "undefined": OperationState.RUNNING,
+    "notstarted": OperationState.RUNNING,
+    "running": OperationState.RUNNING,
+    "inprogress": OperationState.RUNNING,
 }
 """The status words of operations in the OpenAPI, and those that Fabric uses for jobs and capacities. `Completed` counts
 as success, because the resource is read back in any case."""
 
 
-def operation_state(word: Any) -> tuple[str, str | None]:
+def operation_state(word: Any) -> tuple[OperationState, str | None]:
     """Return `succeeded`, `failed` or `running` for a status word in any case, and a sentence about one that is not
     known. Fabric may add words to an extensible enumeration, so an unknown one is not taken for an end."""
     if not isinstance(word, str):
-        return "running", None if word is None else "Fabric gives it a status that is not a word"
+        return OperationState.RUNNING, None if word is None else "Fabric gives it a status that is not a word"
     state = _STATES.get(word.strip().lower())
     if state is not None:
         return state, None
-    return "running", f"its status '{' '.join(word.split())[:64]}' is not known"
+    return OperationState.RUNNING, f"its status '{' '.join(word.split())[:64]}' is not known"

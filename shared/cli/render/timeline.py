@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from shared.domain.records import DeploymentRecord, StepRecord
-from shared.domain.states import StepState
+from shared.domain.states import IntentAction, StepState
 
 WIDTH = 44
 
@@ -64,6 +64,6 @@ def _seconds(step: StepRecord) -> str:
 def _note(step: StepRecord) -> str:
     if step.state is StepState.COMPENSATION_FAILED and step.compensation_error:
         return f"  {clean(step.compensation_error.message, 160)}"
-    if step.intent is not None and step.intent.action == "adopt" and step.state is StepState.SUCCEEDED:
+    if step.intent is not None and step.intent.action is IntentAction.ADOPT and step.state is StepState.SUCCEEDED:
         return "  (existed already: adopted)"
     return ""

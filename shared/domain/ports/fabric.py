@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.domain.json import JsonObject
+from shared.domain.states import OperationState
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class OperationStatus:
     """How an operation stands: `running`, `succeeded` or `failed`; `has_result` says whether to ask for one. `message`
     says why it failed, or what is odd about one that runs."""
 
-    state: str
+    state: OperationState
     has_result: bool
     error_code: str | None = None
     message: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.domain import audit
+from shared.domain.actors import ACCEPT
 from shared.domain.ports import NoteHead
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import STEP_SETTLED, DeploymentState, StepState
@@ -36,7 +37,7 @@ def is_note(entry: AuditEntry) -> bool:
     """It moves nothing and bears the number of no write. One from before there were chains shows it less clearly."""
     if entry.link is not None:
         return entry.link.note is not None
-    return entry.before == entry.after and (entry.actor == "accept" or entry.subject.startswith("orphan_"))
+    return entry.before == entry.after and (entry.actor == ACCEPT or entry.subject.startswith("orphan_"))
 
 
 def number_of(note: AuditEntry) -> int:

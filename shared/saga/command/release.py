@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from shared.domain import audit
+from shared.domain.actors import ORCHESTRATOR, RELEASE
 from shared.domain.errors import LimitError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.orchestration.ends import changed_nothing, end_fields, final_state
 from shared.saga.step.delivery import Services
 
@@ -55,7 +56,7 @@ def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]
     steps = [row.record for row in journal.steps(record.deployment_id)]
     state, after = _end(services, record, steps)
     reason = after.error.message if state is DeploymentState.FAILED and after.error else "everything is put back"
-    journal.write_header(Change(header, fitted(after), "orchestrator", reason))
+    journal.write_header(Change(header, fitted(after), ORCHESTRATOR, reason))
     locks.release(record.target, record.deployment_id)
     return {"next": "ended", "state": state.value}
 
@@ -80,7 +81,7 @@ def _left(services: Services, row: Versioned[StepRecord], release_write: int) ->
     elif step.state is StepState.COMPENSATING:
         error = step.compensation_error or RecordedError("it was given up while it was compensated", REMEDY)
         step = step.replace(state=StepState.COMPENSATION_FAILED, compensation_error=error)
-    return Change(row, step, "release", reason)
+    return Change(row, step, RELEASE, reason)
 
 
 def _write_all(services: Services, changes: Sequence[Change[StepRecord]]) -> None:
@@ -125,7 +126,7 @@ def _standing(step: StepRecord) -> str:
     if resource is not None:
         where = f" in workspace {resource.parent_id}" if resource.parent_id else ""
         what = f"{resource.type} '{resource.name[:_MAX_NAME]}' ({resource.id}){where}"
-        what += " stands" if intent is None or intent.action == "create" else " is as it was changed"
+        what += " stands" if intent is None or intent.action is IntentAction.CREATE else " is as it was changed"
     else:
         what = f"what it may have made bears {intent.marker}" if intent is not None else "what it made is not known"
     why = f" ({step.compensation_error.message[:_MAX_WHY]})" if step.compensation_error else ""

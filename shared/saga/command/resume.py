@@ -9,7 +9,7 @@ activity that was held up and wakes later loses its conditional writes instead o
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change
 from shared.domain.records import StepRecord
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.step.delivery import Services
 
 _NOT_DONE = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.PENDING})
@@ -43,7 +43,7 @@ def ready(row: StepRecord) -> StepRecord:
     What had been begun stays in the journal and is looked for first: its intent, its resource, and the operation that
     Fabric may still be at. What had not begins as if for the first time.
     """
-    started = row.state is StepState.FAILED and row.intent is not None and row.intent.action != "adopt"
+    started = row.state is StepState.FAILED and row.intent is not None and row.intent.action is not IntentAction.ADOPT
     fresh = row.replace(
         state=StepState.INTENT if started else StepState.PENDING,
         attempt=0,

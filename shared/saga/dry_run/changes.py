@@ -33,6 +33,7 @@ from shared.domain.ports import Clock, Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.references import open_fields, readable, substituted
 from shared.domain.remedies import recorded
+from shared.domain.states import IntentAction, OperationState
 from shared.domain.step_graph import GraphStep, StepGraph, levels
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
@@ -225,14 +226,14 @@ class _Run:
         status = self.fabric.wait_for(operation, "getDefinition", DEFINITION_SECONDS)
         if status is None:
             return None, f"Fabric did not hand it out within {DEFINITION_SECONDS:g} s"
-        if status.state != "succeeded":
+        if status.state is not OperationState.SUCCEEDED:
             return None, f"reading it failed: {status.error_code}: {status.message}"
         return self.fabric.result(operation.id, operation.location) or {}, ""
 
     def _outputs(self, kind: StepKind, spec: JsonObject, found: Snapshot, said: JsonObject) -> JsonObject:
         """The outputs of what is there, by the look that a deployment takes too; before it is ready, those that the
         manifest says. Raises VerificationError where the deployment would fail there, whatever it changes."""
-        adopted = Intent("adopt", "", None, found.resource.id)
+        adopted = Intent(IntentAction.ADOPT, "", None, found.resource.id)
         try:
             return kind.verify(self.fabric, spec, found.resource, adopted)
         except NotYetError:

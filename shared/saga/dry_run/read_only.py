@@ -15,6 +15,7 @@ from shared.domain.policy import RetryPolicy
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import Clock, Fabric, FabricReply, OperationStarted, OperationStatus
 from shared.domain.retry import GiveUp, decide_retry
+from shared.domain.states import OperationState
 from shared.steps import expected_seconds
 
 READING_POSTS = ("/getDefinition",)
@@ -85,7 +86,7 @@ class ReadOnlyFabric:
             delay = min(poll_delay_seconds(expected, elapsed), max(0.0, seconds - elapsed))
             self._sleep(delay)
             status = self.poll(operation.id, operation.location)
-            if status.state != "running":
+            if status.state is not OperationState.RUNNING:
                 return status
             if (self._clock.now() - began).total_seconds() >= seconds:
                 return None

@@ -8,14 +8,15 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
+from shared.domain.actors import ENGINE, ORCHESTRATOR
 from shared.domain.approval import waits_for_person
 from shared.domain.errors import ConflictError, SagaError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
-from shared.domain.records import SCRIPT, DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
+from shared.domain.states import DEPLOYMENT_ENDED, Concurrency, DeploymentState, OnFailure, Origin, StepState
 from shared.saga.command import release
 from shared.saga.command.resume import make_steps_ready
 from shared.saga.orchestration import watchdog
@@ -78,7 +79,7 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
     """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
     record, now = header.record, services.clock.now()
     earlier = None if record.cancel_requested_by else _earlier_open_deployment(services, record)
-    goes_on_or_ends = earlier is None or record.concurrency == "reject"
+    goes_on_or_ends = earlier is None or record.concurrency is Concurrency.REJECT
     if goes_on_or_ends and len(services.journal.steps(record.deployment_id)) < record.step_count:
         return _await_rows(services, header)  # an end binds all its rows, so none may come after it
     if record.cancel_requested_by:
@@ -91,7 +92,7 @@ def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentR
             _write(services, header, "holds its target", {"state": DeploymentState.RUNNING, **changes})
             return None
         earlier = lock.holder
-    if record.concurrency == "reject":
+    if record.concurrency is Concurrency.REJECT:
         error = RecordedError(
             f"the target '{record.target}' is held by deployment {earlier}",
             "Wait until that one has ended, or set concurrency to queue.",
@@ -207,7 +208,7 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
             if _holds(record, steps):
                 _hold(services, header)
                 return {"next": "hold"}
-            if not (services.policy.rollback or record.compensate_requested_by or record.origin == SCRIPT):
+            if not (services.policy.rollback or record.compensate_requested_by or record.origin is Origin.SCRIPT):
                 _fail(services, locks, header)
                 return {"next": "ended", "state": DeploymentState.FAILED.value}
             _write(services, header, _rollback_cause(record), {"state": DeploymentState.COMPENSATING})
@@ -223,13 +224,13 @@ def _rollback_cause(record: DeploymentRecord) -> str:
         return f"cancelled by {record.cancel_requested_by}"
     if record.compensate_requested_by:
         return f"{record.compensate_requested_by} asked"
-    return "the script did not commit" if record.origin == SCRIPT else "a step failed"
+    return "the script did not commit" if record.origin is Origin.SCRIPT else "a step failed"
 
 
 def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
     if is_abort_requested(record):
         return False
-    return any(s.record.state is StepState.FAILED and s.record.on_failure == "hold" for s in steps)
+    return any(s.record.state is StepState.FAILED and s.record.on_failure is OnFailure.HOLD for s in steps)
 
 
 def _hold(services: Services, header: Versioned[DeploymentRecord]) -> None:
@@ -254,7 +255,7 @@ def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord])
 
 def _skip_pending(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
     changes = [
-        Change(s, s.record.replace(state=StepState.SKIPPED, claim=None, wait_until=None), "engine", "not begun")
+        Change(s, s.record.replace(state=StepState.SKIPPED, claim=None, wait_until=None), ENGINE, "not begun")
         for s in steps
         if s.record.state is StepState.PENDING
     ]
@@ -269,7 +270,7 @@ def _compensate_unchanged(services: Services, steps: Sequence[Versioned[StepReco
         Change(
             s,
             s.record.replace(state=StepState.COMPENSATED, compensation_finished_at=now),
-            "engine",
+            ENGINE,
             "nothing of this deployment's to undo",
         )
         for s in steps
@@ -350,7 +351,7 @@ def _write(
     services: Services, header: Versioned[DeploymentRecord], reason: str, changes: DeploymentChanges
 ) -> Versioned[DeploymentRecord]:
     after = fitted(header.record.replace(**changes))
-    return services.journal.write_header(Change(header, after, "orchestrator", reason))
+    return services.journal.write_header(Change(header, after, ORCHESTRATOR, reason))
 
 
 def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain.records import SCRIPT, DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.states import DeploymentState, IntentAction, Origin, StepState
 from shared.saga.scripts.script_journal import is_forward
 from shared.saga.step.delivery import Services
 from shared.saga.step.execution import is_rolling_back
@@ -13,7 +13,7 @@ from shared.saga.step.execution import is_rolling_back
 
 def is_owned_by_script(record: DeploymentRecord) -> bool:
     """Whether only its script may say what becomes of it: it goes forward, or has yet to begin."""
-    return record.origin == SCRIPT and is_forward(record)
+    return record.origin is Origin.SCRIPT and is_forward(record)
 
 
 def end_fields(services: Services, record: DeploymentRecord, state: DeploymentState) -> DeploymentChanges:
@@ -31,7 +31,7 @@ def end_fields(services: Services, record: DeploymentRecord, state: DeploymentSt
 
 def changed_nothing(step: StepRecord) -> bool:
     """Return True if a step changed nothing in Fabric: it needs no call to be compensated."""
-    return step.intent is None or step.intent.action == "adopt"
+    return step.intent is None or step.intent.action is IntentAction.ADOPT
 
 
 def deployment_error(step: StepRecord) -> RecordedError | None:

@@ -19,14 +19,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared import tracing
+from shared.domain.actors import SWEEPER
 from shared.domain.errors import ConflictError, RolledBackError, SagaError, TransactionError
 from shared.domain.json import content_hash
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change, Clock, Locks
-from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError
+from shared.domain.records import DeploymentRecord, RecordedError
 from shared.domain.row_limits import fitted, person
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin
 from shared.domain.trace import of_deployment, root
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
@@ -50,15 +51,15 @@ def fail_stale_script(services: Services, deployment_id: str) -> None:
     where it moved meanwhile: then somebody lives."""
     header = services.journal.header(deployment_id)
     record, now = header.record, services.clock.now()
-    if record.origin != SCRIPT or not is_forward(record) or has_live_script(record, now, services.policy):
+    if record.origin is not Origin.SCRIPT or not is_forward(record) or has_live_script(record, now, services.policy):
         return
     seen_at = record.heartbeat_at or record.accepted_at
     error = RecordedError(
         f"the script gave no sign of life since {seen_at:%Y-%m-%d %H:%M:%S} UTC",
         "Nothing for what it made in Fabric: it is put back. See the script's own output for why it ended.",
     )
-    after = record.replace(compensate_requested_by="sweeper", error=error)
-    services.journal.write_header(Change(header, after, "sweeper", f"{error.message}: put back"))
+    after = record.replace(compensate_requested_by=SWEEPER, error=error)
+    services.journal.write_header(Change(header, after, SWEEPER, f"{error.message}: put back"))
 
 
 def create(services: Services, deployment_id: str, name: str, target: str, requested_by: str) -> ScriptJournal:
@@ -70,9 +71,9 @@ def create(services: Services, deployment_id: str, name: str, target: str, reque
         name=name,
         target=target,
         state=DeploymentState.ACCEPTED,
-        manifest_hash=content_hash([SCRIPT, deployment_id, services.new_id()]),
+        manifest_hash=content_hash([Origin.SCRIPT, deployment_id, services.new_id()]),
         accepted_at=now,
-        origin=SCRIPT,
+        origin=Origin.SCRIPT,
         requested_by=person(requested_by),
         traceparent=(tracing.current() or root(deployment_id, now)).traceparent,
         heartbeat_at=now,

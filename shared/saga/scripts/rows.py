@@ -10,7 +10,7 @@ from shared.domain.fields import GUID
 from shared.domain.json import JsonObject
 from shared.domain.records import Intent, Resource, StepRecord
 from shared.domain.row_limits import NAME_CHARACTERS, fitted, fitting
-from shared.domain.states import StepState
+from shared.domain.states import IntentAction, StepState
 from shared.domain.step_graph import MAX_STEPS
 from shared.saga.step.delivery import Services
 from shared.steps import tracking
@@ -126,7 +126,9 @@ def row_of(
         timeout_seconds=services.policy.compensation_timeout_seconds,
         state=StepState.SUCCEEDED if is_there else StepState.INTENT,
         intent=Intent(
-            "create", marker_of(deployment_id, step_id), beside=_beside(services, made) if not is_there else None
+            IntentAction.CREATE,
+            marker_of(deployment_id, step_id),
+            beside=_beside(services, made) if not is_there else None,
         ),
         resource=resource if is_there else None,
         started_at=now,

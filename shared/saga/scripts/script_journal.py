@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain.actors import SCRIPT
 from shared.domain.errors import ConflictError, RolledBackError, StorageUnavailableError, TransactionError
 from shared.domain.ports import Change, Versioned
-from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.trace import TraceContext

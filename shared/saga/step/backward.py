@@ -17,7 +17,7 @@ from shared.domain.ports import OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import TryAgain, backoff, decide_retry
-from shared.domain.states import StepState
+from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
 from shared.saga.step import companions, operations
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
@@ -28,7 +28,7 @@ from shared.steps.kind import GuardError, Snapshot
 def advance(d: Delivery) -> Attempt:
     """Move the compensation as far as it can go now. Raises as forward.advance."""
     intent = d.step.intent
-    if intent is None or intent.action == "adopt":
+    if intent is None or intent.action is IntentAction.ADOPT:
         reason = "nothing was begun" if intent is None else "adopted: left as it is"
         return Settle(StepState.COMPENSATED, reason, {"operation": None})
     deadline = d.step.deadline_at
@@ -50,7 +50,7 @@ def advance(d: Delivery) -> Attempt:
 def _start_compensation(d: Delivery) -> StepChanges:
     """What the first write of a try sets. An operation of the last try's is given up: it had all of that try's time."""
     step = d.step
-    is_given_up = step.operation is not None and step.operation.purpose == "compensate"
+    is_given_up = step.operation is not None and step.operation.purpose is OperationPurpose.COMPENSATE
     return {
         "state": StepState.COMPENSATING,
         "attempt": 0,
@@ -64,18 +64,18 @@ def _start_compensation(d: Delivery) -> StepChanges:
 def _compensate(d: Delivery, intent: Intent) -> Attempt:
     operation = d.step.operation
     unseen: Operation | None = None
-    if operation is not None and operation.purpose != "capture":
+    if operation is not None and operation.purpose is not OperationPurpose.CAPTURE:
         status = _status(d, operation)
-        if operation.purpose == "compensate":
-            if status.state == "running":
+        if operation.purpose is OperationPurpose.COMPENSATE:
+            if status.state is OperationState.RUNNING:
                 return operations.wait(d, operation)
             operations.check(status, operation)
             d.write({"operation": None, "calls_done": d.step.calls_done + 1})
-        elif status.state == "running":
-            if intent.action != "create" and not _is_given_up(d, operation):
+        elif status.state is OperationState.RUNNING:
+            if intent.action is not IntentAction.CREATE and not _is_given_up(d, operation):
                 return operations.wait(d, operation)  # what it changes would come after what is put back
             unseen = operation
-        elif d.step.resource is None and status.state == "succeeded":
+        elif d.step.resource is None and status.state is OperationState.SUCCEEDED:
             # The step ran out of time while Fabric went on: what it made now shows, and is ours.
             d.write({"operation": None, "ambiguous": True})
     step = d.step
@@ -87,7 +87,7 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
             elsewhere.reverse(step.resource)
         return _absent(d, unseen)
     found = d.kind.locate(d.services.fabric, spec, step.resource) if step.resource is not None else None
-    if found is None and (step.resource is None or intent.action == "create"):
+    if found is None and (step.resource is None or intent.action is IntentAction.CREATE):
         # An answer to a create that named something else than it made: what it made is found by name and marker.
         found = d.kind.find(d.services.fabric, spec)
         uncertain = d.step.ambiguous and step.resource is None
@@ -108,7 +108,7 @@ def _status(d: Delivery, operation: Operation) -> OperationStatus:
     try:
         return d.services.fabric.poll(operation.id, operation.location)
     except (FabricNotFoundError, FabricRefusedError):
-        return OperationStatus("succeeded", has_result=False)
+        return OperationStatus(OperationState.SUCCEEDED, has_result=False)
 
 
 def _is_given_up(d: Delivery, operation: Operation) -> bool:
@@ -118,16 +118,16 @@ def _is_given_up(d: Delivery, operation: Operation) -> bool:
 
 def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Attempt:
     going: list[Found] = []
-    if intent.action == "create":
+    if intent.action is IntentAction.CREATE:
         makers = partial(companions.makers, d.services, d.step.deployment_id)
         going = d.kind.guard(d.services.fabric, found.resource, makers)
     for call in d.kind.compensate(spec, intent, found)[d.step.calls_done :]:
         d.prove_claim()
         reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None:
-            started = operations.started(d, reply.operation, "compensate", call.operation_kind)
+            started = operations.started(d, reply.operation, OperationPurpose.COMPENSATE, call.operation_kind)
             return Reschedule(operations.first_delay(started.kind), changes={"operation": started})
-    done = f"deleted{companions.with_it(going)}" if intent.action == "create" else "put back as it was"
+    done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else "put back as it was"
     return companions.settle(d, done)
 
 

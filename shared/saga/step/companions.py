@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from shared.domain.errors import FabricNotFoundError
 from shared.domain.records import Intent, Resource, StepRecord
-from shared.domain.states import StepState
+from shared.domain.states import IntentAction, StepState
 from shared.saga.step.delivery import Delivery, Services
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import COMPANIONS, Found, Maker, maker_of, proven, seen
@@ -56,7 +56,7 @@ def _is_outlived(maker: Maker) -> bool:
 
 def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
     """Add to what is written next which companions stand beside an item that was just created. Raises FabricError."""
-    if intent.action == "create" and intent.beside is not None:
+    if intent.action is IntentAction.CREATE and intent.beside is not None:
         rows = list(d.services.fabric.list(f"/workspaces/{resource.parent_id}/items"))
         d.stage({"intent": replace(intent, made=seen(resource, intent.beside, rows))})
 
@@ -122,7 +122,7 @@ def _is_own_workspace(rows: Iterable[StepRecord], workspace_id: str | None) -> b
     """True if the workspace is one that the deployment created: it is deleted with all that is in it."""
     for row in rows:
         if row.resource is not None and row.resource.id == workspace_id and row.resource.type == "Workspace":
-            return row.intent is not None and row.intent.action == "create"
+            return row.intent is not None and row.intent.action is IntentAction.CREATE
     return False
 
 

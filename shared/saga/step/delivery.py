@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from shared.domain.actors import ENGINE
 from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
@@ -134,7 +135,7 @@ class Delivery:
         with self._writing:
             merged: StepChanges = {**self._staged, **changes}
             after = fitted(self.step.replace(**merged))
-            self._row = self.services.journal.write_step(Change(self._row, after, "engine", reason))
+            self._row = self.services.journal.write_step(Change(self._row, after, ENGINE, reason))
             self._is_released = after.claim is None
 
     def claim(self, changes: StepChanges, reason: str = "") -> None:
@@ -180,7 +181,7 @@ class Delivery:
         else:
             claim = replace(claim, expires_at=self._lease_end())
         after = self.step.replace(claim=claim, fence=claim.fence)
-        self._row = self.services.journal.write_step(Change(self._row, after, "engine", ""))
+        self._row = self.services.journal.write_step(Change(self._row, after, ENGINE, ""))
 
     def prove_claim(self) -> None:
         """Make sure that this delivery still holds the step, and has most of a lease left: call it before each call

@@ -2,14 +2,15 @@
 
 import logging
 
+from shared.domain.actors import ENGINE, POISON_QUEUE
 from shared.domain.approval import APPROVAL
 from shared.domain.errors import ConflictError, LimitError, NotFoundError, UnwritableError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import HEARTBEATS_PER_LEASE
 from shared.domain.ports import Change
-from shared.domain.records import SCRIPT, DeploymentRecord, RecordedError, StepChanges, StepRecord
+from shared.domain.records import DeploymentRecord, RecordedError, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
-from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, StepState
+from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, Origin, StepState
 from shared.saga.step import backward, forward
 from shared.saga.step.delivery import Delivery, Services, Settled
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Settle
@@ -45,7 +46,7 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
     except LimitError as error:
         log.error("step %s of %s is given up: %s", row.record.step_id, message.deployment_id, error)
         reported = RecordedError(f"its row cannot take what was to be written: {error}", _ROW_FULL_REMEDY)
-        return _give_up(services, message, reported, "engine")
+        return _give_up(services, message, reported, ENGINE)
 
 
 def _deliver(delivery: Delivery) -> Settled | None:
@@ -64,7 +65,7 @@ def _forward(delivery: Delivery) -> Outcome:
         return Repeat()
     if header.state is not DeploymentState.RUNNING or delivery.is_claimed_by_another():
         return Ignore()
-    if header.origin == SCRIPT:
+    if header.origin is Origin.SCRIPT:
         return _fail_scripts_step(delivery)
     if header.resume_requested_by is not None:
         return Ignore()  # its steps are being made ready; what is ready then gets a message
@@ -121,7 +122,7 @@ def awaits_retry(step: StepRecord) -> bool:
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:
     """A message that every delivery failed on: the step fails, so that the deployment can turn back."""
     remedy = "Look for the exception in the app's log, mend its cause, and submit again."
-    return _give_up(services, message, RecordedError(reason, remedy), "poison-queue")
+    return _give_up(services, message, RecordedError(reason, remedy), POISON_QUEUE)
 
 
 def _give_up(services: Services, message: StepMessage, error: RecordedError, actor: str) -> Settled | None:

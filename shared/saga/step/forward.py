@@ -30,7 +30,7 @@ from shared.domain.records import Intent, Operation, RecordedError, Resource, St
 from shared.domain.references import resolve
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
-from shared.domain.states import StepState
+from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
 from shared.saga.step import approvals, companions, operations
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
@@ -40,6 +40,12 @@ from shared.steps.marker import marker_of
 
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
+
+_DONE = {
+    IntentAction.CREATE: "created",
+    IntentAction.UPDATE: "updated",
+    IntentAction.ADOPT: "adopted: it was there already",
+}
 
 
 def advance(d: Delivery) -> Attempt:
@@ -87,7 +93,7 @@ def _begin(d: Delivery) -> Attempt:
     if found is not None:
         return _present(d, spec, found)
     marker = marker_of(d.step.deployment_id, d.step.step_id)
-    intent = Intent("create", marker, beside=beside(d.services.fabric, spec))
+    intent = Intent(IntentAction.CREATE, marker, beside=beside(d.services.fabric, spec))
     changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "error": None}
     d.claim({**changes, **_started(d), **_final(d, spec)}, "absent: create it")
     return _act(d, spec, intent)
@@ -104,7 +110,7 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
             return before
         if d.kind.changes(spec, Snapshot(found.resource, before)):
             stored = d.services.payloads.store(before)
-            intent = Intent("update", marker, stored, found.resource.id)
+            intent = Intent(IntentAction.UPDATE, marker, stored, found.resource.id)
             changes: StepChanges = {
                 "state": StepState.INTENT,
                 "intent": intent,
@@ -116,20 +122,20 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
             d.claim({**changes, **_started(d), **_final(d, spec)}, "there: its before-image is kept, update it")
             return _act(d, spec, replace(intent, before=before))
     d.stage({**_started(d), **_final(d, spec)})
-    return _verify(d, spec, found.resource, Intent("adopt", marker, None, found.resource.id))
+    return _verify(d, spec, found.resource, Intent(IntentAction.ADOPT, marker, None, found.resource.id))
 
 
 def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject | Reschedule:
     """Return the before-image; Reschedule if Fabric is still preparing it."""
     captured: JsonObject | None = None
     operation = d.step.operation
-    if operation is not None and operation.purpose == "capture":
+    if operation is not None and operation.purpose is OperationPurpose.CAPTURE:
         try:
             status = operations.look(d, operation)
             if isinstance(status, Reschedule):
                 return status
             d.stage({"operation": None})  # it is over: one that failed is asked for anew, for it changes nothing
-            if status.state == "succeeded":
+            if status.state is OperationState.SUCCEEDED:
                 captured = d.services.fabric.result(operation.id, operation.location) or {}
         except FabricNotFoundError:
             status = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
@@ -137,7 +143,7 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
             operations.check(status, operation)
     image = d.kind.capture(d.services.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
-        started = operations.started(d, image, "capture", "getDefinition")
+        started = operations.started(d, image, OperationPurpose.CAPTURE, "getDefinition")
         return Reschedule(operations.first_delay(started.kind), changes={"operation": started, **_started(d)})
     return image
 
@@ -146,15 +152,15 @@ def _resume(d: Delivery) -> Attempt:
     """The row says what was about to be done; whether it was is not known. Look, then act."""
     step = d.step
     spec, intent = _spec(d), _intent(d)
-    if step.resource is not None and intent.action != "update":
+    if step.resource is not None and intent.action is not IntentAction.UPDATE:
         return _verify(d, spec, step.resource, intent)
-    if step.operation is not None and step.operation.purpose == "apply":
+    if step.operation is not None and step.operation.purpose is OperationPurpose.APPLY:
         waiting = _wait_until_over(d, step.operation)
         if waiting is not None:
             return waiting
         d.stage({"operation": None})
     uncertain = d.is_uncertain
-    if intent.action == "create":
+    if intent.action is IntentAction.CREATE:
         fresh = replace(
             intent, beside=beside(d.services.fabric, spec)
         )  # before `find`: no companion shows before its item
@@ -187,14 +193,14 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
         try:
             reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
         except FabricConflictError as error:
-            if intent.action != "create":
+            if intent.action is not IntentAction.CREATE:
                 raise
             return _conflicted(d, spec, intent, error)
         if reply.operation is not None:
-            started = operations.started(d, reply.operation, "apply", call.operation_kind)
+            started = operations.started(d, reply.operation, OperationPurpose.APPLY, call.operation_kind)
             submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started}
             return Reschedule(operations.first_delay(started.kind), changes=submitted)
-        if intent.action == "create":
+        if intent.action is IntentAction.CREATE:
             resource = d.kind.created(spec, _body(reply.body, call.path))
     return _verify(d, spec, _known(resource), intent)
 
@@ -213,7 +219,7 @@ def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConf
 
 def _poll(d: Delivery) -> Attempt:
     spec, intent, operation = _spec(d), _intent(d), d.step.operation
-    if d.step.resource is not None and intent.action != "update":
+    if d.step.resource is not None and intent.action is not IntentAction.UPDATE:
         return _verify(d, spec, d.step.resource, intent)
     if operation is None:
         return _resume(d)
@@ -226,7 +232,7 @@ def _poll(d: Delivery) -> Attempt:
     if isinstance(status, Reschedule):
         return status
     operations.check(status, operation)
-    if intent.action == "update":
+    if intent.action is IntentAction.UPDATE:
         d.claim({"state": StepState.INTENT, "operation": None, "calls_done": d.step.calls_done + 1})
         return _act(d, spec, intent)
     try:
@@ -252,11 +258,11 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
     except NotYetError as error:
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
-        done = len(d.kind.apply(spec, intent)) if intent.action == "update" else 0
+        done = len(d.kind.apply(spec, intent)) if intent.action is IntentAction.UPDATE else 0
         return Reschedule(
             poll_delay_seconds(error.expected_seconds, waited), changes={"state": state, "calls_done": done}
         )
-    reason = {"create": "created", "update": "updated", "adopt": "adopted: it was there already"}[intent.action]
+    reason = _DONE[intent.action]
     return Settle(StepState.SUCCEEDED, reason, {"outputs": outputs, "error": None})
 
 

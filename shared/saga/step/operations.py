@@ -8,6 +8,7 @@ from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES,
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted, OperationStatus
 from shared.domain.records import Operation
+from shared.domain.states import OperationPurpose, OperationState
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule
 from shared.steps import expected_seconds
@@ -19,7 +20,7 @@ MAX_UNSEEN_SECONDS = 900.0
 what it makes after that."""
 
 
-def started(d: Delivery, operation: OperationStarted, purpose: str, kind: str) -> Operation:
+def started(d: Delivery, operation: OperationStarted, purpose: OperationPurpose, kind: str) -> Operation:
     """The record of an operation that Fabric has just accepted."""
     return Operation(operation.id, purpose, kind, d.services.clock.now(), operation.location)
 
@@ -32,7 +33,7 @@ def first_delay(kind: str) -> int:
 def look(d: Delivery, operation: Operation) -> OperationStatus | Reschedule:
     """Return how an operation ended; Reschedule until the next look if it still runs. Raises FabricError."""
     status = d.services.fabric.poll(operation.id, operation.location)
-    return wait(d, operation) if status.state == "running" else status
+    return wait(d, operation) if status.state is OperationState.RUNNING else status
 
 
 def wait(d: Delivery, operation: Operation) -> Reschedule:
@@ -44,7 +45,7 @@ def wait(d: Delivery, operation: Operation) -> Reschedule:
 
 def check(status: OperationStatus, operation: Operation) -> None:
     """Raise the FabricError that a failed operation stands for: worth another try, a name to wait for, or final."""
-    if status.state == "succeeded":
+    if status.state is OperationState.SUCCEEDED:
         return
     may_pass = bool(status.is_retriable) or status.error_code in FAILURE_CODES | {UNKNOWN_ERROR}
     kind = meaning(status.error_code, is_retriable=bool(status.is_retriable))

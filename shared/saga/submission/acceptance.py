@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain.actors import ACCEPT
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import (
     InvalidInputError,
@@ -182,7 +183,7 @@ class Acceptance:
             return Accepted(standing)
         reason = f"refused: the id is taken by another manifest (this one's hash is {digest[:12]})"
         entry = AuditEntry(
-            now, "deployment", standing.state.value, standing.state.value, "accept", reason, standing.sequence
+            now, "deployment", standing.state.value, standing.state.value, ACCEPT, reason, standing.sequence
         )
         self.journal.note(standing.deployment_id, entry)
         log.warning("deployment %s: %s", standing.deployment_id, reason)

@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from shared.domain.actors import SWEEPER
 from shared.domain.errors import ConflictError, FabricNotFoundError
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, IntentAction
 from shared.domain.states import DeploymentState as D
 from shared.domain.telemetry import Event
 from shared.saga.step import companions
@@ -60,7 +61,7 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
 
 def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot | None:
     """What a step created, looked for in Fabric; `uncertain` as `StepKind.recognises` says. Raises FabricError."""
-    if row.intent is None or row.intent.action != "create" or row.kind in services.elsewhere:
+    if row.intent is None or row.intent.action is not IntentAction.CREATE or row.kind in services.elsewhere:
         return None
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
     try:
@@ -114,7 +115,7 @@ def _all_created(services: Services, header: DeploymentRecord) -> set[str]:
         if made is None:
             found = _made(services, row, uncertain=row.ambiguous)
             made = found.resource if found is not None else None
-        if made is not None and row.intent is not None and row.intent.action != "adopt":
+        if made is not None and row.intent is not None and row.intent.action is not IntentAction.ADOPT:
             ids.add(made.id)
     return ids
 
@@ -141,7 +142,7 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan, 
         f"{companions.with_it(going)}"
     )
     state = header.state.value
-    entry = AuditEntry(services.clock.now(), f"orphan_{row.ordinal:05d}", state, state, "sweeper", reason, row.sequence)
+    entry = AuditEntry(services.clock.now(), f"orphan_{row.ordinal:05d}", state, state, SWEEPER, reason, row.sequence)
     services.journal.note(header.deployment_id, entry)
     assert row.intent is not None  # noqa: S101 - find_orphans gave it
     with suppress(FabricNotFoundError):  # another run was quicker

@@ -23,10 +23,11 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 from shared import tracing
+from shared.domain.actors import SWEEPER
 from shared.domain.errors import ConflictError, NotFoundError, SagaError
 from shared.domain.ports import Change, Locks, Orchestrations, Versioned
-from shared.domain.records import SCRIPT, DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.records import DeploymentRecord, StepRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, IntentAction, Origin
 from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
 from shared.saga.command import commands, handling
@@ -46,7 +47,6 @@ _MIN_WAIT = timedelta(minutes=1)
 _ORPHAN_CHECK_SECONDS = 180.0
 """How long the target of what is looked over is taken for; given back as soon as that is done."""
 
-_ACTOR = "sweeper"
 _Task = Callable[[DeploymentRecord], None]
 ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 
@@ -137,7 +137,7 @@ class _Run:
             self.report.held.append(record.deployment_id)
         if now - record.accepted_at < timedelta(seconds=self.services.policy.restart_grace_seconds):
             return
-        if record.origin == SCRIPT and lifecycle.has_live_script(record, now, self.services.policy):
+        if record.origin is Origin.SCRIPT and lifecycle.has_live_script(record, now, self.services.policy):
             return
         if record.state is DeploymentState.HELD:
             self.hold(record, now)
@@ -167,14 +167,14 @@ class _Run:
             self.report.expired.append(record.deployment_id)
             return
         reason = f"its time is up: expiresAfter {record.expires_after_seconds:g} s"
-        if record.retire_requested_by not in (None, _ACTOR):
+        if record.retire_requested_by not in (None, SWEEPER):
             reason = f"{record.retire_requested_by} retired it"
         if self.ask(Verb.RETIRE, record, reason).state is DeploymentState.COMPENSATING:
             self.report.expired.append(record.deployment_id)
 
     def ask(self, verb: Verb, record: DeploymentRecord, reason: str) -> handling.CommandResult:
         """As a person would."""
-        command = commands.command(verb, record.deployment_id, _ACTOR, reason)
+        command = commands.command(verb, record.deployment_id, SWEEPER, reason)
         return handling.handle(self.services, self.locks, self.orchestrations, command)
 
     def check_orphans(self, record: DeploymentRecord) -> None:
@@ -239,7 +239,7 @@ class _Run:
             due = now + timedelta(seconds=services.policy.retention_seconds)
             after = header.record.replace(orphan_checked_at=now, due_at=due)
         reason = f"looked over: {len(orphans)} orphan(s) deleted" if orphans else ""
-        services.journal.write_header(Change(header, after, "sweeper", reason))
+        services.journal.write_header(Change(header, after, SWEEPER, reason))
 
     def purge(self, record: DeploymentRecord) -> None:
         """Forget a deployment past its retention; its audit stays."""
@@ -252,4 +252,9 @@ class _Run:
 def _may_still_come(row: Versioned[StepRecord]) -> bool:
     """Whether it may have begun to create what nobody has seen yet."""
     step = row.record
-    return step.ambiguous and step.resource is None and step.intent is not None and step.intent.action == "create"
+    return (
+        step.ambiguous
+        and step.resource is None
+        and step.intent is not None
+        and step.intent.action is IntentAction.CREATE
+    )

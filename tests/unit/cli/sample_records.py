@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.domain.records import DeploymentRecord, Intent, RecordedError, StepRecord
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import DeploymentState, IntentAction, StepState
 from tests.fakes import START
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\r\nb\u202egnp\u2066\u200b\x00\x9b2J" + "x" * 5000
@@ -37,5 +37,5 @@ def failed_steps() -> list[StepRecord]:
         step(0, StepState.COMPENSATED, **compensated),
         step(1, StepState.FAILED, error=error()),
         step(2, StepState.COMPENSATION_FAILED, compensation_error=error("it is locked"), **compensated),
-        step(3, StepState.SUCCEEDED, intent=Intent("adopt", "m")),
+        step(3, StepState.SUCCEEDED, intent=Intent(IntentAction.ADOPT, "m")),
     ]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -25,7 +26,7 @@ from shared.domain.records import (
     StepRecord,
 )
 from shared.domain.remedies import recorded
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import DeploymentState, IntentAction, OperationPurpose, StepState
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 NAIVE = NOW.replace(tzinfo=None)
@@ -57,6 +58,8 @@ def _of(hint: Any) -> Any:
         return OBJECTS
     if get_args(hint):
         return st.one_of(*map(_of, get_args(hint)))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return st.sampled_from(list(hint))
     plain: dict[Any, Any] = {
         str: st.text(max_size=5),
         int: st.integers(),
@@ -64,8 +67,6 @@ def _of(hint: Any) -> Any:
         bool: st.booleans(),
         type(None): st.none(),
         datetime: st.datetimes(min_value=datetime(1970, 1, 1), timezones=ZONES),  # noqa: DTZ001
-        StepState: st.sampled_from(list(StepState)),
-        DeploymentState: st.sampled_from(list(DeploymentState)),
     }
     return plain[hint]
 
@@ -114,8 +115,8 @@ def _step(**changes: Any) -> StepRecord:
         (_step(resource=Resource("Workspace", "i", None)), "name"),  # pyright: ignore[reportArgumentType]
         (_step(resource=Resource("Workspace", None, "n")), "id"),  # pyright: ignore[reportArgumentType]
         (_step(error=RecordedError("m", None)), "remedy"),  # pyright: ignore[reportArgumentType]
-        (_step(operation=Operation("o", "apply", "k", NAIVE)), "started_at"),
-        (_step(intent=Intent("update", "m", {"x": (1, 2)})), "intent"),
+        (_step(operation=Operation("o", OperationPurpose.APPLY, "k", NAIVE)), "started_at"),
+        (_step(intent=Intent(IntentAction.UPDATE, "m", {"x": (1, 2)})), "intent"),
         (_step(outputs={"x": float("nan")}), "outputs"),
         (_step(outputs={"x": {"a", "b"}}), "outputs"),
         (_step(outputs={1: "x"}), "outputs"),
@@ -139,8 +140,9 @@ def full_step() -> StepRecord:
     """Return a record with a value in every field."""
     return StepRecord(
         "d", 3, "lh", "lakehouse", {"a": ["ü", 1]}, (0, 1), {"ws": 0}, 60.0,
-        state=StepState.SUBMITTED, claim=Claim("o", NOW, 4), intent=Intent("update", "m", {"x": 1}, "id"),
-        operation=Operation("op", "apply", "create Notebook", NOW, None, 2), resource=Resource("L", "i", "n", "p"),
+        state=StepState.SUBMITTED, claim=Claim("o", NOW, 4), intent=Intent(IntentAction.UPDATE, "m", {"x": 1}, "id"),
+        operation=Operation("op", OperationPurpose.APPLY, "create Notebook", NOW, None, 2),
+        resource=Resource("L", "i", "n", "p"),
         outputs={"id": "i"}, error=recorded(errors.FabricRefusedError("no", call="POST /x", status=400)),
         wait_until=NOW, deadline_at=NOW + timedelta(hours=1), started_at=NOW,
     )  # fmt: skip

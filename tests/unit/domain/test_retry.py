@@ -13,6 +13,7 @@ from shared.domain.policy import RetryPolicy
 from shared.domain.records import Intent, Operation, Resource, StepRecord
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, TryAgain, backoff, decide_retry
+from shared.domain.states import IntentAction, OperationPurpose
 from shared.saga.payloads import INLINE_CHARACTERS
 from shared.saga.step.delivery import MAX_WAITS
 
@@ -67,9 +68,9 @@ def test_errors_of_any_size_leave_space_in_the_row() -> None:
     wait = {"since": NOW.isoformat(), "until": NOW.isoformat()}
     name = "\N{GRINNING FACE}" * 256
     step = StepRecord("d" * 100, 999, "s" * 64, "item", payload, tuple(range(100)), {}, 60.0).replace(
-        intent=Intent("update", "0" * 12, payload, "0" * 36),
+        intent=Intent(IntentAction.UPDATE, "0" * 12, payload, "0" * 36),
         resource=Resource("Lakehouse", "0" * 36, name, "0" * 36),
-        operation=Operation("0" * 36, "apply", "create Lakehouse", NOW, "https://" + "x" * 200),
+        operation=Operation("0" * 36, OperationPurpose.APPLY, "create Lakehouse", NOW, "https://" + "x" * 200),
         outputs={"id": "0" * 36, "displayName": name},
         waits=(wait,) * MAX_WAITS,
         error=recorded(refused),

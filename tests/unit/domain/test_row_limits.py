@@ -25,7 +25,7 @@ from shared.domain.records import (
     StepRecord,
 )
 from shared.domain.remedies import recorded
-from shared.domain.states import DeploymentState, StepState
+from shared.domain.states import DeploymentState, IntentAction, OnFailure, OperationPurpose, StepState
 from shared.domain.step_graph import MAX_STEPS
 from shared.saga.command.commands import command
 from shared.saga.command.verbs import Verb
@@ -53,10 +53,10 @@ LATER: dict[str, Any] = {
     "left_with": st.just(10**9),
     "spec": CHARACTERS.map(payload),
     "claim": st.just(Claim("f" * 32, NOW, 10**9)),
-    "intent": CHARACTERS.map(lambda c: Intent("create", "f" * 12, payload(c), GUID)),
+    "intent": CHARACTERS.map(lambda c: Intent(IntentAction.CREATE, "f" * 12, payload(c), GUID)),
     "operation": CHARACTERS.map(
         lambda c: Operation(
-            GUID, "compensate", "create " + "K" * 64, NOW, f"https://api.fabric/{c}".ljust(1_000), 9_999
+            GUID, OperationPurpose.COMPENSATE, "create " + "K" * 64, NOW, f"https://api.fabric/{c}".ljust(1_000), 9_999
         )
     ),
     "resource": CHARACTERS.map(lambda c: Resource("K" * 64, GUID, c * 256, GUID)),
@@ -118,7 +118,7 @@ def created(character: str) -> StepRecord:
         tuple(range(MAX_STEPS - 1)),
         payload(character),
         86_400.123,
-        "rollback",
+        OnFailure.ROLLBACK,
     )
 
 
@@ -178,7 +178,7 @@ def test_room_cuts_only_texts_for_persons() -> None:
     assert 2_000 < len(kept.message) < 9_000
     for name, value in (
         ("resource", Resource("Lakehouse", "i" * 9_000, "n")),
-        ("operation", Operation("o", "apply", "k", NOW, "https://" + "x" * 9_000)),
+        ("operation", Operation("o", OperationPurpose.APPLY, "k", NOW, "https://" + "x" * 9_000)),
         ("outputs", {"id": "i" * 9_000}),
     ):
         with pytest.raises(LimitError, match=f"'{name}' of step 's' takes 9\\d* characters"):

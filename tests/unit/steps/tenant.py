@@ -11,6 +11,7 @@ from shared.domain.errors import Problems
 from shared.domain.fields import Fields
 from shared.domain.ports import KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps.kind import Call, Snapshot, StepKind
 from shared.steps.marker import marker_of
 from tests.fakes import FakeClock
@@ -58,7 +59,7 @@ class Tenant:
 
     def create(self, kind: StepKind, spec: dict[str, Any]) -> Resource:
         """Create the resource as the engine would."""
-        return kind.created(spec, self.send(kind.apply(spec, Intent("create", MARKER))))
+        return kind.created(spec, self.send(kind.apply(spec, Intent(IntentAction.CREATE, MARKER))))
 
     def image(self, kind: StepKind, spec: dict[str, Any]) -> tuple[Snapshot, Intent]:
         """Find the resource, take its before-image, and return the intent of an update."""
@@ -69,7 +70,7 @@ class Tenant:
             captured = self.fabric.result(before.id, before.location)
             before = kind.capture(self.fabric, spec, found, captured)
         assert not isinstance(before, OperationStarted)
-        return found, Intent("update", MARKER, before, found.resource.id)
+        return found, Intent(IntentAction.UPDATE, MARKER, before, found.resource.id)
 
     def compensate(self, kind: StepKind, spec: dict[str, Any], intent: Intent, resource: Resource) -> None:
         """Compensate the step as the engine would."""

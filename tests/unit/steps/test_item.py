@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.records import Intent
+from shared.domain.states import IntentAction
 from shared.steps.item import ItemKind, same_definition, wire_definition
 from shared.steps.kind import VerificationError
 from tests.unit.steps.tenant import MARKER, PERSON, Tenant, problems
 
 KIND = ItemKind()
-CREATE = Intent("create", MARKER)
+CREATE = Intent(IntentAction.CREATE, MARKER)
 NOTEBOOK = {"parts": [{"path": "notebook-content.py", "text": "x = 1"}]}
 
 
@@ -166,7 +167,7 @@ def test_item_verify_finds_another_type_and_another_description() -> None:
     assert found is not None
     with pytest.raises(VerificationError, match="a different description"):
         KIND.verify(tenant.fabric, spec, found.resource, CREATE)
-    KIND.verify(tenant.fabric, spec, found.resource, Intent("adopt", MARKER))
+    KIND.verify(tenant.fabric, spec, found.resource, Intent(IntentAction.ADOPT, MARKER))
     with pytest.raises(VerificationError, match="is a Notebook, not a Report"):
         KIND.verify(tenant.fabric, {**spec, "type": "Report"}, found.resource, CREATE)
 

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from shared.domain.names import same_name
 from shared.domain.records import Intent
+from shared.domain.states import IntentAction
 from shared.steps import STEPS
 from shared.steps.kind import StepKind
 from shared.steps.marker import keep_marker, says_the_same, with_marker, without_marker
 from tests.unit.steps.tenant import MARKER, Tenant, problems
 
 FOREIGN = "[saga:0123456789ab]"
-CREATE = Intent("create", MARKER)
+CREATE = Intent(IntentAction.CREATE, MARKER)
 WORDS = st.text() | st.lists(
     st.sampled_from([" ", "\n", "\r\n", "\t", "\u00a0", "[saga:", "0123456789ab", "]", FOREIGN, "x", "[", ":"]),
     max_size=12,

@@ -6,12 +6,13 @@ import pytest
 
 from shared.domain.errors import FabricConflictError
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps.kind import NotYetError, VerificationError
 from shared.steps.lakehouse import LakehouseKind
 from tests.unit.steps.tenant import MARKER, PERSON, Tenant, problems
 
 KIND = LakehouseKind()
-CREATE = Intent("create", MARKER)
+CREATE = Intent(IntentAction.CREATE, MARKER)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_lakehouse_schemas_are_created_and_verified() -> None:
     old = KIND.find(tenant.fabric, {**spec, "displayName": "old"})
     assert old is not None
     with pytest.raises(VerificationError, match="has no schemas"):
-        KIND.verify(tenant.fabric, spec, old.resource, Intent("adopt", MARKER))
+        KIND.verify(tenant.fabric, spec, old.resource, Intent(IntentAction.ADOPT, MARKER))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from shared.domain.manifest import compile_manifest
 from shared.domain.records import Intent
+from shared.domain.states import IntentAction
 from shared.domain.text import parse
 from shared.steps import KINDS, STEPS
 from tests.unit.steps.tenant import MARKER, OTHER, PERSON, problems
@@ -47,7 +48,7 @@ def test_null_field_counts_as_absent(kind: str) -> None:
     steps = [{"id": "s", "kind": kind, "with": SPECS[kind]}]
     spec = compile_manifest({"name": "m", "steps": steps}, KINDS).steps[0].spec
     assert None not in spec.values()
-    [call] = STEPS[kind].apply(spec, Intent("create", MARKER))
+    [call] = STEPS[kind].apply(spec, Intent(IntentAction.CREATE, MARKER))
     assert "None" not in str(call.body)
 
 
@@ -55,6 +56,6 @@ def test_null_description_in_yaml_is_empty_in_fabric() -> None:
     """`description:` without a value leaves the description empty except for the marker."""
     text = "name: m\nsteps: [{id: w, kind: workspace, with: {displayName: w, description: }}]"
     plan = compile_manifest(parse(text), KINDS)
-    [call] = STEPS["workspace"].apply(plan.steps[0].spec, Intent("create", MARKER))
+    [call] = STEPS["workspace"].apply(plan.steps[0].spec, Intent(IntentAction.CREATE, MARKER))
     assert call.body is not None
     assert call.body["description"] == f"[saga:{MARKER}]"

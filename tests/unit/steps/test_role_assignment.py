@@ -6,6 +6,7 @@ import pytest
 
 from shared.domain.errors import FabricConflictError
 from shared.domain.records import Intent
+from shared.domain.states import IntentAction
 from shared.steps.kind import VerificationError
 from shared.steps.principals import PrincipalsKind
 from shared.steps.role_assignment import RoleAssignmentKind
@@ -13,7 +14,7 @@ from tests.unit.steps.tenant import MARKER, OTHER, PERSON, Tenant, problems
 
 KIND = RoleAssignmentKind()
 LIST = PrincipalsKind()
-CREATE = Intent("create", MARKER)
+CREATE = Intent(IntentAction.CREATE, MARKER)
 
 
 def asked(workspace_id: str, role: str = "Contributor") -> dict[str, Any]:
@@ -81,8 +82,8 @@ def test_role_update_is_compensated() -> None:
     assert tenant.stored(spec["workspaceId"]).roles[PERSON]["role"] == "Viewer"
 
 
-@pytest.mark.parametrize("action", ["create", "update"])
-def test_role_that_somebody_changed_later_is_left_alone(action: str) -> None:
+@pytest.mark.parametrize("action", [IntentAction.CREATE, IntentAction.UPDATE])
+def test_role_that_somebody_changed_later_is_left_alone(action: IntentAction) -> None:
     """Compensation reverses the step's own role, and not the role that a person gave afterwards."""
     tenant = Tenant()
     spec = asked(tenant.workspace())
@@ -100,7 +101,7 @@ def test_role_verify_reports_another_role_unless_adopted() -> None:
     assert found is not None
     with pytest.raises(VerificationError, match="has the role Viewer, not Contributor"):
         KIND.verify(tenant.fabric, spec, found.resource, CREATE)
-    assert KIND.verify(tenant.fabric, spec, found.resource, Intent("adopt", MARKER))["role"] == "Viewer"
+    assert KIND.verify(tenant.fabric, spec, found.resource, Intent(IntentAction.ADOPT, MARKER))["role"] == "Viewer"
 
 
 def test_role_find_reads_all_pages() -> None:

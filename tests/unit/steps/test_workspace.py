@@ -5,6 +5,7 @@ import pytest
 
 from shared.domain.errors import FabricConflictError
 from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
 from shared.steps.kind import GuardError, NotYetError, VerificationError
 from shared.steps.workspace import WorkspaceKind
 from tests.unit.steps.tenant import MARKER, Tenant, problems
@@ -12,7 +13,7 @@ from tests.unit.steps.tenant import MARKER, Tenant, problems
 KIND = WorkspaceKind()
 CAPACITY = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER_CAPACITY = "aaaaaaaa-0000-4000-8000-000000000002"
-CREATE = Intent("create", MARKER)
+CREATE = Intent(IntentAction.CREATE, MARKER)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_workspace_create_is_found_recognised_verified_and_deleted() -> None:
     assert found is not None
     assert found.resource == resource
     assert KIND.recognises(spec, CREATE, found, uncertain=False)
-    assert not KIND.recognises(spec, Intent("create", "0" * 12), found, uncertain=True)
+    assert not KIND.recognises(spec, Intent(IntentAction.CREATE, "0" * 12), found, uncertain=True)
     outputs = KIND.verify(tenant.fabric, spec, resource, CREATE)
     assert outputs == {"id": resource.id, "displayName": "Sales", "capacityId": ""}
     assert set(outputs) == KIND.outputs
@@ -97,7 +98,7 @@ def test_workspace_adopt_verifies_only_that_it_exists() -> None:
     found = KIND.find(tenant.fabric, {"displayName": "sales"})
     assert found is not None
     spec = {"displayName": "sales", "description": "ours"}
-    assert KIND.verify(tenant.fabric, spec, found.resource, Intent("adopt", MARKER))["id"] == workspace_id
+    assert KIND.verify(tenant.fabric, spec, found.resource, Intent(IntentAction.ADOPT, MARKER))["id"] == workspace_id
 
 
 def test_workspace_update_is_compensated() -> None:

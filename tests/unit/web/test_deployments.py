@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.records import Claim, Intent, Resource
 from shared.domain.states import DeploymentState as D
+from shared.domain.states import IntentAction
 from shared.domain.states import StepState as S
 from shared.web.deployments import make_cursor, read_cursor
 from tests.contract.harness import a_header
@@ -104,7 +105,8 @@ def test_deployment_has_its_steps_without_internal_fields(api: Api) -> None:
     """Spec, claim and before-image are internal; the marker and the created resource are shown."""
     step = row(0, S.SUCCEEDED, spec={"displayName": "secret plan"}, claim=Claim("me", START, 3))
     step = step.replace(
-        intent=Intent("update", "mark", {"description": "as it was"}, "id-1"), resource=Resource("Item", "id-1", "n")
+        intent=Intent(IntentAction.UPDATE, "mark", {"description": "as it was"}, "id-1"),
+        resource=Resource("Item", "id-1", "n"),
     )
     api.saga.deployment(D.SUCCEEDED, step)
     body = json_body(api.ask("GET", "deployments/d"))

@@ -22,6 +22,7 @@ from shared.domain.errors import (
     FabricTransientError,
 )
 from shared.domain.ports import FabricReply, OperationStarted, OperationStatus
+from shared.domain.states import OperationState as State
 
 BASE = "https://api.fabric.microsoft.com"
 OPERATION = "0acd697c-1550-43cd-b998-91bfb12347c6"
@@ -522,29 +523,37 @@ def test_operation_is_returned_only_for_a_202() -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        ({"status": "NotStarted"}, {}, OperationStatus("running", False)),
-        ({"status": "Running", "percentComplete": 50}, {"location": "x"}, OperationStatus("running", False)),
-        ({"status": "Undefined"}, {}, OperationStatus("running", False)),
-        ({}, {}, OperationStatus("running", False)),
-        ({"status": None}, {}, OperationStatus("running", False)),
-        ({"status": "Succeeded"}, {"location": "https://x/result"}, OperationStatus("succeeded", True)),
-        ({"status": "succeeded"}, {}, OperationStatus("succeeded", False)),
-        ({"status": "Failed"}, {}, OperationStatus("failed", False)),
-        ({"status": "Failed", "error": None}, {"requestid": "r"}, OperationStatus("failed", False, request_id="r")),
+        ({"status": "NotStarted"}, {}, OperationStatus(State.RUNNING, False)),
+        (
+            {"status": "Running", "percentComplete": 50},
+            {"location": "x"},
+            OperationStatus(State.RUNNING, False),
+        ),
+        ({"status": "Undefined"}, {}, OperationStatus(State.RUNNING, False)),
+        ({}, {}, OperationStatus(State.RUNNING, False)),
+        ({"status": None}, {}, OperationStatus(State.RUNNING, False)),
+        ({"status": "Succeeded"}, {"location": "https://x/result"}, OperationStatus(State.SUCCEEDED, True)),
+        ({"status": "succeeded"}, {}, OperationStatus(State.SUCCEEDED, False)),
+        ({"status": "Failed"}, {}, OperationStatus(State.FAILED, False)),
+        (
+            {"status": "Failed", "error": None},
+            {"requestid": "r"},
+            OperationStatus(State.FAILED, False, request_id="r"),
+        ),
         (
             {"status": "Failed", "error": {"errorCode": "C", "message": "m", "isRetriable": True, "requestId": "q"}},
             {"requestid": "r"},
-            OperationStatus("failed", False, "C", "m", True, "q"),
+            OperationStatus(State.FAILED, False, "C", "m", True, "q"),
         ),
         (
             {"status": "Failed", "error": {"errorCode": "C", "isRetriable": "yes"}},
             {},
-            OperationStatus("failed", False, "C"),
+            OperationStatus(State.FAILED, False, "C"),
         ),
         (
             {"status": "Failed", "error": {"errorCode": {"a": 1}, "message": ["m"], "requestId": 7}},
             {},
-            OperationStatus("failed", False),
+            OperationStatus(State.FAILED, False),
         ),
     ],
 )

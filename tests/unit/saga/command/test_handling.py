@@ -11,6 +11,7 @@ from shared.domain.errors import NotFoundError
 from shared.domain.ports import Change
 from shared.domain.records import Intent, Operation, Resource
 from shared.domain.states import DeploymentState as D
+from shared.domain.states import IntentAction, OnFailure, OperationPurpose
 from shared.domain.states import StepState as S
 from shared.saga.command import commands, handling, resume
 from shared.saga.command.handling import CommandResult
@@ -151,9 +152,9 @@ def test_resources_are_not_removed_under_a_later_deployment(verb: Verb, state: D
     """A resource that a later deployment adopted is compensated only after that deployment; a resource that the later
     one created itself does not matter."""
     saga = SagaFixture()
-    made = row(0, S.SUCCEEDED, intent=Intent("create", "m"), resource=LAKE)
+    made = row(0, S.SUCCEEDED, intent=Intent(IntentAction.CREATE, "m"), resource=LAKE)
     saga.deployment(state, made, error=ERROR if state is D.FAILED else None, started_at=START)
-    adopted = row(0, S.SUCCEEDED, intent=Intent("adopt", "m"), resource=LAKE)
+    adopted = row(0, S.SUCCEEDED, intent=Intent(IntentAction.ADOPT, "m"), resource=LAKE)
     saga.deployment(other, adopted, deployment_id="e", started_at=START + timedelta(seconds=9))
     answer = ask(saga, verb)
     assert (saga.header().state is state) == blocks
@@ -225,13 +226,13 @@ def test_resume_makes_ready_only_unfinished_steps() -> None:
     """A started step is looked for first, the others start again; all attempts and the whole timeout are available
     again."""
     saga = SagaFixture()
-    operation = Operation("o", "apply", "create Notebook", START)
+    operation = Operation("o", OperationPurpose.APPLY, "create Notebook", START)
     late = {"started_at": START, "deadline_at": START, "attempt": 7, "wait_until": START, "finished_at": START}
-    created = Intent("create", "m")
+    created = Intent(IntentAction.CREATE, "m")
     rows = [
         row(0, S.SUCCEEDED, intent=created, resource=LAKE),
         row(1, S.FAILED, intent=created, operation=operation, **late),
-        row(2, S.FAILED, intent=Intent("adopt", "m"), resource=LAKE, **late),
+        row(2, S.FAILED, intent=Intent(IntentAction.ADOPT, "m"), resource=LAKE, **late),
         row(3, S.FAILED, **late),
         row(4, S.SKIPPED, **late),
     ]
@@ -254,7 +255,7 @@ def test_resume_that_was_delayed_overwrites_no_later_move() -> None:
     """An activity read all rows and was delayed until the step had failed again and was being compensated: its write
     is refused, because the worker that finished the resume wrote that row."""
     saga = SagaFixture()
-    saga.deployment(D.HELD, row(0, S.FAILED, intent=Intent("create", "m"), resource=LAKE), error=ERROR)
+    saga.deployment(D.HELD, row(0, S.FAILED, intent=Intent(IntentAction.CREATE, "m"), resource=LAKE), error=ERROR)
     ask(saga, Verb.RESUME)
     stale = saga.journal.steps("d")
     resume.make_steps_ready(saga.services, "d")
@@ -268,7 +269,7 @@ def test_resume_that_was_delayed_overwrites_no_later_move() -> None:
 def test_rollback_on_request_does_not_hold_again() -> None:
     """The manifest says `onFailure: hold`, but the person's command comes after it."""
     saga = SagaFixture()
-    saga.deployment(D.HELD, row(0, S.FAILED, on_failure="hold"), S.SKIPPED, error=ERROR)
+    saga.deployment(D.HELD, row(0, S.FAILED, on_failure=OnFailure.HOLD), S.SKIPPED, error=ERROR)
     ask(saga, Verb.COMPENSATE)
     assert activities.begin(saga.services, saga.locks, "d")["next"] == "run"
     activities.begin_compensation(saga.services, saga.locks, "d")

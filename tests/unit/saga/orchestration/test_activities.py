@@ -11,7 +11,7 @@ from shared.domain.errors import SagaError, StorageUnavailableError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change
 from shared.domain.records import Claim, DeploymentRecord, Intent, Operation
-from shared.domain.states import DEPLOYMENT_ENDED
+from shared.domain.states import DEPLOYMENT_ENDED, Concurrency, IntentAction, OnFailure, OperationPurpose
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga.audit.verify import read, verify
@@ -84,7 +84,7 @@ def test_begin_waits_for_an_earlier_deployment_or_for_the_lock() -> None:
     saga.deployment(D.ACCEPTED, S.PENDING)
     assert begin(saga) == {"next": "wait", "seconds": 3.0, "holder": "elder"}
     assert saga.header().state is D.ACCEPTED
-    saga.deployment(D.ACCEPTED, S.PENDING, deployment_id="proud", concurrency="reject")
+    saga.deployment(D.ACCEPTED, S.PENDING, deployment_id="proud", concurrency=Concurrency.REJECT)
     assert begin(saga, "proud") == {"next": "ended", "state": "rejected"}
     error = saga.header("proud").error
     assert error is not None
@@ -133,7 +133,7 @@ def test_begin_waits_for_missing_steps_and_rejects_if_they_never_come() -> None:
 
 @pytest.mark.parametrize(
     ("requested_changes", "end"),
-    [({"cancel_requested_by": "anna"}, D.CANCELLED), ({"concurrency": "reject"}, D.REJECTED)],
+    [({"cancel_requested_by": "anna"}, D.CANCELLED), ({"concurrency": Concurrency.REJECT}, D.REJECTED)],
     ids=["cancelled", "its target taken"],
 )
 def test_begin_ends_no_deployment_whose_steps_are_still_being_written(
@@ -269,7 +269,7 @@ def test_begin_compensation_waits_for_steps_in_flight() -> None:
     assert (answer["next"], sent_of(answer)) == ("run", {1})
     assert saga.header().state is D.RUNNING
     assert saga.states() == [S.FAILED, S.SUBMITTED, S.SKIPPED, S.SKIPPED]
-    saga.change(1, state=S.SUCCEEDED, intent=Intent("create", "m"))
+    saga.change(1, state=S.SUCCEEDED, intent=Intent(IntentAction.CREATE, "m"))
     answer = activities.begin_compensation(saga.services, saga.locks, "d")
     assert saga.header().state is D.COMPENSATING
     assert Progress.from_json(answer["progress"]).take_ready() == [1]
@@ -281,9 +281,9 @@ def test_begin_compensation_settles_steps_that_need_no_call() -> None:
     saga = SagaFixture()
     saga.deployment(
         D.RUNNING,
-        row(0, S.SUCCEEDED, intent=Intent("adopt", "m")),
-        row(1, S.SUCCEEDED, intent=Intent("create", "m")),
-        row(2, S.FAILED, intent=Intent("update", "m")),
+        row(0, S.SUCCEEDED, intent=Intent(IntentAction.ADOPT, "m")),
+        row(1, S.SUCCEEDED, intent=Intent(IntentAction.CREATE, "m")),
+        row(2, S.FAILED, intent=Intent(IntentAction.UPDATE, "m")),
         row(3, S.FAILED),
     )
     first = activities.begin_compensation(saga.services, saga.locks, "d")
@@ -294,7 +294,7 @@ def test_begin_compensation_settles_steps_that_need_no_call() -> None:
 def test_begin_compensation_after_a_cancel_names_the_requester() -> None:
     """The audit names the person; a failed step does not hold a deployment that a person cancelled."""
     saga = SagaFixture()
-    saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING, cancel_requested_by="anna")
+    saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure=OnFailure.HOLD), S.PENDING, cancel_requested_by="anna")
     activities.begin_compensation(saga.services, saga.locks, "d")
     assert saga.header().state is D.COMPENSATING
     assert "cancelled by anna" in [e.reason for e in saga.journal.audit("d")]
@@ -303,7 +303,7 @@ def test_begin_compensation_after_a_cancel_names_the_requester() -> None:
 def test_begin_compensation_holds_if_the_manifest_says_so() -> None:
     """Held: steps that were not started are skipped, nothing is compensated, and the target stays locked."""
     saga = SagaFixture()
-    saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure="hold"), S.PENDING)
+    saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure=OnFailure.HOLD), S.PENDING)
     assert activities.begin_compensation(saga.services, saga.locks, "d") == {"next": "hold"}
     assert (saga.header().state, saga.states()) == (D.HELD, [S.FAILED, S.SKIPPED])
     assert activities.begin_compensation(saga.services, saga.locks, "d") == {"next": "hold"}
@@ -319,7 +319,7 @@ def test_begin_compensation_after_it_began_only_reads(state: D) -> None:
 
 
 CLAIM = Claim("w", START + timedelta(seconds=90), 1)
-OPERATION = Operation("o", "apply", "create Notebook", START)
+OPERATION = Operation("o", OperationPurpose.APPLY, "create Notebook", START)
 LOST_OR_NOT: list[tuple[str, dict[str, Any], bool]] = [
     ("claimed now", {"state": S.INTENT, "claim": CLAIM}, False),
     ("claim over", {"state": S.INTENT, "claim": Claim("w", START - timedelta(seconds=1), 1)}, True),

@@ -1,17 +1,19 @@
-"""A journal that tells what it writes. Every move of a deployment or step is one conditional write of it: telling the
-move here, after the write was won, tells it once, by whoever made it, and nothing can move without it.
+"""A journal that emits telemetry for what it writes.
+
+Every move of a deployment or step is one conditional write. An event that is emitted here, after the write succeeded,
+is emitted once, by the worker that made the move, and nothing can move without it.
 """
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 from shared import tracing
 from shared.domain import trace
 from shared.domain.messages import Direction
-from shared.domain.ports import Change, CorruptRow, Journal, NoteHead, Telemetry, Versioned
-from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
+from shared.domain.ports import Change, Journal, Telemetry, Versioned
+from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.telemetry import Event, Metric
 from shared.domain.trace import TraceContext
@@ -19,27 +21,36 @@ from shared.domain.trace import TraceContext
 log = logging.getLogger(__name__)
 
 _MAX_KNOWN = 1000
-"""Deployments whose spans are kept in mind."""
+"""Deployments whose spans are cached."""
 
 
 @contextmanager
 def _ignoring_failures() -> Generator[None]:
-    """What is written stands: whoever took a fault of the telling for one of the write would do it over."""
+    """Log and swallow an error of the telemetry: the write succeeded, and callers must not repeat it."""
     try:
         yield
-    except Exception:  # whatever it is, it is not the deployment's
-        log.warning("a move was written and could not be told", exc_info=True)
+    except Exception:  # no error of the telemetry may fail the deployment
+        log.warning("a move was written, but its telemetry failed", exc_info=True)
 
 
 class ObservedJournal:
-    """Implements the port `Journal` around another."""
+    """Implements the port `Journal` around another journal; methods that move nothing are that journal's own."""
 
     def __init__(self, journal: Journal, telemetry: Telemetry, now: Callable[[], datetime]) -> None:
         self._journal, self._telemetry, self._now = journal, telemetry, now
         self._spans: dict[str, TraceContext] = {}
+        self.steps = journal.steps
+        self.deployments = journal.deployments
+        self.page = journal.page
+        self.due = journal.due
+        self.note = journal.note
+        self.audit = journal.audit
+        self.note_head = journal.note_head
+        self.sequences = journal.sequences
+        self.corrupt_rows = journal.corrupt_rows
+        self.purge = journal.purge
 
     def create(self, header: DeploymentRecord, steps: Sequence[StepRecord], reason: str) -> DeploymentRecord:
-        """As the port says; told by the one whose header it is that stands."""
         stored = self._journal.create(header, steps, reason)
         tracing.set_parent(self._span(stored))
         if stored == header:
@@ -48,97 +59,41 @@ class ObservedJournal:
         return stored
 
     def header(self, deployment_id: str) -> Versioned[DeploymentRecord]:
-        """As the port says."""
         found = self._journal.header(deployment_id)
         tracing.set_parent(self._span(found.record))
         return found
 
     def step(self, deployment_id: str, ordinal: int) -> tuple[Versioned[DeploymentRecord], Versioned[StepRecord]]:
-        """As the port says."""
         header, step = self._journal.step(deployment_id, ordinal)
         direction = Direction.FORWARD if header.record.state is DeploymentState.RUNNING else Direction.BACKWARD
         tracing.set_parent(trace.of_step(self._span(header.record), ordinal, direction))
         return header, step
 
-    def steps(self, deployment_id: str) -> list[Versioned[StepRecord]]:
-        """As the port says."""
-        return self._journal.steps(deployment_id)
-
     def write_step(self, change: Change[StepRecord]) -> Versioned[StepRecord]:
-        """As the port says; then the move is told."""
         written = self._journal.write_step(change)
         with _ignoring_failures():
             self._moved(change.before.record, written.record)
         return written
 
     def write_steps(self, changes: Sequence[Change[StepRecord]]) -> None:
-        """As the port says; then the moves are told."""
         self._journal.write_steps(changes)
         with _ignoring_failures():
             for change in changes:
                 self._moved(change.before.record, change.after)
 
     def write_header(self, change: Change[DeploymentRecord]) -> Versioned[DeploymentRecord]:
-        """As the port says; then the move is told."""
         written = self._journal.write_header(change)
         before, after = change.before.record, written.record
         if before.state is not after.state or before.may_compensate is not after.may_compensate:
             with _ignoring_failures(), tracing.use_span(self._span(after)):
-                self._turned(before, after, change.reason)
+                self._header_moved(before, after, change.reason)
         return written
 
     def append(self, change: Change[DeploymentRecord], step: StepRecord) -> Versioned[DeploymentRecord]:
-        """As the port says; then what the row says already is told."""
         written = self._journal.append(change, step)
         with _ignoring_failures():
             self._moved(step.replace(state=StepState.PENDING, started_at=None), step)
         return written
-
-    def note(self, deployment_id: str, entry: AuditEntry) -> None:
-        """As the port says."""
-        self._journal.note(deployment_id, entry)
-
-    def audit(self, deployment_id: str) -> list[AuditEntry]:
-        """As the port says."""
-        return self._journal.audit(deployment_id)
-
-    def sequences(self, deployment_id: str) -> dict[str, int]:
-        """As the port says."""
-        return self._journal.sequences(deployment_id)
-
-    def note_head(self, deployment_id: str) -> NoteHead | None:
-        """As the port says."""
-        return self._journal.note_head(deployment_id)
-
-    def corrupt_rows(self, deployment_id: str) -> list[CorruptRow]:
-        """As the port says."""
-        return self._journal.corrupt_rows(deployment_id)
-
-    def deployments(
-        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
-    ) -> Iterator[DeploymentRecord]:
-        """As the port says."""
-        return self._journal.deployments(target, open_only=open_only, turn=turn)
-
-    def page(
-        self,
-        limit: int,
-        *,
-        after: tuple[datetime, str] | None = None,
-        target: str | None = None,
-        states: Collection[DeploymentState] = (),
-        open_only: bool = False,
-    ) -> list[DeploymentRecord]:
-        """As the port says."""
-        return self._journal.page(limit, after=after, target=target, states=states, open_only=open_only)
-
-    def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
-        """As the port says."""
-        return self._journal.due(now, turn)
-
-    def purge(self, deployment_id: str) -> None:
-        """As the port says."""
-        self._journal.purge(deployment_id)
 
     def _span(self, header: DeploymentRecord) -> TraceContext:
         found = self._spans.get(header.deployment_id)
@@ -161,19 +116,19 @@ class ObservedJournal:
             else:
                 self._telemetry.event(Event.DEPLOYMENT_ACCEPTED, {**about, "steps": header.step_count})
 
-    def _turned(self, before: DeploymentRecord, after: DeploymentRecord, reason: str) -> None:
-        tell, about, steps = self._telemetry.event, _properties(after), {"steps": after.step_count}
+    def _header_moved(self, before: DeploymentRecord, after: DeploymentRecord, reason: str) -> None:
+        emit, about, steps = self._telemetry.event, _properties(after), {"steps": after.step_count}
         if before.state is DeploymentState.ACCEPTED and after.state is DeploymentState.RUNNING:
             waited = _seconds(after.accepted_at, after.started_at)
-            tell(Event.DEPLOYMENT_STARTED, {**about, **steps, "waited_seconds": waited})
+            emit(Event.DEPLOYMENT_STARTED, {**about, **steps, "waited_seconds": waited})
         if after.state is DeploymentState.HELD:
-            tell(Event.DEPLOYMENT_HELD, {**about, **steps})
+            emit(Event.DEPLOYMENT_HELD, {**about, **steps})
         if after.may_compensate and not before.may_compensate:
-            tell(Event.ROLLBACK_STARTED, {**about, "reason": reason})
+            emit(Event.ROLLBACK_STARTED, {**about, "reason": reason})
         elif before.may_compensate and not after.may_compensate:
-            tell(Event.ROLLBACK_FINISHED, {**about, "state": after.state.value})
+            emit(Event.ROLLBACK_FINISHED, {**about, "state": after.state.value})
         if after.state is DeploymentState.REJECTED:
-            tell(Event.DEPLOYMENT_REJECTED, {**about, "problems": 1})
+            emit(Event.DEPLOYMENT_REJECTED, {**about, "problems": 1})
         elif after.state in DEPLOYMENT_ENDED:
             self._ended(after, {**about, **steps, "state": after.state.value})
 
@@ -192,7 +147,7 @@ class ObservedJournal:
             )
 
     def _moved(self, before: StepRecord, after: StepRecord) -> None:
-        """A step was written: told is what is new in it."""
+        """Emit what is new in a step that was written."""
         direction = _direction(after)
         span = self._span_of_step(after, direction)
         about = _about_step(after)

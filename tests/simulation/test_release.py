@@ -274,7 +274,7 @@ def test_release_that_was_tampered_with_is_noticed() -> None:
     _, row = world.journal.step("d", 0)
     world.journal.write_step(Change(row, row.record.replace(state=StepState.COMPENSATING), "engine", "compensate it"))
     text = [str(d) for d in verify.verify(verify.read(world.journal, "d")).differences]
-    assert any("which its steps' ends do not bear out" in each for each in text)
+    assert any("which the final states of its steps contradict" in each for each in text)
 
 
 def test_release_is_proved_though_two_end_it_at_once() -> None:

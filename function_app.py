@@ -1,4 +1,4 @@
-"""The table of contents: every trigger of the app, with one line of body each.
+"""Every trigger of the app, each with a body of one line.
 
 Nothing is read, built or connected at import: an exception here would make every function vanish in Azure, and
 every import here is paid at each cold start. Bodies live in shared/saga and take what they need as arguments.
@@ -27,7 +27,7 @@ STORAGE = "AzureWebJobsStorage"
 @app.queue_trigger(arg_name="message", queue_name="deployments", connection=STORAGE)
 @app.durable_client_input(client_name="client")
 def accept_deployment(message: func.QueueMessage, client: str) -> None:
-    """A deployment or a command was put on the queue."""
+    """Handle a submission or a command from the queue."""
     entry.accept(message.get_body(), message.id or "", client)
 
 
@@ -35,14 +35,14 @@ def accept_deployment(message: func.QueueMessage, client: str) -> None:
 @app.queue_trigger(arg_name="message", queue_name="deployment-steps", connection=STORAGE)
 @app.durable_client_input(client_name="client")
 def execute_step(message: func.QueueMessage, client: str) -> None:
-    """One step is to be moved as far as it can go now."""
+    """Move one step as far as it can go now."""
     entry.execute_step(message.get_body(), client)
 
 
 @app.function_name("poisoned_deployment")
 @app.queue_trigger(arg_name="message", queue_name="deployments-poison", connection=STORAGE)
 def poisoned_deployment(message: func.QueueMessage) -> None:
-    """Every delivery of a submission failed: record it."""
+    """Record a submission or a command whose every delivery failed."""
     entry.poisoned_deployment(message.get_body(), message.id or "", message.dequeue_count or 1)
 
 
@@ -50,19 +50,19 @@ def poisoned_deployment(message: func.QueueMessage) -> None:
 @app.queue_trigger(arg_name="message", queue_name="deployment-steps-poison", connection=STORAGE)
 @app.durable_client_input(client_name="client")
 def poisoned_step(message: func.QueueMessage, client: str) -> None:
-    """Every delivery of a step failed: the step fails, and the deployment turns back."""
+    """Fail a step whose every delivery failed; the deployment is rolled back."""
     entry.poisoned_step(message.get_body(), client, message.dequeue_count or 1)
 
 
 @app.orchestration_trigger(context_name="context", orchestration="run_deployment")
 def run_deployment(context: Any, state: Any) -> Generator[Any, Any, Any]:
-    """The saga of one deployment."""
+    """Run the saga of one deployment."""
     return (yield from orchestrator.run(context, state))
 
 
 @app.activity_trigger(input_name="deployment_id", activity="begin_deployment")
 def begin_deployment(deployment_id: str) -> Any:
-    """Take the target and start, or go on where a crash left it."""
+    """Acquire the target and start, or continue after a crash."""
     return entry.begin(deployment_id)
 
 
@@ -74,25 +74,25 @@ def dispatch_steps(request: Any) -> None:
 
 @app.activity_trigger(input_name="deployment_id", activity="record_failure")
 def record_failure(deployment_id: str) -> Any:
-    """A step failed: begin nothing more."""
+    """Record that a step failed: no further step starts."""
     return entry.record_failure(deployment_id)
 
 
 @app.activity_trigger(input_name="deployment_id", activity="begin_compensation")
 def begin_compensation(deployment_id: str) -> Any:
-    """Nothing is in flight any more: undo."""
+    """Start compensating, when no step is in flight any more."""
     return entry.begin_compensation(deployment_id)
 
 
 @app.activity_trigger(input_name="request", activity="reconcile_deployment")
 def reconcile_deployment(request: Any) -> Any:
-    """The watchdog: compare with the journal and send anew what is lost."""
+    """Compare the progress with the journal, and resend lost messages (the watchdog)."""
     return entry.reconcile(request)
 
 
 @app.activity_trigger(input_name="deployment_id", activity="finish_deployment")
 def finish_deployment(deployment_id: str) -> Any:
-    """Write the end that the journal proves."""
+    """Write the final state that the journal proves."""
     return entry.finish(deployment_id)
 
 
@@ -100,5 +100,5 @@ def finish_deployment(deployment_id: str) -> Any:
 @app.timer_trigger(arg_name="timer", schedule="%SWEEP_SCHEDULE%", run_on_startup=False)
 @app.durable_client_input(client_name="client")
 def sweep(timer: func.TimerRequest, client: str) -> None:
-    """Find what nothing is moving, and see to it."""
+    """Restart, expire and forget deployments, and delete orphans."""
     entry.sweep(client)

@@ -1,5 +1,5 @@
-"""From a trigger to the saga: reads what the host hands over, calls the engine with the app's services, tells the
-orchestration. One function a trigger; function_app.py holds the decorators.
+"""From a trigger to the saga: reads the host's input, calls the engine with the app's services, and raises the event
+for the orchestration. There is one function for each trigger; function_app.py has the decorators.
 """
 
 import functools
@@ -37,13 +37,13 @@ from shared.saga.sweep import sweeper
 log = logging.getLogger(__name__)
 
 _NAMED = 5
-"""Ids of each list that the sweep leaves for health."""
+"""Ids of each list that a sweep stores for the health check."""
 _UNBUILT = (settings.SettingsError, StorageUnavailableError)
-"""What building the app raises: a setting cannot be used, or names no storage."""
+"""Errors of building the app: a setting is not valid, or storage cannot be reached with it."""
 
 
 def _operation[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """A trigger's work is an operation of its name."""
+    """Track the work of a trigger as an operation of the function's name."""
 
     @functools.wraps(function)
     def tracked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -55,7 +55,7 @@ def _operation[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
 @_operation
 def accept(content: bytes, message_id: str, client: Any) -> None:
-    """A message of the queue `deployments`: a command to a deployment that exists, or a new submission."""
+    """Handle a message of the queue `deployments`: a command to an existing deployment, or a submission."""
     app = bootstrap.app()
     orchestrations = bootstrap.orchestrations(client)
     try:
@@ -80,7 +80,7 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
 
 @_operation
 def execute_step(content: bytes, client: Any) -> None:
-    """A message of the queue `deployment-steps`."""
+    """Handle a message of the queue `deployment-steps`."""
     message = _step_message(content)
     if message is not None:
         _raise_step_event(execution.execute_step(bootstrap.app().services, message), client)
@@ -88,9 +88,9 @@ def execute_step(content: bytes, client: Any) -> None:
 
 @_operation
 def poisoned_step(content: bytes, client: Any, delivery: int = 1) -> None:
-    """Settle a step whose every delivery failed, or send it again after an outage (`_was_away`)."""
+    """Settle a step whose every delivery failed, or send its message again after an outage (`_was_unavailable`)."""
     message = _step_message(content)
-    if message is not None and _was_away(delivery):
+    if message is not None and _was_unavailable(delivery):
         bootstrap.app().services.queue.send(message)
         return
     _count_poisoned("deployment-steps")
@@ -102,22 +102,25 @@ def poisoned_step(content: bytes, client: Any, delivery: int = 1) -> None:
 
 @_operation
 def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> None:
-    """Reject a submission whose every delivery failed, under the id it asked for. Of a command only the audit of its
-    deployment tells: it claims no id. After an outage (`_was_away`) both are sent again, unless a submission has no id:
-    then a new message would be a new deployment."""
+    """Reject a submission whose every delivery failed, under its id.
+
+    A failed command is recorded in the audit of its deployment, because it claims no id. After an outage
+    (`_was_unavailable`) both are sent again, except a submission without an id, whose new message would be a new
+    deployment.
+    """
     try:
         command = commands.read(content)
     except InvalidInputError as error:
         _count_poisoned("deployments")
         log.warning("a command is dropped: %s", error)
         return
-    if (command or salvaged_id(content)) and _was_away(delivery):
+    if (command or salvaged_id(content)) and _was_unavailable(delivery):
         bootstrap.app().submit(content.decode(), 0.0)
         return
     _count_poisoned("deployments")
     if command is not None:
         telemetry.event(Event.POISON_MESSAGE, {"queue": "deployments", "deployment_id": command.deployment_id})
-        reason = "every delivery of this command ended in an unexpected error; ask again"
+        reason = "every delivery of this command ended in an unexpected error; repeat the command"
         handling.give_up(bootstrap.app().services, command, reason)
         return
     problem = Problem("$", "every delivery of this submission ended in an error of the app; see its log")
@@ -126,9 +129,11 @@ def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> N
     telemetry.event(Event.POISON_MESSAGE, about)
 
 
-def _was_away(delivery: int) -> bool:
-    """Return True if a poisoned message could not be recorded before: the app had no usable settings or no storage,
-    which is most likely why its deliveries failed, too. A message that is to blame is recorded at its first delivery.
+def _was_unavailable(delivery: int) -> bool:
+    """Return True if a poison message could not be recorded before, because the settings or storage were unusable.
+
+    That is most likely why its deliveries failed too. A message that causes the failure itself is recorded at its first
+    delivery.
     """
     if delivery == 1:
         return False
@@ -137,14 +142,14 @@ def _was_away(delivery: int) -> bool:
 
 
 def _misread(error: InvalidInputError) -> None:
-    """A message that is meant as a command and is not one claims no id: the log says why, and health warns."""
+    """Drop a message that is meant as a command and is invalid. It claims no id; the log says why, and health warns."""
     log.warning("a command is dropped: %s", error)
     telemetry.event(Event.POISON_MESSAGE, {"queue": "deployments"})
     _count_poisoned("deployments")
 
 
 def _count_poisoned(queue: str) -> None:
-    """For health. That it cannot be counted must not keep it from being recorded."""
+    """Count a poison message for health. A failure to count must not prevent its recording."""
     app = bootstrap.app()
     try:
         app.signals.record_poison_message(queue, app.services.clock.now())
@@ -153,11 +158,11 @@ def _count_poisoned(queue: str) -> None:
 
 
 def _step_message(content: bytes) -> StepMessage | None:
-    """The message; one that is none was not put there by this app, and is logged and dropped."""
+    """Parse a step message. An invalid message is not from this app: it is logged and dropped, and None returned."""
     try:
         message = StepMessage.from_json(json.loads(decoded(content)))
         if not is_deployment_id(message.deployment_id) or not 0 <= message.ordinal < MAX_STEPS:
-            raise ValueError("it names no step that could be")
+            raise ValueError("it names an impossible step")
         return message
     except (SagaError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.error("not a step message, dropped (%s): %.200r", error, content)
@@ -172,34 +177,29 @@ def _raise_step_event(settled: Settled | None, client: Any) -> None:
 
 @_operation
 def begin(deployment_id: str) -> JsonObject:
-    """Activity `begin_deployment`."""
     app = bootstrap.app()
     return activities.begin(app.services, app.locks, deployment_id)
 
 
 @_operation
 def dispatch(request: JsonObject) -> None:
-    """Activity `dispatch_steps`."""
     services = bootstrap.app().services
     activities.dispatch(services, request["deployment_id"], request["ordinals"], Direction(request["direction"]))
 
 
 @_operation
 def record_failure(deployment_id: str) -> JsonObject:
-    """Activity `record_failure`."""
     return activities.record_failure(bootstrap.app().services, deployment_id)
 
 
 @_operation
 def begin_compensation(deployment_id: str) -> JsonObject:
-    """Activity `begin_compensation`."""
     app = bootstrap.app()
     return activities.begin_compensation(app.services, app.locks, deployment_id)
 
 
 @_operation
 def reconcile(request: JsonObject) -> JsonObject:
-    """Activity `reconcile_deployment`."""
     app = bootstrap.app()
     progress = Progress.from_json(request["progress"])
     return activities.reconcile(app.services, app.locks, request["deployment_id"], progress)
@@ -207,21 +207,20 @@ def reconcile(request: JsonObject) -> JsonObject:
 
 @_operation
 def finish(deployment_id: str) -> JsonObject:
-    """Activity `finish_deployment`."""
     app = bootstrap.app()
     return activities.finish(app.services, app.locks, deployment_id)
 
 
 @_operation
 def sweep(client: Any) -> None:
-    """The timer."""
+    """Run one sweep, and store its result for the health check."""
     app = bootstrap.app()
     dry_run, clock = app.sweep_dry_run, app.services.clock
     began = clock.now()
     swept = sweeper.sweep(app.services, app.locks, bootstrap.orchestrations(client), dry_run=dry_run)
     log.info("swept%s: %s", " (dry run, nothing was done)" if dry_run else "", json.dumps(swept.counts()))
     if dry_run:
-        log.info("the sweeper would have seen to: %s", json.dumps(swept.ids()))
+        log.info("the sweeper would have handled: %s", json.dumps(swept.ids()))
     ended = clock.now()
     seconds = (ended - began).total_seconds()
     telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
@@ -229,19 +228,19 @@ def sweep(client: Any) -> None:
 
 
 def live() -> tuple[bool, JsonObject]:
-    """`health/live`, for anybody: the process answers; nothing else is asked."""
+    """Answer `health/live`, which needs no key: the process responds; nothing is checked."""
     return True, {"status": "pass"}
 
 
 def ready() -> tuple[bool, JsonObject]:
-    """`health/ready`, for anybody: whether the app can do its work, and how each check stands, in a word."""
+    """Answer `health/ready`, which needs no key: True if the app can do its work, and the status of each check."""
     return _health(_ready, monitor.Report.coarse)
 
 
 def health_details() -> tuple[bool, JsonObject]:
-    """`health`, for operators: as `ready`, with everything that was found, and what is switched off."""
+    """Answer `health`, for operators: like `ready`, with every finding and the features that are off."""
     passed, reported = _health(_report, monitor.Report.details)
-    with suppress(*_UNBUILT):  # told already
+    with suppress(*_UNBUILT):  # reported already
         flags = bootstrap.app().flags
         if flags.health_checks and not flags.is_production_ready():
             reported = {**reported, "notes": [flags.log_status()]}
@@ -249,19 +248,19 @@ def health_details() -> tuple[bool, JsonObject]:
 
 
 def _health(
-    ask: Callable[[], monitor.Report | None], tell: Callable[[monitor.Report], JsonObject]
+    ask: Callable[[], monitor.Report | None], render: Callable[[monitor.Report], JsonObject]
 ) -> tuple[bool, JsonObject]:
     try:
         report = ask()
-    except _UNBUILT as error:  # the app cannot be built: whoever watches it is told so, and where
+    except _UNBUILT as error:  # the app cannot be built: a monitor must see that, and why
         log.warning("the app cannot be built: %s", error)
         finding = monitor.Finding(monitor.Status.FAIL, output=str(error))
         report = monitor.Report(bootstrap.SystemClock().now(), {"settings": (finding,)})
-    return (True, monitor.OFF) if report is None else (report.status is not monitor.Status.FAIL, tell(report))
+    return (True, monitor.OFF) if report is None else (report.status is not monitor.Status.FAIL, render(report))
 
 
 def _report() -> monitor.Report | None:
-    """None where health checks are off."""
+    """Return None if health checks are off."""
     app = bootstrap.app()
     return app.health.report() if app.flags.health_checks else None
 

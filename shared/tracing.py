@@ -1,9 +1,8 @@
-"""What this thread is at work on: the current span, and operations, which are the spans that live in one process.
+"""The current span of a thread, and operations, which are the spans that begin and end in one process.
 
-An operation begins before it is known which deployment it is about (a message was taken, an activity was called).
-The first header that is read in it says so: saga's
-observed_journal.py calls `set_parent`, and everything that the operation
-does, calls to Fabric included, is part of that deployment's trace.
+An operation begins before its deployment is known (a message was taken, an activity was called). The first header that
+it reads determines the deployment: observed_journal.py calls `set_parent`, and everything that the operation does,
+calls to Fabric included, is part of that deployment's trace.
 """
 
 import random
@@ -18,7 +17,7 @@ from shared.domain.trace import TraceContext
 
 
 class _Span:
-    """The span of an operation; which trace it is part of may be learned while it goes on."""
+    """The span of an operation; its trace may become known while the operation runs."""
 
     __slots__ = ("context", "is_placed")
 
@@ -30,24 +29,24 @@ _current: ContextVar[_Span | None] = ContextVar("shared.tracing", default=None)
 
 
 def current() -> TraceContext | None:
-    """The span that this thread is in; None where it is in none."""
+    """Return the span of this thread; None outside any span."""
     span = _current.get()
     return None if span is None else span.context
 
 
 def next_span() -> TraceContext:
-    """A new span within the current one, or of a new trace."""
+    """Return a new span in the current one, or in a new trace."""
     outer = current()
     return outer.child(_new_span_id()) if outer else TraceContext(f"{random.getrandbits(128):032x}", _new_span_id())
 
 
 def _new_span_id() -> str:
-    # Not `secrets`: its system call lets other threads in, and whoever tells something would wait for them.
+    # Not `secrets`: its system call yields to other threads, and telemetry would wait for them.
     return f"{random.getrandbits(64):016x}"
 
 
 def set_parent(parent: TraceContext) -> None:
-    """Say which span the current operation is part of, unless that is known; without an operation, nothing."""
+    """Set the parent of the current operation unless it is known; without an operation, do nothing."""
     span = _current.get()
     if span is not None and not span.is_placed:
         span.context, span.is_placed = parent.child(span.context.span_id), True
@@ -55,7 +54,7 @@ def set_parent(parent: TraceContext) -> None:
 
 @contextmanager
 def use_span(context: TraceContext) -> Generator[None]:
-    """Let what is told meanwhile be part of that span."""
+    """Make the telemetry of the block part of a span."""
     token = _current.set(_Span(context, True))
     try:
         yield
@@ -67,9 +66,9 @@ def use_span(context: TraceContext) -> Generator[None]:
 def operation(
     telemetry: Telemetry, name: str, parent: TraceContext | None = None, **properties: str | int | float | bool | None
 ) -> Generator[None]:
-    """Tell how long a piece of work took and whether it succeeded, as a span that its calls are part of.
+    """Emit the duration and success of the block as a span, which the block's calls are part of.
 
-    What it raises goes on; the outermost operation tells it as an exception. Without telemetry this does nothing.
+    An exception is raised again; the outermost operation also emits it. Without telemetry this does nothing.
     """
     if isinstance(telemetry, NoTelemetry):
         yield

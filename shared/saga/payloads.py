@@ -1,4 +1,4 @@
-"""Large JSON values: inline while they are small, in a content-addressed blob when they are not."""
+"""JSON values of any size: small ones inline, large ones in a blob that is named by its content."""
 
 import json
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from shared.domain.ports import Blobs
 from shared.domain.row_limits import PAYLOAD_CHARACTERS
 
 INLINE_CHARACTERS = PAYLOAD_CHARACTERS
-"""Of a payload that stands in its row."""
+"""The longest payload that stays in its row."""
 _REFERENCE = "$blob"
 
 
 @dataclass(frozen=True)
 class Payloads:
-    """Stores and loads payloads. What is stored is immutable and named by its content, so repeating is harmless."""
+    """Stores and loads payloads. A stored payload is immutable and named by its content, so repeating is harmless."""
 
     blobs: Blobs
 
     def store(self, value: JsonObject) -> JsonObject:
-        """The value itself, or a reference to a blob that holds it."""
+        """Return the value itself, or a reference to the blob that contains it."""
         text = canonical(value)
         # A row is ASCII: a character beyond it takes up to twelve there.
         if len(text) <= INLINE_CHARACTERS and len(json.dumps(value, separators=(",", ":"))) <= INLINE_CHARACTERS:
@@ -27,7 +27,7 @@ class Payloads:
         return {_REFERENCE: self.blobs.put(text.encode("utf-8", "surrogatepass"))}
 
     def load(self, value: JsonObject) -> JsonObject:
-        """The value that `store` was given."""
+        """Return the value that was given to `store`."""
         digest = value.get(_REFERENCE)
         if not isinstance(digest, str) or len(value) != 1:
             return value

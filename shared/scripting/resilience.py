@@ -1,8 +1,8 @@
-"""For operators, monitors and programs of one's own: the circuit breakers of this process, and Fabric's retry.
+"""For operators, monitors and Python programs: the circuit breakers of this process, and retries of Fabric calls.
 
-A breaker is pybreaker's: `get_circuit_breaker("items").call(function)` calls through it, `.open()` and `.close()`
-change it for all workers, `.status()` tells how it stands. The names of those that guard Fabric are
-`shared.domain.fabric_paths.AREAS`. Importing this module imports pybreaker and tenacity, and reads nothing.
+A breaker is a pybreaker: `get_circuit_breaker("items").call(function)` calls through it, `.open()` and `.close()`
+change it for all workers, `.status()` returns its status. `shared.domain.fabric_paths.AREAS` has the names of Fabric's
+breakers. Importing this module imports pybreaker and tenacity, and reads nothing.
 """
 
 import functools
@@ -28,19 +28,22 @@ log = logging.getLogger(__name__)
 
 
 def get_circuit_breaker(name: str) -> SharedCircuitBreaker:
-    """The breaker of that name, shared by all workers; made where there is none. Raises settings.SettingsError, and
-    LimitError for a name that is no table key. Storage that fails raises nothing: the breaker is local then."""
+    """Return the breaker of that name, shared by all workers; create it if there is none.
+
+    Raises settings.SettingsError, and LimitError for a name that is not a valid table key. An error of storage raises
+    nothing: the breaker is then local to this process.
+    """
     return bootstrap.app().breakers.get(name)
 
 
 def get_all_circuit_breakers() -> dict[str, SharedCircuitBreaker]:
-    """By name: those that any worker has written about, and those used here. Raises settings.SettingsError."""
+    """Return the breakers that any worker has stored or this process uses, by name. Raises settings.SettingsError."""
     return bootstrap.app().breakers.all()
 
 
 def reset_circuit_breaker(name: str) -> None:
-    """Close it for all workers and forget its faults; the others notice within BREAKER_CACHE_SECONDS. Raises as
-    `get_circuit_breaker`."""
+    """Close a breaker for all workers and clear its failures; other workers see it within BREAKER_CACHE_SECONDS.
+    Raises like `get_circuit_breaker`."""
     bootstrap.app().breakers.get(name).close()
 
 
@@ -69,16 +72,16 @@ def fabric_retry(
     idempotent: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """Call a function of your own again where what it raised may pass by itself: `@fabric_retry`, or with arguments.
+    """Call a function again after a transient error: use it as `@fabric_retry`, or with arguments.
 
-    By the engine's own table, for this app's errors and for those of an HTTP library: requests, httpx, azure-core.
-    Whatever else it raises, and what is final, is raised at once; after `max_attempts` calls the last error is. Waits
-    are uniform between `min_wait` and min(`max_wait`, 2^n) seconds. A Retry-After is obeyed to the second; one beyond
-    `max_wait` is raised at once, for to come sooner than asked is no use.
+    The engine's own rules decide, for this app's errors and for those of the HTTP libraries requests, httpx and
+    azure-core. Every other error, and a permanent one, is raised at once; after `max_attempts` calls the last error is
+    raised. Waits are random between `min_wait` and min(`max_wait`, 2^n) seconds. A Retry-After is obeyed to the second;
+    one longer than `max_wait` raises at once, because an earlier retry would be rejected again.
 
-    A lost answer (FabricAmbiguousError; a timeout, a broken connection or a 5xx of a call that is no GET) may hide an
-    effect: the call is repeated only where you say that the function is `idempotent`, or looks before it acts.
-    With FEATURE_USE_RETRY_LOGIC off the function is called once. Not for coroutines (TypeError).
+    A lost answer (FabricAmbiguousError; a timeout, a broken connection, or a 5xx of a call other than GET) may hide an
+    effect: the call is repeated only if the function is `idempotent`, or looks before it acts. With
+    FEATURE_USE_RETRY_LOGIC off the function is called once. Raises TypeError for a coroutine function.
     """
     if max_attempts < 1 or not 0 <= min_wait <= max_wait:
         raise ValueError("max_attempts must be at least 1, and min_wait between 0 and max_wait")
@@ -86,7 +89,7 @@ def fabric_retry(
 
     def decorate(inner: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(inner):
-            raise TypeError("fabric_retry is for plain functions, and this one is a coroutine's")
+            raise TypeError("fabric_retry does not support coroutine functions: decorate a plain function")
 
         @functools.wraps(inner)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -95,7 +98,7 @@ def fabric_retry(
                 retry=tenacity.retry_if_exception(lambda error: waits.after(error, 0) is not None),
                 stop=tenacity.stop_after_attempt(attempts),
                 wait=lambda state: waits.after(_raised(state), state.attempt_number - 1) or 0.0,
-                before_sleep=_told,
+                before_sleep=_log_retry,
                 sleep=sleep,
                 reraise=True,
             )
@@ -108,7 +111,7 @@ def fabric_retry(
 
 @dataclass(frozen=True)
 class _Waits:
-    """From an error to the seconds until the next call; None where there is none."""
+    """Computes the seconds from an error until the next call; None if no call follows."""
 
     minimum: float
     maximum: float
@@ -118,7 +121,7 @@ class _Waits:
         error = fabric_error_of(raised, datetime.now(UTC))
         if error is None or (isinstance(error, FabricAmbiguousError) and not self.is_idempotent):
             return None
-        # One try more than this one is always left to it: how many there are is counted by the caller.
+        # The policy always has one more attempt than this one, because tenacity counts the attempts.
         policy = RetryPolicy(max_attempts=attempt + 2, base_seconds=1.0, max_seconds=self.maximum)
         decision = decide_retry(error, attempt, attempt, policy, random.random())
         if isinstance(decision, GiveUp):
@@ -135,8 +138,8 @@ def _raised(state: tenacity.RetryCallState) -> BaseException:
     return error
 
 
-def _told(state: tenacity.RetryCallState) -> None:
+def _log_retry(state: tenacity.RetryCallState) -> None:
     error, seconds = _raised(state), state.next_action.sleep if state.next_action is not None else 0.0
-    # Of another library's error only the kind: its text may quote the request, and that a token.
+    # Only the type of another library's error: its text may contain the request, and so a token.
     text = str(error) if isinstance(error, FabricError) else type(error).__name__
-    log.warning("%s: again in %.1f s, after try %d", text, seconds, state.attempt_number)
+    log.warning("%s: retried in %.1f s, after attempt %d", text, seconds, state.attempt_number)

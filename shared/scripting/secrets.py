@@ -1,8 +1,8 @@
-"""The secrets of this process, for programs of one's own and operators.
+"""The secrets of this process, for operators and Python programs.
 
-`get_secret_manager().get_secret("azure-client-secret")` gives a `Secret`, which prints as `***` and tells its value
-by `reveal()` only; `refresh_cache()` asks for all of them anew; `get_cache_stats()` tells names and counts. Where they
-come from, and for how long a copy serves, is docs/secrets.md. Importing this module reads nothing.
+`get_secret_manager().get_secret("azure-client-secret")` returns a `Secret`, which prints as `***` and whose value only
+`reveal()` returns; `refresh_cache()` reads all of them again; `get_cache_stats()` returns names and counts.
+docs/secrets.md describes the sources and the life of a cached copy. Importing this module reads nothing.
 """
 
 from shared import bootstrap
@@ -10,6 +10,6 @@ from shared.adapters.secrets.manager import SecretManager
 
 
 def get_secret_manager() -> SecretManager:
-    """The one that the app reads through. Raises settings.SettingsError. With FEATURE_USE_SECRET_MANAGER off it keeps
-    nothing: every reading asks the source."""
+    """Return the secret manager of the app. With FEATURE_USE_SECRET_MANAGER off it caches nothing. Raises
+    settings.SettingsError."""
     return bootstrap.app().secrets

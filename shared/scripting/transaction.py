@@ -1,11 +1,11 @@
-"""For scripts: all that a script makes in Fabric, or nothing.
+"""Transactions for scripts: all resources that a script creates in Fabric are kept, or none.
 
     with DeploymentTransaction("nightly", target="contoso-sales-dev") as transaction:
         answer = my_client.create_lakehouse(workspace_id, "bronze")
         transaction.track_resource(ResourceType.LAKEHOUSE, answer["id"], workspace_id=workspace_id)
 
-The block commits where it ends, and puts everything back where an exception leaves it. Everything tracked stands in
-the journal of the deployments, so a script that is killed is put back by the app's sweeper. docs/scripting.md.
+The block commits at its end, and is rolled back if an exception leaves it. Every tracked resource is in the journal of
+the deployments, so the app's sweeper rolls a killed script back. docs/scripting.md has the rest.
 """
 
 import logging
@@ -63,37 +63,37 @@ class TransactionApp(Protocol):
 
     @property
     def services(self) -> Services:
-        """Journal, queue and Fabric."""
+        """Return the journal, the queue and Fabric."""
         ...
 
     @property
     def locks(self) -> Locks:
-        """Of the targets."""
+        """Return the target locks."""
         ...
 
 
 class Pending:
-    """Something that is about to be made: the journal knows of it already, by the marker in its description."""
+    """A resource that is about to be created and that the journal already has, with the marker of its description."""
 
     def __init__(self, marker: str) -> None:
         self.marker = marker
         self.id = ""
 
     def description(self, text: str = "") -> str:
-        """The description to give it: the text, and the marker by which it is found again."""
+        """Return the description for the resource: the text, and the marker by which it is found again."""
         return with_marker(text, self.marker)
 
     def created(self, resource_id: str) -> None:
-        """It is there, under this id."""
+        """Record the id of the created resource."""
         self.id = resource_id
 
 
 class DeploymentTransaction:
-    """Tracks what a script makes, and puts it back unless the script commits. Tracking is thread-safe.
+    """Tracks the resources that a script creates, and rolls them back unless the script commits. Thread-safe.
 
-    `target` is what one deployment at a time may change; it is waited for, up to `wait_seconds`, in order of arrival.
-    `rollback_seconds` bounds the rollback here; what is left then is the sweeper's. With `dry_run` nothing is written
-    or deleted, in storage or in Fabric: the log says what would be. The calls between are the script's own.
+    Only one deployment at a time may change `target`; start() waits for it up to `wait_seconds`, in order of arrival.
+    `rollback_seconds` limits the rollback in this process; the sweeper does the rest. With `dry_run` nothing is written
+    or deleted in storage or Fabric, and the log says what would be; the calls in the block are the script's own.
     """
 
     def __init__(
@@ -124,12 +124,12 @@ class DeploymentTransaction:
 
     @property
     def fabric(self) -> Fabric:
-        """The app's own client, for the script's calls too: with its rate, its breakers and its typed errors."""
+        """Return the app's client for the script's calls, with its rate limit, circuit breakers and typed errors."""
         return self._services.fabric
 
     @property
     def app(self) -> TransactionApp:
-        """What it works with: this process's app, built from the settings. Raises settings.SettingsError."""
+        """Return this process's app, built from the settings. Raises settings.SettingsError."""
         self._app = self._app or bootstrap.app()
         return self._app
 
@@ -140,14 +140,14 @@ class DeploymentTransaction:
 
     @property
     def journal(self) -> ScriptJournal:
-        """Raises TransactionError before it was begun, and in a dry run, which has none."""
+        """Return the journal. Raises TransactionError before start(), and in a dry run, which has none."""
         if self._journal is None:
-            raise TransactionError(f"transaction {self.deployment_id} was not begun: use `with`, or start()")
+            raise TransactionError(f"transaction {self.deployment_id} was not started: use `with`, or start()")
         return self._journal
 
     def start(self) -> Self:
-        """Begin: write the header, take the target. Raises TransactionError where the id is taken, or the target is
-        not free within `wait_seconds`."""
+        """Write the header and acquire the target. Raises TransactionError if the id is taken, or if the target is not
+        free within `wait_seconds`."""
         self._began = time.monotonic()
         if not self.is_dry_run:
             services, locks = self._services, self.app.locks
@@ -163,15 +163,15 @@ class DeploymentTransaction:
         return self
 
     def __enter__(self) -> Self:
-        """Begin; and what this thread calls in the block is part of the deployment's trace."""
+        """Start; this thread's calls in the block are part of the deployment's trace."""
         self.start()
         if self._journal is not None:
             self._operation.enter_context(lifecycle.operation(self._journal))
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Commit where the block ended, put back where an exception left it; that goes on, with a note of whatever
-        could not be put back. Does nothing after commit() or rollback() in the block."""
+        """Commit at the end of the block, or roll back after an exception, which is raised again with a note of what
+        could not be compensated. Does nothing after commit() or rollback() in the block."""
         try:
             if self._is_open:
                 self._end(error)
@@ -183,10 +183,10 @@ class DeploymentTransaction:
             self._commit_or_roll_back()
             return
         try:
-            # Only its type: the text may hold anything, and the journal holds no secrets.
+            # Only its type: the text may contain a secret, and the journal must not.
             report = self._roll_back(RecordedError(f"the script raised {type(error).__name__}", "See its own output."))
         except SagaError as failure:
-            log.exception("transaction %s could not be put back here: left to the sweeper", self.deployment_id)
+            log.exception("transaction %s could not be rolled back here: left to the sweeper", self.deployment_id)
             error.add_note(f"transaction {self.deployment_id} is left to the sweeper: {failure}")
             return
         if report.left:
@@ -194,8 +194,8 @@ class DeploymentTransaction:
             error.add_note(str(report))
 
     def commit(self) -> None:
-        """Keep everything. Raises RolledBackError where somebody had it put back before, and StorageUnavailableError
-        where it could not be written: then it is not committed, unless you repeat it."""
+        """Keep all resources. Raises RolledBackError if the transaction was rolled back before, and
+        StorageUnavailableError if the commit could not be written: repeat it, or the transaction is not committed."""
         if not self._is_open:
             raise TransactionError(f"transaction {self.deployment_id} is not open")
         if self.is_dry_run:
@@ -207,15 +207,15 @@ class DeploymentTransaction:
             self.app.locks.release(self.target, self.deployment_id)
 
     def rollback(self) -> RollbackReport:
-        """Put everything back, the last thing first. Raises RollbackError where not all is put back: the sweeper goes
-        on with that. May be called again."""
+        """Compensate all resources, the last one first. Raises RollbackError if some are left, which the sweeper tries
+        again. May be called again."""
         report = self._roll_back(None)
         if report.left:
             raise RollbackError(report)
         return report
 
     def get_stats(self) -> JsonObject:
-        """State, seconds since it began, and how many resources are in which state."""
+        """Return the state, the seconds since the start, and the number of resources in each state."""
         if self.is_dry_run:
             state, states = "dry_run", Counter(tracked=len(self._dry))
         else:
@@ -239,12 +239,12 @@ class DeploymentTransaction:
         name: str = "",
         role: str = "",
     ) -> None:
-        """It is there, and this script made it: put it back unless the script commits. To be called right after the
-        call that made it: a script killed between the two leaves what nobody knows of; `creating` has no such gap.
+        """Track a resource that the script has created: it is compensated unless the script commits.
 
-        A role assignment's id is its principal's, and it needs `role`. Raises InvalidInputError for what could not be
-        found again, FabricNotFoundError where Fabric does not show it, RolledBackError where the transaction was put
-        back meanwhile: then this is put back too.
+        Call this right after the call that created the resource: a script that is killed between the two leaves an
+        untracked resource; `creating` has no such gap. The id of a role assignment is that of its principal, and `role`
+        is required. Raises InvalidInputError for a resource that could not be found again, FabricNotFoundError if
+        Fabric does not show it, RolledBackError if the transaction was rolled back before: then this one is too.
         """
         made = TrackedResource(str(resource_type), resource_id, name, workspace_id, role)
         made.check()
@@ -254,8 +254,8 @@ class DeploymentTransaction:
             self._check_shown(self._track(made))
 
     def track_custom(self, description: str, compensate: Callable[[], object]) -> None:
-        """Something that Fabric knows nothing of, and how to undo it: called on rollback, and again where it raised. A
-        function cannot be journaled: where the script is killed it is lost, and the deployment stays `stuck`."""
+        """Track something outside Fabric, with the function that compensates it: called on rollback, and again if it
+        raised. A function cannot be journaled: if the script is killed it is lost, and the deployment stays `stuck`."""
         made = TrackedResource(CUSTOM, name=description[:1000] or CUSTOM)
         if self.is_dry_run:
             self._would_track(made)
@@ -272,10 +272,11 @@ class DeploymentTransaction:
         principal_id: str = "",
         role: str = "",
     ) -> Generator[Pending]:
-        """Journal that something is about to be made, before it is. Make it with `pending.description(...)`, then say
-        `pending.created(id)`. A script killed at any instant is put back: what it made is found by its marker.
+        """Journal a resource before the script creates it.
 
-        A role assignment has no description: after a kill the same role of that principal is taken for the script's.
+        Create it with `pending.description(...)`, then call `pending.created(id)`. A script that is killed at any
+        instant is rolled back, because its resource is found by the marker. A role assignment has no description: after
+        a kill, the same role of that principal counts as created by the script.
         """
         made = TrackedResource(str(resource_type), principal_id, name, workspace_id, role)
         made.check()
@@ -289,7 +290,7 @@ class DeploymentTransaction:
         pending = Pending(marker_of(self.deployment_id, row.step_id))
         yield pending
         if not pending.id:
-            raise TransactionError(f"{made.type} '{name}' was to be made: say what became of it, by created(id)")
+            raise TransactionError(f"the block for {made.type} '{name}' ended without a call of created(id)")
         there = replace(made, id=pending.id)
         there.check()
         try:
@@ -301,7 +302,7 @@ class DeploymentTransaction:
 
     def _track(self, made: TrackedResource, compensate: Callable[[], object] | None = None) -> StepRecord:
         if self.journal.record.state is DeploymentState.SUCCEEDED:
-            raise TransactionError(f"transaction {self.deployment_id} is committed: it tracks nothing more")
+            raise TransactionError(f"transaction {self.deployment_id} is committed: it cannot track another resource")
         try:
             with self._lock:
                 row, record = self.journal.append(made, is_there=True)
@@ -316,7 +317,7 @@ class DeploymentTransaction:
     def _roll_back_late(
         self, made: TrackedResource, compensate: Callable[[], object] | None, error: RolledBackError
     ) -> NoReturn:
-        """It was made although the transaction is over: one of its own puts it back, on a target that nobody holds."""
+        """Roll back a resource that was created after the end, by a transaction of its own on a target that is free."""
         late = DeploymentTransaction(
             f"{self.name[:80]} (late)", target=f"late {self.deployment_id}", app=self.app, sleep=self._sleep
         )
@@ -324,7 +325,7 @@ class DeploymentTransaction:
             late._track(made, compensate)
             late.rollback()
         raise RolledBackError(
-            f"{error}; {made.type} '{made.name or made.id}' came after that, and is put back"
+            f"{error}; {made.type} '{made.name or made.id}' was created after that, and is rolled back"
         ) from None
 
     def _would_track(self, made: TrackedResource) -> None:
@@ -332,9 +333,9 @@ class DeploymentTransaction:
         log.info("dry run: would track %s '%s'", made.type, made.name or made.id)
 
     def _check_shown(self, row: StepRecord) -> None:
-        """What Fabric does not show could not be put back, and nobody would notice. It may lag a little behind."""
+        """Check that Fabric shows the resource, with retries for its lag: an invisible one could not be compensated."""
         kind, spec = self.app.services.kinds[row.kind], self.app.services.payloads.load(row.spec)
-        assert row.resource is not None  # noqa: S101 - it is the row of what is there
+        assert row.resource is not None  # noqa: S101 - the row of an existing resource has it
         for tries_left in reversed(range(_SHOWN_TRIES)):
             try:
                 kind.verify(self.fabric, spec, row.resource, Intent(IntentAction.ADOPT, ""))
@@ -354,11 +355,11 @@ class DeploymentTransaction:
             self._close()
 
     def _roll_back(self, error: RecordedError | None) -> RollbackReport:
-        """Turn the header back and undo; signs of life are given meanwhile, so that the sweeper keeps out of it."""
+        """Roll back; heartbeats continue in the meantime, so that the sweeper does not interfere."""
         if self.is_dry_run:
             self._close()
             for made in reversed(self._dry):
-                log.info("dry run: would put back %s '%s'", made.type, made.name or made.id)
+                log.info("dry run: would compensate %s '%s'", made.type, made.name or made.id)
             return RollbackReport(self.deployment_id, "dry_run")
         journal = self.journal
         try:

@@ -113,11 +113,15 @@ TAMPERINGS: dict[str, tuple[Callable[[Tamperer], object], str, str]] = {
     "entry taken out": (
         lambda h: h.delete(h.entry("deployment_000001", 0)),
         "deployment, write 2",
-        "does not follow the one before it",
+        "does not follow the entry before it",
     ),
-    "last entry": (lambda h: h.delete(h.entry(STEP, -1)), STEP, "does not name the audit's last entry"),
+    "last entry": (lambda h: h.delete(h.entry(STEP, -1)), STEP, "does not name its last entry"),
     "last of the header": (lambda h: h.delete(h.entry("deployment_000002", 0)), "deployment", "last entry"),
-    "all entries": (lambda h: [h.delete(k) for k in h.rows if "audit_" in k], "deployment", "no entry of its acc"),
+    "all entries": (
+        lambda h: [h.delete(k) for k in h.rows if "audit_" in k],
+        "deployment",
+        "its acceptance has no entry",
+    ),
     "reason": (lambda h: h.write(h.entry(STEP, 0), '"create"', '"adopt"'), STEP, "its hash does not match"),
     "two in each other's place": (lambda h: h.swap(h.entry(STEP, 0), h.entry(STEP, 1)), "audit_", "belongs to the"),
     "entry elsewhere": (lambda h: h.move(h.entry(STEP, 0), "audit_0_elsewhere"), "audit_0_elsewhere", "belongs to"),

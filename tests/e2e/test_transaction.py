@@ -99,7 +99,7 @@ def test_script_killed_between_two_creates_is_rolled_back_by_the_next_sweep(
     assert stack.names() == {"sales": ["bronze", "theirs"]}
     ended = roll_back(stack, "killed-1")
     assert stack.names() == {"sales": ["theirs"]}
-    assert "no sign of life" in ended["deployment"]["error"]["message"]
+    assert "sent no heartbeat" in ended["deployment"]["error"]["message"]
     assert [s["state"] for s in ended["steps"]] == ["compensated"]
 
 
@@ -152,7 +152,7 @@ def test_script_whose_compensation_is_refused_reports_it_and_the_sweeper_finishe
     _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert "RuntimeError: of the script" in errors
-    assert "not everything is put back" in errors
+    assert "not everything is rolled back" in errors
     assert "InsufficientPrivileges" in json.dumps(stack.ended("refused")["steps"])
     assert stack.names() == {"sales": ["bronze", "theirs"]}
     stack.fabric("faults", [])

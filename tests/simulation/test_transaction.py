@@ -195,7 +195,7 @@ def test_transaction_of_a_killed_script_is_rolled_back_by_the_sweeper(was_made: 
     assert shop.world.names() == {"sales": ["theirs", "unrelated"]}
     error = shop.world.journal.header("s").record.error
     assert error is not None
-    assert "no sign of life" in error.message
+    assert "sent no heartbeat" in error.message
 
 
 def test_transaction_of_a_living_script_is_left_alone() -> None:
@@ -341,7 +341,7 @@ def test_transaction_exception_has_a_note_of_what_could_not_be_rolled_back() -> 
 
     with pytest.raises(KeyError) as caught:
         shop.run(script)
-    assert any("not everything is put back" in note and "bronze" in note for note in caught.value.__notes__)
+    assert any("not everything is rolled back" in note and "bronze" in note for note in caught.value.__notes__)
 
 
 def test_transaction_rollback_that_runs_out_of_time_is_left_to_the_sweeper() -> None:

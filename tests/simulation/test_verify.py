@@ -299,5 +299,5 @@ def test_read_refuses_an_unknown_deployment_and_one_that_keeps_changing(monkeypa
         return original(deployment_id)
 
     monkeypatch.setattr(world.journal, "audit", moving)
-    with pytest.raises(ConflictError, match="when it rests"):
+    with pytest.raises(ConflictError, match="when the deployment is idle"):
         read(world.journal, "d")

@@ -331,7 +331,7 @@ def test_entry_dry_sweep_logs_what_it_would_do(host: Host, caplog: pytest.LogCap
     host.saga.clock.advance(61)
     entry.sweep(None)
     assert host.orchestrations == []
-    assert 'would have seen to: {"restarted": ["d"], "purged": ["old"]}' in caplog.text
+    assert 'would have handled: {"restarted": ["d"], "purged": ["old"]}' in caplog.text
     assert "had no orchestration" not in caplog.text
 
 

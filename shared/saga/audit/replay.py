@@ -109,7 +109,7 @@ def kept(deployment_id: str, header: DeploymentRecord, entries: Sequence[AuditEn
         yield Difference(
             audit.DEPLOYMENT,
             None,
-            "what is kept of its header does not name the last entry: an entry is missing",
+            "what is kept of its header does not name its last entry: an entry is missing",
         )
 
 

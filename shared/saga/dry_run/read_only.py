@@ -1,7 +1,7 @@
-"""Fabric for a dry run: reads, and nothing that changes anything can pass.
+"""Fabric for a dry run: it can only be read.
 
-A list is asked for once and remembered, so that a hundred roles on one workspace cost one call, and all of them are
-compared with the same moment.
+A list is read once and cached, so that a hundred roles on one workspace cost one call, and all of them are compared
+with the same moment.
 """
 
 import threading
@@ -19,14 +19,14 @@ from shared.domain.states import OperationState
 from shared.steps import expected_seconds
 
 READING_POSTS = ("/getDefinition",)
-"""Calls that are POSTs in Fabric and change nothing."""
+"""POST calls of Fabric that change nothing."""
 
 
 class ReadOnlyFabric:
-    """The port `Fabric` without its mutating half. Thread-safe.
+    """The port `Fabric` without the calls that change something. Thread-safe.
 
-    Unlike the engine it waits: for the rate, for a breaker, for what passes by itself, up to `budget_seconds` after
-    it was made; then the FabricTransientError is the caller's.
+    Unlike the engine it waits: for the rate limit, for a breaker, for a transient error to pass, until `budget_seconds`
+    after its creation; then it raises the FabricTransientError.
     """
 
     def __init__(
@@ -45,15 +45,13 @@ class ReadOnlyFabric:
         self._lock = threading.Lock()
 
     def identity(self) -> str:
-        """As whom it looks."""
         return self._with_retry(self._fabric.identity)
 
     def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
-        """One resource."""
         return self._with_retry(lambda: self._fabric.get(path, query))
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
-        """All rows of all pages, as they were when they were first asked for."""
+        """Return all rows of all pages, as of the first request for them."""
         key = f"{path}?{sorted((query or {}).items())}"
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
@@ -65,21 +63,19 @@ class ReadOnlyFabric:
     def send(
         self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> FabricReply:
-        """Raises FabricRefusedError, without any call, for whatever is not known to be a read."""
+        """Send a call that is known to read only. Raises FabricRefusedError, without a call, for every other one."""
         if method != "POST" or not path.endswith(READING_POSTS):
-            raise FabricRefusedError("a dry run changes nothing, and sends no such call", call=f"{method} {path}")
+            raise FabricRefusedError("a dry run sends only calls that change nothing", call=f"{method} {path}")
         return self._with_retry(lambda: self._fabric.send(method, path, body, query))
 
     def poll(self, operation_id: str, location: str | None) -> OperationStatus:
-        """One look at a long-running operation."""
         return self._with_retry(lambda: self._fabric.poll(operation_id, location))
 
     def result(self, operation_id: str, location: str | None) -> JsonObject | None:
-        """The result of a succeeded operation."""
         return self._with_retry(lambda: self._fabric.result(operation_id, location))
 
     def wait_for(self, operation: OperationStarted, kind: str, seconds: float) -> OperationStatus | None:
-        """How an operation ended; None where it still runs after `seconds`."""
+        """Poll an operation until it ends; return None if it still runs after `seconds`."""
         began, expected = self._clock.now(), expected_seconds(kind)
         while True:
             elapsed = (self._clock.now() - began).total_seconds()

@@ -1,11 +1,11 @@
-"""Deployments whose steps a script takes forward itself: the same journal, the same compensations, another driver.
+"""Deployments whose steps a script applies itself: the same journal and compensations, driven by another process.
 
-    accepted ─ target taken ─> running ─ commit ────────────────────────────────> succeeded
-                                  ├─ rollback, exception: the script undoes ─┬──> compensated
-                                  └─ no sign of life: the sweeper's undoes ──┘    or stuck, and the sweeper goes on
+    accepted ─ target acquired ─> running ─ commit ─────────────────────────────────> succeeded
+                                     ├─ rollback, exception: the script compensates ─┬──> compensated
+                                     └─ no heartbeat: the sweeper's run compensates ─┘    or stuck; the sweeper goes on
 
-A row is added for each thing: `succeeded` once it is there, `intent` while the script is about to make it. A row that
-stays in `intent` is never taken forward (engine.py): what it may have made is looked for by its marker and deleted.
+A row is added for each resource: `succeeded` once the resource exists, `intent` while the script is about to create it.
+A row that stays in `intent` is never applied (execution.py): its resource is looked for by its marker and deleted.
 """
 
 import heapq
@@ -42,29 +42,30 @@ _LOOK_AGAIN_SECONDS = 1.0
 
 
 def has_live_script(record: DeploymentRecord, now: datetime, policy: EnginePolicy) -> bool:
-    """Whether somebody, its script as a rule, gave a sign of life within the lease."""
+    """Return True if a heartbeat, as a rule from the script, was written within the lease."""
     return now < (record.heartbeat_at or record.accepted_at) + timedelta(seconds=policy.script_lease_seconds)
 
 
 def fail_stale_script(services: Services, deployment_id: str) -> None:
-    """Turn back a deployment whose script gives no sign of life; any other is left as it is. Raises ConflictError
-    where it moved meanwhile: then somebody lives."""
+    """Start the rollback of a deployment whose script sends no heartbeat; leave every other deployment as it is.
+
+    Raises ConflictError if the deployment moved in the meantime: then its script, or another worker, is alive.
+    """
     header = services.journal.header(deployment_id)
     record, now = header.record, services.clock.now()
     if record.origin is not Origin.SCRIPT or not is_forward(record) or has_live_script(record, now, services.policy):
         return
     seen_at = record.heartbeat_at or record.accepted_at
     error = RecordedError(
-        f"the script gave no sign of life since {seen_at:%Y-%m-%d %H:%M:%S} UTC",
-        "Nothing for what it made in Fabric: it is put back. See the script's own output for why it ended.",
+        f"the script sent no heartbeat since {seen_at:%Y-%m-%d %H:%M:%S} UTC",
+        "No action is needed in Fabric: what it created is rolled back. The script's own output says why it ended.",
     )
     after = record.replace(compensate_requested_by=SWEEPER, error=error)
-    services.journal.write_header(Change(header, after, SWEEPER, f"{error.message}: put back"))
+    services.journal.write_header(Change(header, after, SWEEPER, f"{error.message}: rolled back"))
 
 
 def create(services: Services, deployment_id: str, name: str, target: str, requested_by: str) -> ScriptJournal:
-    """Write the header, as part of the span that this thread is in. Raises TransactionError where the id is another
-    deployment's."""
+    """Write the header, in this thread's span. Raises TransactionError if another deployment has the id."""
     now = services.clock.now()
     header = DeploymentRecord(
         deployment_id=deployment_id,
@@ -78,21 +79,24 @@ def create(services: Services, deployment_id: str, name: str, target: str, reque
         traceparent=(tracing.current() or root(deployment_id, now)).traceparent,
         heartbeat_at=now,
     )
-    if services.journal.create(fitted(header), [], "begun by a script").manifest_hash != header.manifest_hash:
-        raise TransactionError(f"the id '{deployment_id}' is another deployment's; choose another")
+    if services.journal.create(fitted(header), [], "started by a script").manifest_hash != header.manifest_hash:
+        raise TransactionError(f"the id '{deployment_id}' belongs to another deployment: choose a different id")
     return ScriptJournal(services, deployment_id, of_deployment(deployment_id, now, header.traceparent))
 
 
 def operation(journal: ScriptJournal) -> AbstractContextManager[None]:
-    """What a script does meanwhile is part of its deployment's trace, for telemetry and for Fabric."""
+    """Make what the script does in the block part of its deployment's trace, for telemetry and for Fabric."""
     return tracing.operation(journal.services.telemetry, "transaction", journal.span)
 
 
 def take_target(
     journal: ScriptJournal, locks: Locks, wait_seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Wait for the target, in order of arrival. Raises TransactionError where it is not free within `wait_seconds`, and
-    RolledBackError where somebody cancelled meanwhile."""
+    """Wait for the target, in order of arrival.
+
+    Raises TransactionError if the target is not free within `wait_seconds`, and RolledBackError if a person cancelled
+    the deployment in the meantime.
+    """
     until = journal.now() + timedelta(seconds=wait_seconds)
     while True:
         view = activities.begin(journal.services, locks, journal.deployment_id, by_script=True)
@@ -107,25 +111,25 @@ def take_target(
 
 
 class ScriptHeartbeat(threading.Thread):
-    """Signs of life, from a thread of its own: they stop with the process, or when the transaction is over."""
+    """Sends heartbeats from a thread of its own, until the process ends or the transaction is closed."""
 
     def __init__(self, journal: ScriptJournal, locks: Locks) -> None:
-        super().__init__(name=f"heart of {journal.deployment_id}", daemon=True)
+        super().__init__(name=f"heartbeat of {journal.deployment_id}", daemon=True)
         self._journal, self._locks, self._over = journal, locks, threading.Event()
 
     def stop(self) -> None:
-        """No further sign."""
+        """Send no further heartbeat."""
         self._over.set()
 
     def run(self) -> None:
-        """Beat, some times a lease."""
+        """Send several heartbeats in each lease."""
         while not self._over.wait(self._journal.services.policy.script_lease_seconds / _HEARTBEATS_PER_LEASE):
             try:
                 self._beat()
             except ConflictError:
                 continue
             except SagaError as error:
-                log.warning("%s could not give a sign of life: %s", self._journal.deployment_id, error)
+                log.warning("%s could not send a heartbeat: %s", self._journal.deployment_id, error)
 
     def _beat(self) -> None:
         record = self._journal.heartbeat()
@@ -144,10 +148,10 @@ def roll_back(
     budget_seconds: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DeploymentRecord:
-    """Undo everything here and now, the last thing first, as the orchestration would do it; the header that stands.
+    """Compensate all steps in this process, in reverse order, as the orchestration would; return the present header.
 
-    What is not done when the time is over, or is out of attempts, is left as it is to the sweeper. Raises
-    StorageUnavailableError; whatever was not written is as if it had not been done.
+    A step that is not compensated when `budget_seconds` are over, or that is out of attempts, is left to the sweeper.
+    Raises StorageUnavailableError; a compensation that could not be written is done again.
     """
     queue = _LocalQueue(services.clock)
     local = replace(services, queue=queue)
@@ -168,7 +172,7 @@ def roll_back(
                 break
             view = activities.finish(local, locks, deployment_id)
         if view["next"] == "run" and view["progress"]["direction"] == progress.direction and progress.sent:
-            sleep(_LOOK_AGAIN_SECONDS)  # another is at it
+            sleep(_LOOK_AGAIN_SECONDS)  # another worker holds the steps
     return services.journal.header(deployment_id).record
 
 
@@ -180,7 +184,7 @@ def _compensate(
     until: datetime,
     sleep: Callable[[float], None],
 ) -> bool:
-    """Deliver every compensation until each has settled or is another's; False where the time was over before."""
+    """Deliver each compensation until it settled or another worker holds it; False if the time was over first."""
     started = set(progress.sent)
     while True:
         for ordinal in sorted({*started, *progress.take_ready()}, reverse=True):
@@ -195,7 +199,7 @@ def _compensate(
 
 
 class _LocalQueue:
-    """The port StepQueue inside one process: what is due first comes first, and of those the one sent first."""
+    """The port StepQueue in one process: messages come in the order of their due time, then of sending."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._count = clock, itertools.count()
@@ -210,7 +214,7 @@ class _LocalQueue:
             self.send(message)
 
     def take(self, until: datetime, sleep: Callable[[float], None]) -> StepMessage | None:
-        """The next message, waited for; None where there is none, or none before `until`."""
+        """Wait for the next message and return it; None if there is none, or none before `until`."""
         if not self.waiting or self.waiting[0][0] > until:
             return None
         due, _, message = heapq.heappop(self.waiting)

@@ -1,4 +1,4 @@
-"""What became of a script's transaction that was put back, one resource at a time."""
+"""The report of a script's rollback, with one result for each resource."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ ROLLED_BACK = frozenset({StepState.COMPENSATED.value, StepState.SKIPPED.value})
 
 @dataclass(frozen=True)
 class RollbackResult:
-    """What became of one tracked resource: the state of its step, and why it is not put back."""
+    """The result for one tracked resource: the state of its step, and why it is not compensated."""
 
     resource: Resource
     state: str
@@ -21,7 +21,7 @@ class RollbackResult:
 
 @dataclass(frozen=True)
 class RollbackReport:
-    """What became of all of them, the last one first."""
+    """The results for all resources, the last one first."""
 
     deployment_id: str
     state: str
@@ -29,22 +29,24 @@ class RollbackReport:
 
     @property
     def left(self) -> list[RollbackResult]:
-        """What is not put back (yet)."""
+        """Return the resources that are not compensated (yet)."""
         return [each for each in self.resources if each.state not in ROLLED_BACK]
 
     def __str__(self) -> str:
         if not self.left:
-            return f"transaction {self.deployment_id} is {self.state}: everything is put back ({len(self.resources)})"
+            return (
+                f"transaction {self.deployment_id} is {self.state}: everything is rolled back ({len(self.resources)})"
+            )
         named = "; ".join(
             f"{u.resource.type} '{u.resource.name}' ({u.resource.id}) is {u.state}"
             + (f": {u.error.message}" if u.error else "")
             for u in self.left
         )
-        return f"transaction {self.deployment_id} is {self.state}, not everything is put back: {named}"
+        return f"transaction {self.deployment_id} is {self.state}, not everything is rolled back: {named}"
 
 
 class RollbackError(TransactionError):
-    """Not everything is put back. `report` says what; the sweeper goes on with it."""
+    """The rollback is incomplete. `report` has the rest, which the sweeper tries again."""
 
     def __init__(self, report: RollbackReport) -> None:
         super().__init__(str(report))
@@ -52,7 +54,7 @@ class RollbackError(TransactionError):
 
 
 def report_of(record: DeploymentRecord, rows: Sequence[StepRecord]) -> RollbackReport:
-    """From the journal."""
+    """Build the report from the journal."""
     compensated = tuple(
         RollbackResult(row.resource or Resource(row.kind, "", row.step_id), row.state.value, row.compensation_error)
         for row in reversed(rows)

@@ -1,4 +1,4 @@
-"""What a script made, as a row of the journal: by which kind it is undone, and how that kind finds it."""
+"""A script's resource as a row of the journal: the kind that compensates it, and how that kind finds it."""
 
 import re
 from contextlib import suppress
@@ -19,12 +19,12 @@ from shared.steps.custom import CUSTOM
 from shared.steps.marker import marker_of
 
 MAX_NAME, MAX_DESCRIPTION = 256, 1_000
-"""Characters of a name in Fabric, and of what a script says of a thing of its own."""
+"""Characters of a name in Fabric, and of a script's description of a custom resource."""
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 class ResourceType(StrEnum):
-    """What can be tracked; any other item type of Fabric's may be given by its name."""
+    """The resources that can be tracked; any other item type of Fabric may be given by its name."""
 
     WORKSPACE = "Workspace"
     ROLE_ASSIGNMENT = "RoleAssignment"
@@ -45,7 +45,7 @@ class ResourceType(StrEnum):
 
 @dataclass(frozen=True)
 class TrackedResource:
-    """What a script made or is about to make, in Fabric's words. `name` may be unknown where `id` is known."""
+    """A resource that a script created or is about to create. `name` may be unknown if `id` is known."""
 
     type: str
     id: str = ""
@@ -54,14 +54,14 @@ class TrackedResource:
     role: str = ""
 
     def check(self) -> None:
-        """Raises InvalidInputError with all problems. What cannot be addressed could never be put back."""
+        """Raise InvalidInputError with all problems, because a resource without an address cannot be compensated."""
         problems: list[Problem] = []
         ids = {"id": self.id} if self.type != CUSTOM else {}
         needed = tracking(self.type).tracked_fields.values()
         if "workspace_id" in needed:
             ids["workspace_id"] = self.workspace_id
         if not _TYPE.fullmatch(self.type):
-            problems.append(Problem("type", f"{self.type[:64]!r} is no item type of Fabric's"))
+            problems.append(Problem("type", f"{self.type[:64]!r} is not an item type of Fabric"))
         for name, value in ids.items():
             is_named = name == "id" and not value and self.name and "id" not in needed
             if not GUID.fullmatch(value) and not is_named:
@@ -72,30 +72,32 @@ class TrackedResource:
         if len(self.role) > MAX_NAME:
             problems.append(Problem("role", f"has {len(self.role)} characters; no role of Fabric's has"))
         if "role" in needed and not self.role:
-            problems.append(Problem("role", "is required: a role that somebody changed since is left to them"))
+            problems.append(
+                Problem("role", "is required, because a role that another person changed since is left alone")
+            )
         if problems:
             raise InvalidInputError(problems)
 
     @property
     def kind(self) -> str:
-        """The kind of step that compensates it."""
+        """Return the kind of step that compensates the resource."""
         return tracking(self.type).name
 
     @property
     def spec(self) -> JsonObject:
-        """The `with` by which that kind finds it."""
+        """Return the `with` by which that kind finds the resource."""
         return {field: getattr(self, name) for field, name in tracking(self.type).tracked_fields.items()}
 
     @property
     def resource(self) -> Resource:
-        """As the journal names it. Fabric writes ids in lower case, and compares so."""
+        """Return the resource as the journal names it, with ids in lower case, as Fabric writes and compares them."""
         parent = self.workspace_id.lower() or None
         name = fitting(self.name[:MAX_NAME], NAME_CHARACTERS)
         return Resource(self.type, self.id.lower(), name or self.id, parent)
 
 
 def _beside(services: Services, made: TrackedResource) -> JsonObject | None:
-    """What bears the name of a companion-to-be; None, which proves none, if Fabric cannot be asked now."""
+    """Return the resource with the name of a future companion; None, which proves nothing, if Fabric cannot answer."""
     with suppress(FabricError):
         return beside(services.fabric, made.spec)
     return None
@@ -110,9 +112,9 @@ def row_of(
     needs: tuple[int, ...],
     is_there: bool,
 ) -> StepRecord:
-    """The row of a thing. Raises LimitError where the deployment has as many as it may have."""
+    """Return the row of a resource. Raises LimitError if the deployment has MAX_STEPS rows."""
     if ordinal >= MAX_STEPS:
-        raise LimitError(f"a transaction holds at most {MAX_STEPS} resources: commit it and begin another")
+        raise LimitError(f"a transaction holds at most {MAX_STEPS} resources: commit it and start another")
     step_id, now = f"{made.type.lower()}_{ordinal:03d}", services.clock.now()
     resource = replace(made.resource, id=step_id) if made.type == CUSTOM else made.resource
     row = StepRecord(

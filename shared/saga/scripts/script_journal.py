@@ -1,5 +1,6 @@
-"""The journal of one script's transaction, as the script writes it. Every write is conditional on the header as read,
-so whoever turns the transaction back and whoever adds to it see each other.
+"""The journal of one script's transaction, as the script writes it.
+
+Every write is conditional on the header as read, so a rollback and an append cannot miss each other.
 """
 
 import time
@@ -25,8 +26,10 @@ _TRIES, _PAUSE_SECONDS = 3, 2.0
 
 @dataclass
 class ScriptJournal:
-    """Of one deployment whose origin is a script. Methods raise StorageUnavailableError, and NotFoundError before it
-    was created."""
+    """The journal of one deployment whose origin is a script.
+
+    Methods raise StorageUnavailableError, and NotFoundError before the deployment was created.
+    """
 
     services: Services
     deployment_id: str
@@ -36,19 +39,21 @@ class ScriptJournal:
 
     @property
     def record(self) -> DeploymentRecord:
-        """The header as it stands."""
+        """Return the present header."""
         return self.services.journal.header(self.deployment_id).record
 
     def rows(self) -> list[Versioned[StepRecord]]:
-        """What is tracked, in order."""
+        """Return the tracked resources' rows, in order."""
         return self.services.journal.steps(self.deployment_id)
 
     def append(self, made: TrackedResource, *, is_there: bool) -> tuple[StepRecord, DeploymentRecord]:
-        """Add a row, with a sign of life; the row, and the header that it was added to. What is there already is added
-        even to what turns back, so that it is undone with the rest. Raises RolledBackError where nothing can, or may,
-        be added any more."""
+        """Add a row, with a heartbeat; return the row and the header before it.
+
+        A resource that exists already is added even during a rollback, so that it is compensated with the rest. Raises
+        RolledBackError if no row can, or may, be added any more.
+        """
         parent = self._workspaces.get(made.workspace_id.lower())
-        reason = "made by its script" if is_there else "about to be made by its script"
+        reason = "created by its script" if is_there else "about to be created by its script"
 
         def add(header: Versioned[DeploymentRecord]) -> tuple[StepRecord, DeploymentRecord]:
             record = header.record
@@ -65,7 +70,7 @@ class ScriptJournal:
         return row, record
 
     def _surely(self, change: Change[DeploymentRecord], row: StepRecord) -> None:
-        """What is there must not be forgotten for a fault of storage that passes. Repeating the very same is safe."""
+        """Append with retries, because a transient error of storage must not lose a resource. Repeating it is safe."""
         for tries_left in reversed(range(_TRIES)):
             try:
                 self.services.journal.append(change, row)
@@ -76,20 +81,20 @@ class ScriptJournal:
                 self.sleep(_PAUSE_SECONDS)
 
     def created(self, row: StepRecord, made: TrackedResource) -> StepRecord:
-        """What was about to be made is there. Raises RolledBackError where the row was given up meanwhile."""
+        """Record that a resource exists. Raises RolledBackError if its row was given up in the meantime."""
         _, stored = self.services.journal.step(self.deployment_id, row.ordinal)
         after = stored.record.replace(state=StepState.SUCCEEDED, resource=made.resource, finished_at=self.now())
         try:
             if stored.record.state is not StepState.INTENT:
                 raise ConflictError("given up")
-            self.services.journal.write_step(Change(stored, after, SCRIPT, "made by its script"))
+            self.services.journal.write_step(Change(stored, after, SCRIPT, "created by its script"))
         except ConflictError:
             raise RolledBackError(rollback_reason(self.record)) from None
         self._remember(after)
         return after
 
     def heartbeat(self) -> DeploymentRecord:
-        """A sign of life. Raises ConflictError where the header moved: that was a sign too, or the end."""
+        """Write a heartbeat. Raises ConflictError if the header moved: that was a heartbeat too, or the end."""
         header = self.services.journal.header(self.deployment_id)
         if header.record.state in DEPLOYMENT_ENDED:
             return header.record
@@ -97,8 +102,8 @@ class ScriptJournal:
         return self.services.journal.write_header(Change(header, after, SCRIPT, "")).record
 
     def end(self, state: DeploymentState, reason: str) -> None:
-        """The end of what went forward, with nothing in it that is still to be made: whoever takes something up
-        meanwhile moves the header, and is met too. Raises RolledBackError where it does not go forward."""
+        """Finish the transaction, with no unresolved intent: a concurrent append moves the header, which causes another
+        attempt. Raises RolledBackError if the transaction is being rolled back or has ended."""
 
         def close(header: Versioned[DeploymentRecord]) -> None:
             if not is_forward(header.record):
@@ -112,8 +117,8 @@ class ScriptJournal:
         self._write(close)
 
     def start_rollback(self, requested_by: str, error: RecordedError | None) -> None:
-        """Note that it is to be put back, which FEATURE_USE_ROLLBACK does not prevent: the script asks for it by name.
-        Raises TransactionError where it is committed."""
+        """Record the request to roll back. FEATURE_USE_ROLLBACK does not prevent it, because the script asks for it.
+        Raises TransactionError if the transaction is committed."""
 
         def turn(header: Versioned[DeploymentRecord]) -> None:
             record = header.record
@@ -121,14 +126,14 @@ class ScriptJournal:
                 raise TransactionError(f"transaction {self.deployment_id} is committed: retire the deployment instead")
             if is_forward(record):
                 after = fitted(record.replace(compensate_requested_by=requested_by, error=error))
-                reason = f"{error.message}: put back" if error else "rollback by its script"
+                reason = f"{error.message}: rolled back" if error else "rollback by its script"
                 self.services.journal.write_header(Change(header, after, SCRIPT, reason))
 
         self._write(turn)
 
     def resolve(self) -> None:
-        """What was about to be made when an exception came, and its script went on: looked for before it is kept.
-        Raises ConflictError where a row moved meanwhile."""
+        """Look for each resource whose creation was interrupted by an exception after which the script continued.
+        Raises ConflictError if a row moved in the meantime."""
         services = self.services
         for row in self.rows():
             step = row.record
@@ -137,14 +142,16 @@ class ScriptJournal:
             kind, spec = services.kinds[step.kind], services.payloads.load(step.spec)
             found = kind.find(services.fabric, spec)
             if found is not None and kind.recognises(spec, step.intent, found, True):
-                after, reason = step.replace(state=StepState.SUCCEEDED, resource=found.resource), "found: it was made"
+                after, reason = (
+                    step.replace(state=StepState.SUCCEEDED, resource=found.resource),
+                    "found: it was created",
+                )
             else:
-                error = RecordedError("it was never made", "Nothing: nothing of it is there.")
+                error = RecordedError("it was never created", "No action is needed: it does not exist.")
                 after, reason = step.replace(state=StepState.FAILED, error=error), error.message
             services.journal.write_step(Change(row, fitted(after.replace(finished_at=self.now())), SCRIPT, reason))
 
     def now(self) -> datetime:
-        """The present."""
         return self.services.clock.now()
 
     def _remember(self, row: StepRecord) -> None:
@@ -157,16 +164,16 @@ class ScriptJournal:
                 return write(self.services.journal.header(self.deployment_id))
             except ConflictError:
                 continue
-        raise TransactionError(f"the header of {self.deployment_id} is written too often at once")
+        raise TransactionError(f"the header of {self.deployment_id} changes too often at present: repeat the call")
 
 
 def is_forward(record: DeploymentRecord) -> bool:
-    """Whether its script may still add to it and commit it."""
+    """Return True if the script may still add to the transaction and commit it."""
     return record.state in (DeploymentState.ACCEPTED, DeploymentState.RUNNING) and not is_rolling_back(record)
 
 
 def rollback_reason(record: DeploymentRecord) -> str:
-    """For who asks too late."""
+    """Return the message for a script that calls after its transaction was rolled back."""
     requester: Any = record.cancel_requested_by or record.compensate_requested_by or "nobody"
-    why = record.error.message if record.error else f"{requester} asked for it"
-    return f"transaction {record.deployment_id} takes nothing more ({why}): it is {record.state.value}"
+    why = record.error.message if record.error else f"{requester} requested it"
+    return f"transaction {record.deployment_id} is closed ({why}): it is {record.state.value}"

@@ -1,4 +1,4 @@
-"""A submission as it stands on the queue `deployments`: an envelope, with what is too large for a message in a blob."""
+"""A submission on the queue `deployments`: an envelope; a manifest that is too large for a message is in a blob."""
 
 import json
 
@@ -6,13 +6,13 @@ from shared.domain.json import JsonObject, canonical
 from shared.domain.ports import Blobs
 
 MESSAGE_BYTES = 48 * 1024
-"""A submission above this goes to a blob: a queue message holds 64 KiB, and base64 takes a third."""
+"""A larger submission goes to a blob: a queue message has at most 64 KiB, and base64 takes a third of it."""
 
 
 def envelope(blobs: Blobs, deployment_id: str, body: JsonObject, requested_by: str, traceparent: str = "") -> str:
-    """The text of the message. `body` is one of {"manifest": ...} and {"manifest_text": ...}.
+    """Return the text of the message. `body` is one of {"manifest": ...} and {"manifest_text": ...}.
 
-    Raises StorageUnavailableError where a blob is needed and cannot be written.
+    Raises StorageUnavailableError if a blob is needed and cannot be written.
     """
     fields: JsonObject = {"deployment_id": deployment_id, "requested_by": requested_by}
     if traceparent:

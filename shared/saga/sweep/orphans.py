@@ -1,7 +1,7 @@
-"""Orphans: what a call that was still under way when its deployment was put back may have made afterwards.
+"""Orphans: resources that a late call created after its deployment was rolled back.
 
-The journal says what each step was about to create, and under which marker. Only a thing that bears that marker is
-taken for an orphan; the same name alone proves nothing. A role assignment carries no marker: none is deleted here.
+The journal records what each step was about to create, and with which marker. Only a resource with that marker is an
+orphan; the same name alone proves nothing. A role assignment has no marker, so no role assignment is deleted here.
 """
 
 import logging
@@ -24,23 +24,23 @@ log = logging.getLogger(__name__)
 
 
 _GONE = (D.COMPENSATED, D.CANCELLED, D.REJECTED)
-"""Nothing stands of a deployment in one of these."""
+"""In these states a deployment has no resources."""
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """A resource that a step of a deployment made, and that nobody accounts for; or what Fabric added beside it."""
+    """A resource that a step created and no deployment accounts for, or a companion that Fabric added to it."""
 
     step: StepRecord
     found: Snapshot
-    why: str = "bears the marker of"
+    why: str = "has the marker of"
 
 
 def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
-    """Look for each thing that was to be created; the last one first, so that a container comes after its contents.
+    """Look for each resource that a step was about to create, in reverse order: a container comes after its contents.
 
-    The caller holds the target. What a later deployment at the same target has taken up is its own by now; while one is
-    at work there, which may be about to, ConflictError is raised.
+    The caller holds the target. A resource that a later deployment at the same target adopted is not an orphan. Raises
+    ConflictError while another deployment is active at the target, because it may be about to adopt one; FabricError.
     """
     rows = [s.record for s in services.journal.steps(header.deployment_id)]
     taken = _adopted_ids(services, header)
@@ -48,7 +48,7 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     made = [
         (row, snapshot) for row in reversed(rows) if (snapshot := _made(services, row, uncertain=False)) is not None
     ]
-    until = header.finished_at  # a call under way when it was put back landed soon after
+    until = header.finished_at  # a late call landed soon after the rollback
     unknown = [row.replace(resource=found.resource, finished_at=until) for row, found in made if row.resource is None]
     left = companions.left_behind(services, companions.makers_among([*rows, *unknown]))
     found = [
@@ -60,34 +60,33 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
 
 
 def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot | None:
-    """What a step created, looked for in Fabric; `uncertain` as `StepKind.recognises` says. Raises FabricError."""
+    """Look for the resource that a step created; `uncertain` as in `StepKind.recognises`. Raises FabricError."""
     if row.intent is None or row.intent.action is not IntentAction.CREATE or row.kind in services.elsewhere:
         return None
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
     try:
         found = kind.find(services.fabric, spec)
     except FabricNotFoundError:
-        return None  # its workspace is gone, and it with that
+        return None  # its workspace was deleted, and the resource with it
     return found if found is not None and kind.recognises(spec, row.intent, found, uncertain) else None
 
 
 def _adopted_ids(services: Services, header: DeploymentRecord) -> set[str]:
-    """Ids of what other deployments at that target account for: whatever they did not put back."""
+    """Return the ids of the resources that other deployments at the target account for."""
     others = [other for other in _others(services, header) if other.state not in _GONE]
     for other in others:
         if _is_active(other) and other.state is not D.STUCK:  # a stuck one adopts nothing any more
-            raise ConflictError(f"deployment {other.deployment_id} is at work at that target")
+            raise ConflictError(f"deployment {other.deployment_id} is active at that target")
     rows = [s.record for other in others for s in services.journal.steps(other.deployment_id)]
     return {row.resource.id for row in rows if row.resource is not None}
 
 
 def blocking_reason(services: Services, header: DeploymentRecord) -> str | None:
-    """What keeps a deployment from being taken up again, in a sentence's words. The caller holds the target, so that no
-    further one begins there meanwhile.
+    """Return why a deployment cannot be reopened, as a clause; None if it can. The caller holds the target.
 
-    One is at work there whose lease is over, for nobody gave a sign of life for long: its journal stands, and the
-    sweeper starts it again. Or a later one adopted or changed what this one made: to undo this one would take it away.
-    Raises FabricError where there is a later one, and what a lost call of this one's made cannot be looked for.
+    Another deployment may be active although its lease expired, because nothing renewed it for long: the sweeper will
+    restart it. Or a later deployment adopted or changed a resource of this one, which a rollback would remove.
+    Raises FabricError if there is a later deployment and the resources of this one's lost calls cannot be looked for.
     """
     later: list[DeploymentRecord] = []
     for other in _others(services, header):
@@ -106,8 +105,8 @@ def blocking_reason(services: Services, header: DeploymentRecord) -> str | None:
 
 
 def _all_created(services: Services, header: DeploymentRecord) -> set[str]:
-    """Ids of what a deployment created or changed, as its journal knows or, if an answer was lost, Fabric shows; and of
-    what Fabric added beside it."""
+    """Return the ids of the resources that a deployment created or changed, from its journal or, if an answer was lost,
+    from Fabric; and of their companions."""
     rows = [s.record for s in services.journal.steps(header.deployment_id)]
     ids = {found.resource.id for found in companions.standing(services, companions.makers_among(rows))}
     for row in rows:
@@ -121,7 +120,7 @@ def _all_created(services: Services, header: DeploymentRecord) -> set[str]:
 
 
 def _others(services: Services, header: DeploymentRecord) -> list[DeploymentRecord]:
-    """The other deployments at its target; the open ones as their headers say, for the list may lag behind those."""
+    """Return the other deployments at its target; open ones from their headers, because the list may lag behind."""
     fresh = {other.deployment_id: other for other in services.journal.deployments(header.target, open_only=True)}
     listed = services.journal.deployments(header.target)
     return [fresh.get(o.deployment_id, o) for o in listed if o.deployment_id != header.deployment_id]
@@ -132,8 +131,11 @@ def _is_active(other: DeploymentRecord) -> bool:
 
 
 def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan, hold: Callable[[], None]) -> None:
-    """Delete it, the audit first. `hold` proves before each call that the target is still held, and raises
-    ConflictError if it is not. Raises FabricError, and GuardError if something of others lives inside."""
+    """Delete an orphan, after an entry in the audit.
+
+    `hold` runs before each call and raises ConflictError if the target is no longer held. Raises FabricError, and
+    GuardError if the orphan contains something of other owners.
+    """
     row, resource = orphan.step, orphan.found.resource
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
     going = kind.guard(services.fabric, resource, partial(companions.makers, services, header.deployment_id))
@@ -145,7 +147,7 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan, 
     entry = AuditEntry(services.clock.now(), f"orphan_{row.ordinal:05d}", state, state, SWEEPER, reason, row.sequence)
     services.journal.note(header.deployment_id, entry)
     assert row.intent is not None  # noqa: S101 - find_orphans gave it
-    with suppress(FabricNotFoundError):  # another run was quicker
+    with suppress(FabricNotFoundError):  # another sweep deleted it
         for call in kind.compensate(spec, row.intent, orphan.found):
             hold()
             services.fabric.send(call.method, call.path, call.body, call.query)
@@ -154,7 +156,7 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan, 
 
 
 def about(orphan: Orphan) -> dict[str, str]:
-    """What telemetry says of it."""
+    """Return the properties of an orphan for telemetry."""
     row, resource = orphan.step, orphan.found.resource
     return {
         "deployment_id": row.deployment_id,

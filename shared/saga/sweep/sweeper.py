@@ -1,18 +1,18 @@
-"""The sweeper: nobody watches, and nothing is forgotten. Bounded per run, safe to run twice at once.
+"""The sweeper: restarts deployments that nothing is moving, and does what is due. Each run is bounded.
 
-What it does, in this order, one deployment's trouble never keeping it from the others:
+A run does this, in this order; an error of one deployment does not stop the others:
 
-- a deployment that has not ended and that nothing is moving (task hub lost, host killed, accept cut short) is started
-  again from the journal; so is one that is stuck, whose compensation is tried again; one whose script gives no sign
-  of life is turned back with that;
-- one that is held and whose time is up (`keepFor`) is put back; so is, as a whole, one that succeeded and whose time
-  is up (`expiresAfter`) or that a person retired while its target was not free;
-- one that was put back is looked over for what a call that was still under way may have made afterwards: once, or for
-  a day, at ever longer intervals, where the answer to a create never came and nothing of it has shown;
-- one that is past its retention is forgotten, but for its audit.
+- It restarts, from the journal, an open deployment that has no orchestration (task hub lost, host killed, accept
+  interrupted). A stuck deployment is restarted too, and its compensation tried again. A deployment whose script sends
+  no heartbeat is rolled back.
+- It rolls back a held deployment whose `keepFor` is over, and a succeeded one whose `expiresAfter` is over or that a
+  person retired while its target was not free.
+- It checks a deployment that was rolled back for orphans of late calls: once; or, if the answer to a create was lost
+  and its resource has not shown, for a day at growing intervals.
+- It forgets a deployment past its retention, except for its audit.
 
-Everything it writes is conditional or idempotent, so two runs at once do no harm, and `dry_run` writes nothing. A run
-begins anywhere in its lists: what takes up every run, and never comes to an end, must not keep the rest from its turn.
+Every write is conditional or idempotent, so two runs at once do no harm; `dry_run` writes nothing. Each run starts at a
+different place in its lists, so that deployments that never finish cannot starve the others.
 """
 
 import logging
@@ -40,12 +40,12 @@ from shared.saga.sweep.orphans import about, delete_orphan, find_orphans
 log = logging.getLogger(__name__)
 
 MAX_TASKS = 50
-"""Deployments of each list that one run does something for; what is left over waits for the next."""
+"""Deployments of each list that one run handles; the rest waits for the next run."""
 BUDGET_SECONDS = 90.0
-"""A run takes up nothing new of a list after this; the host ends a function after functionTimeout."""
+"""A run starts no further task of a list after this; the host ends a function after functionTimeout."""
 _MIN_WAIT = timedelta(minutes=1)
 _ORPHAN_CHECK_SECONDS = 180.0
-"""How long the target of what is looked over is taken for; given back as soon as that is done."""
+"""The lease on the target during an orphan check; the target is released as soon as the check is done."""
 
 _Task = Callable[[DeploymentRecord], None]
 ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
@@ -53,7 +53,7 @@ ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 
 @dataclass
 class SweepReport:
-    """What one run found and did, by deployment id; with `dry_run`, what it would have done."""
+    """The result of one run, by deployment id; with `dry_run`, what it would have done."""
 
     seen: int = 0
     restarted: list[str] = field(default_factory=lambda: list[str]())
@@ -67,21 +67,21 @@ class SweepReport:
     orphans_left: list[str] = field(default_factory=lambda: list[str]())
 
     def counts(self) -> dict[str, int]:
-        """How many of each, for the log."""
+        """Return the length of each list, for the log."""
         return {f.name: v if isinstance(v := getattr(self, f.name), int) else len(v) for f in fields(self)}
 
     def ids(self, maximum: int | None = None) -> dict[str, list[str]]:
-        """The ids of what there is of each, at most so many."""
+        """Return the ids of each list that is not empty, at most `maximum` of each."""
         return {f.name: v[:maximum] for f in fields(self) if isinstance(v := getattr(self, f.name), list) and v}
 
     @property
     def tasks(self) -> int:
-        """How many deployments something was done for. Failures do not count: they must not starve the others."""
+        """Return how many deployments were handled. Failures do not count: they must not starve the others."""
         return sum(map(len, (self.restarted, self.expired, self.orphan_checked, self.purged)))
 
 
 def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> SweepReport:
-    """One run. Raises StorageUnavailableError where the lists cannot be read."""
+    """Run once. Raises StorageUnavailableError if the lists cannot be read."""
     run = _Run(services, locks, orchestrations, dry_run)
     now = services.clock.now()
     turn = zlib.crc32(now.isoformat().encode())
@@ -99,7 +99,7 @@ class _Run:
     report: SweepReport = field(default_factory=SweepReport)
 
     def through(self, listed: Iterable[DeploymentRecord], task_for: Callable[[DeploymentRecord], _Task]) -> None:
-        """See to a list until it is through or its bounds are met; each is read when its turn comes."""
+        """Handle a list until its end or the limits of a run; each deployment is read when its turn comes."""
         until = self.services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
         maximum = self.report.tasks + MAX_TASKS
         for record in listed:
@@ -113,13 +113,13 @@ class _Run:
             with tracing.use_span(of_deployment(record.deployment_id, record.accepted_at, record.traceparent)):
                 task(record)
         except ConflictError as error:
-            log.info("deployment %s is left to the next run: %s", record.deployment_id, error)
+            log.info("deployment %s waits for the next sweep: %s", record.deployment_id, error)
         except SagaError as error:
             self.report.failed.append(record.deployment_id)
-            log.warning("deployment %s: the sweeper could not see to it: %s", record.deployment_id, error)
-        except Exception:  # a bug that one deployment meets must not be the end of all the others
+            log.warning("deployment %s: the sweeper could not handle it: %s", record.deployment_id, error)
+        except Exception:  # a bug that one deployment triggers must not stop the others
             self.report.failed.append(record.deployment_id)
-            log.exception("deployment %s: the sweeper could not see to it", record.deployment_id)
+            log.exception("deployment %s: the sweeper could not handle it", record.deployment_id)
 
     def task_for(self, record: DeploymentRecord) -> _Task:
         if record.state in ROLLED_BACK and record.orphan_checked_at is None:
@@ -129,7 +129,7 @@ class _Run:
         return self.purge
 
     def restart(self, record: DeploymentRecord) -> None:
-        """See to it that something is moving a deployment that has not ended."""
+        """Restart an open deployment unless something is moving it."""
         now = self.services.clock.now()
         if record.state is DeploymentState.STUCK:
             self.report.stuck.append(record.deployment_id)
@@ -149,9 +149,9 @@ class _Run:
             self.report.restarted.append(record.deployment_id)
 
     def hold(self, record: DeploymentRecord, now: datetime) -> None:
-        """Keep the target of what is held, and put it back when its time is up."""
+        """Renew the target lock of a held deployment, and roll it back when its `keepFor` is over."""
         if self.services.journal.header(record.deployment_id).record.state is not DeploymentState.HELD:
-            return  # taken up since it was listed: what has ended by now must not take the target again
+            return  # moved since it was listed: an ended deployment must not take the target again
         is_over = record.held_until is not None and record.held_until <= now
         if is_over:
             self.report.expired.append(record.deployment_id)
@@ -162,7 +162,7 @@ class _Run:
             self.ask(Verb.COMPENSATE, record, f"its time is up: keepFor {record.keep_for_seconds:g} s")
 
     def expire(self, record: DeploymentRecord) -> None:
-        """Put back a whole deployment whose time is up, or that a person retired, when its target is free."""
+        """Roll back a succeeded deployment that is expired or retired, when its target is free."""
         if self.dry_run:
             self.report.expired.append(record.deployment_id)
             return
@@ -173,12 +173,12 @@ class _Run:
             self.report.expired.append(record.deployment_id)
 
     def ask(self, verb: Verb, record: DeploymentRecord, reason: str) -> handling.CommandResult:
-        """As a person would."""
+        """Send a command, as a person would."""
         command = commands.command(verb, record.deployment_id, SWEEPER, reason)
         return handling.handle(self.services, self.locks, self.orchestrations, command)
 
     def check_orphans(self, record: DeploymentRecord) -> None:
-        """Find and delete the orphans of a deployment that was put back; done once nothing is left."""
+        """Find and delete the orphans of a deployment that was rolled back, until none is left."""
         if self.dry_run:
             self._check_orphans(record, record.deployment_id)
             return
@@ -192,10 +192,10 @@ class _Run:
                 self.locks.release(record.target, holder)
 
     def take_target(self, record: DeploymentRecord) -> str | None:
-        """Take the target and return in whose name, or None if it is not free.
+        """Acquire the target and return the holder's id; None if the target is not free.
 
-        A stuck deployment's target is taken in that one's name: what keeps it stuck may be an orphan of this one, and
-        it adopts nothing any more.
+        A stuck deployment's target is acquired in the stuck deployment's name: an orphan of this deployment may be what
+        keeps it stuck, and it adopts nothing any more.
         """
         holder = self.acquire(record.target, record.deployment_id)
         if holder == record.deployment_id:
@@ -207,14 +207,14 @@ class _Run:
         return None
 
     def acquire(self, target: str, deployment_id: str) -> str:
-        """Take a target or renew its lease, because looks at a slow Fabric may outlast it; return who has it then."""
+        """Acquire a target or renew its lease, because reads of a slow Fabric may outlast it; return the holder."""
         return self.locks.acquire(target, deployment_id, self.services.clock.now(), _ORPHAN_CHECK_SECONDS).holder
 
     def prove_target(self, target: str, deployment_id: str) -> None:
-        """Raise ConflictError if another deployment has the target by now."""
+        """Raise ConflictError if another deployment holds the target by now."""
         holder = self.acquire(target, deployment_id)
         if holder != deployment_id:
-            raise ConflictError(f"deployment {holder} has the target '{target}'")
+            raise ConflictError(f"deployment {holder} holds the target '{target}'")
 
     def _check_orphans(self, record: DeploymentRecord, holder: str) -> None:
         services = self.services
@@ -238,7 +238,7 @@ class _Run:
         else:
             due = now + timedelta(seconds=services.policy.retention_seconds)
             after = header.record.replace(orphan_checked_at=now, due_at=due)
-        reason = f"looked over: {len(orphans)} orphan(s) deleted" if orphans else ""
+        reason = f"orphan check: {len(orphans)} orphan(s) deleted" if orphans else ""
         services.journal.write_header(Change(header, after, SWEEPER, reason))
 
     def purge(self, record: DeploymentRecord) -> None:
@@ -250,7 +250,7 @@ class _Run:
 
 
 def _may_still_come(row: Versioned[StepRecord]) -> bool:
-    """Whether it may have begun to create what nobody has seen yet."""
+    """Return True if a create was sent whose resource has not been seen."""
     step = row.record
     return (
         step.ambiguous

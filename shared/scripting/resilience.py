@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def get_circuit_breaker(name: str) -> SharedCircuitBreaker:
-    """Return the breaker of that name, shared by all workers; create it if there is none.
+    """Return the breaker of that name, shared by all workers; create it on first use.
 
     Raises settings.SettingsError, and LimitError for a name that is not a valid table key. An error of storage raises
     nothing: the breaker is then local to this process.

@@ -120,7 +120,7 @@ def test_deployment_stuck_is_released_with_a_reason(tab: Page, serve: Serving) -
     """Without a reason nothing is sent; then the page shows the result and what remains."""
     world = opened(serve, scenes.stuck())
     tab.get_by_role("button", name="Release").click()
-    expect(tab.locator("#ask-does")).to_contain_text("stays as it is")
+    expect(tab.locator("#ask-does")).to_contain_text("stay as they are")
     send = tab.get_by_role("dialog").get_by_role("button", name="Release")
     send.click()
     assert world.commands == []

@@ -1,1 +1,1 @@
-"""What a person asks of a deployment: verbs, release, resume."""
+"""The commands of a person on a deployment: verbs, release, resume."""

@@ -131,7 +131,7 @@ type _Answer = CommandResult | None
 
 @dataclass(frozen=True)
 class _Action:
-    """How a verb is carried out: `answer_unchanged` returns an answer if nothing is to be written, else None; then
+    """How a verb is carried out: `answer_unchanged` returns an answer if nothing must be written, else None; then
     `write` changes the deployment if its state allows the verb."""
 
     answer_unchanged: Callable[[_Context], _Answer]

@@ -31,9 +31,9 @@ class Verb(StrEnum):
 class VerbSpec:
     """Declare a verb.
 
-    `states` are the deployment's states that allow it. `goal` is the final state that it aims at, for a caller that
-    waits. `label` and `effect` are the page's button and what its dialog says will happen. `example` has the arguments
-    after `VERB ID` on the command line. `reason` says what a required reason must state; '' if no reason is required.
+    `states` are the deployment's states that allow it. `goal` is the final state that a waiting caller expects. `label`
+    is the page's button, and `effect` is what its dialog says will happen. `example` has the arguments after `VERB ID`
+    on the command line. `reason` says what a required reason must state; '' if no reason is required.
     """
 
     states: tuple[D, ...]
@@ -106,7 +106,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         goal=D.FAILED,
         label="Release",
         summary="Give up what a stuck deployment cannot compensate, so that its target is free",
-        effect="What could not be compensated stays as it is. The deployment ends failed, and its target is free.",
+        effect="Resources that could not be compensated stay as they are. The deployment ends failed; its target is free.",
         example='--reason "its items belong to finance" --wait',
         reason="why what could not be compensated may stay as it is",
         is_destructive=True,

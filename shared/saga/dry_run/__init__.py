@@ -1,1 +1,1 @@
-"""What a deployment would change, found by reading only."""
+"""The dry run: the changes of a deployment, found by reading only."""

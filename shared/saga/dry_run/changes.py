@@ -1,6 +1,6 @@
-"""What a deployment of a plan would do to the live workspace, found out by looking only.
+"""The dry run: what a deployment of a step graph would change in the live workspace, found by reading only.
 
-Each step is looked up as its first delivery would look it up (forward.py), with the same kinds:
+Each step is looked up as in its first delivery (forward.py), with the same kinds:
 
     a need is blocked ─────────────────────────────── blocked
     its key is known only after apply ─────────────── create
@@ -51,17 +51,17 @@ from shared.steps.kind import (
 )
 
 BUDGET_SECONDS = 120.0
-"""How long a dry run waits in all for a Fabric that throttles or is ill."""
+"""How long a dry run waits in all while Fabric throttles or fails."""
 DRY_RUN_RETRY = RetryPolicy(max_attempts=3, base_seconds=1.0, max_seconds=8.0)
-"""Somebody waits for the answer: a Fabric that is down is said to be down within seconds."""
+"""A person waits for the answer, so an outage of Fabric is reported within seconds."""
 DEFINITION_SECONDS = 30.0
-"""How long it waits for one definition; Fabric hands most out within a second."""
+"""How long a dry run waits for one definition; Fabric returns most of them within a second."""
 PARALLEL = 8
-"""Steps looked up at once."""
+"""Steps that are looked up in parallel."""
 
 
 class Action(StrEnum):
-    """What would become of a step."""
+    """The change that a deployment would make for a step."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -72,7 +72,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class StepChange:
-    """What would become of one step: `fields` are those that an update would change, `resource` what is there now."""
+    """The change of one step: `fields` are those that an update would change, `resource` is the existing one."""
 
     id: str
     kind: str
@@ -83,13 +83,11 @@ class StepChange:
     resource: Resource | None = None
 
     def to_json(self) -> JsonObject:
-        """For machines."""
         resource = asdict(self.resource) if self.resource is not None else None
         return {**vars(self), "action": self.action.value, "fields": list(self.fields), "resource": resource}
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "StepChange":
-        """What `to_json` made."""
         resource = Resource(**data["resource"]) if data["resource"] is not None else None
         reported: tuple[str, str, Action, str] = data["id"], data["kind"], Action(data["action"]), data["name"]
         return cls(*reported, tuple(data["fields"]), data["reason"], resource)
@@ -97,7 +95,7 @@ class StepChange:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a deployment would do, a row a step, in the order of the manifest."""
+    """The changes of all steps, in the order of the manifest."""
 
     name: str
     target: str
@@ -105,23 +103,21 @@ class DryRun:
 
     @property
     def counts(self) -> dict[Action, int]:
-        """How many steps of each action."""
+        """Return the number of steps for each action."""
         found = Counter(step.action for step in self.steps)
         return {action: found[action] for action in Action}
 
     @property
     def changes(self) -> int:
-        """How many steps would change something in Fabric."""
+        """Return the number of steps that would change something in Fabric."""
         return self.counts[Action.CREATE] + self.counts[Action.UPDATE]
 
     def to_json(self) -> JsonObject:
-        """For machines."""
         steps = [step.to_json() for step in self.steps]
         return {"name": self.name, "target": self.target, "changes": self.changes, "steps": steps}
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "DryRun":
-        """What `to_json` made."""
         return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
 
 
@@ -136,8 +132,11 @@ def dry_run(
     sleep: Callable[[float], None] = time.sleep,
     parallel: int = PARALLEL,
 ) -> DryRun:
-    """Look everything up, changing nothing. Raises FabricTransientError where Fabric does not answer well for longer
-    than `budget_seconds`, and FabricAuthError where it does not know the identity at all."""
+    """Look all steps up and change nothing.
+
+    Raises FabricTransientError if Fabric fails for longer than `budget_seconds`, and FabricAuthError if Fabric does not
+    accept the identity at all.
+    """
     looking = ReadOnlyFabric(fabric, clock, policy, budget_seconds=budget_seconds, sleep=sleep)
     run = _Run(looking, kinds, {}, {})
     ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
@@ -152,7 +151,7 @@ def dry_run(
 
 @dataclass(frozen=True)
 class _Run:
-    """What has been found out: by step id, the change, and those of its outputs that are known before it is applied."""
+    """The results so far: by step id, the change and those of its outputs that are known before apply."""
 
     fabric: ReadOnlyFabric
     kinds: Mapping[str, StepKind]
@@ -160,7 +159,7 @@ class _Run:
     outputs: dict[str, JsonObject]
 
     def step(self, step: GraphStep) -> tuple[StepChange, JsonObject]:
-        """The change, and the known outputs, of a step whose needs have been looked at."""
+        """Return the change and the known outputs of a step whose needs have been looked up."""
         kind = ELSEWHERE.get(step.kind) or self.kinds[step.kind]
         blocked = [need for need in step.needs if self.found[need].action is Action.BLOCKED]
         if blocked:
@@ -184,7 +183,7 @@ class _Run:
     def _looked_up(
         self, step: GraphStep, kind: StepKind | ElsewhereKind, spec: JsonObject, unknown: set[str]
     ) -> tuple[StepChange, JsonObject]:
-        """`unknown` are the fields of `with` that are known only after apply."""
+        """Look a step up; `unknown` are the fields of `with` that are known only after apply."""
         if isinstance(kind, ElsewhereKind):
             return _change(step, spec, Action.UNCHANGED, "waits for a person"), {}
         text = {name: spec[name] for name in kind.outputs if name in spec and name not in unknown}
@@ -202,12 +201,12 @@ class _Run:
         fields, remark = self._differences(kind, spec, found)
         if not fields:
             return _change(step, spec, Action.UNCHANGED, "there, as asked", resource=resource), outputs
-        # What an update changes is known beforehand: it is what the manifest says.
+        # The values that an update sets are known before apply, from the manifest.
         outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: text[n] for n in fields if n in text}
         return _change(step, spec, Action.UPDATE, remark, tuple(fields), resource), outputs
 
     def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str]:
-        """The fields that an update would change, compared with what an update would keep as the before-image."""
+        """Return the fields that an update would change, compared with the before-image that it would keep."""
         fields, remark = kind.changes(spec, found), "there, and differs"
         if not fields:
             return [], ""
@@ -216,23 +215,23 @@ class _Run:
         if isinstance(image, OperationStarted):
             captured, failed = self._captured(image)
             if captured is None:
-                return fields, f"there; definition: not compared, for {failed}"
+                return fields, f"there; definition: not compared, because {failed}"
             image = kind.capture(self.fabric, spec, found, captured)
-            assert not isinstance(image, OperationStarted)  # noqa: S101 - it was given the operation's result
+            assert not isinstance(image, OperationStarted)  # noqa: S101 - it got the operation's result
         return kind.changes(spec, Snapshot(found.resource, image)), remark
 
     def _captured(self, operation: OperationStarted) -> tuple[JsonObject | None, str]:
-        """The result of getDefinition's operation, or why there is none."""
+        """Return the result of the operation of getDefinition; or None, and why."""
         status = self.fabric.wait_for(operation, "getDefinition", DEFINITION_SECONDS)
         if status is None:
-            return None, f"Fabric did not hand it out within {DEFINITION_SECONDS:g} s"
+            return None, f"Fabric did not return it within {DEFINITION_SECONDS:g} s"
         if status.state is not OperationState.SUCCEEDED:
             return None, f"reading it failed: {status.error_code}: {status.message}"
         return self.fabric.result(operation.id, operation.location) or {}, ""
 
     def _outputs(self, kind: StepKind, spec: JsonObject, found: Snapshot, said: JsonObject) -> JsonObject:
-        """The outputs of what is there, by the look that a deployment takes too; before it is ready, those that the
-        manifest says. Raises VerificationError where the deployment would fail there, whatever it changes."""
+        """Return the outputs of an existing resource, verified as in a deployment; before it is ready, those of the
+        manifest. Raises VerificationError if the deployment would fail there, whatever it changes."""
         adopted = Intent(IntentAction.ADOPT, "", None, found.resource.id)
         try:
             return kind.verify(self.fabric, spec, found.resource, adopted)
@@ -253,7 +252,7 @@ def _change(
 
 
 def _blocked(step: GraphStep, spec: JsonObject, error: SagaError) -> StepChange:
-    """Why, as the journal would record it: Fabric's own code and request id, and what to do."""
+    """Return the reason as the journal would record it: Fabric's code and request id, and what to do."""
     text = recorded(error)
     facts = [f"HTTP {text.status}"] if text.status is not None else []
     facts += [text.error_code] if text.error_code else []

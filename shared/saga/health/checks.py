@@ -1,6 +1,6 @@
-"""The health checks that look at the app's own state: queues, breakers, what the sweeper left behind, poison.
+"""The health checks of the app's own state: queues, breakers, the last sweep, poison messages.
 
-Bodies only, over ports, so that every one runs in a plain test; shared/bootstrap makes the list.
+They use ports only, so that each runs in a plain test; bootstrap lists them.
 """
 
 import time
@@ -14,74 +14,78 @@ from shared.domain.ports import QueueDepth, Signals
 from shared.saga.health.monitor import Finding, Status
 
 ENGINE_FAILURE_SECONDS = 600.0
-"""How long a call that failed counts, if none came after it: two rounds of the sweeper."""
+"""How long a failed call counts if no other call follows: two runs of the sweeper."""
 
 
 class BreakerView(Protocol):
-    """What is asked of a circuit breaker."""
+    """The part of a circuit breaker that a check reads."""
 
     @property
     def state(self) -> BreakerState:
-        """As all workers see it, or this one alone."""
+        """Return the state for all workers, or for this one only."""
         ...
 
     @property
     def reason(self) -> str:
-        """Why."""
+        """Return the reason of the state."""
         ...
 
     @property
     def is_shared(self) -> bool:
-        """Whether all workers see it so."""
+        """Return True if all workers share the state."""
         ...
 
 
 def fabric_endpoint(status: int) -> Finding:
-    """Fabric answered: a refusal is an answer of a service that works, 5xx one of a service that is ill."""
-    is_ill = status >= 500
-    output = f"Fabric answers with HTTP {status}" if is_ill else ""
-    return Finding(Status.WARN if is_ill else Status.PASS, "httpStatus", observed=status, output=output)
+    """Rate the status of an answer: 4xx comes from a healthy service, 5xx from a failing one."""
+    is_failing = status >= 500
+    output = f"Fabric answers with HTTP {status}" if is_failing else ""
+    return Finding(Status.WARN if is_failing else Status.PASS, "httpStatus", observed=status, output=output)
 
 
 def queues(depths: Iterable[QueueDepth], now: datetime, policy: HealthPolicy) -> list[Finding]:
-    """How many messages wait, and for how long the oldest has waited that may be taken. A message that had to wait
-    for its time counts from when it was sent, so the age is an upper bound."""
+    """Report the number of messages in each queue, and the age of the oldest visible one.
+
+    The age of a delayed message counts from when it was sent, so the age is an upper bound.
+    """
     found: list[Finding] = []
     for depth in depths:
         is_poison = depth.name.endswith("-poison")
         status = Status.WARN if is_poison and depth.messages else Status.PASS
-        output = "messages whose every delivery failed, and that nothing has recorded yet" if status != "pass" else ""
+        output = "messages whose every delivery failed and that are not recorded yet" if status != "pass" else ""
         found.append(Finding(status, "depth", depth.name, depth.messages, "messages", output))
         age = max(0.0, (now - depth.oldest_at).total_seconds()) if depth.oldest_at is not None else 0.0
         is_old = age > policy.queue_age_seconds and not is_poison
-        output = f"nothing has taken it for more than {policy.queue_age_seconds:g} s" if is_old else ""
+        output = f"no worker has taken it for more than {policy.queue_age_seconds:g} s" if is_old else ""
         status = Status.WARN if is_old else Status.PASS
         found.append(Finding(status, "oldestAge", depth.name, round(age, 1), "s", output))
     return found
 
 
 class EngineCalls:
-    """Remember how this process's last changing call to the durable engine ended. Thread-safe. Looks alone
-    would not do: an engine whose store is full answers them."""
+    """Remembers how this process's last changing call to the durable engine ended. Thread-safe.
+
+    Reads would not be enough: an engine whose store is full still answers them.
+    """
 
     def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:
         self._ticks = ticks
         self._failed: tuple[float, str] | None = None
 
     def ended(self, failure: str) -> None:
-        """Note how a call ended; an empty text is a success."""
+        """Record how a call ended; an empty text is a success."""
         self._failed = (self._ticks(), failure) if failure else None
 
     def finding(self) -> Finding:
-        """A warning if it failed, for as long as nothing else may have been asked: the sweeper tries again by then."""
+        """Return a warning if the last call failed, until the sweeper must have tried again."""
         failed = self._failed
         if failed is None or self._ticks() - failed[0] > ENGINE_FAILURE_SECONDS:
             return Finding()
-        return Finding(Status.WARN, output=f"{failed[1]}; what it was asked for is tried again")
+        return Finding(Status.WARN, output=f"{failed[1]}; the call is tried again")
 
 
 def breakers(standing: Mapping[str, BreakerView], *, is_on: bool) -> list[Finding]:
-    """One finding a breaker, as it stands. Open is a warning: the app keeps its calls back and goes on by itself."""
+    """Report the state of each breaker. An open one is a warning: the app delays its calls and recovers by itself."""
     if not is_on:
         return [Finding(observed="off", output="no circuit breaker is in use")]
     found: list[Finding] = []
@@ -95,11 +99,11 @@ def breakers(standing: Mapping[str, BreakerView], *, is_on: bool) -> list[Findin
 
 
 def sweep(signals: Signals, now: datetime, up_since: datetime, policy: HealthPolicy) -> list[Finding]:
-    """When the sweeper ran last, and what it left: stuck and held deployments, orphans, those it could not see to."""
+    """Report the last sweep, and what it left: stuck and held deployments, orphans, failed tasks."""
     last = signals.last_sweep()
     seconds = (now - (last.at if last is not None else up_since)).total_seconds()
     is_late = seconds > policy.sweep_late_seconds
-    late = f"nothing has swept for more than {policy.sweep_late_seconds:g} s" if is_late else ""
+    late = f"no sweep for more than {policy.sweep_late_seconds:g} s" if is_late else ""
     age = Finding(Status.WARN if is_late else Status.PASS, "age", observed=round(seconds, 1), unit="s", output=late)
     if last is None:
         return [Finding(age.status, "age", output=late or "no sweep yet")]
@@ -113,21 +117,21 @@ def sweep(signals: Signals, now: datetime, up_since: datetime, policy: HealthPol
 
 
 def _named(ids: list[str], count: int) -> str:
-    """The deployments (or resources) that are meant, as the beginning of a sentence."""
+    """Name the deployments or resources, as the beginning of a sentence."""
     more = f" and {count - len(ids)} more" if count > len(ids) else ""
     return f"{', '.join(ids)}{more}: " if ids else ""
 
 
 _LEFT = {
-    "stuck": "could not be put back: see `python -m shared.cli list --open`; the sweeper goes on trying",
+    "stuck": "could not be rolled back: see `python -m shared.cli list --open`; the sweeper tries again",
     "held": "wait for a person, as their manifests ask",
     "orphans_left": "resources that no deployment accounts for, found and not deleted: see the last sweep's log",
-    "failed": "could not be seen to by the last sweep: see its log",
+    "failed": "not processed by the last sweep: see its log",
 }
 
 
 def poison(signals: Signals, now: datetime, policy: HealthPolicy) -> Finding:
-    """Messages whose every delivery failed: recorded on their deployment and counted, and a warning for a while."""
+    """Report the poison messages that were recorded; a recent one is a warning."""
     seen = signals.poison_signal()
     if seen is None:
         return Finding(measurement="recorded", observed=0, unit="messages")

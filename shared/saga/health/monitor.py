@@ -1,8 +1,7 @@
 """Health for monitors, in the format of the draft "Health Check Response Format for HTTP APIs".
 
-One round runs all checks side by side, each within its budget, and serves whoever asks for as long as it is fresh;
-whoever asks while a round is going on waits for that one. What makes the app `fail`, and what only `warn`, is decided
-here and explained in docs/health.md.
+One round runs all checks in parallel, each within its budget, and answers all requests while it is fresh; a request
+during a round waits for that round. This module decides between `fail` and `warn`; docs/health.md explains the rules.
 """
 
 import logging
@@ -21,17 +20,16 @@ from shared.domain.telemetry import Event
 log = logging.getLogger(__name__)
 
 BUDGET_SECONDS = 5.0
-"""What one check may take; a slower one counts as failed."""
+"""The time limit of one check; a slower check counts as failed."""
 ESSENTIAL = frozenset({"storage", "fabric_identity", "fabric_endpoint"})
-"""Without these nothing can be carried to its end: such a check that fails makes the whole fail. Every other one that
-fails makes it warn."""
-OFF: JsonObject = {"status": "pass", "notes": ["health checks are off (FEATURE_USE_HEALTH_CHECKS): nothing was asked"]}
+"""Without these no deployment can end: if one of these checks fails, the app fails. Every other failed check warns."""
+OFF: JsonObject = {"status": "pass", "notes": ["health checks are off (FEATURE_USE_HEALTH_CHECKS): no check ran"]}
 
 
 class Status(StrEnum):
-    """From the draft."""
+    """The statuses of the draft."""
 
-    PASS = "pass"  # noqa: S105 - the draft's word for "well", no password
+    PASS = "pass"  # noqa: S105 - the draft's word, not a password
     WARN = "warn"
     FAIL = "fail"
 
@@ -41,8 +39,8 @@ _WORSE = (Status.PASS, Status.WARN, Status.FAIL)
 
 @dataclass(frozen=True)
 class Finding:
-    """One measurement of a check: `measurement` is its name, `component` which of several it is about. `output` is
-    for operators and says what is the matter; it holds no secret."""
+    """One measurement of a check: `measurement` is its name, `component` the measured part if there are several.
+    `output` tells operators what is wrong; it contains no secret."""
 
     status: Status = Status.PASS
     measurement: str = ""
@@ -52,7 +50,7 @@ class Finding:
     output: str = ""
 
     def to_json(self, at: datetime) -> JsonObject:
-        """As the draft writes it; what is empty is left out."""
+        """Return the finding in the draft's format, without empty fields."""
         shown: JsonObject = {
             "componentId": self.component,
             "status": self.status.value,
@@ -65,29 +63,29 @@ class Finding:
 
 
 type Check = Callable[[], object]
-"""Returns a Finding or several, or anything else where all is well; raises where something is not."""
+"""Returns one or several findings, or anything else if it passes; raises if it fails."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one round found."""
+    """The findings of one round."""
 
     at: datetime
     findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=lambda: dict[str, tuple[Finding, ...]]())
 
     @property
     def status(self) -> Status:
-        """The worst of all."""
+        """Return the worst status of all findings."""
         return worst(f.status for found in self.findings.values() for f in found)
 
     def coarse(self) -> JsonObject:
-        """For anybody: a word for the whole and one for each check. No text, no number, no address."""
+        """Return the report without key: a status for the app and for each check, without texts, numbers, addresses."""
         words = {name: worst(f.status for f in found) for name, found in self.findings.items()}
         checks = {name: [{"status": word.value}] for name, word in words.items()}
         return {"status": self.status.value, "checks": checks}
 
     def details(self) -> JsonObject:
-        """For operators and their monitors."""
+        """Return the report for operators and their monitors."""
         checks: dict[str, list[JsonObject]] = {}
         for name, found in self.findings.items():
             for each in found:
@@ -97,13 +95,16 @@ class Report:
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """Of none, pass."""
+    """Return the worst status; `pass` for an empty list."""
     return max(statuses, key=_WORSE.index, default=Status.PASS)
 
 
 class Monitor:
-    """Thread-safe; one a process. A check that hangs is reported in every round and started again only when it is
-    over, so there is never more than one thread a check."""
+    """Runs the rounds of a process. Thread-safe.
+
+    A check that hangs is reported in every round and is started again only after it ends, so each check has at most one
+    thread.
+    """
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class Monitor:
         self._running: dict[str, Future[tuple[Finding, ...]]] = {}
 
     def report(self) -> Report:
-        """The last round, if it is fresh; else a new one, or the one that is going on. Never raises for a check."""
+        """Return the last round if it is fresh, else a new round or the running one. A failed check raises nothing."""
         with self._lock:
             if self._last is not None and self._ticks() - self._last[0] < self._cache_seconds:
                 return self._last[1]
@@ -143,7 +144,7 @@ class Monitor:
         with self._lock:
             self._last, self._round = (self._ticks(), report), None
         going_on.set_result(report)
-        self._raise_step_event(report)
+        self._emit_change(report)
         return report
 
     def _new_round(self) -> Report:
@@ -157,7 +158,7 @@ class Monitor:
 
     def _result(self, name: str, future: "Future[tuple[Finding, ...]]") -> tuple[Finding, ...]:
         if not future.done():
-            log.warning("health check %s did not answer within %g s", name, BUDGET_SECONDS)
+            log.warning("health check %s did not end within %g s", name, BUDGET_SECONDS)
             return (Finding(_failed(name), output=f"no answer within {BUDGET_SECONDS:g} s"),)
         del self._running[name]
         try:
@@ -166,14 +167,14 @@ class Monitor:
             log.warning("health check %s failed: %s", name, error)
             return (Finding(_failed(name), output=f"{type(error).__name__}: {error}"[:500]),)
 
-    def _raise_step_event(self, report: Report) -> None:
-        """Only what differs from the last round; a fresh process is taken to be well until it is found not to be."""
+    def _emit_change(self, report: Report) -> None:
+        """Emit a change since the last round; a new process counts as healthy before its first round."""
         before, self._known = self._known, report.status
         if before is report.status:
             return
         failing = [name for name, found in report.findings.items() if worst(f.status for f in found) is not Status.PASS]
         log.warning(
-            "health is %s, it was %s: %s", report.status.value, before.value, ", ".join(failing) or "all is well"
+            "health is %s, it was %s: %s", report.status.value, before.value, ", ".join(failing) or "all checks pass"
         )
         facts = {"before": before.value, "after": report.status.value, "checks": ",".join(failing)}
         self._telemetry.event(Event.HEALTH_CHANGED, facts)

@@ -214,7 +214,7 @@ class _LocalQueue:
             self.send(message)
 
     def take(self, until: datetime, sleep: Callable[[float], None]) -> StepMessage | None:
-        """Wait for the next message and return it; None if there is none, or none before `until`."""
+        """Wait for the next message and return it; None if no message is due before `until`."""
         if not self.waiting or self.waiting[0][0] > until:
             return None
         due, _, message = heapq.heappop(self.waiting)

@@ -1,6 +1,6 @@
-"""Accepting a deployment: from the text on the queue to a header, journaled steps, and a started orchestration.
+"""Accepts a submission: from the message on the queue to a header and journaled steps.
 
-Whatever arrives is answered and recorded; only storage trouble makes the message come again.
+Every submission is answered and recorded; only an error of storage makes the queue deliver the message again.
 """
 
 import base64
@@ -41,17 +41,17 @@ from shared.saga.payloads import Payloads
 log = logging.getLogger(__name__)
 
 _UNHANDLED = RecordedError(
-    "no delivery of the submission could be handled; its manifest is not to blame",
-    "See health and the app's log: a setting that cannot be read, or storage. Then submit again under a new id.",
+    "every delivery of the submission failed; its manifest is not to blame",
+    "See health and the app's log: a setting may be invalid, or storage fails. Then submit again under a new id.",
 )
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
 _BESIDE = "traceparent"
-"""May stand in an envelope, and does not make a message one: beside a bare manifest it may stand as well."""
+"""Allowed in an envelope and beside a bare manifest, so it does not make a message an envelope."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What a message asks for, as far as it can be read."""
+    """The content of a message, as far as it can be read."""
 
     deployment_id: str
     manifest: Any
@@ -61,7 +61,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The header that stands, and whether this submission is refused because the id is another manifest's."""
+    """The stored header; `conflict` is True if the submission is rejected because another manifest has the id."""
 
     header: DeploymentRecord
     conflict: bool = False
@@ -69,7 +69,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Accepts submissions. Compiling is pure; the journal's create is idempotent; so is the whole."""
+    """Accepts submissions. It is idempotent, because compiling is pure and the journal's create is idempotent."""
 
     journal: Journal
     blobs: Blobs
@@ -79,7 +79,7 @@ class Acceptance:
     retention_seconds: float = EnginePolicy.retention_seconds
 
     def accept(self, content: bytes, message_id: str) -> Accepted:
-        """Record the submission as accepted or rejected. Raises StorageUnavailableError and nothing else on purpose."""
+        """Record the submission as accepted or rejected. Raises only StorageUnavailableError."""
         fallback_id = f"unreadable-{message_id}"
         try:
             submission = self._read(content, fallback_id)
@@ -88,7 +88,7 @@ class Acceptance:
         return self.submit(submission)
 
     def submit(self, submission: Submission) -> Accepted:
-        """As `accept`, of what has been read already."""
+        """Do the same as `accept` for a submission that has been read."""
         try:
             graph = compile_manifest(submission.manifest, self.kinds)
         except InvalidInputError as error:
@@ -96,20 +96,20 @@ class Acceptance:
         return self._record(submission, graph)
 
     def reject(self, submission: Submission, problems: Problems) -> Accepted:
-        """Record it as rejected for these problems. Raises StorageUnavailableError."""
+        """Record a submission as rejected. Raises StorageUnavailableError."""
         trace = _trace_of(submission)
         return self._reject(submission.deployment_id, submission.manifest, problems, submission.requested_by, trace)
 
     def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
-        """Record as rejected what no delivery could handle; a deployment that stands under its id keeps its state."""
+        """Reject a message whose every delivery failed; an existing deployment with its id keeps its state."""
         fallback_id = f"unreadable-{message_id}"
         manifest: Any = content
         try:
-            # A delivery may have been accepted and cut short: by its manifest's hash the record of it is known again.
+            # A delivery may have been accepted and interrupted: the hash of the manifest finds its record.
             manifest = self._read(content, fallback_id).manifest
         except StorageUnavailableError:
             raise
-        except Exception as error:  # reading it may be the very thing that failed every time
+        except Exception as error:  # reading it may be what failed every time
             log.info("a poisoned submission cannot be read: %s", error)
         return self._reject(salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
 
@@ -138,7 +138,7 @@ class Acceptance:
                 header, steps, f"submitted by {header.requested_by}" if header.requested_by else "submitted"
             )
         except LimitError as error:
-            problem = Problem("$", f"holds more than the journal can keep: {error}")
+            problem = Problem("$", f"is too large for the journal: {error}")
             return self.reject(submission, Problems([problem]))
         return self._answer(stored, digest, now)
 
@@ -151,7 +151,7 @@ class Acceptance:
         traceparent: str = "",
         error: RecordedError | None = None,
     ) -> Accepted:
-        """`error` is for a submission that is not to blame itself."""
+        """Record the rejection; `error` is for a submission that is not to blame."""
         now = self.clock.now()
         fields = as_object(manifest) or {}
         name = fields.get("name")
@@ -178,19 +178,19 @@ class Acceptance:
         stored = self.journal.create(header, [], header.error.message if header.error else "")
         return self._answer(stored, digest, now)
 
-    def _answer(self, standing: DeploymentRecord, digest: str, now: datetime) -> Accepted:
-        if standing.manifest_hash == digest:
-            return Accepted(standing)
+    def _answer(self, stored: DeploymentRecord, digest: str, now: datetime) -> Accepted:
+        if stored.manifest_hash == digest:
+            return Accepted(stored)
         reason = f"refused: the id is taken by another manifest (this one's hash is {digest[:12]})"
         entry = AuditEntry(
-            now, "deployment", standing.state.value, standing.state.value, ACCEPT, reason, standing.sequence
+            now, "deployment", stored.state.value, stored.state.value, ACCEPT, reason, stored.sequence
         )
-        self.journal.note(standing.deployment_id, entry)
-        log.warning("deployment %s: %s", standing.deployment_id, reason)
-        return Accepted(standing, conflict=True)
+        self.journal.note(stored.deployment_id, entry)
+        log.warning("deployment %s: %s", stored.deployment_id, reason)
+        return Accepted(stored, conflict=True)
 
     def _read(self, content: bytes, fallback_id: str) -> Submission:
-        """The message: an envelope, or a bare manifest; JSON or YAML; plain or base64."""
+        """Parse a message: an envelope or a bare manifest; JSON or YAML; plain or base64."""
         value = parse(decoded(content), may_be_enclosed=True)
         top = as_object(value)
         if top is None or not _ENVELOPE & top.keys():
@@ -229,8 +229,8 @@ class Acceptance:
 
 
 def step_records(deployment_id: str, graph: StepGraph, payloads: Payloads) -> list[StepRecord]:
-    """Return the journal rows of a plan. The same plan gives the same rows, whoever writes them. Raises LimitError if
-    a row would have no room for what is written into it later."""
+    """Return the journal rows of a step graph; the same graph always gives the same rows. Raises LimitError if a row
+    would have no room for later writes."""
     ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
     return [_row(deployment_id, i, step, ordinals, payloads) for i, step in enumerate(graph.steps)]
 
@@ -238,7 +238,7 @@ def step_records(deployment_id: str, graph: StepGraph, payloads: Payloads) -> li
 def _row(
     deployment_id: str, ordinal: int, step: GraphStep, ordinals: Mapping[str, int], payloads: Payloads
 ) -> StepRecord:
-    """A row without `refers_to` holds its `with` as it goes to Fabric: nothing in it is replaced any more."""
+    """Return a step's row. Without `refers_to`, its `with` is sent to Fabric as it is: nothing in it is replaced."""
     refers_to = {other: ordinals[other] for other in referred(step.spec)}
     row = StepRecord(
         deployment_id=deployment_id,
@@ -259,15 +259,15 @@ def _nothing(step_id: str, output: str) -> Any:
 
 
 def normal_target(target: str) -> str:
-    """Targets are compared without regard to case and surrounding space, as Fabric compares workspace names."""
+    """Normalise case and space, because Fabric compares workspace names without regard to them."""
     return " ".join(target.casefold().split())
 
 
 def decoded(content: bytes) -> str:
     """Return the text of a message: as it is, or, if a client encoded it (the extension's old default), from base64.
 
-    A submission has a colon or a brace in it, and base64 has neither: so what is base64 by its own rules and holds
-    UTF-8 is taken for it, whatever the text begins with. Its lines may be wrapped.
+    A submission contains a colon or a brace, and base64 has neither. So content that is valid base64 of UTF-8 counts as
+    base64, whatever it begins with. Its lines may be wrapped.
     """
     try:
         inner = base64.b64decode(b"".join(content.removeprefix(BOM_UTF8).split()), validate=True)
@@ -282,7 +282,7 @@ def decoded(content: bytes) -> str:
 
 
 def _shortened(problems: Problems) -> Problems:
-    """As many as fit, as they will stand in the row: a character beyond ASCII takes up to twelve there."""
+    """Return as many problems as fit into the row; a character beyond ASCII takes up to twelve in it."""
     short = (Problem(each.path[:300], each.message[:500], each.count) for each in problems)
     return Problems(short).fitting(PROBLEMS_CHARACTERS)
 
@@ -301,13 +301,13 @@ def _checked_trace(top: JsonObject) -> str:
 
 
 def _trace_of(submission: Submission) -> str:
-    """The trace that it was sent in: what stands beside the manifest, or in it; empty where neither does."""
+    """Return the traceparent beside the manifest, or in it; '' if there is neither."""
     value = submission.traceparent or (as_object(submission.manifest) or {}).get(_BESIDE)
     return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else ""
 
 
 def opened(content: bytes) -> JsonObject | None:
-    """Return the object that a message holds, even if what stands in it may not be accepted; None if it holds none."""
+    """Return the object in a message, even one that may not be accepted; None if the message contains no object."""
     try:
         text = decoded(content)
     except InvalidInputError:
@@ -315,7 +315,7 @@ def opened(content: bytes) -> JsonObject | None:
     try:
         return as_object(parse(text, may_be_enclosed=True))
     except InvalidInputError:
-        try:  # an envelope may be sound where what it carries is not: too deep, or with characters no text may have
+        try:  # a valid envelope may carry an invalid manifest: nested too deep, or with forbidden characters
             return as_object(json.loads(text))
         except (ValueError, RecursionError):
             return None

@@ -7,8 +7,8 @@ A run does this, in this order; an error of one deployment does not stop the oth
   no heartbeat is rolled back.
 - It rolls back a held deployment whose `keepFor` is over, and a succeeded one whose `expiresAfter` is over or that a
   person retired while its target was not free.
-- It checks a deployment that was rolled back for orphans of late calls: once; or, if the answer to a create was lost
-  and its resource has not shown, for a day at growing intervals.
+- It checks a deployment that was rolled back for orphans of late calls: once; or at growing intervals during a day, if
+  the answer to a create was lost and its resource has not shown.
 - It forgets a deployment past its retention, except for its audit.
 
 Every write is conditional or idempotent, so two runs at once do no harm; `dry_run` writes nothing. Each run starts at a
@@ -67,7 +67,7 @@ class SweepReport:
     orphans_left: list[str] = field(default_factory=lambda: list[str]())
 
     def counts(self) -> dict[str, int]:
-        """Return the length of each list, for the log."""
+        """Return the length of each list."""
         return {f.name: v if isinstance(v := getattr(self, f.name), int) else len(v) for f in fields(self)}
 
     def ids(self, maximum: int | None = None) -> dict[str, list[str]]:

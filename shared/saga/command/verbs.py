@@ -106,7 +106,8 @@ VERBS: Mapping[Verb, VerbSpec] = {
         goal=D.FAILED,
         label="Release",
         summary="Give up what a stuck deployment cannot compensate, so that its target is free",
-        effect="Resources that could not be compensated stay as they are; the deployment ends failed and frees its target.",
+        effect="Resources that could not be compensated stay as they are. "
+        "The deployment ends failed, and its target is free.",
         example='--reason "its items belong to finance" --wait',
         reason="why what could not be compensated may stay as it is",
         is_destructive=True,

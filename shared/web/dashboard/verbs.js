@@ -8,5 +8,5 @@ export const VERBS = {
   resume: { label: "Resume", effect: "The failed steps are tried again. Applied steps stay as they are.", isForStep: false, isDestructive: false, needsReason: false },
   compensate: { label: "Roll back", effect: "All applied steps of this deployment are compensated. Resources that it did not create or change stay.", isForStep: false, isDestructive: true, needsReason: false },
   retire: { label: "Retire", effect: "The deployment is rolled back as if it had expired: what it created is deleted.", isForStep: false, isDestructive: true, needsReason: false },
-  release: { label: "Release", effect: "Resources that could not be compensated stay as they are; the deployment ends failed and frees its target.", isForStep: false, isDestructive: true, needsReason: true },
+  release: { label: "Release", effect: "Resources that could not be compensated stay as they are. The deployment ends failed, and its target is free.", isForStep: false, isDestructive: true, needsReason: true },
 };

@@ -172,7 +172,7 @@ def test_transaction_rollback_in_the_block_ends_the_transaction() -> None:
     assert (report.state, report.left) == ("compensated", [])
     assert shop.world.state("s") is DeploymentState.COMPENSATED
     silver = shop.lakehouse("silver")
-    with pytest.raises(RolledBackError, match="put back"):
+    with pytest.raises(RolledBackError, match="is rolled back"):
         transaction.track_resource(ResourceType.LAKEHOUSE, silver, workspace_id=shop.workspace)
     assert shop.world.names() == {"sales": ["theirs"]}
 
@@ -284,7 +284,7 @@ def test_transaction_cancelled_by_a_person_also_rolls_back_what_comes_afterwards
     assert shop.recover() is DeploymentState.CANCELLED
     with pytest.raises(RolledBackError, match="operator"):
         shop.break_off(transaction, "silver", AssertionError("nothing new may be begun"), was_made=True)
-    with pytest.raises(RolledBackError, match="put back"):
+    with pytest.raises(RolledBackError, match="is rolled back"):
         transaction.track_resource(ResourceType.LAKEHOUSE, shop.lakehouse("gold"), workspace_id=shop.workspace)
     with pytest.raises(RolledBackError):
         transaction.commit()

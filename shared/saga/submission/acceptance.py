@@ -182,9 +182,7 @@ class Acceptance:
         if stored.manifest_hash == digest:
             return Accepted(stored)
         reason = f"refused: the id is taken by another manifest (this one's hash is {digest[:12]})"
-        entry = AuditEntry(
-            now, "deployment", stored.state.value, stored.state.value, ACCEPT, reason, stored.sequence
-        )
+        entry = AuditEntry(now, "deployment", stored.state.value, stored.state.value, ACCEPT, reason, stored.sequence)
         self.journal.note(stored.deployment_id, entry)
         log.warning("deployment %s: %s", stored.deployment_id, reason)
         return Accepted(stored, conflict=True)

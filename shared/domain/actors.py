@@ -1,4 +1,4 @@
-"""Who writes to the journal, as the audit names it; for a command it is the requester."""
+"""The writers of the journal, as the audit names them. The writer of a command is its requester."""
 
 ENGINE = "engine"
 ORCHESTRATOR = "orchestrator"

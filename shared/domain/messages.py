@@ -1,4 +1,4 @@
-"""What travels on the queues: plain dictionaries outside, frozen records inside."""
+"""The messages on the queues: JSON outside, frozen records inside."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from shared.domain.json import JsonObject
 
 
 class Direction(StrEnum):
-    """Which way a step is to be moved."""
+    """The direction in which a step is moved."""
 
     FORWARD = "forward"
     BACKWARD = "backward"
@@ -16,14 +16,14 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class StepMessage:
-    """Asks for one step to be moved as far as it can go now. Saying it twice does no harm."""
+    """Move one step as far as it can go now. A second delivery of the message does no harm."""
 
     deployment_id: str
     ordinal: int
     direction: Direction
 
     def to_json(self) -> JsonObject:
-        """As it stands on the queue."""
+        """Return the message as it is on the queue."""
         return {
             "deployment_id": self.deployment_id,
             "ordinal": self.ordinal,
@@ -32,7 +32,7 @@ class StepMessage:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Self:
-        """Raises ValueError, KeyError or TypeError where it is not such a message."""
+        """Parse a message. Raises ValueError, KeyError or TypeError if it is not a step message."""
         ordinal = data["ordinal"]
         if not isinstance(ordinal, int) or not isinstance(data["deployment_id"], str):
             raise TypeError("deployment_id must be a string and ordinal an integer")

@@ -49,7 +49,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Intent:
-    """What is about to be done, written before it is done.
+    """The entry that a step writes before a call that changes something.
 
     `action` is create, update or adopt. `before` is what was there (None: nothing), as much of it as this
     deployment may change; it is what compensation restores. `marker` is put into the description of what is
@@ -68,8 +68,8 @@ class Intent:
 
 @dataclass(frozen=True)
 class Claim:
-    """Who handles the step now, until when, and the fencing number that grows with every claim. `acts` is False while
-    its owner has only looked."""
+    """A worker's hold on a step: the owner, the end of the lease, and a fencing number that grows with every claim.
+    `acts` is False while the owner has only looked."""
 
     owner: str
     expires_at: datetime
@@ -91,7 +91,7 @@ class RecordedError:
 
 @dataclass(frozen=True)
 class Chain:
-    """What ties a row to the audit; only the store sets it (audit.py says how).
+    """The link from a row to the audit. Only the store sets it (audit.py).
 
     `head` is the hash of the row's last audit entry, or of the row as it was created where it has none; `row` is the
     digest of the row as it stands.
@@ -298,12 +298,12 @@ class DeploymentRecord:
 
     @property
     def is_being_released(self) -> bool:
-        """Return True if a person released it and it has yet to end: no try is begun, and what is under way settles."""
+        """Return True if a person released it and it has not ended: no attempt starts, and the present ones settle."""
         return self.state is DeploymentState.STUCK and self.is_released
 
     @property
     def is_released(self) -> bool:
-        """Return True if a person gave up what could not be compensated."""
+        """Return True if a person released it: what could not be compensated stays as it is."""
         return self.release_write > 0
 
     def to_json(self) -> JsonObject:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class StepState(StrEnum):
-    """Where one step stands; the legal moves are in transitions.py."""
+    """The state of a step; the legal moves are in transitions.py."""
 
     PENDING = "pending"
     INTENT = "intent"
@@ -18,7 +18,7 @@ class StepState(StrEnum):
 
 
 class DeploymentState(StrEnum):
-    """Where a deployment stands; the legal moves are in transitions.py."""
+    """The state of a deployment; the legal moves are in transitions.py."""
 
     ACCEPTED = "accepted"
     RUNNING = "running"
@@ -49,7 +49,7 @@ class OperationPurpose(StrEnum):
 
 
 class OperationState(StrEnum):
-    """Where a long-running operation stands, as the client reads it from Fabric's words."""
+    """The state of a long-running operation, as the client reads it from Fabric's words."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -57,7 +57,7 @@ class OperationState(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a deployment's steps come from. The engine only compensates a script's steps; the script applies them."""
+    """The source of a deployment's steps. The engine only compensates a script's steps; the script applies them."""
 
     MANIFEST = "manifest"
     SCRIPT = "script"
@@ -81,7 +81,7 @@ FORWARD_SETTLED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SK
 """A forward action in one of these needs no further delivery."""
 
 BACKWARD_SETTLED = frozenset({StepState.COMPENSATED, StepState.COMPENSATION_FAILED, StepState.SKIPPED})
-"""A compensation in one of these needs no further delivery (the sweeper may begin it again)."""
+"""A compensation in one of these needs no further delivery (the sweeper may start it again)."""
 
 IN_FLIGHT = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATING})
 """A call to Fabric may be under way, or its answer lost."""

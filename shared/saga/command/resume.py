@@ -16,8 +16,8 @@ _NOT_DONE = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.PENDING})
 
 
 def make_steps_ready(services: Services, deployment_id: str) -> None:
-    """Do what a person who asked to resume waits for, if anybody does; safe to repeat. Raises ConflictError where
-    somebody else was quicker: then it is to be called again."""
+    """Make the steps of a resumed deployment ready, if its header asks for it; safe to repeat. Raises ConflictError if
+    another writer was first: then the caller calls it again."""
     steps = services.journal.steps(deployment_id)
     header = services.journal.header(deployment_id)
     requester = header.record.resume_requested_by

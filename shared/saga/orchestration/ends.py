@@ -12,7 +12,7 @@ from shared.saga.step.execution import is_rolling_back
 
 
 def is_owned_by_script(record: DeploymentRecord) -> bool:
-    """Whether only its script may say what becomes of it: it goes forward, or has yet to begin."""
+    """Return True if only its script may end it: it is going forward, or has not started."""
     return record.origin is Origin.SCRIPT and is_forward(record)
 
 
@@ -40,7 +40,7 @@ def deployment_error(step: StepRecord) -> RecordedError | None:
 
 
 def final_state(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[DeploymentState, str] | None:
-    """The end that the rows prove, and why; None where it is not over, or is its script's to end."""
+    """Return the final state that the rows prove, and why; None if there is none yet, or only its script may end it."""
     states = {row.state for row in rows}
     if is_owned_by_script(record):
         return None

@@ -1,7 +1,8 @@
 """The durable orchestration of one deployment: a small generator around the decisions of progress.py.
 
-It does no work and keeps no truth. It sends what is ready, hears what has settled, and asks the journal when in
-doubt. Its history stays bounded: after GENERATION events it continues as new with its view as the input.
+It does no work and stores no state of its own. It sends a message for each ready step, receives the events of settled
+steps, and reads the journal when in doubt. Its history stays bounded: after GENERATION events it continues as new with
+its view as the input.
 """
 
 from collections.abc import Generator

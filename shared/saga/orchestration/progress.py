@@ -41,7 +41,7 @@ class Progress:
         self._candidates = set(range(len(self.needs)))
 
     def on_settled(self, ordinal: int, state: StepState) -> None:
-        """Take in that a step has settled. News of the other direction, or heard twice, changes nothing."""
+        """Note that a step has settled. An event of the other direction, or a repeated one, changes nothing."""
         if not 0 <= ordinal < len(self.states):
             return
         forward = self.direction is Direction.FORWARD
@@ -54,7 +54,8 @@ class Progress:
             self.rolling_back = True
 
     def take_ready(self) -> list[int]:
-        """The ordinals to be sent now, marked as sent. Forward: all needs succeeded. Backward: no dependent left."""
+        """Return the ordinals to send now, and mark them as sent. Forward: all needs succeeded. Backward: no dependent
+        left."""
         ready = sorted(i for i in self._candidates if i not in self.sent and self._is_ready(i))
         self._candidates.clear()
         self.sent.update(ready)
@@ -69,11 +70,11 @@ class Progress:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is on its way; after `take_ready` gave nothing, this direction is over."""
+        """Return True if no message is out; if `take_ready` returned nothing as well, this direction is over."""
         return not self.sent
 
     def to_json(self) -> JsonObject:
-        """For the orchestration's input; states as small numbers."""
+        """Return the view as the orchestration's input; states are small numbers."""
         return {
             "needs": self.needs,
             "states": [_CODES[s] for s in self.states],
@@ -85,7 +86,7 @@ class Progress:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "Progress":
-        """The reverse of `to_json`."""
+        """Return the view that JSON stands for."""
         numbers: list[int] = data["states"]
         states = [_STATES[i] for i in numbers]
         unanswered = dict(data.get("unanswered", []))

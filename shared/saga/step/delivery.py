@@ -6,11 +6,11 @@ A claim is a lease, written in the same conditional write as what the claimant i
                                          │                                                  │
     another delivery's write fails here ─┘    lease over, row taken by another: fails here ─┘
 
-So whoever writes first acts, everybody else does nothing, and a holder that woke up after its lease cannot finish.
+So the first writer acts, all others do nothing, and a holder that wakes up after its lease cannot finish.
 
-A lease is short, and its holder renews it: with each beat while the delivery runs, and before each call that changes
-something. Both are the same conditional write, which fails if another delivery has taken the row. So a dead worker is
-noticed soon, and a live one goes on however slow Fabric is (ADR 3).
+A lease is short, and its holder renews it: with each heartbeat while the delivery runs, and before each call that
+changes something. Both are the same conditional write, which fails if another delivery has taken the row. So a dead
+worker is noticed soon, and a live one goes on however slow Fabric is (ADR 3).
 """
 
 import logging
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Services:
-    """What the engine works with; every outside thing is a port, so that tests own time, chance and faults."""
+    """The ports that the engine uses, so that tests own time, chance and faults."""
 
     journal: Journal
     queue: StepQueue
@@ -66,7 +66,7 @@ MAX_WAITS = 40
 
 @dataclass(frozen=True)
 class Settled:
-    """A step needs no more deliveries in this direction; its event is to be raised (again)."""
+    """The event that a step needs no more deliveries in this direction; it may be raised more than once."""
 
     deployment_id: str
     ordinal: int
@@ -92,8 +92,8 @@ class Delivery:
         self._found = step.claim
         left = step.claim if step.claim is not None and step.claim.acts else None
         self.is_uncertain = step.ambiguous or (step.state is StepState.INTENT and left is not None)
-        """Whether an earlier delivery may have made a call whose answer is not known: it said so, or it died with
-        its claim still written. Whatever this one writes must not forget it."""
+        """True if an earlier delivery may have sent a call whose answer is not known: its row says so, or it died with
+        its claim still written. No write of this delivery may lose that."""
         self._staged: StepChanges = {}
         if left is not None:
             self.stage({"late_call_until": policy.late_call_until(left.expires_at)})
@@ -102,7 +102,7 @@ class Delivery:
 
     @property
     def step(self) -> StepRecord:
-        """The row as it stands after the last write."""
+        """The row after the last write."""
         return self._row.record
 
     @property
@@ -112,11 +112,11 @@ class Delivery:
 
     @property
     def late_call_until(self) -> datetime | None:
-        """Until when a call of an earlier delivery, which died or was held up, may still have its effect."""
+        """The time until which a call of an earlier delivery, which died or was delayed, may still take effect."""
         return self._staged.get("late_call_until", self.step.late_call_until)
 
     def is_claimed_by_another(self) -> bool:
-        """Whether somebody else is at work on it and its lease is not over."""
+        """Return True if another delivery holds the step and its lease is not over."""
         claim = self.step.claim
         return claim is not None and claim.expires_at > self.now
 

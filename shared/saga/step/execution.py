@@ -25,10 +25,10 @@ _ROW_FULL_REMEDY = (
 
 
 def execute_step(services: Services, message: StepMessage) -> Settled | None:
-    """Handle one message. The Settled is to be raised as an event; None where there is nothing to say.
+    """Handle one message. Return the event to raise, or None.
 
-    Safe for any number of deliveries, late, doubled or out of order. A row that cannot take what is to be written is an
-    outcome: the step is given up. Raises StorageUnavailableError: then the host delivers the message again.
+    Safe for any number of deliveries, late, duplicated or out of order. If the row has no room for a write, the step
+    fails. Raises StorageUnavailableError: then the host delivers the message again.
     """
     try:
         header, row = services.journal.step(message.deployment_id, message.ordinal)
@@ -40,7 +40,7 @@ def execute_step(services: Services, message: StepMessage) -> Settled | None:
         with services.heartbeat.during(delivery.heartbeat, services.policy.step_lease_seconds / HEARTBEATS_PER_LEASE):
             return _deliver(delivery)
     except ConflictError:
-        # Somebody else moved the row: it is theirs now, and whatever was done here was looked for by them.
+        # Another delivery moved the row. It holds the step now, and has looked for the effects of this delivery.
         log.info("step %s of %s was moved by another delivery", row.record.step_id, message.deployment_id)
         return None
     except LimitError as error:
@@ -77,7 +77,8 @@ def _forward(delivery: Delivery) -> Outcome:
 
 
 def _fail_scripts_step(delivery: Delivery) -> Outcome:
-    """A script's step goes forward by its script alone. What one that turned back was at, nobody may finish for it."""
+    """Fail the step that a script was applying when its deployment began to roll back: only the script applies its
+    steps, and nobody may finish one for it."""
     if delivery.step.state is not StepState.INTENT or not is_rolling_back(delivery.header):
         return Ignore()
     error = RecordedError(
@@ -103,31 +104,31 @@ def _backward(delivery: Delivery) -> Outcome:
 
 
 def is_rolling_back(header: DeploymentRecord) -> bool:
-    """Whether nothing new is to be begun: a step failed, or a person asked to have it stopped or undone."""
+    """Return True if no further step may start: a step failed, or a person asked to abort the deployment."""
     return bool(header.error) or is_abort_requested(header)
 
 
 def is_abort_requested(header: DeploymentRecord) -> bool:
-    """Whether a person asked to have it stopped or undone: then what waits to try again does not. After a failure of
-    another step it does, for whether this one fails too decides whether the deployment is held."""
+    """Return True if a person asked to abort the deployment: then pending retries are abandoned. After the failure of
+    another step they continue, because their outcome decides whether the deployment is held."""
     return bool(header.cancel_requested_by or header.compensate_requested_by)
 
 
 def awaits_retry(step: StepRecord) -> bool:
-    """Return True if the last try of a step went wrong, or is not known, and it waits for the next one."""
+    """Return True if the last attempt at a step failed, or its result is not known, and it waits for the next one."""
     has_failed_attempt = step.state is StepState.SUBMITTED and step.error is not None
     return step.kind != APPROVAL and (step.state is StepState.INTENT or has_failed_attempt)
 
 
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:
-    """A message that every delivery failed on: the step fails, so that the deployment can turn back."""
+    """Fail the step of a message whose every delivery failed, so that the deployment can be rolled back."""
     remedy = "Look for the exception in the app's log, mend its cause, and submit again."
     return _give_up(services, message, RecordedError(reason, remedy), POISON_QUEUE)
 
 
 def _give_up(services: Services, message: StepMessage, error: RecordedError, actor: str) -> Settled | None:
-    """Settle the step as failed in the message's direction, from wherever its row stands: its deployment turns back, or
-    is stuck, which people see. It never goes on for ever with its target held."""
+    """Settle the step as failed in the message's direction, whatever state its row has: its deployment is rolled back,
+    or is stuck, which people see. It never keeps its target locked for ever."""
     for _ in range(_GIVE_UP_TRIES):
         try:
             header, row = services.journal.step(message.deployment_id, message.ordinal)

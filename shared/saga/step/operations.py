@@ -44,7 +44,7 @@ def wait(d: Delivery, operation: Operation) -> Reschedule:
 
 
 def check(status: OperationStatus, operation: Operation) -> None:
-    """Raise the FabricError that a failed operation stands for: worth another try, a name to wait for, or final."""
+    """Raise the error of a failed operation: transient, a name to wait for, or final."""
     if status.state is OperationState.SUCCEEDED:
         return
     may_pass = bool(status.is_retriable) or status.error_code in FAILURE_CODES | {UNKNOWN_ERROR}

@@ -1,4 +1,4 @@
-"""What the commands share: arguments and their values, and the connection to storage or the API."""
+"""Helpers of the commands: arguments and their values, and the connection to storage or the API."""
 
 import argparse
 import dataclasses

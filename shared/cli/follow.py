@@ -45,7 +45,7 @@ def _never(header: DeploymentRecord) -> bool:
 
 @dataclass(frozen=True)
 class FollowOptions:
-    """What to wait for, and for how long.
+    """The final state to wait for, and the limits of waiting.
 
     `resume_command` is the command line that continues following. `goal` is the final state that was asked for; its
     exit code is SUCCEEDED. `is_passing` returns True for a final state that the deployment is about to leave, because a

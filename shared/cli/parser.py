@@ -20,7 +20,7 @@ class _FullParser(argparse.ArgumentParser):
         return f"{self.format_usage()}\n{DESCRIPTION}\n\n{overview(self.texts)}\n"
 
     def error(self, message: str) -> NoReturn:
-        """Print the whole help and exit with code 2, for a missing or unknown command."""
+        """Print the whole help and exit with code 2 after a missing or unknown command."""
         self.exit(BAD_REQUEST, f"{self.format_help()}\nerror: {message}\n")
 
 

@@ -21,7 +21,7 @@ NOT_MODIFIED: Mapping[int, tuple[None, str]] = {304: (None, "The caller's copy i
 
 @dataclass(frozen=True, eq=False)
 class OperationDoc:
-    """What the document says about one operation, and what the app accepts by it.
+    """The description of one operation, and the parameters that the app accepts.
 
     `answers` maps each status to the schema and the description of its response. `problems` are the statuses of the
     operation's own errors; the errors that every operation can return are added. A request whose address has a query

@@ -306,7 +306,7 @@ def _problem() -> JsonObject:
             allowed=_ALLOWED,
             deployment={
                 **ref("Header"),
-                "description": "What remains of the header of a deployment past its retention.",
+                "description": "The remaining header of a deployment past its retention.",
             },
             correlation_id={"type": "string", "description": "Find the details in the app's log by this id."},
         ),

@@ -95,7 +95,7 @@ class JsonOutput(Output):
 
 
 class LineOutput(Output):
-    """Prints one line for each event, for the logs of pipelines."""
+    """Prints each event as one line of a pipeline's log."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -294,7 +294,7 @@ def _problem() -> JsonObject:
             type=_STRING,
             title=_STRING,
             status={"type": "integer"},
-            detail={"type": "string", "description": "What is wrong, and what to do next."},
+            detail={"type": "string", "description": "The error, and what to do next."},
             instance=_STRING,
             problems={
                 "type": "array",

@@ -62,7 +62,7 @@ class Watching:
     ) -> tuple[str, bytes | None]:
         """Return the tag and the response, which is None if the caller `has` that tag.
 
-        `read` returns the response and the sequence numbers of its rows, or None for the numbers: then there is no tag.
+        `read` returns the response and the sequence numbers of its rows, or None for the numbers: then the tag is ''.
         The response was read after this call began. With `has`, the caller follows the subject, and the response may
         have been read up to a second before. Raises what `sequences` and `read` raise.
         """

@@ -243,7 +243,7 @@ def test_accept_of_a_row_without_space_for_later_writes_is_rejected(monkeypatch:
     monkeypatch.setitem(STEP_SHARES, "needs", 2)
     header = AcceptanceFixture().accept({"deployment_id": "d", "manifest": MANIFEST}).header
     assert header.state is DeploymentState.REJECTED
-    assert "more than the journal can keep: 'needs' of step 'lh'" in header.problems[0]["message"]
+    assert "is too large for the journal: 'needs' of step 'lh'" in header.problems[0]["message"]
 
 
 def test_accept_raises_storage_errors() -> None:

@@ -155,7 +155,7 @@ def test_keys_survive_a_kill_while_they_are_written(tmp_path: Path, monkeypatch:
     """The file is complete or does not exist."""
     file = tmp_path / "keys.json"
 
-    def cut(value: Any, stream: Any) -> None:
+    def cut(value: Any, stream: Any, **_: Any) -> None:
         stream.write('{"default"')
         raise KeyboardInterrupt
 

@@ -139,7 +139,7 @@ def compensated(number: int = 1) -> Deployment:
         _move(t(14.5), 3, "pending", "failed", error.message),
         AuditEntry(t(14.6), "deployment", "running", "compensating", "orchestrator", "a step failed", 2),
         _move(t(19.8), 0, "compensating", "compensated", "deleted"),
-        AuditEntry(t(20), "deployment", "compensating", "compensated", "orchestrator", "everything is put back", 3),
+        AuditEntry(t(20), "deployment", "compensating", "compensated", "orchestrator", "every step is compensated", 3),
     ]
     return Deployment(top, steps, audit, ())
 
@@ -151,7 +151,7 @@ def stuck(number: int = 2) -> Deployment:
     t = _after(top.accepted_at)
     error = RecordedError(
         "workspace 'contoso-sales' holds 2 items that this deployment did not make",
-        "Move or delete them; then the sweeper puts the rest back.",
+        "Move or delete them; then the sweeper deletes the rest.",
     )
     steps = [
         step(

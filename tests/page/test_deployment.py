@@ -175,7 +175,7 @@ def test_deployment_journal_and_audit_are_tabs_for_the_keyboard(tab: Page, serve
     panel = tab.get_by_role("tabpanel")
     expect(panel.locator("tbody tr")).to_have_count(12)
     expect(panel).to_contain_text("running → compensating")
-    expect(panel).to_contain_text("everything is put back")
+    expect(panel).to_contain_text("every step is compensated")
     expect(panel.locator("tbody tr").nth(2)).to_contain_text("workspace")
 
 
@@ -270,7 +270,7 @@ def test_deployment_that_is_forgotten_still_has_its_audit(tab: Page, serve: Serv
     world.forgotten["long-ago"] = removed.audit
     serve(world, "#/deployments/long-ago")
     expect(tab.locator("h1")).to_have_text("long-ago")
-    expect(tab.get_by_role("region", name="Audit")).to_contain_text("everything is put back")
+    expect(tab.get_by_role("region", name="Audit")).to_contain_text("every step is compensated")
 
 
 def test_deployment_of_a_thousand_steps_opens(tab: Page, serve: Serving) -> None:

@@ -195,7 +195,7 @@ def test_flag_retry_logic_off_reads_once() -> None:
 
 @pytest.mark.parametrize("is_on", [True, False])
 def test_flag_circuit_breaker(is_on: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """With the flag on, failures open the breaker, and it closes again. With the flag off there is no breaker."""
+    """With the flag on, failures open the breaker, and it closes again. With the flag off, no breaker exists."""
     world = Composed(replace(ALL_ON, circuit_breaker=is_on))
     world.inject(match={"path": ".*/lakehouses"}, when={"times": 10}, action={"status": 503})
     world.submit(MEDALLION)

@@ -1,7 +1,7 @@
-"""What the orchestrator asks to have done: every read and write of the journal, the lock and the queue.
+"""The activities: every read and write of the journal, the lock and the queue that the orchestrator needs.
 
-Each is safe to repeat: durable engines run activities at least once. Each answers with a small JSON object, and the
-first word of it, `next`, tells the orchestrator what to do: run, wait, hold, ended.
+Each is safe to repeat, because durable engines run activities at least once. Each returns a small JSON object, and its
+field `next` names what the orchestrator does next: run, wait, hold, ended.
 """
 
 import logging
@@ -39,9 +39,10 @@ _SHORT_WAIT_SECONDS = 1.0
 
 
 def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bool = False) -> JsonObject:
-    """Take the target and move the deployment to where its steps can run, from whatever state a crash left it in.
+    """Acquire the target lock and move the deployment to a state in which its steps can run, whatever state a crash
+    left.
 
-    What a script takes forward is left to it (`by_script`: it is the script that asks) until it turns back.
+    The deployment of a script goes forward by its script alone (`by_script`: the script is the caller).
     """
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)
@@ -76,7 +77,7 @@ def begin(services: Services, locks: Locks, deployment_id: str, *, by_script: bo
 
 
 def _take_target(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject | None:
-    """ACCEPTED to RUNNING, if the target is free. None: it is taken; else the answer to the orchestrator."""
+    """Move ACCEPTED to RUNNING if the target is free, and return None; else return what the orchestrator does next."""
     record, now = header.record, services.clock.now()
     earlier = None if record.cancel_requested_by else _earlier_open_deployment(services, record)
     goes_on_or_ends = earlier is None or record.concurrency is Concurrency.REJECT
@@ -127,7 +128,7 @@ def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> Json
 
 
 def _earlier_open_deployment(services: Services, record: DeploymentRecord) -> str | None:
-    """A deployment that came before this one and has not ended: targets are served in order of arrival."""
+    """Return an earlier deployment that has not ended, because targets are served in order of arrival; or None."""
     own = (record.accepted_at, record.deployment_id)
     for other in services.journal.deployments(record.target, open_only=True):
         if other.deployment_id != record.deployment_id and (other.accepted_at, other.deployment_id) < own:
@@ -136,7 +137,7 @@ def _earlier_open_deployment(services: Services, record: DeploymentRecord) -> st
 
 
 def _keep_target(services: Services, locks: Locks, record: DeploymentRecord) -> str | None:
-    """Renew the lease. None: it is ours; else who holds it, and then nothing may be dispatched."""
+    """Renew the lease of the target lock and return None; or return its holder, and then no step may be dispatched."""
     lock = locks.acquire(
         record.target, record.deployment_id, services.clock.now(), services.policy.target_lease_seconds
     )
@@ -151,12 +152,12 @@ def _release(locks: Locks, record: DeploymentRecord) -> None:
 
 
 def dispatch(services: Services, deployment_id: str, ordinals: Sequence[int], direction: Direction) -> None:
-    """Put one message a step on the queue."""
+    """Send one message for each step."""
     services.queue.send_all([StepMessage(deployment_id, ordinal, direction) for ordinal in ordinals])
 
 
 def record_failure(services: Services, deployment_id: str) -> JsonObject:
-    """Note that a step failed, so that messages still on the queue begin nothing; answers with the fresh view."""
+    """Note in the header that a step failed, so that messages on the queue start no step. Return the fresh view."""
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)
         if header.record.state is not DeploymentState.RUNNING or is_rolling_back(header.record):
@@ -181,10 +182,10 @@ def record_failure(services: Services, deployment_id: str) -> JsonObject:
 
 
 def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
-    """RUNNING to COMPENSATING (or HELD, or FAILED where rollback is off), once nothing is in flight.
+    """Move RUNNING to COMPENSATING (to HELD, or to FAILED if rollback is off), once nothing is in flight.
 
-    The order matters. The header says already that the deployment turns back, so no delivery that reads it begins
-    anything; then every row that is still pending is skipped, by conditional writes that a delivery which read the
+    The order matters. The header says already that the deployment is rolled back, so no delivery that reads it starts
+    a step; then every row that is still pending is skipped, by conditional writes that a delivery which read the
     header earlier would make fail; only when neither pending nor moving rows are left does the header move.
     """
     for _ in range(_RACES):
@@ -234,7 +235,8 @@ def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> 
 
 
 def _hold(services: Services, header: Versioned[DeploymentRecord]) -> None:
-    """Everything stays as it is, and the target is kept, until a person says what next or its time is up."""
+    """Hold the deployment: nothing is rolled back and the target stays locked, until a person decides or its time is
+    up."""
     keep = header.record.keep_for_seconds
     until = services.clock.now() + timedelta(seconds=keep) if keep else None
     reason = f"a step failed; held for a person{f' until {until:%Y-%m-%d %H:%M:%S} UTC' if until else ''}"
@@ -242,7 +244,7 @@ def _hold(services: Services, header: Versioned[DeploymentRecord]) -> None:
 
 
 def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> None:
-    """Rollback is off: everything stays as it is, and the target is free for the next one."""
+    """End the deployment as failed because rollback is off: nothing is rolled back, and the target is free."""
     record = header.record
     error = record.error or RecordedError(
         f"cancelled by {record.cancel_requested_by}", "What was applied stands: resume it, or have it put back."
@@ -264,7 +266,7 @@ def _skip_pending(services: Services, steps: Sequence[Versioned[StepRecord]]) ->
 
 
 def _compensate_unchanged(services: Services, steps: Sequence[Versioned[StepRecord]]) -> None:
-    """Rows that need no call to be undone, written together; a crash before this leaves them to a delivery each."""
+    """Compensate the steps that need no call, in one write. After a crash before it, each needs a delivery instead."""
     now = services.clock.now()
     changes = [
         Change(
@@ -281,7 +283,7 @@ def _compensate_unchanged(services: Services, steps: Sequence[Versioned[StepReco
 
 
 def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Progress) -> JsonObject:
-    """The watchdog: a sign of life, the lease renewed, and a new message for every step whose message is lost.
+    """Do the watchdog's work: a heartbeat, the lease renewed, and a new message for every step whose message is lost.
 
     A step counts as lost when its lease is over and the delivery it waits for is late. One that has not begun at
     all may simply stand in a long queue: it gets another message in the rounds 1, 2, 4, 8 ... after it was sent only.
@@ -324,7 +326,7 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
 
 
 def finish(services: Services, locks: Locks, deployment_id: str) -> JsonObject:
-    """Write the end that the journal proves, and give the target back; a view to go on with where it is no end."""
+    """Write the final state that the journal proves, and release the target lock. Return a view if it has not ended."""
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)
         record = header.record
@@ -355,7 +357,8 @@ def _write(
 
 
 def _view(services: Services, deployment_id: str, *, retry_failed: bool = False) -> JsonObject:
-    """The orchestrator's view, fresh from the journal. `retry_failed` puts failed compensations up for another try."""
+    """Return the orchestrator's view, fresh from the journal. With `retry_failed`, failed compensations are tried
+    again."""
     record = services.journal.header(deployment_id).record
     is_left_stuck = record.state is DeploymentState.STUCK and not (record.may_compensate or record.is_released)
     if record.state in DEPLOYMENT_ENDED or is_left_stuck:

@@ -1,4 +1,4 @@
-"""Which steps the watchdog sends another message for, and when it comes next. Pure: rows and time in, answers out."""
+"""Decide which steps get another message from the watchdog, and when it runs next. Pure: from rows and the time."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from shared.saga.orchestration.progress import Progress
 from shared.saga.step.execution import awaits_retry
 
 _MISSED_SECONDS = 10.0
-"""How late a scheduled delivery may be before it is taken for lost."""
+"""Seconds by which a scheduled delivery may be late before its message counts as lost."""
 NOT_YET_COMPENSATED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
 _MOVING = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATING})
 

@@ -48,7 +48,7 @@ def advance(d: Delivery) -> Attempt:
 
 
 def _start_compensation(d: Delivery) -> StepChanges:
-    """What the first write of a try sets. An operation of the last try's is given up: it had all of that try's time."""
+    """Return what the first write of a try sets. An operation of the last try is abandoned: it had all of its time."""
     step = d.step
     is_given_up = step.operation is not None and step.operation.purpose is OperationPurpose.COMPENSATE
     return {
@@ -103,8 +103,8 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
 
 
 def _status(d: Delivery, operation: Operation) -> OperationStatus:
-    """How an operation stands. One that cannot be looked at any more counts as over: looking at what it was to change
-    tells what became of it."""
+    """Return the status of an operation. An operation that Fabric does not know any more counts as over: a look at the
+    resource shows its effect."""
     try:
         return d.services.fabric.poll(operation.id, operation.location)
     except (FabricNotFoundError, FabricRefusedError):
@@ -112,7 +112,7 @@ def _status(d: Delivery, operation: Operation) -> OperationStatus:
 
 
 def _is_given_up(d: Delivery, operation: Operation) -> bool:
-    """Return True for an operation that has run for longer than any is reckoned with."""
+    """Return True if an operation has run longer than `MAX_OPERATION`."""
     return d.services.clock.now() - operation.started_at >= operations.MAX_OPERATION
 
 
@@ -132,7 +132,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
 
 
 def _absent(d: Delivery, running: Operation | None) -> Attempt:
-    """Nothing there. What was to be created may still be on its way: look again until its time is over.
+    """Handle an absent resource. Its create may still take effect: look again until that time is over.
 
     `running` is an operation that Fabric says is still making it. What it makes after that time bears the marker, and
     the sweeper looks for it for as long as `operations.MAX_OPERATION`.

@@ -76,14 +76,14 @@ def unwritable(d: Delivery, error: UnwritableError) -> Settle:
 
 
 def _started(d: Delivery) -> StepChanges:
-    """The times that the first write of a row sets: the timeout runs from the first delivery."""
+    """Return the times that the first write of a row sets: the timeout runs from the first delivery."""
     if d.step.started_at is not None:
         return {}
     return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
 
 
 def _final(d: Delivery, spec: JsonObject) -> StepChanges:
-    """What a row says of a `with` whose references have been replaced: it refers to nothing any more."""
+    """Return the fields of a spec whose references are replaced: it refers to nothing any more."""
     return {"spec": d.services.payloads.store(spec), "refers_to": {}}
 
 
@@ -100,7 +100,7 @@ def _begin(d: Delivery) -> Attempt:
 
 
 def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
-    """Something of that name is there that is not this step's: adopt it, update it, or refuse."""
+    """Adopt, update or refuse a resource of that name that this step did not create."""
     policy = policy_for(d.kind, spec, found, lambda: companions.origin(d, found.resource))
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     if policy is IfExists.UPDATE and d.kind.changes(spec, found):
@@ -149,7 +149,7 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
 
 
 def _resume(d: Delivery) -> Attempt:
-    """The row says what was about to be done; whether it was is not known. Look, then act."""
+    """Continue from a row that names the intended call, which may have been sent. Look, then act."""
     step = d.step
     spec, intent = _spec(d), _intent(d)
     if step.resource is not None and intent.action is not IntentAction.UPDATE:
@@ -206,7 +206,7 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
 
 
 def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConflictError) -> Attempt:
-    """The name is taken although the look said that it was not: by an earlier try of this step, or by another."""
+    """Handle a name that was taken after the look: by an earlier attempt of this step, or by another actor."""
     found = d.kind.find(d.services.fabric, spec)
     if found is None:
         if d.step.ambiguous or d.step.attempt + 1 < _CONFLICT_TRIES:
@@ -248,7 +248,7 @@ def _poll(d: Delivery) -> Attempt:
 
 
 def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -> Attempt:
-    """Read back what was asked for; only then is the step a success."""
+    """Read back what the step asked for; only then does it succeed."""
     if d.step.intent is None or d.step.intent.action != intent.action:
         d.stage({"intent": intent})
     d.stage({"resource": resource})
@@ -288,7 +288,7 @@ def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | Verific
 
 
 def _perhaps_late(error: SagaError) -> SagaError:
-    """The error as the retry policy sees it. Something that is not there may have been made a moment ago: a read right
+    """Return the error as the retry policy sees it. A missing resource may have been created a moment ago: a read right
     after a create may not find it yet (terraform-provider-fabric #497, on warehouses)."""
     if not isinstance(error, FabricNotFoundError):
         return error
@@ -296,8 +296,8 @@ def _perhaps_late(error: SagaError) -> SagaError:
 
 
 def abandon_retry(d: Delivery) -> Settle:
-    """It waited to try again, and a person does not want it any more. What earlier tries did, if anything, is looked
-    for and undone as after any failure."""
+    """Fail a step that waits for a retry, because the deployment is aborted. The effects of earlier attempts are looked
+    for and compensated as after any failure."""
     last = f"; last: {d.step.error.message}" if d.step.error else ""
     message = f"called off while it waited to try again{last}"
     remedy = "Nothing: what earlier tries may have done is put back, or kept where rollback is off."
@@ -325,7 +325,7 @@ def _intent(d: Delivery) -> Intent:
 
 
 def _resolved_spec(d: Delivery) -> JsonObject:
-    """The spec with every reference replaced by the value that stands in the journal, and checked once more."""
+    """Return the spec with every reference replaced by its value in the journal, checked once more."""
     spec = _spec(d)
     if not d.step.refers_to:
         return spec

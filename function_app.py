@@ -14,7 +14,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared import entry
-from shared.saga.orchestration import orchestrator
+from shared.saga.orchestration import names, orchestrator
 from shared.web.routes import blueprint
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -60,37 +60,37 @@ def run_deployment(context: Any, state: Any) -> Generator[Any, Any, Any]:
     return (yield from orchestrator.run(context, state))
 
 
-@app.activity_trigger(input_name="deployment_id", activity="begin_deployment")
+@app.activity_trigger(input_name="deployment_id", activity=names.BEGIN_DEPLOYMENT)
 def begin_deployment(deployment_id: str) -> Any:
     """Acquire the target and start, or continue after a crash."""
     return entry.begin(deployment_id)
 
 
-@app.activity_trigger(input_name="request", activity="dispatch_steps")
+@app.activity_trigger(input_name="request", activity=names.DISPATCH_STEPS)
 def dispatch_steps(request: Any) -> None:
     """Send a message for each step that is ready."""
     entry.dispatch(request)
 
 
-@app.activity_trigger(input_name="deployment_id", activity="record_failure")
+@app.activity_trigger(input_name="deployment_id", activity=names.RECORD_FAILURE)
 def record_failure(deployment_id: str) -> Any:
     """Record that a step failed: no further step starts."""
     return entry.record_failure(deployment_id)
 
 
-@app.activity_trigger(input_name="deployment_id", activity="begin_compensation")
+@app.activity_trigger(input_name="deployment_id", activity=names.BEGIN_COMPENSATION)
 def begin_compensation(deployment_id: str) -> Any:
     """Start compensating, when no step is in flight any more."""
     return entry.begin_compensation(deployment_id)
 
 
-@app.activity_trigger(input_name="request", activity="reconcile_deployment")
+@app.activity_trigger(input_name="request", activity=names.RECONCILE_DEPLOYMENT)
 def reconcile_deployment(request: Any) -> Any:
     """Compare the progress with the journal, and resend lost messages (the watchdog)."""
     return entry.reconcile(request)
 
 
-@app.activity_trigger(input_name="deployment_id", activity="finish_deployment")
+@app.activity_trigger(input_name="deployment_id", activity=names.FINISH_DEPLOYMENT)
 def finish_deployment(deployment_id: str) -> Any:
     """Write the final state that the journal proves."""
     return entry.finish(deployment_id)

@@ -33,7 +33,7 @@ from shared.domain.telemetry import NoTelemetry
 from shared.saga.command import commands, handling
 from shared.saga.command.verbs import Verb
 from shared.saga.observed_journal import ObservedJournal
-from shared.saga.orchestration import activities
+from shared.saga.orchestration import activities, names
 from shared.saga.orchestration.progress import Progress
 from shared.saga.payloads import Payloads
 from shared.saga.step import execution
@@ -338,20 +338,20 @@ class World:
     def activity(self, name: str, given: Any) -> Any:
         """Run an activity as function_app.py does."""
         services, locks = self.services, self._held
-        if name == "begin_deployment":
+        if name == names.BEGIN_DEPLOYMENT:
             return activities.begin(services, locks, given)
-        if name == "dispatch_steps":
+        if name == names.DISPATCH_STEPS:
             direction = Direction(given["direction"])
             for ordinal in given["ordinals"]:
                 services.queue.send(StepMessage(given["deployment_id"], ordinal, direction))
             return None
-        if name == "record_failure":
+        if name == names.RECORD_FAILURE:
             return activities.record_failure(services, given)
-        if name == "begin_compensation":
+        if name == names.BEGIN_COMPENSATION:
             return activities.begin_compensation(services, locks, given)
-        if name == "finish_deployment":
+        if name == names.FINISH_DEPLOYMENT:
             return activities.finish(services, locks, given)
-        assert name == "reconcile_deployment"
+        assert name == names.RECONCILE_DEPLOYMENT
         progress = Progress.from_json(given["progress"])
         return activities.reconcile(services, locks, given["deployment_id"], progress)
 

@@ -14,6 +14,7 @@ from durabletask import task
 from shared.domain.json import JsonObject
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction
 from shared.domain.states import StepState
+from shared.saga.orchestration import names
 from shared.saga.orchestration.progress import Progress
 
 GENERATION = 20
@@ -43,7 +44,7 @@ class Context(Protocol):
 def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject | None]:
     """`state` is {"deployment_id"} at first, and with {"view"} where it continues as new."""
     deployment_id: str = state["deployment_id"]
-    view: JsonObject = state.get("view") or (yield context.call_activity("begin_deployment", input=deployment_id))
+    view: JsonObject = state.get("view") or (yield context.call_activity(names.BEGIN_DEPLOYMENT, input=deployment_id))
     step_event = context.wait_for_external_event(STEP_EVENT)
     command = context.wait_for_external_event(COMMAND_EVENT)
     timer: Any = None
@@ -56,7 +57,7 @@ def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject |
             winner = yield task.when_any([timer, command])
             if winner is command:
                 command = context.wait_for_external_event(COMMAND_EVENT)
-            view = yield context.call_activity("begin_deployment", input=deployment_id)
+            view = yield context.call_activity(names.BEGIN_DEPLOYMENT, input=deployment_id)
             timer = None
             continue
         progress = Progress.from_json(view["progress"])
@@ -64,12 +65,12 @@ def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject |
         view = {**view, "progress": progress.to_json()}
         if ready:
             message = {"deployment_id": deployment_id, "ordinals": ready, "direction": progress.direction.value}
-            yield context.call_activity("dispatch_steps", input=message)
+            yield context.call_activity(names.DISPATCH_STEPS, input=message)
         elif progress.is_quiet and not finish_requested:
             # Asked once for each change of the view: should the journal disagree, the watchdog settles it.
             turns = progress.direction is Direction.FORWARD and progress.rolling_back
             view = yield context.call_activity(
-                "begin_compensation" if turns else "finish_deployment", input=deployment_id
+                names.BEGIN_COMPENSATION if turns else names.FINISH_DEPLOYMENT, input=deployment_id
             )
             finish_requested = not turns
             continue
@@ -84,13 +85,13 @@ def run(context: Context, state: JsonObject) -> Generator[Any, Any, JsonObject |
                 step_event = context.wait_for_external_event(STEP_EVENT)
             view = {**view, "progress": progress.to_json()}
             if progress.rolling_back and not was_rolling_back:
-                view = yield context.call_activity("record_failure", input=deployment_id)
+                view = yield context.call_activity(names.RECORD_FAILURE, input=deployment_id)
             continue
         if winner is command:
             command = context.wait_for_external_event(COMMAND_EVENT)
         else:
             timer = None
         ask = {"deployment_id": deployment_id, "progress": view["progress"]}
-        view = yield context.call_activity("reconcile_deployment", input=ask)
+        view = yield context.call_activity(names.RECONCILE_DEPLOYMENT, input=ask)
     context.continue_as_new({"deployment_id": deployment_id, "view": view}, save_events=True)
     return None

@@ -54,7 +54,7 @@ def test_connection_that_fails_is_reported_and_the_list_stays(tab: Page, serve: 
     world = serve(scenes.world()).world
     expect(tab.locator(".item").first).to_be_visible()
     world.broken = True
-    expect(tab.locator("#trouble")).to_contain_text("storage is away")
+    expect(tab.locator("#trouble")).to_contain_text("storage is unavailable")
     expect(tab.locator("#trouble")).to_contain_text("The data is from")
     expect(tab.locator("#live")).to_have_text("Not live")
     assert tab.locator(".item").count() == len(world.deployments)

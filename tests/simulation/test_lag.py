@@ -53,7 +53,7 @@ def test_lag_that_does_not_end_fails_with_a_remedy() -> None:
     posts = [c for c in world.model.calls if c["error_code"] == "PrincipalNotFound"]
     assert world.policy.forward.max_attempts <= len(posts) <= 2 * world.policy.forward.max_attempts
     assert "object id" in error.remedy
-    assert "made just now" in error.remedy
+    assert "created just now" in error.remedy
     check_laws(world)
 
 

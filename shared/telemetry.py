@@ -1,4 +1,4 @@
-"""Telemetry for the triggers, and for programs of one's own: the app's way to Application Insights.
+"""Telemetry to Application Insights, for the triggers and for other programs.
 
     from shared import telemetry
 
@@ -64,8 +64,10 @@ def flush(seconds: float = 5.0) -> None:
 def track_operation(
     name: str, *, traceparent: str = "", **properties: str | int | float | bool | None
 ) -> AbstractContextManager[None]:
-    """A span around a block: how long it took and whether it raised. What is told in the block, and every call to
-    Fabric in it, is part of it. It is part of the span that `traceparent` names, or of the current one."""
+    """Return a context manager that records its block as a span: its duration, and whether it raised.
+
+    Events and calls to Fabric in the block belong to the span. Its parent is the span that `traceparent` names, or the
+    current one."""
     return tracing.operation(bootstrap.app().telemetry, name, parse(traceparent), **properties)
 
 

@@ -122,7 +122,7 @@ class Codec[T]:
         return self._cls
 
     def first_wrong(self, record: T) -> str | None:
-        """Return, as a message says it, which field could not be read again as it is; None if there is none."""
+        """Return the field that could not be read again unchanged, as part of a message; None if all can."""
         values = record.__dict__
         for name, types, is_sound in self._checks:
             value = values[name]
@@ -171,7 +171,7 @@ def _read(name: str, reader: Callable[[Any], Any] | None, value: object) -> Any:
             return reader(value)
     except _Unreadable as error:
         raise _Unreadable(f"in its field '{name}', {error}") from None
-    except (KeyError, TypeError, ValueError):  # a state that a later version added, or a time that is none
+    except (KeyError, TypeError, ValueError):  # a state that a later version added, or an invalid time
         pass
     raise _Unreadable(f"its field '{name}' is of a type or a value that no version wrote")
 
@@ -183,7 +183,7 @@ def codec_of(cls: type[Any], ignore_unknown: bool = False) -> Codec[Any]:
 
 
 class _Hint:
-    """What the declared type of a field says: `types` are the classes that a value may have, `is_sound` looks inside a
+    """The declared type of a field: `types` are the classes that a value may have, `is_sound` looks inside a
     value, and `reader` makes a value of JSON that is not one of `types` already."""
 
     def __init__(self, hint: Any, ignore_unknown: bool) -> None:

@@ -1,4 +1,4 @@
-"""What is persisted. Frozen, versioned, and JSON through and through; a change is `dataclasses.replace`.
+"""The persisted records: frozen, versioned, and JSON throughout. A change makes a new record (`replace`).
 
 Times are aware UTC datetimes, written as ISO 8601. Payloads that may be large (a step's spec, a before-image)
 are either inline JSON or a reference `{"$blob": "<sha256>"}`; saga/payloads.py turns one into the other.
@@ -244,17 +244,17 @@ class DeploymentChanges(TypedDict, total=False):
 class DeploymentRecord:
     """The header of a deployment.
 
-    `origin` is where its steps come from: a `manifest`, or a `script` that says one by one what it made.
-    `lock_fence` is the fencing number of the lock on `target`. `expires_after_seconds` is how long what it deployed
-    shall live, and `keep_for_seconds` how long it is held at most (0: for good); `held_until` is when that is over.
+    `origin` is where its steps come from: a `manifest`, or a `script` that creates them one by one.
+    `lock_fence` is the fencing token of the lock on `target`. `expires_after_seconds` is how long the deployed
+    resources live, and `keep_for_seconds` how long the deployment is held at most (0: without limit); `held_until` is
+    when that time is over.
     `retry_began_at` is set while a stuck deployment is tried again. `release_write` is the number of the write by which
     a person gave up what could not be compensated (`release`); 0 if nobody did. `forgotten_at` is when
     its retention was over: what stays of the header then keeps the id taken.
-    Of a deployment that has ended, `due_at` is when the sweeper has to see to it again, and `orphan_checked_at` when
-    it was last looked over for orphans. `..._requested_by` is who asked for what: to stop (`cancel`), to undo although
-    it was held or had failed (`compensate`), to go on (`resume`; only until its steps are made ready), to undo what had
-    succeeded (`retire`). `traceparent` is the span it was submitted in, as W3C Trace Context writes it
-    (domain/trace.py).
+    Of an ended deployment, `due_at` is when the sweeper has its next task for it, and `orphan_checked_at` when it was
+    last checked for orphans. `..._requested_by` is the requester of a verb: `cancel`; `compensate` (of a held or failed
+    deployment); `resume` (only until its steps are made ready); `retire`. `traceparent` is the span of its submission,
+    as W3C Trace Context writes it (domain/trace.py).
     """
 
     deployment_id: str

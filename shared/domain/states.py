@@ -33,7 +33,7 @@ class DeploymentState(StrEnum):
 
 
 class IntentAction(StrEnum):
-    """What a step is about to do with its resource."""
+    """The action that a step is about to apply to its resource."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -41,7 +41,7 @@ class IntentAction(StrEnum):
 
 
 class OperationPurpose(StrEnum):
-    """What waits for a long-running operation: a before-image, the forward action or the compensating action."""
+    """The part of a step that waits for an operation: its before-image, its forward or its compensating action."""
 
     CAPTURE = "capture"
     APPLY = "apply"
@@ -64,14 +64,14 @@ class Origin(StrEnum):
 
 
 class Concurrency(StrEnum):
-    """What a deployment does if its target is locked: wait in a queue, or be rejected."""
+    """The reaction to a locked target: the deployment waits in a queue, or is rejected."""
 
     QUEUE = "queue"
     REJECT = "reject"
 
 
 class OnFailure(StrEnum):
-    """What happens when a step fails: its deployment is rolled back, or held for inspection."""
+    """The reaction to a failed step: the deployment is rolled back, or held for inspection."""
 
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -95,9 +95,9 @@ DEPLOYMENT_ENDED = frozenset(
         DeploymentState.FAILED,
     }
 )
-"""Nothing more will happen by itself. `stuck` is not among them: the sweeper is still on it. A person may still have
-a `failed` one resumed or put back, and a `succeeded` one retired."""
+"""Nothing more happens by itself. `stuck` is not among them, because the sweeper keeps trying. A person may still
+resume or roll back a `failed` deployment, and retire a `succeeded` one."""
 
 STEP_SETTLED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATION_FAILED})
-"""A step stays in one of these until a deployment turns back, or a person has it tried again: no delivery writes it
-without moving it, and each write of it is audited."""
+"""A step stays in one of these until its deployment is rolled back or a person asks for another attempt: no delivery
+writes it without moving it, and each write of it is audited."""

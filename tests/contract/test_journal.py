@@ -604,7 +604,7 @@ def test_journal_audit_verifies_a_deployment_also_after_it_is_forgotten(
     header = journal.write_header(headed(header, D.COMPENSATING, "a step failed"))
     journal.write_step(moved(journal.steps(fresh_id)[0], S.COMPENSATED, "nothing was begun"))
     journal.note(fresh_id, AuditEntry(START, "deployment", "compensating", "compensating", "accept", "refused", 2))
-    header = journal.write_header(headed(header, D.COMPENSATED, "everything is put back", finished_at=START))
+    header = journal.write_header(headed(header, D.COMPENSATED, "everything is rolled back", finished_at=START))
     journal.write_header(headed(header, D.COMPENSATED, orphan_checked_at=START))
     verdict = verify(read(journal, fresh_id))
     assert verdict.is_proven, verdict

@@ -188,7 +188,7 @@ def test_cancel_ends_the_retries(answer: dict[str, Any], rollback: bool) -> None
     request = [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"]
     until(world, 180)
     assert [c for c in world.model.calls if c["path"].endswith("/items") and c["method"] == "POST"] == request
-    assert step(world, "nb").error.message.startswith("called off while it waited to try again; last: ")
+    assert step(world, "nb").error.message.startswith("abandoned while it waited for another attempt; last: ")
     assert world.state() is (DeploymentState.CANCELLED if rollback else DeploymentState.FAILED)
     if rollback:
         assert world.names() == {}

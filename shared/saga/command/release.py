@@ -2,8 +2,8 @@
 
     stuck ─ release: no try is begun any more ─ what is under way settles ─ each row is left as it is ─> failed
 
-The order matters, as where a deployment turns back (activities.py). The header says first that the deployment is
-released, so a delivery that reads it begins nothing. Then the holders of claims finish, or are dead for so long that no
+The order matters, as at the start of a rollback (activities.py). The header says first that the deployment is
+released, so a delivery that reads it starts nothing. Then the holders of claims finish, or are dead for so long that no
 call of theirs can act any more. Then each row is written once more, so that a delivery which read the header earlier
 loses its conditional write; once, however often this is run, because its end binds that write. Only then does the
 header end. A row that cannot be written stays as it is: no delivery can claim it either.
@@ -42,8 +42,8 @@ def release_fields(header: DeploymentRecord, who: str, reason: str) -> Deploymen
 
 
 def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject:
-    """End a deployment that is released once nothing of it is under way; the answer to the orchestrator. Raises
-    ConflictError if a row moved meanwhile: then it is to be called again."""
+    """End a released deployment when none of its steps is in flight, and return the answer to the orchestrator. Raises
+    ConflictError if a row has moved in the meantime; the caller must then call again."""
     record, journal = header.record, services.journal
     rows = journal.steps(record.deployment_id)
     seconds = _busy_seconds(services, [row.record for row in rows])
@@ -55,7 +55,7 @@ def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]
         _write_all(services, changes)
     steps = [row.record for row in journal.steps(record.deployment_id)]
     state, after = _end(services, record, steps)
-    reason = after.error.message if state is DeploymentState.FAILED and after.error else "everything is put back"
+    reason = after.error.message if state is DeploymentState.FAILED and after.error else "everything is rolled back"
     journal.write_header(Change(header, fitted(after), ORCHESTRATOR, reason))
     locks.release(record.target, record.deployment_id)
     return {"next": "ended", "state": state.value}
@@ -71,13 +71,13 @@ def _busy_seconds(services: Services, steps: Sequence[StepRecord]) -> float:
 
 
 def _left(services: Services, row: Versioned[StepRecord], release_write: int) -> Change[StepRecord]:
-    """The row as it stays. What needs no call to be compensated is compensated."""
+    """Return the change to the row's last state. A step that needs no call to be compensated is compensated."""
     step = row.record.replace(claim=None, wait_until=None, left_with=release_write)
     reason = audit.release_reason(release_write)
     if step.state in (StepState.SUCCEEDED, StepState.FAILED) and changed_nothing(step):
         now = services.clock.now()
         step = step.replace(state=StepState.COMPENSATED, compensation_finished_at=now)
-        reason = "nothing of this deployment's to undo"
+        reason = "nothing of this deployment's to compensate"
     elif step.state is StepState.COMPENSATING:
         error = step.compensation_error or RecordedError("it was given up while it was compensated", REMEDY)
         step = step.replace(state=StepState.COMPENSATION_FAILED, compensation_error=error)
@@ -121,13 +121,13 @@ def _end(
 
 
 def _standing(step: StepRecord) -> str:
-    """What stands of a step, where, and what keeps it from being compensated."""
+    """Describe what remains of a step, where, and why it could not be compensated."""
     resource, intent = step.resource, step.intent
     if resource is not None:
         where = f" in workspace {resource.parent_id}" if resource.parent_id else ""
         what = f"{resource.type} '{resource.name[:_MAX_NAME]}' ({resource.id}){where}"
         what += " stands" if intent is None or intent.action is IntentAction.CREATE else " is as it was changed"
     else:
-        what = f"what it may have made bears {intent.marker}" if intent is not None else "what it made is not known"
+        what = f"what it may have created has {intent.marker}" if intent is not None else "what it made is not known"
     why = f" ({step.compensation_error.message[:_MAX_WHY]})" if step.compensation_error else ""
     return f"step {step.step_id}: {what}{why}"

@@ -1,9 +1,9 @@
-"""Going on where a step failed: the rows that stand in the way are made ready again, then the header forgets why.
+"""Resume: the failed and skipped steps are made ready again, then the request is removed from the header.
 
-The command only notes the wish; the orchestration does this, once it holds the target. Until the wish is cleared the
-deployment still counts as turning back, so nothing new is begun meanwhile. The rows are read before the header is:
-as long as the header has the wish, nobody has finished, and whoever finishes writes every one of these rows. So an
-activity that was held up and wakes later loses its conditional writes instead of undoing what happened since.
+The command only records the request. The orchestration makes the steps ready when it holds the target lock. Until the
+request is removed the deployment still counts as rolling back, so no step starts. The rows are read before the header:
+while `resume_requested_by` is set, no worker has completed the resume, and completing it rewrites all these rows. So a
+delayed activity that wakes later loses its conditional writes, and cannot overwrite newer states.
 """
 
 from shared.domain.messages import Direction, StepMessage
@@ -38,10 +38,10 @@ def make_steps_ready(services: Services, deployment_id: str) -> None:
 
 
 def ready(row: StepRecord) -> StepRecord:
-    """The row as it has to stand to be delivered again, with all its attempts and its whole time.
+    """Return the row ready for delivery, with all its attempts and its whole timeout.
 
-    What had been begun stays in the journal and is looked for first: its intent, its resource, and the operation that
-    Fabric may still be at. What had not begins as if for the first time.
+    The intent, the resource and the operation of a step that had started stay in the journal, and are looked for first.
+    A step that had not started begins as if for the first time.
     """
     started = row.state is StepState.FAILED and row.intent is not None and row.intent.action is not IntentAction.ADOPT
     fresh = row.replace(

@@ -111,8 +111,10 @@ def _cancelled(services: Services, header: Versioned[DeploymentRecord]) -> JsonO
 
 
 def _await_rows(services: Services, header: Versioned[DeploymentRecord]) -> JsonObject:
-    """Its accept was cut short, so the journal does not hold all its steps. The submission's message comes again and
-    writes the others; where it cannot come any more nothing ever will, and the target must not wait for it."""
+    """Wait for the missing step rows of a deployment whose accept was interrupted, or reject it.
+
+    The submission's message returns and writes them. When it can no longer return, the deployment is rejected, because
+    the target must not wait for ever."""
     record, policy = header.record, services.policy
     if services.clock.now() - record.accepted_at < timedelta(seconds=policy.orphan_grace_seconds):
         return {"next": "wait", "seconds": policy.watchdog_seconds, "holder": record.deployment_id}
@@ -247,10 +249,10 @@ def _fail(services: Services, locks: Locks, header: Versioned[DeploymentRecord])
     """End the deployment as failed because rollback is off: nothing is rolled back, and the target is free."""
     record = header.record
     error = record.error or RecordedError(
-        f"cancelled by {record.cancel_requested_by}", "What was applied stands: resume it, or have it put back."
+        f"cancelled by {record.cancel_requested_by}", "What was applied stays. Resume the deployment, or roll it back."
     )
     ending = end_fields(services, record, DeploymentState.FAILED)
-    reason = f"rollback is off, so nothing is undone: {_rollback_cause(record)}"
+    reason = f"rollback is off, so nothing is rolled back: {_rollback_cause(record)}"
     _write(services, header, reason, {"state": DeploymentState.FAILED, "error": error, **ending})
     _release(locks, record)
 
@@ -273,7 +275,7 @@ def _compensate_unchanged(services: Services, steps: Sequence[Versioned[StepReco
             s,
             s.record.replace(state=StepState.COMPENSATED, compensation_finished_at=now),
             ENGINE,
-            "nothing of this deployment's to undo",
+            "nothing of this deployment's to compensate",
         )
         for s in steps
         if s.record.state in (StepState.SUCCEEDED, StepState.FAILED) and changed_nothing(s.record)
@@ -320,7 +322,7 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     lost = watchdog.lost(rows, fresh, now, is_abort_requested=is_off)
     if lost:
         dispatch(services, deployment_id, lost, fresh.direction)
-        log.warning("deployment %s: %d step(s) delivered anew", deployment_id, len(lost))
+        log.warning("deployment %s: %d step(s) delivered again", deployment_id, len(lost))
     next_round = watchdog.next_round(rows, now, view["watchdog"])
     return {**view, "progress": fresh.to_json(), "watchdog": next_round}
 

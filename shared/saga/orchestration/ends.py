@@ -51,9 +51,9 @@ def final_state(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[D
         return None
     if states <= {StepState.COMPENSATED, StepState.SKIPPED}:
         if record.cancel_requested_by:
-            return DeploymentState.CANCELLED, f"everything is put back, as {record.cancel_requested_by} asked"
-        return DeploymentState.COMPENSATED, "everything is put back"
+            return DeploymentState.CANCELLED, f"everything is rolled back, as {record.cancel_requested_by} asked"
+        return DeploymentState.COMPENSATED, "everything is rolled back"
     if StepState.COMPENSATION_FAILED in states and StepState.COMPENSATING not in states:
         failed = [row.step_id for row in rows if row.state is StepState.COMPENSATION_FAILED]
-        return DeploymentState.STUCK, f"could not be put back: {', '.join(failed[:10])}"
+        return DeploymentState.STUCK, f"could not be compensated: {', '.join(failed[:10])}"
     return None

@@ -1,4 +1,4 @@
-"""What the orchestrator knows and decides: a pure function of the plan's graph and the states heard of so far.
+"""What the orchestrator decides: a pure function of the step graph and the states reported so far.
 
 It travels as the orchestration's input when that continues as new, so it is JSON and small (a few bytes a step).
 The journal is the truth; this is a view of it that is refreshed whenever in doubt.
@@ -100,9 +100,9 @@ _COMPENSATED = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
 
 
 def from_journal(steps: Sequence[Versioned[StepRecord]], direction: Direction, rolling_back: bool) -> Progress:
-    """The view that the journal gives. A step that is in flight counts as sent; `lost` tells which need a message.
+    """Return the progress that the journal shows. A step in flight counts as sent; `lost` says which need a message.
 
-    Who turns back waits for no person: an approval is not on its way then, and will be skipped."""
+    A rollback waits for no person: a waiting approval does not count as in flight, and will be skipped."""
     records = [s.record for s in steps]
     states = [r.state for r in records]
     progress = Progress([list(r.needs) for r in records], states, direction)

@@ -1,11 +1,12 @@
-"""The compensating action of a step: undo what this deployment did, and only that. One call is one delivery.
+"""The compensating action of a step: reverse what this deployment did, and only that. One call is one delivery.
 
     succeeded / failed ─┬─ adopted, or nothing begun ───────────────────────────────────── compensated
                         └─ claim ─ compensating ─ operation over? ─ look ─┬─ absent ──────── compensated
                                                                           ├─ a stranger's ── compensated (left alone)
                                                                           └─ ours ─ calls ── compensated
 
-What cannot be undone after growing delays is `compensation_failed`: a person is told, and the sweeper tries again.
+A step that cannot be compensated after growing delays is `compensation_failed`: an alert is raised, and the sweeper
+tries again.
 """
 
 from dataclasses import replace
@@ -37,10 +38,10 @@ def advance(d: Delivery) -> Attempt:
         return _give_up(_out_of_time(d))
     late_call_until = d.late_call_until
     if late_call_until is not None and d.now < late_call_until:
-        # What it may do yet would come after the compensation, and stay.
+        # The effect of that call could come after the compensation, and would stay.
         seconds = (late_call_until - d.now).total_seconds()
         return Reschedule(seconds, "a call of an interrupted delivery may still act", started)
-    d.claim(started, "undo it" if started else "")
+    d.claim(started, "compensate it" if started else "")
     try:
         return _compensate(d, intent)
     except (FabricError, GuardError) as error:
@@ -73,10 +74,10 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
             d.write({"operation": None, "calls_done": d.step.calls_done + 1})
         elif status.state is OperationState.RUNNING:
             if intent.action is not IntentAction.CREATE and not _is_given_up(d, operation):
-                return operations.wait(d, operation)  # what it changes would come after what is put back
+                return operations.wait(d, operation)  # its change could overwrite what is restored
             unseen = operation
         elif d.step.resource is None and status.state is OperationState.SUCCEEDED:
-            # The step ran out of time while Fabric went on: what it made now shows, and is ours.
+            # The step ran out of time while Fabric went on: its item is shown now, and is ours.
             d.write({"operation": None, "ambiguous": True})
     step = d.step
     spec = d.services.payloads.load(step.spec)
@@ -88,15 +89,15 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
         return _absent(d, unseen)
     found = d.kind.locate(d.services.fabric, spec, step.resource) if step.resource is not None else None
     if found is None and (step.resource is None or intent.action is IntentAction.CREATE):
-        # An answer to a create that named something else than it made: what it made is found by name and marker.
+        # The response to the create named another resource than it created: that one is found by name and marker.
         found = d.kind.find(d.services.fabric, spec)
         uncertain = d.step.ambiguous and step.resource is None
         if found is not None and not d.kind.recognises(spec, intent, found, uncertain):
             if step.resource is None and unseen is None:
-                return Settle(StepState.COMPENSATED, "what bears the name is not this deployment's: left alone")
+                return Settle(StepState.COMPENSATED, "a resource of that name is not this deployment's: left alone")
             found = None
         if found is not None:
-            d.write({"resource": found.resource})  # before it is deleted: what was made beside it is known by its maker
+            d.write({"resource": found.resource})  # before it is deleted: its companions are recognised by it
     if found is None:
         return _absent(d, unseen)
     return _send(d, intent, found, spec)
@@ -127,15 +128,15 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
         if reply.operation is not None:
             started = operations.started(d, reply.operation, OperationPurpose.COMPENSATE, call.operation_kind)
             return Reschedule(operations.first_delay(started.kind), changes={"operation": started})
-    done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else "put back as it was"
+    done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else "restored as it was"
     return companions.settle(d, done)
 
 
 def _absent(d: Delivery, running: Operation | None) -> Attempt:
     """Handle an absent resource. Its create may still take effect: look again until that time is over.
 
-    `running` is an operation that Fabric says is still making it. What it makes after that time bears the marker, and
-    the sweeper looks for it for as long as `operations.MAX_OPERATION`.
+    `running` is an operation of Fabric that still creates it. An item that appears after that time carries the marker,
+    and the sweeper looks for it for `operations.MAX_OPERATION`.
     """
     started = d.step.compensation_started_at or d.now
     seconds = d.services.policy.late_call_seconds if running is None else operations.MAX_UNSEEN_SECONDS
@@ -143,24 +144,26 @@ def _absent(d: Delivery, running: Operation | None) -> Attempt:
     if running is not None:
         if remaining > 0:
             return operations.wait(d, running)
-        reason = f"nothing of it shows, and Fabric's operation {running.id} does not end: it is looked for later"
+        reason = (
+            f"no resource is shown, and Fabric's operation {running.id} does not end: the sweeper looks for it later"
+        )
         changes: StepChanges = {"operation": None, "ambiguous": True, "compensation_error": None}
         return Settle(StepState.COMPENSATED, reason, changes)
     if d.step.ambiguous and d.step.resource is None and remaining > 0:
         return Reschedule(remaining)
-    return companions.settle(d, "nothing there to undo")
+    return companions.settle(d, "nothing there to compensate")
 
 
 def _retry_or_fail(d: Delivery, error: SagaError) -> Attempt:
     policy = d.services.policy.backward
     decision = decide_retry(error, d.step.attempt, d.step.deliveries, policy, d.services.jitter())
     if not isinstance(decision, TryAgain):
-        # Even a final refusal is tried again while attempts last: what stands in the way may be taken away.
+        # Even a final refusal is tried again while attempts last, because somebody may remove the obstacle.
         if isinstance(error, GuardError) or d.step.attempt + 1 >= policy.max_attempts:
             return _give_up(recorded(error))
         seconds = backoff(policy, d.step.attempt, d.services.jitter())
         decision = TryAgain(seconds, counts=True)
-    has_ended = isinstance(error, FabricError) and error.is_outcome  # it failed for good: its call is sent again
+    has_ended = isinstance(error, FabricError) and error.is_outcome  # the operation failed: its call is sent again
     changes: StepChanges = {
         "attempt": d.step.attempt + (1 if decision.counts else 0),
         "compensation_error": recorded(error),

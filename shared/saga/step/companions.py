@@ -62,7 +62,7 @@ def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
 
 
 def origin(d: Delivery, resource: Resource) -> str:
-    """Why something is there that no step created, for a message; empty unless Fabric added it. Raises FabricError."""
+    """Return, as the end of a message, that Fabric added a resource itself; empty if it did not. Raises FabricError."""
     own = [m for m in makers(d.services, d.step.deployment_id) if m.resource.parent_id == resource.parent_id]
     for found in standing(d.services, own):
         if found.resource.id == resource.id:
@@ -127,7 +127,7 @@ def _is_own_workspace(rows: Iterable[StepRecord], workspace_id: str | None) -> b
 
 
 def with_it(companions: Iterable[Found]) -> str:
-    """What goes with something that is deleted, for the audit."""
+    """Return, as the end of an audit reason, the companions that are deleted with a resource."""
     names = [str(companion) for companion in companions if companion.resource.type != "SQLEndpoint"]
     if not names:
         return ""

@@ -157,10 +157,10 @@ class Delivery:
         return self.services.clock.now() + timedelta(seconds=self.services.policy.step_lease_seconds)
 
     def heartbeat(self) -> bool:
-        """Give a sign of life: renew the claim, or take one if the delivery has only looked so far. False: no further
-        one is wanted. Runs beside the delivery, on another thread.
+        """Renew the claim, or take one if the delivery has only looked so far. Return False if no further heartbeat is
+        needed. Runs beside the delivery, on another thread.
 
-        What the delivery is about to write is a sign of life too, so a beat never waits for it.
+        A write of the delivery itself renews the claim too, so a heartbeat never waits for one.
         """
         if not self._writing.acquire(blocking=False):
             return True

@@ -70,7 +70,7 @@ def _forward(delivery: Delivery) -> Outcome:
     if header.resume_requested_by is not None:
         return Ignore()  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and is_rolling_back(header):
-        return Settle(StepState.SKIPPED, "the deployment turned back before it was begun")
+        return Settle(StepState.SKIPPED, "the rollback began before the step had started")
     if awaits_retry(step) and is_abort_requested(header):
         return forward.abandon_retry(delivery)
     return forward.advance(delivery)

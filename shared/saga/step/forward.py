@@ -3,10 +3,10 @@
     pending ─ look ─┬─ absent ─────────── intent (create) ─ POST ─┬─ 201 ───────────────────┐
                     ├─ there, differs ─── intent (update) ─ calls ┤                         ├─ verify ─ succeeded
                     │                                             └─ 202 ─ submitted ─ poll ┘
-                    ├─ there, as it is ── verify ─ succeeded (adopted: never undone)
+                    ├─ there, as it is ── verify ─ succeeded (adopted: never compensated)
                     └─ there, unwanted ── failed
 
-A delivery that finds the row in `intent` does not know whether the call was made: it looks before it acts.
+A delivery that finds the row in `intent` cannot know whether the call was made, so it looks before it acts.
 """
 
 from dataclasses import replace
@@ -54,7 +54,7 @@ def advance(d: Delivery) -> Attempt:
     is_elsewhere = d.step.kind in d.services.elsewhere
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_elsewhere:
         return _out_of_time(d, d.step.deadline_at)
-    if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its time begins anew
+    if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its timeout starts again
         d.stage({"deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)})
     try:
         if is_elsewhere:
@@ -134,7 +134,7 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
             status = operations.look(d, operation)
             if isinstance(status, Reschedule):
                 return status
-            d.stage({"operation": None})  # it is over: one that failed is asked for anew, for it changes nothing
+            d.stage({"operation": None})  # a failed one is requested again, because reading changes nothing
             if status.state is OperationState.SUCCEEDED:
                 captured = d.services.fabric.result(operation.id, operation.location) or {}
         except FabricNotFoundError:
@@ -299,8 +299,8 @@ def abandon_retry(d: Delivery) -> Settle:
     """Fail a step that waits for a retry, because the deployment is aborted. The effects of earlier attempts are looked
     for and compensated as after any failure."""
     last = f"; last: {d.step.error.message}" if d.step.error else ""
-    message = f"called off while it waited to try again{last}"
-    remedy = "Nothing: what earlier tries may have done is put back, or kept where rollback is off."
+    message = f"abandoned while it waited for another attempt{last}"
+    remedy = "No action needed: earlier attempts are rolled back, or kept if rollback is off."
     error = RecordedError(message, remedy)
     return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
 

@@ -1,4 +1,4 @@
-"""What a forward or compensating action decided for its step. The action returns it, and `Delivery.persist` alone
+"""The outcome of a forward or compensating action for its step. The action returns it, and `Delivery.persist` alone
 turns it into the conditional write of the row, the message on the queue and the event for the orchestration.
 
 An action also writes its row by itself before a call that changes something in Fabric (`Delivery.claim`): what such a
@@ -40,5 +40,5 @@ class Ignore:
 
 
 type Attempt = Settle | Reschedule
-"""What an action that has begun can decide."""
+"""The outcomes of an action that has started."""
 type Outcome = Settle | Reschedule | Repeat | Ignore

@@ -8,8 +8,8 @@
     @telemetry.track_performance("RefreshSeconds")                                 # a metric at every call
     def refresh() -> None: ...
 
-With FEATURE_USE_TELEMETRY off, all of it does nothing. Nothing here raises of its own but settings.SettingsError, and
-nothing but `flush` waits. Importing this module reads nothing.
+With FEATURE_USE_TELEMETRY off, all functions do nothing. They raise only settings.SettingsError, and only `flush`
+waits. Importing this module reads no settings.
 """
 
 import functools
@@ -23,17 +23,17 @@ from shared.domain.trace import parse
 
 
 def event(name: str, properties: Properties | None = None) -> None:
-    """Something happened. Values are short and never a secret."""
+    """Emit an event. Values must be short, and never a secret."""
     bootstrap.app().telemetry.event(name, properties)
 
 
 def metric(name: str, value: float, properties: Properties | None = None) -> None:
-    """A measurement; durations in seconds."""
+    """Emit a measurement; durations are in seconds."""
     bootstrap.app().telemetry.metric(name, value, properties)
 
 
 def exception(error: BaseException, properties: Properties | None = None) -> None:
-    """An error that was not expected: its kind and where it was raised; its text only where it is this app's own."""
+    """Emit an unexpected error: its type and place, and its text only if the error is the app's own."""
     bootstrap.app().telemetry.exception(error, properties)
 
 
@@ -46,18 +46,18 @@ def dependency(
     status: int | None = None,
     properties: Properties | None = None,
 ) -> None:
-    """A call to somebody else that ended just now. Keep ids out of the name, so that calls can be grouped by it."""
+    """Emit a call to another service that has just ended. Keep ids out of the name, so that calls can be grouped."""
     reported = bootstrap.app().telemetry
     reported.dependency(name, target=target, seconds=seconds, success=success, status=status, properties=properties)
 
 
 def trace(message: str, properties: Properties | None = None) -> None:
-    """A line for a person."""
+    """Emit a line of text for a person."""
     bootstrap.app().telemetry.trace(message, properties)
 
 
 def flush(seconds: float = 5.0) -> None:
-    """Send what is still here, for at most so long. The end of the process does it too."""
+    """Send the buffered telemetry, for at most `seconds`. The end of the process sends it too."""
     bootstrap.app().telemetry.flush(seconds)
 
 

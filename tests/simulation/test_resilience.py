@@ -105,7 +105,7 @@ def test_breakers_storage_down_does_not_stop_deployments(caplog: pytest.LogCaptu
     assert world.run() == [DeploymentState.SUCCEEDED]
     check_laws(world)
     assert not world.breakers.get("items").status().is_shared
-    assert len([r for r in caplog.records if "storage fails" in r.message]) == 1
+    assert len([r for r in caplog.records if "the storage of the circuit breakers fails" in r.message]) == 1
     assert len([r for r in caplog.records if "'items' is open" in r.message]) >= 1
 
 

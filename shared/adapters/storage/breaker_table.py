@@ -23,7 +23,7 @@ class TableBreakers:
 
     def __init__(self, clients: StorageClients, answer_seconds: float = 5.0) -> None:
         """`answer_seconds` is how long one answer of the table may take before the table counts as failing."""
-        # No repetition: a write whose answer was lost and that is sent again would fail its own condition.
+        # No retries: after a write whose response was lost, a repeated one fails, because the ETag has changed.
         options = {"retry_total": 0, "connection_timeout": 2, "read_timeout": answer_seconds}
         self._table = Table(clients, TABLE, options)
 

@@ -140,7 +140,7 @@ class Journal(JournalReads, Protocol):
     ) -> Iterator[DeploymentRecord]:
         """Yield headers, newest first: of one target, or only those that have not ended. A projection of `header`.
 
-        `turn` starts so many places later and wraps around, so that a caller that stops early gets others next time.
+        The list starts at position `turn` and wraps around, so that a caller that stops early gets others next time.
         """
         ...
 

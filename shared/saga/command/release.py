@@ -30,8 +30,8 @@ _DONE = frozenset({StepState.COMPENSATED, StepState.SKIPPED})
 _MAX_NAMED = 12
 _MAX_NAME, _MAX_WHY = 80, 160
 REMEDY = (
-    "Delete or restore by hand what is named, or let it stand. Once nothing is in the way any more, `compensate` rolls "
-    "it back; a later deployment that uses it has to be rolled back first."
+    "Delete or restore the named resources by hand, or leave them. When the obstacle is gone, `compensate` rolls this "
+    "deployment back; first roll back every later deployment that uses these resources."
 )
 
 

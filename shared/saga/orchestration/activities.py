@@ -301,7 +301,7 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
     try:
         _write(services, header, "", {"heartbeat_at": now})
     except ConflictError:
-        log.info("the header of %s moved during its sign of life", deployment_id)
+        log.info("the header of %s moved during its heartbeat", deployment_id)
     view = _view(services, deployment_id)
     if view["next"] != "run":
         return view

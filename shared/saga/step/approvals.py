@@ -1,7 +1,7 @@
-"""Waiting for a person's word. The row waits; no worker does.
+"""The deliveries of an approval, which waits for a person's decision. No worker waits.
 
-The word comes as a command (commands.py), which settles the row at once. Deliveries only see to the end of the time:
-one comes when it is over, and at least every hour, so that a lost message costs no more than the watchdog's notice.
+The decision comes as a command (commands.py), which settles the row at once. Deliveries only check the timeout: one
+comes when it is over, and one at least every hour, so that the watchdog notices a lost message.
 """
 
 from datetime import timedelta

@@ -1,8 +1,9 @@
-"""What Fabric added beside the items of a deployment goes when they go (steps/companions.py says what is one).
+"""Companions are deleted with the items of a deployment to which Fabric added them (steps/companions.py recognises
+them).
 
-In a workspace of the deployment's own it goes with the workspace. In any other workspace a companion that outlives its
-maker is deleted by the step that created the maker, once all of them have had the time to be shown; what is shown later
-still, or was left because a process died, is the sweeper's to find (orphans.py).
+In a workspace that the deployment created, they are deleted with the workspace. In any other workspace, the step that
+created the maker deletes the companions that outlive it, after the time in which Fabric shows all of them. The sweeper
+finds companions that appear later, or that a dead process left (orphans.py).
 """
 
 from collections.abc import Iterable
@@ -22,17 +23,17 @@ _NAMED = 10
 
 
 def makers(services: Services, deployment_id: str) -> list[Maker]:
-    """The items that a deployment created and that Fabric adds something beside."""
+    """Return the items that a deployment created and to which Fabric adds companions."""
     return makers_among(s.record for s in services.journal.steps(deployment_id))
 
 
 def makers_among(rows: Iterable[StepRecord]) -> list[Maker]:
-    """Of some steps, the items that they created and that Fabric adds something beside."""
+    """Return the items that these steps created and to which Fabric adds companions."""
     return [maker for row in rows if (maker := maker_of(row)) is not None]
 
 
 def standing(services: Services, makers: Iterable[Maker]) -> list[Found]:
-    """The companions of these makers that Fabric shows now, in whichever workspace. Raises FabricError."""
+    """Return the companions of these makers that Fabric shows now, in any workspace. Raises FabricError."""
     makers = list(makers)
     found: list[Found] = []
     for workspace_id in {m.resource.parent_id for m in makers if m.resource.parent_id}:
@@ -43,8 +44,9 @@ def standing(services: Services, makers: Iterable[Maker]) -> list[Found]:
 
 
 def left_behind(services: Services, makers: Iterable[Maker]) -> list[Found]:
-    """The companions that stand although their makers are gone; of makers so young that some may not be shown yet,
-    none: a stranger's could be taken for one of theirs. Raises FabricError."""
+    """Return the companions that still exist although their makers are deleted. Raises FabricError.
+
+    Skip a maker whose companions may not all be shown yet, because somebody else's item could be taken for one."""
     now = services.clock.now()
     settled = [maker for maker in makers if _is_outlived(maker) and maker.companions_shown_at <= now]
     return [found for found in standing(services, settled) if found.outlives]
@@ -55,7 +57,7 @@ def _is_outlived(maker: Maker) -> bool:
 
 
 def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
-    """Add to what is written next which companions stand beside an item that was just created. Raises FabricError."""
+    """Stage the companions that exist beside an item that was just created. Raises FabricError."""
     if intent.action is IntentAction.CREATE and intent.beside is not None:
         rows = list(d.services.fabric.list(f"/workspaces/{resource.parent_id}/items"))
         d.stage({"intent": replace(intent, made=seen(resource, intent.beside, rows))})

@@ -58,8 +58,8 @@ class Services:
 
 
 MAX_DELIVERY = timedelta(minutes=5)
-"""No sign of life is given for a delivery that has run this long (`functionTimeout` in host.json): the host ends it,
-and one that hangs for another reason must lose its step."""
+"""A delivery that has run this long (`functionTimeout` in host.json) sends no more heartbeats: the host ends it, and
+one that hangs for another reason must lose its step."""
 MAX_WAITS = 40
 """Waits that a step remembers: enough for a picture of it, and a small part of what a row may hold."""
 

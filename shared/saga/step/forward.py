@@ -300,7 +300,7 @@ def abandon_retry(d: Delivery) -> Settle:
     for and compensated as after any failure."""
     last = f"; last: {d.step.error.message}" if d.step.error else ""
     message = f"abandoned while it waited for another attempt{last}"
-    remedy = "No action needed: earlier attempts are rolled back, or kept if rollback is off."
+    remedy = "No action needed: the effects of earlier attempts are compensated, or kept if rollback is off."
     error = RecordedError(message, remedy)
     return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
 

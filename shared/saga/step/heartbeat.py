@@ -1,7 +1,7 @@
-"""Signs of life of what is under way, from one thread for the whole process.
+"""The heartbeats of all running deliveries, sent from one thread of the process.
 
-A holder of a lease proves with each beat that it lives, so that a lease can be short without a slow service being
-taken for a dead worker. The beats end with the process, or with the block that they were asked for.
+Each heartbeat renews a lease. So a lease can be short, and a slow service is not taken for a dead worker. Heartbeats
+end with the process, or with the block that requested them.
 """
 
 import heapq
@@ -17,11 +17,11 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 Beat = Callable[[], bool]
-"""Gives one sign of life; returns False when no further one is wanted."""
+"""Sends one heartbeat; returns False if no further one is needed."""
 
 
 class Heartbeat(Protocol):
-    """Calls a beat again and again while a block runs."""
+    """Sends heartbeats while a block runs."""
 
     def during(self, heartbeat: Beat, seconds: float) -> AbstractContextManager[None]:
         """Call `heartbeat` every `seconds` until the block ends or `heartbeat` returns False; the first time after
@@ -87,5 +87,5 @@ class HeartbeatThread:
         try:
             return block.heartbeat()
         except Exception as error:
-            log.warning("a sign of life could not be given: %s", type(error).__name__)
+            log.warning("a heartbeat failed: %s", type(error).__name__)
             return True

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from local import azurite
-from tests import warm
+from tests import fakes, warm
 
 settings.register_profile("gate", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.register_profile("hunt", deadline=None, max_examples=500, print_blob=True)
@@ -27,6 +27,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Start two workers for each core, because the longest tests mostly wait for processes to start and for time to
     pass."""
     return min(MAX_WORKERS, 2 * (os.process_cpu_count() or 1))
+
+
+@pytest.fixture(autouse=True)
+def _declared_telemetry() -> Iterator[None]:
+    """Fail a test in which the app emitted an event or a property that is not declared."""
+    fakes.UNDECLARED.clear()
+    yield
+    assert not fakes.UNDECLARED, "\n".join(fakes.UNDECLARED)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

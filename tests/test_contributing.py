@@ -52,7 +52,8 @@ def test_contributing_names_only_existing_files(title: str) -> None:
 
 
 def test_no_kind_lacks_an_entry() -> None:
-    assert forgotten(KINDS) == []
+    messages = forgotten(KINDS)
+    assert not messages, "\n".join(messages)
 
 
 def test_kind_that_was_only_registered_is_reported_with_every_file_that_it_lacks(
@@ -62,7 +63,7 @@ def test_kind_that_was_only_registered_is_reported_with_every_file_that_it_lacks
     toy = ToyKind()
     monkeypatch.setitem(STEPS, toy.name, toy)
     monkeypatch.setitem(KINDS, toy.name, toy)
-    messages = forgotten(KINDS)
+    messages = forgotten({toy.name: toy})
     assert all("toy" in message or "box" in message for message in messages)
     reported = {message.partition(":")[0] for message in messages}
     assert reported == {

@@ -206,7 +206,7 @@ class RemoteAdmin:
         return self._api.health()
 
     def plan(self, manifest: Any) -> JsonObject:
-        """Return the dry run of a packed manifest, made by the app. Raises as RemoteApi."""
+        """Return the dry run of a packed manifest, as the app's identity sees the tenant. Raises as RemoteApi."""
         return self._api.post("/plan", canonical(manifest).encode("utf-8", "surrogatepass"), "application/json")
 
     def put(self, content: bytes) -> str:

@@ -115,7 +115,7 @@ class TableJournal:
             heads = audit.heads_of(s.record for s in self.steps(deployment_id))
         written = audit.chain_move(change, self._now(), heads)
         if before.state in DEPLOYMENT_ENDED and written.record.state not in DEPLOYMENT_ENDED:
-            # The lists are written first: the sweeper would never find a resumed deployment that no list contains.
+            # The lists are written first: the sweeper would never find a reopened deployment that no list contains.
             self._lists.put(written.record)
         update = Update(rows.header_entity(written.record), change.before.etag, written.entry)
         stored = self._submit(deployment_id, [update], "the header")[0]

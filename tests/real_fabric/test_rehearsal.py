@@ -62,7 +62,7 @@ def test_tenant_tests_need_only_settings(tmp_path: Path) -> None:
                 FABRIC_OPERATION_HOSTS=f"127.0.0.1:{simulator.operations_port}",
             )
         assert "1 passed, 1 skipped" in printed
-        assert "a tenant cannot be made ill on order" in printed
+        assert "a tenant cannot be made to fail" in printed
         assert SECRET not in printed
         assert simulator.call("GET", "/_sim/state")[1]["workspaces"] == []
         calls = simulator.call("GET", "/_sim/calls")[1]

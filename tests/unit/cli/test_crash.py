@@ -239,6 +239,8 @@ def test_closed_or_full_stream_has_its_own_exit_code(redirection: str, code: str
 def test_interrupt_during_an_import_causes_no_traceback() -> None:
     script = (
         "import os, signal, sys, builtins; load = builtins.__import__\n"
+        # A shell that starts the tests in the background has them ignore the signal.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def slow(name, *rest):\n"
         "    if name == 'shared.cli.parser': os.kill(os.getpid(), signal.SIGINT)\n"
         "    return load(name, *rest)\n"

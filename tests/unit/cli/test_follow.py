@@ -184,7 +184,7 @@ def test_follow_reports_an_unknown_id_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert followed.follow(arrive_at_the_third) == 0
     [text] = [e["message"] for e in followed.events if e["event"] == "waiting"]
     assert "no deployment 'd' yet" in text
-    assert "waiting 60 s" in text
+    assert "waiting for 60 s" in text
 
 
 def test_follow_timeout_shortens_the_wait_for_an_unknown_id() -> None:

@@ -297,6 +297,17 @@ class DeploymentRecord:
         return self.state is DeploymentState.COMPENSATING or self.retry_began_at is not None
 
     @property
+    def is_abort_requested(self) -> bool:
+        """Return True if a person asked to abort it: then pending retries are abandoned. After the failure of another
+        step they continue, because their outcome decides whether the deployment is held."""
+        return bool(self.cancel_requested_by or self.compensate_requested_by)
+
+    @property
+    def is_rolling_back(self) -> bool:
+        """Return True if no further step may start: a step failed, or a person asked to abort the deployment."""
+        return bool(self.error) or self.is_abort_requested
+
+    @property
     def is_being_released(self) -> bool:
         """Return True if a person released it and it has not ended: no attempt starts, and the present ones settle."""
         return self.state is DeploymentState.STUCK and self.is_released

@@ -23,7 +23,6 @@ from shared.saga.command.commands import Command
 from shared.saga.command.verbs import VERBS, Verb, allowed_verbs, possible_verbs, reason_required
 from shared.saga.orchestration.ends import deployment_error
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import is_rolling_back
 from shared.saga.sweep.orphans import blocking_reason
 
 log = logging.getLogger(__name__)
@@ -203,7 +202,7 @@ def _retry_released(context: _Context) -> CommandResult:
 
 def _is_resumed(context: _Context) -> _Answer:
     record = context.record
-    if record.resume_requested_by or (record.state in (D.ACCEPTED, D.RUNNING) and not is_rolling_back(record)):
+    if record.resume_requested_by or (record.state in (D.ACCEPTED, D.RUNNING) and not record.is_rolling_back):
         return context.no_op("it is running already")
     if record.state is D.FAILED and record.is_released:
         return context.reject("it was released, so it is rolled back in part")

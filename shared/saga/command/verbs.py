@@ -12,7 +12,6 @@ from enum import StrEnum
 from shared.domain.approval import waits_for_person
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState as D
-from shared.saga.step.execution import is_rolling_back
 
 
 class Verb(StrEnum):
@@ -135,7 +134,7 @@ def allowed_verbs(record: DeploymentRecord, steps: Iterable[StepRecord] = ()) ->
     requested = {Verb.CANCEL: record.cancel_requested_by, Verb.RETIRE: record.retire_requested_by}
     verbs = [verb for verb in possible_verbs(record) if not requested.get(verb)]
     about_steps = [verb for verb, spec in VERBS.items() if spec.is_for_step and record.state in spec.states]
-    if about_steps and not is_rolling_back(record) and any(map(waits_for_person, steps)):
+    if about_steps and not record.is_rolling_back and any(map(waits_for_person, steps)):
         verbs += about_steps
     return verbs
 

@@ -29,7 +29,6 @@ from shared.saga.orchestration.ends import (
 )
 from shared.saga.orchestration.progress import Progress, from_journal, in_flight
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import is_abort_requested, is_rolling_back
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +161,7 @@ def record_failure(services: Services, deployment_id: str) -> JsonObject:
     """Note in the header that a step failed, so that messages on the queue start no step. Return the fresh view."""
     for _ in range(_RACES):
         header = services.journal.header(deployment_id)
-        if header.record.state is not DeploymentState.RUNNING or is_rolling_back(header.record):
+        if header.record.state is not DeploymentState.RUNNING or header.record.is_rolling_back:
             break
         failed = next(
             (
@@ -195,7 +194,7 @@ def begin_compensation(services: Services, locks: Locks, deployment_id: str) -> 
         record = header.record
         if record.state is not DeploymentState.RUNNING:
             return _view(services, deployment_id)
-        if not is_rolling_back(record):
+        if not record.is_rolling_back:
             view = record_failure(services, deployment_id)
             if view["next"] == "run" and not view["progress"]["rolling_back"]:
                 return view  # asked twice, and resumed in between: no step stands failed any more
@@ -231,7 +230,7 @@ def _rollback_cause(record: DeploymentRecord) -> str:
 
 
 def _holds(record: DeploymentRecord, steps: Sequence[Versioned[StepRecord]]) -> bool:
-    if is_abort_requested(record):
+    if record.is_abort_requested:
         return False
     return any(s.record.state is StepState.FAILED and s.record.on_failure is OnFailure.HOLD for s in steps)
 
@@ -317,7 +316,7 @@ def reconcile(services: Services, locks: Locks, deployment_id: str, progress: Pr
         for i, known in enumerate(progress.states):  # a script may have added rows that nobody here knew of
             if rows[i].state is StepState.COMPENSATION_FAILED:  # failed in this try, or still to be tried in it
                 fresh.states[i] = known
-    is_off = fresh.direction is Direction.FORWARD and is_abort_requested(record)
+    is_off = fresh.direction is Direction.FORWARD and record.is_abort_requested
     fresh.unanswered = {i: progress.unanswered.get(i, 0) + 1 for i in fresh.sent if not watchdog.has_begun(rows[i])}
     lost = watchdog.lost(rows, fresh, now, is_abort_requested=is_off)
     if lost:
@@ -371,7 +370,7 @@ def _view(services: Services, deployment_id: str, *, retry_failed: bool = False)
         return {"next": "wait", "seconds": _SHORT_WAIT_SECONDS, "holder": deployment_id}
     steps = services.journal.steps(deployment_id)
     direction = Direction.FORWARD if record.state is DeploymentState.RUNNING else Direction.BACKWARD
-    progress = from_journal(steps, direction, is_rolling_back(record))
+    progress = from_journal(steps, direction, record.is_rolling_back)
     if retry_failed:
         failed = StepState.COMPENSATION_FAILED
         progress.states = [StepState.FAILED if state is failed else state for state in progress.states]

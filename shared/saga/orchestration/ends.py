@@ -8,7 +8,6 @@ from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedE
 from shared.domain.states import DeploymentState, IntentAction, Origin, StepState
 from shared.saga.scripts.script_journal import is_forward
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import is_rolling_back
 
 
 def is_owned_by_script(record: DeploymentRecord) -> bool:
@@ -44,7 +43,7 @@ def final_state(record: DeploymentRecord, rows: Sequence[StepRecord]) -> tuple[D
     states = {row.state for row in rows}
     if is_owned_by_script(record):
         return None
-    goes_on = record.state is DeploymentState.RUNNING and not is_rolling_back(record)
+    goes_on = record.state is DeploymentState.RUNNING and not record.is_rolling_back
     if goes_on and states == {StepState.SUCCEEDED} and len(rows) >= record.step_count:
         return DeploymentState.SUCCEEDED, f"all {len(rows)} steps are applied and verified"
     if not record.may_compensate:

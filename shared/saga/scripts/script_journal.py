@@ -18,7 +18,6 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from shared.domain.trace import TraceContext
 from shared.saga.scripts.rows import TrackedResource, row_of
 from shared.saga.step.delivery import Services
-from shared.saga.step.execution import is_rolling_back
 
 _RACES = 20
 _TRIES, _PAUSE_SECONDS = 3, 2.0
@@ -169,7 +168,7 @@ class ScriptJournal:
 
 def is_forward(record: DeploymentRecord) -> bool:
     """Return True if the script may still add to the transaction and commit it."""
-    return record.state in (DeploymentState.ACCEPTED, DeploymentState.RUNNING) and not is_rolling_back(record)
+    return record.state in (DeploymentState.ACCEPTED, DeploymentState.RUNNING) and not record.is_rolling_back
 
 
 def rollback_reason(record: DeploymentRecord) -> str:

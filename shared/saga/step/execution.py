@@ -69,9 +69,9 @@ def _forward(delivery: Delivery) -> Outcome:
         return _fail_scripts_step(delivery)
     if header.resume_requested_by is not None:
         return Ignore()  # its steps are being made ready; what is ready then gets a message
-    if step.state is StepState.PENDING and is_rolling_back(header):
+    if step.state is StepState.PENDING and header.is_rolling_back:
         return Settle(StepState.SKIPPED, "the rollback began before the step had started")
-    if awaits_retry(step) and is_abort_requested(header):
+    if awaits_retry(step) and header.is_abort_requested:
         return forward.abandon_retry(delivery)
     return forward.advance(delivery)
 
@@ -79,7 +79,7 @@ def _forward(delivery: Delivery) -> Outcome:
 def _fail_scripts_step(delivery: Delivery) -> Outcome:
     """Fail the step that a script was applying when its deployment began to roll back: only the script applies its
     steps, and nobody may finish one for it."""
-    if delivery.step.state is not StepState.INTENT or not is_rolling_back(delivery.header):
+    if delivery.step.state is not StepState.INTENT or not delivery.header.is_rolling_back:
         return Ignore()
     error = RecordedError(
         "the script did not say what became of it", "Nothing: what it made is looked for by its marker and deleted."
@@ -101,17 +101,6 @@ def _backward(delivery: Delivery) -> Outcome:
     ):
         return Ignore()
     return backward.advance(delivery)
-
-
-def is_rolling_back(header: DeploymentRecord) -> bool:
-    """Return True if no further step may start: a step failed, or a person asked to abort the deployment."""
-    return bool(header.error) or is_abort_requested(header)
-
-
-def is_abort_requested(header: DeploymentRecord) -> bool:
-    """Return True if a person asked to abort the deployment: then pending retries are abandoned. After the failure of
-    another step they continue, because their outcome decides whether the deployment is held."""
-    return bool(header.cancel_requested_by or header.compensate_requested_by)
 
 
 def awaits_retry(step: StepRecord) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from local.constraints import drawn_in, required, text
+from local.imports import SOURCES
 from local.paths import ROOT
 
 FIRST_PARTY = {"shared", "function_app"}
@@ -37,7 +38,7 @@ def test_every_imported_package_is_a_requirement() -> None:
     provided = {module for r in required(ROOT / "requirements.txt") for module in _modules(r.name)}
     imported = {
         module: str(path.relative_to(ROOT))
-        for path in [ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")]
+        for path in SOURCES
         for module in _imports(path)
         if module.partition(".")[0] not in FIRST_PARTY | sys.stdlib_module_names
     }

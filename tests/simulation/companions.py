@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator.store import Item, Workspace
+from tests.simulation.edges import WORKSPACE
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
 
-WORKSPACE = "${{ steps.ws.outputs.id }}"
 BY_HAND = (
     ("Lakehouse", "plantdtdm"),
     ("KQLDatabase", "telemetry"),

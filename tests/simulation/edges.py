@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 IDENTITY = "00000000-0000-0000-0000-00000000c1c1"
+WORKSPACE = "${{ steps.ws.outputs.id }}"
+"""The reference to the workspace that the step `ws` of a manifest creates."""
+
+
+def own_role() -> dict[str, str]:
+    """Return the role assignment by which the deployer may change a workspace that existed before."""
+    return {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
 
 
 class Crash(BaseException):

@@ -15,7 +15,7 @@ from typing import Any
 
 from local.fabric_simulator import control
 from shared.domain.states import DEPLOYMENT_ENDED
-from tests.simulation.edges import IDENTITY
+from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
 
@@ -32,7 +32,6 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 """All faults are transient: a run with one must end as a run without (except for a create that fails late, see
 `injections`)."""
-WORKSPACE = "${{ steps.ws.outputs.id }}"
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c00"
 CAPACITIES = ("00000000-0000-0000-0000-00000000ca00", "00000000-0000-0000-0000-00000000ca01")
 _OLD = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
@@ -101,7 +100,7 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
     world = World(7)
     control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
     if scenario.has_workspace:
-        roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+        roles = [own_role()]
         if scenario.role:
             roles.append({"id": PRINCIPAL, "type": "User", "role": scenario.role})
         place = {"displayName": "sales", "description": "old", "roleAssignments": roles}

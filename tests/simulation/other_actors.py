@@ -7,7 +7,7 @@ from typing import Any
 
 from local.fabric_simulator import companions, control
 from local.fabric_simulator.store import Item, Workspace
-from tests.simulation.edges import IDENTITY
+from tests.simulation.edges import own_role
 from tests.simulation.world import World
 
 OWN_DEFINITION = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
@@ -26,7 +26,7 @@ class OtherActors:
     def seed_workspace(self) -> None:
         """Create a workspace with our name and some items with our names, before any deployment starts."""
         self.world.occurred["workspace there before"] += 1
-        role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+        role = own_role()
         roles = [role]
         if self.chance.random() < 0.5:
             roles.append({"id": f"{PRINCIPAL}0", "type": "User", "role": "Contributor"})
@@ -50,7 +50,7 @@ class OtherActors:
         self.world.occurred["another actor's item"] += 1
         workspaces = list(self.world.model.store.workspaces.values())
         if not workspaces:
-            role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+            role = own_role()
             made = control.seed(self.world.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [role]}]})
             self.remember(made["workspaces"][0]["id"])
             return

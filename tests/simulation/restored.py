@@ -9,11 +9,10 @@ from typing import Any
 
 from local.fabric_simulator import control
 from local.fabric_simulator.store import Workspace
-from tests.simulation.edges import IDENTITY
+from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.other_actors import OWN_DEFINITION, OtherActors
 from tests.simulation.world import World
 
-WORKSPACE = "${{ steps.ws.outputs.id }}"
 REFUSED: dict[str, Any] = {
     "match": {"method": "POST", "path": ".*/updateDefinition"},
     "when": {"probability": 0.5},
@@ -60,7 +59,7 @@ class Restored:
             other_actors.remember(place.id)
 
     def _new_workspace(self) -> dict[str, Any]:
-        role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+        role = own_role()
         return {"displayName": "sales", "description": "own words", "roleAssignments": [role]}
 
     def amend(self, manifest: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from shared.saga.command.verbs import Verb, allowed_verbs
 from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
-from tests.simulation.edges import Crash
+from tests.simulation.edges import WORKSPACE, Crash
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.restored import Restored
 from tests.simulation.world import World
@@ -46,7 +46,6 @@ CHAOS_STEPS = 260
 CALM_HOURS = 6.0
 """As long again as the six hours in which people handle held deployments: by then everything must have ended."""
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
-WORKSPACE = "${{ steps.ws.outputs.id }}"
 
 
 @dataclass

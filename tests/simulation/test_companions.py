@@ -10,11 +10,10 @@ from local.fabric_simulator.store import Item
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.command.verbs import Verb
-from tests.simulation.edges import IDENTITY
+from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
 
-WORKSPACE = "${{ steps.ws.outputs.id }}"
 FLOW = {"id": "flow", "type": "Dataflow", "displayName": "orders"}
 TWIN = {"id": "twin", "type": "DigitalTwinBuilder", "displayName": "plant"}
 HOUSE = {"id": "house", "type": "Eventhouse", "displayName": "telemetry"}
@@ -34,7 +33,7 @@ def manifest(*items: dict[str, Any], fails: bool = True) -> dict[str, Any]:
 
 def adopted(world: World, *items: dict[str, Any]) -> str:
     """Create another actor's workspace with these items, and return its id."""
-    role = {"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}
+    role = own_role()
     row = {"displayName": "sales", "roleAssignments": [role], "items": list(items)}
     return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]["id"]
 

@@ -12,7 +12,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.saga.dry_run.changes import Action, dry_run
 from shared.steps import KINDS, STEPS
 from tests.simulation import schedules
-from tests.simulation.edges import IDENTITY
+from tests.simulation.edges import own_role
 from tests.simulation.world import World
 
 DONE = {
@@ -47,7 +47,7 @@ def tenant(world: World, chance: random.Random) -> None:
         payload = chance.choice(["eCA9IDE=", "eCA9IDI=", "b2xk"])  # x = 1, x = 2, old
         part = {"path": "notebook-content.py", "payload": payload, "payloadType": "InlineBase64"}
         items.append({"type": "Notebook", "displayName": name, "definition": {"parts": [part]}})
-    roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+    roles = [own_role()]
     for i in range(chance.randint(0, 2)):
         role = chance.choice(["Viewer", "Member"])
         roles.append({"id": f"{schedules.PRINCIPAL}{i}", "type": "User", "role": role})

@@ -15,13 +15,13 @@ from shared.domain.breaker import BreakerPolicy
 from shared.domain.ports import Versioned
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, StepState
 from tests.fake_journal import MemoryJournal
-from tests.simulation.edges import IDENTITY, Crash
+from tests.simulation.edges import IDENTITY, WORKSPACE, Crash, own_role
 from tests.simulation.world import World
 
 pytestmark = pytest.mark.law(1, 3)
 
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c0"
-WS = "${{ steps.ws.outputs.id }}"
+WS = WORKSPACE
 MEDALLION: dict[str, Any] = {
     "name": "medallion",
     "steps": [
@@ -390,7 +390,7 @@ def _foreign(world: World, name: str, lakehouses: list[str], description: str = 
         "displayName": name,
         "description": description,
         "items": [{"type": "Lakehouse", "displayName": n} for n in lakehouses],
-        "roleAssignments": [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}],
+        "roleAssignments": [own_role()],
     }
     return control.seed(world.model, {"workspaces": [row]})["workspaces"][0]["id"]
 

@@ -16,13 +16,13 @@ from shared.domain.records import Resource
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import Verb
 from shared.steps.workspace import WorkspaceKind
-from tests.simulation.edges import IDENTITY
+from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import violations
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
 
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
-WS = "${{ steps.ws.outputs.id }}"
+WS = WORKSPACE
 PARTS = [{"path": "notebook-content.py", "text": "x = 1"}]
 MANIFEST: dict[str, Any] = {
     "name": "odd",
@@ -111,7 +111,7 @@ def _run(field: str, nth: int, *, is_there: bool) -> tuple[World, OtherActors, O
     world = World()
     other_actors = OtherActors(world, random.Random(1))
     if is_there:
-        roles = [{"id": IDENTITY, "type": "ServicePrincipal", "role": "Admin"}]
+        roles = [own_role()]
         roles.append({"id": PRINCIPAL, "type": "User", "role": "Contributor"})
         definition = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
         item = {"type": "Notebook", "displayName": "clean", "description": "own", "definition": definition}

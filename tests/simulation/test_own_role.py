@@ -9,11 +9,11 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.dry_run.changes import Action, dry_run
 from shared.steps import KINDS, STEPS
-from tests.simulation.edges import IDENTITY
+from tests.simulation.edges import IDENTITY, WORKSPACE
 from tests.simulation.world import World
 
 GROUP = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c09"
-WS = "${{ steps.ws.outputs.id }}"
+WS = WORKSPACE
 
 
 def _manifest(role: str, principal: str = IDENTITY.upper(), **more: Any) -> dict[str, Any]:

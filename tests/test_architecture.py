@@ -24,6 +24,8 @@ IMPURE = frozenset(
 )
 """Modules that the domain may not import: I/O, the clock, ids, randomness."""
 IMPURE_CALLS = frozenset({"now", "today", "utcnow", "open", "print", "input"})
+READERS = ("shared.repository.files", "shared.repository.scan")
+"""The modules of a pure package that read files."""
 
 
 def rule() -> dict[str, frozenset[str]]:
@@ -51,10 +53,10 @@ def violations(module: str, source: str) -> list[str]:
     for node in ast.walk(tree):
         if module != "shared.settings" and isinstance(node, ast.Attribute) and ast.unparse(node) in ENVIRONMENT:
             found.append(f"{module}:{node.lineno} reads the environment")
-        if package == "domain" and isinstance(node, ast.Call):
+        if _is_pure(module, package) and isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name in IMPURE_CALLS:
-                found.append(f"{module}:{node.lineno} calls {name}: the domain is pure")
+                found.append(f"{module}:{node.lineno} calls {name}: the {package} is pure")
     if len(source.splitlines()) > MAX_LINES:
         found.append(f"{module} has more than {MAX_LINES} lines")
     return found
@@ -80,9 +82,13 @@ def _import_breach(module: str, package: str, each: Import) -> str:
         return "vendors' clients live in adapters"
     if is_in(name, "os.environ", "os.getenv") and package != "settings":
         return "only settings.py reads the environment"
-    if package == "domain" and top in IMPURE:
-        return "the domain is pure"
+    if _is_pure(module, package) and top in IMPURE:
+        return f"the {package} is pure"
     return ""
+
+
+def _is_pure(module: str, package: str) -> bool:
+    return package == "domain" or (package == "repository" and module not in READERS)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: module_of(path))
@@ -111,6 +117,8 @@ def test_architecture_rule_has_no_cycle() -> None:
         ("shared.domain.step_graph", "import random", "the domain is pure"),
         ("shared.domain.step_graph", "from datetime import datetime\ndatetime.now()", "calls now"),
         ("shared.domain.step_graph", "def f():\n    open('x')", "calls open"),
+        ("shared.repository.order", "import os", "the repository is pure"),
+        ("shared.repository.order", "from shared.steps import item", "repository may not import steps"),
         ("shared.steps.item", "from shared.adapters import blobs", "steps may not import adapters"),
         ("shared.saga.submission.acceptance", "import shared.bootstrap", "saga may not import bootstrap"),
         ("shared.saga.submission.acceptance", "def f():\n    import azure.identity", "vendors' clients"),

@@ -5,12 +5,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.cli import files
-from shared.cli.files import RefusedError, shown
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_object
 from shared.domain.references import template_of
 from shared.domain.text import MAX_BYTES, utf8
+from shared.repository import files
+from shared.repository.files import RefusedError, shown
 from shared.steps import definitions
 
 PLATFORM = ".platform"

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shared.cli import files
-from shared.cli.files import RefusedError, shown
 from shared.cli.item_folder import LeftOut as LeftOut
 from shared.cli.item_folder import packed_item
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
@@ -14,6 +12,8 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.principals import NOT_A_LIST, parse_principals
 from shared.domain.text import MAX_BYTES, parse, utf8
+from shared.repository import files
+from shared.repository.files import RefusedError, shown
 from shared.steps import KINDS
 
 PACKED_FIELDS = ("file", "folder")

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from shared.cli import files, item_folder, pack
+from shared.cli import item_folder, pack
 from shared.domain.errors import InvalidInputError
 from shared.domain.text import MAX_BYTES
+from shared.repository import files
 
 GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 CSV = f"principal_id,role,description,type\r\n{GUID},Admin,,User\r\n"

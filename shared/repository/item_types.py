@@ -1,0 +1,54 @@
+"""What a repository has to know of Fabric's item types.
+
+Source: microsoft/fabric-cicd 1.4.0, whose repositories are deployed unchanged.
+"""
+
+import re
+
+ITEM_TYPES = frozenset(
+    {
+        *("ApacheAirflowJob", "CopyJob", "CosmosDBDatabase", "DataAgent", "DataBuildToolJob", "DataPipeline"),
+        *("Dataflow", "Environment", "Eventhouse", "Eventstream", "GraphModel", "GraphQLApi", "KQLDashboard"),
+        *("KQLDatabase", "KQLQueryset", "Lakehouse", "Map", "MirroredDatabase", "MLExperiment", "MountedDataFactory"),
+        *("Notebook", "Ontology", "PaginatedReport", "Reflex", "Report", "SemanticModel", "SparkJobDefinition"),
+        *("SQLDatabase", "UserDataFunction", "VariableLibrary", "Warehouse"),
+    }
+)
+"""The types that are deployed. Items of other types are found, but not deployed."""
+
+ATTRIBUTES = frozenset({"id", "sqlendpoint", "sqlendpointid", "queryserviceuri"})
+"""The attributes of an item that parameter.yml may name."""
+
+_SHELLS = frozenset({"Lakehouse", "Warehouse", "SQLDatabase", "MLExperiment"})
+_IGNORED = {
+    "DataAgent": re.compile(r".*\.pbi/.*"),
+    "Report": re.compile(r".*\.pbi/.*"),
+    "SemanticModel": re.compile(r".*\.pbi/.*"),
+    "Eventhouse": re.compile(r".*\.children/.*"),
+}
+_NOTEBOOK_ORDER = {".platform": 0, ".py": 1, ".ipynb": 1, ".json": 3}
+
+
+def is_shell(item_type: str) -> bool:
+    """Return True if items of the type are deployed without a definition; their files configure what comes after."""
+    return item_type in _SHELLS
+
+
+def is_ignored(item_type: str, path: str) -> bool:
+    """Return True if a file of an item is not a part: local settings of Power BI, the items below an eventhouse."""
+    pattern = _IGNORED.get(item_type)
+    return pattern is not None and pattern.match(path) is not None
+
+
+def part_order(path: str) -> tuple[int, str]:
+    """Return the sort key of a part. Fabric wants a notebook's source before its settings (fabric-cicd #869)."""
+    name = path.rpartition("/")[2]
+    suffix = f".{name.rpartition('.')[2]}" if "." in name.lstrip(".") else ""
+    return _NOTEBOOK_ORDER.get(name, _NOTEBOOK_ORDER.get(suffix, 2)), path
+
+
+def definition_format(item_type: str, paths: list[str]) -> str:
+    """Return the `format` to send and to ask for; empty for Fabric's default."""
+    if item_type == "SparkJobDefinition":
+        return "SparkJobDefinitionV2"
+    return "ipynb" if item_type == "Notebook" and any(path.endswith(".ipynb") for path in paths) else ""

@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -151,11 +152,21 @@ def _check_proxy(name: str, text: str) -> None:
 
 def _check_authorities(name: str, path: str) -> None:
     try:
-        ssl.create_default_context(cafile=path)
+        found = Path(path).stat()
+        _read_authorities(path, found.st_mtime_ns, found.st_size)
     except ssl.SSLError:
         raise SettingsError(f"{name} is {path!r}, which holds no certificate in PEM (BEGIN CERTIFICATE)") from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"{name} is {path!r}, which cannot be read: {_reason(error)}") from None
+
+
+@lru_cache(maxsize=8)
+def _read_authorities(path: str, modified_ns: int, size: int) -> None:
+    """Read a file of certificate authorities once for each version of it, because a system's file takes 0.1 s.
+
+    Raises ssl.SSLError, OSError and ValueError.
+    """
+    ssl.create_default_context(cafile=path)
 
 
 def _reason(error: OSError | ValueError) -> str:

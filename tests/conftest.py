@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from local import azurite
-from tests import fakes, warm
+from tests import cpu, fakes, warm
 
 settings.register_profile("gate", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.register_profile("hunt", deadline=None, max_examples=500, print_blob=True)
@@ -38,8 +38,18 @@ def _declared_telemetry() -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--law`."""
+    """Add `--law` and `--cpu`."""
     parser.addoption("--law", type=int, help="run the tests of this law of docs/laws.md only; 6 is the proof")
+    parser.addoption("--cpu", action="store_true", help="list the files by processor time (needs -n 0)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure processor time if `--cpu` asks for it. Raises pytest.UsageError if workers run the tests."""
+    if not config.getoption("--cpu"):
+        return
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        raise pytest.UsageError("--cpu measures one process and its children: add -n 0")
+    config.pluginmanager.register(cpu.ProcessorTime())
 
 
 @pytest.hookimpl(trylast=True)

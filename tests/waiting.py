@@ -9,10 +9,14 @@ PATIENCE = f"{PATIENCE_SECONDS:g}s"
 """The same limit for the command line's `--timeout`."""
 
 
-def eventually[T](what: Callable[[], T], *, pause: float = 0.05) -> T:
-    """Call `what` every `pause` seconds until its result is true, and return the result.
+LONGEST_PAUSE_SECONDS = 0.4
 
-    Raises AssertionError if it never is.
+
+def eventually[T](what: Callable[[], T], *, pause: float = 0.05) -> T:
+    """Call `what` until its result is true, and return the result.
+
+    The pause between two calls grows from `pause` seconds to `LONGEST_PAUSE_SECONDS`, so that a long wait leaves the
+    processor to what it waits for. Raises AssertionError if the result is never true.
     """
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -21,3 +25,4 @@ def eventually[T](what: Callable[[], T], *, pause: float = 0.05) -> T:
             return value
         assert time.monotonic() < until, f"not true within {PATIENCE}; the last answer was {value!r}"
         time.sleep(pause)
+        pause = max(pause, min(LONGEST_PAUSE_SECONDS, pause * 1.25))

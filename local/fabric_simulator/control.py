@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any, cast
 
 from local.fabric_simulator.faults import RuleError
+from local.fabric_simulator.folders import Folder, Folders
 from local.fabric_simulator.model import FabricModel
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 
@@ -52,6 +53,9 @@ def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
     for row in body.get("workspaces", []):
         known = [w for w in model.store.workspaces.values() if w.id == str(row.get("id")).lower()]
         workspace = known[0] if known else _workspace(model, row)
+        for folder in row.get("folders", []):
+            added = Folder(folder["id"].lower(), folder["displayName"], folder.get("parentFolderId"))
+            workspace.part(Folders).by_id[added.id] = added
         ids = [_item(model, workspace, item) for item in row.get("items", [])]
         for role in row.get("roleAssignments", []):
             workspace.roles[role["id"].lower()] = {**role, "id": role["id"].lower()}
@@ -73,6 +77,7 @@ def _workspace(model: FabricModel, row: dict[str, Any]) -> Workspace:
 
 
 _REQUIRED = {
+    "folders": ("id", "displayName"),
     "capacities": ("id",),
     "workspaces": ("displayName",),
     "items": ("type", "displayName"),
@@ -93,7 +98,7 @@ def _check(
             raise ValueError(f"{path}.{name}: must be a list")
         for i, row in enumerate(cast(list[Any], rows)):
             at = f"{path}.{name}[{i}]"
-            _check(row, known, at, ("items", "roleAssignments") if name == "workspaces" else ())
+            _check(row, known, at, ("folders", "items", "roleAssignments") if name == "workspaces" else ())
             is_known = name == "workspaces" and str(row.get("id")).lower() in known
             for member in _REQUIRED[name]:
                 if not is_known and not isinstance(row.get(member), str):

@@ -5,7 +5,7 @@ import binascii
 import json
 from typing import Any, cast
 
-from local.fabric_simulator import catalogue, companions
+from local.fabric_simulator import catalogue, companions, folders
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.properties import SHOWN_ON_UPDATE, properties
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Operation, Workspace, stamp
@@ -44,7 +44,8 @@ def list_(world: World, request: Request, workspace_id: str, item_type: str | No
     wanted = item_type or request.query.get("type")
     if wanted and wanted not in catalogue.ITEM_TYPES and wanted != SQL_ENDPOINT:
         raise ApiError(400, "InvalidItemType", f"The item type {wanted} is not valid.")
-    rows = [shown(i, workspace) for i in visible(world, workspace) if wanted in (None, i.type)]
+    chosen = [i for i in visible(world, workspace) if wanted in (None, i.type)]
+    rows = [shown(i, workspace) for i in chosen if folders.covers(workspace, request.query, i.folder_id)]
     return world.page(rows, request.query, request.path)
 
 
@@ -62,7 +63,7 @@ def create(world: World, request: Request, workspace_id: str, item_type: str | N
         world.clock(),
         _kept(kind, body.get("definition")),
         body.get("creationPayload") or {},
-        folder_id=body.get("folderId"),
+        folder_id=folders.parent(workspace, body.get("folderId")),
     )
     later = kind not in world.settings.create_at_once and (
         kind in catalogue.CREATE_LATER
@@ -103,9 +104,8 @@ def _check(world: World, workspace: Workspace, kind: str, body: Body) -> None:
             message = f"A definition is not supported for {kind}."
             raise ApiError(400, "OperationNotSupportedForItem", message, synthetic=True)
         _check_definition(kind, body["definition"])
-    for member, wanted, word in (("creationPayload", dict, "object"), ("folderId", str, "string")):
-        if body.get(member) is not None and not isinstance(body[member], wanted):
-            raise ApiError(400, "InvalidInput", f"The {member} field must be a JSON {word}.")
+    if body.get("creationPayload") is not None and not isinstance(body["creationPayload"], dict):
+        raise ApiError(400, "InvalidInput", "The creationPayload field must be a JSON object.")
     _check_free(world, workspace, kind, name)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from local.fabric_simulator import companions, routes, settings
+from local.fabric_simulator import companions, folders, routes, settings
 from local.fabric_simulator.durations import call_seconds
 from local.fabric_simulator.faults import Faults
 from local.fabric_simulator.http import Answer, ApiError, Reply, Request
@@ -222,12 +222,14 @@ class FabricModel:
             "description": workspace.description,
             "capacityId": workspace.capacity_id,
             "roleAssignments": list(workspace.roles.values()),
+            "folders": [folders.shown(f, workspace) for f in workspace.part(folders.Folders).by_id.values()],
             "items": [
                 {
                     "id": i.id,
                     "type": i.type,
                     "displayName": i.name,
                     "description": i.description,
+                    "folderId": i.folder_id,
                     "createdAt": stamp(i.created_at),
                     "endpointSeconds": _endpoint_seconds(workspace, i),
                     "definition": i.definition,

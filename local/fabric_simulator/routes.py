@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from local.fabric_simulator import catalogue, items, workspaces
+from local.fabric_simulator import catalogue, folder_routes, items, workspaces
 from local.fabric_simulator.http import Answer, ApiError, Request
+from local.fabric_simulator.route import Route
 from local.fabric_simulator.world import World
 
 Handler = Callable[[World, Request], Answer]
@@ -34,6 +36,9 @@ _FIXED: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", "/v1/operations/([^/]+)", items.operation),
     ("GET", "/v1/operations/([^/]+)/result", items.operation_result),
 ]
+_AREAS: list[Route] = [
+    *folder_routes.ROUTES,
+]
 _ID = "/([0-9a-fA-F-]{36})"
 _ITEM: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", "", items.list_),
@@ -45,16 +50,23 @@ _ITEM: list[tuple[str, str, Callable[..., Answer]]] = [
     ("POST", f"{_ID}/updateDefinition", items.update_definition),
 ]
 _TABLE = [(method, re.compile(pattern), handler) for method, pattern, handler in _FIXED]
+_AREA_TABLE = [(area, re.compile(area.pattern, re.IGNORECASE)) for area in _AREAS]
 _COLLECTION = re.compile(f"({_WORKSPACE}/([A-Za-z]+))(.*)")
 _ITEM_TABLE = [(method, re.compile(pattern), handler) for method, pattern, handler in _ITEM]
 
 
 def find(method: str, path: str) -> Handler:
-    """Return the handler for a request. Raises ApiError 404."""
+    """Return the handler for a request; a slash at the end of the path does not matter. Raises ApiError 404."""
+    path = path.removesuffix("/")
     for known, pattern, handler in _TABLE:
         match = pattern.fullmatch(path)
         if match and known == method:
             return _bound(handler, *match.groups())
+    for area, pattern in _AREA_TABLE:
+        match = pattern.fullmatch(path) if area.method == method else None
+        if match:
+            handler = _bound(area.handler, *match.groups())
+            return _marked(handler) if area.synthetic else handler
     match = _COLLECTION.fullmatch(path)
     word = match[3].lower() if match else ""
     if match and (word == "items" or word in catalogue.TYPED_ROUTES):
@@ -69,6 +81,20 @@ def find(method: str, path: str) -> Handler:
 def _bound(handler: Callable[..., Answer], *arguments: str, **keywords: Any) -> Handler:
     given = {name: value for name, value in keywords.items() if value is not None}
     return lambda world, request: handler(world, request, *arguments, **given)
+
+
+def _marked(handler: Handler) -> Handler:
+    """Return the handler of a route that no recording shows; its answers and refusals are marked as synthetic."""
+
+    def marked(world: World, request: Request) -> Answer:
+        try:
+            answer = handler(world, request)
+        except ApiError as error:
+            error.synthetic = True
+            raise
+        return replace(answer, headers={"x-sim-synthetic": "true", **answer.headers})
+
+    return marked
 
 
 def bucket(method: str, path: str) -> str:

@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,22 @@ SQL_ENDPOINT = "SQLEndpoint"
 
 
 @dataclass
-class Item:
+class Parts:
+    """The state of areas of the API that belongs to the tenant, a workspace or an item, and is deleted with it."""
+
+    _parts: dict[Callable[[], Any], Any] = field(
+        default_factory=lambda: dict[Callable[[], Any], Any](), repr=False, compare=False, kw_only=True
+    )
+
+    def part[T](self, kind: Callable[[], T]) -> T:
+        """Return the state of an area, which is created at its first use. `kind` is the area's class."""
+        if kind not in self._parts:
+            self._parts[kind] = kind()
+        return self._parts[kind]
+
+
+@dataclass
+class Item(Parts):
     """An item. `visible_at` is when its operation ends; until then, only its name is in use.
 
     `maker_id` is the item to which Fabric added this companion; `outlives` means that it stays if that item is deleted.
@@ -31,7 +47,7 @@ class Item:
 
 
 @dataclass
-class Workspace:
+class Workspace(Parts):
     """A workspace with its items by id, its roles by principal id, and the times until which names are reserved."""
 
     id: str
@@ -61,10 +77,11 @@ class Operation:
     error: dict[str, Any] | None = None
 
 
-class Store:
+class Store(Parts):
     """The contents. Ids come from a seeded source, so that a run can be repeated."""
 
     def __init__(self, seed: int) -> None:
+        super().__init__()
         self.chance = random.Random(seed)
         self.workspaces: dict[str, Workspace] = {}
         self.operations: dict[str, Operation] = {}

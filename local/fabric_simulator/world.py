@@ -59,6 +59,11 @@ class World:
         if workspace.roles[self.identity]["role"] != "Admin":
             raise ApiError(403, "InsufficientPrivileges", "The caller does not have sufficient permissions.")
 
+    def needs_contributor(self, workspace: Workspace) -> None:
+        """Raise ApiError 403 if the caller may only read the workspace."""
+        if workspace.roles[self.identity]["role"] == "Viewer":
+            raise ApiError(403, "InsufficientPrivileges", "The caller does not have sufficient permissions.")
+
     def begin(self, kind: str, result: Body | None) -> tuple[Answer, Operation]:
         """Start a long-running operation; answer 202 with the body `null` and a Location on another host or port."""
         now = self.clock()

@@ -10,6 +10,7 @@ from typing import Any
 from local.fabric_simulator import control, routes
 from local.fabric_simulator.catalogue import TYPED_ROUTES
 from local.fabric_simulator.http import ApiError, Reply
+from local.fabric_simulator.route import ROOT_IDS
 from tests.simulator.tenant import API, CAPACITY, ME, OPERATIONS, PARTS, Tenant
 
 Exchange = dict[str, Any]
@@ -137,8 +138,13 @@ class Replay:
         at = _WORKSPACE.match(path)
         if at:
             self._need_workspace(at[1], self.facts.get(at[1], {}))
+        for folder_id in self._folders_named(exchange):
+            if at:
+                self._need_folder(at[1], self._folder_row(folder_id))
         item = _ITEM.match(path)
-        if item and item[2] == "roleAssignments":
+        if item and item[2] == "folders":
+            self._need_folder(item[1], self._folder_row(item[3]))
+        elif item and item[2] == "roleAssignments":
             assumed = {"id": item[3], "principal": {"type": "User"}, "role": "Member"}
             self._need_role(item[1], {**assumed, **self.facts.get(item[3], {})})
         elif item:
@@ -147,10 +153,22 @@ class Replay:
             for row in response["value"]:
                 if "roleAssignments" in path:
                     self._need_role(at[1], row)
+                elif path.endswith("/folders"):
+                    self._need_folder(at[1], row)
                 else:
                     self._need_item(at[1], row)
         self._need_created(exchange)
         return True
+
+    @staticmethod
+    def _folders_named(exchange: Exchange) -> list[str]:
+        """Return the folders that a request names, or that the items of its answer are in."""
+        bodies = [exchange["request"], exchange["response"]]
+        response = exchange["response"]
+        if isinstance(response, dict) and isinstance(response.get("value"), list):
+            bodies += response["value"]
+        names = ("folderId", "parentFolderId", "targetFolderId")
+        return [body[name] for body in bodies if isinstance(body, dict) for name in names if body.get(name)]
 
     def _need_created(self, exchange: Exchange) -> None:
         body = exchange["request"]
@@ -192,6 +210,20 @@ class Replay:
         self._seed({"workspaces": [{"id": self.mapped(workspace), "items": [seeded]}]})
         self.ids[row["id"]] = row["id"]
 
+    def _need_folder(self, workspace: str, row: dict[str, Any]) -> None:
+        """Create a folder that the recording found, or that a call names, and the folders above it."""
+        if self.known(row["id"]) or row["id"] in ROOT_IDS:
+            return
+        above = row.get("parentFolderId")
+        if above:
+            self._need_folder(workspace, self._folder_row(above))
+        seeded = {**row, "parentFolderId": self.mapped(above) if above else None}
+        self._seed({"workspaces": [{"id": self.mapped(workspace), "folders": [seeded]}]})
+        self.ids[row["id"]] = row["id"]
+
+    def _folder_row(self, folder_id: str) -> dict[str, Any]:
+        return {"displayName": f"f{len(self.ids)}", **self.facts.get(folder_id, {}), "id": folder_id}
+
     def _need_role(self, workspace: str, row: dict[str, Any]) -> None:
         held = self.tenant.model.store.workspaces[self.mapped(workspace)].roles
         if row["id"] not in held and row["id"] not in self.gone:
@@ -211,6 +243,7 @@ class Replay:
     def begin(self, recorded_id: str, *, with_result: bool) -> None:
         """Begin an operation. An exchange that is replayed alone needs it."""
         workspace = self.tenant.workspace("of the operation")
+        self._need_folder(workspace, {"id": _ANY_ID, "displayName": "f"})
         item = self.tenant.item(workspace, "Notebook", "n", folderId=_ANY_ID, definition=PARTS)
         word = "getDefinition" if with_result else "updateDefinition"
         url = f"/v1/workspaces/{workspace}/items/{item}/{word}"
@@ -227,7 +260,10 @@ class Replay:
         request = exchange["request"]
         body = None if request is None else json.loads(self.mapped(json.dumps(request)))
         path = self.mapped(exchange["path"])
+        if exchange["status"] == 429:
+            self._use_up_the_quota(exchange["method"], path)
         reply = self.tenant.call(exchange["method"], path, body)
+        self.tenant.update_settings(quota_per_minute=0)
         simulated = json.loads(reply.body) if reply.body else None
         if reply.status != exchange["status"]:
             return [f"status {reply.status} for {exchange['status']}: {reply.body[:200]!r}"]
@@ -240,6 +276,12 @@ class Replay:
         if exchange["method"] == "DELETE":
             self._check_gone(exchange, found)
         return found
+
+    def _use_up_the_quota(self, method: str, path: str) -> None:
+        """Let the next call of this kind be one too many; calls that are not in the recording made that one so."""
+        self.tenant.update_settings(quota_per_minute=1)
+        while self.tenant.call(method, path).status != 429:
+            pass
 
     def _check_gone(self, exchange: Exchange, found: list[str]) -> None:
         last = GUID.findall(exchange["path"])[-1]
@@ -272,6 +314,8 @@ class Replay:
                 expected = re.sub("https://([^/]+)", self._host, self.mapped(recorded))
                 if simulated != expected:
                     found.append(f"Location: {simulated} for {expected}")
+            elif name == "Retry-After" and exchange["status"] == 429:
+                found += [] if 0 < int(simulated) <= 61 else [f"{name}: {simulated} for {recorded}"]
             elif self.mapped(recorded) != simulated:
                 found.append(f"{name}: {simulated} for {recorded}")
         return found

@@ -14,6 +14,7 @@ from local.fabric_simulator.catalogue import NO_DEFINITION, TYPED_ROUTES, UPDATE
 from local.fabric_simulator.http import Reply
 from tests.conftest import reference
 from tests.simulator.openapi import Operation, Spec
+from tests.simulator.plays import PLAYS
 from tests.simulator.tenant import CAPACITY, ME, OTHER, PARTS, Tenant
 
 NOBODY = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"
@@ -85,6 +86,8 @@ def play_workspaces(t: Checked) -> str:
     workspace = t.workspace("one", capacityId=CAPACITY, description="d")
     bare = t.workspace("two")
     t.workspace("three")
+    folder = {"id": NOBODY, "displayName": "f"}
+    t.control("POST", "seed", {"workspaces": [{"id": workspace, "folders": [folder]}]})
     t.get("/v1/workspaces")
     t.get("/v1/workspaces?continuationToken=2")
     t.get("/v1/capacities")
@@ -181,6 +184,8 @@ def test_spec_every_answer_conforms(spec: Spec, profile: str, capsys: pytest.Cap
         play_items(t, workspace, collection, TYPED_ROUTES[collection.lower()])
     for item_type in sorted(set(TYPED_ROUTES.values())):
         play_items(t, workspace, "items", item_type)
+    for play in PLAYS:
+        play(t, workspace)
     refused(t, workspace)
     names = {o.name for _, o in spec.served}
     succeeded = {name for name, status in t.seen if status < 400}

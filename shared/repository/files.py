@@ -6,7 +6,7 @@ is followed on the way: a name that is changed in the meantime cannot open anoth
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +71,30 @@ def read(real: Path, root: Path, label: str, limit: int) -> bytes:
     return content
 
 
+def chunks(real: Path, root: Path, label: str, limit: int, size: int = 1 << 20) -> Iterator[bytes]:
+    """Yield the content of a file in pieces of at most `size` bytes, so that a large file is never in memory at once.
+
+    Raises RefusedError, also at the end if the file changed while it was read.
+    """
+    read_bytes = 0
+    try:
+        with os.fdopen(_opened(real, root, label), "rb") as stream:
+            before = os.fstat(stream.fileno())
+            _check_regular(before, label)
+            if before.st_size > limit:
+                raise RefusedError(f"{label} has {before.st_size} bytes; at most {limit} are read")
+            while piece := stream.read(size):
+                read_bytes += len(piece)
+                yield piece
+                if read_bytes > before.st_size:
+                    break
+            after = os.fstat(stream.fileno())
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{label} cannot be read: {reason(error)}") from None
+    if read_bytes != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise RefusedError(f"{label} changed while it was read; try again when no program writes to it")
+
+
 def read_named(path: Path, label: str, limit: int) -> bytes:
     """Return the content of a file named on the command line; it may be in any folder. Raises RefusedError."""
     try:
@@ -130,7 +154,7 @@ class Listing:
     """One sentence for each entry that can neither be read nor left out."""
 
 
-def listed(folder: Path, name: str, is_left_out: Callable[[str], bool]) -> Listing:
+def listed(folder: Path, name: str, is_left_out: Callable[[str], bool], limit: int = MAX_FILES) -> Listing:
     """List everything below a folder (a real path) in the order of paths; `is_left_out` decides by the name alone.
 
     A link to a file inside the folder counts as that file; any other link is a problem. Raises RefusedError.
@@ -146,8 +170,8 @@ def listed(folder: Path, name: str, is_left_out: Callable[[str], bool]) -> Listi
             found.problems.append(f"{shown(_path(inside, folder, name))} cannot be read: {reason(error)}")
             continue
         count += len(entries)
-        if count > MAX_FILES:
-            raise RefusedError(f"{shown(name)} contains more than {MAX_FILES} files and folders")
+        if count > limit:
+            raise RefusedError(f"{shown(name)} contains more than {limit} files and folders")
         for entry in entries:
             path = Path(entry.path)
             relative = path.relative_to(folder).as_posix()

@@ -8,6 +8,7 @@ nor parameter.yml: it needs the part's bytes, its replacements, and the value of
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import StrEnum
+from functools import cached_property
 from types import NoneType
 from typing import Any, cast, get_args
 
@@ -236,7 +237,11 @@ class Repository:
 
     def find(self, item_type: str, name: str) -> Item | None:
         """Return the item of that type and display name."""
-        return next((each for each in self.items if (each.type, each.display_name) == (item_type, name)), None)
+        return self._by_key.get(f"{item_type}/{name}")
+
+    @cached_property
+    def _by_key(self) -> dict[str, Item]:
+        return {item.key: item for item in self.items}
 
 
 @dataclass(frozen=True)

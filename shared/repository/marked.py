@@ -1,0 +1,145 @@
+"""YAML as PyYAML's safe loader reads it, with the file and line of each value, and every problem at once."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, cast
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from shared.domain.errors import Problem, Problems
+
+MAX_NODES = 200_000
+"""Values of a document, each alias counted as its full content."""
+_MAX_DEPTH = 50
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A value with its place (`file:line`). Exactly one of `rows` and `members` is set for a list and a mapping."""
+
+    scalar: Any
+    place: str
+    rows: "list[Marked] | None" = None
+    members: "dict[str, Marked] | None" = None
+    keys: dict[str, str] = field(default_factory=dict[str, str])
+    """The place of each key of a mapping."""
+
+    @property
+    def value(self) -> Any:
+        """Return the plain value."""
+        if self.rows is not None:
+            return [each.value for each in self.rows]
+        if self.members is not None:
+            return {key: each.value for key, each in self.members.items()}
+        return self.scalar
+
+    @property
+    def text(self) -> str | None:
+        """Return the value if it is a text."""
+        return self.scalar if isinstance(self.scalar, str) else None
+
+    @property
+    def what(self) -> str:
+        """Return the name of the value's type for messages."""
+        if self.rows is not None:
+            return "a list"
+        if self.members is not None:
+            return "a mapping"
+        names: dict[type[Any], str] = {
+            str: "a text",
+            bool: "a boolean",
+            int: "a number",
+            float: "a number",
+            type(None): "empty",
+        }
+        kind: type[Any] = type(self.scalar)  # pyright: ignore[reportUnknownVariableType] - any scalar of YAML
+        return names.get(kind, "another value")
+
+    def get(self, key: str) -> "Marked | None":
+        """Return the member of a mapping."""
+        return (self.members or {}).get(key)
+
+    def __iter__(self) -> Iterator["Marked"]:
+        return iter(self.rows or [])
+
+
+def load(text: str, name: str, problems: Problems) -> Marked | None:
+    """Return the value of a YAML document; None if it is empty or cannot be read, which is then a problem.
+
+    Keys that are equal but for the case of their letters are problems, because environments are told apart by case
+    alone; so are keys that are not texts, merge keys, and values that JSON does not have (a date, for example).
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            problems.append(Problem(name, "is empty; remove the file, or write the parameters into it"))
+            return None
+        return _Reader(name, problems, loader).read(root, 0)
+    except _TooLargeError as error:
+        problems.append(Problem(name, str(error)))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{name}:{mark.line + 1}" if mark is not None else name
+        what = str(getattr(error, "problem", None) or error).split("\n")[0]
+        problems.append(Problem(place, f"is not valid YAML: {what}"))
+    except (ValueError, RecursionError, OverflowError) as error:
+        problems.append(Problem(name, f"is not valid YAML: {str(error).splitlines()[0][:200]}"))
+    finally:
+        loader.dispose()
+    return None
+
+
+class _TooLargeError(Exception):
+    """The document expands to more values than any file of parameters has."""
+
+
+class _Reader:
+    def __init__(self, name: str, problems: Problems, constructor: SafeConstructor) -> None:
+        self._name, self._problems, self._constructor, self._count = name, problems, constructor, 0
+
+    def read(self, node: yaml.Node, depth: int) -> Marked:
+        self._count += 1
+        if self._count > MAX_NODES or depth > _MAX_DEPTH:
+            raise _TooLargeError(f"contains more than {MAX_NODES} values, or more than {_MAX_DEPTH} levels")
+        place = f"{self._name}:{node.start_mark.line + 1}"
+        if isinstance(node, yaml.SequenceNode):
+            rows = cast(list[yaml.Node], node.value)
+            return Marked(None, place, rows=[self.read(each, depth + 1) for each in rows])
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place, depth)
+        return Marked(self._scalar(node, place), place)
+
+    def _mapping(self, node: yaml.MappingNode, place: str, depth: int) -> Marked:
+        members: dict[str, Marked] = {}
+        keys: dict[str, str] = {}
+        folded: dict[str, str] = {}
+        for key_node, value_node in cast(list[tuple[yaml.Node, yaml.Node]], node.value):
+            at = f"{self._name}:{key_node.start_mark.line + 1}"
+            if key_node.tag == _MERGE:
+                self._problems.append(Problem(at, "merge keys (<<) are not supported; write the keys out"))
+                continue
+            key = self._scalar(key_node, at) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                self._problems.append(Problem(at, f"the key {str(key)[:64]!r} is not a text; quote it"))
+                continue
+            other = folded.setdefault(key.lower(), key)
+            if other != key or key in members:
+                twice = "appears twice" if other == key else f"differs from {other!r} only by the case of letters"
+                self._problems.append(Problem(at, f"the key {key[:64]!r} {twice}; keep one of them"))
+            members[key], keys[key] = self.read(value_node, depth + 1), at
+        return Marked(None, place, members=members, keys=keys)
+
+    def _scalar(self, node: yaml.Node, place: str) -> Any:
+        value: Any = self._constructor.construct_object(node, deep=True)  # pyright: ignore[reportUnknownMemberType] - PyYAML's stub
+        if isinstance(value, date) or not isinstance(value, str | int | float | bool | None):
+            what = "is a date" if isinstance(value, date) else "is not a text, number, boolean or empty"
+            self._problems.append(Problem(place, f"{str(value)[:64]!r} {what}; quote it to make it a text"))
+            return str(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            self._problems.append(Problem(place, f"{value} is not a finite number; quote it to make it a text"))
+        return value

@@ -1,0 +1,317 @@
+"""Read a directory in Fabric's source-control format: which items it has, and of which files each of them consists."""
+
+import codecs
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import filetype  # pyright: ignore[reportMissingTypeStubs] - the package has no types
+
+from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.json import JsonObject, as_object
+from shared.domain.text import utf8
+from shared.repository import files
+from shared.repository.files import RefusedError, shown
+from shared.repository.item_types import ITEM_TYPES, is_ignored, part_order
+from shared.repository.model import ZERO_ID, Item, Part, Repository
+
+PLATFORM = ".platform"
+MAX_FILES = 200_000
+"""Files and folders of a repository."""
+MAX_TEXT_BYTES = 32 * 1024 * 1024
+"""Bytes of a text part. It is in memory as a whole when it is rendered."""
+MAX_PART_BYTES = 128 * 1024 * 1024
+"""Bytes of a part. Source: the largest payload that Fabric documents (bulkImportDefinitions)."""
+MAX_FOLDER_DEPTH, MAX_FOLDER_NAME = 10, 255
+"""Source: Fabric's documentation of workspace folders."""
+JUNK = frozenset(
+    {
+        *(".git", ".gitattributes", ".gitkeep", ".hg", ".svn", ".ds_store", "desktop.ini", "thumbs.db"),
+        *(".idea", ".ipynb_checkpoints", ".vscode", "__pycache__", ".venv", "node_modules"),
+    }
+)
+"""Names that are left out, in upper or lower case: files of source control, of operating systems and of editors."""
+_GITIGNORE = ".gitignore"
+"""Part of the definition of an SQL database, which Fabric writes itself; elsewhere a file of source control."""
+_MAX_PLATFORM_BYTES = 1024 * 1024
+_HEAD = 8192
+"""Bytes in which a binary file is recognised, by its signature or by a NUL (as Git does)."""
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_FORBIDDEN_IN_FOLDER = re.compile(r'[~"#.%&*:<>?/\\{|}]')
+_OLD_FORMAT = "item.metadata.json"
+
+
+def scan(root: Path, name: str, problems: Problems) -> Repository:
+    """Return the items of a directory; each thing that is wrong is appended to `problems` with its file and line.
+
+    `name` is what the caller calls the directory; the paths in messages begin with it. Links are not followed out of
+    the directory, nested items are refused, and files that are left out because of their names are listed. Nothing is
+    said about references: an item may name another one that does not exist.
+    """
+    try:
+        real = root.resolve(strict=True)
+        listing = files.listed(real, name, lambda each: each.casefold() in JUNK or each.startswith("._"), MAX_FILES)
+    except RefusedError as error:
+        problems.append(Problem(name, str(error)))
+        return Repository((), ())
+    except (OSError, RuntimeError) as error:
+        problems.append(Problem(name, f"cannot be read: {files.reason(error)}"))
+        return Repository((), ())
+    problems += [Problem(name, sentence) for sentence in listing.problems]
+    return _Scan(real, name, listing, problems).repository()
+
+
+def reader(root: Path, name: str) -> Callable[[str], bytes]:
+    """Return a function that reads a file of the repository by its relative path. The function raises RefusedError."""
+    real = root.resolve()
+
+    def read(file: str) -> bytes:
+        return files.read(
+            files.within(real / file, real, shown(f"{name}/{file}")), real, shown(f"{name}/{file}"), MAX_PART_BYTES
+        )
+
+    return read
+
+
+def opened(root: Path, name: str, part: Part) -> Iterator[bytes]:
+    """Yield the bytes of a part in pieces. Raises RefusedError, also if they are no longer those that were scanned."""
+    real, label = root.resolve(), shown(f"{name}/{part.file}")
+    digest = hashlib.sha256()
+    for piece in files.chunks(files.within(real / part.file, real, label), real, label, MAX_PART_BYTES):
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != part.sha256:
+        raise RefusedError(f"{label} changed after it was checked; try again when no program writes to it")
+
+
+class _Scan:
+    """One scan: what has been seen of the listing so far."""
+
+    def __init__(self, root: Path, name: str, listing: files.Listing, problems: Problems) -> None:
+        self._root, self._name, self._listing, self._problems = root, name, listing, problems
+        self._directories = {file.rpartition("/")[0] for file in listing.files if _base(file) == PLATFORM}
+        self._logical_ids: dict[str, str] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._left_out: list[str] = []
+
+    def repository(self) -> Repository:
+        inside: dict[str, list[str]] = {directory: [] for directory in sorted(self._directories)}
+        for file in self._listing.files:
+            if (owner := self._owner(file)) is not None:
+                inside[owner].append(file)
+            elif _base(file) == _OLD_FORMAT:
+                self._left_out.append(file)
+        self._left_out += [path for path in self._listing.left_out if self._owner(path) is not None]
+        found = [item for directory, own in inside.items() if (item := self._item(directory, own)) is not None]
+        return Repository(tuple(found), self._folders(found), tuple(sorted(self._left_out)))
+
+    def _owner(self, file: str) -> str | None:
+        """Return the innermost item directory that a file is in."""
+        directory = file.rstrip("/").rpartition("/")[0]
+        while directory not in self._directories:
+            if not directory:
+                return None
+            directory = directory.rpartition("/")[0]
+        return directory
+
+    def _item(self, directory: str, own: list[str]) -> Item | None:
+        platform = _joined(directory, PLATFORM)
+        text = self._text(platform)
+        metadata, logical_id = self._metadata(platform, text) if text is not None else (None, "")
+        if metadata is None:
+            return None
+        item_type, display_name = metadata["type"], metadata["displayName"]
+        self._check_unique(platform, text or "", item_type, display_name, logical_id)
+        outer = self._owner(directory) if directory else None
+        if outer is not None and ".children" not in directory[len(outer) :].split("/"):
+            self._problem(platform, 1, f"is an item inside the item {shown(outer or '.')}; move it out of that folder")
+        parts = [part for file in own if (part := self._part(item_type, directory, file)) is not None]
+        return Item(
+            item_type,
+            display_name,
+            metadata.get("description") or "",
+            logical_id,
+            as_object(metadata.get("creationPayload")),
+            self._folder(directory),
+            directory,
+            tuple(sorted(parts, key=lambda part: part_order(part.path))),
+        )
+
+    def _text(self, file: str) -> str | None:
+        label = shown(f"{self._name}/{file}")
+        try:
+            return utf8(files.read(self._listing.files[file], self._root, label, _MAX_PLATFORM_BYTES))
+        except RefusedError as error:
+            self._problem(file, None, str(error).removeprefix(f"{label} "))
+        except InvalidInputError as error:
+            self._problem(file, None, error.problems[0].message)
+        return None
+
+    def _metadata(self, file: str, text: str) -> tuple[JsonObject | None, str]:
+        """Return `metadata` and the logical id of a `.platform` file; None if one of the two cannot be used."""
+        try:
+            top = as_object(json.loads(text))
+        except json.JSONDecodeError as error:
+            self._problem(file, error.lineno, f"is not JSON: {error.msg} (column {error.colno})")
+            return None, ""
+        except (ValueError, RecursionError):
+            self._problem(file, None, "is not JSON that can be read")
+            return None, ""
+        metadata, config = as_object((top or {}).get("metadata")), as_object((top or {}).get("config"))
+        if metadata is None or config is None:
+            what = "metadata" if metadata is None else "config"
+            self._problem(file, 1, f"has no object `{what}`; commit the item again from Fabric (format version 2.0)")
+            return None, ""
+        found = [self._field(file, text, metadata, each) for each in ("type", "displayName")]
+        found.append(self._field(file, text, config, "logicalId"))
+        self._check_optional(file, text, metadata)
+        return (None if None in found else metadata), found[-1] or ""
+
+    def _field(self, file: str, text: str, row: JsonObject, key: str) -> str | None:
+        value = row.get(key)
+        if not isinstance(value, str) or not value.strip():
+            what = "is missing" if value is None else "must be a text that is not empty"
+            self._problem(file, _line(text, key), f"{key} {what}")
+            return None
+        if key == "logicalId" and not _GUID.fullmatch(value):
+            self._problem(file, _line(text, key), f"logicalId {shown(value)} is not a GUID")
+            return None
+        proper = next((each for each in ITEM_TYPES if each.casefold() == value.casefold()), value)
+        if key == "type" and value != proper:
+            self._problem(file, _line(text, key), f"type '{value}' must be written {proper}")
+            return None
+        return value
+
+    def _check_optional(self, file: str, text: str, metadata: JsonObject) -> None:
+        if not isinstance(metadata.get("description"), str | None):
+            self._problem(file, _line(text, "description"), "description must be a text")
+        payload = metadata.get("creationPayload")
+        if payload is not None and as_object(payload) is None:
+            self._problem(file, _line(text, "creationPayload"), "creationPayload must be an object")
+
+    def _check_unique(self, file: str, text: str, item_type: str, name: str, logical_id: str) -> None:
+        other = self._names.setdefault((item_type, name.lower()), file)
+        if other != file:
+            what = f"has the type and display name of {shown(other)} ({item_type} {shown(name)}); rename one of them"
+            self._problem(file, _line(text, "displayName"), what)
+        if logical_id != ZERO_ID:
+            other = self._logical_ids.setdefault(logical_id.casefold(), file)
+            if other != file:
+                what = f"has the logicalId of {shown(other)}; give one of them a new GUID"
+                self._problem(file, _line(text, "logicalId"), what)
+
+    def _part(self, item_type: str, directory: str, file: str) -> Part | None:
+        path = file[len(directory) + 1 :] if directory else file
+        if is_ignored(item_type, path) or (_base(file) == _GITIGNORE and item_type != "SQLDatabase"):
+            self._left_out.append(file)
+            return None
+        measure, label = _Measure(), shown(f"{self._name}/{file}")
+        try:
+            for piece in files.chunks(self._listing.files[file], self._root, label, MAX_PART_BYTES):
+                measure.add(piece)
+        except RefusedError as error:
+            self._problem(file, None, str(error).removeprefix(f"{label} "))
+            return None
+        is_text, problem = measure.verdict()
+        if problem:
+            self._problem(file, measure.line, problem)
+        return Part(path, file, measure.size, measure.sha256, is_text)
+
+    def _folder(self, directory: str) -> str:
+        """Return the workspace folder of an item: the directory above it, and above the items that contain it."""
+        while (outer := self._owner(directory) if directory else None) is not None:
+            directory = outer
+        return "".join(f"/{each}" for each in directory.split("/")[:-1])
+
+    def _folders(self, items: list[Item]) -> tuple[str, ...]:
+        """Return the workspace folders of the items, parents first."""
+        found: set[str] = set()
+        for item in items:
+            names = item.folder.split("/")[1:]
+            found |= {"/" + "/".join(names[: n + 1]) for n in range(len(names))}
+        for folder in sorted(found):
+            self._check_folder(folder)
+        return tuple(sorted(found, key=lambda folder: (folder.count("/"), folder)))
+
+    def _check_folder(self, folder: str) -> None:
+        name = folder.rpartition("/")[2]
+        if forbidden := _FORBIDDEN_IN_FOLDER.search(name):
+            what = f"becomes a workspace folder, whose name may not contain {forbidden[0]}; rename the directory"
+            self._problem(folder[1:], None, what)
+        if folder.count("/") > MAX_FOLDER_DEPTH or len(name) > MAX_FOLDER_NAME:
+            limits = f"at most {MAX_FOLDER_DEPTH} levels and {MAX_FOLDER_NAME} characters"
+            self._problem(folder[1:], None, f"becomes a workspace folder, which may have {limits}; rename or move it")
+
+    def _problem(self, file: str, line: int | None, message: str) -> None:
+        place = f"{self._name}/{file}" + (f":{line}" if line is not None else "")
+        self._problems.append(Problem(place, message))
+
+
+class _Measure:
+    """The size and hash of a file, and whether it is text: UTF-8 that has no signature of a binary format."""
+
+    def __init__(self) -> None:
+        self.size, self._digest, self._head, self.line = 0, hashlib.sha256(), b"", 1
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_utf8 = True
+
+    def add(self, piece: bytes) -> None:
+        self._head += piece[: _HEAD - len(self._head)]
+        self.size += len(piece)
+        self._digest.update(piece)
+        if self._is_utf8:
+            self._decode(piece, is_last=False)
+
+    def _decode(self, piece: bytes, *, is_last: bool) -> None:
+        try:
+            self._decoder.decode(piece, is_last)
+            self.line += piece.count(b"\n")
+        except UnicodeDecodeError as error:
+            self._is_utf8 = False
+            self.line += piece.count(b"\n", 0, max(0, error.start))
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def verdict(self) -> tuple[bool, str]:
+        """Return whether the file is text, and what is wrong with it (empty: nothing).
+
+        fabric-cicd sends a file that is neither of a known binary format nor UTF-8 as an empty part. Here it is binary
+        if it contains a NUL, as Git decides, and else a problem.
+        """
+        if self._is_utf8:
+            self._decode(b"", is_last=True)
+        mime = _mime(self._head)
+        if mime.startswith(("application/", "image/")):
+            return False, ""
+        if not self._is_utf8:
+            is_binary = bool(mime) or b"\0" in self._head
+            return False, "" if is_binary else "is text, but not in UTF-8; save it as UTF-8"
+        if self.size > MAX_TEXT_BYTES:
+            return True, f"is text of {self.size} bytes; at most {MAX_TEXT_BYTES} can be rendered"
+        return True, ""
+
+
+def _mime(head: bytes) -> str:
+    """Return the MIME type that fabric-cicd finds in the same bytes with the same library; empty if it finds none."""
+    guess = cast(Callable[[bytes], object], filetype.guess_mime)  # pyright: ignore[reportUnknownMemberType] - no types
+    found = guess(head) if head else None
+    return found if isinstance(found, str) else ""
+
+
+def _base(file: str) -> str:
+    return file.rpartition("/")[2]
+
+
+def _joined(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
+def _line(text: str, key: str) -> int:
+    """Return the line in which a key stands first; 1 if it is missing."""
+    found = text.find(f'"{key}"')
+    return text.count("\n", 0, max(0, found)) + 1

@@ -1,7 +1,8 @@
 """Every trigger of the app, each with a body of one line.
 
 Nothing is read, built or connected at import: an exception here would make every function vanish in Azure, and
-every import here is paid at each cold start. Bodies live in shared/saga and take what they need as arguments.
+every import here is paid at each cold start. Only the worker's thread pool gets its size
+(shared/bootstrap/worker.py). Bodies live in shared/saga and take what they need as arguments.
 """
 
 # The vendor annotates **kwargs of its decorators as unknown.
@@ -102,3 +103,6 @@ def finish_deployment(deployment_id: str) -> Any:
 def sweep(timer: func.TimerRequest, client: str) -> None:
     """Restart, expire and forget deployments, and delete orphans."""
     entry.sweep(client)
+
+
+entry.resize_thread_pool()

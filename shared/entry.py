@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap, settings, telemetry
+from shared.bootstrap import worker
 from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import (
     ForgottenError,
@@ -31,7 +32,7 @@ from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
 from shared.saga.step import execution
 from shared.saga.step.delivery import Settled
-from shared.saga.submission.acceptance import decoded, salvaged_id
+from shared.saga.submission.acceptance import decoded, opened, salvaged_id
 from shared.saga.sweep import sweeper
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def execute_step(content: bytes, client: Any) -> None:
 def poisoned_step(content: bytes, client: Any, delivery: int = 1) -> None:
     """Settle a step whose every delivery failed, or send its message again after an outage (`_was_unavailable`)."""
     message = _step_message(content)
-    if message is not None and _was_unavailable(delivery):
+    if message is not None and _was_unavailable(content, delivery):
         bootstrap.app().services.queue.send(message)
         return
     _count_poisoned("deployment-steps")
@@ -114,7 +115,7 @@ def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> N
         _count_poisoned("deployments")
         log.warning("a command is dropped: %s", error)
         return
-    if (command or salvaged_id(content)) and _was_unavailable(delivery):
+    if (command or salvaged_id(content)) and _was_unavailable(content, delivery):
         bootstrap.app().submit(content.decode(), 0.0)
         return
     _count_poisoned("deployments")
@@ -129,13 +130,13 @@ def poisoned_deployment(content: bytes, message_id: str, delivery: int = 1) -> N
     telemetry.event(Event.POISON_MESSAGE, about)
 
 
-def _was_unavailable(delivery: int) -> bool:
+def _was_unavailable(content: bytes, delivery: int) -> bool:
     """Return True if a poison message could not be recorded before, because the settings or storage were unusable.
 
     That is most likely why its deliveries failed too. A message that causes the failure itself is recorded at its first
-    delivery.
+    delivery. So is one whose body names a `dequeueCount`: the host then reports that number as the message's own.
     """
-    if delivery == 1:
+    if delivery == 1 or any(name.casefold() == "dequeuecount" for name in opened(content) or {}):
         return False
     log.warning("a poisoned message could not be recorded before (delivery %d): it is sent again", delivery)
     return True
@@ -225,6 +226,11 @@ def sweep(client: Any) -> None:
     seconds = (ended - began).total_seconds()
     telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
     app.signals.record_sweep(SweepSignal(ended, seconds, swept.counts(), swept.ids(_NAMED)))
+
+
+def resize_thread_pool() -> None:
+    """Give the worker's thread pool the size that the settings name; function_app.py calls it when it is loaded."""
+    worker.resize_thread_pool()
 
 
 def live() -> tuple[bool, JsonObject]:

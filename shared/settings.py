@@ -122,6 +122,15 @@ def runner(environment: Mapping[str, str] = os.environ) -> Runner:
     return Runner()
 
 
+def worker_threads(environment: Mapping[str, str] = os.environ) -> int | None:
+    """Return the size of the worker's thread pool that PYTHON_THREADPOOL_THREAD_COUNT names; None if it names none.
+
+    The worker ignores what is not a positive number (azure_functions_runtime/utils/threadpool.py).
+    """
+    text = environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and int(text) else None
+
+
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
     """Return the function key for the app's HTTP API; it is kept nowhere. Raises SettingsError."""
     return Reader(environment).text("FUNCTION_KEY")

@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from local.functions_host.host import Host
+from local.functions_host.host import Host, Options
 from local.functions_host.worker import trace_of
 from shared import logs
 
@@ -23,11 +23,17 @@ async def serve(options: argparse.Namespace) -> int:
     try:
         host = Host(
             Path(options.app),
-            options.port,
-            state=options.state,
-            lease_seconds=options.queue_lease,
-            keys=options.keys,
-            drain_seconds=options.drain,
+            Options(
+                options.port,
+                state=options.state and options.state.absolute(),
+                hub=options.hub and options.hub.absolute(),
+                hub_lease_seconds=options.hub_lease,
+                keys=options.keys and options.keys.absolute(),
+                queue_lease_seconds=options.queue_lease,
+                drain_seconds=options.drain,
+                http_concurrency=options.http_concurrency,
+                is_placeholder=options.placeholder,
+            ),
         )
         await host.start()
     except RuntimeError as error:
@@ -46,9 +52,17 @@ def main() -> None:
     parser.add_argument("app", help="the folder with function_app.py and host.json")
     parser.add_argument("--port", type=int, default=7071)
     parser.add_argument("--state", type=Path, help="file for the state of orchestrations; default: in memory")
+    parser.add_argument("--hub", type=Path, help="file of the task hub that several hosts share, in place of --state")
+    parser.add_argument("--hub-lease", type=float, default=30.0, help="seconds that a dead host keeps its partitions")
     parser.add_argument("--keys", type=Path, help="file for the function keys, created if missing")
     parser.add_argument("--queue-lease", type=float, default=600.0, help="seconds that a handled message is invisible")
     parser.add_argument("--drain", type=float, default=10.0, help="seconds for functions to finish after SIGTERM")
+    parser.add_argument(
+        "--http-concurrency", type=int, default=0, help="HTTP functions that run at once; the rest waits; 0: no limit"
+    )
+    parser.add_argument(
+        "--placeholder", action="store_true", help="start without app and settings, then load them, as on Flex"
+    )
     options = parser.parse_args()
     level = os.environ.get("LOG_LEVEL", "INFO")
     logs.install()

@@ -11,7 +11,6 @@ import base64
 import json
 import logging
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,7 +19,6 @@ from durabletask.internal import orchestrator_service_pb2_grpc as stubs
 from google.protobuf.wrappers_pb2 import StringValue
 
 from local.functions_host.engine import CHANNEL_OPTIONS, Engine
-from local.functions_host.engine_store import StoredEngine
 from local.functions_host.worker import Function, InvocationError, Worker, log_error, protocol
 
 log = logging.getLogger("host.durable")
@@ -31,9 +29,9 @@ _REOPEN_SECONDS = 0.1
 class Durable:
     """Runs the engine's work items in the app's orchestrators and activities."""
 
-    def __init__(self, worker: Worker, config: dict[str, Any], state: Path | None) -> None:
-        self._worker = worker
-        self._engine = StoredEngine(state) if state is not None else Engine()
+    def __init__(self, worker: Worker, config: dict[str, Any], engine: Engine, *, is_runner: bool = True) -> None:
+        """With `is_runner` false, this host has durable clients only; another host runs the work items."""
+        self._worker, self._engine, self._is_runner = worker, engine, is_runner
         self._orchestrators = _by_name(worker.of_type("orchestrationTrigger"), "orchestration")
         self._activities = _by_name(worker.of_type("activityTrigger"), "activity")
         if worker.of_type("entityTrigger"):
@@ -72,7 +70,8 @@ class Durable:
                 },
             }
         )
-        self._spawn(self._pump())
+        if self._is_runner:
+            self._spawn(self._pump())
 
     async def stop(self) -> None:
         """Take no more work items; unfinished ones run again at the next start."""

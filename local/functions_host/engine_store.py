@@ -29,19 +29,9 @@ from google.protobuf.message import DecodeError
 
 from local import files
 from local.functions_host.engine import Engine
+from local.functions_host.instances import COLUMNS, closed_ids, instance_of, row_of
 
 log = logging.getLogger("host.durable")
-
-_COLUMNS = (
-    "id, name, status, version, input, output, custom_status, created, updated, completed, failure, history, pending"
-)
-_CLOSERS = {
-    "taskCompleted": "taskScheduledId",
-    "taskFailed": "taskScheduledId",
-    "subOrchestrationInstanceCompleted": "taskScheduledId",
-    "subOrchestrationInstanceFailed": "taskScheduledId",
-    "timerFired": "timerId",
-}
 
 
 class StoredEngine(Engine):
@@ -82,7 +72,7 @@ class StoredEngine(Engine):
     def _resume(self, instance: OrchestrationInstance) -> None:
         """Start again what the instance waits for, and run it if it has events to handle."""
         events = [*instance.history, *instance.pending_events]
-        closed = _closed_ids(events)
+        closed = closed_ids(events)
         for event in events:
             if event.eventId not in closed:
                 self._resume_task(instance, event)
@@ -120,7 +110,7 @@ class StoredEngine(Engine):
         """Write the changed instances. The caller holds the lock. Raises sqlite3.Error."""
         if not self._changed:
             return
-        marks = ", ".join("?" * len(_COLUMNS.split(",")))
+        marks = ", ".join("?" * len(COLUMNS.split(",")))
         try:
             self._database.execute("begin")
             for instance_id in self._changed:
@@ -128,7 +118,7 @@ class StoredEngine(Engine):
                 if instance is None:
                     self._database.execute("delete from instances where id = ?", (instance_id,))
                 else:
-                    self._database.execute(f"insert or replace into instances values ({marks})", _row(instance))  # noqa: S608
+                    self._database.execute(f"insert or replace into instances values ({marks})", row_of(instance))  # noqa: S608
             self._database.execute("commit")
         except sqlite3.Error as error:
             if self._database.in_transaction:
@@ -190,16 +180,6 @@ class StoredEngine(Engine):
         return self._call(super().CompleteActivityTask, request, context)
 
 
-def _closed_ids(events: list[Any]) -> set[int]:
-    """Return the ids of the tasks and timers that have their result already."""
-    closed: set[int] = set()
-    for event in events:
-        kind = event.WhichOneof("eventType")
-        if kind in _CLOSERS:
-            closed.add(getattr(getattr(event, kind), _CLOSERS[kind]))
-    return closed
-
-
 class _Damaged(Exception):
     """The file is damaged, or not a state of this engine."""
 
@@ -214,13 +194,13 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[OrchestrationInstance]
         database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         database.execute("pragma journal_mode=wal")
         database.execute("pragma synchronous=normal")
-        columns = _COLUMNS.removeprefix("id, ")
+        columns = COLUMNS.removeprefix("id, ")
         database.execute(f"create table if not exists instances (id text primary key, {columns})")
         (found,) = database.execute("pragma quick_check(1)").fetchone()
         if found != "ok":
             raise _Damaged(str(found).splitlines()[0])
-        found = database.execute(f"select {_COLUMNS} from instances").fetchall()  # noqa: S608 - constant
-        return database, [_instance(row) for row in found]
+        found = database.execute(f"select {COLUMNS} from instances").fetchall()  # noqa: S608 - constant
+        return database, [instance_of(row) for row in found]
     except (sqlite3.Error, DecodeError, TypeError, ValueError, _Damaged) as error:
         if database is not None:
             database.close()
@@ -229,50 +209,3 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, list[OrchestrationInstance]
                 f"the engine's state {path} cannot be used ({error}): free space, or end what uses it; then start again"
             ) from None
         raise _Damaged(str(error)) from None
-
-
-def _row(instance: OrchestrationInstance) -> tuple[Any, ...]:
-    pending = [*instance.dispatched_events, *instance.pending_events]
-    return (
-        instance.instance_id,
-        instance.name,
-        instance.status,
-        instance.version,
-        instance.input,
-        instance.output,
-        instance.custom_status,
-        _seconds(instance.created_at),
-        _seconds(instance.last_updated_at),
-        _seconds(instance.completed_at),
-        instance.failure_details.SerializeToString() if instance.failure_details else None,
-        pb.HistoryChunk(events=instance.history).SerializeToString(),
-        pb.HistoryChunk(events=pending).SerializeToString(),
-    )
-
-
-def _instance(row: tuple[Any, ...]) -> OrchestrationInstance:
-    created, updated, completed = (_moment(value) for value in row[7:10])
-    instance = OrchestrationInstance(
-        instance_id=row[0],
-        name=row[1],
-        status=row[2],
-        version=row[3],
-        input=row[4],
-        output=row[5],
-        custom_status=row[6],
-        created_at=created or datetime.now(UTC),
-        last_updated_at=updated or datetime.now(UTC),
-        completed_at=completed,
-        failure_details=pb.TaskFailureDetails.FromString(row[10]) if row[10] else None,
-    )
-    instance.history = list(pb.HistoryChunk.FromString(row[11]).events)
-    instance.pending_events = list(pb.HistoryChunk.FromString(row[12]).events)
-    return instance
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return moment.timestamp() if moment is not None else None
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None

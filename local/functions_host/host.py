@@ -6,16 +6,22 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from local import azurite, files
-from local.functions_host import timers
+from local.functions_host import groups, timers
 from local.functions_host.durable import Durable
+from local.functions_host.engine import Engine
+from local.functions_host.engine_store import StoredEngine
+from local.functions_host.hub_config import HubConfig
 from local.functions_host.keys import Keys
 from local.functions_host.queues import QueueConfig, Queues, seconds_of
+from local.functions_host.shared_engine import SharedEngine
+from local.functions_host.task_hub import TaskHub
 from local.functions_host.web import Web
 from local.functions_host.worker import Function, Worker
 
@@ -28,65 +34,92 @@ _DEVELOPMENT_PORTS = (10_000, 10_001, 10_002)
 """The ports that the short form means."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """The host's options; their meaning is in the help of `python -m local.functions_host`."""
+
+    port: int
+    state: Path | None = None
+    hub: Path | None = None
+    hub_lease_seconds: float = 30.0
+    keys: Path | None = None
+    queue_lease_seconds: float = 600.0
+    drain_seconds: float = 10.0
+    http_concurrency: int = 0
+    is_placeholder: bool = False
+
+
 class Host:
-    def __init__(
-        self,
-        folder: Path,
-        port: int,
-        *,
-        state: Path | None,
-        lease_seconds: float,
-        keys: Path | None,
-        drain_seconds: float,
-    ) -> None:
-        self._folder, self._port, self._state, self._lease = folder.resolve(), port, state, lease_seconds
+    def __init__(self, folder: Path, options: Options) -> None:
+        self._folder, self._options = folder.resolve(), options
         self._config = overridden(_read(self._folder / "host.json"), os.environ)
         for name, value in _read(self._folder / "local.settings.json").get("Values", {}).items():
             os.environ.setdefault(name, value)
         if os.environ.get("AzureWebJobsStorage", _SHORT_FORM) == _SHORT_FORM:
             # The Python SDKs do not support the short form.
             os.environ["AzureWebJobsStorage"] = azurite.connection_string(_DEVELOPMENT_PORTS)
-        self._keys = Keys.load(keys)
+        self._keys = Keys.load(options.keys)
+        self._target = os.environ.get(groups.VARIABLE, "")
         self._tasks: list[asyncio.Task[None]] = []
-        self._drain, self._stopping = drain_seconds, asyncio.Event()
+        self._drain, self._stopping = options.drain_seconds, asyncio.Event()
 
     async def start(self) -> int:
         """Load the app and start all listeners; return the HTTP port. Raises RuntimeError if that fails."""
         began = time.perf_counter()
         extensions: dict[str, Any] = self._config.get("extensions", {})
-        worker = self._worker = Worker(self._folder, self._timeout_seconds())
+        worker = self._worker = Worker(self._folder, self._timeout_seconds(), self._options.is_placeholder)
         await worker.load()
-        schedules = {f.name: _schedule(f) for f in worker.of_type("timerTrigger")}
+        self._served = groups.served(worker.functions, self._target)
+        schedules = {f.name: _schedule(f) for f in self._served if f.trigger["type"] == "timerTrigger"}
         config = QueueConfig.of(extensions.get("queues", {}))
-        self._queues = Queues(worker, config, os.environ["AzureWebJobsStorage"], self._lease)
+        self._queues = Queues(worker, config, os.environ["AzureWebJobsStorage"], self._options.queue_lease_seconds)
         self._durable: Durable | None = None
         if worker.of_type("orchestrationTrigger"):
-            self._durable = Durable(worker, extensions.get("durableTask", {}), self._state)
+            section = extensions.get("durableTask", {})
+            self._durable = Durable(worker, section, self._engine(section), is_runner=self._runs_durable)
         port = await self._serve_http(worker, extensions.get("http", {}).get("routePrefix", "api").strip("/"))
         if self._durable is not None:
             await self._durable.start(f"http://127.0.0.1:{port}", self._keys.master)
         self._listen(worker, schedules)
         took = time.perf_counter() - began
-        log.info("serving %d functions on http://127.0.0.1:%d after %.2f s", len(worker.functions), port, took)
+        log.info("serving %d functions on http://127.0.0.1:%d after %.2f s", len(self._served), port, took)
         return port
+
+    @property
+    def _runs_durable(self) -> bool:
+        return self._target in ("", groups.DURABLE)
+
+    def _engine(self, section: dict[str, Any]) -> Engine:
+        options = self._options
+        if options.hub is not None:
+            config = HubConfig.of(section, options.hub_lease_seconds)
+            return SharedEngine(TaskHub(options.hub, config.partitions), config, is_runner=self._runs_durable)
+        if self._target:
+            raise RuntimeError(f"{groups.VARIABLE} is set: the hosts of the other groups need the same --hub")
+        return StoredEngine(options.state) if options.state is not None else Engine()
 
     def _timeout_seconds(self) -> float:
         span = self._config.get("functionTimeout")
         return math.inf if span == "-1" else seconds_of(span, _DEFAULT_TIMEOUT_SECONDS)
 
     async def _serve_http(self, worker: Worker, prefix: str) -> int:
-        served = Web(worker, self._queues, self._durable, self._keys, prefix)
+        limit = self._options.http_concurrency
+        functions = [f for f in self._served if f.trigger["type"] == "httpTrigger"]
+        served = Web(worker, self._queues, self._durable, self._keys, prefix, functions=functions, limit=limit)
         # Bodies reach the app as they were sent, because Azure's host does not decompress them.
         self._runner = web.AppRunner(served.app, access_log=None, shutdown_timeout=self._drain, auto_decompress=False)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self._options.port).start()
         return int(self._runner.addresses[0][1])
 
     def _listen(self, worker: Worker, schedules: dict[str, timers.Schedule]) -> None:
         """Start the queue and timer listeners, and warn about functions that this host does not serve."""
-        listeners = [self._queues.listen(f, self._stopping) for f in worker.of_type("queueTrigger")]
-        for function in worker.of_type("timerTrigger"):
-            listeners.append(timers.run(worker, function, schedules[function.name], self._stopping))
+        listeners = [
+            self._queues.listen(f, self._stopping) for f in self._served if f.trigger["type"] == "queueTrigger"
+        ]
+        for function in self._served:
+            if function.name in schedules:
+                listeners.append(timers.run(worker, function, schedules[function.name], self._stopping))
         self._tasks += [asyncio.create_task(listener) for listener in listeners]
         for task in self._tasks:
             task.add_done_callback(_report)

@@ -12,12 +12,12 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
+from local.functions_host import trigger_metadata
 from local.functions_host.worker import Function, InvocationError, Message, Worker, pause, protocol, trace_of
 
 log = logging.getLogger("host.queues")
@@ -215,17 +215,19 @@ class Queues:
         try:
             if message.dequeue_count > self._config.max_dequeue_count:
                 raise InvocationError("MaxDequeueCount: the last delivery did not finish", "")
-            value, outputs = await self._worker.invoke(function, self._data(message), _metadata(message))
+            value, outputs = await self._invoke(function, message)
             await self.outputs(function, value, outputs)
         except (InvocationError, ValueError) as error:  # ValueError: the text is not base64
             log.error("%s failed (%s): %s", function.name, tries, error, exc_info=trace_of(error))
             return error
         return None
 
-    def _data(self, message: Any) -> Message:
+    async def _invoke(self, function: Function, message: Any) -> tuple[Message | None, dict[str, Message]]:
+        """Call the function. Raises InvocationError, and ValueError if the text is not base64 although it must be."""
         raw: str = message.content
         body = base64.b64decode(raw, validate=True) if self._config.is_base64 else raw.encode()
-        return protocol.TypedData(bytes=body)
+        metadata = trigger_metadata.of(message, body)
+        return await self._worker.invoke(function, protocol.TypedData(bytes=body), metadata)
 
     async def _renew(self, queue: QueueClient, message: Any, done: asyncio.Event) -> None:
         while True:
@@ -240,20 +242,6 @@ class Queues:
 
     async def _poison(self, queue: QueueClient, name: str, message: Any) -> None:
         target = await self._queue(f"{name}{_POISON}")
-        await target.send_message(message.content, time_to_live=-1)
+        await target.send_message(message.content)  # for seven days, the default
         await queue.delete_message(message.id, message.pop_receipt)
         log.error("a message of %s was moved to %s-poison after %d tries", name, name, message.dequeue_count)
-
-
-def _metadata(message: Any) -> dict[str, Message]:
-    def moment(value: datetime) -> Message:
-        return protocol.TypedData(string=value.isoformat())
-
-    return {
-        "Id": protocol.TypedData(string=message.id),
-        "DequeueCount": protocol.TypedData(json=str(message.dequeue_count)),
-        "PopReceipt": protocol.TypedData(string=message.pop_receipt),
-        "ExpirationTime": moment(message.expires_on),
-        "InsertionTime": moment(message.inserted_on),
-        "NextVisibleTime": moment(message.next_visible_on),
-    }

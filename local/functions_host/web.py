@@ -1,8 +1,11 @@
 """HTTP triggers with function keys, the durable extension's webhooks, and the host's admin endpoints."""
 
+import asyncio
 import json
 import os
 import re
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -67,11 +70,23 @@ async def as_azure(request: web.Request, handler: Handler) -> web.StreamResponse
 class Web:
     """The HTTP side of the host."""
 
-    def __init__(self, worker: Worker, queues: Queues, durable: Durable | None, keys: Keys, prefix: str) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        queues: Queues,
+        durable: Durable | None,
+        keys: Keys,
+        prefix: str,
+        *,
+        functions: Sequence[Function],
+        limit: int = 0,
+    ) -> None:
+        """`functions` are the HTTP functions to serve; `limit` is how many of them run at once, 0 for no limit."""
+        self._slots = asyncio.Semaphore(limit) if limit else nullcontext()
         self._worker, self._queues, self._durable, self._keys = worker, queues, durable, keys
         self.app = web.Application(client_max_size=100 << 20, middlewares=[as_azure])
         self.app.on_response_prepare.append(without_type)
-        for function in worker.of_type("httpTrigger"):
+        for function in functions:
             for route in routes_of(function.setting("route") or function.name, prefix):
                 for method in function.trigger.get("methods") or ["*"]:
                     for path in with_slash(route):
@@ -102,7 +117,8 @@ class Web:
                 body=protocol.TypedData(bytes=await request.read()),
             )
             try:
-                value, outputs = await self._worker.invoke(function, protocol.TypedData(http=sent))
+                async with self._slots:
+                    value, outputs = await self._worker.invoke(function, protocol.TypedData(http=sent))
                 await self._queues.outputs(function, None, {k: v for k, v in outputs.items() if k != "$return"})
             except InvocationError as error:
                 log_error(function.name, error)

@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import time
 import uuid
 from collections import defaultdict
@@ -23,6 +24,8 @@ from types import SimpleNamespace
 from typing import Any
 
 log = logging.getLogger("host.worker")
+
+_THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 
 
 class Message(SimpleNamespace):
@@ -42,6 +45,7 @@ def _message(name: str, **constants: Any) -> type[Message]:
 _PLAIN = (
     *("TypedData", "ParameterBinding", "RpcHttp", "RpcException", "RpcFunctionMetadata", "RpcRetryOptions"),
     *("WorkerMetadata", "WorkerInitResponse", "FunctionMetadataResponse", "FunctionLoadResponse"),
+    "FunctionEnvironmentReloadResponse",
     *("InvocationResponse", "NullableString", "NullableBool", "NullableDouble", "NullableTimestamp"),
 )
 protocol = SimpleNamespace(
@@ -50,6 +54,8 @@ protocol = SimpleNamespace(
     RpcHttpCookie=_message("RpcHttpCookie", SameSite=SimpleNamespace(Lax="Lax", Strict="Strict", **{"None": "None"})),
     **{name: _message(name) for name in _PLAIN},
 )
+
+_PROPERTIES = {"host": "127.0.0.1", "protos": protocol}
 
 
 class InvocationError(Exception):
@@ -116,6 +122,8 @@ class Usage:
 class Worker:
     folder: Path
     timeout_seconds: float
+    is_placeholder: bool = False
+    """If True, the worker starts without the app and its settings, and is specialized, as on Flex Consumption."""
     functions: list[Function] = field(default_factory=lambda: list[Function]())
     durable_client: str = "{}"
     usage: dict[str, Usage] = field(default_factory=lambda: defaultdict[str, Usage](Usage))
@@ -128,18 +136,41 @@ class Worker:
         import azure_functions_runtime as runtime
 
         self._runtime: Any = runtime
+        # First, also for a placeholder, because this process may find another function_app.py in its own folder.
         sys.path.insert(0, str(self.folder))
-        runtime.start_threadpool_executor()
-        properties = {"host": "127.0.0.1", "protos": protocol}
-        init = Message(worker_init_request=Message(capabilities={}, function_app_directory=str(self.folder)))
-        answer = await runtime.worker_init_request(Message(properties=properties, request=init))
-        _check(answer)
-        answer = await runtime.functions_metadata_request(Message(properties=properties))
+        if self.is_placeholder:
+            await self._specialize()
+        else:
+            runtime.start_threadpool_executor()
+            await self._init(self.folder)
+        answer = await runtime.functions_metadata_request(Message(properties=_PROPERTIES))
         _check(answer)
         self.functions = [
             Function(row.name, row.function_id, [_resolved(row.name, json.loads(b)) for b in row.raw_bindings])
             for row in answer.function_metadata_results or []
         ]
+
+    async def _init(self, folder: Path) -> None:
+        init = Message(worker_init_request=Message(capabilities={}, function_app_directory=str(folder)))
+        _check(await self._runtime.worker_init_request(Message(properties=_PROPERTIES, request=init)))
+
+    async def _specialize(self) -> None:
+        """Start without the app, then load it with its settings, in the order of Azure's worker.
+
+        The pool is made before the environment is replaced (proxy_worker/dispatcher.py,
+        `_handle__function_environment_reload_request`), so it does not see the app's settings.
+        """
+        settings = dict(os.environ)
+        os.environ.pop(_THREADS, None)
+        with tempfile.TemporaryDirectory() as empty:
+            self._runtime.start_threadpool_executor()
+            await self._init(Path(empty))
+        self._runtime.start_threadpool_executor()
+        reload = Message(environment_variables=settings, function_app_directory=str(self.folder))
+        request = Message(function_environment_reload_request=reload)
+        _check(
+            await self._runtime.function_environment_reload_request(Message(properties=_PROPERTIES, request=request))
+        )
 
     def of_type(self, trigger: str) -> list[Function]:
         """Return the functions with this trigger."""

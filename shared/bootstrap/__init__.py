@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared import logs, settings
-from shared.bootstrap import parts
+from shared.bootstrap import parts, worker
 from shared.bootstrap.parts import Submit, SystemClock
 from shared.domain.flags import FeatureFlags
 from shared.domain.ports import Locks, Orchestrations, Signals
@@ -103,6 +103,7 @@ def build(loaded: settings.Settings) -> App:
     checks = {
         **parts.storage_checks(clients, signals, breakers, loaded, clock),
         "engine": _engine_calls.finding,
+        "thread_pool": lambda: worker.thread_pool(settings.worker_threads()),
         **parts.fabric_checks(loaded, tokens),
         **({"key_vault": ping_vault} if ping_vault is not None else {}),
     }

@@ -1,11 +1,13 @@
 """The functions host as a process of its own, and the requests that tests send to it."""
 
+import copy
 import http.client
 import json
 import os
 import secrets
 import shutil
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -49,7 +51,9 @@ class Served:
         environment: dict[str, str] | None = None,
         configuration: dict[str, Any] | None = None,
         source: str | None = None,
+        options: Sequence[str] = (),
     ) -> None:
+        self.options = options
         self.folder, self.storage, self.lease, self.drain = folder, storage, lease, drain
         self.app = folder / "app"
         shutil.copytree(SAMPLE, self.app, ignore=shutil.ignore_patterns("__pycache__"))
@@ -85,6 +89,16 @@ class Served:
         (self.port,) = azurite.free_ports(1)
         self.process: warm.Process | None = None
 
+    def of_group(self, group: str) -> Self:
+        """Return another host of the same app, with the same storage, keys and task hub, for one group of functions."""
+        twin = copy.copy(self)
+        (twin.port,) = azurite.free_ports(1)
+        twin.process, twin.state = None, False
+        twin.log_file = self.folder / f"{group.replace(':', '-')}.log"
+        twin.environment = {**self.environment, "FUNCTIONS_TARGET_GROUP": group}
+        twin.options = [*self.options, "--hub", str(self.folder / "hub.sqlite")]
+        return twin
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -97,6 +111,7 @@ class Served:
         arguments += ["--keys", str(self.folder / "keys.json"), "--queue-lease", self.lease]
         arguments += ["--drain", self.drain]
         arguments += ["--state", str(self.folder / "engine.sqlite")] if self.state else []
+        arguments += self.options
         self.process = warm.start("local.functions_host", arguments, self.environment, self.log_file)
         return self.process
 

@@ -1,6 +1,9 @@
 """HTTP triggers: keys, routes, answers; the host's admin endpoints."""
 
+import itertools
 import json
+import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -195,3 +198,20 @@ def test_keys_file_is_private_and_kept(host: Served) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(host.keys["default"]) > 20
     assert host.keys["default"] != host.keys["master"]
+
+
+def test_http_concurrency_limits_the_functions_that_run_at_once(make: Callable[..., Served]) -> None:
+    """As perInstanceConcurrency on Flex Consumption, whose default for Python is one; the others wait."""
+    with make(options=["--http-concurrency", "1"]) as served:
+        asking = [
+            threading.Thread(target=lambda: answers.append(served.http("GET", "/api/pause?seconds=1").status))
+            for _ in range(3)
+        ]
+        answers: list[int] = []
+        for each in asking:
+            each.start()
+        for each in asking:
+            each.join()
+        assert answers == [200, 200, 200]
+        began = sorted(t["at"] for t in served.traces("pause begins"))
+        assert all(later - earlier >= 0.9 for earlier, later in itertools.pairwise(began))

@@ -31,6 +31,7 @@ from shared.steps import KINDS
 from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals, MemoryTelemetry
 from tests.unit.saga.fixture import ERROR, SagaFixture
 
+MESSAGE_ID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c44"
 STEP = {"deployment_id": "d", "ordinal": 3, "direction": "forward"}
 CANCEL = {"command": "cancel", "deployment_id": "d", "requested_by": "anna"}
 MANIFEST = {"name": "m", "steps": [{"id": "w", "kind": "workspace", "with": {"displayName": "w"}}]}
@@ -187,9 +188,9 @@ def test_entry_accept_starts_accepted_deployments_only(host: Host) -> None:
     entry.accept(message, "m", None)
     entry.accept(message, "m", None)
     entry.accept(raw({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}}), "m", None)
-    entry.accept(b"\xff", "m", None)
+    entry.accept(b"\xff", MESSAGE_ID, None)
     assert host.orchestrations == [("start", "d")] * 2
-    assert host.saga.header("unreadable-m").state is DeploymentState.REJECTED
+    assert host.saga.header(f"unreadable-{MESSAGE_ID}").state is DeploymentState.REJECTED
 
 
 def test_entry_cancel_is_recorded_and_wakes_the_orchestration(host: Host) -> None:
@@ -249,6 +250,14 @@ def test_entry_message_that_an_outage_poisoned_is_sent_again(host: Host, message
     entry.poisoned_deployment(raw(message), "m", 2)
     assert host.submitted == [raw(message).decode()]
     assert (list(host.saga.journal.deployments()), host.signals.poison_signal()) == ([], None)
+
+
+@pytest.mark.parametrize("name", ["dequeueCount", "DEQUEUECOUNT"])
+def test_entry_message_that_names_its_own_delivery_is_recorded_at_once(host: Host, name: str) -> None:
+    """The host reports a body's `dequeueCount` as the message's; trusted, it would send the message again for ever."""
+    entry.poisoned_deployment(raw({"id": "d", **MANIFEST, name: 4}), MESSAGE_ID, 4)
+    assert host.submitted == []
+    assert host.saga.header("d").state is DeploymentState.REJECTED
 
 
 def test_entry_step_that_an_outage_poisoned_is_sent_again(host: Host) -> None:

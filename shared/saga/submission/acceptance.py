@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import logging
+import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ _UNHANDLED = RecordedError(
     "See health and the app's log: a setting may be invalid, or storage fails. Then submit again under a new id.",
 )
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BESIDE = "traceparent"
 """Allowed in an envelope and beside a bare manifest, so it does not make a message an envelope."""
 
@@ -80,7 +82,7 @@ class Acceptance:
 
     def accept(self, content: bytes, message_id: str) -> Accepted:
         """Record the submission as accepted or rejected. Raises only StorageUnavailableError."""
-        fallback_id = f"unreadable-{message_id}"
+        fallback_id = fallback_id_of(content, message_id)
         try:
             submission = self._read(content, fallback_id)
         except InvalidInputError as error:
@@ -102,7 +104,7 @@ class Acceptance:
 
     def refuse(self, content: bytes, message_id: str, problem: Problem) -> Accepted:
         """Reject a message whose every delivery failed; an existing deployment with its id keeps its state."""
-        fallback_id = f"unreadable-{message_id}"
+        fallback_id = fallback_id_of(content, message_id)
         manifest: Any = content
         try:
             # A delivery may have been accepted and interrupted: the hash of the manifest finds its record.
@@ -111,7 +113,13 @@ class Acceptance:
             raise
         except Exception as error:  # reading it may be what failed every time
             log.info("a poisoned submission cannot be read: %s", error)
-        return self._reject(salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
+        try:
+            return self._reject(salvaged_id(content) or fallback_id, manifest, Problems([problem]), error=_UNHANDLED)
+        except StorageUnavailableError:
+            raise
+        except Exception as error:  # a poison queue has no poison queue: what it holds must be recorded
+            log.warning("a poisoned submission is recorded without its content: %s", error)
+            return self._reject(fallback_id, content, Problems([problem]), error=_UNHANDLED)
 
     def _record(self, submission: Submission, graph: StepGraph) -> Accepted:
         now = self.clock.now()
@@ -259,6 +267,18 @@ def _nothing(step_id: str, output: str) -> Any:
 def normal_target(target: str) -> str:
     """Normalise case and space, because Fabric compares workspace names without regard to them."""
     return " ".join(target.casefold().split())
+
+
+def fallback_id_of(content: bytes, message_id: str) -> str:
+    """Return the id of a submission that names none: it has the message's id, so each message is a new deployment.
+
+    The Functions host puts the top-level properties of a JSON body over the properties of the message
+    (azure-functions-host, Utility.ApplyBindingData), so a manifest's own `id` arrives as the message's. Storage gives
+    its messages GUIDs; without one, the id is a hash of the content.
+    """
+    if _GUID.fullmatch(message_id):
+        return f"unreadable-{message_id.lower()}"
+    return f"unreadable-{hashlib.sha256(content).hexdigest()[:32]}"
 
 
 def decoded(content: bytes) -> str:

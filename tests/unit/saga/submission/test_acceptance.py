@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import Problem, StorageUnavailableError
 from shared.domain.json import content_hash
 from shared.domain.ports import Change
@@ -30,6 +31,8 @@ MANIFEST: dict[str, Any] = {
         {"id": "lh", "kind": "lakehouse", "with": {"workspaceId": "${{ steps.ws.outputs.id }}", "displayName": "b"}},
     ],
 }
+MESSAGE_ID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c44"
+"""As storage gives it to a message."""
 YAML = b"""
 name: sales
 target: ' Contoso  SALES '
@@ -48,7 +51,7 @@ class AcceptanceFixture:
         self.blobs = MemoryBlobs()
         self.acceptance = Acceptance(self.journal, self.blobs, Payloads(self.blobs), self.clock, KINDS)
 
-    def accept(self, content: Any, message_id: str = "m") -> Accepted:
+    def accept(self, content: Any, message_id: str = MESSAGE_ID) -> Accepted:
         """Accept bytes, or the JSON of any other content."""
         return self.acceptance.accept(
             content if isinstance(content, bytes) else json.dumps(content).encode(), message_id
@@ -100,7 +103,7 @@ def test_accept_reads_every_form(content: bytes) -> None:
     deployment."""
     header = AcceptanceFixture().accept(content).header
     assert (header.state, header.manifest_hash) == (DeploymentState.ACCEPTED, content_hash(MANIFEST))
-    assert header.deployment_id == "unreadable-m"
+    assert header.deployment_id == f"unreadable-{MESSAGE_ID}"
 
 
 def test_accept_bare_manifest_may_name_its_deployment() -> None:
@@ -188,9 +191,9 @@ def test_accept_of_a_malformed_submission_is_rejected_with_its_problems(content:
         ({"deployment_id": "d-7", "manifest_text": "\x1b"}, "d-7"),
         (b'{"deployment_id": "d-7", "manifest": ' + b"[" * 60 + b"]" * 60 + b"}", "d-7"),
         (base64.b64encode(b'{"deployment_id": "d-7"}'), "d-7"),
-        ({"deployment_id": "d/7"}, "unreadable-m"),
-        (b'{"deployment_id": "d-7"', "unreadable-m"),
-        (b"\xff", "unreadable-m"),
+        ({"deployment_id": "d/7"}, f"unreadable-{MESSAGE_ID}"),
+        (b'{"deployment_id": "d-7"', f"unreadable-{MESSAGE_ID}"),
+        (b"\xff", f"unreadable-{MESSAGE_ID}"),
     ],
 )
 def test_accept_rejects_under_the_id_that_the_submitter_expects(content: Any, wanted: str) -> None:
@@ -264,11 +267,13 @@ def test_refuse_records_a_submission_that_no_delivery_could_handle() -> None:
     """Under its own id or its message's id; an existing deployment is not changed."""
     fixture = AcceptanceFixture()
     problem = Problem("$", "every delivery failed")
-    refused = fixture.acceptance.refuse(json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), "m", problem)
+    refused = fixture.acceptance.refuse(
+        json.dumps({"deployment_id": "d", "manifest": MANIFEST}).encode(), MESSAGE_ID, problem
+    )
     assert (refused.header.deployment_id, refused.header.state) == ("d", DeploymentState.REJECTED)
-    assert fixture.acceptance.refuse(b"\xff", "m", problem).header.deployment_id == "unreadable-m"
+    assert fixture.acceptance.refuse(b"\xff", MESSAGE_ID, problem).header.deployment_id == f"unreadable-{MESSAGE_ID}"
     stored = fixture.accept({"deployment_id": "e", "manifest": MANIFEST}).header
-    repeated = fixture.acceptance.refuse(json.dumps({"deployment_id": "e"}).encode(), "m", problem)
+    repeated = fixture.acceptance.refuse(json.dumps({"deployment_id": "e"}).encode(), MESSAGE_ID, problem)
     assert repeated.conflict
     assert fixture.journal.header("e").record == stored
 
@@ -444,9 +449,35 @@ def test_refuse_of_another_manifest_under_a_taken_id_is_recorded() -> None:
 def test_refuse_of_an_unreadable_message_is_recorded_as_rejected() -> None:
     """It gets its own header."""
     fixture = AcceptanceFixture()
-    answer = fixture.acceptance.refuse(b"\xff\xfe", "m3", UNHANDLED)
+    answer = fixture.acceptance.refuse(b"\xff\xfe", MESSAGE_ID, UNHANDLED)
     assert answer.header.state is DeploymentState.REJECTED
-    assert answer.header.deployment_id == "unreadable-m3"
+    assert answer.header.deployment_id == f"unreadable-{MESSAGE_ID}"
+
+
+def test_refuse_records_a_submission_whose_content_causes_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poison queue has no poison queue, so nothing in a message may fail its recording."""
+
+    def failing(value: Any) -> str:
+        raise RuntimeError("the fault that poisoned the message")
+
+    monkeypatch.setattr("shared.saga.submission.acceptance.content_hash", failing)
+    fixture = AcceptanceFixture()
+    answer = fixture.acceptance.refuse(json.dumps({"id": "d", **MANIFEST}).encode(), MESSAGE_ID, UNHANDLED)
+    assert (answer.header.deployment_id, answer.header.state) == (f"unreadable-{MESSAGE_ID}", DeploymentState.REJECTED)
+
+
+@pytest.mark.parametrize("message_id", ["a/b", "", "x" * 2_000, "\x00", "../..", f"{MESSAGE_ID}/"])
+def test_acceptance_message_id_that_is_not_a_guid_is_not_trusted(message_id: str) -> None:
+    """The Functions host puts a body's own `id` in place of the message's: the id is a hash of the content then."""
+    fixture = AcceptanceFixture()
+    body = {"id": message_id, "name": "m"}
+    found = [fixture.accept(body, message_id).header.deployment_id for _ in range(2)]
+    refused = fixture.acceptance.refuse(json.dumps(body).encode(), message_id, UNHANDLED).header
+    assert refused.state is DeploymentState.REJECTED
+    assert len({*found, refused.deployment_id}) == 1
+    assert is_deployment_id(refused.deployment_id)
+    other = fixture.accept({**body, "name": "n"}, message_id).header.deployment_id
+    assert other != refused.deployment_id
 
 
 def test_refuse_does_not_blame_the_manifest() -> None:

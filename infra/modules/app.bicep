@@ -115,6 +115,7 @@ var appSettings = {
   FEATURE_USE_TELEMETRY: 'true'
   FEATURE_USE_HEALTH_CHECKS: 'true'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
+  AzureWebJobsDisableHomepage: 'true'
   TELEMETRY_EXPORTER: 'opentelemetry'
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'

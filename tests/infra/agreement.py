@@ -15,7 +15,12 @@ from tests.infra.bicep import Infra, properties, sources
 from tests.infra.lint import strings
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_THE_HOST = {"AzureWebJobsStorage__credential", "PYTHON_THREADPOOL_THREAD_COUNT", "FUNCTIONS_WORKER_RUNTIME"}
+OF_THE_HOST = {
+    "AzureWebJobsStorage__credential",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
+    "FUNCTIONS_WORKER_RUNTIME",
+    "AzureWebJobsDisableHomepage",
+}
 """Settings that the Functions host or a vendor's library reads and our code does not."""
 OF_A_SCHEDULER = {"DURABLE_TASK_SCHEDULER_CONNECTION_STRING"}
 SECRETS = {row.name for row in VARIABLES.values() if row.is_secret}

@@ -1,12 +1,11 @@
 """JSONPath in the grammar of fabric-cicd, which is that of the library jsonpath-ng with its extensions."""
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, cast
+from copy import copy
+from functools import cache, lru_cache
+from typing import Any
 
-from jsonpath_ng.ext import parser  # pyright: ignore[reportMissingTypeStubs] - the library has no types
-
-_PARSE = cast(Callable[[str], Any], parser.parse)  # pyright: ignore[reportUnknownMemberType] - the library has no types
+from jsonpath_ng.ext.parser import ExtentedJsonPathParser  # pyright: ignore[reportMissingTypeStubs] - it has no types
 
 
 def problem(path: str) -> str:
@@ -39,5 +38,13 @@ def replaced(path: str, data: Any, value: Callable[[], Any]) -> bool:
 
 @lru_cache(maxsize=256)
 def _parsed(path: str) -> Any:
-    """Return the parsed path; parsing takes some milliseconds, because the library builds its grammar each time."""
-    return _PARSE(path)
+    """Return the parsed path. Each call has a parser of its own, because a parser has state and threads parse too."""
+    mine = copy(_grammar())
+    mine.parser = copy(mine.parser)
+    return mine.parse(path)
+
+
+@cache
+def _grammar() -> Any:
+    """Return the library's parser; it computes the tables of its grammar, which takes a tenth of a second."""
+    return ExtentedJsonPathParser()

@@ -67,11 +67,12 @@ class Marked:
         return iter(self.rows or [])
 
 
-def load(text: str, name: str, problems: Problems) -> Marked | None:
+def load(text: str, name: str, problems: Problems, *, is_lenient: bool = False) -> Marked | None:
     """Return the value of a YAML document; None if it is empty or cannot be read, which is then a problem.
 
-    Keys that are equal but for the case of their letters are problems, because environments are told apart by case
-    alone; so are keys that are not texts, merge keys, and values that JSON does not have (a date, for example).
+    A key that appears twice is a problem; so is one that is not a text, and a value that JSON does not have (a date,
+    for example). Unless `is_lenient`, keys that differ only by the case of their letters are problems too, and merge
+    keys (<<).
     """
     loader = yaml.SafeLoader(text)
     try:
@@ -79,7 +80,7 @@ def load(text: str, name: str, problems: Problems) -> Marked | None:
         if root is None:
             problems.append(Problem(name, "is empty; remove the file, or write the parameters into it"))
             return None
-        return _Reader(name, problems, loader).read(root, 0)
+        return _Reader(name, problems, loader, is_lenient).read(root, 0)
     except _TooLargeError as error:
         problems.append(Problem(name, str(error)))
     except yaml.YAMLError as error:
@@ -99,8 +100,9 @@ class _TooLargeError(Exception):
 
 
 class _Reader:
-    def __init__(self, name: str, problems: Problems, constructor: SafeConstructor) -> None:
+    def __init__(self, name: str, problems: Problems, constructor: SafeConstructor, is_lenient: bool) -> None:
         self._name, self._problems, self._constructor, self._count = name, problems, constructor, 0
+        self._is_lenient = is_lenient
 
     def read(self, node: yaml.Node, depth: int) -> Marked:
         self._count += 1
@@ -118,8 +120,13 @@ class _Reader:
         members: dict[str, Marked] = {}
         keys: dict[str, str] = {}
         folded: dict[str, str] = {}
+        own: set[str] = set()
         for key_node, value_node in cast(list[tuple[yaml.Node, yaml.Node]], node.value):
             at = f"{self._name}:{key_node.start_mark.line + 1}"
+            if key_node.tag == _MERGE and self._is_lenient:
+                merged = self._merged(value_node, at, depth)
+                members, keys = {**(merged.members or {}), **members}, {**merged.keys, **keys}
+                continue
             if key_node.tag == _MERGE:
                 self._problems.append(Problem(at, "merge keys (<<) are not supported; write the keys out"))
                 continue
@@ -127,11 +134,24 @@ class _Reader:
             if not isinstance(key, str):
                 self._problems.append(Problem(at, f"the key {str(key)[:64]!r} is not a text; quote it"))
                 continue
-            other = folded.setdefault(key.lower(), key)
-            if other != key or key in members:
+            other = folded.setdefault(key if self._is_lenient else key.lower(), key)
+            if other != key or key in own:
                 twice = "appears twice" if other == key else f"differs from {other!r} only by the case of letters"
                 self._problems.append(Problem(at, f"the key {key[:64]!r} {twice}; keep one of them"))
+            own.add(key)
             members[key], keys[key] = self.read(value_node, depth + 1), at
+        return Marked(None, place, members=members, keys=keys)
+
+    def _merged(self, node: yaml.Node, place: str, depth: int) -> Marked:
+        """Return the members of a merge key's mapping, or of its list of mappings, whose first one has precedence."""
+        value = self.read(node, depth + 1)
+        rows = value.rows if value.rows is not None else [value]
+        members: dict[str, Marked] = {}
+        keys: dict[str, str] = {}
+        for row in reversed(rows):
+            if row.members is None:
+                self._problems.append(Problem(place, "the key << merges a mapping or a list of mappings"))
+            members, keys = {**members, **(row.members or {})}, {**keys, **row.keys}
         return Marked(None, place, members=members, keys=keys)
 
     def _scalar(self, node: yaml.Node, place: str) -> Any:

@@ -17,6 +17,7 @@ from shared.repository import files
 from shared.repository.files import RefusedError, shown
 from shared.repository.item_types import ITEM_TYPES, is_ignored, part_order
 from shared.repository.model import ZERO_ID, Item, Part, Repository
+from shared.repository.selection import folders_of
 
 PLATFORM = ".platform"
 MAX_FILES = 200_000
@@ -85,6 +86,30 @@ def opened(root: Path, name: str, part: Part) -> Iterator[bytes]:
         yield piece
     if digest.hexdigest() != part.sha256:
         raise RefusedError(f"{label} changed after it was checked; try again when no program writes to it")
+
+
+def named_by(config: Path, path: str, *, is_directory: bool) -> Path:
+    """Return the real path that a configuration of fabric-cicd names: relative to it, or absolute in its Git
+    repository.
+
+    Raises RefusedError.
+    """
+    try:
+        real = (config.parent / path).resolve(strict=True)
+        is_right = real.is_dir() if is_directory else real.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"{shown(path)} cannot be read: {files.reason(error)}") from None
+    if not is_right:
+        raise RefusedError(f"{shown(path)} is not a {'directory' if is_directory else 'file'}")
+    if Path(path).is_absolute():
+        own, other = _git_root(config.parent.resolve()), _git_root(real if is_directory else real.parent)
+        if own is not None and other is not None and own != other:
+            raise RefusedError(f"{shown(path)} is in another Git repository than the configuration")
+    return real
+
+
+def _git_root(directory: Path) -> Path | None:
+    return next((each for each in (directory, *directory.parents) if (each / ".git").exists()), None)
 
 
 class _Scan:
@@ -227,14 +252,11 @@ class _Scan:
         return "".join(f"/{each}" for each in directory.split("/")[:-1])
 
     def _folders(self, items: list[Item]) -> tuple[str, ...]:
-        """Return the workspace folders of the items, parents first."""
-        found: set[str] = set()
-        for item in items:
-            names = item.folder.split("/")[1:]
-            found |= {"/" + "/".join(names[: n + 1]) for n in range(len(names))}
-        for folder in sorted(found):
+        """Return the workspace folders of the items, parents first; report those that Fabric would refuse."""
+        found = folders_of(items)
+        for folder in found:
             self._check_folder(folder)
-        return tuple(sorted(found, key=lambda folder: (folder.count("/"), folder)))
+        return found
 
     def _check_folder(self, folder: str) -> None:
         name = folder.rpartition("/")[2]

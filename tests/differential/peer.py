@@ -6,16 +6,20 @@ an update of its definition and no part depends on the order of types.
 
 import base64
 import hashlib
+import logging
 import os
 import re
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import fabric_cicd  # pyright: ignore[reportMissingTypeStubs] - the package has no types
+import fabric_cicd._parameter._utils  # pyright: ignore[reportMissingTypeStubs] - the package has no types
+import jsonpath_ng.ext  # pyright: ignore[reportMissingTypeStubs] - the package has no types
 from azure.core.credentials import AccessToken
 from fabric_cicd import constants  # pyright: ignore[reportMissingTypeStubs] - the package has no types
 
@@ -80,9 +84,17 @@ def resolve(ref: Ref) -> str:
     return {"id": WORKSPACE_ID, "name": WORKSPACE_NAME, "name_encoded": "Sales%20%26%20Ops%20PROD"}[ref.attribute]
 
 
+@cache
+def _with_cached_paths() -> None:
+    """Let fabric-cicd parse each JSONPath once. It computes the tables of the grammar for each part otherwise."""
+    cached = lru_cache(jsonpath_ng.ext.parse)
+    jsonpath_ng.ext.parse = fabric_cicd._parameter._utils.parse = cached
+
+
 def send(root: Path, environment: str, *, env: Mapping[str, str] | None = None, has_parameters: bool = True) -> Sent:
     """Return what fabric-cicd sends for a directory. Raises RefusedError if it refuses the repository."""
     flags = {"enable_shortcut_publish"} | ({"enable_environment_variable_replacement"} if env is not None else set())
+    _with_cached_paths()
     with _flags(flags), _environment(env or {}):
         try:
             workspace = fabric_cicd.FabricWorkspace(
@@ -108,6 +120,7 @@ def send(root: Path, environment: str, *, env: Mapping[str, str] | None = None, 
 def accepts(root: Path, environment: str, *, env: Mapping[str, str] | None = None) -> bool:
     """Return True if fabric-cicd accepts parameter.yml before it publishes anything."""
     flags = {"enable_environment_variable_replacement"} if env is not None else set[str]()
+    _with_cached_paths()
     with _flags(flags), _environment(env or {}):
         try:
             fabric_cicd.FabricWorkspace(
@@ -203,11 +216,14 @@ def _properties(key: str) -> dict[str, Any]:
 
 @contextmanager
 def _flags(names: set[str]) -> Generator[None]:
-    before = set(constants.FEATURE_FLAG)
+    """Switch features on, and fabric-cicd's log off: most of the time would go into it."""
+    before, level = set(constants.FEATURE_FLAG), logging.root.manager.disable
     constants.FEATURE_FLAG.update(names)
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
+        logging.disable(level)
         constants.FEATURE_FLAG.clear()
         constants.FEATURE_FLAG.update(before)
 

@@ -1,0 +1,238 @@
+"""Read a configuration of fabric-cicd (`deploy_with_config`) for one environment.
+
+Source: microsoft/fabric-cicd 1.4.0, `ConfigValidator`. Each field is a value, or a mapping of environments to values.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shared.domain.errors import Problem, Problems
+from shared.repository import marked
+from shared.repository.item_types import ITEM_TYPES
+from shared.repository.marked import Marked
+from shared.repository.parameter_model import NO_ENVIRONMENT
+from shared.repository.selection import Selection
+
+_SECTIONS = {
+    "core": ("workspace_id", "workspace", "repository_directory", "item_types_in_scope", "parameter"),
+    "publish": (
+        *("exclude_regex", "folder_exclude_regex", "folder_path_to_include", "items_to_include"),
+        *("shortcut_exclude_regex", "skip"),
+    ),
+    "unpublish": ("exclude_regex", "items_to_include", "skip"),
+    "features": (),
+    "constants": (),
+}
+_GUID = re.compile(r"[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}")
+
+
+@dataclass(frozen=True)
+class Unpublish:
+    """Which orphans are deleted: those of these items (`Name.Type`; None: all) whose name the pattern does not match.
+
+    `skip` means none.
+    """
+
+    skip: bool = False
+    exclude_regex: str = ""
+    items: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration for one environment. Paths are as they are written: relative to the configuration, or absolute.
+
+    `workspace_id` has precedence over `workspace` (a name). `parameter` is None if no parameters apply, whatever files
+    the repository has. `warnings` name what has no effect here.
+    """
+
+    workspace_id: str
+    workspace: str
+    repository_directory: str
+    repository_place: str
+    parameter: str | None
+    parameter_place: str
+    selection: Selection
+    publish_skip: bool
+    unpublish: Unpublish
+    features: frozenset[str] = frozenset()
+    warnings: tuple[Problem, ...] = field(default=())
+
+
+def load(text: str, file: str, environment: str, problems: Problems) -> Config | None:
+    """Return the configuration; None if there is a problem, each of which is appended with its file and line."""
+    before = len(problems)
+    root = marked.load(text, file, problems, is_lenient=True)
+    if root is None:
+        return None
+    if root.members is None:
+        problems.append(Problem(root.place, f"must be a mapping with the section core, and is {root.what}"))
+        return None
+    found = _Reader(root, environment, problems).config()
+    return None if len(problems) > before else found
+
+
+class _Reader:
+    def __init__(self, root: Marked, environment: str, problems: Problems) -> None:
+        self._environment, self._problems = environment, problems
+        self._warnings: list[Problem] = []
+        self._root = root
+        self._sections = {name: self._section(name) for name in ("core", "publish", "unpublish")}
+
+    def config(self) -> Config:
+        for name, section in self._sections.items():
+            self._check_keys(section, _SECTIONS[name], name)
+        self._check_keys(self._root, tuple(_SECTIONS), "the configuration")
+        workspace_id = self._text("core", "workspace_id", self._check_guid)
+        workspace = self._text("core", "workspace")
+        core = self._sections["core"]
+        if not any(key in (core.members or {}) for key in ("workspace_id", "workspace")):
+            self._bad(core.place, "core must have workspace_id, or workspace (a name)")
+        directory = self._text("core", "repository_directory")
+        if core.get("repository_directory") is None:
+            self._bad(core.place, "core must have repository_directory")
+        parameter = self._text("core", "parameter")
+        constants = self._root.get("constants")
+        if constants is not None:
+            what = "constants belong to fabric-cicd itself and have no effect here; set the address of the app instead"
+            self._warnings.append(Problem(constants.place, what))
+        return Config(
+            workspace_id or "",
+            workspace or "",
+            directory or "",
+            self._place("core", "repository_directory"),
+            parameter,
+            self._place("core", "parameter"),
+            self._selection(),
+            self._skip("publish"),
+            Unpublish(
+                self._skip("unpublish"),
+                self._text("unpublish", "exclude_regex", self._check_regex) or "",
+                self._texts("unpublish", "items_to_include"),
+            ),
+            frozenset(self._features()),
+            tuple(self._warnings),
+        )
+
+    def _selection(self) -> Selection:
+        exclude = self._text("publish", "folder_exclude_regex", self._check_regex)
+        include = self._texts("publish", "folder_path_to_include", self._check_folder)
+        if exclude is not None and include is not None:
+            place = self._place("publish", "folder_path_to_include")
+            self._bad(place, "cannot be combined with folder_exclude_regex for one environment; keep one of the two")
+        return Selection(
+            self._texts("core", "item_types_in_scope", self._check_type),
+            self._text("publish", "exclude_regex", self._check_regex) or "",
+            exclude or "",
+            include,
+            self._texts("publish", "items_to_include"),
+            self._text("publish", "shortcut_exclude_regex", self._check_regex) or "",
+        )
+
+    def _section(self, name: str) -> Marked:
+        section = self._root.get(name)
+        if section is None:
+            if name == "core":
+                self._bad(self._root.place, "the section core is missing")
+            return Marked(None, self._root.place, members={})
+        if section.members is None:
+            self._bad(section.place, f"{name} must be a mapping, and is {section.what}")
+            return Marked(None, section.place, members={})
+        return section
+
+    def _check_keys(self, section: Marked, known: tuple[str, ...], name: str) -> None:
+        for key in section.members or {}:
+            if key in known:
+                continue
+            place = section.keys[key]
+            if key in _SECTIONS["publish"]:
+                self._bad(place, f"{key} belongs to the section publish, not to {name}")
+            else:
+                what = f"{key[:64]!r} is not a key of {name} and has no effect; those are {', '.join(known)}"
+                self._warnings.append(Problem(place, what))
+
+    def _place(self, section: str, key: str) -> str:
+        return self._sections[section].keys.get(key, self._sections[section].place)
+
+    def _chosen(self, field: Marked | None, label: str, *, is_required: bool = False) -> list[tuple[Marked, bool]]:
+        """Return all values of a field, each with whether it is that of the environment."""
+        if field is None:
+            return []
+        if field.members is None:
+            return [(field, True)]
+        if not field.members:
+            self._bad(field.place, f"{label} maps no environment to a value")
+        elif self._environment == NO_ENVIRONMENT:
+            self._bad(field.place, f"{label} has a value for each environment, and none was named; give --environment")
+        elif self._environment not in field.members:
+            known = ", ".join(field.members)
+            message = f"{label} has no value for {self._environment}; it has them for {known}"
+            if is_required:
+                self._bad(field.place, message)
+            else:
+                self._warnings.append(Problem(field.place, message))
+        return [(value, name == self._environment) for name, value in field.members.items()]
+
+    def _text(self, section: str, key: str, check: Callable[[Marked], None] | None = None) -> str | None:
+        is_required = section == "core" and key in ("workspace_id", "workspace", "repository_directory")
+        found = None
+        for value, is_chosen in self._chosen(self._sections[section].get(key), key, is_required=is_required):
+            if value.text is None or not value.text.strip():
+                self._bad(value.place, f"{key} must be a text that is not empty, and is {value.what}")
+                continue
+            if check is not None:
+                check(value)
+            found = value.text if is_chosen else found
+        return found
+
+    def _texts(self, section: str, key: str, check: Callable[[Marked], None] | None = None) -> tuple[str, ...] | None:
+        return self._list(self._sections[section].get(key), key, check)
+
+    def _list(self, field: Marked | None, key: str, check: Callable[[Marked], None] | None) -> tuple[str, ...] | None:
+        found = None
+        for value, is_chosen in self._chosen(field, key):
+            if not value.rows:
+                self._bad(value.place, f"{key} must be a list that is not empty, and is {value.what}")
+                continue
+            for row in value:
+                if row.text is None or not row.text.strip():
+                    self._bad(row.place, f"{key} has an entry that is {row.what}; each must be a text")
+                elif check is not None:
+                    check(row)
+            found = tuple(row.text or "" for row in value) if is_chosen else found
+        return found
+
+    def _features(self) -> tuple[str, ...]:
+        return self._list(self._root.get("features"), "features", None) or ()
+
+    def _skip(self, section: str) -> bool:
+        found = False
+        for value, is_chosen in self._chosen(self._sections[section].get("skip"), "skip"):
+            if not isinstance(value.scalar, bool):
+                self._bad(value.place, f"skip must be true or false, and is {value.what}")
+            elif is_chosen:
+                found = value.scalar
+        return found
+
+    def _check_guid(self, value: Marked) -> None:
+        if not _GUID.fullmatch(value.text or ""):
+            self._bad(value.place, f"workspace_id {(value.text or '')[:64]!r} is not a GUID; a name is `workspace`")
+
+    def _check_type(self, value: Marked) -> None:
+        if value.text not in ITEM_TYPES:
+            known = ", ".join(sorted(ITEM_TYPES))
+            self._bad(value.place, f"{(value.text or '')[:64]!r} is not an item type; those are {known}")
+
+    def _check_regex(self, value: Marked) -> None:
+        try:
+            re.compile(value.text or "")
+        except (re.error, RecursionError, OverflowError) as error:
+            self._bad(value.place, f"{(value.text or '')[:64]!r} is not a regular expression: {error}")
+
+    def _check_folder(self, value: Marked) -> None:
+        if not (value.text or "").startswith("/"):
+            self._bad(value.place, f"the folder {(value.text or '')[:64]!r} must begin with /")
+
+    def _bad(self, place: str, message: str) -> None:
+        self._problems.append(Problem(place, message))

@@ -13,12 +13,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared import tracing
-from shared.adapters.storage import breaker_table
+from shared.adapters.storage import breaker_table, rate_table
 from shared.adapters.storage.clients import MAX_DELAY_SECONDS, MESSAGE_BYTES
 from shared.domain.breaker import BreakerRecord
+from shared.domain.clock_offset import ClockOffset
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.messages import StepMessage
 from shared.domain.ports import Clock, Lock, PoisonSignal, SweepSignal, Versioned
+from shared.domain.rate import Bucket
+from shared.domain.rate_window import SharedWindow
 from shared.domain.telemetry import PROPERTIES, Properties
 from shared.domain.trace import TraceContext
 
@@ -95,6 +98,36 @@ class MemoryBreakers:
 
     def all(self) -> list[Versioned[BreakerRecord]]:
         return [Versioned(breaker_table.record_of(e), str(tag)) for _, (e, tag) in sorted(self._rows.items())]
+
+
+class MemoryRates:
+    """The port RateStore in a dictionary; rows pass through the real entity, so limits and JSON are the same."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Bucket, tuple[dict[str, object], int]] = {}
+        self._tags = itertools.count(1)
+        self._lock = threading.Lock()
+        self.offset: ClockOffset | None = None
+        self.reads = self.writes = 0
+
+    def read(self, bucket: Bucket) -> Versioned[SharedWindow] | None:
+        self.reads += 1
+        found = self._rows.get(bucket)
+        return None if found is None else Versioned(rate_table.window_of(found[0]), str(found[1]))
+
+    def write(self, before: Versioned[SharedWindow] | None, after: SharedWindow) -> Versioned[SharedWindow]:
+        entity = rate_table.entity_of(after)
+        with self._lock:
+            self.writes += 1
+            stored = self._rows.get(after.bucket)
+            if (str(stored[1]) if stored else None) != (before.etag if before else None):
+                raise ConflictError(f"the rate of '{after.bucket}' changed since it was read")
+            tag = next(self._tags)
+            self._rows[after.bucket] = (entity, tag)
+        return Versioned(after, str(tag))
+
+    def clock(self) -> ClockOffset | None:
+        return self.offset
 
 
 class MemoryBlobs:

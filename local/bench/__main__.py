@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine, imports, medallion, page, recovery, telemetry
+from local.bench import breaker, engine, imports, medallion, page, rate, recovery, telemetry
 from local.bench.measure import Bench, machine
 from local.paths import HOME
 from local.stack import Stack
@@ -27,6 +27,7 @@ def _real() -> Stack:
 SECTIONS: dict[str, Callable[[int], None]] = {
     "import": lambda rounds: imports.run(9),
     "breaker": breaker.run,
+    "rate": lambda rounds: rate.run(),
     "telemetry": lambda rounds: telemetry.run(),
     "medallion": lambda rounds: _with(_real(), lambda b: medallion.run(b, rounds)),
     "overhead": _overhead,

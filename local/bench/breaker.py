@@ -39,7 +39,11 @@ def _measure(store: TableBreakers, rounds: int) -> None:
     breaker.close()
     _print("breaker closed, record cached", [_median(lambda: breaker.call(_exchange)) for _ in range(rounds)], "us")
     numbers = itertools.count()
-    rated = FabricGate(None, RateLimiter(RatePolicy(180), lambda: datetime.fromtimestamp(next(numbers), UTC)), _now)
+    rated = FabricGate(
+        None,
+        RateLimiter(RatePolicy(180), lambda: datetime.fromtimestamp(next(numbers), UTC)),
+        _now,
+    )
     taken = [_median(lambda: rated.through("GET", _PATH, _exchange)) for _ in range(rounds)]
     uncached = [_first_call(store) for _ in range(20 * rounds)]
     breaker.open()

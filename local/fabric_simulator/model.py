@@ -18,7 +18,10 @@ from local.fabric_simulator.http import Answer, ApiError, Reply, Request
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Store, Workspace, stamp
 from local.fabric_simulator.world import World
 
-QUOTA_PER_MINUTE = 200
+QUOTA_PER_MINUTE = 500
+"""Calls a minute of an identity in each of three buckets; formerly 200 ("Throttling in Microsoft Fabric")."""
+DELETES_PER_MINUTE = 200
+"""Deletions of items a minute of an identity, which also count in the quota above."""
 WINDOW_SECONDS = 60.0
 _EXPIRY = re.compile("[0-9]{1,12}")
 
@@ -53,6 +56,7 @@ class FabricModel:
             page_size=self._page_size,
             name_reservation_seconds=60.0 if is_realistic else 0.0,
             quota_per_minute=QUOTA_PER_MINUTE if is_realistic else 0,
+            delete_quota_per_minute=DELETES_PER_MINUTE if is_realistic else 0,
         )
         self.store = Store(seed)
         self.faults = Faults()
@@ -76,7 +80,8 @@ class FabricModel:
         identity = ""
         try:
             identity = self._identity(request)
-            self._count(identity, routes.bucket(request.method, request.path))
+            for bucket in routes.buckets(request.method, request.path):
+                self._count(identity, bucket)
             fault = self.faults.inject(request.method, request.path, self.store.chance)
             if self._is_injected_before(fault):
                 answer = self._injected(fault, request_id)
@@ -123,7 +128,8 @@ class FabricModel:
 
     def _count(self, identity: str, bucket: str) -> None:
         """Count a call in the minute of its identity and bucket. Raises ApiError 429 with the end of the minute."""
-        limit = self.settings.quota_per_minute
+        settings = self.settings
+        limit = settings.delete_quota_per_minute if bucket == "deletes" else settings.quota_per_minute
         if limit <= 0:
             return
         now, length = self._clock(), WINDOW_SECONDS / self._scale

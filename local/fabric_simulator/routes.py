@@ -97,8 +97,12 @@ def _marked(handler: Handler) -> Handler:
     return marked
 
 
-def bucket(method: str, path: str) -> str:
-    """Return the quota that a call counts against (Unified Quota: platform, jobs, long-running operations)."""
+def buckets(method: str, path: str) -> tuple[str, ...]:
+    """Return the quotas that a call counts against (Unified Quota: platform, jobs, long-running operations; deletions
+    of items also have a narrower one)."""
     if path.startswith("/v1/operations/"):
-        return "operations"
-    return "jobs" if "/jobs/" in path else "platform"
+        return ("operations",)
+    if "/jobs/" in path:
+        return ("jobs",)
+    is_item = re.fullmatch(r"/v1/workspaces/[^/]+/(?!roleassignments|folders)\w+/[^/]+", path.lower()) is not None
+    return ("deletes", "platform") if method == "DELETE" and is_item else ("platform",)

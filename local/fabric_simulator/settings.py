@@ -13,6 +13,7 @@ class SimulatorSettings:
     page_size: int = 1000
     name_reservation_seconds: float = 0.0
     quota_per_minute: int = 0
+    delete_quota_per_minute: int = 0
     conflict_status: int = 409
     create_at_once: list[str] = field(default_factory=lambda: list[str]())
     require_capacity: bool = False
@@ -58,6 +59,7 @@ _SECONDS: tuple[str, Callable[[Any], bool]] = ("a number of seconds, at least 0"
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "page_size": ("a whole number, at least 1", lambda v: is_whole(v, 1)),
     "name_reservation_seconds": _SECONDS,
+    "delete_quota_per_minute": ("a whole number, at least 0 (0: unlimited)", is_whole),
     "quota_per_minute": ("a whole number, at least 0 (0: unlimited)", is_whole),
     "conflict_status": ("400 or 409", lambda v: is_whole(v) and v in (400, 409)),
     "create_at_once": ("a list of item types", _is_strings),

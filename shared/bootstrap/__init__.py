@@ -86,13 +86,14 @@ def build(loaded: settings.Settings) -> App:
     secrets, ping_vault = parts.secrets(loaded.secrets)
     tokens = TokenSource(lambda: parts.credential(loaded, secrets))
     breakers = parts.breakers(clients, loaded, clock, telemetry)
+    limiter = parts.rate_limiter(clients, loaded, clock, telemetry)
     flags, policy = loaded.flags, loaded.policy.under(loaded.flags)
     log.info(flags.log_status())
     services = Services(
         journal=journal,
         queue=StorageStepQueue(clients),
         payloads=payloads,
-        fabric=parts.fabric_client(loaded, tokens, transport, breakers, clock),
+        fabric=parts.fabric_client(loaded, tokens, transport, breakers, limiter, clock),
         clock=clock,
         kinds=STEPS,
         policy=policy,
@@ -101,7 +102,7 @@ def build(loaded: settings.Settings) -> App:
     )
     signals = TableSignals(clients)
     checks = {
-        **parts.storage_checks(clients, signals, breakers, loaded, clock),
+        **parts.storage_checks(clients, signals, breakers, limiter, loaded, clock),
         "engine": _engine_calls.finding,
         "thread_pool": lambda: worker.thread_pool(settings.worker_threads()),
         **parts.fabric_checks(loaded, tokens),

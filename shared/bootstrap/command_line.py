@@ -39,7 +39,8 @@ def storage_monitor(loaded: settings.Settings) -> Monitor:
 
     clock, clients = SystemClock(), parts.storage_clients(loaded.storage)
     breakers = parts.breakers(clients, loaded, clock, NoTelemetry())
-    checks = parts.storage_checks(clients, TableSignals(clients), breakers, loaded, clock)
+    limiter = parts.rate_limiter(clients, loaded, clock, NoTelemetry())
+    checks = parts.storage_checks(clients, TableSignals(clients), breakers, limiter, loaded, clock)
     return Monitor(checks, cache_seconds=0.0, now=clock.now, telemetry=NoTelemetry())
 
 
@@ -64,4 +65,6 @@ def fabric(loaded: settings.Settings) -> Fabric:
 
     secrets, _ = parts.secrets(loaded.secrets)
     tokens = TokenSource(lambda: parts.credential(loaded, secrets))
-    return parts.fabric_client(loaded, tokens, RequestsTransport(), None, SystemClock())
+    clock = SystemClock()
+    limiter = parts.rate_limiter(None, loaded, clock, NoTelemetry())
+    return parts.fabric_client(loaded, tokens, RequestsTransport(), None, limiter, clock)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shared.adapters.breaker.circuit_breakers import CircuitBreakers
     from shared.adapters.fabric.client import FabricClient
     from shared.adapters.fabric.credentials import Credential, TokenSource
+    from shared.adapters.fabric.rate_limiter import RateLimiter
     from shared.adapters.secrets.manager import SecretManager
     from shared.adapters.storage.clients import StorageClients
     from shared.adapters.telemetry.buffered import Exporter
@@ -86,7 +87,12 @@ def storage_clients(loaded: settings.StorageSettings) -> "StorageClients":
 
 
 def storage_checks(
-    clients: "StorageClients", signals: Signals, breakers: "CircuitBreakers", loaded: settings.Settings, clock: Clock
+    clients: "StorageClients",
+    signals: Signals,
+    breakers: "CircuitBreakers",
+    limiter: "RateLimiter | None",
+    loaded: settings.Settings,
+    clock: Clock,
 ) -> dict[str, Callable[[], object]]:
     """Return the health checks of storage by name; shared/saga/health/monitor.py says what a failure of each means."""
     from shared.adapters.storage.queues import depths
@@ -96,6 +102,7 @@ def storage_checks(
         "storage": clients.ping,
         "queues": lambda: bodies.queues(depths(clients), clock.now(), policy),
         "breakers": lambda: bodies.breakers(breakers.statuses(), is_on=loaded.has_breakers),
+        "rate": lambda: bodies.rates(limiter.statuses() if limiter is not None else None),
         "sweep": lambda: bodies.sweep(signals, clock.now(), up_since, policy),
         "poison": lambda: bodies.poison(signals, clock.now(), policy),
     }
@@ -112,20 +119,33 @@ def breakers(
     return CircuitBreakers(TableBreakers(clients), policy, clock.now, telemetry)
 
 
+def rate_limiter(
+    clients: "StorageClients | None", loaded: settings.Settings, clock: Clock, telemetry: Telemetry
+) -> "RateLimiter | None":
+    """Return the rate limit that all workers on this storage share, or the process's own without storage; None if the
+    settings switch it off."""
+    from shared.adapters.fabric.rate_limiter import RateLimiter
+    from shared.adapters.storage.rate_table import TableRates
+
+    if not loaded.rate.per_minute:
+        return None
+    store = TableRates(clients) if clients is not None else None
+    return RateLimiter(loaded.rate, clock.now, store, telemetry)
+
+
 def fabric_client(
     loaded: settings.Settings,
     tokens: "Tokens",
     transport: "Transport",
     breakers: "CircuitBreakers | None",
+    limiter: "RateLimiter | None",
     clock: Clock,
     sleep: Callable[[float], None] = time.sleep,
 ) -> "FabricClient":
     """Return the client of Fabric's API behind those of its gates that the settings switch on."""
     from shared.adapters.fabric.client import FabricClient
     from shared.adapters.fabric.gate import FabricGate
-    from shared.adapters.fabric.rate_limiter import RateLimiter
 
-    limiter = RateLimiter(loaded.rate, clock.now) if loaded.rate.per_minute else None
     return FabricClient(
         loaded.fabric.base_url,
         tokens,

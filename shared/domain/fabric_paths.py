@@ -33,11 +33,15 @@ def area(path: str) -> str:
     return COLLECTIONS.get(parts[2], "items")
 
 
-def bucket(path: str) -> Bucket:
-    """Return the quota that a call to a path counts against."""
+def buckets(method: str, path: str) -> tuple[Bucket, ...]:
+    """Return the quotas that a call counts against, the narrowest first."""
     if path.startswith("/operations/"):
-        return Bucket.OPERATIONS
-    return Bucket.JOBS if "/jobs/" in path else Bucket.PLATFORM
+        return (Bucket.OPERATIONS,)
+    if "/jobs/" in path:
+        return (Bucket.JOBS,)
+    parts = [part for part in path.split("?", 1)[0].split("/") if part]
+    is_item = len(parts) == 4 and COLLECTIONS.get(parts[2].lower(), "items") == "items"
+    return (Bucket.DELETES, Bucket.PLATFORM) if method == "DELETE" and is_item else (Bucket.PLATFORM,)
 
 
 def urgency(method: str, path: str, is_repeated: bool) -> Urgency:

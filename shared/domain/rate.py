@@ -1,4 +1,5 @@
-"""The rate limit as a pure state machine: a bucket of tokens for each of Fabric's quotas, and which calls go first.
+"""The rate limit of one process as a pure state machine: a bucket of tokens for each of Fabric's quotas, and which
+calls go first. shared/domain/rate_window.py is the same for all workers together.
 
 Fabric counts the calls of a principal in three buckets, each in fixed windows of a minute whose starts are not visible.
 A token therefore returns one window after its call *ended*. For all windows, and all
@@ -12,16 +13,21 @@ from enum import StrEnum
 
 MAX_WAIT_SECONDS = 300.0
 """The longest wait that `take` returns; a caller that must wait longer asks again after it."""
-_MIN_SHARE = 0.1
-_GROWTH = 0.1
+MIN_SHARE = 0.1
+"""The smallest part of the setting to which 429s lower a limit."""
+GROWTH = 0.1
+"""The part of the setting by which a limit grows in each quiet window."""
 
 
 class Bucket(StrEnum):
-    """Fabric's three quotas."""
+    """Fabric's quotas: three of each identity, and a narrower one for one endpoint, whose calls count in both. The
+    names are persisted: add, never rename."""
 
     PLATFORM = "platform"
     JOBS = "jobs"
     OPERATIONS = "operations"
+    DELETES = "deletes"
+    """Deletions of items."""
 
 
 class Urgency(StrEnum):
@@ -35,20 +41,38 @@ class Urgency(StrEnum):
 
 @dataclass(frozen=True)
 class RatePolicy:
-    """`per_minute` tokens a window; 0 means no limit. It is below Fabric's 200, for other programs of the principal."""
+    """How many calls are made in a window of `window_seconds`.
 
-    per_minute: int = 180
+    `per_minute` holds for each of the three quotas of an identity, `deletes_per_minute` for deletions of items; 0 means
+    no limit. Both are a twentieth below Fabric's documented 500 and 200, for other programs of the identity
+    ("Throttling in Microsoft Fabric", learn.microsoft.com/rest/api/fabric/articles/throttling; "Delete Item" in the
+    reference of the API).
+
+    A worker uses the tokens of a share within `use_seconds`. Fabric counts a call at most `call_seconds` after it was
+    sent: a call takes at most 5 s to connect and 30 s for an answer (shared/adapters/fabric/transport.py). The clocks
+    of two workers differ by at most `skew_seconds`, after their correction by the clock of storage.
+    """
+
+    per_minute: int = 475
+    deletes_per_minute: int = 190
     window_seconds: float = 60.0
+    use_seconds: float = 15.0
+    call_seconds: float = 45.0
+    skew_seconds: float = 1.0
+
+    def of(self, bucket: Bucket) -> "RatePolicy":
+        """Return the policy of one bucket: `per_minute` is then the bucket's own number."""
+        return replace(self, per_minute=self.deletes_per_minute) if bucket is Bucket.DELETES else self
 
 
 @dataclass(frozen=True)
 class RateRecord:
     """One bucket of one process.
 
-    `share` is its present number of tokens: fewer after each 429, which means that another process uses the same
-    principal, and more with each quiet window. `under_way` counts the calls that have a token and have not ended, and
-    `ended` has the times when the other calls of the last window ended, both by urgency. `promised` has the times that
-    refused callers were given.
+    `share` is its number of tokens while it is alone: fewer after each 429, which means that another program uses
+    the same identity, and more with each quiet window. `under_way` counts the calls that have a token and have not
+    ended, and `ended` has the times when the other calls of the last window ended, both by urgency. `promised` has the
+    times that refused callers were given.
     """
 
     share: float
@@ -78,7 +102,7 @@ def full(policy: RatePolicy) -> RateRecord:
 
 def take(record: RateRecord, urgency: Urgency, now: float, policy: RatePolicy) -> tuple[RateRecord, Granted | Wait]:
     """Return a token or a wait. Each refused caller gets the time of a different token."""
-    record = _aged(record, now, policy)
+    record = aged(record, now, policy)
     if now < record.blocked_until:
         return record, Wait(record.blocked_until - now)
     is_first = urgency is Urgency.FIRST
@@ -86,15 +110,14 @@ def take(record: RateRecord, urgency: Urgency, now: float, policy: RatePolicy) -
     for _, was_first in record.ended:
         used[0 if was_first else 1] += 1
     tokens = int(record.share)
-    lacking = 1 + _reserved(tokens, used, is_first) - (tokens - sum(used))
+    lacking = 1 + reserved(tokens, used, is_first) - (tokens - sum(used))
     if lacking <= 0:
-        first, later = record.under_way
-        return replace(record, under_way=(first + is_first, later + (not is_first))), Granted()
+        return begun(record, urgency), Granted()
     wait = _wait(record, lacking, now, policy)
     return replace(record, promised=(*record.promised, now + wait)), Wait(wait)
 
 
-def _reserved(tokens: int, used: list[int], is_first: bool) -> int:
+def reserved(tokens: int, used: list[int], is_first: bool) -> int:
     """Return the unused reserved tokens of the other urgency.
 
     A tenth of all tokens is reserved for FIRST, and a twentieth for LATER, so that LATER does not starve.
@@ -112,6 +135,13 @@ def _wait(record: RateRecord, lacking: int, now: float, policy: RatePolicy) -> f
         return policy.window_seconds
     rounds, place = divmod(lacking - 1 + len(record.promised), len(back))
     return min(MAX_WAIT_SECONDS, back[place] + rounds * policy.window_seconds - now)
+
+
+def begun(record: RateRecord, urgency: Urgency) -> RateRecord:
+    """Return the record after a call got a token, of this bucket or of a share of all workers' window."""
+    first, later = record.under_way
+    is_first = urgency is Urgency.FIRST
+    return replace(record, under_way=(first + is_first, later + (not is_first)))
 
 
 def ended(record: RateRecord, urgency: Urgency, now: float) -> RateRecord:
@@ -135,11 +165,11 @@ def throttled(record: RateRecord, seconds: float, now: float, policy: RatePolicy
     until = max(record.blocked_until, now + seconds)
     if now < record.blocked_until:
         return replace(record, blocked_until=until, grown_at=until)
-    share = max(1.0, policy.per_minute * _MIN_SHARE, record.share / 2)
+    share = max(1.0, policy.per_minute * MIN_SHARE, record.share / 2)
     return replace(record, blocked_until=until, grown_at=until, share=min(share, record.share))
 
 
-def _aged(record: RateRecord, now: float, policy: RatePolicy) -> RateRecord:
+def aged(record: RateRecord, now: float, policy: RatePolicy) -> RateRecord:
     """Return the record at `now`: without returned tokens and past promises, its share grown by 10 % a quiet window."""
     since = now - policy.window_seconds
     kept = record.ended
@@ -149,6 +179,6 @@ def _aged(record: RateRecord, now: float, policy: RatePolicy) -> RateRecord:
     share, grown_at = record.share, record.grown_at
     if share < policy.per_minute and now - grown_at >= policy.window_seconds:
         windows = int((now - grown_at) / policy.window_seconds)
-        share = min(float(policy.per_minute), share + windows * _GROWTH * policy.per_minute)
+        share = min(float(policy.per_minute), share + windows * GROWTH * policy.per_minute)
         grown_at += windows * policy.window_seconds
     return replace(record, ended=kept, promised=promised, share=share, grown_at=grown_at)

@@ -36,6 +36,7 @@ class Event:
     POISON_MESSAGE = "PoisonMessage"
     HEALTH_CHANGED = "HealthChanged"
     SWEEP_FINISHED = "SweepFinished"
+    RATE_LOWERED = "RateLowered"
 
 
 class Metric:
@@ -80,6 +81,7 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = {
         *("stuck", "held"),
         *("dry_run", "seconds"),
     ),
+    Event.RATE_LOWERED: ("bucket", "limit", "per_minute", "retry_after_seconds", "is_shared"),
 }
 """The properties that each event may have. An unknown value is left out."""
 

@@ -95,8 +95,17 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
         count(
             "RATE_PER_MINUTE",
             "rate.per_minute",
-            "Calls a minute that a worker makes at most in each of Fabric's three quotas (200 for each principal). "
-            "0: no limit by the app.",
+            "Calls a minute that all workers together make at most in each of Fabric's three quotas of an identity "
+            "(documented: 500, formerly 200; the rest is for other programs). 0: no limit by the app. [Fabric's page]"
+            "(https://learn.microsoft.com/rest/api/fabric/articles/throttling) and [ADR 24](adr/0024-shared-rate.md).",
+            minimum=0,
+        ),
+        count(
+            "RATE_DELETES_PER_MINUTE",
+            "rate.deletes_per_minute",
+            "Deletions of items a minute, of all workers together (documented: 200). They count in `RATE_PER_MINUTE` "
+            "too. 0: no limit of their own. [Fabric's page]"
+            "(https://learn.microsoft.com/rest/api/fabric/core/items/delete-item).",
             minimum=0,
         ),
     ),

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from local.fabric_simulator import control
+from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
 from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
@@ -97,7 +98,7 @@ class Outcome:
 
 def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> tuple[Outcome, World]:
     """Run one deployment of a scenario, with at most one rule of faults."""
-    world = World(7)
+    world = World(7, rate=RatePolicy(), workers=2)
     control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
     if scenario.has_workspace:
         roles = [own_role()]

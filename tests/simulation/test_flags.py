@@ -73,8 +73,9 @@ class Composed(World):
         transport = crashing(ModelTransport(self.model, self.clock), self.point)
         if self.settings.flags.telemetry:
             transport = ObservedTransport(transport, self.telemetry)
+        limiter = parts.rate_limiter(None, self.settings, self.clock, self.telemetry)
         return parts.fabric_client(
-            self.settings, FixedToken(), transport, self.breakers, self.clock, self.clock.advance
+            self.settings, FixedToken(), transport, self.breakers, limiter, self.clock, self.clock.advance
         )
 
     def inject(self, **rule: Any) -> None:

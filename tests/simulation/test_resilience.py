@@ -1,6 +1,7 @@
 """The circuit breaker and the rate limit in the whole system: steps wait instead of failing, and no call is made in
 vain."""
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -9,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.breaker import BreakerPolicy, BreakerState
-from shared.domain.errors import StorageUnavailableError
+from shared.domain.errors import ConflictError, StorageUnavailableError
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DeploymentState
+from tests.fakes import MemoryTelemetry
 from tests.simulation.test_laws import FAULTS, MEDALLION, WS, check_laws, failing
 from tests.simulation.world import World
 
@@ -96,10 +98,7 @@ def test_breakers_storage_down_does_not_stop_deployments(caplog: pytest.LogCaptu
     """The breaker is then local to the process, reports that once, and works."""
     world = World(breaker=POLICY)
 
-    def down(*_: Any, **__: Any) -> Any:
-        raise StorageUnavailableError("table storage, read a breaker: no answer")
-
-    world.breaker_store.read = world.breaker_store.write = down
+    world.breaker_store.read = world.breaker_store.write = _down
     world.model.faults.replace([{"match": {"path": ".*/items"}, "when": {"times": 12}, "action": {"status": 503}}])
     world.submit(MEDALLION)
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -147,10 +146,27 @@ def test_rate_off_runs_into_the_quota() -> None:
     assert throttled(world) > 100
 
 
-def test_rate_of_three_workers_adapts_to_one_quota() -> None:
-    """Each worker begins with the whole quota, because it knows of no other worker. Few calls get a 429, and the
-    deployment succeeds."""
+@pytest.mark.parametrize("workers", [3, 5])
+def test_rate_of_several_workers_is_one_rate(workers: int) -> None:
+    """All workers claim shares of one window: none of their calls gets a 429, and they use as much of the quota as one
+    worker would."""
+    world = World(rate=RatePolicy(180), workers=workers)
+    world.model.settings.quota_per_minute = 200
+    world.submit(many(150))
+    began = world.clock.now()
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert throttled(world) == 0
+    assert set(attempts(world).values()) == {0}
+    minutes = (world.clock.now() - began).total_seconds() / 60
+    assert minutes <= len(world.model.calls) / 160 + 1
+    assert world.rate_store.writes <= len(world.model.calls) / 2
+
+
+def test_rate_without_storage_adapts_to_one_quota() -> None:
+    """While storage fails, each worker begins with the whole quota, because it knows of no other worker. Few calls get
+    a 429, and the deployment succeeds."""
     world = World(rate=RatePolicy(180), workers=3)
+    world.rate_store.read = world.rate_store.write = _down
     world.model.settings.quota_per_minute = 200
     world.submit(many(150))
     assert world.run() == [DeploymentState.SUCCEEDED]
@@ -160,3 +176,55 @@ def test_rate_of_three_workers_adapts_to_one_quota() -> None:
     alone.run()
     assert throttled(world) <= 10 * 3 < throttled(alone)
     assert set(attempts(world).values()) == {0}
+
+
+def test_rate_follows_a_smaller_quota_and_emits_it() -> None:
+    """Another program uses half of the quota: the workers' common limit falls, few calls get a 429, and the deployment
+    succeeds. One worker emits each fall."""
+    telemetry = MemoryTelemetry()
+    world = World(rate=RatePolicy(180), workers=3, telemetry=telemetry)
+    world.model.settings.quota_per_minute = 100
+    world.submit(many(100))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    assert 0 < throttled(world) <= len(world.model.calls) / 20
+    lowered = [s.properties for s in telemetry.signals if s.name == "RateLowered"]
+    assert 0 < len(lowered) <= throttled(world)
+    assert all(each["is_shared"] and each["limit"] < 180 for each in lowered)
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "answer lost", "another worker was faster"])
+def test_rate_survives_a_fault_at_each_of_its_exchanges(fault: str) -> None:
+    """One exchange with the table of the rate fails, or its answer is lost, or another worker has written in between:
+    the deployment succeeds, no step uses an attempt, and the workers share the rate again."""
+    count = _run_with_fault_at(fault, -1)
+    assert count > 5
+    for number in range(count):
+        _run_with_fault_at(fault, number)
+
+
+def _run_with_fault_at(fault: str, number: int) -> int:
+    """Run a deployment with a fault at one exchange, and return the number of exchanges."""
+    world = World(rate=RatePolicy(40), workers=2)
+    seen = itertools.count()
+
+    def failing(method: Any) -> Any:
+        def exchange(*arguments: Any) -> Any:
+            if next(seen) != number:
+                return method(*arguments)
+            if fault == "another worker was faster" and len(arguments) == 2:
+                raise ConflictError("the rate of 'platform' changed since it was read")
+            if fault == "answer lost":
+                method(*arguments)
+            raise StorageUnavailableError("table storage, write 'rates': no answer")
+
+        return exchange
+
+    world.rate_store.read, world.rate_store.write = failing(world.rate_store.read), failing(world.rate_store.write)
+    world.submit(MEDALLION)
+    assert world.run() == [DeploymentState.SUCCEEDED], number
+    assert set(attempts(world).values()) == {0}
+    return next(seen)
+
+
+def _down(*_: Any, **__: Any) -> Any:
+    raise StorageUnavailableError("table storage, read 'rates': no answer")

@@ -7,6 +7,7 @@ host would deliver again, after a crash or during a delivery that takes too long
 Fabric takes up to `pace` seconds; in the meantime a process that is not held up sends its heartbeats.
 """
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -26,7 +27,7 @@ from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.messages import STEP_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
-from shared.domain.ports import Telemetry
+from shared.domain.ports import Fabric, Telemetry
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import NoTelemetry
@@ -42,7 +43,7 @@ from shared.saga.submission.acceptance import Acceptance
 from shared.saga.sweep import sweeper
 from shared.steps import KINDS, STEPS
 from tests.fake_journal import MemoryJournal
-from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryLocks, MemoryStepQueue
+from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryLocks, MemoryRates, MemoryStepQueue
 from tests.simulation.edges import Crash, FixedToken, HeartbeatBlock, Heartbeats, Network, crashing
 from tests.simulation.orchestration import Orchestration
 
@@ -99,6 +100,9 @@ class World:
         blobs = crashing(MemoryBlobs(), self.point)
         payloads = Payloads(blobs)
         self.breaker_store = MemoryBreakers()
+        self.rate_store = MemoryRates()
+        self._breaker, self._rate = breaker, rate
+        self._processes = itertools.count()
         self.gates = [self._gate(breaker, rate) for _ in range(workers)]
         self.fabrics = [self._client(gate) for gate in self.gates]
         self.fabric = self.fabrics[0]
@@ -138,10 +142,12 @@ class World:
         return queue
 
     def _gate(self, breaker: BreakerPolicy | None, rate: RatePolicy | None) -> FabricGate:
-        """Return the gate of one worker; all workers share the records of the breakers."""
+        """Return the gate of one worker; all workers share the records of the breakers and of the rate."""
         store = crashing(self.breaker_store, self._may_die)
         self.breakers = CircuitBreakers(store, breaker or BreakerPolicy(), self.clock.now, self.telemetry)
-        limiter = RateLimiter(rate, self.clock.now) if rate else None
+        rates = crashing(self.rate_store, self._may_die)
+        name = f"worker{next(self._processes)}"
+        limiter = RateLimiter(rate, self.clock.now, rates, self.telemetry, name) if rate else None
         return FabricGate(self.breakers if breaker else None, limiter, self.clock.now)
 
     def _client(self, gate: FabricGate) -> FabricClient:
@@ -358,14 +364,16 @@ class World:
     def deliver(self, message: StepMessage) -> None:
         """Deliver a message once, as the host does: after a crash or an error it is delivered again later."""
         self._in_hand.append(message)
+        worker = self._worker()
         try:
-            settled = execution.execute_step(self._worker(), message)
+            settled = execution.execute_step(worker, message)
             if settled is not None:
                 payload = {"ordinal": settled.ordinal, "state": settled.state.value}
                 self._engine.raise_event(settled.deployment_id, STEP_EVENT, payload)
         except Crash as crash:
             self.log.append(f"crash {crash} in {message}")
             self.queue.send(message, REDELIVERY_SECONDS)
+            self._restart(worker.fabric)
         finally:
             self._in_hand.remove(message)
 
@@ -373,6 +381,15 @@ class World:
         if len(self.fabrics) == 1:
             return self.services
         return replace(self.services, fabric=self.chance.choice(self.fabrics))
+
+    def _restart(self, fabric: Fabric) -> None:
+        """Let a new process take the place of one that died: it knows nothing of the shares that the other claimed."""
+        for index in [i for i, each in enumerate(self.fabrics) if self._rate and each is fabric]:
+            self.gates[index] = self._gate(self._breaker, self._rate)
+            self.fabrics[index] = self._client(self.gates[index])
+            if index == 0:
+                self.fabric = self.fabrics[0]
+                self.services = replace(self.services, fabric=self.fabric)
 
     def step(self) -> bool:
         """Do one thing, and return False if nothing can happen until time passes."""

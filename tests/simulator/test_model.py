@@ -356,13 +356,13 @@ def test_token_missing_bad_or_expired_is_401(t: Tenant, header: str | None, code
 
 
 def test_quota_has_three_buckets_for_each_identity() -> None:
-    """200 calls a minute are allowed for platform, operations and jobs each; 429 says when the window ends; then all
+    """500 calls a minute are allowed for platform, operations and jobs each; 429 says when the window ends; then all
     are allowed again."""
     t = Tenant(profile="realistic")
     buckets = ("/v1/workspaces", f"/v1/operations/{NOBODY}", f"/v1/workspaces/{NOBODY}/items/{NOBODY}/jobs/instances")
-    assert t.model.settings.quota_per_minute == QUOTA_PER_MINUTE == 200
+    assert t.model.settings.quota_per_minute == QUOTA_PER_MINUTE == 500
     for url in buckets:
-        assert all(t.call("GET", url).status != 429 for _ in range(200)), url
+        assert all(t.call("GET", url).status != 429 for _ in range(500)), url
         t.now += 1.0
     for i, url in enumerate(buckets):
         reply = t.call("GET", url)
@@ -375,6 +375,17 @@ def test_quota_has_three_buckets_for_each_identity() -> None:
     assert [c["status"] for c in t.model.calls].count(429) == 3
     t.now += int(t.call("GET", buckets[2]).headers["Retry-After"])
     assert all(t.call("GET", url).status != 429 for url in buckets)
+
+
+def test_quota_of_deletions_is_narrower() -> None:
+    """200 deletions of items a minute, and they count in the other quota too; those of workspaces have none of their
+    own."""
+    t = Tenant(profile="realistic")
+    item = f"/v1/workspaces/{NOBODY}/notebooks/{NOBODY}"
+    assert all(t.call("DELETE", item).status != 429 for _ in range(200))
+    assert t.call("DELETE", item).status == 429
+    assert all(t.call("DELETE", f"/v1/workspaces/{NOBODY}").status != 429 for _ in range(300))
+    assert t.call("GET", "/v1/workspaces").status == 429
 
 
 def test_quota_window_follows_the_time_scale() -> None:

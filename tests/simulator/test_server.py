@@ -202,7 +202,7 @@ def test_server_takes_the_realistic_time_and_stops_on_sigterm() -> None:
         running.call("POST", "/v1/workspaces", {"displayName": "b"})
         assert len(running.call("GET", "/v1/workspaces")[1]["value"]) == 1
         settings = running.call("GET", "/_sim/settings")[1]
-        assert (settings["quota_per_minute"], settings["name_reservation_seconds"]) == (200, 60.0)
+        assert (settings["quota_per_minute"], settings["name_reservation_seconds"]) == (500, 60.0)
         running.call("POST", "/_sim/faults", [{"action": {"delay_seconds": 7200}}])
         with ThreadPoolExecutor(64) as pool:
             waiting = [pool.submit(running.call, "GET", "/v1/workspaces") for _ in range(64)]

@@ -20,7 +20,7 @@ OF_THE_ENGINE = [n for n in SECONDS if VARIABLES[n].field.startswith(("engine", 
 ATTEMPTS = ["RETRY_MAX_ATTEMPTS", "COMPENSATION_MAX_ATTEMPTS"]
 NOT_SET = {
     *("engine.rollback", "engine.forward", "engine.backward"),
-    "rate.window_seconds",
+    *("rate.window_seconds", "rate.use_seconds", "rate.call_seconds", "rate.skew_seconds"),
     *("cache.missing_seconds", "cache.renew_at", "cache.pause_seconds"),
 }
 """Fields of policies that no variable sets: a flag, policies of their own, and constants."""

@@ -5,6 +5,7 @@ from shared.domain.ports.engine import Clock, Orchestrations
 from shared.domain.ports.fabric import Fabric, FabricReply, Gate, OperationStarted, OperationStatus, Tokens, Transport
 from shared.domain.ports.journal import Change, CorruptRow, Journal, JournalReads, NoteHead, Versioned
 from shared.domain.ports.kinds import KindRules
+from shared.domain.ports.rates import RateStore
 from shared.domain.ports.secrets import SecretSource
 from shared.domain.ports.storage import Blobs, Lock, Locks, PoisonSignal, QueueDepth, Signals, StepQueue, SweepSignal
 from shared.domain.ports.telemetry import Telemetry
@@ -30,6 +31,7 @@ __all__ = [
     "Orchestrations",
     "PoisonSignal",
     "QueueDepth",
+    "RateStore",
     "SecretSource",
     "Signals",
     "StepQueue",

@@ -98,6 +98,59 @@ def breakers(standing: Mapping[str, BreakerView], *, is_on: bool) -> list[Findin
     return found
 
 
+class RateView(Protocol):
+    """The part of a rate that a check reads."""
+
+    @property
+    def bucket(self) -> str:
+        """Return the name of the quota."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """Return the calls a minute at present."""
+        ...
+
+    @property
+    def per_minute(self) -> int:
+        """Return the calls a minute by the settings."""
+        ...
+
+    @property
+    def used(self) -> int:
+        """Return how many calls of the last minute count, with those that workers may still make of their shares."""
+        ...
+
+    @property
+    def blocked_seconds(self) -> float:
+        """Return the seconds until calls may be made again."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Return True if all workers share the rate."""
+        ...
+
+
+def rates(standing: Iterable[RateView] | None) -> list[Finding]:
+    """Report the rate of each quota. One that Fabric's answers have halved is a warning: deployments take longer."""
+    if standing is None:
+        return [Finding(observed="off", output="RATE_PER_MINUTE is 0: the app does not limit its calls")]
+    found: list[Finding] = []
+    for rate in standing:
+        texts: list[str] = []
+        if rate.blocked_seconds > 0:
+            texts.append(f"Fabric answered 429: no call for {rate.blocked_seconds:.0f} s")
+        if rate.limit <= rate.per_minute / 2:
+            texts.append(f"429s lowered it from {rate.per_minute}; it grows by a tenth of that in each quiet minute")
+        if not rate.is_shared:
+            texts.append("its storage fails: this worker keeps to its own part")
+        status = Status.WARN if texts else Status.PASS
+        found.append(Finding(status, "limit", rate.bucket, rate.limit, "calls/min", "; ".join(texts)))
+        found.append(Finding(Status.PASS, "used", rate.bucket, rate.used, "calls/min"))
+    return found
+
+
 def sweep(signals: Signals, now: datetime, up_since: datetime, policy: HealthPolicy) -> list[Finding]:
     """Report the last sweep, and what it left: stuck and held deployments, orphans, failed tasks."""
     last = signals.last_sweep()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.domain.fabric_paths import bucket, urgency
+from shared.domain.fabric_paths import buckets, urgency
 from shared.domain.rate import (
     MAX_WAIT_SECONDS,
     Bucket,
@@ -168,17 +168,21 @@ def test_bucket_is_empty_until_the_retry_after_and_its_share_adapts() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "is_repeated", "expected"),
     [
-        ("POST", "/workspaces/1/items", False, (Bucket.PLATFORM, Urgency.FIRST)),
-        ("GET", "/workspaces/1/items", False, (Bucket.PLATFORM, Urgency.LATER)),
-        ("GET", "/workspaces/1/items/2", False, (Bucket.PLATFORM, Urgency.FIRST)),
-        ("GET", "/workspaces/1/lakehouses/2", True, (Bucket.PLATFORM, Urgency.LATER)),
-        ("GET", "/operations/1", False, (Bucket.OPERATIONS, Urgency.LATER)),
-        ("GET", "/operations/1/result", False, (Bucket.OPERATIONS, Urgency.FIRST)),
-        ("POST", "/workspaces/1/items/2/jobs/instances", False, (Bucket.JOBS, Urgency.FIRST)),
+        ("POST", "/workspaces/1/items", False, ((Bucket.PLATFORM,), Urgency.FIRST)),
+        ("GET", "/workspaces/1/items", False, ((Bucket.PLATFORM,), Urgency.LATER)),
+        ("GET", "/workspaces/1/items/2", False, ((Bucket.PLATFORM,), Urgency.FIRST)),
+        ("GET", "/workspaces/1/lakehouses/2", True, ((Bucket.PLATFORM,), Urgency.LATER)),
+        ("GET", "/operations/1", False, ((Bucket.OPERATIONS,), Urgency.LATER)),
+        ("GET", "/operations/1/result", False, ((Bucket.OPERATIONS,), Urgency.FIRST)),
+        ("POST", "/workspaces/1/items/2/jobs/instances", False, ((Bucket.JOBS,), Urgency.FIRST)),
+        ("DELETE", "/workspaces/1/items/2", False, ((Bucket.DELETES, Bucket.PLATFORM), Urgency.FIRST)),
+        ("DELETE", "/workspaces/1/lakehouses/2", False, ((Bucket.DELETES, Bucket.PLATFORM), Urgency.FIRST)),
+        ("DELETE", "/workspaces/1/roleAssignments/2", False, ((Bucket.PLATFORM,), Urgency.FIRST)),
+        ("DELETE", "/workspaces/1", False, ((Bucket.PLATFORM,), Urgency.FIRST)),
     ],
 )
 def test_call_has_a_bucket_and_an_urgency(
-    method: str, path: str, is_repeated: bool, expected: tuple[Bucket, Urgency]
+    method: str, path: str, is_repeated: bool, expected: tuple[tuple[Bucket, ...], Urgency]
 ) -> None:
     """They depend only on method and path."""
-    assert (bucket(path), urgency(method, path, is_repeated)) == expected
+    assert (buckets(method, path), urgency(method, path, is_repeated)) == expected

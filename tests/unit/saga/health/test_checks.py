@@ -24,6 +24,18 @@ class Breaker:
     is_shared: bool = True
 
 
+@dataclass(frozen=True)
+class Rate:
+    """A rate in this state."""
+
+    bucket: str = "platform"
+    limit: int = 475
+    per_minute: int = 475
+    used: int = 12
+    blocked_seconds: float = 0.0
+    is_shared: bool = True
+
+
 def ago(seconds: float) -> QueueDepth:
     """Return a queue whose oldest message has this age."""
     return QueueDepth("deployments", 3, START - timedelta(seconds=seconds))
@@ -33,6 +45,36 @@ def ago(seconds: float) -> QueueDepth:
 def test_checks_fabric_that_answers_is_reachable(status: int, expected: str) -> None:
     """A refusal is an answer; 5xx is a warning, because the breakers handle it."""
     assert checks.fabric_endpoint(status).status == expected
+
+
+def test_checks_rates_report_limit_and_use() -> None:
+    """Of each quota; a limit that grows again is no warning."""
+    found = checks.rates([Rate(), Rate("deletes", limit=150, per_minute=190)])
+    assert [(f.measurement, f.component, f.observed, f.status) for f in found] == [
+        ("limit", "platform", 475, "pass"),
+        ("used", "platform", 12, "pass"),
+        ("limit", "deletes", 150, "pass"),
+        ("used", "deletes", 12, "pass"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rate", "says"),
+    [
+        (Rate(blocked_seconds=29.6), "no call for 30 s"),
+        (Rate(limit=237), "429s lowered it from 475"),
+        (Rate(is_shared=False), "its storage fails"),
+    ],
+)
+def test_checks_rate_that_is_blocked_halved_or_alone_is_a_warning(rate: Rate, says: str) -> None:
+    limit, used = checks.rates([rate])
+    assert (limit.status, used.status) == (Status.WARN, Status.PASS)
+    assert says in limit.output
+
+
+def test_checks_rate_that_is_off_is_named() -> None:
+    (found,) = checks.rates(None)
+    assert (found.status, found.observed) == (Status.PASS, "off")
 
 
 def test_checks_queues_warn_of_old_messages_and_of_poison_messages() -> None:

@@ -1,12 +1,13 @@
 """Install Azurite, Microsoft's storage emulator, from npm, and run it on free ports with its data on disk."""
 
+import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +40,13 @@ class Azurite:
         return connection_string(self.ports)
 
 
-def connection_string(ports: tuple[int, int, int]) -> str:
-    """Return the connection string of an emulator on these ports (blob, queue, table)."""
+def connection_string(ports: tuple[int, int, int], account: str = _ACCOUNT, key: str = _KEY) -> str:
+    """Return the connection string of an account of an emulator on these ports (blob, queue, table)."""
     endpoints = "".join(
-        f"{name}Endpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
+        f"{name}Endpoint=http://127.0.0.1:{port}/{account};"
         for name, port in zip(("Blob", "Queue", "Table"), ports, strict=True)
     )
-    return f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};{endpoints}"
+    return f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};{endpoints}"
 
 
 def ensure_installed(folder: Path) -> Path:
@@ -86,11 +87,19 @@ def free_ports(count: int) -> list[int]:
             listener.close()
 
 
-def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *, access_log: bool = False) -> Azurite:
+def start(
+    tools: Path,
+    data: Path,
+    ports: tuple[int, int, int] | None = None,
+    *,
+    access_log: bool = False,
+    accounts: Mapping[str, str] | None = None,
+) -> Azurite:
     """Start Azurite on these ports, or on free ones, and wait until all three accept connections.
 
     With `access_log`, Azurite writes a line for each request into `data`/azurite.log, which benchmarks count; this
-    makes it slower. Raises AzuriteError.
+    makes it slower. With `accounts` (names and keys), it has these instead of its standard one, and keeps everything
+    in memory. Raises AzuriteError.
     """
     script = ensure_installed(tools)
     data.mkdir(parents=True, exist_ok=True)
@@ -98,13 +107,18 @@ def start(tools: Path, data: Path, ports: tuple[int, int, int] | None = None, *,
     for port in chosen:
         if is_listening(port):
             raise AzuriteError(f"Azurite did not start: another program listens on port {port}")
-    command = ["node", str(script), "--disableTelemetry", "--skipApiVersionCheck", "--location", str(data)]
+    command = ["node", str(script), "--disableTelemetry", "--skipApiVersionCheck"]
+    command += ["--location", str(data)] if accounts is None else ["--inMemoryPersistence"]
+    pairs = ";".join(f"{name}:{key}" for name, key in (accounts or {}).items())
+    environment = {**os.environ, "AZURITE_ACCOUNTS": pairs} if pairs else None
     command += [] if access_log else ["--silent"]
     for name, port in zip(("blob", "queue", "table"), chosen, strict=True):
         command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
     with (data / "azurite.log").open("ab") as log:
         # In its own process group: Ctrl-C in the terminal must not end it before the processes that write to it.
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=environment
+        )
     _wait_for_ports(process, chosen, data)
     blob, queue, table = chosen
     return Azurite(process.pid, (blob, queue, table))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from local import azurite
 from tests import cpu, fakes, warm
+from tests import storage as run_storage
 
 settings.register_profile("gate", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.register_profile("hunt", deadline=None, max_examples=500, print_blob=True)
@@ -82,13 +82,18 @@ def require(condition: bool, what: str) -> None:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="session")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start an Azurite for this test worker and return its connection string."""
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the run's Azurite, after all workers."""
+    if not hasattr(session.config, "workerinput"):
+        run_storage.stop(warm.folder())
+
+
+@pytest.fixture(scope="module")
+def storage() -> str:
+    """Return the connection string of an empty storage account for the tests of a module."""
     require(shutil.which("npm") is not None, "Azurite needs Node.js and npm")
-    running = azurite.start(ROOT / ".local", tmp_path_factory.mktemp("azurite"))
-    yield running.connection_string
-    azurite.stop(running.pid)
+    return run_storage.account(warm.folder())
 
 
 def reference(name: str) -> Path:

@@ -29,6 +29,7 @@ from typing import Any
 from local import processes
 from local.paths import ROOT
 from local.stack import Stack
+from tests import storage
 
 LIBRARIES = (
     *("azure.functions", "azure.durable_functions", "azure_functions_runtime", "azure.data.tables", "azure.identity"),
@@ -65,18 +66,22 @@ sys.exit(code)
 
 
 def prepare() -> None:
-    """Set the address of this test run's server. All workers share it, because they inherit the environment."""
+    """Create this test run's folder. All workers share it, because they inherit the environment."""
     if _FOLDER not in os.environ:
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix=f"warm-{os.getpid()}-")
+
+
+def folder() -> Path:
+    """Return the folder of this test run."""
+    prepare()
+    return Path(os.environ[_FOLDER])
 
 
 @cache
 def server() -> Path:
     """Return the server's address. The first call starts the server, which ends with the run."""
-    prepare()
-    folder = Path(os.environ[_FOLDER])
-    address = folder / "socket"
-    with (folder / "lock").open("w") as lock:
+    address = folder() / "socket"
+    with (folder() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not address.exists():
             process = subprocess.Popen(
@@ -138,9 +143,9 @@ def start(module: str, arguments: Sequence[str], environment: Mapping[str, str],
         return Process(connection)
 
 
-def interpreter(folder: Path) -> Path:
+def interpreter(place: Path) -> Path:
     """Write a program in place of the interpreter: the command line begins warm, and all else runs in the real one."""
-    program = folder / "python"
+    program = place / "python"
     program.write_text(_CLIENT.format(python=sys.executable, address=server()))
     program.chmod(0o700)
     return program
@@ -148,14 +153,38 @@ def interpreter(folder: Path) -> Path:
 
 @dataclass
 class WarmStack(Stack):
-    """A stack whose processes of Python begin warm."""
+    """A stack whose processes of Python begin warm, with an account of the run's Azurite or with an Azurite of its
+    own."""
+
+    has_storage: bool = False
+    """True if the stack starts its own Azurite."""
 
     def __post_init__(self) -> None:
         self._started: dict[int, Process] = {}
+        self._account = ""
+
+    @property
+    def connection_string(self) -> str:
+        """The connection string of the storage."""
+        return self._account or super().connection_string
+
+    def start_azurite(self) -> None:
+        """Start the stack's Azurite, or take an empty account."""
+        if self.has_storage:
+            super().start_azurite()
+        else:
+            self._account = storage.account(folder())
+
+    def stop_azurite(self) -> None:
+        """Stop the stack's Azurite. The run's Azurite stays."""
+        if self.has_storage:
+            super().stop_azurite()
 
     def runs(self, part: str) -> bool:
         """Return True while the process runs. A forked one is identified by its process id alone."""
         pid = self.pids.get(part)
+        if part == "azurite" and not self.has_storage:
+            return bool(self._account)
         if part == "azurite" or pid is None:
             return super().runs(part)
         return pid in self._started and processes.is_alive(pid)
@@ -184,6 +213,7 @@ def _serve(address: Path) -> dict[str, Any]:
     while True:
         ready, _, _ = select.select([listening, woken], [], [], _LOOK_SECONDS)
         if not processes.is_alive(owner):
+            storage.stop(address.parent)
             shutil.rmtree(address.parent, ignore_errors=True)
             os._exit(0)
         if woken in ready:

@@ -138,7 +138,7 @@ def world() -> Iterator[World]:
             "FEATURE_USE_TELEMETRY": "true",
             "APPLICATIONINSIGHTS_CONNECTION_STRING": connection_string(port),
         }
-        yield from planted(make_stack(has_vault=True, environment=environment), canaries, ingestion)
+        yield from planted(make_stack(has_vault=True, has_storage=True, environment=environment), canaries, ingestion)
 
 
 def planted(stack: Stack, canaries: dict[str, str], ingestion: Ingestion) -> Iterator[World]:

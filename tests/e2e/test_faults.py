@@ -103,7 +103,7 @@ def test_step_whose_every_delivery_fails_is_recorded_and_rolled_back(fabric: Run
 @pytest.fixture(scope="module")
 def own_stack() -> Iterator[Running]:
     """Start a stack whose parts the tests stop one after the other; each test leaves all of them running."""
-    stack = make_stack()
+    stack = make_stack(has_storage=True)
     try:
         yield Running(stack.up())
     finally:

@@ -25,7 +25,9 @@ FRESH_SECONDS = 0.5
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     """Start one stack, which goes through every state in turn. A round stays fresh for half a second."""
-    stack = make_stack(environment={"HEALTH_CACHE_SECONDS": str(FRESH_SECONDS), "BREAKER_OPEN_SECONDS": "20"})
+    stack = make_stack(
+        has_storage=True, environment={"HEALTH_CACHE_SECONDS": str(FRESH_SECONDS), "BREAKER_OPEN_SECONDS": "20"}
+    )
     try:
         yield Running(stack.up())
     finally:

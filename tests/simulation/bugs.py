@@ -229,7 +229,8 @@ FOUND_AT: dict[str, int] = {
     "claim_without_lease": 13,
     "post_repeated_without_a_look": 23,
     "resumed_as_if_nothing_had_started": 4,
-    "rolled_back_under_a_later_one": 61,
+    "rolled_back_under_a_later_one": 95,
+    "failed_operation_is_kept": 2,
     "looks_outlast_the_lease": 27,
 }
 """Seeds whose schedule finds the bug, so that a test with fixed seeds may begin near them. Each is the first seed from

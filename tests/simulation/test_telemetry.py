@@ -106,9 +106,9 @@ def test_step_that_cannot_be_compensated_emits_an_event_each_time() -> None:
         [{"match": {"method": "DELETE"}, "action": {"status": 400, "body": {"errorCode": "No"}}}]
     )
     world.submit(failing())
-    world.run(hours=6)
+    world.run(hours=3)
     assert event_counts(telemetry) == moves(world)
-    assert telemetry.events(Event.COMPENSATION_FAILED)
+    assert len(telemetry.events(Event.COMPENSATION_FAILED)) > 1, "the sweeper has tried again"
     assert {t.properties["state"] for t in telemetry.events(Event.ROLLBACK_FINISHED)} == {"stuck"}
     assert telemetry.events(Event.COMPENSATION_FAILED)[0].properties["error_code"] == "No"
 

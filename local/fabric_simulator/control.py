@@ -7,6 +7,7 @@ from typing import Any, cast
 from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.folders import Folder, Folders
 from local.fabric_simulator.model import FabricModel
+from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 
 
@@ -117,6 +118,7 @@ def _item(model: FabricModel, workspace: Workspace, row: dict[str, Any]) -> str:
         row.get("creationPayload") or {},
         folder_id=row.get("folderId"),
     )
+    item.part(OneLakePaths).seeded.update(path.strip("/") for path in row.get("oneLakePaths", []))
     workspace.items[item.id] = item
     model.add_companions(workspace, item, only=SQL_ENDPOINT)
     return item.id

@@ -4,8 +4,6 @@ Source: recordings of microsoft/fabric-cli for list, create, delete and move of 
 rest. `CannotMoveChildOnly` is assumed to mean an item that Fabric added to another.
 """
 
-from typing import Any, cast
-
 from local.fabric_simulator import items
 from local.fabric_simulator.folders import (
     Folder,
@@ -21,7 +19,7 @@ from local.fabric_simulator.folders import (
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.route import ID, ITEM, WORKSPACE, Route, item_of
 from local.fabric_simulator.store import Item, Workspace
-from local.fabric_simulator.world import World, text_field
+from local.fabric_simulator.world import World, list_field, text_field
 
 _MAX_MOVED = 50
 
@@ -100,8 +98,7 @@ def move_item(world: World, request: Request, workspace_id: str, item_id: str) -
 def move_items(world: World, request: Request, workspace_id: str) -> Answer:
     """Answer POST bulkMove: all items are moved or none."""
     workspace, body = world.workspace(workspace_id), request.json()
-    given: Any = body.get("items")
-    ids = cast(list[Any], given) if isinstance(given, list) else []
+    ids = list_field(body, "items")
     if not 0 < len(ids) <= _MAX_MOVED or not all(isinstance(i, str) for i in ids):
         raise ApiError(400, "InvalidInput", f"The items field must be a list of 1 to {_MAX_MOVED} ids.")
     moved = [item_of(world, workspace_id, item_id)[1] for item_id in ids]

@@ -69,7 +69,7 @@ class ApiError(Exception):
     def body(self, request_id: str) -> dict[str, Any]:
         """Return the error body in the recorded order: requestId, errorCode, message, and the optional members."""
         body: dict[str, Any] = {"requestId": request_id, "errorCode": self.code}
-        if self.details:
+        if self.details is not None:
             body["moreDetails"] = self.details
         body["message"] = self.message
         if self.related:

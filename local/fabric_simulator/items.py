@@ -5,7 +5,7 @@ import binascii
 import json
 from typing import Any, cast
 
-from local.fabric_simulator import catalogue, companions, folders
+from local.fabric_simulator import catalogue, companions, folders, schedules, value_sets
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.properties import SHOWN_ON_UPDATE, properties
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Operation, Workspace, stamp
@@ -65,6 +65,7 @@ def create(world: World, request: Request, workspace_id: str, item_type: str | N
         body.get("creationPayload") or {},
         folder_id=folders.parent(workspace, body.get("folderId")),
     )
+    schedules.take_from(world, item, item.definition)
     later = kind not in world.settings.create_at_once and (
         kind in catalogue.CREATE_LATER
         or (kind in catalogue.CREATE_LATER_WITH_DEFINITION and body.get("definition") is not None)
@@ -201,7 +202,9 @@ def update(world: World, request: Request, workspace_id: str, item_id: str, item
 def _changed(world: World, workspace: Workspace, item: Item, body: Body) -> Body:
     sent: Any = body.get("properties")
     if item.type == "VariableLibrary" and isinstance(sent, dict):
-        item.value_set = text_field(cast(Body, sent), "activeValueSetName", 256) or item.value_set
+        name = text_field(cast(Body, sent), "activeValueSetName", 256) or item.value_set
+        value_sets.check(item, name)
+        item.value_set = name
     more = properties(world, workspace, item) or {}
     return {"$type": "VariableLibraryProperties", **more} if item.type == "VariableLibrary" else more
 
@@ -253,6 +256,7 @@ def update_definition(
     definition = request.json().get("definition")
     _check_definition(item.type, definition)
     definition = _kept(item.type, definition)
+    schedules.take_from(world, item, definition)
     if item.type in catalogue.UPDATE_LATER:
         result = shown(item, workspace) if item.type in catalogue.UPDATE_GIVES_ITEM else None
         answer, operation = world.begin("updateDefinition", result)

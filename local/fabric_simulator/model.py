@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from local.fabric_simulator import companions, folders, routes, settings
+from local.fabric_simulator import area_state, companions, routes, settings
 from local.fabric_simulator.durations import call_seconds
 from local.fabric_simulator.faults import Faults
 from local.fabric_simulator.http import Answer, ApiError, Reply, Request
@@ -218,6 +218,7 @@ class FabricModel:
             ],
             "capacities": list(self.store.capacities.values()),
             "deleted": self.store.deleted,
+            **area_state.of_tenant(self.store),
         }
 
     def _workspace_state(self, workspace: Workspace) -> dict[str, Any]:
@@ -228,18 +229,18 @@ class FabricModel:
             "description": workspace.description,
             "capacityId": workspace.capacity_id,
             "roleAssignments": list(workspace.roles.values()),
-            "folders": [folders.shown(f, workspace) for f in workspace.part(folders.Folders).by_id.values()],
+            **area_state.of_workspace(workspace),
             "items": [
                 {
                     "id": i.id,
                     "type": i.type,
                     "displayName": i.name,
                     "description": i.description,
-                    "folderId": i.folder_id,
                     "createdAt": stamp(i.created_at),
                     "endpointSeconds": _endpoint_seconds(workspace, i),
                     "definition": i.definition,
                     "visible": i.visible_at <= now,
+                    **area_state.of_item(i, now),
                 }
                 for i in workspace.standing()
             ],

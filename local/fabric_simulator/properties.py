@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable
 
-from local.fabric_simulator import companions
+from local.fabric_simulator import companions, publishing
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace, stamp
 from local.fabric_simulator.world import Body, World
 
@@ -59,10 +59,7 @@ def _mirrored(world: World, workspace: Workspace, item: Item) -> Body:
 
 
 def _environment(world: World, workspace: Workspace, item: Item) -> Body:
-    at = f"{stamp(item.created_at)}Z"
-    details: Body = {"state": "Success", "targetVersion": _derived(item, "version"), "startTime": at, "endTime": at}
-    details["componentPublishInfo"] = {"sparkSettings": {"state": "Success"}, "sparkLibraries": {"state": "Success"}}
-    return {"publishDetails": details}
+    return {"publishDetails": publishing.details(item, world.clock())}
 
 
 def _kusto(item: Item) -> Body:

@@ -5,7 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from local.fabric_simulator import catalogue, folder_routes, items, workspaces
+from local.fabric_simulator import (
+    catalogue,
+    connections,
+    environment_compute,
+    environment_libraries,
+    environments,
+    folder_routes,
+    item_connections,
+    items,
+    schedule_routes,
+    shortcuts,
+    spark_pools,
+    workspaces,
+)
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.route import Route
 from local.fabric_simulator.world import World
@@ -38,6 +51,14 @@ _FIXED: list[tuple[str, str, Callable[..., Answer]]] = [
 ]
 _AREAS: list[Route] = [
     *folder_routes.ROUTES,
+    *environments.ROUTES,
+    *environment_libraries.ROUTES,
+    *environment_compute.ROUTES,
+    *shortcuts.ROUTES,
+    *connections.ROUTES,
+    *item_connections.ROUTES,
+    *schedule_routes.ROUTES,
+    *spark_pools.ROUTES,
 ]
 _ID = "/([0-9a-fA-F-]{36})"
 _ITEM: list[tuple[str, str, Callable[..., Answer]]] = [

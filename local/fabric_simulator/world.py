@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from local.fabric_simulator.durations import operation_seconds
@@ -64,7 +64,7 @@ class World:
         if workspace.roles[self.identity]["role"] == "Viewer":
             raise ApiError(403, "InsufficientPrivileges", "The caller does not have sufficient permissions.")
 
-    def begin(self, kind: str, result: Body | None) -> tuple[Answer, Operation]:
+    def begin(self, kind: str, result: Body | None, *, retry_after: int = 20) -> tuple[Answer, Operation]:
         """Start a long-running operation; answer 202 with the body `null` and a Location on another host or port."""
         now = self.clock()
         seconds = operation_seconds(kind, self.store.chance) if self.is_realistic else 0.0
@@ -81,7 +81,7 @@ class World:
         headers = {
             "Location": f"{self.operations_url()}/v1/operations/{operation.id}",
             "x-ms-operation-id": operation.id,
-            "Retry-After": "20",
+            "Retry-After": str(retry_after),
             "ETag": '""',
         }
         return Answer(202, None, headers), operation
@@ -110,3 +110,20 @@ def text_field(body: Body, name: str, maximum: int, *, required: bool = False) -
     if len(value) > maximum:
         raise ApiError(400, "InvalidInput", f"The field {name} must be a string with a maximum length of {maximum}.")
     return value
+
+
+def object_field(body: Body, name: str) -> Body:
+    """Return a member that is an object; an empty one if it is missing or something else."""
+    value: Any = body.get(name)
+    return cast(Body, value) if isinstance(value, dict) else {}
+
+
+def list_field(body: Body, name: str) -> list[Any]:
+    """Return a member that is a list; an empty one if it is missing or something else."""
+    value: Any = body.get(name)
+    return list(cast(list[Any], value)) if isinstance(value, list) else []
+
+
+def rows_field(body: Body, name: str) -> list[Body]:
+    """Return the objects in a member that is a list; an empty list if it is missing or something else."""
+    return [cast(Body, row) for row in list_field(body, name) if isinstance(row, dict)]

@@ -1,6 +1,8 @@
 """Every call of an area of the API, made once with success; the answers are validated by the caller's tenant."""
 
+import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.simulator.tenant import Tenant
@@ -35,4 +37,157 @@ def play_folders(t: Tenant, workspace: str) -> None:
         ok(t, "DELETE", f"{root}/{folder}")
 
 
-PLAYS = (play_folders,)
+def definition(**parts: str) -> dict[str, Any]:
+    """Return a definition; two underscores in a name stand for a slash, and one for a point."""
+    rows = [
+        {
+            "path": name.replace("__", "/").replace("_", "."),
+            "payload": base64.b64encode(text.encode()).decode(),
+            "payloadType": "InlineBase64",
+        }
+        for name, text in parts.items()
+    ]
+    return {"parts": rows}
+
+
+def play_environments(t: Tenant, workspace: str) -> None:
+    """Make every call for environments: files and Spark compute, staged and published."""
+    yml = "dependencies:\n- pip:\n  - sums==1.2\n"
+    environment = t.item(workspace, "Environment", "played")
+    root = f"/v1/workspaces/{workspace}/environments/{environment}"
+    for at in (f"{root}/staging/libraries", f"{root}/libraries"):
+        assert t.call("GET", at).status == 404
+    sent = {"authorization": t.token()}
+    for name in ("a.whl", "b.jar"):
+        assert t.call("POST", f"{root}/staging/libraries/{name}", raw=b"x", headers=sent).status == 200
+    assert t.call("POST", f"{root}/staging/libraries/importExternalLibraries", raw=yml.encode()).status == 200
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="c.py"\r\n\r\nx = 1\r\n--x--\r\n'
+    headers = {**sent, "content-type": "multipart/form-data; boundary=x"}
+    assert t.call("POST", f"{root}/staging/libraries", raw=form, headers=headers).status == 200
+    change = {"driverCores": 4, "sparkProperties": [{"key": "a", "value": "b"}]}
+    ok(t, "PATCH", f"{root}/staging/sparkcompute?beta=false", change)
+    ok(t, "DELETE", f"{root}/staging/libraries/b.jar")
+    ok(t, "DELETE", f"{root}/staging/libraries?libraryToDelete=c.py")
+    ok(t, "POST", f"{root}/staging/publish?beta=true")
+    if t.get(root)["properties"]["publishDetails"]["state"] == "Running":
+        assert t.call("POST", f"{root}/staging/publish?beta=false").status == 400
+        ok(t, "POST", f"{root}/staging/cancelPublish")
+    t.follow(t.call("POST", f"{root}/staging/publish?beta=false"))
+    for beta in ("true", "false"):
+        for word in ("libraries", "sparkcompute"):
+            ok(t, "GET", f"{root}/{word}?beta={beta}")
+            ok(t, "GET", f"{root}/staging/{word}?beta={beta}")
+    ok(t, "POST", f"{root}/staging/libraries/removeExternalLibrary", {"name": "sums", "version": "1.2"})
+    t.fault({"operation": "never"})
+    ok(t, "POST", f"{root}/staging/publish")
+    t.model.faults.replace([])
+    ok(t, "POST", f"{root}/staging/cancelPublish")
+
+
+def play_spark(t: Tenant, workspace: str) -> None:
+    """Make every call for Spark pools and settings."""
+    root = f"/v1/workspaces/{workspace}/spark"
+    sizes = {"autoScale": {"enabled": True, "minNodeCount": 1, "maxNodeCount": 2}}
+    executors = {"dynamicExecutorAllocation": {"enabled": True, "minExecutors": 1, "maxExecutors": 1}}
+    body = {"name": "pool", "nodeFamily": "MemoryOptimized", "nodeSize": "Small", **sizes, **executors}
+    pool = ok(t, "POST", f"{root}/pools", body)["id"]
+    ok(t, "GET", f"{root}/pools")
+    ok(t, "PATCH", f"{root}/pools/{pool}", {"name": "other"})
+    ok(t, "GET", f"{root}/pools/{pool}")
+    ok(t, "DELETE", f"{root}/pools/{pool}")
+    ok(t, "PATCH", f"{root}/settings", {"automaticLog": {"enabled": False}})
+    ok(t, "GET", f"{root}/settings")
+
+
+SQL = {"type": "SQL", "creationMethod": "Sql"}
+SQL["parameters"] = [{"name": n, "dataType": "Text", "value": n} for n in ("server", "database")]  # pyright: ignore[reportArgumentType] - a body
+SECRET = "the password that nobody may see again"
+BASIC = {"credentials": {"credentialType": "Basic", "username": "u", "password": SECRET}}
+OTHER_PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c77"
+
+
+def connect(t: Tenant, name: str = "sql") -> str:
+    """Create a connection to server;database, and return its id."""
+    body = {"displayName": name, "connectivityType": "ShareableCloud", "connectionDetails": SQL}
+    return ok(t, "POST", "/v1/connections", {**body, "credentialDetails": BASIC})["id"]
+
+
+def play_connections(t: Tenant, workspace: str) -> None:
+    """Make every call for connections, and for the items that use them."""
+    connection = connect(t)
+    root = f"/v1/connections/{connection}"
+    ok(t, "GET", "/v1/connections")
+    ok(t, "GET", "/v1/connections/supportedConnectionTypes")
+    ok(t, "PATCH", root, {"connectivityType": "ShareableCloud", "privacyLevel": "Private"})
+    ok(t, "GET", root)
+    t.follow(t.call("POST", f"{root}/testConnection"))
+    principal = {"id": OTHER_PRINCIPAL, "type": "User"}
+    ok(t, "POST", f"{root}/roleAssignments", {"principal": principal, "role": "User"})
+    ok(t, "PATCH", f"{root}/roleAssignments/{OTHER_PRINCIPAL}", {"role": "Owner"})
+    ok(t, "GET", f"{root}/roleAssignments/{OTHER_PRINCIPAL}")
+    ok(t, "GET", f"{root}/roleAssignments")
+    ok(t, "DELETE", f"{root}/roleAssignments/{OTHER_PRINCIPAL}")
+    source = definition(definition__tables__t_tmdl='source = Sql.Database("server", "database")')
+    model = t.item(workspace, "SemanticModel", "bound", definition=source)
+    at = f"/v1/workspaces/{workspace}/items/{model}/connections"
+    details = ok(t, "GET", at)["value"][0]["connectionDetails"]
+    body = {"id": connection, "connectivityType": "ShareableCloud", "connectionDetails": details}
+    bind = f"/v1/workspaces/{workspace}/semanticModels/{model}/bindConnection"
+    ok(t, "POST", bind, {"connectionBinding": body})
+    assert ok(t, "GET", at)["value"][0]["id"] == connection
+    ok(t, "DELETE", root)
+
+
+def play_shortcuts(t: Tenant, workspace: str) -> None:
+    """Make every call for shortcuts."""
+    lakehouse = t.item(workspace, "Lakehouse", "with_shortcuts")
+    root = f"/v1/workspaces/{workspace}/items/{lakehouse}/shortcuts"
+    target = {"oneLake": {"workspaceId": workspace, "itemId": lakehouse, "path": "Files"}}
+    ok(t, "POST", root, {"path": "Files", "name": "one", "target": target})
+    ok(
+        t,
+        "POST",
+        f"{root}?shortcutConflictPolicy=CreateOrOverwrite",
+        {"path": "Files", "name": "one", "target": target},
+    )
+    rows = [{"path": "Files", "name": name, "target": target} for name in ("one", "two")]
+    t.follow(t.call("POST", f"{root}/bulkCreate", {"createShortcutRequests": rows}))
+    ok(t, "GET", root)
+    ok(t, "GET", f"{root}/Files/two")
+    ok(t, "DELETE", f"{root}/Files/two")
+    t.follow(t.call("POST", f"/v1/workspaces/{workspace}/onelake/resetShortcutCache"))
+
+
+CRON = {
+    "enabled": True,
+    "configuration": {
+        "type": "Cron",
+        "startDateTime": "2026-01-01T00:00:00",
+        "endDateTime": "2027-01-01T00:00:00",
+        "localTimeZoneId": "UTC",
+        "interval": 10,
+    },
+}
+
+
+def play_schedules(t: Tenant, workspace: str) -> None:
+    """Make every call for schedules, through the generic collection and the one of pipelines."""
+    item, lakehouse = t.item(workspace, name="scheduled"), t.item(workspace, "Lakehouse", "scheduled")
+    views = f"lakehouses/{lakehouse}/jobs/refreshMaterializedLakeViews"
+    for root in (f"items/{item}/jobs/Pipeline", f"dataPipelines/{item}/jobs/execute", views):
+        at = f"/v1/workspaces/{workspace}/{root}/schedules"
+        one = f"{at}/{ok(t, 'POST', at, CRON)['id']}"
+        ok(t, "GET", at)
+        ok(t, "GET", one)
+        ok(t, "PATCH", one, {**CRON, "enabled": False})
+        ok(t, "DELETE", one)
+
+
+PLAYS: tuple[Callable[[Any, str], None], ...] = (
+    play_folders,
+    play_environments,
+    play_spark,
+    play_connections,
+    play_shortcuts,
+    play_schedules,
+)

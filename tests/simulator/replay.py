@@ -11,6 +11,7 @@ from local.fabric_simulator import control, routes
 from local.fabric_simulator.catalogue import TYPED_ROUTES
 from local.fabric_simulator.http import ApiError, Reply
 from local.fabric_simulator.route import ROOT_IDS
+from tests.simulator import replay_areas
 from tests.simulator.tenant import API, CAPACITY, ME, OPERATIONS, PARTS, Tenant
 
 Exchange = dict[str, Any]
@@ -138,9 +139,9 @@ class Replay:
         at = _WORKSPACE.match(path)
         if at:
             self._need_workspace(at[1], self.facts.get(at[1], {}))
-        for folder_id in self._folders_named(exchange):
+        for row in self._folders_named(exchange):
             if at:
-                self._need_folder(at[1], self._folder_row(folder_id))
+                self._need_folder(at[1], row)
         item = _ITEM.match(path)
         if item and item[2] == "folders":
             self._need_folder(item[1], self._folder_row(item[3]))
@@ -149,26 +150,43 @@ class Replay:
             self._need_role(item[1], {**assumed, **self.facts.get(item[3], {})})
         elif item:
             self._need_item(item[1], self._row_of(exchange, item[2], item[3]))
-        if exchange["method"] == "GET" and at and isinstance(response, dict) and "value" in response:
+        self._need_in_areas(exchange, at and at[1], item and item[3])
+        is_list = exchange["method"] == "GET" and isinstance(response, dict) and "value" in response
+        if is_list and at and not any(word in path.split("/") for word in replay_areas.AREAS):
             for row in response["value"]:
                 if "roleAssignments" in path:
                     self._need_role(at[1], row)
-                elif path.endswith("/folders"):
-                    self._need_folder(at[1], row)
                 else:
                     self._need_item(at[1], row)
         self._need_created(exchange)
         return True
 
-    @staticmethod
-    def _folders_named(exchange: Exchange) -> list[str]:
-        """Return the folders that a request names, or that the items of its answer are in."""
-        bodies = [exchange["request"], exchange["response"]]
-        response = exchange["response"]
-        if isinstance(response, dict) and isinstance(response.get("value"), list):
-            bodies += response["value"]
+    def _folders_named(self, exchange: Exchange) -> list[dict[str, Any]]:
+        """Return the folders that a list shows, that a request names, or that the items of an answer are in."""
+        response, path = exchange["response"], exchange["path"].partition("?")[0]
+        rows: list[Any] = response.get("value") or [] if isinstance(response, dict) else []
+        found = rows if path.endswith("/folders") else []
         names = ("folderId", "parentFolderId", "targetFolderId")
-        return [body[name] for body in bodies if isinstance(body, dict) for name in names if body.get(name)]
+        bodies = [b for b in (exchange["request"], response, *rows) if isinstance(b, dict)]
+        return [*found, *(self._folder_row(body[name]) for body in bodies for name in names if body.get(name))]
+
+    def _need_in_areas(self, exchange: Exchange, workspace: str | None, item: str | None) -> None:
+        """Create what the call found in an area of the API, and what a request names as the target of a shortcut."""
+        body = exchange["request"]
+        place = body.get("target", {}).get("oneLake") if isinstance(body, dict) else None
+        if place:
+            self._need_workspace(place["workspaceId"], self.facts.get(place["workspaceId"], {}))
+            self._need_item(place["workspaceId"], self._row_of(exchange, "lakehouses", place["itemId"]))
+        code = (exchange["response"] or {}).get("errorCode") if isinstance(exchange["response"], dict) else None
+        self.tenant.update_settings(
+            require_capacity=code == "WorkspaceHasNoCapacityAssigned",
+            known_principals=[] if code == "UnknownError" else None,
+        )
+        store = self.tenant.model.store
+        held = store.workspaces.get(self.mapped(workspace)) if workspace else None
+        one = held.items.get(self.mapped(item)) if held and item else None
+        facts, mapped = (json.loads(self.mapped(json.dumps(value))) for value in (self.facts, exchange))
+        replay_areas.need(store, held, one, mapped, facts)
 
     def _need_created(self, exchange: Exchange) -> None:
         body = exchange["request"]
@@ -179,6 +197,10 @@ class Replay:
         row = {"id": item_id, "displayName": f"i{len(self.ids)}", **self.facts.get(item_id, {})}
         if "type" not in row:
             guess = "DataPipeline" if exchange["status"] == 200 else "Notebook"
+            if "/shortcuts" in exchange["path"]:
+                guess = "Lakehouse"
+            elif exchange["path"].endswith("/connections") and exchange["status"] == 400:
+                guess = "Warehouse"
             row["type"] = TYPED_ROUTES.get(collection.lower(), guess)
         return row
 
@@ -257,12 +279,21 @@ class Replay:
 
     def play(self, exchange: Exchange) -> list[str]:
         """Repeat the call, and return how the answer differs from the recorded one."""
+        exchange = replay_areas.unmasked(exchange)
         request = exchange["request"]
         body = None if request is None else json.loads(self.mapped(json.dumps(request)))
         path = self.mapped(exchange["path"])
+        more: dict[str, Any] = {}
+        if isinstance(body, str):  # A form with a file; its first line is the boundary.
+            boundary = body.partition("\r\n")[0].removeprefix("--")
+            headers = {
+                "authorization": self.tenant.token(),
+                "content-type": f"multipart/form-data; boundary={boundary}",
+            }
+            more |= {"raw": body.encode(), "headers": headers}
         if exchange["status"] == 429:
             self._use_up_the_quota(exchange["method"], path)
-        reply = self.tenant.call(exchange["method"], path, body)
+        reply = self.tenant.call(exchange["method"], path, body, **more)
         self.tenant.update_settings(quota_per_minute=0)
         simulated = json.loads(reply.body) if reply.body else None
         if reply.status != exchange["status"]:
@@ -273,7 +304,7 @@ class Replay:
         found += lacking(own, simulated)
         if exchange["response"] is not None and simulated is None:
             found.append("no body")
-        if exchange["method"] == "DELETE":
+        if exchange["method"] == "DELETE" and GUID.fullmatch(exchange["path"].rpartition("/")[2]):
             self._check_gone(exchange, found)
         return found
 

@@ -41,9 +41,20 @@ class Tenant:
     ) -> Reply:
         """Make a call; `url` may begin with either host."""
         path, _, query = url.removeprefix(API).removeprefix(OPERATIONS).partition("?")
-        given = {"authorization": f"Bearer sim.{identity}.{int(self.now) + 3600}"} if headers is None else headers
+        given = {"authorization": self.token(identity)} if headers is None else headers
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         return self.model.handle(Request(method, path, dict(parse_qsl(query)), given, data))
+
+    def token(self, identity: str = ME) -> str:
+        """Return the header that signs an identity in."""
+        return f"Bearer sim.{identity}.{int(self.now) + 3600}"
+
+    def follow(self, reply: Reply) -> Any:
+        """Wait for an operation, and return its result; None if it has none."""
+        operation = self.model.store.operations[reply.headers["x-ms-operation-id"]]
+        self.now = max(self.now, operation.over_at or 0.0)
+        polled = self.call("GET", reply.headers["Location"])
+        return self.get(polled.headers["Location"]) if "Location" in polled.headers else None
 
     def get(self, url: str, **more: Any) -> Any:
         """Return the body of a GET that succeeds."""

@@ -1,0 +1,41 @@
+"""What the areas of the API add to the state that the control API shows. An empty area adds nothing."""
+
+from local.fabric_simulator import folders, publishing
+from local.fabric_simulator.connections import Connections
+from local.fabric_simulator.item_connections import Bindings
+from local.fabric_simulator.schedules import Schedules
+from local.fabric_simulator.shortcuts import OneLakePaths
+from local.fabric_simulator.spark_pools import Spark
+from local.fabric_simulator.store import Item, Store, Workspace
+from local.fabric_simulator.world import Body
+
+
+def of_item(item: Item, now: float) -> Body:
+    """Return folder, shortcuts, schedules, bindings, value set and publish of an item."""
+    bound = item.part(Bindings).by_source.items()
+    body: Body = {
+        "folderId": item.folder_id,
+        "shortcuts": list(item.part(OneLakePaths).shortcuts.values()),
+        "schedules": [{"jobType": s.job_type, **s.shown} for s in item.part(Schedules).by_id.values()],
+        "bindings": [{"type": kind, "path": path, "connectionId": to} for (kind, path), to in bound],
+        "activeValueSetName": item.value_set if item.type == "VariableLibrary" else None,
+    }
+    if item.type == "Environment":
+        body["publishDetails"] = publishing.details(item, now)
+        body["unpublishedChanges"] = publishing.is_changed(item)
+    return {name: value for name, value in body.items() if value not in (None, [])}
+
+
+def of_workspace(workspace: Workspace) -> Body:
+    """Return folders and custom Spark pools of a workspace."""
+    body: Body = {
+        "folders": [folders.shown(f, workspace) for f in workspace.part(folders.Folders).by_id.values()],
+        "sparkPools": list(workspace.part(Spark).pools.values()),
+    }
+    return {name: value for name, value in body.items() if value}
+
+
+def of_tenant(store: Store) -> Body:
+    """Return the connections."""
+    rows = [c.shown for c in store.part(Connections).by_id.values()]
+    return {"connections": rows} if rows else {}

@@ -14,7 +14,7 @@ HUNTED := tests/unit tests/simulation tests/simulator tests/host/test_crash.py t
 	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_many.py
 export STACK PROFILE TIME_SCALE SEED N
 
-.PHONY: help demo test test-quick check lint-infra coverage format bench simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
+.PHONY: help demo test test-quick check lint-infra coverage format bench costs simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ format: $(READY) ## format the code
 bench: $(READY) ## measure medians and ratios
 	@$(PYTHON) -m local.bench $(BENCH_ARGS)
 
+costs: $(READY) ## compute the cost of an idle month and of a deployment (COSTS_ARGS="ALWAYS_READY_STEPS=1 --steps 200")
+	@$(PYTHON) -m local.costs $(COSTS_ARGS)
+
 simulate: $(READY) ## run random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
 	@$(PYTHON) -m tests.simulation
 
@@ -76,10 +79,11 @@ screenshots: $(READY) ## take the pictures in docs/images again: the page on the
 constraints: $(READY) ## generate constraints.txt: the exact versions of all packages that the app ships
 	@$(PYTHON) -m local.constraints
 
-diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, the drawing in docs/architecture.md, the page's verbs
+diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, docs/cost.md, the drawing in docs/architecture.md, the page's verbs
 	@$(PYTHON) -m local.diagrams
 	@$(PYTHON) -m local.packages
 	@$(PYTHON) -m local.settings_page
+	@$(PYTHON) -m local.cost_page
 	@$(PYTHON) -m local.verbs_script
 
 schemas: $(READY) ## generate the manifest's JSON Schema for editors (schemas/)

@@ -27,6 +27,16 @@ param githubEnvironment string = 'production'
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
+@description('Instances that are always ready to accept submissions. 0: the first submission after a quiet time waits for a cold start.')
+@minValue(0)
+@maxValue(10)
+param alwaysReadyAccept int = 0
+
+@description('Instances that are always ready to execute steps. 0: the first step after a quiet time waits for a cold start.')
+@minValue(0)
+@maxValue(10)
+param alwaysReadySteps int = 0
+
 @description('Replication of the storage account; across zones (ZRS, GZRS) only if the region has zones.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 param storageSku string = 'Standard_ZRS'
@@ -174,6 +184,8 @@ module app 'modules/app.bicep' = {
     schedulerEndpoint: durableBackend == 'DurableTaskScheduler' ? scheduler!.outputs.endpoint : ''
     taskHubName: durableBackend == 'DurableTaskScheduler' ? scheduler!.outputs.taskHubName : ''
     maximumInstanceCount: maximumInstanceCount
+    alwaysReadyAccept: alwaysReadyAccept
+    alwaysReadySteps: alwaysReadySteps
     journalRetentionDays: journalRetentionDays
   }
 }

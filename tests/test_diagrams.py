@@ -1,6 +1,6 @@
 """Everything in docs/ that is generated from the code is up to date."""
 
-from local import packages, settings_page, verbs_script
+from local import cost_page, packages, settings_page, verbs_script
 from shared.domain.variables import GROUPS, VARIABLES
 
 
@@ -21,6 +21,11 @@ def test_package_drawing_distinguishes_first_use_from_import() -> None:
 
 def test_verbs_of_the_page_are_up_to_date() -> None:
     assert verbs_script.FILE.read_text() == verbs_script.document(), "run: make diagrams"
+
+
+def test_cost_page_is_up_to_date() -> None:
+    """docs/cost.md has the numbers of host.json, infra/ and the prices."""
+    assert cost_page.FILE.read_text() == cost_page.document(), "run: make diagrams"
 
 
 def test_settings_page_is_up_to_date() -> None:

@@ -15,6 +15,8 @@ param schedulerEndpoint string
 
 param taskHubName string
 param maximumInstanceCount int
+param alwaysReadyAccept int
+param alwaysReadySteps int
 param journalRetentionDays int
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
@@ -32,6 +34,17 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
   name: vaultName
 }
+
+// Orchestrations go on at once; the groups of the queues' functions are optional, because each instance costs as much again.
+var alwaysReady = [
+  { name: 'durable', instanceCount: 1 }
+]
+var alwaysReadyForSubmissions = alwaysReadyAccept == 0 ? [] : [
+  { name: 'function:accept_deployment', instanceCount: alwaysReadyAccept }
+]
+var alwaysReadyForSteps = alwaysReadySteps == 0 ? [] : [
+  { name: 'function:execute_step', instanceCount: alwaysReadySteps }
+]
 
 resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   // checkov:skip=CKV_AZURE_225:Zone redundancy is a choice of price and region; the journal survives the loss of every instance.
@@ -77,9 +90,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       scaleAndConcurrency: {
         maximumInstanceCount: maximumInstanceCount
         instanceMemoryMB: 2048
-        alwaysReady: [
-          { name: 'durable', instanceCount: 1 }
-        ]
+        alwaysReady: concat(alwaysReady, alwaysReadyForSubmissions, alwaysReadyForSteps)
         // The default for Python is one request at a time, so each parallel request of the page could start an instance.
         triggers: { http: { perInstanceConcurrency: 16 } }
       }

@@ -125,6 +125,15 @@ def flags_on(files: Infra) -> Iterator[str]:
             yield f"app.bicep does not switch {name} on"
 
 
+def always_ready(files: Infra) -> Iterator[str]:
+    """Check for an always-ready group that no function forms: Azure keeps an instance ready for nothing."""
+    functions = set(re.findall(r"^def (\w+)\(", (ROOT / "function_app.py").read_text(), re.MULTILINE))
+    groups = {"durable", "http", "blob"} | {f"function:{name}" for name in functions}
+    for name in re.findall(r"name: '([\w:]+)', instanceCount", files["modules/app.bicep"]):
+        if name not in groups:
+            yield f"app.bicep: {name} is no group of the app's functions"
+
+
 def events(files: Infra) -> Iterator[str]:
     """Check for an event in a query that the code does not emit, or one that must raise an alert and is in no rule."""
     sent = {value for name, value in vars(Event).items() if name.isupper()}
@@ -161,5 +170,5 @@ def queries(files: Infra) -> Iterator[str]:
 
 
 CHECKS: dict[str, Callable[[Infra], Iterator[str]]] = {
-    check.__name__: check for check in (names, app_settings, flags_on, events, event_properties, remedies)
+    check.__name__: check for check in (names, app_settings, flags_on, always_ready, events, event_properties, remedies)
 }

@@ -57,6 +57,9 @@ FAULTS = {
     "a flag that is off": (
         *("flags_on", "modules/app.bicep", "FEATURE_USE_ROLLBACK: 'true'", "FEATURE_USE_ROLLBACK: 'false'"),
     ),
+    "an always-ready group without a function": (
+        *("always_ready", "modules/app.bicep", "'function:execute_step'", "'function:execute_steps'"),
+    ),
     "an event that the code does not emit": (
         *("events", "queries/breaker-opened.kql", "CircuitBreakerOpened", "BreakerOpened"),
     ),

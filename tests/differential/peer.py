@@ -6,6 +6,7 @@ an update of its definition and no part depends on the order of types.
 
 import base64
 import hashlib
+import json
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 import fabric_cicd  # pyright: ignore[reportMissingTypeStubs] - the package has no types
 import fabric_cicd._parameter._utils  # pyright: ignore[reportMissingTypeStubs] - the package has no types
 import jsonpath_ng.ext  # pyright: ignore[reportMissingTypeStubs] - the package has no types
+import yaml
 from azure.core.credentials import AccessToken
 from fabric_cicd import constants  # pyright: ignore[reportMissingTypeStubs] - the package has no types
 
@@ -55,6 +57,8 @@ class Sent:
     formats: dict[str, str] = field(default_factory=dict[str, str])
     shortcuts: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     folders: set[str] = field(default_factory=set[str])
+    kept: int = 0
+    """How often YAML in which no key matches was left alone."""
 
 
 def item_id(key: str) -> str:
@@ -85,16 +89,41 @@ def resolve(ref: Ref) -> str:
 
 
 @cache
-def _with_cached_paths() -> None:
-    """Let fabric-cicd parse each JSONPath once. It computes the tables of the grammar for each part otherwise."""
-    cached = lru_cache(jsonpath_ng.ext.parse)
-    jsonpath_ng.ext.parse = fabric_cicd._parameter._utils.parse = cached
+def _patch() -> None:
+    """Let fabric-cicd parse each JSONPath once, and leave YAML alone in which no key matches.
+
+    For each JSONPath of each part it computes the tables of the grammar otherwise. YAML it writes anew in any case, and
+    so JSON with a byte order mark, which it takes for YAML: the two differences in bytes that docs/adr names.
+    """
+    utils = fabric_cicd._parameter._utils
+    parse = jsonpath_ng.ext.parse = utils.parse = lru_cache(jsonpath_ng.ext.parse)
+    original = utils.replace_key_value
+
+    def replaced(workspace: Any, entry: dict[str, Any], content: str, env: str, is_yaml: bool = False) -> str:
+        if is_yaml and _is_json(content.removeprefix("\ufeff")):
+            return original(workspace, entry, content.removeprefix("\ufeff"), env)
+        if is_yaml:
+            values = utils.process_environment_key(env, entry["replace_value"])
+            if env not in values or not parse(entry["find_key"]).find(yaml.safe_load(content)):
+                workspace.endpoint.sent.kept += 1
+                return content
+        return original(workspace, entry, content, env, is_yaml)
+
+    utils.replace_key_value = replaced
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def send(root: Path, environment: str, *, env: Mapping[str, str] | None = None, has_parameters: bool = True) -> Sent:
     """Return what fabric-cicd sends for a directory. Raises RefusedError if it refuses the repository."""
     flags = {"enable_shortcut_publish"} | ({"enable_environment_variable_replacement"} if env is not None else set())
-    _with_cached_paths()
+    _patch()
     with _flags(flags), _environment(env or {}):
         try:
             workspace = fabric_cicd.FabricWorkspace(
@@ -120,7 +149,7 @@ def send(root: Path, environment: str, *, env: Mapping[str, str] | None = None, 
 def accepts(root: Path, environment: str, *, env: Mapping[str, str] | None = None) -> bool:
     """Return True if fabric-cicd accepts parameter.yml before it publishes anything."""
     flags = {"enable_environment_variable_replacement"} if env is not None else set[str]()
-    _with_cached_paths()
+    _patch()
     with _flags(flags), _environment(env or {}):
         try:
             fabric_cicd.FabricWorkspace(

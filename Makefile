@@ -12,7 +12,7 @@ QUICK := tests/test_*.py tests/unit/domain tests/unit/steps tests/unit/saga test
 	tests/simulation/test_schedules.py -k "not planted and not answered_quickly and not replays and (not keep_the_laws or keep_the_laws[0])"
 HUNTED := tests/unit tests/simulation tests/simulator tests/host/test_crash.py tests/host/test_timers.py \
 	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_many.py
-export STACK PROFILE TIME_SCALE SEED N
+export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
 
 .PHONY: help demo test test-quick check lint-infra coverage format bench costs simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
 
@@ -89,7 +89,7 @@ diagrams: $(READY) ## generate from the code: docs/states.md, docs/settings.md, 
 schemas: $(READY) ## generate the manifest's JSON Schema for editors (schemas/)
 	@$(PYTHON) -m local.schemas
 
-up: $(READY) ## start the local stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10)
+up: $(READY) ## start the local stack and leave it running (STACK=name, PROFILE=realistic, TIME_SCALE=10, TOPOLOGY=flex)
 	@$(PYTHON) -m local.stack up
 
 down: ## stop the stack and keep its data

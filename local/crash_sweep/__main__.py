@@ -1,10 +1,12 @@
 """`make crash-sweep`: kill the host at every boundary of three deployments: one that succeeds, one that fails and is
 rolled back, and one that must restore what it updated.
 
-SWEEP_ARGS="--manifest failing --only 10-40 --jobs 2" runs a part of the sweep. The exit code is 1 after a violation.
+SWEEP_ARGS="--manifest failing --only 10-40 --jobs 2" runs a part of the sweep. With TOPOLOGY=flex the host of one
+group of functions is killed, the first that reaches the boundary. The exit code is 1 after a violation.
 """
 
 import argparse
+import os
 import random
 import signal
 import sys
@@ -16,6 +18,7 @@ from local.crash_sweep.kills import Kill, Report
 from local.crash_sweep.manifests import Manifest
 from local.crash_sweep.sweep import Sweep
 from local.paths import HOME
+from local.stack.description import SINGLE, TOPOLOGIES
 
 EVIDENCE = HOME / "crash-sweep"
 
@@ -34,6 +37,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=None, help="the seed that chooses the sample")
     parser.add_argument("--jobs", type=int, default=3, help="the number of stacks that run in parallel")
     parser.add_argument("--rounds", type=int, default=2, help="the number of undisturbed runs to record")
+    parser.add_argument(
+        "--topology", choices=TOPOLOGIES, default=os.environ.get("TOPOLOGY") or SINGLE, help="the hosts"
+    )
     parser.add_argument("--no-slow", action="store_true", help="leave out the boundaries that only slow runs have")
     parser.add_argument("--list", action="store_true", help="list the boundaries and kill nothing")
     return parser
@@ -49,7 +55,9 @@ def main(given: list[str] | None = None) -> int:
     report, planned = Report(0, 0), list[Kill]()
     for name in manifests.NAMES if options.manifest == "all" else (options.manifest,):
         manifest = Manifest.load(name)
-        found = kills.record(manifest, EVIDENCE, report, options.rounds, slow=not options.no_slow)
+        found = kills.record(
+            manifest, EVIDENCE, report, options.rounds, slow=not options.no_slow, topology=options.topology
+        )
         report.boundaries += len(found)
         possible = kills.kills_of(manifest, found)
         report_line(f"{name}: {len(found)} boundaries, {len(possible)} kills")
@@ -63,7 +71,7 @@ def main(given: list[str] | None = None) -> int:
             chosen = kills.sample(chosen, options.sample, seed)
         planned += chosen
     report.planned = len(planned)
-    Sweep(planned, report, EVIDENCE, report_line).run(options.jobs)
+    Sweep(planned, report, EVIDENCE, report_line, options.topology).run(options.jobs)
     return print_summary(report, (time.monotonic() - began) / 60)
 
 

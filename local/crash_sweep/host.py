@@ -25,6 +25,7 @@ from local.crash_sweep.prefork import fork_hosts
 from local.functions_host import __main__ as functions_host
 from local.functions_host.engine_store import StoredEngine
 from local.functions_host.queues import Queues
+from local.functions_host.shared_engine import SharedEngine
 from shared.adapters.fabric.transport import RequestsTransport as FabricTransport
 from shared.domain.json import as_object
 
@@ -117,7 +118,11 @@ def watch_engine(injector: CrashInjector) -> None:
     """Count the calls that change or read an orchestration instance, and the timers."""
 
     def wrap(method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str]) -> None:
-        plain: Callable[..., Any] = getattr(StoredEngine, method)
+        for engine in (StoredEngine, SharedEngine):
+            wrap_of(engine, method, phases, named)
+
+    def wrap_of(engine: Any, method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str]) -> None:
+        plain: Callable[..., Any] = getattr(engine, method)
 
         def call(self: Any, request: Any, *rest: Any) -> Any:
             if method == "GetInstance" and request.getInputsAndOutputs:
@@ -129,7 +134,7 @@ def watch_engine(injector: CrashInjector) -> None:
                 injector.crash()
             return answer
 
-        setattr(StoredEngine, method, call)
+        setattr(engine, method, call)
 
     wrap("StartInstance", WRITE, lambda _, request: "start")
     wrap("PurgeInstances", WRITE, lambda _, request: "purge")

@@ -64,11 +64,11 @@ class Report:
 
 
 def record(
-    manifest: Manifest, evidence: Path, report: Report, rounds: int, *, slow: bool
+    manifest: Manifest, evidence: Path, report: Report, rounds: int, *, slow: bool, topology: str = "single"
 ) -> list[tuple[Boundary, str]]:
     """Run the manifest undisturbed in each mode; return the boundaries in order, each with the mode that reaches it."""
     found: dict[tuple[str, int], tuple[Boundary, str]] = {}
-    with Worker(f"sweep-record-{secrets.token_hex(3)}", evidence) as worker:
+    with Worker(f"sweep-record-{secrets.token_hex(3)}", evidence, topology) as worker:
         modes = [COLD, *[PLAIN] * rounds, *([SLOW, UNEVEN] if slow else [])]
         runs = [(mode, worker.run(manifest, speed=SPEEDS[mode])) for mode in modes]
     for mode, result in runs:

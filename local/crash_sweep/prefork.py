@@ -29,7 +29,10 @@ _HEAVY = (
 
 
 def fork_hosts(serve: Callable[[], None]) -> None:
-    """Fork a process for each line of standard input (JSON: `arguments`, `log`) and print its process id."""
+    """Fork a process for each line of standard input, and print its id.
+
+    A line is JSON with `arguments`, `log` and `environment`.
+    """
     for module in _HEAVY:
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that ended children do not stay as zombies
@@ -46,6 +49,7 @@ def fork_hosts(serve: Callable[[], None]) -> None:
             os.dup2(log, target)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         random.seed()
+        os.environ.update(wanted["environment"])
         sys.argv[1:] = wanted["arguments"]
         serve()
         os._exit(0)
@@ -64,12 +68,12 @@ class PreforkStack(Stack):
     def runs(self, part: str) -> bool:
         """Return True if the part runs. A forked host is known by its id only, because forks share a command line."""
         pid = self.pids.get(part)
-        if part != "functions" or pid is None:
+        if part not in self.hosts or pid is None:
             return super().runs(part)
         return pid in self._forked and processes.is_alive(pid)
 
     def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
-        if part != "functions":
+        if part not in self.hosts:
             super()._spawn(part, module, arguments, environment)
             return
         log = self.folder / f"{part}.log"
@@ -85,7 +89,8 @@ class PreforkStack(Stack):
                     text=True,
                     start_new_session=True,
                 )
-        print(json.dumps({"arguments": arguments, "log": str(log)}), file=_open(self._prefork.stdin), flush=True)
+        wanted = {"arguments": arguments, "log": str(log), "environment": dict(environment)}
+        print(json.dumps(wanted), file=_open(self._prefork.stdin), flush=True)
         self.pids[part] = int(_open(self._prefork.stdout).readline())
         self._forked.add(self.pids[part])
         self._save()

@@ -20,8 +20,14 @@ class Sweep:
     """The kills that are left, shared by the threads that make them; each thread has its own stack."""
 
     def __init__(
-        self, kills: Iterable[Kill], report: Report, evidence: Path, report_line: Callable[[str], None]
+        self,
+        kills: Iterable[Kill],
+        report: Report,
+        evidence: Path,
+        report_line: Callable[[str], None],
+        topology: str = "single",
     ) -> None:
+        self._topology = topology
         self._left, self._lock = deque(kills), threading.Lock()
         self._report, self._evidence, self._print = report, evidence, report_line
         self._total, self._done, self._began = len(self._left), 0, time.monotonic()
@@ -66,7 +72,7 @@ class Sweep:
             return self._left.popleft() if self._left and not self._errors else None
 
     def _new_worker(self, prefix: str) -> Worker:
-        return Worker(f"{prefix}-{secrets.token_hex(3)}", self._evidence)
+        return Worker(f"{prefix}-{secrets.token_hex(3)}", self._evidence, self._topology)
 
     def _kill(self, kill: Kill, worker: Worker) -> bool:
         """Make a kill. Return True if the stack can be used again: an unfinished deployment would disturb the next."""

@@ -39,9 +39,12 @@ QUICK = {
     "SWEEP_SCHEDULE": "* * * * * *",
     "RETRY_BASE_SECONDS": "0.5",
     "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:01",
+    "AzureFunctionsJobHost__extensions__durableTask__storageProvider__controlQueueVisibilityTimeout": "00:00:02",
+    "AzureFunctionsJobHost__extensions__durableTask__storageProvider__workItemQueueVisibilityTimeout": "00:00:02",
 }
 """Leases and watchdogs in seconds instead of minutes, so that the same code recovers within seconds."""
 QUEUE_LEASE_SECONDS = "2"
+HUB_LEASE_SECONDS = "2"
 END_SECONDS = 60.0
 """A deployment that has not ended by then is a violation; the time is longer if Fabric is slow."""
 QUIET_SECONDS = 30.0
@@ -103,10 +106,16 @@ class Worker:
     The stack's folder is deleted at the end; evidence of violations is kept in another folder.
     """
 
-    def __init__(self, name: str, evidence: Path) -> None:
+    def __init__(self, name: str, evidence: Path, topology: str = "single") -> None:
         environment = {**os.environ, **QUICK}
         environment.pop("FABRIC_API_BASE_URL", None)
-        self.stack = PreforkStack(name=name, environment=environment, queue_lease_seconds=QUEUE_LEASE_SECONDS)
+        self.stack = PreforkStack(
+            name=name,
+            environment=environment,
+            queue_lease_seconds=QUEUE_LEASE_SECONDS,
+            hub_lease_seconds=HUB_LEASE_SECONDS,
+            topology=topology,
+        )
         self._plan = self.stack.folder / "crash-plan.json"
         environment[PLAN_VARIABLE] = str(self._plan)
         self._evidence = evidence
@@ -153,12 +162,12 @@ class Worker:
         self.fabric("seed", {"workspaces": [_FOREIGN]})
 
     def _restart_host(self) -> None:
-        """Start the host again if it is dead; try again if the plan killed the host during its start."""
-        while not self.stack.runs("functions"):
+        """Start each dead host again; try again if the plan killed a host during its start."""
+        while dead := [part for part in self.stack.hosts if not self.stack.runs(part)]:
             try:
-                self.stack.start_host()
+                self.stack.start_host(*dead)
             except StackError:
-                if not crashed_file(self._plan).exists() or self.stack.runs("functions"):
+                if not crashed_file(self._plan).exists() or all(map(self.stack.runs, self.stack.hosts)):
                     raise
 
     def _follow(self, manifest: Manifest, deployment_id: str, seconds: float) -> list[str]:
@@ -254,4 +263,5 @@ class Worker:
                 "calls": self.fabric(f"calls?after={self._calls}"),
             }
             (folder / "case.json").write_text(json.dumps(shown, indent=1))
-        shutil.copy(self.stack.folder / "functions.log", folder / "functions.log")
+        for log in self.stack.folder.glob("functions*.log"):
+            shutil.copy(log, folder / log.name)

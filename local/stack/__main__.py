@@ -51,7 +51,7 @@ def _run(stack: Stack, command: str) -> int:
 
 def _print_status(stack: Stack) -> int:
     """Print the addresses and the next command; return 1 if a part is not running."""
-    print(f"stack      {stack.name}")
+    print(f"stack      {stack.name}" + (f" ({stack.topology})" if stack.topology != "single" else ""))
     print(f"app        {stack.functions_url}{READY}")
     print(f"page       {stack.functions_url}/api/dashboard (`make env` prints its key as FUNCTION_KEY)")
     print(f"fabric     {stack.fabric_url}" + (f"/_sim/state ({stack.profile})" if stack.has_simulator else ""))

@@ -7,12 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from local import azurite, files
+from local.functions_host import groups
 from local.functions_host.keys import Keys
 from local.paths import HOME, ROOT
 from shared.domain.json import JsonObject, as_object
 
 READY = "/api/health/live"
 PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
+HOST = "functions"
+"""The part that serves HTTP, and everything else unless the topology has hosts for it."""
+SINGLE, FLEX = "single", "flex"
+_FUNCTIONS = ("accept_deployment", "execute_step", "sweep", "poisoned_deployment", "poisoned_step")
+_HOSTS = {
+    SINGLE: {HOST: ""},
+    FLEX: {
+        HOST: groups.HTTP,
+        f"{HOST}-durable": groups.DURABLE,
+        **{f"{HOST}-{name}": f"function:{name}" for name in _FUNCTIONS},
+    },
+}
+"""The hosts of each topology, with the group of functions that each serves; empty for all functions."""
+TOPOLOGIES = tuple(_HOSTS)
 _ADDRESSES = ("functions_url", "fabric_url", "storage_connection_string", "function_key")
 APPLICATION = "5a9a0000-0000-4000-8000-00000000a991"
 """The client id with which the app signs in to Fabric if the stack has a vault."""
@@ -32,6 +47,12 @@ class StackDescription:
     app: Path = ROOT
     ready: str = READY
     host_module: str = "local.functions_host"
+    topology: str = SINGLE
+    """`single`: one host serves all functions. `flex`: each group has a host, as in Azure."""
+    is_placeholder: bool = False
+    """If True, each host starts as a placeholder and is specialized, as in Azure; always so with `flex`."""
+    hub_lease_seconds: str = "30"
+    """How long a dead host of the group `durable` keeps the partitions of the task hub."""
     has_vault: bool = False
     """If True, the app signs in as a service principal at a stand-in for Entra, with a secret from a stand-in for Key
     Vault (with FEATURE_USE_AZURE_KEYVAULT=false: from the environment)."""
@@ -56,6 +77,26 @@ class StackDescription:
         return self.folder / "engine.sqlite"
 
     @property
+    def hub_file(self) -> Path:
+        """The file of the task hub that the hosts of the topology `flex` share."""
+        return self.folder / "hub.sqlite"
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The functions hosts, with the group that each serves; the host that serves HTTP is the first."""
+        return _HOSTS[self.topology]
+
+    @property
+    def host_urls(self) -> list[str]:
+        """The addresses of all hosts, for their admin endpoints."""
+        return [f"http://127.0.0.1:{self.ports[part]}" for part in self.hosts]
+
+    @property
+    def port_names(self) -> tuple[str, ...]:
+        """The names of the ports that this stack needs."""
+        return (*PORTS, *(("vault",) if self.has_vault else ()), *(part for part in self.hosts if part != HOST))
+
+    @property
     def keys_file(self) -> Path:
         """The file of the host's keys."""
         return self.folder / "keys.json"
@@ -64,7 +105,7 @@ class StackDescription:
     def parts(self) -> tuple[str, ...]:
         """The names of the processes."""
         between = (("fabric", self.has_simulator), ("vault", self.has_vault))
-        return ("azurite", *(part for part, is_there in between if is_there), "functions")
+        return ("azurite", *(part for part, is_there in between if is_there), *self.hosts)
 
     @property
     def functions_url(self) -> str:
@@ -131,6 +172,7 @@ class StackDescription:
             "name": self.name,
             "profile": self.profile,
             "time_scale": self.time_scale,
+            "topology": self.topology,
             "functions_url": self.functions_url,
             "fabric_url": self.fabric_url,
             "storage_connection_string": self.connection_string,
@@ -139,6 +181,11 @@ class StackDescription:
             "data_folder": str(self.folder),
             "ports": self.ports,
         }
+
+
+def hosts_of(topology: object) -> dict[str, str]:
+    """Return the hosts of a topology; none for an unknown one."""
+    return _HOSTS.get(str(topology), {})
 
 
 def read(file: Path) -> tuple[JsonObject, dict[str, int], dict[str, int]]:

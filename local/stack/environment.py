@@ -4,7 +4,8 @@ import os
 import shlex
 from collections.abc import Iterator
 
-from local.stack.description import APPLICATION, StackDescription
+from local.functions_host import groups
+from local.stack.description import APPLICATION, HOST, StackDescription
 from shared.domain.flags import FeatureFlags
 from shared.domain.json import JsonObject
 
@@ -12,8 +13,8 @@ _FLAGS = tuple(FeatureFlags.variable(name) for name in ("retry_logic", "circuit_
 """The feature flags that need nothing from Azure: on, unless the environment says otherwise."""
 
 
-def of_host(stack: StackDescription) -> dict[str, str]:
-    """Return the environment of the functions host: storage, Fabric, and a vault if the stack has one."""
+def of_host(stack: StackDescription, part: str = HOST) -> dict[str, str]:
+    """Return the environment of a functions host: storage, Fabric, its group, and a vault if the stack has one."""
     environment = {
         **dict.fromkeys(_FLAGS, "true"),
         **stack.environment,
@@ -22,6 +23,8 @@ def of_host(stack: StackDescription) -> dict[str, str]:
         "PYTHON_THREADPOOL_THREAD_COUNT": stack.environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "32"),
         "SWEEP_SCHEDULE": stack.environment.get("SWEEP_SCHEDULE", "0 */5 * * * *"),
     }
+    if stack.hosts[part]:
+        environment[groups.VARIABLE] = stack.hosts[part]
     if stack.has_simulator:
         environment |= _of_simulator(stack)
         if (stack.profile, stack.time_scale) != ("realistic", "1"):

@@ -17,11 +17,14 @@ from local import azurite, files, processes
 from local.functions_host.keys import Keys
 from local.paths import HOME, ROOT
 from local.stack import description, environment
-from local.stack.description import PORTS, StackDescription
+from local.stack.description import HOST, SINGLE, StackDescription
 from shared.domain.json import JsonObject
 
 _START_SECONDS = 60.0
-_LOGS = ("functions.log", "vault.log", "fabric.log", "azurite/azurite.log")
+_LOGS = ("functions*.log", "vault.log", "fabric.log", "azurite/azurite.log")
+_PING = "/admin/host/ping"
+_HTTP_CONCURRENCY = "16"
+"""perInstanceConcurrency in infra/modules/app.bicep."""
 _CANNOT_START = "the host cannot start: "
 
 
@@ -44,17 +47,21 @@ class Stack(StackDescription):
 
         With `host=False` the caller starts the functions host. Raises StackError and AzuriteError.
         """
+        if self.topology not in description.TOPOLOGIES:
+            raise StackError(f"TOPOLOGY is {self.topology!r}; it is one of: {', '.join(description.TOPOLOGIES)}")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._set_aside_damaged_files()
         if self.ports:
+            missing = [name for name in self.port_names if name not in self.ports]
+            self.ports.update(zip(missing, azurite.free_ports(len(missing)), strict=True))
             return self._start_missing_parts(host)
         for tries_left in (2, 1, 0):
-            names = (*PORTS, "vault") if self.has_vault else PORTS
+            names = self.port_names
             self.ports = dict(zip(names, azurite.free_ports(len(names)), strict=True))
             try:
                 return self._start_missing_parts(host)
             except (StackError, azurite.AzuriteError):
-                for part in ("functions", "vault", "fabric", "azurite"):
+                for part in (*self.hosts, "vault", "fabric", "azurite"):
                     self.kill(part)
                 # Another program may have taken a port between the choice and the start: choose others.
                 if not tries_left or not any(azurite.is_listening(port) for port in self.ports.values()):
@@ -68,7 +75,7 @@ class Stack(StackDescription):
             self.start_fabric()
         if self.has_vault and not self.runs("vault"):
             self.start_vault()
-        if host and not self.runs("functions"):
+        if host:
             self.start_host()
         self._save()
         return self
@@ -90,8 +97,8 @@ class Stack(StackDescription):
             self.notes.append(f"{error}: it is kept as {kept.name}, and new keys were made; `make env` prints them")
 
     def _end_writers_here(self) -> None:
-        for log in _LOGS:
-            for pid in processes.writing_to(self.folder / log):
+        for log in [file for pattern in _LOGS for file in self.folder.glob(pattern)]:
+            for pid in processes.writing_to(log):
                 if not processes.end(pid, signal.SIGTERM, 20.0):
                     processes.end(pid, signal.SIGKILL, 5.0)
 
@@ -102,7 +109,7 @@ class Stack(StackDescription):
         except files.DamagedError as error:
             self._end_writers_here()
             self.notes.append(f"{error}: the processes that wrote to this stack's logs were ended")
-        for part in ("functions", "vault", "fabric"):
+        for part in (*self.hosts, "vault", "fabric"):
             if not self._end(part, signal.SIGTERM, 15.0):
                 self.kill(part)
         self.stop_azurite()
@@ -132,18 +139,32 @@ class Stack(StackDescription):
                 raise StackError(f"vault did not start; its log is {self.folder / 'vault.log'}")
             time.sleep(0.03)
 
-    def start_host(self) -> None:
-        """Start the functions host and wait until the app answers."""
-        arguments = [str(self.app), "--port", str(self.ports["functions"]), "--state", str(self.engine_file)]
-        arguments += ["--keys", str(self.keys_file), "--queue-lease", self.queue_lease_seconds]
+    def start_host(self, *parts: str) -> None:
+        """Start the functions hosts that do not run, or these of them, and wait until they answer."""
+        missing = [part for part in parts or self.hosts if not self.runs(part)]
         before = self._damaged_engines()
-        self._spawn("functions", self.host_module, arguments, environment.of_host(self))
-        self._wait(self.functions_url + self.ready, "functions")
+        for part in missing:
+            self._spawn(part, self.host_module, self._host_arguments(part), environment.of_host(self, part))
+            if part == HOST and not self.keys_file.exists():
+                self._wait(self.functions_url + self.ready, part)  # it makes the keys, which all hosts share
+        for part in missing:
+            self._wait(f"http://127.0.0.1:{self.ports[part]}{self.ready if part == HOST else _PING}", part)
         for kept in sorted(self._damaged_engines() - before):
             self.notes.append(
                 f"the engine's state {self.engine_file} was damaged: it is kept as {kept}, and the engine "
                 "started empty; the next sweep continues the deployments from their journal"
             )
+
+    def _host_arguments(self, part: str) -> list[str]:
+        arguments = [str(self.app), "--port", str(self.ports[part]), *self._task_hub]
+        arguments += ["--keys", str(self.keys_file), "--queue-lease", self.queue_lease_seconds]
+        if self.topology != SINGLE:
+            arguments += ["--hub-lease", self.hub_lease_seconds, "--http-concurrency", _HTTP_CONCURRENCY]
+        return [*arguments, "--placeholder"] if self.is_placeholder or self.topology != SINGLE else arguments
+
+    @property
+    def _task_hub(self) -> list[str]:
+        return ["--state", str(self.engine_file)] if self.topology == SINGLE else ["--hub", str(self.hub_file)]
 
     def _damaged_engines(self) -> set[str]:
         beside = ("-wal", "-shm")
@@ -154,9 +175,14 @@ class Stack(StackDescription):
         """Kill a part with SIGKILL, as a crash would, and wait until it has ended."""
         self._end(part, signal.SIGKILL, 5.0)
 
-    def kill_host(self) -> None:
-        """Kill the functions host with SIGKILL, as a crash would."""
-        self.kill("functions")
+    def kill_host(self, *parts: str) -> None:
+        """Kill the functions hosts, or these of them, with SIGKILL, as a crash would."""
+        for part in parts or self.hosts:
+            self.kill(part)
+
+    def stop_host(self, part: str) -> None:
+        """End a functions host with SIGTERM, as the platform does when it removes an instance."""
+        self._end(part, signal.SIGTERM, 20.0)
 
     def stop_azurite(self) -> None:
         """Stop Azurite with SIGTERM, so that it saves its data."""
@@ -172,12 +198,13 @@ class Stack(StackDescription):
             return True  # without /proc, the id is all that is known
         # The program's name is not enough: the id may now belong to a part of another stack.
         marks = {
-            "azurite": ["--location", str(self.folder / "azurite")],
-            "fabric": ["--port", str(self.ports["fabric"])],
-            "vault": ["--folder", str(self.folder / "vault")],
-            "functions": ["--state", str(self.engine_file)],
+            "azurite": [["--location", str(self.folder / "azurite")]],
+            "fabric": [["--port", str(self.ports["fabric"])]],
+            "vault": [["--folder", str(self.folder / "vault")]],
         }
-        return marks[part] in [command[n : n + 2] for n in range(len(command))]
+        of_host = [["--keys", str(self.keys_file)], ["--port", str(self.ports.get(part))]]
+        found = [command[n : n + 2] for n in range(len(command))]
+        return all(mark in found for mark in marks.get(part, of_host))
 
     def _spawn(self, part: str, module: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         with (self.folder / f"{part}.log").open("ab") as log:
@@ -228,6 +255,10 @@ class Stack(StackDescription):
         if not self.file.exists():
             return {}
         data, self.ports, self.pids = description.read(self.file)
+        known = data.get("topology", SINGLE)
+        if known != self.topology and any(self.runs(part) for part in description.hosts_of(known)):
+            # Running hosts keep the topology that they were started with, whatever is requested now.
+            self.topology = str(known)
         if self.runs("fabric"):
             # A running simulator keeps the speed that it was started with, whatever is requested now.
             self.profile = str(data.get("profile", self.profile))
@@ -245,12 +276,13 @@ def _logged_reason(log: Path) -> str:
 
 
 def from_environment(name: str | None = None) -> Stack:
-    """Return the stack that STACK, PROFILE, TIME_SCALE, SEED and QUEUE_LEASE_SECONDS describe."""
+    """Return the stack that STACK, PROFILE, TIME_SCALE, TOPOLOGY, SEED and QUEUE_LEASE_SECONDS describe."""
     given = os.environ
     return Stack(
         name=name or given.get("STACK") or "default",
         profile=given.get("PROFILE") or "instant",
         time_scale=given.get("TIME_SCALE") or "1",
         seed=given.get("SEED") or "0",
+        topology=given.get("TOPOLOGY") or SINGLE,
         queue_lease_seconds=given.get("QUEUE_LEASE_SECONDS") or "600",
     )

@@ -28,17 +28,24 @@ FAULTS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def shared_slow_stack() -> Iterator[Running]:
+def shared_slow_stack(topology: str) -> Iterator[Running]:
     """Start a stack with slow watchdogs: a watchdog for each deployment every two seconds would take a third of the
     processor."""
-    stack = make_stack(environment={"WATCHDOG_SECONDS": "10", "SWEEP_SCHEDULE": "*/20 * * * * *"})
+    stack = make_stack(topology=topology, environment={"WATCHDOG_SECONDS": "10", "SWEEP_SCHEDULE": "*/20 * * * * *"})
     try:
         yield Running(stack.up())
     finally:
         finish(stack)
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(50, marks=pytest.mark.hunt)])
+@pytest.mark.parametrize(
+    ("topology", "count"),
+    [
+        ("single", 20),
+        pytest.param("single", 50, marks=pytest.mark.hunt),
+        pytest.param("flex", 50, marks=pytest.mark.hunt),
+    ],
+)
 def test_many_deployments_under_faults_end_lawfully_and_agree_with_fabric(
     shared_slow_stack: Running, count: int
 ) -> None:

@@ -18,6 +18,7 @@ from azure.storage.queue import QueueClient
 from local import azurite, processes
 from local.paths import HOME, ROOT
 from local.stack import Stack
+from local.stack.description import hosts_of
 from tests.conftest import require
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -111,6 +112,26 @@ def test_stack_command_up_status_env_down(name: str) -> None:
     assert not any(processes.is_alive(pid) for pid in data["pids"].values())
     assert not any(azurite.is_listening(port) for port in data["ports"].values())
     assert command(name, "down").returncode == 0
+
+
+def test_stack_of_the_flex_topology_up_and_down(name: str) -> None:
+    """It has a host for each group; a later request finds all of them, whatever topology it names, and ends them."""
+    file = HOME / "stacks" / name / "stack.json"
+    assert command(name, "up", TOPOLOGY="tower").returncode == 1
+    up = command(name, "up", TOPOLOGY="flex")
+    assert up.returncode == 0, up.stderr
+    assert f"{name} (flex)" in up.stdout
+    pids = json.loads(file.read_text())["pids"]
+    assert set(pids) == {"azurite", "fabric", *hosts_of("flex")}
+    assert command(name, "status").returncode == 0
+    processes.end(pids["functions-durable"], signal.SIGKILL, 5.0)
+    status = command(name, "status")
+    assert (status.returncode, "functions-durable is not running" in status.stdout) == (1, True)
+    assert command(name, "up").returncode == 0
+    again = json.loads(file.read_text())["pids"]
+    assert {part for part in pids if again[part] != pids[part]} == {"functions-durable"}
+    assert command(name, "down").returncode == 0
+    assert not any(processes.is_alive(pid) for pid in again.values())
 
 
 def test_stack_env_of_a_stack_that_is_not_up_prints_nothing_to_evaluate(name: str) -> None:

@@ -1,8 +1,10 @@
 """What the areas of the API add to the state that the control API shows. An empty area adds nothing."""
 
-from local.fabric_simulator import folders, publishing
+from local.fabric_simulator import folders, jobs, publishing, tags
 from local.fabric_simulator.connections import Connections
+from local.fabric_simulator.domains import InDomain
 from local.fabric_simulator.item_connections import Bindings
+from local.fabric_simulator.recovery import Bin
 from local.fabric_simulator.schedules import Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
@@ -18,6 +20,8 @@ def of_item(item: Item, now: float) -> Body:
         "shortcuts": list(item.part(OneLakePaths).shortcuts.values()),
         "schedules": [{"jobType": s.job_type, **s.shown} for s in item.part(Schedules).by_id.values()],
         "bindings": [{"type": kind, "path": path, "connectionId": to} for (kind, path), to in bound],
+        "jobs": jobs.state(item),
+        "tags": tags.shown(item),
         "activeValueSetName": item.value_set if item.type == "VariableLibrary" else None,
     }
     if item.type == "Environment":
@@ -27,8 +31,13 @@ def of_item(item: Item, now: float) -> Body:
 
 
 def of_workspace(workspace: Workspace) -> Body:
-    """Return folders and custom Spark pools of a workspace."""
+    """Return folders, custom Spark pools, domain, tags and recoverable items of a workspace."""
     body: Body = {
+        "domainId": workspace.part(InDomain).domain_id,
+        "tags": tags.shown(workspace),
+        "recoverable": [
+            {"id": i, "type": d.item.type, "displayName": d.item.name} for i, d in workspace.part(Bin).by_id.items()
+        ],
         "folders": [folders.shown(f, workspace) for f in workspace.part(folders.Folders).by_id.values()],
         "sparkPools": list(workspace.part(Spark).pools.values()),
     }

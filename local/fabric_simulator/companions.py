@@ -106,8 +106,10 @@ def of(workspace: Workspace, item: Item, item_type: str) -> Item | None:
     return next((i for i in workspace.items.values() if i.maker_id == item.id and i.type == item_type), None)
 
 
-def take_along(workspace: Workspace, item: Item) -> None:
-    """Remove the companions that are deleted together with an item."""
-    for companion in [i for i in workspace.items.values() if i.maker_id == item.id and not i.outlives]:
+def take_along(workspace: Workspace, item: Item) -> list[Item]:
+    """Remove the companions that are deleted together with an item; return them."""
+    gone = [i for i in workspace.items.values() if i.maker_id == item.id and not i.outlives]
+    for companion in list(gone):
         del workspace.items[companion.id]
-        take_along(workspace, companion)
+        gone += take_along(workspace, companion)
+    return gone

@@ -4,7 +4,7 @@ Source: recordings of microsoft/fabric-cli for list, create, delete and move of 
 rest. `CannotMoveChildOnly` is assumed to mean an item that Fabric added to another.
 """
 
-from local.fabric_simulator import items
+from local.fabric_simulator import items, recovery
 from local.fabric_simulator.folders import (
     Folder,
     Folders,
@@ -68,7 +68,8 @@ def delete(world: World, request: Request, workspace_id: str, folder_id: str) ->
     workspace = world.workspace(workspace_id)
     world.needs_contributor(workspace)
     folder, folders = find(workspace, folder_id), workspace.part(Folders)
-    if folders.children(folder.id) or any(item.folder_id == folder.id for item in workspace.items.values()):
+    has_item = any(item.folder_id == folder.id for item in workspace.items.values())
+    if folders.children(folder.id) or has_item or recovery.is_in_use(workspace, folder.id):
         related = {"resourceId": folder.id, "resourceType": "Folder"}
         raise ApiError(400, "FolderNotEmpty", "The requested folder is not empty.", related=related)
     del folders.by_id[folder.id]

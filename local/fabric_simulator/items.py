@@ -5,7 +5,7 @@ import binascii
 import json
 from typing import Any, cast
 
-from local.fabric_simulator import catalogue, companions, folders, schedules, value_sets
+from local.fabric_simulator import catalogue, companions, folders, recovery, schedules, tags, value_sets
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.properties import SHOWN_ON_UPDATE, properties
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Operation, Workspace, stamp
@@ -29,6 +29,9 @@ def shown(item: Item, workspace: Workspace) -> Body:
     }
     if item.folder_id:
         body["folderId"] = item.folder_id
+    applied = tags.shown(item)
+    if applied:
+        body["tags"] = applied
     return body
 
 
@@ -214,8 +217,11 @@ def delete(world: World, request: Request, workspace_id: str, item_id: str, item
     workspace, item = _item(world, workspace_id, item_id, item_type)
     if item.type == SQL_ENDPOINT:
         raise ApiError(400, "OperationNotSupportedForItem", _ENDPOINT, synthetic=True)
+    is_final = recovery.check_hard(world, workspace, request.query)
     del workspace.items[item.id]
-    companions.take_along(workspace, item)
+    gone = companions.take_along(workspace, item)
+    if not is_final:
+        recovery.keep(world, workspace, item, gone)
     until = world.clock() + world.scaled(world.settings.name_reservation_seconds)
     workspace.reserved[(item.type, catalogue.ignoring_case(item.name))] = until
     world.store.deleted.append({"type": item.type, "id": item.id, "displayName": item.name, "in": workspace.id})

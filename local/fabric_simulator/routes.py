@@ -6,17 +6,24 @@ from dataclasses import replace
 from typing import Any
 
 from local.fabric_simulator import (
+    bulk,
     catalogue,
     connections,
+    domains,
     environment_compute,
     environment_libraries,
     environments,
     folder_routes,
     item_connections,
     items,
+    jobs,
+    recovery_routes,
+    restore_points,
     schedule_routes,
     shortcuts,
     spark_pools,
+    sql_endpoints,
+    tag_routes,
     workspaces,
 )
 from local.fabric_simulator.http import Answer, ApiError, Request
@@ -59,6 +66,13 @@ _AREAS: list[Route] = [
     *item_connections.ROUTES,
     *schedule_routes.ROUTES,
     *spark_pools.ROUTES,
+    *jobs.ROUTES,
+    *restore_points.ROUTES,
+    *sql_endpoints.ROUTES,
+    *domains.ROUTES,
+    *tag_routes.ROUTES,
+    *recovery_routes.ROUTES,
+    *bulk.ROUTES,
 ]
 _ID = "/([0-9a-fA-F-]{36})"
 _ITEM: list[tuple[str, str, Callable[..., Answer]]] = [

@@ -22,6 +22,7 @@ class SimulatorSettings:
     capacity_assignment_seconds: float = 0.0
     list_lag_seconds: float = 0.0
     companion_seconds: float = 0.0
+    item_recovery: bool = False
 
 
 def check(changes: Any) -> None:
@@ -69,4 +70,5 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "capacity_assignment_seconds": _SECONDS,
     "list_lag_seconds": _SECONDS,
     "companion_seconds": _SECONDS,
+    "item_recovery": ("true or false", lambda v: isinstance(v, bool)),
 }

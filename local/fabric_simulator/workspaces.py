@@ -4,7 +4,9 @@ import re
 import uuid
 from typing import Any
 
+from local.fabric_simulator import domains, tags
 from local.fabric_simulator.catalogue import ignoring_case
+from local.fabric_simulator.domains import InDomain
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.world import Body, World, text_field
@@ -22,6 +24,11 @@ def shown(world: World, workspace: Workspace) -> Body:
     if workspace.capacity_id:
         body["capacityId"] = workspace.capacity_id
         body["capacityRegion"] = world.region(workspace.capacity_id)
+    if workspace.part(InDomain).domain_id:
+        body["domainId"] = workspace.part(InDomain).domain_id
+    applied = tags.shown(workspace)
+    if applied:
+        body["tags"] = applied
     return body
 
 
@@ -43,6 +50,8 @@ def create(world: World, request: Request) -> Answer:
     _check_free(world, name, None)
     capacity = _capacity(world, body)
     workspace = Workspace(world.store.new_id(), name, description, capacity)
+    if body.get("domainId"):
+        workspace.part(InDomain).domain_id = domains.find(world, body["domainId"])["id"]
     workspace.roles[world.identity] = {"id": world.identity, "type": "ServicePrincipal", "role": "Admin"}
     world.store.workspaces[workspace.id] = workspace
     return Answer(201, shown(world, workspace), {"Location": f"{world.api_url()}/v1/workspaces/{workspace.id}"})

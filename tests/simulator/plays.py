@@ -183,6 +183,102 @@ def play_schedules(t: Tenant, workspace: str) -> None:
         ok(t, "DELETE", one)
 
 
+def play_jobs(t: Tenant, workspace: str) -> None:
+    """Make every call for jobs, through the generic collection and those of types."""
+    pipeline, notebook, lakehouse = (
+        t.item(workspace, n, f"jobs_{n}") for n in ("DataPipeline", "Notebook", "Lakehouse")
+    )
+    root = f"/v1/workspaces/{workspace}"
+    for at in (
+        f"items/{pipeline}/jobs/instances?jobType=Pipeline",
+        f"items/{pipeline}/jobs/Pipeline/instances",
+        f"dataPipelines/{pipeline}/jobs/execute/instances",
+        f"lakehouses/{lakehouse}/jobs/tableMaintenance/instances",
+        f"lakehouses/{lakehouse}/jobs/refreshMaterializedLakeViews/instances",
+        f"notebooks/{notebook}/jobs/execute/instances?beta=false",
+    ):
+        reply = t.call("POST", f"{root}/{at}")
+        assert (reply.status, reply.headers["Retry-After"]) == (202, "60"), (at, reply)
+        ok(t, "GET", reply.headers["Location"])
+    job = reply.headers["Location"].rpartition("/")[2]
+    assert ok(t, "GET", f"{root}/notebooks/{notebook}/jobs/execute/instances/{job}?beta=true")["id"] == job
+    job = ok(t, "GET", f"{root}/items/{pipeline}/jobs/instances")["value"][0]["id"]
+    ok(t, "GET", f"{root}/dataPipelines/{pipeline}/jobs/execute/instances")
+    ok(t, "GET", f"{root}/dataPipelines/{pipeline}/jobs/execute/instances/{job}")
+    t.fault({"operation": "never"})
+    reply = t.call("POST", f"{root}/items/{pipeline}/jobs/Pipeline/instances")
+    t.model.faults.replace([])
+    assert t.call("POST", f"{reply.headers['Location']}/cancel").status == 202
+    assert ok(t, "GET", reply.headers["Location"])["status"] == "Cancelled"
+
+
+def play_warehouses(t: Tenant, workspace: str) -> None:
+    """Make every call for restore points and SQL endpoints."""
+    warehouse, lakehouse = t.item(workspace, "Warehouse", "points"), t.item(workspace, "Lakehouse", "points")
+    root = f"/v1/workspaces/{workspace}"
+    points = f"{root}/warehouses/{warehouse}/restorePoints"
+    one = t.follow(t.call("POST", points, {"displayName": "before", "description": "d"}))["id"]
+    ok(t, "GET", points)
+    ok(t, "PATCH", f"{points}/{one}", {"displayName": "b"})
+    ok(t, "GET", f"{points}/{one}")
+    t.follow(t.call("POST", f"{points}/{one}/restore"))
+    ok(t, "DELETE", f"{points}/{one}")
+    t.now += 60
+    rows = t.get(f"{root}/lakehouses/{lakehouse}")["properties"]["sqlEndpointProperties"]
+    t.follow(t.call("POST", f"{root}/sqlEndpoints/{rows['id']}/refreshMetadata", {}))
+    ok(t, "GET", f"{root}/sqlEndpoints")
+    for at in (f"sqlEndpoints/{rows['id']}", f"warehouses/{warehouse}"):
+        ok(t, "GET", f"{root}/{at}/connectionString")
+
+
+def play_domains(t: Tenant, workspace: str) -> None:
+    """Make every call for domains and tags."""
+    domain = ok(t, "POST", "/v1/admin/domains", {"displayName": "sales"})["id"]
+    admin = f"/v1/admin/domains/{domain}"
+    ok(t, "PATCH", admin, {"contributorsScope": "AdminsOnly"})
+    ok(t, "POST", f"/v1/workspaces/{workspace}/assignToDomain", {"domainId": domain})
+    for url in (admin, "/v1/admin/domains", f"{admin}/workspaces", "/v1/domains", f"/v1/domains/{domain}"):
+        ok(t, "GET", url)
+    assert t.get(f"/v1/workspaces/{workspace}")["domainId"] == domain
+    ok(t, "POST", f"/v1/workspaces/{workspace}/unassignFromDomain")
+    ok(t, "POST", f"{admin}/assignWorkspaces", {"workspacesIds": [workspace]})
+    ok(t, "POST", f"{admin}/unassignWorkspaces", {"workspacesIds": [workspace]})
+    ok(t, "DELETE", admin)
+    tag = ok(t, "POST", "/v1/admin/tags/bulkCreateTags", {"createTagsRequest": [{"displayName": "gold"}]})["tags"][0]
+    item = t.item(workspace, name="tagged")
+    for at in (f"/v1/workspaces/{workspace}", f"/v1/workspaces/{workspace}/items/{item}"):
+        ok(t, "POST", f"{at}/applyTags", {"tags": [tag["id"]]})
+        assert t.get(at)["tags"] == [{"id": tag["id"], "displayName": "gold"}]
+        ok(t, "POST", f"{at}/unapplyTags", {"tags": [tag["id"]]})
+    ok(t, "GET", "/v1/tags")
+    ok(t, "PATCH", f"/v1/admin/tags/{tag['id']}", {"displayName": "silver"})
+    ok(t, "DELETE", f"/v1/admin/tags/{tag['id']}")
+
+
+def play_recovery(t: Tenant, workspace: str) -> None:
+    """Make every call for deleted items."""
+    t.update_settings(item_recovery=True)
+    item = t.item(workspace, name="back")
+    root = f"/v1/workspaces/{workspace}"
+    ok(t, "DELETE", f"{root}/items/{item}")
+    ok(t, "GET", f"{root}/recoverableItems")
+    ok(t, "POST", f"{root}/recoverableItems/{item}/recover")
+    ok(t, "DELETE", f"{root}/items/{item}")
+    ok(t, "DELETE", f"{root}/recoverableItems/{item}")
+    t.update_settings(item_recovery=False)
+
+
+def play_bulk(t: Tenant, workspace: str) -> None:
+    """Make every call for many definitions."""
+    root = f"/v1/workspaces/{workspace}/items"
+    t.item(workspace, "Notebook", "bulk", definition=definition(notebook__content_py="x"))
+    export = t.follow(t.call("POST", f"{root}/bulkExportDefinitions?beta=true", {"mode": "All"}))
+    wanted = [part for part in export["definitionParts"] if "/bulk.Notebook/" in part["path"]]
+    body = {"definitionParts": wanted, "options": {"allowPairingByName": True}}
+    result = t.follow(t.call("POST", f"{root}/bulkImportDefinitions?beta=true", body))
+    assert [row["operationType"] for row in result["importItemDefinitionsDetails"]] == ["Update"]
+
+
 PLAYS: tuple[Callable[[Any, str], None], ...] = (
     play_folders,
     play_environments,
@@ -190,4 +286,9 @@ PLAYS: tuple[Callable[[Any, str], None], ...] = (
     play_connections,
     play_shortcuts,
     play_schedules,
+    play_jobs,
+    play_warehouses,
+    play_domains,
+    play_recovery,
+    play_bulk,
 )

@@ -177,6 +177,8 @@ class Replay:
         if place:
             self._need_workspace(place["workspaceId"], self.facts.get(place["workspaceId"], {}))
             self._need_item(place["workspaceId"], self._row_of(exchange, "lakehouses", place["itemId"]))
+        for row in body.get("items", []) if isinstance(body, dict) and workspace else ():
+            self._need_item(str(workspace), self._row_of(exchange, "notebooks", row["id"]))
         code = (exchange["response"] or {}).get("errorCode") if isinstance(exchange["response"], dict) else None
         self.tenant.update_settings(
             require_capacity=code == "WorkspaceHasNoCapacityAssigned",
@@ -197,7 +199,10 @@ class Replay:
         row = {"id": item_id, "displayName": f"i{len(self.ids)}", **self.facts.get(item_id, {})}
         if "type" not in row:
             guess = "DataPipeline" if exchange["status"] == 200 else "Notebook"
-            if "/shortcuts" in exchange["path"]:
+            if "/jobs/" in exchange["path"]:
+                kinds = {"RunNotebook": "Notebook", "Pipeline": "DataPipeline", "sparkjob": "SparkJobDefinition"}
+                guess = next((kinds[k] for k in kinds if k in exchange["path"]), "Notebook")
+            elif "/shortcuts" in exchange["path"]:
                 guess = "Lakehouse"
             elif exchange["path"].endswith("/connections") and exchange["status"] == 400:
                 guess = "Warehouse"
@@ -317,8 +322,9 @@ class Replay:
     def _check_gone(self, exchange: Exchange, found: list[str]) -> None:
         last = GUID.findall(exchange["path"])[-1]
         self.gone.add(last)
-        collection = self.mapped(exchange["path"]).rpartition("/")[0]
-        if any(row["id"] == self.ids.get(last, last) for row in self.tenant.get(collection)["value"]):
+        listed = self.tenant.get(self.mapped(exchange["path"]).rpartition("/")[0])
+        rows = listed["domains"] if "domains" in listed else listed["value"]
+        if any(row["id"] == self.ids.get(last, last) for row in rows):
             found.append("listed after its deletion")
 
     def _learn_ids(self, exchange: Exchange, reply: Reply, simulated: Any) -> None:
@@ -328,6 +334,9 @@ class Replay:
             if exchange["route"] == "POST /v1/workspaces":  # A user made the recordings.
                 me = {"id": ME, "type": "User", "role": "Admin"}
                 self._seed({"workspaces": [{"id": simulated["id"], "roleAssignments": [me]}]})
+        job = re.search(rf"/jobs/instances/({GUID.pattern})$", exchange["headers"].get("location", ""))
+        if job:
+            self.ids.setdefault(job[1], reply.headers["Location"].rpartition("/")[2])
         operation = exchange["headers"].get("x-ms-operation-id")
         if operation and "x-ms-operation-id" in reply.headers:
             self.ids.setdefault(operation, reply.headers["x-ms-operation-id"])

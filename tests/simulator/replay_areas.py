@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from local.fabric_simulator.connections import Connection, Connections
+from local.fabric_simulator.domains import Domains
+from local.fabric_simulator.jobs import Job, Jobs
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import STARTER_ID, Spark
@@ -67,6 +69,13 @@ def need(store: Store, workspace: Workspace | None, item: Item | None, exchange:
             shown = {"enabled": True, "createdDateTime": "2026-01-01T00:00:00", **row}
             shown.setdefault("owner", {"id": ME, "type": "User"})
             item.part(Schedules).by_id.setdefault(row["id"], Schedule(parts[7], shown))
+    elif item and "instances" in parts and len(parts) > 8:
+        _need_job(item, parts, exchange, facts)
+    elif exchange["route"].startswith(("GET /v1/admin/domains", "PATCH /v1/admin", "DELETE /v1/admin/domains")):
+        found = (exchange["response"] or {}).get("domains", [])
+        for row in found or [{"id": parts[4], **facts.get(parts[4], {})} for _ in parts[4:5]]:
+            shown = {"contributorsScope": "AllTenant", "displayName": row["id"], "description": "", **row}
+            store.part(Domains).by_id.setdefault(row["id"], shown)
     elif item and "shortcuts" in parts:
         _need_shortcut(item, parts, exchange)
 
@@ -90,6 +99,16 @@ def _need_connection_roles(connection: Connection, parts: list[str], exchange: E
         found = [{"id": parts[-1], "principal": {"id": parts[-1], "type": "User"}, "role": "Owner"}]
     for row in found:
         connection.roles.setdefault(row["id"], row)
+
+
+def _need_job(item: Item, parts: list[str], exchange: Exchange, facts: Any) -> None:
+    """Create the job instance, or let it have the recorded status."""
+    row = exchange["response"] or {}
+    job = item.part(Jobs).by_id.setdefault(parts[8], Job(parts[8], row.get("jobType", "RunNotebook"), 0.0, None))
+    job.activity_id = job.activity_id or row.get("rootActivityId") or parts[8]
+    status = row.get("status", "InProgress")
+    job.over_at = None if status == "InProgress" else job.began_at
+    job.outcome = status
 
 
 def _need_shortcut(item: Item, parts: list[str], exchange: Exchange) -> None:

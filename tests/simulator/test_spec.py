@@ -65,14 +65,13 @@ class Checked(Tenant):
             self.wrong += [f"result of {started[0].name}: {f}" for f in found]
         return reply
 
-    def follow(self, reply: Reply) -> None:
+    def follow(self, reply: Reply) -> Any:
         """Poll an operation while it runs and when it is over, and fetch its result, if it has one."""
         location = reply.headers["Location"]
-        operation = self.model.store.operations[reply.headers["x-ms-operation-id"]]
         self.call("GET", location)
-        self.now = max(self.now, operation.over_at or 0.0)
-        self.call("GET", location)
+        result = super().follow(reply)
         self.call("GET", f"{location}/result")
+        return result
 
 
 def body_for(item_type: str, name: str) -> dict[str, Any]:

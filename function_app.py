@@ -61,10 +61,11 @@ def run_deployment(context: Any, state: Any) -> Generator[Any, Any, Any]:
     return (yield from orchestrator.run(context, state))
 
 
+@app.durable_client_input(client_name="client")
 @app.activity_trigger(input_name="deployment_id", activity=names.BEGIN_DEPLOYMENT)
-def begin_deployment(deployment_id: str) -> Any:
+def begin_deployment(deployment_id: str, client: str) -> Any:
     """Acquire the target and start, or continue after a crash."""
-    return entry.begin(deployment_id)
+    return entry.begin(deployment_id, client)
 
 
 @app.activity_trigger(input_name="request", activity=names.DISPATCH_STEPS)
@@ -79,10 +80,11 @@ def record_failure(deployment_id: str) -> Any:
     return entry.record_failure(deployment_id)
 
 
+@app.durable_client_input(client_name="client")
 @app.activity_trigger(input_name="deployment_id", activity=names.BEGIN_COMPENSATION)
-def begin_compensation(deployment_id: str) -> Any:
+def begin_compensation(deployment_id: str, client: str) -> Any:
     """Start compensating, when no step is in flight any more."""
-    return entry.begin_compensation(deployment_id)
+    return entry.begin_compensation(deployment_id, client)
 
 
 @app.activity_trigger(input_name="request", activity=names.RECONCILE_DEPLOYMENT)
@@ -91,10 +93,11 @@ def reconcile_deployment(request: Any) -> Any:
     return entry.reconcile(request)
 
 
+@app.durable_client_input(client_name="client")
 @app.activity_trigger(input_name="deployment_id", activity=names.FINISH_DEPLOYMENT)
-def finish_deployment(deployment_id: str) -> Any:
+def finish_deployment(deployment_id: str, client: str) -> Any:
     """Write the final state that the journal proves."""
-    return entry.finish(deployment_id)
+    return entry.finish(deployment_id, client)
 
 
 @app.function_name("sweep")

@@ -21,19 +21,20 @@ from shared.domain.errors import (
     StorageUnavailableError,
 )
 from shared.domain.json import JsonObject
-from shared.domain.messages import STEP_EVENT, Direction, StepMessage
-from shared.domain.ports import SweepSignal
+from shared.domain.messages import STEP_EVENT, TARGET_EVENT, Direction, StepMessage
+from shared.domain.ports import Locks, SweepSignal
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.step_graph import MAX_STEPS
 from shared.domain.telemetry import Event, Metric
 from shared.saga.command import commands, handling
 from shared.saga.health import monitor
-from shared.saga.orchestration import activities
+from shared.saga.orchestration import activities, views
 from shared.saga.orchestration.progress import Progress
 from shared.saga.step import execution
 from shared.saga.step.delivery import Settled
 from shared.saga.submission.acceptance import decoded, opened, salvaged_id
 from shared.saga.sweep import sweeper
+from shared.saga.waking_locks import by_event, read_wake
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,14 @@ def _operation[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
 @_operation
 def accept(content: bytes, message_id: str, client: Any) -> None:
-    """Handle a message of the queue `deployments`: a command to an existing deployment, or a submission."""
+    """Handle a message of the queue `deployments`: a command to an existing deployment, a submission, or the wake-up of
+    a script that left its target."""
     app = bootstrap.app()
     orchestrations = bootstrap.orchestrations(client)
+    woken = read_wake(opened(content))
+    if woken is not None:
+        orchestrations.raise_event(woken, TARGET_EVENT, {})
+        return
     try:
         command = commands.read(content)
     except InvalidInputError as error:
@@ -66,7 +72,7 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
         return
     if command is not None:
         try:
-            handling.handle(app.services, app.locks, orchestrations, command)
+            handling.handle(app.services, _locks(client), orchestrations, command)
         except NotFoundError as error:
             log.warning("%s is dropped: %s", command.verb.value, error)
         return
@@ -176,10 +182,15 @@ def _raise_step_event(settled: Settled | None, client: Any) -> None:
         bootstrap.orchestrations(client).raise_event(settled.deployment_id, STEP_EVENT, payload)
 
 
-@_operation
-def begin(deployment_id: str) -> JsonObject:
+def _locks(client: Any) -> Locks:
+    """Return the target locks, whose release wakes the next deployment through the client of this invocation."""
     app = bootstrap.app()
-    return activities.begin(app.services, app.locks, deployment_id)
+    return by_event(app.locks, app.services.journal, bootstrap.orchestrations(client))
+
+
+@_operation
+def begin(deployment_id: str, client: Any) -> JsonObject:
+    return views.to_json(activities.begin(bootstrap.app().services, _locks(client), deployment_id))
 
 
 @_operation
@@ -190,26 +201,24 @@ def dispatch(request: JsonObject) -> None:
 
 @_operation
 def record_failure(deployment_id: str) -> JsonObject:
-    return activities.record_failure(bootstrap.app().services, deployment_id)
+    return views.to_json(activities.record_failure(bootstrap.app().services, deployment_id))
 
 
 @_operation
-def begin_compensation(deployment_id: str) -> JsonObject:
-    app = bootstrap.app()
-    return activities.begin_compensation(app.services, app.locks, deployment_id)
+def begin_compensation(deployment_id: str, client: Any) -> JsonObject:
+    return views.to_json(activities.begin_compensation(bootstrap.app().services, _locks(client), deployment_id))
 
 
 @_operation
 def reconcile(request: JsonObject) -> JsonObject:
     app = bootstrap.app()
     progress = Progress.from_json(request["progress"])
-    return activities.reconcile(app.services, app.locks, request["deployment_id"], progress)
+    return views.to_json(activities.reconcile(app.services, app.locks, request["deployment_id"], progress))
 
 
 @_operation
-def finish(deployment_id: str) -> JsonObject:
-    app = bootstrap.app()
-    return activities.finish(app.services, app.locks, deployment_id)
+def finish(deployment_id: str, client: Any) -> JsonObject:
+    return views.to_json(activities.finish(bootstrap.app().services, _locks(client), deployment_id))
 
 
 @_operation
@@ -218,7 +227,7 @@ def sweep(client: Any) -> None:
     app = bootstrap.app()
     dry_run, clock = app.sweep_dry_run, app.services.clock
     began = clock.now()
-    swept = sweeper.sweep(app.services, app.locks, bootstrap.orchestrations(client), dry_run=dry_run)
+    swept = sweeper.sweep(app.services, _locks(client), bootstrap.orchestrations(client), dry_run=dry_run)
     log.info("swept%s: %s", " (dry run, nothing was done)" if dry_run else "", json.dumps(swept.counts()))
     if dry_run:
         log.info("the sweeper would have handled: %s", json.dumps(swept.ids()))

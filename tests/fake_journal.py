@@ -252,10 +252,10 @@ class MemoryJournal:
             self._listed.pop((header.target, header.deployment_id), None)
 
     def deployments(
-        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+        self, target: str | None = None, *, open_only: bool = False, oldest_first: bool = False, turn: int = 0
     ) -> Iterator[DeploymentRecord]:
         found = [row for (at, _), row in self._listed.items() if target in (None, at) and (row[1] or not open_only)]
-        found.sort(key=lambda r: (r[0].accepted_at, r[0].deployment_id), reverse=True)
+        found.sort(key=lambda r: (r[0].accepted_at, r[0].deployment_id), reverse=not oldest_first)
         for header, _ in rows.turned(found, turn):
             fresh = self._repaired(header) if open_only else header
             if fresh is not None:

@@ -5,6 +5,7 @@ Each invocation has a client of its own, so the adapter lives as long as one inv
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import grpc
@@ -19,6 +20,8 @@ ORCHESTRATOR = "run_deployment"
 """The orchestrator function's name; it is persisted in running instances, so it is never renamed."""
 
 _LIVE = frozenset({"RUNNING", "PENDING", "SUSPENDED", "CONTINUED_AS_NEW"})
+_NOT_POSSIBLE = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION})
+"""The instance is missing, or its state does not allow the call."""
 
 
 class DurableClient(Protocol):
@@ -28,6 +31,10 @@ class DurableClient(Protocol):
         self, orchestrator: str, *, input: Any = None, instance_id: str | None = None
     ) -> str:
         """Start an instance."""
+        ...
+
+    def terminate_orchestration(self, instance_id: str, *, output: Any = None, recursive: bool = True) -> None:
+        """Ask the engine to end an instance at its next turn."""
         ...
 
     def raise_orchestration_event(self, instance_id: str, event_name: str, *, data: Any = None) -> None:
@@ -73,18 +80,41 @@ class DurableOrchestrations:
         try:
             self._client.raise_orchestration_event(deployment_id, name, data=payload)
         except grpc.RpcError as error:
-            if _code(error) in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
+            if _code(error) in _NOT_POSSIBLE:
                 log.info("event %s for %s: no running orchestration", name, deployment_id)
                 return
             raise self._unavailable(error) from None
         self._ended("")
 
-    def is_running(self, deployment_id: str) -> bool:
-        """Return True if the instance exists and has not ended."""
+    def running_since(self, deployment_id: str) -> datetime | None:
+        """Return when the instance was created if it has not ended, else None."""
         try:
-            return _is_live(self._client.get_orchestration_state(deployment_id, fetch_payloads=False))
+            state = self._client.get_orchestration_state(deployment_id, fetch_payloads=False)
         except grpc.RpcError as error:
             raise self._unavailable(error) from None
+        if not _is_live(state):
+            return None
+        created: datetime = state.created_at  # the library returns UTC without its zone
+        return created if created.tzinfo is not None else created.replace(tzinfo=UTC)
+
+    def abandon(self, deployment_id: str) -> None:
+        """Terminate the instance and delete its history.
+
+        Termination takes effect at the instance's next turn, which an instance that hangs may never have. Azure Storage
+        then still deletes its history, after which the message of the termination meets no instance. Other backends
+        delete ended instances only; there the sweeper abandons it again until the termination took effect.
+        """
+        for change in (
+            lambda: self._client.terminate_orchestration(deployment_id, output="no progress", recursive=False),
+            lambda: self._client.purge_orchestration(deployment_id),
+        ):
+            try:
+                change()
+            except grpc.RpcError as error:
+                if _code(error) not in _NOT_POSSIBLE:
+                    raise self._unavailable(error) from None
+                log.info("orchestration %s: not possible in its state (%s)", deployment_id, _code(error))
+        self._ended("")
 
     def forget(self, deployment_id: str) -> None:
         """Delete the instance's history unless it still runs."""

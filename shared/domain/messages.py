@@ -42,5 +42,9 @@ class StepMessage:
 STEP_EVENT = "step_settled"
 """Raised on the orchestration when a step has settled; payload: {"ordinal", "state"}."""
 
+TARGET_EVENT = "target_left"
+"""Raised on the orchestration of the deployment that is next in line when another one leaves their target; payload: {}.
+A lost, late or repeated event does no harm: the orchestration asks the journal."""
+
 COMMAND_EVENT = "command"
 """Raised on the orchestration when a person asked for something; the journal holds what."""

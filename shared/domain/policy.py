@@ -34,6 +34,12 @@ class EnginePolicy:
     interrupted step is not compensated before that.
     `orphan_grace_seconds` is the time after a rollback in which the sweeper looks for what a late call left. It must
     outlast the host's functionTimeout, after which no delivery runs.
+    `watchdog_seconds` is the time between two rounds of the watchdog. While nothing can be late before that, because a
+    person decides or Fabric named a far time, a round comes after `watchdog_max_seconds` at the latest. It also renews
+    the lease of the target, `target_lease_seconds`, which must last longer than two such rounds.
+    `target_retry_seconds` is when a waiting deployment asks for its target if no event wakes it; the waits grow with
+    its age to `target_retry_max_seconds`.
+    `stalled_seconds` is the time without a heartbeat after which the sweeper wakes a running orchestration.
     `script_lease_seconds` is the time without a heartbeat after which a script is taken for dead and rolled back.
     With `rollback` False, a deployment that fails or is cancelled ends `failed` and is not compensated until a person
     asks for it; what its manifest asks for by name (keepFor, expiresAfter) is still done.
@@ -48,11 +54,21 @@ class EnginePolicy:
     late_call_seconds: float = 20.0
     watchdog_seconds: float = 20.0
     target_lease_seconds: float = 900.0
+    watchdog_max_seconds: float = 300.0
     target_retry_seconds: float = 3.0
+    target_retry_max_seconds: float = 300.0
+    stalled_seconds: float = 600.0
     restart_grace_seconds: float = 60.0
     orphan_grace_seconds: float = 900.0
     retention_seconds: float = 90 * 86400.0
     script_lease_seconds: float = 120.0
+
+    @property
+    def heartbeat_late_seconds(self) -> float:
+        """Return the age of the last heartbeat from which an orchestration counts as stalled: never less than two of
+        the longest waits after which a healthy one sends the next."""
+        longest = max(self.watchdog_seconds, self.watchdog_max_seconds, self.target_retry_max_seconds)
+        return max(self.stalled_seconds, 2 * longest)
 
     def late_call_until(self, lease_end: datetime) -> datetime:
         """Return until when a call of a dead or delayed holder may still take effect, from the end of its lease.

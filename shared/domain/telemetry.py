@@ -77,7 +77,7 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = {
     Event.POISON_MESSAGE: ("queue", "deployment_id", "ordinal", "direction"),
     Event.HEALTH_CHANGED: ("before", "after", "checks"),
     Event.SWEEP_FINISHED: (
-        *("seen", "restarted", "expired", "orphan_checked", "orphans", "orphans_left", "purged", "failed"),
+        *("seen", "restarted", "expired", "orphan_checked", "orphans", "orphans_left", "purged", "failed", "stalled"),
         *("stuck", "held"),
         *("dry_run", "seconds"),
     ),

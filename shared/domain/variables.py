@@ -213,6 +213,13 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
             minimum=1,
         ),
         seconds(
+            "WATCHDOG_MAX_SECONDS",
+            "engine.watchdog_max_seconds",
+            "How often at least it does so while nothing can be late before that: a person decides, or Fabric named a "
+            "far time. Less than half of `TARGET_LEASE_SECONDS`, which is renewed then.",
+            minimum=1,
+        ),
+        seconds(
             "TARGET_LEASE_SECONDS",
             "engine.target_lease_seconds",
             "How long a deployment without a heartbeat holds its target.",
@@ -221,8 +228,22 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
         seconds(
             "TARGET_RETRY_SECONDS",
             "engine.target_retry_seconds",
-            "How often a waiting deployment tries to acquire its target.",
+            "When a deployment that waits for its target asks for it again if no event has woken it. The waits grow "
+            "with its age. A script, which no event reaches, asks this often.",
             minimum=1,
+        ),
+        seconds(
+            "TARGET_RETRY_MAX_SECONDS",
+            "engine.target_retry_max_seconds",
+            "The longest wait of such a deployment, if the event that wakes it is lost.",
+            minimum=1,
+        ),
+        seconds(
+            "STALLED_SECONDS",
+            "engine.stalled_seconds",
+            "How old the last heartbeat of a running orchestration must be before the sweeper wakes it. At one and a "
+            "half times that age it is ended, and the next sweep starts another. Never less than twice the longest of "
+            "the waits above.",
         ),
         seconds(
             "SCRIPT_LEASE_SECONDS",

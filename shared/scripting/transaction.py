@@ -39,6 +39,7 @@ from shared.saga.scripts.rows import ResourceType, TrackedResource
 from shared.saga.scripts.script_journal import ScriptJournal, is_forward, rollback_reason
 from shared.saga.step.delivery import Services
 from shared.saga.submission.acceptance import normal_target
+from shared.saga.waking_locks import by_message
 from shared.steps.custom import CUSTOM, ScriptsOwnKind
 from shared.steps.marker import marker_of, with_marker
 
@@ -69,6 +70,11 @@ class TransactionApp(Protocol):
     @property
     def locks(self) -> Locks:
         """Return the target locks."""
+        ...
+
+    @property
+    def submit(self) -> Callable[[str], object]:
+        """Return the function that puts a message on the queue `deployments`."""
         ...
 
 
@@ -139,6 +145,10 @@ class DeploymentTransaction:
         return replace(services, elsewhere={**services.elsewhere, CUSTOM: ScriptsOwnKind(self._compensations)})
 
     @property
+    def _locks(self) -> Locks:
+        return by_message(self.app.locks, self.app.services.journal, self.app.submit)
+
+    @property
     def journal(self) -> ScriptJournal:
         """Return the journal. Raises TransactionError before start(), and in a dry run, which has none."""
         if self._journal is None:
@@ -150,7 +160,7 @@ class DeploymentTransaction:
         free within `wait_seconds`."""
         self._began = time.monotonic()
         if not self.is_dry_run:
-            services, locks = self._services, self.app.locks
+            services, locks = self._services, self._locks
             self._journal = lifecycle.create(services, self.deployment_id, self.name, self.target, self._requested_by)
             self._heartbeat = lifecycle.ScriptHeartbeat(self._journal, locks)
             self._heartbeat.start()
@@ -204,7 +214,7 @@ class DeploymentTransaction:
             self.journal.end(DeploymentState.SUCCEEDED, "committed by its script")
         self._close()
         if not self.is_dry_run:
-            self.app.locks.release(self.target, self.deployment_id)
+            self._locks.release(self.target, self.deployment_id)
 
     def rollback(self) -> RollbackReport:
         """Compensate all resources, the last one first. Raises RollbackError if some are left, which the sweeper tries
@@ -366,7 +376,7 @@ class DeploymentTransaction:
             journal.start_rollback(self._requested_by, error)
             record = lifecycle.roll_back(
                 journal.services,
-                self.app.locks,
+                self._locks,
                 self.deployment_id,
                 budget_seconds=self._budget,
                 sleep=self._sleep,

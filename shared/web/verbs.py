@@ -4,6 +4,7 @@ from shared.domain.errors import NotFoundError, Problem
 from shared.saga.command.commands import command
 from shared.saga.command.handling import handle
 from shared.saga.command.verbs import VERBS, Verb, allowed_verbs
+from shared.saga.waking_locks import by_event
 from shared.web import bodies
 from shared.web.backend import Backend, Handler
 from shared.web.http import HttpError, Reply, Request, bad_request, json_reply
@@ -23,8 +24,10 @@ def command_handler(verb: Verb) -> Handler:
         app = backend.app()
         requester = backend.requester(request, fields["requested_by"])
         requested = command(verb, header.deployment_id, requester, fields["reason"], fields["step"])
+        engine = backend.engine()
+        locks = by_event(app.locks, app.services.journal, engine)
         try:
-            answer = handle(app.services, app.locks, backend.engine(), requested)
+            answer = handle(app.services, locks, engine, requested)
         except NotFoundError:  # deleted since it was read
             raise HttpError(404, f"there is no deployment '{header.deployment_id}'") from None
         finally:

@@ -1037,13 +1037,16 @@ def test_journal_move_to_a_row_too_large_writes_nothing(journal: Journal, fresh_
 
 
 def test_journal_lists_a_target_newest_first(journal: Journal, fresh_id: str) -> None:
-    """Deployments of one instant are sorted by id, and no other target's deployment is listed."""
+    """Deployments of one instant are sorted by id, and no other target's deployment is listed. On request, the oldest
+    comes first."""
     target = f"t {fresh_id}"
     for name, seconds in (("b", 1), ("a", 2), ("d", 1), ("c", 0)):
         at = START + timedelta(seconds=seconds)
         journal.create(a_header(f"{fresh_id}-{name}", target=target, accepted_at=at), [], "submitted")
     journal.create(a_header(f"{fresh_id}-e", target=f"{target}x"), [], "submitted")
     assert [name[-1] for name in listed(journal, target)] == ["a", "d", "b", "c"]
+    oldest_first = [h.deployment_id[-1] for h in journal.deployments(target, open_only=True, oldest_first=True)]
+    assert oldest_first == ["c", "b", "d", "a"]
     everywhere = [h.deployment_id for h in journal.deployments() if h.deployment_id.startswith(fresh_id)]
     assert [name[-1] for name in everywhere] == ["a", "d", "b", "e", "c"]
 

@@ -23,6 +23,8 @@ class Orchestration:
         self._world = world
         self.is_busy = False
         self.deployment_id: str = state["deployment_id"]
+        self.started_at = world.clock.now()
+        self.is_deaf = False
         self.activity: tuple[str, Any, task.CompletableTask] | None = None
         self.timers: list[tuple[datetime, task.CompletableTask]] = []
         self._waiting: dict[str, list[task.CompletableTask]] = {}
@@ -66,8 +68,20 @@ class Orchestration:
 
     # Called by the world.
 
+    def hang(self, how: str) -> None:
+        """Let the engine lose something, so that the orchestration counts as running and does nothing any more:
+        its timers, so that only an event wakes it; the result of its activity; or everything, as a suspended one."""
+        if how == "timer":
+            self.timers = []
+        elif how == "activity" and self.activity is not None:
+            self.activity = None
+        else:
+            self.is_deaf, self.activity, self.timers = True, None, []
+
     def raise_event(self, name: str, payload: Any) -> None:
         """Deliver an event."""
+        if self.is_deaf:
+            return
         if self._waiting.get(name):
             self._waiting[name].pop(0).complete(payload)
             self._step()
@@ -86,6 +100,8 @@ class Orchestration:
             self.is_busy = False
         if self._world.orchestrations.get(self.deployment_id) is not self or self.activity is not scheduled:
             return  # Lost in the meantime, or run a second time before this run ended: the result is dropped.
+        if self.is_deaf:
+            return
         self.activity = None
         found.complete(json.loads(json.dumps(answer)))
         self._step()

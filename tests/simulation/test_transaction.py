@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from local.fabric_simulator import control
 from shared.domain.errors import FabricNotFoundError, InvalidInputError
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import EnginePolicy, RetryPolicy
-from shared.domain.ports import Telemetry
+from shared.domain.ports import Locks, Telemetry
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import Event
 from shared.saga.audit.verify import read, verify
@@ -22,6 +22,7 @@ from shared.saga.command.handling import handle
 from shared.saga.command.verbs import Verb
 from shared.saga.scripts.rows import TrackedResource
 from shared.saga.step import execution
+from shared.saga.step.delivery import Services
 from shared.scripting.transaction import (
     DeploymentTransaction,
     ResourceType,
@@ -42,6 +43,15 @@ QUICK = EnginePolicy(backward=RetryPolicy(max_attempts=3, base_seconds=1.0, max_
 LEASE = EnginePolicy().script_lease_seconds
 
 
+@dataclass(frozen=True)
+class ScriptApp:
+    """The part of the app that runs in a script's process: without the durable engine."""
+
+    services: Services
+    locks: Locks
+    submit: Callable[[str], object]
+
+
 class Shop:
     """A world with a workspace of another actor, and scripts that work in it."""
 
@@ -55,7 +65,12 @@ class Shop:
     def transaction(self, deployment_id: str = "s", **options: Any) -> DeploymentTransaction:
         """Return a transaction that has not begun."""
         return DeploymentTransaction(
-            "script", target="T", deployment_id=deployment_id, app=self.world, sleep=self.world.clock.advance, **options
+            "script",
+            target="T",
+            deployment_id=deployment_id,
+            app=ScriptApp(self.world.services, self.world.locks, self.world.submit_text),
+            sleep=self.world.clock.advance,
+            **options,
         )
 
     def lakehouse(self, name: str, description: str = "", workspace: str = "") -> str:

@@ -25,21 +25,22 @@ from shared.adapters.fabric.rate_limiter import RateLimiter
 from shared.adapters.fabric.transport import AnswerLostError
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
-from shared.domain.messages import STEP_EVENT, Direction, StepMessage
+from shared.domain.messages import STEP_EVENT, TARGET_EVENT, Direction, StepMessage
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Fabric, Telemetry
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.telemetry import NoTelemetry
+from shared.saga import waking_locks
 from shared.saga.command import commands, handling
 from shared.saga.command.verbs import Verb
 from shared.saga.observed_journal import ObservedJournal
-from shared.saga.orchestration import activities, names
+from shared.saga.orchestration import activities, names, views
 from shared.saga.orchestration.progress import Progress
 from shared.saga.payloads import Payloads
 from shared.saga.step import execution
 from shared.saga.step.delivery import Services
-from shared.saga.submission.acceptance import Acceptance
+from shared.saga.submission.acceptance import Acceptance, opened
 from shared.saga.sweep import sweeper
 from shared.steps import KINDS, STEPS
 from tests.fake_journal import MemoryJournal
@@ -95,7 +96,8 @@ class World:
         self.journal = MemoryJournal(self.clock, self.point, _ROWS_AT_ONCE)
         self.queue = MemoryStepQueue(self.clock)
         self.locks = MemoryLocks()
-        self._held: Any = crashing(self.locks, self.point)
+        self.wake_faults = 0.0
+        self._wakes = random.Random(f"{seed}/wakes")
         self._engine: Any = crashing(self, self.point)
         blobs = crashing(MemoryBlobs(), self.point)
         payloads = Payloads(blobs)
@@ -121,6 +123,7 @@ class World:
             telemetry=self.telemetry,
             heartbeat=self.heartbeats,
         )
+        self._held = waking_locks.by_event(crashing(self.locks, self.point), journal, self._engine)
         self.acceptance = Acceptance(self.services.journal, blobs, payloads, self.clock, KINDS)
         self.inbox: list[tuple[datetime, str, bytes]] = []
         self.orchestrations: dict[str, Orchestration] = {}
@@ -128,6 +131,7 @@ class World:
         self._in_hand: list[StepMessage] = []
         self._is_sweeping = True
         self.log: list[str] = []
+        self.activities: list[tuple[datetime, str, str]] = []
         self._next_sweep = self.clock.now() + timedelta(seconds=SWEEP_SECONDS)
 
     def _crashing_queue(self) -> Any:
@@ -286,6 +290,10 @@ class World:
         message = json.dumps({"deployment_id": deployment_id, "manifest": manifest}).encode()
         self.inbox.append((self.clock.now(), deployment_id, message))
 
+    def submit_text(self, text: str) -> None:
+        """Put a message of a process without the durable engine on the queue `deployments`."""
+        self.inbox.append((self.clock.now(), "a script's", text.encode()))
+
     def post_command(self, verb: str, deployment_id: str, step: str = "") -> None:
         """Put a command on the queue. It is handled when its turn comes, and again after a crash."""
         data = {"command": verb, "deployment_id": deployment_id, "requested_by": "tester", "step": step}
@@ -297,6 +305,10 @@ class World:
         self.inbox.remove(entry)
         _, deployment_id, message = entry
         try:
+            woken = waking_locks.read_wake(opened(message))
+            if woken is not None:
+                self._engine.raise_event(woken, TARGET_EVENT, {})
+                return
             command = commands.read(message)
             if command is not None:
                 with suppress(NotFoundError):
@@ -318,8 +330,26 @@ class World:
             self.orchestrations[deployment_id] = Orchestration(self, {"deployment_id": deployment_id})
 
     def raise_event(self, deployment_id: str, name: str, payload: Any) -> None:
+        """Deliver an event at once; one that wakes a deployment may be lost or come twice."""
+        times = 1
+        if name == TARGET_EVENT and self._wakes.random() < self.wake_faults:
+            times = self._wakes.choice([0, 0, 2, 3])
+            self.occurred["wake-up doubled" if times else "wake-up lost"] += 1
+        for _ in range(times):
+            self.deliver_event(deployment_id, name, payload)
+
+    def deliver_event(self, deployment_id: str, name: str, payload: Any) -> None:
+        """Hand an event to its orchestration, if that runs."""
         if self.is_running(deployment_id):
             self.orchestrations[deployment_id].raise_event(name, payload)
+
+    def running_since(self, deployment_id: str) -> datetime | None:
+        return self.orchestrations[deployment_id].started_at if self.is_running(deployment_id) else None
+
+    def abandon(self, deployment_id: str) -> None:
+        """End an orchestration that hangs."""
+        self.occurred["orchestration abandoned"] += 1
+        self.lose_orchestration(deployment_id)
 
     def is_running(self, deployment_id: str) -> bool:
         found = self.orchestrations.get(deployment_id)
@@ -344,22 +374,23 @@ class World:
     def activity(self, name: str, given: Any) -> Any:
         """Run an activity as function_app.py does."""
         services, locks = self.services, self._held
+        self.activities.append((self.clock.now(), _deployment_of(given), name))
         if name == names.BEGIN_DEPLOYMENT:
-            return activities.begin(services, locks, given)
+            return views.to_json(activities.begin(services, locks, given))
         if name == names.DISPATCH_STEPS:
             direction = Direction(given["direction"])
             for ordinal in given["ordinals"]:
                 services.queue.send(StepMessage(given["deployment_id"], ordinal, direction))
             return None
         if name == names.RECORD_FAILURE:
-            return activities.record_failure(services, given)
+            return views.to_json(activities.record_failure(services, given))
         if name == names.BEGIN_COMPENSATION:
-            return activities.begin_compensation(services, locks, given)
+            return views.to_json(activities.begin_compensation(services, locks, given))
         if name == names.FINISH_DEPLOYMENT:
-            return activities.finish(services, locks, given)
+            return views.to_json(activities.finish(services, locks, given))
         assert name == names.RECONCILE_DEPLOYMENT
         progress = Progress.from_json(given["progress"])
-        return activities.reconcile(services, locks, given["deployment_id"], progress)
+        return views.to_json(activities.reconcile(services, locks, given["deployment_id"], progress))
 
     def deliver(self, message: StepMessage) -> None:
         """Deliver a message once, as the host does: after a crash or an error it is delivered again later."""
@@ -418,15 +449,21 @@ class World:
 
     def run(self, *deployment_ids: str, hours: float = 24.0, sweeping: bool = True) -> list[DeploymentState]:
         """Run until these deployments have ended or `hours` have passed on the clock, and return their states."""
-        wanted, self._is_sweeping = deployment_ids or ("d",), sweeping
+        wanted = deployment_ids or ("d",)
+        self._run(hours, sweeping, lambda: all(self.has_ended(d) for d in wanted))
+        return [self.state(d) for d in wanted]
+
+    def pass_hours(self, hours: float, *, sweeping: bool = True) -> None:
+        """Let everything happen that happens in these hours."""
+        self._run(hours, sweeping, lambda: False)
+
+    def _run(self, hours: float, sweeping: bool, is_over: Callable[[], bool]) -> None:
+        self._is_sweeping = sweeping
         end = self.clock.now() + timedelta(hours=hours)
-        while self.clock.now() < end:
-            if all(self.has_ended(d) for d in wanted):
-                break
+        while self.clock.now() < end and not is_over():
             if not self.step():
                 self._pass_time(end)
         self._is_sweeping = True
-        return [self.state(d) for d in wanted]
 
     def pass_time(self) -> None:
         """Advance the clock to the time when something can happen."""
@@ -468,3 +505,8 @@ class World:
     def names(self) -> dict[str, list[str]]:
         """Return the names of the items that Fabric has, by workspace."""
         return {w.name: sorted(i.name for i in w.standing()) for w in self.model.store.workspaces.values()}
+
+
+def _deployment_of(given: Any) -> str:
+    """Return the deployment that an activity is about, from its input."""
+    return given if isinstance(given, str) else given["deployment_id"]

@@ -18,7 +18,7 @@ from shared.adapters.secrets.manager import SecretManager
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import InvalidInputError, StorageUnavailableError
 from shared.domain.flags import ALL_ON
-from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction, StepMessage
+from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, TARGET_EVENT, Direction, StepMessage
 from shared.domain.ports import PoisonSignal
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
@@ -306,19 +306,41 @@ def test_entry_poisoned_deployment_is_recorded_even_if_it_cannot_be_counted(
     assert host.saga.header("p").state is DeploymentState.REJECTED
 
 
+def test_entry_wakes_the_deployment_that_a_script_names(host: Host) -> None:
+    """The message is no submission: it claims no id, and a deployment that does not run is not started."""
+    entry.accept(raw({"wake": "d"}), "m", None)
+    assert host.orchestrations == [("d", TARGET_EVENT, "None")]
+    assert list(host.saga.journal.deployments()) == []
+
+
+@pytest.mark.parametrize("leave", ["finish", "begin", "begin_compensation"])
+def test_entry_activity_that_leaves_the_target_wakes_the_next(host: Host, leave: str) -> None:
+    """Through the client of its own invocation."""
+    ended = {"begin_compensation": {"cancel_requested_by": "anna"}}.get(leave, {})
+    state = DeploymentState.SUCCEEDED if leave != "begin_compensation" else DeploymentState.RUNNING
+    host.app = replace(
+        host.app, services=replace(host.app.services, policy=replace(host.app.services.policy, rollback=False))
+    )
+    host.saga.deployment(state, StepState.SUCCEEDED, **ended)
+    host.saga.clock.advance(1)
+    host.saga.deployment(DeploymentState.ACCEPTED, StepState.PENDING, deployment_id="next")
+    assert getattr(entry, leave)("d", None)["next"] == "ended"
+    assert host.orchestrations == [("next", TARGET_EVENT, "None")]
+
+
 def test_entry_activities_reach_the_app(host: Host) -> None:
     """Each activity's small JSON is passed in and out, from the begin to the end."""
     host.saga.deployment(DeploymentState.ACCEPTED, StepState.PENDING)
-    view = entry.begin("d")
+    view = entry.begin("d", None)
     assert view["next"] == "run"
     entry.dispatch({"deployment_id": "d", "ordinals": [0], "direction": "forward"})
     assert host.saga.sent() == [(0, "forward")]
     assert entry.reconcile({"deployment_id": "d", "progress": view["progress"], "tick": 1})["next"] == "run"
     assert entry.record_failure("d")["next"] == "run"
     host.saga.change(0, state=StepState.FAILED, error=ERROR)
-    assert entry.begin_compensation("d")["next"] == "run"
+    assert entry.begin_compensation("d", None)["next"] == "run"
     assert host.saga.states() == [StepState.COMPENSATED]
-    assert entry.finish("d") == {"next": "ended", "state": "compensated"}
+    assert entry.finish("d", None) == {"next": "ended", "state": "compensated"}
 
 
 def test_entry_sweep_restarts_a_deployment_without_an_orchestration(host: Host) -> None:

@@ -55,7 +55,9 @@ class JournalLists:
         if stored is None or stored.target != header.target:
             self._by_target.delete(escape_key(header.target), header.deployment_id)
 
-    def deployments(self, target: str | None, *, open_only: bool, turn: int) -> Iterator[DeploymentRecord]:
+    def deployments(
+        self, target: str | None, *, open_only: bool, oldest_first: bool, turn: int
+    ) -> Iterator[DeploymentRecord]:
         """Yield headers as the port `Journal` says. With `open_only` the headers come from the journal.
 
         An unreadable row is logged and skipped, unless a target is given: the caller then needs a complete list.
@@ -66,7 +68,7 @@ class JournalLists:
         entities = list(self._by_target.query(" and ".join(parts)))
         listed = [read(entity["RowKey"], partial(rows.header_of, entity)) for entity in entities]
         found = [record for record in listed if record is not None]
-        found.sort(key=lambda r: (r.accepted_at, r.deployment_id), reverse=True)
+        found.sort(key=lambda r: (r.accepted_at, r.deployment_id), reverse=not oldest_first)
         for record in rows.turned(found, turn):
             fresh = read(record.deployment_id, partial(self._open_header, record)) if open_only else record
             if fresh is not None:

@@ -173,10 +173,10 @@ class TableJournal:
         ]
 
     def deployments(
-        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+        self, target: str | None = None, *, open_only: bool = False, oldest_first: bool = False, turn: int = 0
     ) -> Iterator[DeploymentRecord]:
-        """Yield headers from the list by target, newest first."""
-        return self._lists.deployments(target, open_only=open_only, turn=turn)
+        """Yield headers from the list by target."""
+        return self._lists.deployments(target, open_only=open_only, oldest_first=oldest_first, turn=turn)
 
     def page(
         self,

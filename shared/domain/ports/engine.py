@@ -25,8 +25,15 @@ class Orchestrations(Protocol):
         """Send an event to the orchestration; do nothing if it does not exist."""
         ...
 
-    def is_running(self, deployment_id: str) -> bool:
-        """Return True if the orchestration exists and has not ended."""
+    def running_since(self, deployment_id: str) -> datetime | None:
+        """Return when the orchestration was started if it exists and has not ended, else None.
+
+        An orchestration that hangs counts as running: its deployment's heartbeat shows that it does nothing.
+        """
+        ...
+
+    def abandon(self, deployment_id: str) -> None:
+        """End an orchestration that hangs, so that a later `start` starts another. It may end some time after that."""
         ...
 
     def forget(self, deployment_id: str) -> None:

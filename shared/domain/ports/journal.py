@@ -136,9 +136,10 @@ class Journal(JournalReads, Protocol):
         ...
 
     def deployments(
-        self, target: str | None = None, *, open_only: bool = False, turn: int = 0
+        self, target: str | None = None, *, open_only: bool = False, oldest_first: bool = False, turn: int = 0
     ) -> Iterator[DeploymentRecord]:
-        """Yield headers, newest first: of one target, or only those that have not ended. A projection of `header`.
+        """Yield headers, newest first unless told otherwise: of one target, or only those that have not ended. A
+        projection of `header`. Open ones are read from the journal one by one, as the caller takes them.
 
         The list starts at position `turn` and wraps around, so that a caller that stops early gets others next time.
         """

@@ -16,12 +16,12 @@ from datetime import datetime
 from shared.domain import audit
 from shared.domain.actors import ORCHESTRATOR, RELEASE
 from shared.domain.errors import LimitError
-from shared.domain.json import JsonObject
 from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedError, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.orchestration.ends import changed_nothing, end_fields, final_state
+from shared.saga.orchestration.views import Ended, Wait
 from shared.saga.step.delivery import Services
 
 log = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ def release_fields(header: DeploymentRecord, who: str, reason: str) -> Deploymen
     return {"release_write": header.sequence + 1, "retry_began_at": None, "error": error}
 
 
-def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> JsonObject:
+def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> Ended | Wait:
     """End a released deployment when none of its steps is in flight, and return the answer to the orchestrator. Raises
     ConflictError if a row has moved in the meantime; the caller must then call again."""
     record, journal = header.record, services.journal
     rows = journal.steps(record.deployment_id)
     seconds = _busy_seconds(services, [row.record for row in rows])
     if seconds > 0:
-        return {"next": "wait", "seconds": seconds, "holder": record.deployment_id}
+        return Wait(seconds, record.deployment_id)
     left = [row for row in rows if row.record.state not in _DONE and row.record.left_with != record.release_write]
     changes = [_left(services, row, record.release_write) for row in left]
     if changes:
@@ -58,7 +58,7 @@ def settle(services: Services, locks: Locks, header: Versioned[DeploymentRecord]
     reason = after.error.message if state is DeploymentState.FAILED and after.error else "everything is rolled back"
     journal.write_header(Change(header, fitted(after), ORCHESTRATOR, reason))
     locks.release(record.target, record.deployment_id)
-    return {"next": "ended", "state": state.value}
+    return Ended(state)
 
 
 def _busy_seconds(services: Services, steps: Sequence[StepRecord]) -> float:

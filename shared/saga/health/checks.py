@@ -179,6 +179,7 @@ _LEFT = {
     "stuck": "could not be rolled back: see `python -m shared.cli list --open`; the sweeper tries again",
     "held": "wait for a person, as their manifests ask",
     "orphans_left": "resources that no deployment accounts for, found and not deleted: see the last sweep's log",
+    "stalled": "run without a heartbeat: the sweeper wakes them, then starts their orchestrations again",
     "failed": "not processed by the last sweep: see its log",
 }
 

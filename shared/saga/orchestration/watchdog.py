@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from shared.domain.policy import EnginePolicy
 from shared.domain.records import StepRecord
 from shared.domain.states import StepState
 from shared.saga.orchestration.progress import Progress
@@ -41,8 +42,24 @@ def has_begun(row: StepRecord) -> bool:
     return row.claim is not None or row.wait_until is not None or row.state in _MOVING
 
 
-def next_round(rows: Sequence[StepRecord], now: datetime, max_seconds: float) -> float:
-    """Return in how many seconds the watchdog comes again: when the first claim ends that nobody renews, so that a dead
-    worker is noticed then, and after `max_seconds` at the latest."""
-    ends = [(row.claim.expires_at - now).total_seconds() for row in rows if row.claim is not None]
-    return min([max_seconds, *(seconds + 1.0 for seconds in ends if seconds > 0)])
+def next_round(rows: Sequence[StepRecord], progress: Progress, now: datetime, policy: EnginePolicy) -> float:
+    """Return in how many seconds the watchdog comes again.
+
+    It comes when the first claim ends that nobody renews, so that a dead worker is noticed then; after
+    `watchdog_seconds` if a message may be lost; and after `watchdog_max_seconds` while every step in flight waits for a
+    delivery that is due later: one that a person decides, or that Fabric told when to come back."""
+    in_flight = {*progress.sent, *(row.ordinal for row in rows if row.claim is not None)}
+    rounds = [_seconds_to_look(rows[i], now, policy) for i in in_flight]
+    return min(rounds, default=policy.watchdog_seconds)
+
+
+def _seconds_to_look(row: StepRecord, now: datetime, policy: EnginePolicy) -> float:
+    """Return in how many seconds a row can show that its delivery is late."""
+    often = policy.watchdog_seconds
+    if row.claim is not None:
+        left = (row.claim.expires_at - now).total_seconds()
+        return min(often, left + 1.0) if left > 0 else often
+    if row.wait_until is None:
+        return often
+    left = (row.wait_until - now).total_seconds() + _MISSED_SECONDS + 1.0
+    return max(often, min(left, policy.watchdog_max_seconds))

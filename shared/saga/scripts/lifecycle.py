@@ -31,6 +31,7 @@ from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin
 from shared.domain.trace import of_deployment, root
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.progress import Progress
+from shared.saga.orchestration.views import Run, Wait
 from shared.saga.scripts.script_journal import ScriptJournal, is_forward, rollback_reason
 from shared.saga.step import execution
 from shared.saga.step.delivery import Services
@@ -100,14 +101,19 @@ def take_target(
     until = journal.now() + timedelta(seconds=wait_seconds)
     while True:
         view = activities.begin(journal.services, locks, journal.deployment_id, by_script=True)
-        if view["next"] == "run" and is_forward(journal.record):
+        if isinstance(view, Run) and is_forward(journal.record):
             return
-        if view["next"] != "wait":
+        if not isinstance(view, Wait):
             raise RolledBackError(rollback_reason(journal.record))
         if journal.now() >= until:
             journal.end(DeploymentState.CANCELLED, "its target was not free in time")
-            raise TransactionError(f"deployment {view['holder']} holds the target of {journal.deployment_id}")
-        sleep(view["seconds"])
+            raise TransactionError(f"deployment {view.holder} holds the target of {journal.deployment_id}")
+        sleep(_pause(view, journal.services.policy))
+
+
+def _pause(view: Wait, policy: EnginePolicy) -> float:
+    """Return how long a script waits before it asks again, in seconds. It asks often, because no event reaches it."""
+    return min(view.seconds, policy.target_retry_seconds)
 
 
 class ScriptHeartbeat(threading.Thread):
@@ -157,12 +163,12 @@ def roll_back(
     local = replace(services, queue=queue)
     until = services.clock.now() + timedelta(seconds=budget_seconds)
     view = activities.begin(local, locks, deployment_id, by_script=True)
-    while view["next"] in ("run", "wait") and services.clock.now() < until:
-        if view["next"] == "wait":
-            sleep(view["seconds"])
+    while isinstance(view, Run | Wait) and services.clock.now() < until:
+        if isinstance(view, Wait):
+            sleep(_pause(view, services.policy))
             view = activities.begin(local, locks, deployment_id, by_script=True)
             continue
-        progress = Progress.from_json(view["progress"])
+        progress = view.progress
         if progress.direction is Direction.FORWARD:
             for ordinal in progress.sent:
                 execution.execute_step(local, StepMessage(deployment_id, ordinal, Direction.FORWARD))
@@ -171,7 +177,7 @@ def roll_back(
             if not _compensate(local, queue, deployment_id, progress, until, sleep):
                 break
             view = activities.finish(local, locks, deployment_id)
-        if view["next"] == "run" and view["progress"]["direction"] == progress.direction and progress.sent:
+        if isinstance(view, Run) and view.progress.direction is progress.direction and progress.sent:
             sleep(_LOOK_AGAIN_SECONDS)  # another worker holds the steps
     return services.journal.header(deployment_id).record
 

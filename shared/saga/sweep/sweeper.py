@@ -3,8 +3,8 @@
 A run does this, in this order; an error of one deployment does not stop the others:
 
 - It restarts, from the journal, an open deployment that has no orchestration (task hub lost, host killed, accept
-  interrupted). A stuck deployment is restarted too, and its compensation tried again. A deployment whose script sends
-  no heartbeat is rolled back.
+  interrupted). An orchestration that runs without a heartbeat is woken, then ended, then restarted. A stuck deployment
+  is restarted too, and its compensation tried again. A deployment whose script sends no heartbeat is rolled back.
 - It rolls back a held deployment whose `keepFor` is over, and a succeeded one whose `expiresAfter` is over or that a
   person retired while its target was not free.
 - It checks a deployment that was rolled back for orphans of late calls: once; or at growing intervals during a day, if
@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 from shared import tracing
 from shared.domain.actors import SWEEPER
 from shared.domain.errors import ConflictError, NotFoundError, SagaError
+from shared.domain.messages import COMMAND_EVENT
 from shared.domain.ports import Change, Locks, Orchestrations, Versioned
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, IntentAction, Origin
@@ -43,6 +44,9 @@ MAX_TASKS = 50
 """Deployments of each list that one run handles; the rest waits for the next run."""
 BUDGET_SECONDS = 90.0
 """A run starts no further task of a list after this; the host ends a function after functionTimeout."""
+_ABANDONED_AT = 1.5
+"""An orchestration is ended when its last heartbeat is so many times older than the age at which it is woken. The
+sweeps between the two give it time to send the next."""
 _MIN_WAIT = timedelta(minutes=1)
 _ORPHAN_CHECK_SECONDS = 180.0
 """The lease on the target during an orphan check; the target is released as soon as the check is done."""
@@ -62,6 +66,7 @@ class SweepReport:
     orphans: list[str] = field(default_factory=lambda: list[str]())
     purged: list[str] = field(default_factory=lambda: list[str]())
     failed: list[str] = field(default_factory=lambda: list[str]())
+    stalled: list[str] = field(default_factory=lambda: list[str]())
     stuck: list[str] = field(default_factory=lambda: list[str]())
     held: list[str] = field(default_factory=lambda: list[str]())
     orphans_left: list[str] = field(default_factory=lambda: list[str]())
@@ -77,7 +82,7 @@ class SweepReport:
     @property
     def tasks(self) -> int:
         """Return how many deployments were handled. Failures do not count: they must not starve the others."""
-        return sum(map(len, (self.restarted, self.expired, self.orphan_checked, self.purged)))
+        return sum(map(len, (self.restarted, self.stalled, self.expired, self.orphan_checked, self.purged)))
 
 
 def sweep(services: Services, locks: Locks, orchestrations: Orchestrations, *, dry_run: bool = False) -> SweepReport:
@@ -141,12 +146,43 @@ class _Run:
             return
         if record.state is DeploymentState.HELD:
             self.hold(record, now)
-        elif not self.orchestrations.is_running(record.deployment_id):
-            if not self.dry_run:
-                lifecycle.fail_stale_script(self.services, record.deployment_id)
-                self.orchestrations.start(record.deployment_id)
-                log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
-            self.report.restarted.append(record.deployment_id)
+            return
+        since = self.orchestrations.running_since(record.deployment_id)
+        if since is not None:
+            self.judge(record, since, now)
+            return
+        if not self.dry_run:
+            lifecycle.fail_stale_script(self.services, record.deployment_id)
+            self.orchestrations.start(record.deployment_id)
+            log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
+        self.report.restarted.append(record.deployment_id)
+
+    def judge(self, record: DeploymentRecord, running_since: datetime, now: datetime) -> None:
+        """Wake a running orchestration that has sent no heartbeat for too long, or end one that did not wake.
+
+        A healthy one sends heartbeats whatever its steps wait for: a person, an operation of Fabric, a Retry-After, or
+        the target. An orchestration that is ended here is started again by the next sweep, because its engine may end
+        it later than it is told to, and would then end its successor.
+        """
+        last = max(running_since, record.heartbeat_at or record.accepted_at)
+        age, limit = (now - last).total_seconds(), self.services.policy.heartbeat_late_seconds
+        if age < limit:
+            return
+        self.report.stalled.append(record.deployment_id)
+        is_given_up = age >= limit * _ABANDONED_AT
+        log.error(
+            "deployment %s (%s): its orchestration runs and has sent no heartbeat for %.0f s: it is %s",
+            record.deployment_id,
+            record.state,
+            age,
+            "ended, and the next sweep starts another" if is_given_up else "woken",
+        )
+        if self.dry_run:
+            return
+        if is_given_up:
+            self.orchestrations.abandon(record.deployment_id)
+        else:
+            self.orchestrations.raise_event(record.deployment_id, COMMAND_EVENT, {"command": "wake"})
 
     def hold(self, record: DeploymentRecord, now: datetime) -> None:
         """Renew the target lock of a held deployment, and roll it back when its `keepFor` is over."""

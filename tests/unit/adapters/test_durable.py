@@ -1,6 +1,7 @@
 """The durable engine's client, and what its calls report about the engine for health."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,7 @@ class Client:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.state: Any = None
+        self.terminated: list[str] = []
 
     def get_orchestration_state(self, instance_id: str, *, fetch_payloads: bool = True) -> Any:
         """Return the state, always."""
@@ -47,6 +49,10 @@ class Client:
     def raise_orchestration_event(self, instance_id: str, event_name: str, *, data: Any = None) -> None:
         self._change()
 
+    def terminate_orchestration(self, instance_id: str, *, output: Any = None, recursive: bool = True) -> None:
+        self._change()
+        self.terminated.append(instance_id)
+
     def purge_orchestration(self, instance_id: str, recursive: bool = True) -> None:
         self._change()
 
@@ -55,6 +61,7 @@ CALLS: dict[str, Callable[[DurableOrchestrations], object]] = {
     "start": lambda engine: engine.start("d"),
     "raise_event": lambda engine: engine.raise_event("d", "step_settled", {}),
     "forget": lambda engine: engine.forget("d"),
+    "abandon": lambda engine: engine.abandon("d"),
 }
 
 
@@ -69,7 +76,7 @@ def test_engine_that_refuses_a_change_is_a_warning_until_one_succeeds(name: str)
     client.error = Refused()
     with pytest.raises(StorageUnavailableError):
         CALLS[name](engine)
-    assert not engine.is_running("d")
+    assert engine.running_since("d") is None
     finding = calls.finding()
     assert finding.status is Status.WARN
     assert "the durable engine does not answer (UNKNOWN)" in finding.output
@@ -89,3 +96,23 @@ def test_engine_that_does_not_know_the_instance_is_healthy(code: grpc.StatusCode
     client.error = Refused(code)
     DurableOrchestrations(client, calls.ended).raise_event("d", "step_settled", {})
     assert calls.finding().status is Status.PASS
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING", "SUSPENDED", "CONTINUED_AS_NEW"])
+@pytest.mark.parametrize("zone", [None, UTC])
+def test_engine_says_since_when_an_orchestration_runs(status: str, zone: tzinfo | None) -> None:
+    """The library's time is UTC and may lack its zone; an instance that only waits for the engine counts as running."""
+    client = Client()
+    created = datetime(2026, 1, 1, 12, 0, tzinfo=zone)
+    client.state = SimpleNamespace(runtime_status=SimpleNamespace(name=status), created_at=created)
+    assert DurableOrchestrations(client).running_since("d") == datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION])
+def test_engine_abandons_what_it_can(code: grpc.StatusCode) -> None:
+    """An instance that ended in the meantime, or that the backend does not delete while it runs, is no error."""
+    client = Client()
+    DurableOrchestrations(client).abandon("d")
+    assert client.terminated == ["d"]
+    client.error = Refused(code)
+    DurableOrchestrations(client).abandon("d")

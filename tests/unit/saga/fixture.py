@@ -1,5 +1,6 @@
 """Journals in memory with deployments in any state, and the services to act on them."""
 
+from datetime import datetime
 from typing import Any
 
 from shared.domain.json import JsonObject
@@ -29,8 +30,12 @@ class RecordingOrchestrations:
         """Record the event."""
         self.received.append((deployment_id, name, str(payload.get("state", payload.get("command")))))
 
-    def is_running(self, deployment_id: str) -> bool:
-        return False
+    def running_since(self, deployment_id: str) -> datetime | None:
+        return None
+
+    def abandon(self, deployment_id: str) -> None:
+        """Record the call."""
+        self.received.append(("abandon", deployment_id))
 
     def forget(self, deployment_id: str) -> None: ...
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import jsonschema
@@ -47,8 +48,10 @@ class Engine:
     def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
         self.received.append((deployment_id, name))
 
-    def is_running(self, deployment_id: str) -> bool:
-        return False
+    def running_since(self, deployment_id: str) -> datetime | None:
+        return None
+
+    def abandon(self, deployment_id: str) -> None: ...
 
     def forget(self, deployment_id: str) -> None: ...
 

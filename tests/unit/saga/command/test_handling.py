@@ -17,6 +17,7 @@ from shared.saga.command import commands, handling, resume
 from shared.saga.command.handling import CommandResult
 from shared.saga.command.verbs import VERBS, Verb, allowed_verbs
 from shared.saga.orchestration import activities
+from shared.saga.orchestration.views import Ended, Run
 from tests.fakes import START
 from tests.unit.saga.fixture import ERROR, SagaFixture, row
 
@@ -239,7 +240,7 @@ def test_resume_makes_ready_only_unfinished_steps() -> None:
     saga.deployment(D.HELD, *rows, error=ERROR, held_until=START)
     assert ask(saga, Verb.RESUME).accepted
     assert saga.states() == [r.state for r in rows]  # The orchestration does it, under the target's lease.
-    assert activities.begin(saga.services, saga.locks, "d")["next"] == "run"
+    assert isinstance(activities.begin(saga.services, saga.locks, "d"), Run)
     assert saga.states() == [S.SUCCEEDED, S.INTENT, S.PENDING, S.PENDING, S.PENDING]
     assert saga.sent() == [(1, "forward")]  # A started step is in progress; the orchestration sends the others.
     header, steps = saga.header(), [s.record for s in saga.journal.steps("d")]
@@ -271,7 +272,7 @@ def test_rollback_on_request_does_not_hold_again() -> None:
     saga = SagaFixture()
     saga.deployment(D.HELD, row(0, S.FAILED, on_failure=OnFailure.HOLD), S.SKIPPED, error=ERROR)
     ask(saga, Verb.COMPENSATE)
-    assert activities.begin(saga.services, saga.locks, "d")["next"] == "run"
+    assert isinstance(activities.begin(saga.services, saga.locks, "d"), Run)
     activities.begin_compensation(saga.services, saga.locks, "d")
     assert saga.header().state is D.COMPENSATING
-    assert activities.finish(saga.services, saga.locks, "d") == {"next": "ended", "state": "compensated"}
+    assert activities.finish(saga.services, saga.locks, "d") == Ended(D.COMPENSATED)

@@ -119,7 +119,8 @@ def test_checks_sweep_that_is_late_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("stuck", "warn"), ("orphans_left", "warn"), ("failed", "warn"), ("held", "pass")]
+    ("name", "expected"),
+    [("stuck", "warn"), ("stalled", "warn"), ("orphans_left", "warn"), ("failed", "warn"), ("held", "pass")],
 )
 def test_checks_sweep_reports_what_it_left(name: str, expected: str) -> None:
     """Stuck deployments, remaining orphans and failed tasks; a held deployment waits as its manifest says."""

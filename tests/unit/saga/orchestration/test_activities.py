@@ -17,15 +17,16 @@ from shared.domain.states import StepState as S
 from shared.saga.audit.verify import read, verify
 from shared.saga.command import commands, handling
 from shared.saga.command.verbs import Verb
-from shared.saga.orchestration import activities
+from shared.saga.orchestration import activities, views
 from shared.saga.orchestration.progress import Progress
+from shared.saga.orchestration.views import Ended, Hold, Run, View, Wait
 from tests.fakes import START
 from tests.unit.saga.fixture import ERROR, SagaFixture, row
 
 LATER = START + timedelta(hours=1)
 
 
-def begin(saga: SagaFixture, deployment_id: str = "d") -> dict[str, Any]:
+def begin(saga: SagaFixture, deployment_id: str = "d") -> View:
     """Run the activity."""
     return activities.begin(saga.services, saga.locks, deployment_id)
 
@@ -35,32 +36,44 @@ def holder(saga: SagaFixture) -> str:
     return saga.locks.acquire("target", "probe", saga.clock.now(), 0.0).holder
 
 
-def sent_of(answer: dict[str, Any]) -> set[int]:
+def progress_of(answer: View) -> Progress:
+    """Return the progress of a deployment whose steps can run."""
+    assert isinstance(answer, Run)
+    return answer.progress
+
+
+def sent_of(answer: View) -> set[int]:
     """Return the ordinals that a view counts as sent."""
-    return Progress.from_json(answer["progress"]).sent
+    return progress_of(answer).sent
+
+
+def holder_of(answer: View) -> str:
+    """Return the deployment that another one waits for."""
+    assert isinstance(answer, Wait)
+    return answer.holder
 
 
 @pytest.mark.parametrize(
     ("state", "answer", "after"),
     [
-        (D.ACCEPTED, "run", D.RUNNING),
-        (D.RUNNING, "run", D.RUNNING),
-        (D.COMPENSATING, "run", D.COMPENSATING),
-        (D.STUCK, "run", D.STUCK),
-        (D.HELD, "hold", D.HELD),
-        (D.SUCCEEDED, "ended", D.SUCCEEDED),
-        (D.COMPENSATED, "ended", D.COMPENSATED),
-        (D.REJECTED, "ended", D.REJECTED),
-        (D.CANCELLED, "ended", D.CANCELLED),
+        (D.ACCEPTED, Run, D.RUNNING),
+        (D.RUNNING, Run, D.RUNNING),
+        (D.COMPENSATING, Run, D.COMPENSATING),
+        (D.STUCK, Run, D.STUCK),
+        (D.HELD, Hold, D.HELD),
+        (D.SUCCEEDED, Ended, D.SUCCEEDED),
+        (D.COMPENSATED, Ended, D.COMPENSATED),
+        (D.REJECTED, Ended, D.REJECTED),
+        (D.CANCELLED, Ended, D.CANCELLED),
     ],
 )
-def test_begin_from_every_state_and_again(state: D, answer: str, after: D) -> None:
+def test_begin_from_every_state_and_again(state: D, answer: type[View], after: D) -> None:
     """From wherever a crash left it, to where its steps can run; a repetition changes nothing."""
     saga = SagaFixture()
     saga.deployment(state, S.SUCCEEDED, S.COMPENSATION_FAILED if state is D.STUCK else S.PENDING)
     saga.locks.acquire("target", "d", saga.clock.now(), 900)
     first = begin(saga)
-    assert (first["next"], saga.header().state) == (answer, after)
+    assert (type(first), saga.header().state) == (answer, after)
     stored = saga.header()
     assert begin(saga) == first
     assert saga.header() == stored
@@ -82,19 +95,42 @@ def test_begin_waits_for_an_earlier_deployment_or_for_the_lock() -> None:
     saga.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
     saga.clock.advance(1)
     saga.deployment(D.ACCEPTED, S.PENDING)
-    assert begin(saga) == {"next": "wait", "seconds": 3.0, "holder": "elder"}
+    assert begin(saga) == Wait(3.0, "elder")
     assert saga.header().state is D.ACCEPTED
     saga.deployment(D.ACCEPTED, S.PENDING, deployment_id="proud", concurrency=Concurrency.REJECT)
-    assert begin(saga, "proud") == {"next": "ended", "state": "rejected"}
+    assert begin(saga, "proud") == Ended(D.REJECTED)
     error = saga.header("proud").error
     assert error is not None
     assert "held by deployment" in error.message
     free = SagaFixture()
     free.locks.acquire("target", "stranger", START, 900)
     free.deployment(D.ACCEPTED, S.PENDING)
-    assert begin(free)["holder"] == "stranger"
+    assert holder_of(begin(free)) == "stranger"
     free.clock.advance(901)
-    assert begin(free)["next"] == "run"
+    assert isinstance(begin(free), Run)
+
+
+def test_begin_asks_ever_more_rarely_and_sends_a_heartbeat() -> None:
+    """Each wait is as long as all waits before it, up to five minutes; it ends with the lease of a holder that does not
+    renew it. The heartbeat proves to the sweeper that the orchestration lives, and is not audited."""
+    saga = SagaFixture()
+    saga.deployment(D.RUNNING, S.PENDING, deployment_id="elder")
+    saga.clock.advance(1)
+    saga.deployment(D.ACCEPTED, S.PENDING)
+    entries, waits = len(saga.journal.audit("d")), list[float]()
+    while len(waits) < 10:
+        view = begin(saga)
+        assert isinstance(view, Wait)
+        waits.append(view.seconds)
+        assert saga.header().heartbeat_at == saga.clock.now()
+        saga.clock.advance(view.seconds)
+    assert waits == [3.0, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 300.0, 300.0]
+    assert len(saga.journal.audit("d")) == entries
+    free = SagaFixture()
+    free.deployment(D.ACCEPTED, S.PENDING)
+    free.clock.advance(1000)
+    free.locks.acquire("target", "stranger", free.clock.now(), 40)
+    assert begin(free) == Wait(40.0, "stranger")
 
 
 def test_begin_does_not_wait_for_later_or_ended_deployments() -> None:
@@ -103,8 +139,8 @@ def test_begin_does_not_wait_for_later_or_ended_deployments() -> None:
     saga.deployment(D.SUCCEEDED, deployment_id="a")
     saga.deployment(D.ACCEPTED, S.PENDING)
     saga.deployment(D.ACCEPTED, S.PENDING, deployment_id="e")
-    assert begin(saga, "e")["holder"] == "d"
-    assert begin(saga)["next"] == "run"
+    assert holder_of(begin(saga, "e")) == "d"
+    assert isinstance(begin(saga), Run)
 
 
 def test_begin_waits_for_missing_steps_and_rejects_if_they_never_come() -> None:
@@ -114,15 +150,15 @@ def test_begin_waits_for_missing_steps_and_rejects_if_they_never_come() -> None:
     whole = [row(0, S.PENDING), row(1, S.PENDING)]
     header = DeploymentRecord("d", "m", "target", D.ACCEPTED, "hash", START, step_count=2)
     saga.journal.cut_create(header, whole, 1)
-    assert begin(saga)["next"] == "wait"
+    assert isinstance(begin(saga), Wait)
     assert (saga.header().state, holder(saga)) == (D.ACCEPTED, "probe")
     saga.journal.create(header, whole, "submitted")
-    assert begin(saga)["next"] == "run"
+    assert isinstance(begin(saga), Run)
 
     saga = SagaFixture()
     saga.journal.cut_create(header, whole, 1)
     saga.clock.advance(saga.services.policy.orphan_grace_seconds)
-    assert begin(saga) == {"next": "ended", "state": "rejected"} == begin(saga)
+    assert begin(saga) == Ended(D.REJECTED) == begin(saga)
     error = saga.header().error
     assert error is not None
     assert "all of its 2 steps" in error.message
@@ -149,10 +185,10 @@ def test_begin_ends_no_deployment_whose_steps_are_still_being_written(
         "d", "m", "target", D.ACCEPTED, "hash", saga.clock.now(), step_count=2, **requested_changes
     )
     saga.journal.cut_create(header, whole, 1)
-    assert begin(saga)["next"] == "wait"
+    assert isinstance(begin(saga), Wait)
     assert saga.header().state is D.ACCEPTED
     saga.journal.create(header, whole, "submitted")
-    assert begin(saga) == {"next": "ended", "state": end.value}
+    assert begin(saga) == Ended(end)
     assert verify(read(saga.journal, "d")).is_proven
 
 
@@ -160,7 +196,7 @@ def test_begin_of_a_deployment_cancelled_before_its_start_does_nothing() -> None
     """Nothing was done, so nothing is rolled back, and the lock is not touched."""
     saga = SagaFixture()
     saga.deployment(D.ACCEPTED, S.PENDING, cancel_requested_by="anna")
-    assert begin(saga) == {"next": "ended", "state": "cancelled"}
+    assert begin(saga) == Ended(D.CANCELLED)
     assert saga.header().finished_at == START
     assert holder(saga) == "probe"
 
@@ -169,7 +205,7 @@ def test_begin_of_a_stuck_deployment_retries_failed_compensations() -> None:
     """Failed compensations are sent again, finished ones are not."""
     saga = SagaFixture()
     saga.deployment(D.STUCK, row(0, S.COMPENSATION_FAILED, needs=()), row(1, S.COMPENSATED, needs=()))
-    progress = Progress.from_json(begin(saga)["progress"])
+    progress = progress_of(begin(saga))
     assert progress.direction is Direction.BACKWARD
     assert progress.take_ready() == [0]
 
@@ -242,7 +278,7 @@ def test_record_failure_records_it_once() -> None:
     error = saga.header().error
     assert error is not None
     assert (error.message, error.remedy) == ("step s1: Fabric said no", "Ask for a role.")
-    assert (Progress.from_json(answer["progress"]).rolling_back, sent_of(answer)) == (True, {2})
+    assert (progress_of(answer).rolling_back, sent_of(answer)) == (True, {2})
     stored = saga.header()
     assert activities.record_failure(saga.services, "d") == answer
     assert saga.header() == stored
@@ -258,7 +294,7 @@ def test_begin_compensation_without_a_failed_step_continues() -> None:
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
     answer = activities.begin_compensation(saga.services, saga.locks, "d")
-    assert (answer["next"], answer["progress"]["rolling_back"], saga.header().error) == ("run", False, None)
+    assert (progress_of(answer).rolling_back, saga.header().error) == (False, None)
 
 
 def test_begin_compensation_waits_for_steps_in_flight() -> None:
@@ -266,13 +302,13 @@ def test_begin_compensation_waits_for_steps_in_flight() -> None:
     saga = SagaFixture()
     saga.deployment(D.RUNNING, S.FAILED, row(1, S.SUBMITTED, needs=()), row(2, S.PENDING, started_at=START), S.PENDING)
     answer = activities.begin_compensation(saga.services, saga.locks, "d")
-    assert (answer["next"], sent_of(answer)) == ("run", {1})
+    assert sent_of(answer) == {1}
     assert saga.header().state is D.RUNNING
     assert saga.states() == [S.FAILED, S.SUBMITTED, S.SKIPPED, S.SKIPPED]
     saga.change(1, state=S.SUCCEEDED, intent=Intent(IntentAction.CREATE, "m"))
     answer = activities.begin_compensation(saga.services, saga.locks, "d")
     assert saga.header().state is D.COMPENSATING
-    assert Progress.from_json(answer["progress"]).take_ready() == [1]
+    assert progress_of(answer).take_ready() == [1]
 
 
 def test_begin_compensation_settles_steps_that_need_no_call() -> None:
@@ -304,9 +340,9 @@ def test_begin_compensation_holds_if_the_manifest_says_so() -> None:
     """Held: steps that were not started are skipped, nothing is compensated, and the target stays locked."""
     saga = SagaFixture()
     saga.deployment(D.RUNNING, row(0, S.FAILED, on_failure=OnFailure.HOLD), S.PENDING)
-    assert activities.begin_compensation(saga.services, saga.locks, "d") == {"next": "hold"}
+    assert activities.begin_compensation(saga.services, saga.locks, "d") == Hold()
     assert (saga.header().state, saga.states()) == (D.HELD, [S.FAILED, S.SKIPPED])
-    assert activities.begin_compensation(saga.services, saga.locks, "d") == {"next": "hold"}
+    assert activities.begin_compensation(saga.services, saga.locks, "d") == Hold()
 
 
 @pytest.mark.parametrize("state", [D.COMPENSATING, D.COMPENSATED, D.STUCK])
@@ -350,7 +386,7 @@ def test_reconcile_resends_ever_more_rarely_to_a_long_queue() -> None:
     progress, rounds = Progress([[]], [S.PENDING], sent={0}), list[int]()
     for each in range(1, 20):
         view = activities.reconcile(saga.services, saga.locks, "d", progress)
-        progress = Progress.from_json(json.loads(json.dumps(view["progress"])))
+        progress = progress_of(views.from_json(json.loads(json.dumps(views.to_json(view)))))
         rounds += [each] * len(saga.sent())
     assert rounds == [1, 2, 4, 8, 16]
 
@@ -364,11 +400,13 @@ def test_reconcile_returns_when_a_claim_expires_that_nobody_renews() -> None:
     rows = [row(i, S.INTENT).replace(needs=(), claim=claim) for i, claim in enumerate(claims)]
     saga.deployment(D.RUNNING, *rows)
     view = activities.reconcile(saga.services, saga.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={0, 1, 2}))
-    assert view["watchdog"] == 5.0
+    assert isinstance(view, Run)
+    assert view.round_seconds == 5.0
     assert saga.sent() == [(0, "forward")]
     saga.change(1, claim=None, wait_until=now + timedelta(seconds=300))
     view = activities.reconcile(saga.services, saga.locks, "d", Progress([[], [], []], [S.INTENT] * 3, sent={1, 2}))
-    assert view["watchdog"] == saga.services.policy.watchdog_seconds
+    assert isinstance(view, Run)
+    assert view.round_seconds == view.watchdog_seconds == saga.services.policy.watchdog_seconds
 
 
 @pytest.mark.parametrize("changes", [{"cancel_requested_by": "somebody"}, {"error": ERROR}])
@@ -394,6 +432,23 @@ def test_reconcile_resends_a_waiting_retry_when_a_person_cancelled(state: S) -> 
     assert saga.sent() == [(0, "forward")]
 
 
+@pytest.mark.parametrize(
+    ("wait_seconds", "expected_seconds"),
+    [(3, 20.0), (9, 20.0), (60, 71.0), (3600, 300.0)],
+    ids=["a poll", "as long as a round", "a Retry-After", "a person"],
+)
+def test_reconcile_comes_again_when_a_delivery_can_be_late(wait_seconds: int, expected_seconds: float) -> None:
+    """While all steps wait for a delivery that is due later, nothing can be lost before that; but the target's lease is
+    renewed in time."""
+    saga = SagaFixture()
+    waits = row(0, S.PENDING, started_at=START, wait_until=saga.clock.now() + timedelta(seconds=wait_seconds))
+    saga.deployment(D.RUNNING, waits)
+    view = activities.reconcile(saga.services, saga.locks, "d", Progress([[]], [S.PENDING], sent={0}))
+    assert isinstance(view, Run)
+    assert view.round_seconds == expected_seconds
+    assert 2 * view.round_seconds < saga.services.policy.target_lease_seconds
+
+
 def test_reconcile_writes_a_heartbeat_and_renews_the_lease() -> None:
     """The header's heartbeat moves without an audit entry, and the target stays locked."""
     saga = SagaFixture()
@@ -413,7 +468,7 @@ def test_reconcile_takes_in_steps_that_settled_without_an_event() -> None:
     saga.deployment(D.RUNNING, S.SUCCEEDED, S.PENDING)
     stale = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0})
     answer = activities.reconcile(saga.services, saga.locks, "d", stale)
-    assert Progress.from_json(answer["progress"]).take_ready() == [1]
+    assert progress_of(answer).take_ready() == [1]
     assert saga.sent() == []
 
 
@@ -426,7 +481,7 @@ def test_reconcile_backward_does_not_retry_what_failed_in_this_round() -> None:
     known = Progress([[], [], []], [S.COMPENSATION_FAILED, S.FAILED, S.SUCCEEDED], Direction.BACKWARD, sent={1, 2})
     answer = activities.reconcile(saga.services, saga.locks, "d", known)
     assert saga.sent() == [(1, "backward"), (2, "backward")]
-    assert Progress.from_json(answer["progress"]).states[:2] == [S.COMPENSATION_FAILED, S.FAILED]
+    assert progress_of(answer).states[:2] == [S.COMPENSATION_FAILED, S.FAILED]
 
 
 def test_reconcile_takes_in_rows_that_a_script_added() -> None:
@@ -435,18 +490,18 @@ def test_reconcile_takes_in_rows_that_a_script_added() -> None:
     saga.deployment(D.COMPENSATING, S.COMPENSATED, S.COMPENSATION_FAILED)
     older = Progress([[]], [S.COMPENSATED], Direction.BACKWARD)
     answer = activities.reconcile(saga.services, saga.locks, "d", older)
-    assert Progress.from_json(answer["progress"]).states == [S.COMPENSATED, S.COMPENSATION_FAILED]
+    assert progress_of(answer).states == [S.COMPENSATED, S.COMPENSATION_FAILED]
 
 
 @pytest.mark.parametrize(
-    ("state", "answer"), [(D.SUCCEEDED, "ended"), (D.HELD, "hold"), (D.CANCELLED, "ended"), (D.STUCK, "ended")]
+    ("state", "answer"), [(D.SUCCEEDED, Ended), (D.HELD, Hold), (D.CANCELLED, Ended), (D.STUCK, Ended)]
 )
-def test_reconcile_of_an_ended_or_held_deployment_reports_it(state: D, answer: str) -> None:
+def test_reconcile_of_an_ended_or_held_deployment_reports_it(state: D, answer: type[View]) -> None:
     """A late watchdog changes nothing."""
     saga = SagaFixture()
     saga.deployment(state, S.SUCCEEDED)
     found = activities.reconcile(saga.services, saga.locks, "d", Progress([[]], [S.PENDING], sent={0}))
-    assert (found["next"], saga.header().state, saga.sent()) == (answer, state, [])
+    assert (type(found), saga.header().state, saga.sent()) == (answer, state, [])
 
 
 @pytest.mark.parametrize(
@@ -467,7 +522,7 @@ def test_finish_writes_the_end_that_the_journal_proves(
     saga.deployment(state, *steps, **changes)
     saga.locks.acquire("target", "d", START, 900)
     answer = activities.finish(saga.services, saga.locks, "d")
-    assert answer == {"next": "ended", "state": after.value}
+    assert answer == Ended(after)
     assert (saga.header().state, saga.header().finished_at) == (after, START)
     assert holder(saga) == ("d" if after is D.STUCK else "probe")
     stored = saga.header()
@@ -480,7 +535,7 @@ def test_finish_with_missing_steps_is_not_a_success() -> None:
     saga = SagaFixture()
     header = DeploymentRecord("d", "m", "target", D.RUNNING, "hash", START, step_count=2)
     saga.journal.cut_create(header, [row(0, S.SUCCEEDED), row(1, S.PENDING)], 1)
-    assert activities.finish(saga.services, saga.locks, "d")["next"] == "run"
+    assert isinstance(activities.finish(saga.services, saga.locks, "d"), Run)
     assert saga.header().state is D.RUNNING
 
 
@@ -498,7 +553,7 @@ def test_finish_without_proof_writes_nothing(state: D, steps: list[S], changes: 
     """The orchestration's own view does not count; the answer is a view to continue with."""
     saga = SagaFixture()
     saga.deployment(state, *steps, **changes)
-    assert activities.finish(saga.services, saga.locks, "d")["next"] == "run"
+    assert isinstance(activities.finish(saga.services, saga.locks, "d"), Run)
     assert saga.header().state is state
 
 
@@ -508,10 +563,10 @@ def test_finish_after_a_retry_of_a_stuck_deployment() -> None:
     saga.deployment(D.STUCK, S.COMPENSATION_FAILED)
     begin(saga)
     assert (saga.header().state, saga.header().may_compensate) == (D.STUCK, True)
-    assert activities.finish(saga.services, saga.locks, "d") == {"next": "ended", "state": "stuck"}
+    assert activities.finish(saga.services, saga.locks, "d") == Ended(D.STUCK)
     assert (saga.header().state, saga.header().may_compensate) == (D.STUCK, False)
     begin(saga)
     saga.change(0, state=S.COMPENSATING)
     saga.change(0, state=S.COMPENSATED)
-    assert activities.finish(saga.services, saga.locks, "d") == {"next": "ended", "state": "compensated"}
+    assert activities.finish(saga.services, saga.locks, "d") == Ended(D.COMPENSATED)
     assert not saga.header().may_compensate

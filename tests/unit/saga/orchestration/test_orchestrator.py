@@ -1,6 +1,7 @@
 """The orchestration's generator, driven by a scripted context: which activities it calls, and when it continues as
 new."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,19 +9,21 @@ from typing import Any
 import pytest
 from durabletask import task
 
-from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, Direction
-from shared.domain.states import StepState
-from shared.saga.orchestration import orchestrator
+from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, TARGET_EVENT, Direction
+from shared.domain.states import DeploymentState, StepState
+from shared.saga.orchestration import orchestrator, views
 from shared.saga.orchestration.progress import Progress
+from shared.saga.orchestration.views import Ended, Hold, Run, View, Wait
 
 S = StepState
-ENDED = {"next": "ended", "state": "succeeded"}
+ENDED = views.to_json(Ended(DeploymentState.SUCCEEDED))
+WAIT = views.to_json(Wait(3.0, "other"))
 
 
-def view(count: int = 3, state: StepState = S.PENDING, **changes: Any) -> dict[str, Any]:
+def view(count: int = 3, state: StepState = S.PENDING, round_seconds: float = 30.0, **changes: Any) -> dict[str, Any]:
     """Return a view of `count` steps without needs."""
     progress = Progress([[] for _ in range(count)], [state] * count, **changes)
-    return {"next": "run", "progress": progress.to_json(), "watchdog": 30.0}
+    return views.to_json(Run(progress, 30.0, round_seconds))
 
 
 class Driver:
@@ -107,7 +110,7 @@ def test_orchestrator_runs_all_and_finishes() -> None:
     assert (driver.is_over, driver.result, driver.renewed) == (True, ENDED, None)
 
 
-@pytest.mark.parametrize("answer", [ENDED, {"next": "hold"}])
+@pytest.mark.parametrize("answer", [ENDED, views.to_json(Hold())])
 def test_orchestrator_ends_if_there_is_nothing_to_do(answer: dict[str, Any]) -> None:
     """Ended or held: the orchestration ends at once."""
     driver = Driver({"begin_deployment": answer})
@@ -115,26 +118,82 @@ def test_orchestrator_ends_if_there_is_nothing_to_do(answer: dict[str, Any]) -> 
 
 
 def test_orchestrator_waits_for_its_target() -> None:
-    """It asks again after the given time, or at once when a command comes."""
-    answers: list[dict[str, Any]] = [{"next": "wait", "seconds": 3.0}] * 3 + [ENDED]
+    """It asks again after the given time, or at once when a command comes or another deployment leaves the target."""
+    answers: list[dict[str, Any]] = [WAIT] * 4 + [ENDED]
     driver = Driver({"begin_deployment": lambda _: answers.pop(0)})
     assert driver.timers[-1][0] == timedelta(seconds=3)
     driver.fire()
     driver.event(COMMAND_EVENT, {})
+    driver.event(TARGET_EVENT, {})
     assert not driver.is_over
     driver.fire()
-    assert driver.names() == ["begin_deployment"] * 4
+    assert driver.names() == ["begin_deployment"] * 5
     assert driver.result == ENDED
 
 
 def test_orchestrator_wait_does_not_grow_the_history() -> None:
     """A long wait for the target continues as new too."""
-    driver = Driver({"begin_deployment": {"next": "wait", "seconds": 3.0}})
+    driver = Driver({"begin_deployment": WAIT})
     while not driver.is_over:
         driver.fire()
     assert len(driver.asked) == orchestrator.GENERATION + 1
     assert driver.renewed is not None
     assert driver.renewed["view"]["next"] == "wait"
+
+
+@pytest.mark.parametrize("name", [TARGET_EVENT, COMMAND_EVENT])
+def test_orchestrator_wakes_once_for_events_that_came_together(name: str) -> None:
+    """Three events cost one look at the journal, which shows what all of them told."""
+    driver = Driver({"begin_deployment": WAIT})
+    real, stored = driver.wait_for_external_event, [{}, {}]
+
+    def buffered(asked: str) -> Any:
+        found = real(asked)
+        if asked == name and stored:
+            driver._waiting[name].remove(found)
+            found.complete(stored.pop())
+        return found
+
+    driver.wait_for_external_event = buffered  # type: ignore[method-assign]
+    driver.event(name, {})
+    assert driver.names() == ["begin_deployment"] * 2
+    assert stored == []
+
+
+def test_orchestrator_watches_closely_again_after_it_sent_a_message() -> None:
+    """While a person decides, the watchdog comes rarely. The message that follows the approval may be lost like any
+    other, so its timer is the usual one."""
+    progress = Progress([[], [0]], [S.PENDING, S.PENDING], sent={0})
+    idle = views.to_json(Run(progress, 30.0, 300.0))
+    driver = Driver({"begin_deployment": idle, "reconcile_deployment": idle})
+    assert [seconds.total_seconds() for seconds, _ in driver.timers] == [300.0]
+    driver.settled(0)
+    assert driver.dispatched() == [[1]]
+    assert [seconds.total_seconds() for seconds, _ in driver.timers] == [300.0, 30.0]
+
+
+def test_orchestrator_replaces_a_long_wait_by_a_shorter_one() -> None:
+    """A command shows that the steps must be watched more closely than when the timer was started."""
+    driver = Driver(
+        {
+            "begin_deployment": view(1, round_seconds=300.0, sent={0}),
+            "reconcile_deployment": view(1, round_seconds=16.0, sent={0}),
+        }
+    )
+    driver.event(COMMAND_EVENT, {})
+    assert [seconds.total_seconds() for seconds, _ in driver.timers] == [300.0, 16.0]
+
+
+@pytest.mark.parametrize(
+    "shown", [Ended(DeploymentState.STUCK), Hold(), Wait(2.5, "d"), Run(Progress([[]], [S.INTENT]), 20.0, 300.0)]
+)
+def test_view_survives_json(shown: View) -> None:
+    """The durable engine stores views; one of an earlier version has no round of its own."""
+    data = json.loads(json.dumps(views.to_json(shown)))
+    assert views.from_json(data) == shown
+    if isinstance(shown, Run):
+        del data["round"]
+        assert views.from_json(data) == Run(shown.progress, 20.0, 20.0)
 
 
 def test_orchestrator_continues_as_new_after_its_events() -> None:
@@ -190,7 +249,7 @@ def test_orchestrator_failure_is_recorded_and_rolled_back() -> None:
 
     def turned(_: Any) -> dict[str, Any]:
         progress = Progress([[], []], [S.FAILED, S.PENDING], rolling_back=True, sent={1})
-        return {**view(), "progress": progress.to_json()}
+        return views.to_json(Run(progress, 30.0, 30.0))
 
     driver = Driver(
         {"begin_deployment": view(2), "record_failure": turned, "begin_compensation": back, "finish_deployment": ENDED}

@@ -1,12 +1,15 @@
 """The sweeper: deployments that nothing moves are restarted, and one deployment's error affects no other."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.json import JsonObject
+from shared.domain.messages import COMMAND_EVENT
+from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Change
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.sweep import sweeper
@@ -20,22 +23,30 @@ class Engine:
     """The port Orchestrations as a set of running ids."""
 
     def __init__(self, *running: str, failing: str = "") -> None:
-        self.running = set(running)
+        self.running = dict.fromkeys(running, START)
         self.failing = failing
+        self.changes: list[tuple[str, str]] = []
 
     def start(self, deployment_id: str) -> None:
         """Start it, or raise the error."""
         if deployment_id == self.failing:
             raise StorageUnavailableError("the durable engine does not answer")
-        self.running.add(deployment_id)
+        self.running[deployment_id] = START
 
-    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None: ...
+    def raise_event(self, deployment_id: str, name: str, payload: JsonObject) -> None:
+        """Record it."""
+        self.changes.append((deployment_id, name))
+
+    def abandon(self, deployment_id: str) -> None:
+        """Record it; the engine ends the instance."""
+        self.changes.append((deployment_id, "abandoned"))
+        self.running.pop(deployment_id, None)
 
     def forget(self, deployment_id: str) -> None:
-        self.running.discard(deployment_id)
+        self.running.pop(deployment_id, None)
 
-    def is_running(self, deployment_id: str) -> bool:
-        return deployment_id in self.running
+    def running_since(self, deployment_id: str) -> datetime | None:
+        return self.running.get(deployment_id)
 
 
 def sweep(saga: SagaFixture, engine: Engine, locks: Any = None) -> sweeper.SweepReport:
@@ -63,12 +74,47 @@ def test_sweep_restarts_deployments_that_nothing_moves() -> None:
     assert sweep(saga, engine).restarted == []
 
 
+@pytest.mark.parametrize("state", [D.ACCEPTED, D.RUNNING, D.COMPENSATING])
+def test_sweep_wakes_then_ends_then_restarts_an_orchestration_without_a_heartbeat(state: D) -> None:
+    """Each needs the next only if the one before did not help; a heartbeat in between is a sign of life."""
+    saga, engine = SagaFixture(), Engine("d")
+    saga.deployment(state, StepState.PENDING, heartbeat_at=START)
+    saga.clock.advance(saga.services.policy.stalled_seconds - 1)
+    assert (sweep(saga, engine).stalled, engine.changes) == ([], [])
+    saga.clock.advance(1)
+    assert (sweep(saga, engine).stalled, engine.changes) == (["d"], [("d", COMMAND_EVENT)])
+    saga.change_header(heartbeat_at=saga.clock.now())
+    assert sweep(saga, engine).stalled == []
+    saga.clock.advance(1.5 * saga.services.policy.stalled_seconds)
+    engine.changes.clear()
+    report = sweep(saga, engine)
+    assert (report.stalled, report.restarted, engine.changes) == (["d"], [], [("d", "abandoned")])
+    assert sweep(saga, engine).restarted == ["d"]
+
+
+def test_sweep_leaves_an_orchestration_that_was_just_started() -> None:
+    """The heartbeat of a deployment that was stuck or held for days is old; its new orchestration has not sent one."""
+    saga, engine = SagaFixture(), Engine("d")
+    saga.deployment(D.STUCK, StepState.COMPENSATION_FAILED, heartbeat_at=START)
+    saga.clock.advance(86400)
+    engine.running["d"] = saga.clock.now()
+    saga.clock.advance(saga.services.policy.stalled_seconds - 1)
+    assert (sweep(saga, engine).stalled, engine.changes) == ([], [])
+
+
+def test_sweep_never_takes_a_wait_that_the_settings_allow_for_a_stall() -> None:
+    """With longer waits the bound is longer too, whatever STALLED_SECONDS says."""
+    policy = EnginePolicy(watchdog_max_seconds=2000.0, stalled_seconds=10.0)
+    assert policy.heartbeat_late_seconds == 4000.0
+    assert EnginePolicy().heartbeat_late_seconds == EnginePolicy().stalled_seconds
+
+
 def test_sweep_does_not_restart_young_deployments() -> None:
     """The worker that accepted a deployment is about to start it."""
     saga, engine = SagaFixture(), Engine()
     saga.deployment(D.ACCEPTED)
     saga.clock.advance(59)
-    assert (sweep(saga, engine).seen, engine.running) == (1, set())
+    assert (sweep(saga, engine).seen, engine.running) == (1, {})
     saga.clock.advance(2)
     assert sweep(saga, engine).restarted == ["d"]
 
@@ -99,15 +145,15 @@ def test_sweep_continues_after_a_deployment_that_fails() -> None:
 def test_sweep_continues_after_a_bug() -> None:
     """Also after an error that is not one of the app's own."""
     saga, engine = open_fixture(D.RUNNING, D.RUNNING), Engine()
-    ask = engine.is_running
+    ask = engine.running_since
 
-    def broken(deployment_id: str) -> bool:
+    def broken(deployment_id: str) -> datetime | None:
         if deployment_id == "d1":
             raise KeyError(deployment_id)
         return ask(deployment_id)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "is_running", broken)
+        patch.setattr(engine, "running_since", broken)
         report = sweep(saga, engine)
     assert (report.failed, report.restarted) == (["d1"], ["d0"])
 
@@ -185,6 +231,7 @@ def test_sweep_dry_run_writes_nothing_and_names_what_a_sweep_does() -> None:
     def saga() -> SagaFixture:
         made, now = SagaFixture(), START
         made.deployment(D.RUNNING, StepState.PENDING, deployment_id="lost")
+        made.deployment(D.RUNNING, StepState.PENDING, deployment_id="hangs", accepted_at=START - timedelta(days=1))
         held = {"held_until": now, "keep_for_seconds": 60.0, "error": ERROR, "target": "other"}
         made.deployment(D.HELD, StepState.FAILED, deployment_id="held", **held)
         expired = {"due_at": now, "expires_after_seconds": 60.0, "target": "third"}
@@ -193,6 +240,11 @@ def test_sweep_dry_run_writes_nothing_and_names_what_a_sweep_does() -> None:
         made.deployment(D.REJECTED, deployment_id="old", due_at=now)
         made.clock.advance(61)
         return made
+
+    def hanging() -> Engine:
+        engine = Engine()
+        engine.running["hangs"] = START - timedelta(days=1)
+        return engine
 
     class Looks:
         def __init__(self, port: object, *allowed: str) -> None:
@@ -206,11 +258,12 @@ def test_sweep_dry_run_writes_nothing_and_names_what_a_sweep_does() -> None:
     services: Any = replace(
         dry.services, journal=Looks(dry.journal, "deployments", "due", "header", "steps"), queue=Looks(dry.queue)
     )
-    engine: Any = Looks(Engine(), "is_running")
+    engine: Any = Looks(hanging(), "running_since")
     locks: Any = Looks(dry.locks)
     found = sweeper.sweep(services, locks, engine, dry_run=True)
     assert found.failed == []
     assert found.restarted == ["lost"]
     assert sorted(found.expired) == ["expired", "held"]
     assert (found.orphan_checked, found.purged) == (["back"], ["old"])
-    assert sweep(saga(), Engine()).ids() == found.ids()
+    assert found.stalled == ["hangs"]
+    assert sweep(saga(), hanging()).ids() == found.ids()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from shared.domain.declaration import Kind, Variable, count, seconds
+from shared.domain.engine_variables import LEASES, RETRIES
 from shared.domain.flags import FeatureFlags
 
 
@@ -166,123 +167,8 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
         ),
         Variable("CURL_CA_BUNDLE", "The same, if `REQUESTS_CA_BUNDLE` is empty.", Kind.PATH),
     ),
-    "Retries": (
-        count(
-            "RETRY_MAX_ATTEMPTS",
-            "forward.max_attempts",
-            "Attempts of a forward action that meets transient errors. A throttled call (429) is not an attempt.",
-        ),
-        seconds(
-            "RETRY_BASE_SECONDS",
-            "forward.base_seconds",
-            "The wait before attempt n is random, from zero to base x 2^n. A Retry-After is obeyed exactly instead.",
-        ),
-        seconds("RETRY_MAX_SECONDS", "forward.max_seconds", "The longest random wait."),
-        count(
-            "COMPENSATION_MAX_ATTEMPTS",
-            "backward.max_attempts",
-            "Attempts of a compensating action before it is `compensation_failed` and the deployment `stuck`.",
-        ),
-        seconds("COMPENSATION_BASE_SECONDS", "backward.base_seconds", "As `RETRY_BASE_SECONDS`."),
-        seconds("COMPENSATION_MAX_SECONDS", "backward.max_seconds", "As `RETRY_MAX_SECONDS`."),
-        seconds(
-            "COMPENSATION_TIMEOUT_SECONDS",
-            "engine.compensation_timeout_seconds",
-            "How long one attempt of a compensation may take, waits included.",
-            minimum=1,
-        ),
-        seconds(
-            "LATE_CALL_SECONDS",
-            "engine.late_call_seconds",
-            "How long a call whose answer was lost may take to have its effect. A step with such a call is not "
-            "compensated before, and its resource is looked for until then.",
-        ),
-    ),
-    "Leases and the sweeper": (
-        seconds(
-            "STEP_LEASE_SECONDS",
-            "engine.step_lease_seconds",
-            "How long a worker without a heartbeat keeps its step. A running worker sends three heartbeats in this "
-            "time, so calls to Fabric may take longer.",
-            minimum=1,
-        ),
-        seconds(
-            "WATCHDOG_SECONDS",
-            "engine.watchdog_seconds",
-            "How often an orchestration compares its progress with the journal; sooner if a claim ends before that.",
-            minimum=1,
-        ),
-        seconds(
-            "WATCHDOG_MAX_SECONDS",
-            "engine.watchdog_max_seconds",
-            "How often at least it does so while nothing can be late before that: a person decides, or Fabric named a "
-            "far time. Less than half of `TARGET_LEASE_SECONDS`, which is renewed then.",
-            minimum=1,
-        ),
-        seconds(
-            "TARGET_LEASE_SECONDS",
-            "engine.target_lease_seconds",
-            "How long a deployment without a heartbeat holds its target.",
-            minimum=1,
-        ),
-        seconds(
-            "TARGET_RETRY_SECONDS",
-            "engine.target_retry_seconds",
-            "When a deployment that waits for its target asks for it again if no event has woken it. The waits grow "
-            "with its age. A script, which no event reaches, asks this often.",
-            minimum=1,
-        ),
-        seconds(
-            "TARGET_RETRY_MAX_SECONDS",
-            "engine.target_retry_max_seconds",
-            "The longest wait of such a deployment, if the event that wakes it is lost.",
-            minimum=1,
-        ),
-        seconds(
-            "STALLED_SECONDS",
-            "engine.stalled_seconds",
-            "How old the last heartbeat of a running orchestration must be before the sweeper wakes it. At one and a "
-            "half times that age it is ended, and the next sweep starts another. Never less than twice the longest of "
-            "the waits above.",
-        ),
-        seconds(
-            "SCRIPT_LEASE_SECONDS",
-            "engine.script_lease_seconds",
-            "How long a script with a `DeploymentTransaction` may send no heartbeat before the sweeper rolls it back "
-            "([scripting.md](scripting.md)). The app and the scripts need the same value, and their clocks must "
-            "agree within it.",
-            minimum=1,
-        ),
-        Variable(
-            "SWEEP_SCHEDULE",
-            "NCRONTAB of the sweeper. It must be set, because the trigger names it. The sample and infra/ have "
-            "`0 */5 * * * *`.",
-            sample="0 */5 * * * *",
-            in_azure=True,
-            is_late=True,
-        ),
-        Variable(
-            "SWEEP_DRY_RUN", "`true`: the sweeper logs what it would do, and does nothing.", Kind.FLAG, value=False
-        ),
-        seconds(
-            "RESTART_GRACE_SECONDS",
-            "engine.restart_grace_seconds",
-            "How old a deployment without an orchestration must be before the sweeper restarts it.",
-        ),
-        seconds(
-            "ORPHAN_GRACE_SECONDS",
-            "engine.orphan_grace_seconds",
-            "How long after a rollback the sweeper looks for resources that a late call created. It must be longer "
-            "than `functionTimeout`.",
-        ),
-        seconds(
-            "RETENTION_SECONDS",
-            "engine.retention_seconds",
-            "How long an ended deployment stays in the journal (ninety days). Its audit stays, and its id stays taken.",
-            minimum=3600,
-            in_azure=True,
-        ),
-    ),
+    "Retries": RETRIES,
+    "Leases and the sweeper": LEASES,
     "Circuit breaker": (
         count(
             "BREAKER_FAILURES",

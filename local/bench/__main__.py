@@ -1,4 +1,4 @@
-"""`make bench`: run all benchmarks, or some sections (BENCH_ARGS="medallion size"). All take about fifteen minutes."""
+"""`make bench`: run all benchmarks, or some sections (BENCH_ARGS="medallion size"). All take about half an hour."""
 
 import argparse
 import shutil
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine, imports, medallion, page, rate, recovery, telemetry
+from local.bench import breaker, engine, imports, medallion, page, rate, recovery, telemetry, topology
 from local.bench.measure import Bench, machine
 from local.paths import HOME
 from local.stack import Stack
+from local.stack.description import TOPOLOGIES
 
 
 def _overhead(rounds: int) -> None:
@@ -24,12 +25,20 @@ def _real() -> Stack:
     return Stack(name="bench-real", profile="realistic")
 
 
+def _topology(rounds: int) -> None:
+    def open_stack(name: str, use: Callable[[Bench], None]) -> None:
+        _with(Stack(name=f"bench-{name}", profile="realistic", topology=name), use)
+
+    topology.run(open_stack, TOPOLOGIES, rounds)
+
+
 SECTIONS: dict[str, Callable[[int], None]] = {
     "import": lambda rounds: imports.run(9),
     "breaker": breaker.run,
     "rate": lambda rounds: rate.run(),
     "telemetry": lambda rounds: telemetry.run(),
     "medallion": lambda rounds: _with(_real(), lambda b: medallion.run(b, rounds)),
+    "topology": _topology,
     "overhead": _overhead,
     "throughput": lambda rounds: _with(Stack(name="bench"), lambda b: engine.throughput(b, rounds)),
     "size": lambda rounds: _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, rounds)),

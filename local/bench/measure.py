@@ -55,14 +55,16 @@ class Bench:
         environment = {"AzureWebJobsStorage": stack.connection_string}
         self.storage = command_line.storage(settings.load(environment))
 
-    def deploy(self, *submissions: tuple[str, dict[str, Any]]) -> Run:
-        """Submit deployments and wait until all have ended. Raises AssertionError if one does not succeed."""
+    def deploy(
+        self, *submissions: tuple[str, dict[str, Any]], expected: DeploymentState = DeploymentState.SUCCEEDED
+    ) -> Run:
+        """Submit deployments and wait until all have ended. Raises AssertionError if one does not end as expected."""
         before, began = self.used(), time.time()
         for deployment_id, manifest in submissions:
             self.storage.submit(json.dumps({"deployment_id": deployment_id, "manifest": manifest}))
         headers = [self.ended(deployment_id) for deployment_id, _ in submissions]
         for header in headers:
-            assert header.state is DeploymentState.SUCCEEDED, header  # noqa: S101 - a failure would be measured otherwise
+            assert header.state is expected, header  # noqa: S101 - a failure would be measured otherwise
         ends = [h.finished_at.timestamp() for h in headers if h.finished_at is not None]
         return Run(headers, max(ends) - began, self.used().since(before))
 
@@ -80,12 +82,12 @@ class Bench:
         raise AssertionError(f"{deployment_id} did not end in {_WAIT_SECONDS:g} s")
 
     def used(self) -> Used:
-        """Return the host's usage since its start."""
-        data = fetch(
-            f"{self.stack.functions_url}/admin/host/metrics", headers={"x-functions-key": self.stack.master_key}
-        )
-        rows = data["functions"].values()
-        return Used(sum(r["busy_seconds"] for r in rows), sum(r["invocations"] for r in rows), data["cpu_seconds"])
+        """Return the usage of all hosts since their start."""
+        key = {"x-functions-key": self.stack.master_key}
+        found = [fetch(f"{url}/admin/host/metrics", headers=key) for url in self.stack.host_urls]
+        rows = [row for data in found for row in data["functions"].values()]
+        cpu = sum(data["cpu_seconds"] for data in found)
+        return Used(sum(r["busy_seconds"] for r in rows), sum(r["invocations"] for r in rows), cpu)
 
     def round_trip_seconds(self) -> float:
         """Return the median seconds of an empty exchange with the simulator."""

@@ -1,17 +1,15 @@
 """Compare the medallion deployment, at Fabric's recorded durations, with the time that Fabric alone would take."""
 
 import statistics
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from local.bench import sequential
+from local.bench.critical_path import forward_seconds
 from local.bench.measure import Bench, heading, row, spread
 from local.client import fetch
 from local.paths import ROOT
 from shared.cli.pack import packed
-from shared.domain.ports import Versioned
-from shared.domain.records import StepRecord
 from shared.domain.text import parse
 
 EXAMPLE = ROOT / "examples" / "medallion.yaml"
@@ -37,7 +35,7 @@ def run(bench: Bench, rounds: int) -> None:
     found = _Seconds()
     for i in range(rounds):
         name = f"bench-{i}"
-        manifest = _named(manifest, name)
+        manifest = named(manifest, name)
         _measure(bench, name, manifest, trip, found)
         principals = _principals(bench, name)
         for waits, seconds in ((False, found.script_without_waits), (True, found.script_with_waits)):
@@ -53,7 +51,7 @@ def _measure(bench: Bench, name: str, manifest: Any, trip: float, found: _Second
     calls = fetch(f"{simulator}/calls?after={first}")
     steps = bench.storage.journal.steps(name)
     found.walls.append(done.wall_seconds)
-    found.paths.append(critical_path_seconds(steps, calls, fetch(f"{simulator}/state"), trip))
+    found.paths.append(forward_seconds(steps, calls, fetch(f"{simulator}/state"), trip))
     found.busy.append(done.used.busy_seconds)
     found.busy_without_fabric.append(done.used.busy_seconds - sum(c["seconds"] for c in calls))
     found.cpu.append(done.used.cpu_seconds)
@@ -85,36 +83,8 @@ def _print(found: _Seconds, rounds: int) -> None:
     row("host: CPU seconds / wall time", f"{cpu:.2f}", "functions, queues and durable engine")
 
 
-def _named(manifest: Any, name: str) -> Any:
+def named(manifest: Any, name: str) -> Any:
+    """Return the manifest with a workspace and a target of this name."""
     steps = [dict(step) for step in manifest["steps"]]
     steps[0]["with"] = {**steps[0]["with"], "displayName": name}
     return {**manifest, "target": name, "steps": steps}
-
-
-def critical_path_seconds(
-    steps: list[Versioned[StepRecord]], calls: list[dict[str, Any]], state: dict[str, Any], trip: float
-) -> float:
-    """Return the duration of the longest chain of dependent steps, counting only Fabric's time for the necessary calls.
-
-    The necessary calls of a step are the look, the creation (if asynchronous, its operation), and the read that
-    verifies it. If the step waits for a SQL endpoint, the time until the endpoint exists replaces the creation. The
-    looks of sibling steps at one list cannot be distinguished, so each counts as their mean.
-    """
-    created = {c["names"]: c for c in calls if c["method"] == "POST" and c["names"]}
-    reads = defaultdict[str, list[float]](list)
-    for call in calls:
-        if call["method"] == "GET":
-            reads[call["path"]].append(call["seconds"])
-    endpoints = {i["id"]: i["endpointSeconds"] or 0.0 for w in state["workspaces"] for i in w["items"]}
-    ends: dict[int, float] = {}
-    for step in (s.record for s in steps):
-        assert step.resource is not None  # noqa: S101 - it succeeded
-        create = created[step.resource.id]
-        work = create["seconds"]
-        if step.spec.get("waitForSqlEndpoint"):
-            work = max(work, endpoints[step.resource.id])
-        looks = reads[create["path"]] or reads[create["path"].replace("/lakehouses", "/items")]
-        verifies = [s for path, found in reads.items() if path.endswith(step.resource.id) for s in found]
-        own = work + statistics.mean(looks) + verifies[-1] + 3 * trip
-        ends[step.ordinal] = own + max((ends[n] for n in step.needs), default=0.0)
-    return max(ends.values())

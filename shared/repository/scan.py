@@ -1,14 +1,10 @@
 """Read a directory in Fabric's source-control format: which items it has, and of which files each of them consists."""
 
-import codecs
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
-
-import filetype  # pyright: ignore[reportMissingTypeStubs] - the package has no types
 
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_object
@@ -16,14 +12,13 @@ from shared.domain.text import utf8
 from shared.repository import files
 from shared.repository.files import RefusedError, shown
 from shared.repository.item_types import ITEM_TYPES, is_ignored, part_order
+from shared.repository.measure import Measure
 from shared.repository.model import ZERO_ID, Item, Part, Repository
 from shared.repository.selection import folders_of
 
 PLATFORM = ".platform"
 MAX_FILES = 200_000
 """Files and folders of a repository."""
-MAX_TEXT_BYTES = 32 * 1024 * 1024
-"""Bytes of a text part. It is in memory as a whole when it is rendered."""
 MAX_PART_BYTES = 128 * 1024 * 1024
 """Bytes of a part. Source: the largest payload that Fabric documents (bulkImportDefinitions)."""
 MAX_FOLDER_DEPTH, MAX_FOLDER_NAME = 10, 255
@@ -38,8 +33,6 @@ JUNK = frozenset(
 _GITIGNORE = ".gitignore"
 """Part of the definition of an SQL database, which Fabric writes itself; elsewhere a file of source control."""
 _MAX_PLATFORM_BYTES = 1024 * 1024
-_HEAD = 8192
-"""Bytes in which a binary file is recognised, by its signature or by a NUL (as Git does)."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FORBIDDEN_IN_FOLDER = re.compile(r'[~"#.%&*:<>?/\\{|}]')
 _OLD_FORMAT = "item.metadata.json"
@@ -233,7 +226,7 @@ class _Scan:
         if is_ignored(item_type, path) or (_base(file) == _GITIGNORE and item_type != "SQLDatabase"):
             self._left_out.append(file)
             return None
-        measure, label = _Measure(), shown(f"{self._name}/{file}")
+        measure, label = Measure(), shown(f"{self._name}/{file}")
         try:
             for piece in files.chunks(self._listing.files[file], self._root, label, MAX_PART_BYTES):
                 measure.add(piece)
@@ -270,59 +263,6 @@ class _Scan:
     def _problem(self, file: str, line: int | None, message: str) -> None:
         place = f"{self._name}/{file}" + (f":{line}" if line is not None else "")
         self._problems.append(Problem(place, message))
-
-
-class _Measure:
-    """The size and hash of a file, and whether it is text: UTF-8 that has no signature of a binary format."""
-
-    def __init__(self) -> None:
-        self.size, self._digest, self._head, self.line = 0, hashlib.sha256(), b"", 1
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._is_utf8 = True
-
-    def add(self, piece: bytes) -> None:
-        self._head += piece[: _HEAD - len(self._head)]
-        self.size += len(piece)
-        self._digest.update(piece)
-        if self._is_utf8:
-            self._decode(piece, is_last=False)
-
-    def _decode(self, piece: bytes, *, is_last: bool) -> None:
-        try:
-            self._decoder.decode(piece, is_last)
-            self.line += piece.count(b"\n")
-        except UnicodeDecodeError as error:
-            self._is_utf8 = False
-            self.line += piece.count(b"\n", 0, max(0, error.start))
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def verdict(self) -> tuple[bool, str]:
-        """Return whether the file is text, and what is wrong with it (empty: nothing).
-
-        fabric-cicd sends a file that is neither of a known binary format nor UTF-8 as an empty part. Here it is binary
-        if it contains a NUL, as Git decides, and else a problem.
-        """
-        if self._is_utf8:
-            self._decode(b"", is_last=True)
-        mime = _mime(self._head)
-        if mime.startswith(("application/", "image/")):
-            return False, ""
-        if not self._is_utf8:
-            is_binary = bool(mime) or b"\0" in self._head
-            return False, "" if is_binary else "is text, but not in UTF-8; save it as UTF-8"
-        if self.size > MAX_TEXT_BYTES:
-            return True, f"is text of {self.size} bytes; at most {MAX_TEXT_BYTES} can be rendered"
-        return True, ""
-
-
-def _mime(head: bytes) -> str:
-    """Return the MIME type that fabric-cicd finds in the same bytes with the same library; empty if it finds none."""
-    guess = cast(Callable[[bytes], object], filetype.guess_mime)  # pyright: ignore[reportUnknownMemberType] - no types
-    found = guess(head) if head else None
-    return found if isinstance(found, str) else ""
 
 
 def _base(file: str) -> str:

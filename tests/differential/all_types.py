@@ -6,6 +6,7 @@ Every rule of parameter.yml that changes bytes applies somewhere in it. All cont
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def item(
     directory: str,
     item_type: str,
     name: str,
-    files: dict[str, str | bytes] | None = None,
+    files: Mapping[str, str | bytes] | None = None,
     *,
     logical: str | None = None,
     **metadata: Any,

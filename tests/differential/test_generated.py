@@ -1,6 +1,5 @@
 """Generated repositories: the same verdict as fabric-cicd 1.4.0, and the same bytes."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 from shared.repository.render import RenderError
 from tests.differential import compare, generated, peer
 
-SOME = settings(max_examples=int(os.environ.get("NEX", "40")), suppress_health_check=[HealthCheck.too_slow])
+DRAWN = settings().max_examples
+SOME = settings(max_examples=3 * DRAWN // 5, suppress_health_check=[HealthCheck.too_slow])
 """Each example sends a repository twice."""
 STRICTER = (
     r"a regular expression may not begin with \$",

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from shared.domain.breaker import BreakerRecord
 from shared.domain.clock_offset import ClockOffset
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.messages import StepMessage
-from shared.domain.ports import Clock, Lock, PoisonSignal, SweepSignal, Versioned
+from shared.domain.ports import Clock, DeployedItem, Lock, PoisonSignal, SweepSignal, Versioned
 from shared.domain.rate import Bucket
 from shared.domain.rate_window import SharedWindow
 from shared.domain.telemetry import PROPERTIES, Properties
@@ -141,12 +141,26 @@ class MemoryBlobs:
         self._blobs[digest] = content
         return digest
 
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        return [digest for digest in dict.fromkeys(digests) if self._checked(digest) not in self._blobs]
+
+    def put_pieces(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
+        self._blobs.setdefault(self._checked(digest), b"".join(pieces))
+
+    def copy(self, other: "MemoryBlobs") -> None:
+        """Store all that another one holds."""
+        self._blobs.update(other._blobs)
+
     def get(self, digest: str) -> bytes:
-        if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-            raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
-        if digest not in self._blobs:
+        if self._checked(digest) not in self._blobs:
             raise NotFoundError("no such payload")
         return self._blobs[digest]
+
+    @staticmethod
+    def _checked(digest: str) -> str:
+        if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+            raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
+        return digest
 
 
 class MemoryStepQueue:
@@ -267,3 +281,24 @@ class MemorySignals:
 
     def poison_signal(self) -> PoisonSignal | None:
         return self._poisonings
+
+
+class MemoryDeployedItems:
+    """The port DeployedItems in a dictionary."""
+
+    def __init__(self) -> None:
+        self._notes: dict[tuple[str, str], DeployedItem] = {}
+
+    def get(self, workspace_id: str, identity: str) -> DeployedItem | None:
+        return self._notes.get((workspace_id.lower(), identity))
+
+    def of_workspace(self, workspace_id: str) -> list[DeployedItem]:
+        return [note for (place, _), note in self._notes.items() if place == workspace_id.lower()]
+
+    def put(self, items: Sequence[DeployedItem]) -> None:
+        for item in items:
+            self._notes[(item.workspace_id.lower(), item.identity)] = item
+
+    def remove(self, workspace_id: str, identities: Sequence[str]) -> None:
+        for identity in identities:
+            self._notes.pop((workspace_id.lower(), identity), None)

@@ -40,7 +40,7 @@ def forward_seconds(
             looks = reads[create["path"]] or reads[create["path"].replace("/lakehouses", "/items")]
             verifies = [s for path, found in reads.items() if path.endswith(step.resource.id) for s in found]
             own = work + statistics.mean(looks) + verifies[-1] + 3 * trip
-        ends[step.ordinal] = own + max((ends[n] for n in step.needs), default=0.0)
+        ends[step.ordinal] = own + max((ends[n] for n in step.needed), default=0.0)
     return max(ends.values())
 
 

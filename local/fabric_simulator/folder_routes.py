@@ -68,7 +68,9 @@ def delete(world: World, request: Request, workspace_id: str, folder_id: str) ->
     workspace = world.workspace(workspace_id)
     world.needs_contributor(workspace)
     folder, folders = find(workspace, folder_id), workspace.part(Folders)
-    has_item = any(item.folder_id == folder.id for item in workspace.items.values())
+    # An item whose creation failed keeps its name, and is nowhere.
+    inside = (item for item in workspace.items.values() if item.visible_at != float("inf"))
+    has_item = any(item.folder_id == folder.id for item in inside)
     if folders.children(folder.id) or has_item or recovery.is_in_use(workspace, folder.id):
         related = {"resourceId": folder.id, "resourceType": "Folder"}
         raise ApiError(400, "FolderNotEmpty", "The requested folder is not empty.", related=related)

@@ -6,7 +6,7 @@ line handles an outage of either in the same way.
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +34,8 @@ TIMEOUTS_SECONDS, HEALTH_TIMEOUTS_SECONDS = (10.0, 100.0), (10.0, 20.0)
 """To connect, and between two parts of the answer."""
 TAKEN = (200, 202, 304)
 _PAGE = 200
+_DIGESTS = 1_000
+"""Digests of one request."""
 
 
 class RemoteApi:
@@ -64,6 +66,11 @@ class RemoteApi:
         """Return the answer. Raises as `_answer`."""
         headers = {"Content-Type": media_type} | ({"traceparent": traceparent} if traceparent else {})
         return self._answer("POST", path, params=query, data=body, headers=headers).json()
+
+    def put(self, path: str, body: "_Pieces") -> JsonObject:
+        """Return the answer. Raises as `_answer`."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._answer("PUT", path, (200, 201), data=body, headers=headers).json()
 
     def health(self) -> JsonObject:
         """Return the details of health; a failing app answers 503 with the same details. Raises as `_answer`."""
@@ -112,6 +119,19 @@ def _error(answer: requests.Response) -> SagaError:
     rows: list[JsonObject] = text.get("problems") or []
     problems = [Problem(str(row.get("path")), str(row.get("message")), int(row.get("count") or 1)) for row in rows]
     return InvalidInputError(problems) if problems else SagaError(detail)
+
+
+class _Pieces:
+    """A body of a known length that is sent in pieces; it can be sent once."""
+
+    def __init__(self, size: int, pieces: Iterable[bytes]) -> None:
+        self._size, self._pieces = size, pieces
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
 
 
 class RemoteJournal:
@@ -214,6 +234,19 @@ class RemoteAdmin:
         digest = hashlib.sha256(content).hexdigest()
         self._blobs[digest] = content
         return digest
+
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        """Return those of the digests that the app has not stored. Raises as RemoteApi."""
+        found: list[str] = []
+        wanted = list(dict.fromkeys(digests))
+        for start in range(0, len(wanted), _DIGESTS):
+            body = canonical({"digests": wanted[start : start + _DIGESTS]}).encode()
+            found += self._api.post("/payloads/missing", body, "application/json")["missing"]
+        return found
+
+    def put_pieces(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Store a content with the app, in pieces. Raises as RemoteApi."""
+        self._api.put(f"/payloads/{digest}", _Pieces(size, pieces))
 
     def get(self, digest: str) -> bytes:
         """Return a blob of a submission. Raises NotFoundError."""

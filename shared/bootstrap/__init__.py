@@ -74,6 +74,7 @@ def build(loaded: settings.Settings) -> App:
     """Return an app for these settings; nothing is connected yet. Raises settings.SettingsError."""
     from shared.adapters.fabric.credentials import TokenSource
     from shared.adapters.fabric.transport import RequestsTransport
+    from shared.adapters.storage.deployed_table import TableDeployedItems
     from shared.adapters.storage.queues import StorageStepQueue
     from shared.adapters.storage.signal_table import TableSignals
 
@@ -99,6 +100,7 @@ def build(loaded: settings.Settings) -> App:
         policy=policy,
         new_id=lambda: uuid.uuid4().hex,
         telemetry=telemetry,
+        deployed=TableDeployedItems(clients),
     )
     signals = TableSignals(clients)
     checks = {

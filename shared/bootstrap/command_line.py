@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from shared import settings
 from shared.bootstrap import parts
 from shared.bootstrap.parts import Stores, Submit, SystemClock
-from shared.domain.ports import Blobs, BreakerAdmin, Fabric, JournalReads
+from shared.domain.ports import Blobs, BreakerAdmin, DeployedItems, Fabric, JournalReads
 from shared.domain.telemetry import NoTelemetry
 from shared.saga.health.monitor import Monitor
 
@@ -31,6 +31,13 @@ Access = Stores | Remote
 def storage(loaded: settings.Settings) -> Stores:
     """Return what storage holds. Raises settings.SettingsError, StorageUnavailableError."""
     return parts.stores(parts.storage_clients(loaded.storage), SystemClock())
+
+
+def deployed_items(loaded: settings.Settings) -> DeployedItems:
+    """Return the notes on deployed items. Raises as `storage`."""
+    from shared.adapters.storage.deployed_table import TableDeployedItems
+
+    return TableDeployedItems(parts.storage_clients(loaded.storage))
 
 
 def storage_monitor(loaded: settings.Settings) -> Monitor:

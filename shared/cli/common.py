@@ -15,6 +15,7 @@ from shared.cli import pack
 from shared.cli.help import COMMAND
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
+from shared.cli.stored import StoredFiles
 from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import NotFoundError, Problem
 from shared.domain.fields import Fields
@@ -36,8 +37,12 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
     complete(parser.add_argument("--root", metavar="FOLDER", help=text), shtab.DIRECTORY)
 
 
-def packed(options: argparse.Namespace, output: Output, manifest: Any, folder: Path) -> Any:
-    """Return the manifest with its files packed in; files that are left out are reported. Raises InvalidInputError."""
+def packed(
+    options: argparse.Namespace, output: Output, manifest: Any, folder: Path, stored: StoredFiles | None = None
+) -> Any:
+    """Return the manifest with its files packed in; those of a repository are added to `stored`.
+
+    Files that are left out are reported, and parameters that do nothing. Raises InvalidInputError."""
 
     def report(left: pack.LeftOut) -> None:
         names = ", ".join(clean(name, 100) for name in left.files[:_NAMED])
@@ -45,7 +50,11 @@ def packed(options: argparse.Namespace, output: Output, manifest: Any, folder: P
         text = f"left out of {clean(left.folder, 100)} ({clean(left.reason)}): {names}{more}"
         output.event("left_out", text, **dataclasses.asdict(left))
 
-    return pack.packed(manifest, folder, pack.real_root(options.root, folder), report)
+    def warn(warning: Problem) -> None:
+        text = f"warning: {clean(warning.path, 300)}: {clean(warning.message, 500)}"
+        output.event("warning", text, path=warning.path, message=warning.message)
+
+    return pack.packed(manifest, folder, pack.real_root(options.root, folder), report, stored, warn)
 
 
 def complete(argument: argparse.Action, how: Mapping[str, Any]) -> None:

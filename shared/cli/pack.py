@@ -7,6 +7,8 @@ from typing import Any
 
 from shared.cli.item_folder import LeftOut as LeftOut
 from shared.cli.item_folder import packed_item
+from shared.cli.repository_pack import packed_repository
+from shared.cli.stored import StoredFiles
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, as_object, canonical
@@ -16,7 +18,7 @@ from shared.repository import files
 from shared.repository.files import RefusedError, shown
 from shared.steps import KINDS
 
-PACKED_FIELDS = ("file", "folder")
+PACKED_FIELDS = ("file", "folder", "path")
 """The fields that this module reads and replaces. Each kind says which one it has (`KindRules.packs`)."""
 
 
@@ -88,9 +90,17 @@ def body(manifest: Any, wanted: str | None) -> tuple[Any, str | None]:
 
 
 def packed(
-    manifest: Any, folder: Path, root: Path | None = None, on_left_out: Callable[[LeftOut], None] | None = None
+    manifest: Any,
+    folder: Path,
+    root: Path | None = None,
+    on_left_out: Callable[[LeftOut], None] | None = None,
+    stored: StoredFiles | None = None,
+    on_warning: Callable[[Problem], None] | None = None,
 ) -> Any:
-    """Return the manifest with each `with.file` and `with.folder` replaced by its content. Raises InvalidInputError.
+    """Return the manifest with each `with.file`, `with.folder` and `with.path` replaced by its content.
+
+    The files of a repository are added to `stored`, because they are sent beside the manifest. Raises
+    InvalidInputError.
 
     Names are relative to `folder` and must not lead out of `root` (by default `folder`). Files that are left out are
     reported to `on_left_out`. A step that cannot be packed stays unchanged, so that the manifest can still be sent and
@@ -112,12 +122,21 @@ def packed(
             problems.append(Problem(path, f"is empty: give the {name}, relative to the manifest"))
             continue
         try:
+            left_out: LeftOut | None = None
             if name == "file":
                 found = _principals(spec, folder, root, path)
+            elif name == "path":
+                result = packed_repository(spec, folder, root, path, stored or StoredFiles())
+                found = result.spec
+                if on_warning is not None:
+                    for warning in result.warnings:
+                        on_warning(warning)
+                if result.left_out:
+                    left_out = LeftOut(path, str(spec["path"]), result.left_out, "not parts of an item")
             else:
                 found, left_out = packed_item(spec, folder, root, path)
-                if left_out and on_left_out:
-                    on_left_out(left_out)
+            if left_out and on_left_out:
+                on_left_out(left_out)
         except InvalidInputError as error:
             problems += error.problems
             continue

@@ -18,11 +18,16 @@ from shared.cli.follow import SUCCEEDED
 from shared.cli.render import markdown
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
+from shared.cli.stored import StoredFiles
+from shared.domain.errors import SagaError, StorageAuthError, StorageUnavailableError
+from shared.domain.json import JsonObject
 from shared.domain.manifest import compile_manifest
 from shared.domain.step_graph import StepGraph
 from shared.domain.text import parse
-from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, DryRun, StepChange, dry_run
+from shared.saga import deployed
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, DryRun, StepChange, dry_run, nothing_recalled
 from shared.steps import KINDS, STEPS
+from shared.steps.kind import Recall
 
 BLOCKED, CHANGES = 1, 2
 WRONG = 1
@@ -48,11 +53,11 @@ def add_commands(add: Add) -> None:
     )
 
 
-def whole(options: argparse.Namespace, output: Output) -> Any:
+def whole(options: argparse.Namespace, output: Output, stored: StoredFiles | None = None) -> Any:
     """Return the manifest with the files that it names packed in. Raises InvalidInputError."""
     text, folder = pack.read_text(options.manifest)
     body, _ = pack.body(parse(text), None)
-    return packed(options, output, body, folder)
+    return packed(options, output, body, folder, stored)
 
 
 def compiled(options: argparse.Namespace, output: Output) -> StepGraph:
@@ -62,14 +67,24 @@ def compiled(options: argparse.Namespace, output: Output) -> StepGraph:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Run the command and return its exit code."""
-    manifest = whole(options, output)
+    stored = StoredFiles()
+    manifest = whole(options, output, stored)
     plan = compile_manifest(manifest, KINDS)
     loaded = settings.load()
     if api := remote(options):
+        stored.send(api.blobs)
         found = DryRun.from_json(api.desk.plan(manifest))
     else:
         policy = DRY_RUN_RETRY if loaded.flags.retry_logic else DRY_RUN_RETRY.once()
-        found = dry_run(command_line.fabric(loaded), STEPS, plan, clock=bootstrap.SystemClock(), policy=policy)
+        found = dry_run(
+            command_line.fabric(loaded),
+            STEPS,
+            plan,
+            clock=bootstrap.SystemClock(),
+            policy=policy,
+            recall=_recall(loaded, output) if stored.files else nothing_recalled,
+            read=stored.read,
+        )
     if options.json:
         output.event("plan", "", **found.to_json())
     else:
@@ -81,6 +96,27 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if found.counts[Action.BLOCKED]:
         return BLOCKED
     return CHANGES if options.detailed_exitcode and found.changes else SUCCEEDED
+
+
+def _recall(loaded: settings.Settings, output: Output) -> Recall:
+    """Return what earlier deployments noted, as far as the command line has access to the app's storage."""
+    if not (loaded.storage.connection_string or loaded.storage.table_uri):
+        return nothing_recalled
+    notes = command_line.deployed_items(loaded)
+    failed: list[SagaError] = []
+
+    def recall(workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+        if failed:
+            return None
+        try:
+            return deployed.recalled(notes, workspace_id, logical_id, key)
+        except (StorageUnavailableError, StorageAuthError) as error:
+            failed.append(error)
+            text = "warning: without the app's storage, renamed and unchanged items are not recognised"
+            output.event("warning", f"{text}: {error}", message=str(error))
+            return None
+
+    return recall
 
 
 def shown(found: DryRun) -> list[str]:

@@ -12,6 +12,7 @@ from shared.cli.common import Add, add_manifest, add_url, connect, follow_comman
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, conflict, follow, forgotten
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
+from shared.cli.stored import StoredFiles
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id, new_deployment_id
 from shared.domain.errors import (
     ForgottenError,
@@ -59,11 +60,12 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         raise InvalidInputError([Problem("--id", ID_RULE)])
     text, folder = pack.read_text(options.manifest)
     problems = Problems()
+    stored = StoredFiles()
     body: JsonObject = {"manifest_text": text}
     try:
         manifest, options.id = pack.body(parse(text), options.id)
         body = {"manifest": manifest}
-        manifest = body["manifest"] = packed(options, output, manifest, folder)
+        manifest = body["manifest"] = packed(options, output, manifest, folder, stored)
         compile_manifest(manifest, KINDS)
     except InvalidInputError as error:
         # It is sent all the same: the app rejects it and records that, so that every id gets an answer.
@@ -74,6 +76,11 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     wanted = settings.load().traceparent
     # A tool sets the variable, not a person: an invalid value is ignored.
     traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
+    if stored.files and not problems:
+        sent = stored.send(storage.blobs)
+        output.event(
+            "stored", f"{len(stored.files)} files, {sent} bytes of them new", files=len(stored.files), bytes=sent
+        )
     message = envelope(storage.blobs, options.id, body, options.requested_by, traceparent)
     recorded = ", and the app records it as rejected"
     try:

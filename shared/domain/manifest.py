@@ -1,14 +1,14 @@
 """The check of a manifest, and its compilation to a step graph. All problems are reported at once, with their paths."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, Reference, Words, suggestion
 from shared.domain.json import JsonObject
-from shared.domain.ports import KindRules
+from shared.domain.ports import Expanded, KindRules
 from shared.domain.states import Concurrency, OnFailure
 from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
@@ -218,24 +218,38 @@ def _check_ids(written: list[_Written], problems: list[Problem]) -> None:
     by_id = {s.step_id: s for s in written}
     for step in written:
         for i, need in enumerate(step.needs):
-            if need not in by_id:
+            if _origin(need, by_id) is None:
                 message = f"there is no step '{need[:64]}'.{suggestion(need, by_id, problems)}"
                 problems.append(Problem(f"{step.path}.needs[{i}]", message))
         for where, other, output in step.references:
-            target = by_id.get(other)
+            target = _origin(other, by_id)
             if target is None:
                 near = suggestion(other, by_id, problems)
                 problems.append(Problem(where, f"there is no step '{other[:64]}'.{near}"))
-            elif target.kind is not None and output not in target.kind.outputs:
-                known = ", ".join(sorted(target.kind.outputs)) or "none"
-                message = f"a step of kind {target.kind.name} has no output '{output[:64]}'. It has: {known}"
-                problems.append(Problem(where, message))
+            elif target.kind is not None and target.step_id == other:
+                _check_output(where, target.kind.name, target.kind.outputs, output, problems)
+
+
+def _origin(step_id: str, by_id: Mapping[str, _Written]) -> _Written | None:
+    """Return the step of the manifest that an id names: the step itself, or the one that may expand to it."""
+    if step_id in by_id:
+        return by_id[step_id]
+    ends = [i for i, character in enumerate(step_id) if character in "./"]
+    return next((by_id[step_id[:end]] for end in ends if step_id[:end] in by_id), None)
+
+
+def _check_output(where: str, kind: str, outputs: Collection[str], output: str, problems: list[Problem]) -> None:
+    if output not in outputs:
+        known = ", ".join(sorted(outputs)) or "none"
+        message = f"a step of kind {kind} has no output '{output[:64]}'. It has: {known}"
+        problems.append(Problem(where, message))
 
 
 def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[GraphStep, str]]:
     """Return the steps of the graph, each with its path in the manifest.
 
-    In `needs`, the id of a step that expands to several stands for all of them.
+    In `needs`, the id of a step that expands to several stands for all of them: for those that no other one of them
+    needs, because these come last.
     """
     if problems:
         return []
@@ -246,20 +260,56 @@ def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[Grap
             Problem("$.steps", f"expand to {count} steps; at most {MAX_STEPS} are accepted in one deployment")
         )
         return []
-    members = {step.step_id: [step_id for step_id, _, _ in parts] for step, parts in expanded}
+    members = {step.step_id: _last(step.step_id, parts) for step, parts in expanded}
+    every = {f"{step.step_id}{part.suffix}": part for step, parts in expanded for part in parts}
+    members |= {step_id: [step_id] for step_id in every if step_id not in members}
+    _check_expanded(written, members, every, problems)
     steps: list[tuple[GraphStep, str]] = []
-    for step, parts in expanded:
+    for step, parts in expanded if not problems else ():
         wanted = dict.fromkeys([*step.needs, *(reference.step_id for reference in step.references)])
-        needs = tuple(member for need in wanted for member in members[need])
-        for step_id, kind, spec in parts:
-            steps.append((GraphStep(step_id, kind, spec, needs, step.timeout_seconds, step.on_failure), step.path))
+        needs = tuple(dict.fromkeys(member for need in wanted for member in members[need]))
+        for part in parts:
+            inner = tuple(f"{step.step_id}{need}" for need in part.needs)
+            graph_step = GraphStep(
+                f"{step.step_id}{part.suffix}",
+                part.kind,
+                part.spec,
+                inner or needs,
+                step.timeout_seconds,
+                step.on_failure,
+            )
+            steps.append((graph_step, step.path))
     return steps
 
 
-def _parts(step: _Written) -> list[tuple[str, str, JsonObject]]:
-    """Return id, kind and `with` of the steps that one expands to, or of itself."""
+def _check_expanded(
+    written: list[_Written],
+    members: Mapping[str, list[str]],
+    every: Mapping[str, Expanded],
+    problems: list[Problem],
+) -> None:
+    """Note needs and references that name a step which no step expands to, or an output that it does not have."""
+    for step in written:
+        for i, need in enumerate(step.needs):
+            if need not in members:
+                message = f"there is no step '{need[:100]}'.{suggestion(need, every, problems)}"
+                problems.append(Problem(f"{step.path}.needs[{i}]", message))
+        for where, other, output in step.references:
+            if other not in members:
+                message = f"there is no step '{other[:100]}'.{suggestion(other, every, problems)}"
+                problems.append(Problem(where, message))
+            elif (part := every.get(other)) is not None and part.suffix:
+                _check_output(where, part.kind, part.outputs, output, problems)
+
+
+def _parts(step: _Written) -> list[Expanded]:
+    """Return the steps that one expands to, or the step itself."""
     assert step.kind is not None  # noqa: S101 - a step without a kind is among the problems
-    parts = step.kind.expand(step.spec)
-    if parts is None:
-        return [(step.step_id, step.kind.name, step.spec)]
-    return [(f"{step.step_id}.{suffix}", kind, spec) for suffix, kind, spec in parts]
+    parts = step.kind.expand(step.step_id, step.spec)
+    return [Expanded("", step.kind.name, step.spec)] if parts is None else parts
+
+
+def _last(step_id: str, parts: list[Expanded]) -> list[str]:
+    """Return the ids of those steps of an expansion that no other one of them needs."""
+    needed = {need for part in parts for need in part.needs}
+    return [f"{step_id}{part.suffix}" for part in parts if part.suffix not in needed]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Self, TypedDict, Unpack
 
 from shared.domain.json import JsonObject
+from shared.domain.ordinals import unpacked
 from shared.domain.record_json import changed, dump, load
 from shared.domain.states import (
     Concurrency,
@@ -143,9 +144,9 @@ class StepChanges(TypedDict, total=False):
 class StepRecord:
     """One row of the journal: everything known of one step.
 
-    `needs` are the ordinals that must have succeeded before it; `refers_to` maps the ids of the steps whose
-    outputs its spec names to their ordinals, and is stored as a payload. `attempt` counts tries that went wrong in
-    the present direction; it is the only attempt count there is.
+    `needs` are the ordinals that must have succeeded before it, packed (ordinals.py); `needed` unpacks them.
+    `refers_to` maps the ids of the steps whose outputs its spec names to their ordinals, and is stored as a
+    payload. `attempt` counts tries that went wrong in the present direction; it is the only attempt count there is.
     `fence` is the last fencing number given out. `ambiguous` says that the answer of a create was lost at least
     once. `late_call_until` is until when a call of a delivery that died or was held up may still have its effect.
     `calls_done` counts the finished calls of an update or a restore. `wait_until` is when the delivery that
@@ -188,6 +189,11 @@ class StepRecord:
     compensation_finished_at: datetime | None = None
     left_with: int = 0
     chain: Chain | None = field(default=None, compare=False)
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """Return the ordinals of the steps that must have succeeded before this one."""
+        return unpacked(self.needs)
 
     def replace(self, **changes: Unpack[StepChanges]) -> Self:
         """The row with some fields changed."""

@@ -40,7 +40,7 @@ STEP_SHARES = {
     "step_id": 102,
     "kind": 80,
     "spec": PAYLOAD_CHARACTERS,
-    "needs": 3_900,  # the ordinals of MAX_STEPS - 1 steps
+    "needs": 3_900,  # packed: any run of ordinals, or about 700 that are not consecutive
     "refers_to": PAYLOAD_CHARACTERS,
     "claim": 200,
     "intent": PAYLOAD_CHARACTERS + 300,

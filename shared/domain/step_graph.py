@@ -8,8 +8,13 @@ from shared.domain.errors import Problem
 from shared.domain.json import JsonObject
 from shared.domain.states import Concurrency, OnFailure
 
-MAX_STEPS = 1_000
-"""Steps in one deployment, principals expanded. The orchestrator's state stays below 45 KB up to here."""
+MAX_STEPS = 3_000
+"""Steps in one deployment after the expansion: a repository of 1,000 items has folders, shells and actions beside
+them."""
+
+
+MAX_STEP_ID = 100
+"""Characters of the id of a step, also of one that another step expands to."""
 
 
 @dataclass(frozen=True)

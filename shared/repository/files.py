@@ -154,11 +154,12 @@ class Listing:
     """One sentence for each entry that can neither be read nor left out."""
 
 
-def listed(folder: Path, name: str, is_left_out: Callable[[str], bool], limit: int = MAX_FILES) -> Listing:
+def listed(folder: Path, name: str, is_left_out: Callable[[str], bool], limit: int = 0) -> Listing:
     """List everything below a folder (a real path) in the order of paths; `is_left_out` decides by the name alone.
 
     A link to a file inside the folder counts as that file; any other link is a problem. Raises RefusedError.
     """
+    limit = limit or MAX_FILES
     found = Listing()
     folders, count = [folder], 0
     while folders:

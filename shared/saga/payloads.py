@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem
 from shared.domain.json import JsonObject, canonical
 from shared.domain.ports import Blobs
 from shared.domain.row_limits import PAYLOAD_CHARACTERS
@@ -25,6 +26,14 @@ class Payloads:
         if len(text) <= INLINE_CHARACTERS and len(json.dumps(value, separators=(",", ":"))) <= INLINE_CHARACTERS:
             return value
         return {_REFERENCE: self.blobs.put(text.encode("utf-8", "surrogatepass"))}
+
+    def read(self, digest: str) -> bytes:
+        """Return a payload that the command line stored. Raises InvalidInputError if it is missing or was changed."""
+        try:
+            return self.blobs.get(digest)
+        except NotFoundError:
+            message = "is not in storage: the command line stores the files before it submits; submit again"
+            raise InvalidInputError([Problem("$.with", f"the file with the SHA-256 {digest} {message}")]) from None
 
     def load(self, value: JsonObject) -> JsonObject:
         """Return the value that was given to `store`."""

@@ -8,18 +8,23 @@ from shared.domain.polling import DEFAULT_EXPECTED_SECONDS
 from shared.domain.ports import KindRules
 from shared.steps.approval import ApprovalKind
 from shared.steps.custom import CustomKind
+from shared.steps.folder import FolderKind
 from shared.steps.item import ItemKind
 from shared.steps.kind import ANY_TYPE, ElsewhereKind, StepKind
 from shared.steps.lakehouse import LakehouseKind
 from shared.steps.principals import PrincipalsKind
+from shared.steps.repository import RepositoryKind
+from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.role_assignment import RoleAssignmentKind
 from shared.steps.workspace import WorkspaceKind
 
-_IN_FABRIC: tuple[StepKind, ...] = (WorkspaceKind(), LakehouseKind(), ItemKind(), RoleAssignmentKind())
+_IN_FABRIC: tuple[StepKind, ...] = (WorkspaceKind(), LakehouseKind(), ItemKind(), RoleAssignmentKind(), FolderKind())
+_EXPANDED: tuple[StepKind, ...] = (RepositoryItemKind(),)
+"""The kinds that a manifest cannot name, because others expand to them."""
 _APPROVAL, _CUSTOM = ApprovalKind(), CustomKind()
-_EXPANDING = (PrincipalsKind(),)
+_EXPANDING = (PrincipalsKind(), RepositoryKind())
 
-STEPS: dict[str, StepKind] = {kind.name: kind for kind in _IN_FABRIC}
+STEPS: dict[str, StepKind] = {kind.name: kind for kind in (*_IN_FABRIC, *_EXPANDED)}
 """The kinds whose steps are resources in Fabric, by name."""
 
 ELSEWHERE: dict[str, ElsewhereKind] = {_APPROVAL.name: _APPROVAL, _CUSTOM.name: _CUSTOM}

@@ -20,7 +20,7 @@ from shared.domain.errors import (
 )
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
-from shared.domain.ports import Fabric, KindRules, OperationStarted
+from shared.domain.ports import Expanded, Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.steps.companions import Found, Makers
 
@@ -37,6 +37,10 @@ class IfExists(StrEnum):
     ADOPT = "adopt"
     UPDATE = "update"
     FAIL = "fail"
+
+
+type Recall = Callable[[str, str, str], JsonObject | None]
+"""Returns what an earlier deployment noted about an item of a repository, by workspace id, logical id and type/name."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,11 @@ class StepKind(KindRules, Protocol):
         ...
 
     @property
+    def is_found_by_marker(self) -> bool:
+        """Return True if `find` and the marker identify what an operation created, so that its result is not read."""
+        ...
+
+    @property
     def tracks(self) -> str:
         """The type of resource that scripts may track and this kind compensates: Fabric's word, or ANY_TYPE."""
         ...
@@ -107,6 +116,14 @@ class StepKind(KindRules, Protocol):
     @property
     def tracked_fields(self) -> Mapping[str, str]:
         """The `with` of a tracked resource: fields, and the attributes of `TrackedResource` that they come from."""
+        ...
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        """Return the spec with what must be known before the first look. It is stored in place of the spec."""
+        ...
+
+    def opened(self, spec: JsonObject, read: Callable[[str], bytes]) -> JsonObject:
+        """Return the spec with what is too large to be stored in it; `read` returns a stored payload by its digest."""
         ...
 
     def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
@@ -170,9 +187,16 @@ class ResourceKind:
 
     packs = ""
     expected_seconds: Mapping[str, float] = {}
+    is_found_by_marker = False
 
-    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
+    def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         return None
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        return spec
+
+    def opened(self, spec: JsonObject, read: Callable[[str], bytes]) -> JsonObject:
+        return spec
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Allow every update."""
@@ -202,7 +226,7 @@ class ElsewhereKind:
         """Note every problem of a step's `with`."""
         raise NotImplementedError
 
-    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
+    def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         return None
 
     def reverse(self, resource: Resource) -> None:

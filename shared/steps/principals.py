@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
+from shared.domain.ports import Expanded
 from shared.domain.principals import COLUMNS, Principal, parse_principals
 from shared.domain.template import escaped
 from shared.steps.kind import WORKSPACE_ID, IfExists, check_if_exists
@@ -57,7 +58,7 @@ class PrincipalsKind:
         else:
             _inline(element for element, _ in rows)
 
-    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]]:
+    def expand(self, step_id: str, spec: JsonObject) -> list[Expanded]:
         """Return one `role_assignment` step for each principal, numbered from 1."""
         shared = {name: spec[name] for name in _SHARED if name in spec}
         fields = Fields(spec, "$", [], [])
@@ -66,11 +67,12 @@ class PrincipalsKind:
         else:
             principals = _inline(element for element, _ in fields.each("principals", _read_row, empty=""))
         return [
-            (
-                f"{i:03d}",
+            Expanded(
+                f".{i:03d}",
                 RoleAssignmentKind.name,
                 {**shared, "principalId": p.principal_id, "principalType": p.type, "role": p.role}
                 | ({"description": p.description} if p.description else {}),
+                outputs=RoleAssignmentKind.outputs,
             )
             for i, p in enumerate(principals, start=1)
         ]

@@ -11,7 +11,7 @@ from shared.domain.errors import ConflictError, FabricError, StorageUnavailableE
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import VERBS
 from shared.settings import SettingsError
-from shared.web import bodies, breakers, deployments, health, openapi, orphans, page, plans, verbs
+from shared.web import bodies, breakers, deployments, health, openapi, orphans, page, payloads, plans, verbs
 from shared.web.backend import Backend, Handler, Route
 from shared.web.http import HEALTH, HttpError, Reply, Request, problem
 from shared.web.operation import ID_IN_PATH, IF_NONE_MATCH, NOT_MODIFIED, OperationDoc, parameter
@@ -165,6 +165,37 @@ _DEPLOYMENTS = (
         ),
     ),
 )
+_PAYLOADS = (
+    Route(
+        "missing_payloads",
+        "POST",
+        "payloads/missing",
+        payloads.missing_payloads,
+        OperationDoc(
+            "payloads",
+            "List which files of a repository the app does not have yet",
+            {200: ("MissingPayloads", "The digests of the missing files.")},
+            (413, 415),
+            body="PayloadDigests",
+            description="The command line asks before it submits a step of kind `repository`, and stores what is "
+            "missing.",
+        ),
+    ),
+    Route(
+        "store_payload",
+        "PUT",
+        "payloads/{digest}",
+        payloads.store_payload,
+        OperationDoc(
+            "payloads",
+            "Store a file of a repository",
+            {200: ("Payload", "The file is stored. Storing it again has no effect.")},
+            (413, 415),
+            (parameter("digest", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "The file's SHA-256.", "path"),),
+            body="PayloadContent",
+        ),
+    ),
+)
 _OPERATIONS = (
     Route(
         "list_breakers",
@@ -262,7 +293,9 @@ _META = (
         is_anonymous=True,
     ),
 )
-ROUTES: tuple[Route, ...] = tuple(map(_with_declared_query, (*_DEPLOYMENTS, *_OPERATIONS, *_META, *_HEALTH)))
+ROUTES: tuple[Route, ...] = tuple(
+    map(_with_declared_query, (*_DEPLOYMENTS, *_PAYLOADS, *_OPERATIONS, *_META, *_HEALTH))
+)
 
 
 def answer(handler: Handler, request: Request, backend: Backend) -> Reply:

@@ -68,6 +68,12 @@ def without_id(value: Any) -> tuple[Any, str | None]:
     return {name: member for name, member in top.items() if name != "id"}, declared
 
 
+def small_json(request: Request, max_bytes: int) -> Any:
+    """Return a JSON body of at most `max_bytes`. Raises HttpError 413 or 415, and InvalidInputError."""
+    _checked(request, (JSON,), max_bytes)
+    return _parsed(request.body)
+
+
 def texts(request: Request, **maximum: int) -> dict[str, str]:
     """Return a small JSON object of optional strings, each with its maximum length; a missing body is an empty object.
 

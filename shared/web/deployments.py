@@ -239,6 +239,7 @@ def step_json(step: StepRecord) -> JsonObject:
     data = {name: value for name, value in step.to_json().items() if name not in ("spec", "claim")}
     if "intent" in data:
         data["intent"] = {name: value for name, value in data["intent"].items() if name != "before"}
+    data["needs"] = list(step.needed)
     if step.kind == APPROVAL:
         data["asks"] = question(step.spec)
     return data
@@ -294,11 +295,11 @@ def get_graph(request: Request, backend: Backend) -> Reply:
         {
             "id": step.step_id,
             "kind": step.kind,
-            "needs": [ids[need] for need in step.needs if need in ids],
+            "needs": [ids[need] for need in step.needed if need in ids],
             "timeout_seconds": step.timeout_seconds,
             "on_failure": step.on_failure,
         }
         for step in steps
     ]
-    waves = [[ids[i] for i in wave if i in ids] for wave in levels({step.ordinal: step.needs for step in steps})]
+    waves = [[ids[i] for i in wave if i in ids] for wave in levels({step.ordinal: step.needed for step in steps})]
     return json_reply({"name": header.name, "target": header.target, "steps": rows, "waves": waves})

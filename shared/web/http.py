@@ -12,6 +12,7 @@ from shared.domain.json import JsonObject
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
+OCTETS = "application/octet-stream"
 HEALTH = "application/health+json"
 SAFE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """The headers of every reply that does not set its own: no cache may store the data of a deployment."""

@@ -11,7 +11,7 @@ from shared.saga.command.verbs import VerbSpec
 from shared.web import page
 from shared.web.backend import Route
 from shared.web.bodies import MANIFEST_TYPES
-from shared.web.http import JSON, PROBLEM, Reply, Request, tagged
+from shared.web.http import JSON, OCTETS, PROBLEM, Reply, Request, tagged
 from shared.web.operation import ID_IN_PATH, OperationDoc
 from shared.web.schemas import ref, schemas
 
@@ -47,7 +47,7 @@ def document(routes: Iterable[Route]) -> JsonObject:
         },
         "servers": [{"url": "/api"}],
         "security": [{"functionKey": []}],
-        "tags": [{"name": name} for name in ("deployments", "operations", "health", "meta")],
+        "tags": [{"name": name} for name in ("deployments", "payloads", "operations", "health", "meta")],
         "paths": paths,
         "components": {
             "securitySchemes": {"functionKey": {"type": "apiKey", "in": "header", "name": "x-functions-key"}},
@@ -64,7 +64,7 @@ def _operation(route: Route) -> JsonObject:
     if doc.parameters:
         operation["parameters"] = list(doc.parameters)
     if doc.body is not None:
-        types = MANIFEST_TYPES if doc.body == "Manifest" else (JSON,)
+        types = {"Manifest": MANIFEST_TYPES, "PayloadContent": (OCTETS,)}.get(doc.body, (JSON,))
         content = {media_type: {"schema": ref(doc.body)} for media_type in types}
         operation["requestBody"] = {"required": doc.is_body_required, "content": content}
     if route.is_anonymous:

@@ -1,7 +1,10 @@
 """Dry runs over HTTP: what a deployment of a manifest would change in the live workspace, found by reading only."""
 
+from functools import partial
+
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
+from shared.saga import deployed
 from shared.saga.dry_run.changes import DRY_RUN_RETRY, dry_run
 from shared.steps import KINDS
 from shared.web import bodies
@@ -23,6 +26,13 @@ def plan_manifest(request: Request, backend: Backend) -> Reply:
     services = app.services
     policy = DRY_RUN_RETRY if app.flags.retry_logic else DRY_RUN_RETRY.once()
     found = dry_run(
-        services.fabric, services.kinds, plan, clock=services.clock, policy=policy, budget_seconds=BUDGET_SECONDS
+        services.fabric,
+        services.kinds,
+        plan,
+        clock=services.clock,
+        policy=policy,
+        budget_seconds=BUDGET_SECONDS,
+        recall=partial(deployed.recalled, services.deployed),
+        read=services.payloads.read,
     )
     return json_reply(found.to_json())

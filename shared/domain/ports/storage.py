@@ -1,6 +1,6 @@
 """Payloads, queues, target locks and signals in storage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -13,6 +13,17 @@ class Blobs(Protocol):
 
     def put(self, content: bytes) -> str:
         """Store the content, and return the SHA-256 (hex) that names it. Safe to repeat."""
+        ...
+
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        """Return those of the digests under which nothing is stored."""
+        ...
+
+    def put_pieces(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Store a content of `size` bytes in pieces, so that it is never in memory as a whole. Safe to repeat.
+
+        `digest` must be its hash, which the caller has checked; `get` checks it again.
+        """
         ...
 
     def get(self, digest: str) -> bytes:

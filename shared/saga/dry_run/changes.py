@@ -24,6 +24,7 @@ from shared.domain.errors import (
     FabricError,
     FabricTransientError,
     InvalidInputError,
+    Problem,
     SagaError,
 )
 from shared.domain.fabric_codes import IDENTITY_CODES
@@ -42,6 +43,7 @@ from shared.steps.kind import (
     IfExists,
     NoBeforeImageError,
     NotYetError,
+    Recall,
     Snapshot,
     StepKind,
     VerificationError,
@@ -121,6 +123,16 @@ class DryRun:
         return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
 
 
+def nothing_recalled(workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+    """Return None: without storage, nothing is known of earlier deployments."""
+    return None
+
+
+def nothing_stored(digest: str) -> bytes:
+    """Raise InvalidInputError: no payload is at hand."""
+    raise InvalidInputError([Problem("$.with", f"the file with the SHA-256 {digest} is not at hand")])
+
+
 def dry_run(
     fabric: Fabric,
     kinds: Mapping[str, StepKind],
@@ -131,14 +143,16 @@ def dry_run(
     budget_seconds: float = BUDGET_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     parallel: int = PARALLEL,
+    recall: Recall = nothing_recalled,
+    read: Callable[[str], bytes] = nothing_stored,
 ) -> DryRun:
-    """Look all steps up and change nothing.
+    """Look all steps up and change nothing. `recall` and `read` are those of `StepKind.prepare` and `opened`.
 
     Raises FabricTransientError if Fabric fails for longer than `budget_seconds`, and FabricAuthError if Fabric does not
     accept the identity at all.
     """
     looking = ReadOnlyFabric(fabric, clock, policy, budget_seconds=budget_seconds, sleep=sleep)
-    run = _Run(looking, kinds, {}, {})
+    run = _Run(looking, kinds, {}, {}, recall, read)
     ordinals = {step.step_id: i for i, step in enumerate(graph.steps)}
     waves = levels({i: [ordinals[need] for need in step.needs] for i, step in enumerate(graph.steps)})
     with ThreadPoolExecutor(parallel) as pool:
@@ -157,6 +171,8 @@ class _Run:
     kinds: Mapping[str, StepKind]
     found: dict[str, StepChange]
     outputs: dict[str, JsonObject]
+    recall: Recall
+    read: Callable[[str], bytes]
 
     def step(self, step: GraphStep) -> tuple[StepChange, JsonObject]:
         """Return the change and the known outputs of a step whose needs have been looked up."""
@@ -191,6 +207,7 @@ class _Run:
             if policy_of(kind, spec) is IfExists.UPDATE:
                 kind.allow(self.fabric, spec, None)
             return _change(step, spec, Action.CREATE, f"known after apply: {', '.join(open_keys)}"), text
+        spec = kind.prepare(self.fabric, spec, self.recall)
         found = kind.find(self.fabric, spec)
         if found is None:
             return _change(step, spec, Action.CREATE, "absent"), text
@@ -211,6 +228,7 @@ class _Run:
         if not fields:
             return [], ""
         kind.allow(self.fabric, spec, found)
+        spec = kind.opened(spec, self.read)
         image = kind.capture(self.fabric, spec, found, None)
         if isinstance(image, OperationStarted):
             captured, failed = self._captured(image)

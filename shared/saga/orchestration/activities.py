@@ -16,6 +16,7 @@ from shared.domain.messages import Direction, StepMessage
 from shared.domain.ports import Change, Locks, Versioned
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, OnFailure, Origin, StepState
+from shared.saga import deployed
 from shared.saga.command import release
 from shared.saga.command.resume import make_steps_ready
 from shared.saga.orchestration import target, watchdog
@@ -261,10 +262,12 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> View:
             return Ended(record.state)
         if record.state is DeploymentState.STUCK and not record.may_compensate:
             return _view(services, deployment_id)
-        end = final_state(record, [s.record for s in services.journal.steps(deployment_id)])
+        rows = [s.record for s in services.journal.steps(deployment_id)]
+        end = final_state(record, rows)
         if end is None:
             return _view(services, deployment_id)
         state, reason = end
+        deployed.settle(services.deployed, record, rows, state)
         try:
             write(services, header, reason, {"state": state, **end_fields(services, record, state)})
         except ConflictError:

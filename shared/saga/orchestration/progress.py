@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from shared.domain.approval import waits_for_person
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction
+from shared.domain.ordinals import packed, unpacked
 from shared.domain.ports import Versioned
 from shared.domain.records import StepRecord
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, IN_FLIGHT, StepState
@@ -76,7 +77,7 @@ class Progress:
     def to_json(self) -> JsonObject:
         """Return the view as the orchestration's input; states are small numbers."""
         return {
-            "needs": self.needs,
+            "needs": [packed(needs) for needs in self.needs],
             "states": [_CODES[s] for s in self.states],
             "direction": self.direction.value,
             "rolling_back": self.rolling_back,
@@ -90,9 +91,9 @@ class Progress:
         numbers: list[int] = data["states"]
         states = [_STATES[i] for i in numbers]
         unanswered = dict(data.get("unanswered", []))
-        return cls(
-            data["needs"], states, Direction(data["direction"]), data["rolling_back"], set(data["sent"]), unanswered
-        )
+        needs = [list(unpacked(row)) for row in data["needs"]]
+        direction = Direction(data["direction"])
+        return cls(needs, states, direction, data["rolling_back"], set(data["sent"]), unanswered)
 
 
 _TO_COMPENSATE = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.COMPENSATING})
@@ -105,7 +106,7 @@ def from_journal(steps: Sequence[Versioned[StepRecord]], direction: Direction, r
     A rollback waits for no person: a waiting approval does not count as in flight, and will be skipped."""
     records = [s.record for s in steps]
     states = [r.state for r in records]
-    progress = Progress([list(r.needs) for r in records], states, direction)
+    progress = Progress([list(r.needed) for r in records], states, direction)
     progress.rolling_back = rolling_back or (direction is Direction.FORWARD and StepState.FAILED in states)
     progress.sent = {
         i for i in in_flight(records, direction) if not (progress.rolling_back and waits_for_person(records[i]))

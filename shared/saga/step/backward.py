@@ -87,10 +87,10 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
         if step.resource is not None:
             elsewhere.reverse(step.resource)
         return _absent(d, unseen)
-    found = d.kind.locate(d.services.fabric, spec, step.resource) if step.resource is not None else None
+    found = d.kind.locate(d.fabric, spec, step.resource) if step.resource is not None else None
     if found is None and (step.resource is None or intent.action is IntentAction.CREATE):
         # The response to the create named another resource than it created: that one is found by name and marker.
-        found = d.kind.find(d.services.fabric, spec)
+        found = d.kind.find(d.fabric, spec)
         uncertain = d.step.ambiguous and step.resource is None
         if found is not None and not d.kind.recognises(spec, intent, found, uncertain):
             if step.resource is None and unseen is None:
@@ -107,7 +107,7 @@ def _status(d: Delivery, operation: Operation) -> OperationStatus:
     """Return the status of an operation. An operation that Fabric does not know any more counts as over: a look at the
     resource shows its effect."""
     try:
-        return d.services.fabric.poll(operation.id, operation.location)
+        return d.fabric.poll(operation.id, operation.location)
     except (FabricNotFoundError, FabricRefusedError):
         return OperationStatus(OperationState.SUCCEEDED, has_result=False)
 
@@ -121,10 +121,10 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
     going: list[Found] = []
     if intent.action is IntentAction.CREATE:
         makers = partial(companions.makers, d.services, d.step.deployment_id)
-        going = d.kind.guard(d.services.fabric, found.resource, makers)
+        going = d.kind.guard(d.fabric, found.resource, makers)
     for call in d.kind.compensate(spec, intent, found)[d.step.calls_done :]:
         d.prove_claim()
-        reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
+        reply = d.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None:
             started = operations.started(d, reply.operation, OperationPurpose.COMPENSATE, call.operation_kind)
             return Reschedule(operations.first_delay(started.kind), changes={"operation": started})

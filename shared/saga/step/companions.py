@@ -59,7 +59,7 @@ def _is_outlived(maker: Maker) -> bool:
 def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
     """Stage the companions that exist beside an item that was just created. Raises FabricError."""
     if intent.action is IntentAction.CREATE and intent.beside is not None:
-        rows = list(d.services.fabric.list(f"/workspaces/{resource.parent_id}/items"))
+        rows = list(d.fabric.list(f"/workspaces/{resource.parent_id}/items"))
         d.stage({"intent": replace(intent, made=seen(resource, intent.beside, rows))})
 
 
@@ -89,7 +89,7 @@ def settle(d: Delivery, reason: str) -> Attempt:
     for companion in removed:
         d.prove_claim()
         with suppress(FabricNotFoundError):
-            d.services.fabric.send("DELETE", item_path(companion.resource))
+            d.fabric.send("DELETE", item_path(companion.resource))
     return _settled(reason + with_it(removed))
 
 

@@ -19,19 +19,21 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from shared.domain.actors import ENGINE
 from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
 from shared.domain.messages import Direction, StepMessage
 from shared.domain.policy import HEARTBEATS_PER_LEASE, EnginePolicy
-from shared.domain.ports import Change, Clock, Fabric, Journal, StepQueue, Telemetry, Versioned
+from shared.domain.ports import Change, Clock, DeployedItems, Fabric, Journal, StepQueue, Telemetry, Versioned
 from shared.domain.records import Claim, DeploymentRecord, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import StepState
 from shared.domain.telemetry import NoTelemetry
 from shared.saga.payloads import Payloads
 from shared.saga.step.heartbeat import Heartbeat, HeartbeatThread
+from shared.saga.step.looks import FIRST_LOOK_SECONDS, DeliveryFabric, shared_by
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Reschedule, Settle
 from shared.steps import ELSEWHERE
 from shared.steps.kind import ElsewhereKind, StepKind
@@ -55,6 +57,7 @@ class Services:
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     heartbeat: Heartbeat = field(default_factory=HeartbeatThread)
     elsewhere: Mapping[str, ElsewhereKind] = field(default_factory=lambda: ELSEWHERE)
+    deployed: DeployedItems | None = None
 
 
 MAX_DELIVERY = timedelta(minutes=5)
@@ -97,8 +100,23 @@ class Delivery:
         self._staged: StepChanges = {}
         if left is not None:
             self.stage({"late_call_until": policy.late_call_until(left.expires_at)})
+        self._oldest = self._oldest_list()
         self._writing = threading.Lock()
         self._is_released = False
+
+    @cached_property
+    def fabric(self) -> DeliveryFabric:
+        """Return Fabric for this delivery; its lists are shared with others."""
+        lists = shared_by(self.services.fabric, self.services.clock.now)
+        return DeliveryFabric(self.services.fabric, lists, self._oldest)
+
+    def _oldest_list(self) -> datetime | None:
+        """Return the time after which a list must have been requested for the first look of the step; None for any
+        later look, which must see what earlier deliveries did."""
+        step = self.step
+        if step.state is not StepState.PENDING or step.started_at is not None or self.is_uncertain:
+            return None
+        return max(self.header.started_at or self.now, self.now - timedelta(seconds=FIRST_LOOK_SECONDS))
 
     @property
     def step(self) -> StepRecord:

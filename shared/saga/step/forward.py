@@ -11,6 +11,7 @@ A delivery that finds the row in `intent` cannot know whether the call was made,
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.domain.errors import (
     FabricAmbiguousError,
@@ -31,6 +32,7 @@ from shared.domain.references import resolve
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
+from shared.saga import deployed
 from shared.saga.step import approvals, companions, operations
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
@@ -88,12 +90,12 @@ def _final(d: Delivery, spec: JsonObject) -> StepChanges:
 
 
 def _begin(d: Delivery) -> Attempt:
-    spec = _resolved_spec(d)
-    found = d.kind.find(d.services.fabric, spec)
+    spec = d.kind.prepare(d.fabric, _resolved_spec(d), partial(deployed.recalled, d.services.deployed))
+    found = d.kind.find(d.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
     marker = marker_of(d.step.deployment_id, d.step.step_id)
-    intent = Intent(IntentAction.CREATE, marker, beside=beside(d.services.fabric, spec))
+    intent = Intent(IntentAction.CREATE, marker, beside=beside(d.fabric, spec))
     changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "error": None}
     d.claim({**changes, **_started(d), **_final(d, spec)}, "absent: create it")
     return _act(d, spec, intent)
@@ -104,11 +106,12 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
     policy = policy_for(d.kind, spec, found, lambda: companions.origin(d, found.resource))
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     if policy is IfExists.UPDATE and d.kind.changes(spec, found):
-        d.kind.allow(d.services.fabric, spec, found)
-        before = _before_image(d, spec, found)
+        d.kind.allow(d.fabric, spec, found)
+        opened = _opened(d, spec)
+        before = _before_image(d, opened, found)
         if isinstance(before, Reschedule):
             return before
-        if d.kind.changes(spec, Snapshot(found.resource, before)):
+        if d.kind.changes(opened, Snapshot(found.resource, before)):
             stored = d.services.payloads.store(before)
             intent = Intent(IntentAction.UPDATE, marker, stored, found.resource.id)
             changes: StepChanges = {
@@ -136,12 +139,12 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
                 return status
             d.stage({"operation": None})  # a failed one is requested again, because reading changes nothing
             if status.state is OperationState.SUCCEEDED:
-                captured = d.services.fabric.result(operation.id, operation.location) or {}
+                captured = d.fabric.result(operation.id, operation.location) or {}
         except FabricNotFoundError:
             status = None  # Fabric has forgotten the operation: reading changes nothing, so it is asked again
         if status is not None:
             operations.check(status, operation)
-    image = d.kind.capture(d.services.fabric, spec, found, captured)
+    image = d.kind.capture(d.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
         started = operations.started(d, image, OperationPurpose.CAPTURE, "getDefinition")
         return Reschedule(operations.first_delay(started.kind), changes={"operation": started, **_started(d)})
@@ -161,10 +164,8 @@ def _resume(d: Delivery) -> Attempt:
         d.stage({"operation": None})
     uncertain = d.is_uncertain
     if intent.action is IntentAction.CREATE:
-        fresh = replace(
-            intent, beside=beside(d.services.fabric, spec)
-        )  # before `find`: no companion shows before its item
-        found = d.kind.find(d.services.fabric, spec)
+        fresh = replace(intent, beside=beside(d.fabric, spec))  # before `find`: no companion shows before its item
+        found = d.kind.find(d.fabric, spec)
         if found is not None and d.kind.recognises(spec, intent, found, uncertain):
             return _verify(d, spec, found.resource, intent)
         if found is not None:
@@ -188,10 +189,10 @@ def _wait_until_over(d: Delivery, operation: Operation) -> Reschedule | None:
 def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
     """Send the calls, one at a time; the claim is held."""
     resource = d.step.resource
-    for call in d.kind.apply(spec, intent)[d.step.calls_done :]:
+    for call in d.kind.apply(_opened(d, spec), intent)[d.step.calls_done :]:
         d.prove_claim()
         try:
-            reply = d.services.fabric.send(call.method, call.path, call.body, call.query)
+            reply = d.fabric.send(call.method, call.path, call.body, call.query)
         except FabricConflictError as error:
             if intent.action is not IntentAction.CREATE:
                 raise
@@ -207,7 +208,7 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
 
 def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConflictError) -> Attempt:
     """Handle a name that was taken after the look: by an earlier attempt of this step, or by another actor."""
-    found = d.kind.find(d.services.fabric, spec)
+    found = d.kind.find(d.fabric, spec)
     if found is None:
         if d.step.ambiguous or d.step.attempt + 1 < _CONFLICT_TRIES:
             raise FabricTransientError(error.detail, call=error.call, status=error.status, error_code=error.error_code)
@@ -235,13 +236,20 @@ def _poll(d: Delivery) -> Attempt:
     if intent.action is IntentAction.UPDATE:
         d.claim({"state": StepState.INTENT, "operation": None, "calls_done": d.step.calls_done + 1})
         return _act(d, spec, intent)
+    if d.kind.is_found_by_marker:
+        return _found_by_marker(d, spec, intent, operation)
     try:
-        answer = d.services.fabric.result(operation.id, operation.location) if status.has_result else None
+        answer = d.fabric.result(operation.id, operation.location) if status.has_result else None
     except FabricNotFoundError:
         answer = None  # forgotten meanwhile: what it made is found by looking
     if answer is not None and "id" in answer:
         return _verify(d, spec, d.kind.created(spec, answer), intent)
-    found = d.kind.find(d.services.fabric, spec)
+    return _found_by_marker(d, spec, intent, operation)
+
+
+def _found_by_marker(d: Delivery, spec: JsonObject, intent: Intent, operation: Operation) -> Attempt:
+    """Find what an operation created without asking for its result: the list shows it, with its marker."""
+    found = d.kind.find(d.fabric, spec)
     if found is None or not d.kind.recognises(spec, intent, found, True):
         raise FabricTransientError("the operation succeeded, but its item is not shown yet", call=operation.kind)
     return _verify(d, spec, found.resource, intent)
@@ -253,12 +261,12 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
         d.stage({"intent": intent})
     d.stage({"resource": resource})
     try:
-        outputs = d.kind.verify(d.services.fabric, spec, resource, intent)
+        outputs = d.kind.verify(d.fabric, spec, resource, intent)
         companions.remember(d, resource, intent)
     except NotYetError as error:
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
-        done = len(d.kind.apply(spec, intent)) if intent.action is IntentAction.UPDATE else 0
+        done = len(d.kind.apply(_opened(d, spec), intent)) if intent.action is IntentAction.UPDATE else 0
         return Reschedule(
             poll_delay_seconds(error.expected_seconds, waited), changes={"state": state, "calls_done": done}
         )
@@ -311,6 +319,11 @@ def _out_of_time(d: Delivery, deadline: datetime) -> Settle:
     remedy = "Raise the step's timeout, or look into why Fabric took so long."
     error = RecordedError(message + last, remedy)
     return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
+
+
+def _opened(d: Delivery, spec: JsonObject) -> JsonObject:
+    """Return the spec with what is too large to be stored in it. Raises InvalidInputError."""
+    return d.kind.opened(spec, d.services.payloads.read)
 
 
 def _spec(d: Delivery) -> JsonObject:

@@ -32,7 +32,7 @@ def first_delay(kind: str) -> int:
 
 def look(d: Delivery, operation: Operation) -> OperationStatus | Reschedule:
     """Return how an operation ended; Reschedule until the next look if it still runs. Raises FabricError."""
-    status = d.services.fabric.poll(operation.id, operation.location)
+    status = d.fabric.poll(operation.id, operation.location)
     return wait(d, operation) if status.state is OperationState.RUNNING else status
 
 

@@ -28,6 +28,7 @@ from shared.domain.errors import (
 from shared.domain.fields import child
 from shared.domain.json import JsonObject, as_object, content_hash
 from shared.domain.manifest import compile_manifest
+from shared.domain.ordinals import packed
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Blobs, Clock, Journal, KindRules
 from shared.domain.records import AuditEntry, DeploymentRecord, RecordedError, StepRecord
@@ -252,7 +253,7 @@ def _row(
         step_id=step.step_id,
         kind=step.kind,
         spec=payloads.store(step.spec if refers_to else resolve(step.spec, _nothing)),
-        needs=tuple(sorted(ordinals[need] for need in step.needs)),
+        needs=packed(ordinals[need] for need in step.needs),
         refers_to=payloads.store(refers_to),
         timeout_seconds=step.timeout_seconds,
         on_failure=step.on_failure,

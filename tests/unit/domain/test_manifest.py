@@ -290,7 +290,7 @@ def test_manifest_of_too_many_principals_is_refused_before_it_is_expanded() -> N
     steps = [{"id": name, "kind": "principals", "needs": needs, "with": {"workspaceId": GUID, "csv": csv}}
              for name, needs in (("a", []), ("b", ["a"]))]  # fmt: skip
     found = problems_of({"name": "m", "steps": steps})
-    assert found == {"$.steps": "expand to 40000 steps; at most 1000 are accepted in one deployment"}
+    assert found == {"$.steps": "expand to 40000 steps; at most 3000 are accepted in one deployment"}
 
 
 @pytest.mark.parametrize("kind", ["item", "principals"])

@@ -14,6 +14,7 @@ from shared.domain import row_limits
 from shared.domain.approval import approved
 from shared.domain.errors import FabricRefusedError, InvalidInputError, LimitError, Problem
 from shared.domain.json import JsonObject
+from shared.domain.ordinals import packed
 from shared.domain.records import (
     Chain,
     Claim,
@@ -26,7 +27,7 @@ from shared.domain.records import (
 )
 from shared.domain.remedies import recorded
 from shared.domain.states import DeploymentState, IntentAction, OnFailure, OperationPurpose, StepState
-from shared.domain.step_graph import MAX_STEPS
+from shared.domain.step_graph import MAX_STEP_ID, MAX_STEPS
 from shared.saga.command.commands import command
 from shared.saga.command.verbs import Verb
 from shared.saga.payloads import INLINE_CHARACTERS, Payloads
@@ -112,10 +113,10 @@ def created(character: str) -> StepRecord:
     return StepRecord(
         "d" * 100,
         MAX_STEPS - 1,
-        "s" * 63 + ".1000",
+        "s" * MAX_STEP_ID,
         "role_assignment",
         payload(character),
-        tuple(range(MAX_STEPS - 1)),
+        packed(i for i in range(MAX_STEPS - 1) if i % 5),
         payload(character),
         86_400.123,
         OnFailure.ROLLBACK,

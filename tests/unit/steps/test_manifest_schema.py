@@ -29,6 +29,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "workspace": {"displayName": "w"},
     "lakehouse": {"workspaceId": GUID, "displayName": "bronze"},
     "item": {"workspaceId": GUID, "type": "Notebook", "displayName": "n", "definition": {"parts": [PART]}},
+    "folder": {"workspaceId": GUID, "displayName": "Raw"},
+    "repository": {
+        "workspaceId": GUID,
+        "folders": ["/Raw"],
+        "items": [{"type": "Notebook", "displayName": "n", "folder": "/Raw"}],
+        "order": [{"item": "Notebook/n"}],
+    },
     "role_assignment": {"workspaceId": GUID, "principalId": GUID, "principalType": "User", "role": "Admin"},
     "principals": {
         "workspaceId": GUID,

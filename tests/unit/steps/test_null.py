@@ -30,6 +30,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "creationPayload": None,
         "ifExists": None,
     },
+    "folder": {"workspaceId": PERSON, "displayName": "f", "parentFolderId": None, "ifExists": None},
     "role_assignment": {
         "workspaceId": PERSON,
         "principalId": OTHER,

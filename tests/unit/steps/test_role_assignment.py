@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import FabricConflictError
+from shared.domain.ports import Expanded
 from shared.domain.records import Intent
 from shared.domain.states import IntentAction
 from shared.steps.kind import VerificationError
@@ -119,21 +120,22 @@ def test_principals_file_expands_to_one_assignment_each() -> None:
     """They are numbered from 1, each with the fields that the list sets for all."""
     spec = {"workspaceId": PERSON, "csv": CSV, "source": "team.csv", "ifExists": "fail"}
     assert problems(LIST, spec) == {}
-    first, second = LIST.expand(spec)
-    assert first == (
-        "001",
+    first, second = LIST.expand("team", spec)
+    assert first == Expanded(
+        ".001",
         "role_assignment",
         {"workspaceId": PERSON, "ifExists": "fail", "principalId": PERSON, "principalType": "User", "role": "Admin"},
+        outputs=KIND.outputs,
     )
-    assert second[2]["description"] == "the team"
-    assert all(problems(KIND, each) == {} for _, _, each in (first, second))
+    assert second.spec["description"] == "the team"
+    assert all(problems(KIND, each.spec) == {} for each in (first, second))
 
 
 def test_principals_inline_expands_alike() -> None:
     rows = [{"principalId": PERSON, "principalType": "User", "role": "Admin"}]
     assert problems(LIST, {"workspaceId": PERSON, "principals": rows}) == {}
-    [(suffix, kind, spec)] = LIST.expand({"workspaceId": PERSON, "principals": rows})
-    assert (suffix, kind, spec["principalId"]) == ("001", "role_assignment", PERSON)
+    [only] = LIST.expand("team", {"workspaceId": PERSON, "principals": rows})
+    assert (only.suffix, only.kind, only.spec["principalId"]) == (".001", "role_assignment", PERSON)
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_accept_of_a_step_that_references_every_other_step() -> None:
     header = fixture.accept({"deployment_id": "d", "manifest": manifest}).header
     assert header.state is DeploymentState.ACCEPTED
     row = fixture.journal.steps("d")[-1].record
-    assert row.needs == tuple(range(999))
+    assert row.needed == tuple(range(999))
     assert Payloads(fixture.blobs).load(row.refers_to) == {step["id"]: i for i, step in enumerate(steps)}
     assert fitted(row) == row
 

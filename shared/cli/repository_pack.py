@@ -1,0 +1,184 @@
+"""Pack a repository: scan it, resolve the parameters of one environment, and make the entries of the packed step."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.cli.stored import StoredFiles
+from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.json import JsonObject, as_list, canonical
+from shared.domain.references import template_of
+from shared.repository import compile, files, order, parameters, scan
+from shared.repository.compile import Analysis
+from shared.repository.files import RefusedError, shown
+from shared.repository.item_types import ITEM_TYPES, definition_format, is_shell
+from shared.repository.model import Item, Repository, to_json
+from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
+
+NO_PARAMETERS = "none"
+_MAX_PARAMETERS = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The `with` of a packed repository, what was left out of it, and what its parameters do in vain."""
+
+    spec: JsonObject
+    left_out: tuple[str, ...]
+    warnings: tuple[Problem, ...]
+
+
+def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, stored: StoredFiles) -> Packed:
+    """Return the packed `with`; its files are added to `stored`. Raises InvalidInputError with all problems."""
+    name = str(spec["path"])
+    try:
+        real = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
+        if not real.is_dir():
+            raise RefusedError(f"{shown(name)} is not a folder")
+    except RefusedError as error:
+        raise InvalidInputError([Problem(path, str(error))]) from None
+    problems = Problems()
+    repository = scan.scan(real, name, problems)
+    loaded = _parameters(spec, real, name, problems)
+    chosen = {item.key: item for item in _chosen(repository, spec, path, problems)}
+    if problems:
+        raise InvalidInputError(problems)
+    read = scan.reader(real, name)
+    analysis = compile.analysed(repository, loaded, read, problems, name=name, chosen=chosen.keys())
+    plan = order.plan(chosen.values(), analysis.edges, problems)
+    if problems:
+        raise InvalidInputError(problems)
+    entries = _Entries(real, name, analysis, stored)
+    folders = [each for each in repository.folders if any(_is_in(item.folder, each) for item in chosen.values())]
+    left = {key: value for key, value in spec.items() if key not in ("path", "folders", "items", "order", "source")}
+    steps = [
+        {
+            "item": step.node.item,
+            "phase": step.node.phase.value,
+            "needs": [f"{need.node.item}#{need.node.phase.value}" for need in step.needs],
+        }
+        for step in plan.steps
+        if step.node.phase is not order.Phase.SHORTCUTS
+    ]
+    packed: JsonObject = {
+        **left,
+        "source": name,
+        "folders": folders,
+        "items": template_of([entries.of(item) for item in chosen.values()]),
+        "order": template_of(steps),
+    }
+    return Packed(packed, repository.left_out, tuple(analysis.warnings))
+
+
+def _is_in(folder: str, other: str) -> bool:
+    return folder == other or folder.startswith(f"{other}/")
+
+
+def _parameters(spec: JsonObject, real: Path, name: str, problems: Problems) -> Parameters:
+    """Return the parameters of the environment; those of an empty file if there is none."""
+    file = spec.get("parameters") or parameters.PARAMETER_FILE
+    if file == NO_PARAMETERS:
+        return Parameters()
+
+    def read(wanted: str) -> str | None:
+        label = shown(f"{name}/{wanted}")
+        if not (real / wanted).exists():
+            return None
+        try:
+            at = files.within(real / wanted, real, label)
+            return files.read(at, real, label, _MAX_PARAMETERS).decode("utf-8-sig")
+        except (RefusedError, UnicodeDecodeError) as error:
+            problems.append(Problem(f"{name}/{wanted}", f"cannot be read: {error}"))
+            return ""
+
+    environment = str(spec.get("environment") or NO_ENVIRONMENT)
+    loaded = parameters.load(read, file, environment, None, problems)
+    if loaded is None and spec.get("parameters") and not problems:
+        problems.append(Problem(f"{name}/{file}", "does not exist; correct `parameters`, or write `none`"))
+    return loaded or Parameters()
+
+
+def _chosen(repository: Repository, spec: JsonObject, path: str, problems: Problems) -> list[Item]:
+    """Return the items to deploy: all of known types, or those that the filters leave."""
+    place = path.rpartition(".")[0]
+    types, include = as_list(spec.get("itemTypes")), as_list(spec.get("include"))
+    for i, each in enumerate(types or []):
+        if each not in ITEM_TYPES:
+            problems.append(Problem(f"{place}.itemTypes[{i}]", f"'{str(each)[:64]}' is not a type that is deployed"))
+    keys = {item.key for item in repository.items}
+    for i, each in enumerate(include or []):
+        if each not in keys:
+            problems.append(Problem(f"{place}.include[{i}]", f"there is no item '{str(each)[:100]}' in the folder"))
+    left_out = _excluded(spec, place, problems)
+    found = [
+        item
+        for item in repository.items
+        if item.type in ITEM_TYPES
+        and (types is None or item.type in types)
+        and (include is None or item.key in include)
+        and not left_out(item.display_name)
+    ]
+    if not found and not problems:
+        problems.append(Problem(path, "has no item that is deployed; is it the folder that contains the items?"))
+    return found
+
+
+def _excluded(spec: JsonObject, place: str, problems: Problems) -> Callable[[str], bool]:
+    pattern = spec.get("exclude")
+    if not isinstance(pattern, str) or not pattern:
+        return lambda name: False
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        problems.append(Problem(f"{place}.exclude", f"is not a regular expression: {error}"))
+        return lambda name: False
+    return lambda name: expression.match(name) is not None
+
+
+class _Entries:
+    """Makes the entries of the items, and stores their files and templates."""
+
+    def __init__(self, real: Path, name: str, analysis: Analysis, stored: StoredFiles) -> None:
+        self._real, self._name, self._analysis, self._stored = real, name, analysis, stored
+        self._refs: dict[str, JsonObject] = {}
+        self._ready: dict[str, dict[str, None]] = {}
+        for use in analysis.uses:
+            row = to_json(use.ref)
+            self._refs.setdefault(use.item, {})[canonical(row)] = row
+            if use.ref.key and use.ref.attribute != "id":
+                self._ready.setdefault(use.ref.key, {})[use.ref.attribute] = None
+
+    def of(self, item: Item) -> JsonObject:
+        entry: JsonObject = {"type": item.type, "displayName": item.display_name}
+        for name, value in (
+            ("description", item.description),
+            ("logicalId", item.logical_id),
+            ("folder", item.folder),
+            ("creationPayload", item.creation_payload),
+            ("ready", list(self._ready.get(item.key, {}))),
+        ):
+            if value:
+                entry[name] = value
+        if not is_shell(item.type) and len(item.parts) > 1:
+            entry["template"] = self._template(item)
+            if refs := list(self._refs.get(item.key, {}).values()):
+                entry["refs"] = refs
+        return entry
+
+    def _template(self, item: Item) -> str:
+        """Store the item's files and the list of them with what is replaced in each; return the digest of the list."""
+        rows: list[JsonObject] = []
+        for part in item.parts:
+            self._stored.add(part.sha256, part.size, lambda part=part: scan.opened(self._real, self._name, part))
+            rows.append(
+                {
+                    "path": part.path,
+                    "sha256": part.sha256,
+                    "size": part.size,
+                    "is_text": part.is_text,
+                    "replacements": to_json(self._analysis.compiled.of(part.file)),
+                }
+            )
+        chosen = definition_format(item.type, [part.path for part in item.parts])
+        return self._stored.add_content(canonical({"format": chosen, "parts": rows}).encode("utf-8", "surrogatepass"))

@@ -1,0 +1,82 @@
+"""Notes on the items of repositories: written when a deployment succeeds, taken back when it is rolled back.
+
+The notes pair an item of the repository with an item of the workspace: so a renamed item is recognised, an unchanged
+one is skipped, and only items that a deployment created can count as orphans. A note is never the only proof: the item
+that it names is looked up in Fabric.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from shared.domain.json import JsonObject
+from shared.domain.ports import DeployedItem, DeployedItems
+from shared.domain.ports.deployed import identity_of
+from shared.domain.record_json import dump, load
+from shared.domain.records import DeploymentRecord, StepRecord
+from shared.domain.states import DeploymentState, StepState
+from shared.steps.repository_item import RepositoryItemKind
+
+
+def settle(
+    notes: DeployedItems | None, header: DeploymentRecord, rows: Iterable[StepRecord], end: DeploymentState
+) -> None:
+    """Write the notes that follow from the end of a deployment, before the end itself is written. Safe to repeat."""
+    own = [row for row in rows if row.kind == RepositoryItemKind.name and row.resource is not None]
+    if notes is None or not own:
+        return
+    if end is DeploymentState.SUCCEEDED:
+        _write(notes, header, own)
+    elif end in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
+        _take_back(notes, header, own)
+
+
+def recalled(notes: DeployedItems | None, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+    """Return what an earlier deployment noted about an item: its id, what was sent, and if a deployment created it."""
+    if notes is None:
+        return None
+    item_type, _, name = key.partition("/")
+    note = notes.get(workspace_id, identity_of(logical_id, item_type, name))
+    return None if note is None else {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own}
+
+
+def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord]) -> None:
+    found: dict[tuple[str, str], DeployedItem] = {}
+    for row in rows:
+        outputs = row.outputs or {}
+        if row.state is not StepState.SUCCEEDED or "identity" not in outputs:
+            continue
+        note = DeployedItem(
+            workspace_id=outputs["workspaceId"],
+            identity=outputs["identity"],
+            item_id=outputs["id"],
+            type=outputs["type"],
+            name=outputs["displayName"],
+            sent=outputs.get("sent") or "",
+            is_own=bool(outputs.get("isOwn")),
+            source=f"{header.target}/{row.step_id.split('/')[0]}",
+            deployment_id=header.deployment_id,
+            accepted_at=header.accepted_at,
+        )
+        shell = found.get((note.workspace_id, note.identity))
+        if shell is not None:  # the two steps of one item
+            note = replace(note, sent=note.sent or shell.sent, is_own=note.is_own or shell.is_own)
+        found[(note.workspace_id, note.identity)] = note
+    for workspace_id in {workspace_id for workspace_id, _ in found}:
+        stored = {note.identity: note for note in notes.of_workspace(workspace_id)}
+        fresh = [note for (place, _), note in found.items() if place == workspace_id]
+        notes.put([_after(note, stored.get(note.identity)) for note in fresh])
+
+
+def _after(note: DeployedItem, before: DeployedItem | None) -> DeployedItem:
+    if before is None:
+        return note
+    if before.deployment_id == note.deployment_id:
+        return replace(note, previous=before.previous)
+    return replace(note, previous=dump(replace(before, previous=None)))
+
+
+def _take_back(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord]) -> None:
+    for workspace_id in {row.resource.parent_id for row in rows if row.resource is not None and row.resource.parent_id}:
+        own = [note for note in notes.of_workspace(workspace_id) if note.deployment_id == header.deployment_id]
+        notes.put([load(DeployedItem, note.previous) for note in own if note.previous is not None])
+        notes.remove(workspace_id, [note.identity for note in own if note.previous is None])

@@ -1,0 +1,144 @@
+"""Lists of Fabric that several deliveries share: one request answers all that may use it.
+
+A delivery may use a list that was requested after the last change that the delivery knows of: its own call, or the end
+of an operation. It never uses an older one, because that could miss what the delivery looks for. Only the first look of
+a step that has begun nothing may use a list of the last seconds, if it was requested after the deployment began: what
+others create in the meantime is noticed by the conflict that the create gets.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric, FabricReply, OperationStatus
+
+FIRST_LOOK_SECONDS = 5.0
+"""The greatest age of a list that the first look of a step may use."""
+_KEPT = 16
+"""Lists that a process keeps, the latest ones."""
+_READS = "/getDefinition"
+"""The end of the path of a POST that changes nothing."""
+
+
+@dataclass(frozen=True)
+class _List:
+    """The rows of a list. `ticket` and `requested_at` are from before its request."""
+
+    ticket: int
+    requested_at: datetime
+    rows: list[JsonObject]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A request that is on its way, and the thread that waits for it."""
+
+    thread: int
+
+
+class SharedLists:
+    """The lists that one process has requested. Tickets order requests and changes: a later event has a greater one."""
+
+    def __init__(self, fabric: Fabric, now: Callable[[], datetime]) -> None:
+        self._fabric, self._now = fabric, now
+        self._numbers = itertools.count(1)
+        self._changed = threading.Condition()
+        self._lists: dict[str, _List] = {}
+        self._running: dict[str, _Request] = {}
+
+    def ticket(self) -> int:
+        """Return a number that is greater than those of all requests so far."""
+        return next(self._numbers)
+
+    def rows(
+        self, path: str, query: dict[str, str] | None, since: int, later_than: datetime | None
+    ) -> list[JsonObject]:
+        """Return a list that was requested after the ticket `since`, or after a time.
+
+        If a request for it is on its way on another thread, wait for that one first. Raises FabricError.
+        """
+        key = f"{path}?{sorted((query or {}).items())}"
+        own = _Request(threading.get_ident())
+        with self._changed:
+            while True:
+                known = self._lists.get(key)
+                if known is not None and (
+                    known.ticket > since or (later_than is not None and known.requested_at > later_than)
+                ):
+                    return known.rows
+                running = self._running.get(key)
+                if running is None or running.thread == own.thread:
+                    break
+                self._changed.wait()
+            self._running[key] = own
+            ticket, requested_at = self.ticket(), self._now()
+        try:
+            found = _List(ticket, requested_at, list(self._fabric.list(path, query)))
+        finally:
+            with self._changed:
+                if self._running.get(key) is own:
+                    del self._running[key]
+                self._changed.notify_all()
+        with self._changed:
+            if (known := self._lists.get(key)) is None or known.ticket < ticket:
+                self._lists.pop(key, None)
+                self._lists[key] = found
+            while len(self._lists) > _KEPT:
+                del self._lists[next(iter(self._lists))]
+        return found.rows
+
+
+class DeliveryFabric:
+    """The port `Fabric` of one delivery, whose lists are shared."""
+
+    def __init__(self, fabric: Fabric, lists: SharedLists, later_than: datetime | None) -> None:
+        self._fabric, self._lists, self._later_than = fabric, lists, later_than
+        self._since = lists.ticket()
+
+    def identity(self) -> str:
+        return self._fabric.identity()
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> JsonObject:
+        return self._fabric.get(path, query)
+
+    def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
+        """Yield the rows of all pages, requested after the last change that this delivery knows of."""
+        return iter(self._lists.rows(path, query, self._since, self._later_than))
+
+    def send(
+        self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
+    ) -> FabricReply:
+        try:
+            return self._fabric.send(method, path, body, query)
+        finally:
+            if not path.endswith(_READS):
+                self._note_change()
+
+    def poll(self, operation_id: str, location: str | None) -> OperationStatus:
+        try:
+            return self._fabric.poll(operation_id, location)
+        finally:
+            self._note_change()
+
+    def result(self, operation_id: str, location: str | None) -> JsonObject | None:
+        return self._fabric.result(operation_id, location)
+
+    def _note_change(self) -> None:
+        self._since, self._later_than = self._lists.ticket(), None
+
+
+_shared: WeakKeyDictionary[Fabric, SharedLists] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def shared_by(fabric: Fabric, now: Callable[[], datetime]) -> SharedLists:
+    """Return the lists that all deliveries of one process share, which all use one client."""
+    with _lock:
+        found = _shared.get(fabric)
+        if found is None:
+            found = _shared[fabric] = SharedLists(fabric, now)
+        return found

@@ -1,0 +1,233 @@
+"""Kind `repository`: the items of a Git repository in Fabric's source-control format.
+
+The command line packs it: it scans the folder, resolves the parameters of one environment, and stores the files by
+their hashes. The packed step has one entry for each item, and expands to one step for each folder and each item, so
+that each has its own journal row, error and compensation.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shared.domain.fields import Fields, Words
+from shared.domain.json import JsonObject, as_list
+from shared.domain.ports import Expanded
+from shared.domain.step_graph import MAX_STEP_ID
+from shared.repository.model import Kind, Ref, from_json
+from shared.repository.order import Phase
+from shared.steps import items
+from shared.steps.folder import FolderKind
+from shared.steps.kind import WORKSPACE_ID
+from shared.steps.marker import check_description
+from shared.steps.repository_item import OUTPUT_OF, RepositoryItemKind, Unchanged
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+_GIVEN_BY_PATH = ("items",)
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]")
+_ENDS: dict[str, str] = {Phase.DEFINITION: "/definition"}
+"""The ends of the suffixes of an item's second steps."""
+_ROOM_FOR_END = 12
+_PHASES = (Phase.WHOLE, Phase.SHELL, Phase.DEFINITION)
+_COPIED = ("type", "displayName", "description", "logicalId", "ready")
+
+
+class RepositoryKind:
+    """Expand to one `folder` step for each folder and to one or two `repository_item` steps for each item."""
+
+    name = "repository"
+    about = "All items of a Git repository, in the order of their references."
+    outputs: frozenset[str] = frozenset()
+    packs = "path"
+
+    def check(self, spec: Fields) -> None:
+        spec.guid("workspaceId", required=True, words=WORKSPACE_ID)
+        spec.text("environment", words=Words("The environment whose values parameter.yml has.", "PROD"))
+        spec.text(
+            "parameters",
+            maximum=1024,
+            words=Words("The file of parameters. Default: parameter.yml in `path`; `none` ignores it.", "none"),
+        )
+        spec.texts("itemTypes", words=Words("Deploy only these types. Default: all.", ["Notebook", "DataPipeline"]))
+        spec.texts("include", words=Words("Deploy only these items, as type and name.", ["Notebook/Load"]))
+        spec.text("exclude", words=Words("Leave out items whose name begins with this expression.", "^tmp_"))
+        spec.choice(
+            "unchanged",
+            tuple(Unchanged),
+            words=Words(
+                "An item that was deployed with the same content: skip it, check that Fabric still has that content, "
+                "or redeploy it. Default: skip.",
+                "check",
+            ),
+        )
+        is_path = spec.path_field(
+            "path",
+            gives=_GIVEN_BY_PATH,
+            words=Words(
+                "The folder of the repository, relative to the manifest. The command line packs it.", "workspace"
+            ),
+        )
+        if is_path:
+            spec.not_packed("path")
+            return
+        spec.raw("source", words=Words("The packed folder, for messages; set by the command line.", "workspace"))
+        folders = spec.texts("folders", words=Words("The folders, parents first; set by the command line.", ["/Raw"]))
+        rows = _each(
+            spec,
+            "items",
+            _read_item,
+            spec.rows(
+                "items", words=Words("One entry for each item; set by the command line.", [{"type": "Notebook"}])
+            ),
+        )
+        keys: set[str] = set()
+        for fields, (key, folder) in rows:
+            if key in keys:
+                fields.problem("displayName", f"'{key}' is in the list already")
+            keys.add(key)
+            if folder and folder not in folders:
+                fields.problem("folder", f"'{folder[:100]}' is not one of `folders`")
+        steps: set[str] = set()
+        order = _each(
+            spec,
+            "order",
+            _read_step,
+            spec.rows(
+                "order", words=Words("The steps of the items; set by the command line.", [{"item": "Notebook/n"}])
+            ),
+        )
+        for fields, (key, phase, needs) in order:
+            if key not in keys:
+                fields.problem("item", f"'{key[:100]}' is not one of `items`")
+            unknown = [need for need in needs if need not in steps]
+            if unknown:
+                fields.problem("needs", f"no step before this one is '{unknown[0][:100]}'")
+            steps.add(f"{key}#{phase}")
+        bare = {key for key in keys if not steps & {f"{key}#{Phase.WHOLE}", f"{key}#{Phase.SHELL}"}}
+        if bare:
+            spec.problem("order", f"no step creates '{min(bare)[:100]}'")
+
+    def expand(self, step_id: str, spec: JsonObject) -> list[Expanded]:
+        """Return the steps of the folders, parents first, and those of the items in the order of the list."""
+        return list(_Expansion(step_id, spec).steps())
+
+
+def _each[T](spec: Fields, name: str, read: Callable[[Fields], T], rows: list[Any]) -> Iterator[tuple[Fields, T]]:
+    """Yield the fields of each row with what `read` returns. No schema describes the rows: they are not for people."""
+    if not rows:
+        spec.problem(name, "is not packed: submit with the command line, which reads it")
+    for i, row in enumerate(rows):
+        element = Fields(row, f"{spec.path}.{name}[{i}]", spec.problems, spec.references)
+        yield element, read(element)
+        element.finish()
+
+
+def _read_item(row: Fields) -> tuple[str, str]:
+    """Check one entry; return the key of the item and its folder."""
+    item_type = row.text("type", required=True, maximum=64)
+    is_word = item_type in items.WORD_NAMED
+    name = row.text(
+        "displayName",
+        required=True,
+        maximum=items.NAME_LIMIT,
+        pattern=items.WORD_NAME if is_word else None,
+        hint=items.WORD_HINT if is_word else "",
+        refers=True,
+    )
+    check_description(row, items.DESCRIPTION_LIMIT)
+    row.text("logicalId", maximum=36)
+    folder = row.text("folder", maximum=2600, refers=True)
+    row.any_object("creationPayload")
+    row.text("template", pattern=DIGEST, hint="must be the SHA-256 of a stored template")
+    row.texts("ready")
+    for i, each in enumerate(row.rows("refs")):
+        try:
+            if not isinstance(from_json(each), Ref):
+                raise ValueError("it is not a reference")
+        except ValueError as error:
+            row.problem("refs", f"[{i}]: {error}")
+    row.refers("refs", row.data.get("refs"))
+    return f"{item_type}/{name}", folder
+
+
+def _read_step(row: Fields) -> tuple[str, str, list[str]]:
+    """Check one step; return the key of its item, its phase and the steps that it needs."""
+    item = row.text("item", required=True, maximum=300, refers=True)
+    phase = row.choice("phase", _PHASES, default=Phase.WHOLE)
+    return item, phase, row.texts("needs", refers=True)
+
+
+class _Expansion:
+    """The steps of one packed repository."""
+
+    def __init__(self, step_id: str, spec: JsonObject) -> None:
+        self._step_id, self._spec = step_id, spec
+        self._rows: dict[str, JsonObject] = {f"{row['type']}/{row['displayName']}": row for row in spec["items"]}
+        self._taken: set[str] = set()
+        folders: list[str] = spec.get("folders") or []
+        self._folders = {folder: self._suffix(f"/folder{folder}") for folder in folders}
+        self._ids = {
+            key: self._suffix(f"/{row['type']}/{row['displayName'].replace('/', '_')}")
+            for key, row in self._rows.items()
+        }
+
+    def steps(self) -> Iterator[Expanded]:
+        for folder, suffix in self._folders.items():
+            parent, _, name = folder.rpartition("/")
+            spec: JsonObject = {"workspaceId": self._spec["workspaceId"], "displayName": name}
+            if parent:
+                spec["parentFolderId"] = self._output(self._folders[parent])
+            needs = (self._folders[parent],) if parent else ()
+            yield Expanded(suffix, FolderKind.name, spec, needs, FolderKind.outputs)
+        for step in self._spec["order"]:
+            yield self._step(step["item"], step.get("phase") or Phase.WHOLE, step.get("needs") or [])
+
+    def _step(self, key: str, phase: str, needs: list[str]) -> Expanded:
+        row = self._rows[key]
+        folder = row.get("folder") or ""
+        spec: JsonObject = {
+            "workspaceId": self._spec["workspaceId"],
+            **{name: row[name] for name in _COPIED if row.get(name)},
+            "unchanged": self._spec.get("unchanged") or Unchanged.SKIP,
+        }
+        if phase != Phase.SHELL and row.get("template"):
+            spec |= {
+                "template": row["template"],
+                "refs": [self._value(each) for each in as_list(row.get("refs")) or []],
+            }
+        before = [self._node(need) for need in needs]
+        if phase == Phase.DEFINITION:
+            shell = self._ids[key]
+            spec |= {"itemId": self._output(shell), "shellIsNew": self._output(shell, "created")}
+        else:
+            spec["folderId"] = self._output(self._folders[folder]) if folder else ""
+            before += [self._folders[folder]] if folder else []
+            if row.get("creationPayload") and not row.get("template"):
+                spec["creationPayload"] = row["creationPayload"]
+        suffix = self._ids[key] + _ENDS.get(phase, "")
+        return Expanded(suffix, RepositoryItemKind.name, spec, tuple(dict.fromkeys(before)), RepositoryItemKind.outputs)
+
+    def _node(self, need: str) -> str:
+        key, _, phase = need.rpartition("#")
+        return self._ids[key] + _ENDS.get(phase, "")
+
+    def _value(self, data: Any) -> JsonObject:
+        """Return a reference of the item's files, with the step whose output is its value if it is one of these."""
+        ref: Ref = from_json(data)
+        if ref.kind is Kind.ITEM and ref.key in self._ids:
+            return {"ref": data, "value": self._output(self._ids[ref.key], OUTPUT_OF[ref.attribute])}
+        return {"ref": data}
+
+    def _output(self, suffix: str, name: str = "id") -> str:
+        return f"${{{{ steps.{self._step_id}{suffix}.outputs.{name} }}}}"
+
+    def _suffix(self, wanted: str) -> str:
+        """Return a unique suffix in the characters of step ids, which leaves room for that of a definition."""
+        room = MAX_STEP_ID - len(self._step_id) - _ROOM_FOR_END
+        plain = "/".join(_NOT_IN_IDS.sub("_", part) for part in wanted.split("/"))[:room]
+        unique, number = plain, 1
+        while unique.casefold() in self._taken:
+            number += 1
+            end = f"-{number}"
+            unique = f"{plain[: room - len(end)]}{end}"
+        self._taken.add(unique.casefold())
+        return unique

@@ -1,0 +1,279 @@
+"""Kind `repository_item`: one item of a repository. A manifest cannot name it; `repository` expands to it.
+
+It differs from `item` in four ways. Its files are in storage, and are rendered when they are sent, because only then
+the ids of other items are known. It is in a folder. An item that an earlier deployment of the same repository created
+is found by its id, so that it can be renamed. And it is skipped if it was deployed with the same content.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from shared.domain.errors import FabricTransientError, InvalidInputError, Problem
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject, as_list, as_object, content_hash
+from shared.domain.names import same_name
+from shared.domain.ports import Fabric, OperationStarted
+from shared.domain.ports.deployed import identity_of
+from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
+from shared.repository.model import Ref, from_json, to_json
+from shared.repository.render import RenderError, render
+from shared.steps import items, lookups
+from shared.steps.item import PLATFORM, ItemKind, same_definition
+from shared.steps.kind import Call, IfExists, NotYetError, Recall, Snapshot, VerificationError, usable
+from shared.steps.marker import keep_marker, with_marker
+
+OUTPUT_OF = {
+    "id": "id",
+    "sqlendpoint": "sqlEndpointConnectionString",
+    "sqlendpointid": "sqlEndpointId",
+    "queryserviceuri": "queryServiceUri",
+}
+"""The output that has an attribute of an item, by its name in parameter.yml."""
+
+
+class Unchanged(StrEnum):
+    """What is done with an item that was deployed with the same content before."""
+
+    SKIP = "skip"
+    CHECK = "check"
+    REDEPLOY = "redeploy"
+
+
+class RepositoryItemKind(ItemKind):
+    """Create or update an item of a repository."""
+
+    name = "repository_item"
+    about = "One item of a repository; a step of the kind repository expands to it."
+    packs = ""
+    if_exists = IfExists.UPDATE
+    outputs = frozenset({"id", "displayName", "workspaceId", "type", "created", *OUTPUT_OF.values()})
+    keys = ("workspaceId", "type", "displayName")
+    is_found_by_marker = True
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+
+    def check(self, spec: Fields) -> None:
+        """Check what is sent to Fabric once its references are replaced; `repository` checked the rest."""
+        spec.guid("workspaceId", required=True)
+        spec.text("type", required=True, maximum=64)
+        spec.text("displayName", required=True, maximum=items.NAME_LIMIT, refers=True)
+        for name in (
+            *("description", "logicalId", "template", "folderId", "refs", "ready", "unchanged", "creationPayload"),
+            *("itemId", "shellIsNew"),
+        ):
+            spec.raw(name)
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        """Return the spec with the values of references to what is not in the repository, with a digest of all that
+        its definition is made of, and with what an earlier deployment noted about the item. Raises FabricError."""
+        prepared = {**spec}
+        if "template" in spec:
+            refs = [each if "value" in each else self._looked_up(fabric, spec, each) for each in spec["refs"]]
+            prepared |= {"refs": refs, "sent": content_hash([spec["template"], refs])}
+        known = recall(spec["workspaceId"], spec.get("logicalId") or "", f"{spec['type']}/{spec['displayName']}")
+        if known is not None:
+            prepared["known"] = known
+        return prepared
+
+    def _looked_up(self, fabric: Fabric, spec: JsonObject, each: JsonObject) -> JsonObject:
+        try:
+            return {**each, "value": lookups.value_of(fabric, spec["workspaceId"], from_json(each["ref"]))}
+        except NotYetError as error:
+            raise FabricTransientError(str(error), call="look up a reference") from None
+
+    def opened(self, spec: JsonObject, read: Callable[[str], bytes]) -> JsonObject:
+        """Return the spec with its definition, rendered from the stored files. Raises InvalidInputError."""
+        if "template" not in spec or "definition" in spec:
+            return spec
+        values = {str(content_hash(each["ref"])): each["value"] for each in spec["refs"]}
+
+        def value_of(ref: Ref) -> str:
+            return values[content_hash(to_json(ref))]
+
+        try:
+            template: JsonObject = json.loads(read(spec["template"]))
+            parts = [
+                {
+                    "path": part["path"],
+                    "payload": base64.b64encode(
+                        render(read(part["sha256"]), part["is_text"], from_json(part["replacements"]), value_of)
+                    ).decode(),
+                    "payloadType": "InlineBase64",
+                }
+                for part in template["parts"]
+            ]
+        except (KeyError, TypeError, ValueError, RenderError) as error:
+            message = f"the stored template of {spec['type']} '{spec['displayName']}' cannot be used: {error}"
+            raise InvalidInputError([Problem("$.with.template", message)]) from None
+        chosen = {"format": template["format"]} if template.get("format") else {}
+        return {**spec, "definition": {"parts": parts, **chosen}}
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """Return the item that an earlier deployment created under this logical id, or that has this type and name."""
+        path = items.items_path(spec)
+        rows = [row for row in usable(fabric.list(path), path) if row.get("type") == spec["type"]]
+        wanted: str = spec.get("itemId") or _known(spec).get("id") or ""
+        by_id = next((row for row in rows if wanted and row["id"].lower() == wanted.lower()), None)
+        row = by_id or next((row for row in rows if same_name(row["displayName"], spec["displayName"])), None)
+        return None if row is None else _snapshot(row, spec["workspaceId"])
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        """Return what differs. The definition counts as different until it has been read, unless it was deployed with
+        the same content."""
+        image = found.image
+        changed = ["displayName"] if found.resource.name != spec["displayName"] and _is_renamed(spec, found) else []
+        if items.description_differs(spec, image):
+            changed.append("description")
+        if "folderId" in spec and (image.get("folderId") or "").lower() != spec["folderId"].lower():
+            changed.append("folder")
+        if "template" in spec and not _is_as_sent(spec, found):
+            present = as_object(image.get("definition"))
+            is_same = "definition" in spec and present is not None and same_definition(spec["definition"], present)
+            if not is_same or spec["unchanged"] == Unchanged.REDEPLOY:
+                changed.append("definition")
+        return changed
+
+    def capture(
+        self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
+    ) -> JsonObject | OperationStarted:
+        """Return the image, with the definition if the step may replace it. That of a shell which this deployment
+        created is not kept, because the shell is deleted."""
+        if _is_as_sent(spec, found) or spec.get("shellIsNew") is True:
+            return found.image
+        return super().capture(fabric, spec, found, captured)
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """Return POST /items, or the calls that change name, description, folder and definition."""
+        if intent.action is IntentAction.CREATE:
+            text = with_marker(spec.get("description", ""), intent.marker)
+            [call] = super().apply(spec, intent)
+            body = {**(call.body or {}), **({"folderId": spec["folderId"]} if spec.get("folderId") else {})}
+            if "definition" in body:
+                body["definition"] = _marked(body["definition"], text)
+            return [Call(call.method, call.path, call.operation_kind, body)]
+        before, item_id = intent.before or {}, intent.before_id or ""
+        found = Snapshot(Resource(spec["type"], item_id, before.get("displayName", ""), spec["workspaceId"]), before)
+        changed = self.changes(spec, found)
+        calls: list[Call] = []
+        if "definition" in changed:  # first, because it is the one that Fabric may continue as an operation
+            calls.append(self.definition_call(spec, item_id, spec["definition"]))
+        return calls + _metadata_calls(spec, item_id, changed, _wanted(spec, before))
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Check in the list of items that it has its type, name, folder and description, and return the outputs."""
+        found = self.locate(fabric, spec, resource)
+        if found is None:
+            raise NotYetError(f"{spec['type']} '{resource.name}' ({resource.id}) is not shown yet", 1.0)
+        if found.resource.type != spec["type"]:
+            raise VerificationError(f"item {resource.id} is a {found.resource.type}, not a {spec['type']}")
+        if intent.action is not IntentAction.ADOPT and (wrong := _metadata(self.changes(spec, found))):
+            raise VerificationError(f"{spec['type']} {resource.id}: Fabric shows another {wrong[0]}")
+        return {
+            "id": resource.id,
+            "displayName": found.resource.name,
+            "workspaceId": spec["workspaceId"],
+            "type": spec["type"],
+            "created": intent.action is IntentAction.CREATE,
+            "identity": identity_of(spec.get("logicalId") or "", spec["type"], spec["displayName"]),
+            "isOwn": intent.action is IntentAction.CREATE or bool(_known(spec).get("isOwn")),
+            **({"sent": spec["sent"]} if "sent" in spec else {}),
+            **lookups.ready(fabric, spec["workspaceId"], found.resource, spec.get("ready") or ()),
+        }
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
+        row = next((row for row in rows if row.get("id", "").lower() == resource.id.lower()), None)
+        if row is None:
+            return None
+        return _snapshot({"displayName": resource.name, "type": resource.type, **row}, resource.parent_id or "")
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return DELETE, or the calls that restore definition, folder, name and description."""
+        if intent.action is IntentAction.CREATE:
+            return [items.delete_call(found)]
+        before = intent.before or {}
+        image = Snapshot(
+            Resource(spec["type"], found.resource.id, before.get("displayName", ""), spec["workspaceId"]), before
+        )
+        changed = self.changes(spec, image)
+        calls: list[Call] = []
+        if before.get("definition") and "definition" in changed:
+            calls.append(self.definition_call(spec, found.resource.id, before["definition"]))
+        old = {
+            "displayName": before.get("displayName", ""),
+            "description": before.get("description", ""),
+            "folderId": before.get("folderId") or "",
+        }
+        return calls + _metadata_calls(spec, found.resource.id, changed, old)
+
+    def definition_call(self, spec: JsonObject, item_id: str, definition: JsonObject) -> Call:
+        """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
+        path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
+        return Call("POST", path, "updateDefinition", {"definition": definition})
+
+
+def _snapshot(row: JsonObject, workspace_id: str) -> Snapshot:
+    resource = Resource(row["type"], row["id"], row["displayName"], workspace_id)
+    image = {"description": row.get("description", ""), "displayName": row["displayName"]}
+    return Snapshot(resource, {**image, "folderId": row.get("folderId") or ""})
+
+
+def _known(spec: JsonObject) -> JsonObject:
+    """Return what an earlier deployment noted about the item."""
+    return as_object(spec.get("known")) or {}
+
+
+def _is_renamed(spec: JsonObject, found: Snapshot) -> bool:
+    """Return True if the item was found by its id, and so may have another name."""
+    wanted: str = spec.get("itemId") or _known(spec).get("id") or ""
+    return wanted.lower() == found.resource.id.lower()
+
+
+def _is_as_sent(spec: JsonObject, found: Snapshot) -> bool:
+    """Return True if an earlier deployment sent exactly this content to exactly this item, and that is enough."""
+    known = _known(spec)
+    is_same = known.get("sent") == spec.get("sent") and known.get("id", "").lower() == found.resource.id.lower()
+    return is_same and spec["unchanged"] == Unchanged.SKIP
+
+
+def _wanted(spec: JsonObject, before: JsonObject) -> JsonObject:
+    """Return the name, description and folder that an update sets; the description keeps the marker that it carries."""
+    text = keep_marker(spec.get("description", ""), before.get("description", ""))
+    return {"displayName": spec["displayName"], "description": text, "folderId": spec.get("folderId") or ""}
+
+
+def _metadata(changed: list[str]) -> list[str]:
+    return [name for name in changed if name != "definition"]
+
+
+def _metadata_calls(spec: JsonObject, item_id: str, changed: list[str], values: JsonObject) -> list[Call]:
+    """Return PATCH with name and description, and move; each only if it is among what changed."""
+    path = f"{items.items_path(spec)}/{item_id}"
+    body = {name: values[name] for name in ("displayName", "description") if name in changed}
+    calls = [Call("PATCH", path, "item", body)] if body else []
+    if "folder" in changed:
+        target = {"targetFolderId": values["folderId"]} if values["folderId"] else {}
+        calls.append(Call("POST", f"{path}/move", "item", target))
+    return calls
+
+
+def _marked(definition: JsonObject, description: str) -> JsonObject:
+    """Return a definition whose `.platform` has this description: Fabric may take it from there."""
+    parts: list[Any] = [_marked_part(part, description) for part in as_list(definition["parts"]) or []]
+    return {**definition, "parts": parts}
+
+
+def _marked_part(part: JsonObject, description: str) -> JsonObject:
+    if part["path"] != PLATFORM:
+        return part
+    try:
+        platform: Any = json.loads(base64.b64decode(part["payload"]))
+        platform["metadata"]["description"] = description
+    except (ValueError, KeyError, TypeError):
+        return part  # Fabric reports what is wrong with it
+    content = json.dumps(platform, indent=2, ensure_ascii=False).encode()
+    return {**part, "payload": base64.b64encode(content).decode()}

@@ -1,0 +1,77 @@
+"""Packed repositories for the simulation: items of a few lines, whose files stand in the world's storage."""
+
+import hashlib
+from graphlib import TopologicalSorter
+from typing import Any
+
+from shared.domain.json import canonical
+from shared.domain.ports import Blobs
+from shared.repository.model import LogicalIds, NamedRef, item_ref, to_json
+
+
+def logical_id(item_type: str, name: str) -> str:
+    """Return the logical id of an item: the same name always has the same one."""
+    digest = hashlib.sha256(f"{item_type}/{name}".encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+
+
+def item(
+    blobs: Blobs, item_type: str, name: str, text: str = "", refers_to: tuple[str, ...] = (), **more: Any
+) -> dict[str, Any]:
+    """Return the packed entry of an item with one text part, which names other items (`Type/Name`) by logical id."""
+    row: dict[str, Any] = {"type": item_type, "displayName": name, "logicalId": logical_id(item_type, name)}
+    if text:
+        named = [NamedRef(logical_id(*key.split("/")), item_ref(*key.split("/"))) for key in refers_to]
+        body = "\n".join([text, *(each.find for each in named)])
+        platform = {
+            "metadata": {"type": item_type, "displayName": name},
+            "config": {"version": "2.0", "logicalId": row["logicalId"]},
+        }
+        files = {".platform": canonical(platform), _FILES[item_type]: body}
+        parts = [
+            {
+                "path": path,
+                "sha256": blobs.put(content.encode()),
+                "size": len(content),
+                "is_text": True,
+                "replacements": to_json((LogicalIds(tuple(named)),)) if named and path != ".platform" else [],
+            }
+            for path, content in files.items()
+        ]
+        row["template"] = blobs.put(canonical({"format": "", "parts": parts}).encode())
+        row["refs"] = [to_json(each.ref) for each in named]
+        row["needs"] = list(refers_to)
+    return {**row, **more}
+
+
+_FILES = {
+    "Notebook": "notebook-content.py",
+    "DataPipeline": "pipeline-content.json",
+    "Eventstream": "eventstream.json",
+    "Reflex": "ReflexEntities.json",
+}
+
+
+def step(workspace_id: str, items: list[dict[str, Any]], shells: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    """Return a step of kind `repository` with these items, their folders, and the order of their references.
+
+    `shells` are the keys of the items that are created bare, because others need them and they need others.
+    """
+    paths = [row.get("folder") or "" for row in items]
+    folders = sorted({"/".join(path.split("/")[: i + 2]) for path in paths for i in range(path.count("/"))})
+    rows = {f"{row['type']}/{row['displayName']}": dict(row) for row in items}
+    needs: dict[str, list[str]] = {}
+    for key, row in rows.items():
+        if key in shells:
+            needs[f"{key}#shell"] = []
+        others = [f"{other}#{'shell' if other in shells else 'whole'}" for other in row.pop("needs", [])]
+        needs[f"{key}#definition" if key in shells else f"{key}#whole"] = [
+            *([f"{key}#shell"] if key in shells else []),
+            *others,
+        ]
+    order = [
+        {"item": node.rpartition("#")[0], "phase": node.rpartition("#")[2], "needs": needs[node]}
+        for node in TopologicalSorter(needs).static_order()
+    ]
+    spec = {"workspaceId": workspace_id, "folders": folders, "items": list(rows.values()), "order": order, **more}
+    return {"id": "content", "kind": "repository", "with": spec}

@@ -1,0 +1,144 @@
+"""A repository deployed by the whole system in memory: order of references, cycles, changed-only, roll back."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from shared.domain.states import DeploymentState, StepState
+from tests.simulation import repositories
+from tests.simulation.edges import WORKSPACE
+from tests.simulation.world import World
+
+WS = {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}
+BALL = {
+    "id": "ball",
+    "kind": "item",
+    "needs": ["content"],
+    "with": {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "ball"},
+}
+
+
+NEEDS = {
+    "Notebook/load": ["ws"],
+    "Notebook/clean_sales": ["ws"],
+    "Reflex/alarm": ["ws"],
+    "DataPipeline/run": ["Notebook/load"],
+    "Eventstream/stream": ["Reflex/alarm"],
+    "Reflex/alarm/definition": ["Reflex/alarm", "Eventstream/stream"],
+}
+
+
+def manifest(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "m", "target": "T", "steps": [WS, *steps]}
+
+
+def definitions(world: World) -> dict[str, str]:
+    """Return the text of each item's own part, by name."""
+    found: dict[str, str] = {}
+    for workspace in world.model.store.workspaces.values():
+        for each in workspace.standing():
+            for part in (each.definition or {}).get("parts", []):
+                if part["path"] != ".platform":
+                    found[each.name] = base64.b64decode(part["payload"]).decode()
+    return found
+
+
+def ids(world: World) -> dict[str, str]:
+    return {i.name: i.id for w in world.model.store.workspaces.values() for i in w.standing()}
+
+
+def content(world: World, text: str = "x = 1") -> dict[str, Any]:
+    """Return a repository of two notebooks, a pipeline that runs one of them, and a cycle of a stream and a reflex."""
+    blobs = world.blobs
+    return repositories.step(
+        WORKSPACE,
+        [
+            repositories.item(blobs, "DataPipeline", "run", "{}", ("Notebook/load",)),
+            repositories.item(blobs, "Notebook", "load", text),
+            repositories.item(blobs, "Notebook", "clean sales", "y = 1", description="words"),
+            repositories.item(blobs, "Eventstream", "stream", "{}", ("Reflex/alarm",)),
+            repositories.item(blobs, "Reflex", "alarm", "{}", ("Eventstream/stream",)),
+        ],
+        shells=("Reflex/alarm",),
+    )
+
+
+def test_repository_is_deployed_in_the_order_of_its_references() -> None:
+    """Each logical id is replaced by the id of the item; a cycle is cut into a shell and its definition."""
+    world = World(1)
+    world.submit(manifest(content(world)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    found, known = definitions(world), ids(world)
+    assert found["run"] == "{}\n" + known["load"]
+    assert found["stream"] == "{}\n" + known["alarm"]
+    assert found["alarm"] == "{}\n" + known["stream"]
+    rows = [s.record for s in world.journal.steps("d")]
+    rows_by_name = {row.step_id.removeprefix("content/"): row.ordinal for row in rows}
+    assert {row.step_id: row.needs for row in rows if row.step_id != "ws"} == {
+        f"content/{name}": tuple(sorted(rows_by_name[other] for other in needs)) for name, needs in NEEDS.items()
+    }
+
+
+def test_repository_that_did_not_change_is_not_sent_again() -> None:
+    """Only the changed notebook and what names it by a new id are sent; the rest costs a share of one list."""
+    world = World(1)
+    world.submit(manifest(content(world)))
+    world.run()
+    calls = len(world.model.calls)
+    world.submit(manifest(content(world, "x = 2")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    sent = [c for c in world.model.calls[calls:] if c["method"] != "GET"]
+    assert [c["path"].rsplit("/", 1)[1] for c in sent] == ["getDefinition", "updateDefinition"]
+    assert definitions(world)["load"] == "x = 2"
+
+
+def test_repository_is_rolled_back_to_what_it_was() -> None:
+    """After a failed second deployment, each definition, name and description is as the first one left it."""
+    world = World(1)
+    world.submit(manifest(content(world)))
+    world.run()
+    before = definitions(world)
+    notes = world.deployed.of_workspace(next(iter(world.model.store.workspaces)))
+    world.submit(manifest(content(world, "x = 2"), BALL), "e")
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert definitions(world) == before
+    assert world.deployed.of_workspace(next(iter(world.model.store.workspaces))) == notes
+
+
+def test_repository_whose_first_deployment_fails_leaves_nothing() -> None:
+    world = World(1)
+    world.submit(manifest(content(world), BALL))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.model.store.workspaces == {}
+    assert {s.record.state for s in world.journal.steps("d")} == {StepState.COMPENSATED}
+
+
+def test_renamed_item_keeps_its_id() -> None:
+    """It is recognised by its logical id; a rollback gives it its old name back."""
+    world = World(1)
+    blobs = world.blobs
+    first = repositories.item(blobs, "Notebook", "load", "x = 1")
+    world.submit(manifest(repositories.step(WORKSPACE, [first])))
+    world.run()
+    old = ids(world)["load"]
+    renamed = {**repositories.item(blobs, "Notebook", "load sales", "x = 1"), "logicalId": first["logicalId"]}
+    world.submit(manifest(repositories.step(WORKSPACE, [renamed]), BALL), "e")
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert ids(world) == {"load": old}
+    world.submit(manifest(repositories.step(WORKSPACE, [renamed])), "f")
+    assert world.run("f") == [DeploymentState.SUCCEEDED]
+    assert ids(world) == {"load sales": old}
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_repository_under_crashes_ends_as_without_them(seed: int) -> None:
+    world = World(seed, crash_rate=0.05, overtake_rate=0.03)
+    world.submit(manifest(content(world), *([BALL] if seed % 2 else [])))
+    [end] = world.run()
+    if seed % 2:
+        assert (end, world.model.store.workspaces) == (DeploymentState.COMPENSATED, {})
+    else:
+        assert end is DeploymentState.SUCCEEDED
+        assert len(ids(world)) == 5
+        assert definitions(world)["run"] == "{}\n" + ids(world)["load"]

@@ -57,7 +57,7 @@ class _NoCall:
 
 
 @dataclass
-class _Polling:
+class Polling:
     """When a queue is polled next, and how long after an empty poll."""
 
     shortest: float
@@ -91,7 +91,7 @@ class SharedEngine(Engine):
         self._next_completion_token = time.time_ns()  # unlike those of every other process
         self._wakes = threading.Condition()
         self._polling = {
-            queue: _Polling(config.shortest_poll_seconds, config.longest_poll_seconds)
+            queue: Polling(config.shortest_poll_seconds, config.longest_poll_seconds)
             for queue in (WORK_ITEMS, *map(control_queue, range(hub.partitions)))
         }
         self._held: frozenset[int] = frozenset()

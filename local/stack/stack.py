@@ -23,7 +23,7 @@ from shared.domain.json import JsonObject
 _START_SECONDS = 60.0
 _LOGS = ("functions*.log", "vault.log", "fabric.log", "azurite/azurite.log")
 _PING = "/admin/host/ping"
-_HTTP_CONCURRENCY = "16"
+HTTP_CONCURRENCY = "16"
 """perInstanceConcurrency in infra/modules/app.bicep."""
 _CANNOT_START = "the host cannot start: "
 
@@ -159,7 +159,7 @@ class Stack(StackDescription):
         arguments = [str(self.app), "--port", str(self.ports[part]), *self._task_hub]
         arguments += ["--keys", str(self.keys_file), "--queue-lease", self.queue_lease_seconds]
         if self.topology != SINGLE:
-            arguments += ["--hub-lease", self.hub_lease_seconds, "--http-concurrency", _HTTP_CONCURRENCY]
+            arguments += ["--hub-lease", self.hub_lease_seconds, "--http-concurrency", HTTP_CONCURRENCY]
         return [*arguments, "--placeholder"] if self.is_placeholder or self.topology != SINGLE else arguments
 
     @property

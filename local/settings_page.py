@@ -32,7 +32,8 @@ _UNDER = {
 _TAIL = """## Only for the local stack
 
 `make up`, `make demo` and `make bench` read `STACK` (the stack's name), `PROFILE` (`instant` or `realistic`),
-`TIME_SCALE`, `SEED` and `QUEUE_LEASE_SECONDS`. As in Azure, an app setting overrides any value of host.json:
+`TIME_SCALE`, `TOPOLOGY` (`single` or `flex`: one functions host, or one for each function group, as in Azure),
+`SEED` and `QUEUE_LEASE_SECONDS`. As in Azure, an app setting overrides any value of host.json:
 `AzureFunctionsJobHost__extensions__queues__visibilityTimeout=00:00:01`.
 """
 

@@ -1,4 +1,4 @@
-"""What host.json and the host's options say about a shared task hub."""
+"""The configuration of a shared task hub, from host.json and the host's options."""
 
 from dataclasses import dataclass
 from typing import Any

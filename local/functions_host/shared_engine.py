@@ -2,8 +2,8 @@
 
 Each host serves its own functions with such an engine. A client's call becomes a message on a control queue. The host
 of the group `durable` polls the control queues whose partitions it leases, and the queue of work items. It stores an
-instance after each turn, together with the messages that the turn consumed and sent. Whatever it had taken when it died
-comes again when the message's visibility timeout is over.
+instance after each turn, together with the messages that the turn consumed and sent. The messages of a dead host come
+again when their visibility timeout is over.
 
 Idle polls grow from 50 ms to `maxQueuePollingInterval`; a message that this process sends itself is seen at once
 (DurableTask.AzureStorage: BackoffPollingHelper, TaskHubQueue). Sub-orchestrations, entities and waiting for an instance
@@ -75,7 +75,7 @@ class Polling:
 
 @dataclass
 class _InHand:
-    """What this host has of an instance: the taken messages with their events, and its activities' tokens by task."""
+    """The taken messages of an instance with their events, and the tokens of its activities by task."""
 
     messages: list[tuple[int, list[Any]]] = field(default_factory=lambda: list[tuple[int, list[Any]]]())
     tokens: dict[int, str] = field(default_factory=lambda: dict[int, str]())
@@ -102,7 +102,7 @@ class SharedEngine(Engine):
         self.polls = 0
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop serving. What was taken and not finished may be taken again at once; the leases are given back."""
+        """Stop serving, give unfinished messages back to their queues, and release the leases."""
         super().stop(grace)
         with self._wakes:
             self._wakes.notify_all()
@@ -335,7 +335,7 @@ class SharedEngine(Engine):
         self._expected.pop(instance_id, None)
         self._orchestration_in_flight.discard(instance_id)
 
-    # What a turn does
+    # The results of turns and activities
 
     def CompleteOrchestratorTask(self, request: Any, context: Any) -> Any:
         """Store the result of a turn. If that fails, the turn runs again when its messages come again."""

@@ -143,7 +143,7 @@ class TaskHub:
         return None if row is None else Stored(row[0], bool(row[1]), row[2], row[3])
 
     def starting(self, instance_id: str) -> bytes | None:
-        """Return the body of the message that will start the instance; None if there is none."""
+        """Return the body of the message that will start the instance; None if no such message waits."""
         with self._lock:
             return self._starting(instance_id)
 
@@ -173,7 +173,7 @@ class TaskHub:
             self._insert(sent)
 
     def purge(self, instance_id: str) -> bool:
-        """Delete an instance that has ended. Return False if there is none."""
+        """Delete an instance. Return False if it does not exist or has not ended."""
         with self._writing():
             found = self._database.execute("delete from instances where id = ? and not is_live", (instance_id,))
             return found.rowcount > 0

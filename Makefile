@@ -13,6 +13,8 @@ QUICK := tests/test_*.py tests/unit/domain tests/unit/steps tests/unit/saga test
 HUNTED := tests/unit tests/differential tests/simulation tests/simulator tests/host/test_crash.py tests/host/test_timers.py \
 	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_many.py
 export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
+# Each process would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-quick check lint-infra coverage format bench costs simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
 

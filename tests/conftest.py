@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "gate")
 
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD"):
     os.environ.pop(name, None)  # The runner of the tests themselves: a command's output must not depend on it.
+
+# Without compiled files, each worker and each process that a test starts compiles every module again: 15 s of processor
+# time for a worker. They are in __pycache__, which Git and the package ignore.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MAX_WORKERS = 16
 warm.prepare()

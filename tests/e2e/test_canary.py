@@ -256,7 +256,8 @@ def test_planted_secrets_are_found_only_in_memory(world: World, tmp_path: Path) 
     tokens = world.vault("tokens")
     assert len(set(tokens)) > 3
     canaries = world.canaries | {f"token {n}": token for n, token in enumerate(sorted(set(tokens)))}
-    places = [place for place, _ in world.everything()]
+    everything = list(world.everything())
+    places = [place for place, _ in everything]
     for expected in (
         "table journal",
         "blob payloads/",
@@ -272,7 +273,7 @@ def test_planted_secrets_are_found_only_in_memory(world: World, tmp_path: Path) 
     log = (stack.folder / "functions.log").read_text()
     assert " DEBUG " in log, "the log is not at its loudest"
     assert f"/secrets/{NAME}" in log, "the vendor's loggers are not at their loudest"
-    assert leaks(canaries, world.everything()) == []
+    assert leaks(canaries, everything) == []
 
     # The search can fail: a secret planted in each kind of place is found there, in each form.
     secret = canaries["client secret"]

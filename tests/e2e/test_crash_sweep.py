@@ -17,7 +17,7 @@ def test_crash_sweep_of_a_dozen_boundaries_finds_no_violation(topology: str) -> 
     """The host is killed at twelve boundaries, spread over three deployments; each deployment ends as it must."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     seed = str(seed_of("CRASH_SEED", 770196))
-    options = ["--sample", "4", "--seed", seed, "--jobs", "2", "--topology", topology, "--rounds", "1", "--no-slow"]
+    options = ["--sample", "4", "--seed", seed, "--jobs", "1", "--topology", topology, "--rounds", "1", "--no-slow"]
     command = [sys.executable, "-m", "local.crash_sweep", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)

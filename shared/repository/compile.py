@@ -47,7 +47,7 @@ class Use:
 
 @dataclass
 class Analysis:
-    """What is sent of a repository for one environment.
+    """The parts of a repository as one environment gets them.
 
     `uses` are the references whose values are needed, those to items of the repository included; `edges` are what the
     order follows from; `warnings` name parameters that do nothing.

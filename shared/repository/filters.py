@@ -17,7 +17,7 @@ _COMBINATIONS = ("/**/*/", "**/**", "//", "\\\\")
 
 @dataclass(frozen=True)
 class Filters:
-    """What a parameter applies to. None means everything; an empty tuple means nothing."""
+    """The parts that a parameter applies to. None means all; an empty tuple means nothing."""
 
     types: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""What a repository has to know of Fabric's item types.
+"""The facts about Fabric's item types that a repository depends on.
 
 Source: microsoft/fabric-cicd 1.4.0, whose repositories are deployed unchanged.
 """

@@ -20,7 +20,7 @@ def problem(path: str) -> str:
 def replaced(path: str, data: Any, value: Callable[[], Any]) -> bool:
     """Set what a path finds in JSON data to the value, in place; return True if it finds anything.
 
-    `value` is called for each match, and not at all if there is none. The root itself cannot be replaced, as in
+    `value` is called once for each match. The root itself cannot be replaced, as in
     fabric-cicd. Raises ValueError if the library cannot follow the path in this data.
     """
     try:

@@ -1,4 +1,4 @@
-"""What a repository of Fabric items is made of, and how the content of its files is replaced for one environment.
+"""The values that describe a repository of Fabric items, and the replacements in its files for one environment.
 
 `scan` makes a `Repository`. `compiled` makes, for each file that is sent, the list of its `Replacement`s. They are
 plain values with a form in JSON (`to_json`, `from_json`), so that whoever renders a part needs neither the file system
@@ -19,7 +19,7 @@ ZERO_ID = "00000000-0000-0000-0000-000000000000"
 
 
 class Kind(StrEnum):
-    """What a reference stands for."""
+    """The kind of thing that a reference stands for."""
 
     ITEM = "item"
     """An attribute of an item: `id`, `sqlendpoint`, `sqlendpointid` or `queryserviceuri`."""
@@ -100,7 +100,7 @@ class PoolChoice:
 
 @dataclass(frozen=True)
 class SparkPools(Replacement):
-    """The first choice whose `find` equals `instance_pool_id` replaces it; the YAML is written anew in any case."""
+    """The first choice whose `find` equals `instance_pool_id` replaces it; the YAML is written again in any case."""
 
     choices: tuple[PoolChoice, ...]
 
@@ -134,7 +134,7 @@ class LogicalIds(Replacement):
 
 @dataclass(frozen=True)
 class KeyValue(Replacement):
-    """`key_value_replace`: set what a JSONPath finds. Without a value, JSON is written anew and nothing else."""
+    """`key_value_replace`: set what a JSONPath finds. Without a value, JSON is written again and nothing else."""
 
     path: str
     value: Plain | Ref | None
@@ -255,7 +255,7 @@ class Binding:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What is replaced in each part for one environment.
+    """The replacements of each part for one environment.
 
     `replacements` has each different one once; `parts` has by file the indices of those that apply, in order. A file
     that is missing in `parts` is sent as it is (text with LF as its line end).
@@ -270,7 +270,7 @@ class Compiled:
 
 
 class Needs(StrEnum):
-    """What an edge requires of the item that it points to, from the strictest to the loosest."""
+    """The state that an edge requires of the item that it points to, from the strictest to the loosest."""
 
     READY = "ready"
     """An attribute that exists only when the item is provisioned: an SQL endpoint, a query URI."""

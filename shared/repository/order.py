@@ -15,7 +15,7 @@ from shared.repository.model import Edge, Item, Needs
 
 
 class Phase(StrEnum):
-    """What a step does for an item."""
+    """The part of an item's deployment that a step is."""
 
     WHOLE = "whole"
     SHELL = "shell"

@@ -1,4 +1,4 @@
-"""What parameter.yml says for one environment: the entries of its sections, with their places."""
+"""The entries of parameter.yml for one environment, with their places."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class FindEntry:
 
 @dataclass(frozen=True)
 class KeyEntry:
-    """An entry of `key_value_replace`; without a value for the environment, JSON is written anew all the same."""
+    """An entry of `key_value_replace`; without a value for the environment, JSON is written again all the same."""
 
     path: str
     value: Plain | Ref | None

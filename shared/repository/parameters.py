@@ -1,7 +1,7 @@
-"""Read parameter.yml: what is to be replaced where, for one environment.
+"""Read parameter.yml: the replacements for one environment, and the parts that they apply to.
 
-Source of the rules: microsoft/fabric-cicd 1.4.0, whose files are accepted unchanged. What it would only notice when it
-publishes is a problem here, with file and line; docs/adr lists where the two differ.
+Source of the rules: microsoft/fabric-cicd 1.4.0, whose files are accepted unchanged. A mistake that it notices only
+when it publishes is a problem here, with file and line; docs/adr lists where the two differ.
 """
 
 import posixpath
@@ -22,7 +22,7 @@ _ENV_TOKEN = re.compile(rf"{re.escape(ENV)}(\w+)")
 
 
 type ReadText = Callable[[str], str | None]
-"""Returns the text of a file by its path; None if there is no such file."""
+"""Returns the text of a file by its path; None if the file is missing."""
 
 
 def load(

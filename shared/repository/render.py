@@ -140,9 +140,9 @@ def _logical_ids(text: str, rule: LogicalIds, resolve: Resolver) -> str:
 
 
 def _key_value(text: str, rule: KeyValue, resolve: Resolver) -> str:
-    """Set the value in JSON, which is written anew in any case, or in a mapping or list of YAML, if the path matches.
+    """Set the value in JSON, which is written again in any case, or in a mapping or list of YAML, if the path matches.
 
-    fabric-cicd writes YAML anew in any case too, without its comments; a part that has nothing to replace, for example
+    fabric-cicd writes YAML again in any case too, without its comments; a part that has nothing to replace, for example
     a notebook that happens to be YAML, is left alone here.
     """
     value = rule.value

@@ -12,7 +12,7 @@ from shared.repository.model import Item, Repository
 
 @dataclass(frozen=True)
 class Selection:
-    """What restricts the items. An empty pattern and None restrict nothing.
+    """The rules that restrict the items. An empty pattern and None restrict nothing.
 
     `exclude_regex` is matched from the start of the display name; `folder_exclude_regex` is searched in the path of the
     folder and of those above it; `folders` are exact paths; `items` are `Name.Type` in upper or lower case. Items in

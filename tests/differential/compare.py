@@ -19,7 +19,7 @@ from tests.differential import peer
 
 @dataclass
 class Ours:
-    """What the code under test makes of a directory; `problems` is empty if it accepts it."""
+    """The result of the code under test for a directory; `problems` is empty if it accepts the directory."""
 
     repository: Repository
     parameters: Parameters | None

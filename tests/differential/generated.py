@@ -27,7 +27,7 @@ WORDS = (
         "key: value",
     ),
 )
-"""What the files contain, and what the parameters look for."""
+"""Words that the files contain and that the parameters look for."""
 
 _line = st.lists(st.sampled_from(WORDS), min_size=0, max_size=3).map(" ".join)
 texts = st.builds(

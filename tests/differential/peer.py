@@ -51,7 +51,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Sent:
-    """What fabric-cicd sent: by item key the parts by path, and the shortcuts of lakehouses."""
+    """The parts by item key and path that fabric-cicd sent, and the shortcuts of lakehouses."""
 
     parts: dict[str, dict[str, bytes]] = field(default_factory=dict[str, dict[str, bytes]])
     formats: dict[str, str] = field(default_factory=dict[str, str])
@@ -92,8 +92,8 @@ def resolve(ref: Ref) -> str:
 def _patch() -> None:
     """Let fabric-cicd parse each JSONPath once, and leave YAML alone in which no key matches.
 
-    For each JSONPath of each part it computes the tables of the grammar otherwise. YAML it writes anew in any case, and
-    so JSON with a byte order mark, which it takes for YAML: the two differences in bytes that docs/adr names.
+    It computes the tables of the grammar for each JSONPath of each part otherwise. It writes YAML again in any case,
+    and JSON with a byte order mark too, which it takes for YAML: two differences in bytes that docs/adr names.
     """
     utils = fabric_cicd._parameter._utils
     parse = jsonpath_ng.ext.parse = utils.parse = lru_cache(jsonpath_ng.ext.parse)

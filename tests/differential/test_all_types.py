@@ -28,5 +28,5 @@ def test_repository_has_all_types(root: Path) -> None:
 
 
 def test_another_environment_has_the_bytes_of_fabric_cicd_too(root: Path) -> None:
-    """In DEV most entries do not apply, and JSON is written anew all the same."""
+    """In DEV most entries do not apply, and JSON is written again all the same."""
     assert compare.compared(root, "TEST", all_types.ENV).differing == []

@@ -46,7 +46,7 @@ def written(files: generated.Files) -> Generator[Path]:
 @SOME
 @given(generated.repositories, st.sampled_from(generated.ENVIRONMENTS))
 def test_generated_repository_has_the_bytes_of_fabric_cicd(files: generated.Files, environment: str) -> None:
-    """What fabric-cicd publishes is accepted and has its bytes; what it fails to publish is a problem or an error."""
+    """A repository that fabric-cicd publishes has its bytes; one that it fails to publish is refused."""
     with written(files) as root:
         try:
             sent = peer.send(root, environment)
@@ -83,7 +83,7 @@ def fails(root: Path, environment: str) -> bool:
 def test_generated_parameter_file_gets_the_verdict_of_fabric_cicd(
     files: generated.Files, environment: str, env: dict[str, str] | None
 ) -> None:
-    """What fabric-cicd refuses is refused; what it accepts is accepted but for the rules that are stricter."""
+    """A file that fabric-cicd refuses is refused; one that it accepts is accepted, but for the stricter rules."""
     with written(files) as root:
         accepted = peer.accepts(root, environment, env=env)
         problems = compare.ours(root, environment, env).problems

@@ -48,7 +48,7 @@ def test_binary_part_is_sent_byte_for_byte() -> None:
 
 
 def test_yaml_in_which_no_key_matches_keeps_its_comments() -> None:
-    """fabric-cicd writes it anew, sorted and without comments (its issue 890)."""
+    """fabric-cicd writes it again, sorted and without comments (its issue 890)."""
     rule = KeyValue("$.missing", Plain(1), "p:1")
     assert rendered("# why\nb: 1\na: 2\n", rule) == "# why\nb: 1\na: 2\n"
     assert rendered("# why\nb: 1\na: 2\n", KeyValue("$.a", Plain(3), "p:1")) == "a: 3\nb: 1\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine, imports, medallion, page, rate, recovery, telemetry, topology
+from local.bench import , breaker, engine
 from local.bench.measure import Bench, machine
 from local.paths import HOME
 from local.stack import Stack
@@ -43,6 +43,7 @@ SECTIONS: dict[str, Callable[[int], None]] = {
     "throughput": lambda rounds: _with(Stack(name="bench"), lambda b: engine.throughput(b, rounds)),
     "size": lambda rounds: _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, rounds)),
     "page": lambda rounds: _with(Stack(name="bench"), lambda b: page.run(b, rounds)),
+    "waiting": lambda rounds: _with(Stack(name="bench"), lambda b: waiting.run(b, rounds)),
     "recovery": lambda rounds: _with(_real(), lambda b: recovery.run(b, rounds)),
 }
 """Each section's function of the number of rounds, in the order in which they run."""

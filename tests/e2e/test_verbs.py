@@ -78,10 +78,11 @@ def test_retire_rolls_back_a_succeeded_deployment(shared_stack: Running, tmp_pat
     assert "an operator: retire requested by an operator" in audit(shared_stack, "retired")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def unwatched() -> Iterator[Running]:
-    """Start a stack whose watchdog looks so seldom that only events move a deployment in a test."""
-    stack = make_stack(environment={"WATCHDOG_SECONDS": "3600"})
+    """Start a stack whose timers are so long that only events move a deployment in a test."""
+    seldom = ("WATCHDOG_SECONDS", "WATCHDOG_MAX_SECONDS", "TARGET_RETRY_SECONDS", "TARGET_RETRY_MAX_SECONDS")
+    stack = make_stack(environment=dict.fromkeys(seldom, "3600"))
     try:
         yield Running(stack.up())
     finally:
@@ -101,6 +102,20 @@ def test_step_waits_for_its_approval_and_starts_at_once_after_it(unwatched: Runn
     eventually(lambda: unwatched.names()["approved"] == ["bronze"], pause=0.05)
     assert unwatched.ended("approved")["exit_code"] == 0
     assert "anna: approved by anna: reviewed" in audit(unwatched, "approved")
+
+
+def test_deployment_that_waits_for_its_target_is_woken_when_it_is_free(unwatched: Running) -> None:
+    """Three deployments at one target: each that leaves wakes the next in line, which would ask again in an hour."""
+    ids = ["first", "second", "third"]
+    for each in ids:
+        content = manifest(each, *([approval("gate")] if each == "first" else []), target="shared")
+        unwatched.put("deployments", json.dumps({"deployment_id": each, "manifest": content}).encode())
+        shown = "waits for approval" if each == "first" else "accepted"
+        eventually(lambda each=each, shown=shown: shown in unwatched.cli("status", each).stdout)
+    unwatched.cli("approve", "first", "gate", "--requested-by", "anna", check=0)
+    for each in ids:
+        assert unwatched.ended(each)["exit_code"] == 0
+    assert sorted(unwatched.names().keys() & set(ids)) == sorted(ids)
 
 
 def test_approval_that_is_refused_rolls_everything_back(shared_stack: Running) -> None:

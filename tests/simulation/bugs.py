@@ -198,6 +198,21 @@ def compensated_before_a_late_call() -> Generator[None]:
         yield
 
 
+@contextmanager
+def waker_forgets() -> Generator[None]:
+    """Leave a target without waking the next in line. No law breaks: the timer of the one that waits ends its wait, and
+    tests/simulation/test_waiting.py shows how late."""
+    with patch("shared.saga.waking_locks.next_in_line", lambda *_: None):
+        yield
+
+
+@contextmanager
+def sweeper_trusts_the_engine() -> Generator[None]:
+    """Leave every orchestration alone that the engine counts as running, even if it does nothing any more."""
+    with patch("shared.saga.sweep.sweeper._Run.judge", lambda *_: None):
+        yield
+
+
 class _Trusting:
     """A kind that recognises every resource as its own."""
 
@@ -222,6 +237,7 @@ BUGS: dict[str, Bug] = {
         rolled_back_under_a_later_one,
         looks_outlast_the_lease,
         failed_operation_is_kept,
+        sweeper_trusts_the_engine,
     )
 }
 FOUND_AT: dict[str, int] = {

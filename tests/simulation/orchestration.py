@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+HANGS = ("timers", "result", "everything")
+"""What an engine may lose of an orchestration that it counts as running."""
+
+
 class Orchestration:
     """One instance of the orchestration."""
 
@@ -69,11 +73,11 @@ class Orchestration:
     # Called by the world.
 
     def hang(self, how: str) -> None:
-        """Let the engine lose something, so that the orchestration counts as running and does nothing any more:
-        its timers, so that only an event wakes it; the result of its activity; or everything, as a suspended one."""
-        if how == "timer":
+        """Let the engine lose something, so that the orchestration counts as running and does nothing any more: its
+        timers, so that only an event wakes it; the result of its activity; or everything, as if it were suspended."""
+        if how == "timers":
             self.timers = []
-        elif how == "activity" and self.activity is not None:
+        elif how == "result" and self.activity is not None:
             self.activity = None
         else:
             self.is_deaf, self.activity, self.timers = True, None, []

@@ -25,6 +25,7 @@ from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
 from tests.simulation.edges import WORKSPACE, Crash
+from tests.simulation.orchestration import HANGS
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.restored import Restored
 from tests.simulation.world import World
@@ -200,6 +201,28 @@ _HANDLED = {DeploymentState.HELD: 1.0, DeploymentState.FAILED: 0.5, DeploymentSt
 _REOPENED = ("held", "failed")
 
 
+@dataclass
+class Hangs:
+    """Orchestrations that the durable engine counts as running and that do nothing any more, in some schedules."""
+
+    chance: random.Random
+    likely: float
+
+    @classmethod
+    def of(cls, seed: int) -> "Hangs":
+        """Draw from the seed how likely they are."""
+        chance = random.Random(f"{seed}/hangs")
+        return cls(chance, chance.choice([0.0, 0.0, 0.004, 0.02]))
+
+    def occur(self, world: World) -> None:
+        """Perhaps let one hang."""
+        live = [each for each in world.orchestrations.values() if not each.is_over]
+        if live and self.chance.random() < self.likely:
+            how = self.chance.choice(HANGS)
+            self.chance.choice(live).hang(how)
+            world.occurred[f"orchestration hangs: {how} lost"] += 1
+
+
 def _leads_to(steps: list[dict[str, Any]], begin: list[str], end: str) -> bool:
     """Return True if a step of `begin` needs the step `end`, directly or through others; a reference needs `ws`."""
     by_id = {
@@ -234,6 +257,7 @@ def run(seed: int) -> Report:
         rate=rate,
         pace=pace,
     )
+    world.wake_faults = random.Random(f"{seed}/wake faults").choice([0.0, 0.0, 0.5])
     other_actors = OtherActors(world, chance)
     if chance.random() < 0.4:
         other_actors.seed_workspace()
@@ -256,7 +280,7 @@ def run(seed: int) -> Report:
     world.occurred["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
     companions = Companions.of(seed, world, other_actors, CHAOS_STEPS)
-    _chaos(world, other_actors, companions, restored, events, chance, operators)
+    _chaos(world, other_actors, companions, restored, Hangs.of(seed), events, chance, operators)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.occurred[name] += rule["injected"]
     _calm(world, other_actors, ids, chance, operators)
@@ -319,6 +343,7 @@ def _chaos(
     other_actors: OtherActors,
     companions: Companions,
     restored: Restored,
+    hangs: "Hangs",
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
     operators: Operators,
@@ -330,6 +355,7 @@ def _chaos(
             operators.ask(world, ids)
         operators.release_stuck(world, ids, 0.05)
         companions.act_at(step)
+        hangs.occur(world)
         for what, which in events.get(step, []):
             if what == "submit":
                 drawn = manifest(chance)

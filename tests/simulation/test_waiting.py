@@ -12,7 +12,9 @@ from shared.domain.messages import COMMAND_EVENT, TARGET_EVENT
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import Verb
 from shared.saga.orchestration import names
+from tests.simulation import bugs
 from tests.simulation.edges import WORKSPACE, Crash
+from tests.simulation.orchestration import HANGS
 from tests.simulation.world import SWEEP_SECONDS, World
 
 WORKSPACE_STEP: dict[str, Any] = {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}
@@ -140,6 +142,19 @@ def test_waiting_continues_behind_one_that_leaves_the_line() -> None:
     assert (started_at(world, "c") - finished_at(world, "b")).total_seconds() <= EVENT_SECONDS
 
 
+def test_waiting_behind_a_waker_that_forgets_ends_with_the_safety_net() -> None:
+    """With the mechanism removed, the laws still hold, and the next deployment starts by its own timer: five minutes
+    late at most, also without the sweeper. So it is the event that makes the two seconds."""
+    world = World()
+    held(world, "b")
+    world.pass_hours(1.0)
+    with bugs.waker_forgets():
+        world.ask(Verb.CANCEL, "first")
+        assert world.run("b", hours=0.2, sweeping=False) == [DeploymentState.SUCCEEDED]
+    waited = (started_at(world, "b") - finished_at(world, "first")).total_seconds()
+    assert EVENT_SECONDS < waited <= world.policy.target_retry_max_seconds
+
+
 @pytest.mark.parametrize("times", [0, 2, 5])
 def test_waiting_survives_a_lost_or_doubled_wake_up(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """A lost event costs the rest of the timer, five minutes at most; a doubled one costs nothing but a look."""
@@ -179,9 +194,6 @@ def test_waiting_survives_the_death_of_the_one_that_leaves(monkeypatch: pytest.M
     world.ask(Verb.CANCEL, "first")
     assert world.run("b", hours=0.01) == [DeploymentState.SUCCEEDED]
     assert died == ["b"]
-
-
-HANGS = ["timer", "activity", "everything"]
 
 
 @pytest.mark.parametrize("how", HANGS)

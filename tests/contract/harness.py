@@ -31,10 +31,11 @@ class FaultyTransport(RequestsTransport):
         super().__init__(**options)
         self.before: Callable[[Any], None] = _nothing
         self.after: Callable[[Any], None] = _nothing
-        self.writes = 0
+        self.requests = self.writes = 0
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send the request as the vendor's transport does, with the faults around it."""
+        self.requests += 1
         if request.method == "GET":
             return super().send(request, **options)
         self.writes += 1

@@ -224,6 +224,38 @@ def test_stalled_wait_is_woken_or_replaced(how: str) -> None:
     assert world.run("b", hours=1.0) == [DeploymentState.SUCCEEDED]
 
 
+def line_of_two(lose: tuple[int, str] | None = None) -> tuple[World, datetime]:
+    """Run a deployment that is rolled back and one that waits behind it; after the activity with that number, let the
+    orchestration that ran it hang. Return the world, and when it hung."""
+    world = World()
+    ball = {"id": "ball", "kind": "item", "with": REFUSED}
+    world.submit({**FIRST, "steps": [WORKSPACE_STEP, ball]}, "first")
+    world.submit(NEXT, "second")
+    at = world.clock.now()
+    end = at + 2 * HOUR
+    while world.clock.now() < end and not (world.has_ended("first") and world.has_ended("second")):
+        if not world.step():
+            world.pass_time()
+        if lose is not None and len(world.activities) > lose[0]:
+            at, hung = world.clock.now(), world.orchestrations[world.activities[lose[0]][1]]
+            if not hung.is_over:
+                hung.hang(lose[1])
+            lose = None
+    return world, at
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_engine_that_loses_an_orchestration_after_any_activity_changes_nothing(how: str) -> None:
+    """The fault table of the engine: both deployments end as without the fault, with the same resources, within forty
+    minutes of it."""
+    healthy, _ = line_of_two()
+    for number in range(len(healthy.activities)):
+        world, hung_at = line_of_two((number, how))
+        assert (world.state("first"), world.state("second")) == (healthy.state("first"), healthy.state("second"))
+        assert world.names() == healthy.names()
+        assert finished_at(world, "second") - hung_at < timedelta(minutes=40), (number, how)
+
+
 LEGAL: dict[str, Callable[[World], object]] = {
     "a person": lambda world: world.submit(APPROVAL, "first"),
     "an operation": lambda world: world.model.faults.replace(

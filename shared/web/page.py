@@ -1,4 +1,6 @@
-"""The page: the files of the folder `dashboard`, unchanged. They contain no secret; the page asks for the key.
+"""The page: the files of the folder `dashboard`, unchanged, except that `app.js` contains all modules.
+
+The files contain no secret; the page asks for the key.
 
 The page's address works with and without a slash at its end, so the page names its files `/api/dashboard/<file>`.
 """
@@ -7,10 +9,12 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from shared.web.bundle import bundle
 from shared.web.http import HttpError, Reply, Request, tagged
 
 FOLDER = Path(__file__).resolve().parent / "dashboard"
 INDEX = "index.html"
+SCRIPT = "app.js"
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -39,6 +43,9 @@ HEADERS = {
 def files(folder: Path) -> dict[str, tuple[bytes, str]]:
     """Return content and tag of each file by name. They are read once, because a deployed folder does not change."""
     found = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.suffix in TYPES}
+    modules = {name: content.decode() for name, content in found.items() if name.endswith(".js")}
+    if SCRIPT in modules:
+        found[SCRIPT] = bundle(SCRIPT, modules).encode()
     return {name: (content, f'"{hashlib.sha256(content).hexdigest()[:32]}"') for name, content in found.items()}
 
 

@@ -179,3 +179,13 @@ def test_page_works_at_an_address_that_ends_with_a_slash(tab: Page, serve: Servi
     api = serve(World())
     tab.goto(f"{api.url}/")
     expect(tab.get_by_text("Nothing has been deployed yet.")).to_be_visible()
+
+
+def test_page_loads_four_files(tab: Page, serve: Serving) -> None:
+    """The page, its style, its icon and one script: each request of a browser may start an instance of the app."""
+    api = serve(World())
+    requested = requests_of(tab)
+    tab.goto(api.url)
+    expect(tab.get_by_text("Nothing has been deployed yet.")).to_be_visible()
+    files = {url.rpartition("/")[2] for url in requested if "/api/dashboard" in url}
+    assert files <= {"dashboard", "style.css", "app.js", "icon.svg"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine, imports, medallion, page, rate, recovery, telemetry, topology, waiting
+from local.bench import breaker, engine
 from local.bench.measure import Bench, machine
 from local.paths import HOME
 from local.stack import Stack
@@ -32,6 +32,14 @@ def _topology(rounds: int) -> None:
     topology.run(open_stack, TOPOLOGIES, rounds)
 
 
+def _repository(rounds: int) -> None:
+    def use(bench: Bench) -> None:
+        for quota in (200, 0):
+            repository.run(bench, quota)
+
+    _with(_real(), use)
+
+
 SECTIONS: dict[str, Callable[[int], None]] = {
     "import": lambda rounds: imports.run(9),
     "breaker": breaker.run,
@@ -39,6 +47,7 @@ SECTIONS: dict[str, Callable[[int], None]] = {
     "telemetry": lambda rounds: telemetry.run(),
     "medallion": lambda rounds: _with(_real(), lambda b: medallion.run(b, rounds)),
     "topology": _topology,
+    "repository": _repository,
     "overhead": _overhead,
     "throughput": lambda rounds: _with(Stack(name="bench"), lambda b: engine.throughput(b, rounds)),
     "size": lambda rounds: _with(Stack(name="bench", access_log=True), lambda b: engine.size(b, rounds)),

@@ -11,14 +11,15 @@ import shtab
 
 from shared import settings
 from shared.bootstrap import command_line
-from shared.cli import pack
+from shared.cli import fabric_cicd, pack
 from shared.cli.help import COMMAND
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
 from shared.domain.deployment_ids import is_deployment_id
-from shared.domain.errors import NotFoundError, Problem
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem
 from shared.domain.fields import Fields
+from shared.domain.json import canonical
 from shared.domain.ports import BreakerAdmin
 
 _NAMED = 10
@@ -31,10 +32,43 @@ type Add = Callable[[str, Run, str], argparse.ArgumentParser]
 
 def add_manifest(parser: argparse.ArgumentParser) -> None:
     """Add the argument for the manifest and the option for the folder of its files; a shell completes both."""
-    argument = parser.add_argument("manifest", help="a YAML or JSON file, or - for standard input")
+    argument = parser.add_argument("manifest", nargs="?", help="a YAML or JSON file, or - for standard input")
     complete(argument, shtab.FILE)
+    text = "deploy what this configuration of fabric-cicd describes, in place of a manifest"
+    complete(parser.add_argument("--fabric-cicd", metavar="CONFIG", help=text), shtab.FILE)
+    parser.add_argument("--environment", default="", help="with --fabric-cicd: the environment, as in its files")
     text = "the folder that contains all files that the manifest names (default: the manifest's own folder)"
     complete(parser.add_argument("--root", metavar="FOLDER", help=text), shtab.DIRECTORY)
+
+
+def read_manifest(options: argparse.Namespace, output: Output) -> tuple[str, Path]:
+    """Return the text of the manifest, or of the one that a configuration of fabric-cicd stands for, and its folder.
+
+    Raises InvalidInputError.
+    """
+    if not options.fabric_cicd:
+        if options.environment:
+            raise _wrong("--environment", "is used only with --fabric-cicd; write `environment` into the manifest")
+        if options.manifest is None:
+            raise _wrong("MANIFEST", "is missing: give a file, - for standard input, or --fabric-cicd CONFIG")
+        return pack.read_text(options.manifest)
+    if options.manifest is not None:
+        raise _wrong("--fabric-cicd", "cannot be combined with a manifest; give one of the two")
+    made = fabric_cicd.manifest_of(options.fabric_cicd, options.environment)
+    for warning in made.warnings:
+        _warn(output, warning)
+    options.root = options.root or str(made.root)
+    options.manifest = options.fabric_cicd
+    return canonical(made.manifest), made.folder
+
+
+def _wrong(path: str, message: str) -> InvalidInputError:
+    return InvalidInputError([Problem(path, message)])
+
+
+def _warn(output: Output, warning: Problem) -> None:
+    text = f"warning: {clean(warning.path, 300)}: {clean(warning.message, 500)}"
+    output.event("warning", text, path=warning.path, message=warning.message)
 
 
 def packed(
@@ -51,8 +85,7 @@ def packed(
         output.event("left_out", text, **dataclasses.asdict(left))
 
     def warn(warning: Problem) -> None:
-        text = f"warning: {clean(warning.path, 300)}: {clean(warning.message, 500)}"
-        output.event("warning", text, path=warning.path, message=warning.message)
+        _warn(output, warning)
 
     return pack.packed(manifest, folder, pack.real_root(options.root, folder), report, stored, warn)
 

@@ -13,7 +13,7 @@ from typing import Any
 from shared import bootstrap, settings
 from shared.bootstrap import command_line
 from shared.cli import pack
-from shared.cli.common import Add, add_manifest, add_url, packed, remote
+from shared.cli.common import Add, add_manifest, add_url, packed, read_manifest, remote
 from shared.cli.follow import SUCCEEDED
 from shared.cli.render import markdown
 from shared.cli.render.output import Output
@@ -55,7 +55,7 @@ def add_commands(add: Add) -> None:
 
 def whole(options: argparse.Namespace, output: Output, stored: StoredFiles | None = None) -> Any:
     """Return the manifest with the files that it names packed in. Raises InvalidInputError."""
-    text, folder = pack.read_text(options.manifest)
+    text, folder = read_manifest(options, output)
     body, _ = pack.body(parse(text), None)
     return packed(options, output, body, folder, stored)
 

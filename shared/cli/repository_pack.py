@@ -1,7 +1,6 @@
 """Pack a repository: scan it, resolve the parameters of one environment, and make the entries of the packed step."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from shared.repository.files import RefusedError, shown
 from shared.repository.item_types import ITEM_TYPES, definition_format, is_shell
 from shared.repository.model import Item, Repository, to_json
 from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
+from shared.repository.selection import Selection, folders_of, selected
 
 NO_PARAMETERS = "none"
 _MAX_PARAMETERS = 4 * 1024 * 1024
@@ -41,7 +41,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     problems = Problems()
     repository = scan.scan(real, name, problems)
     loaded = _parameters(spec, real, name, problems)
-    chosen = {item.key: item for item in _chosen(repository, spec, path, problems)}
+    chosen = _chosen(repository, spec, path, problems)
     if problems:
         raise InvalidInputError(problems)
     read = scan.reader(real, name)
@@ -50,7 +50,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     if problems:
         raise InvalidInputError(problems)
     entries = _Entries(real, name, analysis, stored)
-    folders = [each for each in repository.folders if any(_is_in(item.folder, each) for item in chosen.values())]
+    folders = list(folders_of(list(chosen.values())))
     left = {key: value for key, value in spec.items() if key not in ("path", "folders", "items", "order", "source")}
     steps = [
         {
@@ -69,10 +69,6 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         "order": template_of(steps),
     }
     return Packed(packed, repository.left_out, tuple(analysis.warnings))
-
-
-def _is_in(folder: str, other: str) -> bool:
-    return folder == other or folder.startswith(f"{other}/")
 
 
 def _parameters(spec: JsonObject, real: Path, name: str, problems: Problems) -> Parameters:
@@ -99,41 +95,43 @@ def _parameters(spec: JsonObject, real: Path, name: str, problems: Problems) -> 
     return loaded or Parameters()
 
 
-def _chosen(repository: Repository, spec: JsonObject, path: str, problems: Problems) -> list[Item]:
-    """Return the items to deploy: all of known types, or those that the filters leave."""
+def _chosen(repository: Repository, spec: JsonObject, path: str, problems: Problems) -> dict[str, Item]:
+    """Return the items to deploy by key: all of known types, or those that the filters leave."""
     place = path.rpartition(".")[0]
-    types, include = as_list(spec.get("itemTypes")), as_list(spec.get("include"))
-    for i, each in enumerate(types or []):
+    types, include = _texts(spec, "itemTypes"), _texts(spec, "include")
+    for i, each in enumerate(types or ()):
         if each not in ITEM_TYPES:
-            problems.append(Problem(f"{place}.itemTypes[{i}]", f"'{str(each)[:64]}' is not a type that is deployed"))
-    keys = {item.key for item in repository.items}
-    for i, each in enumerate(include or []):
-        if each not in keys:
-            problems.append(Problem(f"{place}.include[{i}]", f"there is no item '{str(each)[:100]}' in the folder"))
-    left_out = _excluded(spec, place, problems)
-    found = [
-        item
-        for item in repository.items
-        if item.type in ITEM_TYPES
-        and (types is None or item.type in types)
-        and (include is None or item.key in include)
-        and not left_out(item.display_name)
-    ]
+            problems.append(Problem(f"{place}.itemTypes[{i}]", f"'{each[:64]}' is not a type that is deployed"))
+    keys = {f"{item.display_name}.{item.type}".casefold() for item in repository.items}
+    for i, each in enumerate(include or ()):
+        if each.casefold() not in keys:
+            problems.append(Problem(f"{place}.include[{i}]", f"there is no item '{each[:100]}' in the folder"))
+    patterns = {name: _pattern(spec, name, place, problems) for name in ("exclude", "excludeFolders")}
+    selection = Selection(
+        types, patterns["exclude"], patterns["excludeFolders"], _texts(spec, "includeFolders"), include
+    )
+    found, _ = selected(repository, selection)
     if not found and not problems:
         problems.append(Problem(path, "has no item that is deployed; is it the folder that contains the items?"))
     return found
 
 
-def _excluded(spec: JsonObject, place: str, problems: Problems) -> Callable[[str], bool]:
-    pattern = spec.get("exclude")
+def _texts(spec: JsonObject, name: str) -> tuple[str, ...] | None:
+    """Return the texts of a list, or None; the manifest's check reports anything else."""
+    found = as_list(spec.get(name))
+    return None if found is None else tuple(each for each in found if isinstance(each, str))
+
+
+def _pattern(spec: JsonObject, name: str, place: str, problems: Problems) -> str:
+    pattern = spec.get(name)
     if not isinstance(pattern, str) or not pattern:
-        return lambda name: False
+        return ""
     try:
-        expression = re.compile(pattern)
+        re.compile(pattern)
     except re.error as error:
-        problems.append(Problem(f"{place}.exclude", f"is not a regular expression: {error}"))
-        return lambda name: False
-    return lambda name: expression.match(name) is not None
+        problems.append(Problem(f"{place}.{name}", f"is not a regular expression: {error}"))
+        return ""
+    return pattern
 
 
 class _Entries:

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared import settings
 from shared.cli import pack, plan
-from shared.cli.common import Add, add_manifest, add_url, connect, follow_command, packed, seconds
+from shared.cli.common import Add, add_manifest, add_url, connect, follow_command, packed, read_manifest, seconds
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, conflict, follow, forgotten
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
@@ -58,7 +58,7 @@ def _validate(options: argparse.Namespace, output: Output) -> int:
 def _submit(options: argparse.Namespace, output: Output) -> int:
     if options.id is not None and not is_deployment_id(options.id):
         raise InvalidInputError([Problem("--id", ID_RULE)])
-    text, folder = pack.read_text(options.manifest)
+    text, folder = read_manifest(options, output)
     problems = Problems()
     stored = StoredFiles()
     body: JsonObject = {"manifest_text": text}

@@ -48,8 +48,10 @@ class RepositoryKind:
             words=Words("The file of parameters. Default: parameter.yml in `path`; `none` ignores it.", "none"),
         )
         spec.texts("itemTypes", words=Words("Deploy only these types. Default: all.", ["Notebook", "DataPipeline"]))
-        spec.texts("include", words=Words("Deploy only these items, as type and name.", ["Notebook/Load"]))
+        spec.texts("include", words=Words("Deploy only these items, as name and type.", ["Load.Notebook"]))
         spec.text("exclude", words=Words("Leave out items whose name begins with this expression.", "^tmp_"))
+        spec.texts("includeFolders", words=Words("Of the items in folders, deploy only those in these.", ["/Raw"]))
+        spec.text("excludeFolders", words=Words("Leave out items of folders that this expression finds.", "^/tmp"))
         spec.choice(
             "unchanged",
             tuple(Unchanged),

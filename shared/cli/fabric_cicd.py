@@ -1,0 +1,79 @@
+"""Make a manifest from a configuration of fabric-cicd, so that nothing in a repository has to change."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.json import JsonObject
+from shared.repository import config, files
+from shared.repository.config import Config
+from shared.repository.files import RefusedError, shown
+from shared.repository.parameter_model import NO_ENVIRONMENT
+
+_MAX_BYTES = 4 * 1024 * 1024
+_WORKSPACE = {"id": "workspace", "kind": "workspace"}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The manifest, the folder that its paths are relative to, the folder that contains all its files, and what has no
+    effect."""
+
+    manifest: JsonObject
+    folder: Path
+    root: Path
+    warnings: tuple[Problem, ...]
+
+
+def manifest_of(path: str, environment: str) -> Generated:
+    """Return the manifest of a configuration for one environment. Raises InvalidInputError with file and line."""
+    file = Path(path)
+    try:
+        text = files.read_named(file, shown(path), _MAX_BYTES).decode("utf-8-sig")
+    except (RefusedError, UnicodeDecodeError) as error:
+        raise InvalidInputError([Problem("--fabric-cicd", str(error))]) from None
+    problems = Problems()
+    found = config.load(text, path, environment or NO_ENVIRONMENT, problems)
+    if found is None:
+        raise InvalidInputError(problems)
+    if found.publish_skip:
+        what = "publish.skip is true, so nothing is deployed for this environment"
+        raise InvalidInputError([Problem(found.repository_place, what)])
+    folder = file.resolve().parent
+    repository = (folder / found.repository_directory).resolve()
+    root = Path(os.path.commonpath([folder, repository]))
+    warnings = list(found.warnings)
+    if not found.unpublish.skip:
+        what = "items that are no longer in the repository are kept; delete them in the workspace"
+        warnings.append(Problem(f"{path}, unpublish", what))
+    return Generated(_manifest(found, repository, folder, environment), folder, root, tuple(warnings))
+
+
+def _manifest(found: Config, repository: Path, folder: Path, environment: str) -> JsonObject:
+    selection = found.selection
+    spec: JsonObject = {
+        "workspaceId": found.workspace_id or "${{ steps.workspace.outputs.id }}",
+        "path": os.path.relpath(repository, folder),
+        "parameters": _parameters(found, repository, folder),
+    }
+    for name, value in (
+        ("environment", environment),
+        ("itemTypes", selection.types),
+        ("include", selection.items),
+        ("exclude", selection.exclude_regex),
+        ("includeFolders", selection.folders),
+        ("excludeFolders", selection.folder_exclude_regex),
+    ):
+        if value:
+            spec[name] = list(value) if isinstance(value, tuple) else value
+    steps: list[JsonObject] = [{"id": "content", "kind": "repository", "with": spec}]
+    if not found.workspace_id:  # fabric-cicd does not create it; here it is created if it is missing
+        steps.insert(0, {**_WORKSPACE, "with": {"displayName": found.workspace}})
+    name = f"{repository.name}-{environment}" if environment else repository.name
+    return {"name": name[:100], "target": found.workspace_id or found.workspace, "steps": steps}
+
+
+def _parameters(found: Config, repository: Path, folder: Path) -> str:
+    """Return the file of parameters relative to the repository. Without one, fabric-cicd replaces nothing."""
+    return "none" if found.parameter is None else os.path.relpath((folder / found.parameter).resolve(), repository)

@@ -30,12 +30,24 @@ from shared.steps import KINDS, STEPS
 from shared.steps.kind import Recall
 
 BLOCKED, CHANGES = 1, 2
+_NAMED = 5
+"""Files of a step that a line names; the others it counts."""
 WRONG = 1
 """A bad request with --detailed-exitcode, because 2 then means that there are changes."""
-_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.UNCHANGED: "=", Action.ADOPT: ">", Action.BLOCKED: "!"}
+_SIGNS = {
+    Action.CREATE: "+",
+    Action.UPDATE: "~",
+    Action.RENAME: "~",
+    Action.MOVE: "~",
+    Action.UNCHANGED: "=",
+    Action.ADOPT: ">",
+    Action.BLOCKED: "!",
+}
 _WORDS = {
     Action.CREATE: "to create",
     Action.UPDATE: "to update",
+    Action.RENAME: "to rename",
+    Action.MOVE: "to move",
     Action.UNCHANGED: "unchanged",
     Action.ADOPT: "to adopt",
     Action.BLOCKED: "blocked",
@@ -46,6 +58,7 @@ def add_commands(add: Add) -> None:
     parser = add("plan", run, "show what a deployment would change in the live workspace, and change nothing")
     add_manifest(parser)
     add_url(parser)
+    parser.add_argument("--diff", action="store_true", help="show the lines that differ in the files of a repository")
     parser.add_argument(
         "--detailed-exitcode",
         action="store_true",
@@ -88,7 +101,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if options.json:
         output.event("plan", "", **found.to_json())
     else:
-        lines = shown(found)
+        lines = shown(found, is_with_lines=options.diff)
         for line in lines:
             output.event("change", line)
         stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(options.manifest).stem)[:100]
@@ -119,10 +132,14 @@ def _recall(loaded: settings.Settings, output: Output) -> Recall:
     return recall
 
 
-def shown(found: DryRun) -> list[str]:
-    """Return a line for each step, aligned, and the totals."""
+def shown(found: DryRun, *, is_with_lines: bool = False) -> list[str]:
+    """Return a line for each step, aligned, and the totals; with the differences of each file on request."""
     width = max((len(step.id) for step in found.steps), default=0)
-    lines = [f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}" for step in found.steps]
+    lines: list[str] = []
+    for step in found.steps:
+        lines.append(f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}")
+        if is_with_lines:
+            lines += [f"      {clean(line, 300)}" for line in step.lines]
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
     is_done = not found.changes and not found.counts[Action.BLOCKED]
     return [*lines, f"\n{'No changes' if is_done else 'Plan'}: {counts}."]
@@ -130,5 +147,8 @@ def shown(found: DryRun) -> list[str]:
 
 def _line(step: StepChange) -> str:
     name = f" '{clean(step.name, 123)}'" if step.name else ""
-    fields = f" ({', '.join(step.fields)})" if step.fields else ""
+    files = f": {', '.join(clean(each, 200) for each in step.files[:_NAMED])}" if step.files else ""
+    files += f" and {len(step.files) - _NAMED} more" if len(step.files) > _NAMED else ""
+    fields = f" ({', '.join(step.fields)}{files})" if step.fields else ""
+    fields += f", restorable: {step.restorable}" if step.restorable else ""
     return f"{step.kind}{name}: {step.action.value}{fields}; {clean(step.reason, 1500)}"

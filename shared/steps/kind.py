@@ -65,6 +65,16 @@ class Call:
     query: dict[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class Details:
+    """What a plan shows of an update beside the fields: the files that differ, the differences as lines, and how
+    completely a rollback restores what was there (`exact`, `lossy` or `no`; empty if the kind does not say)."""
+
+    files: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    restorable: str = ""
+
+
 class NotYetError(SagaError):
     """The resource is not ready yet. This is not an error; look again. `expected_seconds` is its usual duration."""
 
@@ -134,6 +144,10 @@ class StepKind(KindRules, Protocol):
         """Return the fields that `ifExists: update` would change. Some of them only `capture` can confirm."""
         ...
 
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        """Return what a plan shows of an update; `found` has the before-image."""
+        ...
+
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Raise InvalidInputError if the update would make its compensation impossible.
 
@@ -197,6 +211,9 @@ class ResourceKind:
 
     def opened(self, spec: JsonObject, read: Callable[[str], bytes]) -> JsonObject:
         return spec
+
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        return Details()
 
     def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
         """Allow every update."""

@@ -19,11 +19,12 @@ from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.ports.deployed import identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.repository import normalise
 from shared.repository.model import Ref, from_json, to_json
 from shared.repository.render import RenderError, render
-from shared.steps import items, lookups
-from shared.steps.item import PLATFORM, ItemKind, same_definition
-from shared.steps.kind import Call, IfExists, NotYetError, Recall, Snapshot, VerificationError, usable
+from shared.steps import items, lookups, restorable
+from shared.steps.item import PLATFORM, ItemKind
+from shared.steps.kind import Call, Details, IfExists, NotYetError, Recall, Snapshot, VerificationError, usable
 from shared.steps.marker import keep_marker, with_marker
 
 OUTPUT_OF = {
@@ -132,10 +133,21 @@ class RepositoryItemKind(ItemKind):
             changed.append("folder")
         if "template" in spec and not _is_as_sent(spec, found):
             present = as_object(image.get("definition"))
-            is_same = "definition" in spec and present is not None and same_definition(spec["definition"], present)
+            is_same = "definition" in spec and present is not None and not _differences(spec, present)
             if not is_same or spec["unchanged"] == Unchanged.REDEPLOY:
                 changed.append("definition")
         return changed
+
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        """Return which parts differ from what Fabric has, with the lines of each."""
+        present = as_object(found.image.get("definition"))
+        if present is None or "definition" not in spec:
+            return Details()
+        sent, live = _parts(spec["definition"]), _parts(present)
+        changes = _differences(spec, present)
+        lines = [line for each in changes for line in normalise.lines(spec["type"], each, sent, live)]
+        files = tuple(f"{each.path} {each.change}" for each in changes)
+        return Details(files, tuple(lines), restorable.of_update(spec["type"]).value)
 
     def capture(
         self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None
@@ -214,6 +226,15 @@ class RepositoryItemKind(ItemKind):
         """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
         path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
         return Call("POST", path, "updateDefinition", {"definition": definition})
+
+
+def _differences(spec: JsonObject, present: JsonObject) -> tuple[normalise.PartChange, ...]:
+    """Return the parts that an update would change, apart from what Fabric rewrites by itself."""
+    return normalise.changes(spec["type"], _parts(spec["definition"]), _parts(present))
+
+
+def _parts(definition: JsonObject) -> dict[str, bytes]:
+    return {part["path"]: base64.b64decode(part["payload"]) for part in as_list(definition.get("parts")) or []}
 
 
 def _snapshot(row: JsonObject, workspace_id: str) -> Snapshot:

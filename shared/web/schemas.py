@@ -224,13 +224,16 @@ def _plans() -> JsonObject:
             steps={"type": "array", "items": ref("StepChange")},
         ),
         "StepChange": _object(
-            ["id", "kind", "action", "name", "fields", "reason", "resource"],
+            ["id", "kind", "action", "name", "fields", "files", "lines", "restorable", "reason", "resource"],
             id=_STRING,
             kind=_STRING,
             action={"type": "string", "enum": [str(action) for action in Action]},
             name=_STRING,
             fields={**_STRINGS, "description": "The fields that an update would change."},
             reason=_STRING,
+            files={**_STRINGS, "description": "The parts of the definition that differ."},
+            lines={**_STRINGS, "description": "The differences of these parts, line by line."},
+            restorable={**_STRING, "description": "What a rollback restores of it: exact, lossy, no; or empty."},
             resource={
                 "oneOf": [{"type": "null"}, ref("FoundResource")],
                 "description": "The existing resource, or null.",

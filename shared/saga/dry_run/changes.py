@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from shared.domain.errors import (
@@ -39,6 +39,7 @@ from shared.domain.step_graph import GraphStep, StepGraph, levels
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
 from shared.steps.kind import (
+    Details,
     ElsewhereKind,
     IfExists,
     NoBeforeImageError,
@@ -67,9 +68,15 @@ class Action(StrEnum):
 
     CREATE = "create"
     UPDATE = "update"
+    RENAME = "rename"
+    MOVE = "move"
     UNCHANGED = "unchanged"
     ADOPT = "adopt"
     BLOCKED = "blocked"
+
+
+_CHANGING = (Action.CREATE, Action.UPDATE, Action.RENAME, Action.MOVE)
+_LISTS = ("fields", "files", "lines")
 
 
 @dataclass(frozen=True)
@@ -83,16 +90,23 @@ class StepChange:
     fields: tuple[str, ...] = ()
     reason: str = ""
     resource: Resource | None = None
+    files: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    restorable: str = ""
 
     def to_json(self) -> JsonObject:
         resource = asdict(self.resource) if self.resource is not None else None
-        return {**vars(self), "action": self.action.value, "fields": list(self.fields), "resource": resource}
+        return {**vars(self), "action": self.action.value, "resource": resource} | {
+            name: list(getattr(self, name)) for name in _LISTS
+        }
 
     @classmethod
     def from_json(cls, data: JsonObject) -> "StepChange":
         resource = Resource(**data["resource"]) if data["resource"] is not None else None
         reported: tuple[str, str, Action, str] = data["id"], data["kind"], Action(data["action"]), data["name"]
-        return cls(*reported, tuple(data["fields"]), data["reason"], resource)
+        more = {name: tuple(data.get(name) or ()) for name in _LISTS}
+        restorable = data.get("restorable") or ""
+        return cls(*reported, reason=data["reason"], resource=resource, restorable=restorable, **more)
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ class DryRun:
     @property
     def changes(self) -> int:
         """Return the number of steps that would change something in Fabric."""
-        return self.counts[Action.CREATE] + self.counts[Action.UPDATE]
+        return sum(self.counts[action] for action in _CHANGING)
 
     def to_json(self) -> JsonObject:
         steps = [step.to_json() for step in self.steps]
@@ -121,6 +135,10 @@ class DryRun:
     @classmethod
     def from_json(cls, data: JsonObject) -> "DryRun":
         return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
+
+
+_ACTIONS = {("displayName",): Action.RENAME, ("folder",): Action.MOVE}
+"""The action if nothing but these fields would change."""
 
 
 def nothing_recalled(workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
@@ -215,28 +233,31 @@ class _Run:
         resource = found.resource
         if policy_for(kind, spec, found) is IfExists.ADOPT:
             return _change(step, spec, Action.ADOPT, "there: used as it is", resource=resource), outputs
-        fields, remark = self._differences(kind, spec, found)
+        fields, remark, details = self._differences(kind, spec, found)
         if not fields:
             return _change(step, spec, Action.UNCHANGED, "there, as asked", resource=resource), outputs
         # The values that an update sets are known before apply, from the manifest.
         outputs = {n: v for n, v in outputs.items() if n not in fields} | {n: text[n] for n in fields if n in text}
-        return _change(step, spec, Action.UPDATE, remark, tuple(fields), resource), outputs
+        action = _ACTIONS.get(tuple(fields), Action.UPDATE)
+        change = _change(step, spec, action, remark, tuple(fields), resource)
+        return replace(change, **vars(details)), outputs
 
-    def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str]:
+    def _differences(self, kind: StepKind, spec: JsonObject, found: Snapshot) -> tuple[list[str], str, Details]:
         """Return the fields that an update would change, compared with the before-image that it would keep."""
         fields, remark = kind.changes(spec, found), "there, and differs"
         if not fields:
-            return [], ""
+            return [], "", Details()
         kind.allow(self.fabric, spec, found)
         spec = kind.opened(spec, self.read)
         image = kind.capture(self.fabric, spec, found, None)
         if isinstance(image, OperationStarted):
             captured, failed = self._captured(image)
             if captured is None:
-                return fields, f"there; definition: not compared, because {failed}"
+                return fields, f"there; definition: not compared, because {failed}", Details()
             image = kind.capture(self.fabric, spec, found, captured)
             assert not isinstance(image, OperationStarted)  # noqa: S101 - it got the operation's result
-        return kind.changes(spec, Snapshot(found.resource, image)), remark
+        before = Snapshot(found.resource, image)
+        return kind.changes(spec, before), remark, kind.details(spec, before)
 
     def _captured(self, operation: OperationStarted) -> tuple[JsonObject | None, str]:
         """Return the result of the operation of getDefinition; or None, and why."""

@@ -260,6 +260,9 @@ def test_dry_run_as_json_follows_the_contract() -> None:
         "action": "adopt",
         "name": "sales",
         "fields": [],
+        "files": [],
+        "lines": [],
+        "restorable": "",
         "reason": "there: used as it is",
         "resource": {"type": "Workspace", "id": workspace_id, "name": "sales", "parent_id": None},
     }

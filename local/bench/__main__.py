@@ -7,7 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import azurite
-from local.bench import breaker, engine
+from local.bench import (
+    breaker,
+    engine,
+    imports,
+    medallion,
+    page,
+    rate,
+    recovery,
+    repository,
+    telemetry,
+    topology,
+    waiting,
+)
 from local.bench.measure import Bench, machine
 from local.paths import HOME
 from local.stack import Stack

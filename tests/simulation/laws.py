@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 from shared.domain import transitions
 from shared.domain.approval import APPROVAL, ON_TIMEOUT
@@ -98,6 +99,9 @@ def _everything_present_is_accounted_for(
                 known.add(item.id)
             if item.visible_at <= now and item.id not in known and item.id not in other_actors.things:
                 yield f"{item.type} {item.name} ({item.id}) exists, and no deployment accounts for it"
+        for folder in workspace.part(Folders).by_id.values():
+            if folder.id not in known and not any(row.kind == "folder" for row in left):
+                yield f"folder {folder.name} ({folder.id}) exists, and no deployment accounts for it"
         foreign = other_actors.things.get(workspace.id, {}).get("roles", {})
         for principal in workspace.roles:
             if principal not in known and principal not in foreign and principal != IDENTITY:
@@ -120,6 +124,7 @@ def _everything_applied_is_there(
     for workspace in world.model.store.workspaces.values():
         stored[workspace.id] = workspace
         stored |= workspace.items
+        stored |= workspace.part(Folders).by_id
     for d in ids:
         if world.state(d) is not DeploymentState.SUCCEEDED:
             continue

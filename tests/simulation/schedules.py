@@ -25,6 +25,7 @@ from shared.saga.sweep.sweeper import MAX_OPERATION
 from tests.simulation import laws
 from tests.simulation.companions import Companions
 from tests.simulation.edges import WORKSPACE, Crash
+from tests.simulation.in_schedule import InSchedule
 from tests.simulation.orchestration import HANGS
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.restored import Restored
@@ -261,6 +262,7 @@ def run(seed: int) -> Report:
     other_actors = OtherActors(world, chance)
     if chance.random() < 0.4:
         other_actors.seed_workspace()
+    in_schedule = InSchedule.of(seed, world)
     restored = Restored.of(seed, world)
     restored.prepare(other_actors)
     chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
@@ -280,7 +282,7 @@ def run(seed: int) -> Report:
     world.occurred["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
     companions = Companions.of(seed, world, other_actors, CHAOS_STEPS)
-    _chaos(world, other_actors, companions, restored, Hangs.of(seed), events, chance, operators)
+    _chaos(world, other_actors, companions, restored, in_schedule, Hangs.of(seed), events, chance, operators)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.occurred[name] += rule["injected"]
     _calm(world, other_actors, ids, chance, operators)
@@ -343,6 +345,7 @@ def _chaos(
     other_actors: OtherActors,
     companions: Companions,
     restored: Restored,
+    in_schedule: InSchedule,
     hangs: "Hangs",
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
@@ -363,6 +366,7 @@ def _chaos(
                     operators.amend(drawn)
                     companions.amend(drawn)
                     restored.amend(drawn)
+                    in_schedule.amend(drawn)
                 world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
                 world.lose_orchestration(which)

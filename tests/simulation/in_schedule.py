@@ -1,0 +1,50 @@
+"""A repository in the deployments of a schedule: items that refer to each other, in folders, changed from one to the
+next.
+
+Everything here is drawn from a random generator of its own, so that the rest of a seed's schedule stays the same.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from tests.simulation import repositories
+from tests.simulation.edges import WORKSPACE
+from tests.simulation.world import World
+
+
+@dataclass
+class InSchedule:
+    """The repository of a seed's schedule."""
+
+    world: World
+    chance: random.Random
+    is_on: bool
+
+    @classmethod
+    def of(cls, seed: int, world: World) -> "InSchedule":
+        """Draw it from the seed: one in four has a repository."""
+        chance = random.Random(f"{seed}/repository")
+        return cls(world, chance, chance.random() < 0.25)
+
+    def amend(self, manifest: dict[str, Any]) -> None:
+        """Add a repository to a manifest, and in some a step after it that cannot succeed."""
+        if not self.is_on:
+            return
+        self.world.occurred["repository"] += 1
+        chance, blobs = self.chance, self.world.blobs
+        folder = {"folder": chance.choice(["/Raw", "/Raw/New", "/Clean"])} if chance.random() < 0.6 else {}
+        name = chance.choice(["load", "load", "load sales"])
+        load = repositories.item(blobs, "Notebook", name, f"x = {chance.randint(5, 6)}", **folder)
+        load["logicalId"] = repositories.logical_id("Notebook", "load")  # a renamed item keeps it
+        items = [load, repositories.item(blobs, "DataPipeline", "run", "{}", (f"Notebook/{name}",))]
+        shells: tuple[str, ...] = ()
+        if chance.random() < 0.5:
+            items.append(repositories.item(blobs, "Eventstream", "stream", "{}", ("Reflex/alarm",)))
+            items.append(repositories.item(blobs, "Reflex", "alarm", "{}", ("Eventstream/stream",)))
+            shells = ("Reflex/alarm",)
+        unchanged = chance.choice(["skip", "check", "redeploy"])
+        manifest["steps"].append({**repositories.step(WORKSPACE, items, shells, unchanged=unchanged), "needs": []})
+        if chance.random() < 0.4:
+            spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "orb"}
+            manifest["steps"].append({"id": "orb", "kind": "item", "needs": ["content"], "with": spec})

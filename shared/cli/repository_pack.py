@@ -46,7 +46,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         raise InvalidInputError(problems)
     read = scan.reader(real, name)
     analysis = compile.analysed(repository, loaded, read, problems, name=name, chosen=chosen.keys())
-    plan = order.plan(chosen.values(), analysis.edges, problems)
+    ordered = order.ordered(chosen.values(), analysis.edges, problems)
     if problems:
         raise InvalidInputError(problems)
     entries = _Entries(real, name, analysis, stored)
@@ -58,7 +58,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
             "phase": step.node.phase.value,
             "needs": [f"{need.node.item}#{need.node.phase.value}" for need in step.needs],
         }
-        for step in plan.steps
+        for step in ordered.steps
         if step.node.phase is not order.Phase.SHORTCUTS
     ]
     packed: JsonObject = {

@@ -43,7 +43,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Planned:
+class Ordered:
     """A step with all that it needs. `wave` is the length of the longest chain of needs before it."""
 
     node: Node
@@ -52,14 +52,14 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Order:
     """The steps, each after what it needs. `ignored` are references by name that would close a cycle."""
 
-    steps: tuple[Planned, ...]
+    steps: tuple[Ordered, ...]
     ignored: tuple[Edge, ...] = ()
 
 
-def plan(items: Iterable[Item], edges: Iterable[Edge], problems: Problems) -> Plan:
+def ordered(items: Iterable[Item], edges: Iterable[Edge], problems: Problems) -> Order:
     """Return the steps of the items in their order.
 
     Edges from or to an item that is not among `items` are left out. Items that need each other, of which none can be
@@ -74,9 +74,9 @@ def plan(items: Iterable[Item], edges: Iterable[Edge], problems: Problems) -> Pl
     between = [edge for edge in between if edge not in ignored]
     shells = _shells(by_key, between, problems)
     if shells is None:
-        return Plan(())
+        return Order(())
     steps = _steps(by_key, [*between, *shortcuts], shells)
-    return Plan(tuple(_sorted(steps)), tuple(sorted(ignored, key=lambda edge: (edge.item, edge.target, edge.file))))
+    return Order(tuple(_sorted(steps)), tuple(sorted(ignored, key=lambda edge: (edge.item, edge.target, edge.file))))
 
 
 def _is_shortcut(edge: Edge, items: Mapping[str, Item]) -> bool:
@@ -160,13 +160,13 @@ def _reaches(start: Node, wanted: Node, steps: Mapping[Node, list[Need]]) -> boo
     return False
 
 
-def _sorted(steps: Mapping[Node, list[Need]]) -> Iterator[Planned]:
+def _sorted(steps: Mapping[Node, list[Need]]) -> Iterator[Ordered]:
     sorter = TopologicalSorter({node: [need.node for need in needs] for node, needs in steps.items()})
     waves: dict[Node, int] = {}
     for node in sorter.static_order():
         waves[node] = max((waves[need.node] + 1 for need in steps[node]), default=0)
     for node in sorted(steps, key=lambda each: (waves[each], each.item, each.phase)):
-        yield Planned(node, tuple(steps[node]), waves[node])
+        yield Ordered(node, tuple(steps[node]), waves[node])
 
 
 def _groups(items: Iterable[str], edges: Iterable[Edge]) -> dict[str, int]:

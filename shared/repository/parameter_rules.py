@@ -197,11 +197,11 @@ class Rules:
         chosen = self._values.chosen(values)
         if chosen is None:
             self._values.skipped(entry.place, f"instance_pool_id {str(row['instance_pool_id'].value)[:64]!r}")
-        names = self._texts(row, "item_name")
+        names = self._texts_or_none(row, "item_name")
         members = (chosen.members if chosen is not None else None) or {}
         texts = {key: each.text or "" for key, each in members.items()}
         pool = Ref(Kind.POOL, type=texts.get("type", ""), name=texts.get("name", "")) if texts else None
-        return PoolEntry(row["instance_pool_id"].text or "", pool, names or None, entry.place)
+        return PoolEntry(row["instance_pool_id"].text or "", pool, names, entry.place)
 
     def _check_pool(self, name: str, value: Marked) -> None:
         members = value.members
@@ -215,10 +215,15 @@ class Rules:
             self._bad(members["type"].place, f"type for {name} must be {' or '.join(_POOL_TYPES)}")
 
     def _where(self, row: dict[str, Marked], place: str) -> Where:
-        paths = self._texts(row, "file_path")
+        paths = self._texts_or_none(row, "file_path")
         path = row.get("file_path")
         at = path.place if path is not None else place
-        return Where(self._texts(row, "item_type"), self._texts(row, "item_name"), paths or None, at)
+        return Where(self._texts(row, "item_type"), self._texts(row, "item_name"), paths, at)
+
+    def _texts_or_none(self, row: dict[str, Marked], key: str) -> tuple[str, ...] | None:
+        """Return a filter that an empty text and an empty list switch off."""
+        value = row.get(key)
+        return None if value is not None and value.text == "" else self._texts(row, key) or None
 
     def _texts(self, row: dict[str, Marked], key: str) -> tuple[str, ...] | None:
         """Return a filter as a tuple. An empty list of types or names matches nothing, as in fabric-cicd."""

@@ -135,7 +135,7 @@ key_value_replace:
     assert (find.where.types, find.where.names, find.where.paths, find.place) == (
         ("Notebook",),
         ("x", "y"),
-        ("",),
+        None,
         f"{FILE}:3",
     )
     assert found.keys[0].value == Plain(3)

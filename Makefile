@@ -16,7 +16,7 @@ export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
 # Each process would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-quick check lint-infra coverage format bench costs simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
+.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -62,6 +62,12 @@ bench: $(READY) ## measure medians and ratios
 
 costs: $(READY) ## compute the cost of an idle month and of a deployment (COSTS_ARGS="ALWAYS_READY_STEPS=1 --steps 200")
 	@$(PYTHON) -m local.costs $(COSTS_ARGS)
+
+infra-preview: $(READY) ## show what azd up would create, and what Azure would refuse (INFRA_ARGS="PRIVATE_NETWORKING=true")
+	@$(PYTHON) -m tests.infra.dry_deployment $(INFRA_ARGS)
+
+azure-check: $(READY) ## after azd up: try the real app once, and leave nothing behind (TARGET=name; AZURE_CHECK_ARGS=--rehearse tries it here)
+	@$(PYTHON) -m local.azure_check --target "$(TARGET)" $(AZURE_CHECK_ARGS)
 
 simulate: $(READY) ## run random schedules of crashes and faults over the whole system in memory (N=10000 SEED=1)
 	@$(PYTHON) -m tests.simulation

@@ -35,7 +35,7 @@ STEP_LOG_KB = 25.0
 
 @dataclass(frozen=True)
 class Choice:
-    """What decides the cost: values of host.json (seconds), parameters of infra/, the alerts and the web test."""
+    """The choices that decide the cost: values of host.json (seconds), parameters of infra/, alerts, the web test."""
 
     maxQueuePollingInterval: float
     maxPollingInterval: float

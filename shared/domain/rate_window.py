@@ -55,7 +55,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Part:
-    """What one worker last wrote of itself."""
+    """The last report of one worker about itself."""
 
     holder: str
     shares: tuple[Share, ...] = ()
@@ -195,7 +195,7 @@ def throttled(window: SharedWindow, seconds: float, now: float, policy: RatePoli
     one burst, only the first halves it. The same object means that there is nothing to write."""
     until = max(window.blocked_until, now + seconds)
     if now < window.blocked_until:
-        # A second more or less is no reason for a write.
+        # A write for less than a second would not be worth it.
         return replace(window, blocked_until=until, grown_at=until) if until >= window.blocked_until + 1 else window
     limit = min(window.limit, max(1.0, policy.per_minute * MIN_SHARE, window.limit / 2))
     return replace(window, blocked_until=until, grown_at=until, limit=limit)

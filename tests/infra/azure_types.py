@@ -20,8 +20,10 @@ _FILE = Path(__file__).with_suffix(".json")
 _REQUIRED, _READ_ONLY = 1, 2
 
 type Shape = Any
-"""`string`, `int`, `bool`, `any`; an object with `one_of` (texts), `items` (of a list), `has` (properties) or
-`cases` (by the text of the property `by`); or null: it exists and is not examined."""
+"""`string`, `int`, `bool`, `any`; an object with `is` (one of the former) and its limits, `one_of` (texts), `items` (of
+a list), `has` (properties) or `cases` (by the text of the property `by`); or null: it exists and is not examined."""
+LIMITS = ("minLength", "maxLength", "pattern", "minValue", "maxValue")
+"""The limits of texts (characters) and numbers."""
 
 
 @cache
@@ -45,6 +47,8 @@ def kind_of(shape: Shape) -> str:
     """Return the kind that an expression must have for this shape."""
     if isinstance(shape, str):
         return shape
+    if "is" in shape:
+        return shape["is"]
     return "string" if "one_of" in shape else "array" if "items" in shape else "object"
 
 
@@ -73,7 +77,9 @@ class _Extract:
             case "StringLiteralType":
                 return {"one_of": [it["value"]]}
             case other:
-                return {"StringType": "string", "IntegerType": "int", "BooleanType": "bool"}.get(other, "any")
+                kind = {"StringType": "string", "IntegerType": "int", "BooleanType": "bool"}.get(other, "any")
+                limits = {name: it[name] for name in LIMITS if name in it}
+                return {"is": kind, **limits} if limits else kind
 
     def _object(self, it: dict[str, Any], path: tuple[str, ...]) -> Shape:
         found: dict[str, Any] = {"has": {}}

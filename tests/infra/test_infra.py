@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from shared.domain.variables import VARIABLES
 from tests.conftest import require
 from tests.infra import agreement, kql, lint, typed
 from tests.infra.bicep import infra
@@ -186,7 +187,7 @@ def test_infra_readme_names_only_what_exists() -> None:
     environment = {m for v in re.findall(r"\$\{([A-Z_]+)", FILES["main.parameters.json"]) for m in [v]}
     outputs = set(re.findall(r"^output (\w+)", FILES["main.bicep"], re.MULTILINE))
     named = set(re.findall(r"`([A-Z][A-Z0-9_]+_[A-Z0-9_]+)`", readme))
-    assert named <= environment | outputs | agreement.settings_read() | agreement.OF_A_SCHEDULER
+    assert named <= environment | outputs | set(VARIABLES) | agreement.OF_A_SCHEDULER
     assert environment <= named
 
 

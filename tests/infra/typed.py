@@ -90,7 +90,12 @@ def _misfits(node: Node | None, shape: Shape, place: _Place) -> Iterator[str]:
 
 
 def _misfits_of_text(node: Node, shape: Shape, place: _Place) -> Iterator[str]:
-    if isinstance(shape, dict) and "${" not in written(node) and text_of(node) not in shape["one_of"]:
+    if (
+        isinstance(shape, dict)
+        and "one_of" in shape
+        and "${" not in written(node)
+        and text_of(node) not in shape["one_of"]
+    ):
         yield f"{place.says} is {text_of(node)!r}, not one of {shape['one_of']}"
 
 

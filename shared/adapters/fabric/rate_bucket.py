@@ -39,7 +39,7 @@ class RateStatus:
 
 
 class RateOutage:
-    """What one process knows of the store of the rate: whether it responded last time. Thread-safe."""
+    """Whether the store of the rate responded to this process last time. Thread-safe."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

@@ -15,7 +15,7 @@ var publicAction = privateNetworking ? 'Deny' : 'Allow'
 
 var containers = ['app-package', 'payloads']
 var queues = ['deployments', 'deployments-poison', 'deployment-steps', 'deployment-steps-poison']
-var tables = ['journal', 'deployments', 'deploymentsbytime', 'locks', 'breakers', 'rates', 'signals']
+var tables = ['journal', 'deployments', 'deploymentsbytime', 'locks', 'breakers', 'rates', 'signals', 'deployed']
 
 var roles = {
   blobOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'

@@ -6,6 +6,8 @@
 #   SAGA_ROOT          a folder that contains everything the manifest names; default: the manifest's own
 #   SAGA_ID            the deployment id; default: made of SAGA_RUN, the file's name and SAGA_ATTEMPT
 #   SAGA_TIMEOUT       how long to follow (90s, 45m, 2h); default 45m
+#   SAGA_SET           values of the manifest's inputs, one NAME=VALUE a line
+#   SAGA_VALUES        files with values of its inputs, one a line
 #   SAGA_MODE          deploy (default), or plan: show what would change, and change nothing
 #   SAGA_ON_CANCEL     what a cancelled job does: detach (default; the deployment continues), or cancel (it is rolled back)
 #   SAGA_REQUESTED_BY  the requester, for the audit
@@ -107,8 +109,10 @@ report() {
 case ${SAGA_MODE:-deploy} in deploy | plan) ;; *) refuse 'the mode is deploy or plan' ;; esac
 case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is detach or cancel' ;; esac
 
-below=()
-[[ -z ${SAGA_ROOT:-} ]] || below=("--root=$SAGA_ROOT")
+given=()
+[[ -z ${SAGA_ROOT:-} ]] || given=("--root=$SAGA_ROOT")
+while IFS= read -r line; do [[ -z $line ]] || given+=("--values=$line"); done <<<"${SAGA_VALUES:-}"
+while IFS= read -r line; do [[ -z $line ]] || given+=("--set=$line"); done <<<"${SAGA_SET:-}"
 
 # An interpreter that cannot run the command line exits with 1 or 2, the codes of a failed deployment and a bad request.
 if ! saga --version 2>&1 >/dev/null | escape_runner_commands; then
@@ -117,7 +121,7 @@ if ! saga --version 2>&1 >/dev/null | escape_runner_commands; then
 fi
 if [[ ${SAGA_MODE:-deploy} == plan ]]; then
   code=0
-  saga plan ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands || code=${PIPESTATUS[0]}
+  saga plan ${given[@]+"${given[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands || code=${PIPESTATUS[0]}
   case $code in 0) report planned 0 ;; 1) report blocked 1 ;; *) report unplanned "$code" ;; esac
 fi
 
@@ -136,7 +140,7 @@ interrupt() {
 trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
-  --requested-by="${SAGA_REQUESTED_BY:-}" ${below[@]+"${below[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands &
+  --requested-by="${SAGA_REQUESTED_BY:-}" ${given[@]+"${given[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands &
 set +m # The command has its group; the shell must not report the end of the job.
 code=0
 wait %1 || code=$?

@@ -82,6 +82,7 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
     if header.forgotten_at is not None:
         log.warning("submitted again: %s", ForgottenError(header))
     if not accepted.conflict and header.state not in DEPLOYMENT_ENDED:
+        app.acceptance.keep(accepted.manifest)
         orchestrations.start(header.deployment_id)
 
 

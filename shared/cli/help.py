@@ -10,7 +10,7 @@ COMMAND = "python -m shared.cli"
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Write a manifest": ("init", "validate", "plan"),
-    "Deploy": ("submit", "follow", "status", "list"),
+    "Deploy": ("submit", "redeploy", "follow", "status", "list"),
     "Decide": tuple(verb.value for verb in VERBS if verb is not Verb.REFUSE),
     "Prove": ("audit", "verify-journal"),
     "Operate": ("health", "breakers"),
@@ -21,6 +21,7 @@ EXAMPLES: dict[str, str] = {
     "validate": "validate deployment.yaml",
     "plan": "plan deployment.yaml --detailed-exitcode",
     "submit": "submit deployment.yaml --id build-4711 --wait --timeout 30m",
+    "redeploy": "redeploy build-4711 --wait",
     "follow": "follow build-4711 --timeout 30m",
     "status": "status build-4711 --json",
     "list": "list --open --target contoso-sales-dev",

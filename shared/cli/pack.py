@@ -11,6 +11,7 @@ from shared.cli.repository_pack import packed_repository
 from shared.cli.stored import StoredFiles
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.inputs import filled, rendered
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.principals import NOT_A_LIST, parse_principals
 from shared.domain.text import MAX_BYTES, parse, utf8
@@ -107,6 +108,7 @@ def packed(
     recorded.
     """
     root = root or folder.resolve()
+    _, inputs = rendered(manifest)
     steps = as_list((as_object(manifest) or {}).get("steps")) or []
     problems = Problems()
     size = 0
@@ -118,23 +120,24 @@ def packed(
         if not isinstance(spec.get(name), str):
             continue
         path = f"$.steps[{i}].with.{name}"
-        if not spec[name].strip():  # more likely an unset variable than the manifest's own folder
-            problems.append(Problem(path, f"is empty: give the {name}, relative to the manifest"))
-            continue
         try:
+            named = filled(spec, inputs, f"$.steps[{i}].with")
+            if not str(named[name] or "").strip():  # more likely an unset variable than the manifest's own folder
+                problems.append(Problem(path, f"is empty: give the {name}, relative to the manifest"))
+                continue
             left_out: LeftOut | None = None
             if name == "file":
-                found = _principals(spec, folder, root, path)
+                found = _principals(named, folder, root, path)
             elif name == "path":
-                result = packed_repository(spec, folder, root, path, stored or StoredFiles())
+                result = packed_repository(named, folder, root, path, stored or StoredFiles())
                 found = result.spec
                 if on_warning is not None:
                     for warning in result.warnings:
                         on_warning(warning)
                 if result.left_out:
-                    left_out = LeftOut(path, str(spec["path"]), result.left_out, "not parts of an item")
+                    left_out = LeftOut(path, str(named["path"]), result.left_out, "not parts of an item")
             else:
-                found, left_out = packed_item(spec, folder, root, path)
+                found, left_out = packed_item(named, folder, root, path)
             if left_out and on_left_out:
                 on_left_out(left_out)
         except InvalidInputError as error:

@@ -19,6 +19,7 @@ from shared.cli.render import markdown
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
+from shared.cli.values import add_values, with_inputs
 from shared.domain.errors import SagaError, StorageAuthError, StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.manifest import compile_manifest
@@ -57,6 +58,7 @@ _WORDS = {
 def add_commands(add: Add) -> None:
     parser = add("plan", run, "show what a deployment would change in the live workspace, and change nothing")
     add_manifest(parser)
+    add_values(parser)
     add_url(parser)
     parser.add_argument("--diff", action="store_true", help="show the lines that differ in the files of a repository")
     parser.add_argument(
@@ -70,7 +72,7 @@ def whole(options: argparse.Namespace, output: Output, stored: StoredFiles | Non
     """Return the manifest with the files that it names packed in. Raises InvalidInputError."""
     text, folder = read_manifest(options, output)
     body, _ = pack.body(parse(text), None)
-    return packed(options, output, body, folder, stored)
+    return packed(options, output, with_inputs(options, body), folder, stored)
 
 
 def compiled(options: argparse.Namespace, output: Output) -> StepGraph:
@@ -99,9 +101,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
             read=stored.read,
         )
     if options.json:
-        output.event("plan", "", **found.to_json())
+        output.event("plan", "", **found.to_json(), inputs=plan.inputs)
     else:
-        lines = shown(found, is_with_lines=options.diff)
+        given = [f"  inputs: {clean(plan.inputs, 4_000)}"] if plan.inputs else []
+        lines = [*given, *shown(found, is_with_lines=options.diff)]
         for line in lines:
             output.event("change", line)
         stem = re.sub(r"[^A-Za-z0-9._-]", "-", Path(options.manifest).stem)[:100]

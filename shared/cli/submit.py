@@ -4,15 +4,18 @@ import argparse
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from shared import settings
+from shared.bootstrap import command_line
 from shared.cli import pack, plan
 from shared.cli.common import Add, add_manifest, add_url, connect, follow_command, packed, read_manifest, seconds
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, conflict, follow, forgotten
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
+from shared.cli.values import add_values, with_inputs
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id, new_deployment_id
 from shared.domain.errors import (
     ForgottenError,
@@ -32,15 +35,23 @@ from shared.steps import KINDS
 
 
 def add_commands(add: Add) -> None:
-    add_manifest(add("validate", _validate, "check a manifest and all files that it names; nothing is sent"))
+    validate = add("validate", _validate, "check a manifest and all files that it names; nothing is sent")
+    add_manifest(validate)
+    add_values(validate)
     submit = add("submit", _submit, "submit a deployment to the queue or, with --url, to the API")
-    submit.set_defaults(is_sent=False)
     add_manifest(submit)
+    add_values(submit)
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
     add_url(submit)
-    submit.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
-    submit.add_argument("--wait", action="store_true", help="follow the deployment to its end")
-    submit.add_argument("--timeout", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
+    add_sending(submit)
+
+
+def add_sending(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that sends a submission."""
+    parser.set_defaults(is_sent=False)
+    parser.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
+    parser.add_argument("--wait", action="store_true", help="follow the deployment to its end")
+    parser.add_argument("--timeout", type=seconds, help="stop following after this time (90s, 10m, 2h): exit code 9")
 
 
 def _validate(options: argparse.Namespace, output: Output) -> int:
@@ -64,23 +75,37 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     body: JsonObject = {"manifest_text": text}
     try:
         manifest, options.id = pack.body(parse(text), options.id)
-        body = {"manifest": manifest}
-        manifest = body["manifest"] = packed(options, output, manifest, folder, stored)
-        compile_manifest(manifest, KINDS)
     except InvalidInputError as error:
         # It is sent all the same: the app rejects it and records that, so that every id gets an answer.
         problems = error.problems
-    options.id = options.id or _new_id(body.get("manifest"))
+    else:
+        # Without its values it would be another deployment, so a problem of an input is raised before anything is sent.
+        body, problems = _packed(options, output, with_inputs(options, manifest), folder, stored)
+    options.id = options.id or new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
     storage = connect(options)
-    wanted = settings.load().traceparent
-    # A tool sets the variable, not a person: an invalid value is ignored.
-    traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
     if stored.files and not problems:
         sent = stored.send(storage.blobs)
         output.event(
             "stored", f"{len(stored.files)} files, {sent} bytes of them new", files=len(stored.files), bytes=sent
         )
+    return deliver(options, output, storage, body, problems)
+
+
+def deliver(
+    options: argparse.Namespace,
+    output: Output,
+    storage: command_line.Access,
+    body: JsonObject,
+    problems: Problems | None = None,
+) -> int:
+    """Send a submission under `options.id`, follow it if `options.wait` asks for that, and return the exit code.
+
+    `body` is the manifest as `envelope` takes it, `problems` what is known to be wrong with it.
+    """
+    wanted = settings.load().traceparent
+    # A tool sets the variable, not a person: an invalid value is ignored.
+    traceparent = wanted if TRACEPARENT.fullmatch(wanted) else ""
     message = envelope(storage.blobs, options.id, body, options.requested_by, traceparent)
     recorded = ", and the app records it as rejected"
     try:
@@ -96,13 +121,13 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     if not options.wait:
         with suppress(NotFoundError, StorageUnavailableError):  # the submission is on its way all the same
             try:
-                stored = storage.journal.header(options.id).record
+                header = storage.journal.header(options.id).record
             except ForgottenError as error:
-                stored = error.record
-            if stored.manifest_hash != expected:
-                return conflict(stored, output)
-            if stored.forgotten_at is not None:
-                return forgotten(stored, output)
+                header = error.record
+            if header.manifest_hash != expected:
+                return conflict(header, output)
+            if header.forgotten_at is not None:
+                return forgotten(header, output)
         output.event(
             "submitted",
             f"submitted; follow it with: {follow_command(options)}",
@@ -117,6 +142,19 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     )
 
 
-def _new_id(manifest: Any) -> str:
+def _packed(
+    options: argparse.Namespace, output: Output, manifest: Any, folder: Path, stored: StoredFiles
+) -> tuple[JsonObject, Problems]:
+    """Return the body to send and the problems of the manifest, with which it is sent all the same."""
+    try:
+        manifest = packed(options, output, manifest, folder, stored)
+        compile_manifest(manifest, KINDS)
+    except InvalidInputError as error:
+        return {"manifest": manifest}, error.problems
+    return {"manifest": manifest}, Problems()
+
+
+def new_id(manifest: Any) -> str:
+    """Return a new id that begins with the manifest's name."""
     name = (as_object(manifest) or {}).get("name")
     return new_deployment_id(name, datetime.now(UTC), secrets.token_hex(3), default="deployment")

@@ -10,13 +10,18 @@ from typing import Any
 
 from shared.domain.fields import DURATION, GUID, Fields, Words
 from shared.domain.json import JsonObject
-from shared.domain.template import FORM, OPENING
+from shared.domain.template import FORM, INPUT_FORM, OPENING
 
 _OPENING = re.escape(OPENING)
 REFERENCE: JsonObject = {
     "type": "string",
     "pattern": _OPENING,
     "description": f"Another step's output: {FORM}.",
+}
+INPUT: JsonObject = {
+    "type": "string",
+    "pattern": rf"{_OPENING}\s*inputs\.",
+    "description": f"An input of the manifest: {INPUT_FORM}.",
 }
 _CLOSED: JsonObject = {"not": {"type": "string", "pattern": _OPENING}}
 
@@ -76,7 +81,7 @@ class SchemaFields(Fields):
             limits["pattern"] = r"\S"
         if not refers and pattern is None:
             limits |= _CLOSED
-        self._note(name, {"anyOf": [limits, REFERENCE]} if refers else limits, words, required=required)
+        self._note(name, {"anyOf": [limits, REFERENCE if refers else INPUT]}, words, required=required)
         return default
 
     def guid(self, name: str, *, required: bool = False, words: Words | None = None) -> str:
@@ -94,12 +99,12 @@ class SchemaFields(Fields):
     ) -> str:
         """Note one of the words, or an empty text, which counts as absent."""
         values = [*allowed] if required else [*allowed, ""]
-        schema: JsonObject = {"anyOf": [{"type": "string", "enum": values}]}
+        schema: JsonObject = {"anyOf": [{"type": "string", "enum": values}, INPUT]}
         self._note(name, schema | ({"default": default} if default else {}), words, required=required)
         return default
 
     def boolean(self, name: str, *, default: bool = False, words: Words | None = None) -> bool:
-        self._note(name, {"type": "boolean"}, words)
+        self._note(name, {"anyOf": [{"type": "boolean"}, INPUT]}, words)
         return default
 
     def duration(
@@ -108,7 +113,7 @@ class SchemaFields(Fields):
         """Note seconds or a text. A pattern cannot express the limits of a text."""
         number: JsonObject = {"type": "number", "minimum": minimum, "maximum": maximum}
         text: JsonObject = {"type": "string", "pattern": f"^(?:{DURATION.pattern})$"}
-        self._note(name, {"anyOf": [number, text]}, words)
+        self._note(name, {"anyOf": [number, text, INPUT]}, words)
         return default
 
     def texts(self, name: str, *, refers: bool = False, words: Words | None = None) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from shared.domain.errors import Problem
 from shared.domain.json import JsonObject, as_list, as_object
-from shared.domain.template import FORM, MAX_REFERENCES, OPENING, Expression, parts
+from shared.domain.template import FORM, INPUT_FORM, MAX_REFERENCES, OPENING, Expression, parts
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(s|m|h|d)?")
@@ -21,7 +21,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 MAX_SUGGESTIONS, _MAX_WORD, _MAX_WORDS = 10, 64, 1_000
 """Finding a similar word costs its length times the length of all known words, so only the first problems of an input
 get a suggestion."""
-_NOT_REPLACED = "contains `${{`, which is not replaced in this field; let the pipeline write the value"
+_NOT_REPLACED = (
+    "contains `${{`, which is not replaced in this field; use an input, which is replaced everywhere: "
+    f"{INPUT_FORM}, declared under `inputs`"
+)
 _MAX_TEMPLATE = 10_000
 """Characters that the references in a text may use, in addition to the limit of the text itself."""
 
@@ -195,7 +198,7 @@ class Fields:
             references.append(Reference(path, *output))
             return
         what = "is not a reference" if expression.is_closed else "is not closed by }}"
-        remedy = f"write {FORM}; for the characters themselves write $${{{{"
+        remedy = f"write {FORM}, or {INPUT_FORM} for an input; for the characters themselves write $${{{{"
         self.problems.append(Problem(path, f"'{expression}' {what}; {remedy}"))
 
     def guid(self, name: str, *, required: bool = False, words: Words | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, Reference, Words, suggestion
+from shared.domain.inputs import INPUTS, INPUTS_SCHEMA, rendered, summary
 from shared.domain.json import JsonObject
 from shared.domain.ports import Expanded, KindRules
 from shared.domain.states import Concurrency, OnFailure
@@ -61,9 +62,14 @@ class _Written:
 
 
 def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> StepGraph:
-    """Return the step graph that a manifest describes. Raises InvalidInputError with all problems."""
+    """Return the step graph that a manifest describes, with its inputs replaced.
+
+    Raises InvalidInputError with all problems; those of the inputs come first and alone, because every other check
+    depends on their values.
+    """
+    body, inputs = rendered(data)
     problems = Problems()
-    top = Fields(data, "$", problems, [])
+    top = Fields(body, "$", problems, [])
     head = read_head(top)
     written = [_step(i, row, kinds, head.on_failure, problems) for i, row in enumerate(read_steps(top))]
     top.finish()
@@ -75,7 +81,7 @@ def compile_manifest(data: Any, kinds: Mapping[str, KindRules]) -> StepGraph:
         check_graph(steps, problems)
     if problems:
         raise InvalidInputError(problems)
-    return StepGraph(**vars(head), steps=tuple(step for step, _ in steps))
+    return StepGraph(**vars(head), steps=tuple(step for step, _ in steps), inputs=summary(inputs))
 
 
 def read_head(top: Fields) -> Head:
@@ -131,6 +137,7 @@ def read_head(top: Fields) -> Head:
         maximum=MAX_HOLD_SECONDS,
         words=Words("With hold: after this time, a held deployment is rolled back. Default: never.", "1d"),
     )
+    top.raw("inputs", schema=INPUTS_SCHEMA, words=INPUTS)
     waiting, failing = Concurrency(concurrency or Concurrency.QUEUE), OnFailure(on_failure or OnFailure.ROLLBACK)
     return Head(name, target or name, waiting, failing, requested_by, expires, keep_for)
 

@@ -41,6 +41,8 @@ class StepGraph:
     expires_after_seconds: float
     keep_for_seconds: float
     steps: tuple[GraphStep, ...]
+    inputs: str = ""
+    """The inputs and their values for people; those of secret inputs are hidden."""
 
 
 def check_graph(steps: Sequence[tuple[GraphStep, str]], problems: list[Problem]) -> None:

@@ -14,6 +14,7 @@ MAX_REFERENCES = 1_000
 MAX_REFERENCE = 200
 """Characters between the braces: a step's id and an output's name, with room for spaces."""
 FORM = "${{ steps.<step id>.outputs.<output name> }}"
+INPUT_FORM = "${{ inputs.<name> }}"
 
 _STEP_OUTPUT = re.compile(r"\s*steps\.([A-Za-z_][A-Za-z0-9_./-]*)\.outputs\.([A-Za-z_][A-Za-z0-9_]*)\s*")
 """A dot or a slash is only in the ids of steps that another step expands to."""

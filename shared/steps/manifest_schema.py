@@ -4,7 +4,7 @@ It is recorded from the checks (domain/field_schema.py). It describes what a per
 `folder`, which the command line packs. The checks between steps (needs, references, cycles) are not part of it.
 """
 
-from shared.domain import manifest
+from shared.domain import inputs, manifest
 from shared.domain.deployment_ids import DEPLOYMENT_ID
 from shared.domain.field_schema import recorded
 from shared.domain.fields import Fields
@@ -42,6 +42,8 @@ def _manifest(prefix: str) -> JsonObject:
     schema = recorded(read)
     properties = schema["properties"]
     properties["steps"] |= {"minItems": 1, "maxItems": MAX_STEPS, "items": {"$ref": f"{prefix}ManifestStep"}}
+    one = {"anyOf": [recorded(inputs.read_declaration), {"type": "null"}]}
+    properties["inputs"] |= {"maxProperties": inputs.MAX_INPUTS, "additionalProperties": one}
     # Only the command line reads the id; the body that it sends has none.
     deployment_id = {
         "description": manifest.ID.description,

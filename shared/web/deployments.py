@@ -67,13 +67,12 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
             raise bad_request([Problem("$.id", detail)])
         _refuse_command(as_object(manifest))
         wanted = wanted or declared
-        compile_manifest(manifest, app.acceptance.kinds)
+        graph = compile_manifest(manifest, app.acceptance.kinds)
     except InvalidInputError as error:
         if manifest is request.body:  # it cannot be read as a manifest, but it may be a command
             _refuse_command(opened(request.body))
         raise _refused(backend, wanted, manifest, backend.requester(request, claimed), error) from None
-    claimed = claimed or str((as_object(manifest) or {}).get("requestedBy") or "")
-    requested_by = backend.requester(request, claimed)
+    requested_by = backend.requester(request, claimed or graph.requested_by)
     deployment_id = wanted or f"http-{uuid.uuid4().hex}"
     sent = request.headers.get("traceparent", "")
     traceparent = (
@@ -91,6 +90,7 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
     if header.state is DeploymentState.REJECTED:
         raise _rejected(header)
     if header.state not in DEPLOYMENT_ENDED:
+        app.acceptance.keep(manifest)
         _start(backend, deployment_id)
     body = {name: header.to_json()[name] for name in ("deployment_id", "state", "target", "manifest_hash")}
     if header.forgotten_at is not None:

@@ -229,10 +229,16 @@ def test_pipeline_module_of_the_same_name_in_the_workspace_is_not_run(shared_sta
 def test_pipeline_that_only_plans_reports_the_changes_and_makes_none(pipeline: Pipeline) -> None:
     """Exit code 0 and the state `planned`; no deployment starts, and Fabric is unchanged."""
     pytest.importorskip("shared.cli.plan")
-    step = pipeline.step(named(pipeline, "pl-plan", lakehouse("bronze")), {"mode": "plan"})
+    content = manifest(f"pl-plan-{pipeline.kind}", lakehouse("${{ inputs.lake }}"), inputs={"lake": {}, "more": {}})
+    content["steps"][1]["id"] = "lake"
+    (pipeline.folder / "more.yaml").write_text("more: of a file\nlake: replaced\n")
+    given = {"mode": "plan", "set": "lake=bronze\n", "values": "more.yaml"}
+    step = pipeline.step(Path(written(pipeline.folder, content)).name, given)
     fabric = {"FABRIC_API_BASE_URL": pipeline.running.stack.fabric_url, "FABRIC_CREDENTIAL": "simulator"}
     done = replace(step, environment={**step.environment, **fabric}).run(pipeline.folder)
     assert done.code == 0, done.log
     assert pipeline.output(done, "state") == "planned"
     assert "2 to create" in done.log
+    assert "inputs: lake='bronze', more='of a file'" in done.log
+    assert "'bronze'" in done.log
     assert f"pl-plan-{pipeline.kind}" not in pipeline.running.names()

@@ -10,7 +10,7 @@ import logging
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from shared.domain.errors import (
     how_many,
 )
 from shared.domain.fields import child
-from shared.domain.json import JsonObject, as_object, content_hash
+from shared.domain.json import JsonObject, as_object, canonical, content_hash
 from shared.domain.manifest import compile_manifest
 from shared.domain.ordinals import packed
 from shared.domain.policy import EnginePolicy
@@ -48,6 +48,8 @@ _UNHANDLED = RecordedError(
 )
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SHOWN_INPUTS = 2_000
+"""Characters of the inputs that the audit shows."""
 _BESIDE = "traceparent"
 """Allowed in an envelope and beside a bare manifest, so it does not make a message an envelope."""
 
@@ -68,6 +70,8 @@ class Accepted:
 
     header: DeploymentRecord
     conflict: bool = False
+    manifest: Any = None
+    """The manifest of the submission; None if it could not be read."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,14 @@ class Acceptance:
             submission = self._read(content, fallback_id)
         except InvalidInputError as error:
             return self._reject(salvaged_id(content) or fallback_id, content, error.problems)
-        return self.submit(submission)
+        return replace(self.submit(submission), manifest=submission.manifest)
+
+    def keep(self, manifest: Any) -> None:
+        """Store an accepted manifest under its hash, which its header has, so that it can be sent again.
+
+        Raises StorageUnavailableError.
+        """
+        self.blobs.put(canonical(manifest).encode("utf-8", "surrogatepass"))
 
     def submit(self, submission: Submission) -> Accepted:
         """Do the same as `accept` for a submission that has been read."""
@@ -143,9 +154,9 @@ class Acceptance:
         try:
             header = fitted(header)
             steps = step_records(submission.deployment_id, graph, self.payloads)
-            stored = self.journal.create(
-                header, steps, f"submitted by {header.requested_by}" if header.requested_by else "submitted"
-            )
+            by = f" by {header.requested_by}" if header.requested_by else ""
+            given = f", with {graph.inputs[:_SHOWN_INPUTS]}" if graph.inputs else ""
+            stored = self.journal.create(header, steps, f"submitted{by}{given}")
         except LimitError as error:
             problem = Problem("$", f"is too large for the journal: {error}")
             return self.reject(submission, Problems([problem]))

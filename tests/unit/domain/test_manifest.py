@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain import fields
 from shared.domain.errors import InvalidInputError, how_many
 from shared.domain.manifest import compile_manifest
 from shared.domain.references import readable
@@ -236,7 +237,7 @@ def test_manifest_reference_disables_no_check() -> None:
         compile_manifest(manifest, KINDS)
     reported = [(p.path, p.message) for p in caught.value.problems]
     assert ("$.name", "has 20008 characters; at most 100 are allowed") in reported
-    replaced = "contains `${{`, which is not replaced in this field; let the pipeline write the value"
+    replaced = fields._NOT_REPLACED
     assert ("$.target", replaced) in reported
     assert ("$.onFailure", replaced) in reported
     assert any(path == "$.onFailure" and "is not one of: rollback, hold" in message for path, message in reported)

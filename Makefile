@@ -11,7 +11,7 @@ BOOTSTRAP ?= $(shell for p in python3.13 python3 "$$HOME/.pyenv/shims/python3"; 
 QUICK := tests/test_*.py tests/unit/domain tests/unit/steps tests/unit/saga tests/unit/web \
 	tests/simulation/test_schedules.py -k "not planted and not answered_quickly and not replays and (not keep_the_laws or keep_the_laws[0])"
 HUNTED := tests/unit tests/differential tests/simulation tests/simulator tests/host/test_crash.py tests/host/test_timers.py \
-	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_many.py
+	tests/e2e/test_api_schema.py tests/e2e/test_crash.py tests/e2e/test_crash_sweep.py tests/e2e/test_flex.py tests/e2e/test_many.py
 export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
 # Each process would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE

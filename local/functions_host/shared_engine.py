@@ -99,7 +99,6 @@ class SharedEngine(Engine):
         self._in_hand: dict[str, _InHand] = {}
         self._activities: dict[tuple[str, int, str], int] = {}
         self._outbox: list[HubMessage] = []
-        self.polls = 0
 
     def stop(self, grace: float | None = None) -> None:
         """Stop serving, give unfinished messages back to their queues, and release the leases."""
@@ -192,8 +191,9 @@ class SharedEngine(Engine):
                 for queue in (WORK_ITEMS, *map(control_queue, sorted(self._held))):
                     if self._polling[queue].due <= time.monotonic():
                         self._poll(queue)
-            except sqlite3.Error as error:
-                log.error("the task hub cannot be used (%s); trying again", error)
+            except Exception as error:  # without this thread the host would look healthy and do nothing
+                is_of_hub = isinstance(error, sqlite3.Error)
+                log.error("the task hub cannot be served (%s); trying again", error, exc_info=not is_of_hub)
                 self._shutdown_event.wait(_LONGEST_WAIT_SECONDS)
             self._rest()
 
@@ -242,7 +242,6 @@ class SharedEngine(Engine):
         seconds = self._config.work_item_seconds if is_work else self._config.control_seconds
         room = self._config.activities - len(self._activities) if is_work else self._config.batch
         found = self._hub.take(queue, room, seconds) if room > 0 else []
-        self.polls += 1
         for message in found:
             with self._lock:
                 self._receive_activity(message) if is_work else self._receive(message)

@@ -32,7 +32,7 @@ def fresh_name() -> str:
 
 def command(name: str, *words: str, **given: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m local.stack`."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("FABRIC_API_BASE_URL", "STACK")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("FABRIC_API_BASE_URL", "STACK", "TOPOLOGY")}
     environment |= given
     return subprocess.run(
         [sys.executable, "-m", "local.stack", *words, "--name", name],

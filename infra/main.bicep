@@ -62,6 +62,9 @@ param alertEmail string = ''
 @allowed(['AzureStorage', 'DurableTaskScheduler'])
 param durableBackend string = 'AzureStorage'
 
+@description('Client id of the app registration in Entra that signs in callers of the HTTP API, with the app roles of docs/sign-in.md. Empty: callers have a function key.')
+param signInClientId string = ''
+
 @description('true: storage and Key Vault accept connections through private endpoints only. A pipeline then needs a runner in that network.')
 param privateNetworking bool = false
 
@@ -187,6 +190,7 @@ module app 'modules/app.bicep' = {
     alwaysReadyAccept: alwaysReadyAccept
     alwaysReadySteps: alwaysReadySteps
     journalRetentionDays: journalRetentionDays
+    signInClientId: signInClientId
   }
 }
 

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _NAMED = 5
 """Ids of each list that a sweep stores for the health check."""
+_UNPROVEN = "the queue does not prove who sent it (QUEUE_NEEDS_IDENTITY); send it over the HTTP API, signed in"
 _UNBUILT = (settings.SettingsError, StorageUnavailableError)
 """Errors of building the app: a setting is not valid, or storage cannot be reached with it."""
 
@@ -69,6 +70,10 @@ def accept(content: bytes, message_id: str, client: Any) -> None:
         command = commands.read(content)
     except InvalidInputError as error:
         _misread(error)
+        return
+    if command is not None and app.services.policy.access.queue_needs_identity:
+        log.warning("%s is refused: it came by the queue (QUEUE_NEEDS_IDENTITY)", command.verb.value)
+        handling.give_up(app.services, command, _UNPROVEN)
         return
     if command is not None:
         try:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.domain import address
+from shared.domain.access import AccessPolicy
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.environment import Reader, SettingsError, addressed
 from shared.domain.errors import SecretError
@@ -21,6 +22,7 @@ from shared.domain.flags import FeatureFlags
 from shared.domain.policy import EnginePolicy, HealthPolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.secrets import CachePolicy, environment_name
+from shared.domain.sign_in import SignInSettings, read_sign_in
 
 DOTENV = Path(__file__).resolve().parent.parent / ".env"
 """Beside function_app.py. It is never deployed, because .funcignore excludes files whose names begin with a dot."""
@@ -93,7 +95,7 @@ class Settings:
     flags: FeatureFlags
     health: HealthPolicy
     telemetry: TelemetrySettings
-    trusts_client_principal: bool
+    sign_in: SignInSettings
     api_url: str
     traceparent: str = ""
     """The span that this process runs in, as OpenTelemetry's tools for pipelines set it; empty without one."""
@@ -134,6 +136,11 @@ def worker_threads(environment: Mapping[str, str] = os.environ) -> int | None:
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
     """Return the function key for the app's HTTP API; it is kept nowhere. Raises SettingsError."""
     return Reader(environment).text("FUNCTION_KEY")
+
+
+def sign_in_scope(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the scope for which the command line gets a token; '' to send the key. Raises SettingsError."""
+    return Reader(environment).text("FABRIC_SAGA_SCOPE")
 
 
 def check_connections(environment: Mapping[str, str] = os.environ) -> None:
@@ -200,6 +207,11 @@ def environment_secret(name: str, environment: Mapping[str, str] = os.environ, d
         raise SecretError(f"{dotenv.name} cannot be read as UTF-8 text ({type(error).__name__})") from None
 
 
+def signs_in(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return True if sign-in is configured. It is read when the routes are registered, so it raises nothing."""
+    return bool(environment.get("SIGN_IN_CLIENT_ID", "").strip())
+
+
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings of an environment. Raises SettingsError."""
     read = Reader(environment)
@@ -217,7 +229,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         health=replace(HealthPolicy(), **read.policy_fields("health")),
         telemetry=_telemetry(read),
         traceparent=read.raw("TRACEPARENT"),
-        trusts_client_principal=read.flag("TRUST_CLIENT_PRINCIPAL"),
+        sign_in=read_sign_in(read),
         api_url=read.secure("FABRIC_SAGA_URL", "the key"),
     )
 
@@ -228,6 +240,7 @@ def _engine(read: Reader) -> EnginePolicy:
         default,
         forward=replace(default.forward, **read.policy_fields("forward")),
         backward=replace(default.backward, **read.policy_fields("backward")),
+        access=AccessPolicy(bool(read.text("SIGN_IN_CLIENT_ID")), read.flag("QUEUE_NEEDS_IDENTITY")),
         **read.policy_fields("engine"),
     )
 

@@ -19,6 +19,9 @@ param alwaysReadyAccept int
 param alwaysReadySteps int
 param journalRetentionDays int
 
+@description('Client id of the app registration that signs in callers. Empty: callers have a function key.')
+param signInClientId string
+
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
 }
@@ -128,6 +131,8 @@ var appSettings = {
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
   AzureWebJobsDisableHomepage: 'true'
   TELEMETRY_EXPORTER: 'opentelemetry'
+  SIGN_IN_CLIENT_ID: signInClientId
+  SIGN_IN_TENANT_ID: empty(signInClientId) ? '' : tenant().tenantId
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
 }
@@ -143,6 +148,29 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
   parent: app
   name: 'appsettings'
   properties: union(appSettings, empty(schedulerEndpoint) ? {} : schedulerSettings)
+}
+
+// It signs browsers in and passes on their tokens. The app itself verifies every token and refuses callers, so requests
+// without one reach it: health and the page's files need none.
+resource signIn 'Microsoft.Web/sites/config@2024-11-01' = if (!empty(signInClientId)) {
+  parent: app
+  name: 'authsettingsV2'
+  properties: {
+    platform: { enabled: true }
+    globalValidation: { requireAuthentication: false, unauthenticatedClientAction: 'AllowAnonymous' }
+    httpSettings: { requireHttps: true }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: {
+          clientId: signInClientId
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: { allowedAudiences: [signInClientId, 'api://${signInClientId}'] }
+      }
+    }
+    login: { tokenStore: { enabled: true } }
+  }
 }
 
 output name string = app.name

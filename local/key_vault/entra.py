@@ -1,4 +1,5 @@
-"""Entra's token endpoint for service principals (secret or certificate), and a function app's identity endpoint."""
+"""Entra's token endpoint for service principals (secret or certificate), the keys and the tokens of the app's callers,
+and a function app's identity endpoint."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from urllib.parse import parse_qs
 
 import jwt
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from local.fabric_simulator.http import Answer, Request
 
@@ -23,6 +26,23 @@ class Client:
     """As PEM, without the private key."""
 
 
+class SigningKey:
+    """One of the tenant's keys, as its discovery document publishes them."""
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def public(self) -> dict[str, Any]:
+        """Return the public key as a row of the key set."""
+        row: dict[str, Any] = RSAAlgorithm.to_jwk(self._private.public_key(), as_dict=True)
+        return {**row, "kid": self.key_id, "use": "sig"}
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """Return a token with these claims."""
+        return jwt.encode(claims, self._private, "RS256", headers={"kid": self.key_id})
+
+
 @dataclass
 class Entra:
     """Issues tokens for Fabric, in the form that the simulator reads, and for the vault."""
@@ -34,6 +54,8 @@ class Entra:
     clients: dict[str, Client] = field(default_factory=lambda: dict[str, Client]())
     issued: list[str] = field(default_factory=lambda: list[str]())
     """Every issued token, for tests that search for tokens where none may be."""
+    signing_keys: dict[str, "SigningKey"] = field(default_factory=lambda: {"key-1": SigningKey("key-1")})
+    """The keys that the tenant publishes, by their id. The last one signs."""
     echoes: bool = False
     """If True, a refusal quotes the request. No real service should do that, and the app must not emit any of it."""
 
@@ -42,6 +64,24 @@ class Entra:
         kind, _, expiry = token.partition(".")
         return kind == "vlt" and expiry.isdigit() and int(expiry) > self.now()
 
+    def sign_in(self, tenant: str, client_id: str, **claims: Any) -> str:
+        """Return a token of version 2 for a caller of the app, signed with the newest key. `claims` (`oid`, `roles`,
+        `groups`, ...) are added, and None removes one. Source of the form:
+        https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference."""
+        now = int(self.now())
+        made = {
+            "aud": client_id,
+            "iss": f"{self.url}/{tenant}/v2.0",
+            "iat": now,
+            "nbf": now,
+            "exp": now + self.life_seconds,
+            "tid": tenant,
+            "ver": "2.0",
+        }
+        kept = {name: value for name, value in {**made, **claims}.items() if value is not None}
+        self.issued.append(list(self.signing_keys.values())[-1].sign(kept))
+        return self.issued[-1]
+
     def handle(self, request: Request) -> Answer:
         """Answer OpenID discovery, the token endpoint of any tenant, and the identity endpoint."""
         if request.path == IDENTITY_PATH:
@@ -49,8 +89,14 @@ class Entra:
         tenant, _, rest = request.path.strip("/").partition("/")
         if rest == "v2.0/.well-known/openid-configuration":
             base = f"{self.url}/{tenant}/oauth2/v2.0"
-            endpoints = {"authorization_endpoint": f"{base}/authorize", "token_endpoint": f"{base}/token"}
+            endpoints = {
+                "authorization_endpoint": f"{base}/authorize",
+                "token_endpoint": f"{base}/token",
+                "jwks_uri": f"{self.url}/{tenant}/discovery/v2.0/keys",
+            }
             return Answer(200, {"issuer": f"{self.url}/{tenant}/v2.0", **endpoints})
+        if rest == "discovery/v2.0/keys":
+            return Answer(200, {"keys": [key.public() for key in self.signing_keys.values()]})
         if request.method == "POST" and rest == "oauth2/v2.0/token":
             return self._token({k: v[0] for k, v in parse_qs(request.body.decode()).items()})
         return Answer(404, {"error": "not_found"})

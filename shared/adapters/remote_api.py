@@ -6,7 +6,7 @@ line handles an outage of either in the same way.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,8 @@ from shared.adapters.connections import EnvironmentSession, no_connection
 from shared.domain.address import AddressError, secure
 from shared.domain.errors import (
     ConflictError,
+    FabricError,
+    FabricTransientError,
     ForgottenError,
     InvalidInputError,
     NotFoundError,
@@ -38,14 +40,28 @@ _DIGESTS = 1_000
 """Digests of one request."""
 
 
+type Proof = Callable[[], dict[str, str]]
+"""Returns the header that proves the caller, for each request: a token is renewed before it ends."""
+
+
+def key_header(key: str) -> Proof:
+    """Return the header of a function key."""
+    return lambda: {"x-functions-key": key}
+
+
+def token_header(token: Callable[[], str]) -> Proof:
+    """Return the header of a signed-in caller."""
+    return lambda: {"Authorization": f"Bearer {token()}"}
+
+
 class RemoteApi:
-    """One app. The key is sent in a header, over https only (except to this machine), and redirects are not
+    """One app. The proof is sent in a header, over https only (except to this machine), and redirects are not
     followed."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, proof: Proof) -> None:
         """`url` is the app's address, with or without `/api`. Raises InvalidInputError if it cannot be used."""
         try:
-            address = secure(url, "the key")
+            address = secure(url, "the key or token")
         except AddressError as error:
             raise InvalidInputError([Problem("--url", f"the app's address {error}")]) from None
         if address.query:
@@ -53,7 +69,7 @@ class RemoteApi:
         self._host = address.netloc
         self._base = address.url if address.path.strip("/") else f"{address.url}/api"
         self._session: requests.Session = EnvironmentSession()
-        self._session.headers["x-functions-key"] = key
+        self._proof = proof
 
     def get(self, path: str, query: dict[str, str] | None = None, etag: str = "") -> requests.Response:
         """Return the answer. Raises as `_answer`."""
@@ -82,8 +98,11 @@ class RemoteApi:
         """Return an answer whose status is in `taken`. Raises StorageUnavailableError (no answer, 5xx),
         StorageAuthError (401, 403), NotFoundError, ConflictError, InvalidInputError with the problems, and SagaError
         for the rest."""
+        headers = {**options.pop("headers", {}), **self._proven()}
         try:
-            answer = self._session.request(method, self._base + path, timeout=timeout, allow_redirects=False, **options)
+            answer = self._session.request(
+                method, self._base + path, timeout=timeout, allow_redirects=False, headers=headers, **options
+            )
         except requests.RequestException as error:
             why = no_connection(error) or f"it does not answer ({type(error).__name__})"
             own = StorageUnavailableError(f"the API at {self._host} cannot be reached: {why}")
@@ -97,6 +116,15 @@ class RemoteApi:
             return answer
         raise _error(answer)
 
+    def _proven(self) -> dict[str, str]:
+        """Return the header that proves the caller. Raises StorageAuthError, StorageUnavailableError."""
+        try:
+            return self._proof()
+        except FabricTransientError as error:
+            raise StorageUnavailableError(str(error)) from None
+        except FabricError as error:
+            raise StorageAuthError(f"{error}; sign in (for example `az login`), and check FABRIC_SAGA_SCOPE") from None
+
 
 def _error(answer: requests.Response) -> SagaError:
     status = answer.status_code
@@ -108,7 +136,8 @@ def _error(answer: requests.Response) -> SagaError:
     if 300 <= status < 400:
         return SagaError(f"{detail} and leads to another address, which would get the key: give the app's own address")
     if status in (401, 403):
-        return StorageAuthError(f"the API answers {status}: set FUNCTION_KEY to a function key of the app")
+        remedy = detail if "detail" in text else "set FUNCTION_KEY to a function key of the app"
+        return StorageAuthError(f"the API answers {status}: {remedy}")
     if status >= 500:
         return StorageUnavailableError(f"the API answers {status}: {detail}")
     if status == 404:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from shared import logs, settings
 from shared.bootstrap import parts, worker
 from shared.bootstrap.parts import Submit, SystemClock
+from shared.domain.access import EVERY_TARGET, TargetRules
 from shared.domain.flags import FeatureFlags
-from shared.domain.ports import Locks, Orchestrations, Signals
+from shared.domain.ports import Callers, Locks, Orchestrations, Signals
 from shared.domain.ports.telemetry import Telemetry
 from shared.saga.health import checks as bodies
 from shared.saga.health.monitor import Monitor
@@ -52,7 +53,8 @@ class App:
     health: Monitor
     submit: Submit
     sweep_dry_run: bool = False
-    trusts_client_principal: bool = False
+    callers: Callers = parts.NOBODY
+    targets: TargetRules = EVERY_TARGET
 
 
 _lock = threading.Lock()
@@ -103,17 +105,19 @@ def build(loaded: settings.Settings) -> App:
         deployed=TableDeployedItems(clients),
     )
     signals = TableSignals(clients)
+    callers, sign_in_checks = parts.callers(loaded.sign_in)
     checks = {
         **parts.storage_checks(clients, signals, breakers, limiter, loaded, clock),
         "engine": _engine_calls.finding,
         "thread_pool": lambda: worker.thread_pool(settings.worker_threads()),
         **parts.fabric_checks(loaded, tokens),
         **({"key_vault": ping_vault} if ping_vault is not None else {}),
+        **sign_in_checks,
     }
     telemetry.trace(flags.log_status())
     return App(
         services,
-        Acceptance(journal, stores.blobs, payloads, clock, KINDS, policy.retention_seconds),
+        Acceptance(journal, stores.blobs, payloads, clock, KINDS, policy.retention_seconds, policy.access),
         stores.locks,
         breakers,
         checks,
@@ -124,7 +128,8 @@ def build(loaded: settings.Settings) -> App:
         Monitor(checks, cache_seconds=loaded.health.cache_seconds, now=clock.now, telemetry=telemetry),
         submit=stores.submit,
         sweep_dry_run=loaded.sweep_dry_run,
-        trusts_client_principal=loaded.trusts_client_principal,
+        callers=callers,
+        targets=loaded.sign_in.targets,
     )
 
 

@@ -1,5 +1,6 @@
 """The composition root of the command line: storage, the app's HTTP API or Fabric alone, each without the whole app."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,24 @@ def stored_breakers(loaded: settings.Settings) -> BreakerAdmin:
     return parts.breakers(parts.storage_clients(loaded.storage), loaded, SystemClock(), NoTelemetry())
 
 
-def remote(url: str, key: str) -> Remote:
-    """Return the app behind its HTTP API. Raises InvalidInputError if the address cannot be used."""
-    from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
+def remote(url: str, key: str, scope: str = "") -> Remote:
+    """Return the app behind its HTTP API. With `scope`, the caller's own identity signs in, and no key is sent.
 
-    api = RemoteApi(url, key)
+    Raises InvalidInputError if the address cannot be used.
+    """
+    from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header, token_header
+
+    api = RemoteApi(url, token_header(_own_token(scope)) if scope else key_header(key))
     desk = RemoteAdmin(api)
     return Remote(RemoteJournal(api), desk, desk.submit, desk)
+
+
+def _own_token(scope: str) -> Callable[[], str]:
+    """Return what gives tokens of the caller's own identity for a scope, by azure-identity's chain: a person who is
+    signed in with the Azure CLI, or a pipeline with workload identity federation."""
+    from shared.adapters.fabric.credentials import TokenSource, build_credential
+
+    return TokenSource(lambda: build_credential("default", base_url=""), scope).token
 
 
 def fabric(loaded: settings.Settings) -> Fabric:

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from shared import settings
-from shared.domain.ports import Blobs, Clock, Journal, Locks, Signals
+from shared.domain.access import Caller
+from shared.domain.errors import SignInError
+from shared.domain.ports import Blobs, Callers, Clock, Journal, Locks, Signals
 from shared.domain.ports.telemetry import Telemetry
 from shared.domain.telemetry import NoTelemetry
 from shared.saga.health import checks as bodies
@@ -37,6 +39,17 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the time, with the zone UTC."""
         return datetime.now(UTC)
+
+
+class Nobody:
+    """Implements the port `Callers` where no sign-in is configured."""
+
+    def verify(self, token: str) -> Caller:
+        """Raise SignInError: no token proves anybody."""
+        raise SignInError("sign-in is not configured")
+
+
+NOBODY = Nobody()
 
 
 class Submit(Protocol):
@@ -167,6 +180,16 @@ def fabric_checks(loaded: settings.Settings, tokens: "TokenSource") -> dict[str,
         "fabric_identity": tokens.check,
         "fabric_endpoint": lambda: bodies.fabric_endpoint(answered_status(loaded.fabric.base_url, probe)),
     }
+
+
+def callers(loaded: settings.SignInSettings) -> tuple[Callers, dict[str, Callable[[], object]]]:
+    """Return the verifier of callers' tokens, and its health check by name."""
+    if not loaded.client_id:
+        return NOBODY, {"sign_in": lambda: bodies.sign_in(None)}
+    from shared.adapters.sign_in import TokenVerifier
+
+    verifier = TokenVerifier(loaded.tenant_id, loaded.client_id, loaded.authority)
+    return verifier, {"sign_in": lambda: bodies.sign_in(verifier.check)}
 
 
 def observed(

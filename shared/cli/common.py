@@ -120,7 +120,10 @@ def count(text: str) -> int:
 
 def add_url(parser: argparse.ArgumentParser, default: str = "") -> None:
     """Add the option. The key comes from the environment, because other users of the machine can see arguments."""
-    text = "use the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FUNCTION_KEY"
+    text = (
+        "use the app's HTTP API at this address (or FABRIC_SAGA_URL), with the key in FUNCTION_KEY "
+        "or a token for FABRIC_SAGA_SCOPE"
+    )
     parser.add_argument("--url", default=default, help=text)
 
 
@@ -131,7 +134,7 @@ def remote(options: argparse.Namespace) -> command_line.Remote | None:
     """
     settings.check_connections()
     url = options.url or settings.load().api_url
-    return command_line.remote(url, settings.function_key()) if url else None
+    return command_line.remote(url, settings.function_key(), settings.sign_in_scope()) if url else None
 
 
 def follow_command(options: argparse.Namespace) -> str:

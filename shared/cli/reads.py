@@ -7,9 +7,9 @@ from shared.cli.common import Add, add_url, connect, count, follow_command, know
 from shared.cli.follow import EXIT_CODES, SUCCEEDED, FollowOptions, follow
 from shared.cli.render.output import Output, header_json
 from shared.cli.render.timeline import clean
+from shared.domain.names import normal_target
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState
-from shared.saga.submission.acceptance import normal_target
 
 
 def add_commands(add: Add) -> None:

@@ -11,6 +11,9 @@ from shared.domain.states import StepState
 APPROVAL = "approval"
 """The word under `kind:`."""
 
+SEPARATION = "separationOfDuties"
+"""The field that keeps the requester of a deployment from approving it."""
+
 ON_TIMEOUT = "default"
 """The approver, if the timeout is over and the manifest says `default: approve`."""
 
@@ -21,8 +24,8 @@ def waits_for_person(step: StepRecord) -> bool:
 
 
 def question(spec: JsonObject) -> JsonObject:
-    """Return the question and its approvers."""
-    return {name: spec[name] for name in ("message", "approvers") if name in spec}
+    """Return the question, its approvers, and whether the requester may be one."""
+    return {name: spec[name] for name in ("message", "approvers", SEPARATION) if name in spec}
 
 
 def approved(requested_by: str, reason: str) -> JsonObject:

@@ -169,6 +169,14 @@ class StorageAuthError(StorageUnavailableError):
     """The storage account refuses: 401 or 403. A person must grant a role or correct the connection."""
 
 
+class SignInError(SagaError):
+    """A token proves nobody. The message says why and quotes nothing of the token."""
+
+
+class SignInUnavailableError(SagaError):
+    """The keys of the sign-in service cannot be read now, so no token can be verified."""
+
+
 class SecretError(SagaError):
     """A secret cannot be read. Messages name the secret and the place, never a value."""
 

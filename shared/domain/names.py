@@ -14,3 +14,8 @@ def same_name(one: str, other: str) -> bool:
 def _same_letter(one: str, other: str) -> bool:
     """Return True if both cases agree: the Kelvin sign does not equal k, and a long s does not equal S."""
     return one == other or (one.lower() == other.lower() and one.upper() == other.upper())
+
+
+def normal_target(target: str) -> str:
+    """Normalise case and space, because Fabric compares workspace names without regard to them."""
+    return " ".join(target.casefold().split())

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
 
+from shared.domain.access import KEYS, AccessPolicy
 from shared.domain.flags import FeatureFlags
 
 
@@ -46,6 +47,7 @@ class EnginePolicy:
     """
 
     rollback: bool = True
+    access: AccessPolicy = KEYS
 
     forward: RetryPolicy = RetryPolicy(max_attempts=8, base_seconds=2.0, max_seconds=60.0)
     backward: RetryPolicy = RetryPolicy(max_attempts=10, base_seconds=2.0, max_seconds=300.0)

@@ -222,6 +222,7 @@ class DeploymentChanges(TypedDict, total=False):
     concurrency: Concurrency
     on_failure: OnFailure
     requested_by: str
+    requester_id: str
     expires_after_seconds: float
     keep_for_seconds: float
     step_count: int
@@ -250,6 +251,7 @@ class DeploymentChanges(TypedDict, total=False):
 class DeploymentRecord:
     """The header of a deployment.
 
+    `requester_id` is the object id of the signed-in requester; empty if the requester is not proven.
     `origin` is where its steps come from: a `manifest`, or a `script` that creates them one by one.
     `lock_fence` is the fencing token of the lock on `target`. `expires_after_seconds` is how long the deployed
     resources live, and `keep_for_seconds` how long the deployment is held at most (0: without limit); `held_until` is
@@ -273,6 +275,7 @@ class DeploymentRecord:
     concurrency: Concurrency = Concurrency.QUEUE
     on_failure: OnFailure = OnFailure.ROLLBACK
     requested_by: str = ""
+    requester_id: str = ""
     expires_after_seconds: float = 0.0
     keep_for_seconds: float = 0.0
     step_count: int = 0

@@ -58,6 +58,7 @@ HEADER_SHARES = {
     "target": 4_620,
     "manifest_hash": 70,
     "requested_by": PERSON_CHARACTERS + 2,
+    "requester_id": 48,
     "cancel_requested_by": PERSON_CHARACTERS + 2,
     "compensate_requested_by": PERSON_CHARACTERS + 2,
     "resume_requested_by": PERSON_CHARACTERS + 2,

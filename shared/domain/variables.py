@@ -8,6 +8,7 @@ rows, and tests compare infra/ with them. The default of a number that a policy 
 from collections.abc import Mapping
 from dataclasses import fields
 
+from shared.domain.command_line_variables import OF_THE_COMMAND_LINE
 from shared.domain.declaration import Kind, Variable, count, seconds
 from shared.domain.engine_variables import LEASES, RETRIES
 from shared.domain.flags import FeatureFlags
@@ -239,49 +240,28 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
     ),
     "HTTP API": (
         Variable(
-            "TRUST_CLIENT_PRINCIPAL",
-            "`true`: the audit records the signed-in principal that App Service authentication names as the requester. "
-            "Leave it off without App Service authentication: any client with a key could then send that header.",
+            "SIGN_IN_CLIENT_ID",
+            "The app registration in Entra that signs in callers of the HTTP API ([sign-in.md](sign-in.md)). Then each "
+            "route needs a role, and function keys open nothing. If empty, a function key opens everything.",
+            in_azure=True,
+        ),
+        Variable("SIGN_IN_TENANT_ID", "The tenant of that registration.", in_azure=True),
+        Variable(
+            "ALLOWED_TARGETS",
+            'Who may change which target, as JSON: `{"sales-*": ["<object id>"]}`, with `*` for everyone. The '
+            "first pattern that matches decides, and nobody may change a target that none matches. If empty, the roles "
+            "alone decide. It needs `QUEUE_NEEDS_IDENTITY`.",
+            Kind.PATH,
+        ),
+        Variable(
+            "QUEUE_NEEDS_IDENTITY",
+            "`true`: submissions and commands on the queue are refused, because a queue does not prove who writes. "
+            "It needs sign-in.",
             Kind.FLAG,
             value=False,
         ),
     ),
-    "Of the command line only": (
-        Variable(
-            "FABRIC_SAGA_URL",
-            "The app's address, to use its [HTTP API](api.md) in place of storage (as `--url`).",
-            Kind.ADDRESS,
-        ),
-        Variable(
-            "FUNCTION_KEY",
-            "The function key for it. It is read when it is sent and kept nowhere else.",
-            is_late=True,
-            is_secret=True,
-        ),
-        Variable(
-            "TRACEPARENT",
-            "The span that a submission is part of (W3C). An invalid value starts a new trace.",
-            Kind.PATH,
-        ),
-        Variable(
-            "GITHUB_ACTIONS",
-            "`true`, as GitHub Actions sets it: the output is written for that runner.",
-            Kind.PATH,
-            is_late=True,
-        ),
-        Variable(
-            "GITHUB_STEP_SUMMARY", "As GitHub Actions sets it: the file for the summary.", Kind.PATH, is_late=True
-        ),
-        Variable(
-            "TF_BUILD",
-            "`True`, as Azure Pipelines sets it: the output is written for that runner.",
-            Kind.PATH,
-            is_late=True,
-        ),
-        Variable(
-            "AGENT_TEMPDIRECTORY", "As Azure Pipelines sets it: the folder for the summary.", Kind.PATH, is_late=True
-        ),
-    ),
+    "Of the command line only": OF_THE_COMMAND_LINE,
 }
 
 VARIABLES: Mapping[str, Variable] = {variable.name: variable for group in GROUPS.values() for variable in group}

@@ -29,6 +29,7 @@ from shared.domain.errors import (
     TransactionError,
 )
 from shared.domain.json import JsonObject
+from shared.domain.names import normal_target
 from shared.domain.ports import Fabric, Locks
 from shared.domain.records import Intent, RecordedError, StepRecord
 from shared.domain.row_limits import person
@@ -38,7 +39,6 @@ from shared.saga.scripts.report import RollbackError, RollbackReport, RollbackRe
 from shared.saga.scripts.rows import ResourceType, TrackedResource
 from shared.saga.scripts.script_journal import ScriptJournal, is_forward, rollback_reason
 from shared.saga.step.delivery import Services
-from shared.saga.submission.acceptance import normal_target
 from shared.saga.waking_locks import by_message
 from shared.steps.custom import CUSTOM, ScriptsOwnKind
 from shared.steps.marker import marker_of, with_marker

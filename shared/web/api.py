@@ -7,11 +7,12 @@ import logging
 import uuid
 from dataclasses import replace
 
+from shared.domain.access import ANY_ROLE, DEPLOYERS, OPERATORS, SIGNED_IN
 from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import VERBS
 from shared.settings import SettingsError
-from shared.web import bodies, breakers, deployments, health, openapi, orphans, page, payloads, plans, verbs
+from shared.web import access, bodies, breakers, deployments, health, openapi, orphans, page, payloads, plans, verbs
 from shared.web.backend import Backend, Handler, Route
 from shared.web.http import HEALTH, HttpError, Reply, Request, problem
 from shared.web.operation import ID_IN_PATH, IF_NONE_MATCH, NOT_MODIFIED, OperationDoc, parameter
@@ -22,7 +23,7 @@ RETRY_SECONDS = 5
 
 
 def _document(request: Request, backend: Backend) -> Reply:
-    return openapi.serve(request, ROUTES)
+    return openapi.serve(request, ROUTES, signs_in=backend.signs_in)
 
 
 def _page(request: Request, backend: Backend) -> Reply:
@@ -45,6 +46,7 @@ _DEPLOYMENTS = (
         "POST",
         "deployments",
         deployments.submit_deployment,
+        DEPLOYERS,
         OperationDoc(
             "deployments",
             "Submit a deployment",
@@ -72,6 +74,7 @@ _DEPLOYMENTS = (
         "GET",
         "deployments",
         deployments.list_deployments,
+        ANY_ROLE,
         OperationDoc(
             "deployments",
             "List deployments, newest first",
@@ -103,6 +106,7 @@ _DEPLOYMENTS = (
         "GET",
         "deployments/{id}",
         deployments.get_deployment,
+        ANY_ROLE,
         OperationDoc(
             "deployments",
             "Return one deployment with its steps and the verbs that are possible now",
@@ -117,6 +121,7 @@ _DEPLOYMENTS = (
         "GET",
         "deployments/{id}/audit",
         deployments.get_audit,
+        ANY_ROLE,
         OperationDoc(
             "deployments",
             "List every change of state: what, when, who, why; oldest first",
@@ -131,6 +136,7 @@ _DEPLOYMENTS = (
         "GET",
         "deployments/{id}/graph",
         deployments.get_graph,
+        ANY_ROLE,
         OperationDoc(
             "deployments",
             "Return the step graph that the manifest was compiled to",
@@ -145,6 +151,7 @@ _DEPLOYMENTS = (
             "POST",
             f"deployments/{{id}}/{verb.value}",
             verbs.command_handler(verb),
+            spec.roles,
             openapi.verb_operation(spec),
             needs_engine=True,
         )
@@ -155,6 +162,7 @@ _DEPLOYMENTS = (
         "POST",
         "plan",
         plans.plan_manifest,
+        DEPLOYERS | OPERATORS,
         OperationDoc(
             "deployments",
             "Show what a deployment of a manifest would change",
@@ -171,6 +179,7 @@ _PAYLOADS = (
         "POST",
         "payloads/missing",
         payloads.missing_payloads,
+        DEPLOYERS | OPERATORS,
         OperationDoc(
             "payloads",
             "List which files of a repository the app does not have yet",
@@ -186,6 +195,7 @@ _PAYLOADS = (
         "PUT",
         "payloads/{digest}",
         payloads.store_payload,
+        DEPLOYERS | OPERATORS,
         OperationDoc(
             "payloads",
             "Store a file of a repository",
@@ -202,6 +212,7 @@ _OPERATIONS = (
         "GET",
         "breakers",
         breakers.list_breakers,
+        ANY_ROLE,
         OperationDoc("operations", "List the circuit breakers", {200: ("Breakers", "All circuit breakers.")}),
     ),
     Route(
@@ -209,6 +220,7 @@ _OPERATIONS = (
         "POST",
         "breakers/{name}/reset",
         breakers.reset_breaker,
+        OPERATORS,
         OperationDoc(
             "operations",
             "Close a circuit breaker for all workers",
@@ -222,6 +234,7 @@ _OPERATIONS = (
         "GET",
         "orphans",
         orphans.list_orphans,
+        ANY_ROLE,
         OperationDoc(
             "operations",
             "List what the next sweep would delete",
@@ -238,7 +251,8 @@ _OPERATIONS = (
 def _health(name: str, summary: str, answers: dict[int, tuple[str, str]], *, is_anonymous: bool) -> tuple[Route, Route]:
     """Return the rows of a health route: GET, and HEAD without a body, because some monitors send HEAD."""
     doc = OperationDoc("health", summary, answers, media_type=HEALTH)
-    get = Route(name, "GET", name.replace("_", "/"), health.health_handler(name), doc, is_anonymous=is_anonymous)
+    path, handler = name.replace("_", "/"), health.health_handler(name)
+    get = Route(name, "GET", path, handler, ANY_ROLE, doc, is_anonymous=is_anonymous)
     head_doc = replace(doc, summary=f"{summary} (headers only)")
     return get, replace(get, name=f"{name}_head", method="HEAD", doc=head_doc)
 
@@ -260,10 +274,19 @@ _HEALTH = (
 )
 _META = (
     Route(
+        "who_am_i",
+        "GET",
+        "me",
+        access.me,
+        SIGNED_IN,
+        OperationDoc("meta", "Return the caller and the caller's roles", {200: ("Me", "The caller.")}),
+    ),
+    Route(
         "get_openapi",
         "GET",
         "openapi.json",
         _document,
+        SIGNED_IN,
         OperationDoc(
             "meta", "Return this document", {200: ("Document", "OpenAPI 3.1."), **NOT_MODIFIED}, etag="always"
         ),
@@ -274,6 +297,7 @@ _META = (
         "GET",
         "dashboard",
         _page,
+        SIGNED_IN,
         OperationDoc("meta", "Return the page", {200: ("File", "HTML."), **NOT_MODIFIED}, (404,), etag="always"),
         is_anonymous=True,
     ),
@@ -282,6 +306,7 @@ _META = (
         "GET",
         "dashboard/{file}",
         _page,
+        SIGNED_IN,
         OperationDoc(
             "meta",
             "Return a file of the page",
@@ -293,9 +318,8 @@ _META = (
         is_anonymous=True,
     ),
 )
-ROUTES: tuple[Route, ...] = tuple(
-    map(_with_declared_query, (*_DEPLOYMENTS, *_PAYLOADS, *_OPERATIONS, *_META, *_HEALTH))
-)
+_ALL = (*_DEPLOYMENTS, *_PAYLOADS, *_OPERATIONS, *_META, *_HEALTH)
+ROUTES: tuple[Route, ...] = tuple(access.guarded(_with_declared_query(route)) for route in _ALL)
 
 
 def answer(handler: Handler, request: Request, backend: Backend) -> Reply:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shared.domain.access import BY_KEY, Caller, Role
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import ForgottenError, NotFoundError
 from shared.domain.json import JsonObject
-from shared.domain.printable import escaped
 from shared.web.http import HttpError, Reply, Request
 from shared.web.operation import UNDOCUMENTED, OperationDoc
 from shared.web.watching import Watching
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from shared.domain.ports import Orchestrations
     from shared.domain.records import DeploymentRecord
 
-PRINCIPAL = "x-ms-client-principal-name"
-"""The header that App Service authentication sets, and removes from clients' requests. Without that authentication any
-client can send it, so it is used only if the setting TRUST_CLIENT_PRINCIPAL is on."""
-
-
 type HealthAnswer = Callable[[], tuple[bool, JsonObject]]
 """Returns True if the app passes, and the body."""
 
@@ -30,13 +25,16 @@ type HealthAnswer = Callable[[], tuple[bool, JsonObject]]
 class Backend:
     """The services of handlers.
 
-    The app is built on first use, so a static file does not need it. All requests of a process share `watching`.
+    The app is built on first use, so a static file does not need it. All requests of a process share `watching`. With
+    `signs_in`, sign-in is configured, and `caller` is the signed-in caller of the request.
     """
 
     app: "Callable[[], App]"
     orchestrations: "Orchestrations | None" = None
     health: Mapping[str, HealthAnswer] = field(default_factory=dict[str, HealthAnswer])
     watching: Watching = field(default_factory=Watching)
+    signs_in: bool = False
+    caller: Caller = BY_KEY
 
     def engine(self) -> "Orchestrations":
         """Return the durable engine. Raises RuntimeError if the route is registered without it."""
@@ -51,14 +49,13 @@ class Backend:
         except NotFoundError as error:
             raise unknown(deployment_id, error) from None
 
-    def requester(self, request: Request, claimed: str) -> str:
+    def requester(self, claimed: str) -> str:
         """Return the requester as recorded in the audit.
 
-        It is the signed-in principal if that can be trusted, else the name that the caller gives, marked as such.
+        It is the signed-in caller with the object id, else the name that the caller gives, marked as such.
         """
-        principal = escaped(request.headers.get(PRINCIPAL, "").strip())
-        if principal and self.app().trusts_client_principal:
-            return principal[:256]
+        if self.caller.is_signed_in:
+            return f"{self.caller.name[:200]} ({self.caller.object_id})"
         return f"{claimed[:200]} (by key)" if claimed else "somebody (by key)"
 
 
@@ -84,14 +81,15 @@ class Route:
     """One row of the table of routes: what function_app.py registers and what the OpenAPI document describes.
 
     `name` is the name of the function and the operation id. `path` has the syntax of OpenAPI and of the host's route
-    templates, without the prefix `api/`. A route with `needs_engine` gets the durable client. An anonymous route needs
-    no function key.
+    templates, without the prefix `api/`. A signed-in caller needs one of `roles`; none is needed if they are empty. A
+    route with `needs_engine` gets the durable client. An anonymous route needs neither sign-in nor a function key.
     """
 
     name: str
     method: str
     path: str
     handler: Handler
+    roles: frozenset[Role]
     doc: OperationDoc = UNDOCUMENTED
     is_anonymous: bool = False
     needs_engine: bool = False

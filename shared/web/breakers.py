@@ -23,5 +23,5 @@ def reset_breaker(request: Request, backend: Backend) -> Reply:
     except NotFoundError:
         known = ", ".join(row["name"] for row in breakers.items())
         raise HttpError(404, f"there is no such circuit breaker; the breakers are: {known}") from None
-    log.warning("circuit breaker %s closed manually by %s", name, backend.requester(request, ""))
+    log.warning("circuit breaker %s closed manually by %s", name, backend.requester(""))
     return json_reply(row)

@@ -23,6 +23,7 @@ from shared.domain.errors import (
 )
 from shared.domain.json import JsonObject, as_object
 from shared.domain.manifest import compile_manifest
+from shared.domain.names import normal_target
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
 from shared.domain.step_graph import levels
@@ -30,9 +31,10 @@ from shared.domain.trace import TRACEPARENT
 from shared.saga.audit.replay import NOTES
 from shared.saga.command.commands import misread
 from shared.saga.command.verbs import allowed_verbs
-from shared.saga.submission.acceptance import Submission, normal_target, opened
+from shared.saga.submission.acceptance import Submission, opened
 from shared.saga.submission.envelope import envelope
 from shared.web import bodies
+from shared.web.access import check_target
 from shared.web.backend import Backend, checked_id, unknown
 from shared.web.bodies import Query
 from shared.web.http import HttpError, Reply, Request, bad_request, is_unchanged, json_reply, tagged, unchanged
@@ -44,6 +46,9 @@ FOLLOW_SECONDS = 2
 """Retry-After of a submission, in seconds."""
 REPEAT_SECONDS = 5.0
 """Delay of the queue's copy of a submission: by then it is journaled, unless this process has died."""
+UNPROVEN_SECONDS = 120.0
+"""The same delay if the queue proves nobody: the copy then only completes what is journaled, so it must come later than
+any answer (a web app's requests end after 230 s only if nothing is sent; the journal is written in seconds)."""
 PAGE, MAX_PAGE = 50, 200
 _CURSOR = re.compile(r"(-?\d{1,18}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -71,8 +76,9 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
     except InvalidInputError as error:
         if manifest is request.body:  # it cannot be read as a manifest, but it may be a command
             _refuse_command(opened(request.body))
-        raise _refused(backend, wanted, manifest, backend.requester(request, claimed), error) from None
-    requested_by = backend.requester(request, claimed or graph.requested_by)
+        raise _refused(backend, wanted, manifest, backend.requester(claimed), error) from None
+    check_target(backend, normal_target(graph.target))
+    requested_by = backend.requester(claimed or graph.requested_by)
     deployment_id = wanted or f"http-{uuid.uuid4().hex}"
     sent = request.headers.get("traceparent", "")
     traceparent = (
@@ -80,8 +86,9 @@ def submit_deployment(request: Request, backend: Backend) -> Reply:
     )  # an invalid one is ignored, as W3C Trace Context requires
     if not _exists(backend, deployment_id):
         message = envelope(app.acceptance.blobs, deployment_id, {"manifest": manifest}, requested_by, traceparent)
-        app.submit(message, REPEAT_SECONDS)
-    accepted = app.acceptance.submit(Submission(deployment_id, manifest, requested_by, traceparent))
+        app.submit(message, UNPROVEN_SECONDS if app.acceptance.access.queue_needs_identity else REPEAT_SECONDS)
+    submission = Submission(deployment_id, manifest, requested_by, traceparent, backend.caller.object_id)
+    accepted = app.acceptance.submit(submission)
     header = accepted.header
     if accepted.conflict:
         past = ", past its retention" if header.forgotten_at is not None else ""

@@ -32,11 +32,16 @@ def verb_operation(spec: VerbSpec) -> OperationDoc:
     )
 
 
-def document(routes: Iterable[Route]) -> JsonObject:
-    """Return the whole document."""
+_KEY = {"functionKey": {"type": "apiKey", "in": "header", "name": "x-functions-key"}}
+_TOKEN = {"signIn": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+
+
+def document(routes: Iterable[Route], *, signs_in: bool = False) -> JsonObject:
+    """Return the whole document, for an app with sign-in or with function keys."""
+    schemes = _TOKEN if signs_in else _KEY
     paths: JsonObject = {}
     for route in routes:
-        paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route)
+        paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route, signs_in)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -46,17 +51,17 @@ def document(routes: Iterable[Route]) -> JsonObject:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/api"}],
-        "security": [{"functionKey": []}],
+        "security": [{name: []} for name in schemes],
         "tags": [{"name": name} for name in ("deployments", "payloads", "operations", "health", "meta")],
         "paths": paths,
         "components": {
-            "securitySchemes": {"functionKey": {"type": "apiKey", "in": "header", "name": "x-functions-key"}},
+            "securitySchemes": schemes,
             "schemas": schemas(),
         },
     }
 
 
-def _operation(route: Route) -> JsonObject:
+def _operation(route: Route, signs_in: bool) -> JsonObject:
     doc = route.doc
     operation: JsonObject = {"operationId": route.name, "tags": [doc.tag], "summary": doc.summary}
     if doc.description:
@@ -69,16 +74,17 @@ def _operation(route: Route) -> JsonObject:
         operation["requestBody"] = {"required": doc.is_body_required, "content": content}
     if route.is_anonymous:
         operation["security"] = []
-    operation["responses"] = _responses(route)
+    operation["responses"] = _responses(route, signs_in)
     return operation
 
 
-def _responses(route: Route) -> JsonObject:
+def _responses(route: Route, signs_in: bool) -> JsonObject:
     responses: JsonObject = {str(status): _response(route.doc, status) for status in route.doc.answers}
     # An anonymous route needs neither a key nor the app's storage.
     general = (400, 500) if route.is_anonymous else (400, 401, 500, 503)
-    for status in (*route.doc.problems, *general):
-        responses.setdefault(str(status), _problem(status))
+    refused = (403,) if signs_in and not route.is_anonymous else ()
+    for status in (*route.doc.problems, *general, *refused):
+        responses.setdefault(str(status), _problem(status, signs_in))
     if route.method == "HEAD":
         for response in responses.values():
             response.pop("content", None)
@@ -112,8 +118,8 @@ def _link(operation: str) -> JsonObject:
     return {"operationId": operation, "parameters": {"id": "$response.body#/deployment_id"}}
 
 
-def _problem(status: int) -> JsonObject:
-    if status == 401:
+def _problem(status: int, signs_in: bool) -> JsonObject:
+    if status == 401 and not signs_in:
         return {"description": "The function key is missing or wrong. The host sends this response, without a body."}
     response: JsonObject = {
         "description": HTTPStatus(status).phrase,
@@ -125,12 +131,12 @@ def _problem(status: int) -> JsonObject:
 
 
 @cache
-def _built(routes: tuple[Route, ...]) -> tuple[bytes, str]:
-    content = json.dumps(document(routes), ensure_ascii=True, separators=(",", ":")).encode()
+def _built(routes: tuple[Route, ...], signs_in: bool) -> tuple[bytes, str]:
+    content = json.dumps(document(routes, signs_in=signs_in), ensure_ascii=True, separators=(",", ":")).encode()
     return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
-def serve(request: Request, routes: tuple[Route, ...]) -> Reply:
+def serve(request: Request, routes: tuple[Route, ...], *, signs_in: bool = False) -> Reply:
     """Return the document, which is built once, on first use."""
-    content, tag = _built(routes)
+    content, tag = _built(routes, signs_in)
     return tagged(request, tag, Reply(200, content, JSON, {"Cache-Control": "no-cache"}))

@@ -4,10 +4,12 @@ from functools import partial
 
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
+from shared.domain.names import normal_target
 from shared.saga import deployed
 from shared.saga.dry_run.changes import DRY_RUN_RETRY, dry_run
 from shared.steps import KINDS
 from shared.web import bodies
+from shared.web.access import check_target
 from shared.web.backend import Backend
 from shared.web.http import Reply, Request, bad_request, json_reply
 
@@ -16,12 +18,14 @@ BUDGET_SECONDS = 60.0
 
 
 def plan_manifest(request: Request, backend: Backend) -> Reply:
-    """Return the dry run as the app's identity sees the tenant. Raises FabricError if Fabric does not respond."""
+    """Return the dry run as the app's identity sees the tenant. Raises FabricError if Fabric does not respond, and
+    HttpError 403 if the caller may not change the target: the dry run shows what is in it."""
     try:
         manifest, _ = bodies.without_id(bodies.manifest(request))
         plan = compile_manifest(manifest, KINDS)
     except InvalidInputError as error:
         raise bad_request(error.problems) from None
+    check_target(backend, normal_target(plan.target))
     app = backend.app()
     services = app.services
     policy = DRY_RUN_RETRY if app.flags.retry_logic else DRY_RUN_RETRY.once()

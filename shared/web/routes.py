@@ -13,7 +13,7 @@ from typing import Any
 import azure.durable_functions as df
 import azure.functions as func
 
-from shared import bootstrap
+from shared import bootstrap, settings
 from shared.web.api import ROUTES, answer
 from shared.web.backend import Backend, HealthAnswer, Route
 from shared.web.http import SAFE_HEADERS, Reply, Request
@@ -24,8 +24,10 @@ def blueprint(health: Mapping[str, HealthAnswer]) -> df.Blueprint:
     """Return a blueprint with one function for each route. `health` has the answers of the health routes by name."""
     registered = df.Blueprint()
     watching = Watching()
+    signs_in = settings.signs_in()
     for route in ROUTES:
-        _register(registered, route, partial(Backend, bootstrap.app, health=health, watching=watching))
+        backend = partial(Backend, bootstrap.app, health=health, watching=watching, signs_in=signs_in)
+        _register(registered, route, backend, signs_in=signs_in)
     return registered
 
 
@@ -37,7 +39,9 @@ def to_http_response(reply: Reply) -> func.HttpResponse:
     return func.HttpResponse(reply.body or None, status_code=reply.status, headers=headers)
 
 
-def _register(registered: df.Blueprint, route: Route, backend: partial[Backend]) -> None:
+def _register(registered: df.Blueprint, route: Route, backend: partial[Backend], *, signs_in: bool) -> None:
+    """Register a route. Where sign-in is configured, the app checks the caller's token in place of the host's key."""
+
     def respond(request: func.HttpRequest, client: Any = None) -> func.HttpResponse:
         read = Request.of(request.method, request.url, request.route_params, request.headers, request.get_body)
         orchestrations = bootstrap.orchestrations(client) if client is not None else None
@@ -50,6 +54,6 @@ def _register(registered: df.Blueprint, route: Route, backend: partial[Backend])
         return respond(request, client)
 
     function: Any = registered.durable_client_input(client_name="client")(with_engine) if route.needs_engine else plain
-    level = func.AuthLevel.ANONYMOUS if route.is_anonymous else func.AuthLevel.FUNCTION
+    level = func.AuthLevel.ANONYMOUS if route.is_anonymous or signs_in else func.AuthLevel.FUNCTION
     trigger = registered.route(route=route.path, methods=[route.method], auth_level=level, trigger_arg_name="request")
     registered.function_name(route.name)(trigger(function))

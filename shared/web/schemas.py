@@ -12,6 +12,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any, TypeAliasType, get_args, get_origin, get_type_hints
 
+from shared.domain.access import Role
 from shared.domain.breaker import BreakerState
 from shared.domain.deployment_ids import DEPLOYMENT_ID
 from shared.domain.json import JsonObject
@@ -163,7 +164,7 @@ def _records() -> JsonObject:
         "Link": of(Link),
         "Step": of(StepRecord, omit=("spec", "claim"), version=_VERSION, asks=ref("Question")),
         "Question": {
-            **_object([], message=_STRING, approvers=_STRINGS),
+            **_object([], message=_STRING, approvers=_STRINGS, separationOfDuties={"type": "boolean"}),
             "description": "The message of an approval, and who may answer.",
         },
         "Header": of(DeploymentRecord, version=_VERSION),
@@ -298,6 +299,13 @@ def _operations() -> JsonObject:
             },
             is_complete={"type": "boolean", "description": "True if no other deployment awaits its orphan check."},
         ),
+        "Me": _object(
+            ["signed_in", "name", "object_id", "roles"],
+            signed_in={"type": "boolean", "description": "False with a function key: nobody is identified."},
+            name=_STRING,
+            object_id=_STRING,
+            roles={"type": "array", "items": {"type": "string", "enum": [str(role) for role in Role]}},
+        ),
         "Health": _object(["status"], status={"type": "string", "enum": ["pass", "warn", "fail"]}),
     }
 
@@ -324,6 +332,7 @@ def _problem() -> JsonObject:
             deployment_id=_STRING,
             state=_STATE,
             allowed=_ALLOWED,
+            sign_in={"type": "string", "description": "With 401: the path where a browser signs in."},
             deployment={
                 **ref("Header"),
                 "description": "The remaining header of a deployment past its retention.",

@@ -6,6 +6,7 @@ from shared.saga.command.handling import handle
 from shared.saga.command.verbs import VERBS, Verb, allowed_verbs
 from shared.saga.waking_locks import by_event
 from shared.web import bodies
+from shared.web.access import check_target, forbidden
 from shared.web.backend import Backend, Handler
 from shared.web.http import HttpError, Reply, Request, bad_request, json_reply
 
@@ -22,8 +23,9 @@ def command_handler(verb: Verb) -> Handler:
         if spec.reason and not fields["reason"]:
             raise bad_request([Problem("$.reason", f"is required: {spec.reason}")])
         app = backend.app()
-        requester = backend.requester(request, fields["requested_by"])
-        requested = command(verb, header.deployment_id, requester, fields["reason"], fields["step"])
+        check_target(backend, header.target)
+        requester = backend.requester(fields["requested_by"])
+        requested = command(verb, header.deployment_id, requester, fields["reason"], fields["step"], backend.caller)
         engine = backend.engine()
         locks = by_event(app.locks, app.services.journal, engine)
         try:
@@ -33,6 +35,8 @@ def command_handler(verb: Verb) -> Handler:
         finally:
             backend.watching.forget(header.deployment_id)
         state = answer.state.value
+        if answer.is_forbidden:
+            raise forbidden(answer.message)
         if not answer.accepted:
             steps = [row.record for row in app.services.journal.steps(header.deployment_id)]
             allowed = [each.value for each in allowed_verbs(backend.header(header.deployment_id), steps)]

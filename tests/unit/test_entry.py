@@ -15,10 +15,12 @@ from shared import bootstrap, entry, settings
 from shared.adapters.breaker.circuit_breakers import CircuitBreakers
 from shared.adapters.secrets.environment import EnvironmentSecrets
 from shared.adapters.secrets.manager import SecretManager
+from shared.domain.access import KEYS, AccessPolicy
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import InvalidInputError, StorageUnavailableError
 from shared.domain.flags import ALL_ON
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT, TARGET_EVENT, Direction, StepMessage
+from shared.domain.policy import EnginePolicy
 from shared.domain.ports import PoisonSignal
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
@@ -26,7 +28,7 @@ from shared.saga.command import commands
 from shared.saga.command.verbs import Verb
 from shared.saga.health import monitor as health
 from shared.saga.health.monitor import Check, Monitor
-from shared.saga.submission.acceptance import Acceptance
+from shared.saga.submission.acceptance import Acceptance, Submission
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals, MemoryTelemetry
 from tests.unit.saga.fixture import ERROR, SagaFixture
@@ -148,13 +150,13 @@ def test_entry_reads_any_bytes_without_an_error(content: bytes) -> None:
 class Host:
     """An app over memory, and the calls of its orchestrations."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, access: AccessPolicy = KEYS) -> None:
         self.saga = SagaFixture()
         self.orchestrations = self.saga.orchestrations.received
         self.submitted: list[str] = []
         blobs = MemoryBlobs()
-        services = self.saga.services
-        acceptance = Acceptance(self.saga.journal, blobs, services.payloads, self.saga.clock, KINDS)
+        services = replace(self.saga.services, policy=EnginePolicy(access=access))
+        acceptance = Acceptance(self.saga.journal, blobs, services.payloads, self.saga.clock, KINDS, access=access)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.saga.clock.now)
         secrets = SecretManager(EnvironmentSecrets(lambda name: ""))
         checks: dict[str, Check] = {"storage": lambda: None}
@@ -201,6 +203,24 @@ def test_entry_cancel_is_recorded_and_wakes_the_orchestration(host: Host) -> Non
         entry.accept(raw({**CANCEL, "deployment_id": deployment_id}), "m", None)
     assert host.saga.header().cancel_requested_by == "anna"
     assert host.orchestrations == [("start", "d"), ("d", COMMAND_EVENT, "cancel")]
+
+
+def test_entry_refuses_the_queue_if_it_must_prove_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A submission is recorded as rejected and a command in the audit; neither has an effect. The queue's copy of a
+    submission that came over HTTP completes it."""
+    host = Host(monkeypatch, AccessPolicy(signs_in=True, queue_needs_identity=True))
+    entry.accept(raw({"deployment_id": "q", "manifest": MANIFEST}), "m", None)
+    assert host.saga.header("q").state is DeploymentState.REJECTED
+    assert "QUEUE_NEEDS_IDENTITY" in host.saga.header("q").problems[0]["message"]
+    host.saga.deployment(DeploymentState.RUNNING, StepState.PENDING)
+    entry.accept(raw({**CANCEL, "deployment_id": "d"}), "m", None)
+    assert host.saga.header().cancel_requested_by is None
+    assert "QUEUE_NEEDS_IDENTITY" in host.saga.journal.audit("d")[-1].reason
+    assert host.orchestrations == []
+    host.app.acceptance.submit(Submission("h", MANIFEST, "anna", requester_id="a"))
+    entry.accept(raw({"deployment_id": "h", "manifest": MANIFEST}), "m", None)
+    assert (host.saga.header("h").state, host.saga.header("h").requester_id) == (DeploymentState.ACCEPTED, "a")
+    assert host.orchestrations == [("start", "h")]
 
 
 def test_entry_poisoned_step_fails_and_raises_its_event(host: Host) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from shared import settings
+from shared.domain.access import BY_KEY, KEYS
 from shared.domain.declaration import POLICIES, Kind
 from shared.domain.environment import Reader
 from shared.domain.policy import EnginePolicy
@@ -19,7 +20,7 @@ COUNTS = [row.name for row in VARIABLES.values() if row.kind is Kind.COUNT]
 OF_THE_ENGINE = [n for n in SECONDS if VARIABLES[n].field.startswith(("engine", "forward", "backward"))]
 ATTEMPTS = ["RETRY_MAX_ATTEMPTS", "COMPENSATION_MAX_ATTEMPTS"]
 NOT_SET = {
-    *("engine.rollback", "engine.forward", "engine.backward"),
+    *("engine.rollback", "engine.access", "engine.forward", "engine.backward"),
     *("rate.window_seconds", "rate.use_seconds", "rate.call_seconds", "rate.skew_seconds"),
     *("cache.missing_seconds", "cache.renew_at", "cache.pause_seconds"),
 }
@@ -203,3 +204,40 @@ def test_settings_certificate_file_beside_the_vault_is_refused() -> None:
 def test_settings_of_the_sample_can_be_loaded() -> None:
     sample = Path(settings.__file__).resolve().parents[1] / "local.settings.sample.json"
     settings.load(json.loads(sample.read_text())["Values"])
+
+
+IDS = {
+    "SIGN_IN_CLIENT_ID": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01",
+    "SIGN_IN_TENANT_ID": "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c02",
+}
+RULES = '{"sales": ["*"]}'
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"SIGN_IN_CLIENT_ID": IDS["SIGN_IN_CLIENT_ID"]}, "SIGN_IN_TENANT_ID"),
+        ({**IDS, "SIGN_IN_CLIENT_ID": "fabric-saga"}, "must be the ids"),
+        ({"QUEUE_NEEDS_IDENTITY": "true"}, "needs sign-in"),
+        ({**IDS, "ALLOWED_TARGETS": RULES}, "needs QUEUE_NEEDS_IDENTITY=true"),
+        ({"ALLOWED_TARGETS": RULES}, "needs QUEUE_NEEDS_IDENTITY=true"),
+        ({**IDS, "QUEUE_NEEDS_IDENTITY": "true", "ALLOWED_TARGETS": "sales"}, "ALLOWED_TARGETS is not JSON"),
+        ({**IDS, "AZURE_AUTHORITY_HOST": "http://login.example"}, "AZURE_AUTHORITY_HOST must be https"),
+    ],
+)
+def test_settings_of_sign_in_that_would_protect_nothing_are_refused(given: dict[str, str], message: str) -> None:
+    """A half of a registration, or a rule that the queue goes around."""
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.load(given)
+
+
+def test_settings_of_sign_in() -> None:
+    """A key opens everything until a registration is named."""
+    assert not settings.signs_in({"SIGN_IN_CLIENT_ID": " "})
+    assert settings.load({}).policy.access == KEYS
+    whole = {**IDS, "QUEUE_NEEDS_IDENTITY": "true", "ALLOWED_TARGETS": RULES, "AZURE_AUTHORITY_HOST": "login.example"}
+    loaded = settings.load(whole)
+    assert settings.signs_in(whole)
+    assert (loaded.policy.access.signs_in, loaded.policy.access.queue_needs_identity) == (True, True)
+    assert loaded.sign_in.authority == "https://login.example"
+    assert loaded.sign_in.targets.refusal(BY_KEY, "sales") == ""

@@ -1,6 +1,7 @@
 """The ports: Protocols of the external services, which adapters and the tests' in-memory twins implement."""
 
 from shared.domain.ports.breakers import BreakerAdmin, BreakerStore
+from shared.domain.ports.callers import Callers
 from shared.domain.ports.deployed import DeployedItem, DeployedItems
 from shared.domain.ports.engine import Clock, Orchestrations
 from shared.domain.ports.fabric import Fabric, FabricReply, Gate, OperationStarted, OperationStatus, Tokens, Transport
@@ -15,6 +16,7 @@ __all__ = [
     "Blobs",
     "BreakerAdmin",
     "BreakerStore",
+    "Callers",
     "Change",
     "Clock",
     "CorruptRow",

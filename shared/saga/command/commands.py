@@ -3,6 +3,7 @@
 import difflib
 from dataclasses import dataclass
 
+from shared.domain.access import BY_KEY, Caller
 from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.fields import child, suggestion, type_name
@@ -22,8 +23,8 @@ _MAX_MESSAGE = 16_000
 class Command:
     """One request of a verb. `step` is the id of the step to approve or refuse.
 
-    `requested_by` is what the caller states and is not proven: every caller that may write to the queue or has the
-    function key may send a command.
+    `requested_by` is what the caller states, unless `caller` is signed in: without sign-in, everybody who may write to
+    the queue or has the function key may send a command.
     """
 
     verb: Verb
@@ -31,6 +32,7 @@ class Command:
     requested_by: str
     reason: str = ""
     step: str = ""
+    caller: Caller = BY_KEY
 
     @property
     def why(self) -> str:
@@ -88,8 +90,15 @@ def _is_command(name: str, data: JsonObject) -> bool:
 
 
 def command(
-    verb: Verb, deployment_id: str, requested_by: object = "", reason: object = "", step: object = ""
+    verb: Verb,
+    deployment_id: str,
+    requested_by: object = "",
+    reason: object = "",
+    step: object = "",
+    caller: Caller = BY_KEY,
 ) -> Command:
     """Build a command from a caller's fields, cut to their row limits; an empty requester becomes `somebody`."""
     why = fitting(str(reason or "")[:_MAX_REASON], REASON_CHARACTERS)
-    return Command(verb, deployment_id, person(str(requested_by or "somebody")), why, str(step or "")[:_MAX_NAME])
+    return Command(
+        verb, deployment_id, person(str(requested_by or "somebody")), why, str(step or "")[:_MAX_NAME], caller
+    )

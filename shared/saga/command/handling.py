@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.domain.approval import APPROVAL, approved, waits_for_person
+from shared.domain.access import decision_refusal
+from shared.domain.approval import APPROVAL, SEPARATION, approved, waits_for_person
 from shared.domain.errors import ConflictError, FabricError, NotFoundError, SagaError
 from shared.domain.messages import COMMAND_EVENT, STEP_EVENT
 from shared.domain.ports import Change, Lock, Locks, Orchestrations, Versioned
@@ -33,11 +34,12 @@ _RACES = 10
 @dataclass(frozen=True)
 class CommandResult:
     """Describe the outcome of a command: the state after it, whether it is accepted or was already in effect, and a
-    message for the requester."""
+    message for the requester. With `is_forbidden`, this caller may not give it, whatever the state."""
 
     state: D
     accepted: bool
     message: str
+    is_forbidden: bool = False
 
 
 def handle(services: Services, locks: Locks, orchestrations: Orchestrations, request: Command) -> CommandResult:
@@ -312,6 +314,8 @@ def _decide(context: _Context) -> CommandResult:
         hint = f"; steps that wait: {', '.join(waiting[:10])}" if waiting else ""
         return CommandResult(record.state, False, f"the deployment has no approval '{command.step[:64]}'{hint}")
     step = row.record
+    if refusal := _decision_refusal(context, step):
+        return CommandResult(record.state, False, refusal, is_forbidden=True)
     if step.state is wanted:
         _raise_step_event(context, step)
         context.note(f"nothing to do: step {step.step_id} is {done} already")
@@ -328,6 +332,16 @@ def _decide(context: _Context) -> CommandResult:
     context.services.journal.write_step(Change(row, fitted(after), context.who, reason))
     _raise_step_event(context, after)
     return CommandResult(record.state, True, f"step {step.step_id} is {done}")
+
+
+def _decision_refusal(context: _Context, step: StepRecord) -> str:
+    """Return why the caller may not decide a step, where sign-in is configured. To refuse needs no second person."""
+    if not context.services.policy.access.signs_in:
+        return ""
+    spec = context.services.payloads.load(step.spec)
+    is_separate = bool(spec.get(SEPARATION)) and context.command.verb is Verb.APPROVE
+    requester = context.record.requester_id if is_separate else None
+    return decision_refusal(context.command.caller, spec.get("approvers") or [], separate_from=requester)
 
 
 def _raise_step_event(context: _Context, step: StepRecord) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.domain.access import APPROVERS, DEPLOYERS, OPERATORS, Role
 from shared.domain.approval import waits_for_person
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DeploymentState as D
@@ -32,7 +33,8 @@ class VerbSpec:
 
     `states` are the deployment's states that allow it. `goal` is the final state that a waiting caller expects. `label`
     is the page's button, and `effect` is what its dialog says will happen. `example` has the arguments after `VERB ID`
-    on the command line. `reason` says what a required reason must state; '' if no reason is required.
+    on the command line. `roles` are the app roles of which a signed-in caller needs one. `reason` says what a required
+    reason must state; '' if no reason is required.
     """
 
     states: tuple[D, ...]
@@ -40,6 +42,7 @@ class VerbSpec:
     label: str
     summary: str
     effect: str
+    roles: frozenset[Role]
     example: str = ""
     reason: str = ""
     is_for_step: bool = False
@@ -53,6 +56,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         label="Cancel",
         summary="Cancel an accepted, running or held deployment: it is rolled back",
         effect="No further step starts, and steps in flight settle. Then the deployment is rolled back.",
+        roles=DEPLOYERS | OPERATORS,
         example='--reason "wrong workspace" --wait',
         is_destructive=True,
     ),
@@ -62,6 +66,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         label="Approve",
         summary="Approve a step that waits for a person",
         effect="The step succeeds, and the deployment continues.",
+        roles=APPROVERS,
         example='gate --requested-by anna --reason "figures checked"',
         is_for_step=True,
     ),
@@ -71,6 +76,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         label="Refuse",
         summary="Refuse a step that waits for a person",
         effect="The step fails, and the deployment is rolled back or held, as its manifest says.",
+        roles=APPROVERS,
         is_for_step=True,
         is_destructive=True,
     ),
@@ -80,6 +86,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         label="Resume",
         summary="Continue a held or failed deployment from its failed steps",
         effect="The failed steps are tried again. Applied steps stay as they are.",
+        roles=DEPLOYERS | OPERATORS,
         example="--wait",
     ),
     Verb.COMPENSATE: VerbSpec(
@@ -88,6 +95,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         label="Roll back",
         summary="Roll back a held or failed deployment, or try a stuck one again now",
         effect="All applied steps of this deployment are compensated. Resources that it did not create or change stay.",
+        roles=DEPLOYERS | OPERATORS,
         example="--wait",
         is_destructive=True,
     ),
@@ -97,6 +105,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         label="Retire",
         summary="Roll back a deployment that succeeded",
         effect="The deployment is rolled back as if it had expired: what it created is deleted.",
+        roles=DEPLOYERS | OPERATORS,
         example="--wait",
         is_destructive=True,
     ),
@@ -107,6 +116,7 @@ VERBS: Mapping[Verb, VerbSpec] = {
         summary="Give up what a stuck deployment cannot compensate, so that its target is free",
         effect="Resources that could not be compensated stay as they are. "
         "The deployment ends failed, and its target is free.",
+        roles=OPERATORS,
         example='--reason "its items belong to finance" --wait',
         reason="why what could not be compensated may stay as it is",
         is_destructive=True,

@@ -62,6 +62,14 @@ def queues(depths: Iterable[QueueDepth], now: datetime, policy: HealthPolicy) ->
     return found
 
 
+def sign_in(check: Callable[[], object] | None) -> Finding:
+    """Report how callers of the HTTP API prove themselves; `check` raises if tokens cannot be verified now."""
+    if check is None:
+        return Finding(Status.PASS, "callers", observed="function keys")
+    check()
+    return Finding(Status.PASS, "callers", observed="signed in")
+
+
 class EngineCalls:
     """Remembers how this process's last changing call to the durable engine ended. Thread-safe.
 

@@ -7,14 +7,15 @@ import base64
 import hashlib
 import json
 import logging
-import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain.access import KEYS, AccessPolicy, approvers_problem
 from shared.domain.actors import ACCEPT
+from shared.domain.approval import APPROVAL, SEPARATION
 from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import (
     InvalidInputError,
@@ -25,9 +26,10 @@ from shared.domain.errors import (
     StorageUnavailableError,
     how_many,
 )
-from shared.domain.fields import child
+from shared.domain.fields import GUID, child
 from shared.domain.json import JsonObject, as_object, canonical, content_hash
 from shared.domain.manifest import compile_manifest
+from shared.domain.names import normal_target
 from shared.domain.ordinals import packed
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Blobs, Clock, Journal, KindRules
@@ -36,6 +38,7 @@ from shared.domain.references import referred, resolve
 from shared.domain.row_limits import PROBLEMS_CHARACTERS, fitted, person
 from shared.domain.states import DeploymentState
 from shared.domain.step_graph import GraphStep, StepGraph
+from shared.domain.template import OPENING
 from shared.domain.text import parse, utf8
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
 from shared.saga.payloads import Payloads
@@ -46,8 +49,11 @@ _UNHANDLED = RecordedError(
     "every delivery of the submission failed; its manifest is not to blame",
     "See health and the app's log: a setting may be invalid, or storage fails. Then submit again under a new id.",
 )
+_UNPROVEN = Problem(
+    "$",
+    "came by the queue, which does not prove who sent it (QUEUE_NEEDS_IDENTITY); submit over the HTTP API, signed in",
+)
 _ENVELOPE = frozenset({"deployment_id", "manifest", "manifest_text", "manifest_blob", "requested_by", "source"})
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHOWN_INPUTS = 2_000
 """Characters of the inputs that the audit shows."""
 _BESIDE = "traceparent"
@@ -62,6 +68,8 @@ class Submission:
     manifest: Any
     requested_by: str = ""
     traceparent: str = ""
+    requester_id: str = ""
+    """The object id of the signed-in requester; empty if the requester is not proven."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Acceptance:
     clock: Clock
     kinds: Mapping[str, KindRules]
     retention_seconds: float = EnginePolicy.retention_seconds
+    access: AccessPolicy = KEYS
 
     def accept(self, content: bytes, message_id: str) -> Accepted:
         """Record the submission as accepted or rejected. Raises only StorageUnavailableError."""
@@ -92,7 +101,11 @@ class Acceptance:
             submission = self._read(content, fallback_id)
         except InvalidInputError as error:
             return self._reject(salvaged_id(content) or fallback_id, content, error.problems)
-        return replace(self.submit(submission), manifest=submission.manifest)
+        if self.access.queue_needs_identity and not self._is_known(submission):
+            accepted = self.reject(submission, Problems([_UNPROVEN]))
+        else:
+            accepted = self.submit(submission)
+        return replace(accepted, manifest=submission.manifest)
 
     def keep(self, manifest: Any) -> None:
         """Store an accepted manifest under its hash, which its header has, so that it can be sent again.
@@ -101,13 +114,43 @@ class Acceptance:
         """
         self.blobs.put(canonical(manifest).encode("utf-8", "surrogatepass"))
 
+    def _is_known(self, submission: Submission) -> bool:
+        """Return True if the message is the queue's copy of a submission that came over the HTTP API."""
+        try:
+            header = self.journal.header(submission.deployment_id).record
+        except NotFoundError:
+            return False
+        return header.manifest_hash == content_hash(submission.manifest)
+
     def submit(self, submission: Submission) -> Accepted:
         """Do the same as `accept` for a submission that has been read."""
         try:
             graph = compile_manifest(submission.manifest, self.kinds)
         except InvalidInputError as error:
             return self.reject(submission, error.problems)
+        if problems := self._unenforceable(submission, graph):
+            return self.reject(submission, problems)
         return self._record(submission, graph)
+
+    def _unenforceable(self, submission: Submission, graph: StepGraph) -> Problems:
+        """Return what the manifest asks of its approvers and this app cannot check. A stored deployment keeps what it
+        was accepted with."""
+        problems = Problems()
+        asks = [step for step in graph.steps if step.kind == APPROVAL]
+        if not any(step.spec.get(SEPARATION) or step.spec.get("approvers") for step in asks):
+            return problems
+        if self._is_known(submission):
+            return problems
+        for step in asks:
+            if step.spec.get(SEPARATION) and not submission.requester_id:
+                detail = f"step '{step.step_id}' has {SEPARATION}, and the requester is not proven: "
+                need = "submit it over the HTTP API, signed in" if self.access.signs_in else "configure sign-in"
+                problems.append(Problem("$.steps", detail + need))
+            named: list[str] = step.spec.get("approvers") or []
+            approvers = [text for text in named if OPENING not in text]
+            if self.access.signs_in and (detail := approvers_problem(approvers)):
+                problems.append(Problem("$.steps", f"step '{step.step_id}', approvers: {detail}"))
+        return problems
 
     def reject(self, submission: Submission, problems: Problems) -> Accepted:
         """Record a submission as rejected. Raises StorageUnavailableError."""
@@ -146,6 +189,7 @@ class Acceptance:
             concurrency=graph.concurrency,
             on_failure=graph.on_failure,
             requested_by=person(submission.requested_by or graph.requested_by),
+            requester_id=submission.requester_id,
             expires_after_seconds=graph.expires_after_seconds,
             keep_for_seconds=graph.keep_for_seconds,
             step_count=len(graph.steps),
@@ -276,11 +320,6 @@ def _nothing(step_id: str, output: str) -> Any:
     raise KeyError(step_id, output)
 
 
-def normal_target(target: str) -> str:
-    """Normalise case and space, because Fabric compares workspace names without regard to them."""
-    return " ".join(target.casefold().split())
-
-
 def fallback_id_of(content: bytes, message_id: str) -> str:
     """Return the id of a submission that names none: it has the message's id, so each message is a new deployment.
 
@@ -288,7 +327,7 @@ def fallback_id_of(content: bytes, message_id: str) -> str:
     (azure-functions-host, Utility.ApplyBindingData), so a manifest's own `id` arrives as the message's. Storage gives
     its messages GUIDs; without one, the id is a hash of the content.
     """
-    if _GUID.fullmatch(message_id):
+    if GUID.fullmatch(message_id):
         return f"unreadable-{message_id.lower()}"
     return f"unreadable-{hashlib.sha256(content).hexdigest()[:32]}"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
+from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header
 from shared.domain import errors
 from shared.domain.states import DeploymentState as D
 from tests.contract.harness import a_header, a_step
@@ -38,7 +38,7 @@ def api(
     *answers: tuple[int, Any, dict[str, str]] | Exception, url: str = "https://app.example"
 ) -> tuple[RemoteApi, Wire]:
     """Return an API over a scripted session."""
-    remote, wire = RemoteApi(url, "key"), Wire(*answers)
+    remote, wire = RemoteApi(url, key_header("key")), Wire(*answers)
     wire.headers.update(remote._session.headers)
     remote._session = wire
     return remote, wire
@@ -50,7 +50,7 @@ def api(
 def test_remote_address_that_would_expose_the_key_is_refused(url: str) -> None:
     """Plain http to another machine, and invalid addresses."""
     with pytest.raises(errors.SagaError):
-        RemoteApi(url, "key")
+        RemoteApi(url, key_header("key"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal
+from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header
 from shared.bootstrap.command_line import Remote
 from shared.cli import submit, verbs
 from shared.cli.__main__ import CRASHED, INTERRUPTED, main
@@ -167,7 +167,7 @@ class FailingApp:
 
     def remote(self) -> Remote:
         """Return the connection, as connection.connect does."""
-        api = RemoteApi("https://app.example", "key")
+        api = RemoteApi("https://app.example", key_header("key"))
         journal = RemoteJournal(api)
         journal.header = self._header  # type: ignore[method-assign]
         desk = RemoteAdmin(api)

@@ -5,7 +5,7 @@ import pytest
 import requests
 from urllib3.util import parse_url
 
-from shared.adapters.remote_api import RemoteApi
+from shared.adapters.remote_api import RemoteApi, key_header
 from shared.domain.address import AddressError, read, secure
 from shared.domain.errors import SagaError
 from shared.settings import SettingsError, load
@@ -76,7 +76,7 @@ def test_address_that_parsers_may_read_differently_is_refused(text: str) -> None
     with pytest.raises(AddressError):
         read(text)
     with pytest.raises(SagaError):
-        RemoteApi(text, "key")
+        RemoteApi(text, key_header("key"))
     if not text.strip():
         return  # An empty setting counts as absent.
     for name in ("FABRIC_API_BASE_URL", "FABRIC_SAGA_URL", "AzureWebJobsStorage__blobServiceUri"):

@@ -14,6 +14,7 @@ from shared.domain import row_limits
 from shared.domain.approval import approved
 from shared.domain.errors import FabricRefusedError, InvalidInputError, LimitError, Problem
 from shared.domain.json import JsonObject
+from shared.domain.names import normal_target
 from shared.domain.ordinals import packed
 from shared.domain.records import (
     Chain,
@@ -32,7 +33,6 @@ from shared.saga.command.commands import command
 from shared.saga.command.verbs import Verb
 from shared.saga.payloads import INLINE_CHARACTERS, Payloads
 from shared.saga.step.delivery import MAX_WAITS
-from shared.saga.submission.acceptance import normal_target
 from tests.fakes import MemoryBlobs
 
 NOW = datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +14,13 @@ from shared import bootstrap
 from shared.adapters.breaker.circuit_breakers import CircuitBreakers
 from shared.adapters.secrets.environment import EnvironmentSecrets
 from shared.adapters.secrets.manager import SecretManager
+from shared.bootstrap.parts import NOBODY
+from shared.domain.access import KEYS, AccessPolicy
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.flags import ALL_ON
 from shared.domain.json import JsonObject
+from shared.domain.ports import Callers
 from shared.domain.telemetry import NoTelemetry
 from shared.saga.health.monitor import Monitor
 from shared.saga.submission.acceptance import Acceptance
@@ -59,11 +63,21 @@ class Engine:
 class Api:
     """The app's API over memory."""
 
-    def __init__(self, *, trusts_client_principal: bool = False) -> None:
+    def __init__(self, *, callers: Callers | None = None, access: AccessPolicy = KEYS) -> None:
         self.saga, self.engine, self.queue = SagaFixture(), Engine(), list[str]()
         self.journal, self.blobs, self.watching = self.saga.journal, MemoryBlobs(), Watching()
-        services = self.saga.services
-        acceptance = Acceptance(self.journal, self.blobs, services.payloads, self.saga.clock, KINDS)
+        services = replace(self.saga.services, policy=replace(self.saga.services.policy, access=access))
+        acceptance = Acceptance(
+            self.journal,
+            self.blobs,
+            services.payloads,
+            self.saga.clock,
+            KINDS,
+            services.policy.retention_seconds,
+            access,
+        )
+        self.signs_in = access.signs_in
+        self.document = openapi.document(ROUTES, signs_in=access.signs_in)
         telemetry = NoTelemetry()
         self.app = bootstrap.App(
             services,
@@ -77,7 +91,7 @@ class Api:
             MemorySignals(),
             Monitor({}, cache_seconds=0.0, now=self.saga.clock.now, telemetry=telemetry),
             submit=lambda text, delay_seconds=0.0: self.queue.append(text),
-            trusts_client_principal=trusts_client_principal,
+            callers=callers or NOBODY,
         )
 
     def ask(
@@ -90,8 +104,9 @@ class Api:
         request = Request.of(method, f"http://host/api/{path}", parameters, sent, lambda: content)
         names = ("health_live", "health_ready", "health")
         health: dict[str, HealthAnswer] = {name: lambda: (True, {"status": "pass"}) for name in names}
-        reply = answer(route.handler, request, Backend(lambda: self.app, self.engine, health, self.watching))
-        check_reply(route, reply)
+        backend = Backend(lambda: self.app, self.engine, health, self.watching, signs_in=self.signs_in)
+        reply = answer(route.handler, request, backend)
+        check_reply(route, reply, self.document)
         return reply
 
 
@@ -104,9 +119,9 @@ def route_of(method: str, path: str) -> tuple[Route, dict[str, str]]:
     raise AssertionError(f"no route for {method} {path}")
 
 
-def check_reply(route: Route, reply: Reply) -> None:
+def check_reply(route: Route, reply: Reply, document: JsonObject = DOCUMENT) -> None:
     """Check that the document has this status, type and shape, and that every required header is present."""
-    responses = DOCUMENT["paths"][f"/{route.path}"][route.method.lower()]["responses"]
+    responses = document["paths"][f"/{route.path}"][route.method.lower()]["responses"]
     assert str(reply.status) in responses
     response = responses[str(reply.status)]
     for name, header in response.get("headers", {}).items():
@@ -116,7 +131,7 @@ def check_reply(route: Route, reply: Reply) -> None:
         return
     content = response["content"][reply.content_type.split(";")[0]]
     if "schema" in content:
-        jsonschema.validate(json_body(reply), {**content["schema"], "components": DOCUMENT["components"]})
+        jsonschema.validate(json_body(reply), {**content["schema"], "components": document["components"]})
 
 
 def json_body(reply: Reply) -> Any:

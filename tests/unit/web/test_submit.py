@@ -10,7 +10,6 @@ from shared.domain.errors import StorageUnavailableError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
 from shared.domain.text import MAX_BYTES, MAX_DEPTH
-from shared.web.backend import PRINCIPAL
 from tests.unit.web.conftest import MANIFEST, Api, json_body
 
 
@@ -197,27 +196,15 @@ def test_submit_that_is_refused_is_recorded_if_an_id_was_given(api: Api, body: A
     assert api.ask("POST", "deployments?id=d", MANIFEST).status == 409
 
 
-@pytest.mark.parametrize(
-    ("trusts", "principal", "claimed", "shown"),
-    [
-        (True, "anna@contoso.com", "mallory", "anna@contoso.com"),
-        (True, "", "ci", "ci (by key)"),
-        (False, "anna@contoso.com", "ci", "ci (by key)"),
-        (False, "anna@contoso.com", "", "somebody (by key)"),
-    ],
-)
-def test_submit_records_the_requester_as_far_as_it_is_known(
-    trusts: bool, principal: str, claimed: str, shown: str
-) -> None:
-    """A principal counts only if App Service authentication confirms it; an unconfirmed name is marked as such."""
-    api = Api(trusts_client_principal=trusts)
-    headers = {PRINCIPAL: principal} if principal else {}
-    manifest = {**MANIFEST, **({"requestedBy": claimed} if claimed else {})}
-    api.ask("POST", "deployments?id=d", manifest, headers)
-    assert api.saga.header().requested_by == shown
-    assert json.loads(api.queue[0])["requested_by"] == shown
-    api.ask("POST", "deployments?id=e&requested_by=bob", manifest, headers)
-    assert api.saga.header("e").requested_by == (shown if trusts and principal else "bob (by key)")
+def test_submit_marks_a_requester_who_is_not_proven(api: Api) -> None:
+    """With a function key, the name is what the caller states: in the address, else in the manifest."""
+    api.ask("POST", "deployments?id=d", {**MANIFEST, "requestedBy": "ci"})
+    assert (api.saga.header().requested_by, api.saga.header().requester_id) == ("ci (by key)", "")
+    assert json.loads(api.queue[0])["requested_by"] == "ci (by key)"
+    api.ask("POST", "deployments?id=e&requested_by=bob", {**MANIFEST, "requestedBy": "ci"})
+    assert api.saga.header("e").requested_by == "bob (by key)"
+    api.ask("POST", "deployments?id=f", MANIFEST)
+    assert api.saga.header("f").requested_by == "somebody (by key)"
 
 
 def test_submit_of_an_id_past_its_retention_runs_nothing(api: Api) -> None:

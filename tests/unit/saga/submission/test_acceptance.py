@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import Problem, StorageUnavailableError
 from shared.domain.json import content_hash
+from shared.domain.names import normal_target
 from shared.domain.ports import Change
 from shared.domain.row_limits import STEP_SHARES, fitted
 from shared.domain.states import DeploymentState, StepState
 from shared.domain.trace import parse
 from shared.saga.audit.verify import read, verify
 from shared.saga.payloads import Payloads
-from shared.saga.submission.acceptance import Acceptance, Accepted, normal_target
+from shared.saga.submission.acceptance import Acceptance, Accepted
 from shared.steps import KINDS
 from tests.fake_journal import MemoryJournal
 from tests.fakes import FakeClock, MemoryBlobs

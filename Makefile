@@ -16,7 +16,7 @@ export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
 # Each process would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean
+.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean truth
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ coverage: $(READY) ## measure which lines the tests reach, into htmlcov/ (PYTEST
 format: $(READY) ## format the code
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
+
+truth: $(READY) ## replay all recorded traffic to the simulator, and count what differs by kind (FILES=... for other recordings)
+	@$(PYTHON) -m tests.simulator.report $(FILES)
 
 bench: $(READY) ## measure medians and ratios
 	@$(PYTHON) -m local.bench $(BENCH_ARGS)

@@ -35,33 +35,68 @@ TYPED_ROUTES: dict[str, str] = {
     "digitaltwinbuilderflows": "DigitalTwinBuilderFlow",
     "graphquerysets": "GraphQuerySet",
     "mounteddatafactories": "MountedDataFactory",
+    "anomalydetectors": "AnomalyDetector",
+    "apacheairflowjobs": "ApacheAirflowJob",
+    "appbackends": "AppBackend",
+    "azuredatabricksstorages": "AzureDatabricksStorage",
+    "dashboards": "Dashboard",
+    "dataagents": "DataAgent",
+    "databuildtooljobs": "DataBuildToolJob",
+    "datamarts": "Datamart",
+    "eventschemasets": "EventSchemaSet",
+    "graphmodels": "GraphModel",
+    "mirroredazuredatabrickscatalogs": "MirroredAzureDatabricksCatalog",
+    "mirroredcatalogs": "MirroredCatalog",
+    "mirroredwarehouses": "MirroredWarehouse",
+    "ontologies": "Ontology",
+    "operationsagents": "OperationsAgent",
+    "orgapps": "OrgApp",
+    "orgappaudiences": "OrgAppAudience",
+    "paginatedreports": "PaginatedReport",
+    "plans": "Plan",
+    "snowflakedatabases": "SnowflakeDatabase",
+    "sqlendpoints": "SQLEndpoint",
+    "warehousesnapshots": "WarehouseSnapshot",
 }
-"""The item type for the last word of a typed collection's path, in lower case."""
+"""The item type for the last word of a typed collection's path, in lower case.
 
-ITEM_TYPES = frozenset(TYPED_ROUTES.values()) | {"Dashboard"}
+The words of types that no recording has follow the rule of the others (synthetic)."""
+
+ITEM_TYPES = frozenset(TYPED_ROUTES.values())
+"""The item types of the published OpenAPI."""
+NOT_CREATED = frozenset({"Dashboard", "Datamart", "MirroredWarehouse", "SQLEndpoint"})
+"""Types whose published API only lists them."""
 
 CREATE_LATER = frozenset(
     {
         "Notebook", "SemanticModel", "Report", "SQLDatabase", "Eventstream", "KQLDatabase", "MLModel", "MLExperiment",
-        "CosmosDBDatabase", "DigitalTwinBuilder", "Warehouse",
+        "CosmosDBDatabase", "DigitalTwinBuilder", "Warehouse", "Ontology",
     }
 )  # fmt: skip
-"""Always created by a long-running operation (Warehouse: in 21 of 27 recordings)."""
-CREATE_LATER_WITH_DEFINITION = frozenset({"Environment", "Lakehouse", "UserDataFunction", "Eventhouse", "Map"})
+"""Always created by a long-running operation (Warehouse: in 21 of 27 recordings; Ontology: a trace of fabric-cicd)."""
+CREATE_LATER_WITH_DEFINITION = frozenset(
+    {"Environment", "Lakehouse", "UserDataFunction", "Eventhouse", "Map", "VariableLibrary", "DigitalTwinBuilderFlow"}
+)
+"""VariableLibrary: a trace of fabric-cicd."""
+UNTAGGED = frozenset({"SemanticModel", "Report"})
+"""Types whose creation was answered without an ETag in every recording; all others have an empty one."""
 READ_LATER = frozenset(
     {
         "Notebook", "Environment", "SemanticModel", "Report", "SQLDatabase", "KQLDatabase", "Eventhouse",
-        "VariableLibrary", "UserDataFunction", "Map", "CosmosDBDatabase",
+        "VariableLibrary", "UserDataFunction", "Map", "CosmosDBDatabase", "DigitalTwinBuilder",
+        "DigitalTwinBuilderFlow", "GraphQLApi", "GraphQuerySet",
     }
 )  # fmt: skip
 """Types whose getDefinition returns 202."""
 UPDATE_LATER = READ_LATER | {"Lakehouse"}
 """Types whose updateDefinition returns 202."""
-UPDATE_GIVES_ITEM = frozenset({"Environment", "CosmosDBDatabase"})
-"""Types whose updateDefinition was recorded with a result (the item); the operations of other types have none."""
+UPDATE_WITHOUT_RESULT = frozenset({"Report"})
+"""Types whose updateDefinition was recorded without a result; of every other recorded type it was the item."""
 NEEDS_DEFINITION = frozenset({"SemanticModel", "Report"})
-NO_DEFINITION = frozenset({"Dashboard", "Warehouse", "SQLEndpoint"})
-WORD_NAMED = frozenset({"Lakehouse", "Warehouse", "Environment"})
+NO_DEFINITION = NOT_CREATED | {"Warehouse", "MLModel", "MLExperiment", "WarehouseSnapshot"}
+"""Types whose published API has no definition."""
+WORD_NAMED = frozenset({"Lakehouse", "Warehouse"})
+"""Types whose names have only letters, digits and underscores. A recorded environment has a space in its name."""
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 
 

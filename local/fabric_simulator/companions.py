@@ -16,32 +16,36 @@ from local.fabric_simulator.world import World
 class Companion:
     """An item that Fabric adds to another.
 
-    `name` contains the item's name and, for `{stamp}`, the UTC second in which Fabric creates the companion. `made` is
-    the time until it is created, and `shown` the time until a list shows it, in seconds, each a range to draw from.
-    `outlives` is True if it stays when the item is deleted; `only_bare` if an item with a definition does not have it.
+    `name` and `description` may contain the item's name and, for `{stamp}`, the UTC second in which Fabric creates the
+    companion. `made` is the time until it is created, and `shown` the time until a list shows it, in seconds, each a
+    range to draw from, with the most likely value if there is one; `endpoint` is the same for its SQL endpoint, if it
+    differs from its type's. `outlives` is True if it stays when the item is deleted; `only_bare` if an item with a
+    definition does not have it.
     """
 
     type: str
     name: str = "{name}"
-    made: tuple[float, float] = (0.0, 0.0)
-    shown: tuple[float, float] = (0.0, 0.0)
+    made: tuple[float, ...] = (0.0, 0.0)
+    shown: tuple[float, ...] = (0.0, 0.0)
     outlives: bool = False
     only_bare: bool = False
+    description: str = ""
+    endpoint: tuple[float, ...] | None = None
 
 
-_LATER_ENDPOINT = Companion(SQL_ENDPOINT, shown=(5.0, 50.0))
 COMPANIONS: dict[str, tuple[Companion, ...]] = {
-    # In lists: first shown after 4 s at the earliest, still missing after 22 s at the latest; fabric-cicd: 11 to 15 s.
+    # Seconds after the item: of a lakehouse in 310 lists, of the others in 73, 82 and 46.
     "Lakehouse": (Companion(SQL_ENDPOINT, shown=SQL_ENDPOINT_SECONDS),),
-    "MirroredDatabase": (_LATER_ENDPOINT,),
-    "CosmosDBDatabase": (_LATER_ENDPOINT,),
-    "SQLDatabase": (Companion(SQL_ENDPOINT, shown=(0.0, 5.0)),),
+    "MirroredDatabase": (Companion(SQL_ENDPOINT, shown=(5.0, 13.0, 8.5)),),
+    "CosmosDBDatabase": (Companion(SQL_ENDPOINT, shown=(3.5, 19.0, 15.0)),),
+    "SQLDatabase": (Companion(SQL_ENDPOINT, shown=(4.0, 12.0, 7.5)),),
     # An eventhouse that was created with a definition had no database (a trace of fabric-cicd).
-    "Eventhouse": (Companion("KQLDatabase", only_bare=True),),
-    # In every list after the operation. The lakehouse was left after each of six deletions, the flow after none.
+    "Eventhouse": (Companion("KQLDatabase", description="{name}", only_bare=True),),
+    # In every list after the operation, except of one that was created with a definition. The lakehouse was left after
+    # each of six deletions, the flow after none.
     "DigitalTwinBuilder": (
-        Companion("Lakehouse", "{name}dtdm", outlives=True),
-        Companion("DigitalTwinBuilderFlow", "{name}OnDemand"),
+        Companion("Lakehouse", "{name}dtdm", outlives=True, only_bare=True, endpoint=(0.0, 0.0)),
+        Companion("DigitalTwinBuilderFlow", "{name}OnDemand", only_bare=True),
     ),
     # A pair for each dataflow, even if older pairs exist; shown even if the dataflow was deleted before. Assumed: a
     # dataflow that is created with a definition has them too (there is no recording of one).
@@ -50,17 +54,26 @@ COMPANIONS: dict[str, tuple[Companion, ...]] = {
         Companion("Warehouse", "StagingWarehouseForDataflows_{stamp}", (12.0, 44.0), (0.0, 10.0), outlives=True),
     ),
 }
-"""The companions by item type. A companion that is a lakehouse has a SQL endpoint itself."""
+"""The companions by item type. A companion that is a lakehouse has a SQL endpoint itself, after `endpoint` seconds if
+that is given."""
 
 
-def add(world: World, workspace: Workspace, item: Item, *, only: str | None = None) -> None:
-    """Add the companions of an item that was just created, or `only` those of one type.
+def add(
+    world: World,
+    workspace: Workspace,
+    item: Item,
+    *,
+    only: str | None = None,
+    endpoint: tuple[float, ...] | None = None,
+) -> None:
+    """Add the companions of an item that was just created, or `only` those of one type; `endpoint` are the seconds
+    until its SQL endpoint is shown, if they are not its type's.
 
     A companion whose name is in use is not created; if the name contains a time, it is created a second later
     (assumed).
     """
     for companion in COMPANIONS.get(item.type, ()):
-        if (companion.only_bare and item.definition is not None) or only not in (None, companion.type):
+        if (companion.only_bare and item.is_defined) or only not in (None, companion.type):
             continue
         made = item.visible_at + _seconds(world, companion.made)
         while "{stamp}" in companion.name and _is_taken(workspace, companion.type, _name(companion, item, made)):
@@ -69,20 +82,29 @@ def add(world: World, workspace: Workspace, item: Item, *, only: str | None = No
         if _is_taken(workspace, companion.type, name):
             continue
         late = world.scaled(world.settings.companion_seconds) if companion.outlives else 0.0
-        shown = made + _seconds(world, companion.shown) + late
+        after = endpoint if endpoint is not None and companion.type == SQL_ENDPOINT else companion.shown
+        shown = made + _seconds(world, after) + late
         added = Item(
             world.store.new_id(),
             companion.type,
             name,
-            "",
+            companion.description.format(name=item.name),
             made,
             shown,
             folder_id=item.folder_id,
             maker_id=item.id,
             outlives=companion.outlives,
+            shown_between=_range(world, companion, item, after),
         )
         workspace.items[added.id] = added
-        add(world, workspace, added)
+        add(world, workspace, added, endpoint=companion.endpoint)
+
+
+def _range(world: World, companion: Companion, item: Item, after: tuple[float, ...]) -> tuple[float, float]:
+    """Return the earliest and the latest time at which a list first shows a companion."""
+    earliest, latest = companion.made[0] + after[0], companion.made[1] + after[1]
+    began, ended = item.shown_between or (item.visible_at, item.visible_at)
+    return began + world.scaled(earliest), ended + world.scaled(latest)
 
 
 def _name(companion: Companion, item: Item, made: float) -> str:
@@ -94,11 +116,13 @@ def _is_taken(workspace: Workspace, item_type: str, name: str) -> bool:
     return any((i.type, i.name.casefold()) == (item_type, name.casefold()) for i in workspace.items.values())
 
 
-def _seconds(world: World, between: tuple[float, float]) -> float:
+def _seconds(world: World, between: tuple[float, ...]) -> float:
     """Draw a duration from a range; return 0 if the profile has no durations."""
     if not world.is_realistic or between == (0.0, 0.0):
         return 0.0
-    return world.scaled(world.store.chance.uniform(*between))
+    low, high, *likely = between
+    chance = world.store.chance
+    return world.scaled(chance.triangular(low, high, likely[0]) if likely else chance.uniform(low, high))
 
 
 def of(workspace: Workspace, item: Item, item_type: str) -> Item | None:
@@ -113,3 +137,8 @@ def take_along(workspace: Workspace, item: Item) -> list[Item]:
         del workspace.items[companion.id]
         gone += take_along(workspace, companion)
     return gone
+
+
+def outlives(maker_type: str, item_type: str) -> bool:
+    """Return True if a companion stays when its item is deleted."""
+    return any(c.outlives for c in COMPANIONS.get(maker_type, ()) if c.type == item_type)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection
 from typing import Any, cast
 
+from local.fabric_simulator import companions
 from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.folders import Folder, Folders
 from local.fabric_simulator.model import FabricModel
@@ -45,8 +46,15 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
 
 
 def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
-    """Add capacities, and workspaces with items and roles, that no call created. Raises ValueError."""
+    """Add capacities, principals, and workspaces with items and roles, that no call created. Raises ValueError.
+
+    A principal has the type that role assignments then show, whatever a caller says. An item with a `makerId` is a
+    companion of that item. Without the member, a lakehouse or a database gets its SQL endpoint, which lists show;
+    with `makerId` null it gets one that lists do not show yet. With `isHidden` true lists do not show the item yet.
+    """
     _check(body, model.store.workspaces)
+    for principal in body.get("principals", []):
+        model.store.principals[principal["id"].lower()] = principal["type"]
     for capacity in body.get("capacities", []):
         row = {"displayName": "capacity", "sku": "F2", "region": "West Europe", "state": "Active", **capacity}
         model.store.capacities[row["id"].lower()] = row
@@ -58,6 +66,8 @@ def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
             added = Folder(folder["id"].lower(), folder["displayName"], folder.get("parentFolderId"))
             workspace.part(Folders).by_id[added.id] = added
         ids = [_item(model, workspace, item) for item in row.get("items", [])]
+        for item_id, item in zip(ids, row.get("items", []), strict=True):
+            _add_endpoint(model, workspace, workspace.items[item_id], is_hidden="makerId" in item)
         for role in row.get("roleAssignments", []):
             workspace.roles[role["id"].lower()] = {**role, "id": role["id"].lower()}
         made.append({"id": workspace.id, "displayName": workspace.name, "items": ids})
@@ -82,12 +92,16 @@ _REQUIRED = {
     "capacities": ("id",),
     "workspaces": ("displayName",),
     "items": ("type", "displayName"),
+    "principals": ("id", "type"),
     "roleAssignments": ("id", "type", "role"),
 }
 
 
 def _check(
-    body: Any, known: Collection[str], path: str = "$", among: tuple[str, ...] = ("capacities", "workspaces")
+    body: Any,
+    known: Collection[str],
+    path: str = "$",
+    among: tuple[str, ...] = ("capacities", "workspaces", "principals"),
 ) -> None:
     """Raise ValueError with the path of the first invalid value, before anything is seeded."""
     if not isinstance(body, dict):
@@ -117,8 +131,20 @@ def _item(model: FabricModel, workspace: Workspace, row: dict[str, Any]) -> str:
         row.get("definition"),
         row.get("creationPayload") or {},
         folder_id=row.get("folderId"),
+        maker_id=row.get("makerId"),
     )
     item.part(OneLakePaths).seeded.update(path.strip("/") for path in row.get("oneLakePaths", []))
+    if row.get("isHidden"):
+        item.visible_at, item.shown_between = float("inf"), (0.0, float("inf"))
     workspace.items[item.id] = item
-    model.add_companions(workspace, item, only=SQL_ENDPOINT)
     return item.id
+
+
+def _add_endpoint(model: FabricModel, workspace: Workspace, item: Item, *, is_hidden: bool) -> None:
+    maker = workspace.items.get(item.maker_id or "")
+    item.outlives = maker is not None and companions.outlives(maker.type, item.type)
+    if companions.of(workspace, item, SQL_ENDPOINT) is None:
+        model.add_companions(workspace, item, only=SQL_ENDPOINT)
+        added = companions.of(workspace, item, SQL_ENDPOINT)
+        if added is not None and is_hidden:
+            added.visible_at, added.shown_between = float("inf"), (0.0, float("inf"))

@@ -26,6 +26,11 @@ class Request:
         return cast(dict[str, Any], value)
 
 
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON value if it is an object, or else an empty one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
 @dataclass(frozen=True)
 class Reply:
     """A reply, sent after `delay_seconds`; `reset` breaks the connection instead of sending it."""

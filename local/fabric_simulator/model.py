@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlsplit
 
-from local.fabric_simulator import area_state, companions, routes, settings
+from local.fabric_simulator import area_state, companions, references, routes, settings
 from local.fabric_simulator.durations import call_seconds
 from local.fabric_simulator.faults import Faults
 from local.fabric_simulator.http import Answer, ApiError, Reply, Request
@@ -23,6 +24,7 @@ QUOTA_PER_MINUTE = 500
 DELETES_PER_MINUTE = 200
 """Deletions of items a minute of an identity, which also count in the quota above."""
 WINDOW_SECONDS = 60.0
+_CLUSTER = "https://wabi-simulated-redirect.analysis.windows.net/"
 _EXPIRY = re.compile("[0-9]{1,12}")
 
 
@@ -93,7 +95,7 @@ class FabricModel:
                     answer = self._injected(fault, request_id)
             reply = self._reply(answer, request, request_id)
         except ApiError as error:
-            reply = self._refusal(error, request_id)
+            reply = self._refusal(error, request, request_id)
         reply = self._delayed(reply, request, fault)
         self._log(request, reply, identity, request_id, fault, effect)
         return reply
@@ -137,23 +139,22 @@ class FabricModel:
         if now - began >= length:
             began, used = now, 0
         if used >= limit:
-            wait = max(1, int(began + length - now) + 1)
+            wait = min(max(1, int(began + length - now)), 59)  # Recorded: 1 to 59.
             until = datetime.fromtimestamp(now + wait, UTC).strftime("%-m/%-d/%Y %-I:%M:%S %p")
             message = f"Request is blocked by the upstream service until: {until} (UTC)"
             raise ApiError(429, "RequestBlocked", message, retriable=True, headers={"Retry-After": str(wait)})
         self._windows[(identity, bucket)] = (began, used + 1)
 
-    def _headers(self, request_id: str) -> dict[str, str]:
-        return {
-            "RequestId": request_id,
-            "home-cluster-uri": "https://wabi-simulated-redirect.analysis.windows.net/",
-            "request-redirected": "true",
-            "x-ms-public-api-error-code": "",
-        }
+    def _headers(self, request: Request, request_id: str) -> dict[str, str]:
+        """Return the headers of every answer; those of routing only the API's own host sends. A request without a Host
+        header is taken to ask for an operation where its Location says."""
+        host, apart = request.headers.get("host"), urlsplit(self.operations_url).netloc
+        if host == apart or (host is None and request.path.startswith("/v1/operations/")):
+            return {"RequestId": request_id}
+        return {"RequestId": request_id, "home-cluster-uri": _CLUSTER, "request-redirected": "true"}
 
     def _reply(self, answer: Answer, request: Request, request_id: str) -> Reply:
-        headers = self._headers(request_id)
-        del headers["x-ms-public-api-error-code"]
+        headers = self._headers(request, request_id)
         if answer.empty:
             headers |= {"Content-Type": "application/octet-stream"}
             body = b""
@@ -162,8 +163,8 @@ class FabricModel:
             body = json.dumps(answer.body).encode()
         return Reply(answer.status, headers | answer.headers, body)
 
-    def _refusal(self, error: ApiError, request_id: str) -> Reply:
-        headers = self._headers(request_id) | {"Content-Type": "application/json; charset=utf-8"}
+    def _refusal(self, error: ApiError, request: Request, request_id: str) -> Reply:
+        headers = self._headers(request, request_id) | {"Content-Type": "application/json; charset=utf-8"}
         headers["x-ms-public-api-error-code"] = error.code
         if error.synthetic:
             headers["x-sim-synthetic"] = "true"
@@ -241,6 +242,7 @@ class FabricModel:
                     "definition": i.definition,
                     "visible": i.visible_at <= now,
                     **area_state.of_item(i, now),
+                    "dangling": references.dangling(self._world, i),
                 }
                 for i in workspace.standing()
             ],

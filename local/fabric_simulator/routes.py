@@ -14,6 +14,7 @@ from local.fabric_simulator import (
     environment_libraries,
     environments,
     folder_routes,
+    identity,
     item_connections,
     items,
     jobs,
@@ -73,6 +74,7 @@ _AREAS: list[Route] = [
     *tag_routes.ROUTES,
     *recovery_routes.ROUTES,
     *bulk.ROUTES,
+    *identity.ROUTES,
 ]
 _ID = "/([0-9a-fA-F-]{36})"
 _ITEM: list[tuple[str, str, Callable[..., Answer]]] = [

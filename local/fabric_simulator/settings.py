@@ -16,6 +16,7 @@ class SimulatorSettings:
     delete_quota_per_minute: int = 0
     conflict_status: int = 409
     create_at_once: list[str] = field(default_factory=lambda: list[str]())
+    create_later: list[str] = field(default_factory=lambda: list[str]())
     require_capacity: bool = False
     paused_capacity: str = ""
     known_principals: list[str] | None = None
@@ -23,6 +24,7 @@ class SimulatorSettings:
     list_lag_seconds: float = 0.0
     companion_seconds: float = 0.0
     item_recovery: bool = False
+    refuse_dangling_references: bool = False
 
 
 def check(changes: Any) -> None:
@@ -64,6 +66,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "quota_per_minute": ("a whole number, at least 0 (0: unlimited)", is_whole),
     "conflict_status": ("400 or 409", lambda v: is_whole(v) and v in (400, 409)),
     "create_at_once": ("a list of item types", _is_strings),
+    "create_later": ("a list of item types", _is_strings),
     "require_capacity": ("true or false", lambda v: isinstance(v, bool)),
     "paused_capacity": ("'', '400', '404' or '500'", lambda v: isinstance(v, str) and v in ("", "400", "404", "500")),
     "known_principals": ("null or a list of ids", lambda v: v is None or _is_strings(v)),
@@ -71,4 +74,5 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "list_lag_seconds": _SECONDS,
     "companion_seconds": _SECONDS,
     "item_recovery": ("true or false", lambda v: isinstance(v, bool)),
+    "refuse_dangling_references": ("true or false", lambda v: isinstance(v, bool)),
 }

@@ -38,10 +38,11 @@ _SIZES = ("Small", "Medium", "Large", "XLarge", "XXLarge")
 
 @dataclass
 class Spark:
-    """The pools of one workspace by id, without the starter pool, and its settings."""
+    """The pools of one workspace by id, without the starter pool, and its settings with their tag once they changed."""
 
     pools: dict[str, Body] = field(default_factory=lambda: dict[str, Body]())
     settings: Body = field(default_factory=lambda: copy.deepcopy(_SETTINGS))
+    settings_tag: str = ""
 
 
 def workspace_pools(workspace: Workspace) -> list[Body]:
@@ -86,7 +87,8 @@ def create_pool(world: World, request: Request, workspace_id: str) -> Answer:
     workspace, body = _of(world, workspace_id, change=True), request.json()
     pool = _checked(workspace, {"id": world.store.new_id(), "type": "Workspace"}, body, required=True)
     workspace.part(Spark).pools[pool["id"]] = pool
-    return Answer(201, pool)
+    at = f"{world.api_url()}/v1/workspaces/{workspace.id}/spark/pools/{pool['id']}"
+    return Answer(201, pool, {"Location": at})
 
 
 def change_pool(world: World, request: Request, workspace_id: str, pool_id: str) -> Answer:
@@ -116,8 +118,9 @@ def _checked(workspace: Workspace, pool: Body, body: Body, *, required: bool = F
     name = text_field(body, "name", 64, required=True) if required or "name" in body else pool["name"]
     if any(other["name"].lower() == name.lower() and other["id"] != pool["id"] for other in workspace_pools(workspace)):
         raise ApiError(409, "SparkPoolNameAlreadyExists", f"A Spark pool {name} already exists.", synthetic=True)
-    size = body.get("nodeSize", pool.get("nodeSize", "Medium"))
-    if size not in _SIZES:
+    wanted = str(body.get("nodeSize", pool.get("nodeSize", "Medium"))).lower()
+    size = next((size for size in _SIZES if size.lower() == wanted), None)
+    if size is None:
         raise ApiError(400, "InvalidInput", f"The nodeSize must be one of {', '.join(_SIZES)}.")
     scale: Body = object_field(body, "autoScale") or pool.get("autoScale") or _STARTER["autoScale"]
     executors: Body = object_field(body, "dynamicExecutorAllocation") or pool.get("dynamicExecutorAllocation") or {}
@@ -142,7 +145,8 @@ def _checked(workspace: Workspace, pool: Body, body: Body, *, required: bool = F
 
 def get_settings(world: World, request: Request, workspace_id: str) -> Answer:
     """Answer GET spark/settings."""
-    return Answer(200, _of(world, workspace_id).part(Spark).settings)
+    spark = _of(world, workspace_id).part(Spark)
+    return Answer(200, spark.settings, {"ETag": spark.settings_tag} if spark.settings_tag else {})
 
 
 def change_settings(world: World, request: Request, workspace_id: str) -> Answer:
@@ -150,7 +154,8 @@ def change_settings(world: World, request: Request, workspace_id: str) -> Answer
     workspace = _of(world, workspace_id, change=True)
     spark = workspace.part(Spark)
     spark.settings = _merged(spark.settings, request.json())
-    return Answer(200, spark.settings, {"ETag": f'"{world.store.new_id()}"'})
+    spark.settings_tag = f'"{world.store.new_id()}"'
+    return Answer(200, spark.settings, {"ETag": spark.settings_tag})
 
 
 def _merged(old: Body, new: Body) -> Body:

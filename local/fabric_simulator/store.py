@@ -29,7 +29,9 @@ class Parts:
 class Item(Parts):
     """An item. `visible_at` is when its operation ends; until then, only its name is in use.
 
-    `maker_id` is the item to which Fabric added this companion; `outlives` means that it stays if that item is deleted.
+    `is_defined` is True once a definition was sent. `maker_id` is the item to which Fabric added this companion;
+    `outlives` means that it stays if that item is deleted; `shown_between` is the range of times from which
+    `visible_at` was drawn.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Item(Parts):
     folder_id: str | None = None
     maker_id: str | None = None
     outlives: bool = False
+    shown_between: tuple[float, float] | None = None
+    is_defined: bool = False
     value_set: str = "Default value set"
 
 
@@ -67,7 +71,7 @@ class Workspace(Parts):
 
 @dataclass
 class Operation:
-    """A long-running operation: its start, its end (None: never), and its result or error."""
+    """A long-running operation: its start, its end (None: never), its result or error, and when to poll it again."""
 
     id: str
     kind: str
@@ -75,6 +79,7 @@ class Operation:
     over_at: float | None
     result: dict[str, Any] | None
     error: dict[str, Any] | None = None
+    retry_seconds: int = 20
 
 
 class Store(Parts):
@@ -86,6 +91,8 @@ class Store(Parts):
         self.workspaces: dict[str, Workspace] = {}
         self.operations: dict[str, Operation] = {}
         self.capacities: dict[str, dict[str, Any]] = {}
+        self.logical_ids: dict[str, str] = {}
+        self.principals: dict[str, str] = {}
         self.deleted: list[dict[str, Any]] = []
 
     def new_id(self) -> str:
@@ -93,5 +100,5 @@ class Store(Parts):
 
 
 def stamp(at: float) -> str:
-    """Return a time in Fabric's format: seven decimals and no zone."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0"
+    """Return a time in Fabric's format: up to seven decimals without zeros at the end, and no zone."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")

@@ -4,7 +4,7 @@ import re
 import uuid
 from typing import Any
 
-from local.fabric_simulator import domains, tags
+from local.fabric_simulator import domains, identity, tags
 from local.fabric_simulator.catalogue import ignoring_case
 from local.fabric_simulator.domains import InDomain
 from local.fabric_simulator.http import Answer, ApiError, Request
@@ -52,7 +52,8 @@ def create(world: World, request: Request) -> Answer:
     workspace = Workspace(world.store.new_id(), name, description, capacity)
     if body.get("domainId"):
         workspace.part(InDomain).domain_id = domains.find(world, body["domainId"])["id"]
-    workspace.roles[world.identity] = {"id": world.identity, "type": "ServicePrincipal", "role": "Admin"}
+    own = world.store.principals.get(world.identity, "ServicePrincipal")
+    workspace.roles[world.identity] = {"id": world.identity, "type": own, "role": "Admin"}
     world.store.workspaces[workspace.id] = workspace
     return Answer(201, shown(world, workspace), {"Location": f"{world.api_url()}/v1/workspaces/{workspace.id}"})
 
@@ -89,6 +90,9 @@ def get(world: World, request: Request, workspace_id: str) -> Answer:
         }
     done = world.clock() >= workspace.assigned_at
     body["capacityAssignmentProgress"] = "Completed" if done else "InProgress"
+    own = identity.shown(workspace)
+    if own is not None:
+        body["workspaceIdentity"] = own
     return Answer(200, body)
 
 
@@ -162,7 +166,8 @@ def list_roles(world: World, request: Request, workspace_id: str) -> Answer:
 
 
 def add_role(world: World, request: Request, workspace_id: str) -> Answer:
-    """Answer POST roleAssignments: 201 with the principal's id. A second role for a principal is a conflict."""
+    """Answer POST roleAssignments: 201 with the principal's id, and its type in the directory whatever the request
+    says. A second role for a principal is a conflict."""
     workspace, body = world.workspace(workspace_id), request.json()
     world.needs_admin(workspace)
     principal: Any = body.get("principal")
@@ -187,7 +192,11 @@ def add_role(world: World, request: Request, workspace_id: str) -> Answer:
         raise ApiError(409, "PrincipalAlreadyHasWorkspaceRolePermissions", message, synthetic=True)
     if len(workspace.roles) >= _MAX_ROLES:
         raise ApiError(400, "WorkspaceRoleAssignmentsLimitExceeded", "At most 1,000.", synthetic=True)
-    workspace.roles[key] = {"id": key, "type": row["type"], "role": role}
+    true_type = world.store.principals.get(key, row["type"])
+    if row["type"] == "ServicePrincipalProfile" and role == "Member":  # The one role that was recorded.
+        message = "The role is not allowed for a service principal profile."
+        raise ApiError(400, "WorkspaceRoleNotAllowedForServicePrincipalProfile", message)
+    workspace.roles[key] = {"id": key, "type": true_type, "role": role}
     location = f"{world.api_url()}/v1/workspaces/{workspace.id}/roleAssignments/{key}"
     return Answer(201, _role(workspace.roles[key]), {"Location": location})
 

@@ -76,13 +76,12 @@ class World:
             error = self.fault.get("error") or {
                 "errorCode": "UnknownError", "message": "The operation failed.", "isRetriable": False,
             }  # fmt: skip
-        operation = Operation(self.store.new_id(), kind, now, over, result, error)
+        operation = Operation(self.store.new_id(), kind, now, over, result, error, retry_after)
         self.store.operations[operation.id] = operation
         headers = {
             "Location": f"{self.operations_url()}/v1/operations/{operation.id}",
             "x-ms-operation-id": operation.id,
             "Retry-After": str(retry_after),
-            "ETag": '""',
         }
         return Answer(202, None, headers), operation
 

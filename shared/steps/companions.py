@@ -4,7 +4,7 @@ A companion carries no marker. An item counts as a companion only if all of this
 
 - its maker is in the journal as created by this deployment, in that workspace;
 - type and name are exactly those that Fabric gives it (COMPANIONS);
-- nobody touched it: it has no description, is in no folder and has no tag;
+- nobody touched it: it has no description except the one that Fabric gives it, is in no folder and has no tag;
 - if it is named after its maker: nothing of that name existed before the maker was created, and if the companion was
   seen when the maker was verified, it still has that id;
 - if its name has a time: the maker was created at that time, and no more such items than makers fit it.
@@ -140,8 +140,16 @@ def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: st
 def _untouched(rows: Iterable[JsonObject]) -> list[JsonObject]:
     """Return the rows that nobody has touched, as far as the list shows. A row without an id proves nothing."""
     return [
-        row for row in rows if "id" in row and not any(row.get(name) for name in ("description", "folderId", "tags"))
+        row
+        for row in rows
+        if "id" in row and not any(row.get(name) for name in ("folderId", "tags")) and not _is_described(row)
     ]
+
+
+def _is_described(row: JsonObject) -> bool:
+    """Return True if somebody wrote a description. Fabric describes a database that it makes by its name (recorded)."""
+    own = row.get("displayName") if row.get("type") == "KQLDatabase" else None
+    return bool(row.get("description")) and row["description"] != own
 
 
 def _resource(row: JsonObject, workspace_id: str) -> Resource:

@@ -12,7 +12,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 
 from local.fabric_simulator.http import Reply
-from tests.simulator.replay import is_served
+from tests.simulator.recordings import is_served
 
 NULLABLE = {
     "OperationState": {"percentComplete", "error"},

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulator.tenant import Tenant
+from tests.simulator.tenant import PARTS, Tenant, completed
 
 
 def ok(t: Tenant, method: str, url: str, body: Any = None) -> Any:
@@ -128,7 +128,7 @@ def play_connections(t: Tenant, workspace: str) -> None:
     ok(t, "GET", f"{root}/roleAssignments")
     ok(t, "DELETE", f"{root}/roleAssignments/{OTHER_PRINCIPAL}")
     source = definition(definition__tables__t_tmdl='source = Sql.Database("server", "database")')
-    model = t.item(workspace, "SemanticModel", "bound", definition=source)
+    model = t.item(workspace, "SemanticModel", "bound", definition=completed("SemanticModel", source))
     at = f"/v1/workspaces/{workspace}/items/{model}/connections"
     details = ok(t, "GET", at)["value"][0]["connectionDetails"]
     body = {"id": connection, "connectivityType": "ShareableCloud", "connectionDetails": details}
@@ -271,7 +271,7 @@ def play_recovery(t: Tenant, workspace: str) -> None:
 def play_bulk(t: Tenant, workspace: str) -> None:
     """Make every call for many definitions."""
     root = f"/v1/workspaces/{workspace}/items"
-    t.item(workspace, "Notebook", "bulk", definition=definition(notebook__content_py="x"))
+    t.item(workspace, "Notebook", "bulk", definition=PARTS)
     export = t.follow(t.call("POST", f"{root}/bulkExportDefinitions?beta=true", {"mode": "All"}))
     wanted = [part for part in export["definitionParts"] if "/bulk.Notebook/" in part["path"]]
     body = {"definitionParts": wanted, "options": {"allowPairingByName": True}}

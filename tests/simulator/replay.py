@@ -1,365 +1,284 @@
-"""Recorded exchanges, replayed to the simulator: the situation is created, the call repeated, the answers compared."""
+"""Recorded conversations, replayed to the simulator, with every answer compared.
+
+A conversation runs in order against one tenant. Before it begins, the tenant gets what `situation` finds to have
+existed before; after that nothing is seeded. The recording decides what is drawn: the time of each call, when an
+operation ends, and when Fabric shows a companion within the range that `companions` states. A throttled call (429)
+meets a quota that other callers have used up, as there. A call of a route that is not served is not replayed, nor is a
+poll of an operation that such a call began.
+"""
 
 import json
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from local.fabric_simulator import control, routes
+from local.fabric_simulator import control
 from local.fabric_simulator.catalogue import TYPED_ROUTES
-from local.fabric_simulator.http import ApiError, Reply
-from local.fabric_simulator.route import ROOT_IDS
+from local.fabric_simulator.http import Reply
+from local.fabric_simulator.store import Item, Operation
 from tests.simulator import replay_areas
-from tests.simulator.tenant import API, CAPACITY, ME, OPERATIONS, PARTS, Tenant
+from tests.simulator.comparison import Comparison, Difference, Ids
+from tests.simulator.recordings import GUID, OPERATION, Exchange, is_served, route_of
+from tests.simulator.situation import Situation, rows_of
+from tests.simulator.tenant import API, OPERATIONS, Tenant
 
-Exchange = dict[str, Any]
-GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ANY_ID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
-_WORKSPACE = re.compile(rf"/v1/workspaces/({GUID.pattern})")
+HEADERS = ("Location", "Retry-After", "x-ms-operation-id", "Content-Type", "x-ms-public-api-error-code", "ETag")
+"""The headers that are compared; of `home-cluster-uri`, whether there is one. ETag is compared in a conversation that
+has one, because it was removed from some recordings."""
+MIXED = frozenset({"Warehouse", "VariableLibrary", "SparkJobDefinition"})
+"""The types whose creation was recorded both ways with the same request: at once, and as an operation."""
 _ITEM = re.compile(rf"/v1/workspaces/({GUID.pattern})/([A-Za-z]+)/({GUID.pattern})")
-OPERATION = re.compile(rf"/v1/operations/({GUID.pattern})(/result)?")
-HEADERS = ("Location", "Retry-After", "x-ms-operation-id", "Content-Type", "ETag", "x-ms-public-api-error-code")
-"""The headers that a client acts on; besides, every answer has a RequestId."""
-MIXED = "Warehouse"
-"""The only type whose creation was recorded both ways, at once and as an operation."""
-
-
-@cache
-def is_served(route: str) -> bool:
-    """Return True if the simulator serves the method and path template."""
-    method, _, path = route.partition(" ")
-    try:
-        routes.find(method, path.replace("{id}", _ANY_ID))
-    except ApiError:
-        return False
-    return True
-
-
-def read(file: Path) -> list[Any]:
-    """Return the records of a file of JSON lines."""
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-def lacking(recorded: Any, simulated: Any, at: str = "$") -> list[str]:
-    """Return the recorded keys and types that the simulated JSON lacks; null matches everything."""
-    if recorded is None or simulated is None:
-        return []
-    if isinstance(recorded, dict):
-        if not isinstance(simulated, dict):
-            return [f"{at}: {type(simulated).__name__} for an object"]
-        found: list[str] = []
-        for key, value in recorded.items():
-            found += lacking(value, simulated[key], f"{at}.{key}") if key in simulated else [f"{at}.{key}: absent"]
-        return found
-    if isinstance(recorded, list):
-        if not isinstance(simulated, list) or (recorded and not simulated):
-            return [f"{at}: no rows"]
-        return [gap for row in recorded for gap in lacking(row, _counterpart(row, simulated), f"{at}[]")]
-    if kind_of(recorded) != kind_of(simulated):
-        return [f"{at}: {kind_of(simulated)} for {kind_of(recorded)}"]
-    return []
-
-
-def _counterpart(row: Any, rows: list[Any]) -> Any:
-    """Return the row of the same name and type, or else the one that lacks least."""
-    if isinstance(row, dict):
-        for names in (("id",), ("path",), ("displayName", "type")):
-            same = [r for r in rows if all(n in row and r.get(n) == row[n] for n in names)]
-            if same:
-                return same[0]
-    return min(rows, key=lambda other: len(lacking(row, other)))
-
-
-def kind_of(value: Any) -> str:
-    """Return the type of a JSON value; ids and times are types of their own."""
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if GUID.fullmatch(value):
-        return "id"
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value):
-        return "time with zone"
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", value):
-        return "time without zone"
-    return "string"
+_OPEN = re.compile(r"\$(\.value\[.*\])?\.(properties|definition)\..*|\$\.definition\.parts.*")
 
 
 class Replay:
-    """A tenant, and the ids in it that correspond to the recorded ids."""
+    """A tenant in which one conversation is repeated."""
 
     def __init__(self, exchanges: list[Exchange]) -> None:
+        self.exchanges = [replay_areas.unmasked({**e, "route": route_of(e)}) for e in exchanges]
+        self.listed_areas: set[str] = set()
+        self.ids = Ids()
         self.tenant = Tenant(profile="realistic")
-        self.tenant.update_settings(quota_per_minute=0)
-        self.ids: dict[str, str] = {}
-        self.gone: set[str] = set()
-        self.facts: dict[str, dict[str, Any]] = {}
-        for exchange in exchanges:
-            self._learn_facts(exchange["response"])
-        region = next((f["capacityRegion"] for f in self.facts.values() if "capacityRegion" in f), "West Europe")
-        self._seed({"capacities": [{"id": CAPACITY, "sku": "F16", "region": region}]})
+        self.tenant.now = _time_of(exchanges[0])
+        self.situation = Situation(exchanges)
+        self.identity = self.situation.identity
+        seed = self.situation.seed()
+        known = [row["id"] for row in seed["principals"]]
+        self.tenant.update_settings(quota_per_minute=0, name_reservation_seconds=0.0, known_principals=known)
+        control.seed(self.tenant.model, seed)
+        for recorded_id in (*self.situation.seeded, *known, *(row["id"] for row in seed["capacities"])):
+            self.ids.learn(recorded_id, recorded_id)
+        self.about: dict[str, str] = {}
+        self.next = 0
+        self._has_tags = any("etag" in exchange["headers"] for exchange in exchanges)
 
-    def _seed(self, body: Any) -> None:
-        control.seed(self.tenant.model, body)
-
-    def _learn_facts(self, value: Any) -> None:
-        """Collect what the recording says of each id."""
-        if isinstance(value, list):
-            for row in value:
-                self._learn_facts(row)
-        elif isinstance(value, dict):
-            if isinstance(value.get("id"), str) and ("displayName" in value or "principal" in value):
-                self.facts[value["id"]] = {**value, **self.facts.get(value["id"], {})}
-            for inner in value.values():
-                self._learn_facts(inner)
-
-    def mapped(self, text: str) -> str:
-        """Return the text with recorded ids replaced by the tenant's."""
-        return GUID.sub(lambda m: self.ids.get(m[0], m[0]), text)
-
-    def known(self, recorded_id: str) -> bool:
-        """Return True if the id has, or had, a counterpart."""
-        return recorded_id in self.ids
-
-    # The situation.
-
-    def prepare(self, exchange: Exchange) -> bool:
-        """Create what the call needs and did not create itself, and return False if that is not possible."""
-        self.tenant.now = max(self.tenant.now, parsedate_to_datetime(exchange["headers"]["date"]).timestamp())
-        path, response = exchange["path"].partition("?")[0], exchange["response"]
-        operation = OPERATION.fullmatch(path)
+    def play(self) -> list[Difference] | None:
+        """Repeat the next call; return how its answer differs, or None if it cannot be replayed."""
+        exchange, at = self.exchanges[self.next], self.next
+        self.next += 1
+        operation = OPERATION.fullmatch(exchange["path"])
+        is_known = operation is None or operation[1] in self.ids.here
+        if not is_served(route_of(exchange)) or not is_known:
+            return None
+        self.tenant.now = max(self.tenant.now, _time_of(exchange))
         if operation:
-            return self._prepare_operation(operation[1], exchange)
-        if exchange["route"] == "GET /v1/workspaces":
-            for row in response["value"]:
-                self._need_workspace(row["id"], row)
-            return True
-        at = _WORKSPACE.match(path)
-        if at:
-            self._need_workspace(at[1], self.facts.get(at[1], {}))
-        for row in self._folders_named(exchange):
-            if at:
-                self._need_folder(at[1], row)
-        item = _ITEM.match(path)
-        if item and item[2] == "folders":
-            self._need_folder(item[1], self._folder_row(item[3]))
-        elif item and item[2] == "roleAssignments":
-            assumed = {"id": item[3], "principal": {"type": "User"}, "role": "Member"}
-            self._need_role(item[1], {**assumed, **self.facts.get(item[3], {})})
-        elif item:
-            self._need_item(item[1], self._row_of(exchange, item[2], item[3]))
-        self._need_in_areas(exchange, at and at[1], item and item[3])
-        is_list = exchange["method"] == "GET" and isinstance(response, dict) and "value" in response
-        if is_list and at and not any(word in path.split("/") for word in replay_areas.AREAS):
-            for row in response["value"]:
-                if "roleAssignments" in path:
-                    self._need_role(at[1], row)
-                else:
-                    self._need_item(at[1], row)
-        self._need_created(exchange)
-        return True
+            self._let_end(self._operation(operation[1]), exchange)
+        found = self.situation.found_by(at)
+        if found:
+            control.seed(self.tenant.model, {"workspaces": [{**found, "id": self.ids.here[found["id"]]}]})
+            for row in (*found["items"], *found["folders"]):
+                self.ids.learn(row["id"], row["id"])
+        self._let_companions_show(exchange)
+        self._need_in_areas(exchange)
+        if exchange["path"] == "/v1/capacities":  # Azure Resource Manager makes and deletes them, not Fabric.
+            self._let_capacities_be(rows_of(exchange))
+        reply = self._call(exchange)
+        self.tenant.update_settings(create_at_once=[], create_later=[])
+        self._learn_operation(exchange, reply, at)
+        return self._differences(exchange, reply)
 
-    def _folders_named(self, exchange: Exchange) -> list[dict[str, Any]]:
-        """Return the folders that a list shows, that a request names, or that the items of an answer are in."""
-        response, path = exchange["response"], exchange["path"].partition("?")[0]
-        rows: list[Any] = response.get("value") or [] if isinstance(response, dict) else []
-        found = rows if path.endswith("/folders") else []
-        names = ("folderId", "parentFolderId", "targetFolderId")
-        bodies = [b for b in (exchange["request"], response, *rows) if isinstance(b, dict)]
-        return [*found, *(self._folder_row(body[name]) for body in bodies for name in names if body.get(name))]
-
-    def _need_in_areas(self, exchange: Exchange, workspace: str | None, item: str | None) -> None:
-        """Create what the call found in an area of the API, and what a request names as the target of a shortcut."""
+    def _call(self, exchange: Exchange) -> Reply:
         body = exchange["request"]
-        place = body.get("target", {}).get("oneLake") if isinstance(body, dict) else None
-        if place:
-            self._need_workspace(place["workspaceId"], self.facts.get(place["workspaceId"], {}))
-            self._need_item(place["workspaceId"], self._row_of(exchange, "lakehouses", place["itemId"]))
-        for row in body.get("items", []) if isinstance(body, dict) and workspace else ():
-            self._need_item(str(workspace), self._row_of(exchange, "notebooks", row["id"]))
-        code = (exchange["response"] or {}).get("errorCode") if isinstance(exchange["response"], dict) else None
-        self.tenant.update_settings(
-            require_capacity=code == "WorkspaceHasNoCapacityAssigned",
-            known_principals=[] if code == "UnknownError" else None,
-        )
-        store = self.tenant.model.store
-        held = store.workspaces.get(self.mapped(workspace)) if workspace else None
-        one = held.items.get(self.mapped(item)) if held and item else None
-        facts, mapped = (json.loads(self.mapped(json.dumps(value))) for value in (self.facts, exchange))
-        replay_areas.need(store, held, one, mapped, facts)
-
-    def _need_created(self, exchange: Exchange) -> None:
-        body = exchange["request"]
-        if exchange["method"] == "POST" and isinstance(body, dict) and body.get("type") == MIXED:
-            self.tenant.update_settings(create_at_once=[MIXED] if exchange["status"] == 201 else [])
-
-    def _row_of(self, exchange: Exchange, collection: str, item_id: str) -> dict[str, Any]:
-        row = {"id": item_id, "displayName": f"i{len(self.ids)}", **self.facts.get(item_id, {})}
-        if "type" not in row:
-            guess = "DataPipeline" if exchange["status"] == 200 else "Notebook"
-            if "/jobs/" in exchange["path"]:
-                kinds = {"RunNotebook": "Notebook", "Pipeline": "DataPipeline", "sparkjob": "SparkJobDefinition"}
-                guess = next((kinds[k] for k in kinds if k in exchange["path"]), "Notebook")
-            elif "/shortcuts" in exchange["path"]:
-                guess = "Lakehouse"
-            elif exchange["path"].endswith("/connections") and exchange["status"] == 400:
-                guess = "Warehouse"
-            row["type"] = TYPED_ROUTES.get(collection.lower(), guess)
-        return row
-
-    def _need_workspace(self, recorded_id: str, row: dict[str, Any]) -> None:
-        if self.known(recorded_id):
-            return
-        seeded = {"displayName": f"workspace {recorded_id}", **row, "id": recorded_id}
-        seeded["roleAssignments"] = [{"id": ME, "type": "User", "role": "Admin"}]
-        self._seed({"workspaces": [seeded]})
-        self.ids[recorded_id] = recorded_id
-
-    def _need_item(self, workspace: str, row: dict[str, Any]) -> None:
-        """Create an item that the recording found. If it was a companion of another item, the tenant's companion is
-        its counterpart."""
-        if self.known(row["id"]):
-            return
-        there = self.tenant.get(f"/v1/workspaces/{self.mapped(workspace)}/items")["value"]
-        taken = set(self.ids.values())
-        same = [
-            r
-            for r in there
-            if (r["type"], r["displayName"]) == (row["type"], row["displayName"]) and r["id"] not in taken
-        ]
-        if same:
-            self.ids[row["id"]] = same[0]["id"]
-            return
-        schemas = {"enableSchemas": "defaultSchema" in (row.get("properties") or {})}
-        seeded = {**row, "definition": PARTS, "creationPayload": schemas}
-        self._seed({"workspaces": [{"id": self.mapped(workspace), "items": [seeded]}]})
-        self.ids[row["id"]] = row["id"]
-
-    def _need_folder(self, workspace: str, row: dict[str, Any]) -> None:
-        """Create a folder that the recording found, or that a call names, and the folders above it."""
-        if self.known(row["id"]) or row["id"] in ROOT_IDS:
-            return
-        above = row.get("parentFolderId")
-        if above:
-            self._need_folder(workspace, self._folder_row(above))
-        seeded = {**row, "parentFolderId": self.mapped(above) if above else None}
-        self._seed({"workspaces": [{"id": self.mapped(workspace), "folders": [seeded]}]})
-        self.ids[row["id"]] = row["id"]
-
-    def _folder_row(self, folder_id: str) -> dict[str, Any]:
-        return {"displayName": f"f{len(self.ids)}", **self.facts.get(folder_id, {}), "id": folder_id}
-
-    def _need_role(self, workspace: str, row: dict[str, Any]) -> None:
-        held = self.tenant.model.store.workspaces[self.mapped(workspace)].roles
-        if row["id"] not in held and row["id"] not in self.gone:
-            seeded = {"id": row["id"], "type": row["principal"]["type"], "role": row["role"]}
-            self._seed({"workspaces": [{"id": self.mapped(workspace), "roleAssignments": [seeded]}]})
-
-    def _prepare_operation(self, recorded_id: str, exchange: Exchange) -> bool:
-        if not self.known(recorded_id):
-            return False
-        operation = self.tenant.model.store.operations[self.ids[recorded_id]]
-        if exchange["response"] and exchange["response"].get("status") == "Running":
-            operation.over_at = self.tenant.now + 60.0
-        elif operation.over_at is not None:
-            self.tenant.now = max(self.tenant.now, operation.over_at)
-        return True
-
-    def begin(self, recorded_id: str, *, with_result: bool) -> None:
-        """Begin an operation. An exchange that is replayed alone needs it."""
-        workspace = self.tenant.workspace("of the operation")
-        self._need_folder(workspace, {"id": _ANY_ID, "displayName": "f"})
-        item = self.tenant.item(workspace, "Notebook", "n", folderId=_ANY_ID, definition=PARTS)
-        word = "getDefinition" if with_result else "updateDefinition"
-        url = f"/v1/workspaces/{workspace}/items/{item}/{word}"
-        if with_result:
-            url, body = f"/v1/workspaces/{workspace}/notebooks", {"displayName": "m", "folderId": _ANY_ID}
-        else:
-            body = {"definition": PARTS}
-        self.ids[recorded_id] = self.tenant.call("POST", url, body).headers["x-ms-operation-id"]
-
-    # The call.
-
-    def play(self, exchange: Exchange) -> list[str]:
-        """Repeat the call, and return how the answer differs from the recorded one."""
-        exchange = replay_areas.unmasked(exchange)
-        request = exchange["request"]
-        body = None if request is None else json.loads(self.mapped(json.dumps(request)))
-        path = self.mapped(exchange["path"])
-        more: dict[str, Any] = {}
-        if isinstance(body, str):  # A form with a file; its first line is the boundary.
-            boundary = body.partition("\r\n")[0].removeprefix("--")
-            headers = {
-                "authorization": self.tenant.token(),
-                "content-type": f"multipart/form-data; boundary={boundary}",
-            }
-            more |= {"raw": body.encode(), "headers": headers}
+        if exchange["method"] == "POST" and exchange["status"] in (201, 202):
+            kind = _type_created(exchange)
+            self.tenant.update_settings(create_at_once=[kind] if kind in MIXED and exchange["status"] == 201 else [])
+            self.tenant.update_settings(create_later=[kind] if kind in MIXED and exchange["status"] == 202 else [])
+        mapped = self.ids.mapped_body(body)
+        url = self.ids.mapped(exchange["path"])
         if exchange["status"] == 429:
-            self._use_up_the_quota(exchange["method"], path)
-        reply = self.tenant.call(exchange["method"], path, body, **more)
+            return self._throttled(exchange["method"], url, mapped)
+        host = API if exchange["host"] == "api.fabric.microsoft.com" else OPERATIONS
+        token = f"Bearer sim.{self.identity}.{int(self.tenant.now) + 3600}"
+        headers = {"authorization": token, "host": host.partition("//")[2]}
+        if not isinstance(mapped, str):
+            return self.tenant.call(exchange["method"], url, mapped, headers=headers)
+        # A form with a file; its first line is the boundary.
+        boundary = mapped.partition("\r\n")[0].removeprefix("--")
+        headers["content-type"] = f"multipart/form-data; boundary={boundary}"
+        return self.tenant.call(exchange["method"], url, headers=headers, raw=mapped.encode())
+
+    def _need_in_areas(self, exchange: Exchange) -> None:
+        """Create what a call finds in an area whose first list was not played yet, and the levers that it shows."""
+        code = (exchange["response"] or {}).get("errorCode") if isinstance(exchange["response"], dict) else None
+        self.tenant.update_settings(require_capacity=code == "WorkspaceHasNoCapacityAssigned")
+        place = replay_areas.place_of(exchange)
+        if place is None or place in self.listed_areas:
+            return
+        store = self.tenant.model.store
+        found = _ITEM.match(exchange["path"]) or re.match(rf"/v1/workspaces/({GUID.pattern})", exchange["path"])
+        held = store.workspaces.get(self.ids.mapped(found[1])) if found else None
+        one = held.items.get(self.ids.mapped(found[3])) if found and held and found.re is _ITEM else None
+        mapped, facts = (json.loads(self.ids.mapped(json.dumps(v))) for v in (exchange, self.situation.facts))
+        replay_areas.need(store, held, one, mapped, facts, self.identity)
+        is_list = exchange["method"] == "GET" and exchange["path"].partition("?")[0] == place
+        if is_list and not place.endswith("instances"):  # The recording decides how a job goes on.
+            self.listed_areas.add(place)
+
+    def _throttled(self, method: str, url: str, body: Any) -> Reply:
+        """Return the answer to a call when other calls have used up the quota of this minute."""
+        self.tenant.update_settings(quota_per_minute=1)
+        self.tenant.call("GET", "/v1/workspaces", identity=self.identity)
+        reply = self.tenant.call(method, url, body, identity=self.identity)
         self.tenant.update_settings(quota_per_minute=0)
+        return reply
+
+    # What the recording decides.
+
+    def _operation(self, recorded_id: str) -> Operation:
+        return self.tenant.model.store.operations[self.ids.here[recorded_id]]
+
+    def _learn_operation(self, exchange: Exchange, reply: Reply, at: int) -> None:
+        """Let the operation that a call began correspond to the recorded one, and end when that one ended."""
+        recorded, own = exchange["headers"].get("x-ms-operation-id"), reply.headers.get("x-ms-operation-id")
+        if not recorded or not own or recorded in self.ids.here:
+            return
+        self.ids.learn(recorded, own)
+        item = _ITEM.match(exchange["path"])
+        self.about[recorded] = item[3] if item else ""
+        polls = [e["response"] for e in self.exchanges[at:] if e["path"] == f"/v1/operations/{recorded}"]
+        for poll in polls:
+            self._operation(recorded).began_at = _fabric_time(poll["createdTimeUtc"])
+            if poll["status"] == "Succeeded":
+                self._end_at(self._operation(recorded), _fabric_time(poll["lastUpdatedTimeUtc"]))
+                break
+
+    def _let_end(self, operation: Operation, exchange: Exchange) -> None:
+        """Let a polled operation be in the state that the recording shows."""
+        is_running = isinstance(exchange["response"], dict) and exchange["response"].get("status") == "Running"
+        if is_running:
+            self._end_at(operation, max(operation.over_at or 0.0, self.tenant.now + 1.0))
+        elif operation.over_at is not None and operation.over_at > self.tenant.now:
+            self._end_at(operation, self.tenant.now)
+
+    def _end_at(self, operation: Operation, at: float) -> None:
+        """Move the end of an operation, with the items that appear then and their companions."""
+        was, operation.over_at = operation.over_at, at
+        if was is None:
+            return
+        appear = {item.id for item in self._items() if item.visible_at == was}
+        for item in self._items():
+            maker = self._maker(item)
+            if item.id in appear or item.maker_id in appear:
+                later = at - was
+                item.visible_at += later
+                item.created_at += later if maker else 0.0
+                first, last = item.shown_between or (0.0, 0.0)
+                item.shown_between = (first + later, last + later) if item.shown_between else None
+
+    def _let_capacities_be(self, rows: list[dict[str, Any]]) -> None:
+        ids = {row["id"] for row in rows}
+        control.seed(self.tenant.model, {"capacities": rows})
+        for gone in self.tenant.model.store.capacities.keys() - ids:
+            del self.tenant.model.store.capacities[gone]
+        for one in ids:
+            self.ids.learn(one, one)
+
+    def _items(self) -> list[Item]:
+        return [i for w in self.tenant.model.store.workspaces.values() for i in w.items.values()]
+
+    def _maker(self, item: Item) -> Item | None:
+        return next((i for i in self._items() if i.id == item.maker_id), None) if item.maker_id else None
+
+    def _let_companions_show(self, exchange: Exchange) -> None:
+        """Let each companion be shown or hidden as the recording says, if that is within its range."""
+        now = self.tenant.now
+        named = re.match(rf"/v1/workspaces/({GUID.pattern})/([A-Za-z]+)", exchange["path"])
+        workspace = self.tenant.model.store.workspaces.get(self.ids.mapped(named[1])) if named else None
+        if workspace is None or exchange["method"] != "GET" or exchange["status"] != 200:
+            return
+        is_list = re.fullmatch(rf"/v1/workspaces/{GUID.pattern}/items", exchange["path"]) is not None
+        drawn = [i for i in workspace.items.values() if i.shown_between]
+        listed = self._listed(exchange, drawn) if is_list else set[str]()
+        for item in drawn:
+            first, last = item.shown_between or (0.0, 0.0)
+            says = item.id in listed if is_list else self._is_ready(exchange, item)
+            if says and item.visible_at > now and first <= now:
+                item.visible_at = now
+            elif says is False and item.visible_at <= now < last and self.ids.there.get(item.id) is None:
+                item.visible_at = now + 0.001
+
+    def _listed(self, exchange: Exchange, drawn: list[Item]) -> set[str]:
+        """Return the companions that a recorded list shows; one that was made in the recording comes first."""
+        listed: set[str] = set()
+        for row in rows_of(exchange):
+            mapped = self.ids.here.get(row["id"])
+            alike = [i for i in drawn if i.id not in self.ids.there and i.id not in listed and self._is_alike(row, i)]
+            alike.sort(key=lambda item: item.name in self.situation.aliases)
+            if mapped or alike:
+                listed.add(mapped or alike[0].id)
+        return listed
+
+    def _is_alike(self, row: dict[str, Any], item: Item) -> bool:
+        name, digits = self.situation.aliases.get(item.name, item.name), re.compile("[0-9]{14}")
+        return (row["type"], digits.sub("", row["displayName"])) == (item.type, digits.sub("", name))
+
+    def _is_ready(self, exchange: Exchange, item: Item) -> bool | None:
+        """Return what a typed GET says of the item's SQL endpoint; None if it says nothing."""
+        body = exchange["response"] if isinstance(exchange["response"], dict) else {}
+        endpoint = (body.get("properties") or {}).get("sqlEndpointProperties")
+        if not endpoint or self.ids.here.get(body.get("id", "")) != item.maker_id:
+            return None
+        return endpoint["provisioningStatus"] == "Success"
+
+    # The comparison.
+
+    def _differences(self, exchange: Exchange, reply: Reply) -> list[Difference]:
         simulated = json.loads(reply.body) if reply.body else None
         if reply.status != exchange["status"]:
-            return [f"status {reply.status} for {exchange['status']}: {reply.body[:200]!r}"]
-        self._learn_ids(exchange, reply, simulated)
-        found = self._header_differences(exchange, reply)
-        own = json.loads(self.mapped(json.dumps(exchange["response"])))
-        found += lacking(own, simulated)
-        if exchange["response"] is not None and simulated is None:
-            found.append("no body")
-        if exchange["method"] == "DELETE" and GUID.fullmatch(exchange["path"].rpartition("/")[2]):
-            self._check_gone(exchange, found)
-        return found
+            return [Difference("status", f"{reply.status} for {exchange['status']}", exchange["response"], simulated)]
+        comparison = Comparison(self.ids, self._open_places(exchange), self.situation.aliases)
+        comparison.compare(exchange["response"], simulated)
+        return self._header_differences(exchange, reply) + comparison.found
 
-    def _use_up_the_quota(self, method: str, path: str) -> None:
-        """Let the next call of this kind be one too many; calls that are not in the recording made that one so."""
-        self.tenant.update_settings(quota_per_minute=1)
-        while self.tenant.call(method, path).status != 429:
-            pass
+    def _open_places(self, exchange: Exchange) -> Callable[[str], bool]:
+        operation, item = OPERATION.fullmatch(exchange["path"]), _ITEM.match(exchange["path"])
+        about = self.about.get(operation[1], "") if operation else item[3] if item else ""
+        if about not in self.situation.seeded:
+            return lambda at: False
+        return lambda at: _OPEN.fullmatch(at) is not None and "[.platform]" not in at
 
-    def _check_gone(self, exchange: Exchange, found: list[str]) -> None:
-        last = GUID.findall(exchange["path"])[-1]
-        self.gone.add(last)
-        listed = self.tenant.get(self.mapped(exchange["path"]).rpartition("/")[0])
-        rows = listed["domains"] if "domains" in listed else listed["value"]
-        if any(row["id"] == self.ids.get(last, last) for row in rows):
-            found.append("listed after its deletion")
-
-    def _learn_ids(self, exchange: Exchange, reply: Reply, simulated: Any) -> None:
-        recorded = exchange["response"]
-        if isinstance(recorded, dict) and isinstance(simulated, dict) and "id" in recorded and "id" in simulated:
-            self.ids.setdefault(recorded["id"], simulated["id"])
-            if exchange["route"] == "POST /v1/workspaces":  # A user made the recordings.
-                me = {"id": ME, "type": "User", "role": "Admin"}
-                self._seed({"workspaces": [{"id": simulated["id"], "roleAssignments": [me]}]})
-        job = re.search(rf"/jobs/instances/({GUID.pattern})$", exchange["headers"].get("location", ""))
-        if job:
-            self.ids.setdefault(job[1], reply.headers["Location"].rpartition("/")[2])
-        operation = exchange["headers"].get("x-ms-operation-id")
-        if operation and "x-ms-operation-id" in reply.headers:
-            self.ids.setdefault(operation, reply.headers["x-ms-operation-id"])
-
-    def _header_differences(self, exchange: Exchange, reply: Reply) -> list[str]:
-        found = [] if reply.headers.get("RequestId") else ["no RequestId"]
-        for name in HEADERS:
+    def _header_differences(self, exchange: Exchange, reply: Reply) -> list[Difference]:
+        found = [] if reply.headers.get("RequestId") else [Difference("RequestId", "absent")]
+        for name in HEADERS if self._has_tags else HEADERS[:-1]:
             recorded, simulated = exchange["headers"].get(name.lower()), reply.headers.get(name)
-            if name == "ETag" and recorded is None:
-                continue  # It was removed from the recordings.
-            if recorded is None or simulated is None:
-                if recorded != simulated:
-                    found.append(f"{name}: {simulated} for {recorded}")
-            elif name == "Location":
-                expected = re.sub("https://([^/]+)", self._host, self.mapped(recorded))
-                if simulated != expected:
-                    found.append(f"Location: {simulated} for {expected}")
-            elif name == "Retry-After" and exchange["status"] == 429:
-                found += [] if 0 < int(simulated) <= 61 else [f"{name}: {simulated} for {recorded}"]
-            elif self.mapped(recorded) != simulated:
-                found.append(f"{name}: {simulated} for {recorded}")
+            if name == "Location" and recorded:
+                recorded = re.sub("https://([^/]+)", _host, recorded)
+            if name == "Retry-After" and exchange["status"] == 429 and 1 <= int(simulated or 0) <= 60:
+                continue  # The rest of the minute in which the quota was used up.
+            sort = self._header_sort(recorded, simulated)
+            if sort:
+                found.append(Difference(name, sort, recorded, simulated))
+        if ("home-cluster-uri" in exchange["headers"]) != ("home-cluster-uri" in reply.headers):
+            found.append(Difference("home-cluster-uri", "extra" if "home-cluster-uri" in reply.headers else "absent"))
         return found
 
-    @staticmethod
-    def _host(found: re.Match[str]) -> str:
-        return API if found[1] == "api.fabric.microsoft.com" else OPERATIONS
+    def _header_sort(self, recorded: str | None, simulated: str | None) -> str | None:
+        if recorded is None or simulated is None:
+            return None if recorded == simulated else "extra" if recorded is None else "absent"
+        if recorded.startswith('"') and simulated.startswith('"'):  # An entity tag: empty, or drawn.
+            return None if (recorded == '""') == (simulated == '""') else "value"
+        theirs, ours = GUID.findall(recorded), GUID.findall(simulated)
+        if len(theirs) == len(ours):
+            for pair in zip(theirs, ours, strict=True):
+                self.ids.learn(*pair)
+        return None if self.ids.mapped(recorded) == simulated else "value"
+
+
+def _host(found: re.Match[str]) -> str:
+    return API if found[1] == "api.fabric.microsoft.com" else OPERATIONS
+
+
+def _type_created(exchange: Exchange) -> str:
+    word = exchange["path"].rpartition("/")[2].lower()
+    body = exchange["request"] if isinstance(exchange["request"], dict) else {}
+    return TYPED_ROUTES.get(word) or str(body.get("type", ""))
+
+
+def _time_of(exchange: Exchange) -> float:
+    return parsedate_to_datetime(exchange["headers"]["date"]).timestamp()
+
+
+def _fabric_time(text: str) -> float:
+    return datetime.fromisoformat(text[:26].rstrip("Z")).replace(tzinfo=UTC).timestamp()

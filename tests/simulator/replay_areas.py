@@ -51,13 +51,23 @@ def rows(exchange: Exchange, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"id": parts[-1], **facts.get(parts[-1], {}), **(response or {})}
 
 
-def need(store: Store, workspace: Workspace | None, item: Item | None, exchange: Exchange, facts: Any) -> None:
-    """Create the connections, pools, schedules and shortcuts that the recorded call found."""
+def place_of(exchange: Exchange) -> str | None:
+    """Return the part of a path that names an area's collection; None for a call of another area."""
+    parts = exchange["path"].partition("?")[0].split("/")
+    words = ("connections", "spark", "schedules", "shortcuts", "domains", "instances")
+    at = next((i for i, word in enumerate(parts) if word in words), None)
+    return None if at is None else "/".join(parts[: at + 1])
+
+
+def need(
+    store: Store, workspace: Workspace | None, item: Item | None, exchange: Exchange, facts: Any, me: str = ME
+) -> None:
+    """Create the connections, pools, schedules and shortcuts that the recorded call found; `me` owns them."""
     parts = exchange["path"].partition("?")[0].split("/")
     if "connections" in parts[:3]:
         for row in [{"id": parts[3], **facts.get(parts[3], {})}] if len(parts) > 4 else rows(exchange, facts):
             if row.get("id") != "supportedConnectionTypes" and "id" in row:
-                _need_connection(store, row)
+                _need_connection(store, row, me)
         if "roleAssignments" in parts:
             _need_connection_roles(store.part(Connections).by_id[parts[3]], parts, exchange)
     elif workspace and "spark" in parts:
@@ -80,7 +90,7 @@ def need(store: Store, workspace: Workspace | None, item: Item | None, exchange:
         _need_shortcut(item, parts, exchange)
 
 
-def _need_connection(store: Store, row: dict[str, Any]) -> None:
+def _need_connection(store: Store, row: dict[str, Any], me: str) -> None:
     known = store.part(Connections).by_id
     if row["id"] in known:
         return
@@ -89,7 +99,7 @@ def _need_connection(store: Store, row: dict[str, Any]) -> None:
     credentials = {"credentialType": "Basic", "singleSignOnType": "None"}
     given = {name: value for name, value in row.items() if value is not None}
     connection = Connection({**details, **shown, "credentialDetails": credentials, **given})
-    connection.roles[ME] = {"id": ME, "principal": {"id": ME, "type": "User"}, "role": "Owner"}
+    connection.roles[me] = {"id": me, "principal": {"id": me, "type": "User"}, "role": "Owner"}
     known[row["id"]] = connection
 
 

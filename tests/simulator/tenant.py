@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from local.fabric_simulator import control
+from local.fabric_simulator.bare import part
+from local.fabric_simulator.definitions import NEEDED
 from local.fabric_simulator.http import Reply, Request
 from local.fabric_simulator.model import FabricModel
 
@@ -12,7 +14,24 @@ ME = "00000000-0000-0000-0000-000000000001"
 OTHER = "00000000-0000-0000-0000-0000000000aa"
 CAPACITY = "00000000-0000-0000-0000-000000000004"
 API, OPERATIONS = "http://api.example", "http://operations.example"
-PARTS = {"parts": [{"path": "content.py", "payload": "eA==", "payloadType": "InlineBase64"}]}
+
+
+def definition_of(item_type: str) -> dict[str, Any]:
+    """Return the smallest definition that the simulator takes for a type."""
+    named = [row[0].replace("*", "x") for row in NEEDED.get(item_type, (("x.json",),))]
+    texts = {path: "x" if path.endswith((".py", ".tmdl", ".pq", ".rdl")) else "{}" for path in named}
+    return {"parts": [part(path, text) for path, text in texts.items()]}
+
+
+def completed(item_type: str, definition: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition with the parts that its type needs besides."""
+    there = {part["path"] for part in definition["parts"]}
+    more = [part for part in definition_of(item_type)["parts"] if part["path"] not in there]
+    return {**definition, "parts": [*definition["parts"], *more]}
+
+
+PARTS: dict[str, Any] = {"parts": [part("notebook-content.py", "x")]}
+"""The definition of a notebook."""
 
 
 class Tenant:

@@ -10,7 +10,7 @@ import pytest
 
 from local.fabric_simulator.companions import COMPANIONS
 from tests.conftest import reference
-from tests.simulator.tenant import PARTS, Tenant
+from tests.simulator.tenant import Tenant, definition_of
 from tests.simulator.test_model import items_of
 
 Row = tuple[str, str]
@@ -81,7 +81,7 @@ def simulated(item_type: str, name: str = "n") -> tuple[set[Row], set[Row]]:
     t = Tenant(profile="realistic")
     t.now = datetime(2026, 1, 29, 9, 39, tzinfo=UTC).timestamp()
     workspace = t.workspace()
-    needs = {"definition": PARTS} if item_type == "MirroredDatabase" else {}
+    needs = {"definition": definition_of(item_type)} if item_type == "MirroredDatabase" else {}
     own = t.item(workspace, item_type, name, **needs)
     t.now += SECONDS
     there = {(kind, masked(n)) for kind, n in items_of(t, workspace)} - {(item_type, name)}
@@ -102,15 +102,15 @@ def test_companions_are_those_that_were_recorded() -> None:
 
 @pytest.mark.parametrize("item_type", COMPANIONS)
 def test_companion_is_an_item_like_any_other(item_type: str) -> None:
-    """Every list and read has it with the id under which it was listed first, and it has no description."""
+    """Every list and read has it with the id under which it was listed first. Only a database has a description."""
     t = Tenant()
     workspace = t.workspace()
-    needs = {"definition": PARTS} if item_type == "MirroredDatabase" else {}
+    needs = {"definition": definition_of(item_type)} if item_type == "MirroredDatabase" else {}
     own = t.item(workspace, item_type, "n", **needs)
     rows = [row for row in t.get(f"/v1/workspaces/{workspace}/items")["value"] if row["id"] != own]
     assert rows
     for row in rows:
-        assert row["description"] == ""
+        assert row["description"] == ("n" if row["type"] == "KQLDatabase" else "")
         assert t.get(f"/v1/workspaces/{workspace}/items/{row['id']}") == row
         assert row in t.get(f"/v1/workspaces/{workspace}/items?type={row['type']}")["value"]
     databases = [row["id"] for row in rows if row["type"] == "KQLDatabase"]
@@ -124,7 +124,7 @@ def test_companion_of_an_eventhouse_with_a_definition_is_not_created() -> None:
     """A definition itself says which databases exist."""
     t = Tenant()
     workspace = t.workspace()
-    t.item(workspace, "Eventhouse", "n", definition=PARTS)
+    t.item(workspace, "Eventhouse", "n", definition=definition_of("Eventhouse"))
     assert items_of(t, workspace) == [("Eventhouse", "n")]
 
 

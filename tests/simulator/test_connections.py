@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.plays import BASIC, CRON, SECRET, SQL, connect, definition, ok
-from tests.simulator.tenant import ME, OTHER, Tenant, code_of
+from tests.simulator.tenant import ME, OTHER, Tenant, code_of, completed, definition_of
 
 NOBODY = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"
 
@@ -61,7 +61,7 @@ def test_model_is_bound_by_the_exact_path(t: Tenant) -> None:
     """A data source of the model's definition is bound and unbound; another path, type or connection is refused."""
     workspace, connection = t.workspace(), connect(t)
     sources = definition(model_bim=json.dumps({"e": 'Sql.Database("server", "database"), Web.Contents("https://x")'}))
-    model = t.item(workspace, "SemanticModel", definition=sources)
+    model = t.item(workspace, "SemanticModel", definition=completed("SemanticModel", sources))
     rows, bind = (
         f"/v1/workspaces/{workspace}/items/{model}/connections",
         f"/v1/workspaces/{workspace}/semanticModels/{model}/bindConnection",
@@ -84,7 +84,8 @@ def test_model_is_bound_by_the_exact_path(t: Tenant) -> None:
 def test_item_uses_the_connections_that_its_definition_names(t: Tenant) -> None:
     """A pipeline shows the connection whose id it contains; a warehouse does not support the call."""
     workspace, connection = t.workspace(), connect(t)
-    pipeline = t.item(workspace, definition=definition(pipeline__content_json=f'{{"connection": "{connection}"}}'))
+    named = definition(pipeline__content_json=f'{{"connection": "{connection}"}}')
+    pipeline = t.item(workspace, definition=completed("DataPipeline", named))
     root = f"/v1/workspaces/{workspace}/items"
     assert [row["id"] for row in t.get(f"{root}/{pipeline}/connections")["value"]] == [connection]
     warehouse = t.item(workspace, "Warehouse", "w")
@@ -214,17 +215,19 @@ def test_schedules_of_a_definition_are_put_with_it(t: Tenant) -> None:
     """The part `.schedules` adds schedules, replaces its own at the next update, and leaves those of others."""
     workspace = t.workspace()
     rows = [{"jobType": "Pipeline", **CRON}, {"jobType": "Pipeline", **CRON, "enabled": False}]
-    part = definition(_schedules=json.dumps({"schedules": rows}))
+    part = completed("DataPipeline", definition(_schedules=json.dumps({"schedules": rows})))
     item = t.item(workspace, definition=part)
     root = f"/v1/workspaces/{workspace}/items/{item}"
     at = f"{root}/jobs/Pipeline/schedules"
     assert [row["enabled"] for row in t.get(at)["value"]] == [True, False]
     own = ok(t, "POST", at, CRON)
-    part = definition(_schedules=json.dumps({"schedules": rows[1:]}))
+    part = completed("DataPipeline", definition(_schedules=json.dumps({"schedules": rows[1:]})))
     ok(t, "POST", f"{root}/updateDefinition", {"definition": part})
     assert [row["enabled"] for row in t.get(at)["value"]] == [True, False]
     assert t.get(at)["value"][0]["id"] == own["id"]
-    ok(t, "POST", f"{root}/updateDefinition", {"definition": definition(x="y")})
+    ok(t, "POST", f"{root}/updateDefinition", {"definition": definition_of("DataPipeline")})
     assert len(t.get(at)["value"]) == 2
-    reply = t.call("POST", f"{root}/updateDefinition", {"definition": definition(_schedules="[]")})
+    reply = t.call(
+        "POST", f"{root}/updateDefinition", {"definition": completed("DataPipeline", definition(_schedules="[]"))}
+    )
     assert code_of(reply) == "CorruptedPayload"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.plays import definition, ok
-from tests.simulator.tenant import OTHER, Tenant, code_of
+from tests.simulator.tenant import OTHER, Tenant, code_of, completed
 
 YML = "dependencies:\n- pip:\n  - sums==1.2\n"
 STAGED = definition(Setting__Sparkcompute_yml="driver_cores: 16\n", Libraries__PublicLibraries__environment_yml=YML)
@@ -115,7 +115,9 @@ def test_environment_is_published_by_contributors_only(t: Tenant, root: str) -> 
 def test_variable_library_has_only_value_sets_of_its_definition(t: Tenant) -> None:
     """The active value set is one of the definition's, or the default one."""
     workspace = t.workspace()
-    library = t.item(workspace, "VariableLibrary", definition=definition(valueSets__prod_json="{}"))
+    library = t.item(
+        workspace, "VariableLibrary", definition=completed("VariableLibrary", definition(valueSets__prod_json="{}"))
+    )
     root = f"/v1/workspaces/{workspace}/variableLibraries/{library}"
     for name in ("prod", "Default value set"):
         shown = ok(t, "PATCH", root, {"properties": {"activeValueSetName": name}})

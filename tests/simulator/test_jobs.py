@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.plays import definition, ok
-from tests.simulator.tenant import OTHER, Tenant, code_of
+from tests.simulator.tenant import OTHER, Tenant, code_of, completed
 
 NOBODY = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c99"
 
@@ -79,7 +79,7 @@ def test_job_type_must_be_one_of_the_item(t: Tenant) -> None:
 def test_job_of_a_notebook_has_the_exit_value_of_its_code(t: Tenant) -> None:
     """The exit value is shown for a completed job, by the notebooks' own route."""
     workspace = t.workspace()
-    code = definition(notebook__content_py='x = 1\nnotebookutils.notebook.exit("42 rows")\n')
+    code = completed("Notebook", definition(notebook__content_py='x = 1\nnotebookutils.notebook.exit("42 rows")\n'))
     notebook = t.item(workspace, "Notebook", "n", definition=code)
     job = run(t, workspace, notebook, "RunNotebook").rpartition("/")[2]
     shown = t.get(f"/v1/workspaces/{workspace}/notebooks/{notebook}/jobs/execute/instances/{job}?beta=true")

@@ -23,9 +23,9 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def wire(text: str) -> dict[str, Any]:
-    """Return a notebook's definition as Fabric stores it."""
-    return {"parts": [{"path": "notebook-content.py", "payload": encoded(text), "payloadType": "InlineBase64"}]}
+def wire(text: str, path: str = "notebook-content.py") -> dict[str, Any]:
+    """Return a definition of one part, by default a notebook's, as Fabric stores it."""
+    return {"parts": [{"path": path, "payload": encoded(text), "payloadType": "InlineBase64"}]}
 
 
 @pytest.mark.parametrize(
@@ -110,25 +110,28 @@ def test_item_longest_description_fits_with_its_marker() -> None:
     assert len(tenant.item(spec["workspaceId"], "p").description) == 256
 
 
-@pytest.mark.parametrize("item_type", ["Notebook", "DataPipeline"])
-def test_item_update_is_compensated(item_type: str) -> None:
+@pytest.mark.parametrize(
+    ("item_type", "path"), [("Notebook", "notebook-content.py"), ("DataPipeline", "pipeline-content.json")]
+)
+def test_item_update_is_compensated(item_type: str, path: str) -> None:
     """Definition and description are stored before and restored after, by operations (Notebook) or at once."""
     tenant = Tenant()
-    row = {"type": item_type, "displayName": "clean", "description": "theirs", "definition": wire("old")}
+    old, new = wire('{"x": "old"}', path), {"parts": [{"path": path, "text": '{"x": 1}'}]}
+    row = {"type": item_type, "displayName": "clean", "description": "theirs", "definition": old}
     spec: dict[str, Any] = {"workspaceId": tenant.workspace(items=[row]), "type": item_type, "displayName": "clean"}
-    spec |= {"description": "ours", "definition": NOTEBOOK}
+    spec |= {"description": "ours", "definition": new}
     found, intent = tenant.image(KIND, spec)
     assert KIND.changes(spec, found) == ["description", "definition"]
     assert [c.operation_kind for c in KIND.apply(spec, intent)] == ["updateDefinition", "item"]
     tenant.send(KIND.apply(spec, intent))
     stored = tenant.item(spec["workspaceId"], "clean")
     assert stored.description == "ours"
-    assert stored.definition == wire("x = 1")
+    assert stored.definition == wire('{"x": 1}', path)
     KIND.verify(tenant.fabric, spec, found.resource, intent)
     tenant.compensate(KIND, spec, intent, found.resource)
     assert stored.description == "theirs"
     assert stored.definition is not None
-    assert same_definition(stored.definition, wire("old"))
+    assert same_definition(stored.definition, old)
 
 
 def test_item_with_the_same_definition_makes_no_call() -> None:
@@ -188,6 +191,12 @@ def test_item_format_is_sent() -> None:
     assert request[0][3] == {"format": "ipynb"}
 
 
+MODEL = {
+    "path": "definition.pbism",
+    "text": '{"$schema": "https://developer.microsoft.com/json-schemas/fabric/item/semanticModel/'
+    'definitionProperties/1.0.0/schema.json", "version": "4.2"}',
+}
+"""A part as Fabric writes it: it would add the schema and raise the version."""
 JOB = {"parts": [{"path": "SparkJobDefinitionV1.json", "text": "{}"}, {"path": "Main/main.py", "text": "x"}]}
 
 
@@ -196,7 +205,7 @@ JOB = {"parts": [{"path": "SparkJobDefinitionV1.json", "text": "{}"}, {"path": "
     [
         ("Notebook", {"parts": [{"path": "n.ipynb", "text": "{}"}]}, "ipynb"),
         ("SparkJobDefinition", JOB, "SparkJobDefinitionV2"),
-        ("SemanticModel", {"parts": [{"path": "model.bim", "text": "{}"}]}, "TMSL"),
+        ("SemanticModel", {"parts": [{"path": "model.bim", "text": "{}"}, MODEL]}, "TMSL"),
     ],
 )
 def test_item_format_is_inferred_from_the_parts_and_used_everywhere(
@@ -204,7 +213,7 @@ def test_item_format_is_inferred_from_the_parts_and_used_everywhere(
 ) -> None:
     """The manifest does not set it, but create, before-image, update and compensation use it."""
     tenant = Tenant()
-    old = {"parts": [{**part, "text": "old"} for part in definition["parts"]]}
+    old = {"parts": [p if p is MODEL else {**p, "text": '{"x": "old"}'} for p in definition["parts"]]}
     workspace = tenant.workspace()
     spec: dict[str, Any] = {"workspaceId": workspace, "type": item_type, "displayName": "n", "definition": old}
     assert problems(KIND, spec) == {}

@@ -1,6 +1,7 @@
 """Packed repositories for the simulation: items of a few lines, whose files stand in the world's storage."""
 
 import hashlib
+import json
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -18,11 +19,12 @@ def logical_id(item_type: str, name: str) -> str:
 def item(
     blobs: Blobs, item_type: str, name: str, text: str = "", refers_to: tuple[str, ...] = (), **more: Any
 ) -> dict[str, Any]:
-    """Return the packed entry of an item with one text part, which names other items (`Type/Name`) by logical id."""
+    """Return the packed entry of an item with one part, which names other items (`Type/Name`) by logical id."""
     row: dict[str, Any] = {"type": item_type, "displayName": name, "logicalId": logical_id(item_type, name)}
     if text:
         named = [NamedRef(logical_id(*key.split("/")), item_ref(*key.split("/"))) for key in refers_to]
-        body = "\n".join([text, *(each.find for each in named)])
+        found = [each.find for each in named]
+        body = json.dumps([text, *found]) if _FILES[item_type].endswith(".json") else "\n".join([text, *found])
         platform = {
             "metadata": {"type": item_type, "displayName": name},
             "config": {"version": "2.0", "logicalId": row["logicalId"]},

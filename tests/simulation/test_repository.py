@@ -1,6 +1,7 @@
 """A repository deployed by the whole system in memory: order of references, cycles, changed-only, roll back."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -70,9 +71,9 @@ def test_repository_is_deployed_in_the_order_of_its_references() -> None:
     world.submit(manifest(content(world)))
     assert world.run() == [DeploymentState.SUCCEEDED]
     found, known = definitions(world), ids(world)
-    assert found["run"] == "{}\n" + known["load"]
-    assert found["stream"] == "{}\n" + known["alarm"]
-    assert found["alarm"] == "{}\n" + known["stream"]
+    assert json.loads(found["run"]) == ["{}", known["load"]]
+    assert json.loads(found["stream"]) == ["{}", known["alarm"]]
+    assert json.loads(found["alarm"]) == ["{}", known["stream"]]
     rows = [s.record for s in world.journal.steps("d")]
     rows_by_name = {row.step_id.removeprefix("content/"): row.ordinal for row in rows}
     assert {row.step_id: row.needs for row in rows if row.step_id != "ws"} == {
@@ -141,4 +142,4 @@ def test_repository_under_crashes_ends_as_without_them(seed: int) -> None:
     else:
         assert end is DeploymentState.SUCCEEDED
         assert len(ids(world)) == 5
-        assert definitions(world)["run"] == "{}\n" + ids(world)["load"]
+        assert json.loads(definitions(world)["run"]) == ["{}", ids(world)["load"]]

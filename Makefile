@@ -16,7 +16,7 @@ export STACK PROFILE TIME_SCALE TOPOLOGY SEED N
 # Each process would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep screenshots constraints diagrams schemas up down env clean truth
+.PHONY: help demo test test-quick check lint-infra coverage format bench costs azure-check infra-preview simulate hunt crash-sweep peers screenshots constraints diagrams schemas up down env clean truth
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/' | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -34,6 +34,7 @@ demo: $(READY) ## run a deployment that succeeds and one that is rolled back, on
 test: $(READY) ## run all tests; installs everything that they need
 	@$(PYTHON) -m local.azurite install
 	@$(PYTHON) -m local.browser install
+	@$(PYTHON) -m tests.peers.environment
 	@$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-quick: $(READY) ## run the tests that start no process: decisions, and fixed schedules in memory (under a minute)
@@ -83,6 +84,9 @@ hunt: $(READY) ## run the tests that draw at random, with a fresh seed and more 
 
 crash-sweep: $(READY) ## kill the host at every boundary of three deployments (SWEEP_ARGS="--manifest failing --only 10-40")
 	@$(PYTHON) -m local.crash_sweep $(SWEEP_ARGS)
+
+peers: $(READY) ## run fabric-cicd and the Fabric CLI, unmodified, against the simulator: every command and its outcome
+	@$(PYTHON) -m tests.peers
 
 screenshots: $(READY) ## take the pictures in docs/images again: the page on the real app, with Fabric's recorded durations
 	@$(PYTHON) -m local.screenshots

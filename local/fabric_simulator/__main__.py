@@ -18,7 +18,7 @@ async def serve(options: argparse.Namespace) -> None:
         time_scale=options.time_scale,
         page_size=options.page_size,
     )
-    server = Server(model)
+    server = Server(model, api_url=options.api_url, operations_url=options.operations_url)
     port, operations_port = await server.start(options.port, options.operations_port)
     address = f"http://127.0.0.1:{port}, operations on port {operations_port}"
     print(f"Fabric simulator ({options.profile}) on {address}", flush=True)
@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--time-scale", type=float, default=1.0, help="10 makes everything ten times as fast")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page-size", type=int, default=1000)
+    parser.add_argument("--api-url", default="", help="the API's URL in answers, for a client behind a proxy")
+    parser.add_argument("--operations-url", default="", help="the URL of long-running operations in answers")
     options = parser.parse_args()
     if options.time_scale <= 0:
         parser.error("--time-scale must be above 0")

@@ -20,8 +20,10 @@ _MAX_BODY_BYTES = 100 << 20
 class Server:
     """Serves a model on loopback."""
 
-    def __init__(self, model: FabricModel) -> None:
+    def __init__(self, model: FabricModel, *, api_url: str = "", operations_url: str = "") -> None:
+        """Serve a model; the URLs are those that answers contain, by default the loopback addresses."""
         self._model = model
+        self._api_url, self._operations_url = api_url, operations_url
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int, operations_port: int) -> tuple[int, int]:
@@ -38,8 +40,8 @@ class Server:
             listener.bind(("127.0.0.1", wanted))
             await web.SockSite(runner, listener).start()
             ports.append(int(listener.getsockname()[1]))
-        self._model.api_url = f"http://127.0.0.1:{ports[0]}"
-        self._model.operations_url = f"http://127.0.0.1:{ports[1]}"
+        self._model.api_url = self._api_url or f"http://127.0.0.1:{ports[0]}"
+        self._model.operations_url = self._operations_url or f"http://127.0.0.1:{ports[1]}"
         return ports[0], ports[1]
 
     async def stop(self) -> None:

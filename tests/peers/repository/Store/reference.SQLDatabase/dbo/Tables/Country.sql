@@ -1,0 +1,1 @@
+CREATE TABLE [dbo].[Country] ([Code] CHAR (2) NOT NULL);

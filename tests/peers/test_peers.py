@@ -1,0 +1,47 @@
+"""fabric-cicd and the Fabric CLI work with the simulator as with Fabric; `make peers` runs all of their commands."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.peers import commands, environment, publishing
+from tests.peers.stage import Outcome, Stage, running
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """Return a running simulator, and install the peers if they are missing."""
+    environment.install()
+    with running() as stage:
+        yield stage
+
+
+def wrong(outcomes: Iterator[Outcome]) -> list[str]:
+    """Return the commands that did something other than against Fabric."""
+    return [f"{o.command}: {o.problem}" for o in outcomes if o.problem]
+
+
+def test_peers_repository_has_an_item_of_each_type() -> None:
+    """The repository contains one item of each of the 31 types that fabric-cicd knows."""
+    kinds = {kind for kind, _ in publishing.expected()}
+    assert len(kinds) == len(publishing.expected()) == 31
+
+
+def test_peers_fabric_cicd_publishes_all_types_twice(stage: Stage) -> None:
+    """The first run creates every item and its settings, the second one creates nothing."""
+    assert wrong(publishing.first_and_second(publishing.Workspace(stage, "gate"))) == []
+
+
+def test_peers_fab_runs_its_commands(stage: Stage) -> None:
+    """The commands succeed, and their effects are in the simulator."""
+    assert wrong(commands.run_together(stage, commands.SMALL)) == []
+
+
+def test_peers_report_what_is_wrong(stage: Stage) -> None:
+    """A command without its effect, a failing one and a missing item are reported."""
+    bad = (
+        commands.Command("exists nowhere.Workspace", lambda state: False),
+        commands.Command("mkdir nowhere.Workspace/one.Folder"),
+    )
+    assert len(wrong(commands.run(stage, bad))) == 2
+    assert "Lakehouse orders" in publishing.Workspace(stage, "empty").missing()

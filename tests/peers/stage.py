@@ -54,6 +54,11 @@ class Stage:
     operations_port: int
     folder: Path
 
+    @property
+    def home(self) -> Path:
+        """Return the home directory of the peers."""
+        return self.folder / "home"
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the simulator as the peers' identity; return the body. Raises requests.HTTPError."""
         headers = {"Authorization": f"Bearer sim.{ME}.{int(time.time()) + 3600}"}
@@ -91,14 +96,13 @@ class Stage:
 
     def peer(self, program: str, *arguments: str, seconds: int = _LIMIT_SECONDS) -> Done:
         """Run a program of `inside` in the peers' environment, with a home of its own."""
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
+        self.home.mkdir(exist_ok=True)
         more = {"SIMULATOR_PORT": str(self.port), "SIMULATOR_OPERATIONS_PORT": str(self.operations_port)}
         command = [str(environment.PYTHON), str(_INSIDE / f"{program}.py"), *arguments]
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "NO_COLOR": "1", **more},
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "NO_COLOR": "1", **more},
             capture_output=True,
             text=True,
             timeout=seconds,

@@ -6,6 +6,7 @@ shows. Assumed: the import creates and updates in the order of references, and r
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +27,7 @@ class LogicalIds:
 
 
 @dataclass
-class _Import:
+class Import:
     """An item folder of an import: its place, its metadata and its parts as bytes by path below it."""
 
     folder: str
@@ -36,7 +37,16 @@ class _Import:
     parts: dict[str, bytes]
 
 
-def _root(workspace: Workspace, item: Item) -> str:
+def rows_of(root: str, files: Mapping[str, bytes]) -> list[Body]:
+    """Return files below a folder as the parts of an import."""
+    return [
+        {"path": f"{root}/{path}", "payload": base64.b64encode(data).decode(), "payloadType": "InlineBase64"}
+        for path, data in files.items()
+    ]
+
+
+def root_of(workspace: Workspace, item: Item) -> str:
+    """Return the path of an item's folder, with the folders above it, its name and its type."""
     above = [f.name for f in workspace.part(folders.Folders).above(item.folder_id)]
     return "/" + "/".join([*reversed(above), f"{item.name}.{item.type}"])
 
@@ -56,15 +66,15 @@ def export(world: World, request: Request, workspace_id: str) -> Answer:
     index: list[Body] = []
     parts: list[Body] = []
     for item in [visible[i] for i in ids] or list(visible.values()):
-        exported = _exported(world, workspace, item)
-        if exported is not None:
-            root = _root(workspace, item)
+        found = exported(world, workspace, item)
+        if found is not None:
+            root = root_of(workspace, item)
             index.append({"id": item.id, "rootPath": root})
-            parts += [{**part, "path": f"{root}/{part['path']}"} for part in exported]
+            parts += [{**part, "path": f"{root}/{part['path']}"} for part in found]
     return world.begin("bulkExportDefinitions", {"itemDefinitionsIndex": index, "definitionParts": parts})[0]
 
 
-def _exported(world: World, workspace: Workspace, item: Item) -> list[Body] | None:
+def exported(world: World, workspace: Workspace, item: Item) -> list[Body] | None:
     """Return the parts that getDefinition returns; None for an item that does not support it."""
     quiet = replace(world, fault={})
     try:
@@ -81,16 +91,16 @@ def import_(world: World, request: Request, workspace_id: str) -> Answer:
     """Answer POST bulkImportDefinitions: an operation whose result says what became of each item."""
     workspace, body = world.workspace(workspace_id), request.json()
     world.needs_contributor(workspace)
-    wanted = _ordered(_imports(body))
+    wanted = ordered(imports(body))
     by_name = bool(object_field(body, "options").get("allowPairingByName"))
     details: list[Body] = []
     answer, operation = world.begin("bulkImportDefinitions", {"importItemDefinitionsDetails": details})
     if operation.error is None:
-        details += [_put(replace(world, fault={}), workspace, one, by_name=by_name) for one in wanted]
+        details += [put(replace(world, fault={}), workspace, one, by_name=by_name) for one in wanted]
     return answer
 
 
-def _imports(body: Body) -> list[_Import]:
+def imports(body: Body) -> list[Import]:
     """Return the item folders of a request. Raises ApiError 400."""
     files: dict[str, bytes] = {}
     for row in rows_field(body, "definitionParts"):
@@ -109,20 +119,20 @@ def _imports(body: Body) -> list[_Import]:
     return found
 
 
-def _read(root: str, files: dict[str, bytes]) -> _Import:
+def _read(root: str, files: dict[str, bytes]) -> Import:
     parts = {path.removeprefix(f"{root}/"): data for path, data in files.items() if path.startswith(f"{root}/")}
     try:
         platform: Any = json.loads(parts[_PLATFORM])
         metadata, config = platform["metadata"], platform.get("config", {})
         folder = root.rpartition("/")[0]
-        return _Import(folder, metadata["type"], metadata["displayName"], str(config.get("logicalId", "")), parts)
+        return Import(folder, metadata["type"], metadata["displayName"], str(config.get("logicalId", "")), parts)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ApiError(400, "CorruptedPayload", f"{root[:200]}/{_PLATFORM} is not valid.") from None
 
 
-def _ordered(wanted: list[_Import]) -> list[_Import]:
+def ordered(wanted: list[Import]) -> list[Import]:
     """Return the imports, each after those whose logical ids it contains. Raises ApiError 400 for a circle."""
-    left, done = list(wanted), list[_Import]()
+    left, done = list(wanted), list[Import]()
     while left:
         ready = [o for o in left if not any(p is not o and _names(o, p.logical_id) for p in left)]
         if not ready:
@@ -132,7 +142,7 @@ def _ordered(wanted: list[_Import]) -> list[_Import]:
     return done
 
 
-def _names(one: _Import, logical_id: str) -> bool:
+def _names(one: Import, logical_id: str) -> bool:
     needle = logical_id.encode()
     return bool(needle.strip(b"0-")) and any(needle in data for path, data in one.parts.items() if path != _PLATFORM)
 
@@ -150,7 +160,7 @@ def _folder(world: World, workspace: Workspace, path: str) -> str | None:
     return at
 
 
-def _put(world: World, workspace: Workspace, one: _Import, *, by_name: bool) -> Body:
+def put(world: World, workspace: Workspace, one: Import, *, by_name: bool) -> Body:
     """Create or update one item; return what became of it."""
     logical = workspace.part(LogicalIds).by_logical
     known = {item.id: item for item in items.visible(world, workspace)}

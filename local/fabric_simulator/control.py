@@ -7,6 +7,7 @@ from typing import Any, cast
 from local.fabric_simulator import companions
 from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.folders import Folder, Folders
+from local.fabric_simulator.git_objects import Branch, Provider, key_of
 from local.fabric_simulator.model import FabricModel
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
@@ -40,9 +41,31 @@ def _handle(model: FabricModel, call: str, query: dict[str, str], body: Any) -> 
         return 200, model.update_settings(body if call == "POST settings" else {})
     if call == "POST seed":
         return 200, seed(model, body)
+    if call == "POST git":
+        return 200, push(model, body)
     return 404, {
-        "error": "unknown; the calls are: GET state, calls, faults, settings; POST faults, settings, seed, reset"
+        "error": "unknown; the calls are: GET state, calls, faults, settings; POST faults, settings, seed, git, reset"
     }
+
+
+def push(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
+    """Commit to a branch of a git provider as another actor would, and create the branch if it is missing.
+
+    `gitProviderDetails` names the branch; `files` are texts by path, null deletes one. Return the head and its files.
+    Raises ValueError.
+    """
+    details, files = body.get("gitProviderDetails"), body.get("files", {})
+    if not isinstance(details, dict) or not isinstance(files, dict):
+        raise ValueError("$: must have the objects gitProviderDetails and files")
+    branch = model.store.part(Provider).branches.setdefault(key_of(cast(dict[str, Any], details)), Branch())
+    given = cast(dict[str, str | None], files)
+    if given or not branch.commits:
+        now = dict(branch.head.files) if branch.commits else {}
+        now |= {path: text.encode() for path, text in given.items() if text is not None}
+        left = {path: data for path, data in now.items() if given.get(path, "") is not None}
+        branch.commit(left, str(body.get("message", "Pushed")), model.now())
+    shown = {path: data.decode(errors="replace") for path, data in branch.head.files.items()}
+    return {"head": branch.head.id, "message": branch.head.message, "files": shown}
 
 
 def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:

@@ -199,6 +199,10 @@ class FabricModel:
             }
         )
 
+    def now(self) -> float:
+        """Return the simulated time in epoch seconds."""
+        return self._clock()
+
     def add_companions(self, workspace: Workspace, item: Item, *, only: str | None = None) -> None:
         """Add the companions of an item that no call created, or `only` those of one type."""
         companions.add(self._world, workspace, item, only=only)

@@ -14,6 +14,7 @@ from local.fabric_simulator import (
     environment_libraries,
     environments,
     folder_routes,
+    git_routes,
     identity,
     item_connections,
     items,
@@ -74,6 +75,7 @@ _AREAS: list[Route] = [
     *tag_routes.ROUTES,
     *recovery_routes.ROUTES,
     *bulk.ROUTES,
+    *git_routes.ROUTES,
     *identity.ROUTES,
 ]
 _ID = "/([0-9a-fA-F-]{36})"

@@ -38,10 +38,10 @@ def play_folders(t: Tenant, workspace: str) -> None:
 
 
 def definition(**parts: str) -> dict[str, Any]:
-    """Return a definition; two underscores in a name stand for a slash, and one for a point."""
+    """Return a definition; two underscores in a name stand for a slash (before `content`: a dash), one for a point."""
     rows = [
         {
-            "path": name.replace("__", "/").replace("_", "."),
+            "path": name.replace("__content", "-content").replace("__", "/").replace("_", "."),
             "payload": base64.b64encode(text.encode()).decode(),
             "payloadType": "InlineBase64",
         }
@@ -279,6 +279,52 @@ def play_bulk(t: Tenant, workspace: str) -> None:
     assert [row["operationType"] for row in result["importItemDefinitionsDetails"]] == ["Update"]
 
 
+GITHUB = {
+    "gitProviderType": "GitHub",
+    "ownerName": "contoso",
+    "repositoryName": "sales",
+    "branchName": "main",
+    "directoryName": "fabric",
+}
+
+
+def git_connection(t: Tenant, name: str = "git") -> str:
+    """Create a connection to the repository's provider, and return its id."""
+    url = {"name": "url", "dataType": "Text", "value": "https://github.example/contoso/sales"}
+    details = {"type": "GitHubSourceControl", "creationMethod": "GitHubSourceControl.Contents", "parameters": [url]}
+    body = {"displayName": name, "connectivityType": "ShareableCloud", "connectionDetails": details}
+    credentials = {"credentials": {"credentialType": "Key", "key": SECRET}}
+    return ok(t, "POST", "/v1/connections", {**body, "credentialDetails": credentials})["id"]
+
+
+def connect_git(t: Tenant, workspace: str, connection: str) -> str:
+    """Connect a workspace with the branch, and return the path of its git calls."""
+    root = f"/v1/workspaces/{workspace}/git"
+    credentials = {"source": "ConfiguredConnection", "connectionId": connection}
+    ok(t, "POST", f"{root}/connect", {"gitProviderDetails": GITHUB, "myGitCredentials": credentials})
+    return root
+
+
+def play_git(t: Tenant, _: str) -> None:
+    """Make every call of git integration, in a workspace of its own."""
+    workspace = t.workspace("with git")
+    t.item(workspace, "Notebook", "committed", definition=definition(notebook__content_py="x = 1"))
+    t.control("POST", "git", {"gitProviderDetails": GITHUB, "files": {"README.md": "empty"}})
+    ok(t, "GET", f"/v1/workspaces/{workspace}/git/connection")
+    connection = git_connection(t)
+    root = connect_git(t, workspace, connection)
+    ok(t, "GET", f"{root}/connection")
+    ok(t, "GET", f"{root}/myGitCredentials")
+    ok(t, "PATCH", f"{root}/myGitCredentials", {"source": "ConfiguredConnection", "connectionId": connection})
+    assert t.follow(t.call("POST", f"{root}/initializeConnection", {}))["requiredAction"] == "CommitToGit"
+    t.follow(t.call("POST", f"{root}/commitToGit", {"mode": "All", "comment": "first"}))
+    status = t.follow(t.call("GET", f"{root}/status"))
+    assert (status["changes"], status["workspaceHead"]) == ([], status["remoteCommitHash"])
+    ok(t, "GET", f"{root}/connection")
+    t.follow(t.call("POST", f"{root}/updateFromGit", {"remoteCommitHash": status["remoteCommitHash"]}))
+    ok(t, "POST", f"{root}/disconnect")
+
+
 PLAYS: tuple[Callable[[Any, str], None], ...] = (
     play_folders,
     play_environments,
@@ -291,4 +337,5 @@ PLAYS: tuple[Callable[[Any, str], None], ...] = (
     play_domains,
     play_recovery,
     play_bulk,
+    play_git,
 )

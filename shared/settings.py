@@ -7,7 +7,7 @@ that names the variable; nothing is guessed.
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.util import find_spec
@@ -26,6 +26,10 @@ from shared.domain.sign_in import SignInSettings, read_sign_in
 
 DOTENV = Path(__file__).resolve().parent.parent / ".env"
 """Beside function_app.py. It is never deployed, because .funcignore excludes files whose names begin with a dot."""
+_ADDRESSES = (
+    *("FABRIC_SAGA_URL", "AzureWebJobsStorage", "AzureWebJobsStorage__blobServiceUri"),
+    *("AzureWebJobsStorage__queueServiceUri", "AzureWebJobsStorage__tableServiceUri"),
+)
 _TENANT = re.compile(r"[0-9A-Za-z.-]*")
 _VAULT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|-(?!-)){1,22}[A-Za-z0-9]")
 
@@ -141,6 +145,17 @@ def function_key(environment: Mapping[str, str] = os.environ) -> str:
 def sign_in_scope(environment: Mapping[str, str] = os.environ) -> str:
     """Return the scope for which the command line gets a token; '' to send the key. Raises SettingsError."""
     return Reader(environment).text("FABRIC_SAGA_SCOPE")
+
+
+def config_file(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the file that FABRIC_SAGA_CONFIG names, or an empty text."""
+    return Reader(environment).raw("FABRIC_SAGA_CONFIG")
+
+
+def set_addresses(addresses: Mapping[str, str], environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set the variables of these addresses, unless the environment names the API or a storage account itself."""
+    if not any(environment.get(name, "").strip() for name in _ADDRESSES):
+        environment.update({name: text for name, text in addresses.items() if not environment.get(name, "").strip()})
 
 
 def check_connections(environment: Mapping[str, str] = os.environ) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from shared import settings
+from shared.cli import config
 from shared.cli.__main__ import CRASHED, INTERRUPTED, crash
 from shared.cli.common import follow_command
 from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
@@ -45,6 +46,7 @@ def run(arguments: Sequence[str] | None) -> int:
     output = _output(options)
     command: Callable[[argparse.Namespace, Output], int] = options.run
     try:
+        config.apply(options)
         return command(options, output)
     except BrokenPipeError:
         raise

@@ -7,6 +7,7 @@ import shtab
 
 from shared.cli.common import Add
 from shared.cli.follow import SUCCEEDED
+from shared.cli.help import COMMAND
 from shared.cli.render.output import Output
 
 NAME = "saga"
@@ -27,5 +28,5 @@ def add_commands(add: Add, parser: Callable[[], argparse.ArgumentParser]) -> Non
 def script(shell: str, parser: argparse.ArgumentParser) -> str:
     """Return the script for `eval`."""
     parser.prog = NAME
-    short = f'{NAME}() {{ python -m shared.cli "$@"; }}'
-    return f"{shtab.complete(parser, shell=shell)}\n{short}"
+    completed = shtab.complete(parser, shell=shell)
+    return completed if COMMAND == NAME else f'{completed}\n{NAME}() {{ {COMMAND} "$@"; }}'

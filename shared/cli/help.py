@@ -1,12 +1,15 @@
 """The text of `--help`: the commands in groups, their examples, the exit codes and the environment."""
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from shared.domain.version import VERSION as VERSION
 from shared.saga.command.verbs import VERBS, Verb
 
 DESCRIPTION = "Transactional deployments to Microsoft Fabric: everything applied or everything rolled back."
-COMMAND = "python -m shared.cli"
+COMMAND = "saga" if Path(sys.argv[0]).stem == "saga" else "python -m shared.cli"
+"""As it was started: the installed command, or the module."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Write a manifest": ("init", "validate", "plan"),
@@ -57,6 +60,7 @@ environment
   AzureWebJobsStorage                the storage account: a connection string; with an identity,
   AzureWebJobsStorage__blobServiceUri, __queueServiceUri, __tableServiceUri
   FABRIC_SAGA_URL, FUNCTION_KEY      instead of storage: the app's HTTP API (like --url) and its key
+  FABRIC_SAGA_CONFIG                 a file with addresses and defaults (docs/cli.md)
   HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE  the proxy, its exceptions, trusted certificates
   TRACEPARENT                        the trace that a submission belongs to
 

@@ -8,6 +8,7 @@ import shtab
 
 from shared.cli.common import Add, complete
 from shared.cli.follow import SUCCEEDED
+from shared.cli.help import COMMAND
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.domain.errors import InvalidInputError, Problem
@@ -46,7 +47,7 @@ def _init(options: argparse.Namespace, output: Output) -> int:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise _problem(f"{clean(str(path))} cannot be written: {reason}") from None
     shown = clean(str(path))
-    output.event("written", f"wrote {shown}; check it with: python -m shared.cli validate {shown}", path=str(path))
+    output.event("written", f"wrote {shown}; check it with: {COMMAND} validate {shown}", path=str(path))
     return SUCCEEDED
 
 

@@ -21,6 +21,13 @@ OF_THE_COMMAND_LINE: tuple[Variable, ...] = (
         is_secret=True,
     ),
     Variable(
+        "FABRIC_SAGA_CONFIG",
+        "The configuration file with addresses and defaults ([cli.md](cli.md#the-configuration-file)), if it is not "
+        "`~/.config/fabric-saga/config.toml`.",
+        Kind.PATH,
+        is_late=True,
+    ),
+    Variable(
         "TRACEPARENT",
         "The span that a submission is part of (W3C). An invalid value starts a new trace.",
         Kind.PATH,

@@ -1,3 +1,3 @@
-"""The version of this program, as in pyproject.toml, which is not shipped."""
+"""The version of this program, which the package has too (pyproject.toml)."""
 
 VERSION = "0.1.0"

@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from shared.cli.help import COMMAND
 from shared.cli.render.timeline import clean, timeline
 from shared.domain.approval import waits_for_person
 from shared.domain.errors import Problem
@@ -198,7 +199,7 @@ def waits_for(step: StepRecord) -> str:
     named = as_list(step.spec.get("approvers")) or []
     requester = f" by {', '.join(str(name) for name in named)}" if named else ""
     question = str(step.spec.get("message", ""))
-    return f"approval{requester}: {question} (python -m shared.cli approve {step.deployment_id} {step.step_id})"
+    return f"approval{requester}: {question} ({COMMAND} approve {step.deployment_id} {step.step_id})"
 
 
 def _error_json(error: RecordedError | None) -> JsonObject:

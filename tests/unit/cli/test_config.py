@@ -1,0 +1,85 @@
+"""The configuration file: what it sets, what it never sets, and its problems."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.test_commands import Account, account, new_id, run
+
+__all__ = ["account"]
+MANIFEST = {"name": "m", "steps": [{"id": "ws", "kind": "workspace", "with": {"displayName": "m"}}]}
+NOBODY = "http://127.0.0.1:9"
+
+
+def written(folder: Path, text: str) -> dict[str, str]:
+    """Write the file; return the variables that name it."""
+    file = folder / "config.toml"
+    file.write_text(text)
+    return {"FABRIC_SAGA_CONFIG": str(file), "FUNCTION_KEY": "key"}
+
+
+def test_address_of_the_file_is_used(tmp_path: Path) -> None:
+    """Exit code 5: nobody answers there, and the message names the address."""
+    done = run("list", **written(tmp_path, f'url = "{NOBODY}"'))
+    assert done.returncode == 5
+    assert "127.0.0.1:9" in done.stdout
+
+
+@pytest.mark.azurite
+def test_environment_and_options_precede_the_file(account: Account, tmp_path: Path) -> None:
+    """Storage of the environment is used in place of the file's API; the option in place of the file's requester."""
+    environment = written(tmp_path, f'url = "{NOBODY}"\nrequested-by = "file"\ntimeout = "5m"')
+    file = tmp_path / "m.json"
+    file.write_text(json.dumps(MANIFEST))
+    for options, expected in (((), "file"), (("--requested-by", "anna"), "anna")):
+        wanted = new_id()
+        done = run("submit", str(file), "--id", wanted, *options, storage=account.connection, **environment)
+        assert done.returncode == 0, done.stdout
+        assert account.take(wanted)["requested_by"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("url = ", "is not TOML"),
+        ("url = 3", "url: must be a string, not a number"),
+        ('ulr = "x"', "Did you mean 'url'?"),
+        ('function-key = "s3cret"', "A function key comes from FUNCTION_KEY"),
+        (f'url = "{NOBODY}"\nblob-uri = "https://x"', "cannot be combined"),
+        ('url = "http://app.example"', "FABRIC_SAGA_URL"),
+    ],
+)
+def test_wrong_file_is_a_clear_problem(tmp_path: Path, text: str, message: str) -> None:
+    """Exit code 2; no value is quoted, because somebody may have written a key into the file."""
+    done = run("list", **written(tmp_path, text))
+    assert done.returncode == 2
+    assert message in done.stdout
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_timeout_of_the_file_is_checked(tmp_path: Path) -> None:
+    done = run("follow", "x", storage="UseDevelopmentStorage=true", **written(tmp_path, 'timeout = "soon"'))
+    assert done.returncode == 2
+    assert "config.toml, timeout: must be a duration" in done.stdout
+
+
+def test_named_file_that_is_missing_is_a_problem_and_the_default_is_not(tmp_path: Path) -> None:
+    done = run("list", FABRIC_SAGA_CONFIG=str(tmp_path / "none.toml"))
+    assert (done.returncode, "cannot be read" in done.stdout) == (2, True)
+    file = tmp_path / "m.json"
+    file.write_text(json.dumps(MANIFEST))
+    assert run("validate", str(file), HOME=str(tmp_path)).returncode == 0
+
+
+def test_file_in_the_home_folder_is_read_and_one_in_the_current_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repository cannot name the address that gets the function key."""
+    folder = tmp_path / ".config" / "fabric-saga"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(f'url = "{NOBODY}"')
+    assert run("list", HOME=str(tmp_path), FUNCTION_KEY="key").returncode == 5
+    (folder / "config.toml").rename(tmp_path / "config.toml")
+    monkeypatch.chdir(tmp_path)
+    assert "127.0.0.1:9" not in run("list", HOME=str(tmp_path), FUNCTION_KEY="key").stdout

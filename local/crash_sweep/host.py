@@ -24,6 +24,7 @@ from local.crash_sweep.injector import READ, TAKEN, WRITE, CrashInjector
 from local.crash_sweep.prefork import fork_hosts
 from local.functions_host import __main__ as functions_host
 from local.functions_host.engine_store import StoredEngine
+from local.functions_host.hub_client import HubClient
 from local.functions_host.queues import Queues
 from local.functions_host.shared_engine import SharedEngine
 from shared.adapters.fabric.transport import RequestsTransport as FabricTransport
@@ -117,8 +118,8 @@ def watch_messages(injector: CrashInjector) -> None:
 def watch_engine(injector: CrashInjector) -> None:
     """Count the calls that change or read an orchestration instance, and the timers."""
 
-    def wrap(method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str]) -> None:
-        for engine in (StoredEngine, SharedEngine):
+    def wrap(method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str], *, of_client: bool) -> None:
+        for engine in (StoredEngine, HubClient if of_client else SharedEngine):
             wrap_of(engine, method, phases, named)
 
     def wrap_of(engine: Any, method: str, phases: tuple[str, ...], named: Callable[[Any, Any], str]) -> None:
@@ -136,13 +137,13 @@ def watch_engine(injector: CrashInjector) -> None:
 
         setattr(engine, method, call)
 
-    wrap("StartInstance", WRITE, lambda _, request: "start")
-    wrap("PurgeInstances", WRITE, lambda _, request: "purge")
-    wrap("GetInstance", READ, lambda _, request: "state")
-    wrap("RaiseEvent", WRITE, lambda _, request: f"event {_event(request.input.value)}")
-    wrap("CompleteOrchestratorTask", WRITE, lambda _, request: f"turn: {_actions(request)}")
-    wrap("CompleteActivityTask", WRITE, lambda engine, request: f"activity {_activity(engine, request)} done")
-    wrap("_fire", WRITE, lambda _, request: "timer")
+    wrap("StartInstance", WRITE, lambda _, request: "start", of_client=True)
+    wrap("PurgeInstances", WRITE, lambda _, request: "purge", of_client=True)
+    wrap("GetInstance", READ, lambda _, request: "state", of_client=True)
+    wrap("RaiseEvent", WRITE, lambda _, request: f"event {_event(request.input.value)}", of_client=True)
+    wrap("CompleteOrchestratorTask", WRITE, lambda _, request: f"turn: {_actions(request)}", of_client=False)
+    wrap("CompleteActivityTask", WRITE, _named_activity, of_client=False)
+    wrap("_fire", WRITE, lambda _, request: "timer", of_client=False)
 
 
 def _event(text: str) -> str:
@@ -157,6 +158,10 @@ def _actions(request: Any) -> str:
         for a in request.actions
     ]
     return ", ".join(sorted(kinds)) or "nothing"
+
+
+def _named_activity(engine: Any, request: Any) -> str:
+    return f"activity {_activity(engine, request)} done"
 
 
 def _activity(engine: Any, request: Any) -> str:

@@ -17,6 +17,7 @@ from local.functions_host import groups, timers
 from local.functions_host.durable import Durable
 from local.functions_host.engine import Engine
 from local.functions_host.engine_store import StoredEngine
+from local.functions_host.hub_client import HubClient
 from local.functions_host.hub_config import HubConfig
 from local.functions_host.keys import Keys
 from local.functions_host.queues import QueueConfig, Queues, seconds_of
@@ -93,7 +94,8 @@ class Host:
         options = self._options
         if options.hub is not None:
             config = HubConfig.of(section, options.hub_lease_seconds)
-            return SharedEngine(TaskHub(options.hub, config.partitions), config, is_runner=self._runs_durable)
+            hub = TaskHub(options.hub, config.partitions)
+            return SharedEngine(hub, config) if self._runs_durable else HubClient(hub)
         if self._target:
             raise RuntimeError(f"{groups.VARIABLE} is set: the hosts of the other groups need the same --hub")
         return StoredEngine(options.state) if options.state is not None else Engine()

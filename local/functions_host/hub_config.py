@@ -1,4 +1,4 @@
-"""The configuration of a shared task hub, from host.json and the host's options."""
+"""The configuration of a shared task hub, from host.json and the host's options, and the pace of its polls."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,3 +37,20 @@ class HubConfig:
             seconds_of(provider.get("maxQueuePollingInterval"), 30.0),
             lease_seconds,
         )
+
+
+@dataclass
+class Polling:
+    """When a queue is polled next, and how long after an empty poll."""
+
+    shortest: float
+    longest: float
+    due: float = 0.0
+    wait: float = 0.0
+
+    def polled(self, now: float, *, found: bool) -> None:
+        self.wait = self.shortest if found or not self.wait else min(self.longest, 2 * self.wait)
+        self.due = now if found else now + self.wait
+
+    def wake(self) -> None:
+        self.due, self.wait = 0.0, 0.0

@@ -1,9 +1,8 @@
 """The engine of several hosts on one task hub, as the durable extension works on Azure Storage.
 
-Each host serves its own functions with such an engine. A client's call becomes a message on a control queue. The host
-of the group `durable` polls the control queues whose partitions it leases, and the queue of work items. It stores an
-instance after each turn, together with the messages that the turn consumed and sent. The messages of a dead host come
-again when their visibility timeout is over.
+A client's call becomes a message on a control queue (hub_client.py). The host of the group `durable` polls the control
+queues whose partitions it leases, and the queue of work items. It stores an instance after each turn, together with the
+messages that the turn consumed and sent. The messages of a dead host come again when their visibility timeout is over.
 
 Idle polls grow from 50 ms to `maxQueuePollingInterval`; a message that this process sends itself is seen at once
 (DurableTask.AzureStorage: BackoffPollingHelper, TaskHubQueue). Sub-orchestrations, entities and waiting for an instance
@@ -14,7 +13,6 @@ are not served.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportIncompatibleMethodOverride=false
 
-import base64
 import json
 import logging
 import sqlite3
@@ -32,15 +30,14 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.testing.in_memory_backend import ActivityWorkItem, OrchestrationInstance
 
 from local.functions_host.engine import Engine
-from local.functions_host.hub_config import HubConfig
-from local.functions_host.instances import closed_ids, instance_of, row_of
+from local.functions_host.hub_client import EVENT, RESUME, SUSPEND, TERMINATE, HubClient, instance_from, state_of
+from local.functions_host.hub_config import HubConfig, Polling
+from local.functions_host.instances import closed_ids, row_of
 from local.functions_host.task_hub import START, WORK_ITEMS, HubMessage, LeaseLostError, Stored, TaskHub, control_queue
 
 log = logging.getLogger("host.durable")
 
-_EVENT, _TERMINATE, _SUSPEND, _RESUME, _TIMER, _RESULT, _ACTIVITY = (
-    *("event", "terminate", "suspend", "resume", "timer", "result", "activity"),
-)
+_TIMER, _RESULT, _ACTIVITY = "timer", "result", "activity"
 _SERVED_ACTIONS = ("completeOrchestration", "scheduleTask", "createTimer")
 _LONGEST_WAIT_SECONDS = 1.0
 
@@ -57,23 +54,6 @@ class _NoCall:
 
 
 @dataclass
-class Polling:
-    """When a queue is polled next, and how long after an empty poll."""
-
-    shortest: float
-    longest: float
-    due: float = 0.0
-    wait: float = 0.0
-
-    def polled(self, now: float, *, found: bool) -> None:
-        self.wait = self.shortest if found or not self.wait else min(self.longest, 2 * self.wait)
-        self.due = now if found else now + self.wait
-
-    def wake(self) -> None:
-        self.due, self.wait = 0.0, 0.0
-
-
-@dataclass
 class _InHand:
     """The taken messages of an instance with their events, and the tokens of its activities by task."""
 
@@ -81,12 +61,12 @@ class _InHand:
     tokens: dict[int, str] = field(default_factory=lambda: dict[int, str]())
 
 
-class SharedEngine(Engine):
-    """The engine of one host. With `is_runner`, it runs the hub's orchestrations and activities."""
+class SharedEngine(HubClient):
+    """The engine of the host that runs the hub's orchestrations and activities."""
 
-    def __init__(self, hub: TaskHub, config: HubConfig, *, is_runner: bool) -> None:
-        super().__init__()
-        self._hub, self._config, self._is_runner = hub, config, is_runner
+    def __init__(self, hub: TaskHub, config: HubConfig) -> None:
+        super().__init__(hub)
+        self._config = config
         self._owner = uuid.uuid4().hex
         self._next_completion_token = time.time_ns()  # unlike those of every other process
         self._wakes = threading.Condition()
@@ -110,81 +90,10 @@ class SharedEngine(Engine):
             self._hub.release(self._owner)
             self._held = frozenset()
 
-    # Calls of clients, in every host
-
-    def StartInstance(self, request: Any, context: Any) -> Any:
-        """Send the message that starts an instance. An instance that has ended is overwritten."""
-        instance_id = request.instanceId or uuid.uuid4().hex
-        request.instanceId = instance_id
-        if not self._hub.start(self._message(instance_id, START, request)):
-            context.abort(grpc.StatusCode.ALREADY_EXISTS, f"instance '{instance_id}' already exists")
-        self._wake(self._hub.control_queue_of(instance_id))
-        return pb.CreateInstanceResponse(instanceId=instance_id)
-
-    def RaiseEvent(self, request: Any, context: Any) -> Any:
-        """Send an event. An instance that has ended refuses it."""
-        self._send_to_live(request, _EVENT, context)
-        return pb.RaiseEventResponse()
-
-    def TerminateInstance(self, request: Any, context: Any) -> Any:
-        self._send_to_live(request, _TERMINATE, context)
-        return pb.TerminateResponse()
-
-    def SuspendInstance(self, request: Any, context: Any) -> Any:
-        self._send_to_live(request, _SUSPEND, context)
-        return pb.SuspendResponse()
-
-    def ResumeInstance(self, request: Any, context: Any) -> Any:
-        self._send_to_live(request, _RESUME, context)
-        return pb.ResumeResponse()
-
-    def GetInstance(self, request: Any, context: Any) -> Any:
-        """Return an instance as it is stored. One whose first turn has not ended is pending."""
-        found = self._find(request.instanceId)
-        if found is None:
-            return pb.GetInstanceResponse(exists=False)
-        return self._build_instance_response(found, request.getInputsAndOutputs)
-
-    def PurgeInstances(self, request: Any, context: Any) -> Any:
-        """Delete the history of one instance that has ended."""
-        if not request.instanceId:
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this host purges one instance at a time")
-        return pb.PurgeInstancesResponse(deletedInstanceCount=int(self._hub.purge(request.instanceId)))
-
-    def WaitForInstanceStart(self, request: Any, context: Any) -> Any:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "this host does not wait for instances of a shared task hub")
-
-    WaitForInstanceCompletion = WaitForInstanceStart
-
-    def _send_to_live(self, request: Any, kind: str, context: Any) -> None:
-        found = self._find(request.instanceId)
-        if found is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"instance '{request.instanceId}' not found")
-        elif self._is_terminal_status(found.status):
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"instance '{request.instanceId}' has ended")
-        self._hub.send(self._message(request.instanceId, kind, request))
-        self._wake(self._hub.control_queue_of(request.instanceId))
-
-    def _find(self, instance_id: str) -> OrchestrationInstance | None:
-        starting = self._hub.starting(instance_id)
-        if starting is not None:
-            request = pb.CreateInstanceRequest.FromString(starting)
-            return OrchestrationInstance(
-                instance_id, request.name, pb.ORCHESTRATION_STATUS_PENDING, input=request.input.value
-            )
-        stored = self._hub.instance(instance_id)
-        return None if stored is None else _instance(stored)
-
-    def _message(self, instance_id: str, kind: str, request: Any, visible_at: float = 0.0) -> HubMessage:
-        body = request.SerializeToString()
-        return HubMessage(self._hub.control_queue_of(instance_id), instance_id, kind, body, visible_at)
-
     # The poller of the host that runs orchestrations
 
     def _run_timers(self) -> None:
         """Poll the queues until the engine stops. Timers are messages that become visible when they are due."""
-        if not self._is_runner:
-            return
         while not self._shutdown_event.is_set():
             try:
                 self._keep_leases()
@@ -292,17 +201,17 @@ class SharedEngine(Engine):
     def _apply(self, message: HubMessage) -> None:
         context: Any = _NoCall()
         if message.kind == START:
-            super().StartInstance(pb.CreateInstanceRequest.FromString(message.body), context)
-        elif message.kind == _EVENT:
-            super().RaiseEvent(pb.RaiseEventRequest.FromString(message.body), context)
-        elif message.kind == _TERMINATE:
-            super().TerminateInstance(pb.TerminateRequest.FromString(message.body), context)
-        elif message.kind == _SUSPEND:
-            super().SuspendInstance(pb.SuspendRequest.FromString(message.body), context)
-        elif message.kind == _RESUME:
-            super().ResumeInstance(pb.ResumeRequest.FromString(message.body), context)
+            Engine.StartInstance(self, pb.CreateInstanceRequest.FromString(message.body), context)
+        elif message.kind == EVENT:
+            Engine.RaiseEvent(self, pb.RaiseEventRequest.FromString(message.body), context)
+        elif message.kind == TERMINATE:
+            Engine.TerminateInstance(self, pb.TerminateRequest.FromString(message.body), context)
+        elif message.kind == SUSPEND:
+            Engine.SuspendInstance(self, pb.SuspendRequest.FromString(message.body), context)
+        elif message.kind == RESUME:
+            Engine.ResumeInstance(self, pb.ResumeRequest.FromString(message.body), context)
         elif message.kind == _RESULT:
-            super().CompleteActivityTask(pb.ActivityResponse.FromString(message.body), context)
+            Engine.CompleteActivityTask(self, pb.ActivityResponse.FromString(message.body), context)
         else:
             timer: dict[str, Any] = json.loads(message.body)
             self._fire(message.instance_id, timer["timer_id"], datetime.fromisoformat(timer["fire_at"]))
@@ -316,7 +225,7 @@ class SharedEngine(Engine):
         """Continue a stored instance: its activities and timers are messages, only its own next turn is not."""
         if stored.instance_id in self._instances:
             return
-        instance = _instance(stored)
+        instance = instance_from(stored)
         instance.completion_token = self._next_completion_token
         self._next_completion_token += 1
         self._instances[stored.instance_id] = instance
@@ -366,7 +275,7 @@ class SharedEngine(Engine):
         of_messages = [event for _, events in kept for event in events]
         own = [event for event in waiting if not _holds(of_messages, event)]
         stored = Stored(
-            instance.instance_id, not has_ended, json.dumps(hand.tokens), _state(row_of(instance, pending=own))
+            instance.instance_id, not has_ended, json.dumps(hand.tokens), state_of(row_of(instance, pending=own))
         )
         done = [number for number, _ in hand.messages if number not in {n for n, _ in kept}]
         try:
@@ -417,13 +326,3 @@ class SharedEngine(Engine):
 
 def _holds(events: Iterable[Any], event: Any) -> bool:
     return any(each is event for each in events)
-
-
-def _state(row: Iterable[Any]) -> bytes:
-    shown = [{"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in row]
-    return json.dumps(shown).encode()
-
-
-def _instance(stored: Stored) -> OrchestrationInstance:
-    row: list[Any] = json.loads(stored.state)
-    return instance_of([base64.b64decode(v["base64"]) if isinstance(v, dict) else v for v in row])

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.functions_host.hub_config import HubConfig
-from local.functions_host.shared_engine import Polling
+from local.functions_host.hub_config import HubConfig, Polling
 from local.functions_host.task_hub import START, WORK_ITEMS, HubMessage, LeaseLostError, Stored, TaskHub, control_queue
 from local.paths import ROOT
 

@@ -137,6 +137,11 @@ def worker_threads(environment: Mapping[str, str] = os.environ) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and int(text) else None
 
 
+def caller_variables(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """Return the environment variables of whoever runs the command line, for `$ENV:` in parameter.yml."""
+    return environment
+
+
 def function_key(environment: Mapping[str, str] = os.environ) -> str:
     """Return the function key for the app's HTTP API; it is kept nowhere. Raises SettingsError."""
     return Reader(environment).text("FUNCTION_KEY")

@@ -59,6 +59,7 @@ def _manifest(found: Config, repository: Path, folder: Path, environment: str) -
     }
     for name, value in (
         ("environment", environment),
+        ("environmentVariables", "enable_environment_variable_replacement" in found.features),
         ("itemTypes", selection.types),
         ("include", selection.items),
         ("exclude", selection.exclude_regex),

@@ -1,5 +1,6 @@
 """Pack a repository: scan it, resolve the parameters of one environment, and make the entries of the packed step."""
 
+import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from shared.repository.item_types import ITEM_TYPES, definition_format, is_shell
 from shared.repository.model import Item, Repository, to_json
 from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
 from shared.repository.selection import Selection, folders_of, selected
+from shared.settings import caller_variables
 
 NO_PARAMETERS = "none"
 _MAX_PARAMETERS = 4 * 1024 * 1024
@@ -40,7 +42,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         raise InvalidInputError([Problem(path, str(error))]) from None
     problems = Problems()
     repository = scan.scan(real, name, problems)
-    loaded = _parameters(spec, real, name, problems)
+    loaded = _parameters(spec, folder, root, problems)
     chosen = _chosen(repository, spec, path, problems)
     if problems:
         raise InvalidInputError(problems)
@@ -68,30 +70,42 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         "items": template_of([entries.of(item) for item in chosen.values()]),
         "order": template_of(steps),
     }
-    return Packed(packed, repository.left_out, tuple(analysis.warnings))
+    return Packed(packed, repository.left_out, (*analysis.warnings, *_stored_variables(loaded, path)))
 
 
-def _parameters(spec: JsonObject, real: Path, name: str, problems: Problems) -> Parameters:
-    """Return the parameters of the environment; those of an empty file if there is none."""
-    file = spec.get("parameters") or parameters.PARAMETER_FILE
-    if file == NO_PARAMETERS:
+def _stored_variables(loaded: Parameters, path: str) -> list[Problem]:
+    """Warn of environment variables whose values become part of the deployment."""
+    names = ", ".join(loaded.environment_variables)
+    what = "are replaced in parameter.yml and stored with the deployment; a secret does not belong there"
+    return [Problem(path, f"the values of the environment variables {names} {what}")] if names else []
+
+
+def _parameters(spec: JsonObject, folder: Path, root: Path, problems: Problems) -> Parameters:
+    """Return the parameters of the environment; those of an empty file if there is none.
+
+    The file is named relative to the repository, and may be anywhere below `root`, as beside a configuration of
+    fabric-cicd. Messages name it relative to the manifest.
+    """
+    wanted = spec.get("parameters") or parameters.PARAMETER_FILE
+    if wanted == NO_PARAMETERS:
         return Parameters()
+    file = posixpath.normpath(posixpath.join(str(spec["path"]), str(wanted)))
 
-    def read(wanted: str) -> str | None:
-        label = shown(f"{name}/{wanted}")
-        if not (real / wanted).exists():
+    def read(name: str) -> str | None:
+        if not (folder / name).exists():
             return None
         try:
-            at = files.within(real / wanted, real, label)
-            return files.read(at, real, label, _MAX_PARAMETERS).decode("utf-8-sig")
+            at = files.within(folder / name, root, shown(name), "; name a folder above both with --root")
+            return files.read(at, root, shown(name), _MAX_PARAMETERS).decode("utf-8-sig")
         except (RefusedError, UnicodeDecodeError) as error:
-            problems.append(Problem(f"{name}/{wanted}", f"cannot be read: {error}"))
-            return ""
+            problems.append(Problem(name, f"cannot be read: {error}"))
+            return None
 
     environment = str(spec.get("environment") or NO_ENVIRONMENT)
-    loaded = parameters.load(read, file, environment, None, problems)
+    variables = caller_variables() if spec.get("environmentVariables") is True else None
+    loaded = parameters.load(read, file, environment, variables, problems)
     if loaded is None and spec.get("parameters") and not problems:
-        problems.append(Problem(f"{name}/{file}", "does not exist; correct `parameters`, or write `none`"))
+        problems.append(Problem(file, "does not exist; correct `parameters`, or write `none`"))
     return loaded or Parameters()
 
 

@@ -173,7 +173,7 @@ class Rules:
         text = value.text or ""
         if text.startswith(ENV):
             if not self._has_env:
-                hint = "switch on enable_environment_variable_replacement"
+                hint = "set `environmentVariables: true`"
                 self._bad(value.place, f"{text[:64]!r} is an environment variable, which are not replaced; {hint}")
             elif is_chosen:
                 self._bad(value.place, f"the environment variable {text.removeprefix(ENV)[:64]!r} is not set")

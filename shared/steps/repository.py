@@ -47,6 +47,10 @@ class RepositoryKind:
             maximum=1024,
             words=Words("The file of parameters. Default: parameter.yml in `path`; `none` ignores it.", "none"),
         )
+        spec.boolean(
+            "environmentVariables",
+            words=Words("Replace $ENV:NAME in parameter.yml by the caller's variables; they are stored.", True),
+        )
         spec.texts("itemTypes", words=Words("Deploy only these types. Default: all.", ["Notebook", "DataPipeline"]))
         spec.texts("include", words=Words("Deploy only these items, as name and type.", ["Load.Notebook"]))
         spec.text("exclude", words=Words("Leave out items whose name begins with this expression.", "^tmp_"))

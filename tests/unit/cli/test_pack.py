@@ -17,6 +17,7 @@ from shared.cli import item_folder, pack
 from shared.domain.errors import InvalidInputError
 from shared.domain.text import MAX_BYTES
 from shared.repository import files
+from tests.differential import all_types
 
 GUID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c01"
 CSV = f"principal_id,role,description,type\r\n{GUID},Admin,,User\r\n"
@@ -619,3 +620,27 @@ def test_pack_empty_name_does_not_mean_the_folder_of_the_manifest(tmp_path: Path
     text = {"folder": "is empty: give the folder, relative to the manifest"}
     assert refusal(item(folder=name), tmp_path) == ("$.steps[0].with.folder", text["folder"])
     assert refusal(people(file=name), tmp_path) == ("$.steps[0].with.file", text["folder"].replace("folder", "file"))
+
+
+def test_parameters_may_be_beside_the_repository_and_name_variables_of_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual layout for fabric-cicd: config.yml and parameter.yml above the directory of the items."""
+    all_types.item(tmp_path, "m/ws/A.Notebook", "Notebook", "A", {"notebook-content.py": "x = 'old'\n"})
+    text = "find_replace:\n- find_value: old\n  replace_value:\n    PROD: $ENV:PLACE\n"
+    all_types.write(tmp_path / "m/parameter.yml", text)
+    all_types.write(tmp_path / "outside.yml", text)
+
+    def packed(file: str, warnings: list[str], **fields: Any) -> Any:
+        spec = {"workspaceId": GUID, "path": "ws", "environment": "PROD", "parameters": file, **fields}
+        manifest = {"steps": [{"id": "a", "kind": "repository", "with": spec}]}
+        return pack.packed(manifest, tmp_path / "m", on_warning=lambda each: warnings.append(each.message))
+
+    with pytest.raises(InvalidInputError, match=r"parameter.yml:4: '\$ENV:PLACE' is an environment variable"):
+        packed("../parameter.yml", [])
+    monkeypatch.setenv("PLACE", "new")
+    warnings: list[str] = []
+    assert packed("../parameter.yml", warnings, environmentVariables=True)["steps"][0]["with"]["items"]
+    assert [each for each in warnings if "environment variables PLACE" in each]
+    with pytest.raises(InvalidInputError, match="leads out of the folder"):
+        packed("../../outside.yml", [])

@@ -1,6 +1,5 @@
 """Deploy and wait, read the host's usage, and print rows, for all benchmarks."""
 
-import json
 import os
 import platform
 import statistics
@@ -18,6 +17,7 @@ from shared.bootstrap import command_line
 from shared.domain.errors import NotFoundError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.saga.submission.envelope import envelope
 
 _WAIT_SECONDS = 900.0
 
@@ -61,7 +61,7 @@ class Bench:
         """Submit deployments and wait until all have ended. Raises AssertionError if one does not end as expected."""
         before, began = self.used(), time.time()
         for deployment_id, manifest in submissions:
-            self.storage.submit(json.dumps({"deployment_id": deployment_id, "manifest": manifest}))
+            self.storage.submit(envelope(self.storage.blobs, deployment_id, {"manifest": manifest}, "bench"))
         headers = [self.ended(deployment_id) for deployment_id, _ in submissions]
         for header in headers:
             assert header.state is expected, header  # noqa: S101 - a failure would be measured otherwise

@@ -17,6 +17,7 @@ from shared.repository.model import Item, Repository, to_json
 from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
 from shared.repository.selection import Selection, folders_of, selected
 from shared.settings import caller_variables
+from shared.steps.item_actions import DEFAULT_VALUE_SET, ValueSetKind
 
 NO_PARAMETERS = "none"
 _MAX_PARAMETERS = 4 * 1024 * 1024
@@ -51,7 +52,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
     ordered = order.ordered(chosen.values(), analysis.edges, problems)
     if problems:
         raise InvalidInputError(problems)
-    entries = _Entries(real, name, analysis, stored)
+    entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""))
     folders = list(folders_of(list(chosen.values())))
     left = {key: value for key, value in spec.items() if key not in ("path", "folders", "items", "order", "source")}
     steps = [
@@ -151,8 +152,9 @@ def _pattern(spec: JsonObject, name: str, place: str, problems: Problems) -> str
 class _Entries:
     """Makes the entries of the items, and stores their files and templates."""
 
-    def __init__(self, real: Path, name: str, analysis: Analysis, stored: StoredFiles) -> None:
+    def __init__(self, real: Path, name: str, analysis: Analysis, stored: StoredFiles, environment: str) -> None:
         self._real, self._name, self._analysis, self._stored = real, name, analysis, stored
+        self._environment = environment
         self._refs: dict[str, JsonObject] = {}
         self._ready: dict[str, dict[str, None]] = {}
         for use in analysis.uses:
@@ -169,6 +171,7 @@ class _Entries:
             ("folder", item.folder),
             ("creationPayload", item.creation_payload),
             ("ready", list(self._ready.get(item.key, {}))),
+            ("valueSet", self._value_set(item)),
         ):
             if value:
                 entry[name] = value
@@ -177,6 +180,13 @@ class _Entries:
             if refs := list(self._refs.get(item.key, {}).values()):
                 entry["refs"] = refs
         return entry
+
+    def _value_set(self, item: Item) -> str:
+        """Return the value set to make active: that of the environment or, if the library has none, the default."""
+        if item.type != ValueSetKind.type or not self._environment:
+            return ""
+        has_own = item.part(f"valueSets/{self._environment}.json") is not None
+        return self._environment if has_own else DEFAULT_VALUE_SET
 
     def _template(self, item: Item) -> str:
         """Store the item's files and the list of them with what is replaced in each; return the digest of the list."""

@@ -56,9 +56,14 @@ principal, a capacity) may have been created just now and not be known everywher
 paused capacity may be resumed."""
 
 WAIT_CODES = frozenset(
-    {"RequestBlocked", "TooManyRequestsForJobs", "TooManyRequestsForCapacity", "WorkspacePreviousOperationInProgress"}
+    {
+        *("RequestBlocked", "TooManyRequestsForJobs", "TooManyRequestsForCapacity"),
+        *("WorkspacePreviousOperationInProgress", "InvalidEnvironmentPublish"),
+        "EnvironmentAnotherOngoingPublishProcess",
+    }
 )
-"""Fabric is busy with this principal: waiting does not count as an attempt."""
+"""Fabric is busy with this principal or, for the last two, with this environment: waiting does not count as an
+attempt."""
 
 FAILURE_CODES = frozenset({"InternalError", "InternalServerError", "ServiceUnavailable", "OperationTimedOut"})
 """Fabric failed, and the call may or may not have had its effect."""

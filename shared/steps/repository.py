@@ -17,6 +17,7 @@ from shared.repository.model import Kind, Ref, from_json
 from shared.repository.order import Phase
 from shared.steps import items
 from shared.steps.folder import FolderKind
+from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
 from shared.steps.kind import WORKSPACE_ID
 from shared.steps.marker import check_description
 from shared.steps.repository_item import OUTPUT_OF, RepositoryItemKind, Unchanged
@@ -145,6 +146,7 @@ def _read_item(row: Fields) -> tuple[str, str]:
     row.any_object("creationPayload")
     row.text("template", pattern=DIGEST, hint="must be the SHA-256 of a stored template")
     row.texts("ready")
+    row.text("valueSet", refers=True)
     for i, each in enumerate(row.rows("refs")):
         try:
             if not isinstance(from_json(each), Ref):
@@ -185,7 +187,30 @@ class _Expansion:
             needs = (self._folders[parent],) if parent else ()
             yield Expanded(suffix, FolderKind.name, spec, needs, FolderKind.outputs)
         for step in self._spec["order"]:
-            yield self._step(step["item"], step.get("phase") or Phase.WHOLE, step.get("needs") or [])
+            phase = step.get("phase") or Phase.WHOLE
+            yield self._step(step["item"], phase, step.get("needs") or [])
+            if phase != Phase.SHELL:
+                yield from self._actions(step["item"], phase)
+
+    def _actions(self, key: str, phase: str) -> Iterator[Expanded]:
+        """Yield what is done with an item when it has its definition."""
+        row, last = self._rows[key], self._node(f"{key}#{phase}")
+        spec: JsonObject = {
+            "workspaceId": self._spec["workspaceId"],
+            "itemId": self._output(last),
+            "displayName": row["displayName"],
+        }
+        if row["type"] == EnvironmentPublishKind.type and row.get("template"):
+            spec["changed"] = self._output(last, "changed")
+            yield self._action("/publish", key, last, EnvironmentPublishKind, spec)
+        if row["type"] == ValueSetKind.type and row.get("valueSet"):
+            spec["valueSet"] = row["valueSet"]
+            yield self._action("/value-set", key, last, ValueSetKind, spec)
+
+    def _action(
+        self, end: str, key: str, last: str, kind: type[EnvironmentPublishKind | ValueSetKind], spec: JsonObject
+    ) -> Expanded:
+        return Expanded(self._ids[key] + end, kind.name, spec, (last,), kind.outputs)
 
     def _step(self, key: str, phase: str, needs: list[str]) -> Expanded:
         row = self._rows[key]

@@ -24,6 +24,7 @@ from shared.repository.model import Ref, from_json, to_json
 from shared.repository.render import RenderError, render
 from shared.steps import items, lookups, restorable
 from shared.steps.item import PLATFORM, ItemKind
+from shared.steps.item_actions import publish_call
 from shared.steps.kind import Call, Details, IfExists, NotYetError, Recall, Snapshot, VerificationError, usable
 from shared.steps.marker import keep_marker, with_marker
 
@@ -51,7 +52,7 @@ class RepositoryItemKind(ItemKind):
     about = "One item of a repository; a step of the kind repository expands to it."
     packs = ""
     if_exists = IfExists.UPDATE
-    outputs = frozenset({"id", "displayName", "workspaceId", "type", "created", *OUTPUT_OF.values()})
+    outputs = frozenset({"id", "displayName", "workspaceId", "type", "created", "changed", *OUTPUT_OF.values()})
     keys = ("workspaceId", "type", "displayName")
     is_found_by_marker = True
     tracks = ""
@@ -190,6 +191,7 @@ class RepositoryItemKind(ItemKind):
             "workspaceId": spec["workspaceId"],
             "type": spec["type"],
             "created": intent.action is IntentAction.CREATE,
+            "changed": intent.action is not IntentAction.ADOPT,
             "identity": identity_of(spec.get("logicalId") or "", spec["type"], spec["displayName"]),
             "isOwn": intent.action is IntentAction.CREATE or bool(_known(spec).get("isOwn")),
             **({"sent": spec["sent"]} if "sent" in spec else {}),
@@ -215,6 +217,8 @@ class RepositoryItemKind(ItemKind):
         calls: list[Call] = []
         if before.get("definition") and "definition" in changed:
             calls.append(self.definition_call(spec, found.resource.id, before["definition"]))
+            if spec["type"] == "Environment":  # its definition is only staged; operations come before other calls
+                calls.append(publish_call(spec["workspaceId"], found.resource.id))
         old = {
             "displayName": before.get("displayName", ""),
             "description": before.get("description", ""),

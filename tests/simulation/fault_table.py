@@ -83,6 +83,22 @@ _REPOSITORY = {
     ),
     "id": "it",
 }
+_ACTIONS = {
+    **repositories.step(
+        WORKSPACE,
+        [
+            repositories.item(STORED, "Environment", "spark", "driver_cores: 4\n"),
+            repositories.item(STORED, "VariableLibrary", "names", "{}", valueSet="PROD"),
+        ],
+    ),
+    "id": "it",
+}
+_SPARK = {"parts": [{"path": "Setting/Sparkcompute.yml", "payload": "e30=", "payloadType": "InlineBase64"}]}
+_NAMES = {"parts": [{"path": "valueSets/PROD.json", "payload": "e30=", "payloadType": "InlineBase64"}]}
+_SPARK_THERE = (
+    {"type": "Environment", "displayName": "spark", "description": "old", "definition": _SPARK},
+    {"type": "VariableLibrary", "displayName": "names", "description": "old", "definition": _NAMES},
+)
 _DEPLOYED = (
     {"type": "Notebook", "displayName": "load", "description": "old", "definition": _OLD},
     {"type": "Reflex", "displayName": "alarm", "description": "old", "definition": _OLD},
@@ -111,6 +127,8 @@ SCENARIOS = (
     Scenario("folder, created", _step("folder", **_IN)),
     Scenario("items of a repository, created", _REPOSITORY),
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
+    Scenario("actions of a repository, after a create", _ACTIONS),
+    Scenario("actions of a repository, after an update", _ACTIONS, _SPARK_THERE),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
 )
@@ -171,7 +189,7 @@ def _outcome(world: World) -> Outcome:
     made = Counter(
         c["path"].rsplit("/", 1)[-1]
         for c in world.model.calls
-        if c["method"] == "POST" and c["effect"] and not re.search(r"Definition|Capacity|/move$", c["path"])
+        if c["method"] == "POST" and c["effect"] and not re.search(r"Definition|Capacity|/(move|publish)$", c["path"])
     )
     return Outcome(state.value, text, tuple(sorted(made.items())))
 

@@ -48,6 +48,8 @@ def item(
 
 _FILES = {
     "Notebook": "notebook-content.py",
+    "Environment": "Setting/Sparkcompute.yml",
+    "VariableLibrary": "valueSets/PROD.json",
     "DataPipeline": "pipeline-content.json",
     "Eventstream": "eventstream.json",
     "Reflex": "ReflexEntities.json",

@@ -39,5 +39,7 @@ def test_fault_table_covers_every_call() -> None:
         *("PATCH workspaces/*/roleAssignments/*", "DELETE workspaces/*/roleAssignments/*"),
         *("GET workspaces/*/folders", "POST workspaces/*/folders", "DELETE workspaces/*/folders/*"),
         "POST workspaces/*/items/*/move",
+        *("GET workspaces/*/environments/*", "POST workspaces/*/environments/*/staging/publish"),
+        *("GET workspaces/*/variableLibraries/*", "PATCH workspaces/*/variableLibraries/*"),
         *("GET operations/*", "GET operations/*/result"),
     }

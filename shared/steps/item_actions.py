@@ -1,0 +1,155 @@
+"""The kinds of what is done with an item of a repository after it has its definition. `repository` expands to them.
+
+Each sets something of an item that exists, so it is always an update with a before-image.
+"""
+
+from collections.abc import Mapping
+
+from shared.domain.errors import FabricTransientError
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject, as_object
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Resource
+from shared.steps.kind import Call, IfExists, NotYetError, ResourceKind, Snapshot, VerificationError
+
+DEFAULT_VALUE_SET = "Default value set"
+"""The value set that every variable library has. Source: fabric-docs, variable libraries."""
+_PUBLISHED = "Success"
+_PUBLISHING = frozenset({"Running", "Waiting", "Cancelling"})
+
+
+class _OfItem(ResourceKind):
+    """Base of the kinds that set something of one item, whose id an earlier step gives."""
+
+    if_exists = IfExists.UPDATE
+    keys = ("workspaceId", "itemId")
+    outputs = frozenset({"id", "workspaceId"})
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+    type = ""
+    collection = ""
+
+    def check(self, spec: Fields) -> None:
+        spec.guid("workspaceId", required=True)
+        spec.guid("itemId", required=True)
+        spec.raw("displayName")
+        self.check_more(spec)
+
+    def check_more(self, spec: Fields) -> None:
+        """Read the fields of the kind itself."""
+
+    def image(self, properties: JsonObject) -> JsonObject:
+        """Return what the step may change, from the properties that Fabric shows."""
+        raise NotImplementedError
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        shown = fabric.get(self.path(spec["workspaceId"], spec["itemId"]))
+        return self._snapshot(shown, spec["workspaceId"], spec["itemId"])
+
+    def _snapshot(self, shown: JsonObject, workspace_id: str, item_id: str) -> Snapshot:
+        properties = as_object(shown.get("properties"))
+        if properties is None:
+            raise FabricTransientError(f"Fabric's response has no properties of {item_id}", call=f"GET {self.type}")
+        name = shown.get("displayName", item_id)
+        return Snapshot(Resource(self.type, item_id, name, workspace_id), self.image(properties))
+
+    def path(self, workspace_id: str, item_id: str) -> str:
+        return f"/workspaces/{workspace_id}/{self.collection}/{item_id}"
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        return Resource(self.type, spec["itemId"], spec.get("displayName", ""), spec["workspaceId"])
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return False: the step creates nothing."""
+        return False
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        """Search the item in the list first, because a 404 alone could be a paused capacity."""
+        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
+        if all(row.get("id", "").lower() != resource.id.lower() for row in rows):
+            return None
+        place = resource.parent_id or ""
+        return self._snapshot(fabric.get(self.path(place, resource.id)), place, resource.id)
+
+
+class ValueSetKind(_OfItem):
+    """Choose the active value set of a variable library; compensation chooses the earlier one."""
+
+    name = "value_set"
+    about = "The active value set of a variable library; a step of the kind repository expands to it."
+    type, collection = "VariableLibrary", "variableLibraries"
+
+    def check_more(self, spec: Fields) -> None:
+        spec.text("valueSet", required=True, refers=True)
+
+    def image(self, properties: JsonObject) -> JsonObject:
+        return {"valueSet": properties.get("activeValueSetName") or DEFAULT_VALUE_SET}
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        return ["valueSet"] if found.image["valueSet"] != spec["valueSet"] else []
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        return [self._call(spec["workspaceId"], spec["itemId"], spec["valueSet"])]
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        found = self.find(fabric, spec)
+        if found is None or self.changes(spec, found):
+            raise VerificationError(f"variable library {resource.id}: Fabric shows another active value set")
+        return {"id": resource.id, "workspaceId": spec["workspaceId"]}
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return the call that chooses the earlier value set; none if somebody has chosen another one since."""
+        if found.image["valueSet"] != spec["valueSet"]:
+            return []
+        before = (intent.before or {}).get("valueSet") or DEFAULT_VALUE_SET
+        return [self._call(spec["workspaceId"], found.resource.id, before)]
+
+    def _call(self, workspace_id: str, item_id: str, name: str) -> Call:
+        body: JsonObject = {"properties": {"activeValueSetName": name}}
+        return Call("PATCH", self.path(workspace_id, item_id), "value set", body)
+
+
+class EnvironmentPublishKind(_OfItem):
+    """Publish what the definition of an environment has staged.
+
+    Compensation does nothing: the step of the environment itself restores its definition, and publishes that.
+    """
+
+    name = "environment_publish"
+    about = "The publish of an environment; a step of the kind repository expands to it."
+    type, collection = "Environment", "environments"
+    expected_seconds: Mapping[str, float] = {"publish Environment": 300.0}
+    """Source: fabric-cicd's recorded trace, about 355 s with new libraries; without them it takes a second."""
+
+    def check_more(self, spec: Fields) -> None:
+        spec.raw("changed")
+
+    def image(self, properties: JsonObject) -> JsonObject:
+        details = as_object(properties.get("publishDetails")) or {}
+        return {"state": details.get("state"), "version": details.get("targetVersion")}
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        """Return `published` if the environment was changed by this deployment, or its last publish did not succeed."""
+        is_published = spec.get("changed") is False and found.image["state"] == _PUBLISHED
+        return [] if is_published else ["published"]
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        return [publish_call(spec["workspaceId"], spec["itemId"])]
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        found = self.find(fabric, spec)
+        state = found.image["state"] if found is not None else None
+        if state in _PUBLISHING:
+            raise NotYetError(f"Fabric publishes environment '{resource.name}'", 30.0)
+        if state != _PUBLISHED:
+            raise VerificationError(f"the publish of environment '{resource.name}' ({resource.id}) ended as {state}")
+        return {"id": resource.id, "workspaceId": spec["workspaceId"]}
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        return []
+
+
+def publish_call(workspace_id: str, environment_id: str) -> Call:
+    """Return the call that publishes an environment, as an operation."""
+    path = f"/workspaces/{workspace_id}/environments/{environment_id}/staging/publish"
+    return Call("POST", path, "publish Environment", None, {"beta": "false"})

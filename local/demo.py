@@ -1,13 +1,17 @@
-"""`make demo`: run one deployment that succeeds and one that is rolled back. Exits 0 only if both ended as expected."""
+"""`make demo`: run deployments that succeed and some that are rolled back. Exits 0 only if all ended as expected."""
 
 import contextlib
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from local import azurite
 from local.client import fetch
@@ -15,6 +19,8 @@ from local.paths import HOME, ROOT
 from local.stack import Stack, StackError, from_environment
 
 EXAMPLES = ROOT / "examples"
+_REPOSITORY_ITEMS = 12
+"""Items of examples/repository; the simulator's state does not list SQL endpoints as items."""
 
 
 def main() -> int:
@@ -30,6 +36,10 @@ def main() -> int:
             verdicts = [
                 deploy(stack, "medallion.yaml", 0, "one workspace, three lakehouses in parallel, three principals"),
                 deploy(stack, "failing.yaml", 1, "the same, but Fabric refuses the last step: all is rolled back"),
+                deploy(
+                    stack, "repository/sales.yaml", 0, "a repository in Git's format, in the order of its references"
+                ),
+                change_repository(stack),
                 proof(stack),
             ]
     except (StackError, azurite.AzuriteError) as error:
@@ -38,7 +48,7 @@ def main() -> int:
     took = f"{time.monotonic() - began:.0f} s"
     passed = all(verdicts)
     print_heading(
-        f"both deployments ended as expected, after {took}" if passed else f"FAILED: not as expected (after {took})"
+        f"all deployments ended as expected, after {took}" if passed else f"FAILED: not as expected (after {took})"
     )
     return 0 if passed else 1
 
@@ -50,9 +60,41 @@ def print_heading(text: str) -> None:
 def deploy(stack: Stack, name: str, expected: int, what: str) -> bool:
     """Submit an example with the command line and follow it. Return True if it exits with the expected code."""
     print_heading(f"submit examples/{name}: {what}")
-    command = [sys.executable, "-m", "shared.cli", "submit", str(EXAMPLES / name), "--wait", "--timeout", "2m"]
+    return submit(stack, EXAMPLES / name, expected)
+
+
+def change_repository(stack: Stack) -> bool:
+    """Deploy the repository again with one line changed and a step that Fabric refuses. Return True if it is rolled
+    back and every definition is as before."""
+    print_heading("one line of a notebook changed, and a step that Fabric refuses: the notebook is restored")
+    folder = stack.folder / "repository"
+    shutil.copytree(EXAMPLES / "repository" / "workspace", folder / "workspace", dirs_exist_ok=True)
+    notebook = folder / "workspace" / "Transform" / "Join.Notebook" / "notebook-content.py"
+    notebook.write_text(notebook.read_text().replace('"sales"', '"sales_by_customer"'))
+    spec = {"workspaceId": "${{ steps.workspace.outputs.id }}", "type": "CrystalBall", "displayName": "forecast"}
+    refused = {"id": "forecast", "kind": "item", "needs": ["content"], "with": spec}
+    manifest: dict[str, Any] = yaml.safe_load((EXAMPLES / "repository" / "sales.yaml").read_text())
+    file = folder / "changed.json"
+    file.write_text(json.dumps({**manifest, "steps": [*manifest["steps"], refused]}))
+    before = _definitions(stack)
+    return submit(stack, file, 1) and _definitions(stack) == before
+
+
+def _definitions(stack: Stack) -> dict[str, Any]:
+    """Return the definitions of all items in Fabric, without the part that Fabric writes itself."""
+    items = [item for w in fetch(f"{stack.fabric_url}/_sim/state")["workspaces"] for item in w["items"]]
+    parts = {item["id"]: (item.get("definition") or {}).get("parts", []) for item in items}
+    return {
+        item_id: {part["path"]: part["payload"] for part in row if part["path"] != ".platform"}
+        for item_id, row in parts.items()
+    }
+
+
+def submit(stack: Stack, file: Path, expected: int) -> bool:
+    """Submit a manifest and follow it. Return True if the command line exits with the expected code."""
+    command = [sys.executable, "-m", "shared.cli", "submit", str(file), "--wait", "--timeout", "2m"]
     environment = {**os.environ, "AzureWebJobsStorage": stack.connection_string}
-    code = subprocess.run([*command, "--id", name.removesuffix(".yaml")], cwd=ROOT, env=environment, check=False)
+    code = subprocess.run([*command, "--id", file.stem], cwd=ROOT, env=environment, check=False)
     print(f"exit code {code.returncode}, expected {expected}", flush=True)
     return code.returncode == expected
 
@@ -79,7 +121,8 @@ def proof(stack: Stack) -> bool:
     print(f"Fabric's contents, and every call it received:       {place}/fabric-state.json, fabric-calls.json")
     print(f"every change of state, with requester and reason:   {place}/medallion-audit.txt, failing-audit.txt")
     found = {w["displayName"]: sorted(i["displayName"] for i in w["items"]) for w in state["workspaces"]}
-    return found == {"contoso-sales-dev": ["bronze", "gold", "silver"]}
+    repository = found.pop("contoso-sales-repository", [])
+    return found == {"contoso-sales-dev": ["bronze", "gold", "silver"]} and len(repository) == _REPOSITORY_ITEMS
 
 
 if __name__ == "__main__":

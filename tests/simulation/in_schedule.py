@@ -33,7 +33,9 @@ class InSchedule:
             return
         self.world.occurred["repository"] += 1
         chance, blobs = self.chance, self.world.blobs
-        folder = {"folder": chance.choice(["/Raw", "/Raw/New", "/Clean"])} if chance.random() < 0.6 else {}
+        folder: dict[str, Any] = (
+            {"folder": chance.choice(["/Raw", "/Raw/New", "/Clean"])} if chance.random() < 0.6 else {}
+        )
         name = chance.choice(["load", "load", "load sales"])
         load = repositories.item(blobs, "Notebook", name, f"x = {chance.randint(5, 6)}", **folder)
         load["logicalId"] = repositories.logical_id("Notebook", "load")  # a renamed item keeps it

@@ -137,7 +137,7 @@ class DryRun:
         return cls(data["name"], data["target"], tuple(map(StepChange.from_json, data["steps"])))
 
 
-_ACTIONS = {("displayName",): Action.RENAME, ("folder",): Action.MOVE}
+_ACTIONS: Mapping[tuple[str, ...], Action] = {("displayName",): Action.RENAME, ("folder",): Action.MOVE}
 """The action if nothing but these fields would change."""
 
 

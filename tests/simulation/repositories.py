@@ -29,7 +29,7 @@ def item(
             "metadata": {"type": item_type, "displayName": name},
             "config": {"version": "2.0", "logicalId": row["logicalId"]},
         }
-        files = {".platform": canonical(platform), _FILES[item_type]: body}
+        files = {".platform": canonical(platform), _FILES[item_type]: body, **_MORE.get(item_type, {})}
         parts = [
             {
                 "path": path,
@@ -46,6 +46,10 @@ def item(
     return {**row, **more}
 
 
+_MORE = {
+    "VariableLibrary": {"variables.json": '{"variables": []}', "settings.json": '{"valueSetsOrder": ["PROD"]}'},
+}
+"""The other parts that Fabric requires, by type."""
 _FILES = {
     "Notebook": "notebook-content.py",
     "Environment": "Setting/Sparkcompute.yml",

@@ -24,6 +24,8 @@ class Client:
     secrets: list[str] = field(default_factory=lambda: list[str]())
     certificates: list[str] = field(default_factory=lambda: list[str]())
     """As PEM, without the private key."""
+    roles: list[str] = field(default_factory=lambda: list[str]())
+    """The app roles that its tokens for an application have."""
 
 
 class SigningKey:
@@ -98,10 +100,10 @@ class Entra:
         if rest == "discovery/v2.0/keys":
             return Answer(200, {"keys": [key.public() for key in self.signing_keys.values()]})
         if request.method == "POST" and rest == "oauth2/v2.0/token":
-            return self._token({k: v[0] for k, v in parse_qs(request.body.decode()).items()})
+            return self._token(tenant, {k: v[0] for k, v in parse_qs(request.body.decode()).items()})
         return Answer(404, {"error": "not_found"})
 
-    def _token(self, form: dict[str, str]) -> Answer:
+    def _token(self, tenant: str, form: dict[str, str]) -> Answer:
         client = self.clients.get(form.get("client_id", ""))
         if client is None:
             return _refused("unauthorized_client", "AADSTS700016: Application was not found in the directory.")
@@ -112,7 +114,12 @@ class Entra:
                 )
         elif form.get("client_secret") not in client.secrets:
             return self._invalid("AADSTS7000215: Invalid client secret provided.", form)
-        token = self._issue(form.get("scope", ""), form["client_id"])
+        scope, client_id = form.get("scope", ""), form["client_id"]
+        if scope.startswith("api://"):
+            audience = scope.removeprefix("api://").removesuffix("/.default")
+            token = self.sign_in(tenant, audience, oid=client_id, azp=client_id, idtyp="app", roles=client.roles)
+        else:
+            token = self._issue(scope, client_id)
         return Answer(200, {"token_type": "Bearer", "expires_in": self.life_seconds, "access_token": token})
 
     def _identity(self, request: Request) -> Answer:

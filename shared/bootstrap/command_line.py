@@ -57,24 +57,25 @@ def stored_breakers(loaded: settings.Settings) -> BreakerAdmin:
     return parts.breakers(parts.storage_clients(loaded.storage), loaded, SystemClock(), NoTelemetry())
 
 
-def remote(url: str, key: str, scope: str = "") -> Remote:
-    """Return the app behind its HTTP API. With `scope`, the caller's own identity signs in, and no key is sent.
+def remote(url: str, key: str, scope: str = "", authority: str = "") -> Remote:
+    """Return the app behind its HTTP API. With `scope`, the caller's own identity signs in at `authority` (empty: the
+    public cloud), and no key is sent.
 
     Raises InvalidInputError if the address cannot be used.
     """
     from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header, token_header
 
-    api = RemoteApi(url, token_header(_own_token(scope)) if scope else key_header(key))
+    api = RemoteApi(url, token_header(_own_token(scope, authority)) if scope else key_header(key))
     desk = RemoteAdmin(api)
     return Remote(RemoteJournal(api), desk, desk.submit, desk)
 
 
-def _own_token(scope: str) -> Callable[[], str]:
+def _own_token(scope: str, authority: str) -> Callable[[], str]:
     """Return what gives tokens of the caller's own identity for a scope, by azure-identity's chain: a person who is
     signed in with the Azure CLI, or a pipeline with workload identity federation."""
     from shared.adapters.fabric.credentials import TokenSource, build_credential
 
-    return TokenSource(lambda: build_credential("default", base_url=""), scope).token
+    return TokenSource(lambda: build_credential("default", base_url="", authority=authority), scope).token
 
 
 def fabric(loaded: settings.Settings) -> Fabric:

@@ -133,8 +133,11 @@ def remote(options: argparse.Namespace) -> command_line.Remote | None:
     Raises settings.SettingsError, and InvalidInputError if the address is not valid.
     """
     settings.check_connections()
-    url = options.url or settings.load().api_url
-    return command_line.remote(url, settings.function_key(), settings.sign_in_scope()) if url else None
+    loaded = settings.load()
+    url = options.url or loaded.api_url
+    if not url:
+        return None
+    return command_line.remote(url, settings.function_key(), settings.sign_in_scope(), loaded.sign_in.authority)
 
 
 def follow_command(options: argparse.Namespace) -> str:

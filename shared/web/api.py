@@ -27,7 +27,7 @@ def _document(request: Request, backend: Backend) -> Reply:
 
 
 def _page(request: Request, backend: Backend) -> Reply:
-    return page.serve(request)
+    return page.serve(request, sign_in=access.SIGN_IN if backend.signs_in else "")
 
 
 def _with_declared_query(route: Route) -> Route:

@@ -1,6 +1,6 @@
 """The page: the files of the folder `dashboard`, unchanged, except that `app.js` contains all modules.
 
-The files contain no secret; the page asks for the key.
+The files contain no secret; the page asks for the key, or where the app signs in its callers, sends the browser there.
 
 The page's address works with and without a slash at its end, so the page names its files `/api/dashboard/<file>`.
 """
@@ -39,20 +39,28 @@ HEADERS = {
 }
 
 
+_PLAIN = b'<html lang="en">'
+
+
 @cache
-def files(folder: Path) -> dict[str, tuple[bytes, str]]:
+def files(folder: Path, sign_in: str = "") -> dict[str, tuple[bytes, str]]:
     """Return content and tag of each file by name. They are read once, because a deployed folder does not change."""
     found = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.suffix in TYPES}
     modules = {name: content.decode() for name, content in found.items() if name.endswith(".js")}
     if SCRIPT in modules:
         found[SCRIPT] = bundle(SCRIPT, modules).encode()
+    if sign_in and INDEX in found:
+        found[INDEX] = found[INDEX].replace(_PLAIN, f'<html lang="en" data-sign-in="{sign_in}">'.encode())
     return {name: (content, f'"{hashlib.sha256(content).hexdigest()[:32]}"') for name, content in found.items()}
 
 
-def serve(request: Request, folder: Path = FOLDER) -> Reply:
-    """Return one file. The name is looked up and never used as a path. Raises HttpError 404."""
+def serve(request: Request, folder: Path = FOLDER, *, sign_in: str = "") -> Reply:
+    """Return one file. The name is looked up and never used as a path. Raises HttpError 404.
+
+    `sign_in` is the path where a browser signs in; empty if callers have a key.
+    """
     name = request.route.get("file", INDEX)
-    if name not in files(folder):
+    if name not in files(folder, sign_in):
         raise HttpError(404, "the page does not have this file")
-    content, tag = files(folder)[name]
+    content, tag = files(folder, sign_in)[name]
     return tagged(request, tag, Reply(200, content, TYPES[Path(name).suffix], HEADERS))

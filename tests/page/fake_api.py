@@ -23,6 +23,7 @@ from shared.web.deployments import step_json
 from shared.web.http import HttpError, Request
 
 KEY = "a-function-key-of-this-test"
+COOKIE = "AppServiceAuthSession"
 MAX_LIMIT = 200
 
 
@@ -49,6 +50,10 @@ class World:
     commands: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
     calls: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     key: str = KEY
+    sign_in: str = ""
+    """The path where a browser signs in; then no key is accepted."""
+    has_session: bool = True
+    """False: the session of every browser has ended."""
     broken: bool = False
     """Answer 503 to everything except the page's files."""
     refuse: str = ""
@@ -103,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
+        if self.world.sign_in and parts.path == self.world.sign_in:  # as App Service, after Entra has asked the person
+            return self._signed_in(parse_qs(parts.query)["post_login_redirect_uri"][0])
         path = unquote(parts.path).removeprefix("/api/").rstrip("/")
         if path == "dashboard" or path.startswith("dashboard/"):
             return self._file(path.removeprefix("dashboard").strip("/"))
@@ -114,11 +121,18 @@ class _Handler(BaseHTTPRequestHandler):
         path = [unquote(part) for part in urlsplit(self.path).path.removeprefix("/api/").split("/")]
         self._answer(lambda: self._post(path, body))
 
+    def _signed_in(self, back: str) -> None:
+        self.send_response(302)
+        self.send_header("Set-Cookie", f"{COOKIE}=1; Path=/; HttpOnly; SameSite=Lax")
+        self.send_header("Location", back)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def _file(self, name: str) -> None:
         route = {"file": name} if name else {}
         headers = {key.lower(): value for key, value in self.headers.items()}
         try:
-            reply = page.serve(Request("GET", self.path, route, {}, headers))
+            reply = page.serve(Request("GET", self.path, route, {}, headers), sign_in=self.world.sign_in)
         except HttpError as error:
             return self._send(error.status, {"title": error.detail})
         self.send_response(reply.status)
@@ -130,12 +144,22 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _answer(self, make: Callable[[], tuple[int, Any]]) -> None:
-        if self.headers.get("x-functions-key") != self.world.key:
-            return self._send(401, None)
+        if refusal := self._refusal():
+            return self._send(*refusal)
         if self.world.broken:
             return self._send(503, {"title": "Service Unavailable", "status": 503, "detail": "storage is unavailable"})
         status, body = make()
         return self._send(status, body)
+
+    def _refusal(self) -> tuple[int, Any] | None:
+        """Return what answers a caller who is not known."""
+        if not self.world.sign_in:
+            return None if self.headers.get("x-functions-key") == self.world.key else (401, None)
+        if f"{COOKIE}=1" not in self.headers.get("cookie", "") or not self.world.has_session:
+            return 401, {"title": "Unauthorized", "status": 401, "detail": "sign in", "sign_in": self.world.sign_in}
+        if "x-fabric-saga-page" not in self.headers or self.headers.get("x-functions-key") is not None:
+            return 403, {"title": "Forbidden", "status": 403, "detail": "not from the page"}
+        return None
 
     def _send(self, status: int, body: Any) -> None:
         content = b"" if body is None else json.dumps(body).encode()
@@ -157,6 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, path: list[str], query: dict[str, str]) -> tuple[int, Any]:
         world = self.world
         match path:
+            case ["me"]:
+                return 200, {"signed_in": True, "name": "anna", "object_id": "a", "roles": ["Reader"]}
             case ["deployments"]:
                 return 200, self._list(query)
             case ["deployments", deployment_id] if deployment_id in world.deployments:

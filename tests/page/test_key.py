@@ -189,3 +189,19 @@ def test_page_loads_four_files(tab: Page, serve: Serving) -> None:
     expect(tab.get_by_text("Nothing has been deployed yet.")).to_be_visible()
     files = {url.rpartition("/")[2] for url in requested if "/api/dashboard" in url}
     assert files <= {"dashboard", "style.css", "app.js", "icon.svg"}
+
+
+def test_browser_signs_in_where_callers_sign_in(tab: Page, serve: Serving) -> None:
+    """No key is asked for. Signing in leads back to the same view; when the session ends, no data stay on the page."""
+    world = scenes.world()
+    world.sign_in = "/.auth/login/aad"
+    serve(world, "#/breakers", key=None)
+    expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert tab.get_by_label("Key", exact=True).count() == 0
+    tab.get_by_role("link", name="Sign in").click()
+    expect(tab.get_by_role("heading", name="Circuit breakers")).to_be_visible()
+    expect(tab.get_by_role("link", name="Sign out anna")).to_have_attribute("title", "Roles: Reader")
+    expect(tab.get_by_role("button", name="Forget key")).to_be_hidden()
+    world.has_session = False
+    expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert tab.get_by_role("heading", name="Circuit breakers").count() == 0

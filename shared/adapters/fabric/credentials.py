@@ -100,7 +100,12 @@ def build_credential(
         return identity.ManagedIdentityCredential(client_id=client_id or None, transport=azure_transport())
     if kind == "default":
         # No browser and no prompt, because a function has no user.
-        return identity.DefaultAzureCredential(exclude_interactive_browser_credential=True, transport=azure_transport())
+        # The public cloud, which would be asked about an authority, knows Microsoft's only, and may be out of reach.
+        return identity.DefaultAzureCredential(
+            exclude_interactive_browser_credential=True,
+            disable_instance_discovery=bool(authority),
+            transport=azure_transport(),
+        )
     missing = [name for name, value in (("AZURE_TENANT_ID", tenant_id), ("AZURE_CLIENT_ID", client_id)) if not value]
     if not certificate_path:
         missing += _missing_proof(proof)

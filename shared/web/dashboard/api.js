@@ -1,8 +1,12 @@
-// The app's HTTP API with the caller's key. The key lives in this tab's session storage and in a header, nowhere else.
+// The app's HTTP API with the caller's key, which lives in this tab's session storage and in a header and nowhere else;
+// or, where the app signs in its callers, with the browser's session.
 
 const BASE = new URL("..", import.meta.url);
 const KEY = "fabric-saga-key";
 const TIMEOUT = 20_000;
+
+/** Where the browser signs in; empty if callers have a key. The app writes it into the page. */
+export const SIGN_IN = document.documentElement.dataset.signIn ?? "";
 
 /** A response that is an error, with the text of its problem details; status 0 means no response. */
 export class ApiError extends Error {
@@ -29,8 +33,9 @@ export function now() {
   return Date.now() + offset;
 }
 
-/** The key of this tab, or null. */
+/** The key of this tab, or null. A browser that signs in needs none. */
 export function key() {
+  if (SIGN_IN) return "none";
   return sessionStorage.getItem(KEY);
 }
 
@@ -69,10 +74,10 @@ async function send(method, path, body, headers, timeout = TIMEOUT) {
     const response = await fetch(new URL(path, BASE), {
       method,
       body,
-      headers: { accept: "application/json", "x-functions-key": key() ?? "", ...headers },
+      headers: { accept: "application/json", ...proof(), ...headers },
       signal: limit,
       cache: "no-store",
-      credentials: "omit",
+      credentials: SIGN_IN ? "same-origin" : "omit",
       redirect: "error",
       referrerPolicy: "no-referrer",
     });
@@ -83,6 +88,11 @@ async function send(method, path, body, headers, timeout = TIMEOUT) {
   } catch {
     throw new ApiError(0, limit.aborted ? "The app did not respond in time." : "The app does not respond.");
   }
+}
+
+/** The header that a page of another origin cannot send, or the key. */
+function proof() {
+  return SIGN_IN ? { "x-fabric-saga-page": "1" } : { "x-functions-key": key() ?? "" };
 }
 
 async function jsonOf(response) {

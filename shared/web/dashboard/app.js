@@ -1,6 +1,6 @@
 // The page: the view (by the part of the address after #), the polling, and the actions of keys and clicks.
 
-import { ApiError, get, key, setKey } from "./api.js";
+import { ApiError, get, key, setKey, SIGN_IN } from "./api.js";
 import { el, say, show } from "./dom.js";
 import { visible } from "./format.js";
 import { DeploymentView } from "./deployment.js";
@@ -55,7 +55,8 @@ function open(isNew = false) {
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  for (const id of ["nav", "forget", "live"]) document.getElementById(id).hidden = false;
+  for (const id of ["nav", SIGN_IN ? "who" : "forget", "live"]) document.getElementById(id).hidden = false;
+  if (SIGN_IN) showCaller();
   show(main);
   view.mount(main, { refresh: ask, failed });
   // After a link the focus moves to the new view; when the page is opened, the browser decides.
@@ -96,11 +97,24 @@ async function ask() {
   if (!document.hidden && pause !== null) timer = setTimeout(ask, pause);
 }
 
+/** Show who is signed in, and with which roles. The view itself reports a failure. */
+async function showCaller() {
+  try {
+    const { body } = await get("me");
+    const who = document.getElementById("who");
+    who.textContent = `Sign out ${visible(body.name)}`;
+    who.title = body.roles.length ? `Roles: ${body.roles.join(", ")}` : "No role: ask an administrator for one";
+  } catch {
+    // The view's own request fails in the same way.
+  }
+}
+
 /** Show an error. Return the milliseconds until the next try, or null if the key must be entered first. */
 function failed(error) {
   if (!(error instanceof ApiError)) console.error(error);
-  if (error.status === 401 || error.status === 403) {
-    askForKey(error.message);
+  if (error.status === 401 || (error.status === 403 && !SIGN_IN)) {
+    if (SIGN_IN) askToSignIn();
+    else askForKey(error.message);
     return null;
   }
   failures += 1;
@@ -128,7 +142,8 @@ function draw() {
   live.textContent = isLive ? "Live" : "Not live";
 }
 
-function askForKey(message = "") {
+/** Remove every view and every datum from the page. */
+function close() {
   round += 1;
   clearTimeout(timer);
   view?.stop?.();
@@ -137,7 +152,29 @@ function askForKey(message = "") {
   forgetGlance();
   glancedAt = -Infinity;
   trouble.hidden = true;
-  for (const id of ["nav", "forget", "live"]) document.getElementById(id).hidden = true;
+  for (const id of ["nav", "forget", "who", "live"]) document.getElementById(id).hidden = true;
+}
+
+/** Ask the browser to sign in; it comes back to the present view. */
+function askToSignIn() {
+  close();
+  document.title = "Sign in – Fabric Saga";
+  const back = encodeURIComponent(location.pathname + location.hash);
+  show(
+    main,
+    el(
+      "div",
+      { class: "key" },
+      el("h1", {}, "Sign in"),
+      el("p", { class: "muted" }, "The app shows its data to callers with a role. An administrator assigns roles."),
+      el("p", {}, el("a", { class: "first", id: "sign-in", href: `${SIGN_IN}?post_login_redirect_uri=${back}` }, "Sign in")),
+    ),
+  );
+  document.getElementById("sign-in").focus();
+}
+
+function askForKey(message = "") {
+  close();
   document.title = "Key – Fabric Saga";
   show(
     main,

@@ -105,6 +105,12 @@ LEASES = (
         "How old a deployment without an orchestration must be before the sweeper restarts it.",
     ),
     seconds(
+        "STUCK_RETRY_MAX_SECONDS",
+        "engine.stuck_retry_max_seconds",
+        "The longest time between two tries of a stuck deployment. The first tries follow each other with every sweep; "
+        "the pauses grow to a quarter of the time since its first compensation began.",
+    ),
+    seconds(
         "ORPHAN_GRACE_SECONDS",
         "engine.orphan_grace_seconds",
         "How long after a rollback the sweeper looks for resources that a late call created. It must be longer "

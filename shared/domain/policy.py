@@ -41,6 +41,7 @@ class EnginePolicy:
     `target_retry_seconds` is when a waiting deployment asks for its target if no event wakes it; the waits grow with
     its age to `target_retry_max_seconds`.
     `stalled_seconds` is the time without a heartbeat after which the sweeper wakes a running orchestration.
+    `stuck_retry_max_seconds` is the longest time between two tries of a stuck deployment.
     `script_lease_seconds` is the time without a heartbeat after which a script is taken for dead and rolled back.
     With `rollback` False, a deployment that fails or is cancelled ends `failed` and is not compensated until a person
     asks for it; what its manifest asks for by name (keepFor, expiresAfter) is still done.
@@ -60,6 +61,7 @@ class EnginePolicy:
     target_retry_seconds: float = 3.0
     target_retry_max_seconds: float = 300.0
     stalled_seconds: float = 600.0
+    stuck_retry_max_seconds: float = 3600.0
     restart_grace_seconds: float = 60.0
     orphan_grace_seconds: float = 900.0
     retention_seconds: float = 90 * 86400.0

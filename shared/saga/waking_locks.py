@@ -61,8 +61,8 @@ class WakingLocks:
 
 
 def next_in_line(journal: Journal, target: str, leaving: str) -> str | None:
-    """Return the first deployment at a target that has not ended, by order of arrival, other than the one that leaves.
-    None if there is none. Raises StorageUnavailableError."""
+    """Return the first deployment at a target that has not ended, by order of arrival, other than the one that leaves;
+    None if nobody waits. Raises StorageUnavailableError."""
     waiting = journal.deployments(target, open_only=True, oldest_first=True)
     return next((each.deployment_id for each in waiting if each.deployment_id != leaving), None)
 

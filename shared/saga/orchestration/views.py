@@ -1,4 +1,4 @@
-"""What the activities tell the orchestrator: what it does next.
+"""The views: an activity returns one to the orchestrator, which does what it says next.
 
 The durable engine keeps the answers of activities, and the input of an orchestration that continues as new, as JSON: so
 each view has a form in JSON, in which the field `next` names its kind.
@@ -13,7 +13,7 @@ from shared.saga.orchestration.progress import Progress
 
 
 class Next(StrEnum):
-    """What the orchestrator does next, as JSON names it. The words are persisted, so they are never renamed."""
+    """The kinds of views, as JSON names them. The words are persisted, so they are never renamed."""
 
     ENDED = "ended"
     HOLD = "hold"

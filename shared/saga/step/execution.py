@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _GIVE_UP_TRIES = 5
 _ROW_FULL_REMEDY = (
     "Look for a name, an id or an address of unusual length in what Fabric answers, and shorten it there. A step that "
-    "could not be compensated is tried again every five minutes, or at once by `compensate`."
+    "could not be compensated is tried again at least every hour, or at once by `compensate`."
 )
 
 

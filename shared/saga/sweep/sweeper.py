@@ -4,7 +4,8 @@ A run does this, in this order; an error of one deployment does not stop the oth
 
 - It restarts, from the journal, an open deployment that has no orchestration (task hub lost, host killed, accept
   interrupted). An orchestration that runs without a heartbeat is woken, then ended, then restarted. A stuck deployment
-  is restarted too, and its compensation tried again. A deployment whose script sends no heartbeat is rolled back.
+  is restarted too, in growing pauses, and its compensation tried again. A deployment whose script sends no heartbeat
+  is rolled back.
 - It rolls back a held deployment whose `keepFor` is over, and a succeeded one whose `expiresAfter` is over or that a
   person retired while its target was not free.
 - It checks a deployment that was rolled back for orphans of late calls: once; or at growing intervals during a day, if
@@ -28,7 +29,7 @@ from shared.domain.errors import ConflictError, NotFoundError, SagaError
 from shared.domain.messages import COMMAND_EVENT
 from shared.domain.ports import Change, Locks, Orchestrations, Versioned
 from shared.domain.records import DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, IntentAction, Origin
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, IntentAction, Origin, StepState
 from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
 from shared.saga.command import commands, handling
@@ -151,18 +152,34 @@ class _Run:
         if since is not None:
             self.judge(record, since, now)
             return
+        if record.state is DeploymentState.STUCK and not self.is_due_again(record, now):
+            return
         if not self.dry_run:
             lifecycle.fail_stale_script(self.services, record.deployment_id)
             self.orchestrations.start(record.deployment_id)
             log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
         self.report.restarted.append(record.deployment_id)
 
+    def is_due_again(self, record: DeploymentRecord, now: datetime) -> bool:
+        """Return True if a stuck deployment is tried again now. The longer its compensations have failed, the longer
+        are the pauses, because each try costs calls to Fabric, and a person has to remove the obstacle.
+
+        A try that was interrupted, and a release that a person asked for, go on at once.
+        """
+        if record.finished_at is None or record.may_compensate or record.is_being_released:
+            return True
+        rows = (row.record for row in self.services.journal.steps(record.deployment_id))
+        begun = [row.compensation_started_at for row in rows if row.state is StepState.COMPENSATION_FAILED]
+        since = min((at for at in begun if at is not None), default=record.finished_at)
+        longest = timedelta(seconds=self.services.policy.stuck_retry_max_seconds)
+        return now - record.finished_at >= min(longest, (record.finished_at - since) / 4)
+
     def judge(self, record: DeploymentRecord, running_since: datetime, now: datetime) -> None:
         """Wake a running orchestration that has sent no heartbeat for too long, or end one that did not wake.
 
         A healthy one sends heartbeats whatever its steps wait for: a person, an operation of Fabric, a Retry-After, or
-        the target. An orchestration that is ended here is started again by the next sweep, because its engine may end
-        it later than it is told to, and would then end its successor.
+        the target. The next sweep starts the successor of an orchestration that is ended here: a termination that the
+        engine carries out late would also end a successor that was started at once.
         """
         last = max(running_since, record.heartbeat_at or record.accepted_at)
         age, limit = (now - last).total_seconds(), self.services.policy.heartbeat_late_seconds

@@ -14,7 +14,7 @@ from shared.domain.ports import Change
 from shared.domain.states import DeploymentState, StepState
 from shared.saga.sweep import sweeper
 from tests.fakes import START
-from tests.unit.saga.fixture import ERROR, SagaFixture
+from tests.unit.saga.fixture import ERROR, SagaFixture, row
 
 D = DeploymentState
 
@@ -100,6 +100,32 @@ def test_sweep_leaves_an_orchestration_that_was_just_started() -> None:
     engine.running["d"] = saga.clock.now()
     saga.clock.advance(saga.services.policy.stalled_seconds - 1)
     assert (sweep(saga, engine).stalled, engine.changes) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("failing_minutes", "pause_minutes"), [(1, 0), (20, 5), (120, 30), (600, 60), (6000, 60)], ids=str
+)
+def test_sweep_tries_a_stuck_deployment_in_growing_pauses(failing_minutes: int, pause_minutes: int) -> None:
+    """A quarter of the time for which its compensations have failed, and an hour at most."""
+    saga = SagaFixture()
+    failed = row(0, StepState.COMPENSATION_FAILED, compensation_started_at=START)
+    finished_at = START + timedelta(minutes=failing_minutes)
+    saga.deployment(D.STUCK, failed, finished_at=finished_at)
+    saga.clock.advance((failing_minutes + pause_minutes) * 60 - 1)
+    assert sweep(saga, Engine()).restarted == (["d"] if failing_minutes == 1 and pause_minutes else [])
+    saga.clock.advance(16)
+    report = sweep(saga, Engine())
+    assert (report.restarted, report.stuck) == (["d"], ["d"])
+
+
+@pytest.mark.parametrize("changes", [{"retry_began_at": START}, {"release_write": 2}])
+def test_sweep_continues_a_try_or_a_release_of_a_stuck_deployment_at_once(changes: dict[str, Any]) -> None:
+    """Its orchestration was lost in the middle of it."""
+    saga = SagaFixture()
+    failed = row(0, StepState.COMPENSATION_FAILED, compensation_started_at=START)
+    saga.deployment(D.STUCK, failed, finished_at=START + timedelta(days=1), **changes)
+    saga.clock.advance(86_460)
+    assert sweep(saga, Engine()).restarted == ["d"]
 
 
 def test_sweep_never_takes_a_wait_that_the_settings_allow_for_a_stall() -> None:

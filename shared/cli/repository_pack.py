@@ -82,7 +82,7 @@ def _stored_variables(loaded: Parameters, path: str) -> list[Problem]:
 
 
 def _parameters(spec: JsonObject, folder: Path, root: Path, problems: Problems) -> Parameters:
-    """Return the parameters of the environment; those of an empty file if there is none.
+    """Return the parameters of the environment; those of an empty file if the file is missing.
 
     The file is named relative to the repository, and may be anywhere below `root`, as beside a configuration of
     fabric-cicd. Messages name it relative to the manifest.

@@ -67,7 +67,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Details:
-    """What a plan shows of an update beside the fields: the files that differ, the differences as lines, and how
+    """An update as a plan shows it, beside its fields: the files that differ, the differences as lines, and how
     completely a rollback restores what was there (`exact`, `lossy` or `no`; empty if the kind does not say)."""
 
     files: tuple[str, ...] = ()

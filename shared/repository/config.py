@@ -24,6 +24,12 @@ _SECTIONS = {
     "features": (),
     "constants": (),
 }
+_OTHERWISE = {
+    "disable_workspace_folder_publish": "items are deployed into the folders of their directories",
+    "enable_shortcut_publish": "shortcuts of lakehouses are not deployed yet",
+    "enable_hard_delete": "nothing is deleted past the workspace's recycle bin",
+}
+"""Features of fabric-cicd that change what a deployment leaves behind, and what happens here instead."""
 _GUID = re.compile(r"[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}")
 
 
@@ -204,7 +210,12 @@ class _Reader:
         return found
 
     def _features(self) -> tuple[str, ...]:
-        return self._list(self._root.get("features"), "features", None) or ()
+        features = self._root.get("features")
+        found = self._list(features, "features", None) or ()
+        for name in found:
+            if features is not None and name in _OTHERWISE:
+                self._warnings.append(Problem(features.place, f"{name} has no effect: {_OTHERWISE[name]}"))
+        return found
 
     def _skip(self, section: str) -> bool:
         found = False

@@ -53,7 +53,13 @@ constants: {DEFAULT_API_ROOT_URL: "https://api.powerbi.com"}
     assert found.selection == Selection(("Notebook",), "^tmp", "", ("/A",), ("A.Notebook",), "x")
     assert (found.publish_skip, found.unpublish.skip, found.unpublish.exclude_regex) == (False, True, "keep")
     assert found.features == {"enable_shortcut_publish"}
-    assert [each.path for each in found.warnings] == ["config.yml:6", "config.yml:18", "config.yml:9", "config.yml:13"]
+    assert [each.path for each in found.warnings] == [
+        "config.yml:6",
+        "config.yml:18",
+        "config.yml:9",
+        "config.yml:13",
+        "config.yml:17",
+    ]
 
 
 @pytest.mark.parametrize(

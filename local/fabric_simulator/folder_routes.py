@@ -125,7 +125,7 @@ def _move(world: World, workspace: Workspace, moved: list[Item], folder_id: obje
 ROUTES = [
     Route("GET", f"{WORKSPACE}/folders", list_),
     Route("POST", f"{WORKSPACE}/folders", create),
-    Route("GET", f"{WORKSPACE}/folders/{ID}", get),
+    Route("GET", f"{WORKSPACE}/folders/{ID}", get, synthetic=True),
     Route("PATCH", f"{WORKSPACE}/folders/{ID}", rename, synthetic=True),
     Route("DELETE", f"{WORKSPACE}/folders/{ID}", delete),
     Route("POST", f"{WORKSPACE}/folders/{ID}/move", move),

@@ -89,10 +89,11 @@ def require(condition: bool, what: str) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the run's Azurite, after all workers."""
-    if not hasattr(session.config, "workerinput"):
+def pytest_sessionfinish() -> None:
+    """End the run's Azurite and remove its folder, after all workers. A run that a test starts leaves both alone."""
+    if warm.owner(warm.folder()) == os.getpid():
         run_storage.stop(warm.folder())
+        shutil.rmtree(warm.folder(), ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ _BUILT_FROM = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE")
 
 
 def test_wheel_has_the_whole_package_and_its_exact_requirements(wheel: Path) -> None:
-    """Also the files that are no modules; nothing of local, tests or infra; each requirement with its version."""
+    """Pages and the example are in it too; local, tests and infra are not. Each requirement has its version."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (Parser().parsestr(archive.read(n).decode()) for n in names if n.endswith("/METADATA"))

@@ -81,6 +81,11 @@ def folder() -> Path:
     return Path(os.environ[_FOLDER])
 
 
+def owner(place: Path) -> int:
+    """Return the process that created a run's folder. A run that a test starts uses the folder of its parent."""
+    return int(place.name.split("-")[1])
+
+
 @cache
 def server() -> Path:
     """Return the server's address. The first call starts the server, which ends with the run."""
@@ -213,10 +218,10 @@ def _serve(address: Path) -> dict[str, Any]:
     listening.bind(str(address))
     listening.listen(64)
     print("ready", flush=True)
-    owner = int(address.parent.name.split("-")[1])
+    run = owner(address.parent)
     while True:
         ready, _, _ = select.select([listening, woken], [], [], _LOOK_SECONDS)
-        if not processes.is_alive(owner):
+        if not processes.is_alive(run):
             storage.stop(address.parent)
             shutil.rmtree(address.parent, ignore_errors=True)
             os._exit(0)

@@ -98,7 +98,7 @@ def read_declaration(fields: Fields) -> tuple[str, bool, bool]:
     is_required = fields.boolean(
         "required",
         default=default is None,
-        words=Words("Must a value be given? Default: true if there is no default.", True),
+        words=Words("Must a value be given? Default: true without a default.", True),
     )
     fields.raw("value", words=Words("The value of this deployment: what --set and --values write.", "prod"))
     if default is not None and fields.data.get("required") is True:
@@ -151,8 +151,10 @@ def rendered(manifest: Any) -> tuple[Any, dict[str, Input]]:
 
 
 def filled(spec: JsonObject, inputs: Mapping[str, Input], path: str) -> JsonObject:
-    """Return a `with` with its inputs replaced, for the command line, which reads paths in it before it sends the
-    manifest. Raises InvalidInputError."""
+    """Return a `with` with its inputs replaced. The command line reads the paths in it before it sends the manifest.
+
+    Raises InvalidInputError.
+    """
     problems = Problems()
     found: JsonObject = _filled(spec, path, inputs, problems)
     if problems:

@@ -37,6 +37,8 @@ from shared.repository.model import (
 
 MAX_REGEX_SECONDS = 10.0
 """Seconds that one regular expression may take on one part. A person wrote it, and some patterns never end."""
+MAX_YAML_VALUES = 1_000_000
+"""Values of a YAML part, each alias counted as its full content: a search of the part visits all of them."""
 _WORKSPACE_ID = re.compile(r"\"?(default_lakehouse_workspace_id|workspaceId|workspace)\"?\s*[:=]\s*\"(.*?)\"")
 _REFLEX_WORKSPACE_ID = re.compile(
     rf'(\\"name\\":\\"workspaceId\\",\\"type\\":\\"string\\",\\"value\\":\\"){ZERO_ID}(\\")'
@@ -234,11 +236,22 @@ def _own_lakehouse(text: str, rule: OwnLakehouse, resolve: Resolver) -> str:
 
 
 def _yaml(text: str) -> Any:
-    """Return the value of a YAML text; None if it is not valid."""
+    """Return the value of a YAML text; None if it is not valid, or if its aliases multiply to too many values."""
     try:
-        return yaml.safe_load(text)
+        value: Any = yaml.safe_load(text)
+        return value if _expanded(value, {}) <= MAX_YAML_VALUES else None
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
         return None
+
+
+def _expanded(value: Any, known: dict[int, int]) -> int:
+    """Return the number of values, each alias counted as its full content."""
+    if id(value) not in known:
+        known[id(value)] = 1  # in case that it contains itself
+        row = as_object(value)
+        inside = list(row.values()) if row is not None else as_list(value) or []
+        known[id(value)] = 1 + sum(_expanded(each, known) for each in inside)
+    return known[id(value)]
 
 
 def _dumped(data: Any, *, sort_keys: bool = True, allow_unicode: bool = False) -> str:

@@ -59,6 +59,14 @@ def test_json_with_a_byte_order_mark_stays_json() -> None:
     assert rendered('\ufeff{"a": 1}', KeyValue("$.a", Plain(2), "p:1")) == '{"a": 2}'
 
 
+def test_yaml_that_multiplies_itself_is_left_alone() -> None:
+    """A search of all values of such a part would not end (law 4)."""
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    text = "\n".join([*rows, "loop: &l [*l]", ""])
+    assert rendered(text, KeyValue("$..name", Plain(1), "p:1")) == text
+
+
 def test_references_are_resolved_only_if_they_are_needed() -> None:
     """A missing item must not fail a part that does not contain what is replaced by it."""
 

@@ -33,6 +33,7 @@ class Companion:
     endpoint: tuple[float, ...] | None = None
 
 
+_NARROW = 20
 COMPANIONS: dict[str, tuple[Companion, ...]] = {
     # Seconds after the item: of a lakehouse in 310 lists, of the others in 73, 82 and 46.
     "Lakehouse": (Companion(SQL_ENDPOINT, shown=SQL_ENDPOINT_SECONDS),),
@@ -122,7 +123,11 @@ def _seconds(world: World, between: tuple[float, ...]) -> float:
         return 0.0
     low, high, *likely = between
     chance = world.store.chance
-    return world.scaled(chance.triangular(low, high, likely[0]) if likely else chance.uniform(low, high))
+    if not likely:
+        return world.scaled(chance.uniform(low, high))
+    share = (likely[0] - low) / (high - low)  # PERT's distribution: most draws are near the most likely value.
+    drawn = chance.betavariate(1 + _NARROW * share, 1 + _NARROW * (1 - share))
+    return world.scaled(low + drawn * (high - low))
 
 
 def of(workspace: Workspace, item: Item, item_type: str) -> Item | None:

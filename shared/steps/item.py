@@ -320,6 +320,25 @@ def wire_definition(definition: JsonObject, item_type: str = "") -> JsonObject:
 
 
 def _payload(part: JsonObject) -> str:
+    """Return a part's content in base64; `.platform` without its description.
+
+    Fabric takes the description of a new item from there if the request has none (recorded). Which of two wins is not
+    known, and the request's contains the marker.
+    """
+    payload = _encoded(part)
+    return _without_description(payload) if part["path"] == PLATFORM else payload
+
+
+def _without_description(payload: str) -> str:
+    try:
+        platform: Any = json.loads(base64.b64decode(payload))
+        del platform["metadata"]["description"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return payload  # not there, or not a .platform that Fabric can read either
+    return base64.b64encode(json.dumps(platform, indent=2, ensure_ascii=False).encode()).decode()
+
+
+def _encoded(part: JsonObject) -> str:
     payload = part.get("payload")
     return _unwrapped(payload) if payload is not None else base64.b64encode(part["text"].encode()).decode()
 

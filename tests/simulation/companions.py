@@ -29,6 +29,7 @@ class Companions:
     world: World
     other_actors: OtherActors
     chance: random.Random
+    environments: random.Random
     acts: list[int] = field(default_factory=lambda: list[int]())
     is_on: bool = False
 
@@ -36,7 +37,7 @@ class Companions:
     def of(cls, seed: int, world: World, other_actors: OtherActors, steps: int) -> "Companions":
         """Draw the companions from the seed; half of all seeds have none."""
         chance = random.Random(f"{seed}/companions")
-        found = cls(world, other_actors, chance)
+        found = cls(world, other_actors, chance, random.Random(f"{seed}/environments"))
         if chance.random() < 0.5:
             world.model.settings.companion_seconds = chance.choice([0.0, 0.0, 5.0, 20.0])
             found.acts = [chance.randrange(steps) for _ in range(chance.choice([0, 0, 1, 3]))]
@@ -44,7 +45,7 @@ class Companions:
         return found
 
     def amend(self, manifest: dict[str, Any]) -> None:
-        """Add a dataflow, a digital twin builder, an eventhouse and its database, or some of them."""
+        """Add a dataflow, a digital twin builder, an eventhouse and its database, an environment, or some of them."""
         if not self.is_on:
             return
         steps = manifest["steps"]
@@ -57,6 +58,12 @@ class Companions:
             spec = {"workspaceId": WORKSPACE, "type": "KQLDatabase", "displayName": "telemetry"}
             spec["ifExists"] = self.chance.choice(["adopt", "update", "fail"])
             steps.append({"id": "database", "kind": "item", "needs": ["telemetry"], "with": spec})
+        if self.environments.random() < 0.5:
+            part = {"path": "Setting/Sparkcompute.yml", "text": f"driver_cores: {self.environments.choice([4, 8])}"}
+            spec = {"workspaceId": WORKSPACE, "type": "Environment", "displayName": "compute"}
+            spec |= {"definition": {"parts": [part]}, "ifExists": self.environments.choice(["adopt", "update", "fail"])}
+            steps.append({"id": "compute", "kind": "item", "with": spec})
+            self.world.occurred["a step of Environment"] += 1
 
     def act_at(self, step: int) -> None:
         """Let other actors act at this step of the scheduler."""

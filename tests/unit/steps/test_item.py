@@ -296,3 +296,35 @@ def test_item_comparison_accepts_deep_json() -> None:
     """A part that is nested deeper than a parser accepts is compared as bytes."""
     deep = "[" * 200_000
     assert same_definition({"parts": [{"path": "a", "text": deep}]}, {"parts": [{"path": "a", "text": deep}]})
+
+
+def test_item_platform_is_sent_without_its_description() -> None:
+    """The description of a new item comes from the step, with the marker, and not from the folder's `.platform`."""
+    platform = '{"metadata": {"type": "Notebook", "displayName": "n", "description": "theirs"}}'
+    tenant = Tenant()
+    definition = {"parts": [*NOTEBOOK["parts"], {"path": ".platform", "text": platform}]}
+    spec = {"workspaceId": tenant.workspace(), "type": "Notebook", "displayName": "n", "definition": definition}
+    sent = {part["path"]: base64.b64decode(part["payload"]) for part in wire_definition(definition)["parts"]}
+    assert b"theirs" not in sent[".platform"]
+    assert sent["notebook-content.py"] == b"x = 1"
+    tenant.create(KIND, spec)
+    assert tenant.item(spec["workspaceId"], "n").description == f"[saga:{MARKER}]"
+    broken = {"parts": [{"path": ".platform", "text": "no JSON"}]}
+    assert base64.b64decode(wire_definition(broken)["parts"][0]["payload"]) == b"no JSON"
+
+
+@pytest.mark.parametrize("item_type", ["SemanticModel", "MirroredDatabase"])
+def test_item_that_fabric_rewrites_reads_back_otherwise(item_type: str) -> None:
+    """What Fabric returns differs from what was sent although nobody changed it: of a semantic model in its content, so
+    that the definitions compared alone say "changed"; of a mirrored database only in its spacing."""
+    model = {"path": "definition.pbism", "text": '{"version": "4.0", "settings": {}}'}
+    table = {"path": "definition/model.tmdl", "text": "model Model"}
+    mirror = {"path": "mirroring.json", "text": '{"properties": {}}'}
+    definition = {"parts": [model, table] if item_type == "SemanticModel" else [mirror]}
+    tenant = Tenant()
+    spec = {"workspaceId": tenant.workspace(), "type": item_type, "displayName": "n", "definition": definition}
+    tenant.create(KIND, spec)
+    stored = tenant.item(spec["workspaceId"], "n").definition
+    assert stored is not None
+    assert stored["parts"][0]["payload"] != wire_definition(definition)["parts"][0]["payload"]
+    assert same_definition(definition, stored) == (item_type == "MirroredDatabase")

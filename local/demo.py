@@ -82,12 +82,14 @@ def change_repository(stack: Stack) -> bool:
 
 def _definitions(stack: Stack) -> dict[str, Any]:
     """Return the definitions of all items in Fabric, without the part that Fabric writes itself."""
-    items = [item for w in fetch(f"{stack.fabric_url}/_sim/state")["workspaces"] for item in w["items"]]
-    parts = {item["id"]: (item.get("definition") or {}).get("parts", []) for item in items}
-    return {
-        item_id: {part["path"]: part["payload"] for part in row if part["path"] != ".platform"}
-        for item_id, row in parts.items()
-    }
+    state: dict[str, Any] = fetch(f"{stack.fabric_url}/_sim/state")
+    found: dict[str, Any] = {}
+    for workspace in state["workspaces"]:
+        for item in workspace["items"]:
+            definition: dict[str, Any] = item.get("definition") or {}
+            parts: list[dict[str, str]] = definition.get("parts", [])
+            found[item["id"]] = {part["path"]: part["payload"] for part in parts if part["path"] != ".platform"}
+    return found
 
 
 def submit(stack: Stack, file: Path, expected: int) -> bool:

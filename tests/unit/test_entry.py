@@ -154,7 +154,7 @@ class Host:
         self.saga = SagaFixture()
         self.orchestrations = self.saga.orchestrations.received
         self.submitted: list[str] = []
-        blobs = MemoryBlobs()
+        blobs = self.blobs = MemoryBlobs()
         services = replace(self.saga.services, policy=EnginePolicy(access=access))
         acceptance = Acceptance(self.saga.journal, blobs, services.payloads, self.saga.clock, KINDS, access=access)
         breakers = CircuitBreakers(MemoryBreakers(), BreakerPolicy(), self.saga.clock.now)
@@ -192,6 +192,7 @@ def test_entry_accept_starts_accepted_deployments_only(host: Host) -> None:
     entry.accept(raw({"deployment_id": "d", "manifest": {**MANIFEST, "name": "other"}}), "m", None)
     entry.accept(b"\xff", MESSAGE_ID, None)
     assert host.orchestrations == [("start", "d")] * 2
+    assert json.loads(host.blobs.get(host.saga.header("d").manifest_hash)) == MANIFEST, "redeploy reads it"
     assert host.saga.header(f"unreadable-{MESSAGE_ID}").state is DeploymentState.REJECTED
 
 

@@ -36,6 +36,7 @@ def test_submit_that_is_cut_after_the_queue_is_finished_by_its_message(
     accepted = api.app.acceptance.accept(api.queue[0].encode(), "message")
     assert accepted.header.state is D.ACCEPTED
     assert json_body(api.ask("POST", "deployments?id=d", MANIFEST))["manifest_hash"] == accepted.header.manifest_hash
+    assert json.loads(api.blobs.get(accepted.header.manifest_hash)) == MANIFEST, "redeploy reads it"
 
 
 def test_submit_is_durable_even_if_the_engine_is_unavailable(api: Api) -> None:

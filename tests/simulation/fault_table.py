@@ -42,6 +42,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 PRINCIPAL = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c00"
 CAPACITIES = ("00000000-0000-0000-0000-00000000ca00", "00000000-0000-0000-0000-00000000ca01")
 _OLD = {"parts": [{"path": "notebook-content.py", "payload": "b2xk", "payloadType": "InlineBase64"}]}
+_OLD_ALARM = {"parts": [{"path": "ReflexEntities.json", "payload": "W10=", "payloadType": "InlineBase64"}]}
 _NEW = {"parts": [{"path": "notebook-content.py", "text": "new"}]}
 
 
@@ -94,14 +95,19 @@ _ACTIONS = {
     "id": "it",
 }
 _SPARK = {"parts": [{"path": "Setting/Sparkcompute.yml", "payload": "e30=", "payloadType": "InlineBase64"}]}
-_NAMES = {"parts": [{"path": "valueSets/PROD.json", "payload": "e30=", "payloadType": "InlineBase64"}]}
+_NAMES = {
+    "parts": [
+        {"path": path, "payload": "e30=", "payloadType": "InlineBase64"}
+        for path in ("variables.json", "valueSets/PROD.json")
+    ]
+}
 _SPARK_THERE = (
     {"type": "Environment", "displayName": "spark", "description": "old", "definition": _SPARK},
     {"type": "VariableLibrary", "displayName": "names", "description": "old", "definition": _NAMES},
 )
 _DEPLOYED = (
     {"type": "Notebook", "displayName": "load", "description": "old", "definition": _OLD},
-    {"type": "Reflex", "displayName": "alarm", "description": "old", "definition": _OLD},
+    {"type": "Reflex", "displayName": "alarm", "description": "old", "definition": _OLD_ALARM},
 )
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
 SCENARIOS = (

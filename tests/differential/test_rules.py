@@ -171,7 +171,7 @@ STRICTER = {
     "22 braces": find("old", "  file_path: '*.{py,json}'\n"),
     "27 no environment": pool(f"{{DEV: {BIG}}}"),
 }
-"""fabric-cicd accepts these, and then fails while it publishes, or does nothing without a message (ADR 25)."""
+"""fabric-cicd accepts these, and then fails while it publishes, or does nothing without a message (ADR 29)."""
 
 
 def problems_of(root: Path, text: str) -> list[str]:

@@ -302,13 +302,14 @@ def test_item_platform_is_sent_without_its_description() -> None:
     """The description of a new item comes from the step, with the marker, and not from the folder's `.platform`."""
     platform = '{"metadata": {"type": "Notebook", "displayName": "n", "description": "theirs"}}'
     tenant = Tenant()
+    place = tenant.workspace()
     definition = {"parts": [*NOTEBOOK["parts"], {"path": ".platform", "text": platform}]}
-    spec = {"workspaceId": tenant.workspace(), "type": "Notebook", "displayName": "n", "definition": definition}
+    spec = {"workspaceId": place, "type": "Notebook", "displayName": "n", "definition": definition}
     sent = {part["path"]: base64.b64decode(part["payload"]) for part in wire_definition(definition)["parts"]}
     assert b"theirs" not in sent[".platform"]
     assert sent["notebook-content.py"] == b"x = 1"
     tenant.create(KIND, spec)
-    assert tenant.item(spec["workspaceId"], "n").description == f"[saga:{MARKER}]"
+    assert tenant.item(place, "n").description == f"[saga:{MARKER}]"
     broken = {"parts": [{"path": ".platform", "text": "no JSON"}]}
     assert base64.b64decode(wire_definition(broken)["parts"][0]["payload"]) == b"no JSON"
 
@@ -322,9 +323,10 @@ def test_item_that_fabric_rewrites_reads_back_otherwise(item_type: str) -> None:
     mirror = {"path": "mirroring.json", "text": '{"properties": {}}'}
     definition = {"parts": [model, table] if item_type == "SemanticModel" else [mirror]}
     tenant = Tenant()
-    spec = {"workspaceId": tenant.workspace(), "type": item_type, "displayName": "n", "definition": definition}
+    place = tenant.workspace()
+    spec = {"workspaceId": place, "type": item_type, "displayName": "n", "definition": definition}
     tenant.create(KIND, spec)
-    stored = tenant.item(spec["workspaceId"], "n").definition
+    stored = tenant.item(place, "n").definition
     assert stored is not None
     assert stored["parts"][0]["payload"] != wire_definition(definition)["parts"][0]["payload"]
     assert same_definition(definition, stored) == (item_type == "MirroredDatabase")

@@ -53,6 +53,8 @@ _WORDS = {
     Action.ADOPT: "to adopt",
     Action.BLOCKED: "blocked",
 }
+_OF_REPOSITORIES = (Action.RENAME, Action.MOVE)
+"""Only items of a repository are renamed or moved, so the sum names these only if there are any."""
 
 
 def add_commands(add: Add) -> None:
@@ -143,7 +145,8 @@ def shown(found: DryRun, *, is_with_lines: bool = False) -> list[str]:
         lines.append(f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}")
         if is_with_lines:
             lines += [f"      {clean(line, 300)}" for line in step.lines]
-    counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in found.counts.items())
+    shown = {action: n for action, n in found.counts.items() if n or action not in _OF_REPOSITORIES}
+    counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in shown.items())
     is_done = not found.changes and not found.counts[Action.BLOCKED]
     return [*lines, f"\n{'No changes' if is_done else 'Plan'}: {counts}."]
 

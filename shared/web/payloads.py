@@ -23,6 +23,8 @@ def missing_payloads(request: Request, backend: Backend) -> Reply:
         fields = Fields(bodies.small_json(request, MAX_DIGESTS * 100), "$", problems)
     except InvalidInputError as error:
         raise bad_request(error.problems) from None
+    if fields.raw("digests", required=True) is None:
+        raise bad_request([Problem("$.digests", "is required: the SHA-256 of each file")])
     digests = fields.texts("digests")
     fields.finish()
     if len(digests) > MAX_DIGESTS:

@@ -267,7 +267,7 @@ def _payloads() -> JsonObject:
     digest: JsonObject = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     digests: JsonObject = {"type": "array", "items": digest, "maxItems": MAX_DIGESTS}
     return {
-        "PayloadDigests": {**_object([], digests=digests), "additionalProperties": False},
+        "PayloadDigests": {**_object(["digests"], digests=digests), "additionalProperties": False},
         "MissingPayloads": _object(["missing"], missing=digests),
         "Payload": _object(["digest", "size"], digest=digest, size={"type": "integer"}),
         "PayloadContent": {"type": "string", "format": "binary"},

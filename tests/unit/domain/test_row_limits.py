@@ -116,7 +116,7 @@ def created(character: str) -> StepRecord:
         "s" * MAX_STEP_ID,
         "role_assignment",
         payload(character),
-        packed(i for i in range(MAX_STEPS - 1) if i % 5),
+        packed(range(MAX_STEPS - 1400, MAX_STEPS, 2)),  # 700 that are not consecutive
         payload(character),
         86_400.123,
         OnFailure.ROLLBACK,
@@ -140,6 +140,14 @@ def test_room_every_later_write_of_an_accepted_step_fits(character: str, changes
     step = row_limits.fitted(created(character))
     after = row_limits.fitted(step.replace(**changes))
     assert len(rows.step_entity(after)["record"]) <= row_limits.largest(StepRecord)
+
+
+def test_room_refuses_needs_that_no_row_can_hold() -> None:
+    """A step may need all others, or hundreds that are not consecutive. With more, the submission is rejected."""
+    step = created("x")
+    row_limits.fitted(step.replace(needs=packed(range(MAX_STEPS - 1))))
+    with pytest.raises(LimitError, match="'needs' of step"):
+        row_limits.fitted(step.replace(needs=packed(range(0, MAX_STEPS, 2))))
 
 
 def test_room_of_all_shares_together_is_at_most_a_row() -> None:

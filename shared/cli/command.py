@@ -118,4 +118,5 @@ def _output(options: argparse.Namespace) -> Output:
     output = choose(stream, as_json=options.json)
     runner = settings.runner()
     is_lines = type(output) is LineOutput
-    return RunnerOutput(stream, runner, getattr(options, "manifest", "")) if runner.kind and is_lines else output
+    manifest = getattr(options, "manifest", None) or ""  # None: `submit` without a file, or with --fabric-cicd
+    return RunnerOutput(stream, runner, manifest) if runner.kind and is_lines else output

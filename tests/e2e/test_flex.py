@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-import function_app
 from local.functions_host import groups
 from local.functions_host.worker import Function
 from local.stack.description import FLEX, hosts_of
+from tests import registered
 from tests.conftest import seed_of
 from tests.e2e.conftest import Running, finish, make_stack
 
@@ -54,7 +54,7 @@ def test_flex_deployments_end_while_hosts_come_and_go(apart: Running) -> None:
 def test_flex_has_a_host_for_each_group_of_the_app() -> None:
     """A function without a host would never run."""
     functions: list[Function] = []
-    for each in function_app.app.get_functions():
+    for each in registered.functions():
         trigger = each.get_trigger()
         assert trigger is not None
         bindings = [{"type": trigger.type, "name": "x", "direction": "IN"}]

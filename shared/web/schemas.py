@@ -141,6 +141,7 @@ def schemas() -> JsonObject:
     """Return all schemas of the document by name."""
     manifest = manifest_schema.definitions(ref("")["$ref"])
     manifest["Manifest"]["examples"] = [EXAMPLE]
+    manifest["ManifestStep"] = _by_kind(manifest["ManifestStep"])
     return {
         **_records(),
         **_deployments(),
@@ -151,6 +152,22 @@ def schemas() -> JsonObject:
         **manifest,
         "Problem": _problem(),
     }
+
+
+def _by_kind(step: JsonObject) -> JsonObject:
+    """Return the schema of a step with one alternative for each kind, in place of one condition for each.
+
+    Both accept the same steps. An editor names the wrong field better with conditions; a program that generates steps
+    has to try every combination of them.
+    """
+    kinds = [
+        {
+            "properties": {**rule["if"]["properties"], **rule["then"]["properties"]},
+            "required": [*rule["if"]["required"], *rule["then"]["required"]],
+        }
+        for rule in step["allOf"]
+    ]
+    return {**{name: part for name, part in step.items() if name != "allOf"}, "anyOf": kinds}
 
 
 def _records() -> JsonObject:

@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, cast
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""A SHA-256 in lower-case hex: the name of content, whoever stores it."""
 
 type JsonObject = dict[str, Any]
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,16 +1,15 @@
 """`semantic_model_binding` of parameter.yml, in its two forms, and `gateway_binding`, which it replaced."""
 
-import re
 from collections import Counter
 
 from shared.domain.errors import Problem, Problems
+from shared.domain.fields import GUID
 from shared.repository.marked import Marked
 from shared.repository.model import Binding
 from shared.repository.values import Values
 
 _SECTION, _OLD_SECTION = "semantic_model_binding", "gateway_binding"
 _LIST_KEYS, _KEYS = ("connection_id", "semantic_model_name"), ("default", "models")
-_GUID = re.compile(r"[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}")
 
 
 class BindingRules:
@@ -90,7 +89,7 @@ class BindingRules:
         if not rows:
             self._bad(value.place, f"{label} is an empty list")
         for row in rows:
-            if row.text is None or not _GUID.fullmatch(row.text):
+            if row.text is None or not GUID.fullmatch(row.text):
                 self._bad(row.place, f"{label} must be a GUID, or a list of them")
         return tuple(row.text or "" for row in rows)
 
@@ -103,7 +102,7 @@ class BindingRules:
             if key not in keys and keys == _LIST_KEYS:
                 self._bad(entry.keys[key], f"{key[:64]!r} is not a key here; those are {' and '.join(keys)}")
         connection = members.get(keys[0])
-        if connection is None or connection.text is None or not _GUID.fullmatch(connection.text):
+        if connection is None or connection.text is None or not GUID.fullmatch(connection.text):
             place = connection.place if connection is not None else entry.place
             what = f"{keys[0]} must be a GUID; for one by environment, use the form with default and models"
             self._bad(place, what)

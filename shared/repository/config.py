@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.domain.errors import Problem, Problems
+from shared.domain.fields import GUID
 from shared.repository import marked
 from shared.repository.item_types import ITEM_TYPES
 from shared.repository.marked import Marked
@@ -30,7 +31,6 @@ _OTHERWISE = {
     "enable_hard_delete": "nothing is deleted past the workspace's recycle bin",
 }
 """Features of fabric-cicd that change what a deployment leaves behind, and what happens here instead."""
-_GUID = re.compile(r"[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}")
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class _Reader:
         return found
 
     def _check_guid(self, value: Marked) -> None:
-        if not _GUID.fullmatch(value.text or ""):
+        if not GUID.fullmatch(value.text or ""):
             self._bad(value.place, f"workspace_id {(value.text or '')[:64]!r} is not a GUID; a name is `workspace`")
 
     def _check_type(self, value: Marked) -> None:

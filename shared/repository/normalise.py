@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import yaml
-
 from shared.domain.json import JsonObject, as_list, as_object, canonical
+from shared.repository.parsed import json_value, yaml_value
 
 _NOT_COMPARED = frozenset({".platform", ".schedules"})
 """Name and description are compared as fields of the item, schedules by the step that sets them."""
@@ -113,7 +112,7 @@ def _value(item_type: str, path: str, content: bytes) -> Any:
     if "\0" in text:
         return content
     text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-    value = _json(text)
+    value = json_value(text)
     if as_object(value) is not None or as_list(value) is not None:
         return _RULES.get((item_type, path.rpartition("/")[2]), _without_schema)(value)
     if item_type == "Environment" and path.endswith((".yml", ".yaml")):
@@ -122,19 +121,12 @@ def _value(item_type: str, path: str, content: bytes) -> Any:
     return text
 
 
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _yaml(text: str) -> Any:
     """Return the value of a YAML text; None if it has none that JSON has too."""
+    value = yaml_value(text)
     try:
-        value: Any = yaml.safe_load(text)
         canonical(value)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError):
+    except (ValueError, TypeError, RecursionError, OverflowError):
         return None
     return value
 
@@ -208,6 +200,6 @@ _RULES: dict[tuple[str, str], _Rule] = {
 
 def platform_metadata(content: bytes, without_marker: Callable[[str], str]) -> JsonObject:
     """Return the display name and description of a `.platform` part, without the marker of a deployment."""
-    metadata = as_object((as_object(_json(content.decode("utf-8-sig", "replace"))) or {}).get("metadata")) or {}
+    metadata = as_object((as_object(json_value(content.decode("utf-8-sig", "replace"))) or {}).get("metadata")) or {}
     description = without_marker(str(metadata.get("description") or ""))
     return {"displayName": str(metadata.get("displayName") or ""), "description": description}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shared.domain.errors import InvalidInputError, Problem, Problems
+from shared.domain.fields import GUID
 from shared.domain.json import JsonObject, as_object
 from shared.domain.text import utf8
 from shared.repository import files
@@ -33,7 +34,6 @@ JUNK = frozenset(
 _GITIGNORE = ".gitignore"
 """Part of the definition of an SQL database, which Fabric writes itself; elsewhere a file of source control."""
 _MAX_PLATFORM_BYTES = 1024 * 1024
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FORBIDDEN_IN_FOLDER = re.compile(r'[~"#.%&*:<>?/\\{|}]')
 _OLD_FORMAT = "item.metadata.json"
 
@@ -194,7 +194,7 @@ class _Scan:
             what = "is missing" if value is None else "must be a text that is not empty"
             self._problem(file, _line(text, key), f"{key} {what}")
             return None
-        if key == "logicalId" and not _GUID.fullmatch(value):
+        if key == "logicalId" and not GUID.fullmatch(value):
             self._problem(file, _line(text, key), f"logicalId {shown(value)} is not a GUID")
             return None
         proper = next((each for each in ITEM_TYPES if each.casefold() == value.casefold()), value)

@@ -3,14 +3,11 @@
 Source: microsoft/fabric-cicd 1.4.0, `_items`.
 """
 
-import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
 
-import yaml
-
+from shared.domain.fields import GUID
 from shared.domain.json import as_list, as_object
 from shared.repository.model import (
     ZERO_ID,
@@ -31,12 +28,12 @@ from shared.repository.model import (
     item_ref,
 )
 from shared.repository.parameter_model import Parameters
+from shared.repository.parsed import json_value, yaml_value
 
 type Report = Callable[[str], None]
 """Takes a sentence about the part that is wrong."""
 
 _GUIDS = re.compile(r"(?=([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}))")
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DATAFLOW_SOURCE = re.compile(
     r'PowerPlatform\.Dataflows(?:\(\[\]\))?[\s\S]*?workspaceId\s*=\s*"(.*?)"[\s\S]*?dataflowId\s*=\s*"(.*?)"',
     re.DOTALL,
@@ -72,13 +69,13 @@ def hooks(
         return _spark(item, text, parameters, report)
     if item.type == "KQLQueryset":
         return _queryset(text, repository, report)
-    if item.type == "KQLDashboard" and as_list((as_object(_json(text)) or {}).get("dataSources")) is not None:
+    if item.type == "KQLDashboard" and as_list((as_object(json_value(text)) or {}).get("dataSources")) is not None:
         return [DashboardClusters()]
     return []
 
 
 def _report(item: Item, text: str, repository: Repository, report: Report) -> list[Replacement]:
-    body = as_object(_json(text))
+    body = as_object(json_value(text))
     if body is None:
         report("is not JSON; commit the report again from Fabric or Power BI Desktop")
         return []
@@ -95,7 +92,7 @@ def _report(item: Item, text: str, repository: Repository, report: Report) -> li
 
 
 def _spark(item: Item, text: str, parameters: Parameters, report: Report) -> list[Replacement]:
-    body = as_object(_yaml(text))
+    body = as_object(yaml_value(text))
     if body is None:
         return []
     choices: list[PoolChoice] = []
@@ -111,7 +108,7 @@ def _spark(item: Item, text: str, parameters: Parameters, report: Report) -> lis
 
 
 def _queryset(text: str, repository: Repository, report: Report) -> list[Replacement]:
-    body = as_object(_json(text)) or {}
+    body = as_object(json_value(text)) or {}
     sources = as_list((as_object(body.get("queryset")) or {}).get("dataSources"))
     if not sources:
         return []
@@ -143,7 +140,7 @@ def dataflow_source(
         return found
     for part, text in texts.items():
         match = _DATAFLOW_SOURCE.search(text) if part.path.endswith(".pq") else None
-        if match is None or not (_GUID.fullmatch(match[1]) and _GUID.fullmatch(match[2])):
+        if match is None or not (GUID.fullmatch(match[1]) and GUID.fullmatch(match[2])):
             continue
         for entry in parameters.finds:
             source = entry.value
@@ -155,17 +152,3 @@ def dataflow_source(
                 found = (to_item, FindText(match[1], Plain(ZERO_ID), False, entry.place))
                 break
     return found
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _yaml(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)  # pyright: ignore[reportUnknownVariableType] - any YAML
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
-        return None

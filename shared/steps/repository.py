@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from shared.domain.fields import Fields, Words
-from shared.domain.json import JsonObject, as_list
+from shared.domain.json import SHA256, JsonObject, as_list
 from shared.domain.ports import Expanded
 from shared.domain.step_graph import MAX_STEP_ID
 from shared.repository.model import Kind, Ref, from_json
@@ -22,7 +22,6 @@ from shared.steps.kind import WORKSPACE_ID
 from shared.steps.marker import check_description
 from shared.steps.repository_item import OUTPUT_OF, RepositoryItemKind, Unchanged
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
 _GIVEN_BY_PATH = ("items",)
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]")
 _ENDS: dict[str, str] = {Phase.DEFINITION: "/definition"}
@@ -144,7 +143,7 @@ def _read_item(row: Fields) -> tuple[str, str]:
     row.text("logicalId", maximum=36)
     folder = row.text("folder", maximum=2600, refers=True)
     row.any_object("creationPayload")
-    row.text("template", pattern=DIGEST, hint="must be the SHA-256 of a stored template")
+    row.text("template", pattern=SHA256, hint="must be the SHA-256 of a stored template")
     row.texts("ready")
     row.text("valueSet", refers=True)
     for i, each in enumerate(row.rows("refs")):

@@ -1,7 +1,6 @@
 """Payloads: container `payloads`, each blob named by the SHA-256 of its content."""
 
 import hashlib
-import re
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,12 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.adapters.storage.clients import StorageClients, ensure, mapped
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem
+from shared.domain.json import SHA256
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
 CONTAINER = "payloads"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 _PARALLEL = 16
@@ -101,6 +100,6 @@ class BlobStore:
 
 def _checked(digest: str) -> str:
     """Return the digest. Raises InvalidInputError if it is not one."""
-    if not _DIGEST.fullmatch(digest):
+    if not SHA256.fullmatch(digest):
         raise InvalidInputError([Problem("$", "a payload is named by 64 lower-case hex digits")])
     return digest

@@ -1,7 +1,7 @@
 """Start the command line, `python -m shared.cli`. `--help` lists the commands; docs/cli.md describes them.
 
-Nothing but the standard library is imported before `main` runs, so that an interrupt, a missing package or an error of
-the program ends with a sentence and its own exit code, wherever it happens.
+Before `main` runs, only the standard library and `crash` are imported, so that an interrupt, a missing package or an
+error of the program ends with a sentence and its own exit code, wherever it happens.
 """
 
 from __future__ import annotations  # so that an older interpreter prints a sentence too
@@ -9,11 +9,11 @@ from __future__ import annotations  # so that an older interpreter prints a sent
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from traceback import extract_tb, print_exc
 from typing import TextIO
 
-CRASHED, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+from shared.cli.crash import CRASHED, INTERRUPTED, crash
+
+BROKEN_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,24 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         _report_crash(f"error: {crash(error)}")
         return CRASHED
-
-
-def crash(error: Exception) -> str:
-    """Return where the program failed and what to do, without the error's own text, which may contain a secret."""
-    if sys.flags.dev_mode:
-        print_exc()
-    if isinstance(error, ModuleNotFoundError):
-        return f"the package of the module {error.name} is not installed\n  what to do: pip install -r requirements.txt"
-    root = Path(__file__).resolve().parents[2]
-    frames = extract_tb(error.__traceback__)
-    own = [frame for frame in frames if root / "shared" in Path(frame.filename).parents]
-    place = f" in {Path(own[-1].filename).relative_to(root)}, line {own[-1].lineno}" if own else ""
-    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return (
-        f"the command line itself failed: {type(error).__name__}{reason}{place}\n"
-        "  what to do: check the deployment with status ID, because what was sent continues; then report this line "
-        "and the command. PYTHONDEVMODE=1 shows the traceback"
-    )
 
 
 def _report_crash(text: str) -> None:

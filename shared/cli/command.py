@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from shared import settings
 from shared.cli import config
-from shared.cli.__main__ import CRASHED, INTERRUPTED, crash
 from shared.cli.common import follow_command
+from shared.cli.crash import CRASHED, INTERRUPTED, crash
 from shared.cli.follow import BAD_REQUEST, NOT_AUTHORISED, UNAVAILABLE
 from shared.cli.parser import parser
 from shared.cli.plan import WRONG

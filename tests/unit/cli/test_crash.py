@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from shared.adapters.remote_api import RemoteAdmin, RemoteApi, RemoteJournal, key_header
 from shared.bootstrap.command_line import Remote
 from shared.cli import submit, verbs
-from shared.cli.__main__ import CRASHED, INTERRUPTED, main
+from shared.cli.__main__ import main
+from shared.cli.crash import CRASHED, INTERRUPTED
 from shared.domain.errors import SagaError, UnknownVersionError
 from shared.domain.states import DeploymentState
 from shared.domain.variables import VARIABLES

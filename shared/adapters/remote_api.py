@@ -300,6 +300,13 @@ class RemoteAdmin:
         traceparent = str(message.get("traceparent") or "")
         self._api.post("/deployments", self._body(message), "application/yaml", query, traceparent)
 
+    def redeploy(self, deployment_id: str, new_id: str, requested_by: str) -> JsonObject:
+        """Submit the manifest of an ended deployment under a new id. Raises ConflictError if that is not possible, and
+        as `submit`."""
+        body = {"id": new_id} | ({"requested_by": requested_by} if requested_by else {})
+        path = f"/deployments/{quote(deployment_id, safe='')}/redeploy"
+        return self._api.post(path, canonical(body).encode(), "application/json")
+
     def _body(self, message: JsonObject) -> bytes:
         """Return the manifest as it was written. JSON is also YAML, and an unreadable manifest is sent unchanged, so
         that the app answers what is wrong."""

@@ -117,14 +117,18 @@ def deliver(
         output.event("rejected", f"the manifest has {how_many(problems)}{recorded}:")
         output.problems(problems)
         return BAD_REQUEST
-    expected = content_hash(body["manifest"])
+    return sent(options, output, storage, content_hash(body["manifest"]))
+
+
+def sent(options: argparse.Namespace, output: Output, storage: command_line.Access, manifest_hash: str) -> int:
+    """Report a submission that was sent under `options.id`, or follow it, and return the exit code."""
     if not options.wait:
         with suppress(NotFoundError, StorageUnavailableError):  # the submission is on its way all the same
             try:
                 header = storage.journal.header(options.id).record
             except ForgottenError as error:
                 header = error.record
-            if header.manifest_hash != expected:
+            if header.manifest_hash != manifest_hash:
                 return conflict(header, output)
             if header.forgotten_at is not None:
                 return forgotten(header, output)
@@ -138,7 +142,7 @@ def deliver(
         storage.journal,
         options.id,
         output,
-        FollowOptions(options.timeout, follow_command(options), expected_hash=expected),
+        FollowOptions(options.timeout, follow_command(options), expected_hash=manifest_hash),
     )
 
 

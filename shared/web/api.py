@@ -12,7 +12,20 @@ from shared.domain.errors import ConflictError, FabricError, StorageUnavailableE
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import VERBS
 from shared.settings import SettingsError
-from shared.web import access, bodies, breakers, deployments, health, openapi, orphans, page, payloads, plans, verbs
+from shared.web import (
+    access,
+    bodies,
+    breakers,
+    deployments,
+    health,
+    openapi,
+    orphans,
+    page,
+    payloads,
+    plans,
+    submission,
+    verbs,
+)
 from shared.web.backend import Backend, Handler, Route
 from shared.web.http import HEALTH, HttpError, Reply, Request, problem
 from shared.web.operation import ID_IN_PATH, IF_NONE_MATCH, NOT_MODIFIED, OperationDoc, parameter
@@ -40,12 +53,14 @@ def _with_declared_query(route: Route) -> Route:
     return replace(route, handler=handler)
 
 
+_RETRY_AFTER = {"Retry-After": {"required": True, "schema": {"type": "integer"}}}
+_SUBMITTED = {"deployment": "get_deployment", "cancel": "cancel_deployment"}
 _DEPLOYMENTS = (
     Route(
         "submit_deployment",
         "POST",
         "deployments",
-        deployments.submit_deployment,
+        submission.submit_deployment,
         DEPLOYERS,
         OperationDoc(
             "deployments",
@@ -64,8 +79,29 @@ _DEPLOYMENTS = (
             "Manifest",
             description="Files that a manifest names (`file`, `folder`) must be packed into it; the command line does "
             "this.",
-            headers={"Retry-After": {"required": True, "schema": {"type": "integer"}}},
-            links={"deployment": "get_deployment", "cancel": "cancel_deployment"},
+            headers=_RETRY_AFTER,
+            links=_SUBMITTED,
+        ),
+        needs_engine=True,
+    ),
+    Route(
+        "redeploy_deployment",
+        "POST",
+        "deployments/{id}/redeploy",
+        submission.redeploy_deployment,
+        DEPLOYERS,
+        OperationDoc(
+            "deployments",
+            "Submit the manifest of an ended deployment again, as a new deployment",
+            {202: ("Accepted", "The submission is stored and starts; `deployment_id` is the new deployment.")},
+            (404, 409, 413, 415),
+            (ID_IN_PATH,),
+            "RedeployRequest",
+            is_body_required=False,
+            description="With the values, files and items that it had. Fabric may have changed since: POST /plan shows "
+            "what the same manifest would change now.",
+            headers=_RETRY_AFTER,
+            links=_SUBMITTED,
         ),
         needs_engine=True,
     ),

@@ -5,155 +5,33 @@ import binascii
 import json
 import logging
 import re
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from shared.domain.approval import APPROVAL, question
 from shared.domain.audit import step_subject
-from shared.domain.deployment_ids import ID_RULE, is_deployment_id
+from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import (
-    ForgottenError,
-    InvalidInputError,
     NotFoundError,
-    Problem,
-    StorageUnavailableError,
-    how_many,
 )
-from shared.domain.json import JsonObject, as_object
-from shared.domain.manifest import compile_manifest
+from shared.domain.json import JsonObject
 from shared.domain.names import normal_target
 from shared.domain.records import DeploymentRecord, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.states import DeploymentState
 from shared.domain.step_graph import levels
-from shared.domain.trace import TRACEPARENT
 from shared.saga.audit.replay import NOTES
-from shared.saga.command.commands import misread
 from shared.saga.command.verbs import allowed_verbs
-from shared.saga.submission.acceptance import Submission, opened
-from shared.saga.submission.envelope import envelope
-from shared.web import bodies
-from shared.web.access import check_target
 from shared.web.backend import Backend, checked_id, unknown
 from shared.web.bodies import Query
-from shared.web.http import HttpError, Reply, Request, bad_request, is_unchanged, json_reply, tagged, unchanged
+from shared.web.http import HttpError, Reply, Request, is_unchanged, json_reply, tagged, unchanged
 from shared.web.watching import Sequences
 
 log = logging.getLogger(__name__)
 
-FOLLOW_SECONDS = 2
-"""Retry-After of a submission, in seconds."""
-REPEAT_SECONDS = 5.0
-"""Delay of the queue's copy of a submission: by then it is journaled, unless this process has died."""
-UNPROVEN_SECONDS = 120.0
-"""The same delay if the queue proves nobody: the copy then only completes what is journaled, so it must come later than
-any answer (a web app's requests end after 230 s only if nothing is sent; the journal is written in seconds)."""
 PAGE, MAX_PAGE = 50, 200
 _CURSOR = re.compile(r"(-?\d{1,18}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-def submit_deployment(request: Request, backend: Backend) -> Reply:
-    """Return 202 once the submission is durable: in the journal, and on the queue in case this process dies."""
-    query = Query(request)
-    wanted = query.text("id")
-    if wanted is not None and not is_deployment_id(wanted):
-        query.problem("id", ID_RULE)
-    claimed = query.plain("requested_by", 256)
-    query.finish()
-    app = backend.app()
-    manifest: Any = request.body
-    try:
-        manifest, declared = bodies.without_id(bodies.manifest(request))
-        if wanted is not None and declared not in (None, wanted):
-            detail = f"is '{declared}', and query.id is '{wanted}': one id names one deployment; give one of them"
-            raise bad_request([Problem("$.id", detail)])
-        _refuse_command(as_object(manifest))
-        wanted = wanted or declared
-        graph = compile_manifest(manifest, app.acceptance.kinds)
-    except InvalidInputError as error:
-        if manifest is request.body:  # it cannot be read as a manifest, but it may be a command
-            _refuse_command(opened(request.body))
-        raise _refused(backend, wanted, manifest, backend.requester(claimed), error) from None
-    check_target(backend, normal_target(graph.target))
-    requested_by = backend.requester(claimed or graph.requested_by)
-    deployment_id = wanted or f"http-{uuid.uuid4().hex}"
-    sent = request.headers.get("traceparent", "")
-    traceparent = (
-        sent if TRACEPARENT.fullmatch(sent) else ""
-    )  # an invalid one is ignored, as W3C Trace Context requires
-    if not _exists(backend, deployment_id):
-        message = envelope(app.acceptance.blobs, deployment_id, {"manifest": manifest}, requested_by, traceparent)
-        app.submit(message, UNPROVEN_SECONDS if app.acceptance.access.queue_needs_identity else REPEAT_SECONDS)
-    submission = Submission(deployment_id, manifest, requested_by, traceparent, backend.caller.object_id)
-    accepted = app.acceptance.submit(submission)
-    header = accepted.header
-    if accepted.conflict:
-        past = ", past its retention" if header.forgotten_at is not None else ""
-        detail = f"the id belongs to another manifest ({header.name}, {header.state.value}{past}); choose another id"
-        raise HttpError(409, detail, deployment_id=deployment_id, state=header.state.value)
-    if header.state is DeploymentState.REJECTED:
-        raise _rejected(header)
-    if header.state not in DEPLOYMENT_ENDED:
-        app.acceptance.keep(manifest)
-        _start(backend, deployment_id)
-    body = {name: header.to_json()[name] for name in ("deployment_id", "state", "target", "manifest_hash")}
-    if header.forgotten_at is not None:
-        body["message"] = str(ForgottenError(header))
-    location = f"{request.path.rstrip('/')}/{deployment_id}"
-    return json_reply(body, 202, {"Location": location, "Retry-After": str(FOLLOW_SECONDS)})
-
-
-def _refuse_command(body: JsonObject | None) -> None:
-    """Raise HttpError 400 for a command, also a misspelt one: it is not a submission and takes no id."""
-    problem = misread(body)
-    if problem is None and body is not None and "command" in body:
-        problem = Problem("$.command", f"must be sent to /deployments/<id>/{body['command']}")
-    if problem is not None:
-        raise bad_request([problem])
-
-
-def _refused(backend: Backend, wanted: str | None, manifest: Any, who: str, error: InvalidInputError) -> HttpError:
-    """Return the problems. With an id they are recorded as rejected, so that a client that waits for it gets them."""
-    if wanted is None:
-        return bad_request(error.problems)
-    accepted = backend.app().acceptance.reject(Submission(wanted, manifest, who), error.problems)
-    recorded = (
-        "; not recorded, because the id belongs to another manifest" if accepted.conflict else "; recorded as rejected"
-    )
-    count = f"the manifest has {how_many(error.problems)}{recorded}"
-    return bad_request(error.problems, count, deployment_id=wanted)
-
-
-def _rejected(header: DeploymentRecord) -> HttpError:
-    """Return the error of a valid submission that cannot run: too large for the journal, or its target is locked."""
-    text = header.error.message if header.error else "it was rejected"
-    text = str(ForgottenError(header)) if header.forgotten_at is not None else text
-    deployment_id, state = header.deployment_id, header.state.value
-    if header.problems:
-        return HttpError(400, text, problems=list(header.problems), deployment_id=deployment_id, state=state)
-    return HttpError(409, f"{text}; submit again under a new id", deployment_id=deployment_id, state=state)
-
-
-def _exists(backend: Backend, deployment_id: str) -> bool:
-    try:
-        backend.app().services.journal.header(deployment_id)
-    except ForgottenError:
-        return True
-    except NotFoundError:
-        return False
-    return True
-
-
-def _start(backend: Backend, deployment_id: str) -> None:
-    try:
-        backend.engine().start(deployment_id)
-    except StorageUnavailableError as error:
-        log.warning(
-            "deployment %s is accepted and not started: %s; its message or the sweeper will", deployment_id, error
-        )
 
 
 def list_deployments(request: Request, backend: Backend) -> Reply:

@@ -137,6 +137,14 @@ def _command_request(*required: str) -> JsonObject:
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
+def _redeploy_request() -> JsonObject:
+    """Return the schema of a redeployment's body: the new id and the requester."""
+    optional = {"type": ["string", "null"]}
+    new_id = {**ID, **optional, "description": "The new deployment's id; without it, a new one for each request."}
+    requester = {**_text(256), **optional, "description": "The requester, as the caller states it."}
+    return {**_object([], id=new_id, requested_by=requester), "additionalProperties": False}
+
+
 def schemas() -> JsonObject:
     """Return all schemas of the document by name."""
     manifest = manifest_schema.definitions(ref("")["$ref"])
@@ -272,6 +280,7 @@ def _commands() -> JsonObject:
     return {
         "CommandRequest": _command_request(),
         "StepCommandRequest": _command_request("step"),
+        "RedeployRequest": _redeploy_request(),
         "CommandRequestWithReason": _command_request("reason"),
         "CommandAccepted": _object(
             ["deployment_id", "state", "message"], deployment_id=ID, state=_STATE, message=_STRING

@@ -69,7 +69,8 @@ def text_of(stored: dict[str, Any], path: str) -> str:
 
 @pytest.mark.parametrize("way", ["storage", "api"])
 def test_repository_is_deployed_changed_and_rolled_back(shared_stack: Running, tmp_path: Path, way: str) -> None:
-    """Ids and parameters are replaced; a second deployment sends what changed only; a failed one restores it."""
+    """Ids and parameters are replaced; a second deployment sends what changed only; a failed one restores it; the first
+    one again brings the earlier release back."""
     place, root = f"repository-{way}", tmp_path / "repository"
     repository(root)
     url = ("--url", shared_stack.stack.functions_url) if way == "api" else ()
@@ -113,3 +114,8 @@ def test_repository_is_deployed_changed_and_rolled_back(shared_stack: Running, t
 
     cli("submit", first, "--id", f"{place}-3", "--wait")
     assert text_of(standing(shared_stack, place)["Load"], "notebook-content.py") == "x = 2\n"
+
+    cli("redeploy", f"{place}-1", "--id", f"{place}-4", "--wait")
+    assert text_of(standing(shared_stack, place)["Load"], "notebook-content.py").splitlines() == notebook
+    refused = cli("redeploy", f"{place}-1", "--id", f"{place}-1", check=2)
+    assert "give another id" in refused

@@ -61,6 +61,7 @@ def signed() -> SignedApi:
 PROTECTED = [route for route in ROUTES if not route.is_anonymous]
 ALLOWED: Mapping[str, str] = {
     "submit_deployment": "D",
+    "redeploy_deployment": "D",
     "list_deployments": "RDAO",
     "get_deployment": "RDAO",
     "get_audit": "RDAO",

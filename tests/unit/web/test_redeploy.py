@@ -1,0 +1,76 @@
+"""Redeploying over HTTP: the manifest of an ended deployment starts a new one, or the answer says why not."""
+
+import json
+
+import pytest
+
+from shared.domain.states import DeploymentState as D
+from shared.domain.states import Origin
+from shared.domain.states import StepState as S
+from tests.unit.web.conftest import MANIFEST, Api, json_body
+
+
+def ended(api: Api) -> str:
+    """Submit the manifest as `d`, move it to its end, and return the hash of its manifest."""
+    api.ask("POST", "deployments?id=d", MANIFEST)
+    for state in (D.RUNNING, D.SUCCEEDED):
+        api.saga.change_header(state=state)
+    api.queue.clear()
+    api.engine.received.clear()
+    return api.saga.header("d").manifest_hash
+
+
+def test_redeploy_submits_the_same_manifest_under_the_given_id(api: Api) -> None:
+    """202 with the address of the new deployment, which is queued and started; the earlier one does not change."""
+    digest = ended(api)
+    before = api.journal.audit("d")
+    reply = api.ask("POST", "deployments/d/redeploy", {"id": "again", "requested_by": "anna"})
+    assert (reply.status, reply.headers["Location"]) == (202, "/api/deployments/again")
+    body = json_body(reply)
+    assert (body["deployment_id"], body["state"], body["manifest_hash"]) == ("again", "accepted", digest)
+    assert json.loads(api.queue[0])["manifest"] == MANIFEST
+    assert api.engine.received == [("start", "again")]
+    assert api.saga.header("again").requested_by == "anna (by key)"
+    assert api.journal.audit("d") == before
+
+
+def test_redeploy_repeated_is_the_same_deployment(api: Api) -> None:
+    """The same id twice starts one; without an id, and without a body, each request starts a new one."""
+    ended(api)
+    first, second = (api.ask("POST", "deployments/d/redeploy", {"id": "again"}) for _ in range(2))
+    assert (first.body, len(api.queue)) == (second.body, 1)
+    ids = {json_body(api.ask("POST", "deployments/d/redeploy"))["deployment_id"] for _ in range(2)}
+    assert len(ids | {"d", "again"}) == 4
+
+
+def test_redeploy_without_a_manifest_to_send_is_a_conflict(api: Api) -> None:
+    """409 with the reason: it runs, the id is its own or another manifest's, or its manifest is gone."""
+    api.ask("POST", "deployments?id=other", {**MANIFEST, "name": "other"})
+    assert api.ask("POST", "deployments/other/redeploy").status == 409
+    ended(api)
+    for wanted, reason in (("d", "give another id"), ("other", "belongs to another manifest")):
+        reply = api.ask("POST", "deployments/d/redeploy", {"id": wanted})
+        assert (reply.status, reason in json_body(reply)["detail"]) == (409, True), wanted
+    api.saga.deployment(D.SUCCEEDED, deployment_id="gone", manifest_hash="0" * 64)
+    reply = api.ask("POST", "deployments/gone/redeploy")
+    assert (reply.status, "no longer stored" in json_body(reply)["detail"]) == (409, True)
+
+
+def test_redeploy_of_a_script_is_a_conflict(api: Api) -> None:
+    api.saga.deployment(D.SUCCEEDED, S.SUCCEEDED, origin=Origin.SCRIPT)
+    reply = api.ask("POST", "deployments/d/redeploy")
+    assert (reply.status, "run the script again" in json_body(reply)["detail"]) == (409, True)
+
+
+@pytest.mark.parametrize("body", [{"id": "no id"}, {"id": 3}, {"ID": "x"}, [], "x"])
+def test_redeploy_refuses_a_wrong_body(api: Api, body: object) -> None:
+    """400 that names the field, and nothing starts."""
+    ended(api)
+    reply = api.ask("POST", "deployments/d/redeploy", body)
+    assert reply.status == 400
+    assert json_body(reply)["problems"][0]["path"].startswith("$")
+    assert not api.queue
+
+
+def test_redeploy_of_an_unknown_deployment_is_not_found(api: Api) -> None:
+    assert api.ask("POST", "deployments/nothing/redeploy").status == 404

@@ -7,7 +7,7 @@ another worker may be faster.
 
 import itertools
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from shared.adapters.storage.journal_lists import ORPHAN_AGE, time_key
 from shared.domain import audit, transitions
 from shared.domain.errors import ConflictError, ForgottenError, NotFoundError
 from shared.domain.json import JsonObject
+from shared.domain.labels import has_labels
 from shared.domain.ports import Change, Clock, CorruptRow, NoteHead, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
@@ -280,11 +281,13 @@ class MemoryJournal:
         target: str | None = None,
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> list[DeploymentRecord]:
         last = time_key(*after) if after is not None else ""
         shown = [self._header_or_none(h.deployment_id) if is_open else h for h, is_open in self._listed.values()]
         keyed = {time_key(h.accepted_at, h.deployment_id): h for h in shown if h and target in (None, h.target)}
         found = [h for key, h in sorted(keyed.items()) if key > last and (not states or h.state in states)]
+        found = [h for h in found if has_labels(h.labels, labels or {})]
         return [h for h in found if not open_only or h.state not in DEPLOYMENT_ENDED][:limit]
 
     def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:

@@ -6,7 +6,7 @@ line handles an outage of either in the same way.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -208,11 +208,13 @@ class RemoteJournal:
         target: str | None = None,
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> list[DeploymentRecord]:
         """Return headers as the port says, by as many requests as necessary."""
         query = {"target": target} if target is not None else {}
         query |= {"state": ",".join(states)} if states else {}
         query |= {"open": "true"} if open_only else {}
+        query |= {"label": ",".join(f"{name}={value}" for name, value in labels.items())} if labels else {}
         query |= {"limit": str(max(1, min(limit, _PAGE)))}
         found: list[DeploymentRecord] = []
         while True:

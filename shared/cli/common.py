@@ -20,6 +20,7 @@ from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import InvalidInputError, NotFoundError, Problem
 from shared.domain.fields import Fields
 from shared.domain.json import canonical
+from shared.domain.labels import parse_labels
 from shared.domain.ports import BreakerAdmin
 
 _NAMED = 10
@@ -116,6 +117,19 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text[:9]) > 0:
         raise argparse.ArgumentTypeError(f"'{clean(text, 40)}' is not a whole number of at least 1")
     return int(text[:9])
+
+
+def add_label(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add an option for labels, which `labels` reads."""
+    parser.add_argument("--label", metavar="NAME=VALUE", action="append", default=[], help=text)
+
+
+def labels(options: argparse.Namespace) -> dict[str, str]:
+    """Return the labels of the option. Raises InvalidInputError."""
+    try:
+        return parse_labels(options.label)
+    except ValueError as error:
+        raise _wrong("--label", str(error)) from None
 
 
 def add_url(parser: argparse.ArgumentParser, default: str = "") -> None:

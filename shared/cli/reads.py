@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from shared.cli.common import Add, add_url, connect, count, follow_command, known_id, seconds
+from shared.cli.common import Add, add_label, add_url, connect, count, follow_command, known_id, labels, seconds
 from shared.cli.follow import EXIT_CODES, SUCCEEDED, FollowOptions, follow
 from shared.cli.render.output import Output, header_json
 from shared.cli.render.timeline import clean
@@ -30,6 +30,7 @@ def add_commands(add: Add) -> None:
     text = f"only deployments in this state; repeat it for several: {', '.join(states)}"
     listing.add_argument("--state", action="append", choices=states, metavar="STATE", help=text)
     listing.add_argument("--open", action="store_true", help="only deployments that have not ended")
+    add_label(listing, "only deployments that have this label; repeat it for several")
     listing.add_argument("--limit", type=count, default=50, help="the maximum number of deployments (default 50)")
 
 
@@ -56,24 +57,25 @@ def _list(options: argparse.Namespace, output: Output) -> int:
     journal = connect(options).journal
     target = normal_target(options.target) if options.target else None
     states = [DeploymentState(word) for word in options.state or ()]
-    found = journal.page(options.limit, target=target, states=states, open_only=options.open)
+    found = journal.page(options.limit, target=target, states=states, open_only=options.open, labels=labels(options))
     heading, *lines = _aligned([_HEADING, *map(_row, found)])
     if not options.json:
-        is_filtered = options.target or options.state or options.open
+        is_filtered = options.target or options.state or options.open or options.label
         output.event("note", heading if found else "no deployments" + (" that match" if is_filtered else ""))
     for header, line in zip(found, lines, strict=True):
         output.event("deployment", line, **header_json(header))
     return SUCCEEDED
 
 
-_HEADING = ("ACCEPTED (UTC)", "STATE", "ENDED (UTC)", "ID", "TARGET", "REQUESTED BY")
+_HEADING = ("ACCEPTED (UTC)", "STATE", "ENDED (UTC)", "ID", "TARGET", "REQUESTED BY", "LABELS")
 
 
 def _row(header: DeploymentRecord) -> tuple[str, ...]:
     requester = clean(header.requested_by, 40)
+    own = " ".join(f"{name}={value}" for name, value in (header.labels or {}).items())
     ended = f"{header.finished_at:%Y-%m-%d %H:%M:%S}" if header.finished_at else ""
     when, target = f"{header.accepted_at:%Y-%m-%d %H:%M:%S}", clean(header.target, 60)
-    return (when, header.state.value, ended, header.deployment_id, target, requester)
+    return (when, header.state.value, ended, header.deployment_id, target, requester, own)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

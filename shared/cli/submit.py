@@ -10,7 +10,18 @@ from typing import Any
 from shared import settings
 from shared.bootstrap import command_line
 from shared.cli import pack, plan
-from shared.cli.common import Add, add_manifest, add_url, connect, follow_command, packed, read_manifest, seconds
+from shared.cli.common import (
+    Add,
+    add_label,
+    add_manifest,
+    add_url,
+    connect,
+    follow_command,
+    labels,
+    packed,
+    read_manifest,
+    seconds,
+)
 from shared.cli.follow import BAD_REQUEST, SUCCEEDED, FollowOptions, conflict, follow, forgotten
 from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
@@ -27,6 +38,7 @@ from shared.domain.errors import (
     how_many,
 )
 from shared.domain.json import JsonObject, as_object, content_hash
+from shared.domain.labels import with_labels
 from shared.domain.manifest import compile_manifest
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT
@@ -42,6 +54,7 @@ def add_commands(add: Add) -> None:
     add_manifest(submit)
     add_values(submit)
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
+    add_label(submit, "a label by which the deployment is found again; repeat it for several")
     add_url(submit)
     add_sending(submit)
 
@@ -80,7 +93,9 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
         problems = error.problems
     else:
         # Without its values it would be another deployment, so a problem of an input is raised before anything is sent.
-        body, problems = _packed(options, output, with_inputs(options, manifest), folder, stored)
+        body, problems = _packed(
+            options, output, with_labels(with_inputs(options, manifest), labels(options)), folder, stored
+        )
     options.id = options.id or new_id(body.get("manifest"))
     output.event("submitting", f"deployment {options.id}", deployment_id=options.id)
     storage = connect(options)

@@ -9,6 +9,7 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, Reference, Words, suggestion
 from shared.domain.inputs import INPUTS, INPUTS_SCHEMA, rendered, summary
 from shared.domain.json import JsonObject
+from shared.domain.labels import read_labels
 from shared.domain.ports import Expanded, KindRules
 from shared.domain.states import Concurrency, OnFailure
 from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph
@@ -41,6 +42,7 @@ class Head:
     requested_by: str
     expires_after_seconds: float
     keep_for_seconds: float
+    labels: JsonObject | None
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,10 @@ def read_head(top: Fields) -> Head:
         maximum=MAX_HOLD_SECONDS,
         words=Words("With hold: after this time, a held deployment is rolled back. Default: never.", "1d"),
     )
+    labels = read_labels(top)
     top.raw("inputs", schema=INPUTS_SCHEMA, words=INPUTS)
     waiting, failing = Concurrency(concurrency or Concurrency.QUEUE), OnFailure(on_failure or OnFailure.ROLLBACK)
-    return Head(name, target or name, waiting, failing, requested_by, expires, keep_for)
+    return Head(name, target or name, waiting, failing, requested_by, expires, keep_for, labels)
 
 
 def read_steps(top: Fields) -> list[Any]:

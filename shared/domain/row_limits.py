@@ -15,6 +15,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from shared.domain.errors import LimitError
+from shared.domain.labels import LABELS_CHARACTERS
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
 
 ROW_CHARACTERS = 32_768
@@ -63,11 +64,14 @@ HEADER_SHARES = {
     "compensate_requested_by": PERSON_CHARACTERS + 2,
     "resume_requested_by": PERSON_CHARACTERS + 2,
     "retire_requested_by": PERSON_CHARACTERS + 2,
+    "labels": LABELS_CHARACTERS,
     "error": ERROR_CHARACTERS,
     "problems": PROBLEMS_CHARACTERS + 110,
     "traceparent": 60,
     "chain": 170,
 }
+_EITHER = ("labels", "problems")
+"""Only an invalid submission has problems, and only a valid one has labels, so they share the larger share."""
 
 
 def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
@@ -82,6 +86,8 @@ def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
         if value.__class__ in _NUMBERS and -_LONG < value < _LONG:
             continue
         size, share = len(encoded(value)), shares.get(name, _PLAIN)
+        if name == _EITHER[0] and isinstance(record, DeploymentRecord) and record.problems:
+            share = 0
         if size > share:
             owner = f"step '{record.step_id}'" if isinstance(record, StepRecord) else "the deployment"
             raise LimitError(
@@ -116,6 +122,8 @@ def largest(record: type[StepRecord] | type[DeploymentRecord]) -> int:
     """Return the characters of a row in which every field is at its limit."""
     shares = STEP_SHARES if record is StepRecord else HEADER_SHARES
     names = ["version", *record.__dataclass_fields__]
+    if record is DeploymentRecord:
+        names.remove(min(_EITHER, key=HEADER_SHARES.__getitem__))
     return 1 + sum(len(f'"{name}":,') + shares.get(name, _PLAIN) for name in names)
 
 

@@ -43,6 +43,7 @@ class StepGraph:
     steps: tuple[GraphStep, ...]
     inputs: str = ""
     """The inputs and their values for people; those of secret inputs are hidden."""
+    labels: JsonObject | None = None
 
 
 def check_graph(steps: Sequence[tuple[GraphStep, str]], problems: list[Problem]) -> None:

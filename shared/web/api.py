@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from shared.domain.access import ANY_ROLE, DEPLOYERS, OPERATORS, SIGNED_IN
 from shared.domain.errors import ConflictError, FabricError, StorageUnavailableError
+from shared.domain.labels import LABEL
 from shared.domain.states import DeploymentState
 from shared.saga.command.verbs import VERBS
 from shared.settings import SettingsError
@@ -124,6 +125,11 @@ _DEPLOYMENTS = (
                     "Only deployments in this state; repeat the parameter for several states.",
                 ),
                 parameter("open", {"type": "boolean"}, "Only deployments that have not ended."),
+                parameter(
+                    "label",
+                    {"type": "array", "items": {"type": "string", "pattern": LABEL}},
+                    "Only deployments that have this label, NAME=VALUE; with several, all of them.",
+                ),
                 parameter(
                     "limit",
                     {"type": "integer", "minimum": 1, "maximum": deployments.MAX_PAGE, "default": deployments.PAGE},

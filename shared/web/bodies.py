@@ -7,6 +7,7 @@ from shared.domain.deployment_ids import ID_RULE, is_deployment_id
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, child, suggestion
 from shared.domain.json import as_object
+from shared.domain.labels import parse_labels
 from shared.domain.text import MAX_BYTES, parse, utf8
 from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 
@@ -124,6 +125,14 @@ class Query:
             if word not in allowed:
                 self.problem(name, f"'{word[:64]}' is not one of: {', '.join(allowed)}")
         return frozenset(values)
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Return all labels, NAME=VALUE, which may be repeated or separated by commas."""
+        try:
+            return parse_labels(text for value in self._query.get(name, ()) for text in value.split(","))
+        except ValueError as error:
+            self.problem(name, str(error))
+            return {}
 
     def flag(self, name: str) -> bool:
         """Return the value of true or false; False if absent."""

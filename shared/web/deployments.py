@@ -40,6 +40,7 @@ def list_deployments(request: Request, backend: Backend) -> Reply:
     target = query.text("target")
     states = query.words("state", tuple(state.value for state in DeploymentState))
     open_only = query.flag("open")
+    labels = query.labels("label")
     limit = query.count("limit", PAGE, MAX_PAGE)
     cursor = query.text("cursor")
     after = read_cursor(cursor) if cursor is not None else None
@@ -52,6 +53,7 @@ def list_deployments(request: Request, backend: Backend) -> Reply:
         target=normal_target(target) if target is not None else None,
         states=[DeploymentState(word) for word in states],
         open_only=open_only,
+        labels=labels,
     )
     following = make_cursor(found[limit - 1]) if len(found) > limit else None
     return json_reply({"items": [header.to_json() for header in found[:limit]], "next": following})

@@ -13,10 +13,18 @@ from tests.contract.harness import Cut, a_header
 from tests.fakes import START, FakeClock
 
 
-def made(journal: Journal, deployment_id: str, seconds: float, target: str, state: D = D.ACCEPTED) -> None:
+def made(
+    journal: Journal,
+    deployment_id: str,
+    seconds: float,
+    target: str,
+    state: D = D.ACCEPTED,
+    labels: dict[str, str] | None = None,
+) -> None:
     """Create a deployment that was accepted so many seconds after the start."""
     at = START + timedelta(seconds=seconds)
-    journal.create(a_header(deployment_id, target=target, accepted_at=at, state=state), [], "submitted")
+    header = a_header(deployment_id, target=target, accepted_at=at, state=state, labels=labels)
+    journal.create(header, [], "submitted")
 
 
 def position(header: DeploymentRecord) -> tuple[object, str]:
@@ -65,6 +73,18 @@ def test_pages_are_filtered_by_state_and_by_openness(journal: Journal, fresh_id:
     assert is_open == {D.ACCEPTED, D.RUNNING, D.COMPENSATING, D.STUCK, D.HELD}
     assert journal.page(100, target=fresh_id, states=[D.SUCCEEDED], open_only=True) == []
     assert {h.state for h in journal.page(100, target=fresh_id)} == set(D)
+
+
+def test_pages_are_filtered_by_labels(journal: Journal, fresh_id: str) -> None:
+    """All labels that are wanted must be there, with their whole values; also on pages of one row."""
+    own = {"a": {"pr": "1", "my-team_a": "x"}, "b": {"pr": "1"}, "c": {"pr": "12"}, "d": None, "e": {"pr": "1"}}
+    for i, (name, labels) in enumerate(own.items()):
+        made(journal, f"{fresh_id}-{name}", i, fresh_id, labels=labels)
+    assert walked(journal, 1, fresh_id, labels={"pr": "1"}) == ["e", "b", "a"]
+    assert walked(journal, 5, fresh_id, labels={"pr": "1", "my-team_a": "x"}) == ["a"]
+    assert walked(journal, 5, fresh_id, labels={"my_team-a": "x"}) == []
+    assert walked(journal, 5, fresh_id, labels={}) == ["e", "d", "c", "b", "a"]
+    assert journal.page(1, target=fresh_id, labels={"pr": "12"})[0].labels == {"pr": "12"}
 
 
 def test_pages_follow_the_header_and_its_purge(journal: Journal, fresh_id: str) -> None:

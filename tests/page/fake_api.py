@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from shared.domain.labels import has_labels, parse_labels
 from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.states import DeploymentState as D
@@ -209,6 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
             for d in newest
             if query.get("state", d.header.state.value) == d.header.state.value
             and query.get("target", d.header.target) == d.header.target
+            and has_labels(d.header.labels, parse_labels([query["label"]] if "label" in query else []))
             and not (query.get("open") == "true" and d.header.state in DEPLOYMENT_ENDED)
         ]
         start, limit = int(query.get("cursor", "0")), min(MAX_LIMIT, int(query.get("limit", "50")))

@@ -157,6 +157,27 @@ def test_list_search_finds_rows_that_were_never_scrolled_to(tab: Page, serve: Se
     expect(tab.get_by_text("No deployment matches the filter.")).to_be_visible()
 
 
+def test_list_of_one_label_is_a_link_away(tab: Page, serve: Serving) -> None:
+    """A row shows its labels; a deployment's labels lead to all that have them, and the API does the filtering."""
+    world = scenes.many(300)
+    for number, labels in ((3, {"pr": "123", "team": "sales"}), (250, {"pr": "123"}), (4, {"pr": "124"})):
+        stored = world.deployments[f"build-{90_000 - number}"]
+        stored.header = stored.header.replace(labels=labels)
+    api = serve(world)
+    row = tab.locator(ROWS).filter(has_text="build-89997")
+    expect(row.locator(".label")).to_have_text(["pr=123", "team=sales"])
+    row.get_by_role("link").click()
+    tab.get_by_role("link", name="pr=123").click()
+    expect(tab.locator(ROWS)).to_have_count(2)
+    assert names(tab) == ["build-89997", "build-89750"]
+    assert any("label=pr%3D123" in call for call, _ in api.world.calls)
+    expect(tab.locator("#label")).to_have_value("pr=123")
+    tab.locator("#label").fill("pr=124")
+    tab.keyboard.press("Enter")
+    expect(tab.locator(ROWS)).to_have_count(1)
+    assert tab.url.endswith("#/?label=pr%3D124")
+
+
 def test_list_filters_are_applied_by_the_api_and_stay_in_the_address(tab: Page, serve: Serving) -> None:
     """The API filters by state, target and open-only; the address leads to the same list again, without the key."""
     api = serve(scenes.many(1000))

@@ -183,6 +183,8 @@ def _history_is_lawful(world: World) -> Iterable[str]:
             original = headers.get(after.deployment_id, DeploymentState.ACCEPTED)
             if original is not before.state or (before.state, after.state) not in transitions.DEPLOYMENT_TRANSITIONS:
                 yield f"{after.deployment_id} was {original.value}, moved {before.state.value} -> {after.state.value}"
+            if before.labels != after.labels:
+                yield f"{after.deployment_id} had the labels {before.labels} and has {after.labels}"
             headers[after.deployment_id] = after.state
             continue
         assert isinstance(before, StepRecord)

@@ -94,7 +94,7 @@ def manifest(chance: random.Random) -> dict[str, Any]:
         if chance.random() < 0.08:
             step["timeout"] = "3m"
     on_failure = "hold" if chance.random() < 0.1 else "rollback"
-    return {"name": "m", "target": "T", "onFailure": on_failure, "steps": steps}
+    return {"name": "m", "target": "T", "onFailure": on_failure, "labels": {"suite": "laws"}, "steps": steps}
 
 
 @dataclass

@@ -6,7 +6,7 @@ except for a header that opens a deployment: then the lists come first, because 
 deployment that no list contains. A row that lags is repaired when it is read.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -89,6 +89,7 @@ class JournalLists:
         target: str | None,
         states: Collection[DeploymentState],
         open_only: bool,
+        labels: Mapping[str, str],
     ) -> list[DeploymentRecord]:
         """Return one page of headers as the port `Journal` says."""
         parts = [f"PartitionKey eq '{_PARTITION}'"]
@@ -96,6 +97,7 @@ class JournalLists:
         parts += [f"target_key eq '{escape_key(target)}'"] if target is not None else []
         parts += ["is_open eq true"] if open_only else []
         parts += ["(" + " or ".join(f"state eq '{state}'" for state in sorted(states)) + ")"] if states else []
+        parts += [f"{rows.label_column(name)} eq '{quoted(value)}'" for name, value in sorted(labels.items())]
         entities = self._by_time.query(" and ".join(parts), page=min(limit, _MAX_ROWS))
         found = (rows.skip_unreadable(e["RowKey"], partial(self._paged_header, e)) for e in entities)
         matching = (

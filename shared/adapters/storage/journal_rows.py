@@ -80,8 +80,15 @@ def index_entity(header: DeploymentRecord, is_open: bool | None = None) -> JsonO
         "due_at": header.due_at.isoformat() if header.due_at is not None else NEVER,
         "sequence": header.sequence,
         "name": header.name,
+        **{label_column(name): value for name, value in (header.labels or {}).items()},
     }
     return _entity(escape_key(header.target), header.deployment_id, encoded(header), columns, key_is_escaped=True)
+
+
+def label_column(name: str) -> str:
+    """Return the column of a label in the lists. A column's name has only letters, digits and `_`, so `-` is
+    written `_h` and `_` itself `_u`."""
+    return f"label_{name.replace('_', '_u').replace('-', '_h')}"
 
 
 def record_of(entity: Any) -> JsonObject:

@@ -5,7 +5,7 @@ of one partition all or nothing, so a move and its audit entry are one write: th
 one. The lists of deployments are projections of the headers (journal_lists.py).
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -186,9 +186,10 @@ class TableJournal:
         target: str | None = None,
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> list[DeploymentRecord]:
         """Return one page of the list by time."""
-        return self._lists.page(limit, after, target, states, open_only)
+        return self._lists.page(limit, after, target, states, open_only, labels or {})
 
     def due(self, now: datetime, turn: int = 0) -> Iterator[DeploymentRecord]:
         """Yield the ended deployments that are due, as the journal has them."""

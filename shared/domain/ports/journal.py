@@ -1,6 +1,6 @@
 """Journal of deployments, steps and audit."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -70,8 +70,10 @@ class JournalReads(Protocol):
         target: str | None = None,
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> list[DeploymentRecord]:
-        """Return at most `limit` headers, newest first: of one target, in some states, or only open ones."""
+        """Return at most `limit` headers, newest first: of one target, in some states, only open ones, or only
+        those that have all these labels."""
         ...
 
 
@@ -153,6 +155,7 @@ class Journal(JournalReads, Protocol):
         target: str | None = None,
         states: Collection[DeploymentState] = (),
         open_only: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> list[DeploymentRecord]:
         """Return at most `limit` headers after the position (accepted_at, id), newest first, and by id at one instant.
 

@@ -192,6 +192,7 @@ class Acceptance:
             requester_id=submission.requester_id,
             expires_after_seconds=graph.expires_after_seconds,
             keep_for_seconds=graph.keep_for_seconds,
+            labels=graph.labels,
             step_count=len(graph.steps),
             traceparent=_trace_of(submission) or root(submission.deployment_id, now).traceparent,
         )

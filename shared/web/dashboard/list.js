@@ -21,6 +21,7 @@ export class ListView {
       q: parameters.get("q") ?? "",
       state: DEPLOYMENT_STATES.includes(parameters.get("state")) ? parameters.get("state") : "",
       target: parameters.get("target") ?? "",
+      label: parameters.get("label") ?? "",
       open: parameters.get("open") === "true",
     };
     this.active = null;
@@ -30,11 +31,12 @@ export class ListView {
   mount(main, { refresh, failed }) {
     this.ask = refresh;
     this.failed = failed;
-    const { q, state, open } = this.filter;
+    const { q, state, label, open } = this.filter;
     const states = [["", "All states"], ...DEPLOYMENT_STATES.map((s) => [s, s])];
     this.search = el("input", { id: "q", type: "search", placeholder: "Name, id, target, requester", value: q, spellcheck: "false" });
     this.state = el("select", { id: "state" }, states.map(([value, text]) => el("option", { value, selected: value === state }, text)));
     this.target = el("select", { id: "target" });
+    this.label = el("input", { id: "label", type: "search", placeholder: "Label, as pr=123", value: label, spellcheck: "false" });
     this.openOnly = el("input", { id: "open", type: "checkbox", checked: open });
     this.glance = el("div", { class: "glance", role: "group", "aria-label": "Open now" });
     this.found = el("span", { class: "muted grow end", id: "found" });
@@ -57,6 +59,8 @@ export class ListView {
         this.state,
         el("label", { class: "unseen", for: "target" }, "Target"),
         this.target,
+        el("label", { class: "unseen", for: "label" }, "Label"),
+        this.label,
         el("label", { class: "check" }, this.openOnly, " Open only"),
         this.found,
       ),
@@ -66,6 +70,7 @@ export class ListView {
     this.search.addEventListener("input", () => this.refilter({ q: this.search.value.trim() }));
     this.state.addEventListener("change", () => this.refilter({ state: this.state.value }));
     this.target.addEventListener("change", () => this.refilter({ target: this.target.value }));
+    this.label.addEventListener("change", () => this.refilter({ label: this.label.value.trim() }));
     this.openOnly.addEventListener("change", () => this.refilter({ open: this.openOnly.checked }));
     this.grid.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.grid.addEventListener("keydown", (event) => this.pressed(event));

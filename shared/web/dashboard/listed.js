@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { say } from "./dom.js";
 import { visible } from "./format.js";
-import { causeOf } from "./rows.js";
+import { causeOf, labelsOf } from "./rows.js";
 import { isOpen } from "./states.js";
 
 const FIRST_PAGE = 50;
@@ -66,7 +66,7 @@ export class Listed {
       if (state && item.state !== state) return false;
       if (open && !isOpen(item)) return false;
       if (!words.length) return true;
-      const text = `${item.name} ${item.deployment_id} ${item.target} ${item.requested_by} ${item.state} ${causeOf(item)}`.toLowerCase();
+      const text = `${item.name} ${item.deployment_id} ${item.target} ${item.requested_by} ${labelsOf(item).join(" ")} ${item.state} ${causeOf(item)}`.toLowerCase();
       return words.every((word) => text.includes(word));
     };
     this.order = [...this.#byId.values()].filter(fits).sort((a, b) => (a.accepted_at < b.accepted_at ? 1 : a.accepted_at > b.accepted_at ? -1 : 0));
@@ -93,14 +93,15 @@ export class Listed {
   }
 
   async #fetchPage(limit, cursor) {
-    const { state, target, open } = this.filter;
+    const { state, target, label, open } = this.filter;
     const query = new URLSearchParams({ limit });
     if (state) query.set("state", state);
     if (target) query.set("target", target);
+    if (label) query.set("label", label);
     if (open) query.set("open", "true");
     if (cursor) query.set("cursor", cursor);
     const { body } = await get(`deployments?${query}`);
-    const isStill = !this.isOver && state === this.filter.state && target === this.filter.target && open === this.filter.open;
+    const isStill = !this.isOver && state === this.filter.state && target === this.filter.target && label === this.filter.label && open === this.filter.open;
     if (!isStill) return { items: [], next: null };
     this.#take(body.items);
     // Reading the first page again must not reset the position of the list.

@@ -23,7 +23,7 @@ export function rowOf(item, i, isStop, at) {
       { role: "gridcell", class: "two" },
       // Also a link, so that it can be opened in another tab.
       el("a", { href: address, tabindex: -1 }, name(item.name || item.deployment_id, { class: "name strong" })),
-      el("span", { class: "under" }, name(item.deployment_id, { class: "name mono" }), cause ? name(cause, { class: "name cause" }) : null),
+      el("span", { class: "under" }, name(item.deployment_id, { class: "name mono" }), labelsOf(item).map((text) => el("span", { class: "label", "data-key": text }, text)), cause ? name(cause, { class: "name cause" }) : null),
     ),
     el("span", { role: "gridcell" }, name(item.target)),
     el("span", { role: "gridcell" }, name(item.requested_by)),
@@ -37,6 +37,16 @@ export function rowOf(item, i, isStop, at) {
 /** The address of one deployment. */
 export function addressOf(id) {
   return `#/deployments/${encodeURIComponent(id)}`;
+}
+
+/** The labels as texts, NAME=VALUE. */
+export function labelsOf(item) {
+  return Object.entries(item.labels ?? {}).map(([label, value]) => visible(`${label}=${value}`));
+}
+
+/** The labels as links to the deployments that have them. */
+export function labelLinks(item) {
+  return labelsOf(item).map((text) => el("a", { class: "label", "data-key": text, href: `#/?${new URLSearchParams({ label: text })}` }, text));
 }
 
 /** The error in one line; empty if there is none. */

@@ -128,9 +128,15 @@ def test_remote_list_reads_as_many_pages_as_it_needs() -> None:
     """It returns no more rows than requested."""
     rows = [a_header(f"d{i}").to_json() for i in range(6)]
     remote, wire = api((200, {"items": rows[:3], "next": "c"}, {}), (200, {"items": rows[3:], "next": "d"}, {}))
-    found = RemoteJournal(remote).page(5, target="t", open_only=True)
+    found = RemoteJournal(remote).page(5, target="t", open_only=True, labels={"pr": "1", "team": "x"})
     assert [h.deployment_id for h in found] == ["d0", "d1", "d2", "d3", "d4"]
-    assert wire.asked[1][2]["params"] == {"target": "t", "open": "true", "limit": "5", "cursor": "c"}
+    assert wire.asked[1][2]["params"] == {
+        "target": "t",
+        "open": "true",
+        "label": "pr=1,team=x",
+        "limit": "5",
+        "cursor": "c",
+    }
 
 
 def test_remote_messages_become_requests() -> None:

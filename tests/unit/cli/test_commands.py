@@ -420,6 +420,13 @@ def test_status_audit_and_list_show_the_journal(account: Account) -> None:
     heading, *rows = ended.stdout.splitlines()
     assert [heading.index("ID"), heading.index("TARGET")] == [rows[0].index(made.deployment_id), rows[0].index(target)]
     assert len(rows) == 1
+    labelled = account.deployment(DeploymentState.RUNNING, target=target, labels={"pr": target[-8:], "team": "x"})
+    by_label = run("list", "--label", f"pr={target[-8:]}", "--label", "team=x", storage=account.connection)
+    [row] = by_label.stdout.splitlines()[1:]
+    assert labelled.deployment_id in row
+    assert f"pr={target[-8:]} team=x" in row
+    wrong = run("list", "--label", "pr", storage=account.connection)
+    assert (wrong.returncode, "--label: 'pr' must be NAME=VALUE" in wrong.stdout + wrong.stderr) == (2, True)
     assert len(run("list", "--limit", "1", storage=account.connection).stdout.splitlines()) == 2
     assert run("list", "--target", new_id(), storage=account.connection).stdout == "no deployments that match\n"
     assert run("list", "--target", new_id(), "--json", storage=account.connection).stdout == ""

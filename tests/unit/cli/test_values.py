@@ -57,7 +57,7 @@ def test_values_decide_target_names_and_packed_files(file: str, tmp_path: Path) 
 def test_submission_carries_the_values_and_the_audit_shows_them(account: Account, file: str) -> None:
     """The app replaces the inputs itself; the value of a secret input is not shown."""
     deployment_id = new_id()
-    options = ("--set", "env=prod", "--set", "folder=prod", "--set", f"password={VAULT}")
+    options = ("--set", "env=prod", "--set", "folder=prod", "--set", f"password={VAULT}", "--label", "pr=123")
     done = run("submit", file, "--id", deployment_id, *options, storage=account.connection)
     assert done.returncode == 0, done.stderr
     message = account.take(deployment_id)
@@ -65,6 +65,7 @@ def test_submission_carries_the_values_and_the_audit_shows_them(account: Account
     assert message["manifest"]["steps"][1]["with"]["csv"].endswith("Viewer,,User\n")
     header = account.accept(message)
     assert header.target == "sales-prod"
+    assert header.labels == {"pr": "123"}
     reason = account.stores.journal.audit(deployment_id)[0].reason
     assert reason == "submitted, with env='prod', folder='prod', password=***, wait=false"
     row = account.stores.journal.steps(deployment_id)[0].record

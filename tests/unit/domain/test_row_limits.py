@@ -14,6 +14,7 @@ from shared.domain import row_limits
 from shared.domain.approval import approved
 from shared.domain.errors import FabricRefusedError, InvalidInputError, LimitError, Problem
 from shared.domain.json import JsonObject
+from shared.domain.labels import MAX_LABELS
 from shared.domain.names import normal_target
 from shared.domain.ordinals import packed
 from shared.domain.records import (
@@ -176,6 +177,15 @@ def test_room_every_later_write_of_a_header_fits(character: str, name: str) -> N
         **{f: NOW for f in DeploymentRecord.__dataclass_fields__ if f.endswith(("_at", "_until"))},
     )
     assert len(rows.header_entity(row_limits.fitted(after))["record"]) <= row_limits.largest(DeploymentRecord)
+
+
+def test_room_of_problems_is_shared_with_labels_that_an_invalid_manifest_has_not() -> None:
+    """The largest labels fit beside everything but problems; no header has both."""
+    labels = {f"{i}".rjust(63, "n"): "v" * 100 for i in range(MAX_LABELS)}
+    header = DeploymentRecord("d", "n", "t", DeploymentState.ACCEPTED, DIGEST, NOW, labels=labels)
+    assert row_limits.fitted(header).labels == labels
+    with pytest.raises(LimitError, match="'labels' of the deployment"):
+        row_limits.fitted(header.replace(problems=({"path": "p", "message": "m"},)))
 
 
 def test_room_cuts_only_texts_for_persons() -> None:

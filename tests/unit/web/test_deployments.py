@@ -76,6 +76,9 @@ def test_changed_cursor_causes_no_error(name: str, at: Any, place: int, characte
         ("open=yes", "query.open"),
         ("state=ended", "query.state"),
         ("state=held,", "query.state"),
+        ("label=pr", "query.label"),
+        ("label=pr%3D", "query.label"),
+        ("label=pr%3D1&label=pr%3D2", "query.label"),
         ("cursor=", "query.cursor"),
         ("cursor=AAAA", "query.cursor"),
         ("cursor=%00", "query.cursor"),
@@ -99,6 +102,21 @@ def test_list_is_filtered(api: Api) -> None:
     assert states("state=held,stuck&state=succeeded") == {"held", "stuck", "succeeded"}
     assert states("target=contoso%20sales&open=true") == {"accepted", "running", "compensating", "stuck", "held"}
     assert states("target=nobody") == set()
+
+
+def test_list_is_filtered_by_labels(api: Api) -> None:
+    """A deployment must have all of them, however they are given; each row has its labels."""
+    for name, labels in (("a", {"pr": "1", "team": "x"}), ("b", {"pr": "1"}), ("c", {"pr": "12"}), ("d", None)):
+        api.saga.deployment(D.RUNNING, deployment_id=name, labels=labels)
+
+    def found(query: str) -> dict[str, Any]:
+        items = json_body(api.ask("GET", f"deployments?{query}"))["items"]
+        return {item["deployment_id"]: item.get("labels") for item in items}
+
+    assert found("label=pr%3D1") == {"a": {"pr": "1", "team": "x"}, "b": {"pr": "1"}}
+    assert found("label=pr%3D1&label=team%3Dx") == found("label=pr%3D1,team%3Dx") == {"a": {"pr": "1", "team": "x"}}
+    assert found("label=other%3D1") == {}
+    assert len(found("")) == 4
 
 
 def test_deployment_has_its_steps_without_internal_fields(api: Api) -> None:

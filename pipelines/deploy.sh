@@ -2,7 +2,9 @@
 # Submits a manifest, follows the deployment to its end and reports. The GitHub action and the Azure Pipelines template run this script.
 #
 # Inputs are variables, so that no value is ever pasted into a command line:
-#   SAGA_MANIFEST      the file
+#   SAGA_MANIFEST      the file, or instead of it
+#   SAGA_FABRIC_CICD   a configuration of fabric-cicd, and
+#   SAGA_ENVIRONMENT   its environment
 #   SAGA_ROOT          a folder that contains everything the manifest names; default: the manifest's own
 #   SAGA_ID            the deployment id; default: made of SAGA_RUN, the file's name and SAGA_ATTEMPT
 #   SAGA_TIMEOUT       how long to follow (90s, 45m, 2h); default 45m
@@ -12,7 +14,8 @@
 #   SAGA_ON_CANCEL     what a cancelled job does: detach (default; the deployment continues), or cancel (it is rolled back)
 #   SAGA_REQUESTED_BY  the requester, for the audit
 #   SAGA_PYTHON        the interpreter; default python3
-# and AzureWebJobsStorage__{blob,queue,table}ServiceUri, the addresses of the storage account.
+# and how the app is reached: AzureWebJobsStorage__{blob,queue,table}ServiceUri, the addresses of the storage account;
+# or FABRIC_SAGA_URL, the app's address, with FABRIC_SAGA_SCOPE to sign in or FUNCTION_KEY.
 #
 # Exits with the exit code of the command line (docs/cli.md). Reports deployment-id, state and exit-code.
 set -euo pipefail
@@ -72,7 +75,7 @@ state_of() {
 # Print the deployment id. A job that is run again follows the deployment of its earlier attempt, or starts a new one if that was rolled back.
 chosen_id() {
   local name base earlier state attempt=${SAGA_ATTEMPT:-1} n
-  name=$(basename "$SAGA_MANIFEST")
+  name=$(basename "$file")
   base=$(printf '%s-%s' "$SAGA_RUN" "${name%.*}" | tr -c 'A-Za-z0-9._-' '-' | cut -c 1-90)
   for ((n = attempt - 1; n >= 1; n--)); do
     earlier=$base$( ((n > 1)) && echo "-$n" || true)
@@ -105,14 +108,19 @@ report() {
   finish "$2"
 }
 
-[[ -n ${SAGA_MANIFEST:-} ]] || refuse 'no manifest is named'
+file=${SAGA_MANIFEST:-${SAGA_FABRIC_CICD:-}}
+[[ -n $file ]] || refuse 'no manifest is named'
+[[ -z ${SAGA_MANIFEST:-} || -z ${SAGA_FABRIC_CICD:-} ]] || refuse 'a manifest and a configuration of fabric-cicd are named; give one of them'
 case ${SAGA_MODE:-deploy} in deploy | plan) ;; *) refuse 'the mode is deploy or plan' ;; esac
 case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is detach or cancel' ;; esac
 
 given=()
-[[ -z ${SAGA_ROOT:-} ]] || given=("--root=$SAGA_ROOT")
+if [[ -n ${SAGA_FABRIC_CICD:-} ]]; then given+=("--fabric-cicd=$SAGA_FABRIC_CICD"); fi
+if [[ -n ${SAGA_ENVIRONMENT:-} ]]; then given+=("--environment=$SAGA_ENVIRONMENT"); fi
+if [[ -n ${SAGA_ROOT:-} ]]; then given+=("--root=$SAGA_ROOT"); fi
 while IFS= read -r line; do [[ -z $line ]] || given+=("--values=$line"); done <<<"${SAGA_VALUES:-}"
 while IFS= read -r line; do [[ -z $line ]] || given+=("--set=$line"); done <<<"${SAGA_SET:-}"
+if [[ -n ${SAGA_MANIFEST:-} ]]; then given+=(-- "$SAGA_MANIFEST"); fi # last, after all options
 
 # An interpreter that cannot run the command line exits with 1 or 2, the codes of a failed deployment and a bad request.
 if ! saga --version 2>&1 >/dev/null | escape_runner_commands; then
@@ -121,7 +129,7 @@ if ! saga --version 2>&1 >/dev/null | escape_runner_commands; then
 fi
 if [[ ${SAGA_MODE:-deploy} == plan ]]; then
   code=0
-  saga plan ${given[@]+"${given[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands || code=${PIPESTATUS[0]}
+  saga plan ${given[@]+"${given[@]}"} 2>&1 >&3 | escape_runner_commands || code=${PIPESTATUS[0]}
   case $code in 0) report planned 0 ;; 1) report blocked 1 ;; *) report unplanned "$code" ;; esac
 fi
 
@@ -140,7 +148,7 @@ interrupt() {
 trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
-  --requested-by="${SAGA_REQUESTED_BY:-}" ${given[@]+"${given[@]}"} -- "$SAGA_MANIFEST" 2>&1 >&3 | escape_runner_commands &
+  --requested-by="${SAGA_REQUESTED_BY:-}" ${given[@]+"${given[@]}"} 2>&1 >&3 | escape_runner_commands &
 set +m # The command has its group; the shell must not report the end of the job.
 code=0
 wait %1 || code=$?

@@ -127,7 +127,8 @@ def deliver(
         storage.submit(message)
         options.is_sent = True
     except InvalidInputError as error:  # over HTTP the app responds at once
-        problems, recorded = error.problems, ""
+        # A problem that was found here is the cause; the app sees only what came of it, such as an unpacked path.
+        problems, recorded = problems or error.problems, ""
     if problems:
         output.event("rejected", f"the manifest has {how_many(problems)}{recorded}:")
         output.problems(problems)

@@ -13,6 +13,7 @@ import pytest
 from tests import warm
 from tests.e2e import jobs
 from tests.e2e.conftest import Running
+from tests.e2e.test_repository import repository
 from tests.e2e.test_submission import item, lakehouse, manifest, written
 from tests.waiting import eventually
 
@@ -49,6 +50,15 @@ class Pipeline:
             return jobs.github_step(self.folder, storage, given, attempt, run_id=self.folder.name)
         given = {"onCancel" if name == "on-cancel" else name: value for name, value in given.items()}
         return jobs.azure_step(self.folder, storage, given, attempt)
+
+    def over_http(self, inputs: Mapping[str, str]) -> jobs.Step:
+        """Return the deploying step of a job that knows only the app's address and a function key."""
+        reached = {"url": self.running.stack.functions_url, "function-key": self.running.stack.function_key}
+        names = {"function-key": "functionKey", "fabric-cicd": "fabricCicd"} if self.kind == "azure" else {}
+        given = {names.get(name, name): value for name, value in {**reached, **inputs}.items()}
+        step = self.step("", given)
+        environment = {name: value for name, value in step.environment.items() if name != "AzureWebJobsStorage"}
+        return replace(step, environment=environment)
 
     def is_cancel_requested(self, deployment_id: str) -> bool:
         return "cancel requested" in self.running.cli("audit", deployment_id).stdout
@@ -242,3 +252,26 @@ def test_pipeline_that_only_plans_reports_the_changes_and_makes_none(pipeline: P
     assert "inputs: lake='bronze', more='of a file'" in done.log
     assert "'bronze'" in done.log
     assert f"pl-plan-{pipeline.kind}" not in pipeline.running.names()
+
+
+@PIPELINES
+def test_pipeline_deploys_a_configuration_of_fabric_cicd_over_http(pipeline: Pipeline) -> None:
+    """The app's address and a function key are enough. The log contains no key, and a manifest beside it is refused."""
+    workspace = f"pl-cicd-{pipeline.kind}"
+    repository(pipeline.folder / "items")
+    config = {
+        "core": {"workspace": {"PROD": workspace}, "repository_directory": "items", "parameter": "items/parameter.yml"}
+    }
+    (pipeline.folder / "config.yml").write_text(json.dumps(config))
+    inputs = {"fabric-cicd": "config.yml", "environment": "PROD", "id": workspace}
+    done = pipeline.over_http(inputs).run(pipeline.folder)
+    assert done.code == 0, done.log
+    assert pipeline.outputs(done) == (workspace, "succeeded", "0")
+    assert sorted(pipeline.running.names()[workspace]) == ["Load", "lake", "run all"]
+    assert pipeline.running.stack.function_key not in done.log
+    assert pipeline.over_http({**inputs, "manifest": "m.yaml"}).run(pipeline.folder).code == 2
+    wrong = json.dumps({"core": {**config["core"], "parameter": "nowhere.yml"}})
+    (pipeline.folder / "config.yml").write_text(wrong)
+    refused = pipeline.over_http({**inputs, "id": f"{workspace}-wrong"}).run(pipeline.folder)
+    assert refused.code == 2
+    assert "nowhere.yml" in refused.log, "the cause, not what the app saw of it"

@@ -107,15 +107,16 @@ def test_workflows_pass_values_to_shells_by_the_environment_only() -> None:
 
 
 def test_workflows_action_and_template_set_the_same_variables() -> None:
-    """Both set every variable that the script reads, and no other."""
+    """Both set every variable that the script reads, how the app is reached, and no other."""
     read = set(re.findall(r"\bSAGA_[A-Z_]+", SCRIPT.read_text()))
     action: dict[str, Any] = yaml.safe_load(ACTION.read_text())
     template: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
     of_action = next(s["env"] for s in action["runs"]["steps"] if s.get("id") == "deploy")
     of_template = next(s["env"] for s in template["steps"] if s.get("name") == "saga")
     storage = {f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")}
-    assert set(of_action) - {"ACTION"} == read | storage
-    assert set(of_template) - {"SAGA_FOLDER"} == read | storage
+    reached = storage | {"FABRIC_SAGA_URL", "FABRIC_SAGA_SCOPE", "FUNCTION_KEY"}
+    assert set(of_action) - {"ACTION"} == read | reached
+    assert set(of_template) - {"SAGA_FOLDER"} == read | reached
 
 
 def test_workflows_one_version_of_each_action() -> None:
@@ -139,6 +140,7 @@ def test_workflows_one_version_of_each_action() -> None:
         ({"SAGA_MANIFEST": "m.yaml", "SAGA_ID": "d", "SAGA_PYTHON": "/nowhere"}, 70, "/nowhere cannot run the command"),
         ({"SAGA_MANIFEST": "m.yaml"}, 2, "SAGA_ID or SAGA_RUN is needed"),
         ({}, 2, "no manifest is named"),
+        ({"SAGA_MANIFEST": "m.yaml", "SAGA_FABRIC_CICD": "config.yml", "SAGA_ID": "d"}, 2, "give one of them"),
     ],
 )
 def test_script_that_fails_itself_has_an_exit_code_of_its_own(variables: dict[str, str], code: int, says: str) -> None:

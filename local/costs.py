@@ -16,8 +16,6 @@ from typing import Any
 from local.paths import ROOT
 
 MONTH = timedelta(days=30).total_seconds()
-CONTROL_QUEUES = 5
-"""Queues that the durable extension polls: four partitions (its default) and the queue of work items."""
 STORAGE_OF_ENGINE = 5_500_000
 """Operations a month of an idle durable extension and of the scale controller: leases and lengths. An estimate."""
 RUN_SECONDS = 1.2
@@ -37,6 +35,7 @@ STEP_LOG_KB = 25.0
 class Choice:
     """The choices that decide the cost: values of host.json (seconds), parameters of infra/, alerts, the web test."""
 
+    partitionCount: int
     maxQueuePollingInterval: float
     maxPollingInterval: float
     ALWAYS_READY_DURABLE: int
@@ -63,12 +62,14 @@ class Line:
 def chosen() -> Choice:
     """Return the choice of this repository."""
     host = json.loads((ROOT / "host.json").read_text())["extensions"]
+    provider = host["durableTask"]["storageProvider"]
     main, app, alerts = (
         (ROOT / "infra" / name).read_text() for name in ("main.bicep", "modules/app.bicep", "modules/alerts.bicep")
     )
     every = re.findall(r"every: 'PT(\d+)M'", alerts)
     return Choice(
-        maxQueuePollingInterval=_seconds(host["durableTask"]["storageProvider"]["maxQueuePollingInterval"]),
+        partitionCount=provider["partitionCount"],
+        maxQueuePollingInterval=_seconds(provider["maxQueuePollingInterval"]),
         maxPollingInterval=_seconds(host["queues"]["maxPollingInterval"]),
         ALWAYS_READY_DURABLE=_number(r"name: 'durable', instanceCount: (\d+)", app),
         ALWAYS_READY_ACCEPT=_number(r"param alwaysReadyAccept int = (\d+)", main),
@@ -92,7 +93,8 @@ def idle(choice: Choice, prices: Mapping[str, Any]) -> list[Line]:
     gigabytes = choice.instanceMemoryMB / 1024
     ready = choice.ALWAYS_READY_DURABLE + choice.ALWAYS_READY_ACCEPT + choice.ALWAYS_READY_STEPS
     gb_s, queues = ready * gigabytes * MONTH, choice.ALWAYS_READY_ACCEPT + choice.ALWAYS_READY_STEPS
-    control = CONTROL_QUEUES * MONTH / choice.maxQueuePollingInterval if choice.ALWAYS_READY_DURABLE else 0.0
+    polled = choice.partitionCount + 1  # and the queue of work items
+    control = polled * MONTH / choice.maxQueuePollingInterval if choice.ALWAYS_READY_DURABLE else 0.0
     trigger = queues * MONTH / choice.maxPollingInterval
     tests = choice.web_test_locations * MONTH / choice.web_test_seconds
     runs = tests + MONTH / 60 / choice.sweep_minutes
@@ -111,9 +113,9 @@ def idle(choice: Choice, prices: Mapping[str, Any]) -> list[Line]:
         ),
         Line(
             "polls of the durable extension's queues",
-            f"{CONTROL_QUEUES} queues, each {choice.maxQueuePollingInterval:g} s, {control / 1e6:.2f} M",
+            f"{polled} queues, each {choice.maxQueuePollingInterval:g} s, {control / 1e6:.2f} M",
             usd(control, "queue_operations"),
-            "`maxQueuePollingInterval` in host.json",
+            "`maxQueuePollingInterval`, `partitionCount` in host.json",
         ),
         Line(
             "polls of the app's queues by always-ready instances",
@@ -169,7 +171,7 @@ def deployment(steps: int, prices: Mapping[str, Any]) -> list[Line]:
 def changes(base: Choice) -> Iterator[tuple[str, Choice, str]]:
     """Yield what can be turned: the change, the choice with it, and its price in behaviour."""
     yield (
-        "`maxQueuePollingInterval` 1 s to 10 s",
+        "`maxQueuePollingInterval` 0.5 s to 10 s",
         replace(base, maxQueuePollingInterval=10.0),
         "each start, step and timer of an orchestration is seen up to 10 s later",
     )

@@ -41,8 +41,8 @@ def test_hub_config_is_that_of_host_json_and_else_the_extensions() -> None:
     """The app's host.json, and the defaults of the real extension."""
     section = json.loads((ROOT / "host.json").read_text())["extensions"]["durableTask"]
     found = HubConfig.of(section, 30.0)
-    assert (found.longest_poll_seconds, found.control_seconds, found.work_item_seconds) == (1.0, 60.0, 60.0)
-    assert (found.partitions, found.activities) == (4, 16)
+    assert (found.longest_poll_seconds, found.control_seconds, found.work_item_seconds) == (0.5, 60.0, 60.0)
+    assert (found.partitions, found.activities) == (2, 16)
     plain = HubConfig.of({}, 30.0)
     assert (plain.longest_poll_seconds, plain.control_seconds, plain.work_item_seconds) == (30.0, 300.0, 300.0)
 

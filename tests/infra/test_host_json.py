@@ -43,7 +43,7 @@ def traps(host: dict[str, Any]) -> Iterator[str]:
     if "hubName" not in host["extensions"].get("durableTask", {}):
         yield "hubName: renaming the app would lose the task hub"
     provider: dict[str, Any] = host["extensions"].get("durableTask", {}).get("storageProvider", {})
-    if seconds(provider.get("maxQueuePollingInterval", "00:00:30")) > 1:
+    if seconds(provider.get("maxQueuePollingInterval", "00:00:30")) > 0.5:
         yield "maxQueuePollingInterval: each hop of an orchestration waits up to 30 s for the next poll"
     for name in ("controlQueueVisibilityTimeout", "workItemQueueVisibilityTimeout"):
         if seconds(provider.get(name, "00:05:00")) != 60:  # The extension refuses less than a minute.

@@ -20,15 +20,15 @@ def usd(choice: costs.Choice, what: str) -> float:
 
 def test_costs_are_read_from_the_files_that_decide_them() -> None:
     """As host.json and infra/ are now."""
-    assert (BASE.maxQueuePollingInterval, BASE.maxPollingInterval) == (1.0, 0.25)
+    assert (BASE.partitionCount, BASE.maxQueuePollingInterval, BASE.maxPollingInterval) == (2, 0.5, 0.25)
     assert (BASE.ALWAYS_READY_DURABLE, BASE.ALWAYS_READY_ACCEPT, BASE.ALWAYS_READY_STEPS) == (1, 0, 0)
     assert (BASE.alerts_5_minutes, BASE.alerts_slower, BASE.web_test_locations) == (7, 2, 3)
 
 
 def test_costs_of_the_known_lines() -> None:
-    """A GB-s for each second of a 2 GB instance; five queues each second; three locations each five minutes."""
+    """A GB-s for each second of a 2 GB instance; three queues twice a second; three locations each five minutes."""
     assert usd(BASE, "always-ready") == pytest.approx(2 * 2_592_000 * 0.000004)
-    assert usd(BASE, "polls of the durable") == pytest.approx(5 * 2_592_000 * 0.4e-6)
+    assert usd(BASE, "polls of the durable") == pytest.approx(3 * 2 * 2_592_000 * 0.4e-6)
     assert usd(BASE, "web test") == pytest.approx(25_920 * 0.0005)
     assert usd(BASE, "log alerts") == pytest.approx(7 * 1.5 + 2 * 0.5)
     assert usd(BASE, "polls of the app") == 0
@@ -37,7 +37,7 @@ def test_costs_of_the_known_lines() -> None:
 def test_costs_follow_each_setting() -> None:
     """A longer interval costs less; an instance more costs its GB-s and its polls."""
     assert usd(replace(BASE, maxQueuePollingInterval=10.0), "polls of the durable") == pytest.approx(
-        usd(BASE, "polls of the durable") / 10
+        usd(BASE, "polls of the durable") / 20
     )
     more = replace(BASE, ALWAYS_READY_STEPS=1)
     assert usd(more, "always-ready") == pytest.approx(2 * usd(BASE, "always-ready"))

@@ -10,7 +10,11 @@
 #   SAGA_TIMEOUT       how long to follow (90s, 45m, 2h); default 45m
 #   SAGA_SET           values of the manifest's inputs, one NAME=VALUE a line
 #   SAGA_VALUES        files with values of its inputs, one a line
-#   SAGA_MODE          deploy (default), or plan: show what would change, and change nothing
+#   SAGA_LABELS        labels of the deployment, one NAME=VALUE a line
+#   SAGA_MODE          deploy (default); plan: show what would change, and change nothing; or retire: roll back all deployments
+#                      with these labels, newest first (then no manifest is needed)
+#   SAGA_COMMENT       a file that gets the state, the steps and the timeline as Markdown: the comment of a pull request
+#   SAGA_PAGE          the address of the app whose page the comment links to; default: FABRIC_SAGA_URL
 #   SAGA_ON_CANCEL     what a cancelled job does: detach (default; the deployment continues), or cancel (it is rolled back)
 #   SAGA_REQUESTED_BY  the requester, for the audit
 #   SAGA_PYTHON        the interpreter; default python3
@@ -108,10 +112,11 @@ report() {
   finish "$2"
 }
 
-file=${SAGA_MANIFEST:-${SAGA_FABRIC_CICD:-}}
-[[ -n $file ]] || refuse 'no manifest is named'
+mode=${SAGA_MODE:-deploy} file=${SAGA_MANIFEST:-${SAGA_FABRIC_CICD:-}}
+case $mode in deploy | plan | retire) ;; *) refuse 'the mode is deploy, plan or retire' ;; esac
+[[ -n $file || $mode == retire ]] || refuse 'no manifest is named'
+[[ -n ${SAGA_LABELS:-} || $mode != retire ]] || refuse 'to retire, labels are needed'
 [[ -z ${SAGA_MANIFEST:-} || -z ${SAGA_FABRIC_CICD:-} ]] || refuse 'a manifest and a configuration of fabric-cicd are named; give one of them'
-case ${SAGA_MODE:-deploy} in deploy | plan) ;; *) refuse 'the mode is deploy or plan' ;; esac
 case ${SAGA_ON_CANCEL:-detach} in detach | cancel) ;; *) refuse 'on-cancel is detach or cancel' ;; esac
 
 given=()
@@ -120,6 +125,8 @@ if [[ -n ${SAGA_ENVIRONMENT:-} ]]; then given+=("--environment=$SAGA_ENVIRONMENT
 if [[ -n ${SAGA_ROOT:-} ]]; then given+=("--root=$SAGA_ROOT"); fi
 while IFS= read -r line; do [[ -z $line ]] || given+=("--values=$line"); done <<<"${SAGA_VALUES:-}"
 while IFS= read -r line; do [[ -z $line ]] || given+=("--set=$line"); done <<<"${SAGA_SET:-}"
+labels=()
+while IFS= read -r line; do [[ -z $line ]] || labels+=("--label=$line"); done <<<"${SAGA_LABELS:-}"
 if [[ -n ${SAGA_MANIFEST:-} ]]; then given+=(-- "$SAGA_MANIFEST"); fi # last, after all options
 
 # An interpreter that cannot run the command line exits with 1 or 2, the codes of a failed deployment and a bad request.
@@ -127,10 +134,21 @@ if ! saga --version 2>&1 >/dev/null | escape_runner_commands; then
   printf 'error: %s cannot run the command line: Python 3.13 with its requirements.txt is needed (SAGA_PYTHON)\n' "$python" >&2
   finish "$CRASHED"
 fi
-if [[ ${SAGA_MODE:-deploy} == plan ]]; then
+if [[ $mode == plan ]]; then
   code=0
   saga plan ${given[@]+"${given[@]}"} 2>&1 >&3 | escape_runner_commands || code=${PIPESTATUS[0]}
   case $code in 0) report planned 0 ;; 1) report blocked 1 ;; *) report unplanned "$code" ;; esac
+fi
+
+if [[ $mode == retire ]]; then
+  code=0
+  saga retire --wait --timeout="${SAGA_TIMEOUT:-45m}" --requested-by="${SAGA_REQUESTED_BY:-}" "${labels[@]}" 2>&1 >&3 |
+    escape_runner_commands || code=${PIPESTATUS[0]}
+  if ((code == 0)); then state=retired; else state=standing; fi
+  if [[ -n ${SAGA_COMMENT:-} ]]; then
+    printf 'The environment with %s is %s.\n' "$(printf '%s' "$SAGA_LABELS" | tr '\n' ' ' | tr -cd 'A-Za-z0-9._/:@+= -')" "$state" >"$SAGA_COMMENT"
+  fi
+  report "$state" "$code"
 fi
 
 id=${SAGA_ID:-}
@@ -148,7 +166,7 @@ interrupt() {
 trap interrupt INT TERM
 
 "$python" -P -m shared.cli submit --wait --id="$id" --timeout="${SAGA_TIMEOUT:-45m}" \
-  --requested-by="${SAGA_REQUESTED_BY:-}" ${given[@]+"${given[@]}"} 2>&1 >&3 | escape_runner_commands &
+  --requested-by="${SAGA_REQUESTED_BY:-}" ${labels[@]+"${labels[@]}"} ${given[@]+"${given[@]}"} 2>&1 >&3 | escape_runner_commands &
 set +m # The command has its group; the shell must not report the end of the job.
 code=0
 wait %1 || code=$?
@@ -167,4 +185,11 @@ if [[ -n $is_cancelled ]]; then
   fi
 fi
 state=$(state_of "$id") || state=unknown
+if [[ -n ${SAGA_COMMENT:-} ]]; then
+  page=()
+  link=${SAGA_PAGE:-${FABRIC_SAGA_URL:-}}
+  [[ -z $link ]] || page=("--page=$link")
+  saga status --markdown="$SAGA_COMMENT" ${page[@]+"${page[@]}"} -- "$id" 2>&1 >/dev/null | escape_runner_commands || true
+  [[ -s $SAGA_COMMENT ]] || printf 'Deployment %s: %s\n' "$id" "$state" >"$SAGA_COMMENT"
+fi
 report "$state" "$code"

@@ -2,11 +2,28 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
-from shared.cli.common import Add, add_label, add_url, connect, count, follow_command, known_id, labels, seconds
+import shtab
+
+from shared.cli.common import (
+    Add,
+    add_label,
+    add_url,
+    complete,
+    connect,
+    count,
+    follow_command,
+    known_id,
+    labels,
+    seconds,
+)
 from shared.cli.follow import EXIT_CODES, SUCCEEDED, FollowOptions, follow
+from shared.cli.render.markdown import document
 from shared.cli.render.output import Output, header_json
 from shared.cli.render.timeline import clean
+from shared.domain.address import AddressError, secure
+from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.names import normal_target
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState
@@ -23,6 +40,9 @@ def add_commands(add: Add) -> None:
     status = add("status", _status, "show the state of a deployment")
     status.add_argument("id", help="the deployment's id")
     add_url(status)
+    text = "also write the state, the steps and the timeline as Markdown to this file"
+    complete(status.add_argument("--markdown", metavar="FILE", help=text), shtab.FILE)
+    status.add_argument("--page", metavar="URL", help="with --markdown: the app's address, to whose page it links")
     listing = add("list", _list, "list deployments, newest first")
     add_url(listing)
     listing.add_argument("--target", help="only deployments of this target")
@@ -32,6 +52,10 @@ def add_commands(add: Add) -> None:
     listing.add_argument("--open", action="store_true", help="only deployments that have not ended")
     add_label(listing, "only deployments that have this label; repeat it for several")
     listing.add_argument("--limit", type=count, default=50, help="the maximum number of deployments (default 50)")
+
+
+MAX_COMMENT = 60_000
+"""Bytes of a comment; GitHub takes 65,536 characters, and the caller may add some."""
 
 
 def _follow(options: argparse.Namespace, output: Output) -> int:
@@ -49,8 +73,26 @@ def _status(options: argparse.Namespace, output: Output) -> int:
     header = journal.header(known_id(options.id)).record
     steps = [s.record for s in journal.steps(options.id)]
     code = EXIT_CODES.get(header.state, SUCCEEDED)
+    if options.page and not options.markdown:
+        raise InvalidInputError([Problem("--page", "is used only with --markdown")])
+    if options.markdown:
+        link = _page_link(options.page or options.url, header.deployment_id)
+        room = MAX_COMMENT - len(link)
+        Path(options.markdown).write_text(link + document(header, steps, room), "utf-8", "backslashreplace")
     output.ended(header, steps, code)
     return SUCCEEDED
+
+
+def _page_link(app: str, deployment_id: str) -> str:
+    """Return a link to a deployment on the app's page; '' without an address. Raises InvalidInputError."""
+    if not app:
+        return ""
+    try:
+        address = secure(app, "the key or token")
+    except AddressError as error:
+        raise InvalidInputError([Problem("--page", f"the app's address {error}")]) from None
+    base = address.url.removesuffix("/api")
+    return f"[Deployment {deployment_id}](<{base}/api/dashboard#/deployments/{deployment_id}>)\n\n"
 
 
 def _list(options: argparse.Namespace, output: Output) -> int:

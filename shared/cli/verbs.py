@@ -21,29 +21,33 @@ from shared.saga.command.verbs import VERBS, Verb, allowed_verbs, possible_verbs
 
 
 def add_commands(add: Add) -> None:
-    """Add a command for each verb; `approve --refuse` is the verb refuse."""
-
-    def asking(name: str, run: Run, text: str, *, needs_reason: bool = False) -> argparse.ArgumentParser:
-        parser = add(name, run, text)
-        parser.set_defaults(is_sent=False)
-        parser.add_argument("id", help="the deployment's id")
-        add_url(parser)
-        parser.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
-        parser.add_argument("--reason", default="", required=needs_reason, help="the reason, recorded in the audit")
-        parser.add_argument("--wait", action="store_true", help="follow the deployment to its end")
-        parser.add_argument("--timeout", type=seconds, help="stop following after this time: exit code 9")
-        return parser
-
+    """Add a command for each verb; `approve --refuse` is the verb refuse. `retire` is in environment.py."""
     for verb, spec in VERBS.items():
-        if not spec.is_for_step:
-            run: Run = partial(_ask, verb)
-            asking(verb.value, run, spec.summary[0].lower() + spec.summary[1:], needs_reason=spec.reason != "")
-    approving = asking("approve", _approve, "approve or refuse a step that waits for a person")
+        if not spec.is_for_step and verb is not Verb.RETIRE:
+            run: Run = partial(ask, verb)
+            asking(add, verb.value, run, spec.summary[0].lower() + spec.summary[1:], needs_reason=spec.reason != "")
+    approving = asking(add, "approve", _approve, "approve or refuse a step that waits for a person")
     approving.add_argument("step", help="the id of the step of kind approval")
     approving.add_argument("--refuse", action="store_true", help="refuse it: the deployment is rolled back or held")
 
 
-def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
+def asking(
+    add: Add, name: str, run: Run, text: str, *, needs_reason: bool = False, is_id_optional: bool = False
+) -> argparse.ArgumentParser:
+    """Add a command that asks something of a deployment, with the options that all of them have."""
+    parser = add(name, run, text)
+    parser.set_defaults(is_sent=False)
+    parser.add_argument("id", nargs="?" if is_id_optional else None, help="the deployment's id")
+    add_url(parser)
+    parser.add_argument("--requested-by", default="", help="the requester, recorded in the audit")
+    parser.add_argument("--reason", default="", required=needs_reason, help="the reason, recorded in the audit")
+    parser.add_argument("--wait", action="store_true", help="follow the deployment to its end")
+    parser.add_argument("--timeout", type=seconds, help="stop following after this time: exit code 9")
+    return parser
+
+
+def ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
+    """Ask a verb of one deployment, if its state allows it. Return the exit code."""
     storage = connect(options)
     header = storage.journal.header(known_id(options.id)).record
     if verb not in possible_verbs(header):
@@ -52,7 +56,7 @@ def _ask(verb: Verb, options: argparse.Namespace, output: Output) -> int:
         text = f"{reason_required(verb)} (--reason)"
         output.event("error", f"error: {text}", deployment_id=options.id, error="bad_request", message=text)
         return BAD_REQUEST
-    return _send(verb, options, output, storage, header)
+    return send(verb, options, output, storage, header)
 
 
 def _approve(options: argparse.Namespace, output: Output) -> int:
@@ -62,7 +66,7 @@ def _approve(options: argparse.Namespace, output: Output) -> int:
     steps = [s.record for s in storage.journal.steps(options.id)]
     found = next((s for s in steps if s.step_id == options.step and s.kind == APPROVAL), None)
     if found is not None and verb in allowed_verbs(header, [found]):
-        return _send(verb, options, output, storage, header)
+        return send(verb, options, output, storage, header)
     if verb in allowed_verbs(header, steps) or header.state is DeploymentState.RUNNING:
         waiting = ", ".join(s.step_id for s in steps if waits_for_person(s)) or "none"
         text = f"step '{clean(options.step, 80)}' does not wait for approval; waiting steps: {waiting}"
@@ -82,9 +86,10 @@ def _refuse(verb: Verb, header: DeploymentRecord, steps: Sequence[StepRecord], o
     return BAD_REQUEST
 
 
-def _send(
+def send(
     verb: Verb, options: argparse.Namespace, output: Output, storage: command_line.Access, header: DeploymentRecord
 ) -> int:
+    """Send a command, follow the deployment if `options.wait` asks for that, and return the exit code."""
     command = {
         "command": verb.value,
         "deployment_id": options.id,

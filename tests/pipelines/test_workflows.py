@@ -16,13 +16,15 @@ ACTION = ROOT / ".github" / "actions" / "deploy" / "action.yml"
 CI = ROOT / ".github" / "workflows" / "ci.yml"
 NIGHTLY = ROOT / ".github" / "workflows" / "nightly.yml"
 EXAMPLE = ROOT / "examples" / "pipelines" / "github.yml"
+PULL_REQUEST = ROOT / "examples" / "pipelines" / "pull-request-github.yml"
 TEMPLATE = ROOT / "pipelines" / "azure" / "deploy.yml"
 AZURE_EXAMPLE = ROOT / "examples" / "pipelines" / "azure.yml"
+AZURE_PULL_REQUEST = ROOT / "examples" / "pipelines" / "pull-request-azure.yml"
 SCRIPT = ROOT / "pipelines" / "deploy.sh"
 SCHEMAS = {
-    "vendor.github-workflows": [CI, NIGHTLY, EXAMPLE],
+    "vendor.github-workflows": [CI, NIGHTLY, EXAMPLE, PULL_REQUEST],
     "vendor.github-actions": [ACTION],
-    "vendor.azure-pipelines": [TEMPLATE, AZURE_EXAMPLE],
+    "vendor.azure-pipelines": [TEMPLATE, AZURE_EXAMPLE, AZURE_PULL_REQUEST],
 }
 
 
@@ -66,7 +68,7 @@ def test_workflows_planted_typing_error_is_found(tmp_path: Path, schema: str, fi
 
 def test_workflows_have_no_finding_of_zizmor() -> None:
     """zizmor: actions are pinned to commits, permissions are minimal, and no foreign text is pasted into a shell."""
-    done = zizmor(CI, NIGHTLY, ACTION, EXAMPLE)
+    done = zizmor(CI, NIGHTLY, ACTION, EXAMPLE, PULL_REQUEST)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

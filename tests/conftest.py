@@ -1,5 +1,6 @@
 """Fixtures and helpers that many tests need: Azurite, if it can run here, and a clear message if it cannot."""
 
+import logging
 import os
 import shutil
 import sys
@@ -67,6 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if any(wanted in mark.args for mark in item.iter_markers("law"))]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
     items[:] = chosen
+
+
+@pytest.hookimpl
+def pytest_collection_finish() -> None:
+    """Give the root logger its level back, which fabric-cicd changes when it is imported: tests read warnings."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 ROOT = Path(__file__).resolve().parent.parent

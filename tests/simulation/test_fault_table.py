@@ -8,11 +8,17 @@ from tests.simulation.fault_table import FAULTS, SCENARIOS, Scenario, injections
 pytestmark = pytest.mark.law(3)
 
 
+@pytest.mark.parametrize("every_twin", [False, pytest.param(True, marks=pytest.mark.hunt)], ids=["in turn", "all"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "is rolled back"])
-def test_fault_at_any_call_changes_nothing(scenario: Scenario, fails: bool) -> None:
+def test_fault_at_any_call_changes_nothing(scenario: Scenario, fails: bool, every_twin: bool) -> None:
     """The state, the contents of Fabric, and how often each resource was created are those of a run without faults."""
-    found = [(fault, call) for fault in FAULTS for call, is_good in injections(scenario, fails, fault) if not is_good]
+    found = [
+        (fault, call)
+        for fault in FAULTS
+        for call, is_good in injections(scenario, fails, fault, every_twin=every_twin)
+        if not is_good
+    ]
     assert found == []
 
 

@@ -70,8 +70,8 @@ def add(
     """Add the companions of an item that was just created, or `only` those of one type; `endpoint` are the seconds
     until its SQL endpoint is shown, if they are not its type's.
 
-    A companion whose name is in use is not created; if the name contains a time, it is created a second later
-    (assumed).
+    A companion whose name is in use is not created, and the definition of a digital twin builder names none (assumed);
+    if the name contains a time, it is created a second later (assumed).
     """
     for companion in COMPANIONS.get(item.type, ()):
         if (companion.only_bare and item.is_defined) or only not in (None, companion.type):
@@ -130,14 +130,26 @@ def _seconds(world: World, between: tuple[float, ...]) -> float:
     return world.scaled(low + drawn * (high - low))
 
 
+def eventhouse_of(item: Item) -> str | None:
+    """Return the id of the eventhouse that a KQL database is in; None for any other item."""
+    if item.type != "KQLDatabase":
+        return None
+    return item.maker_id or item.creation_payload.get("parentEventhouseItemId")
+
+
 def of(workspace: Workspace, item: Item, item_type: str) -> Item | None:
     """Return the companion of this type, whether a list shows it yet or not."""
     return next((i for i in workspace.items.values() if i.maker_id == item.id and i.type == item_type), None)
 
 
 def take_along(workspace: Workspace, item: Item) -> list[Item]:
-    """Remove the companions that are deleted together with an item; return them."""
-    gone = [i for i in workspace.items.values() if i.maker_id == item.id and not i.outlives]
+    """Remove the companions that are deleted together with an item, and the databases in an eventhouse; return them.
+
+    That Fabric deletes the databases that it did not add itself is assumed.
+    """
+    gone = [
+        i for i in workspace.items.values() if (i.maker_id == item.id and not i.outlives) or eventhouse_of(i) == item.id
+    ]
     for companion in list(gone):
         del workspace.items[companion.id]
         gone += take_along(workspace, companion)

@@ -74,17 +74,13 @@ def _kusto(item: Item) -> Body:
 
 
 def _eventhouse(world: World, workspace: Workspace, item: Item) -> Body:
-    databases = [i.id for i in workspace.items.values() if i.type == "KQLDatabase" and _parent(i) == item.id]
+    databases = [i.id for i in workspace.items.values() if companions.eventhouse_of(i) == item.id]
     databases = databases or [_derived(item, "database")]  # if seeded or created by a definition
     return {**_kusto(item), "databasesItemIds": databases, "minimumConsumptionUnits": 0.0}
 
 
-def _parent(database: Item) -> str | None:
-    return database.maker_id or database.creation_payload.get("parentEventhouseItemId")
-
-
 def _kql_database(world: World, workspace: Workspace, item: Item) -> Body:
-    parent = _parent(item) or _derived(item, "eventhouse")
+    parent = companions.eventhouse_of(item) or _derived(item, "eventhouse")
     kind = item.creation_payload.get("databaseType") or "ReadWrite"
     return {"parentEventhouseItemId": parent, **_kusto(item), "databaseType": kind}
 

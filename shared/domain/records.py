@@ -56,7 +56,7 @@ class Intent:
     deployment may change; it is what compensation restores. `marker` is put into the description of what is
     created, so that after a lost answer it can be told from a stranger's thing of the same name. Of an item that Fabric
     adds companions to (steps/companions.py), `beside` maps types to the ids of what bore a companion's name before the
-    create, and `made` to those of the companions that stood when the item was verified.
+    create, and `made` to those of the companions that Fabric named when the item was verified or before it is deleted.
     """
 
     action: IntentAction

@@ -40,6 +40,7 @@ STEP_TRANSITIONS: dict[tuple[S, S], str] = {
     (S.FAILED, S.COMPENSATED): "it had not started, so there is nothing to compensate",
     (S.COMPENSATING, S.COMPENSATING): "the compensation is tried again, or waits for its next attempt",
     (S.COMPENSATING, S.COMPENSATED): "compensated, or there was nothing to compensate",
+    (S.COMPENSATED, S.COMPENSATED): "an orphan of it was found; the sweeper notes what Fabric had added to that",
     (S.COMPENSATING, S.COMPENSATION_FAILED): "out of attempts; an alert is raised",
     (S.COMPENSATION_FAILED, S.COMPENSATING): "the sweeper or a person tries again",
     (S.COMPENSATION_FAILED, S.COMPENSATION_FAILED): "a person released the deployment; the step stays as it is",

@@ -3,10 +3,10 @@
 A companion carries no marker. An item counts as a companion only if all of this is true; otherwise it is foreign:
 
 - its maker is in the journal as created by this deployment, in that workspace;
-- type and name are exactly those that Fabric gives it (COMPANIONS);
+- type and name are exactly those that Fabric gives it (companion_types.py);
 - nobody touched it: it has no description except the one that Fabric gives it, is in no folder and has no tag;
-- if it is named after its maker: nothing of that name existed before the maker was created, and if the companion was
-  seen when the maker was verified, it still has that id;
+- if it is named after its maker: nothing of that name existed before the maker was created, Fabric itself says that the
+  two belong together, and if that was read when the maker was verified, the item still has the id that was read then;
 - if its name has a time: the maker was created at that time, and no more such items than makers fit it.
 
 Tables and files prove nothing, because Fabric fills staging items by itself (ADR 17).
@@ -18,53 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from shared.domain.json import JsonObject
+from shared.domain.errors import FabricAuthError, FabricNotFoundError, FabricRefusedError
+from shared.domain.json import JsonObject, as_object
 from shared.domain.ports import Fabric
 from shared.domain.records import Resource, StepRecord
 from shared.domain.states import IntentAction
+from shared.steps.companion_types import COMPANIONS, SQL_ENDPOINT, Companion
 
-SQL_ENDPOINT = "SQLEndpoint"
-
-
-@dataclass(frozen=True)
-class Companion:
-    """A kind of companion.
-
-    `name` contains the maker's name, or ends with the UTC second in which Fabric created the companion. `outlives` is
-    True if it stays when its maker is deleted. `made_within` and `shown_within` bound, in seconds after the maker's
-    creation, when it is made and when a list shows it.
-    """
-
-    type: str
-    name: str = "{name}"
-    outlives: bool = False
-    made_within: float = 0.0
-    shown_within: float = 0.0
-
-    @property
-    def is_stamped(self) -> bool:
-        """Return True if its name ends with the time of its creation."""
-        return self.name.endswith("{stamp}")
-
-
-_ENDPOINT = (Companion(SQL_ENDPOINT),)
-COMPANIONS: dict[str, tuple[Companion, ...]] = {
-    "Lakehouse": _ENDPOINT,
-    "SQLDatabase": _ENDPOINT,
-    "MirroredDatabase": _ENDPOINT,
-    "CosmosDBDatabase": _ENDPOINT,
-    "Eventhouse": (Companion("KQLDatabase"),),
-    "DigitalTwinBuilder": (
-        Companion("Lakehouse", "{name}dtdm", outlives=True, shown_within=30.0),
-        Companion("DigitalTwinBuilderFlow", "{name}OnDemand"),
-    ),
-    "Dataflow": (
-        Companion("Lakehouse", "StagingLakehouseForDataflows_{stamp}", True, made_within=1.0, shown_within=30.0),
-        Companion("Warehouse", "StagingWarehouseForDataflows_{stamp}", True, made_within=60.0, shown_within=120.0),
-    ),
-}
-"""The companions of an item, by its type. Source: recorded traffic (names, what outlives its maker, stamps
-0 to 1 s (lakehouse) and 12 to 44 s (warehouse) after the creation, shown 3 to 67 s after it). The bounds are wider."""
 _SLACK = timedelta(seconds=5)
 """How much the clocks of Fabric and of this app may differ."""
 _STAMP = re.compile("[0-9]{14}")
@@ -76,7 +36,7 @@ class Maker:
     """An item that a step created between `since` and `until`.
 
     `beside` maps types to the ids of items that had a companion's name before that; it is None if nobody looked. `made`
-    maps types to the ids of the companions that were seen when the item was verified.
+    maps types to the ids of the companions that Fabric named when the item was verified, or before it was deleted.
     """
 
     step_id: str
@@ -93,8 +53,16 @@ class Maker:
         return self.until + timedelta(seconds=max(outliving, default=0.0))
 
 
-Makers = Callable[[], Sequence[Maker]]
-"""Returns the makers of the deployment that concern a resource. It is called only if they are needed."""
+@dataclass(frozen=True)
+class OwnItems:
+    """The items that a deployment created: those to which Fabric adds companions, and the ids of all."""
+
+    makers: Sequence[Maker] = ()
+    ids: frozenset[str] = frozenset()
+
+
+type Own = Callable[[], OwnItems]
+"""Returns the items that a deployment created. It is called only if they are needed."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +92,14 @@ def maker_of(row: StepRecord) -> Maker | None:
     return Maker(row.step_id, row.resource, row.started_at, until, row.intent.beside, row.intent.made)
 
 
-def proven(makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str) -> list[Found]:
-    """Return the companions of the makers among the items of a workspace, as its list shows them."""
+def proven(fabric: Fabric, makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str) -> list[Found]:
+    """Return the companions of the makers among the items of a workspace, as its list shows them.
+
+    Raises FabricError.
+    """
     inside = [m for m in makers if m.resource.parent_id == workspace_id]
     untouched = _untouched(rows)
-    found = [*_named(inside, untouched, workspace_id), *_stamped(inside, untouched, workspace_id)]
+    found = [*_named(fabric, inside, untouched, workspace_id), *_stamped(inside, untouched, workspace_id)]
     lakehouses = {f.resource.name: f for f in found if f.resource.type == "Lakehouse"}
     for row in untouched:
         lakehouse = lakehouses.get(row.get("displayName") or "")
@@ -162,21 +133,35 @@ def _slots(maker: Maker) -> dict[tuple[str, str], Companion]:
     return {(c.type, c.name.format(name=maker.resource.name)): c for c in plain}
 
 
-def _named(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
+def _named(fabric: Fabric, makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
     by_slot = {(row.get("type"), row.get("displayName")): row for row in rows if "id" in row}
     for maker in makers:
         for slot, companion in _slots(maker).items():
             row = by_slot.get(slot)
-            if row is not None and _is_its_own(maker, companion, row["id"]):
+            if row is not None and _is_its_own(fabric, maker, companion, row["id"]):
                 yield Found(_resource(row, workspace_id), maker.step_id, companion.outlives)
 
 
-def _is_its_own(maker: Maker, companion: Companion, item_id: str) -> bool:
+def _is_its_own(fabric: Fabric, maker: Maker, companion: Companion, item_id: str) -> bool:
     if companion.type == SQL_ENDPOINT:
         return True  # nobody else can create a SQL endpoint: Fabric has no call for it
-    if maker.beside is None or companion.type in maker.beside:
+    if companion.type in (maker.beside or {}):
         return False
-    return (maker.made or {}).get(companion.type, item_id) == item_id
+    if companion.type in (maker.made or {}):
+        return bool((maker.made or {})[companion.type] == item_id)
+    return bool(companion.owner) and _owner(fabric, companion, maker.resource.parent_id, item_id) == maker.resource.id
+
+
+def _owner(fabric: Fabric, companion: Companion, workspace_id: str | None, item_id: str) -> str | None:
+    """Return the id of the item that a companion says it belongs to; None if it names none. Raises FabricError."""
+    collection, *members = companion.owner
+    try:
+        found: object = fabric.get(f"/workspaces/{workspace_id}/{collection}/{item_id}").get("properties")
+    except (FabricNotFoundError, FabricRefusedError, FabricAuthError):
+        return None  # deleted since it was listed, or Fabric does not say it: no proof
+    for member in members:
+        found = (as_object(found) or {}).get(member)
+    return found.lower() if isinstance(found, str) else None
 
 
 def _stamped(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
@@ -194,6 +179,26 @@ def _stamped(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: 
             for i, row in fitting:
                 if counts[i] <= len(spans[i].makers):
                     yield Found(_resource(row, workspace_id), spans[i].makers[0].step_id, companion.outlives)
+
+
+def unproven(
+    makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str, known: Iterable[Found]
+) -> list[Resource]:
+    """Return the items that look like companions that outlive these makers, and that nothing proves to be that."""
+    ids = {found.resource.id for found in known} | {i for m in makers for i in (m.beside or {}).values()}
+    return [
+        _resource(row, workspace_id)
+        for row in rows
+        if "id" in row and row["id"] not in ids and any(_looks_like_one(maker, row) for maker in makers)
+    ]
+
+
+def _looks_like_one(maker: Maker, row: JsonObject) -> bool:
+    companion = _slots(maker).get((row.get("type") or "", row.get("displayName") or ""))
+    stamped = (c for c in COMPANIONS[maker.resource.type] if c.is_stamped)
+    return (companion is not None and companion.outlives) or any(
+        _fits(row, each, span) for each in stamped for span in _spans([maker], each)
+    )
 
 
 @dataclass
@@ -229,17 +234,22 @@ def _fits(row: JsonObject, companion: Companion, span: _Span) -> bool:
     return span.begin <= made_at <= span.end
 
 
-def seen(resource: Resource, beside: JsonObject, rows: Sequence[JsonObject]) -> JsonObject:
-    """Return the ids, by type, of the companions that are named after a new item in its workspace."""
+def seen(fabric: Fabric, resource: Resource, beside: JsonObject) -> JsonObject:
+    """Return the ids, by type, of the companions of a new item that say themselves whose they are.
+
+    Raises FabricError.
+    """
     maker = Maker("", resource, _NEVER, _NEVER, beside)
-    found = _named([maker], rows, resource.parent_id or "")
+    rows = list(fabric.list(f"/workspaces/{resource.parent_id}/items"))
+    found = _named(fabric, [maker], rows, resource.parent_id or "")
     return {f.resource.type: f.resource.id for f in found if f.resource.type != SQL_ENDPOINT}
 
 
 def beside(fabric: Fabric, spec: JsonObject) -> JsonObject | None:
     """Return the ids, by type, of items that have the name of a future companion, before its maker is created.
 
-    None means that no companion is named after the maker. Raises FabricError.
+    A maker that is created with a definition gets no such companion (recorded), so every name counts as in use. None
+    means that no companion is named after the maker. Raises FabricError.
     """
     item_type, workspace_id = spec.get("type"), spec.get("workspaceId")
     if item_type not in COMPANIONS or not spec.get("displayName"):
@@ -248,5 +258,7 @@ def beside(fabric: Fabric, spec: JsonObject) -> JsonObject | None:
     slots = {slot for slot, companion in _slots(maker).items() if companion.type != SQL_ENDPOINT}
     if not slots:
         return None
+    if "definition" in spec or "template" in spec:
+        return {companion_type: "" for companion_type, _ in sorted(slots)}
     rows = fabric.list(f"/workspaces/{workspace_id}/items")
     return {row["type"]: row.get("id", "") for row in rows if (row.get("type"), row.get("displayName")) in slots}

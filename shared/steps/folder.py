@@ -9,7 +9,7 @@ from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.companions import Found, Makers
+from shared.steps.companions import Found, Own
 from shared.steps.kind import (
     WORKSPACE_ID,
     Call,
@@ -105,7 +105,7 @@ class FolderKind(ResourceKind):
         row = next((row for row in rows if row.get("id", "").lower() == resource.id.lower()), None)
         return None if row is None else _snapshot(row, resource.parent_id or "", resource.name)
 
-    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
+    def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
         """Raise GuardError if anything is in the folder: the items of this deployment have left it by now.
 
         Fabric refuses to delete a folder that is not empty, but a message of its own names nothing.

@@ -12,7 +12,8 @@ from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps import definitions, items
+from shared.steps import definitions, eventhouse, items
+from shared.steps.companions import Found, Own
 from shared.steps.kind import (
     ANY_TYPE,
     WORKSPACE_ID,
@@ -202,6 +203,10 @@ class ItemKind(items.InWorkspace):
             raise VerificationError(f"{spec['type']} {resource.id}: Fabric shows a different description")
         name = shown.get("displayName", resource.name)
         return {"id": resource.id, "displayName": name, "workspaceId": spec["workspaceId"], "type": spec["type"]}
+
+    def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
+        """Return the companions that are deleted with it. Raises GuardError if it contains items of others."""
+        return eventhouse.guard(fabric, resource, own) if resource.type == eventhouse.TYPE else []
 
     def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
         """Return DELETE, or the calls that restore definition and description."""

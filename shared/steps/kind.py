@@ -22,7 +22,7 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import JsonObject
 from shared.domain.ports import Expanded, Fabric, KindRules, OperationStarted
 from shared.domain.records import Intent, Resource
-from shared.steps.companions import Found, Makers
+from shared.steps.companions import Found, Own
 
 log = logging.getLogger(__name__)
 
@@ -184,8 +184,8 @@ class StepKind(KindRules, Protocol):
         """Return exactly this resource, by id. None, after a successful look, proves its absence."""
         ...
 
-    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
-        """Return the companions that are deleted with it; `makers` are what the deployment created in it.
+    def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
+        """Return the companions that are deleted with it; `own` are the items that the deployment created.
 
         Raises GuardError if something that the deployment did not create would be deleted with it.
         """
@@ -224,7 +224,7 @@ class ResourceKind:
         """Return the image of the snapshot, which is complete already."""
         return found.image
 
-    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
+    def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
         """Return an empty list: nothing of others is inside an item or a role, as far as the API shows."""
         return []
 

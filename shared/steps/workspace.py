@@ -8,7 +8,7 @@ from shared.domain.names import same_name
 from shared.domain.ports import Fabric
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
-from shared.steps.companions import Found, Makers, proven
+from shared.steps.companions import Found, Own, proven
 from shared.steps.kind import (
     Call,
     GuardError,
@@ -125,13 +125,13 @@ class WorkspaceKind(ResourceKind):
             return None
         return _snapshot({"displayName": resource.name, **row}, fabric.get(f"/workspaces/{resource.id}"))
 
-    def guard(self, fabric: Fabric, resource: Resource, makers: Makers) -> list[Found]:
+    def guard(self, fabric: Fabric, resource: Resource, own: Own) -> list[Found]:
         """Return the companions inside. Raises GuardError if there is any other item.
 
         Deleting a workspace deletes its items. Those of the deployment have been deleted before.
         """
         rows = list(fabric.list(f"/workspaces/{resource.id}/items"))
-        companions = proven(makers(), rows, resource.id) if rows else []
+        companions = proven(fabric, own().makers, rows, resource.id) if rows else []
         known = {companion.resource.id for companion in companions}
         names = [f"{row.get('type')} '{row.get('displayName')}'" for row in rows if row.get("id") not in known]
         if names:

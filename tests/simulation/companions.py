@@ -5,9 +5,11 @@ Everything here is drawn from a random generator of its own, so that the rest of
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.fabric_simulator.http import Reply, Request
 from local.fabric_simulator.store import Item, Workspace
 from tests.simulation.edges import WORKSPACE
 from tests.simulation.other_actors import OtherActors
@@ -16,10 +18,27 @@ from tests.simulation.world import World
 BY_HAND = (
     ("Lakehouse", "plantdtdm"),
     ("KQLDatabase", "telemetry"),
+    ("KQLDatabase", "theirs"),
     ("Lakehouse", "StagingLakehouseForDataflows_20200101000000"),
     ("Warehouse", "StagingWarehouseForDataflows_20200101000030"),
 )
-"""Items with the name of a companion, and without a description, that another actor may create."""
+"""Items without a description that another actor may create. A database is in an eventhouse of whoever has one; most
+of the others have the name of a companion."""
+_TAKEN = 0.3
+"""How often another actor creates the lakehouse whose name Fabric is about to use for ours."""
+
+
+def before_create(world: World, act: Callable[[str, str, str], None]) -> None:
+    """Let `act` run before Fabric receives a call that creates an item, with its path, the item's type and name."""
+    handle = world.model.handle
+
+    def first_others(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("/items"):
+            body = request.json()
+            act(request.path, str(body.get("type")), str(body.get("displayName")))
+        return handle(request)
+
+    world.model.handle = first_others
 
 
 @dataclass
@@ -30,6 +49,7 @@ class Companions:
     other_actors: OtherActors
     chance: random.Random
     environments: random.Random
+    takers: random.Random
     acts: list[int] = field(default_factory=lambda: list[int]())
     is_on: bool = False
 
@@ -37,11 +57,14 @@ class Companions:
     def of(cls, seed: int, world: World, other_actors: OtherActors, steps: int) -> "Companions":
         """Draw the companions from the seed; half of all seeds have none."""
         chance = random.Random(f"{seed}/companions")
-        found = cls(world, other_actors, chance, random.Random(f"{seed}/environments"))
+        environments, takers = random.Random(f"{seed}/environments"), random.Random(f"{seed}/takers")
+        found = cls(world, other_actors, chance, environments, takers)
         if chance.random() < 0.5:
             world.model.settings.companion_seconds = chance.choice([0.0, 0.0, 5.0, 20.0])
             found.acts = [chance.randrange(steps) for _ in range(chance.choice([0, 0, 1, 3]))]
             found.is_on = True
+            if takers.random() < 0.5:
+                before_create(world, found.take_name)
         return found
 
     def amend(self, manifest: dict[str, Any]) -> None:
@@ -76,21 +99,39 @@ class Companions:
         """Create another actor's item, to which Fabric adds companions."""
         before = set(place.items)
         item_type = self.chance.choice(["Dataflow", "DigitalTwinBuilder"])
-        if self._add(place, item_type, f"their{len(before)}") is not None:
+        if self._add(place, item_type, f"their{len(before)}", {}) is not None:
             for item in [i for i in place.standing() if i.id not in before]:
                 self.other_actors.remember_item(place, item)
 
     def _by_hand(self, place: Workspace) -> None:
-        item = self._add(place, *self.chance.choice(BY_HAND))
+        item_type, name = self.chance.choice(BY_HAND)
+        payload: dict[str, Any] = {}
+        if item_type == "KQLDatabase":
+            houses = [i for i in place.standing() if i.type == "Eventhouse"]
+            if not houses or self.world.late_calls:  # a deletion that is on its way also deletes what is created now
+                return
+            payload = {"parentEventhouseItemId": self.chance.choice(houses).id}
+        item = self._add(place, item_type, name, payload)
         if item is not None:
             self.other_actors.remember_item(place, item)
 
-    def _add(self, place: Workspace, item_type: str, name: str) -> Item | None:
+    def take_name(self, path: str, item_type: str, name: str) -> None:
+        """Perhaps let another actor create a lakehouse just before Fabric receives our create of a digital twin
+        builder, for which it would use that name."""
+        place = self.world.model.store.workspaces.get(path.split("/")[3])
+        if place is None or item_type != "DigitalTwinBuilder" or self.takers.random() >= _TAKEN:
+            return
+        item = self._add(place, "Lakehouse", f"{name}dtdm", {})
+        if item is not None:
+            self.world.occurred["a companion's name taken after the look"] += 1
+            self.other_actors.remember_item(place, item)
+
+    def _add(self, place: Workspace, item_type: str, name: str, payload: dict[str, Any]) -> Item | None:
         if any((i.type, i.name) == (item_type, name) for i in place.items.values()):
             return None
         self.world.occurred["another actor's companion-like item"] += 1
         now = self.world.clock.now().timestamp()
-        item = Item(self.world.model.store.new_id(), item_type, name, "", now, now)
+        item = Item(self.world.model.store.new_id(), item_type, name, "", now, now, creation_payload=payload)
         place.items[item.id] = item
         self.world.model.add_companions(place, item)
         return item

@@ -67,13 +67,17 @@ class OtherActors:
         """Remove the items of other actors from our workspaces, as a person would who has read in the error that they
         block the rollback."""
         for workspace in self.world.model.store.workspaces.values():
-            if workspace.id in self.things:
-                continue
-            for item_id in [i for i in workspace.items if i in self.things]:
+            for item_id in [i.id for i in workspace.items.values() if self._is_blocking(workspace, i)]:
                 removed = workspace.items.pop(item_id, None)  # It was deleted with an earlier one.
                 if removed is not None:
                     companions.take_along(workspace, removed)
                 self.removed_ids.add(item_id)
+
+    def _is_blocking(self, workspace: Workspace, item: Item) -> bool:
+        """Return True for an item of another actor in a workspace of ours, or in an eventhouse of ours."""
+        house = companions.eventhouse_of(item)
+        is_inside = workspace.id not in self.things or (house is not None and house not in self.things)
+        return item.id in self.things and is_inside
 
     def unfinished(self) -> set[str]:
         """Return the items whose operation was set never to end. They become visible when it ends."""

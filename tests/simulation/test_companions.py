@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from local.fabric_simulator import companions, control
+from local.fabric_simulator.http import Reply, Request
 from local.fabric_simulator.store import Item
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.command.verbs import Verb
+from tests.simulation.companions import before_create
 from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
@@ -245,3 +247,135 @@ def test_companion_that_a_later_deployment_uses_blocks_the_rollback() -> None:
     answer = world.ask(Verb.RETIRE)
 
     assert "later uses resources of this one" in answer.message
+
+
+@pytest.mark.law(2)
+@pytest.mark.parametrize("is_ours", [True, False], ids=["workspace of ours", "workspace that was there"])
+def test_companion_whose_name_another_actor_took_after_the_look_stays(is_ours: bool) -> None:
+    """Another actor created `plantdtdm` between our look and our create (seed 3002859): the definition of our digital
+    twin builder does not name that lakehouse. It stays, and the audit names it; or it blocks our workspace."""
+    world = World()
+    row = {"type": "Lakehouse", "displayName": "plantdtdm"}
+
+    def take_name(path: str, item_type: str, name: str) -> None:
+        if item_type == "DigitalTwinBuilder":
+            control.seed(world.model, {"workspaces": [{"id": path.split("/")[3], "items": [row]}]})
+
+    before_create(world, take_name)
+    if not is_ours:
+        adopted(world)
+    world.submit(manifest(TWIN))
+    world.run(hours=2.0)
+    foreign = item(world, "plantdtdm")
+    if is_ours:
+        assert world.state() is DeploymentState.STUCK
+        delete_item(world, foreign)
+        assert world.run() == [DeploymentState.COMPENSATED]
+        assert world.names() == {}
+    else:
+        assert world.state() is DeploymentState.COMPENSATED
+        assert world.names() == {"sales": ["plantdtdm"]}
+        kept = "kept, because nothing proves that Fabric added it for this deployment: Lakehouse 'plantdtdm'"
+        assert f"{kept} ({foreign.id})" in reasons(world, 1)
+
+
+UNREADABLE = {
+    "refused": {"status": 400, "body": {"errorCode": "OperationNotSupportedForItem", "message": "x"}},
+    "fails": {"operation": "fail"},
+    "never ends": {"operation": "never"},
+}
+
+
+def definitions_are_unreadable(world: World, how: str) -> None:
+    """Let no definition be read from now on."""
+    rule = {"match": {"method": "POST", "path": ".*/getDefinition"}, "action": UNREADABLE[how]}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, encoded([rule]))[0] == 200
+
+
+@pytest.mark.parametrize("how", UNREADABLE)
+def test_companion_of_an_unreadable_maker_stays_and_nothing_waits_for_it_for_ever(how: str) -> None:
+    """The step succeeds. Its compensation ends too, at once or after a day, and the audit names what was kept."""
+    world = World()
+    adopted(world)
+    definitions_are_unreadable(world, how)
+    world.submit(manifest(TWIN, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    world.ask(Verb.RETIRE)
+    assert world.run(hours=30.0) == [DeploymentState.COMPENSATED]
+    assert world.names() == {"sales": ["plantdtdm"]}
+    assert "kept, because nothing proves that Fabric added it for this deployment: Lakehouse" in reasons(world, 1)
+
+
+@pytest.mark.parametrize("how", ["fails", "never ends"])
+def test_companion_of_a_maker_that_is_readable_again_is_deleted(how: str) -> None:
+    """While the definition cannot be read, the rollback is stuck; then it goes on, and nothing is left."""
+    world = World()
+    adopted(world)
+    definitions_are_unreadable(world, how)
+    world.submit(manifest(TWIN, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    world.ask(Verb.RETIRE)
+    world.run(hours=3.0)
+    assert world.state() is DeploymentState.STUCK
+    world.model.faults.replace([])
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == {"sales": []}
+
+
+def test_companion_of_a_maker_created_by_a_late_call_is_deleted() -> None:
+    """The sweeper reads the definition of the orphan first, which Fabric does as an operation, over two sweeps."""
+    world = World(policy=replace(EnginePolicy(), forward=EnginePolicy().forward.once()))
+    adopted(world)
+    handle = world.model.handle
+    late: list[Request] = []
+
+    def lost(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("/items") and b"DigitalTwinB" in (request.body or b""):
+            late.append(request)
+            return replace(handle(replace(request, method="GET")), reset=True)
+        return handle(request)
+
+    world.model.handle = lost
+    world.submit(manifest(TWIN))
+    assert world.run() == [DeploymentState.COMPENSATED]
+    world.model.handle = handle
+    handle(late[0])
+    assert world.names() == {"sales": ["plant", "plantOnDemand", "plantdtdm"]}
+    world.clock.advance(world.policy.orphan_grace_seconds + 1)
+    world.sweep()
+    assert world.names() == {"sales": ["plant", "plantOnDemand", "plantdtdm"]}
+    world.clock.advance(5)
+    world.sweep()
+    assert world.names() == {"sales": []}
+
+
+def in_eventhouse(world: World, name: str) -> Item:
+    """Create another actor's database in our eventhouse."""
+    place = next(iter(world.model.store.workspaces))
+    payload = {"databaseType": "ReadWrite", "parentEventhouseItemId": item(world, "telemetry").id}
+    row = {"type": "KQLDatabase", "displayName": name, "creationPayload": payload}
+    made = control.seed(world.model, {"workspaces": [{"id": place, "items": [row]}]})
+    return world.model.store.workspaces[place].items[made["workspaces"][0]["items"][0]]
+
+
+@pytest.mark.law(2)
+@pytest.mark.parametrize("is_ours", [True, False], ids=["workspace of ours", "workspace that was there"])
+def test_database_of_another_actor_in_our_eventhouse_stays(is_ours: bool) -> None:
+    """Fabric would delete the database with the eventhouse, so the eventhouse stays until somebody removes it."""
+    world = World()
+    if not is_ours:
+        adopted(world)
+    world.submit(manifest(HOUSE, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    foreign = in_eventhouse(world, "theirs")
+    world.ask(Verb.RETIRE)
+    world.run(hours=2.0)
+    assert world.state() is DeploymentState.STUCK
+    assert world.names() == {"sales": ["telemetry", "telemetry", "theirs"]}
+    error = world.journal.step("d", 1)[1].record.compensation_error
+    assert error is not None
+    assert "eventhouse 'telemetry'" in error.message
+    assert "databases that it did not create: 'theirs'" in error.message
+    delete_item(world, foreign)
+    assert world.run() == [DeploymentState.COMPENSATED]
+    assert world.names() == ({} if is_ours else {"sales": []})

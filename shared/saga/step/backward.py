@@ -120,8 +120,11 @@ def _is_given_up(d: Delivery, operation: Operation) -> bool:
 def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Attempt:
     going: list[Found] = []
     if intent.action is IntentAction.CREATE:
-        makers = partial(companions.makers, d.services, d.step.deployment_id)
-        going = d.kind.guard(d.fabric, found.resource, makers)
+        reading = companions.prove(d, found.resource)
+        if reading is not None:
+            return reading
+        own = partial(companions.own_items, d.services, d.step.deployment_id)
+        going = d.kind.guard(d.fabric, found.resource, own)
     for call in d.kind.compensate(spec, intent, found)[d.step.calls_done :]:
         d.prove_claim()
         reply = d.fabric.send(call.method, call.path, call.body, call.query)

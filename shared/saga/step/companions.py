@@ -6,25 +6,40 @@ created the maker deletes the companions that outlive it, after the time in whic
 finds companions that appear later, or that a dead process left (orphans.py).
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 
-from shared.domain.errors import FabricNotFoundError
-from shared.domain.records import Intent, Resource, StepRecord
+from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, FabricTransientError
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Operation, Resource, StepRecord
 from shared.domain.states import IntentAction, StepState
+from shared.saga.step import operations
 from shared.saga.step.delivery import Delivery, Services
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
-from shared.steps.companions import COMPANIONS, Found, Maker, maker_of, proven, seen
+from shared.steps.companion_types import COMPANIONS, Companion, named_by_maker, named_in
+from shared.steps.companions import Found, Maker, OwnItems, maker_of, proven, seen, unproven
 from shared.steps.items import item_path
 
+log = logging.getLogger(__name__)
+
+MAX_READ = timedelta(minutes=1)
+"""How long one operation that reads a definition is waited for. Recorded ones took 0.4 s."""
 _NAMED = 10
 """Companions that an audit entry names; the others it counts."""
 
 
-def makers(services: Services, deployment_id: str) -> list[Maker]:
-    """Return the items that a deployment created and to which Fabric adds companions."""
-    return makers_among(s.record for s in services.journal.steps(deployment_id))
+def own_items(services: Services, deployment_id: str) -> OwnItems:
+    """Return the items that a deployment created."""
+    rows = [s.record for s in services.journal.steps(deployment_id)]
+    return OwnItems(makers_among(rows), frozenset(row.resource.id for row in rows if _is_created(row) and row.resource))
+
+
+def _is_created(row: StepRecord) -> bool:
+    return row.resource is not None and row.intent is not None and row.intent.action is IntentAction.CREATE
 
 
 def makers_among(rows: Iterable[StepRecord]) -> list[Maker]:
@@ -39,7 +54,7 @@ def standing(services: Services, makers: Iterable[Maker]) -> list[Found]:
     for workspace_id in {m.resource.parent_id for m in makers if m.resource.parent_id}:
         with suppress(FabricNotFoundError):  # the workspace is gone, and they with it
             rows = list(services.fabric.list(f"/workspaces/{workspace_id}/items"))
-            found += proven(makers, rows, workspace_id)
+            found += proven(services.fabric, makers, rows, workspace_id)
     return found
 
 
@@ -56,16 +71,93 @@ def _is_outlived(maker: Maker) -> bool:
     return any(companion.outlives for companion in COMPANIONS[maker.resource.type])
 
 
-def remember(d: Delivery, resource: Resource, intent: Intent) -> None:
-    """Stage the companions that exist beside an item that was just created. Raises FabricError."""
-    if intent.action is IntentAction.CREATE and intent.beside is not None:
-        rows = list(d.fabric.list(f"/workspaces/{resource.parent_id}/items"))
-        d.stage({"intent": replace(intent, made=seen(resource, intent.beside, rows))})
+def remember(d: Delivery, resource: Resource, intent: Intent) -> Reschedule | None:
+    """Stage which companions Fabric names of an item that was just created; Reschedule while it reads the definition.
+
+    A definition that cannot be read does not fail the step: it is read again before the item is deleted. Raises
+    FabricError.
+    """
+    if intent.action is not IntentAction.CREATE or intent.beside is None:
+        return None
+    if unread(resource.type, intent) is not None:
+        try:
+            names = _read(d, resource)
+        except FabricError as error:
+            log.warning("step %s of %s: %s", d.step.step_id, d.step.deployment_id, error)
+            names = {}
+        if isinstance(names, Reschedule):
+            return names
+        intent = replace(intent, made={**(intent.made or {}), **names})
+        d.stage({"intent": intent, "operation": None})
+    made = {**seen(d.fabric, resource, intent.beside or {}), **(intent.made or {})}
+    d.stage({"intent": replace(intent, made=made)})
+    return None
+
+
+def prove(d: Delivery, resource: Resource) -> Reschedule | None:
+    """Write which companion the definition of an item names, before the item is deleted and its definition with it;
+    Reschedule while Fabric reads it.
+
+    A companion is not proven if Fabric refuses to return the definition, or does not return it within `MAX_OPERATION`.
+    Raises FabricError.
+    """
+    intent = d.step.intent
+    if intent is None or unread(resource.type, intent) is None:
+        return None
+    began = d.step.compensation_started_at or d.now
+    try:
+        names = _read(d, resource)
+    except (FabricRefusedError, FabricTransientError) as error:
+        if isinstance(error, FabricTransientError) and d.now - began < operations.MAX_OPERATION:
+            raise
+        names = {}
+    if isinstance(names, Reschedule):
+        return names
+    d.write({"intent": with_names(intent, resource.type, names), "operation": None})
+    return None
+
+
+def unread(item_type: str, intent: Intent) -> Companion | None:
+    """Return the companion that the definition of an item names, if that is still to be read."""
+    companion = named_by_maker(item_type)
+    if companion is None or intent.beside is None or companion.type in (*intent.beside, *(intent.made or {})):
+        return None
+    return companion
+
+
+def with_names(intent: Intent, item_type: str, names: JsonObject) -> Intent:
+    """Return the intent with what a definition names, which is not read again; empty if it names nothing."""
+    companion = named_by_maker(item_type)
+    none = {companion.type: ""} if companion is not None else {}
+    return replace(intent, made={**none, **(intent.made or {}), **names})
+
+
+def _read(d: Delivery, resource: Resource) -> JsonObject | Reschedule:
+    names = read(d.fabric, resource, d.step.operation, d.services.clock.now())
+    if isinstance(names, Operation):
+        return Reschedule(operations.next_look(d, names), changes={"operation": names})
+    return names
+
+
+def read(fabric: Fabric, resource: Resource, reading: Operation | None, now: datetime) -> JsonObject | Operation:
+    """Return the id, by type, of the companion that the definition of an item names, or the operation that reads it.
+
+    Raises FabricError; an operation that takes longer than `MAX_READ` counts as failed.
+    """
+    companion = named_by_maker(resource.type)
+    found = operations.definition(fabric, resource, reading, now)
+    if isinstance(found, Operation):
+        if now - found.started_at >= MAX_READ:
+            call = f"operation {found.id} ({found.kind})"
+            raise FabricTransientError("the definition is not shown in time", call=call, is_outcome=True)
+        return found
+    item_id = named_in(found, companion) if companion is not None else ""
+    return {companion.type: item_id} if companion is not None and item_id else {}
 
 
 def origin(d: Delivery, resource: Resource) -> str:
     """Return, as the end of a message, that Fabric added a resource itself; empty if it did not. Raises FabricError."""
-    own = [m for m in makers(d.services, d.step.deployment_id) if m.resource.parent_id == resource.parent_id]
+    own = [m for m in own_items(d.services, d.step.deployment_id).makers if m.resource.parent_id == resource.parent_id]
     for found in standing(d.services, own):
         if found.resource.id == resource.id:
             return f": Fabric adds it by itself to what step {found.step_id} creates. Leave ifExists out to adopt it"
@@ -84,13 +176,22 @@ def settle(d: Delivery, reason: str) -> Attempt:
     remaining = (maker.companions_shown_at - d.services.clock.now()).total_seconds()
     if remaining > 0:
         return Reschedule(remaining, f"{reason}; waits for what Fabric adds beside it, to delete that too")
-    removed = left_behind(d.services, _makers_to_look_for(maker, makers_among(rows)))
-    _write_down(d, maker, removed)
+    makers = _makers_to_look_for(maker, makers_among(rows))
+    removed = left_behind(d.services, makers)
+    kept = _unproven(d, makers, removed)
     for companion in removed:
         d.prove_claim()
         with suppress(FabricNotFoundError):
             d.fabric.send("DELETE", item_path(companion.resource))
-    return _settled(reason + with_it(removed))
+    return _settled(reason + with_it(removed) + _with_kept(kept))
+
+
+def _unproven(d: Delivery, makers: list[Maker], known: Iterable[Found]) -> list[Resource]:
+    """Return the items beside these makers that look like their companions and stay. Raises FabricError."""
+    place = makers[0].resource.parent_id or ""
+    with suppress(FabricNotFoundError):  # the workspace is gone
+        return unproven(makers, d.fabric.list(f"/workspaces/{place}/items"), place, known)
+    return []
 
 
 def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:
@@ -99,21 +200,6 @@ def _makers_to_look_for(maker: Maker, makers: Iterable[Maker]) -> list[Maker]:
     if not any(companion.is_stamped for companion in COMPANIONS[item_type]):
         return [maker]
     return [m for m in makers if m.resource.parent_id == place and m.resource.type == item_type]
-
-
-def _write_down(d: Delivery, maker: Maker, removed: Iterable[Found]) -> None:
-    """Write which companions named after the maker are about to be deleted, before the first call.
-
-    By now each of them is shown. So whatever has such a name later is a stranger's, and the sweeper must leave it.
-    """
-    intent = d.step.intent
-    if intent is None or intent.beside is None:
-        return
-    found = {f.resource.type: f.resource.id for f in removed if f.step_id == maker.step_id}
-    named = [c.type for c in COMPANIONS[maker.resource.type] if c.outlives and not c.is_stamped]
-    made = {item_type: found.get(item_type, "") for item_type in named} | (intent.made or {})
-    if made != intent.made:
-        d.write({"intent": replace(intent, made=made)})
 
 
 def _settled(reason: str) -> Settle:
@@ -128,10 +214,22 @@ def _is_own_workspace(rows: Iterable[StepRecord], workspace_id: str | None) -> b
     return False
 
 
+def _with_kept(kept: Iterable[Resource]) -> str:
+    """Return, as the end of an audit reason, the items that stay because nothing proves that Fabric added them."""
+    names = [f"{each.type} '{each.name}' ({each.id})" for each in kept]
+    if not names:
+        return ""
+    return f"; kept, because nothing proves that Fabric added it for this deployment: {_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
 def with_it(companions: Iterable[Found]) -> str:
     """Return, as the end of an audit reason, the companions that are deleted with a resource."""
     names = [str(companion) for companion in companions if companion.resource.type != "SQLEndpoint"]
     if not names:
         return ""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"; with it what Fabric had added beside items of this deployment: {', '.join(names[:_NAMED])}{more}"
+    return f"; with it what Fabric had added beside items of this deployment: {_listed(names)}"

@@ -96,7 +96,7 @@ def _begin(d: Delivery) -> Attempt:
         return _present(d, spec, found)
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     intent = Intent(IntentAction.CREATE, marker, beside=beside(d.fabric, spec))
-    changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "error": None}
+    changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "operation": None, "error": None}
     d.claim({**changes, **_started(d), **_final(d, spec)}, "absent: create it")
     return _act(d, spec, intent)
 
@@ -170,7 +170,7 @@ def _resume(d: Delivery) -> Attempt:
             return _verify(d, spec, found.resource, intent)
         if found is not None:
             return _present(d, spec, found)
-        d.stage({"intent": fresh})
+        d.stage({"intent": fresh, "operation": None})
         intent = fresh
     d.claim({"state": StepState.INTENT, "ambiguous": uncertain})
     return _act(d, spec, intent)
@@ -262,7 +262,7 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
     d.stage({"resource": resource})
     try:
         outputs = d.kind.verify(d.fabric, spec, resource, intent)
-        companions.remember(d, resource, intent)
+        reading = companions.remember(d, resource, intent)
     except NotYetError as error:
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
@@ -270,6 +270,9 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
         return Reschedule(
             poll_delay_seconds(error.expected_seconds, waited), changes={"state": state, "calls_done": done}
         )
+    if reading is not None:
+        state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
+        return replace(reading, changes={**reading.changes, "state": state})
     reason = _DONE[intent.action]
     return Settle(StepState.SUCCEEDED, reason, {"outputs": outputs, "error": None})
 

@@ -1,23 +1,29 @@
 """Long-running operations, as forward and backward actions wait for them: one look a delivery, never a sleep."""
 
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from shared.domain.errors import FabricRefusedError, FabricTransientError
+from shared.domain.errors import FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
+from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
-from shared.domain.ports import OperationStarted, OperationStatus
-from shared.domain.records import Operation
+from shared.domain.ports import Fabric, OperationStarted, OperationStatus
+from shared.domain.records import Operation, Resource
 from shared.domain.states import OperationPurpose, OperationState
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule
 from shared.steps import expected_seconds
+from shared.steps.items import item_path
 
 MAX_OPERATION = timedelta(days=1)
 """How long an operation is reckoned with. Fabric names no bound of its own; most of its operations take minutes."""
 MAX_UNSEEN_SECONDS = 900.0
 """How long a compensation waits for an operation that makes something of which nothing shows. The sweeper looks for
 what it makes after that."""
+
+
+_READ = "getDefinition"
 
 
 def started(d: Delivery, operation: OperationStarted, purpose: OperationPurpose, kind: str) -> Operation:
@@ -38,9 +44,35 @@ def look(d: Delivery, operation: Operation) -> OperationStatus | Reschedule:
 
 def wait(d: Delivery, operation: Operation) -> Reschedule:
     """Return when a running operation is worth another look."""
+    return Reschedule(next_look(d, operation), changes={"operation": replace(operation, polls=operation.polls + 1)})
+
+
+def next_look(d: Delivery, operation: Operation) -> int:
+    """Return the whole seconds until the next look at a running operation."""
     elapsed = (d.services.clock.now() - operation.started_at).total_seconds()
-    seconds = poll_delay_seconds(expected_seconds(operation.kind), elapsed)
-    return Reschedule(seconds, changes={"operation": replace(operation, polls=operation.polls + 1)})
+    return poll_delay_seconds(expected_seconds(operation.kind), elapsed)
+
+
+def definition(fabric: Fabric, resource: Resource, reading: Operation | None, now: datetime) -> JsonObject | Operation:
+    """Return the definition of an item, as the result of getDefinition shows it; or the operation that reads it.
+
+    `reading` is the operation that an earlier delivery started. Raises FabricError; a failed operation may be repeated,
+    because reading changes nothing.
+    """
+    if reading is not None and reading.purpose is OperationPurpose.CAPTURE:
+        with suppress(FabricNotFoundError):  # Fabric has forgotten the operation: the definition is asked for again
+            status = fabric.poll(reading.id, reading.location)
+            if status.state is OperationState.RUNNING:
+                return replace(reading, polls=reading.polls + 1)
+            if status.state is OperationState.FAILED:
+                message = status.message or "the definition could not be read"
+                call = f"operation {reading.id} ({_READ})"
+                raise FabricTransientError(message, call=call, error_code=status.error_code, is_outcome=True)
+            return fabric.result(reading.id, reading.location) or {}
+    reply = fabric.send("POST", f"{item_path(resource)}/{_READ}")
+    if reply.operation is None:
+        return reply.body or {}
+    return Operation(reply.operation.id, OperationPurpose.CAPTURE, _READ, now, reply.operation.location)
 
 
 def check(status: OperationStatus, operation: Operation) -> None:

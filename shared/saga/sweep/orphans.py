@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.domain.actors import SWEEPER
-from shared.domain.errors import ConflictError, FabricNotFoundError
-from shared.domain.records import AuditEntry, DeploymentRecord, StepRecord
+from shared.domain.errors import ConflictError, FabricNotFoundError, FabricRefusedError, FabricTransientError
+from shared.domain.ports import Change
+from shared.domain.records import AuditEntry, DeploymentRecord, Operation, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, IntentAction
 from shared.domain.states import DeploymentState as D
 from shared.domain.telemetry import Event
@@ -57,6 +58,37 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
         if c.resource.id not in taken
     ]
     return found + [Orphan(row, snapshot) for row, snapshot in made if snapshot.resource.id not in taken]
+
+
+def prove_companions(services: Services, header: DeploymentRecord) -> None:
+    """Write which companions the definitions of a deployment's orphans name, before the orphans are deleted and their
+    definitions with them. The caller holds the target.
+
+    Raises ConflictError while Fabric reads a definition, which the next sweep looks at again; FabricError.
+    """
+    for versioned in services.journal.steps(header.deployment_id):
+        row = versioned.record
+        item_type = services.payloads.load(row.spec).get("type") or ""
+        if row.intent is None or companions.unread(item_type, row.intent) is None:
+            continue
+        found = _made(services, row, uncertain=False)
+        if found is None:
+            continue
+        resource, now = found.resource, services.clock.now()
+        try:
+            read = companions.read(services.fabric, resource, row.operation, now)
+        except FabricTransientError as error:
+            if error.is_outcome:  # requested again by the next sweep
+                services.journal.write_step(Change(versioned, row.replace(operation=None), SWEEPER, ""))
+            raise
+        except FabricRefusedError:
+            read = {}
+        if isinstance(read, Operation):
+            services.journal.write_step(Change(versioned, row.replace(operation=read), SWEEPER, ""))
+            raise ConflictError(f"Fabric reads the definition of {resource.type} '{resource.name}'")
+        intent = companions.with_names(row.intent, item_type, read)
+        after = row.replace(intent=intent, operation=None, resource=resource)
+        services.journal.write_step(Change(versioned, after, SWEEPER, ""))
 
 
 def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot | None:
@@ -138,7 +170,7 @@ def delete_orphan(services: Services, header: DeploymentRecord, orphan: Orphan, 
     """
     row, resource = orphan.step, orphan.found.resource
     kind, spec = services.kinds[row.kind], services.payloads.load(row.spec)
-    going = kind.guard(services.fabric, resource, partial(companions.makers, services, header.deployment_id))
+    going = kind.guard(services.fabric, resource, partial(companions.own_items, services, header.deployment_id))
     reason = (
         f"orphan: {resource.type} '{resource.name}' ({resource.id}) {orphan.why} step {row.step_id}: deleted"
         f"{companions.with_it(going)}"

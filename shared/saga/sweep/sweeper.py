@@ -37,7 +37,7 @@ from shared.saga.command.verbs import Verb
 from shared.saga.scripts import lifecycle
 from shared.saga.step.delivery import Services
 from shared.saga.step.operations import MAX_OPERATION
-from shared.saga.sweep.orphans import about, delete_orphan, find_orphans
+from shared.saga.sweep.orphans import about, delete_orphan, find_orphans, prove_companions
 
 log = logging.getLogger(__name__)
 
@@ -271,6 +271,8 @@ class _Run:
 
     def _check_orphans(self, record: DeploymentRecord, holder: str) -> None:
         services = self.services
+        if not self.dry_run:
+            prove_companions(services, record)
         orphans = find_orphans(services, record)
         ids = [orphan.found.resource.id for orphan in orphans]
         self.report.orphans += ids

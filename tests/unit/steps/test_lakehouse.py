@@ -7,6 +7,7 @@ import pytest
 from shared.domain.errors import FabricConflictError
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.steps.companions import OwnItems
 from shared.steps.kind import NotYetError, VerificationError
 from shared.steps.lakehouse import LakehouseKind
 from tests.unit.steps.tenant import MARKER, PERSON, Tenant, problems
@@ -54,7 +55,7 @@ def test_lakehouse_create_is_found_recognised_verified_and_deleted() -> None:
     outputs = KIND.verify(tenant.fabric, spec, resource, CREATE)
     assert outputs["sqlEndpointId"] not in ("", resource.id)
     assert set(outputs) == KIND.outputs
-    assert KIND.guard(tenant.fabric, resource, list) == []
+    assert KIND.guard(tenant.fabric, resource, OwnItems) == []
     tenant.compensate(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 

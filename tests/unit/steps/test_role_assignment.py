@@ -8,6 +8,7 @@ from shared.domain.errors import FabricConflictError
 from shared.domain.ports import Expanded
 from shared.domain.records import Intent
 from shared.domain.states import IntentAction
+from shared.steps.companions import OwnItems
 from shared.steps.kind import VerificationError
 from shared.steps.principals import PrincipalsKind
 from shared.steps.role_assignment import RoleAssignmentKind
@@ -51,7 +52,7 @@ def test_role_create_is_found_verified_and_removed() -> None:
     outputs = KIND.verify(tenant.fabric, spec, resource, CREATE)
     assert outputs["role"] == "Contributor"
     assert set(outputs) == KIND.outputs
-    assert KIND.guard(tenant.fabric, resource, list) == []
+    assert KIND.guard(tenant.fabric, resource, OwnItems) == []
     tenant.compensate(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 

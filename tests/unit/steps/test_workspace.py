@@ -6,6 +6,7 @@ import pytest
 from shared.domain.errors import FabricConflictError
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.steps.companions import OwnItems
 from shared.steps.kind import GuardError, NotYetError, VerificationError
 from shared.steps.workspace import WorkspaceKind
 from tests.unit.steps.tenant import MARKER, Tenant, problems
@@ -54,7 +55,7 @@ def test_workspace_create_is_found_recognised_verified_and_deleted() -> None:
     outputs = KIND.verify(tenant.fabric, spec, resource, CREATE)
     assert outputs == {"id": resource.id, "displayName": "Sales", "capacityId": ""}
     assert set(outputs) == KIND.outputs
-    assert KIND.guard(tenant.fabric, resource, list) == []
+    assert KIND.guard(tenant.fabric, resource, OwnItems) == []
     tenant.compensate(KIND, spec, CREATE, resource)
     assert KIND.locate(tenant.fabric, spec, resource) is None
 
@@ -183,4 +184,4 @@ def test_workspace_guard_names_the_foreign_items() -> None:
     items = [{"type": "Notebook", "displayName": f"n{i}"} for i in range(7)]
     workspace_id = tenant.workspace(items=items)
     with pytest.raises(GuardError, match=r"Notebook 'n0'.*'n4' and 2 more"):
-        KIND.guard(tenant.fabric, Resource("Workspace", workspace_id, "sales"), list)
+        KIND.guard(tenant.fabric, Resource("Workspace", workspace_id, "sales"), OwnItems)

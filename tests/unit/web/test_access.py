@@ -26,13 +26,14 @@ from tests.unit.web.conftest import MANIFEST, Api, json_body
 TENANT, APP = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 ANNA, BEN, TEAM = (str(uuid.UUID(int=number)) for number in (10, 11, 12))
 LOGIN = "https://login.example"
+KEY, FOREIGN_KEY = SigningKey("key-1"), SigningKey("key-1")
 
 
 class SignedApi(Api):
     """The API of an app that signs in its callers."""
 
     def __init__(self, **policy: bool) -> None:
-        self.entra = Entra(LOGIN)
+        self.entra = Entra(LOGIN, signing_keys={"key-1": KEY})
         self.is_away = False
         verifier = TokenVerifier(TENANT, APP, LOGIN, read=self._read)
         super().__init__(callers=verifier, access=AccessPolicy(signs_in=True, **policy))
@@ -123,7 +124,7 @@ def test_protected_route_needs_a_valid_token(signed: SignedApi, route: Route) ->
     that names a principal proves nothing, whoever sent it."""
     signed.saga.deployment(D.RUNNING, S.PENDING)
     everything = list(Role)
-    forged = SigningKey("key-1").sign({"aud": APP, "oid": ANNA, "roles": everything, "exp": 4e9, "iss": LOGIN})
+    forged = FOREIGN_KEY.sign({"aud": APP, "oid": ANNA, "roles": everything, "exp": 4e9, "iss": LOGIN})
     tokens = ["", forged, "x", signed.token(*everything, exp=1), signed.token(*everything, aud="other")]
     for token in tokens:
         reply = sent(signed, route, token)

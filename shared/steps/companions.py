@@ -98,8 +98,12 @@ def proven(fabric: Fabric, makers: Sequence[Maker], rows: Iterable[JsonObject], 
     Raises FabricError.
     """
     inside = [m for m in makers if m.resource.parent_id == workspace_id]
-    untouched = _untouched(rows)
-    found = [*_named(fabric, inside, untouched, workspace_id), *_stamped(inside, untouched, workspace_id)]
+    everything = list(rows)
+    untouched = _untouched(everything)
+    found = [
+        *_named(fabric, inside, untouched, workspace_id),
+        *_stamped(inside, untouched, everything, workspace_id),
+    ]
     lakehouses = {f.resource.name: f for f in found if f.resource.type == "Lakehouse"}
     for row in untouched:
         lakehouse = lakehouses.get(row.get("displayName") or "")
@@ -164,11 +168,13 @@ def _owner(fabric: Fabric, companion: Companion, workspace_id: str | None, item_
     return found.lower() if isinstance(found, str) else None
 
 
-def _stamped(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: str) -> Iterator[Found]:
-    """Yield the companions whose names have a time.
+def _stamped(
+    makers: Sequence[Maker], untouched: Sequence[JsonObject], rows: Sequence[JsonObject], workspace_id: str
+) -> Iterator[Found]:
+    """Yield the companions whose names have a time, of those that nobody touched.
 
-    A span of time in which makers were created must contain no more candidates than makers. With one more, nobody can
-    decide which of them is foreign.
+    A span of time in which makers were created must contain no more candidates than makers, touched ones included. With
+    one more, nobody can decide which of them is foreign: the touched one may be the companion.
     """
     for item_type, slots in COMPANIONS.items():
         own = sorted((m for m in makers if m.resource.type == item_type), key=lambda m: m.since)
@@ -177,7 +183,7 @@ def _stamped(makers: Sequence[Maker], rows: Sequence[JsonObject], workspace_id: 
             fitting = [(i, row) for row in rows for i, span in enumerate(spans) if _fits(row, companion, span)]
             counts = Counter(i for i, _ in fitting)
             for i, row in fitting:
-                if counts[i] <= len(spans[i].makers):
+                if counts[i] <= len(spans[i].makers) and row in untouched:
                     yield Found(_resource(row, workspace_id), spans[i].makers[0].step_id, companion.outlives)
 
 

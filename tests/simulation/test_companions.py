@@ -179,13 +179,17 @@ def test_companions_replaced_by_hand_stay() -> None:
     assert world.names() == {"sales": ["plantdtdm"]}
 
 
-def test_companions_that_may_be_another_actors_stay() -> None:
-    """Another actor's dataflow was created in the same seconds: nobody can tell whose staging items are whose."""
+@pytest.mark.law(2)
+@pytest.mark.parametrize("description", ["", "mine now"], ids=["untouched", "one of them touched"])
+def test_companions_that_may_be_another_actors_stay(description: str) -> None:
+    """Another actor's dataflow was created in the same seconds: nobody can tell whose staging items are whose. That one
+    of them was touched says nothing about the other (seed 4103623)."""
     world = World()
     place = adopted(world)
     world.submit(manifest(FLOW, fails=False))
     assert world.run() == [DeploymentState.SUCCEEDED]
     foreign = item(world, "StagingLakehouse")
+    foreign.description = description
     row = {"type": "Lakehouse", "displayName": f"{foreign.name[:-1]}{(int(foreign.name[-1]) + 1) % 10}"}
     control.seed(world.model, {"workspaces": [{"id": place, "items": [row]}]})
     world.ask(Verb.RETIRE)

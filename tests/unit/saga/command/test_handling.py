@@ -14,7 +14,7 @@ from shared.domain.states import DeploymentState as D
 from shared.domain.states import IntentAction, OnFailure, OperationPurpose
 from shared.domain.states import StepState as S
 from shared.saga.command import commands, handling, resume
-from shared.saga.command.handling import CommandResult
+from shared.saga.command.attempt import CommandResult
 from shared.saga.command.verbs import VERBS, Verb, allowed_verbs
 from shared.saga.orchestration import activities
 from shared.saga.orchestration.views import Ended, Run

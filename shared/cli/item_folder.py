@@ -8,7 +8,8 @@ from pathlib import Path
 from shared.domain.errors import InvalidInputError, Problem
 from shared.domain.json import JsonObject, as_object
 from shared.domain.references import template_of
-from shared.domain.text import MAX_BYTES, utf8
+from shared.domain.text import utf8
+from shared.domain.text_limits import MAX_BYTES
 from shared.repository import files
 from shared.repository.files import RefusedError, shown
 from shared.steps import definitions

@@ -14,7 +14,8 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.inputs import filled, rendered
 from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.principals import NOT_A_LIST, parse_principals
-from shared.domain.text import MAX_BYTES, parse, utf8
+from shared.domain.text import parse, utf8
+from shared.domain.text_limits import MAX_BYTES
 from shared.repository import files
 from shared.repository.files import RefusedError, shown
 from shared.steps import KINDS

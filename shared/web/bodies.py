@@ -8,7 +8,8 @@ from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, child, suggestion
 from shared.domain.json import as_object
 from shared.domain.labels import parse_labels
-from shared.domain.text import MAX_BYTES, parse, utf8
+from shared.domain.text import parse, utf8
+from shared.domain.text_limits import MAX_BYTES
 from shared.web.http import JSON, HttpError, Request, bad_request, media_type
 
 MANIFEST_TYPES = (JSON, "application/yaml", "application/x-yaml", "text/yaml")

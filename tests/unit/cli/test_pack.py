@@ -15,7 +15,7 @@ import pytest
 
 from shared.cli import item_folder, pack
 from shared.domain.errors import InvalidInputError
-from shared.domain.text import MAX_BYTES
+from shared.domain.text_limits import MAX_BYTES
 from shared.repository import files
 from tests.differential import all_types
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain import text as reader
+from shared.domain import yaml_text as reader
 from shared.domain.errors import InvalidInputError
-from shared.domain.text import MAX_DEPTH, MAX_VALUES, parse
+from shared.domain.text import parse
+from shared.domain.text_limits import MAX_DEPTH, MAX_VALUES
 
 _UNITS = [
     "{",

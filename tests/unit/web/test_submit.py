@@ -9,7 +9,7 @@ import yaml
 from shared.domain.errors import StorageUnavailableError
 from shared.domain.records import DeploymentRecord
 from shared.domain.states import DeploymentState as D
-from shared.domain.text import MAX_BYTES, MAX_DEPTH
+from shared.domain.text_limits import MAX_BYTES, MAX_DEPTH
 from tests.unit.web.conftest import MANIFEST, Api, json_body
 
 

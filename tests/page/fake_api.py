@@ -53,6 +53,8 @@ class World:
     key: str = KEY
     sign_in: str = ""
     """The path where a browser signs in; then no key is accepted."""
+    roles: tuple[str, ...] = ("Reader",)
+    """The roles of who is signed in."""
     has_session: bool = True
     """False: the session of every browser has ended."""
     broken: bool = False
@@ -183,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         world = self.world
         match path:
             case ["me"]:
-                return 200, {"signed_in": True, "name": "anna", "object_id": "a", "roles": ["Reader"]}
+                return 200, {"signed_in": True, "name": "anna", "object_id": "a", "roles": list(world.roles)}
             case ["deployments"]:
                 return 200, self._list(query)
             case ["deployments", deployment_id] if deployment_id in world.deployments:

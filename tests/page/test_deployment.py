@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from shared.domain.records import RecordedError
 from shared.domain.states import DeploymentState as D
+from shared.domain.states import StepState as S
 from tests.page import scenes
 from tests.page.conftest import Serving
 from tests.page.fake_api import Deployment, World, header, step
@@ -27,6 +28,43 @@ def spans(tab: Page, lane: int | str) -> list[str]:
     key = lane if isinstance(lane, str) else f"lane-{lane}"
     classes = tab.locator(f"[data-key='{key}'] .bars .span").evaluate_all("all => all.map(s => s.classList[1])")
     return [str(c) for c in classes]
+
+
+def signed_in(deployment: Deployment, *roles: str) -> World:
+    """Return a world of one deployment, whose viewer is signed in with these roles."""
+    world = World(sign_in="/.auth/login/aad", roles=roles)
+    world.add(deployment)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("roles", "offered", "others"),
+    [
+        (("Reader",), [], "Approve (Approver), Cancel (Deployer or Operator), Refuse (Approver)"),
+        (("Approver",), ["Approve", "Refuse"], "Cancel (Deployer or Operator)"),
+        (("Deployer",), ["Cancel"], "Approve (Approver), Refuse (Approver)"),
+        (("Approver", "Operator"), ["Approve", "Cancel", "Refuse"], ""),
+    ],
+)
+def test_deployment_offers_what_the_roles_allow(
+    tab: Page, serve: Serving, roles: tuple[str, ...], offered: list[str], others: str
+) -> None:
+    """Only these verbs have a button; for the rest the page names the roles. What waits is shown to everybody."""
+    gate = step("d", 0, "gate", S.PENDING, kind="approval", spec={"message": "Go live?"}, started_at=scenes.now())
+    top = header(0, D.RUNNING, scenes.now(), deployment_id="d")
+    world = signed_in(Deployment(top, [gate], allowed=("cancel", "approve", "refuse")), *roles)
+    serve(world, "#/deployments/d", key=None)
+    tab.get_by_role("link", name="Sign in").click()
+    expect(tab.get_by_text("Go live?")).to_be_visible()
+    if others:
+        expect(tab.get_by_text(f"Needs another role: {others}.")).to_be_visible()
+    expect(tab.locator(".verbs button")).to_have_count(len(offered))
+    assert sorted(tab.locator(".verbs button").all_inner_texts()) == offered
+    if not others:
+        assert tab.get_by_text("Needs another role").count() == 0
+        tab.get_by_role("button", name="Cancel").click()
+        expect(tab.get_by_role("dialog").get_by_label("Reason")).to_be_focused()
+        assert tab.get_by_label("Your name").count() == 0, "the token proves the name"
 
 
 def test_deployment_running_shows_waits_apart_from_work(tab: Page, serve: Serving) -> None:

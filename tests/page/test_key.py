@@ -202,6 +202,10 @@ def test_browser_signs_in_where_callers_sign_in(tab: Page, serve: Serving) -> No
     expect(tab.get_by_role("heading", name="Circuit breakers")).to_be_visible()
     expect(tab.get_by_role("link", name="Sign out anna")).to_have_attribute("title", "Roles: Reader")
     expect(tab.get_by_role("button", name="Forget key")).to_be_hidden()
+    assert tab.get_by_role("button", name="Reset").count() == 0, "only an operator may reset a breaker"
+    world.roles = ("Operator",)
+    tab.reload()
+    expect(tab.get_by_role("button", name="Reset").first).to_be_visible()
     world.has_session = False
     expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
     assert tab.get_by_role("heading", name="Circuit breakers").count() == 0

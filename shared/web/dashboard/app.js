@@ -1,6 +1,7 @@
 // The page: the view (by the part of the address after #), the polling, and the actions of keys and clicks.
 
 import { ApiError, get, key, setKey, SIGN_IN } from "./api.js";
+import { readCaller } from "./caller.js";
 import { el, say, show } from "./dom.js";
 import { visible } from "./format.js";
 import { DeploymentView } from "./deployment.js";
@@ -100,10 +101,11 @@ async function ask() {
 /** Show who is signed in, and with which roles. The view itself reports a failure. */
 async function showCaller() {
   try {
-    const { body } = await get("me");
+    const body = await readCaller();
     const who = document.getElementById("who");
     who.textContent = `Sign out ${visible(body.name)}`;
     who.title = body.roles.length ? `Roles: ${body.roles.join(", ")}` : "No role: ask an administrator for one";
+    draw();
   } catch {
     // The view's own request fails in the same way.
   }

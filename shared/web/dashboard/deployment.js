@@ -1,6 +1,7 @@
 // One deployment: its facts, timeline, errors with their remedies, journal and audit.
 
 import { get, now } from "./api.js";
+import { isCallerKnown, mayDo } from "./caller.js";
 import { command } from "./dialogs.js";
 import { Drawn, el, say, show } from "./dom.js";
 import { copy, fact } from "./facts.js";
@@ -101,7 +102,8 @@ export class DeploymentView {
 
   head(at) {
     const { header, steps, allowed } = this;
-    const verbs = Object.keys(VERBS).filter((v) => allowed.includes(v)).sort((a, b) => VERBS[a].isDestructive - VERBS[b].isDestructive);
+    const possible = Object.keys(VERBS).filter((v) => allowed.includes(v)).sort((a, b) => VERBS[a].isDestructive - VERBS[b].isDestructive);
+    const verbs = possible.filter((v) => mayDo(VERBS[v].roles));
     return el(
       "section",
       { class: "head", "data-key": "head" },
@@ -114,13 +116,14 @@ export class DeploymentView {
         el("div", { class: "row verbs" }, verbs.filter((v) => !VERBS[v].isForStep).map(verbButton)),
       ),
       el("dl", { class: "facts" }, this.facts(header, steps, at)),
-      this.approvals(verbs.filter((v) => VERBS[v].isForStep), at),
+      isCallerKnown() ? othersOnly(possible.filter((v) => !verbs.includes(v))) : null,
+      possible.some((v) => VERBS[v].isForStep) ? this.approvals(verbs.filter((v) => VERBS[v].isForStep), at) : null,
     );
   }
 
   approvals(verbs, at) {
     const waiting = this.steps.filter(waitsForPerson);
-    if (!verbs.length || !waiting.length) return null;
+    if (!waiting.length) return null;
     return el(
       "div",
       { class: "waiting", "data-key": "waiting" },
@@ -313,6 +316,13 @@ function asked({ asks = {}, deadline_at: until }, at) {
     until ? [" until ", moment(until, at)] : null,
     message ? [": ", el("strong", {}, visible(message))] : null,
   ];
+}
+
+/** Who could do what the caller's roles do not allow; nothing for a caller with every role. */
+function othersOnly(verbs) {
+  if (!verbs.length) return null;
+  const rows = verbs.map((v) => `${VERBS[v].label} (${VERBS[v].roles.join(" or ")})`);
+  return el("p", { class: "muted", "data-key": "others" }, `Needs another role: ${rows.join(", ")}.`);
 }
 
 function verbButton(verb) {

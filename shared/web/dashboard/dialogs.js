@@ -1,6 +1,6 @@
 // Every change is confirmed in a dialog that says what will happen.
 
-import { post } from "./api.js";
+import { post, SIGN_IN } from "./api.js";
 import { el, say } from "./dom.js";
 import { name, visible } from "./format.js";
 import { VERBS } from "./verbs.js";
@@ -20,7 +20,8 @@ export function command(verb, header, steps = []) {
     body.push(field("step", "Step", el("select", { id: "ask-step", name: "step" }, steps.map((s) => el("option", { value: s.step_id }, visible([s.step_id, s.asks?.message].filter(Boolean).join(": ")).slice(0, 120))))));
   }
   body.push(
-    field("requested_by", "Your name", el("input", { id: "ask-requested_by", name: "requested_by", maxlength: 200, autocomplete: "name", value: sessionStorage.getItem(WHO) ?? "" })),
+    // A signed-in caller's name is proven by the token, and a stated one is ignored.
+    SIGN_IN ? null : field("requested_by", "Your name", el("input", { id: "ask-requested_by", name: "requested_by", maxlength: 200, autocomplete: "name", value: sessionStorage.getItem(WHO) ?? "" })),
     field("reason", `Reason, for the audit${needsReason ? "" : " (optional)"}`, el("textarea", { id: "ask-reason", name: "reason", rows: 2, maxlength: 500, required: needsReason })),
   );
   const path = `deployments/${encodeURIComponent(header.deployment_id)}/${verb}`;
@@ -70,6 +71,6 @@ function ask({ title, body, label, isGrave, send }) {
     document.body.append(dialog);
     // The browser keeps the focus inside, closes on Escape, and returns the focus to the element that opened the dialog.
     dialog.showModal();
-    (form.querySelector("select, input") ?? close).focus();
+    (form.querySelector("select, input, textarea") ?? close).focus();
   });
 }

@@ -1,11 +1,13 @@
 // The views beside deployments: circuit breakers, health, orphans.
 
 import { get, now } from "./api.js";
+import { mayDo } from "./caller.js";
 import { resetBreaker } from "./dialogs.js";
 import { el, say, show } from "./dom.js";
 import { fact } from "./facts.js";
 import { ago, count, name, visible } from "./format.js";
 import { otherBadge, tone } from "./states.js";
+import { RESET_ROLES } from "./verbs.js";
 
 const PERIOD = 5000;
 const WORST = ["fail", "warn", "pass"];
@@ -61,7 +63,7 @@ export class BreakersView extends SystemView {
               b.retry_at && b.state !== "closed" ? fact("Next probe", ago(b.retry_at, at)) : null,
               b.is_shared === false ? fact("Seen by", "this worker only: storage does not respond") : null,
             ),
-            b.state === "closed" ? null : el("button", { type: "button", "data-action": "reset", "data-name": b.name }, "Reset"),
+            b.state === "closed" || !mayDo(RESET_ROLES) ? null : el("button", { type: "button", "data-action": "reset", "data-name": b.name }, "Reset"),
           ),
         ),
       ),

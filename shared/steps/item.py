@@ -12,6 +12,7 @@ from shared.domain.json import JsonObject, as_list, as_object, canonical
 from shared.domain.ports import Fabric, OperationStarted
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
+from shared.repository import normalise
 from shared.steps import definitions, eventhouse, items
 from shared.steps.companions import Found, Own
 from shared.steps.kind import (
@@ -29,6 +30,8 @@ from shared.steps.marker import check_description, keep_marker, with_marker
 
 PLATFORM = ".platform"
 """The part with name and type in Fabric's source-control format. Fabric ignores it by default."""
+SCHEDULES = ".schedules"
+"""The part with the schedules of an item, which Fabric takes on and does not have to return."""
 _PART = {"path": "notebook-content.py", "text": "print('sales')"}
 _GIVEN_BY_FOLDER = ("type", "displayName", "description", "definition", "creationPayload", "ifExists")
 
@@ -147,7 +150,7 @@ class ItemKind(items.InWorkspace):
         """Return the fields that differ. The definition counts as different until it has been read."""
         changed = ["description"] if items.description_differs(spec, found.image) else []
         present = as_object(found.image.get("definition"))
-        if "definition" in spec and (present is None or not same_definition(spec["definition"], present)):
+        if "definition" in spec and (present is None or not _is_as_asked(spec, present)):
             changed.append("definition")
         return changed
 
@@ -223,7 +226,7 @@ class ItemKind(items.InWorkspace):
 
 def _update_calls(spec: JsonObject, before: JsonObject, item_id: str) -> list[Call]:
     calls: list[Call] = []
-    if "definition" in spec and not same_definition(spec["definition"], as_object(before.get("definition")) or {}):
+    if "definition" in spec and not _is_as_asked(spec, as_object(before.get("definition")) or {}):
         calls.append(_update_definition(spec, item_id, wire_definition(spec["definition"], spec["type"])))
     if items.description_differs(spec, before):
         text = keep_marker(spec["description"], before.get("description", ""))
@@ -346,6 +349,25 @@ def _without_description(payload: str) -> str:
 def _encoded(part: JsonObject) -> str:
     payload = part.get("payload")
     return _unwrapped(payload) if payload is not None else base64.b64encode(part["text"].encode()).decode()
+
+
+def _is_as_asked(spec: JsonObject, present: JsonObject) -> bool:
+    """Return True if Fabric has the wanted definition, apart from what it rewrites by itself.
+
+    Schedules are compared only if Fabric returns them.
+    """
+    sent, live = _parts(spec["definition"]), _parts(present)
+    if SCHEDULES in live and SCHEDULES in sent and not same_definition(*map(_schedules, (spec["definition"], present))):
+        return False
+    return not normalise.changes(spec["type"], sent, live)
+
+
+def _schedules(definition: JsonObject) -> JsonObject:
+    return {"parts": [part for part in as_list(definition.get("parts")) or [] if part["path"] == SCHEDULES]}
+
+
+def _parts(definition: JsonObject) -> dict[str, bytes]:
+    return {part["path"]: _decoded(_payload(part)) for part in as_list(definition.get("parts")) or []}
 
 
 def same_definition(wanted: JsonObject, present: JsonObject) -> bool:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.records import Intent
+from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.steps.item import ItemKind, same_definition, wire_definition
-from shared.steps.kind import VerificationError
+from shared.steps.kind import Snapshot, VerificationError
 from tests.unit.steps.tenant import MARKER, PERSON, Tenant, problems
 
 KIND = ItemKind()
@@ -316,8 +316,8 @@ def test_item_platform_is_sent_without_its_description() -> None:
 
 @pytest.mark.parametrize("item_type", ["SemanticModel", "MirroredDatabase"])
 def test_item_that_fabric_rewrites_reads_back_otherwise(item_type: str) -> None:
-    """What Fabric returns differs from what was sent although nobody changed it: of a semantic model in its content, so
-    that the definitions compared alone say "changed"; of a mirrored database only in its spacing."""
+    """What Fabric returns differs from what was sent although nobody changed it: of a semantic model in its content, of
+    a mirrored database only in its spacing. Neither counts as a change."""
     model = {"path": "definition.pbism", "text": '{"version": "4.0", "settings": {}}'}
     table = {"path": "definition/model.tmdl", "text": "model Model"}
     mirror = {"path": "mirroring.json", "text": '{"properties": {}}'}
@@ -330,3 +330,17 @@ def test_item_that_fabric_rewrites_reads_back_otherwise(item_type: str) -> None:
     assert stored is not None
     assert stored["parts"][0]["payload"] != wire_definition(definition)["parts"][0]["payload"]
     assert same_definition(definition, stored) == (item_type == "MirroredDatabase")
+    found, intent = tenant.image(KIND, spec)
+    assert KIND.changes(spec, Snapshot(found.resource, intent.before or {})) == []
+    assert KIND.apply(spec, intent) == []
+
+
+@pytest.mark.parametrize(("live", "changed"), [(None, []), ("08:00", []), ("09:00", ["definition"])])
+def test_item_schedules_are_compared_if_fabric_returns_them(live: str | None, changed: list[str]) -> None:
+    """A different schedule counts as a change; a schedule that Fabric does not return does not."""
+    content = {"path": "pipeline-content.json", "text": "{}"}
+    definition = {"parts": [content, {"path": ".schedules", "text": '{"times": ["08:00"]}'}]}
+    parts = [content, *([{"path": ".schedules", "text": f'{{"times": ["{live}"]}}'}] if live else [])]
+    spec = {"workspaceId": PERSON, "type": "DataPipeline", "displayName": "n", "definition": definition}
+    image = {"description": "", "definition": wire_definition({"parts": parts})}
+    assert KIND.changes(spec, Snapshot(Resource("DataPipeline", "i", "n", PERSON), image)) == changed

@@ -4,7 +4,8 @@ A companion carries no marker. An item counts as a companion only if all of this
 
 - its maker is in the journal as created by this deployment, in that workspace;
 - type and name are exactly those that Fabric gives it (companion_types.py);
-- nobody touched it: it has no description except the one that Fabric gives it, is in no folder and has no tag;
+- nobody touched it: it has no description except the one that Fabric gives it, no tag, and is in no folder but its
+  maker's;
 - if it is named after its maker: nothing of that name existed before the maker was created, Fabric itself says that the
   two belong together, and if that was read when the maker was verified, the item still has the id that was read then;
 - if its name has a time: the maker was created at that time, and no more such items than makers fit it.
@@ -37,6 +38,7 @@ class Maker:
 
     `beside` maps types to the ids of items that had a companion's name before that; it is None if nobody looked. `made`
     maps types to the ids of the companions that Fabric named when the item was verified, or before it was deleted.
+    `folder_id` is the folder in which the item was created.
     """
 
     step_id: str
@@ -45,6 +47,7 @@ class Maker:
     until: datetime
     beside: JsonObject | None = None
     made: JsonObject | None = None
+    folder_id: str = ""
 
     @property
     def companions_shown_at(self) -> datetime:
@@ -89,7 +92,8 @@ def maker_of(row: StepRecord) -> Maker | None:
     if row.resource.type not in COMPANIONS:
         return None
     until = row.finished_at or row.compensation_started_at or row.started_at
-    return Maker(row.step_id, row.resource, row.started_at, until, row.intent.beside, row.intent.made)
+    folder = str(row.spec.get("folderId") or "")
+    return Maker(row.step_id, row.resource, row.started_at, until, row.intent.beside, row.intent.made, folder)
 
 
 def proven(fabric: Fabric, makers: Sequence[Maker], rows: Iterable[JsonObject], workspace_id: str) -> list[Found]:
@@ -99,7 +103,7 @@ def proven(fabric: Fabric, makers: Sequence[Maker], rows: Iterable[JsonObject], 
     """
     inside = [m for m in makers if m.resource.parent_id == workspace_id]
     everything = list(rows)
-    untouched = _untouched(everything)
+    untouched = _untouched(everything, {maker.folder_id.lower() for maker in inside})
     found = [
         *_named(fabric, inside, untouched, workspace_id),
         *_stamped(inside, untouched, everything, workspace_id),
@@ -112,12 +116,18 @@ def proven(fabric: Fabric, makers: Sequence[Maker], rows: Iterable[JsonObject], 
     return found
 
 
-def _untouched(rows: Iterable[JsonObject]) -> list[JsonObject]:
-    """Return the rows that nobody has touched, as far as the list shows. A row without an id proves nothing."""
+def _untouched(rows: Iterable[JsonObject], folders: set[str]) -> list[JsonObject]:
+    """Return the rows that nobody has touched, as far as the list shows. A row without an id proves nothing.
+
+    Fabric may put a companion into a folder of `folders`, those of the makers.
+    """
     return [
         row
         for row in rows
-        if "id" in row and not any(row.get(name) for name in ("folderId", "tags")) and not _is_described(row)
+        if "id" in row
+        and str(row.get("folderId") or "").lower() in {"", *folders}
+        and not row.get("tags")
+        and not _is_described(row)
     ]
 
 

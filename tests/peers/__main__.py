@@ -5,11 +5,12 @@ import time
 from itertools import chain
 
 from tests.peers import commands, environment, publishing
-from tests.peers.stage import running
+from tests.peers.stage import end_in_order, running
 
 
 def main() -> int:
     """Return 1 if a command did something other than against Fabric."""
+    end_in_order()
     environment.install()
     print(", ".join(f"{name} {version}" for name, version in environment.VERSIONS.items()), flush=True)
     wrong = count = 0

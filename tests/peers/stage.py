@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,11 @@ class Stage:
             check=False,
         )
         return Done(done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr))
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end this process as Ctrl+C does, so that no simulator is left running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager

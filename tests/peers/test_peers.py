@@ -1,11 +1,15 @@
 """fabric-cicd and the Fabric CLI work with the simulator as with Fabric; `make peers` runs all of their commands."""
 
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.peers import commands, environment, publishing
-from tests.peers.stage import Outcome, Stage, running
+from tests.peers.stage import ROOT, Outcome, Stage, running
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +48,23 @@ def test_peers_report_what_is_wrong(stage: Stage) -> None:
     failing = (commands.Command("mkdir nowhere.Workspace/one.Folder"),)
     assert "exit code" in wrong(commands.run(stage, failing))[0]
     assert "Lakehouse orders" in publishing.Workspace(stage, "empty").missing()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_peers_leave_no_simulator_behind(number: signal.Signals) -> None:
+    """A run that is ended by a signal ends its simulator first."""
+    lines = (
+        "from tests.peers.stage import end_in_order, running",
+        "end_in_order()",
+        "with running() as stage: print(stage.port, flush=True); input()",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        assert run.stdout is not None
+        port = int(run.stdout.readline())
+        run.send_signal(number)
+        assert run.wait() != 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))

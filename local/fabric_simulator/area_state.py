@@ -3,6 +3,7 @@
 from local.fabric_simulator import folders, jobs, publishing, tags
 from local.fabric_simulator.connections import Connections
 from local.fabric_simulator.domains import InDomain
+from local.fabric_simulator.gateways import Gateways
 from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.recovery import Bin
 from local.fabric_simulator.schedules import Schedules
@@ -45,6 +46,9 @@ def of_workspace(workspace: Workspace) -> Body:
 
 
 def of_tenant(store: Store) -> Body:
-    """Return the connections."""
-    rows = [c.shown for c in store.part(Connections).by_id.values()]
-    return {"connections": rows} if rows else {}
+    """Return the connections and gateways."""
+    body: Body = {
+        "connections": [c.shown for c in store.part(Connections).by_id.values()],
+        "gateways": [g.shown for g in store.part(Gateways).by_id.values()],
+    }
+    return {name: rows for name, rows in body.items() if rows}

@@ -7,6 +7,7 @@ connection's path is its parameters' values with semicolons between them (record
 import re
 from dataclasses import dataclass, field
 
+from local.fabric_simulator import connection_types
 from local.fabric_simulator.http import Answer, ApiError, Request
 from local.fabric_simulator.route import ID, Route
 from local.fabric_simulator.world import Body, World, object_field, rows_field, text_field
@@ -17,20 +18,6 @@ _CONNECTIVITY = frozenset(
 _ROLES = ("Owner", "UserWithReshare", "User")
 _PRIVACY = ("None", "Private", "Organizational", "Public")
 _GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_URL = ("url",)
-TYPES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "SQL": ("Sql", ("server",), ("database",)),
-    "AnalysisServices": ("AnalysisServices", ("server",), ("database",)),
-    "AzureDataLakeStorage": ("AzureDataLakeStorage", ("server",), ("path",)),
-    "AzureBlobs": ("AzureBlobs", ("account", "domain"), ()),
-    "Web": ("Web", _URL, ()),
-    "SharePoint": ("SharePointList", ("sharePointSiteUrl",), ()),
-    "OData": ("OData", _URL, ()),
-    "Lakehouse": ("Lakehouse.Contents", (), ()),
-    "AzureDevOpsSourceControl": ("AzureDevOpsSourceControl.Contents", _URL, ()),
-    "GitHubSourceControl": ("GitHubSourceControl.Contents", _URL, ()),
-}
-"""Some of Fabric's connection types: creation method, required parameters and optional ones."""
 
 
 @dataclass
@@ -63,20 +50,21 @@ def find(world: World, connection_id: str, *, owner: bool = False) -> Connection
     return found
 
 
-def _details(body: Body) -> Body:
+def _details(world: World, body: Body) -> Body:
     """Return type and path of a request's connectionDetails. Raises ApiError 400."""
     details = object_field(body, "connectionDetails")
-    kind = str(details.get("type"))
-    if kind not in TYPES:
+    kind, ways = str(details.get("type")), connection_types.known(world)
+    if kind not in ways:
         raise ApiError(400, "InvalidConnectionDetails", f"The connection type {kind[:60]} is not supported.")
-    method, required, optional = TYPES[kind]
-    if details.get("creationMethod") != method:
-        raise ApiError(400, "InvalidConnectionDetails", f"The creationMethod of {kind} must be {method}.")
+    way = next((each for each in ways[kind] if each.method == details.get("creationMethod")), None)
+    if way is None:
+        names = " or ".join(each.method for each in ways[kind])
+        raise ApiError(400, "InvalidConnectionDetails", f"The creationMethod of {kind} must be {names}.")
     values = {str(row.get("name")): str(row.get("value", "")) for row in rows_field(details, "parameters")}
-    missing = [name for name in required if not values.get(name)]
+    missing = [name for name in way.required if not values.get(name)]
     if missing:
         raise ApiError(400, "InvalidConnectionDetails", f"The parameter {missing[0]} is missing.")
-    return {"path": ";".join(values[n] for n in (*required, *optional) if values.get(n)), "type": kind}
+    return {"path": ";".join(values[n] for n in (*way.required, *way.optional) if values.get(n)), "type": kind}
 
 
 def _credentials(body: Body) -> Body:
@@ -122,7 +110,7 @@ def create(world: World, request: Request) -> Answer:
     if kind.endswith("Gateway") and not _GUID.fullmatch(str(body.get("gatewayId"))):
         raise ApiError(400, "InvalidInput", "The gatewayId field is required.")
     _check_name(world, name)
-    details, credentials = _details(body), _credentials(body)
+    details, credentials = _details(world, body), _credentials(body)
     shown: Body = {"gatewayId": body["gatewayId"]} if kind.endswith("Gateway") else {}
     if kind.endswith("Cloud"):
         shown["allowConnectionUsageInGateway"] = bool(body.get("allowConnectionUsageInGateway"))
@@ -167,27 +155,6 @@ def test(world: World, request: Request, connection_id: str) -> Answer:
     """Answer POST testConnection: an operation with the result Online."""
     find(world, connection_id)
     return world.begin("testConnection", {"status": "Online"})[0]
-
-
-def supported_types(world: World, request: Request) -> Answer:
-    """Answer GET supportedConnectionTypes: the types that this simulator knows."""
-    rows: list[Body] = []
-    for kind, (method, required, optional) in TYPES.items():
-        parameters = [
-            {"name": name, "dataType": "Text", "required": name in required, "allowedValues": None}
-            for name in (*required, *optional)
-        ]
-        rows.append(
-            {
-                "type": kind,
-                "creationMethods": [{"name": method, "parameters": parameters}],
-                "supportedCredentialTypes": ["Anonymous", "Basic", "Key", "OAuth2", "ServicePrincipal"],
-                "supportedConnectionEncryptionTypes": ["NotEncrypted", "Encrypted"],
-                "supportsSkipTestConnection": False,
-                "supportedCredentialTypesForUsageInUserControlledCode": ["ServicePrincipal"],
-            }
-        )
-    return world.page(rows, request.query, request.path)
 
 
 # Roles.
@@ -254,7 +221,7 @@ _ONE = f"/v1/connections/{ID}"
 ROUTES = [
     Route("GET", "/v1/connections", list_),
     Route("POST", "/v1/connections", create),
-    Route("GET", "/v1/connections/supportedConnectionTypes", supported_types),
+    Route("GET", "/v1/connections/supportedConnectionTypes", connection_types.supported),
     Route("GET", _ONE, get),
     Route("PATCH", _ONE, change),
     Route("DELETE", _ONE, delete),

@@ -4,7 +4,8 @@ import json
 from collections.abc import Collection
 from typing import Any, cast
 
-from local.fabric_simulator import companions
+from local.fabric_simulator import companions, gateways, private_endpoints
+from local.fabric_simulator.connection_types import MoreTypes
 from local.fabric_simulator.faults import RuleError
 from local.fabric_simulator.folders import Folder, Folders
 from local.fabric_simulator.git_objects import Branch, Provider, key_of
@@ -69,7 +70,8 @@ def push(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
-    """Add capacities, principals, and workspaces with items and roles, that no call created. Raises ValueError.
+    """Add capacities, principals, gateways, and workspaces with items and roles, that no call created, and connectors
+    in the form in which lists show them. Raises ValueError.
 
     A principal has the type that role assignments then show, whatever a caller says. An item with a `makerId` is a
     companion of that item. Without the member, a lakehouse or a database gets its SQL endpoint, which lists show;
@@ -81,6 +83,11 @@ def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
     for capacity in body.get("capacities", []):
         row = {"displayName": "capacity", "sku": "F2", "region": "West Europe", "state": "Active", **capacity}
         model.store.capacities[row["id"].lower()] = row
+    for row in body.get("gateways", []):
+        gateway = gateways.seeded(row)
+        model.store.part(gateways.Gateways).by_id[gateway.shown["id"]] = gateway
+    if "connectionTypes" in body:
+        model.store.part(MoreTypes).rows = list(body["connectionTypes"])
     made: list[dict[str, Any]] = []
     for row in body.get("workspaces", []):
         known = [w for w in model.store.workspaces.values() if w.id == str(row.get("id")).lower()]
@@ -93,6 +100,8 @@ def seed(model: FabricModel, body: dict[str, Any]) -> dict[str, Any]:
             _add_endpoint(model, workspace, workspace.items[item_id], is_hidden="makerId" in item)
         for role in row.get("roleAssignments", []):
             workspace.roles[role["id"].lower()] = {**role, "id": role["id"].lower()}
+        for endpoint in row.get("privateEndpoints", []):
+            private_endpoints.seed(workspace, endpoint)
         made.append({"id": workspace.id, "displayName": workspace.name, "items": ids})
     return {"workspaces": made}
 
@@ -113,10 +122,17 @@ def _workspace(model: FabricModel, row: dict[str, Any]) -> Workspace:
 _REQUIRED = {
     "folders": ("id", "displayName"),
     "capacities": ("id",),
+    "gateways": ("id", "type"),
+    "connectionTypes": ("type",),
     "workspaces": ("displayName",),
     "items": ("type", "displayName"),
     "principals": ("id", "type"),
     "roleAssignments": ("id", "type", "role"),
+    "privateEndpoints": ("id",),
+}
+_INSIDE = {
+    "workspaces": ("folders", "items", "roleAssignments", "privateEndpoints"),
+    "gateways": ("roleAssignments",),
 }
 
 
@@ -124,7 +140,7 @@ def _check(
     body: Any,
     known: Collection[str],
     path: str = "$",
-    among: tuple[str, ...] = ("capacities", "workspaces", "principals"),
+    among: tuple[str, ...] = ("capacities", "gateways", "connectionTypes", "workspaces", "principals"),
 ) -> None:
     """Raise ValueError with the path of the first invalid value, before anything is seeded."""
     if not isinstance(body, dict):
@@ -136,7 +152,7 @@ def _check(
             raise ValueError(f"{path}.{name}: must be a list")
         for i, row in enumerate(cast(list[Any], rows)):
             at = f"{path}.{name}[{i}]"
-            _check(row, known, at, ("folders", "items", "roleAssignments") if name == "workspaces" else ())
+            _check(row, known, at, _INSIDE.get(name, ()))
             is_known = name == "workspaces" and str(row.get("id")).lower() in known
             for member in _REQUIRED[name]:
                 if not is_known and not isinstance(row.get(member), str):

@@ -29,7 +29,7 @@ _UNKNOWN = "Unknown: neither a recording nor documentation says that its definit
 NOT_RESTORED: dict[str, str] = {
     "CosmosDBDatabase": "Documents. The definition has the containers alone.",
     "DataBuildToolJob": _UNKNOWN,
-    "Environment": "What was staged and not published before: the restored definition is published, and that with it.",
+    "Environment": "Earlier staged changes that nobody had published: they are published with the restored definition.",
     "Eventhouse": "Data and policies of its databases, which are not in its definition.",
     "GraphModel": "The loaded graph: it has to be refreshed from its sources.",
     "KQLDatabase": "Data. Its schema is a script that adds tables and columns; none that were added are removed.",
@@ -41,12 +41,12 @@ NOT_RESTORED: dict[str, str] = {
     "SQLDatabase": "Data. A `repository` step sends no definition, as fabric-cicd does not. For a step of kind `item`, "
     "Fabric returns a package and never the project that was sent: so it is sent each time, and the package restored.",
     "SemanticModel": "Data, bindings to connections, and the version of `definition.pbism`, which Fabric raises.",
-    "SparkJobDefinition": "Whether an empty field was null or an empty text: Fabric rewrites them.",
+    "SparkJobDefinition": "An empty text instead of null in a field, and the reverse: Fabric rewrites both.",
     "UserDataFunction": _UNKNOWN,
     "VariableLibrary": f"{_UNKNOWN} The active value set is restored by a step of its own.",
     "Warehouse": "Tables and data. The type has no definition; name, description and folder are restored.",
 }
-"""What a rollback of an update cannot restore, and why, for each type that is not restored exactly."""
+"""Content that a rollback of an update cannot restore, and why, for each type that is not restored exactly."""
 MARKS = ("<!-- outcomes: generated -->", "<!-- restored: generated -->")
 """The lines of the page before each table. A table ends at the next empty line."""
 

@@ -8,7 +8,7 @@ from tests.simulation import item_types
 from tests.simulation.type_trial import CHANGES, OK
 
 EXCEPTIONS = {("SQLDatabase", "item"): {"plan", "again"}}
-"""What is not as the laws have it, with the reason in `NOT_RESTORED`."""
+"""Outcomes that differ from the promise, by type and kind of step; `NOT_RESTORED` has the reason."""
 pytestmark = pytest.mark.law(1)
 
 

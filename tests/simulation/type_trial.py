@@ -75,12 +75,12 @@ _FAILS = {"id": "ball", "kind": "item", "needs": ["content"], "with": _BALL}
 
 
 type State = dict[str, tuple[Any, ...]]
-"""What a workspace holds: the type and name of each item by its id, and all that a rollback must restore."""
+"""The contents of a workspace: type and name of each item by its id, and all that a rollback must restore."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of an item: each field is OK, or what was found instead."""
+    """The outcomes of one item: each field is OK, or what was found instead."""
 
     failed_create: str
     create: str

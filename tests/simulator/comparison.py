@@ -22,6 +22,7 @@ DRAWN: dict[str, str] = {
     r".*\.(connectionString|connectionInfo|serverFqdn|databaseName)": "a host name that Fabric assigns",
     r".*\.(queryServiceUri|ingestionServiceUri|blobEndpoint|dfsEndpoint)": "a host name that Fabric assigns",
     r".*\.principal\.(displayName|.*Details(\..*)?)": "from the directory; the recorder replaced it",
+    r".*\.invitationUrl": "a secret; the recorder replaced it",
     r"\$\.requestId": "drawn for each request",
     r".*\.percentComplete": "the progress of an operation, which the recording alone knows",
     r".*\.(startTime|endTime|createdDate|lastUpdatedTime|targetVersion)": "drawn by Fabric",
@@ -145,12 +146,9 @@ class Comparison:
         for same in (self._has_same_id, _has_same_path, self._has_same_name, _has_same_type, _has_same_value):
             missing: list[Any] = []
             for row in rest:
-                mate = next((other for other in left if same(row, other)), None)
-                if mate is None:
-                    missing.append(row)
-                else:
-                    left.remove(mate)
-                    pairs.append((row, mate))
+                at_most_one = [i for i, other in enumerate(left) if same(row, other)][:1]
+                pairs += [(row, left.pop(i)) for i in at_most_one]
+                missing += [] if at_most_one else [row]
             rest = missing
         for row, mate in pairs:
             self.compare(row, mate, f"{at}[{_word(row)}]")

@@ -19,6 +19,7 @@ NULLABLE = {
     "SqlEndpointProperties": {"id", "connectionString"},
     "ConnectionCreationParameter": {"allowedValues"},
     "ItemJobInstance": {"failureReason", "endTimeUtc"},
+    "PrivateEndpointConnectionState": {"status", "description", "actionsRequired"},
 }
 """Members that recorded traffic shows as null although the published schema does not allow null; nothing else is
 relaxed."""

@@ -71,6 +71,9 @@ class Replay:
             for row in (*found["items"], *found["folders"]):
                 self.ids.learn(row["id"], row["id"])
         self._let_companions_show(exchange)
+        self._let_azure_approve(exchange)
+        if exchange["path"].startswith("/v1/connections/supportedConnectionTypes"):  # Fabric's release has others.
+            control.seed(self.tenant.model, {"connectionTypes": rows_of(exchange)})
         self._need_in_areas(exchange)
         if exchange["path"] == "/v1/capacities":  # Azure Resource Manager makes and deletes them, not Fabric.
             self._let_capacities_be(rows_of(exchange))
@@ -174,6 +177,19 @@ class Replay:
             del self.tenant.model.store.capacities[gone]
         for one in ids:
             self.ids.learn(one, one)
+
+    def _let_azure_approve(self, exchange: Exchange) -> None:
+        """Let a private endpoint have the connection that the recording shows: it is approved in Azure."""
+        if (
+            not exchange["route"].startswith("GET /v1/workspaces/{id}/managedPrivateEndpoints")
+            or exchange["status"] != 200
+        ):
+            return
+        workspace = self.ids.mapped(exchange["path"].split("/")[3])
+        for row in rows_of(exchange) or [exchange["response"]]:
+            if row.get("connectionState", {}).get("status") == "Approved":
+                seed = {"id": self.ids.mapped(row["id"]), "connectionState": row["connectionState"]}
+                control.seed(self.tenant.model, {"workspaces": [{"id": workspace, "privateEndpoints": [seed]}]})
 
     def _items(self) -> list[Item]:
         return [i for w in self.tenant.model.store.workspaces.values() for i in w.items.values()]

@@ -5,6 +5,7 @@ from typing import Any
 
 from local.fabric_simulator.connections import Connection, Connections
 from local.fabric_simulator.domains import Domains
+from local.fabric_simulator.gateways import Gateways, seeded
 from local.fabric_simulator.jobs import Job, Jobs
 from local.fabric_simulator.schedules import Schedule, Schedules
 from local.fabric_simulator.shortcuts import OneLakePaths
@@ -54,7 +55,7 @@ def rows(exchange: Exchange, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def place_of(exchange: Exchange) -> str | None:
     """Return the part of a path that names an area's collection; None for a call of another area."""
     parts = exchange["path"].partition("?")[0].split("/")
-    words = ("connections", "spark", "schedules", "shortcuts", "domains", "instances")
+    words = ("connections", "spark", "schedules", "shortcuts", "domains", "instances", "gateways")
     at = next((i for i, word in enumerate(parts) if word in words), None)
     return None if at is None else "/".join(parts[: at + 1])
 
@@ -70,6 +71,9 @@ def need(
                 _need_connection(store, row, me)
         if "roleAssignments" in parts:
             _need_connection_roles(store.part(Connections).by_id[parts[3]], parts, exchange)
+    elif "gateways" in parts[:3]:
+        for row in [{"id": parts[3], **facts.get(parts[3], {})}] if len(parts) > 4 else rows(exchange, facts):
+            _need_gateway(store, row, me)
     elif workspace and "spark" in parts:
         for row in rows(exchange, facts) if "pools" in parts else ():
             if row["id"] != STARTER_ID:
@@ -88,6 +92,12 @@ def need(
             store.part(Domains).by_id.setdefault(row["id"], shown)
     elif item and "shortcuts" in parts:
         _need_shortcut(item, parts, exchange)
+
+
+def _need_gateway(store: Store, row: dict[str, Any], me: str) -> None:
+    known = store.part(Gateways).by_id
+    if row["id"] not in known:
+        known[row["id"]] = seeded({"type": "VirtualNetwork", **row, "roleAssignments": [{"id": me, "role": "Admin"}]})
 
 
 def _need_connection(store: Store, row: dict[str, Any], me: str) -> None:

@@ -19,6 +19,7 @@ from local.fabric_simulator.catalogue import (
 )
 from local.fabric_simulator.http import Reply
 from tests.conftest import reference
+from tests.simulator import plays_network
 from tests.simulator.openapi import Operation, Spec
 from tests.simulator.plays import PLAYS
 from tests.simulator.tenant import CAPACITY, ME, OTHER, Tenant, definition_of
@@ -189,7 +190,7 @@ def test_spec_every_answer_conforms(spec: Spec, profile: str, capsys: pytest.Cap
         play_items(t, workspace, collection, TYPED_ROUTES[collection.lower()])
     for item_type in sorted(set(TYPED_ROUTES.values()) - NOT_CREATED):
         play_items(t, workspace, "items", item_type)
-    for play in PLAYS:
+    for play in (*PLAYS, *plays_network.PLAYS):
         play(t, workspace)
     refused(t, workspace)
     names = {o.name for _, o in spec.served}
@@ -202,7 +203,7 @@ def test_spec_every_answer_conforms(spec: Spec, profile: str, capsys: pytest.Cap
     assert names - failed == set()
     # Kinds whose definition cannot be read, or is always changed later, have no other answer to show.
     assert {n for n in names - succeeded if "Definition" not in n} == set()
-    assert len(names) >= 83
+    assert len(names) >= 205
 
 
 def test_spec_failed_and_running_operations_conform(spec: Spec) -> None:

@@ -57,6 +57,8 @@ OTHER_ID = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c02"
         ({}, {"a": "x"}, ["$.a: extra"]),
         ({"a": None}, {"a": 1}, ["$.a: number for null"]),
         ({"a": []}, {}, ["$.a: absent, empty"]),
+        ([None, "x"], ["x", None], []),
+        ([None], [], ["$[]: row absent"]),
         ({"value": [ROW]}, {"value": []}, ["$.value[Notebook]: row absent"]),
         ({"value": []}, {"value": [ROW]}, ["$.value[Notebook]: row extra"]),
         ({"value": [ROW]}, {"value": [ROW, {**ROW, "id": OTHER_ID}]}, ["$.value[Notebook]: row extra"]),

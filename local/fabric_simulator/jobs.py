@@ -2,8 +2,9 @@
 
 Source: recordings of microsoft/fabric-cli for running, reading and cancelling, and for some durations; the published
 OpenAPI for the rest. Assumed: which job types an item has, and which of them do not run twice at once.
-A fault rule with `operation: fail` or `never` lets a job fail or never end. A notebook's exit value is the argument of
-`notebook.exit("...")` in its definition.
+A fault rule with `operation: fail` or `never` lets a job fail or never end. So does the code of a notebook, in which
+`raise` at the beginning of a line fails, and `while True` never ends; its exit value is the argument of
+`notebook.exit("...")`.
 """
 
 import re
@@ -17,7 +18,6 @@ from local.fabric_simulator.route import ID, WORKSPACE, Route, item_of
 from local.fabric_simulator.store import Item, stamp
 from local.fabric_simulator.world import Body, World
 
-RETRY_SECONDS = "60"
 _TYPES: dict[str, dict[str, str]] = {
     "Notebook": {"runnotebook": "RunNotebook", "execute": "RunNotebook"},
     "DataPipeline": {"pipeline": "Pipeline", "execute": "Pipeline"},
@@ -36,6 +36,7 @@ _TYPES: dict[str, dict[str, str]] = {
 _ONE_AT_A_TIME = frozenset({"Refresh", "TableMaintenance", "RefreshMaterializedLakeViews"})
 _QUEUED_SECONDS = 2.0
 _EXIT = re.compile(r"notebook\.exit\(\s*f?[\"']([^\"']*)[\"']")
+_RAISES = re.compile(r"^raise\b", re.MULTILINE)
 _FAILURE: Body = {"errorCode": "JobInstanceStatusFailed", "message": "The job failed."}
 
 
@@ -51,6 +52,7 @@ class Job:
     failure: Body | None = None
     exit_value: str | None = None
     activity_id: str = ""
+    request: Body = field(default_factory=lambda: Body())
 
     def status(self, now: float, queued: float) -> str:
         """Return the status at a time; for the first `queued` seconds it has not started."""
@@ -96,12 +98,13 @@ def _new(world: World, item: Item, job_type: str) -> Job:
     """Return an instance whose end is drawn from recorded durations, or set by a fault rule."""
     now = world.clock()
     seconds = operation_seconds(f"job {job_type}", world.store.chance) if world.is_realistic else 0.0
-    exits: list[str] = _EXIT.findall(text_of(item)) if item.type == "Notebook" else []
+    code = text_of(item) if item.type == "Notebook" else ""
+    exits: list[str] = _EXIT.findall(code)
     job = Job(world.store.new_id(), job_type, now, now + world.scaled(seconds), activity_id=world.store.new_id())
     job.exit_value = exits[-1] if exits else None
-    if world.fault.get("operation") == "never":
+    if world.fault.get("operation") == "never" or "while True" in code:
         job.over_at = None
-    elif world.fault.get("operation") == "fail":
+    elif world.fault.get("operation") == "fail" or _RAISES.search(code):
         job.outcome, job.failure = "Failed", {"requestId": job.activity_id, **(world.fault.get("error") or _FAILURE)}
     return job
 
@@ -114,8 +117,8 @@ def run(world: World, request: Request, workspace_id: str, item_id: str, job_typ
     name = _TYPES.get(item.type, {}).get(wanted.lower())
     if name is None:
         raise ApiError(400, "InvalidJobType", f"The job type {wanted[:60]} is not valid for the item.")
-    request.json()
     job, jobs = _new(world, item, name), item.part(Jobs).by_id
+    job.request = request.json() if request.body else {}
     running = any(j.job_type == name and j.status(world.clock(), 0.0) == "InProgress" for j in jobs.values())
     if name in _ONE_AT_A_TIME and running:
         job.outcome, job.over_at, job.failure = "Deduped", world.clock(), None
@@ -123,9 +126,13 @@ def run(world: World, request: Request, workspace_id: str, item_id: str, job_typ
     return _accepted(world, workspace.id, item, job)
 
 
+def _retry_after(world: World) -> str:
+    return str(max(1, round(world.scaled(world.settings.job_retry_seconds))))
+
+
 def _accepted(world: World, workspace_id: str, item: Item, job: Job) -> Answer:
     at = f"/v1/workspaces/{workspace_id}/items/{item.id}/jobs/instances/{job.id}"
-    return Answer(202, headers={"Location": f"{world.api_url()}{at}", "Retry-After": RETRY_SECONDS}, empty=True)
+    return Answer(202, headers={"Location": f"{world.api_url()}{at}", "Retry-After": _retry_after(world)}, empty=True)
 
 
 def _job(item: Item, job_id: str) -> Job:
@@ -168,7 +175,14 @@ def cancel(world: World, request: Request, workspace_id: str, item_id: str, job_
 def state(item: Item) -> list[dict[str, Any]]:
     """Return the instances for the control API."""
     return [
-        {"id": j.id, "jobType": j.job_type, "beganAt": j.began_at, "overAt": j.over_at, "outcome": j.outcome}
+        {
+            "id": j.id,
+            "jobType": j.job_type,
+            "beganAt": j.began_at,
+            "overAt": j.over_at,
+            "outcome": j.outcome,
+            "request": j.request,
+        }
         for j in item.part(Jobs).by_id.values()
     ]
 

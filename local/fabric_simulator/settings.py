@@ -22,6 +22,7 @@ class SimulatorSettings:
     known_principals: list[str] | None = None
     capacity_assignment_seconds: float = 0.0
     list_lag_seconds: float = 0.0
+    job_retry_seconds: float = 60.0
     companion_seconds: float = 0.0
     item_recovery: bool = False
     refuse_dangling_references: bool = False
@@ -73,6 +74,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "capacity_assignment_seconds": _SECONDS,
     "list_lag_seconds": _SECONDS,
     "companion_seconds": _SECONDS,
+    "job_retry_seconds": _SECONDS,
     "item_recovery": ("true or false", lambda v: isinstance(v, bool)),
     "refuse_dangling_references": ("true or false", lambda v: isinstance(v, bool)),
 }

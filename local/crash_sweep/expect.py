@@ -15,6 +15,7 @@ from shared.domain.transitions import DEPLOYMENT_TRANSITIONS, STEP_TRANSITIONS
 
 _DEPLOYMENT = "deployment"
 _COLLECTIONS = frozenset({"workspaces", "lakehouses", "items", "roleAssignments"})
+_START = "/jobs/RunNotebook/instances"
 _MAY_RECUR = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATION_FAILED})
 """Moves between these states are attempts and may recur; every other move of a row happens once."""
 
@@ -119,6 +120,9 @@ def _calls(manifest: Manifest, calls: Sequence[dict[str, Any]]) -> Iterator[str]
     made = Counter({word: count for word, count in made.items() if word in _COLLECTIONS})
     if made != manifest.creations:
         yield f"created {dict(made)} instead of {dict(manifest.creations)}"
+    starts = sum(c["method"] == "POST" and c["path"].endswith(_START) for c in effective)
+    if starts > 1:
+        yield f"the job was started {starts} times"
     for (method, path), count in Counter((c["method"], c["path"]) for c in effective).items():
         if method == "DELETE" and count > 1:
             yield f"{method} {path} took effect {count} times"

@@ -89,17 +89,19 @@ def _present() -> dict[str, Any]:
 
 
 def _restoring() -> dict[str, Any]:
-    """Return a manifest that updates a notebook and a role, creates a notebook, and then fails."""
+    """Return a manifest that updates a notebook and a role, creates a notebook and runs it, and then fails."""
     place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
     notebook = {**place, "type": "Notebook", "description": "New", "definition": _definition("new")}
     role = {**place, "principalId": _READER, "principalType": "Group", "role": "Contributor"}
+    run = {**place, "itemId": "${{ steps.fresh.outputs.id }}", "jobType": "RunNotebook"}
     impossible = {**place, "type": "CrystalBall", "displayName": "forecast"}
     steps = [
         {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET, "ifExists": "adopt"}},
         {"id": "present", "kind": "item", "with": {**notebook, "displayName": "present", "ifExists": "update"}},
         {"id": "fresh", "kind": "item", "with": {**notebook, "displayName": "fresh"}},
         {"id": "reader", "kind": "role_assignment", "with": {**role, "ifExists": "update"}},
-        {"id": "forecast", "kind": "item", "needs": ["present", "fresh", "reader"], "with": impossible},
+        {"id": "test", "kind": "job", "with": run},
+        {"id": "forecast", "kind": "item", "needs": ["present", "test", "reader"], "with": impossible},
     ]
     return {"name": "restoring", "target": _TARGET, "steps": steps}
 

@@ -160,6 +160,7 @@ class Worker:
         self._tables = TableServiceClient.from_connection_string(connection)
         self._queues = QueueServiceClient.from_connection_string(connection)
         self.fabric("seed", {"workspaces": [_FOREIGN]})
+        self.fabric("settings", {"job_retry_seconds": 1.0})
 
     def _restart_host(self) -> None:
         """Start each dead host again; try again if the plan killed a host during its start."""

@@ -37,6 +37,7 @@ WRONG = 1
 """A bad request with --detailed-exitcode, because 2 then means that there are changes."""
 _SIGNS = {
     Action.CREATE: "+",
+    Action.RUN: "*",
     Action.UPDATE: "~",
     Action.RENAME: "~",
     Action.MOVE: "~",
@@ -46,6 +47,7 @@ _SIGNS = {
 }
 _WORDS = {
     Action.CREATE: "to create",
+    Action.RUN: "to run",
     Action.UPDATE: "to update",
     Action.RENAME: "to rename",
     Action.MOVE: "to move",
@@ -53,8 +55,9 @@ _WORDS = {
     Action.ADOPT: "to adopt",
     Action.BLOCKED: "blocked",
 }
-_OF_REPOSITORIES = (Action.RENAME, Action.MOVE)
-"""Only items of a repository are renamed or moved, so the sum names these only if there are any."""
+_ONLY_IF_ANY = (Action.RUN, Action.RENAME, Action.MOVE)
+"""Most manifests run no job, and only items of a repository are renamed or moved, so the sum names these only if there
+are any."""
 
 
 def add_commands(add: Add) -> None:
@@ -145,7 +148,7 @@ def shown(found: DryRun, *, is_with_lines: bool = False) -> list[str]:
         lines.append(f"  {_SIGNS[step.action]} {step.id:{width}}  {_line(step)}")
         if is_with_lines:
             lines += [f"      {clean(line, 300)}" for line in step.lines]
-    shown = {action: n for action, n in found.counts.items() if n or action not in _OF_REPOSITORIES}
+    shown = {action: n for action, n in found.counts.items() if n or action not in _ONLY_IF_ANY}
     counts = ", ".join(f"{count} {_WORDS[action]}" for action, count in shown.items())
     is_done = not found.changes and not found.counts[Action.BLOCKED]
     return [*lines, f"\n{'No changes' if is_done else 'Plan'}: {counts}."]

@@ -25,6 +25,7 @@ SagaError
     ├── FabricNotFoundError     what was addressed does not exist (or is not visible)
     ├── FabricAuthError         401/403: a person must grant something
     └── FabricRefusedError      any other refusal: final
+        └── FabricJobError      a job ended without success
 """
 
 import json
@@ -274,3 +275,7 @@ class FabricAuthError(FabricError):
 
 class FabricRefusedError(FabricError):
     """A final refusal: another attempt would fail too."""
+
+
+class FabricJobError(FabricRefusedError):
+    """A job ended without success; it is not run again without a request."""

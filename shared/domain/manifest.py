@@ -12,7 +12,7 @@ from shared.domain.json import JsonObject
 from shared.domain.labels import read_labels
 from shared.domain.ports import Expanded, KindRules
 from shared.domain.states import Concurrency, OnFailure
-from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph
+from shared.domain.step_graph import MAX_STEPS, GraphStep, StepGraph, check_graph, run_last
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT
 
 _STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
@@ -289,7 +289,12 @@ def _expand(written: list[_Written], problems: list[Problem]) -> list[tuple[Grap
                 step.on_failure,
             )
             steps.append((graph_step, step.path))
-    return steps
+    last = {f"{step.step_id}{p.suffix}" for step, parts in expanded for p in parts if _runs_last(step, p.spec)}
+    return run_last(steps, last) if last else steps
+
+
+def _runs_last(step: _Written, spec: JsonObject) -> bool:
+    return step.kind is not None and step.kind.runs_last(spec)
 
 
 def _check_expanded(

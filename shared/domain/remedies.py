@@ -4,6 +4,7 @@ from shared.domain.errors import (
     FabricAuthError,
     FabricConflictError,
     FabricError,
+    FabricJobError,
     FabricNotFoundError,
     FabricTransientError,
     SagaError,
@@ -40,6 +41,11 @@ def remedy(error: SagaError) -> str:
     """Return what a person should do next, in one sentence or two."""
     if not isinstance(error, FabricError):
         return "Read the message; the journal and the audit of the deployment show what was done."
+    if isinstance(error, FabricJobError):
+        return (
+            "Open the run in Fabric's monitoring hub, mend its cause, and submit again; if the deployment is held, "
+            "`resume` runs the job again."
+        )
     if known := _REMEDIES.get(error.error_code or ""):
         return known
     if isinstance(error, FabricAuthError):

@@ -1,7 +1,7 @@
 """The step graph: the steps of a manifest in order, ready to be journaled."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from shared.domain.errors import Problem
@@ -55,6 +55,32 @@ def check_graph(steps: Sequence[tuple[GraphStep, str]], problems: list[Problem])
     except CycleError as error:
         cycle: list[str] = list(reversed(error.args[1]))
         problems.append(Problem(f"{paths[cycle[0]]}.needs", f"steps wait for each other: {' -> '.join(cycle)}"))
+
+
+def run_last(steps: Sequence[tuple[GraphStep, str]], last: Collection[str]) -> list[tuple[GraphStep, str]]:
+    """Return the steps with more needs, so that those named in `last` run after every step that does not need them.
+
+    Their effects cannot be compensated, so nothing that can fail may come after them. Several of them run in the
+    order of the manifest, if their own needs do not order them.
+    """
+    needs = {step.step_id: list(step.needs) for step, _ in steps}
+    for step_id in [step.step_id for step, _ in reversed(steps) if step.step_id in last]:
+        after = _dependents(needs, step_id)
+        before = [other for other in needs if other not in after]
+        needed = {need for other in before for need in needs[other]}
+        needs[step_id] += [other for other in before if other not in needed and other not in needs[step_id]]
+    return [(replace(step, needs=tuple(needs[step.step_id])), path) for step, path in steps]
+
+
+def _dependents(needs: Mapping[str, Collection[str]], step_id: str) -> set[str]:
+    """Return a step and all that need it, directly or through others."""
+    found, left = {step_id}, [step_id]
+    while left:
+        needed = left.pop()
+        new = [other for other in needs if other not in found and needed in needs[other]]
+        found.update(new)
+        left += new
+    return found
 
 
 def levels(needs: Mapping[int, Sequence[int]]) -> list[list[int]]:

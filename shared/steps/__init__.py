@@ -11,6 +11,7 @@ from shared.steps.custom import CustomKind
 from shared.steps.folder import FolderKind
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
+from shared.steps.job import JobKind
 from shared.steps.kind import ANY_TYPE, ElsewhereKind, StepKind
 from shared.steps.lakehouse import LakehouseKind
 from shared.steps.principals import PrincipalsKind
@@ -19,7 +20,14 @@ from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.role_assignment import RoleAssignmentKind
 from shared.steps.workspace import WorkspaceKind
 
-_IN_FABRIC: tuple[StepKind, ...] = (WorkspaceKind(), LakehouseKind(), ItemKind(), RoleAssignmentKind(), FolderKind())
+_IN_FABRIC: tuple[StepKind, ...] = (
+    WorkspaceKind(),
+    LakehouseKind(),
+    ItemKind(),
+    RoleAssignmentKind(),
+    FolderKind(),
+    JobKind(),
+)
 _EXPANDED: tuple[StepKind, ...] = (RepositoryItemKind(), ValueSetKind(), EnvironmentPublishKind())
 """The kinds that a manifest cannot name, because others expand to them."""
 _APPROVAL, _CUSTOM = ApprovalKind(), CustomKind()

@@ -56,6 +56,7 @@ class Call:
     """The description of one call that changes something. `operation_kind` names it in `StepKind.expected_seconds`.
 
     Every call except a create is idempotent: after a lost response it can be sent again without further effect.
+    `is_followed` is False if a 202 to it begins no operation, although it names a Location.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Call:
     operation_kind: str
     body: JsonObject | None = None
     query: dict[str, str] | None = None
+    is_followed: bool = True
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,9 @@ class ResourceKind:
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         return None
 
+    def runs_last(self, spec: JsonObject) -> bool:
+        return False
+
     def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
         return spec
 
@@ -245,6 +250,9 @@ class ElsewhereKind:
 
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         return None
+
+    def runs_last(self, spec: JsonObject) -> bool:
+        return False
 
     def reverse(self, resource: Resource) -> None:
         """Reverse what the step did. Raises GuardError if only a person can do it, FabricError to be tried again."""

@@ -112,6 +112,9 @@ class RepositoryKind:
         if bare:
             spec.problem("order", f"no step creates '{min(bare)[:100]}'")
 
+    def runs_last(self, spec: JsonObject) -> bool:
+        return False
+
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded]:
         """Return the steps of the folders, parents first, and those of the items in the order of the list."""
         return list(_Expansion(step_id, spec).steps())

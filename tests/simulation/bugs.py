@@ -13,7 +13,7 @@ from shared.domain.ports import Versioned
 from shared.domain.records import Intent
 from shared.domain.states import IntentAction, StepState
 from shared.saga.command import resume
-from shared.saga.step import backward, forward
+from shared.saga.step import backward, forward, specs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule, Settle
 from tests.simulation.world import World
@@ -110,7 +110,7 @@ def post_repeated_without_a_look() -> Generator[None]:
     """After a lost answer, send the create again without a look, and take the conflict that follows for a refusal."""
 
     def resume(d: Any) -> Any:
-        spec, intent = forward._spec(d), forward._intent(d)
+        spec, intent = specs.read(d), specs.intent_of(d)
         if d.step.resource is not None and intent.action is not IntentAction.UPDATE:
             return forward._verify(d, spec, d.step.resource, intent)
         d.claim({"state": StepState.INTENT, "ambiguous": True})

@@ -16,6 +16,7 @@ from typing import Any
 
 from local.fabric_simulator import control
 from local.fabric_simulator.folders import Folders
+from local.fabric_simulator.jobs import Jobs
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.steps import KINDS
@@ -111,6 +112,19 @@ _DEPLOYED = (
     {"type": "Notebook", "displayName": "load", "description": "old", "definition": _OLD},
     {"type": "Reflex", "displayName": "alarm", "description": "old", "definition": _OLD_ALARM},
 )
+_TEST = {
+    "id": "00000000-0000-0000-0000-0000000000b0",
+    "type": "Notebook",
+    "displayName": "test",
+    "definition": {"parts": [{"path": "notebook-content.py", "payload": "bm90ZWJvb2suZXhpdCgib2siKQ=="}]},
+}
+_ENDLESS = {
+    "id": "00000000-0000-0000-0000-0000000000b1",
+    "type": "Notebook",
+    "displayName": "endless",
+    "definition": {"parts": [{"path": "notebook-content.py", "payload": "d2hpbGUgVHJ1ZTogcGFzcw=="}]},
+}
+_RUN = {"workspaceId": WORKSPACE, "jobType": "RunNotebook", "mayRunTwice": True}
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
 SCENARIOS = (
     Scenario("workspace, created", _step("lakehouse", **_LAKE), has_workspace=False),
@@ -133,6 +147,8 @@ SCENARIOS = (
     Scenario("item with companions that stay, created", _step("item", **_FLOW)),
     Scenario("item with companions named after it, created", _step("item", **_TWIN), has_workspace=False),
     Scenario("folder, created", _step("folder", **_IN)),
+    Scenario("job, run", _step("job", **_RUN, itemId=_TEST["id"], expectExitValue="ok"), (_TEST,)),
+    Scenario("job, cancelled", _step("job", **_RUN, itemId=_ENDLESS["id"]) | {"timeout": "4m"}, (_ENDLESS,)),
     Scenario("items of a repository, created", _REPOSITORY),
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("actions of a repository, after a create", _ACTIONS),
@@ -188,9 +204,12 @@ def _outcome(world: World) -> Outcome:
         folders = workspace.part(Folders).by_id
         names = {None: "", **{folder.id: folder.name for folder in folders.values()}}
         items = sorted((i.type, i.name, i.description, _text(i.definition), names[i.folder_id]) for i in visible)
+        runs = sorted(
+            (i.name, j.job_type, j.outcome, j.over_at is None) for i in visible for j in i.part(Jobs).by_id.values()
+        )
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
         roles = sorted(map(str, workspace.roles.values()))
-        shown.append((workspace.name, workspace.description, capacity, items, sorted(names.values()), roles))
+        shown.append((workspace.name, workspace.description, capacity, items, sorted(names.values()), roles, runs))
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{14}", "{id}", str(shown))
     state = world.state()
     assert state in DEPLOYMENT_ENDED, state

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from local.fabric_simulator.folders import Folders
+from local.fabric_simulator.jobs import Jobs
 from local.fabric_simulator.store import SQL_ENDPOINT, Item, Workspace
 from shared.domain import transitions
 from shared.domain.approval import APPROVAL, ON_TIMEOUT
@@ -125,6 +126,8 @@ def _everything_applied_is_there(
         stored[workspace.id] = workspace
         stored |= workspace.items
         stored |= workspace.part(Folders).by_id
+        for item in workspace.items.values():
+            stored |= item.part(Jobs).by_id
     for d in ids:
         if world.state(d) is not DeploymentState.SUCCEEDED:
             continue

@@ -26,6 +26,7 @@ from tests.simulation import laws
 from tests.simulation.companions import Companions
 from tests.simulation.edges import WORKSPACE, Crash
 from tests.simulation.in_schedule import InSchedule
+from tests.simulation.jobs_in_schedule import JobsInSchedule
 from tests.simulation.orchestration import HANGS
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.restored import Restored
@@ -262,7 +263,7 @@ def run(seed: int) -> Report:
     other_actors = OtherActors(world, chance)
     if chance.random() < 0.4:
         other_actors.seed_workspace()
-    in_schedule = InSchedule.of(seed, world)
+    added = Added(InSchedule.of(seed, world), JobsInSchedule.of(seed, world))
     restored = Restored.of(seed, world)
     restored.prepare(other_actors)
     chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
@@ -282,14 +283,28 @@ def run(seed: int) -> Report:
     world.occurred["others at its target"] = len(ids) - 1
     events = _events(chance, ids)
     companions = Companions.of(seed, world, other_actors, CHAOS_STEPS)
-    _chaos(world, other_actors, companions, restored, in_schedule, Hangs.of(seed), events, chance, operators)
+    _chaos(world, other_actors, companions, restored, added, Hangs.of(seed), events, chance, operators)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.occurred[name] += rule["injected"]
     _calm(world, other_actors, ids, chance, operators)
     ended = Counter(world.state(d).value for d in ids)
     moves = Counter(_move(before.state, after.state) for before, after in world.journal.history)
     trace = content_hash([world.model.calls, world.clock.now().isoformat()])
-    return Report(seed, world.occurred, ended, moves, trace, laws.violations(world, other_actors, ids))
+    violations = [*laws.violations(world, other_actors, ids)]
+    return Report(seed, world.occurred, ended, moves, trace, violations or [*added.jobs.violations(ids)])
+
+
+@dataclass
+class Added:
+    """The repository and the job that some seeds add to every manifest."""
+
+    repository: InSchedule
+    jobs: JobsInSchedule
+
+    def amend(self, manifest: dict[str, Any]) -> None:
+        """Add it to a manifest."""
+        self.repository.amend(manifest)
+        self.jobs.amend(manifest)
 
 
 def _move(before: StepState | DeploymentState, after: StepState | DeploymentState) -> Move:
@@ -348,7 +363,7 @@ def _chaos(
     other_actors: OtherActors,
     companions: Companions,
     restored: Restored,
-    in_schedule: InSchedule,
+    added: "Added",
     hangs: "Hangs",
     events: dict[int, list[tuple[str, str]]],
     chance: random.Random,
@@ -369,7 +384,7 @@ def _chaos(
                     operators.amend(drawn)
                     companions.amend(drawn)
                     restored.amend(drawn)
-                    in_schedule.amend(drawn)
+                    added.amend(drawn)
                 world.post(manifests.setdefault(which, drawn), which)
             elif what == "lose":
                 world.lose_orchestration(which)

@@ -52,3 +52,7 @@ class KindRules(Protocol):
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         """Return the steps that the step of this id expands to; None if it stands for itself."""
         ...
+
+    def runs_last(self, spec: JsonObject) -> bool:
+        """Return True if the effects of the step cannot be compensated: each step that does not need it comes first."""
+        ...

@@ -3,8 +3,8 @@
 Each step is looked up as in its first delivery (forward.py), with the same kinds:
 
     a need is blocked ─────────────────────────────── blocked
-    its key is known only after apply ─────────────── create
-    look ─┬─ absent ───────────────────────────────── create
+    its key is known only after apply ─────────────── create, or run
+    look ─┬─ absent ───────────────────────────────── create, or run
           ├─ there ─┬─ ifExists: fail ─────────────── blocked
           │         ├─ ifExists: update, differs ──── update
           │         ├─ ifExists: update, as asked ─── unchanged
@@ -52,6 +52,7 @@ from shared.steps.kind import (
     policy_for,
     policy_of,
 )
+from shared.steps.run_kind import RunKind
 
 BUDGET_SECONDS = 120.0
 """How long a dry run waits in all while Fabric throttles or fails."""
@@ -67,6 +68,7 @@ class Action(StrEnum):
     """The change that a deployment would make for a step."""
 
     CREATE = "create"
+    RUN = "run"
     UPDATE = "update"
     RENAME = "rename"
     MOVE = "move"
@@ -75,7 +77,7 @@ class Action(StrEnum):
     BLOCKED = "blocked"
 
 
-_CHANGING = (Action.CREATE, Action.UPDATE, Action.RENAME, Action.MOVE)
+_CHANGING = (Action.CREATE, Action.RUN, Action.UPDATE, Action.RENAME, Action.MOVE)
 _LISTS = ("fields", "files", "lines")
 
 
@@ -224,11 +226,11 @@ class _Run:
         if open_keys := [name for name in kind.keys if name in unknown]:
             if policy_of(kind, spec) is IfExists.UPDATE:
                 kind.allow(self.fabric, spec, None)
-            return _change(step, spec, Action.CREATE, f"known after apply: {', '.join(open_keys)}"), text
+            return _new(step, kind, spec, f"known after apply: {', '.join(open_keys)}"), text
         spec = kind.prepare(self.fabric, spec, self.recall)
         found = kind.find(self.fabric, spec)
         if found is None:
-            return _change(step, spec, Action.CREATE, "absent"), text
+            return _new(step, kind, spec, "absent"), text
         outputs = self._outputs(kind, spec, found, text)
         resource = found.resource
         if policy_for(kind, spec, found) is IfExists.ADOPT:
@@ -288,6 +290,18 @@ def _change(
 ) -> StepChange:
     name = str(spec.get("displayName") or spec.get("principalId") or "")
     return StepChange(step.step_id, step.kind, action, name, fields, reason, resource)
+
+
+def _new(step: GraphStep, kind: StepKind, spec: JsonObject, reason: str) -> StepChange:
+    """Return the change of a step that finds nothing: a resource to create, or a run to start."""
+    if not isinstance(kind, RunKind):
+        return _change(step, spec, Action.CREATE, reason)
+    if kind.runs_last(spec):
+        undo = "its effects cannot be compensated, so it comes after every step that does not need it"
+    else:
+        undo = "a rollback cancels it while it runs, and changes nothing afterwards"
+    reason = undo if reason == "absent" else f"{reason}; {undo}"
+    return replace(_change(step, spec, Action.RUN, reason), restorable="no")
 
 
 def _blocked(step: GraphStep, spec: JsonObject, error: SagaError) -> StepChange:

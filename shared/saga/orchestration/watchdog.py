@@ -7,7 +7,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.records import StepRecord
 from shared.domain.states import StepState
 from shared.saga.orchestration.progress import Progress
-from shared.saga.step.execution import awaits_retry
+from shared.saga.step.execution import may_be_abandoned
 
 _MISSED_SECONDS = 10.0
 """Seconds by which a scheduled delivery may be late before its message counts as lost."""
@@ -27,7 +27,7 @@ def lost(rows: Sequence[StepRecord], progress: Progress, now: datetime, *, is_ab
 def _is_lost(row: StepRecord, progress: Progress, now: datetime, *, is_abort_requested: bool) -> bool:
     if row.claim is not None and row.claim.expires_at > now:
         return False
-    if is_abort_requested and awaits_retry(row):
+    if is_abort_requested and may_be_abandoned(row):
         return True
     if progress.rolling_back and row.state is StepState.PENDING:
         return True  # it waits to look again, and nothing new is begun any more

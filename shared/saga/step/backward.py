@@ -14,16 +14,18 @@ from datetime import timedelta
 from functools import partial
 
 from shared.domain.errors import FabricError, FabricNotFoundError, FabricRefusedError, SagaError
+from shared.domain.json import JsonObject
 from shared.domain.ports import OperationStatus
 from shared.domain.records import Intent, Operation, RecordedError, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import TryAgain, backoff, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
-from shared.saga.step import companions, operations
+from shared.saga.step import companions, operations, runs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.companions import Found
 from shared.steps.kind import GuardError, Snapshot
+from shared.steps.run_kind import RunKind
 
 
 def advance(d: Delivery) -> Attempt:
@@ -90,8 +92,8 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
     found = d.kind.locate(d.fabric, spec, step.resource) if step.resource is not None else None
     if found is None and (step.resource is None or intent.action is IntentAction.CREATE):
         # The response to the create named another resource than it created: that one is found by name and marker.
-        found = d.kind.find(d.fabric, spec)
         uncertain = d.step.ambiguous and step.resource is None
+        found = _found_again(d, spec, intent, uncertain)
         if found is not None and not d.kind.recognises(spec, intent, found, uncertain):
             if step.resource is None and unseen is None:
                 return Settle(StepState.COMPENSATED, "a resource of that name is not this deployment's: left alone")
@@ -101,6 +103,13 @@ def _compensate(d: Delivery, intent: Intent) -> Attempt:
     if found is None:
         return _absent(d, unseen)
     return _send(d, intent, found, spec)
+
+
+def _found_again(d: Delivery, spec: JsonObject, intent: Intent, uncertain: bool) -> Snapshot | None:
+    """Return what a create made whose response was lost, or named something else. Raises FabricError."""
+    if isinstance(d.kind, RunKind):
+        return d.kind.lost(d.fabric, spec, intent) if uncertain else None
+    return d.kind.find(d.fabric, spec)
 
 
 def _status(d: Delivery, operation: Operation) -> OperationStatus:
@@ -117,7 +126,7 @@ def _is_given_up(d: Delivery, operation: Operation) -> bool:
     return d.services.clock.now() - operation.started_at >= operations.MAX_OPERATION
 
 
-def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object]) -> Attempt:
+def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Attempt:
     going: list[Found] = []
     if intent.action is IntentAction.CREATE:
         reading = companions.prove(d, found.resource)
@@ -125,12 +134,17 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: dict[str, object])
             return reading
         own = partial(companions.own_items, d.services, d.step.deployment_id)
         going = d.kind.guard(d.fabric, found.resource, own)
-    for call in d.kind.compensate(spec, intent, found)[d.step.calls_done :]:
+    calls = d.kind.compensate(spec, intent, found)
+    for call in calls[d.step.calls_done :]:
         d.prove_claim()
         reply = d.fabric.send(call.method, call.path, call.body, call.query)
-        if reply.operation is not None:
+        if reply.operation is not None and call.is_followed:
             started = operations.started(d, reply.operation, OperationPurpose.COMPENSATE, call.operation_kind)
             return Reschedule(operations.first_delay(started.kind), changes={"operation": started})
+    if calls and (waiting := runs.check_stopped(d, spec, found, len(calls))) is not None:
+        return waiting
+    if isinstance(d.kind, RunKind):
+        return companions.settle(d, d.kind.compensated(spec, found))
     done = f"deleted{companions.with_it(going)}" if intent.action is IntentAction.CREATE else "restored as it was"
     return companions.settle(d, done)
 

@@ -97,6 +97,8 @@ class Delivery:
         self.is_uncertain = step.ambiguous or (step.state is StepState.INTENT and left is not None)
         """True if an earlier delivery may have sent a call whose answer is not known: its row says so, or it died with
         its claim still written. No write of this delivery may lose that."""
+        self.is_resumed = step.deadline_at is None and step.started_at is not None
+        """True if a person resumed it and no delivery has acted since."""
         self._staged: StepChanges = {}
         if left is not None:
             self.stage({"late_call_until": policy.late_call_until(left.expires_at)})
@@ -127,6 +129,11 @@ class Delivery:
     def kind(self) -> StepKind:
         """The kind of a step that is a resource in Fabric."""
         return self.services.kinds[self.step.kind]
+
+    @property
+    def kind_or_none(self) -> StepKind | None:
+        """The kind of a step that is a resource in Fabric; None for any other step."""
+        return self.services.kinds.get(self.step.kind)
 
     @property
     def late_call_until(self) -> datetime | None:

@@ -11,7 +11,7 @@ from shared.domain.ports import Change
 from shared.domain.records import DeploymentRecord, RecordedError, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, Origin, StepState
-from shared.saga.step import backward, forward
+from shared.saga.step import backward, forward, runs
 from shared.saga.step.delivery import Delivery, Services, Settled
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Settle
 
@@ -71,8 +71,8 @@ def _forward(delivery: Delivery) -> Outcome:
         return Ignore()  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and header.is_rolling_back:
         return Settle(StepState.SKIPPED, "the rollback began before the step had started")
-    if awaits_retry(step) and header.is_abort_requested:
-        return forward.abandon_retry(delivery)
+    if (may_be_abandoned(step) and header.is_abort_requested) or runs.is_given_up(delivery):
+        return forward.abandon(delivery)
     return forward.advance(delivery)
 
 
@@ -103,10 +103,12 @@ def _backward(delivery: Delivery) -> Outcome:
     return backward.advance(delivery)
 
 
-def awaits_retry(step: StepRecord) -> bool:
-    """Return True if the last attempt at a step failed, or its result is not known, and it waits for the next one."""
+def may_be_abandoned(step: StepRecord) -> bool:
+    """Return True if a step waits for another attempt, because the last one failed or its result is not known, or for a
+    run, which can be stopped."""
     has_failed_attempt = step.state is StepState.SUBMITTED and step.error is not None
-    return step.kind != APPROVAL and (step.state is StepState.INTENT or has_failed_attempt)
+    is_waiting = step.state is StepState.INTENT or has_failed_attempt or runs.is_awaited(step)
+    return step.kind != APPROVAL and is_waiting
 
 
 def poisoned_step(services: Services, message: StepMessage, reason: str) -> Settled | None:

@@ -28,17 +28,16 @@ from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, Operation, RecordedError, Resource, StepChanges
-from shared.domain.references import resolve
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
 from shared.saga import deployed
-from shared.saga.step import approvals, companions, operations
+from shared.saga.step import approvals, companions, operations, runs, specs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
-from shared.steps.companions import beside
-from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, check_resolved, policy_for
+from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, policy_for
 from shared.steps.marker import marker_of
+from shared.steps.run_kind import RunKind
 
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
@@ -55,12 +54,12 @@ def advance(d: Delivery) -> Attempt:
     storage raises; both leave the row to the next delivery."""
     is_elsewhere = d.step.kind in d.services.elsewhere
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_elsewhere:
-        return _out_of_time(d, d.step.deadline_at)
-    if d.step.deadline_at is None and d.step.started_at is not None:  # resumed: its timeout starts again
-        d.stage({"deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)})
+        return runs.stopped(d, _out_of_time(d, d.step.deadline_at))
+    if d.is_resumed and not isinstance(d.kind_or_none, RunKind):
+        _restart_timeout(d)
     try:
         if is_elsewhere:
-            return approvals.wait(d, _resolved_spec(d))
+            return approvals.wait(d, specs.resolved(d))
         if d.step.state is StepState.PENDING:
             return _begin(d)
         if d.step.state is StepState.SUBMITTED:
@@ -68,6 +67,12 @@ def advance(d: Delivery) -> Attempt:
         return _resume(d)
     except (FabricError, InvalidInputError, VerificationError) as error:
         return _retry_or_fail(d, error)
+
+
+def _restart_timeout(d: Delivery) -> None:
+    """Stage the timeout of a resumed step: it starts again."""
+    if d.is_resumed:
+        d.stage({"deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)})
 
 
 def unwritable(d: Delivery, error: UnwritableError) -> Settle:
@@ -84,20 +89,15 @@ def _started(d: Delivery) -> StepChanges:
     return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
 
 
-def _final(d: Delivery, spec: JsonObject) -> StepChanges:
-    """Return the fields of a spec whose references are replaced: it refers to nothing any more."""
-    return {"spec": d.services.payloads.store(spec), "refers_to": {}}
-
-
 def _begin(d: Delivery) -> Attempt:
-    spec = d.kind.prepare(d.fabric, _resolved_spec(d), partial(deployed.recalled, d.services.deployed))
+    spec = d.kind.prepare(d.fabric, specs.resolved(d), partial(deployed.recalled, d.services.deployed))
     found = d.kind.find(d.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
     marker = marker_of(d.step.deployment_id, d.step.step_id)
-    intent = Intent(IntentAction.CREATE, marker, beside=beside(d.fabric, spec))
+    intent = Intent(IntentAction.CREATE, marker, beside=runs.before(d, spec))
     changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "operation": None, "error": None}
-    d.claim({**changes, **_started(d), **_final(d, spec)}, "absent: create it")
+    d.claim({**changes, **_started(d), **specs.final(d, spec)}, "absent: create it")
     return _act(d, spec, intent)
 
 
@@ -107,7 +107,7 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     if policy is IfExists.UPDATE and d.kind.changes(spec, found):
         d.kind.allow(d.fabric, spec, found)
-        opened = _opened(d, spec)
+        opened = specs.opened(d, spec)
         before = _before_image(d, opened, found)
         if isinstance(before, Reschedule):
             return before
@@ -122,9 +122,9 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
                 "calls_done": 0,
                 "error": None,
             }
-            d.claim({**changes, **_started(d), **_final(d, spec)}, "there: its before-image is kept, update it")
+            d.claim({**changes, **_started(d), **specs.final(d, spec)}, "there: its before-image is kept, update it")
             return _act(d, spec, replace(intent, before=before))
-    d.stage({**_started(d), **_final(d, spec)})
+    d.stage({**_started(d), **specs.final(d, spec)})
     return _verify(d, spec, found.resource, Intent(IntentAction.ADOPT, marker, None, found.resource.id))
 
 
@@ -154,7 +154,9 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
 def _resume(d: Delivery) -> Attempt:
     """Continue from a row that names the intended call, which may have been sent. Look, then act."""
     step = d.step
-    spec, intent = _spec(d), _intent(d)
+    spec, intent = specs.read(d), specs.intent_of(d)
+    if isinstance(d.kind, RunKind):
+        return _resume_run(d, d.kind, spec, intent)
     if step.resource is not None and intent.action is not IntentAction.UPDATE:
         return _verify(d, spec, step.resource, intent)
     if step.operation is not None and step.operation.purpose is OperationPurpose.APPLY:
@@ -164,7 +166,7 @@ def _resume(d: Delivery) -> Attempt:
         d.stage({"operation": None})
     uncertain = d.is_uncertain
     if intent.action is IntentAction.CREATE:
-        fresh = replace(intent, beside=beside(d.fabric, spec))  # before `find`: no companion shows before its item
+        fresh = replace(intent, beside=runs.before(d, spec))  # before `find`: no companion shows before its item
         found = d.kind.find(d.fabric, spec)
         if found is not None and d.kind.recognises(spec, intent, found, uncertain):
             return _verify(d, spec, found.resource, intent)
@@ -174,6 +176,30 @@ def _resume(d: Delivery) -> Attempt:
         intent = fresh
     d.claim({"state": StepState.INTENT, "ambiguous": uncertain})
     return _act(d, spec, intent)
+
+
+def _resume_run(d: Delivery, kind: RunKind, spec: JsonObject, intent: Intent) -> Attempt:
+    """Continue with the run that an earlier delivery may have started, or start it.
+
+    A resumed step runs again if its run failed, or if it is not known whether it ran: a person asked for it.
+    """
+    resource, is_lost = d.step.resource, d.is_uncertain and d.step.resource is None
+    if resource is not None and not (d.is_resumed and kind.has_failed(d.fabric, spec, resource)):
+        _restart_timeout(d)
+        return _verify(d, spec, resource, intent)
+    if is_lost:
+        found = runs.search(d, kind, spec, intent)
+        if isinstance(found, Snapshot):
+            _restart_timeout(d)
+            return _verify(d, spec, found.resource, intent)
+        if found is not None:
+            return found
+    fresh = replace(intent, beside=runs.before(d, spec))
+    _restart_timeout(d)
+    is_repeated = is_lost and not d.is_resumed
+    claimed: StepChanges = {"state": StepState.INTENT, "intent": fresh, "resource": None, "operation": None}
+    d.claim({**claimed, "ambiguous": is_repeated}, "run again" if is_lost or resource is not None else "")
+    return _act(d, spec, fresh)
 
 
 def _wait_until_over(d: Delivery, operation: Operation) -> Reschedule | None:
@@ -189,7 +215,7 @@ def _wait_until_over(d: Delivery, operation: Operation) -> Reschedule | None:
 def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
     """Send the calls, one at a time; the claim is held."""
     resource = d.step.resource
-    for call in d.kind.apply(_opened(d, spec), intent)[d.step.calls_done :]:
+    for call in d.kind.apply(specs.opened(d, spec), intent)[d.step.calls_done :]:
         d.prove_claim()
         try:
             reply = d.fabric.send(call.method, call.path, call.body, call.query)
@@ -197,7 +223,9 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
             if intent.action is not IntentAction.CREATE:
                 raise
             return _conflicted(d, spec, intent, error)
-        if reply.operation is not None:
+        if reply.operation is not None and isinstance(d.kind, RunKind):
+            return runs.accepted(d.kind, spec, reply.operation, call.operation_kind)
+        if reply.operation is not None and call.is_followed:
             started = operations.started(d, reply.operation, OperationPurpose.APPLY, call.operation_kind)
             submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started}
             return Reschedule(operations.first_delay(started.kind), changes=submitted)
@@ -219,7 +247,7 @@ def _conflicted(d: Delivery, spec: JsonObject, intent: Intent, error: FabricConf
 
 
 def _poll(d: Delivery) -> Attempt:
-    spec, intent, operation = _spec(d), _intent(d), d.step.operation
+    spec, intent, operation = specs.read(d), specs.intent_of(d), d.step.operation
     if d.step.resource is not None and intent.action is not IntentAction.UPDATE:
         return _verify(d, spec, d.step.resource, intent)
     if operation is None:
@@ -262,11 +290,13 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
     d.stage({"resource": resource})
     try:
         outputs = d.kind.verify(d.fabric, spec, resource, intent)
-        reading = companions.remember(d, resource, intent)
+        reading = None if isinstance(d.kind, RunKind) else companions.remember(d, resource, intent)
     except NotYetError as error:
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
-        done = len(d.kind.apply(_opened(d, spec), intent)) if intent.action is IntentAction.UPDATE else 0
+        if isinstance(d.kind, RunKind):
+            state = StepState.SUBMITTED
+        done = len(d.kind.apply(specs.opened(d, spec), intent)) if intent.action is IntentAction.UPDATE else 0
         return Reschedule(
             poll_delay_seconds(error.expected_seconds, waited), changes={"state": state, "calls_done": done}
         )
@@ -278,6 +308,8 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
 
 
 def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | VerificationError) -> Attempt:
+    if isinstance(error, FabricError):
+        runs.note_lost(d, error)
     policy = d.services.policy.forward
     decision = decide_retry(_perhaps_late(error), d.step.attempt, d.step.deliveries, policy, d.services.jitter())
     uncertain = d.step.ambiguous or d.is_uncertain
@@ -306,14 +338,15 @@ def _perhaps_late(error: SagaError) -> SagaError:
     return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
 
 
-def abandon_retry(d: Delivery) -> Settle:
-    """Fail a step that waits for a retry, because the deployment is aborted. The effects of earlier attempts are looked
-    for and compensated as after any failure."""
+def abandon(d: Delivery) -> Attempt:
+    """Fail a step that waits for a retry or for the end of a run, because the deployment is rolled back. The effects of
+    earlier attempts are looked for and compensated as after any failure."""
     last = f"; last: {d.step.error.message}" if d.step.error else ""
-    message = f"abandoned while it waited for another attempt{last}"
+    what = "the end of its run" if runs.is_awaited(d.step) else "another attempt"
+    message = f"abandoned while it waited for {what}{last}"
     remedy = "No action needed: the effects of earlier attempts are compensated, or kept if rollback is off."
     error = RecordedError(message, remedy)
-    return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
+    return runs.stopped(d, Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain}))
 
 
 def _out_of_time(d: Delivery, deadline: datetime) -> Settle:
@@ -322,36 +355,6 @@ def _out_of_time(d: Delivery, deadline: datetime) -> Settle:
     remedy = "Raise the step's timeout, or look into why Fabric took so long."
     error = RecordedError(message + last, remedy)
     return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
-
-
-def _opened(d: Delivery, spec: JsonObject) -> JsonObject:
-    """Return the spec with what is too large to be stored in it. Raises InvalidInputError."""
-    return d.kind.opened(spec, d.services.payloads.read)
-
-
-def _spec(d: Delivery) -> JsonObject:
-    return d.services.payloads.load(d.step.spec)
-
-
-def _intent(d: Delivery) -> Intent:
-    intent = d.step.intent
-    if intent is None:
-        raise FabricRefusedError("the journal row has no intent", call=d.step.kind)
-    return replace(intent, before=d.services.payloads.load(intent.before)) if intent.before else intent
-
-
-def _resolved_spec(d: Delivery) -> JsonObject:
-    """Return the spec with every reference replaced by its value in the journal, checked once more."""
-    spec = _spec(d)
-    if not d.step.refers_to:
-        return spec
-    outputs: dict[str, JsonObject] = {}
-    for step_id, ordinal in d.services.payloads.load(d.step.refers_to).items():
-        _, row = d.services.journal.step(d.step.deployment_id, ordinal)
-        outputs[step_id] = row.record.outputs or {}
-    resolved: JsonObject = resolve(spec, lambda step_id, name: outputs[step_id][name])
-    check_resolved(d.services.elsewhere.get(d.step.kind) or d.kind, resolved)
-    return resolved
 
 
 def _body(body: JsonObject | None, path: str) -> JsonObject:

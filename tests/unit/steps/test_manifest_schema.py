@@ -30,6 +30,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "lakehouse": {"workspaceId": GUID, "displayName": "bronze"},
     "item": {"workspaceId": GUID, "type": "Notebook", "displayName": "n", "definition": {"parts": [PART]}},
     "folder": {"workspaceId": GUID, "displayName": "Raw"},
+    "job": {"workspaceId": GUID, "itemId": GUID, "jobType": "RunNotebook", "parameters": {"rows": 1}},
     "repository": {
         "workspaceId": GUID,
         "folders": ["/Raw"],

@@ -31,6 +31,16 @@ SPECS: dict[str, dict[str, Any]] = {
         "ifExists": None,
     },
     "folder": {"workspaceId": PERSON, "displayName": "f", "parentFolderId": None, "ifExists": None},
+    "job": {
+        "workspaceId": PERSON,
+        "itemId": OTHER,
+        "jobType": "Pipeline",
+        "parameters": None,
+        "executionData": None,
+        "effects": None,
+        "mayRunTwice": None,
+        "expectExitValue": None,
+    },
     "role_assignment": {
         "workspaceId": PERSON,
         "principalId": OTHER,
@@ -50,7 +60,7 @@ def test_null_field_counts_as_absent(kind: str) -> None:
     spec = compile_manifest({"name": "m", "steps": steps}, KINDS).steps[0].spec
     assert None not in spec.values()
     [call] = STEPS[kind].apply(spec, Intent(IntentAction.CREATE, MARKER))
-    assert "None" not in str(call.body)
+    assert "None" not in str(call.body or {})
 
 
 def test_null_description_in_yaml_is_empty_in_fabric() -> None:

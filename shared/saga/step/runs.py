@@ -1,0 +1,113 @@
+"""Runs, as forward and compensating actions handle them (steps/run_kind.py says what is special about a run).
+
+intent ─ POST ─┬─ 202 with the run ──────────────────────────── submitted ─ look ─ ... ─ succeeded / failed
+               └─ no answer ─ look ─┬─ one new run ──────────── submitted ─ ...
+                                    ├─ several ─────────────── failed: nothing shows which is ours
+                                    └─ none, late call over ─┬─ may run twice ─ POST
+                                                             └─ failed: not known whether it began
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.domain.errors import FabricAmbiguousError, FabricError, FabricTransientError
+from shared.domain.json import JsonObject
+from shared.domain.polling import poll_delay_seconds
+from shared.domain.ports import OperationStarted
+from shared.domain.records import Intent, RecordedError, StepRecord
+from shared.domain.retry import TryAgain, decide_retry
+from shared.domain.states import OnFailure, StepState
+from shared.saga.step import operations
+from shared.saga.step.delivery import Delivery
+from shared.saga.step.outcome import Attempt, Reschedule, Settle
+from shared.steps.companions import beside
+from shared.steps.kind import NotYetError, Snapshot
+from shared.steps.run_kind import RunKind
+
+
+def is_awaited(step: StepRecord) -> bool:
+    """Return True if a step waits for a run that has begun: it can stop waiting at any time."""
+    return step.state is StepState.SUBMITTED and step.operation is None and step.resource is not None
+
+
+def is_given_up(d: Delivery) -> bool:
+    """Return True if nobody needs the end of a run any more: another step failed, and both are rolled back."""
+    is_kept = OnFailure.HOLD in (d.step.on_failure, d.header.on_failure)
+    return is_awaited(d.step) and d.header.is_rolling_back and d.services.policy.rollback and not is_kept
+
+
+def before(d: Delivery, spec: JsonObject) -> JsonObject | None:
+    """Return what exists beside a resource before its create, for its intent. Raises FabricError."""
+    return d.kind.seen(d.fabric, spec) if isinstance(d.kind, RunKind) else beside(d.fabric, spec)
+
+
+def accepted(kind: RunKind, spec: JsonObject, started: OperationStarted, operation_kind: str) -> Reschedule:
+    """Return the wait for a run that Fabric accepted: Fabric's Retry-After is the time of the first look."""
+    usual = operations.first_delay(operation_kind)
+    seconds = usual if started.retry_after_seconds is None else started.retry_after_seconds
+    resource = kind.accepted(spec, started)
+    return Reschedule(seconds, changes={"state": StepState.SUBMITTED, "resource": resource, "error": None})
+
+
+def note_lost(d: Delivery, error: FabricError) -> None:
+    """Stage until when a start without an answer may still take effect."""
+    if isinstance(error, FabricAmbiguousError) and isinstance(d.kind, RunKind) and d.step.resource is None:
+        d.stage({"late_call_until": d.services.clock.now() + timedelta(seconds=d.services.policy.late_call_seconds)})
+
+
+def search(d: Delivery, kind: RunKind, spec: JsonObject, intent: Intent) -> Snapshot | Attempt | None:
+    """Return the run that a start without an answer began; None if it may be started again; or how the step waits or
+    ends. Raises FabricError."""
+    found = kind.lost(d.fabric, spec, intent)
+    if found is not None:
+        return found
+    if d.late_call_until is not None and d.now < d.late_call_until:
+        seconds = (d.late_call_until - d.now).total_seconds()
+        return Reschedule(seconds, "its start got no answer: it may still be shown", {"ambiguous": True})
+    if kind.may_repeat(spec) or d.is_resumed:
+        return None
+    error = RecordedError(
+        "the start got no answer and no run of it is shown, so it is not known whether it ran",
+        "Look in Fabric's monitoring hub. Submit again, or `resume` if the deployment is held, to run it once more; "
+        "set mayRunTwice if a second run does no harm.",
+    )
+    return Settle(StepState.FAILED, error.message, {"error": error, "ambiguous": True})
+
+
+def stopped(d: Delivery, outcome: Settle) -> Attempt:
+    """Return how the step ends, after its run in Fabric was stopped.
+
+    A step with another outcome than its run's leaves no run behind, also if nothing is rolled back. If Fabric cannot
+    stop it now, it is tried again as any call; after that, the compensation tries it.
+    """
+    kind, resource = d.kind_or_none, d.step.resource
+    if not isinstance(kind, RunKind) or resource is None:
+        return outcome
+    try:
+        for call in kind.stop(d.fabric, d.services.payloads.load(d.step.spec), resource):
+            d.claim({}, "stops its run in Fabric")
+            d.fabric.send(call.method, call.path, call.body, call.query)
+    except FabricTransientError as error:
+        decision = decide_retry(
+            error, d.step.attempt, d.step.deliveries, d.services.policy.forward, d.services.jitter()
+        )
+        if isinstance(decision, TryAgain):
+            return Reschedule(decision.seconds, changes={"attempt": d.step.attempt + 1})
+    except FabricError as error:
+        failed = outcome.changes.get("error")
+        assert failed is not None  # noqa: S101 - a step that stops waiting fails
+        message = f"{failed.message}; its run could not be stopped: {error.detail}"
+        return replace(outcome, changes={**outcome.changes, "error": replace(failed, message=message)})
+    return outcome
+
+
+def check_stopped(d: Delivery, spec: JsonObject, found: Snapshot, calls: int) -> Reschedule | None:
+    """Return when to look again at a run that the compensation stopped; None if it has ended. Raises FabricError."""
+    if not isinstance(d.kind, RunKind):
+        return None
+    try:
+        d.kind.check_stopped(d.fabric, spec, found.resource)
+    except NotYetError as error:
+        waited = (d.services.clock.now() - (d.step.compensation_started_at or d.now)).total_seconds()
+        return Reschedule(poll_delay_seconds(error.expected_seconds, waited), changes={"calls_done": calls})
+    return None

@@ -43,8 +43,8 @@ class _Request:
 class SharedLists:
     """The lists that one process has requested. Tickets order requests and changes: a later event has a greater one."""
 
-    def __init__(self, fabric: Fabric, now: Callable[[], datetime]) -> None:
-        self._fabric, self._now = fabric, now
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._lists: dict[str, _List] = {}
@@ -55,9 +55,9 @@ class SharedLists:
         return next(self._numbers)
 
     def rows(
-        self, path: str, query: dict[str, str] | None, since: int, later_than: datetime | None
+        self, fabric: Fabric, path: str, query: dict[str, str] | None, since: int, later_than: datetime | None
     ) -> list[JsonObject]:
-        """Return a list that was requested after the ticket `since`, or after a time.
+        """Return a list that was requested from `fabric` after the ticket `since`, or after a time.
 
         If a request for it is on its way on another thread, wait for that one first. Raises FabricError.
         """
@@ -77,7 +77,7 @@ class SharedLists:
             self._running[key] = own
             ticket, requested_at = self.ticket(), self._now()
         try:
-            found = _List(ticket, requested_at, list(self._fabric.list(path, query)))
+            found = _List(ticket, requested_at, list(fabric.list(path, query)))
         finally:
             with self._changed:
                 if self._running.get(key) is own:
@@ -107,7 +107,7 @@ class DeliveryFabric:
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
         """Yield the rows of all pages, requested after the last change that this delivery knows of."""
-        return iter(self._lists.rows(path, query, self._since, self._later_than))
+        return iter(self._lists.rows(self._fabric, path, query, self._since, self._later_than))
 
     def send(
         self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
@@ -132,6 +132,7 @@ class DeliveryFabric:
 
 
 _shared: WeakKeyDictionary[Fabric, SharedLists] = WeakKeyDictionary()
+"""The lists of each client. They do not refer to it, or it would be kept for ever."""
 _lock = threading.Lock()
 
 
@@ -140,5 +141,5 @@ def shared_by(fabric: Fabric, now: Callable[[], datetime]) -> SharedLists:
     with _lock:
         found = _shared.get(fabric)
         if found is None:
-            found = _shared[fabric] = SharedLists(fabric, now)
+            found = _shared[fabric] = SharedLists(now)
         return found

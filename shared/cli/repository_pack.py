@@ -13,7 +13,8 @@ from shared.repository import compile, files, order, parameters, scan
 from shared.repository.compile import Analysis
 from shared.repository.files import RefusedError, shown
 from shared.repository.item_types import ITEM_TYPES, definition_format, is_shell
-from shared.repository.model import Item, Repository, to_json
+from shared.repository.model import Item, Repository
+from shared.repository.model_json import to_json
 from shared.repository.parameter_model import NO_ENVIRONMENT, Parameters
 from shared.repository.selection import Selection, folders_of, selected
 from shared.settings import caller_variables

@@ -30,8 +30,8 @@ from shared.repository.model import (
     Repository,
     WorkspaceIds,
     item_ref,
-    to_json,
 )
+from shared.repository.model_json import to_json
 from shared.repository.parameter_model import FindEntry, KeyEntry, Parameters, Where
 from shared.repository.render import RenderError, render, text_of
 

@@ -1,16 +1,15 @@
 """The values that describe a repository of Fabric items, and the replacements in its files for one environment.
 
 `scan` makes a `Repository`. `compiled` makes, for each file that is sent, the list of its `Replacement`s. They are
-plain values with a form in JSON (`to_json`, `from_json`), so that whoever renders a part needs neither the file system
+plain values with a form in JSON (model_json.py), so that whoever renders a part needs neither the file system
 nor parameter.yml: it needs the part's bytes, its replacements, and the value of each `Ref` in them (`render`).
 """
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from types import NoneType
-from typing import Any, cast, get_args
+from typing import Any
 
 from shared.domain.json import JsonObject
 
@@ -291,64 +290,3 @@ class Edge:
     needs: Needs
     file: str
     reason: str
-
-
-def to_json(value: Any) -> Any:
-    """Return the form in JSON of a model value: an object whose `is` names the class, or a list of them.
-
-    Fields that are empty texts or None are left out.
-    """
-    if is_dataclass(value):
-        raw = _RAW.get(type(value), "")
-        row = {each.name: getattr(value, each.name) for each in fields(value)}
-        row = {name: each if name == raw else to_json(each) for name, each in row.items()}
-        kept = {name: each for name, each in row.items() if each not in ("", None) or isinstance(value, Plain)}
-        return {"is": type(value).__name__, **kept}
-    if isinstance(value, tuple):
-        return [to_json(each) for each in cast(tuple[Any, ...], value)]
-    if isinstance(value, dict):
-        return {name: to_json(each) for name, each in cast(dict[str, Any], value).items()}
-    return value
-
-
-def from_json(data: Any) -> Any:
-    """Return the model value that `to_json` wrote. Raises ValueError for anything else.
-
-    An object without `is` stays an object (the parts of `Compiled`).
-    """
-    if isinstance(data, list):
-        return tuple(from_json(each) for each in cast(list[Any], data))
-    if not isinstance(data, dict):
-        return data
-    row = dict(cast(JsonObject, data))
-    if "is" not in row:
-        return {name: from_json(each) for name, each in row.items()}
-    name = str(row.pop("is"))
-    cls = _CLASSES.get(name)
-    if cls is None:
-        raise ValueError(f"'{name[:64]}' is not part of a repository")
-    row = {name: each if name == _RAW.get(cls) else from_json(each) for name, each in row.items()}
-    try:
-        row |= {name: enum(row[name]) for name, enum in _ENUMS.get(cls, {}).items()}
-        return cls(**{**_empty(cls), **row})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"a {name} of a repository cannot be read: {error}") from None
-
-
-def _empty(cls: type[Any]) -> JsonObject:
-    """Return the values of the fields that `to_json` leaves out when they are empty."""
-    hints = {each.name: each for each in fields(cls) if each.default is MISSING}
-    texts = {name: "" for name, each in hints.items() if each.type is str}
-    return {**texts, **{name: None for name, each in hints.items() if NoneType in get_args(each.type)}}
-
-
-_CLASSES: dict[str, type[Any]] = {
-    cls.__name__: cls
-    for cls in (
-        *(Ref, Plain, ReportModel, PoolChoice, SparkPools, NamedRef, QuerysetClusters, DashboardClusters, LogicalIds),
-        *(KeyValue, FindText, FindRegex, WorkspaceIds, OwnLakehouse, Part, Item, Repository, Binding, Compiled, Edge),
-    )
-}
-_ENUMS: dict[type[Any], dict[str, type[StrEnum]]] = {Ref: {"kind": Kind}, Edge: {"needs": Needs}}
-_RAW: dict[type[Any], str] = {Plain: "value", Item: "creation_payload"}
-"""The fields that have any JSON, which is not looked into."""

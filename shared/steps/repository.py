@@ -13,7 +13,8 @@ from shared.domain.fields import Fields, Words
 from shared.domain.json import SHA256, JsonObject, as_list
 from shared.domain.ports import Expanded
 from shared.domain.step_graph import MAX_STEP_ID
-from shared.repository.model import Kind, Ref, from_json
+from shared.repository.model import Kind, Ref
+from shared.repository.model_json import from_json
 from shared.repository.order import Phase
 from shared.steps import items
 from shared.steps.folder import FolderKind

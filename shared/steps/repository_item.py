@@ -20,7 +20,8 @@ from shared.domain.ports.deployed import identity_of
 from shared.domain.records import Intent, Resource
 from shared.domain.states import IntentAction
 from shared.repository import normalise
-from shared.repository.model import Ref, from_json, to_json
+from shared.repository.model import Ref
+from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
 from shared.steps import items, lookups, restorable
 from shared.steps.item import PLATFORM, ItemKind

@@ -11,7 +11,8 @@ from shared.repository import parameters, scan
 from shared.repository.compile import Analysis, analysed, sent_parts
 from shared.repository.files import RefusedError
 from shared.repository.item_types import SHORTCUTS, definition_format
-from shared.repository.model import Compiled, Item, Repository, from_json, to_json
+from shared.repository.model import Compiled, Item, Repository
+from shared.repository.model_json import from_json, to_json
 from shared.repository.parameter_model import Parameters
 from shared.repository.render import render
 from tests.differential import peer

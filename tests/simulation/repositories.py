@@ -7,7 +7,8 @@ from typing import Any
 
 from shared.domain.json import canonical
 from shared.domain.ports import Blobs
-from shared.repository.model import LogicalIds, NamedRef, item_ref, to_json
+from shared.repository.model import LogicalIds, NamedRef, item_ref
+from shared.repository.model_json import to_json
 
 
 def logical_id(item_type: str, name: str) -> str:

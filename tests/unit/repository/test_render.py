@@ -26,10 +26,9 @@ from shared.repository.model import (
     Repository,
     SparkPools,
     WorkspaceIds,
-    from_json,
     item_ref,
-    to_json,
 )
+from shared.repository.model_json import from_json, to_json
 from shared.repository.render import RenderError, render
 
 

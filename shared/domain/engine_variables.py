@@ -21,7 +21,11 @@ RETRIES = (
         "Attempts of a compensating action before it is `compensation_failed` and the deployment `stuck`.",
     ),
     seconds("COMPENSATION_BASE_SECONDS", "backward.base_seconds", "As `RETRY_BASE_SECONDS`."),
-    seconds("COMPENSATION_MAX_SECONDS", "backward.max_seconds", "As `RETRY_MAX_SECONDS`."),
+    seconds(
+        "COMPENSATION_MAX_SECONDS",
+        "backward.max_seconds",
+        "The longest wait before the next attempt, even if Fabric's Retry-After names a later time.",
+    ),
     seconds(
         "COMPENSATION_TIMEOUT_SECONDS",
         "engine.compensation_timeout_seconds",

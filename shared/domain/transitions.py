@@ -68,6 +68,7 @@ DEPLOYMENT_TRANSITIONS: dict[tuple[D, D], str] = {
     (D.STUCK, D.COMPENSATED): "another try compensated the rest",
     (D.STUCK, D.CANCELLED): "another try compensated the rest, because a person asked",
     (D.STUCK, D.FAILED): "a person released it: what could not be compensated stays as it is",
+    (D.FAILED, D.FAILED): "released, and checked for orphans of late calls",
     (D.FAILED, D.COMPENSATING): "released before, and a person has the rest tried again; holds its target again",
     (D.COMPENSATED, D.COMPENSATED): "checked for orphans of late calls",
     (D.CANCELLED, D.CANCELLED): "checked for orphans of late calls",

@@ -5,15 +5,13 @@ from datetime import timedelta
 
 from shared.domain.errors import ConflictError
 from shared.domain.json import JsonObject
-from shared.domain.states import DeploymentState
-from shared.saga.sweep.orphans import Orphan, find_orphans
+from shared.saga.sweep.orphans import MAY_HAVE_ORPHANS, Orphan, awaits_orphan_check, find_orphans
 from shared.web.backend import Backend
 from shared.web.http import Reply, Request, json_reply
 
 MAX_DEPLOYMENTS = 20
 """The maximum of one request, because each step that was about to create a resource costs a call to Fabric."""
 BUDGET_SECONDS = 20.0
-ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 _CONSIDERED = 500
 
 
@@ -23,14 +21,15 @@ def _json(orphan: Orphan) -> JsonObject:
 
 
 def list_orphans(request: Request, backend: Backend) -> Reply:
-    """List the orphans of rolled-back deployments that the sweeper has not checked yet, newest first.
+    """List the orphans of deployments that were rolled back or released and that the sweeper has not checked yet,
+    newest first.
 
     `is_complete` is true if all these deployments were searched. Raises FabricError.
     """
     services = backend.app().services
     until = services.clock.now() + timedelta(seconds=BUDGET_SECONDS)
-    rolled_back = services.journal.page(_CONSIDERED, states=ROLLED_BACK)
-    waiting = [header for header in rolled_back if header.orphan_checked_at is None]
+    rolled_back = services.journal.page(_CONSIDERED, states=MAY_HAVE_ORPHANS)
+    waiting = [header for header in rolled_back if awaits_orphan_check(header)]
     items: list[JsonObject] = []
     looked_at = 0
     for header in waiting[:MAX_DEPLOYMENTS]:

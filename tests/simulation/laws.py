@@ -76,14 +76,17 @@ def _everything_present_is_accounted_for(
 ) -> Iterable[str]:
     kept = [r for d in ids if world.state(d) in KEPT for r in rows[d]]
     known = {r.resource.id for r in kept if r.resource is not None}
-    # With rollback off, the journal has the intent of what a failed step may have left. A released deployment gets no
-    # orphan check, so what a late call of it created is recognised by its marker.
+    # With rollback off, the journal has the intent of what a failed step may have left. The resources of steps that a
+    # release gave up are recognised by their marker too.
     released = {d for d in ids if world.journal.header(d).record.is_released}
     left = [
         r
         for r in kept
         if r.intent is not None
-        and (r.deployment_id in released or (r.resource is None and r.state is StepState.FAILED))
+        and (
+            (r.deployment_id in released and r.state not in _NOTHING_LEFT)
+            or (r.resource is None and r.state is StepState.FAILED)
+        )
     ]
     markers = {r.intent.marker for r in left if r.intent is not None}
     known |= {r.spec["principalId"] for r in left if r.kind == "role_assignment"}

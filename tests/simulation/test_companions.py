@@ -10,6 +10,7 @@ from local.fabric_simulator.http import Reply, Request
 from local.fabric_simulator.store import Item
 from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, IntentAction, StepState
+from shared.saga.audit import verify
 from shared.saga.command.verbs import Verb
 from tests.simulation.companions import before_create
 from tests.simulation.edges import WORKSPACE, own_role
@@ -351,6 +352,7 @@ def test_companion_of_a_maker_created_by_a_late_call_is_deleted() -> None:
     world.clock.advance(5)
     world.sweep()
     assert world.names() == {"sales": []}
+    assert verify.verify(verify.read(world.journal, "d")).differences == ()
 
 
 def in_eventhouse(world: World, name: str) -> Item:

@@ -3,6 +3,7 @@ deadlines."""
 
 import copy
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState as D
 from shared.domain.states import StepState as S
 from shared.saga.command.verbs import Verb
+from shared.saga.step.operations import MAX_UNSEEN
 from tests.simulation.bugs import compensated_before_a_late_call
 from tests.simulation.edges import IDENTITY, Crash, Network
+from tests.simulation.other_actors import OWN_DEFINITION
 from tests.simulation.test_laws import MEDALLION, check_laws, failing
 from tests.simulation.world import World
 
@@ -87,16 +90,28 @@ def test_operation_that_never_ends_does_not_delay_compensation_of_a_visible_item
     assert world.clock.now() - started < timedelta(minutes=5)
 
 
-def test_operation_that_never_ends_and_shows_no_item_delays_compensation_by_fifteen_minutes() -> None:
-    """Then the deployment ends. The item that the operation creates in the end is found by its marker and deleted by
-    the sweeper."""
-    world = World(1)
+def begun_for_ever(world: World) -> None:
+    """Submit a notebook in another actor's workspace, and run until Fabric creates it by an operation that never ends.
+    If the workspace were ours, deleting it would delete everything in it."""
     world.model.faults.replace([NEVER])
-    others_workspace(world)  # If the workspace were ours, deleting it would delete everything in it.
+    others_workspace(world)
     slow_item(world)
+    while not world.model.store.operations:
+        assert world.step() or world.pass_time() is None
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_operation_that_never_ends_and_shows_no_item_delays_compensation_by_its_usual_bound(is_cancelled: bool) -> None:
+    """A cancel ends the step at once, and so does its timeout. The deployment ends when the operation has run longer
+    than any that was recorded. The item that it creates in the end is found by its marker and deleted by the sweeper.
+    """
+    world = World(1)
+    begun_for_ever(world)
     started = world.clock.now()
-    assert world.run(hours=2.0) == [D.COMPENSATED]
-    assert timedelta(minutes=15) < world.clock.now() - started < timedelta(minutes=30)
+    if is_cancelled:
+        world.cancel("d")
+    assert world.run(hours=2.0) == [D.CANCELLED if is_cancelled else D.COMPENSATED]
+    assert MAX_UNSEEN <= world.clock.now() - started < MAX_UNSEEN + timedelta(minutes=1)
     for operation in world.model.store.operations.values():
         operation.over_at = world.clock.now().timestamp()
     show_everything(world)
@@ -105,6 +120,53 @@ def test_operation_that_never_ends_and_shows_no_item_delays_compensation_by_fift
         world.clock.advance(3600)
         world.sweep()
     assert world.names() == {"sales": []}
+
+
+@pytest.mark.law(1)
+@pytest.mark.parametrize("rollback", [True, False])
+def test_cancel_ends_a_step_whose_operation_runs(rollback: bool) -> None:
+    """The step fails within a round of the watchdog, although its operation goes on and its timeout is 2 minutes away.
+    With rollback on, the compensation finds the item that the operation made; with rollback off, the row names it."""
+    world = World(1, replace(POLICY, rollback=rollback))
+    begun_for_ever(world)
+    started = world.clock.now()
+    world.cancel("d")
+    while world.journal.step("d", 1)[1].record.state is not S.FAILED:
+        assert world.step() or world.pass_time() is None
+    assert world.clock.now() - started < timedelta(seconds=5)
+    step = world.journal.step("d", 1)[1].record
+    assert step.operation is not None
+    assert step.error is not None
+    assert f"abandoned while it waited: Fabric's operation {step.operation.id} still runs" in step.error.message
+    for operation in world.model.store.operations.values():
+        operation.over_at = world.clock.now().timestamp()
+    show_everything(world)
+    assert world.run(hours=1.0) == [D.CANCELLED if rollback else D.FAILED]
+    assert world.names() == {"sales": [] if rollback else ["clean"]}
+    assert world.clock.now() - started < timedelta(minutes=2)
+
+
+def test_cancel_ends_a_step_whose_update_runs_and_its_before_image_is_restored() -> None:
+    """The compensation waits for the operation that replaces the definition, because that could overwrite what is
+    restored."""
+    world = World(1)
+    never = {"match": {"method": "POST", "path": ".*/updateDefinition"}, "when": {"times": 1}}
+    world.model.faults.replace([{**never, "action": {"operation": "never"}}])
+    book = {"type": "Notebook", "displayName": "clean", "definition": OWN_DEFINITION}
+    made = others_workspace(world, book)
+    step = copy.deepcopy(MEDALLION["steps"][5])
+    step["with"]["ifExists"] = "update"
+    world.submit({"name": "m", "steps": [MEDALLION["steps"][0], {**step, "needs": []}]})
+    while not any(o.kind == "updateDefinition" for o in world.model.store.operations.values()):
+        assert world.step() or world.pass_time() is None
+    world.cancel("d")
+    world.run(hours=0.2)
+    assert world.journal.step("d", 1)[1].record.state is S.COMPENSATING
+    for operation in world.model.store.operations.values():
+        operation.over_at = world.clock.now().timestamp()
+    assert world.run(hours=1.0) == [D.CANCELLED]
+    item = world.model.store.workspaces[made["id"]].items[made["items"][0]]
+    assert (item.definition or {})["parts"] == OWN_DEFINITION["parts"]
 
 
 def leave_call_in_flight(world: World, monkeypatch: pytest.MonkeyPatch, method: str, seconds: float) -> None:
@@ -228,3 +290,18 @@ def test_cancel_ends_a_wait_that_fabric_asked_for(method: str) -> None:
     assert world.clock.now() - started < timedelta(seconds=2 * POLICY.watchdog_seconds)
     assert not [c for c in world.model.calls[calls:] if c["method"] == "POST"]
     assert {s.record.state for s in world.journal.steps("d")} <= {S.COMPENSATED, S.SKIPPED}
+
+
+def test_compensation_asks_again_before_the_time_that_fabric_asked_to_wait_for() -> None:
+    """Fabric answers the deletion with 429 and an hour. The next attempt comes after COMPENSATION_MAX_SECONDS, because
+    until then the target is held for nothing."""
+    world = World(1)
+    world.submit(failing())
+    world.model.faults.replace([{"match": {"method": "DELETE"}, "when": {"nth": 1}, "action": PATIENCE}])
+    started = world.clock.now()
+    assert world.run(hours=2.0) == [D.COMPENSATED]
+    waited = world.clock.now() - started
+    assert (
+        timedelta(seconds=POLICY.backward.max_seconds) <= waited < timedelta(seconds=POLICY.backward.max_seconds + 120)
+    )
+    assert world.names() == {}

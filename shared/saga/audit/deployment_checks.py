@@ -164,7 +164,8 @@ def _steps_support_the_final_state(story: _Story) -> Iterator[Difference]:
     if story.appends and last.after == DeploymentState.SUCCEEDED:
         # A script may continue after something could not be created, and commit the rest.
         states.discard(StepState.FAILED)
-    allowed = _RELEASED_STEP_STATES if _is_release(last) else _FINAL_STEP_STATES.get(last.after)
+    is_given_up = _is_release(last) or _follows_release(last)
+    allowed = _RELEASED_STEP_STATES if is_given_up else _FINAL_STEP_STATES.get(last.after)
     if allowed is not None and not states <= allowed:
         message = f"ends '{last.after}', which the final states of its steps contradict"
         yield Difference(audit.DEPLOYMENT, last.sequence, message)
@@ -185,6 +186,11 @@ def _is_release(entry: AuditEntry) -> bool:
     return (entry.before, entry.after) == (DeploymentState.STUCK, DeploymentState.FAILED)
 
 
+def _follows_release(entry: AuditEntry) -> bool:
+    """Return True for an orphan check of a deployment that was released."""
+    return (entry.before, entry.after) == (DeploymentState.FAILED, DeploymentState.FAILED)
+
+
 def _heads_at(
     end: AuditEntry, steps: Mapping[str, list[AuditEntry]], unmoved: dict[str, str], last_release: int
 ) -> Iterator[dict[str, str]]:
@@ -193,7 +199,7 @@ def _heads_at(
     A `failed` deployment may have been resumed and have failed again. Each time every step that was not done settled
     once more, so the heads are those of one of these times.
     """
-    if _is_release(end):
+    if _is_release(end) or _follows_release(end):
         for by_time in (False, True):
             yield {s: _head_at_release(end, e, last_release, by_time=by_time) for s, e in steps.items()} | unmoved
         return

@@ -21,11 +21,13 @@ def end_fields(services: Services, record: DeploymentRecord, state: DeploymentSt
     if state is DeploymentState.STUCK:
         return {"finished_at": now, "retry_began_at": None}
     seconds = policy.retention_seconds
-    if state in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED):
+    is_given_up = state is DeploymentState.FAILED and record.is_released
+    if state in (DeploymentState.COMPENSATED, DeploymentState.CANCELLED) or is_given_up:
         seconds = policy.orphan_grace_seconds
     elif state is DeploymentState.SUCCEEDED and record.expires_after_seconds:
         seconds = record.expires_after_seconds
-    return {"finished_at": now, "retry_began_at": None, "due_at": now + timedelta(seconds=seconds)}
+    due = now + timedelta(seconds=seconds)
+    return {"finished_at": now, "retry_began_at": None, "due_at": due, "orphan_checked_at": None}
 
 
 def changed_nothing(step: StepRecord) -> bool:

@@ -18,8 +18,8 @@ _MOVING = frozenset({StepState.INTENT, StepState.SUBMITTED, StepState.COMPENSATI
 def lost(rows: Sequence[StepRecord], progress: Progress, now: datetime, *, is_abort_requested: bool) -> list[int]:
     """Return the ordinals of the steps that were sent and whose message is lost, as far as their rows show.
 
-    If a person cancelled (`is_abort_requested`), those that wait to try again are among them: a delivery ends that
-    wait.
+    If a person cancelled (`is_abort_requested`), those that wait to try again or for Fabric are among them: a delivery
+    ends that wait.
     """
     return [i for i in sorted(progress.sent) if _is_lost(rows[i], progress, now, is_abort_requested=is_abort_requested)]
 

@@ -156,8 +156,10 @@ def _absent(d: Delivery, running: Operation | None) -> Attempt:
     and the sweeper looks for it for `operations.MAX_OPERATION`.
     """
     started = d.step.compensation_started_at or d.now
-    seconds = d.services.policy.late_call_seconds if running is None else operations.MAX_UNSEEN_SECONDS
-    remaining = (started + timedelta(seconds=seconds) - d.services.clock.now()).total_seconds()
+    until = started + timedelta(seconds=d.services.policy.late_call_seconds)
+    if running is not None:
+        until = max(until, running.started_at + operations.MAX_UNSEEN)
+    remaining = (until - d.services.clock.now()).total_seconds()
     if running is not None:
         if remaining > 0:
             return operations.wait(d, running)
@@ -186,7 +188,8 @@ def _retry_or_fail(d: Delivery, error: SagaError) -> Attempt:
         "compensation_error": recorded(error),
         "operation": None if has_ended else d.step.operation,
     }
-    return Reschedule(decision.seconds, changes=changes)
+    # A Retry-After may name an hour. Until then nothing of the target could be used, so it is asked again sooner.
+    return Reschedule(min(decision.seconds, policy.max_seconds), changes=changes)
 
 
 def _out_of_time(d: Delivery) -> RecordedError:

@@ -11,7 +11,7 @@ from shared.domain.ports import Change
 from shared.domain.records import DeploymentRecord, RecordedError, StepChanges, StepRecord
 from shared.domain.row_limits import fitted
 from shared.domain.states import BACKWARD_SETTLED, FORWARD_SETTLED, DeploymentState, Origin, StepState
-from shared.saga.step import backward, forward, runs
+from shared.saga.step import backward, forward, giving_up, runs
 from shared.saga.step.delivery import Delivery, Services, Settled
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Settle
 
@@ -56,7 +56,7 @@ def _deliver(delivery: Delivery) -> Settled | None:
     except UnwritableError as error:
         if not is_forward:
             raise
-        return delivery.persist(forward.unwritable(delivery, error))
+        return delivery.persist(giving_up.unwritable(delivery, error))
 
 
 def _forward(delivery: Delivery) -> Outcome:
@@ -71,8 +71,8 @@ def _forward(delivery: Delivery) -> Outcome:
         return Ignore()  # its steps are being made ready; what is ready then gets a message
     if step.state is StepState.PENDING and header.is_rolling_back:
         return Settle(StepState.SKIPPED, "the rollback began before the step had started")
-    if (may_be_abandoned(step) and header.is_abort_requested) or runs.is_given_up(delivery):
-        return forward.abandon(delivery)
+    if (_ends_at_once(step) and header.is_abort_requested) or runs.is_given_up(delivery):
+        return giving_up.abandon(delivery)
     return forward.advance(delivery)
 
 
@@ -104,6 +104,12 @@ def _backward(delivery: Delivery) -> Outcome:
 
 
 def may_be_abandoned(step: StepRecord) -> bool:
+    """Return True if a delivery ends the step's wait when the deployment is aborted: for another attempt, for a run, or
+    for an operation of Fabric that still runs."""
+    return step.kind != APPROVAL and step.state in (StepState.INTENT, StepState.SUBMITTED)
+
+
+def _ends_at_once(step: StepRecord) -> bool:
     """Return True if a step waits for another attempt, because the last one failed or its result is not known, or for a
     run, which can be stopped."""
     has_failed_attempt = step.state is StepState.SUBMITTED and step.error is not None

@@ -10,7 +10,7 @@ A delivery that finds the row in `intent` cannot know whether the call was made,
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from shared.domain.errors import (
@@ -22,17 +22,16 @@ from shared.domain.errors import (
     FabricTransientError,
     InvalidInputError,
     SagaError,
-    UnwritableError,
 )
 from shared.domain.json import JsonObject
 from shared.domain.polling import poll_delay_seconds
 from shared.domain.ports import OperationStarted
-from shared.domain.records import Intent, Operation, RecordedError, Resource, StepChanges
+from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
 from shared.saga import deployed
-from shared.saga.step import approvals, companions, operations, runs, specs
+from shared.saga.step import approvals, companions, giving_up, operations, runs, specs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
 from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, policy_for
@@ -54,7 +53,7 @@ def advance(d: Delivery) -> Attempt:
     storage raises; both leave the row to the next delivery."""
     is_elsewhere = d.step.kind in d.services.elsewhere
     if d.step.deadline_at is not None and d.now >= d.step.deadline_at and not is_elsewhere:
-        return runs.stopped(d, _out_of_time(d, d.step.deadline_at))
+        return runs.stopped(d, giving_up.out_of_time(d, d.step.deadline_at))
     if d.is_resumed and not isinstance(d.kind_or_none, RunKind):
         _restart_timeout(d)
     try:
@@ -75,20 +74,6 @@ def _restart_timeout(d: Delivery) -> None:
         d.stage({"deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)})
 
 
-def unwritable(d: Delivery, error: UnwritableError) -> Settle:
-    """Fail a step whose outcome cannot be written: the staged facts are dropped, and the resource is looked for by its
-    marker."""
-    d.discard_staged()
-    return Settle(StepState.FAILED, str(error), {"error": recorded(error), "ambiguous": True, **_started(d)})
-
-
-def _started(d: Delivery) -> StepChanges:
-    """Return the times that the first write of a row sets: the timeout runs from the first delivery."""
-    if d.step.started_at is not None:
-        return {}
-    return {"started_at": d.now, "deadline_at": d.now + timedelta(seconds=d.step.timeout_seconds)}
-
-
 def _begin(d: Delivery) -> Attempt:
     spec = d.kind.prepare(d.fabric, specs.resolved(d), partial(deployed.recalled, d.services.deployed))
     found = d.kind.find(d.fabric, spec)
@@ -97,7 +82,7 @@ def _begin(d: Delivery) -> Attempt:
     marker = marker_of(d.step.deployment_id, d.step.step_id)
     intent = Intent(IntentAction.CREATE, marker, beside=runs.before(d, spec))
     changes: StepChanges = {"state": StepState.INTENT, "intent": intent, "operation": None, "error": None}
-    d.claim({**changes, **_started(d), **specs.final(d, spec)}, "absent: create it")
+    d.claim({**changes, **giving_up.started(d), **specs.final(d, spec)}, "absent: create it")
     return _act(d, spec, intent)
 
 
@@ -122,9 +107,12 @@ def _present(d: Delivery, spec: JsonObject, found: Snapshot) -> Attempt:
                 "calls_done": 0,
                 "error": None,
             }
-            d.claim({**changes, **_started(d), **specs.final(d, spec)}, "there: its before-image is kept, update it")
+            d.claim(
+                {**changes, **giving_up.started(d), **specs.final(d, spec)},
+                "there: its before-image is kept, update it",
+            )
             return _act(d, spec, replace(intent, before=before))
-    d.stage({**_started(d), **specs.final(d, spec)})
+    d.stage({**giving_up.started(d), **specs.final(d, spec)})
     return _verify(d, spec, found.resource, Intent(IntentAction.ADOPT, marker, None, found.resource.id))
 
 
@@ -147,7 +135,7 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
     image = d.kind.capture(d.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
         started = operations.started(d, image, OperationPurpose.CAPTURE, "getDefinition")
-        return Reschedule(operations.first_delay(started.kind), changes={"operation": started, **_started(d)})
+        return Reschedule(operations.first_delay(started.kind), changes={"operation": started, **giving_up.started(d)})
     return image
 
 
@@ -259,6 +247,8 @@ def _poll(d: Delivery) -> Attempt:
         unknown: StepChanges = {"state": StepState.INTENT, "operation": None, "ambiguous": True}
         return Reschedule(1.0, "the operation is unknown to Fabric", unknown)
     if isinstance(status, Reschedule):
+        if d.header.is_abort_requested:
+            return giving_up.abandon_wait(d, f"Fabric's operation {operation.id} still runs")
         return status
     operations.check(status, operation)
     if intent.action is IntentAction.UPDATE:
@@ -292,6 +282,8 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
         outputs = d.kind.verify(d.fabric, spec, resource, intent)
         reading = None if isinstance(d.kind, RunKind) else companions.remember(d, resource, intent)
     except NotYetError as error:
+        if d.header.is_abort_requested:
+            return giving_up.abandon_wait(d, str(error))
         waited = (d.services.clock.now() - (d.step.started_at or d.now)).total_seconds()
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
         if isinstance(d.kind, RunKind):
@@ -300,6 +292,8 @@ def _verify(d: Delivery, spec: JsonObject, resource: Resource, intent: Intent) -
         return Reschedule(
             poll_delay_seconds(error.expected_seconds, waited), changes={"state": state, "calls_done": done}
         )
+    if reading is not None and d.header.is_abort_requested:
+        return giving_up.abandon_wait(d, "Fabric reads the definition of what it created")
     if reading is not None:
         state = StepState.INTENT if d.step.state is StepState.PENDING else d.step.state
         return replace(reading, changes={**reading.changes, "state": state})
@@ -315,7 +309,7 @@ def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | Verific
     uncertain = d.step.ambiguous or d.is_uncertain
     uncertain |= isinstance(error, FabricAmbiguousError) and d.step.state is StepState.INTENT
     if isinstance(decision, GiveUp):
-        failed: StepChanges = {"error": recorded(error), "ambiguous": uncertain, **_started(d)}
+        failed: StepChanges = {"error": recorded(error), "ambiguous": uncertain, **giving_up.started(d)}
         return Settle(StepState.FAILED, str(error), failed)
     # A failed operation may have left its item behind, so the next delivery looks before it acts.
     submitted = isinstance(error, FabricError) and error.is_outcome and d.step.state is StepState.SUBMITTED
@@ -325,7 +319,7 @@ def _retry_or_fail(d: Delivery, error: FabricError | InvalidInputError | Verific
         "ambiguous": uncertain or submitted,
         "error": recorded(error),
         **looked_for,
-        **_started(d),
+        **giving_up.started(d),
     }
     return Reschedule(decision.seconds, changes=changes)
 
@@ -336,25 +330,6 @@ def _perhaps_late(error: SagaError) -> SagaError:
     if not isinstance(error, FabricNotFoundError):
         return error
     return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
-
-
-def abandon(d: Delivery) -> Attempt:
-    """Fail a step that waits for a retry or for the end of a run, because the deployment is rolled back. The effects of
-    earlier attempts are looked for and compensated as after any failure."""
-    last = f"; last: {d.step.error.message}" if d.step.error else ""
-    what = "the end of its run" if runs.is_awaited(d.step) else "another attempt"
-    message = f"abandoned while it waited for {what}{last}"
-    remedy = "No action needed: the effects of earlier attempts are compensated, or kept if rollback is off."
-    error = RecordedError(message, remedy)
-    return runs.stopped(d, Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain}))
-
-
-def _out_of_time(d: Delivery, deadline: datetime) -> Settle:
-    message = f"the step's timeout of {d.step.timeout_seconds:g} s was over at {deadline:%Y-%m-%d %H:%M:%S} UTC"
-    last = f"; last: {d.step.error.message}" if d.step.error else ""
-    remedy = "Raise the step's timeout, or look into why Fabric took so long."
-    error = RecordedError(message + last, remedy)
-    return Settle(StepState.FAILED, message, {"error": error, "ambiguous": d.is_uncertain})
 
 
 def _body(body: JsonObject | None, path: str) -> JsonObject:

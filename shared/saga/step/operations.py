@@ -18,9 +18,9 @@ from shared.steps.items import item_path
 
 MAX_OPERATION = timedelta(days=1)
 """How long an operation is reckoned with. Fabric names no bound of its own; most of its operations take minutes."""
-MAX_UNSEEN_SECONDS = 900.0
-"""How long a compensation waits for an operation that makes something of which nothing shows. The sweeper looks for
-what it makes after that."""
+MAX_UNSEEN = timedelta(seconds=400)
+"""How long, from its start, a compensation waits for an operation that makes something of which nothing shows. No
+recorded operation took longer (394 s). The sweeper looks for what it makes after that."""
 
 
 _READ = "getDefinition"

@@ -1,4 +1,4 @@
-"""Orphans: resources that a late call created after its deployment was rolled back.
+"""Orphans: resources that a late call created after its step was compensated.
 
 The journal records what each step was about to create, and with which marker. Only a resource with that marker is an
 orphan; the same name alone proves nothing. A role assignment has no marker, so no role assignment is deleted here.
@@ -12,9 +12,9 @@ from functools import partial
 
 from shared.domain.actors import SWEEPER
 from shared.domain.errors import ConflictError, FabricNotFoundError, FabricRefusedError, FabricTransientError
-from shared.domain.ports import Change
+from shared.domain.ports import Change, Versioned
 from shared.domain.records import AuditEntry, DeploymentRecord, Operation, StepRecord
-from shared.domain.states import DEPLOYMENT_ENDED, IntentAction
+from shared.domain.states import DEPLOYMENT_ENDED, IntentAction, StepState
 from shared.domain.states import DeploymentState as D
 from shared.domain.telemetry import Event
 from shared.saga.step import companions
@@ -28,6 +28,10 @@ _GONE = (D.COMPENSATED, D.CANCELLED, D.REJECTED)
 """In these states a deployment has no resources."""
 
 
+MAY_HAVE_ORPHANS = (D.COMPENSATED, D.CANCELLED, D.FAILED)
+"""In these states a deployment may have been rolled back, at least in part."""
+
+
 @dataclass(frozen=True)
 class Orphan:
     """A resource that a step created and no deployment accounts for, or a companion that Fabric added to it."""
@@ -37,13 +41,21 @@ class Orphan:
     why: str = "has the marker of"
 
 
+def awaits_orphan_check(header: DeploymentRecord) -> bool:
+    """Return True if the sweeper has yet to look for orphans of a deployment that was rolled back, or released when a
+    part of it was."""
+    is_over = header.state in (D.COMPENSATED, D.CANCELLED) or (header.state is D.FAILED and header.is_released)
+    return is_over and header.orphan_checked_at is None
+
+
 def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     """Look for each resource that a step was about to create, in reverse order: a container comes after its contents.
+    Steps that a release gave up have no orphans: the error of the deployment names their resources.
 
     The caller holds the target. A resource that a later deployment at the same target adopted is not an orphan. Raises
     ConflictError while another deployment is active at the target, because it may be about to adopt one; FabricError.
     """
-    rows = [s.record for s in services.journal.steps(header.deployment_id)]
+    rows = [s.record for s in _compensated(services, header)]
     taken = _adopted_ids(services, header)
     by_id = {row.step_id: row for row in rows}
     made = [
@@ -66,7 +78,7 @@ def prove_companions(services: Services, header: DeploymentRecord) -> None:
 
     Raises ConflictError while Fabric reads a definition, which the next sweep looks at again; FabricError.
     """
-    for versioned in services.journal.steps(header.deployment_id):
+    for versioned in _compensated(services, header):
         row = versioned.record
         item_type = services.payloads.load(row.spec).get("type") or ""
         if row.intent is None or companions.unread(item_type, row.intent) is None:
@@ -89,6 +101,10 @@ def prove_companions(services: Services, header: DeploymentRecord) -> None:
         intent = companions.with_names(row.intent, item_type, read)
         after = row.replace(intent=intent, operation=None, resource=resource)
         services.journal.write_step(Change(versioned, after, SWEEPER, ""))
+
+
+def _compensated(services: Services, header: DeploymentRecord) -> list[Versioned[StepRecord]]:
+    return [s for s in services.journal.steps(header.deployment_id) if s.record.state is StepState.COMPENSATED]
 
 
 def _made(services: Services, row: StepRecord, *, uncertain: bool) -> Snapshot | None:

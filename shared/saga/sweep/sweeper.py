@@ -8,8 +8,8 @@ A run does this, in this order; an error of one deployment does not stop the oth
   is rolled back.
 - It rolls back a held deployment whose `keepFor` is over, and a succeeded one whose `expiresAfter` is over or that a
   person retired while its target was not free.
-- It checks a deployment that was rolled back for orphans of late calls: once; or at growing intervals during a day, if
-  the answer to a create was lost and its resource has not shown.
+- It checks a deployment that was rolled back, or released when a part of it was, for orphans of late calls: once; or at
+  growing intervals during a day, if the answer to a create was lost and its resource has not shown.
 - It forgets a deployment past its retention, except for its audit.
 
 Every write is conditional or idempotent, so two runs at once do no harm; `dry_run` writes nothing. Each run starts at a
@@ -37,7 +37,7 @@ from shared.saga.command.verbs import Verb
 from shared.saga.scripts import lifecycle
 from shared.saga.step.delivery import Services
 from shared.saga.step.operations import MAX_OPERATION
-from shared.saga.sweep.orphans import about, delete_orphan, find_orphans, prove_companions
+from shared.saga.sweep.orphans import about, awaits_orphan_check, delete_orphan, find_orphans, prove_companions
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ _ORPHAN_CHECK_SECONDS = 180.0
 """The lease on the target during an orphan check; the target is released as soon as the check is done."""
 
 _Task = Callable[[DeploymentRecord], None]
-ROLLED_BACK = (DeploymentState.COMPENSATED, DeploymentState.CANCELLED)
 
 
 @dataclass
@@ -128,7 +127,7 @@ class _Run:
             log.exception("deployment %s: the sweeper could not handle it", record.deployment_id)
 
     def task_for(self, record: DeploymentRecord) -> _Task:
-        if record.state in ROLLED_BACK and record.orphan_checked_at is None:
+        if awaits_orphan_check(record):
             return self.check_orphans
         if record.state is DeploymentState.SUCCEEDED and (record.expires_after_seconds or record.retire_requested_by):
             return self.expire
@@ -231,7 +230,7 @@ class _Run:
         return handling.handle(self.services, self.locks, self.orchestrations, command)
 
     def check_orphans(self, record: DeploymentRecord) -> None:
-        """Find and delete the orphans of a deployment that was rolled back, until none is left."""
+        """Find and delete the orphans of the steps that were compensated, until none is left."""
         if self.dry_run:
             self._check_orphans(record, record.deployment_id)
             return
@@ -305,10 +304,11 @@ class _Run:
 
 
 def _may_still_come(row: Versioned[StepRecord]) -> bool:
-    """Return True if a create was sent whose resource has not been seen."""
+    """Return True if a create was sent whose resource has not been seen, and the step counts as compensated."""
     step = row.record
     return (
         step.ambiguous
+        and step.state is StepState.COMPENSATED
         and step.resource is None
         and step.intent is not None
         and step.intent.action is IntentAction.CREATE

@@ -421,15 +421,14 @@ def test_reconcile_resends_a_waiting_look_when_the_deployment_is_rolled_back(cha
 
 @pytest.mark.parametrize("state", [S.INTENT, S.SUBMITTED])
 def test_reconcile_resends_a_waiting_retry_when_a_person_cancelled(state: S) -> None:
-    """A cancel ends a wait for a retry in the next round, however long it is; a running operation of Fabric
-    continues."""
+    """A cancel ends a wait for a retry in the next round, however long it is, and a wait for an operation of Fabric."""
     saga = SagaFixture()
     later = saga.clock.now() + timedelta(hours=1)
     waits = row(0, state).replace(wait_until=later, error=ERROR)
     is_at_fabric = row(1, S.SUBMITTED).replace(needs=(), wait_until=later)
     saga.deployment(D.RUNNING, waits, is_at_fabric, cancel_requested_by="somebody")
     activities.reconcile(saga.services, saga.locks, "d", Progress([[], []], [state, S.SUBMITTED], sent={0, 1}))
-    assert saga.sent() == [(0, "forward")]
+    assert saga.sent() == [(0, "forward"), (1, "forward")]
 
 
 @pytest.mark.parametrize(

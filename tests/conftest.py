@@ -1,5 +1,6 @@
 """Fixtures and helpers that many tests need: Azurite, if it can run here, and a clear message if it cannot."""
 
+import gc
 import logging
 import os
 import shutil
@@ -72,8 +73,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl
 def pytest_collection_finish() -> None:
-    """Give the root logger its level back, which fabric-cicd changes when it is imported: tests read warnings."""
+    """Give the root logger its level back, which fabric-cicd changes when it is imported: tests read warnings. The
+    garbage collector need not visit what stays until the end, all modules and tests."""
     logging.getLogger().setLevel(logging.WARNING)
+    gc.collect()
+    gc.freeze()
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,6 +14,7 @@ from shared.domain.errors import Problem
 from shared.domain.json import JsonObject, as_list, as_object
 from shared.domain.template import FORM, INPUT_FORM, MAX_REFERENCES, OPENING, Expression, parts
 
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(s|m|h|d)?")
 """A number of seconds, or of the unit behind it."""
@@ -72,7 +73,7 @@ def suggestion(word: str, known: Iterable[str], problems: Collection[Problem] = 
 
 def child(path: str, name: str) -> str:
     """Return the JSON path of a member. A name that is not a plain word is quoted, and cut at 64 characters."""
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+    if _PLAIN_NAME.fullmatch(name):
         return f"{path}.{name}"
     return f"{path}[{name[:64]!r}]"
 

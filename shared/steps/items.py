@@ -14,8 +14,9 @@ NAME_LIMIT = 123
 DESCRIPTION_LIMIT = 256
 """Characters of an item's description. Source: published OpenAPI, CreateItemRequest.description."""
 WORD_NAME = re.compile(r"[A-Za-z0-9_]+")
-WORD_NAMED = frozenset({"Lakehouse", "Warehouse", "Environment"})
-"""Item types whose names Fabric limits to letters, digits and underscores (400 InvalidInput otherwise)."""
+WORD_NAMED = frozenset({"Lakehouse", "Warehouse"})
+"""Item types whose names Fabric limits to letters, digits and underscores (400 InvalidInput otherwise). An environment
+is not among them: one with a space in its name was created in recorded traffic."""
 WORD_HINT = "may contain only letters, digits and underscores (Fabric's rule for this type)"
 
 

@@ -15,9 +15,11 @@ from shared.domain.states import DeploymentState
 from shared.domain.text import parse
 
 EXAMPLES = ROOT / "examples"
-NAMES = ("medallion", "failing", "restoring")
-"""Two of the examples, and one that this module defines: it updates existing resources and must restore all of them."""
+NAMES = ("medallion", "failing", "restoring", "companions")
+"""Two of the examples, and two that this module defines: one updates existing resources and must restore all of them,
+one creates items to which Fabric adds others, and must leave none of either."""
 _TARGET = "sweep-target"
+_UNKNOWN_TYPE = "CrystalBall"
 _READER = "0f3f6f0e-52a4-4a35-9d4e-7f2f4f6a1c04"
 _PAYLOAD_LINES = 600
 """Enough lines to make a definition too large for a row, so that spec and before-image are stored as blobs."""
@@ -39,6 +41,8 @@ class Manifest:
     def load(cls, name: str) -> "Manifest":
         if name == "restoring":
             return cls(name, _restoring(), DeploymentState.COMPENSATED, _present())
+        if name == "companions":
+            return cls(name, _companions(), DeploymentState.COMPENSATED)
         end = DeploymentState.SUCCEEDED if name == "medallion" else DeploymentState.COMPENSATED
         return cls(name, packed(parse((EXAMPLES / f"{name}.yaml").read_text()), EXAMPLES), end)
 
@@ -57,7 +61,7 @@ class Manifest:
         return sorted(
             s["with"]["displayName"]
             for s in self.content["steps"]
-            if s["kind"] == "lakehouse" or s["with"].get("displayName") == "fresh"
+            if s["kind"] == "lakehouse" or (s["kind"] == "item" and _is_created(s["with"]))
         )
 
     @property
@@ -71,7 +75,9 @@ class Manifest:
         """The number of creating calls by the last word of their path; each call must take effect exactly once."""
         if self.present is not None:
             return Counter({"items": len(self.items)})
-        return Counter({"workspaces": 1, "lakehouses": len(self.items), "roleAssignments": len(self.roles)})
+        kinds = Counter(s["kind"] for s in self.content["steps"] if s["kind"] != "item" or _is_created(s["with"]))
+        made = {"lakehouses": kinds["lakehouse"], "items": kinds["item"], "roleAssignments": len(self.roles)}
+        return Counter({"workspaces": 1, **made})
 
 
 def new_id() -> str:
@@ -81,32 +87,73 @@ def new_id() -> str:
 
 def _present() -> dict[str, Any]:
     old = {"type": "Notebook", "displayName": "present", "description": "Old", "definition": _definition("old")}
+    compute = {"type": "Environment", "displayName": "compute", "description": "", "definition": _spark(8)}
     roles = [
         {"id": SIMULATOR_IDENTITY, "type": "ServicePrincipal", "role": "Admin"},
         {"id": _READER, "type": "Group", "role": "Viewer"},
     ]
-    return {"description": "Was there", "items": [old], "roleAssignments": roles}
+    return {"description": "Was there", "items": [old, compute], "roleAssignments": roles}
 
 
 def _restoring() -> dict[str, Any]:
-    """Return a manifest that updates a notebook and a role, creates a notebook and runs it, and then fails."""
+    """Return a manifest that updates a notebook, an environment and a role, creates a notebook and runs it, and then
+    fails."""
     place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
     notebook = {**place, "type": "Notebook", "description": "New", "definition": _definition("new")}
     role = {**place, "principalId": _READER, "principalType": "Group", "role": "Contributor"}
     run = {**place, "itemId": "${{ steps.fresh.outputs.id }}", "jobType": "RunNotebook"}
-    impossible = {**place, "type": "CrystalBall", "displayName": "forecast"}
+    compute = {**place, "type": "Environment", "displayName": "compute", "definition": _spark(4), "ifExists": "update"}
     steps = [
         {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET, "ifExists": "adopt"}},
         {"id": "present", "kind": "item", "with": {**notebook, "displayName": "present", "ifExists": "update"}},
         {"id": "fresh", "kind": "item", "with": {**notebook, "displayName": "fresh"}},
         {"id": "reader", "kind": "role_assignment", "with": {**role, "ifExists": "update"}},
         {"id": "test", "kind": "job", "with": run},
-        {"id": "forecast", "kind": "item", "needs": ["present", "test", "reader"], "with": impossible},
+        {"id": "compute", "kind": "item", "with": compute},
+        _failing(["present", "test", "reader", "compute"]),
     ]
     return {"name": "restoring", "target": _TARGET, "steps": steps}
 
 
+def _companions() -> dict[str, Any]:
+    """Return a manifest that creates an eventhouse, a dataflow and an environment in a new workspace, and then fails.
+
+    Fabric adds a database to the eventhouse, and staging items to the dataflow, which stay when it is deleted.
+    """
+    place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
+    queries = _part("mashup.pq", "section Section1;"), _part("queryMetadata.json", "{}")
+    telemetry = {**place, "type": "Eventhouse", "displayName": "telemetry"}
+    prices = {**place, "type": "Dataflow", "displayName": "prices", "definition": {"parts": list(queries)}}
+    compute = {**place, "type": "Environment", "displayName": "compute", "definition": _spark(4)}
+    steps = [
+        {"id": "workspace", "kind": "workspace", "with": {"displayName": _TARGET}},
+        {"id": "telemetry", "kind": "item", "with": telemetry},
+        {"id": "prices", "kind": "item", "with": prices},
+        {"id": "compute", "kind": "item", "with": compute},
+        _failing(["telemetry", "prices", "compute"]),
+    ]
+    return {"name": "companions", "target": _TARGET, "steps": steps}
+
+
+def _failing(needs: list[str]) -> dict[str, Any]:
+    place = {"workspaceId": "${{ steps.workspace.outputs.id }}"}
+    spec = {**place, "type": _UNKNOWN_TYPE, "displayName": "forecast"}
+    return {"id": "forecast", "kind": "item", "needs": needs, "with": spec}
+
+
+def _is_created(spec: dict[str, Any]) -> bool:
+    """Return True if a step of kind `item` creates its item: Fabric knows its type, and it was not there before."""
+    return spec["type"] != _UNKNOWN_TYPE and spec.get("ifExists") != "update"
+
+
+def _spark(cores: int) -> dict[str, Any]:
+    return {"parts": [_part("Setting/Sparkcompute.yml", f"driver_cores: {cores}\n")]}
+
+
+def _part(path: str, text: str) -> dict[str, str]:
+    return {"path": path, "payload": base64.b64encode(text.encode()).decode(), "payloadType": "InlineBase64"}
+
+
 def _definition(word: str) -> dict[str, Any]:
     text = "".join(f"# {word} {line}\n" for line in range(_PAYLOAD_LINES))
-    payload = base64.b64encode(text.encode()).decode()
-    return {"parts": [{"path": "notebook-content.py", "payload": payload, "payloadType": "InlineBase64"}]}
+    return {"parts": [_part("notebook-content.py", text)]}

@@ -1,5 +1,6 @@
 """The expectations of the crash sweep: a correct run has no violation, and each possible deviation is one."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,3 +99,16 @@ def test_audit_must_replay_to_the_journal_by_legal_moves() -> None:
     assert "in the audit twice" in wrong([*good, move("deployment", "succeeded", "succeeded", 2)])
     assert "the journal at succeeded" in wrong(good[:-1])
     assert "not in the journal" in wrong([*good, move("step_00009", "pending", "intent", 1)])
+
+
+def test_manifests_have_an_eventhouse_a_dataflow_and_an_environment() -> None:
+    """They are created beside items that Fabric adds, and an environment is restored; no other item is expected."""
+    companions, restoring = Manifest.load("companions"), Manifest.load("restoring")
+    assert companions.items == ["compute", "prices", "telemetry"]
+    assert companions.creations == Counter({"workspaces": 1, "items": 3})
+    assert (restoring.items, restoring.creations) == (["fresh"], Counter({"items": 1}))
+    types = {
+        s["with"]["type"] for s in [*companions.content["steps"], *restoring.content["steps"]] if "type" in s["with"]
+    }
+    assert types >= {"Eventhouse", "Dataflow", "Environment"}
+    assert MEDALLION.creations == Counter({"workspaces": 1, "lakehouses": 3, "roleAssignments": 3})

@@ -16,6 +16,11 @@ COLLECTIONS: Mapping[str, str] = {
     "assigntocapacity": "capacities",
     "unassignfromcapacity": "capacities",
     "git": "git",
+    "assigntodomain": "workspaces",
+    "unassignfromdomain": "workspaces",
+    "applytags": "workspaces",
+    "unapplytags": "workspaces",
+    "spark": "workspaces",
 }
 """The area of each collection of a workspace, in lower case. A collection that is missing here counts as `items`."""
 AREAS = ("workspaces", "items", "roles", "operations", "capacities", "jobs", "git", "connections", "admin", "other")

@@ -18,7 +18,9 @@ from shared.steps.principals import PrincipalsKind
 from shared.steps.repository import RepositoryKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.role_assignment import RoleAssignmentKind
+from shared.steps.tags import TagsKind
 from shared.steps.workspace import WorkspaceKind
+from shared.steps.workspace_settings import CapacityAssignmentKind, DomainAssignmentKind, SparkSettingsKind
 
 _IN_FABRIC: tuple[StepKind, ...] = (
     WorkspaceKind(),
@@ -27,6 +29,10 @@ _IN_FABRIC: tuple[StepKind, ...] = (
     RoleAssignmentKind(),
     FolderKind(),
     JobKind(),
+    CapacityAssignmentKind(),
+    DomainAssignmentKind(),
+    SparkSettingsKind(),
+    TagsKind(),
 )
 _EXPANDED: tuple[StepKind, ...] = (RepositoryItemKind(), ValueSetKind(), EnvironmentPublishKind())
 """The kinds that a manifest cannot name, because others expand to them."""

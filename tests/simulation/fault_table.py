@@ -15,8 +15,12 @@ from functools import cache
 from typing import Any
 
 from local.fabric_simulator import control
+from local.fabric_simulator.domains import Domains, InDomain
 from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.jobs import Jobs
+from local.fabric_simulator.spark_pools import Spark
+from local.fabric_simulator.store import Workspace
+from local.fabric_simulator.tags import Applied, Tags, shown
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.steps import KINDS
@@ -59,6 +63,8 @@ class Scenario:
     role: str = ""
     has_workspace: bool = True
     capacity: str | None = None
+    is_tagged: bool = False
+    """True if the workspace is in the first domain and has the first tag."""
 
 
 def _step(kind: str, **spec: Any) -> dict[str, Any]:
@@ -125,6 +131,10 @@ _ENDLESS = {
     "definition": {"parts": [{"path": "notebook-content.py", "payload": "d2hpbGUgVHJ1ZTogcGFzcw=="}]},
 }
 _RUN = {"workspaceId": WORKSPACE, "jobType": "RunNotebook", "mayRunTwice": True}
+DOMAINS = ("00000000-0000-0000-0000-0000000000d0", "00000000-0000-0000-0000-0000000000d1")
+TAGS = ("00000000-0000-0000-0000-0000000000e0", "00000000-0000-0000-0000-0000000000e1")
+_SETTINGS = {"job": {"sessionTimeoutInMinutes": 45}, "pool": {"defaultPool": {"name": "Own", "type": "Workspace"}}}
+_IN_WORKSPACE = {"workspaceId": WORKSPACE}
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
 SCENARIOS = (
     Scenario("workspace, created", _step("lakehouse", **_LAKE), has_workspace=False),
@@ -149,6 +159,17 @@ SCENARIOS = (
     Scenario("folder, created", _step("folder", **_IN)),
     Scenario("job, run", _step("job", **_RUN, itemId=_TEST["id"], expectExitValue="ok"), (_TEST,)),
     Scenario("job, cancelled", _step("job", **_RUN, itemId=_ENDLESS["id"]) | {"timeout": "4m"}, (_ENDLESS,)),
+    Scenario("capacity, assigned", _step("capacity_assignment", **_IN_WORKSPACE, capacityId=CAPACITIES[1])),
+    Scenario(
+        "capacity, changed",
+        _step("capacity_assignment", **_IN_WORKSPACE, capacityId=CAPACITIES[1]),
+        capacity=CAPACITIES[0],
+    ),
+    Scenario("domain, assigned", _step("domain_assignment", **_IN_WORKSPACE, domainId=DOMAINS[1])),
+    Scenario("domain, changed", _step("domain_assignment", **_IN_WORKSPACE, domainId=DOMAINS[1]), is_tagged=True),
+    Scenario("Spark settings, changed", _step("spark_settings", **_IN_WORKSPACE, settings=_SETTINGS)),
+    Scenario("tags of a workspace", _step("tags", **_IN_WORKSPACE, tags=list(TAGS)), is_tagged=True),
+    Scenario("tags of an item", _step("tags", **_IN_WORKSPACE, itemId=_TEST["id"], tags=[TAGS[0]]), (_TEST,)),
     Scenario("items of a repository, created", _REPOSITORY),
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("actions of a repository, after a create", _ACTIONS),
@@ -179,6 +200,7 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
         place = {"displayName": "sales", "description": "old", "roleAssignments": roles}
         items = copy.deepcopy(list(scenario.items))
         control.seed(world.model, {"workspaces": [{**place, "items": items, "capacityId": scenario.capacity}]})
+    put_tenant(world, is_tagged=scenario.is_tagged)
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]
     if scenario.step["kind"] == "workspace":
         steps = [scenario.step]
@@ -196,8 +218,28 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
     return _outcome(world), world
 
 
+def put_tenant(world: World, *, is_tagged: bool) -> None:
+    """Put two domains and two tags into the tenant, and with `is_tagged` the first of each on every workspace."""
+    store = world.model.store
+    for i, (domain, tag) in enumerate(zip(DOMAINS, TAGS, strict=True)):
+        store.part(Domains).by_id[domain] = {"id": domain, "displayName": f"domain {i}"}
+        store.part(Tags).by_id[tag] = {"id": tag, "displayName": f"tag {i}"}
+    for workspace in store.workspaces.values() if is_tagged else ():
+        workspace.part(InDomain).domain_id = DOMAINS[0]
+        workspace.part(Applied).tags = [store.part(Tags).by_id[TAGS[0]]]
+
+
+def settings_of(workspace: Workspace) -> list[Any]:
+    """Return what the kinds of settings can change in a workspace."""
+    tagged = [(i.name, sorted(t["displayName"] for t in shown(i))) for i in workspace.items.values()]
+    domain = workspace.part(InDomain).domain_id
+    number = DOMAINS.index(domain) if domain else None
+    own = sorted(t["displayName"] for t in shown(workspace))
+    return [number, own, sorted(tagged), workspace.part(Spark).settings]
+
+
 def _outcome(world: World) -> Outcome:
-    shown = list[Any]()
+    seen = list[Any]()
     for workspace in world.model.store.workspaces.values():
         # An item whose operation failed never becomes visible; an item that is only late counts.
         visible = [i for i in workspace.standing() if i.visible_at != float("inf")]
@@ -209,14 +251,17 @@ def _outcome(world: World) -> Outcome:
         )
         capacity = CAPACITIES.index(workspace.capacity_id) if workspace.capacity_id else None
         roles = sorted(map(str, workspace.roles.values()))
-        shown.append((workspace.name, workspace.description, capacity, items, sorted(names.values()), roles, runs))
-    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{14}", "{id}", str(shown))
+        more = settings_of(workspace)
+        seen.append((workspace.name, workspace.description, capacity, items, sorted(names.values()), roles, runs, more))
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{14}", "{id}", str(seen))
     state = world.state()
     assert state in DEPLOYMENT_ENDED, state
     made = Counter(
         c["path"].rsplit("/", 1)[-1]
         for c in world.model.calls
-        if c["method"] == "POST" and c["effect"] and not re.search(r"Definition|Capacity|/(move|publish)$", c["path"])
+        if c["method"] == "POST"
+        and c["effect"]
+        and not re.search(r"Definition|Capacity|Domain|Tags|/(move|publish)$", c["path"])
     )
     return Outcome(state.value, text, tuple(sorted(made.items())))
 

@@ -30,6 +30,7 @@ from tests.simulation.jobs_in_schedule import JobsInSchedule
 from tests.simulation.orchestration import HANGS
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.restored import Restored
+from tests.simulation.settings_in_schedule import SettingsInSchedule
 from tests.simulation.world import World
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -263,9 +264,9 @@ def run(seed: int) -> Report:
     other_actors = OtherActors(world, chance)
     if chance.random() < 0.4:
         other_actors.seed_workspace()
-    added = Added(InSchedule.of(seed, world), JobsInSchedule.of(seed, world))
     restored = Restored.of(seed, world)
     restored.prepare(other_actors)
+    added = Added(InSchedule.of(seed, world), JobsInSchedule.of(seed, world), SettingsInSchedule.of(seed, world))
     chosen = [(name, "", 0.25) for name in FAULTS if chance.random() < 0.25]
     chosen += [("answer lost", "POST", 0.4)] if operators.is_hasty else []
     rules = [
@@ -291,20 +292,26 @@ def run(seed: int) -> Report:
     moves = Counter(_move(before.state, after.state) for before, after in world.journal.history)
     trace = content_hash([world.model.calls, world.clock.now().isoformat()])
     violations = [*laws.violations(world, other_actors, ids)]
-    return Report(seed, world.occurred, ended, moves, trace, violations or [*added.jobs.violations(ids)])
+    return Report(seed, world.occurred, ended, moves, trace, violations or added.violations(ids))
 
 
 @dataclass
 class Added:
-    """The repository and the job that some seeds add to every manifest."""
+    """The repository, the job and the settings that some seeds add to every manifest."""
 
     repository: InSchedule
     jobs: JobsInSchedule
+    settings: SettingsInSchedule
 
     def amend(self, manifest: dict[str, Any]) -> None:
         """Add it to a manifest."""
         self.repository.amend(manifest)
         self.jobs.amend(manifest)
+        self.settings.amend(manifest)
+
+    def violations(self, ids: list[str]) -> list[str]:
+        """Check the laws that are about what was added."""
+        return [*self.jobs.violations(ids), *self.settings.violations(ids)]
 
 
 def _move(before: StepState | DeploymentState, after: StepState | DeploymentState) -> Move:

@@ -31,6 +31,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "item": {"workspaceId": GUID, "type": "Notebook", "displayName": "n", "definition": {"parts": [PART]}},
     "folder": {"workspaceId": GUID, "displayName": "Raw"},
     "job": {"workspaceId": GUID, "itemId": GUID, "jobType": "RunNotebook", "parameters": {"rows": 1}},
+    "capacity_assignment": {"workspaceId": GUID, "capacityId": GUID},
+    "domain_assignment": {"workspaceId": GUID, "domainId": GUID},
+    "spark_settings": {"workspaceId": GUID, "settings": {"automaticLog": {"enabled": False}}},
+    "tags": {"workspaceId": GUID, "itemId": GUID, "tags": [GUID]},
     "repository": {
         "workspaceId": GUID,
         "folders": ["/Raw"],

@@ -41,6 +41,10 @@ SPECS: dict[str, dict[str, Any]] = {
         "mayRunTwice": None,
         "expectExitValue": None,
     },
+    "capacity_assignment": {"workspaceId": PERSON, "capacityId": OTHER},
+    "domain_assignment": {"workspaceId": PERSON, "domainId": OTHER},
+    "spark_settings": {"workspaceId": PERSON, "settings": {"automaticLog": {"enabled": False}}},
+    "tags": {"workspaceId": PERSON, "itemId": None, "tags": [OTHER]},
     "role_assignment": {
         "workspaceId": PERSON,
         "principalId": OTHER,

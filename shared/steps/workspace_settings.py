@@ -1,0 +1,138 @@
+"""Kinds `capacity_assignment`, `domain_assignment` and `spark_settings`: what a workspace has one of."""
+
+from collections.abc import Iterator
+
+from shared.domain.errors import InvalidInputError, Problem
+from shared.domain.fields import Fields, Words
+from shared.domain.json import JsonObject, as_object
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
+from shared.steps.kind import Call, NotYetError, Snapshot, VerificationError
+from shared.steps.setting import SettingKind
+from shared.steps.workspace import CAPACITY_SECONDS
+
+_SPARK_MEMBERS = ("automaticLog", "environment", "highConcurrency", "job", "pool")
+"""Source: published OpenAPI, UpdateWorkspaceSparkSettingsRequest."""
+
+
+class CapacityAssignmentKind(SettingKind):
+    """Assign a workspace to a capacity; compensation assigns it to the earlier one, or to none."""
+
+    name = "capacity_assignment"
+    about = "The capacity of a workspace that exists."
+    type = "CapacityAssignment"
+    outputs = frozenset({"id", "workspaceId", "capacityId"})
+
+    def check_values(self, spec: Fields) -> None:
+        spec.guid("capacityId", required=True, words=Words("The capacity.", "6a3b1c7e-2f0d-4a55-9a0f-1b2c3d4e5f60"))
+
+    def read(self, fabric: Fabric, spec: JsonObject) -> tuple[str, JsonObject]:
+        shown = _workspace(fabric, spec)
+        return shown.get("displayName", ""), {"capacityId": shown.get("capacityId", "")}
+
+    def wanted(self, spec: JsonObject) -> JsonObject:
+        return {"capacityId": spec["capacityId"]}
+
+    def set(self, spec: JsonObject, values: JsonObject) -> list[Call]:
+        """Return assignToCapacity, or unassignFromCapacity for no capacity: a 202 without an operation."""
+        path = f"/workspaces/{spec['workspaceId']}"
+        if not values["capacityId"]:
+            return [Call("POST", f"{path}/unassignFromCapacity", "capacity", is_followed=False)]
+        return [Call("POST", f"{path}/assignToCapacity", "capacity", dict(values), is_followed=False)]
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Wait until the assignment has ended. Raises NotYetError, VerificationError."""
+        progress = _workspace(fabric, spec).get("capacityAssignmentProgress")
+        if intent.action is not IntentAction.ADOPT and progress == "InProgress":
+            raise NotYetError("the capacity is being assigned", CAPACITY_SECONDS)
+        if intent.action is not IntentAction.ADOPT and progress == "Failed":
+            raise VerificationError(
+                f"Fabric could not assign the capacity {spec['capacityId']}; check that it is running"
+            )
+        return {**super().verify(fabric, spec, resource, intent), "capacityId": spec["capacityId"]}
+
+
+class DomainAssignmentKind(SettingKind):
+    """Assign a workspace to a domain; compensation assigns it to the earlier one, or to none."""
+
+    name = "domain_assignment"
+    about = "The domain of a workspace that exists."
+    type = "DomainAssignment"
+    outputs = frozenset({"id", "workspaceId", "domainId"})
+
+    def check_values(self, spec: Fields) -> None:
+        spec.guid("domainId", required=True, words=Words("The domain.", "97dd1d38-a4c6-41ed-bc4f-1e383f8ddd01"))
+
+    def read(self, fabric: Fabric, spec: JsonObject) -> tuple[str, JsonObject]:
+        shown = _workspace(fabric, spec)
+        return shown.get("displayName", ""), {"domainId": shown.get("domainId") or ""}
+
+    def wanted(self, spec: JsonObject) -> JsonObject:
+        return {"domainId": spec["domainId"]}
+
+    def set(self, spec: JsonObject, values: JsonObject) -> list[Call]:
+        """Return assignToDomain, or unassignFromDomain for no domain."""
+        path = f"/workspaces/{spec['workspaceId']}"
+        if not values["domainId"]:
+            return [Call("POST", f"{path}/unassignFromDomain", "domain")]
+        return [Call("POST", f"{path}/assignToDomain", "domain", dict(values))]
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        return {**super().verify(fabric, spec, resource, intent), "domainId": spec["domainId"]}
+
+
+class SparkSettingsKind(SettingKind):
+    """Set some of the Spark settings of a workspace; compensation restores the same ones."""
+
+    name = "spark_settings"
+    about = "Spark settings of a workspace that exists."
+    type = "SparkSettings"
+
+    def check_values(self, spec: Fields) -> None:
+        given = spec.any_object(
+            "settings",
+            words=Words(
+                "The settings to change, in the form of Fabric's API; the others stay.",
+                {"environment": {"runtimeVersion": "1.3"}, "highConcurrency": {"notebookInteractiveRunEnabled": True}},
+            ),
+        )
+        if not given:
+            spec.problem("settings", "is required, with at least one setting")
+        for name in given or {}:
+            if name not in _SPARK_MEMBERS:
+                spec.problem("settings", f"'{name[:64]}' is not one of: {', '.join(_SPARK_MEMBERS)}")
+
+    def read(self, fabric: Fabric, spec: JsonObject) -> tuple[str, JsonObject]:
+        image = fabric.get(_spark_path(spec))
+        return "Spark settings", {name: image[name] for name in _SPARK_MEMBERS if name in image}
+
+    def wanted(self, spec: JsonObject) -> JsonObject:
+        return spec["settings"]
+
+    def allow(self, fabric: Fabric, spec: JsonObject, found: Snapshot | None) -> None:
+        """Raise InvalidInputError for a setting that Fabric does not show, because it could not be restored."""
+        unknown = list(_missing(self.wanted(spec), found.image, "$.with.settings")) if found is not None else []
+        if unknown:
+            message = "is a setting that Fabric does not show for this workspace, so that it could not be restored"
+            raise InvalidInputError([Problem(path, message) for path in unknown])
+
+    def set(self, spec: JsonObject, values: JsonObject) -> list[Call]:
+        return [Call("PATCH", _spark_path(spec), "Spark settings", dict(values))]
+
+
+def _workspace(fabric: Fabric, spec: JsonObject) -> JsonObject:
+    return fabric.get(f"/workspaces/{spec['workspaceId']}")
+
+
+def _spark_path(spec: JsonObject) -> str:
+    return f"/workspaces/{spec['workspaceId']}/spark/settings"
+
+
+def _missing(wanted: JsonObject, shown: JsonObject, path: str) -> Iterator[str]:
+    """Yield the paths of the members that are wanted and not shown."""
+    for name, value in wanted.items():
+        if name not in shown:
+            yield f"{path}.{name}"
+        elif (inner := as_object(value)) is not None:
+            yield from _missing(inner, as_object(shown[name]) or {}, f"{path}.{name}")

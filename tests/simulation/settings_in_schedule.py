@@ -1,0 +1,87 @@
+"""Settings of a workspace in the deployments of a schedule: capacity, domain, Spark settings, tags.
+
+Everything here is drawn from a random generator of its own, so that the rest of a seed's schedule stays the same.
+"""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.fabric_simulator import control
+from shared.domain.states import DeploymentState, StepState
+from tests.simulation.edges import WORKSPACE
+from tests.simulation.fault_table import CAPACITIES, DOMAINS, TAGS, put_tenant, settings_of
+from tests.simulation.world import World
+
+_KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
+
+
+@dataclass
+class SettingsInSchedule:
+    """The settings of a seed's schedule. `before` are those of the workspaces that existed at its beginning."""
+
+    world: World
+    chance: random.Random
+    is_on: bool
+    before: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+
+    @classmethod
+    def of(cls, seed: int, world: World) -> "SettingsInSchedule":
+        """Draw it from the seed: one in five has settings."""
+        chance = random.Random(f"{seed}/settings")
+        found = cls(world, chance, chance.random() < 0.2)
+        if found.is_on:
+            control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
+            put_tenant(world, is_tagged=chance.random() < 0.5)
+            found.before = found._now()
+        return found
+
+    def _now(self) -> dict[str, Any]:
+        """Return the settings by workspace. An item that was added or removed has no tags that matter here."""
+        return {
+            w.id: str([w.capacity_id, *settings_of(w)[:2], settings_of(w)[3]])
+            for w in self.world.model.store.workspaces.values()
+        }
+
+    def amend(self, manifest: dict[str, Any]) -> None:
+        """Add some settings to a manifest, and in some a step after them that cannot succeed."""
+        if not self.is_on:
+            return
+        self.world.occurred["settings"] += 1
+        chance, place = self.chance, {"workspaceId": WORKSPACE}
+        job = {"sessionTimeoutInMinutes": chance.choice([20, 45, 60])}
+        drawn: list[dict[str, Any]] = [
+            {
+                "id": "capacity",
+                "kind": "capacity_assignment",
+                "with": {**place, "capacityId": chance.choice(CAPACITIES)},
+            },
+            {"id": "domain", "kind": "domain_assignment", "with": {**place, "domainId": chance.choice(DOMAINS)}},
+            {"id": "spark", "kind": "spark_settings", "with": {**place, "settings": {"job": job}}},
+            {"id": "tags", "kind": "tags", "with": {**place, "tags": chance.sample(TAGS, chance.randint(1, 2))}},
+        ]
+        chosen = chance.sample(drawn, chance.randint(1, 4))
+        manifest["steps"] += chosen
+        if chance.random() < 0.5:
+            spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "jewel"}
+            needs = [step["id"] for step in chosen]
+            manifest["steps"].append({"id": "jewel", "kind": "item", "needs": needs, "with": spec})
+
+    def violations(self, ids: list[str]) -> Iterable[str]:
+        """Check that the settings are as before if no deployment was kept whose steps may have changed them."""
+        if not self.is_on:
+            return
+        rows = [
+            s.record
+            for d in ids
+            if self.world.state(d) in _KEPT
+            for s in self.world.journal.steps(d)
+            if s.record.kind in ("capacity_assignment", "domain_assignment", "spark_settings", "tags")
+        ]
+        if any(row.state not in (StepState.COMPENSATED, StepState.SKIPPED) and row.intent is not None for row in rows):
+            return
+        now = self._now()
+        for workspace_id, was in self.before.items():
+            if workspace_id in now and now[workspace_id] != was:
+                yield f"the settings of {workspace_id} were {was} and are {now[workspace_id]}"

@@ -1,0 +1,91 @@
+"""Settings of a workspace or an item: what a step sets, what it leaves, and what its compensation restores."""
+
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator.spark_pools import Spark
+from local.fabric_simulator.tags import Applied
+from shared.domain.errors import InvalidInputError
+from shared.domain.manifest import compile_manifest
+from shared.steps import KINDS, STEPS
+from shared.steps.setting import contains, projected
+from tests.simulation.edges import WORKSPACE
+from tests.simulation.fault_table import TAGS, put_tenant
+from tests.simulation.world import World
+from tests.unit.steps.tenant import OTHER, PERSON, Tenant, problems
+
+SPARK, TAGGED = STEPS["spark_settings"], STEPS["tags"]
+
+
+def test_spark_settings_that_somebody_changed_since_are_left_alone() -> None:
+    """Of two settings that the step changed, only the one that still has the step's value is restored."""
+    t = Tenant()
+    place = t.workspace()
+    wanted = {"job": {"sessionTimeoutInMinutes": 45}, "automaticLog": {"enabled": False}}
+    spec: dict[str, Any] = {"workspaceId": place, "settings": wanted}
+    found, intent = t.image(SPARK, spec)
+    assert SPARK.changes(spec, found) == ["job", "automaticLog"]
+    t.send(SPARK.apply(spec, intent))
+    spark = t.stored(place).part(Spark)
+    spark.settings["job"]["sessionTimeoutInMinutes"] = 90
+    t.compensate(SPARK, spec, intent, found.resource)
+    assert spark.settings["job"] == {"conservativeJobAdmissionEnabled": False, "sessionTimeoutInMinutes": 90}
+    assert spark.settings["automaticLog"] == {"enabled": True}
+
+
+def test_spark_setting_that_is_not_shown_is_refused_before_the_call() -> None:
+    """It could not be restored."""
+    t = Tenant()
+    spec: dict[str, Any] = {"workspaceId": t.workspace(), "settings": {"environment": {"name": "own"}}}
+    with pytest.raises(InvalidInputError, match=r"\$\.with\.settings\.environment\.name: .* could not be restored"):
+        SPARK.allow(t.fabric, spec, SPARK.find(t.fabric, spec))
+
+
+def test_tags_of_others_stay() -> None:
+    """The step adds one tag to another one, and its compensation removes only that."""
+    t = Tenant()
+    place = t.workspace()
+    world = World()
+    world.model = t.model
+    put_tenant(world, is_tagged=True)
+    spec: dict[str, Any] = {"workspaceId": place, "tags": list(TAGS)}
+    found, intent = t.image(TAGGED, spec)
+    t.send(TAGGED.apply(spec, intent))
+    applied = t.stored(place).part(Applied)
+    assert [tag["id"] for tag in applied.tags] == list(TAGS)
+    t.compensate(TAGGED, spec, intent, found.resource)
+    assert [tag["id"] for tag in applied.tags] == [TAGS[0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "where", "what"),
+    [
+        ("tags", {"tags": []}, "$.tags", "must contain 1 to 10 ids"),
+        ("tags", {"tags": ["sales"]}, "$.tags", "entry 0 must be the GUID of a tag"),
+        ("spark_settings", {"settings": {}}, "$.settings", "is required, with at least one setting"),
+        ("spark_settings", {"settings": {"spools": {}}}, "$.settings", "'spools' is not one of: automaticLog"),
+        ("capacity_assignment", {}, "$.capacityId", "is required"),
+        ("domain_assignment", {"domainId": "sales"}, "$.domainId", "must be a GUID"),
+    ],
+)
+def test_bad_setting_is_a_problem(kind: str, spec: dict[str, Any], where: str, what: str) -> None:
+    assert what in problems(STEPS[kind], {"workspaceId": PERSON, **spec})[where]
+
+
+def test_setting_of_a_workspace_that_another_step_creates_comes_after_it() -> None:
+    """A reference orders the steps, so a setting needs no more than the id."""
+    spec = {"workspaceId": WORKSPACE, "domainId": OTHER}
+    steps = [
+        {"id": "domain", "kind": "domain_assignment", "with": spec},
+        {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}},
+    ]
+    assert compile_manifest({"name": "m", "steps": steps}, KINDS).steps[0].needs == ("ws",)
+
+
+def test_part_of_a_value_is_compared_and_restored() -> None:
+    """Members that are not wanted may have any value, and are not restored."""
+    shown = {"pool": {"name": "Own", "id": "7"}, "log": True}
+    assert contains(shown, {"pool": {"name": "own"}})
+    assert not contains(shown, {"pool": {"name": "own", "type": "Workspace"}})
+    assert projected(shown, {"pool": {"name": "x", "type": "y"}}) == {"pool": {"name": "Own"}}

@@ -8,15 +8,18 @@ group of functions is killed, the first that reaches the boundary. The exit code
 import argparse
 import os
 import random
+import secrets
 import signal
 import sys
 import time
+from contextlib import ExitStack
 
 from local import azurite
 from local.crash_sweep import kills, manifests
 from local.crash_sweep.kills import Kill, Report
 from local.crash_sweep.manifests import Manifest
 from local.crash_sweep.sweep import Sweep
+from local.crash_sweep.worker import Worker
 from local.paths import HOME
 from local.stack.description import SINGLE, TOPOLOGIES
 
@@ -40,6 +43,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--topology", choices=TOPOLOGIES, default=os.environ.get("TOPOLOGY") or SINGLE, help="the hosts"
     )
+    parser.add_argument(
+        "--one-stack",
+        action="store_true",
+        help="record and kill on one stack; its storage is empty for the first manifest only",
+    )
     parser.add_argument("--no-slow", action="store_true", help="leave out the boundaries that only slow runs have")
     parser.add_argument("--list", action="store_true", help="list the boundaries and kill nothing")
     return parser
@@ -53,25 +61,34 @@ def main(given: list[str] | None = None) -> int:
     began = time.monotonic()
     azurite.ensure_installed(HOME)
     report, planned = Report(0, 0), list[Kill]()
-    for name in manifests.NAMES if options.manifest == "all" else (options.manifest,):
-        manifest = Manifest.load(name)
-        found = kills.record(
-            manifest, EVIDENCE, report, options.rounds, slow=not options.no_slow, topology=options.topology
-        )
-        report.boundaries += len(found)
-        possible = kills.kills_of(manifest, found)
-        report_line(f"{name}: {len(found)} boundaries, {len(possible)} kills")
-        if options.list:
-            for number, (boundary, mode) in enumerate(found, 1):
-                report_line(f"{number:4} {boundary} ({', '.join(boundary.phases)}; {mode})")
-            continue
-        chosen = [kill for kill in possible if is_wanted(kill, options.only, options.match)]
-        if options.sample:
-            report_line(f"a sample of {options.sample} kills; repeat it with --seed {seed}")
-            chosen = kills.sample(chosen, options.sample, seed)
-        planned += chosen
+
+    def new_worker(prefix: str) -> Worker:
+        return Worker(f"{prefix}-{secrets.token_hex(3)}", EVIDENCE, options.topology)
+
+    with ExitStack() as stacks:
+        worker: Worker | None = None
+        for name in manifests.NAMES if options.manifest == "all" else (options.manifest,):
+            if worker is None or not options.one_stack:
+                stacks.close()
+                worker = stacks.enter_context(new_worker("sweep-record"))
+            manifest = Manifest.load(name)
+            found = kills.record(manifest, worker, report, options.rounds, slow=not options.no_slow)
+            report.boundaries += len(found)
+            possible = kills.kills_of(manifest, found)
+            report_line(f"{name}: {len(found)} boundaries, {len(possible)} kills")
+            if options.list:
+                for number, (boundary, mode) in enumerate(found, 1):
+                    report_line(f"{number:4} {boundary} ({', '.join(boundary.phases)}; {mode})")
+                continue
+            chosen = [kill for kill in possible if is_wanted(kill, options.only, options.match)]
+            if options.sample:
+                report_line(f"a sample of {options.sample} kills; repeat it with --seed {seed}")
+                chosen = kills.sample(chosen, options.sample, seed)
+            planned += chosen
+        if options.one_stack:
+            stacks.pop_all()  # the sweep stops it
     report.planned = len(planned)
-    Sweep(planned, report, EVIDENCE, report_line, options.topology).run(options.jobs)
+    Sweep(planned, report, report_line, new_worker, worker if options.one_stack else None).run(options.jobs)
     return print_summary(report, (time.monotonic() - began) / 60)
 
 

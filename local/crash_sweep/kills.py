@@ -7,10 +7,8 @@ boundary that was not reached in `TRIES` runs is listed.
 
 import random
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from local.crash_sweep.crash_plan import Boundary
 from local.crash_sweep.manifests import Manifest
@@ -64,13 +62,12 @@ class Report:
 
 
 def record(
-    manifest: Manifest, evidence: Path, report: Report, rounds: int, *, slow: bool, topology: str = "single"
+    manifest: Manifest, worker: Worker, report: Report, rounds: int, *, slow: bool
 ) -> list[tuple[Boundary, str]]:
     """Run the manifest undisturbed in each mode; return the boundaries in order, each with the mode that reaches it."""
     found: dict[tuple[str, int], tuple[Boundary, str]] = {}
-    with Worker(f"sweep-record-{secrets.token_hex(3)}", evidence, topology) as worker:
-        modes = [COLD, *[PLAIN] * rounds, *([SLOW, UNEVEN] if slow else [])]
-        runs = [(mode, worker.run(manifest, speed=SPEEDS[mode])) for mode in modes]
+    modes = [*([COLD] if worker.is_new else []), *[PLAIN] * rounds, *([SLOW, UNEVEN] if slow else [])]
+    runs = [(mode, worker.run(manifest, speed=SPEEDS[mode])) for mode in modes]
     for mode, result in runs:
         judge(report, f"{manifest.name}, recorded ({mode})", result)
     # The plain runs come first: their boundaries need neither empty storage nor slow calls.

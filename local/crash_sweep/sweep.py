@@ -1,11 +1,9 @@
 """Make the planned kills on several stacks in parallel."""
 
-import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from local.crash_sweep.kills import COLD, Kill, Report, judge
 from local.crash_sweep.worker import Result, Worker
@@ -17,19 +15,22 @@ MAX_BROKEN = 20
 
 
 class Sweep:
-    """The kills that are left, shared by the threads that make them; each thread has its own stack."""
+    """The kills that are left, shared by the threads that make them; each thread has its own stack.
+
+    `used` is a stack that has run deployments before; one thread takes it, and stops it at the end.
+    """
 
     def __init__(
         self,
         kills: Iterable[Kill],
         report: Report,
-        evidence: Path,
         report_line: Callable[[str], None],
-        topology: str = "single",
+        new_worker: Callable[[str], Worker],
+        used: Worker | None = None,
     ) -> None:
-        self._topology = topology
+        self._new_worker, self._used = new_worker, used
         self._left, self._lock = deque(kills), threading.Lock()
-        self._report, self._evidence, self._print = report, evidence, report_line
+        self._report, self._print = report, report_line
         self._total, self._done, self._began = len(self._left), 0, time.monotonic()
         self._errors: list[BaseException] = []
 
@@ -50,7 +51,8 @@ class Sweep:
 
     def _serve(self) -> None:
         """Make kills until none is left or a thread has failed; stop the stack at the end."""
-        worker: Worker | None = None
+        with self._lock:
+            worker, self._used = self._used, None
         try:
             while (kill := self._next()) is not None:
                 if kill.mode == COLD:
@@ -70,9 +72,6 @@ class Sweep:
     def _next(self) -> Kill | None:
         with self._lock:
             return self._left.popleft() if self._left and not self._errors else None
-
-    def _new_worker(self, prefix: str) -> Worker:
-        return Worker(f"{prefix}-{secrets.token_hex(3)}", self._evidence, self._topology)
 
     def _kill(self, kill: Kill, worker: Worker) -> bool:
         """Make a kill. Return True if the stack can be used again: an unfinished deployment would disturb the next."""

@@ -128,6 +128,11 @@ class Worker:
         self.stack.down()
         shutil.rmtree(self.stack.folder, ignore_errors=True)
 
+    @property
+    def is_new(self) -> bool:
+        """True before the first deployment: the storage is empty then."""
+        return not self.stack.ports
+
     def run(self, manifest: Manifest, boundary: Boundary | None = None, phase: str = "", speed: Speed = FAST) -> Result:
         """Run a deployment to its end and check it: kill the host at `boundary`, or record all if it is None.
 
@@ -151,7 +156,7 @@ class Worker:
         return Result(plan.deployment_id, was_killed, tuple(violations), time.monotonic() - began, found)
 
     def _up(self) -> None:
-        if self.stack.ports:
+        if not self.is_new:
             return
         self.stack.up(host=False)
         self._restart_host()  # not by `up`, because the plan may kill the host before it answers

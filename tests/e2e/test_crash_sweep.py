@@ -17,8 +17,8 @@ def test_crash_sweep_of_a_dozen_boundaries_finds_no_violation(topology: str) -> 
     """The host is killed at twelve boundaries, spread over four deployments; each deployment ends as it must."""
     require(shutil.which("npm") is not None, "the embedded stack needs Node.js and npm")
     seed = str(seed_of("CRASH_SEED", 770196))
-    options = ["--sample", "3", "--seed", seed, "--jobs", "1", "--topology", topology, "--rounds", "1", "--no-slow"]
-    command = [sys.executable, "-m", "local.crash_sweep", *options]
+    options = ["--sample", "3", "--seed", seed, "--jobs", "1", "--one-stack", "--rounds", "1", "--no-slow"]
+    command = [sys.executable, "-m", "local.crash_sweep", "--topology", topology, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     assert done.returncode == 0, f"the sweep found a violation, or could not run:\n{done.stdout[-4000:]}\n{done.stderr}"

@@ -55,6 +55,20 @@ def poisoned_step(message: func.QueueMessage, client: str) -> None:
     entry.poisoned_step(message.get_body(), client, message.dequeue_count or 1)
 
 
+@app.function_name("notify")
+@app.queue_trigger(arg_name="message", queue_name="deployment-notices", connection=STORAGE)
+def notify(message: func.QueueMessage) -> None:
+    """Send an event to the webhook of notifications."""
+    entry.notify(message.get_body())
+
+
+@app.function_name("poisoned_notice")
+@app.queue_trigger(arg_name="message", queue_name="deployment-notices-poison", connection=STORAGE)
+def poisoned_notice(message: func.QueueMessage) -> None:
+    """Give up a notice whose every delivery failed."""
+    entry.poisoned_notice(message.get_body(), message.dequeue_count or 1)
+
+
 @app.orchestration_trigger(context_name="context", orchestration="run_deployment")
 def run_deployment(context: Any, state: Any) -> Generator[Any, Any, Any]:
     """Run the saga of one deployment."""

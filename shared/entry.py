@@ -22,6 +22,7 @@ from shared.domain.errors import (
 )
 from shared.domain.json import JsonObject
 from shared.domain.messages import STEP_EVENT, TARGET_EVENT, Direction, StepMessage
+from shared.domain.notices import Notice
 from shared.domain.ports import Locks, SweepSignal
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.step_graph import MAX_STEPS
@@ -168,6 +169,39 @@ def _count_poisoned(queue: str) -> None:
         app.signals.record_poison_message(queue, app.services.clock.now())
     except SagaError as error:
         log.warning("a poisoned message of %s was not counted: %s", queue, error)
+
+
+@_operation
+def notify(content: bytes) -> None:
+    """Handle a message of the queue `deployment-notices`."""
+    notifications = bootstrap.app().notifications
+    notice = _notice(content)
+    if notice is None:
+        return
+    if notifications is None:
+        log.warning("notice %s is dropped: NOTIFY_URL is not set any more", notice.event_id)
+        return
+    notifications.deliver(notice)
+
+
+@_operation
+def poisoned_notice(content: bytes, delivery: int = 1) -> None:
+    """Give up a notice whose every delivery failed, or send it again after an outage (`_was_unavailable`)."""
+    notice, notifications = _notice(content), bootstrap.app().notifications
+    if notice is not None and notifications is not None and _was_unavailable(content, delivery):
+        notifications.send_later(notice, 0.0)
+        return
+    _count_poisoned("deployment-notices")
+    telemetry.event(Event.POISON_MESSAGE, {"queue": "deployment-notices"})
+
+
+def _notice(content: bytes) -> Notice | None:
+    """Parse a notice. An invalid message is not from this app: it is logged and dropped, and None returned."""
+    try:
+        return Notice.from_json(json.loads(decoded(content)))
+    except (SagaError, ValueError, KeyError, TypeError, RecursionError) as error:
+        log.error("not a notice, dropped (%s): %.200r", error, content)
+        return None
 
 
 def _step_message(content: bytes) -> StepMessage | None:

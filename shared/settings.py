@@ -19,6 +19,7 @@ from shared.domain.breaker import BreakerPolicy
 from shared.domain.environment import Reader, SettingsError, addressed
 from shared.domain.errors import SecretError
 from shared.domain.flags import FeatureFlags
+from shared.domain.notify import NotifySettings, read_notify
 from shared.domain.policy import EnginePolicy, HealthPolicy
 from shared.domain.rate import RatePolicy
 from shared.domain.secrets import CachePolicy, environment_name
@@ -26,10 +27,8 @@ from shared.domain.sign_in import SignInSettings, read_sign_in
 
 DOTENV = Path(__file__).resolve().parent.parent / ".env"
 """Beside function_app.py. It is never deployed, because .funcignore excludes files whose names begin with a dot."""
-_ADDRESSES = (
-    *("FABRIC_SAGA_URL", "AzureWebJobsStorage", "AzureWebJobsStorage__blobServiceUri"),
-    *("AzureWebJobsStorage__queueServiceUri", "AzureWebJobsStorage__tableServiceUri"),
-)
+_SERVICES = [f"AzureWebJobsStorage__{service}ServiceUri" for service in ("blob", "queue", "table")]
+_ADDRESSES = ("FABRIC_SAGA_URL", "AzureWebJobsStorage", *_SERVICES)
 _TENANT = re.compile(r"[0-9A-Za-z.-]*")
 _VAULT_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9]|-(?!-)){1,22}[A-Za-z0-9]")
 
@@ -100,6 +99,7 @@ class Settings:
     health: HealthPolicy
     telemetry: TelemetrySettings
     sign_in: SignInSettings
+    notify: NotifySettings
     api_url: str
     traceparent: str = ""
     """The span that this process runs in, as OpenTelemetry's tools for pipelines set it; empty without one."""
@@ -250,6 +250,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         telemetry=_telemetry(read),
         traceparent=read.raw("TRACEPARENT"),
         sign_in=read_sign_in(read),
+        notify=read_notify(read),
         api_url=read.secure("FABRIC_SAGA_URL", "the key"),
     )
 

@@ -79,6 +79,24 @@ var rules = [
     query: loadTextContent('../queries/deployment-held.kql')
   }
   {
+    name: 'approval-waiting'
+    title: 'A step waits for a person to approve or refuse it'
+    severity: 3
+    window: 'PT5M'
+    every: 'PT5M'
+    resolves: false
+    query: loadTextContent('../queries/approval-waiting.kql')
+  }
+  {
+    name: 'notification-failed'
+    title: 'The webhook of notifications did not take an event'
+    severity: 3
+    window: 'PT15M'
+    every: 'PT15M'
+    resolves: false
+    query: loadTextContent('../queries/notification-failed.kql')
+  }
+  {
     name: 'retry-rate'
     title: 'More than a tenth of the calls to Fabric were retried'
     severity: 3

@@ -14,7 +14,7 @@ var publicAccess = privateNetworking ? 'Disabled' : 'Enabled'
 var publicAction = privateNetworking ? 'Deny' : 'Allow'
 
 var containers = ['app-package', 'payloads']
-var queues = ['deployments', 'deployments-poison', 'deployment-steps', 'deployment-steps-poison']
+var queues = ['deployments', 'deployments-poison', 'deployment-steps', 'deployment-steps-poison', 'deployment-notices', 'deployment-notices-poison']
 var tables = ['journal', 'deployments', 'deploymentsbytime', 'locks', 'breakers', 'rates', 'signals', 'deployed']
 
 var roles = {

@@ -17,7 +17,10 @@ PORTS = ("blob", "queue", "table", "fabric", "operations", "functions")
 HOST = "functions"
 """The part that serves HTTP, and everything else unless the topology has hosts for it."""
 SINGLE, FLEX = "single", "flex"
-_FUNCTIONS = ("accept_deployment", "execute_step", "sweep", "poisoned_deployment", "poisoned_step")
+_FUNCTIONS = (
+    *("accept_deployment", "execute_step", "sweep", "notify"),
+    *("poisoned_deployment", "poisoned_step", "poisoned_notice"),
+)
 _HOSTS = {
     SINGLE: {HOST: ""},
     FLEX: {

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shared.adapters.breaker.circuit_breakers import CircuitBreakers
     from shared.adapters.durable import DurableClient
     from shared.adapters.secrets.manager import SecretManager
+    from shared.saga.notify.delivery import Notifications
 
 __all__ = ["App", "SystemClock", "app", "build", "orchestrations"]
 
@@ -55,6 +56,8 @@ class App:
     sweep_dry_run: bool = False
     callers: Callers = parts.NOBODY
     targets: TargetRules = EVERY_TARGET
+    notifications: "Notifications | None" = None
+    """None if no webhook is set."""
 
 
 _lock = threading.Lock()
@@ -87,6 +90,7 @@ def build(loaded: settings.Settings) -> App:
     journal, transport = parts.observed(stores.journal, RequestsTransport(), telemetry, clock)
     payloads = Payloads(stores.blobs)
     secrets, ping_vault = parts.secrets(loaded.secrets)
+    journal, notifications = parts.notifications(loaded, journal, payloads, clients, secrets, clock, telemetry)
     tokens = TokenSource(lambda: parts.credential(loaded, secrets))
     breakers = parts.breakers(clients, loaded, clock, telemetry)
     limiter = parts.rate_limiter(clients, loaded, clock, telemetry)
@@ -130,6 +134,7 @@ def build(loaded: settings.Settings) -> App:
         sweep_dry_run=loaded.sweep_dry_run,
         callers=callers,
         targets=loaded.sign_in.targets,
+        notifications=notifications,
     )
 
 

@@ -14,6 +14,7 @@ from shared.domain.ports import Blobs, Callers, Clock, Journal, Locks, Signals
 from shared.domain.ports.telemetry import Telemetry
 from shared.domain.telemetry import NoTelemetry
 from shared.saga.health import checks as bodies
+from shared.saga.payloads import Payloads
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from shared.adapters.storage.clients import StorageClients
     from shared.adapters.telemetry.buffered import Exporter
     from shared.domain.ports import Tokens, Transport
+    from shared.saga.notify.delivery import Notifications
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +204,31 @@ def observed(
     from shared.saga.observed_journal import ObservedJournal
 
     return ObservedJournal(journal, telemetry, clock.now), ObservedTransport(transport, telemetry)
+
+
+def notifications(
+    loaded: settings.Settings,
+    journal: Journal,
+    payloads: Payloads,
+    clients: "StorageClients",
+    secrets: "SecretManager",
+    clock: Clock,
+    telemetry: Telemetry,
+) -> "tuple[Journal, Notifications | None]":
+    """Return the journal so that it announces what people are notified of, and what sends that to the webhook; the
+    journal unchanged and None if no webhook is set."""
+    notify = loaded.notify
+    if not notify.url:
+        return journal, None
+    from shared.adapters.storage.queues import NoticeQueue
+    from shared.adapters.webhook import Webhook
+    from shared.saga.notify.announcing_journal import AnnouncingJournal
+    from shared.saga.notify.delivery import Notifications
+
+    queue = NoticeQueue(clients)
+    receiver = Webhook(notify.url, lambda: secrets.get_secret(notify.secret_name), clock.now)
+    sending = Notifications(journal, payloads, clock, receiver, queue.send, telemetry, notify.app_url)
+    return AnnouncingJournal(journal, queue.send, clock.now), sending
 
 
 def telemetry(loaded: settings.Settings, clock: Clock) -> Telemetry:

@@ -37,6 +37,8 @@ class Event:
     HEALTH_CHANGED = "HealthChanged"
     SWEEP_FINISHED = "SweepFinished"
     RATE_LOWERED = "RateLowered"
+    APPROVAL_WAITING = "ApprovalWaiting"
+    NOTIFICATION_FAILED = "NotificationFailed"
 
 
 class Metric:
@@ -81,6 +83,8 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = {
         *("stuck", "held"),
         *("dry_run", "seconds"),
     ),
+    Event.APPROVAL_WAITING: _STEP,
+    Event.NOTIFICATION_FAILED: ("deployment_id", "kind", "message"),
     Event.RATE_LOWERED: ("bucket", "limit", "per_minute", "retry_after_seconds", "is_shared"),
 }
 """The properties that each event may have. An unknown value is left out."""

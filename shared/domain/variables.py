@@ -238,6 +238,26 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
             in_azure=True,
         ),
     ),
+    "Notifications": (
+        Variable(
+            "NOTIFY_URL",
+            "The webhook that gets an event when an approval waits, and when a deployment ended, is held or is stuck "
+            "([notifications.md](notifications.md)). If empty, nothing is sent.",
+        ),
+        Variable(
+            "NOTIFY_HOSTS",
+            "The hosts (`host` or `host:port`, comma separated) that `NOTIFY_URL` may name. An event is sent to no "
+            "other host, and redirects are not followed.",
+        ),
+        Variable(
+            "NOTIFY_SECRET_NAME",
+            "The secret by which events are signed, by its name in the vault; in the environment, the same name in "
+            "capitals.",
+            Kind.SECRET_NAME,
+            value="notify-secret",
+        ),
+        Variable("NOTIFY_APP_URL", "The app's address, to whose page an event links.", Kind.ADDRESS),
+    ),
     "HTTP API": (
         Variable(
             "SIGN_IN_CLIENT_ID",

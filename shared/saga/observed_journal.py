@@ -11,6 +11,7 @@ from datetime import datetime
 
 from shared import tracing
 from shared.domain import trace
+from shared.domain.approval import waits_for_person
 from shared.domain.messages import Direction
 from shared.domain.ports import Change, Journal, Telemetry, Versioned
 from shared.domain.records import DeploymentRecord, RecordedError, StepRecord
@@ -154,6 +155,8 @@ class ObservedJournal:
         with tracing.use_span(span):
             if before.started_at is None and after.started_at is not None:
                 self._telemetry.event(Event.STEP_STARTED, about)
+            if waits_for_person(after) and not waits_for_person(before):
+                self._telemetry.event(Event.APPROVAL_WAITING, about)
             if after.attempt > before.attempt:
                 self._retried(after, direction)
             if before.state is not after.state and after.state in _SETTLED:

@@ -39,6 +39,8 @@ ALERTED = {
     Event.HEALTH_CHANGED,
     Event.RETRY,
     Event.DEPLOYMENT_HELD,
+    Event.APPROVAL_WAITING,
+    Event.NOTIFICATION_FAILED,
 }
 """Events that an alert reports."""
 
@@ -81,7 +83,7 @@ def settings_given(files: Infra) -> set[str]:
 def names(files: Infra) -> Iterator[str]:
     """Check for tables, queues and containers that are created and not used, or used and not created."""
     storage = sources(files)["modules/storage.bicep"]
-    sent = {queues.SUBMISSIONS, queues.STEPS}
+    sent = {queues.SUBMISSIONS, queues.STEPS, queues.NOTICES}
     for kind, used in {
         "tables": _tables(),
         "queues": sent | {f"{name}-poison" for name in sent},

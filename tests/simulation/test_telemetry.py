@@ -158,6 +158,22 @@ def test_rejected_deployment_emits_an_event_with_the_number_of_its_problems() ->
     assert properties["problems"] == len(world.journal.header("d").record.problems) > 1
 
 
+def test_approval_that_waits_emits_an_event() -> None:
+    """Once, when the step begins to wait, and not when it is delivered again."""
+    telemetry = MemoryTelemetry()
+    world = World(telemetry=telemetry)
+    world.submit(
+        {"name": "m", "steps": [{"id": "go", "kind": "approval", "timeout": "2h", "with": {"message": "Go?"}}]}
+    )
+    world.run(hours=1.0)
+    [waiting] = telemetry.events(Event.APPROVAL_WAITING)
+    assert waiting.properties == {"deployment_id": "d", "step_id": "go", "kind": "approval"}
+    assert [(n.row, n.kind.value) for n in world.announced] == [("step_00000", "approval_waiting")]
+    assert world.ask(Verb.APPROVE, step="go").accepted
+    world.run()
+    assert len(telemetry.events(Event.APPROVAL_WAITING)) == 1
+
+
 def test_held_deployment_emits_an_event_and_is_rolled_back_only_on_request() -> None:
     """A held deployment is not being rolled back and has not ended."""
     telemetry = MemoryTelemetry()

@@ -26,6 +26,7 @@ from shared.adapters.fabric.transport import AnswerLostError
 from shared.domain.breaker import BreakerPolicy
 from shared.domain.errors import NotFoundError
 from shared.domain.messages import STEP_EVENT, TARGET_EVENT, Direction, StepMessage
+from shared.domain.notices import Notice
 from shared.domain.policy import EnginePolicy
 from shared.domain.ports import Fabric, Telemetry
 from shared.domain.rate import RatePolicy
@@ -34,6 +35,7 @@ from shared.domain.telemetry import NoTelemetry
 from shared.saga import waking_locks
 from shared.saga.command import commands, handling
 from shared.saga.command.verbs import Verb
+from shared.saga.notify.announcing_journal import AnnouncingJournal
 from shared.saga.observed_journal import ObservedJournal
 from shared.saga.orchestration import activities, names, views
 from shared.saga.orchestration.progress import Progress
@@ -120,8 +122,10 @@ class World:
         self.fabric = self.fabrics[0]
         self.policy = policy or EnginePolicy()
         journal = crashing(self.journal, self.point)
+        self.announced: list[Notice] = []
+        watched = ObservedJournal(journal, telemetry, self.clock.now) if telemetry else journal
         self.services = Services(
-            journal=ObservedJournal(journal, telemetry, self.clock.now) if telemetry else journal,
+            journal=AnnouncingJournal(watched, self.announced.append, self.clock.now),
             queue=self._crashing_queue(),
             payloads=payloads,
             fabric=self.fabric,

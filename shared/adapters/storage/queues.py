@@ -16,6 +16,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from shared.adapters.storage.clients import MAX_DELAY_SECONDS, MESSAGE_BYTES, StorageClients, ensure, mapped
 from shared.domain.errors import LimitError
 from shared.domain.messages import StepMessage
+from shared.domain.notices import CHECK_SECONDS, Notice
 from shared.domain.ports import QueueDepth
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SUBMISSIONS = "deployments"
 STEPS = "deployment-steps"
+NOTICES = "deployment-notices"
 POISON = "-poison"
 """The suffix of the queue to which the host moves messages of which every delivery failed."""
 _PARALLEL_SENDS = 8
@@ -38,7 +40,7 @@ def depths(clients: StorageClients) -> list[QueueDepth]:
     found: list[QueueDepth] = []
     with mapped("queue", "count"):
         for each in clients.queues.list_queues(name_starts_with=_COMMON):
-            if each.name.split(POISON)[0] not in (SUBMISSIONS, STEPS):
+            if each.name.split(POISON)[0] not in (SUBMISSIONS, STEPS, NOTICES):
                 continue
             with suppress(ResourceNotFoundError):  # deleted since it was listed
                 queue = clients.queues.get_queue_client(each.name)
@@ -82,6 +84,17 @@ class SubmissionQueue(TextQueue):
     def send(self, text: str, delay_seconds: float = 0.0) -> None:
         """Send one submission or command. Raises as `send_text`."""
         self.send_text(text, delay_seconds)
+
+
+class NoticeQueue(TextQueue):
+    """The queue `deployment-notices`: the moves that people are notified of."""
+
+    def __init__(self, clients: StorageClients) -> None:
+        super().__init__(clients, NOTICES)
+
+    def send(self, notice: Notice, delay_seconds: float = CHECK_SECONDS) -> None:
+        """Send one notice. Raises as `send_text`."""
+        self.send_text(json.dumps(notice.to_json()), delay_seconds)
 
 
 class StorageStepQueue(TextQueue):

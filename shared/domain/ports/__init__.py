@@ -8,6 +8,7 @@ from shared.domain.ports.fabric import Fabric, FabricReply, Gate, OperationStart
 from shared.domain.ports.journal import Change, CorruptRow, Journal, JournalReads, NoteHead, Versioned
 from shared.domain.ports.kinds import Expanded, KindRules
 from shared.domain.ports.rates import RateStore
+from shared.domain.ports.receiver import Receiver, Refusal
 from shared.domain.ports.secrets import SecretSource
 from shared.domain.ports.storage import Blobs, Lock, Locks, PoisonSignal, QueueDepth, Signals, StepQueue, SweepSignal
 from shared.domain.ports.telemetry import Telemetry
@@ -38,6 +39,8 @@ __all__ = [
     "PoisonSignal",
     "QueueDepth",
     "RateStore",
+    "Receiver",
+    "Refusal",
     "SecretSource",
     "Signals",
     "StepQueue",

@@ -1,0 +1,1 @@
+"""Notifications: what is announced, and its way to the webhook."""

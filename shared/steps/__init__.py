@@ -18,6 +18,7 @@ from shared.steps.principals import PrincipalsKind
 from shared.steps.repository import RepositoryKind
 from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.role_assignment import RoleAssignmentKind
+from shared.steps.shortcut import ShortcutKind
 from shared.steps.tags import TagsKind
 from shared.steps.workspace import WorkspaceKind
 from shared.steps.workspace_settings import CapacityAssignmentKind, DomainAssignmentKind, SparkSettingsKind
@@ -33,6 +34,7 @@ _IN_FABRIC: tuple[StepKind, ...] = (
     DomainAssignmentKind(),
     SparkSettingsKind(),
     TagsKind(),
+    ShortcutKind(),
 )
 _EXPANDED: tuple[StepKind, ...] = (RepositoryItemKind(), ValueSetKind(), EnvironmentPublishKind())
 """The kinds that a manifest cannot name, because others expand to them."""

@@ -121,6 +121,11 @@ class StepKind(KindRules, Protocol):
         ...
 
     @property
+    def names_itself_by(self) -> str:
+        """The field of the response to a create that names the resource."""
+        ...
+
+    @property
     def tracks(self) -> str:
         """The type of resource that scripts may track and this kind compensates: Fabric's word, or ANY_TYPE."""
         ...
@@ -204,6 +209,7 @@ class ResourceKind:
     packs = ""
     expected_seconds: Mapping[str, float] = {}
     is_found_by_marker = False
+    names_itself_by = "id"
 
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded] | None:
         return None

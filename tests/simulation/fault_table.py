@@ -18,6 +18,7 @@ from local.fabric_simulator import control
 from local.fabric_simulator.domains import Domains, InDomain
 from local.fabric_simulator.folders import Folders
 from local.fabric_simulator.jobs import Jobs
+from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.tags import Applied, Tags, shown
@@ -63,6 +64,7 @@ class Scenario:
     role: str = ""
     has_workspace: bool = True
     capacity: str | None = None
+    has_shortcut: bool = False
     is_tagged: bool = False
     """True if the workspace is in the first domain and has the first tag."""
 
@@ -133,6 +135,15 @@ _ENDLESS = {
 _RUN = {"workspaceId": WORKSPACE, "jobType": "RunNotebook", "mayRunTwice": True}
 DOMAINS = ("00000000-0000-0000-0000-0000000000d0", "00000000-0000-0000-0000-0000000000d1")
 TAGS = ("00000000-0000-0000-0000-0000000000e0", "00000000-0000-0000-0000-0000000000e1")
+_LAKE_THERE = {"id": "00000000-0000-0000-0000-0000000000b2", "type": "Lakehouse", "displayName": "lake"}
+_POINTS = {
+    "workspaceId": WORKSPACE,
+    "itemId": _LAKE_THERE["id"],
+    "path": "Files",
+    "name": "link",
+    "ifExists": "update",
+    "target": {"oneLake": {"workspaceId": WORKSPACE, "itemId": _LAKE_THERE["id"], "path": "Tables"}},
+}
 _SETTINGS = {"job": {"sessionTimeoutInMinutes": 45}, "pool": {"defaultPool": {"name": "Own", "type": "Workspace"}}}
 _IN_WORKSPACE = {"workspaceId": WORKSPACE}
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
@@ -170,6 +181,8 @@ SCENARIOS = (
     Scenario("Spark settings, changed", _step("spark_settings", **_IN_WORKSPACE, settings=_SETTINGS)),
     Scenario("tags of a workspace", _step("tags", **_IN_WORKSPACE, tags=list(TAGS)), is_tagged=True),
     Scenario("tags of an item", _step("tags", **_IN_WORKSPACE, itemId=_TEST["id"], tags=[TAGS[0]]), (_TEST,)),
+    Scenario("shortcut, created", _step("shortcut", **_POINTS), (_LAKE_THERE,)),
+    Scenario("shortcut, changed", _step("shortcut", **_POINTS), (_LAKE_THERE,), has_shortcut=True),
     Scenario("items of a repository, created", _REPOSITORY),
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("actions of a repository, after a create", _ACTIONS),
@@ -201,6 +214,8 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
         items = copy.deepcopy(list(scenario.items))
         control.seed(world.model, {"workspaces": [{**place, "items": items, "capacityId": scenario.capacity}]})
     put_tenant(world, is_tagged=scenario.is_tagged)
+    if scenario.has_shortcut:
+        put_shortcut(world)
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]
     if scenario.step["kind"] == "workspace":
         steps = [scenario.step]
@@ -229,13 +244,23 @@ def put_tenant(world: World, *, is_tagged: bool) -> None:
         workspace.part(Applied).tags = [store.part(Tags).by_id[TAGS[0]]]
 
 
+def put_shortcut(world: World) -> None:
+    """Put a shortcut to the root of its own files into the first item."""
+    for workspace in world.model.store.workspaces.values():
+        item = next(iter(workspace.items.values()))
+        place = {"workspaceId": workspace.id, "itemId": item.id, "path": "Files"}
+        old = {"name": "link", "path": "Files", "target": {"type": "OneLake", "oneLake": place}}
+        item.part(OneLakePaths).shortcuts[("Files", "link")] = old
+
+
 def settings_of(workspace: Workspace) -> list[Any]:
     """Return what the kinds of settings can change in a workspace."""
     tagged = [(i.name, sorted(t["displayName"] for t in shown(i))) for i in workspace.items.values()]
     domain = workspace.part(InDomain).domain_id
     number = DOMAINS.index(domain) if domain else None
     own = sorted(t["displayName"] for t in shown(workspace))
-    return [number, own, sorted(tagged), workspace.part(Spark).settings]
+    links = sorted(str(link) for i in workspace.items.values() for link in i.part(OneLakePaths).shortcuts.items())
+    return [number, own, sorted(tagged), links, workspace.part(Spark).settings]
 
 
 def _outcome(world: World) -> Outcome:
@@ -261,7 +286,7 @@ def _outcome(world: World) -> Outcome:
         for c in world.model.calls
         if c["method"] == "POST"
         and c["effect"]
-        and not re.search(r"Definition|Capacity|Domain|Tags|/(move|publish)$", c["path"])
+        and not re.search(r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts)$", c["path"])
     )
     return Outcome(state.value, text, tuple(sorted(made.items())))
 

@@ -1,4 +1,4 @@
-"""Settings of a workspace in the deployments of a schedule: capacity, domain, Spark settings, tags.
+"""Settings of a workspace in the deployments of a schedule: capacity, domain, Spark settings, tags; and shortcuts.
 
 Everything here is drawn from a random generator of its own, so that the rest of a seed's schedule stays the same.
 """
@@ -40,7 +40,7 @@ class SettingsInSchedule:
     def _now(self) -> dict[str, Any]:
         """Return the settings by workspace. An item that was added or removed has no tags that matter here."""
         return {
-            w.id: str([w.capacity_id, *settings_of(w)[:2], settings_of(w)[3]])
+            w.id: str([w.capacity_id, *settings_of(w)[:2], settings_of(w)[4]])
             for w in self.world.model.store.workspaces.values()
         }
 
@@ -63,6 +63,13 @@ class SettingsInSchedule:
         ]
         chosen = chance.sample(drawn, chance.randint(1, 4))
         manifest["steps"] += chosen
+        if chance.random() < 0.4:
+            lake = "${{ steps.linked.outputs.id }}"
+            target = {"oneLake": {**place, "itemId": lake, "path": chance.choice(["Tables", "Files"])}}
+            link = {**place, "itemId": lake, "path": "Files", "name": "link", "target": target}
+            link["ifExists"] = chance.choice(["adopt", "update"])
+            manifest["steps"].append({"id": "linked", "kind": "lakehouse", "with": {**place, "displayName": "linked"}})
+            manifest["steps"].append({"id": "link", "kind": "shortcut", "with": link})
         if chance.random() < 0.5:
             spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "jewel"}
             needs = [step["id"] for step in chosen]

@@ -218,7 +218,7 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
             submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started}
             return Reschedule(operations.first_delay(started.kind), changes=submitted)
         if intent.action is IntentAction.CREATE:
-            resource = d.kind.created(spec, _body(reply.body, call.path))
+            resource = d.kind.created(spec, _body(reply.body, call.path, d.kind.names_itself_by))
     return _verify(d, spec, _known(resource), intent)
 
 
@@ -332,9 +332,9 @@ def _perhaps_late(error: SagaError) -> SagaError:
     return FabricTransientError(error.detail, call=error.call, retry_after_seconds=error.retry_after_seconds)
 
 
-def _body(body: JsonObject | None, path: str) -> JsonObject:
-    if body is None or "id" not in body:
-        raise FabricAmbiguousError("the answer to the create names no id", call=f"POST {path}")
+def _body(body: JsonObject | None, path: str, name: str) -> JsonObject:
+    if body is None or name not in body:
+        raise FabricAmbiguousError(f"the answer to the create names no {name}", call=f"POST {path}")
     return body
 
 

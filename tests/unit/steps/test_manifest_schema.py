@@ -35,6 +35,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "domain_assignment": {"workspaceId": GUID, "domainId": GUID},
     "spark_settings": {"workspaceId": GUID, "settings": {"automaticLog": {"enabled": False}}},
     "tags": {"workspaceId": GUID, "itemId": GUID, "tags": [GUID]},
+    "shortcut": {
+        "workspaceId": GUID,
+        "itemId": GUID,
+        "path": "Tables",
+        "name": "orders",
+        "target": {"oneLake": {"workspaceId": GUID, "itemId": GUID, "path": "Tables/orders"}},
+    },
     "repository": {
         "workspaceId": GUID,
         "folders": ["/Raw"],

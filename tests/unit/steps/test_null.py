@@ -45,6 +45,14 @@ SPECS: dict[str, dict[str, Any]] = {
     "domain_assignment": {"workspaceId": PERSON, "domainId": OTHER},
     "spark_settings": {"workspaceId": PERSON, "settings": {"automaticLog": {"enabled": False}}},
     "tags": {"workspaceId": PERSON, "itemId": None, "tags": [OTHER]},
+    "shortcut": {
+        "workspaceId": PERSON,
+        "itemId": OTHER,
+        "path": "Files",
+        "name": "s",
+        "target": {"oneLake": {"workspaceId": PERSON, "itemId": OTHER, "path": "Files"}},
+        "ifExists": None,
+    },
     "role_assignment": {
         "workspaceId": PERSON,
         "principalId": OTHER,

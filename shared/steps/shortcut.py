@@ -1,0 +1,120 @@
+"""Kind `shortcut`: a OneLake shortcut in a lakehouse or another item. It carries no marker."""
+
+import re
+from collections.abc import Mapping
+
+from shared.domain.fields import Fields, Words
+from shared.domain.json import JsonObject
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Resource
+from shared.domain.states import IntentAction
+from shared.steps import shortcuts
+from shared.steps.kind import (
+    WORKSPACE_ID,
+    Call,
+    IfExists,
+    ResourceKind,
+    Snapshot,
+    VerificationError,
+    check_if_exists,
+)
+from shared.steps.setting import contains
+
+TYPE = "Shortcut"
+_PATH = re.compile(rf"/?({'|'.join(shortcuts.ROOTS)})(/[^/]+)*/?")
+_NAME = re.compile(r"[^/\\]+")
+
+
+class ShortcutKind(ResourceKind):
+    """Create a shortcut, or give it another destination. What it points to is never changed or deleted."""
+
+    name = "shortcut"
+    about = "A OneLake shortcut in a lakehouse or another item."
+    if_exists = IfExists.ADOPT
+    outputs = frozenset({"name", "path", "itemId", "workspaceId"})
+    keys = ("workspaceId", "itemId", "path", "name")
+    names_itself_by = "name"
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+
+    def check(self, spec: Fields) -> None:
+        spec.guid("workspaceId", required=True, words=WORKSPACE_ID)
+        spec.guid("itemId", required=True, words=Words("The item that contains it.", "${{ steps.bronze.outputs.id }}"))
+        spec.text(
+            "path",
+            required=True,
+            maximum=1000,
+            pattern=_PATH,
+            hint=f"must begin with {', '.join(shortcuts.ROOTS)}",
+            refers=True,
+            words=Words("The folder in the item that contains it.", "Tables"),
+        )
+        spec.text(
+            "name",
+            required=True,
+            maximum=200,
+            pattern=_NAME,
+            hint="must not contain a slash or a backslash",
+            refers=True,
+            words=Words("Unique in its folder.", "orders"),
+        )
+        example = {"oneLake": {"workspaceId": "...", "itemId": "...", "path": "Tables/orders"}}
+        target = spec.any_object("target", words=Words("Exactly one destination, as Fabric's API expects it.", example))
+        if not target or len(target) != 1 or next(iter(target)) not in shortcuts.TARGETS:
+            spec.problem("target", f"must have exactly one of: {', '.join(shortcuts.TARGETS)}")
+        check_if_exists(spec, self.if_exists)
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        target = shortcuts.find(fabric, *_place(spec))
+        return None if target is None else Snapshot(_resource(spec), {"target": target})
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        return [] if contains(found.image["target"], spec["target"]) else ["target"]
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """Return POST: for an update it replaces, and is refused if somebody deleted the shortcut."""
+        is_update = intent.action is IntentAction.UPDATE
+        return [shortcuts.put_call(*_place(spec), spec["target"], replaces=is_update)]
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        return _resource(spec)
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return True if the response was lost and the destination is the step's.
+
+        The same shortcut that somebody else created at that moment cannot be distinguished.
+        """
+        return uncertain and not self.changes(spec, found)
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Check that the shortcut is shown, and that it has the destination unless it was adopted."""
+        found = self.find(fabric, spec)
+        if found is None:
+            raise VerificationError(f"shortcut '{resource.name}' in {spec['path']} is not shown")
+        if intent.action is not IntentAction.ADOPT and self.changes(spec, found):
+            raise VerificationError(f"shortcut '{resource.name}' in {spec['path']} has another target")
+        return {name: spec[name] for name in self.outputs}
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        """Search its item first: with the item, the shortcut is gone."""
+        rows = fabric.list(f"/workspaces/{resource.parent_id}/items")
+        if all(row.get("id", "").lower() != spec["itemId"].lower() for row in rows):
+            return None
+        return self.find(fabric, spec)
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return DELETE, or the POST with the old destination; nothing if somebody else has changed it since."""
+        if self.changes(spec, found):
+            return []
+        if intent.action is IntentAction.CREATE:
+            return [shortcuts.delete_call(*_place(spec))]
+        return [shortcuts.put_call(*_place(spec), (intent.before or {})["target"], replaces=True)]
+
+
+def _place(spec: JsonObject) -> tuple[str, str, str, str]:
+    return spec["workspaceId"], spec["itemId"], spec["path"], spec["name"]
+
+
+def _resource(spec: JsonObject) -> Resource:
+    path = f"{spec['itemId'].lower()}/{spec['path'].strip('/')}/{spec['name']}"
+    return Resource(TYPE, path, spec["name"], spec["workspaceId"])

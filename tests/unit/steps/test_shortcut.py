@@ -1,0 +1,78 @@
+"""The kind `shortcut`: created, pointed elsewhere, and taken back only while it is the step's."""
+
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator.shortcuts import OneLakePaths
+from shared.domain.records import Intent
+from shared.domain.states import IntentAction
+from shared.steps import STEPS
+from tests.unit.steps.tenant import MARKER, OTHER, PERSON, Tenant, problems
+
+KIND = STEPS["shortcut"]
+
+
+def made(t: Tenant, path: str = "Tables") -> tuple[dict[str, Any], OneLakePaths]:
+    """Return the `with` of a shortcut in a lakehouse to the lakehouse itself, and what the lakehouse has."""
+    place = t.workspace(items=[{"type": "Lakehouse", "displayName": "lake"}])
+    lake = t.item(place, "lake")
+    target = {"oneLake": {"workspaceId": place, "itemId": lake.id, "path": path}}
+    spec: dict[str, Any] = {
+        "workspaceId": place,
+        "itemId": lake.id,
+        "path": "/Files/",
+        "name": "link",
+        "target": target,
+    }
+    return spec, lake.part(OneLakePaths)
+
+
+def test_shortcut_is_created_and_deleted() -> None:
+    """A list shows the path with a slash before it; a slash in the manifest makes no difference."""
+    t = Tenant()
+    spec, held = made(t)
+    assert KIND.find(t.fabric, spec) is None
+    resource = t.create(KIND, spec)
+    assert set(held.shortcuts) == {("Files", "link")}
+    assert KIND.verify(t.fabric, spec, resource, Intent(IntentAction.CREATE, MARKER))["name"] == "link"
+    t.compensate(KIND, spec, Intent(IntentAction.CREATE, MARKER), resource)
+    assert held.shortcuts == {}
+
+
+def test_shortcut_that_somebody_pointed_elsewhere_stays() -> None:
+    """The compensation deletes nothing that is not the step's any more."""
+    t = Tenant()
+    spec, held = made(t)
+    resource = t.create(KIND, spec)
+    held.shortcuts[("Files", "link")]["target"]["oneLake"]["path"] = "Files"
+    t.compensate(KIND, spec, Intent(IntentAction.CREATE, MARKER), resource)
+    assert set(held.shortcuts) == {("Files", "link")}
+
+
+def test_shortcut_gets_its_old_destination_back() -> None:
+    t = Tenant()
+    spec, held = made(t)
+    old = {**spec, "target": {"oneLake": {**spec["target"]["oneLake"], "path": "Files"}}}
+    t.create(KIND, old)
+    found, intent = t.image(KIND, spec)
+    assert KIND.changes(spec, found) == ["target"]
+    t.send(KIND.apply(spec, intent))
+    assert held.shortcuts[("Files", "link")]["target"]["oneLake"]["path"] == "Tables"
+    t.compensate(KIND, spec, intent, found.resource)
+    assert held.shortcuts[("Files", "link")]["target"]["oneLake"]["path"] == "Files"
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"path": "Elsewhere"}, "$.path"),
+        ({"name": "a/b"}, "$.name"),
+        ({"target": {}}, "$.target"),
+        ({"target": {"oneLake": {}, "adlsGen2": {}}}, "$.target"),
+        ({"target": {"ftp": {}}}, "$.target"),
+    ],
+)
+def test_bad_shortcut_is_a_problem(changes: dict[str, Any], where: str) -> None:
+    good = {"workspaceId": PERSON, "itemId": OTHER, "path": "Files", "name": "n", "target": {"oneLake": {}}}
+    assert set(problems(KIND, {**good, **changes})) == {where}

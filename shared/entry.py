@@ -33,7 +33,8 @@ from shared.saga.orchestration import activities, views
 from shared.saga.orchestration.progress import Progress
 from shared.saga.step import execution
 from shared.saga.step.delivery import Settled
-from shared.saga.submission.acceptance import decoded, opened, salvaged_id
+from shared.saga.submission.acceptance import opened, salvaged_id
+from shared.saga.submission.encoding import decoded
 from shared.saga.sweep import sweeper
 from shared.saga.waking_locks import by_event, read_wake
 

@@ -133,12 +133,13 @@ class Fields:
         hint: str = "",
         default: str = "",
         refers: bool = False,
+        unreplaced: str = "",
         words: Words | None = None,
     ) -> str:
         """Return a string of at most `maximum` characters.
 
         With `refers` it may contain references: `maximum` then limits the text beside them, and the pattern is
-        checked after they have been replaced.
+        checked after they have been replaced. Without it, `unreplaced` ends the message about a reference.
         """
         value = self.raw(name, required=required)
         if value is None:
@@ -148,7 +149,7 @@ class Fields:
             return default
         size, is_open = len(value), False
         if size <= maximum + _MAX_TEMPLATE:  # a longer text is refused unread
-            size, is_open = self._read(child(self.path, name), value, refers)
+            size, is_open = self._read(child(self.path, name), value, refers, unreplaced)
         if size > maximum:
             self.problem(name, f"has {size} characters; at most {maximum} are allowed")
         elif is_open:
@@ -174,12 +175,12 @@ class Fields:
         for i, item in enumerate(as_list(value) or ()):
             self._refers(f"{path}[{i}]", item)
 
-    def _read(self, path: str, text: str, refers: bool) -> tuple[int, bool]:
+    def _read(self, path: str, text: str, refers: bool, unreplaced: str = "") -> tuple[int, bool]:
         """Return the number of characters beside the references of a text, and True if it has any reference."""
         if self.references is None or OPENING not in text:
             return len(text), False
         if not refers:
-            self.problems.append(Problem(path, _NOT_REPLACED))
+            self.problems.append(Problem(path, _NOT_REPLACED + unreplaced))
             return len(text), False
         size = count = 0
         for part in parts(text):
@@ -223,8 +224,10 @@ class Fields:
         words: Words | None = None,
     ) -> str:
         """Return one of the allowed words. It is never a reference, because it is used before anything runs."""
-        value = self.text(name, required=required, default=default)
+        value = self.text(name, required=required, default=default, unreplaced=f"; one of: {', '.join(allowed)}")
         if value and value not in allowed:
+            if self.references is not None and OPENING in value:
+                return default  # `text` has said what is wrong with it
             near = suggestion(value, allowed, self.problems)
             self.problem(name, f"'{value[:64]}' is not one of: {', '.join(allowed)}.{near}")
             return default

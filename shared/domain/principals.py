@@ -31,7 +31,9 @@ _UNSEEN = "\t\n\r\v\f" + "".join(
 )
 """White space except the space itself, and characters of no width: they are often copied together with an id."""
 _ANY_UNSEEN = re.compile(f"[{_UNSEEN}]")
-_BEGINS_WITH_AN_ID = re.compile(rf'(?:^|[\r\n])[ \t"{_UNSEEN[5:]}]*{GUID.pattern}')
+_BEGINS_WITH_AN_ID = re.compile(rf'(?:^|[\r\n])[ \t"{{({_UNSEEN[5:]}]*{GUID.pattern}')
+_ENCLOSED = re.compile(rf"\{{\s*{GUID.pattern}\s*\}}|\(\s*{GUID.pattern}\s*\)")
+"""An object id as some tools of Windows print it."""
 _QUOTED_CHARACTERS = 64
 _QUOTED_NAMES = 3
 _FIRST_CELL = 1_000
@@ -145,7 +147,8 @@ def _separator(line: str) -> str:
     """Return the separator after the first cell, which is an object id or the name of a column."""
     for separator in SEPARATORS:
         [cells] = csv.reader([line[:_FIRST_CELL] or "\n"], delimiter=separator, skipinitialspace=True)
-        if len(cells) > 1 and (GUID.fullmatch(_trimmed(cells[0])) or _key(cells[0]) in COLUMNS):
+        first = _trimmed(cells[0]) if cells else ""
+        if len(cells) > 1 and (GUID.fullmatch(first) or _ENCLOSED.fullmatch(first) or _key(first) in COLUMNS):
             return separator
     return SEPARATORS[0]
 
@@ -176,9 +179,9 @@ def _principal(
     principal_id, role, kind = (_trimmed(row[name]) for name in ("principal_id", "role", "type"))
     before = len(problems)
     if not GUID.fullmatch(principal_id):
-        problems.append(
-            Problem(f"{place}, principal_id", f"'{_shown(principal_id)}' is not a GUID: give the object id")
-        )
+        is_enclosed = _ENCLOSED.fullmatch(principal_id) is not None
+        what = "has brackets around it: write the GUID alone" if is_enclosed else "is not a GUID: give the object id"
+        problems.append(Problem(f"{place}, principal_id", f"'{_shown(principal_id)}' {what}"))
     for field, value, allowed in (("role", role, ROLES), ("type", kind, TYPES)):
         if value not in allowed:
             message = f"'{_shown(value)}' is not one of: {', '.join(allowed)}.{suggestion(value, allowed, problems)}"

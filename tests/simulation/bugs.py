@@ -16,6 +16,7 @@ from shared.saga.command import resume
 from shared.saga.step import backward, forward, specs
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Reschedule, Settle
+from shared.steps import companions, eventhouse
 from tests.simulation.world import World
 
 Bug = Callable[[], Any]
@@ -223,6 +224,24 @@ class _Trusting:
         return (lambda *_: True) if name == "recognises" else getattr(self._kind, name)
 
 
+@contextmanager
+def companion_trusted_by_its_name() -> Generator[None]:
+    """Take an item for a companion because it has the name of one, if none had that name before."""
+
+    def trusting(_: object, maker: Any, companion: Any, __: object) -> bool:
+        return companion.type not in (maker.beside or {})
+
+    with patch.object(companions, "_is_its_own", trusting):
+        yield
+
+
+@contextmanager
+def eventhouse_without_a_guard() -> Generator[None]:
+    """Delete an eventhouse whatever databases are in it."""
+    with patch.object(eventhouse, "guard", lambda *_: list[Any]()):
+        yield
+
+
 BUGS: dict[str, Bug] = {
     bug.__name__: bug
     for bug in (
@@ -238,6 +257,8 @@ BUGS: dict[str, Bug] = {
         looks_outlast_the_lease,
         failed_operation_is_kept,
         sweeper_trusts_the_engine,
+        companion_trusted_by_its_name,
+        eventhouse_without_a_guard,
     )
 }
 FOUND_AT: dict[str, int] = {

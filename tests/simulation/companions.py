@@ -52,6 +52,7 @@ class Companions:
     takers: random.Random
     acts: list[int] = field(default_factory=lambda: list[int]())
     is_on: bool = False
+    is_calm: bool = False
 
     @classmethod
     def of(cls, seed: int, world: World, other_actors: OtherActors, steps: int) -> "Companions":
@@ -119,7 +120,7 @@ class Companions:
         """Perhaps let another actor create a lakehouse just before Fabric receives our create of a digital twin
         builder, for which it would use that name."""
         place = self.world.model.store.workspaces.get(path.split("/")[3])
-        if place is None or item_type != "DigitalTwinBuilder" or self.takers.random() >= _TAKEN:
+        if self.is_calm or place is None or item_type != "DigitalTwinBuilder" or self.takers.random() >= _TAKEN:
             return
         item = self._add(place, "Lakehouse", f"{name}dtdm", {})
         if item is not None:

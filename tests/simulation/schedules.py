@@ -287,6 +287,7 @@ def run(seed: int) -> Report:
     _chaos(world, other_actors, companions, restored, added, Hangs.of(seed), events, chance, operators)
     for (name, _, _), rule in zip(chosen, world.model.faults.shown(), strict=True):
         world.occurred[name] += rule["injected"]
+    companions.is_calm = True
     _calm(world, other_actors, ids, chance, operators)
     ended = Counter(world.state(d).value for d in ids)
     moves = Counter(_move(before.state, after.state) for before, after in world.journal.history)

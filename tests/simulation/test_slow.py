@@ -169,6 +169,26 @@ def test_cancel_ends_a_step_whose_update_runs_and_its_before_image_is_restored()
     assert (item.definition or {})["parts"] == OWN_DEFINITION["parts"]
 
 
+@pytest.mark.law(1)
+def test_item_that_an_operation_shows_late_does_not_keep_its_own_workspace_for_ever() -> None:
+    """The item appears after its step counted as compensated and before the workspace is deleted (seed 66). The guard
+    keeps the workspace for it; the sweeper knows its marker and deletes it, and the next try deletes the workspace."""
+    world = World(1)
+    world.model.faults.replace([NEVER])
+    slow_item(world)
+    while not world.model.store.operations:
+        assert world.step() or world.pass_time() is None
+    world.cancel("d")
+    while world.journal.step("d", 1)[1].record.state is not S.COMPENSATED:
+        assert world.step() or world.pass_time() is None
+    show_everything(world)
+    world.run(hours=0.05)
+    assert world.state() is D.STUCK
+    assert world.run(hours=1.0) == [D.CANCELLED]
+    assert world.names() == {}
+    check_laws(world)
+
+
 def leave_call_in_flight(world: World, monkeypatch: pytest.MonkeyPatch, method: str, seconds: float) -> None:
     """Let Fabric receive the first call of that method, let its process die, and let the call take effect after
     `seconds`."""

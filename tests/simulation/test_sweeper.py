@@ -180,8 +180,8 @@ def test_sweep_that_runs_twice_at_once_does_nothing_twice(monkeypatch: Any) -> N
     pass_grace(world)
     original, inner = orphans.find_orphans, list[list[str]]()
 
-    def nested(services: Any, header: Any) -> Any:
-        found = original(services, header)
+    def nested(services: Any, header: Any, *concerns: Any) -> Any:
+        found = original(services, header, *concerns)
         if not inner:
             inner.append([])
             inner[0] = world.sweep().orphans

@@ -131,7 +131,7 @@ def _added_steps_are_those_bound(story: _Story) -> Iterator[Difference]:
 
 
 def _each_end_binds_the_steps(story: _Story) -> Iterator[Difference]:
-    last_release = 0
+    before_release = last_release = 0
     for entry in story.moves[1:]:
         link = entry.link
         if link is None or _reopens(entry):
@@ -140,8 +140,9 @@ def _each_end_binds_the_steps(story: _Story) -> Iterator[Difference]:
             if entry.after in DEPLOYMENT_ENDED:
                 yield Difference(audit.DEPLOYMENT, entry.sequence, "the entry of an end does not bind the steps")
             continue
-        possible = _possible_digests(story, entry, last_release)
-        last_release = entry.sequence if _is_release(entry) else last_release
+        possible = _possible_digests(story, entry, before_release if _follows_release(entry) else last_release)
+        if _is_release(entry):
+            before_release, last_release = last_release, entry.sequence
         if link.steps not in possible:
             yield Difference(audit.DEPLOYMENT, entry.sequence, "the steps' chains are not those of this end")
 
@@ -151,8 +152,27 @@ def _possible_digests(story: _Story, end: AuditEntry, last_release: int) -> list
     begin = story.begin.link
     return [
         audit.steps_digest(heads.items()) if heads or story.header is not None or begin is None else begin.steps
-        for heads in _heads_at(end, story.steps, story.unmoved, last_release)
+        for steps in _steps_at(end, story.steps)
+        for heads in _heads_at(end, steps, story.unmoved, last_release)
     ]
+
+
+def _steps_at(end: AuditEntry, steps: Mapping[str, list[AuditEntry]]) -> Iterator[Mapping[str, list[AuditEntry]]]:
+    """Yield the entries of the steps without what the sweeper noted about their orphans after an end.
+
+    Only the time tells which came first. For those of the same second, both are possible.
+    """
+    noted = [entry for entries in steps.values() for entry in entries if _is_about_orphan(entry)]
+    if not noted:
+        yield steps
+        return
+    for later in ([e for e in noted if e.at > end.at], [e for e in noted if e.at >= end.at]):
+        yield {subject: [e for e in entries if e not in later] for subject, entries in steps.items()}
+
+
+def _is_about_orphan(entry: AuditEntry) -> bool:
+    """Return True for a note of the sweeper about an orphan of a step that was compensated."""
+    return (entry.before, entry.after) == (StepState.COMPENSATED, StepState.COMPENSATED)
 
 
 def _steps_support_the_final_state(story: _Story) -> Iterator[Difference]:

@@ -146,7 +146,7 @@ def row(
         yield Difference(subject, None, "the row is not what was written: its digest does not match")
     if row.sequence == written and digest != (link.row if link is not None else row.chain.head):
         yield Difference(subject, written, "the row is not what was written with this entry")
-    is_bound = audit.has_ended(row) or row.state in STEP_SETTLED
+    is_bound = audit.has_ended(row) or row.state in STEP_SETTLED | {StepState.COMPENSATED}
     may_be_silent = not is_bound and (str(row.state), str(row.state)) in _legal(subject)
     if row.sequence > written and not may_be_silent:
         yield Difference(subject, None, f"the row is at write {row.sequence}, which has no entry")

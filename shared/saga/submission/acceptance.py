@@ -3,11 +3,9 @@
 Every submission is answered and recorded; only an error of storage makes the queue deliver the message again.
 """
 
-import base64
 import hashlib
 import json
 import logging
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -42,6 +40,7 @@ from shared.domain.template import OPENING
 from shared.domain.text import parse, utf8
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
 from shared.saga.payloads import Payloads
+from shared.saga.submission.encoding import decoded
 
 log = logging.getLogger(__name__)
 
@@ -331,24 +330,6 @@ def fallback_id_of(content: bytes, message_id: str) -> str:
     if GUID.fullmatch(message_id):
         return f"unreadable-{message_id.lower()}"
     return f"unreadable-{hashlib.sha256(content).hexdigest()[:32]}"
-
-
-def decoded(content: bytes) -> str:
-    """Return the text of a message: as it is, or, if a client encoded it (the extension's old default), from base64.
-
-    A submission contains a colon or a brace, and base64 has neither. So content that is valid base64 of UTF-8 counts as
-    base64, whatever it begins with. Its lines may be wrapped.
-    """
-    try:
-        inner = base64.b64decode(b"".join(content.removeprefix(BOM_UTF8).split()), validate=True)
-    except ValueError:
-        return utf8(content)
-    if inner.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return utf8(inner)
-    try:
-        return inner.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return utf8(content)
 
 
 def _shortened(problems: Problems) -> Problems:

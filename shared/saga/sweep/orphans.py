@@ -48,14 +48,16 @@ def awaits_orphan_check(header: DeploymentRecord) -> bool:
     return is_over and header.orphan_checked_at is None
 
 
-def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
+def find_orphans(
+    services: Services, header: DeploymentRecord, concerns: Callable[[StepRecord], bool] = lambda _: True
+) -> list[Orphan]:
     """Look for each resource that a step was about to create, in reverse order: a container comes after its contents.
     Steps that a release gave up have no orphans: the error of the deployment names their resources.
 
     The caller holds the target. A resource that a later deployment at the same target adopted is not an orphan. Raises
     ConflictError while another deployment is active at the target, because it may be about to adopt one; FabricError.
     """
-    rows = [s.record for s in _compensated(services, header)]
+    rows = [s.record for s in _compensated(services, header) if concerns(s.record)]
     taken = _adopted_ids(services, header)
     by_id = {row.step_id: row for row in rows}
     made = [
@@ -72,7 +74,9 @@ def find_orphans(services: Services, header: DeploymentRecord) -> list[Orphan]:
     return found + [Orphan(row, snapshot) for row, snapshot in made if snapshot.resource.id not in taken]
 
 
-def prove_companions(services: Services, header: DeploymentRecord) -> None:
+def prove_companions(
+    services: Services, header: DeploymentRecord, concerns: Callable[[StepRecord], bool] = lambda _: True
+) -> None:
     """Write which companions the definitions of a deployment's orphans name, before the orphans are deleted and their
     definitions with them. The caller holds the target.
 
@@ -81,7 +85,7 @@ def prove_companions(services: Services, header: DeploymentRecord) -> None:
     for versioned in _compensated(services, header):
         row = versioned.record
         item_type = services.payloads.load(row.spec).get("type") or ""
-        if row.intent is None or companions.unread(item_type, row.intent) is None:
+        if not concerns(row) or row.intent is None or companions.unread(item_type, row.intent) is None:
             continue
         found = _made(services, row, uncertain=False)
         if found is None:
@@ -91,16 +95,20 @@ def prove_companions(services: Services, header: DeploymentRecord) -> None:
             read = companions.read(services.fabric, resource, row.operation, now)
         except FabricTransientError as error:
             if error.is_outcome:  # requested again by the next sweep
-                services.journal.write_step(Change(versioned, row.replace(operation=None), SWEEPER, ""))
+                reason = f"its orphan '{resource.name}' ({resource.id}): {error}"
+                services.journal.write_step(Change(versioned, row.replace(operation=None), SWEEPER, reason))
             raise
         except FabricRefusedError:
             read = {}
         if isinstance(read, Operation):
-            services.journal.write_step(Change(versioned, row.replace(operation=read), SWEEPER, ""))
-            raise ConflictError(f"Fabric reads the definition of {resource.type} '{resource.name}'")
+            waits = f"Fabric reads the definition of its orphan '{resource.name}' ({resource.id})"
+            services.journal.write_step(Change(versioned, row.replace(operation=read), SWEEPER, waits))
+            raise ConflictError(f"step {row.step_id}: {waits}")
         intent = companions.with_names(row.intent, item_type, read)
         after = row.replace(intent=intent, operation=None, resource=resource)
-        services.journal.write_step(Change(versioned, after, SWEEPER, ""))
+        named = ", ".join(f"{name} {item_id}" for name, item_id in read.items()) or "nothing"
+        reason = f"its orphan '{resource.name}' ({resource.id}) names {named} as added by Fabric"
+        services.journal.write_step(Change(versioned, after, SWEEPER, reason))
 
 
 def _compensated(services: Services, header: DeploymentRecord) -> list[Versioned[StepRecord]]:

@@ -4,8 +4,8 @@ A run does this, in this order; an error of one deployment does not stop the oth
 
 - It restarts, from the journal, an open deployment that has no orchestration (task hub lost, host killed, accept
   interrupted). An orchestration that runs without a heartbeat is woken, then ended, then restarted. A stuck deployment
-  is restarted too, in growing pauses, and its compensation tried again. A deployment whose script sends no heartbeat
-  is rolled back.
+  is restarted too, in growing pauses, and its compensation tried again; first, what its own late creates left in its
+  workspace is deleted. A deployment whose script sends no heartbeat is rolled back.
 - It rolls back a held deployment whose `keepFor` is over, and a succeeded one whose `expiresAfter` is over or that a
   person retired while its target was not free.
 - It checks a deployment that was rolled back, or released when a part of it was, for orphans of late calls: once; or at
@@ -27,7 +27,7 @@ from shared import tracing
 from shared.domain.actors import SWEEPER
 from shared.domain.errors import ConflictError, NotFoundError, SagaError
 from shared.domain.messages import COMMAND_EVENT
-from shared.domain.ports import Change, Locks, Orchestrations, Versioned
+from shared.domain.ports import Change, Locks, Orchestrations
 from shared.domain.records import DeploymentRecord, StepRecord
 from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, IntentAction, Origin, StepState
 from shared.domain.telemetry import Event
@@ -154,10 +154,20 @@ class _Run:
         if record.state is DeploymentState.STUCK and not self.is_due_again(record, now):
             return
         if not self.dry_run:
+            if record.state is DeploymentState.STUCK:
+                self.free_of_orphans(record)
             lifecycle.fail_stale_script(self.services, record.deployment_id)
             self.orchestrations.start(record.deployment_id)
             log.warning("deployment %s (%s) had no orchestration: restarted", record.deployment_id, record.state)
         self.report.restarted.append(record.deployment_id)
+
+    def free_of_orphans(self, record: DeploymentRecord) -> None:
+        """Delete what creates of compensated steps left later, because the workspace that is kept for it may be of the
+        same deployment. Only steps whose resource has not been seen are looked for."""
+        try:
+            self.delete_orphans(record, record.deployment_id, _may_still_come)
+        except SagaError as error:
+            log.info("deployment %s: its orphans wait for the next sweep: %s", record.deployment_id, error)
 
     def is_due_again(self, record: DeploymentRecord, now: datetime) -> bool:
         """Return True if a stuck deployment is tried again now. The longer its compensations have failed, the longer
@@ -268,11 +278,14 @@ class _Run:
         if holder != deployment_id:
             raise ConflictError(f"deployment {holder} holds the target '{target}'")
 
-    def _check_orphans(self, record: DeploymentRecord, holder: str) -> None:
+    def delete_orphans(
+        self, record: DeploymentRecord, holder: str, concerns: Callable[[StepRecord], bool] = lambda _: True
+    ) -> int:
+        """Find and delete the orphans of the compensated steps that it concerns, and return their number."""
         services = self.services
         if not self.dry_run:
-            prove_companions(services, record)
-        orphans = find_orphans(services, record)
+            prove_companions(services, record, concerns)
+        orphans = find_orphans(services, record, concerns)
         ids = [orphan.found.resource.id for orphan in orphans]
         self.report.orphans += ids
         self.report.orphans_left += ids
@@ -281,18 +294,22 @@ class _Run:
             if not self.dry_run:
                 delete_orphan(services, record, orphan, lambda: self.prove_target(record.target, holder))
                 self.report.orphans_left.remove(orphan.found.resource.id)
+        return len(orphans)
+
+    def _check_orphans(self, record: DeploymentRecord, holder: str) -> None:
+        services, count = self.services, self.delete_orphans(record, holder)
         self.report.orphan_checked.append(record.deployment_id)
         if self.dry_run:
             return
         header = services.journal.header(record.deployment_id)
         now = services.clock.now()
         age = now - (header.record.finished_at or record.accepted_at)
-        if age < MAX_OPERATION and any(map(_may_still_come, services.journal.steps(record.deployment_id))):
+        if age < MAX_OPERATION and any(_may_still_come(s.record) for s in services.journal.steps(record.deployment_id)):
             after = header.record.replace(due_at=now + max(age, _MIN_WAIT))
         else:
             due = now + timedelta(seconds=services.policy.retention_seconds)
             after = header.record.replace(orphan_checked_at=now, due_at=due)
-        reason = f"orphan check: {len(orphans)} orphan(s) deleted" if orphans else ""
+        reason = f"orphan check: {count} orphan(s) deleted" if count else ""
         services.journal.write_header(Change(header, after, SWEEPER, reason))
 
     def purge(self, record: DeploymentRecord) -> None:
@@ -303,9 +320,8 @@ class _Run:
             self.services.journal.purge(record.deployment_id)
 
 
-def _may_still_come(row: Versioned[StepRecord]) -> bool:
+def _may_still_come(step: StepRecord) -> bool:
     """Return True if a create was sent whose resource has not been seen, and the step counts as compensated."""
-    step = row.record
     return (
         step.ambiguous
         and step.state is StepState.COMPENSATED

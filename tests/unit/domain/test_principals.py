@@ -110,6 +110,7 @@ def test_principals_comment_inside_a_quoted_cell_is_text() -> None:
         (f"{ID}1;Admin;a;b;User\n", "put a description that holds the separator in quotation marks"),
         (f"sep=|\n{ID}1|Admin||User\n", "line 1: has 1 field"),
         (f"{ID[:-1]}\u200b01,Admin,,User\n{ID}2,Admin,,User", "1c<U+200B>01' is not a GUID"),
+        (f"{{{ID}1}};Admin;;User\n", f"line 1, principal_id: '{{{ID}1}}' has brackets around it"),
         (f"{ID}1,Ad\u00a0min,,User\n", "'Ad<U+00A0>min' is not one of"),
         (f'{ID}1,Admin,"x,User\n{ID}2,Admin,,User\n', "line 1: is not CSV: the quotation mark that opens a cell"),
         (f'{ID}1,Admin,"x"y,User\n', "inside a quoted cell write each quotation mark twice"),

@@ -202,6 +202,15 @@ def test_accept_rejects_under_the_id_that_the_submitter_expects(content: Any, wa
     assert AcceptanceFixture().accept(content).header.deployment_id == wanted
 
 
+def test_accept_of_base64_in_base64_says_so() -> None:
+    """Two clients encoded it, one inside the other: the message names that, not the type of what it contains."""
+    header = AcceptanceFixture().accept(base64.b64encode(base64.encodebytes(json.dumps(MANIFEST).encode()))).header
+    assert header.state is DeploymentState.REJECTED
+    assert [problem["message"] for problem in header.problems] == [
+        "is base64 of base64: encode the message once, or send it as it is"
+    ]
+
+
 def test_accept_rejection_keeps_all_problems_that_fit() -> None:
     """Their full number is reported; the problems that are kept fit a row, whatever their characters."""
     many = {"name": "x", "steps": [{"id": "a", "kind": "\U0001f600" * 60, "\U0001f600" * 64: 1} for _ in range(300)]}

@@ -7,14 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import shtab
+
 from shared import settings
 from shared.bootstrap import command_line
-from shared.cli import pack, plan
+from shared.cli import fleet, pack, plan
 from shared.cli.common import (
     Add,
     add_label,
     add_manifest,
     add_url,
+    complete,
     connect,
     follow_command,
     labels,
@@ -54,6 +57,8 @@ def add_commands(add: Add) -> None:
     add_manifest(submit)
     add_values(submit)
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
+    text = "a CSV file: one deployment for each row, whose columns give values of inputs"
+    complete(submit.add_argument("--matrix", metavar="FILE", help=text), shtab.FILE)
     add_label(submit, "a label by which the deployment is found again; repeat it for several")
     add_url(submit)
     add_sending(submit)
@@ -82,6 +87,8 @@ def _validate(options: argparse.Namespace, output: Output) -> int:
 def _submit(options: argparse.Namespace, output: Output) -> int:
     if options.id is not None and not is_deployment_id(options.id):
         raise InvalidInputError([Problem("--id", ID_RULE)])
+    if options.matrix is not None:
+        return fleet.submit(options, output, new_id)
     text, folder = read_manifest(options, output)
     problems = Problems()
     stored = StoredFiles()

@@ -1,0 +1,288 @@
+"""`submit --matrix FILE`: one deployment for each row of a CSV file, whose columns give values of inputs.
+
+All rows are checked before the first is sent. Every deployment has the label `matrix`, by which all of them are read at
+once, and an id that is made of that label and the row, so the same command continues what an earlier one began.
+"""
+
+import argparse
+import csv
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared import settings
+from shared.bootstrap import command_line
+from shared.cli import pack
+from shared.cli.common import connect, labels, packed, read_manifest
+from shared.cli.follow import BAD_REQUEST, CANCELLED, NOT_ROLLED_BACK, ROLLED_BACK, SUCCEEDED, TIMED_OUT
+from shared.cli.help import COMMAND
+from shared.cli.render.output import Output, header_json
+from shared.cli.render.timeline import clean
+from shared.cli.stored import StoredFiles
+from shared.cli.values import with_inputs
+from shared.domain.deployment_ids import ID_RULE, is_deployment_id
+from shared.domain.errors import InvalidInputError, NotFoundError, Problem, Problems
+from shared.domain.json import content_hash
+from shared.domain.labels import with_labels
+from shared.domain.manifest import compile_manifest
+from shared.domain.records import DeploymentRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState
+from shared.domain.text import parse
+from shared.domain.trace import TRACEPARENT
+from shared.saga.submission.envelope import envelope
+from shared.steps import KINDS
+
+MAX_ROWS = 1_000
+LABEL = "matrix"
+"""The label of all deployments of a matrix; its value is `--id`."""
+ID = "id"
+"""The column that names a row in its deployment's id; without it, the row's number does."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_MAX_BASE = 59
+POLL_SECONDS = 2.0
+QUIET_SECONDS = 600.0
+"""How long nothing may change while submissions are not accepted yet; then the app does not read its queue."""
+_SETTLED = DEPLOYMENT_ENDED | {DeploymentState.STUCK, DeploymentState.HELD}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: where it is, the id of its deployment, and the values of inputs."""
+
+    place: str
+    deployment_id: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A row with the manifest that is sent for it."""
+
+    row: Row
+    manifest: Any
+
+    @property
+    def hash(self) -> str:
+        """Return the hash that its header will have."""
+        return content_hash(self.manifest)
+
+
+class _Quiet(Output):
+    """Prints nothing: what packing reports is the same for every row."""
+
+    def event(self, kind: str, text: str, **fields: Any) -> None: ...
+
+
+def submit(options: argparse.Namespace, output: Output, new_id: Callable[[Any], str]) -> int:
+    """Check all rows, send a deployment for each, follow them if `--wait` asks for that, and return the exit code."""
+    text, folder = read_manifest(options, output)
+    manifest, options.id = pack.body(parse(text), options.id)
+    base = options.id or new_id(manifest)[-_MAX_BASE:].lstrip("._-")
+    if not is_deployment_id(base) or len(base) > _MAX_BASE:
+        raise InvalidInputError([Problem("--id", f"{ID_RULE}; with --matrix, {_MAX_BASE} at most")])
+    stored = StoredFiles()
+    ready = _checked(options, output, manifest, folder, read_rows(options.matrix, base), base, stored)
+    output.event("submitting", f"{len(ready)} deployments, label {LABEL}={base}", matrix=base, count=len(ready))
+    storage = connect(options)
+    if stored.files:
+        sent = stored.send(storage.blobs)
+        output.event("stored", f"{len(stored.files)} files, {sent} bytes of them new", files=len(stored.files))
+    wanted = settings.load().traceparent
+    trace = wanted if TRACEPARENT.fullmatch(wanted) else ""
+    for each in ready:
+        storage.submit(
+            envelope(storage.blobs, each.row.deployment_id, {"manifest": each.manifest}, options.requested_by, trace)
+        )
+        options.is_sent = True
+    if not options.wait:
+        text = f"submitted; see them with: {COMMAND} list --label {LABEL}={base}"
+        output.event("submitted", text, matrix=base, ids=[each.row.deployment_id for each in ready])
+        return SUCCEEDED
+    return Fleet(ready, base, output, options.timeout).follow(storage)
+
+
+def read_rows(file: str, base: str) -> list[Row]:
+    """Return the rows of a CSV file whose first row names inputs. Raises InvalidInputError with all problems.
+
+    An empty cell gives no value, so the input's default counts.
+    """
+    text, _ = pack.read_text(file)
+    where = clean(file)
+    try:
+        lines = list(csv.reader(text.splitlines(keepends=True), strict=True))
+    except csv.Error as error:
+        raise InvalidInputError([Problem(where, f"is not CSV: {error}")]) from None
+    problems = Problems()
+    if not lines:
+        raise InvalidInputError(
+            [Problem(where, "is empty: the first row names inputs, each further row is one deployment")]
+        )
+    names = [name.strip() for name in lines[0]]
+    for name in {name for name in names if names.count(name) > 1 or not name}:
+        problems.append(
+            Problem(f"{where}:1", f"has the column '{name[:64]}' more than once, or a column without a name")
+        )
+    found: list[Row] = []
+    seen: dict[str, str] = {}
+    for number, cells in enumerate(lines[1:], start=1):
+        place = f"{where}:{number + 1}"
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(names):
+            problems.append(Problem(place, f"has {len(cells)} cells; the first row has {len(names)}"))
+            continue
+        values = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()}
+        own = values.pop(ID, f"{number:03d}")
+        if not _NAME.fullmatch(own):
+            problems.append(
+                Problem(place, f"its {ID} '{own[:64]}' must be letters, digits, '.', '_' and '-' (40 at most)")
+            )
+        if own.casefold() in seen:
+            problems.append(Problem(place, f"its {ID} '{own[:64]}' is that of {seen[own.casefold()]} too"))
+        seen.setdefault(own.casefold(), place)
+        found.append(Row(place, f"{base}-{own}", values))
+    if len(found) > MAX_ROWS or not found:
+        problems.append(Problem(where, f"has {len(found)} rows with values; from 1 to {MAX_ROWS} are accepted"))
+    if problems:
+        raise InvalidInputError(problems)
+    return found
+
+
+def _checked(
+    options: argparse.Namespace,
+    output: Output,
+    manifest: Any,
+    folder: Path,
+    rows: Sequence[Row],
+    base: str,
+    stored: StoredFiles,
+) -> list[Ready]:
+    """Return the packed manifest of each row. Raises InvalidInputError with the problems of all rows; then nothing is
+    sent."""
+    own = {**labels(options), LABEL: base}
+    ready: list[Ready] = []
+    problems = Problems()
+    for i, row in enumerate(rows):
+        of_row = argparse.Namespace(**{**vars(options), "set_values": [*options.set_values, *row.values.items()]})
+        try:
+            valued = with_labels(with_inputs(of_row, manifest), own)
+            whole = packed(options, output if i == 0 else _Quiet(), valued, folder, stored)
+            compile_manifest(whole, KINDS)
+        except InvalidInputError as error:
+            problems.extend(Problem(f"{row.place} {each.path}", each.message, each.count) for each in error.problems)
+            continue
+        ready.append(Ready(row, whole))
+    if problems:
+        raise InvalidInputError(problems)
+    return ready
+
+
+@dataclass
+class Fleet:
+    """The deployments of a matrix, as they were read last."""
+
+    ready: Sequence[Ready]
+    base: str
+    output: Output
+    timeout_seconds: float | None
+    found: dict[str, DeploymentRecord] = field(default_factory=dict[str, DeploymentRecord])
+
+    def follow(self, storage: command_line.Access, sleep: Callable[[float], None] = time.sleep) -> int:
+        """Read all of them until each has ended, is stuck or held, or the timeout is over. Return the exit code."""
+        began = changed = time.monotonic()
+        shown: dict[str, str] = {}
+        while True:
+            self._read(storage)
+            present = {name: header.state.value for name, header in self.found.items()}
+            if present != shown:
+                self._progress(shown, present)
+                shown, changed = present, time.monotonic()
+            elapsed = time.monotonic() - began
+            is_over = self.timeout_seconds is not None and elapsed > self.timeout_seconds
+            is_unread = len(present) < len(self.ready) and time.monotonic() - changed > QUIET_SECONDS
+            if is_over or is_unread or len(self._settled()) == len(self.ready):
+                return self._end()
+            sleep(POLL_SECONDS)
+
+    def _read(self, storage: command_line.Access) -> None:
+        page = storage.journal.page(len(self.ready) * 2, labels={LABEL: self.base})
+        self.found |= {header.deployment_id: header for header in page}
+        for each in self.ready:  # an id that another manifest took has other labels
+            if each.row.deployment_id not in self.found:
+                try:
+                    self.found[each.row.deployment_id] = storage.journal.header(each.row.deployment_id).record
+                except NotFoundError:
+                    break  # it is not accepted yet, and those behind it hardly
+
+    def _settled(self) -> list[str]:
+        return [e.row.deployment_id for e in self.ready if self._state(e) in _SETTLED or self._is_taken(e)]
+
+    def _state(self, each: Ready) -> DeploymentState | None:
+        header = self.found.get(each.row.deployment_id)
+        return header.state if header is not None and not header.may_compensate else None
+
+    def _is_taken(self, each: Ready) -> bool:
+        header = self.found.get(each.row.deployment_id)
+        return header is not None and header.manifest_hash != each.hash
+
+    def _progress(self, shown: dict[str, str], present: dict[str, str]) -> None:
+        for name, state in sorted(present.items()):
+            if shown.get(name) != state and state in {*_SETTLED}:
+                self.output.event("state", f"{name}  {state}", deployment_id=name, state=state)
+        numbers = Counter(present.values())
+        if len(present) < len(self.ready):
+            numbers["submitted"] = len(self.ready) - len(present)
+        text = ", ".join(f"{count} {state}" for state, count in sorted(numbers.items()))
+        self.output.event(
+            "fleet", f"{len(self.ready)} deployments: {text}", count=len(self.ready), states=dict(numbers)
+        )
+
+    def _end(self) -> int:
+        """Print the table, and return the exit code."""
+        self.output.close()
+        width = max(len(each.row.deployment_id) for each in self.ready)
+        codes: set[int] = set()
+        for each in self.ready:
+            header = self.found.get(each.row.deployment_id)
+            state, code = self._outcome(each)
+            codes.add(code)
+            took, why = "", ""
+            if header is not None and not self._is_taken(each):
+                took = (
+                    f"{(header.finished_at - header.accepted_at).total_seconds():.1f} s" if header.finished_at else ""
+                )
+                why = clean(header.error.message, 200) if header.error else ""
+            line = f"{each.row.deployment_id:{width}}  {state:12}  {took:>9}  {why}".rstrip()
+            record = header_json(header) if header is not None else {"deployment_id": each.row.deployment_id}
+            self.output.event("deployment", line, row=each.row.place, **record)
+        return exit_code(codes)
+
+    def _outcome(self, each: Ready) -> tuple[str, int]:
+        if self._is_taken(each):
+            return "conflict", BAD_REQUEST
+        state = self._state(each)
+        known = self.found.get(each.row.deployment_id)
+        if state is None or state not in _SETTLED:
+            return known.state.value if known is not None else "submitted", TIMED_OUT
+        return state.value, _CODES.get(state, NOT_ROLLED_BACK)
+
+
+_CODES = {
+    DeploymentState.SUCCEEDED: SUCCEEDED,
+    DeploymentState.COMPENSATED: ROLLED_BACK,
+    DeploymentState.REJECTED: ROLLED_BACK,
+    DeploymentState.CANCELLED: CANCELLED,
+}
+_ORDER = (NOT_ROLLED_BACK, TIMED_OUT, ROLLED_BACK, BAD_REQUEST, CANCELLED, SUCCEEDED)
+"""Which code counts if the deployments end differently: the one that asks most of a person."""
+
+
+def exit_code(codes: set[int]) -> int:
+    """Return the one exit code of several. An id that belongs to another manifest counts as failed if others were
+    sent, because BAD_REQUEST promises that nothing was done."""
+    found = next(code for code in _ORDER if code in codes)
+    return ROLLED_BACK if found == BAD_REQUEST and len(codes) > 1 else found

@@ -1,0 +1,132 @@
+"""`submit --matrix`: the rows of the file, what is refused before anything is sent, and the one exit code."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.cli import fleet
+from shared.domain.errors import InvalidInputError
+from shared.domain.records import DeploymentRecord
+from shared.domain.states import DeploymentState as D
+from tests.command_line import run
+from tests.unit.cli.sample_records import header
+
+
+def file(folder: Path, text: str) -> str:
+    """Write a CSV file."""
+    path = folder / "w.csv"
+    path.write_text(text)
+    return str(path)
+
+
+def test_fleet_rows_are_values_of_inputs(tmp_path: Path) -> None:
+    """An empty cell gives no value, an empty line is skipped, and a cell may contain commas and lines of its own."""
+    text = 'id,name,size\nnorth,North,3\n\nsouth,"South, all",\n'
+    found = fleet.read_rows(file(tmp_path, text), "b")
+    assert [(row.deployment_id, row.values) for row in found] == [
+        ("b-north", {"name": "North", "size": "3"}),
+        ("b-south", {"name": "South, all"}),
+    ]
+    assert found[1].place.endswith("w.csv:4")
+    found = fleet.read_rows(file(tmp_path, "name\na\nb\n"), "b")
+    assert [row.deployment_id for row in found] == ["b-001", "b-002"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("", "w.csv", "is empty"),
+        ("name\n", "w.csv", "has 0 rows"),
+        ("name,name\na,b\n", "w.csv:1", "has the column 'name' more than once"),
+        ("name,\na,b\n", "w.csv:1", "a column without a name"),
+        ("name\na,b\n", "w.csv:2", "has 2 cells; the first row has 1"),
+        ("id,name\na b,x\n", "w.csv:2", "must be letters, digits"),
+        ("id,name\na,x\nA,y\n", "w.csv:3", "is that of"),
+        ('name\n"a\n', "w.csv", "is not CSV"),
+        ("name\n" + "a\n" * 1001, "w.csv", "has 1001 rows"),
+    ],
+)
+def test_fleet_wrong_file_is_named(tmp_path: Path, text: str, place: str, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        fleet.read_rows(file(tmp_path, text), "b")
+    assert caught.value.problems[0].path.endswith(place)
+    assert message in caught.value.problems[0].message
+
+
+def test_fleet_reports_the_problems_of_all_rows_and_sends_nothing(tmp_path: Path) -> None:
+    """Storage is not even asked: the account does not exist."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(
+        "name: m\ninputs: {place: {}, size: {type: number, default: 1}}\n"
+        "steps: [{id: w, kind: workspace, with: {displayName: '${{ inputs.place }}'}}]\n"
+    )
+    matrix = file(tmp_path, "place,size,colour\na,1,\n,2,\nb,many,\nc,1,red\n")
+    done = run("submit", str(manifest), "--matrix", matrix, "--id", "x" * 60, environment={})
+    assert (done.returncode, "59 at most" in done.stdout) == (2, True)
+    done = run("submit", str(manifest), "--matrix", matrix, environment={})
+    assert done.returncode == 2
+    for text in ("w.csv:3 ", "needs a value", "w.csv:4 ", "must be a number", "w.csv:5 ", "is not an input"):
+        assert text in done.stdout, done.stdout
+    assert "w.csv:2 " not in done.stdout
+
+
+def test_fleet_exit_code_is_the_one_that_asks_most_of_a_person() -> None:
+    """A single code counts for itself; 2 is never the code after something was sent."""
+    assert [fleet.exit_code({code}) for code in (0, 1, 2, 3, 8, 9)] == [0, 1, 2, 3, 8, 9]
+    assert fleet.exit_code({0, 8}) == 8
+    assert fleet.exit_code({0, 8, 1}) == 1
+    assert fleet.exit_code({0, 1, 9}) == 9
+    assert fleet.exit_code({0, 1, 9, 3}) == 3
+    for pair in itertools.combinations((0, 1, 2, 3, 8, 9), 2):
+        assert fleet.exit_code(set(pair)) not in (0, 2)
+
+
+class Storage:
+    """A journal whose deployments advance with each read."""
+
+    def __init__(self, *stages: dict[str, DeploymentRecord]) -> None:
+        self.journal, self._stages, self._last = self, list(stages), dict[str, DeploymentRecord]()
+
+    def page(self, limit: int, *, labels: Any) -> list[DeploymentRecord]:
+        assert labels == {"matrix": "b"}
+        self._last = self._stages.pop(0) if self._stages else self._last
+        return [row for row in self._last.values() if row.labels]
+
+    def header(self, deployment_id: str) -> Any:
+        if deployment_id not in self._last:
+            raise fleet.NotFoundError(deployment_id)
+        return type("V", (), {"record": self._last[deployment_id]})()
+
+
+def test_fleet_is_followed_to_the_end_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """One table, in the order of the rows; an id that belongs to another manifest is a conflict."""
+    from shared.cli.render.output import LineOutput, standard_output
+
+    def of(name: str, state: D, digest: str = "", **changes: Any) -> DeploymentRecord:
+        changes = {"labels": {"matrix": "b"}, **changes}
+        return header(state, deployment_id=name, manifest_hash=digest or made[name].hash, **changes)
+
+    made = {
+        name: fleet.Ready(fleet.Row(f"w.csv:{i}", name, {}), {"n": i}) for i, name in enumerate(("b-1", "b-2", "b-3"))
+    }
+    first = {"b-1": of("b-1", D.RUNNING)}
+    last = {
+        "b-1": of("b-1", D.SUCCEEDED),
+        "b-2": of("b-2", D.COMPENSATED),
+        "b-3": of("b-3", D.SUCCEEDED, "other", labels=None),
+    }
+    waits: list[float] = []
+    following = fleet.Fleet(list(made.values()), "b", LineOutput(standard_output()), None)
+    assert following.follow(Storage(first, last), waits.append) == 1  # type: ignore[arg-type] - the journal alone
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3 deployments: 1 running, 2 submitted"
+    assert [line.split()[:2] for line in lines[-3:]] == [
+        ["b-1", "succeeded"],
+        ["b-2", "compensated"],
+        ["b-3", "conflict"],
+    ]
+    assert waits == [fleet.POLL_SECONDS]
+    following = fleet.Fleet([made["b-1"]], "b", LineOutput(standard_output()), -1.0)
+    assert following.follow(Storage(first), waits.append) == 9  # type: ignore[arg-type] - the journal alone

@@ -41,7 +41,7 @@ def shared_slow_stack(topology: str) -> Iterator[Running]:
 @pytest.mark.parametrize(
     ("topology", "count"),
     [
-        ("single", 20),
+        ("single", 10),
         pytest.param("single", 50, marks=pytest.mark.hunt),
         pytest.param("flex", 50, marks=pytest.mark.hunt),
     ],

@@ -25,6 +25,8 @@ THROTTLED = {
 """While this fault is set, a step waits and counts no failed attempt, so the deployment runs until a test removes
 it."""
 PIPELINES = pytest.mark.parametrize("kind", ["github", "azure"])
+ON_GITHUB, ON_AZURE = (pytest.mark.parametrize("kind", [kind]) for kind in ("github", "azure"))
+"""For a test of what follows the inputs: both pipelines run the same script."""
 IN_PROGRESS = "running"
 
 
@@ -124,7 +126,7 @@ def test_pipeline_of_a_failing_manifest_fails_with_everything_rolled_back(pipeli
         assert f"::error file={file},title=step ball failed::" in done.log
 
 
-@PIPELINES
+@ON_AZURE
 def test_pipeline_whose_deployment_is_cancelled_by_a_person_reports_it(pipeline: Pipeline) -> None:
     """Exit code 8."""
     wanted = f"stopped-{pipeline.kind}"
@@ -142,7 +144,7 @@ def test_pipeline_whose_deployment_is_cancelled_by_a_person_reports_it(pipeline:
     assert pipeline.outputs(done) == (wanted, "cancelled", "8")
 
 
-@PIPELINES
+@ON_GITHUB
 def test_pipeline_that_times_out_leaves_the_deployment_running(pipeline: Pipeline) -> None:
     """Exit code 9 after the timeout. The deployment ends by itself, and a repeated job follows it."""
     pipeline.running.fabric("faults", [THROTTLED])
@@ -159,15 +161,14 @@ def test_pipeline_that_times_out_leaves_the_deployment_running(pipeline: Pipelin
     assert pipeline.outputs(repeated) == (name, "succeeded", "0")
 
 
-@PIPELINES
 @pytest.mark.parametrize(
-    ("on_cancel", "state"), [("detach", "succeeded"), ("cancel", "cancelled")], ids=["detach", "cancel"]
+    ("kind", "on_cancel", "state"), [("azure", "detach", "succeeded"), ("github", "cancel", "cancelled")]
 )
 def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, state: str) -> None:
     """The step ends at once; the deployment continues or is rolled back, as the input says. The id is an output
     before that."""
     wanted = f"job-{on_cancel}-{pipeline.kind}"
-    if on_cancel == "cancel" and pipeline.kind == "github":
+    if on_cancel == "cancel":
         pipeline.python = None  # The signals reach the command line as on a runner.
     pipeline.running.fabric("faults", [THROTTLED])
     file = named(pipeline, f"pl-{on_cancel}", item("nb", "Notebook"))
@@ -185,7 +186,7 @@ def test_pipeline_whose_job_is_cancelled(pipeline: Pipeline, on_cancel: str, sta
     assert wanted in (log if pipeline.kind == "azure" else done.outputs["deployment-id"])
 
 
-@pytest.mark.parametrize("kind", ["github"])
+@ON_GITHUB
 def test_pipeline_that_is_run_again_starts_another_deployment_after_a_rollback(pipeline: Pipeline) -> None:
     """The first attempt failed and was rolled back: the second one is another deployment, and a third follows that
     one."""
@@ -212,7 +213,7 @@ def test_pipeline_log_contains_no_command_for_the_agent(pipeline: Pipeline) -> N
     assert "task.setvariable variable=state;isOutput=true]mine" in done.log
 
 
-@pytest.mark.parametrize("kind", ["github"])
+@ON_GITHUB
 @pytest.mark.parametrize(
     "inputs",
     [{"mode": "destroy"}, {"on-cancel": "no"}, {"id": "a\nstate=succeeded"}, {"id": "-x"}],

@@ -11,6 +11,7 @@ _ROOTS = {"operations": "operations", "capacities": "capacities", "connections":
 COLLECTIONS: Mapping[str, str] = {
     "items": "items",
     "lakehouses": "items",
+    "warehouses": "items",
     "folders": "items",
     "roleassignments": "roles",
     "assigntocapacity": "capacities",

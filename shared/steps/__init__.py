@@ -20,6 +20,7 @@ from shared.steps.repository_item import RepositoryItemKind
 from shared.steps.role_assignment import RoleAssignmentKind
 from shared.steps.shortcut import ShortcutKind
 from shared.steps.tags import TagsKind
+from shared.steps.warehouse import WarehouseKind
 from shared.steps.workspace import WorkspaceKind
 from shared.steps.workspace_settings import CapacityAssignmentKind, DomainAssignmentKind, SparkSettingsKind
 
@@ -35,6 +36,7 @@ _IN_FABRIC: tuple[StepKind, ...] = (
     SparkSettingsKind(),
     TagsKind(),
     ShortcutKind(),
+    WarehouseKind(),
 )
 _EXPANDED: tuple[StepKind, ...] = (RepositoryItemKind(), ValueSetKind(), EnvironmentPublishKind())
 """The kinds that a manifest cannot name, because others expand to them."""

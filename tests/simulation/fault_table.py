@@ -159,6 +159,12 @@ SCENARIOS = (
     Scenario("lakehouse, created", _step("lakehouse", **_LAKE, waitForSqlEndpoint=True)),
     Scenario("lakehouse, adopted", _step("lakehouse", **_LAKE), (_THERE,)),
     Scenario("lakehouse, updated", _step("lakehouse", **_LAKE, description="new", ifExists="update"), (_THERE,)),
+    Scenario("warehouse, created", _step("warehouse", **_LAKE, collation="Latin1_General_100_BIN2_UTF8")),
+    Scenario(
+        "warehouse, updated",
+        _step("warehouse", **_LAKE, description="new", ifExists="update"),
+        ({"type": "Warehouse", "displayName": "lake", "description": "old"},),
+    ),
     Scenario("item, created", _step("item", **_BOOK, definition=_NEW)),
     Scenario(
         "item, updated",
@@ -255,7 +261,7 @@ def put_shortcut(world: World) -> None:
 
 def settings_of(workspace: Workspace) -> list[Any]:
     """Return what the kinds of settings can change in a workspace."""
-    tagged = [(i.name, sorted(t["displayName"] for t in shown(i))) for i in workspace.items.values()]
+    tagged = [(i.name, sorted(t["displayName"] for t in shown(i))) for i in workspace.items.values() if shown(i)]
     domain = workspace.part(InDomain).domain_id
     number = DOMAINS.index(domain) if domain else None
     own = sorted(t["displayName"] for t in shown(workspace))
@@ -345,7 +351,7 @@ def injections(scenario: Scenario, fails: bool, fault: str, *, every_twin: bool 
             continue
         rule = {"match": {"method": call.method, "path": call.pattern}, "when": {"nth": call.nth}}
         # A create that Fabric accepts and then fails may reserve its name permanently; that run is rolled back.
-        is_refused = fault == "operation fails" and call.pattern.endswith("/items")
+        is_refused = fault == "operation fails" and call.pattern.endswith(("/items", "/warehouses"))
         wanted = rolled_back if is_refused else expected
         outcome, world = run(scenario, fails, {**rule, "action": FAULTS[fault]})
         if fault == "operation fails" and not any(o.error for o in world.model.store.operations.values()):

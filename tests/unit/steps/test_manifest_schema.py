@@ -35,6 +35,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "domain_assignment": {"workspaceId": GUID, "domainId": GUID},
     "spark_settings": {"workspaceId": GUID, "settings": {"automaticLog": {"enabled": False}}},
     "tags": {"workspaceId": GUID, "itemId": GUID, "tags": [GUID]},
+    "warehouse": {"workspaceId": GUID, "displayName": "sales"},
     "shortcut": {
         "workspaceId": GUID,
         "itemId": GUID,

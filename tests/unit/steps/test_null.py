@@ -45,6 +45,13 @@ SPECS: dict[str, dict[str, Any]] = {
     "domain_assignment": {"workspaceId": PERSON, "domainId": OTHER},
     "spark_settings": {"workspaceId": PERSON, "settings": {"automaticLog": {"enabled": False}}},
     "tags": {"workspaceId": PERSON, "itemId": None, "tags": [OTHER]},
+    "warehouse": {
+        "workspaceId": PERSON,
+        "displayName": "w",
+        "description": None,
+        "collation": None,
+        "ifExists": None,
+    },
     "shortcut": {
         "workspaceId": PERSON,
         "itemId": OTHER,

@@ -32,9 +32,9 @@ warm.prepare()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Start two workers for each core, because the longest tests mostly wait for processes to start and for time to
-    pass."""
-    return min(MAX_WORKERS, 2 * (os.process_cpu_count() or 1))
+    """Start three workers for each core: a test with a stack uses a third of a core, and waits for processes to start
+    and for time to pass."""
+    return min(MAX_WORKERS, 3 * (os.process_cpu_count() or 1))
 
 
 @pytest.fixture(autouse=True)

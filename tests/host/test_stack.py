@@ -186,16 +186,17 @@ def test_stacks_beside_each_other_share_nothing(shared: Stack, name: str) -> Non
     assert answers(shared)
 
 
-def test_stack_data_survive_down(name: str) -> None:
+def test_stack_data_survive_down(shared: Stack) -> None:
     """After down and up the storage has the same content, although the ports are new."""
-    stack = stack_of(name)
-    stack.up()
-    QueueClient.from_connection_string(stack.connection_string, "kept").create_queue()
-    QueueClient.from_connection_string(stack.connection_string, "kept").send_message("x")
-    stack.down()
-    repeated = stack_of(name).up()
+    queue = QueueClient.from_connection_string(shared.connection_string, "kept")
+    queue.create_queue()
+    queue.send_message("x")
+    shared.down()
+    repeated = stack_of(shared.name).up()
     kept = QueueClient.from_connection_string(repeated.connection_string, "kept")
     assert [message.content for message in kept.receive_messages()] == ["x"]
+    shared.up()  # reads where it is now
+    assert shared.pids == repeated.pids
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -12,6 +12,7 @@ COLLECTIONS: Mapping[str, str] = {
     "items": "items",
     "lakehouses": "items",
     "warehouses": "items",
+    "semanticmodels": "items",
     "folders": "items",
     "roleassignments": "roles",
     "assigntocapacity": "capacities",

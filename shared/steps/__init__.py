@@ -7,6 +7,7 @@ that a new kind needs (tests/kind_files.py).
 from shared.domain.polling import DEFAULT_EXPECTED_SECONDS
 from shared.domain.ports import KindRules
 from shared.steps.approval import ApprovalKind
+from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.custom import CustomKind
 from shared.steps.folder import FolderKind
 from shared.steps.item import ItemKind
@@ -37,6 +38,7 @@ _IN_FABRIC: tuple[StepKind, ...] = (
     TagsKind(),
     ShortcutKind(),
     WarehouseKind(),
+    ConnectionBindingKind(),
 )
 _EXPANDED: tuple[StepKind, ...] = (RepositoryItemKind(), ValueSetKind(), EnvironmentPublishKind())
 """The kinds that a manifest cannot name, because others expand to them."""

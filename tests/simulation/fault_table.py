@@ -15,8 +15,10 @@ from functools import cache
 from typing import Any
 
 from local.fabric_simulator import control
+from local.fabric_simulator.connections import Connection, Connections
 from local.fabric_simulator.domains import Domains, InDomain
 from local.fabric_simulator.folders import Folders
+from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.jobs import Jobs
 from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
@@ -28,7 +30,7 @@ from shared.steps import KINDS
 from shared.steps.item import PLATFORM
 from tests.fakes import MemoryBlobs
 from tests.simulation import repositories
-from tests.simulation.edges import WORKSPACE, own_role
+from tests.simulation.edges import IDENTITY, WORKSPACE, own_role
 from tests.simulation.laws import encoded
 from tests.simulation.world import World
 
@@ -65,6 +67,7 @@ class Scenario:
     has_workspace: bool = True
     capacity: str | None = None
     has_shortcut: bool = False
+    is_bound: bool = False
     is_tagged: bool = False
     """True if the workspace is in the first domain and has the first tag."""
 
@@ -144,6 +147,15 @@ _POINTS = {
     "ifExists": "update",
     "target": {"oneLake": {"workspaceId": WORKSPACE, "itemId": _LAKE_THERE["id"], "path": "Tables"}},
 }
+CONNECTIONS = ("00000000-0000-0000-0000-0000000000f0", "00000000-0000-0000-0000-0000000000f1")
+_SOURCE = {"type": "SQL", "path": "server;database"}
+_MODEL = {
+    "id": "00000000-0000-0000-0000-0000000000b3",
+    "type": "SemanticModel",
+    "displayName": "model",
+    "definition": {"parts": [{"path": "model.bim", "payload": "U3FsLkRhdGFiYXNlKCJzZXJ2ZXIiLCAiZGF0YWJhc2UiKQ=="}]},
+}
+_BINDS = {"workspaceId": WORKSPACE, "itemId": _MODEL["id"], "connectionId": CONNECTIONS[1]}
 _SETTINGS = {"job": {"sessionTimeoutInMinutes": 45}, "pool": {"defaultPool": {"name": "Own", "type": "Workspace"}}}
 _IN_WORKSPACE = {"workspaceId": WORKSPACE}
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
@@ -189,6 +201,8 @@ SCENARIOS = (
     Scenario("tags of an item", _step("tags", **_IN_WORKSPACE, itemId=_TEST["id"], tags=[TAGS[0]]), (_TEST,)),
     Scenario("shortcut, created", _step("shortcut", **_POINTS), (_LAKE_THERE,)),
     Scenario("shortcut, changed", _step("shortcut", **_POINTS), (_LAKE_THERE,), has_shortcut=True),
+    Scenario("connection, bound", _step("connection_binding", **_BINDS), (_MODEL,)),
+    Scenario("connection, changed", _step("connection_binding", **_BINDS), (_MODEL,), is_bound=True),
     Scenario("items of a repository, created", _REPOSITORY),
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("actions of a repository, after a create", _ACTIONS),
@@ -220,6 +234,7 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
         items = copy.deepcopy(list(scenario.items))
         control.seed(world.model, {"workspaces": [{**place, "items": items, "capacityId": scenario.capacity}]})
     put_tenant(world, is_tagged=scenario.is_tagged)
+    put_connections(world, is_bound=scenario.is_bound)
     if scenario.has_shortcut:
         put_shortcut(world)
     steps: list[dict[str, Any]] = [{"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}}, scenario.step]
@@ -250,6 +265,17 @@ def put_tenant(world: World, *, is_tagged: bool) -> None:
         workspace.part(Applied).tags = [store.part(Tags).by_id[TAGS[0]]]
 
 
+def put_connections(world: World, *, is_bound: bool) -> None:
+    """Put two connections for the same source into the tenant, and with `is_bound` bind the first item to the first."""
+    for connection in CONNECTIONS:
+        details: dict[str, Any] = {"connectivityType": "ShareableCloud", "connectionDetails": _SOURCE}
+        row = Connection({"id": connection, "displayName": connection, **details}, {IDENTITY: {"role": "Owner"}})
+        world.model.store.part(Connections).by_id[connection] = row
+    for workspace in world.model.store.workspaces.values() if is_bound else ():
+        item = next(iter(workspace.items.values()))
+        item.part(Bindings).by_source[(_SOURCE["type"], _SOURCE["path"])] = CONNECTIONS[0]
+
+
 def put_shortcut(world: World) -> None:
     """Put a shortcut to the root of its own files into the first item."""
     for workspace in world.model.store.workspaces.values():
@@ -266,6 +292,11 @@ def settings_of(workspace: Workspace) -> list[Any]:
     number = DOMAINS.index(domain) if domain else None
     own = sorted(t["displayName"] for t in shown(workspace))
     links = sorted(str(link) for i in workspace.items.values() for link in i.part(OneLakePaths).shortcuts.items())
+    links += sorted(
+        f"{source} {CONNECTIONS.index(bound)}"
+        for i in workspace.items.values()
+        for source, bound in i.part(Bindings).by_source.items()
+    )
     return [number, own, sorted(tagged), links, workspace.part(Spark).settings]
 
 
@@ -292,7 +323,7 @@ def _outcome(world: World) -> Outcome:
         for c in world.model.calls
         if c["method"] == "POST"
         and c["effect"]
-        and not re.search(r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts)$", c["path"])
+        and not re.search(r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|bindConnection)$", c["path"])
     )
     return Outcome(state.value, text, tuple(sorted(made.items())))
 

@@ -32,6 +32,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "folder": {"workspaceId": GUID, "displayName": "Raw"},
     "job": {"workspaceId": GUID, "itemId": GUID, "jobType": "RunNotebook", "parameters": {"rows": 1}},
     "capacity_assignment": {"workspaceId": GUID, "capacityId": GUID},
+    "connection_binding": {"workspaceId": GUID, "itemId": GUID, "connectionId": GUID},
     "domain_assignment": {"workspaceId": GUID, "domainId": GUID},
     "spark_settings": {"workspaceId": GUID, "settings": {"automaticLog": {"enabled": False}}},
     "tags": {"workspaceId": GUID, "itemId": GUID, "tags": [GUID]},

@@ -42,6 +42,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "expectExitValue": None,
     },
     "capacity_assignment": {"workspaceId": PERSON, "capacityId": OTHER},
+    "connection_binding": {"workspaceId": PERSON, "itemId": OTHER, "connectionId": OTHER},
     "domain_assignment": {"workspaceId": PERSON, "domainId": OTHER},
     "spark_settings": {"workspaceId": PERSON, "settings": {"automaticLog": {"enabled": False}}},
     "tags": {"workspaceId": PERSON, "itemId": None, "tags": [OTHER]},

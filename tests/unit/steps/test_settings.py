@@ -73,6 +73,15 @@ def test_bad_setting_is_a_problem(kind: str, spec: dict[str, Any], where: str, w
     assert what in problems(STEPS[kind], {"workspaceId": PERSON, **spec})[where]
 
 
+def test_connection_for_another_source_is_refused_with_the_sources_that_there_are() -> None:
+    t = Tenant()
+    place = t.workspace(items=[{"type": "SemanticModel", "displayName": "model"}])
+    spec: dict[str, Any] = {"workspaceId": place, "itemId": t.item(place, "model").id, "connectionId": OTHER}
+    spec["source"] = {"type": "SQL", "path": "server;database"}
+    with pytest.raises(InvalidInputError, match=r"a connection for SQL server;database, .* It has: none"):
+        STEPS["connection_binding"].find(t.fabric, spec)
+
+
 def test_setting_of_a_workspace_that_another_step_creates_comes_after_it() -> None:
     """A reference orders the steps, so a setting needs no more than the id."""
     spec = {"workspaceId": WORKSPACE, "domainId": OTHER}

@@ -276,6 +276,8 @@ def sweep(client: Any) -> None:
     seconds = (ended - began).total_seconds()
     telemetry.event(Event.SWEEP_FINISHED, {**swept.counts(), "dry_run": dry_run, "seconds": seconds})
     app.signals.record_sweep(SweepSignal(ended, seconds, swept.counts(), swept.ids(_NAMED)))
+    if app.drift is not None and not dry_run:
+        app.drift.run()
 
 
 def resize_thread_pool() -> None:

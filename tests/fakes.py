@@ -19,7 +19,7 @@ from shared.domain.breaker import BreakerRecord
 from shared.domain.clock_offset import ClockOffset
 from shared.domain.errors import ConflictError, InvalidInputError, LimitError, NotFoundError, Problem
 from shared.domain.messages import StepMessage
-from shared.domain.ports import Clock, DeployedItem, Lock, PoisonSignal, SweepSignal, Versioned
+from shared.domain.ports import Clock, DeployedItem, DriftSignal, Lock, PoisonSignal, SweepSignal, Versioned
 from shared.domain.rate import Bucket
 from shared.domain.rate_window import SharedWindow
 from shared.domain.telemetry import PROPERTIES, Properties
@@ -266,6 +266,7 @@ class MemorySignals:
     def __init__(self) -> None:
         self._sweep: SweepSignal | None = None
         self._poisonings: PoisonSignal | None = None
+        self._drift: DriftSignal | None = None
         self._lock = threading.Lock()
 
     def record_sweep(self, sweep: SweepSignal) -> None:
@@ -273,6 +274,12 @@ class MemorySignals:
 
     def last_sweep(self) -> SweepSignal | None:
         return self._sweep
+
+    def record_drift(self, drift: DriftSignal) -> None:
+        self._drift = drift
+
+    def last_drift(self) -> DriftSignal | None:
+        return self._drift
 
     def record_poison_message(self, queue: str, at: datetime) -> None:
         with self._lock:

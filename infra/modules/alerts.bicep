@@ -88,6 +88,15 @@ var rules = [
     query: loadTextContent('../queries/approval-waiting.kql')
   }
   {
+    name: 'drift-found'
+    title: 'A target differs from its last successful deployment'
+    severity: 3
+    window: 'PT15M'
+    every: 'PT15M'
+    resolves: false
+    query: loadTextContent('../queries/drift-found.kql')
+  }
+  {
     name: 'notification-failed'
     title: 'The webhook of notifications did not take an event'
     severity: 3

@@ -19,6 +19,7 @@ from shared.domain.access import EVERY_TARGET, TargetRules
 from shared.domain.flags import FeatureFlags
 from shared.domain.ports import Callers, Locks, Orchestrations, Signals
 from shared.domain.ports.telemetry import Telemetry
+from shared.saga.drift import DriftWatch
 from shared.saga.health import checks as bodies
 from shared.saga.health.monitor import Monitor
 from shared.saga.payloads import Payloads
@@ -58,6 +59,7 @@ class App:
     targets: TargetRules = EVERY_TARGET
     notifications: "Notifications | None" = None
     """None if no webhook is set."""
+    drift: DriftWatch | None = None
 
 
 _lock = threading.Lock()
@@ -135,6 +137,7 @@ def build(loaded: settings.Settings) -> App:
         callers=callers,
         targets=loaded.sign_in.targets,
         notifications=notifications,
+        drift=DriftWatch(services, stores.blobs, signals, KINDS, policy.drift_watch_seconds),
     )
 
 

@@ -119,6 +119,7 @@ def storage_checks(
         "breakers": lambda: bodies.breakers(breakers.statuses(), is_on=loaded.has_breakers),
         "rate": lambda: bodies.rates(limiter.statuses() if limiter is not None else None),
         "sweep": lambda: bodies.sweep(signals, clock.now(), up_since, policy),
+        "drift": lambda: bodies.drift(signals, loaded.policy.drift_watch_seconds),
         "poison": lambda: bodies.poison(signals, clock.now(), policy),
     }
 

@@ -115,6 +115,12 @@ LEASES = (
         "the pauses grow to a quarter of the time since its first compensation began.",
     ),
     seconds(
+        "DRIFT_WATCH_SECONDS",
+        "engine.drift_watch_seconds",
+        "How often the sweeper plans the last successful deployment of each target again, and reports what has drifted "
+        "([drift.md](drift.md)): 86400 for once a day. 0: never.",
+    ),
+    seconds(
         "ORPHAN_GRACE_SECONDS",
         "engine.orphan_grace_seconds",
         "How long after a rollback the sweeper looks for resources that a late call created. It must be longer "

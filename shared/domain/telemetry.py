@@ -39,6 +39,7 @@ class Event:
     RATE_LOWERED = "RateLowered"
     APPROVAL_WAITING = "ApprovalWaiting"
     NOTIFICATION_FAILED = "NotificationFailed"
+    DRIFT_FOUND = "DriftFound"
 
 
 class Metric:
@@ -84,6 +85,7 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = {
         *("dry_run", "seconds"),
     ),
     Event.APPROVAL_WAITING: _STEP,
+    Event.DRIFT_FOUND: (*_DEPLOYMENT, "count", "items"),
     Event.NOTIFICATION_FAILED: ("deployment_id", "kind", "message"),
     Event.RATE_LOWERED: ("bucket", "limit", "per_minute", "retry_after_seconds", "is_shared"),
 }

@@ -12,7 +12,7 @@ from shared.adapters.storage import queues, signal_table
 from shared.adapters.storage.clients import StorageClients
 from shared.adapters.storage.signal_table import TableSignals
 from shared.domain.errors import StorageUnavailableError
-from shared.domain.ports import PoisonSignal, Signals, SweepSignal
+from shared.domain.ports import DriftedTarget, DriftSignal, PoisonSignal, Signals, SweepSignal
 from tests.contract.harness import VARIANTS, at_once
 from tests.fakes import START, MemorySignals
 
@@ -29,6 +29,16 @@ def signals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_signals_of_a_new_app_are_none(signals: Signals) -> None:
     assert signals.last_sweep() is None
     assert signals.poison_signal() is None
+    assert signals.last_drift() is None
+
+
+def test_signals_keep_the_last_round_of_the_drift_watch(signals: Signals) -> None:
+    """Unfinished and finished, with every target that drifted."""
+    drifted = DriftedTarget("straße", "d", 2, ("bronze (missing)", "gold (renamed)"))
+    begun = DriftSignal(START, after="a", targets=3, unread=1, drifted=(drifted,))
+    for signal in (begun, replace(begun, finished_at=START + timedelta(minutes=5), drifted=())):
+        signals.record_drift(signal)
+        assert signals.last_drift() == signal
 
 
 def test_signals_keep_the_last_sweep(signals: Signals) -> None:

@@ -41,6 +41,7 @@ ALERTED = {
     Event.DEPLOYMENT_HELD,
     Event.APPROVAL_WAITING,
     Event.NOTIFICATION_FAILED,
+    Event.DRIFT_FOUND,
 }
 """Events that an alert reports."""
 

@@ -21,7 +21,7 @@ def test_dry_deployment_shows_what_each_choice_creates() -> None:
     kinds = {name: [line.split()[1] for line in preview(FILES, given)] for name, given in CHOICES.items()}
     tables = lint.strings(sources(FILES)["modules/storage.bicep"], "tables")
     assert kinds["as it is"].count("Microsoft.Storage/storageAccounts/tableServices/tables") == len(tables)
-    assert kinds["as it is"].count("Microsoft.Insights/scheduledQueryRules") == 11
+    assert kinds["as it is"].count("Microsoft.Insights/scheduledQueryRules") == 12
     for choice, kind in (
         ("a private network", "Microsoft.Network/virtualNetworks"),
         ("a scheduler", "Microsoft.DurableTask/schedulers"),

@@ -7,10 +7,11 @@ from typing import Any
 from shared.adapters.storage.clients import StorageClients
 from shared.adapters.storage.table import Table
 from shared.domain.errors import ConflictError
-from shared.domain.ports import PoisonSignal, SweepSignal
+from shared.domain.json import JsonObject
+from shared.domain.ports import DriftedTarget, DriftSignal, PoisonSignal, SweepSignal
 
 TABLE = "signals"
-_SWEEP, _POISON = ("sweep", "last"), ("poison", "all")
+_SWEEP, _POISON, _DRIFT = ("sweep", "last"), ("poison", "all"), ("drift", "last")
 _RACES = 20
 
 
@@ -33,6 +34,36 @@ class TableSignals:
             return None
         names = json.loads(row.get("names", "{}"))
         return SweepSignal(datetime.fromisoformat(row["at"]), float(row["seconds"]), json.loads(row["counts"]), names)
+
+    def record_drift(self, drift: DriftSignal) -> None:
+        """Replace the stored round."""
+        record = {
+            **vars(drift),
+            "began_at": drift.began_at.isoformat(),
+            "finished_at": drift.finished_at.isoformat() if drift.finished_at else None,
+            "drifted": [{**vars(each), "items": list(each.items)} for each in drift.drifted],
+        }
+        self._table.put(_entity(_DRIFT, {"record": json.dumps(record)}))
+
+    def last_drift(self) -> DriftSignal | None:
+        """Return the last round, or None if it never happened."""
+        row = self._table.read(*_DRIFT)
+        if row is None:
+            return None
+        record: JsonObject = json.loads(row["record"])
+        rows: list[JsonObject] = record["drifted"]
+        finished: str | None = record["finished_at"]
+        return DriftSignal(
+            began_at=datetime.fromisoformat(record["began_at"]),
+            finished_at=datetime.fromisoformat(finished) if finished else None,
+            after=record["after"],
+            targets=record["targets"],
+            unread=record["unread"],
+            drifted=tuple(
+                DriftedTarget(each["target"], each["deployment_id"], each["count"], tuple(each["items"]))
+                for each in rows
+            ),
+        )
 
     def record_poison_message(self, queue: str, at: datetime) -> None:
         """Add one to the count by a conditional write. Raises ConflictError if the row changes too often meanwhile."""

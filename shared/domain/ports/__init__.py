@@ -10,7 +10,18 @@ from shared.domain.ports.kinds import Expanded, KindRules
 from shared.domain.ports.rates import RateStore
 from shared.domain.ports.receiver import Receiver, Refusal
 from shared.domain.ports.secrets import SecretSource
-from shared.domain.ports.storage import Blobs, Lock, Locks, PoisonSignal, QueueDepth, Signals, StepQueue, SweepSignal
+from shared.domain.ports.storage import (
+    Blobs,
+    DriftedTarget,
+    DriftSignal,
+    Lock,
+    Locks,
+    PoisonSignal,
+    QueueDepth,
+    Signals,
+    StepQueue,
+    SweepSignal,
+)
 from shared.domain.ports.telemetry import Telemetry
 
 __all__ = [
@@ -23,6 +34,8 @@ __all__ = [
     "CorruptRow",
     "DeployedItem",
     "DeployedItems",
+    "DriftSignal",
+    "DriftedTarget",
     "Expanded",
     "Fabric",
     "FabricReply",

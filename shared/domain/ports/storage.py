@@ -92,6 +92,31 @@ class PoisonSignal:
     queue: str
 
 
+@dataclass(frozen=True)
+class DriftedTarget:
+    """A target that differs from its last successful deployment: how many steps drifted, and the first of them."""
+
+    target: str
+    deployment_id: str
+    count: int
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DriftSignal:
+    """A round of the drift watch. While it is not finished, `after` is the last target that was planned.
+
+    `targets` counts those that were planned, `unread` those of which the drift could not be told.
+    """
+
+    began_at: datetime
+    finished_at: datetime | None = None
+    after: str = ""
+    targets: int = 0
+    unread: int = 0
+    drifted: tuple[DriftedTarget, ...] = ()
+
+
 class Signals(Protocol):
     """The signals for monitors, which no single worker has. All methods raise StorageUnavailableError."""
 
@@ -100,6 +125,14 @@ class Signals(Protocol):
         ...
 
     def last_sweep(self) -> SweepSignal | None:
+        """Return the last one; None before the first."""
+        ...
+
+    def record_drift(self, drift: DriftSignal) -> None:
+        """Store a round of the drift watch in place of the one before."""
+        ...
+
+    def last_drift(self) -> DriftSignal | None:
         """Return the last one; None before the first."""
         ...
 

@@ -177,6 +177,24 @@ def sweep(signals: Signals, now: datetime, up_since: datetime, policy: HealthPol
     return found
 
 
+def drift(signals: Signals, every_seconds: float) -> list[Finding]:
+    """Report the last round of the drift watch: a finding for each target that drifted."""
+    if not every_seconds:
+        return [Finding(measurement="watch", output="off (DRIFT_WATCH_SECONDS)")]
+    last = signals.last_drift()
+    if last is None:
+        return [Finding(measurement="watch", output="no round yet")]
+    found = [Finding(measurement="targets", observed=last.targets, unit="targets planned")]
+    if last.unread:
+        text = "cannot be planned: the app's log says why"
+        found.append(Finding(measurement="unread", observed=last.unread, unit="targets", output=text))
+    for each in last.drifted:
+        more = f" and {each.count - len(each.items)} more" if each.count > len(each.items) else ""
+        text = f"differs from deployment {each.deployment_id}: {', '.join(each.items)}{more}"
+        found.append(Finding(Status.WARN, "drifted", each.target, each.count, "steps", text))
+    return found
+
+
 def _named(ids: list[str], count: int) -> str:
     """Name the deployments or resources, as the beginning of a sentence."""
     more = f" and {count - len(ids)} more" if count > len(ids) else ""

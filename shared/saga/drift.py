@@ -1,0 +1,120 @@
+"""The drift watch: plans the last successful deployment of each target again, and reports what differs.
+
+It reads only. A step that would be created, updated, renamed or moved now has drifted: somebody deleted, changed,
+renamed or moved what the deployment made. What a manifest only adopts may differ without being drift.
+
+A round goes through the targets in the order of their names, and may take several sweeps: each has a budget, and the
+next one continues where it ended.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from shared.domain.errors import FabricError, InvalidInputError, NotFoundError
+from shared.domain.manifest import compile_manifest
+from shared.domain.ports import Blobs, DriftedTarget, DriftSignal, KindRules, Signals
+from shared.domain.records import DeploymentRecord
+from shared.domain.states import DEPLOYMENT_ENDED, DeploymentState, Origin
+from shared.domain.telemetry import Event
+from shared.saga import deployed
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, dry_run
+from shared.saga.step.delivery import Services
+
+log = logging.getLogger(__name__)
+
+BUDGET_SECONDS = 45.0
+"""A sweep plans no further target after this. With the sweep itself it stays below the functionTimeout."""
+_PLAN_SECONDS = 15.0
+_MAX_TARGETS, _MAX_ITEMS = 50, 10
+"""What the signal has room for: targets that drifted, and items of each."""
+_DRIFT = frozenset({Action.CREATE, Action.UPDATE, Action.RENAME, Action.MOVE})
+
+
+@dataclass(frozen=True)
+class DriftWatch:
+    """Plans targets again every `every_seconds`; 0: never."""
+
+    services: Services
+    blobs: Blobs
+    signals: Signals
+    kinds: Mapping[str, KindRules]
+    every_seconds: float
+
+    def run(self) -> DriftSignal | None:
+        """Begin a round if one is due, or continue it; return its state, or None if nothing was due.
+
+        Raises StorageUnavailableError.
+        """
+        now = self.services.clock.now()
+        last = self.signals.last_drift()
+        if not self.every_seconds or not _is_due(last, now, timedelta(seconds=self.every_seconds)):
+            return None
+        signal = last if last is not None and last.finished_at is None else DriftSignal(now)
+        until = now + timedelta(seconds=BUDGET_SECONDS)
+        for header in self._last_of_each_target():
+            if header.target <= signal.after:
+                continue
+            if self.services.clock.now() > until:
+                self.signals.record_drift(signal)
+                return signal
+            signal = replace(self._with(signal, header), after=header.target)
+        signal = replace(signal, finished_at=self.services.clock.now())
+        self.signals.record_drift(signal)
+        log.info("drift watch: %d of %d targets drifted", len(signal.drifted), signal.targets)
+        return signal
+
+    def _last_of_each_target(self) -> list[DeploymentRecord]:
+        """Return the newest deployment of each target, by name, if it succeeded and nothing is under way there."""
+        newest: dict[str, DeploymentRecord] = {}
+        busy: set[str] = set()
+        for header in self.services.journal.deployments():
+            if header.state not in DEPLOYMENT_ENDED:
+                busy.add(header.target)
+            if header.state is DeploymentState.SUCCEEDED and header.origin is Origin.MANIFEST:
+                newest.setdefault(header.target, header)
+        return [header for target, header in sorted(newest.items()) if target not in busy]
+
+    def _with(self, signal: DriftSignal, header: DeploymentRecord) -> DriftSignal:
+        items = self._drift_of(header)
+        if items is None:
+            return replace(signal, unread=signal.unread + 1, targets=signal.targets + 1)
+        signal = replace(signal, targets=signal.targets + 1)
+        if not items:
+            return signal
+        about = {"deployment_id": header.deployment_id, "name": header.name, "target": header.target}
+        found = {**about, "count": len(items), "items": ", ".join(items[:_MAX_ITEMS])}
+        self.services.telemetry.event(Event.DRIFT_FOUND, found)
+        log.warning("target %s has drifted from deployment %s: %s", header.target, header.deployment_id, found["items"])
+        drifted = DriftedTarget(header.target, header.deployment_id, len(items), tuple(items[:_MAX_ITEMS]))
+        return replace(signal, drifted=(*signal.drifted, drifted)[:_MAX_TARGETS])
+
+    def _drift_of(self, header: DeploymentRecord) -> list[str] | None:
+        """Return what has drifted, each with what happened to it; None if it cannot be told."""
+        try:
+            content = self.blobs.get(header.manifest_hash).decode("utf-8", "surrogatepass")
+            found = dry_run(
+                self.services.fabric,
+                self.services.kinds,
+                compile_manifest(json.loads(content), self.kinds),
+                clock=self.services.clock,
+                policy=DRY_RUN_RETRY.once(),
+                budget_seconds=_PLAN_SECONDS,
+                recall=partial(deployed.recalled, self.services.deployed),
+                read=self.services.payloads.read,
+            )
+        except (FabricError, InvalidInputError, NotFoundError, ValueError) as error:
+            log.warning("drift of %s (deployment %s) cannot be told: %s", header.target, header.deployment_id, error)
+            return None
+        drifted = [step for step in found.steps if step.action in _DRIFT]
+        return [f"{step.id} ({_WORDS.get(step.action) or ', '.join(step.fields)})" for step in drifted]
+
+
+_WORDS = {Action.CREATE: "missing", Action.RENAME: "renamed", Action.MOVE: "moved"}
+
+
+def _is_due(last: DriftSignal | None, now: datetime, every: timedelta) -> bool:
+    return last is None or last.finished_at is None or now - last.began_at >= every

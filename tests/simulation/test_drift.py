@@ -1,0 +1,130 @@
+"""The drift watch in the simulated tenant: what somebody changed afterwards is found, by reading only."""
+
+import copy
+import json
+from typing import Any
+
+from shared.domain.json import canonical
+from shared.domain.ports import DriftSignal
+from shared.domain.states import DeploymentState
+from shared.domain.telemetry import Event
+from shared.saga.drift import DriftWatch
+from shared.saga.dry_run.read_only import READING_POSTS
+from shared.steps import KINDS
+from tests.fakes import MemorySignals, MemoryTelemetry
+from tests.simulation.test_laws import MEDALLION
+from tests.simulation.world import World
+
+DAY = 86400.0
+
+
+def watched(telemetry: MemoryTelemetry | None = None) -> tuple[World, DriftWatch]:
+    """Return a world with a watch that is due once a day."""
+    world = World(telemetry=telemetry)
+    return world, DriftWatch(world.services, world.blobs, MemorySignals(), KINDS, DAY)
+
+
+def deployed(world: World, target: str = "T") -> None:
+    """Deploy the medallion to a target, and keep its manifest as the app does."""
+    manifest: dict[str, Any] = {**copy.deepcopy(MEDALLION), "target": target}
+    for step in manifest["steps"]:
+        if step["kind"] != "role_assignment":
+            step["with"]["ifExists"] = "update"
+        if step["id"] == "gold":
+            step["with"]["description"] = "figures"
+        if step["kind"] == "workspace":
+            step["with"]["displayName"] = target
+    assert world.submit(manifest, target) is DeploymentState.ACCEPTED
+    world.blobs.put(canonical(manifest).encode())
+    world.run(target)
+    assert world.state(target) is DeploymentState.SUCCEEDED
+
+
+def round_of(watch: DriftWatch) -> DriftSignal:
+    """Let a round that is due run to its end."""
+    found = watch.run()
+    assert found is not None
+    assert found.finished_at is not None
+    return found
+
+
+def changing_calls(world: World) -> list[Any]:
+    """Return the calls that may change something: all but reads, also those that Fabric makes a POST."""
+    calls = [call for call in world.model.calls if call["method"] != "GET"]
+    return [call for call in calls if not call["path"].endswith(READING_POSTS)]
+
+
+def test_drift_of_an_untouched_target_is_none() -> None:
+    """Nothing is reported, and nothing is changed in Fabric."""
+    world, watch = watched()
+    deployed(world)
+    before = json.dumps(world.names())
+    effects = len(changing_calls(world))
+    signal = round_of(watch)
+    assert (signal.targets, signal.unread, signal.drifted) == (1, 0, ())
+    assert (len(changing_calls(world)), json.dumps(world.names())) == (effects, before)
+
+
+def test_drift_names_the_target_and_what_happened_to_its_items() -> None:
+    """A deleted item and a changed description, each by its step; the event is emitted in every round."""
+    telemetry = MemoryTelemetry()
+    world, watch = watched(telemetry)
+    deployed(world, "t1")
+    deployed(world, "t2")
+    workspace = next(w for w in world.model.store.workspaces.values() if w.name == "t1")
+    bronze = next(i for i in workspace.items.values() if i.name == "bronze")
+    gold = next(i for i in workspace.items.values() if i.name == "gold")
+    gold.description = "by hand"
+    del workspace.items[bronze.id]
+    signal = round_of(watch)
+    assert (signal.targets, [each.target for each in signal.drifted]) == (2, ["t1"])
+    assert set(signal.drifted[0].items) >= {"bronze (missing)", "gold (description)"}
+    [event] = telemetry.events(Event.DRIFT_FOUND)
+    assert event.properties["target"] == "t1"
+    assert event.properties["deployment_id"] == "t1"
+    assert watch.run() is None, "the next round is not due"
+    world.clock.advance(DAY)
+    assert len(round_of(watch).drifted) == 1
+
+
+def test_drift_of_a_target_that_changes_now_is_not_told() -> None:
+    """A deployment that runs there will end it; and the last one that succeeded counts, not one that failed later."""
+    world, watch = watched()
+    deployed(world)
+    world.submit(
+        {"name": "m", "target": "T", "steps": [{"id": "go", "kind": "approval", "with": {"message": "Go?"}}]}, "later"
+    )
+    world.run("later", hours=0.1)
+    assert round_of(watch).targets == 0
+
+
+def test_drift_that_cannot_be_told_is_counted() -> None:
+    """Without its manifest, or while Fabric fails, nothing is claimed about a target."""
+    world, watch = watched()
+    deployed(world)
+    world.model.faults.replace([{"match": {"path": ".*"}, "action": {"status": 503}}])
+    signal = round_of(watch)
+    assert (signal.targets, signal.unread, signal.drifted) == (1, 1, ())
+
+
+def test_drift_watch_that_is_off_reads_nothing() -> None:
+    world, watch = watched()
+    deployed(world)
+    calls = len(world.model.calls)
+    off = DriftWatch(world.services, world.blobs, MemorySignals(), KINDS, 0.0)
+    assert off.run() is None
+    assert len(world.model.calls) == calls
+    assert watch.run() is not None
+
+
+def test_drift_round_continues_where_its_budget_ended(monkeypatch: Any) -> None:
+    """With no time left after the first target, the next sweep goes on with the second, and does not begin again."""
+    world, watch = watched()
+    for target in ("t1", "t2", "t3"):
+        deployed(world, target)
+    monkeypatch.setattr("shared.saga.drift.BUDGET_SECONDS", -1.0)
+    first = watch.run()
+    assert first is not None
+    assert (first.finished_at, first.after) == (None, "")
+    monkeypatch.setattr("shared.saga.drift.BUDGET_SECONDS", 1000.0)
+    assert round_of(watch).targets == 3

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 def take(services: Services, locks: Locks, header: Versioned[DeploymentRecord]) -> Ended | Wait | None:
     """Move ACCEPTED to RUNNING if the target is free, and return None; else return what the orchestrator does next."""
     record, now = header.record, services.clock.now()
-    earlier = None if record.cancel_requested_by else _earlier_open_deployment(services, record)
+    earlier = None if record.cancel_requested_by else _goes_first(services, record)
     goes_on_or_ends = earlier is None or record.concurrency is Concurrency.REJECT
     if goes_on_or_ends and len(services.journal.steps(record.deployment_id)) < record.step_count:
         return _await_rows(services, locks, header)  # an end binds all its rows, so none may come after it
@@ -103,10 +103,24 @@ def _end(
     return Ended(state)
 
 
-def _earlier_open_deployment(services: Services, record: DeploymentRecord) -> str | None:
-    """Return an earlier deployment that has not ended, because targets are served in order of arrival; or None."""
+def begun(services: Services, record: DeploymentRecord) -> DeploymentRecord | None:
+    """Return another deployment that has begun at the target and not ended, or None.
+
+    It has the target even if its lease is over: the lease is renewed by processes that may die several times in a row,
+    the journal is not.
+    """
+    for other in services.journal.deployments(record.target, open_only=True, oldest_first=True):
+        if other.deployment_id != record.deployment_id and other.state is not DeploymentState.ACCEPTED:
+            return other
+    return None
+
+
+def _goes_first(services: Services, record: DeploymentRecord) -> str | None:
+    """Return the deployment that has the target, or that arrived earlier, because targets are served in order of
+    arrival; or None."""
     own = (record.accepted_at, record.deployment_id)
     for other in services.journal.deployments(record.target, open_only=True, oldest_first=True):
-        if other.deployment_id != record.deployment_id and (other.accepted_at, other.deployment_id) < own:
+        has_begun, arrived = other.state is not DeploymentState.ACCEPTED, (other.accepted_at, other.deployment_id)
+        if other.deployment_id != record.deployment_id and (has_begun or arrived < own):
             return other.deployment_id
     return None

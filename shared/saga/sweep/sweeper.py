@@ -19,13 +19,12 @@ different place in its lists, so that deployments that never finish cannot starv
 import logging
 import zlib
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 from shared import tracing
 from shared.domain.actors import SWEEPER
-from shared.domain.errors import ConflictError, NotFoundError, SagaError
+from shared.domain.errors import ConflictError, SagaError
 from shared.domain.messages import COMMAND_EVENT
 from shared.domain.ports import Change, Locks, Orchestrations
 from shared.domain.records import DeploymentRecord, StepRecord
@@ -34,6 +33,7 @@ from shared.domain.telemetry import Event
 from shared.domain.trace import of_deployment
 from shared.saga.command import commands, handling
 from shared.saga.command.verbs import Verb
+from shared.saga.orchestration.target import begun
 from shared.saga.scripts import lifecycle
 from shared.saga.step.delivery import Services
 from shared.saga.step.operations import MAX_OPERATION
@@ -259,14 +259,11 @@ class _Run:
         A stuck deployment's target is acquired in the stuck deployment's name: an orphan of this deployment may be what
         keeps it stuck, and it adopts nothing any more.
         """
-        holder = self.acquire(record.target, record.deployment_id)
-        if holder == record.deployment_id:
-            return holder
-        with suppress(NotFoundError):
-            is_stuck = self.services.journal.header(holder).record.state is DeploymentState.STUCK
-            if is_stuck and self.acquire(record.target, holder) == holder:
-                return holder
-        return None
+        other = begun(self.services, record)
+        if other is not None and other.state is not DeploymentState.STUCK:
+            return None
+        holder = record.deployment_id if other is None else other.deployment_id
+        return holder if self.acquire(record.target, holder) == holder else None
 
     def acquire(self, target: str, deployment_id: str) -> str:
         """Acquire a target or renew its lease, because reads of a slow Fabric may outlast it; return the holder."""

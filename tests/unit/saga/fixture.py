@@ -85,7 +85,11 @@ class SagaFixture:
 
     def change_header(self, **changes: Any) -> None:
         """Write the header, as another activity would."""
-        before = self.journal.header("d")
+        self.change_header_of("d", **changes)
+
+    def change_header_of(self, deployment_id: str, **changes: Any) -> None:
+        """Write the header of a deployment, as an activity would."""
+        before = self.journal.header(deployment_id)
         self.journal.write_header(Change(before, before.record.replace(**changes), "test", ""))
 
     def sent(self) -> list[tuple[int, str]]:

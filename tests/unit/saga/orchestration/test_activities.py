@@ -110,6 +110,28 @@ def test_begin_waits_for_an_earlier_deployment_or_for_the_lock() -> None:
     assert isinstance(begin(free), Run)
 
 
+@pytest.mark.law(1)
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        (D.RUNNING, D.FAILED),
+        (D.HELD, D.RUNNING),
+        (D.COMPENSATING, D.COMPENSATED),
+        (D.STUCK, D.COMPENSATED),
+    ],
+)
+def test_begin_waits_for_a_deployment_that_has_begun_even_if_its_lease_is_over(state: D, end: D) -> None:
+    """It arrived later and began first, and whoever renews its lease died for longer than the lease (seed 5002941)."""
+    saga = SagaFixture()
+    saga.deployment(D.ACCEPTED, S.PENDING)
+    saga.clock.advance(1)
+    saga.deployment(state, S.PENDING, deployment_id="later")
+    saga.locks.acquire("target", "later", START, -1)
+    assert holder_of(begin(saga)) == "later"
+    saga.change_header_of("later", state=end)
+    assert isinstance(begin(saga), Run) == (end in DEPLOYMENT_ENDED)
+
+
 def test_begin_asks_ever_more_rarely_and_sends_a_heartbeat() -> None:
     """Each wait is as long as all waits before it, up to five minutes; it ends with the lease of a holder that does not
     renew it. The heartbeat proves to the sweeper that the orchestration lives, and is not audited."""

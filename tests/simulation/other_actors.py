@@ -65,16 +65,25 @@ class OtherActors:
 
     def remove_blocking_items(self) -> None:
         """Remove the items of other actors from our workspaces, as a person would who has read in the error that they
-        block the rollback."""
+        block the rollback; and what an audit says was kept because nothing proves whose it is."""
+        kept = self._kept()
         for workspace in self.world.model.store.workspaces.values():
-            for item_id in [i.id for i in workspace.items.values() if self._is_blocking(workspace, i)]:
+            for item_id in [i.id for i in workspace.items.values() if self._is_blocking(workspace, i, kept)]:
                 removed = workspace.items.pop(item_id, None)  # It was deleted with an earlier one.
                 if removed is not None:
                     companions.take_along(workspace, removed)
                 self.removed_ids.add(item_id)
 
-    def _is_blocking(self, workspace: Workspace, item: Item) -> bool:
+    def _kept(self) -> str:
+        """Return what the audits say about kept items, with their ids."""
+        deployments = {record.deployment_id for record in self.world.journal.deployments()}
+        reasons = (entry.reason for each in deployments for entry in self.world.journal.audit(each))
+        return "\n".join(reason for reason in reasons if "kept, because nothing proves" in reason)
+
+    def _is_blocking(self, workspace: Workspace, item: Item, kept: str) -> bool:
         """Return True for an item of another actor in a workspace of ours, or in an eventhouse of ours."""
+        if item.id in kept and workspace.id not in self.things:
+            return True
         house = companions.eventhouse_of(item)
         is_inside = workspace.id not in self.things or (house is not None and house not in self.things)
         return item.id in self.things and is_inside

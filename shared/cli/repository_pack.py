@@ -1,7 +1,10 @@
 """Pack a repository: scan it, resolve the parameters of one environment, and make the entries of the packed step."""
 
+import base64
+import hashlib
 import posixpath
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,10 @@ from shared.settings import caller_variables
 from shared.steps.item_actions import DEFAULT_VALUE_SET, ValueSetKind
 
 NO_PARAMETERS = "none"
+_INLINE_BYTES = 8 * 1024
+"""Bytes of an item's files that its template contains, together."""
+_BUNDLE_BYTES = 64 * 1024
+"""Bytes of the templates that are stored together: the app parses all of them for each item that it sends."""
 _MAX_PARAMETERS = 4 * 1024 * 1024
 
 
@@ -69,7 +76,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         **left,
         "source": name,
         "folders": folders,
-        "items": template_of([entries.of(item) for item in chosen.values()]),
+        "items": template_of(entries.all(chosen.values())),
         "order": template_of(steps),
     }
     return Packed(packed, repository.left_out, (*analysis.warnings, *_stored_variables(loaded, path)))
@@ -156,6 +163,7 @@ class _Entries:
     def __init__(self, real: Path, name: str, analysis: Analysis, stored: StoredFiles, environment: str) -> None:
         self._real, self._name, self._analysis, self._stored = real, name, analysis, stored
         self._environment = environment
+        self._bundled: dict[str, bytes] = {}
         self._refs: dict[str, JsonObject] = {}
         self._ready: dict[str, dict[str, None]] = {}
         for use in analysis.uses:
@@ -164,7 +172,34 @@ class _Entries:
             if use.ref.key and use.ref.attribute != "id":
                 self._ready.setdefault(use.ref.key, {})[use.ref.attribute] = None
 
-    def of(self, item: Item) -> JsonObject:
+    def all(self, items: Iterable[Item]) -> list[JsonObject]:
+        """Return the entries. Small templates are stored together in bundles: to store and to read one takes a request,
+        and a repository has many."""
+        entries = [self._of(item) for item in items]
+        bundle: dict[str, bytes] = {}
+        members: list[JsonObject] = []
+
+        def store() -> None:
+            content = b",".join(b'"%s":%s' % (digest.encode(), template) for digest, template in bundle.items())
+            name = self._stored.add_content(b"{%s}" % content)
+            for member in members:
+                member["bundle"] = name
+            bundle.clear()
+            members.clear()
+
+        for entry in entries:
+            template = self._bundled.get(entry.get("template") or "")
+            if template is None:
+                continue
+            if bundle and sum(map(len, bundle.values())) + len(template) > _BUNDLE_BYTES:
+                store()
+            bundle[entry["template"]] = template
+            members.append(entry)
+        if bundle:
+            store()
+        return entries
+
+    def _of(self, item: Item) -> JsonObject:
         entry: JsonObject = {"type": item.type, "displayName": item.display_name}
         for name, value in (
             ("description", item.description),
@@ -190,18 +225,31 @@ class _Entries:
         return self._environment if has_own else DEFAULT_VALUE_SET
 
     def _template(self, item: Item) -> str:
-        """Store the item's files and the list of them with what is replaced in each; return the digest of the list."""
+        """Store the item's files and the list of them with what is replaced in each; return the digest of the list.
+
+        The list contains small files itself, so that most items are one payload.
+        """
         rows: list[JsonObject] = []
+        room = _INLINE_BYTES
         for part in item.parts:
-            self._stored.add(part.sha256, part.size, lambda part=part: scan.opened(self._real, self._name, part))
-            rows.append(
-                {
-                    "path": part.path,
-                    "sha256": part.sha256,
-                    "size": part.size,
-                    "is_text": part.is_text,
-                    "replacements": to_json(self._analysis.compiled.of(part.file)),
-                }
-            )
+            row: JsonObject = {
+                "path": part.path,
+                "sha256": part.sha256,
+                "size": part.size,
+                "is_text": part.is_text,
+                "replacements": to_json(self._analysis.compiled.of(part.file)),
+            }
+            rows.append(row)
+            if part.size <= room:
+                room -= part.size
+                content = b"".join(scan.opened(self._real, self._name, part))
+                row["content"] = base64.b64encode(content).decode()
+            else:
+                self._stored.add(part.sha256, part.size, lambda part=part: scan.opened(self._real, self._name, part))
         chosen = definition_format(item.type, [part.path for part in item.parts])
-        return self._stored.add_content(canonical({"format": chosen, "parts": rows}).encode("utf-8", "surrogatepass"))
+        template = canonical({"format": chosen, "parts": rows}).encode("utf-8", "surrogatepass")
+        if len(template) > _BUNDLE_BYTES:
+            return self._stored.add_content(template)
+        digest = hashlib.sha256(template).hexdigest()
+        self._bundled[digest] = template
+        return digest

@@ -9,11 +9,22 @@ import math
 
 DEFAULT_EXPECTED_SECONDS = 1.6
 """The median of all recorded operations; for one that no kind declares."""
+_MOST = 1.35
+"""The 90th percentile over the median. Source: recorded operations (create Notebook 1.32, Environment 1.10)."""
 MAX_POLL_SECONDS = 20.0
 """Fabric's own Retry-After on operations. The app never polls more slowly."""
 FIRST_NAME_WAIT_SECONDS = 5.0
 MAX_NAME_WAIT_SECONDS = 30.0
 """The name of a deleted item stays reserved for minutes. Source: fabric-cicd waits in steps of 30 s, up to 300 s."""
+
+
+def first_poll_seconds(expected: float, *, is_one_of_many: bool) -> int:
+    """Return the whole seconds until the first look at an operation.
+
+    One of many is looked at when most of its kind are over, because each further look takes a token of the quota that
+    the others wait for: of the recorded operations, nine in ten take at most 1.35 times the median, long ones excepted.
+    """
+    return max(1, round(expected * _MOST)) if is_one_of_many else poll_delay_seconds(expected, 0.0)
 
 
 def poll_delay_seconds(expected: float, elapsed_seconds: float) -> int:

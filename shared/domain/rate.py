@@ -15,6 +15,9 @@ MAX_WAIT_SECONDS = 300.0
 """The longest wait that `take` returns; a caller that must wait longer asks again after it."""
 MIN_SHARE = 0.1
 """The smallest part of the setting to which 429s lower a limit."""
+ROUNDING_SECONDS = 1.0
+"""Retry-After is in whole seconds, so Fabric's window may end so much later. A 429 in this time is one more of the same
+burst: it delays, and does not lower the limit once more."""
 GROWTH = 0.1
 """The part of the setting by which a limit grows in each quiet window."""
 
@@ -163,7 +166,7 @@ def throttled(record: RateRecord, seconds: float, now: float, policy: RatePolicy
     Of several responses to one burst, only the first halves the share.
     """
     until = max(record.blocked_until, now + seconds)
-    if now < record.blocked_until:
+    if record.blocked_until and now < record.blocked_until + ROUNDING_SECONDS:
         return replace(record, blocked_until=until, grown_at=until)
     share = max(1.0, policy.per_minute * MIN_SHARE, record.share / 2)
     return replace(record, blocked_until=until, grown_at=until, share=min(share, record.share))

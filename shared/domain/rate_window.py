@@ -19,6 +19,7 @@ from shared.domain.rate import (
     GROWTH,
     MAX_WAIT_SECONDS,
     MIN_SHARE,
+    ROUNDING_SECONDS,
     Bucket,
     RatePolicy,
     RateRecord,
@@ -194,7 +195,7 @@ def throttled(window: SharedWindow, seconds: float, now: float, policy: RatePoli
     """Return the window after a 429: no worker calls for `seconds`, and the limit is halved. Of several responses to
     one burst, only the first halves it. The same object means that there is nothing to write."""
     until = max(window.blocked_until, now + seconds)
-    if now < window.blocked_until:
+    if window.blocked_until and now < window.blocked_until + ROUNDING_SECONDS:
         # A write for less than a second would not be worth it.
         return replace(window, blocked_until=until, grown_at=until) if until >= window.blocked_until + 1 else window
     limit = min(window.limit, max(1.0, policy.per_minute * MIN_SHARE, window.limit / 2))

@@ -37,7 +37,8 @@ class Operation:
     """A long-running operation of Fabric's, as its 202 named it.
 
     `purpose` says what waits for it: `capture` (reading a before-image), `apply` or `compensate`.
-    `polls` counts the answers "still running"; `started_at` is when the 202 came.
+    `polls` counts the answers "still running"; `started_at` is when the 202 came. `ended_at` is when it was known that
+    it had succeeded, if what it made was still to be looked for then.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Operation:
     started_at: datetime
     location: str | None = None
     polls: int = 0
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,11 @@ one is skipped, and only items that a deployment created can count as orphans. A
 that it names is looked up in Fabric.
 """
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
+from weakref import WeakKeyDictionary
 
 from shared.domain.json import JsonObject
 from shared.domain.ports import DeployedItem, DeployedItems
@@ -34,9 +37,63 @@ def recalled(notes: DeployedItems | None, workspace_id: str, logical_id: str, ke
     """Return what an earlier deployment noted about an item: its id, what was sent, and if a deployment created it."""
     if notes is None:
         return None
+    return _recollection(notes.get(workspace_id, _identity(logical_id, key)))
+
+
+def recalled_with_others(
+    notes: DeployedItems,
+    workspace_id: str,
+    logical_id: str,
+    key: str,
+    later_than: datetime,
+    now: Callable[[], datetime],
+) -> JsonObject | None:
+    """Return the same from notes of the whole workspace that were read, for any item, after `later_than`."""
+    found = _read_by(notes).of_workspace(workspace_id, later_than, now)
+    return _recollection(found.get(_identity(logical_id, key)))
+
+
+def _identity(logical_id: str, key: str) -> str:
     item_type, _, name = key.partition("/")
-    note = notes.get(workspace_id, identity_of(logical_id, item_type, name))
+    return identity_of(logical_id, item_type, name)
+
+
+def _recollection(note: DeployedItem | None) -> JsonObject | None:
     return None if note is None else {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own}
+
+
+class _ReadNotes:
+    """The notes of the workspace that one process has read last: a deployment begins all of its items at once."""
+
+    def __init__(self, notes: DeployedItems) -> None:
+        self._notes = notes
+        self._lock = threading.Lock()
+        self._workspace_id = ""
+        self._requested_at: datetime | None = None
+        self._found: dict[str, DeployedItem] = {}
+
+    def of_workspace(
+        self, workspace_id: str, later_than: datetime, now: Callable[[], datetime]
+    ) -> Mapping[str, DeployedItem]:
+        with self._lock:
+            is_other = self._workspace_id != workspace_id
+            if is_other or self._requested_at is None or self._requested_at <= later_than:
+                requested_at = now()
+                self._found = {note.identity: note for note in self._notes.of_workspace(workspace_id)}
+                self._workspace_id, self._requested_at = workspace_id, requested_at
+            return self._found
+
+
+_read: WeakKeyDictionary[DeployedItems, _ReadNotes] = WeakKeyDictionary()
+_reading = threading.Lock()
+
+
+def _read_by(notes: DeployedItems) -> _ReadNotes:
+    with _reading:
+        found = _read.get(notes)
+        if found is None:
+            found = _read[notes] = _ReadNotes(notes)
+        return found
 
 
 def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord]) -> None:

@@ -148,6 +148,7 @@ def _read_item(row: Fields) -> tuple[str, str]:
     folder = row.text("folder", maximum=2600, refers=True)
     row.any_object("creationPayload")
     row.text("template", pattern=SHA256, hint="must be the SHA-256 of a stored template")
+    row.text("bundle", pattern=SHA256, hint="must be the SHA-256 of stored templates")
     row.texts("ready")
     row.text("valueSet", refers=True)
     for i, each in enumerate(row.rows("refs")):
@@ -226,6 +227,7 @@ class _Expansion:
         if phase != Phase.SHELL and row.get("template"):
             spec |= {
                 "template": row["template"],
+                **({"bundle": row["bundle"]} if row.get("bundle") else {}),
                 "refs": [self._value(each) for each in as_list(row.get("refs")) or []],
             }
         before = [self._node(need) for need in needs]

@@ -66,7 +66,7 @@ class RepositoryItemKind(ItemKind):
         spec.text("displayName", required=True, maximum=items.NAME_LIMIT, refers=True)
         for name in (
             *("description", "logicalId", "template", "folderId", "refs", "ready", "unchanged", "creationPayload"),
-            *("itemId", "shellIsNew"),
+            *("itemId", "shellIsNew", "bundle"),
         ):
             spec.raw(name)
 
@@ -98,12 +98,12 @@ class RepositoryItemKind(ItemKind):
             return values[content_hash(to_json(ref))]
 
         try:
-            template: JsonObject = json.loads(read(spec["template"]))
+            template = _template(spec, read)
             parts = [
                 {
                     "path": part["path"],
                     "payload": base64.b64encode(
-                        render(read(part["sha256"]), part["is_text"], from_json(part["replacements"]), value_of)
+                        render(_content(part, read), part["is_text"], from_json(part["replacements"]), value_of)
                     ).decode(),
                     "payloadType": "InlineBase64",
                 }
@@ -231,6 +231,18 @@ class RepositoryItemKind(ItemKind):
         """Return POST updateDefinition without `updateMetadata`, so that Fabric keeps name, description and marker."""
         path = f"{items.items_path(spec)}/{item_id}/updateDefinition"
         return Call("POST", path, "updateDefinition", {"definition": definition})
+
+
+def _template(spec: JsonObject, read: Callable[[str], bytes]) -> JsonObject:
+    """Return the list of the item's files; the command line stores small ones together. Raises KeyError, ValueError."""
+    bundle = spec.get("bundle")
+    return json.loads(read(spec["template"])) if bundle is None else json.loads(read(bundle))[spec["template"]]
+
+
+def _content(part: JsonObject, read: Callable[[str], bytes]) -> bytes:
+    """Return the bytes of a file, which are in the template if they are few."""
+    content = part.get("content")
+    return read(part["sha256"]) if content is None else base64.b64decode(content)
 
 
 def _differences(spec: JsonObject, present: JsonObject) -> tuple[normalise.PartChange, ...]:

@@ -2,10 +2,12 @@
 
 import base64
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from local.fabric_simulator import control
 from shared.domain.states import DeploymentState, StepState
 from tests.simulation import repositories
 from tests.simulation.edges import WORKSPACE
@@ -143,3 +145,16 @@ def test_repository_under_crashes_ends_as_without_them(seed: int) -> None:
         assert end is DeploymentState.SUCCEEDED
         assert len(ids(world)) == 5
         assert json.loads(definitions(world)["run"]) == ["{}", ids(world)["load"]]
+
+
+def test_operation_that_is_over_is_not_polled_again_because_a_list_is_refused() -> None:
+    """The row remembers that it is over; only the list that shows its item is asked for again."""
+    world = World(1)
+    refused = {"status": 429, "headers": {"Retry-After": "5"}}
+    rule = {"match": {"method": "GET", "path": ".*/items"}, "when": {"nth": [2, 3]}, "action": refused}
+    assert control.handle(world.model, "POST", "/_sim/faults", {}, json.dumps([rule]).encode())[0] == 200
+    world.submit(manifest(content(world)))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    polls = Counter(c["path"] for c in world.model.calls if c["path"].startswith("/v1/operations/"))
+    assert sum(c["status"] == 429 for c in world.model.calls) == 2
+    assert set(polls.values()) == {1}

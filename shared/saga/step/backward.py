@@ -140,7 +140,7 @@ def _send(d: Delivery, intent: Intent, found: Snapshot, spec: JsonObject) -> Att
         reply = d.fabric.send(call.method, call.path, call.body, call.query)
         if reply.operation is not None and call.is_followed:
             started = operations.started(d, reply.operation, OperationPurpose.COMPENSATE, call.operation_kind)
-            return Reschedule(operations.first_delay(started.kind), changes={"operation": started})
+            return Reschedule(operations.first_delay(d, started.kind), changes={"operation": started})
     if calls and (waiting := runs.check_stopped(d, spec, found, len(calls))) is not None:
         return waiting
     if isinstance(d.kind, RunKind):

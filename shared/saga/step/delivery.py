@@ -31,9 +31,10 @@ from shared.domain.records import Claim, DeploymentRecord, StepChanges, StepReco
 from shared.domain.row_limits import fitted
 from shared.domain.states import StepState
 from shared.domain.telemetry import NoTelemetry
+from shared.saga import deployed
 from shared.saga.payloads import Payloads
 from shared.saga.step.heartbeat import Heartbeat, HeartbeatThread
-from shared.saga.step.looks import FIRST_LOOK_SECONDS, DeliveryFabric, shared_by
+from shared.saga.step.looks import FIRST_LOOK_SECONDS, DeliveryFabric, KnownFabric, shared_by
 from shared.saga.step.outcome import Ignore, Outcome, Repeat, Reschedule, Settle
 from shared.steps import ELSEWHERE
 from shared.steps.kind import ElsewhereKind, StepKind
@@ -63,6 +64,8 @@ class Services:
 MAX_DELIVERY = timedelta(minutes=5)
 """A delivery that has run this long (`functionTimeout` in host.json) sends no more heartbeats: the host ends it, and
 one that hangs for another reason must lose its step."""
+_CLOCK_SKEW = timedelta(seconds=2)
+"""More than the clocks of two workers differ."""
 MAX_WAITS = 40
 """Waits that a step remembers: enough for a picture of it, and a small part of what a row may hold."""
 
@@ -112,10 +115,23 @@ class Delivery:
         lists = shared_by(self.services.fabric, self.services.clock.now)
         return DeliveryFabric(self.services.fabric, lists, self._oldest)
 
+    def known_fabric(self, later_than: datetime) -> KnownFabric:
+        """Return Fabric with the lists that were requested after a time, and no others."""
+        return KnownFabric(self.services.fabric, shared_by(self.services.fabric, self.services.clock.now), later_than)
+
+    def recalled(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+        """Return what an earlier deployment noted about an item, from notes as old as the lists of this delivery."""
+        notes, now = self.services.deployed, self.services.clock.now
+        if notes is None or self._oldest is None:
+            return deployed.recalled(notes, workspace_id, logical_id, key)
+        return deployed.recalled_with_others(notes, workspace_id, logical_id, key, self._oldest, now)
+
     def _oldest_list(self) -> datetime | None:
-        """Return the time after which a list must have been requested for the first look of the step; None for any
-        later look, which must see what earlier deliveries did."""
+        """Return the time after which a list must have been requested for the first look of the step, or for what its
+        operation made; None for any other look, which must see what earlier deliveries did."""
         step = self.step
+        if step.operation is not None and step.operation.ended_at is not None and step.state is StepState.SUBMITTED:
+            return step.operation.ended_at + _CLOCK_SKEW  # nothing was changed since
         if step.state is not StepState.PENDING or step.started_at is not None or self.is_uncertain:
             return None
         return max(self.header.started_at or self.now, self.now - timedelta(seconds=FIRST_LOOK_SECONDS))

@@ -11,7 +11,6 @@ A delivery that finds the row in `intent` cannot know whether the call was made,
 
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 from shared.domain.errors import (
     FabricAmbiguousError,
@@ -24,20 +23,23 @@ from shared.domain.errors import (
     SagaError,
 )
 from shared.domain.json import JsonObject
-from shared.domain.polling import poll_delay_seconds
+from shared.domain.polling import MAX_POLL_SECONDS, poll_delay_seconds
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, Operation, Resource, StepChanges
 from shared.domain.remedies import recorded
 from shared.domain.retry import GiveUp, decide_retry
 from shared.domain.states import IntentAction, OperationPurpose, OperationState, StepState
-from shared.saga import deployed
 from shared.saga.step import approvals, companions, giving_up, operations, runs, specs
 from shared.saga.step.delivery import Delivery
+from shared.saga.step.looks import UnknownListError
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
+from shared.steps import expected_seconds
 from shared.steps.kind import IfExists, NotYetError, Snapshot, VerificationError, policy_for
 from shared.steps.marker import marker_of
 from shared.steps.run_kind import RunKind
 
+_LONG = 3.0
+"""An operation that takes so many times its usual duration is polled although no list shows its item: it may fail."""
 _CONFLICT_TRIES = 3
 """Looks after a conflict whose cause cannot be seen: a create of another's may be under way, its item not yet shown."""
 
@@ -75,7 +77,7 @@ def _restart_timeout(d: Delivery) -> None:
 
 
 def _begin(d: Delivery) -> Attempt:
-    spec = d.kind.prepare(d.fabric, specs.resolved(d), partial(deployed.recalled, d.services.deployed))
+    spec = d.kind.prepare(d.fabric, specs.resolved(d), d.recalled)
     found = d.kind.find(d.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
@@ -135,7 +137,7 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
     image = d.kind.capture(d.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
         started = operations.started(d, image, OperationPurpose.CAPTURE, "getDefinition")
-        return Reschedule(operations.first_delay(started.kind), changes={"operation": started, **giving_up.started(d)})
+        return Reschedule(operations.first_delay(d, started.kind), changes={"operation": started, **giving_up.started(d)})
     return image
 
 
@@ -216,7 +218,7 @@ def _act(d: Delivery, spec: JsonObject, intent: Intent) -> Attempt:
         if reply.operation is not None and call.is_followed:
             started = operations.started(d, reply.operation, OperationPurpose.APPLY, call.operation_kind)
             submitted: StepChanges = {"state": StepState.SUBMITTED, "operation": started}
-            return Reschedule(operations.first_delay(started.kind), changes=submitted)
+            return Reschedule(operations.first_delay(d, started.kind), changes=submitted)
         if intent.action is IntentAction.CREATE:
             resource = d.kind.created(spec, _body(reply.body, call.path, d.kind.names_itself_by))
     return _verify(d, spec, _known(resource), intent)
@@ -240,6 +242,12 @@ def _poll(d: Delivery) -> Attempt:
         return _verify(d, spec, d.step.resource, intent)
     if operation is None:
         return _resume(d)
+    if operation.ended_at is not None:
+        return _found_by_marker(d, spec, intent, operation)
+    if d.kind.is_found_by_marker and intent.action is IntentAction.CREATE:
+        postponed = _postponed(d, spec, operation)
+        if postponed is not None:
+            return postponed
     try:
         status = operations.look(d, operation)
     except FabricNotFoundError:
@@ -265,10 +273,31 @@ def _poll(d: Delivery) -> Attempt:
     return _found_by_marker(d, spec, intent, operation)
 
 
+def _postponed(d: Delivery, spec: JsonObject, operation: Operation) -> Reschedule | None:
+    """Return a wait if a poll would be in vain, as lists show that were requested for other steps: the item is not
+    shown yet, or no list is answered now and so the end of the operation cannot be verified."""
+    now, usual = d.services.clock.now(), expected_seconds(operation.kind)
+    elapsed = (now - operation.started_at).total_seconds()
+    try:
+        found = d.kind.find(d.known_fabric(operation.started_at + timedelta(seconds=usual)), spec)
+    except UnknownListError as unknown:
+        until = unknown.refused_until
+        return None if until is None or until <= now else Reschedule((until - now).total_seconds())
+    if found is not None or elapsed > _LONG * usual + MAX_POLL_SECONDS / 2:
+        return None
+    return Reschedule(poll_delay_seconds(usual, elapsed))
+
+
 def _found_by_marker(d: Delivery, spec: JsonObject, intent: Intent, operation: Operation) -> Attempt:
-    """Find what an operation created without asking for its result: the list shows it, with its marker."""
+    """Find what an operation created without asking for its result: the list shows it, with its marker.
+
+    If the list cannot be read now, the next delivery knows that the operation is over, and does not poll it again.
+    """
+    if operation.ended_at is None:
+        d.stage({"operation": replace(operation, ended_at=d.services.clock.now())})
     found = d.kind.find(d.fabric, spec)
     if found is None or not d.kind.recognises(spec, intent, found, True):
+        d.stage({"operation": replace(operation, ended_at=d.services.clock.now())})  # the next list must be a later one
         raise FabricTransientError("the operation succeeded, but its item is not shown yet", call=operation.kind)
     return _verify(d, spec, found.resource, intent)
 

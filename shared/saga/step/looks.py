@@ -10,9 +10,10 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
+from shared.domain.errors import FabricTransientError
 from shared.domain.json import JsonObject
 from shared.domain.ports import Fabric, FabricReply, OperationStatus
 
@@ -49,6 +50,7 @@ class SharedLists:
         self._changed = threading.Condition()
         self._lists: dict[str, _List] = {}
         self._running: dict[str, _Request] = {}
+        self.refused_until: datetime | None = None
 
     def ticket(self) -> int:
         """Return a number that is greater than those of all requests so far."""
@@ -61,7 +63,7 @@ class SharedLists:
 
         If a request for it is on its way on another thread, wait for that one first. Raises FabricError.
         """
-        key = f"{path}?{sorted((query or {}).items())}"
+        key = _key(path, query)
         own = _Request(threading.get_ident())
         with self._changed:
             while True:
@@ -78,6 +80,9 @@ class SharedLists:
             ticket, requested_at = self.ticket(), self._now()
         try:
             found = _List(ticket, requested_at, list(fabric.list(path, query)))
+        except FabricTransientError as error:
+            self.note_refusal(error)
+            raise
         finally:
             with self._changed:
                 if self._running.get(key) is own:
@@ -91,12 +96,27 @@ class SharedLists:
                 del self._lists[next(iter(self._lists))]
         return found.rows
 
+    def known(self, path: str, query: dict[str, str] | None, later_than: datetime) -> list[JsonObject] | None:
+        """Return a list that was requested after a time, if there is one already."""
+        with self._changed:
+            found = self._lists.get(_key(path, query))
+        return found.rows if found is not None and found.requested_at > later_than else None
+
+    def note_refusal(self, error: FabricTransientError) -> None:
+        """Note the time that a refused call named: until then, a list would probably be refused too."""
+        if error.retry_after_seconds is not None and not error.counts_as_attempt:
+            self.refused_until = self._now() + timedelta(seconds=error.retry_after_seconds)
+
+
+def _key(path: str, query: dict[str, str] | None) -> str:
+    return f"{path}?{sorted((query or {}).items())}"
+
 
 class DeliveryFabric:
     """The port `Fabric` of one delivery, whose lists are shared."""
 
     def __init__(self, fabric: Fabric, lists: SharedLists, later_than: datetime | None) -> None:
-        self._fabric, self._lists, self._later_than = fabric, lists, later_than
+        self._fabric, self.lists, self._later_than = fabric, lists, later_than
         self._since = lists.ticket()
 
     def identity(self) -> str:
@@ -107,13 +127,16 @@ class DeliveryFabric:
 
     def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
         """Yield the rows of all pages, requested after the last change that this delivery knows of."""
-        return iter(self._lists.rows(self._fabric, path, query, self._since, self._later_than))
+        return iter(self.lists.rows(self._fabric, path, query, self._since, self._later_than))
 
     def send(
         self, method: str, path: str, body: JsonObject | None = None, query: dict[str, str] | None = None
     ) -> FabricReply:
         try:
             return self._fabric.send(method, path, body, query)
+        except FabricTransientError as error:
+            self.lists.note_refusal(error)
+            raise
         finally:
             if not path.endswith(_READS):
                 self._note_change()
@@ -128,7 +151,30 @@ class DeliveryFabric:
         return self._fabric.result(operation_id, location)
 
     def _note_change(self) -> None:
-        self._since, self._later_than = self._lists.ticket(), None
+        self._since, self._later_than = self.lists.ticket(), None
+
+
+class UnknownListError(Exception):
+    """A list was not requested since. `refused_until` is until when it would probably be refused, if that is known."""
+
+    def __init__(self, refused_until: datetime | None) -> None:
+        super().__init__("the list was not requested since")
+        self.refused_until = refused_until
+
+
+class KnownFabric(DeliveryFabric):
+    """The port `Fabric` with the lists that exist, if they were requested after a time. It requests none."""
+
+    def __init__(self, fabric: Fabric, lists: SharedLists, later_than: datetime) -> None:
+        super().__init__(fabric, lists, later_than)
+        self._known_since = later_than
+
+    def list(self, path: str, query: dict[str, str] | None = None) -> Iterator[JsonObject]:
+        """Yield the rows of a list that is known. Raises UnknownListError."""
+        rows = self.lists.known(path, query, self._known_since)
+        if rows is None:
+            raise UnknownListError(self.lists.refused_until)
+        return iter(rows)
 
 
 _shared: WeakKeyDictionary[Fabric, SharedLists] = WeakKeyDictionary()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from shared.domain.errors import FabricNotFoundError, FabricRefusedError, FabricTransientError
 from shared.domain.fabric_codes import FAILURE_CODES, UNKNOWN_ERROR, WAIT_CODES, meaning
 from shared.domain.json import JsonObject
-from shared.domain.polling import poll_delay_seconds
+from shared.domain.polling import first_poll_seconds, poll_delay_seconds
 from shared.domain.ports import Fabric, OperationStarted, OperationStatus
 from shared.domain.records import Operation, Resource
 from shared.domain.states import OperationPurpose, OperationState
@@ -21,6 +21,8 @@ MAX_OPERATION = timedelta(days=1)
 MAX_UNSEEN = timedelta(seconds=400)
 """How long, from its start, a compensation waits for an operation that makes something of which nothing shows. No
 recorded operation took longer (394 s). The sweeper looks for what it makes after that."""
+MANY_STEPS = 50
+"""From so many steps on, a deployment's operations are polled later: its calls are scarcer than its time."""
 
 
 _READ = "getDefinition"
@@ -31,9 +33,9 @@ def started(d: Delivery, operation: OperationStarted, purpose: OperationPurpose,
     return Operation(operation.id, purpose, kind, d.services.clock.now(), operation.location)
 
 
-def first_delay(kind: str) -> int:
+def first_delay(d: Delivery, kind: str) -> int:
     """Whole seconds until the first look."""
-    return poll_delay_seconds(expected_seconds(kind), 0.0)
+    return first_poll_seconds(expected_seconds(kind), is_one_of_many=d.header.step_count >= MANY_STEPS)
 
 
 def look(d: Delivery, operation: Operation) -> OperationStatus | Reschedule:

@@ -43,7 +43,7 @@ def before(d: Delivery, spec: JsonObject) -> JsonObject | None:
 
 def accepted(kind: RunKind, spec: JsonObject, started: OperationStarted, operation_kind: str) -> Reschedule:
     """Return the wait for a run that Fabric accepted: Fabric's Retry-After is the time of the first look."""
-    usual = operations.first_delay(operation_kind)
+    usual = first_poll_seconds(expected_seconds(operation_kind), is_one_of_many=False)
     seconds = usual if started.retry_after_seconds is None else started.retry_after_seconds
     resource = kind.accepted(spec, started)
     return Reschedule(seconds, changes={"state": StepState.SUBMITTED, "resource": resource, "error": None})

@@ -73,6 +73,16 @@ def test_packed_repository_keeps_to_its_filters(folder: Path) -> None:
     ]
 
 
+def test_small_files_of_many_items_are_one_payload(folder: Path) -> None:
+    """To store and to read a payload takes a request."""
+    stored = StoredFiles()
+    with_ = packed(manifest(), folder, stored=stored)["steps"][0]["with"]
+    templates = [row["template"] for row in with_["items"] if "template" in row]
+    assert len(templates) > 8
+    assert {row["bundle"] for row in with_["items"] if "template" in row} == set(stored.files)
+    assert set(json.loads(stored.read(next(iter(stored.files))))) == set(templates)
+
+
 def test_every_problem_of_a_repository_is_reported_with_its_place(folder: Path) -> None:
     """A broken `.platform` and a duplicate logical id, in one go."""
     (folder / "workspace/Live/alarm.Reflex/.platform").write_text("{")
@@ -85,10 +95,12 @@ def test_every_problem_of_a_repository_is_reported_with_its_place(folder: Path) 
 
 
 def test_file_that_changes_after_it_was_packed_is_not_sent(folder: Path) -> None:
-    """Otherwise a hash would name another content."""
+    """Otherwise a hash would name another content. A small file was read when it was packed."""
     stored = StoredFiles()
+    file = folder / "workspace/Transform/Join.Notebook/notebook-content.py"
+    file.write_text(f"# Fabric notebook source\n{'x = 1\n' * 2_000}")
     packed(manifest(), folder, stored=stored)
-    (folder / "workspace/Transform/Join.Notebook/notebook-content.py").write_text("other")
+    file.write_text("other")
     with pytest.raises(Exception, match="changed after it was checked"):
         stored.send(MemoryBlobs())
 

@@ -165,6 +165,14 @@ def test_bucket_is_empty_until_the_retry_after_and_its_share_adapts() -> None:
     assert record.share == 10
 
 
+def test_bucket_that_is_refused_again_as_soon_as_the_retry_after_is_over_keeps_its_share() -> None:
+    """Retry-After is in whole seconds, so the calls that obey it may come a moment before Fabric's window ends."""
+    policy = RatePolicy(100)
+    record = throttled(full(policy), 30.0, 10.0, policy)
+    assert throttled(record, 1.0, 40.5, policy).share == record.share == 50
+    assert throttled(record, 1.0, 42.0, policy).share == 25
+
+
 @pytest.mark.parametrize(
     ("method", "path", "is_repeated", "expected"),
     [

@@ -14,12 +14,12 @@ from typing import Any
 import azure.durable_functions as df
 import azure.functions as func
 
-from shared import entry
+from shared import entry, health
 from shared.saga.orchestration import names, orchestrator
 from shared.web.routes import blueprint
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
-HEALTH = {"health_live": entry.live, "health_ready": entry.ready, "health": entry.health_details}
+HEALTH = {"health_live": health.live, "health_ready": health.ready, "health": health.details}
 app.register_functions(blueprint(HEALTH))  # the HTTP API, health and the page: shared/web/api.py lists the routes
 STORAGE = "AzureWebJobsStorage"
 

@@ -12,11 +12,12 @@ The rooms, and who may import whom ("A <- B": A may import B; tests/test_archite
     saga        <- domain, steps, repository, tracing        the engine
     bootstrap   <- domain, steps, saga, settings, adapters, logs  the composition root; adapters only inside functions
     telemetry   <- domain, tracing, bootstrap                events, metrics and spans, for the triggers and for scripts
-    entry       <- domain, saga, settings, bootstrap, telemetry  from a trigger to the saga
+    entry       <- domain, saga, bootstrap, telemetry        from a trigger to the saga
+    health      <- domain, saga, settings, bootstrap, telemetry  the answers of the health routes
     scripting   <- domain, steps, saga, settings, adapters, bootstrap, telemetry  what Python programs import
     cli         <- domain, steps, repository, saga, settings, bootstrap  what CI and operators run
     web         <- domain, steps, saga, settings, bootstrap  the HTTP API and the page
 
-function_app.py imports entry, saga and web. `azure.functions` and `azure.durable_functions` appear only there and in
-shared/web/routes.py; other `azure.*` only in adapters, and inside functions in bootstrap.
+function_app.py imports entry, health, saga and web. `azure.functions` and `azure.durable_functions` appear only
+there and in shared/web/routes.py; other `azure.*` only in adapters, and inside functions in bootstrap.
 """

@@ -6,10 +6,9 @@ import functools
 import json
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from shared import bootstrap, settings, telemetry
+from shared import bootstrap, telemetry
 from shared.bootstrap import worker
 from shared.domain.deployment_ids import is_deployment_id
 from shared.domain.errors import (
@@ -18,7 +17,6 @@ from shared.domain.errors import (
     NotFoundError,
     Problem,
     SagaError,
-    StorageUnavailableError,
 )
 from shared.domain.json import JsonObject
 from shared.domain.messages import STEP_EVENT, TARGET_EVENT, Direction, StepMessage
@@ -26,9 +24,8 @@ from shared.domain.notices import Notice
 from shared.domain.ports import Locks, SweepSignal
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.domain.step_graph import MAX_STEPS
-from shared.domain.telemetry import Event, Metric
+from shared.domain.telemetry import Event
 from shared.saga.command import commands, handling
-from shared.saga.health import monitor
 from shared.saga.orchestration import activities, views
 from shared.saga.orchestration.progress import Progress
 from shared.saga.step import execution
@@ -43,8 +40,6 @@ log = logging.getLogger(__name__)
 _NAMED = 5
 """Ids of each list that a sweep stores for the health check."""
 _UNPROVEN = "the queue does not prove who sent it (QUEUE_NEEDS_IDENTITY); send it over the HTTP API, signed in"
-_UNBUILT = (settings.SettingsError, StorageUnavailableError)
-"""Errors of building the app: a setting is not valid, or storage cannot be reached with it."""
 
 
 def _operation[**P, R](function: Callable[P, R]) -> Callable[P, R]:
@@ -283,46 +278,3 @@ def sweep(client: Any) -> None:
 def resize_thread_pool() -> None:
     """Give the worker's thread pool the size that the settings name; function_app.py calls it when it is loaded."""
     worker.resize_thread_pool()
-
-
-def live() -> tuple[bool, JsonObject]:
-    """Answer `health/live`, which needs no key: the process responds; nothing is checked."""
-    return True, {"status": "pass"}
-
-
-def ready() -> tuple[bool, JsonObject]:
-    """Answer `health/ready`, which needs no key: True if the app can do its work, and the status of each check."""
-    return _health(_ready, monitor.Report.coarse)
-
-
-def health_details() -> tuple[bool, JsonObject]:
-    """Answer `health`, for operators: like `ready`, with every finding and the features that are off."""
-    passed, reported = _health(_report, monitor.Report.details)
-    with suppress(*_UNBUILT):  # reported already
-        flags = bootstrap.app().flags
-        if flags.health_checks and not flags.is_production_ready():
-            reported = {**reported, "notes": [flags.log_status()]}
-    return passed, reported
-
-
-def _health(
-    ask: Callable[[], monitor.Report | None], render: Callable[[monitor.Report], JsonObject]
-) -> tuple[bool, JsonObject]:
-    try:
-        report = ask()
-    except _UNBUILT as error:  # the app cannot be built: a monitor must see that, and why
-        log.warning("the app cannot be built: %s", error)
-        finding = monitor.Finding(monitor.Status.FAIL, output=str(error))
-        report = monitor.Report(bootstrap.SystemClock().now(), {"settings": (finding,)})
-    return (True, monitor.OFF) if report is None else (report.status is not monitor.Status.FAIL, render(report))
-
-
-def _report() -> monitor.Report | None:
-    """Return None if health checks are off."""
-    app = bootstrap.app()
-    return app.health.report() if app.flags.health_checks else None
-
-
-@telemetry.track_performance(Metric.READY_SECONDS)
-def _ready() -> monitor.Report | None:
-    return _report()

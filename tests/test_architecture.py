@@ -71,7 +71,9 @@ def _import_breach(module: str, package: str, each: Import) -> str:
         return "shared must stand alone"
     if top == "shared":
         other = package_of(name)
-        allowed = frozenset({"entry", "saga", "web"}) if package == "function_app" else RULE[package] | {package}
+        allowed = (
+            frozenset({"entry", "health", "saga", "web"}) if package == "function_app" else RULE[package] | {package}
+        )
         if other not in allowed:
             return f"{package} may not import {other}"
         if (package, other) == ("bootstrap", "adapters") and not each.is_lazy:

@@ -16,7 +16,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 
 from local.ingestion import SILENT, Ingestion, connection_string, serving
-from shared import bootstrap, entry, settings, telemetry, tracing
+from shared import bootstrap, health, settings, telemetry, tracing
 from shared.adapters.breaker.circuit_breakers import BreakerOpenError
 from shared.adapters.telemetry.buffered import BufferedTelemetry
 from shared.bootstrap import App
@@ -168,7 +168,7 @@ def test_flag_telemetry_reports_breaker_and_health_changes(
         for _ in range(5):
             with pytest.raises(FabricTransientError):
                 list(app.services.fabric.list(PATH))
-        entry.ready()
+        health.ready()
 
         def is_closed() -> bool:
             with contextlib.suppress(FabricTransientError):
@@ -181,8 +181,8 @@ def test_flag_telemetry_reports_breaker_and_health_changes(
     arrived = [e["data"]["baseData"] for e in ingestion.of_kind("EventData")]
     turns = [e["name"] for e in arrived if e["properties"].get("breaker") == AREA]
     assert turns == [Event.BREAKER_OPENED, Event.BREAKER_HALF_OPEN, Event.BREAKER_CLOSED]
-    (health,) = [e["properties"] for e in arrived if e["name"] == Event.HEALTH_CHANGED]
-    assert "breakers" in health["checks"].split(",")
+    (changed,) = [e["properties"] for e in arrived if e["name"] == Event.HEALTH_CHANGED]
+    assert "breakers" in changed["checks"].split(",")
 
 
 @pytest.mark.parametrize("has_outer", [True, False])
@@ -283,12 +283,12 @@ def test_flag_health_checks_is_seen_in_the_answer_and_in_the_calls(
     app = compose(storage, simulator, "health_checks", is_on)
     monkeypatch.setattr(bootstrap, "_app", app)
     simulator.call("POST", "/_sim/reset", {})
-    passed, details = entry.ready()
+    passed, details = health.ready()
     assert passed
     assert bool(reached(simulator, "/workspaces")) == is_on
     if is_on:
         assert {"storage", "fabric_endpoint", "fabric_identity"} <= details["checks"].keys()
     else:
-        assert details == entry.health_details()[1]
+        assert details == health.details()[1]
         assert "checks" not in details
         assert "FEATURE_USE_HEALTH_CHECKS" in str(details["notes"])

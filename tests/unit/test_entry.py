@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import bootstrap, entry, settings
+from shared import bootstrap, entry, health, settings
 from shared.adapters.breaker.circuit_breakers import CircuitBreakers
 from shared.adapters.secrets.environment import EnvironmentSecrets
 from shared.adapters.secrets.manager import SecretManager
@@ -26,8 +26,7 @@ from shared.domain.states import DeploymentState, StepState
 from shared.domain.telemetry import PROPERTIES, Event, NoTelemetry
 from shared.saga.command import commands
 from shared.saga.command.verbs import Verb
-from shared.saga.health import monitor as health
-from shared.saga.health.monitor import Check, Monitor
+from shared.saga.health.monitor import OFF, Check, Monitor
 from shared.saga.submission.acceptance import Acceptance, Submission
 from shared.steps import KINDS
 from tests.fakes import MemoryBlobs, MemoryBreakers, MemorySignals, MemoryTelemetry
@@ -405,8 +404,8 @@ def test_entry_sweep_emits_its_counts(host: Host) -> None:
 
 def test_entry_health_is_coarse_for_anybody_and_complete_for_operators(host: Host) -> None:
     """Both show the same round."""
-    assert entry.ready() == (True, {"status": "pass", "checks": {"storage": [{"status": "pass"}]}})
-    passed, body = entry.health_details()
+    assert health.ready() == (True, {"status": "pass", "checks": {"storage": [{"status": "pass"}]}})
+    passed, body = health.details()
     assert passed
     assert body["checks"]["storage:responseTime"][0]["observedUnit"] == "s"
 
@@ -415,10 +414,10 @@ def test_entry_health_is_coarse_for_anybody_and_complete_for_operators(host: Hos
 def test_entry_health_lists_for_operators_what_is_switched_off(host: Host, is_on: bool) -> None:
     """Only if a protection is off; the coarse answer does not contain it."""
     host.app = replace(host.app, flags=replace(ALL_ON, rollback=is_on))
-    _, reported = entry.health_details()
+    _, reported = health.details()
     assert ("off: FEATURE_USE_ROLLBACK; not ready for production" in str(reported.get("notes"))) == (not is_on)
     assert ("notes" in reported) == (not is_on)
-    assert "notes" not in entry.ready()[1]
+    assert "notes" not in health.ready()[1]
 
 
 def test_entry_health_that_is_off_checks_nothing_and_says_so(host: Host) -> None:
@@ -429,5 +428,5 @@ def test_entry_health_that_is_off_checks_nothing_and_says_so(host: Host) -> None
 
     monitor = Monitor({"storage": asked}, cache_seconds=0.0, now=host.saga.clock.now, telemetry=NoTelemetry())
     host.app = replace(host.app, flags=replace(ALL_ON, health_checks=False), health=monitor)
-    assert entry.ready() == entry.health_details() == (True, health.OFF)
-    assert "FEATURE_USE_HEALTH_CHECKS" in health.OFF["notes"][0]
+    assert health.ready() == health.details() == (True, OFF)
+    assert "FEATURE_USE_HEALTH_CHECKS" in OFF["notes"][0]

@@ -10,6 +10,7 @@ from shared.steps.approval import ApprovalKind
 from shared.steps.connection_binding import ConnectionBindingKind
 from shared.steps.custom import CustomKind
 from shared.steps.folder import FolderKind
+from shared.steps.git_connection import GitConnectionKind, GitInitialisationKind, GitLinkKind
 from shared.steps.item import ItemKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
 from shared.steps.job import JobKind
@@ -40,10 +41,16 @@ _IN_FABRIC: tuple[StepKind, ...] = (
     WarehouseKind(),
     ConnectionBindingKind(),
 )
-_EXPANDED: tuple[StepKind, ...] = (RepositoryItemKind(), ValueSetKind(), EnvironmentPublishKind())
+_EXPANDED: tuple[StepKind, ...] = (
+    RepositoryItemKind(),
+    ValueSetKind(),
+    EnvironmentPublishKind(),
+    GitLinkKind(),
+    GitInitialisationKind(),
+)
 """The kinds that a manifest cannot name, because others expand to them."""
 _APPROVAL, _CUSTOM = ApprovalKind(), CustomKind()
-_EXPANDING = (PrincipalsKind(), RepositoryKind())
+_EXPANDING = (PrincipalsKind(), RepositoryKind(), GitConnectionKind())
 
 STEPS: dict[str, StepKind] = {kind.name: kind for kind in (*_IN_FABRIC, *_EXPANDED)}
 """The kinds whose steps are resources in Fabric, by name."""

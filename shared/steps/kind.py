@@ -122,7 +122,7 @@ class StepKind(KindRules, Protocol):
 
     @property
     def names_itself_by(self) -> str:
-        """The field of the response to a create that names the resource."""
+        """The field of the response to a create that names the resource; empty if the response may be empty."""
         ...
 
     @property

@@ -18,6 +18,7 @@ from local.fabric_simulator import control
 from local.fabric_simulator.connections import Connection, Connections
 from local.fabric_simulator.domains import Domains, InDomain
 from local.fabric_simulator.folders import Folders
+from local.fabric_simulator.git_sync import GitLink
 from local.fabric_simulator.item_connections import Bindings
 from local.fabric_simulator.jobs import Jobs
 from local.fabric_simulator.shortcuts import OneLakePaths
@@ -156,6 +157,15 @@ _MODEL = {
     "definition": {"parts": [{"path": "model.bim", "payload": "U3FsLkRhdGFiYXNlKCJzZXJ2ZXIiLCAiZGF0YWJhc2UiKQ=="}]},
 }
 _BINDS = {"workspaceId": WORKSPACE, "itemId": _MODEL["id"], "connectionId": CONNECTIONS[1]}
+BRANCH = {
+    "gitProviderType": "AzureDevOps",
+    "organizationName": "contoso",
+    "projectName": "sales",
+    "repositoryName": "sales",
+    "branchName": "main",
+}
+SIGN_IN = "00000000-0000-0000-0000-0000000000f2"
+_GIT = {"workspaceId": WORKSPACE, **BRANCH, "connectionId": SIGN_IN}
 _SETTINGS = {"job": {"sessionTimeoutInMinutes": 45}, "pool": {"defaultPool": {"name": "Own", "type": "Workspace"}}}
 _IN_WORKSPACE = {"workspaceId": WORKSPACE}
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
@@ -201,6 +211,7 @@ SCENARIOS = (
     Scenario("tags of an item", _step("tags", **_IN_WORKSPACE, itemId=_TEST["id"], tags=[TAGS[0]]), (_TEST,)),
     Scenario("shortcut, created", _step("shortcut", **_POINTS), (_LAKE_THERE,)),
     Scenario("shortcut, changed", _step("shortcut", **_POINTS), (_LAKE_THERE,), has_shortcut=True),
+    Scenario("Git, connected", _step("git_connection", **_GIT)),
     Scenario("connection, bound", _step("connection_binding", **_BINDS), (_MODEL,)),
     Scenario("connection, changed", _step("connection_binding", **_BINDS), (_MODEL,), is_bound=True),
     Scenario("items of a repository, created", _REPOSITORY),
@@ -271,6 +282,10 @@ def put_connections(world: World, *, is_bound: bool) -> None:
         details: dict[str, Any] = {"connectivityType": "ShareableCloud", "connectionDetails": _SOURCE}
         row = Connection({"id": connection, "displayName": connection, **details}, {IDENTITY: {"role": "Owner"}})
         world.model.store.part(Connections).by_id[connection] = row
+    details = {"connectivityType": "ShareableCloud", "connectionDetails": {"type": "AzureDevOpsSourceControl"}}
+    signs_in = Connection({"id": SIGN_IN, "displayName": "git", **details}, {IDENTITY: {"role": "Owner"}})
+    world.model.store.part(Connections).by_id[SIGN_IN] = signs_in
+    assert control.handle(world.model, "POST", "/_sim/git", {}, encoded({"gitProviderDetails": BRANCH}))[0] == 200
     for workspace in world.model.store.workspaces.values() if is_bound else ():
         item = next(iter(workspace.items.values()))
         item.part(Bindings).by_source[(_SOURCE["type"], _SOURCE["path"])] = CONNECTIONS[0]
@@ -297,6 +312,8 @@ def settings_of(workspace: Workspace) -> list[Any]:
         for i in workspace.items.values()
         for source, bound in i.part(Bindings).by_source.items()
     )
+    link = workspace.part(GitLink).link
+    links += [link.is_initialized] if link else []
     return [number, own, sorted(tagged), links, workspace.part(Spark).settings]
 
 
@@ -323,7 +340,9 @@ def _outcome(world: World) -> Outcome:
         for c in world.model.calls
         if c["method"] == "POST"
         and c["effect"]
-        and not re.search(r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|bindConnection)$", c["path"])
+        and not re.search(
+            r"Definition|Capacity|Domain|Tags|/(move|publish|shortcuts|bindConnection|initializeConnection)$", c["path"]
+        )
     )
     return Outcome(state.value, text, tuple(sorted(made.items())))
 

@@ -1,4 +1,4 @@
-"""Settings of a workspace in the deployments of a schedule: capacity, domain, Spark settings, tags; and shortcuts.
+"""Settings of a workspace in the deployments of a schedule, and what else is in a workspace beside items and roles.
 
 Everything here is drawn from a random generator of its own, so that the rest of a seed's schedule stays the same.
 """
@@ -9,11 +9,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.fabric_simulator import control
+from local.fabric_simulator.git_sync import GitLink
 from shared.domain.states import DeploymentState, StepState
 from tests.simulation.edges import WORKSPACE
-from tests.simulation.fault_table import CAPACITIES, DOMAINS, TAGS, put_tenant, settings_of
+from tests.simulation.fault_table import (
+    BRANCH,
+    CAPACITIES,
+    DOMAINS,
+    SIGN_IN,
+    TAGS,
+    put_connections,
+    put_tenant,
+    settings_of,
+)
 from tests.simulation.world import World
 
+_KINDS = ("capacity_assignment", "domain_assignment", "spark_settings", "tags", "git_link", "git_initialisation")
 _KEPT = (DeploymentState.SUCCEEDED, DeploymentState.FAILED)
 
 
@@ -34,13 +45,14 @@ class SettingsInSchedule:
         if found.is_on:
             control.seed(world.model, {"capacities": [{"id": capacity} for capacity in CAPACITIES]})
             put_tenant(world, is_tagged=chance.random() < 0.5)
+            put_connections(world, is_bound=False)
             found.before = found._now()
         return found
 
     def _now(self) -> dict[str, Any]:
         """Return the settings by workspace. An item that was added or removed has no tags that matter here."""
         return {
-            w.id: str([w.capacity_id, *settings_of(w)[:2], settings_of(w)[4]])
+            w.id: str([w.capacity_id, w.part(GitLink).link is not None, *settings_of(w)[:2], settings_of(w)[4]])
             for w in self.world.model.store.workspaces.values()
         }
 
@@ -61,6 +73,9 @@ class SettingsInSchedule:
             {"id": "spark", "kind": "spark_settings", "with": {**place, "settings": {"job": job}}},
             {"id": "tags", "kind": "tags", "with": {**place, "tags": chance.sample(TAGS, chance.randint(1, 2))}},
         ]
+        git = {**place, **BRANCH, "connectionId": SIGN_IN, "initializationStrategy": "PreferWorkspace"}
+        drawn.append({"id": "git", "kind": "git_connection", "with": git})
+        drawn.append({"id": "house", "kind": "warehouse", "with": {**place, "displayName": "house"}})
         chosen = chance.sample(drawn, chance.randint(1, 4))
         manifest["steps"] += chosen
         if chance.random() < 0.4:
@@ -84,7 +99,7 @@ class SettingsInSchedule:
             for d in ids
             if self.world.state(d) in _KEPT
             for s in self.world.journal.steps(d)
-            if s.record.kind in ("capacity_assignment", "domain_assignment", "spark_settings", "tags")
+            if s.record.kind in _KINDS
         ]
         if any(row.state not in (StepState.COMPENSATED, StepState.SKIPPED) and row.intent is not None for row in rows):
             return

@@ -46,6 +46,8 @@ def test_fault_table_covers_every_call() -> None:
         *("PATCH workspaces/*/roleAssignments/*", "DELETE workspaces/*/roleAssignments/*"),
         *("GET workspaces/*/folders", "POST workspaces/*/folders", "DELETE workspaces/*/folders/*"),
         "POST workspaces/*/items/*/move",
+        *("GET workspaces/*/git/connection", "POST workspaces/*/git/connect", "POST workspaces/*/git/disconnect"),
+        "POST workspaces/*/git/initializeConnection",
         *("GET connections/*", "GET workspaces/*/items/*/connections"),
         "POST workspaces/*/semanticModels/*/bindConnection",
         *("GET workspaces/*/items/*/shortcuts", "POST workspaces/*/items/*/shortcuts"),

@@ -362,6 +362,8 @@ def _perhaps_late(error: SagaError) -> SagaError:
 
 
 def _body(body: JsonObject | None, path: str, name: str) -> JsonObject:
+    if not name:
+        return body or {}
     if body is None or name not in body:
         raise FabricAmbiguousError(f"the answer to the create names no {name}", call=f"POST {path}")
     return body

@@ -1,0 +1,92 @@
+"""The kind `git_connection`: what it expands to, and a workspace that is connected already."""
+
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import control
+from local.fabric_simulator.git_sync import GitLink
+from shared.domain.manifest import compile_manifest
+from shared.domain.states import DeploymentState
+from shared.steps import KINDS
+from tests.simulation.edges import WORKSPACE, own_role
+from tests.simulation.fault_table import BRANCH, SIGN_IN, put_connections
+from tests.simulation.laws import encoded
+from tests.simulation.world import World
+from tests.unit.steps.tenant import PERSON, problems
+
+WITH: dict[str, Any] = {"workspaceId": WORKSPACE, **BRANCH, "connectionId": SIGN_IN}
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    """Return a manifest of a workspace and its connection with a branch."""
+    steps = [
+        {"id": "ws", "kind": "workspace", "with": {"displayName": "sales"}},
+        {"id": "git", "kind": "git_connection", "with": {**WITH, **changes}},
+    ]
+    return {"name": "m", "steps": steps}
+
+
+def world() -> World:
+    """Return a tenant with a workspace, a branch, another branch, and the connection that signs in to both."""
+    made = World()
+    control.seed(made.model, {"workspaces": [{"displayName": "sales", "roleAssignments": [own_role()]}]})
+    put_connections(made, is_bound=False)
+    other = {"gitProviderDetails": {**BRANCH, "branchName": "other"}}
+    assert control.handle(made.model, "POST", "/_sim/git", {}, encoded(other))[0] == 200
+    return made
+
+
+def link(made: World) -> Any:
+    """Return the connection of the workspace as the simulator stores it."""
+    return next(iter(made.model.store.workspaces.values())).part(GitLink).link
+
+
+def test_connection_is_two_steps_in_order() -> None:
+    """Whoever needs the connection waits for its initialisation."""
+    more = {"id": "after", "kind": "folder", "needs": ["git"], "with": {"workspaceId": WORKSPACE, "displayName": "f"}}
+    data = manifest()
+    graph = compile_manifest({**data, "steps": [*data["steps"], more]}, KINDS)
+    needs = {step.step_id: set(step.needs) for step in graph.steps}
+    assert needs["git/initialise"] >= {"git/connect"}
+    assert needs["after"] >= {"git/initialise"}
+
+
+def test_workspace_that_is_connected_with_the_branch_stays_connected() -> None:
+    """A connection that was there is used, and a later rollback leaves it."""
+    made = world()
+    made.submit(manifest())
+    assert made.run() == [DeploymentState.SUCCEEDED]
+    assert link(made).is_initialized
+    ball = {"workspaceId": WORKSPACE, "type": "Crystal", "displayName": "ball"}
+    data = manifest()
+    failing = {"id": "ball", "kind": "item", "needs": ["git"], "with": ball}
+    made.submit({**data, "name": "n", "steps": [*data["steps"], failing]}, "d2")
+    assert made.run("d2") == [DeploymentState.COMPENSATED]
+    assert link(made).is_initialized
+
+
+def test_workspace_with_another_branch_is_left_alone() -> None:
+    """The step fails and says what differs; nobody is disconnected."""
+    made = world()
+    made.submit(manifest(branchName="other"))
+    assert made.run() == [DeploymentState.SUCCEEDED]
+    made.submit({**manifest(), "name": "n"}, "d2")
+    assert made.run("d2") == [DeploymentState.COMPENSATED]
+    errors = [s.record.error for s in made.journal.steps("d2") if s.record.error is not None]
+    assert "is connected to Git with another branchName; disconnect it first" in errors[0].message
+    assert link(made).details["branchName"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "what"),
+    [
+        ({"projectName": None}, "$.projectName", "is required with AzureDevOps"),
+        ({"ownerName": "contoso"}, "$.ownerName", "is only for GitHub"),
+        ({"branchName": None}, "$.branchName", "is required"),
+        ({"gitProviderType": "GitLab"}, "$.gitProviderType", "is not one of: AzureDevOps, GitHub"),
+    ],
+)
+def test_bad_connection_is_a_problem(changes: dict[str, Any], where: str, what: str) -> None:
+    found = problems(KINDS["git_connection"], {**WITH, "workspaceId": PERSON, **changes})
+    assert what in found[where]

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a step is blocked, 2 bad request, 4 not authorised, 5 Fabr
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from shared.cli.render.output import Output
 from shared.cli.render.timeline import clean
 from shared.cli.stored import StoredFiles
 from shared.cli.values import add_values, with_inputs
-from shared.domain.errors import SagaError, StorageAuthError, StorageUnavailableError
+from shared.domain.errors import StorageAuthError, StorageUnavailableError
 from shared.domain.json import JsonObject
 from shared.domain.manifest import compile_manifest
+from shared.domain.names import normal_target
 from shared.domain.step_graph import StepGraph
 from shared.domain.text import parse
 from shared.saga import deployed
-from shared.saga.dry_run.changes import DRY_RUN_RETRY, Action, DryRun, StepChange, dry_run, nothing_recalled
+from shared.saga.dry_run.changes import DRY_RUN_RETRY, NOTHING_RECALLED, Action, DryRun, StepChange, dry_run
 from shared.steps import KINDS, STEPS
 from shared.steps.kind import Recall
 
@@ -102,7 +104,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             plan,
             clock=bootstrap.SystemClock(),
             policy=policy,
-            recall=_recall(loaded, output) if stored.files else nothing_recalled,
+            recall=_recall(loaded, plan.target, output) if stored.files else NOTHING_RECALLED,
             read=stored.read,
         )
     if options.json:
@@ -119,25 +121,36 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return CHANGES if options.detailed_exitcode and found.changes else SUCCEEDED
 
 
-def _recall(loaded: settings.Settings, output: Output) -> Recall:
+def _recall(loaded: settings.Settings, target: str, output: Output) -> Recall:
     """Return what earlier deployments noted, as far as the command line has access to the app's storage."""
     if not (loaded.storage.connection_string or loaded.storage.table_uri):
-        return nothing_recalled
-    notes = command_line.deployed_items(loaded)
-    failed: list[SagaError] = []
+        return NOTHING_RECALLED
+    return _Recall(deployed.Recalled(command_line.deployed_items(loaded), normal_target(target)), output)
 
-    def recall(workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-        if failed:
-            return None
+
+class _Recall:
+    """The notes of earlier deployments; none, after a warning, if storage does not answer."""
+
+    def __init__(self, recalled: deployed.Recalled, output: Output) -> None:
+        self._recalled, self._output = recalled, output
+        self._has_failed = False
+
+    def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+        return self._tried(lambda: self._recalled.of_item(workspace_id, logical_id, key), None)
+
+    def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
+        return self._tried(lambda: self._recalled.of_step(workspace_id, step_id), [])
+
+    def _tried[T](self, read: Callable[[], T], otherwise: T) -> T:
+        if self._has_failed:
+            return otherwise
         try:
-            return deployed.recalled(notes, workspace_id, logical_id, key)
+            return read()
         except (StorageUnavailableError, StorageAuthError) as error:
-            failed.append(error)
-            text = "warning: without the app's storage, renamed and unchanged items are not recognised"
-            output.event("warning", f"{text}: {error}", message=str(error))
-            return None
-
-    return recall
+            self._has_failed = True
+            text = "warning: without the app's storage, renamed, unchanged and removed items are not recognised"
+            self._output.event("warning", f"{text}: {error}", message=str(error))
+            return otherwise
 
 
 def shown(found: DryRun, *, is_with_lines: bool = False) -> list[str]:

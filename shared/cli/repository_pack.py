@@ -11,6 +11,7 @@ from pathlib import Path
 from shared.cli.stored import StoredFiles
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.json import JsonObject, as_list, canonical
+from shared.domain.ports.deployed import identity_of
 from shared.domain.references import template_of
 from shared.repository import compile, files, order, parameters, scan
 from shared.repository.compile import Analysis
@@ -24,6 +25,8 @@ from shared.settings import caller_variables
 from shared.steps.item_actions import DEFAULT_VALUE_SET, ValueSetKind
 
 NO_PARAMETERS = "none"
+_PACKED = frozenset({"path", "folders", "items", "order", "source", "others"})
+"""The fields that packing sets."""
 _INLINE_BYTES = 8 * 1024
 """Bytes of an item's files that its template contains, together."""
 _BUNDLE_BYTES = 64 * 1024
@@ -62,7 +65,7 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         raise InvalidInputError(problems)
     entries = _Entries(real, name, analysis, stored, str(spec.get("environment") or ""))
     folders = list(folders_of(list(chosen.values())))
-    left = {key: value for key, value in spec.items() if key not in ("path", "folders", "items", "order", "source")}
+    left = {key: value for key, value in spec.items() if key not in _PACKED}
     steps = [
         {
             "item": step.node.item,
@@ -79,6 +82,13 @@ def packed_repository(spec: JsonObject, folder: Path, root: Path, path: str, sto
         "items": template_of(entries.all(chosen.values())),
         "order": template_of(steps),
     }
+    others = [
+        identity_of(item.logical_id, item.type, item.display_name)
+        for item in repository.items
+        if item.key not in chosen
+    ]
+    if others:
+        packed["others"] = others
     return Packed(packed, repository.left_out, (*analysis.warnings, *_stored_variables(loaded, path)))
 
 

@@ -90,6 +90,12 @@ def strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from strings(item, f"{path}[{i}]")
 
 
+def seconds_of(duration: str) -> float | None:
+    """Return the seconds of a text such as `90`, `90s`, `10m`, `2h`, `1d`; None if it is not a duration."""
+    match = DURATION.fullmatch(duration)
+    return None if match is None else float(match[1]) * _UNITS[match[2]]
+
+
 class Fields:
     """The members of one JSON object. Each accessor checks one field, and notes its problems.
 
@@ -253,11 +259,10 @@ class Fields:
         text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
         if isinstance(text, str):
             self._read(child(self.path, name), text, refers=False)
-        match = DURATION.fullmatch(text) if isinstance(text, str) else None
-        if match is None:
+        seconds = seconds_of(text) if isinstance(text, str) else None
+        if seconds is None:
             self.problem(name, "must be a duration: seconds, or a text such as 90s, 10m, 2h")
             return default
-        seconds = float(match[1]) * _UNITS[match[2]]
         if not minimum <= seconds <= maximum:
             self.problem(name, f"must be between {minimum:g} and {maximum:g} seconds")
             return default

@@ -3,7 +3,8 @@ calls go first. shared/domain/rate_window.py is the same for all workers togethe
 
 Fabric counts the calls of a principal in three buckets, each in fixed windows of a minute whose starts are not visible.
 A token therefore returns one window after its call *ended*. For all windows, and all
-durations of calls, no window of Fabric then has more calls than the bucket has tokens.
+durations of calls, no window of Fabric then has more calls than the bucket has tokens. Only a 429 shows when a window
+ends: with its Retry-After. The tokens of calls that ended before that return then.
 
 `now` is in seconds of a monotonic clock.
 """
@@ -175,6 +176,8 @@ def throttled(record: RateRecord, seconds: float, now: float, policy: RatePolicy
 def aged(record: RateRecord, now: float, policy: RatePolicy) -> RateRecord:
     """Return the record at `now`: without returned tokens and past promises, its share grown by 10 % a quiet window."""
     since = now - policy.window_seconds
+    if 0 < record.blocked_until <= now:  # Fabric's window ended with the Retry-After, and with it all calls before that
+        since = max(since, record.blocked_until)
     kept = record.ended
     if kept and min(kept)[0] <= since:
         kept = tuple(each for each in kept if each[0] > since)

@@ -163,7 +163,9 @@ def reported(window: SharedWindow, own: Part, now: float, policy: RatePolicy) ->
     window = aged(window, now, policy)
     before = next((part for part in window.parts if part.holder == own.holder), Part(own.holder))
     since = now - policy.window_seconds
-    spent = [each for each in before.spent if each.at <= since] + [each for each in own.spent if each.at > since]
+    over = window.blocked_until if window.blocked_until <= now else 0.0
+    spent = [each for each in before.spent if each.at <= since]
+    spent += [each for each in own.spent if each.at > max(since, over)]
     others = [part for part in window.parts if part.holder != own.holder]
     new = replace(own, spent=tuple(spent))
     return replace(window, parts=(*others, _shortened(new, sum(len(part.spent) for part in others))))
@@ -172,11 +174,12 @@ def reported(window: SharedWindow, own: Part, now: float, policy: RatePolicy) ->
 def aged(window: SharedWindow, now: float, policy: RatePolicy) -> SharedWindow:
     """Return the window at `now`: without tokens that have returned, its limit grown by 10 % a quiet window."""
     back = policy.window_seconds + policy.skew_seconds
+    over = window.blocked_until  # Fabric's window ended then, and with it all calls before
     parts = [
         replace(
             part,
             shares=tuple(s for s in part.shares if s.use_by + policy.call_seconds + back > now),
-            spent=tuple(s for s in part.spent if s.at + back > now),
+            spent=tuple(s for s in part.spent if s.at + back > now and not (s.at <= over <= now)),
         )
         for part in window.parts
     ]

@@ -235,6 +235,8 @@ class DeploymentChanges(TypedDict, total=False):
     finished_at: datetime | None
     heartbeat_at: datetime | None
     due_at: datetime | None
+    deletes_at: datetime | None
+    deleted_since: datetime | None
     orphan_checked_at: datetime | None
     held_until: datetime | None
     retry_began_at: datetime | None
@@ -263,9 +265,11 @@ class DeploymentRecord:
     a person gave up what could not be compensated (`release`); 0 if nobody did. `forgotten_at` is when
     its retention was over: what stays of the header then keeps the id taken.
     Of an ended deployment, `due_at` is when the sweeper has its next task for it, and `orphan_checked_at` when it was
-    last checked for orphans. `..._requested_by` is the requester of a verb: `cancel`; `compensate` (of a held or failed
-    deployment); `resume` (only until its steps are made ready); `retire`. `traceparent` is the span of its submission,
-    as W3C Trace Context writes it (domain/trace.py).
+    last checked for orphans. `deletes_at` is when the sweeper deletes what a succeeded one has put into quarantine, and
+    `deleted_since` when it began to: from then on nobody can roll the deployment back. `..._requested_by` is the
+    requester of a verb: `cancel`; `compensate` (of a held or failed deployment); `resume` (only until its steps are
+    made ready); `retire`. `traceparent` is the span of its submission, as W3C Trace Context writes it
+    (domain/trace.py).
     """
 
     deployment_id: str
@@ -289,6 +293,8 @@ class DeploymentRecord:
     finished_at: datetime | None = None
     heartbeat_at: datetime | None = None
     due_at: datetime | None = None
+    deletes_at: datetime | None = None
+    deleted_since: datetime | None = None
     orphan_checked_at: datetime | None = None
     held_until: datetime | None = None
     retry_began_at: datetime | None = None

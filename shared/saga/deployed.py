@@ -7,7 +7,7 @@ that it names is looked up in Fabric.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
@@ -33,53 +33,71 @@ def settle(
         _take_back(notes, header, own)
 
 
-def recalled(notes: DeployedItems | None, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-    """Return what an earlier deployment noted about an item: its id, what was sent, and if a deployment created it."""
-    if notes is None:
-        return None
-    return _recollection(notes.get(workspace_id, _identity(logical_id, key)))
+@dataclass(frozen=True)
+class Recalled:
+    """The notes as a step of a deployment at `target` recalls them (`Recall` of steps/kind.py).
+
+    With `later_than`, the notes of the whole workspace may have been read at any time after it, for another step.
+    """
+
+    notes: DeployedItems | None
+    target: str
+    later_than: datetime | None = None
+    now: Callable[[], datetime] | None = None
+
+    def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+        """Return the id of an item, what was sent, and if a deployment created it."""
+        if self.notes is None:
+            return None
+        item_type, _, name = key.partition("/")
+        identity = identity_of(logical_id, item_type, name)
+        if self.later_than is None or self.now is None:
+            note = self.notes.get(workspace_id, identity)
+        else:
+            note = _read_by(self.notes).of_workspace(self.notes, workspace_id, self.later_than, self.now).get(identity)
+        return None if note is None else {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own}
+
+    def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
+        """Return the notes whose source is this step, in the order of their names."""
+        if self.notes is None:
+            return []
+        source = source_of(self.target, step_id)
+        found = sorted(self.notes.of_workspace(workspace_id), key=lambda note: (note.type, note.name))
+        return [
+            {
+                "identity": note.identity,
+                "id": note.item_id,
+                "type": note.type,
+                "name": note.name,
+                "isOwn": note.is_own,
+            }
+            for note in found
+            if note.source == source
+        ]
 
 
-def recalled_with_others(
-    notes: DeployedItems,
-    workspace_id: str,
-    logical_id: str,
-    key: str,
-    later_than: datetime,
-    now: Callable[[], datetime],
-) -> JsonObject | None:
-    """Return the same from notes of the whole workspace that were read, for any item, after `later_than`."""
-    found = _read_by(notes).of_workspace(workspace_id, later_than, now)
-    return _recollection(found.get(_identity(logical_id, key)))
-
-
-def _identity(logical_id: str, key: str) -> str:
-    item_type, _, name = key.partition("/")
-    return identity_of(logical_id, item_type, name)
-
-
-def _recollection(note: DeployedItem | None) -> JsonObject | None:
-    return None if note is None else {"id": note.item_id, "sent": note.sent, "isOwn": note.is_own}
+def source_of(target: str, step_id: str) -> str:
+    """Return what a note says of where it comes from: the target, and the step of the manifest."""
+    return f"{target}/{step_id.split('/')[0]}"
 
 
 class _ReadNotes:
     """The notes of the workspace that one process has read last: a deployment begins all of its items at once."""
 
-    def __init__(self, notes: DeployedItems) -> None:
-        self._notes = notes
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._workspace_id = ""
         self._requested_at: datetime | None = None
         self._found: dict[str, DeployedItem] = {}
 
     def of_workspace(
-        self, workspace_id: str, later_than: datetime, now: Callable[[], datetime]
+        self, notes: DeployedItems, workspace_id: str, later_than: datetime, now: Callable[[], datetime]
     ) -> Mapping[str, DeployedItem]:
         with self._lock:
             is_other = self._workspace_id != workspace_id
             if is_other or self._requested_at is None or self._requested_at <= later_than:
                 requested_at = now()
-                self._found = {note.identity: note for note in self._notes.of_workspace(workspace_id)}
+                self._found = {note.identity: note for note in notes.of_workspace(workspace_id)}
                 self._workspace_id, self._requested_at = workspace_id, requested_at
             return self._found
 
@@ -92,7 +110,7 @@ def _read_by(notes: DeployedItems) -> _ReadNotes:
     with _reading:
         found = _read.get(notes)
         if found is None:
-            found = _read[notes] = _ReadNotes(notes)
+            found = _read[notes] = _ReadNotes()
         return found
 
 
@@ -110,7 +128,7 @@ def _write(notes: DeployedItems, header: DeploymentRecord, rows: list[StepRecord
             name=outputs["displayName"],
             sent=outputs.get("sent") or "",
             is_own=bool(outputs.get("isOwn")),
-            source=f"{header.target}/{row.step_id.split('/')[0]}",
+            source=source_of(header.target, row.step_id),
             deployment_id=header.deployment_id,
             accepted_at=header.accepted_at,
         )

@@ -16,6 +16,7 @@ from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
 from shared.steps.job import JobKind
 from shared.steps.kind import ANY_TYPE, ElsewhereKind, StepKind
 from shared.steps.lakehouse import LakehouseKind
+from shared.steps.orphans import OrphansKind
 from shared.steps.principals import PrincipalsKind
 from shared.steps.repository import RepositoryKind
 from shared.steps.repository_item import RepositoryItemKind
@@ -47,6 +48,7 @@ _EXPANDED: tuple[StepKind, ...] = (
     EnvironmentPublishKind(),
     GitLinkKind(),
     GitInitialisationKind(),
+    OrphansKind(),
 )
 """The kinds that a manifest cannot name, because others expand to them."""
 _APPROVAL, _CUSTOM = ApprovalKind(), CustomKind()

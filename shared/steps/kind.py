@@ -39,8 +39,16 @@ class IfExists(StrEnum):
     FAIL = "fail"
 
 
-type Recall = Callable[[str, str, str], JsonObject | None]
-"""Returns what an earlier deployment noted about an item of a repository, by workspace id, logical id and type/name."""
+class Recall(Protocol):
+    """What earlier deployments noted about the items of repositories."""
+
+    def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
+        """Return the note of an item by its logical id or, without one, by `type/name`; None if there is none."""
+        ...
+
+    def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:
+        """Return the notes of all items that a step of this manifest has deployed to a workspace."""
+        ...
 
 
 @dataclass(frozen=True)

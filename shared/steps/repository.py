@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from shared.domain.fields import Fields, Words
+from shared.domain.fields import Fields, Words, seconds_of
 from shared.domain.json import SHA256, JsonObject, as_list
 from shared.domain.ports import Expanded
+from shared.domain.ports.deployed import identity_of
 from shared.domain.step_graph import MAX_STEP_ID
 from shared.repository.model import Kind, Ref
 from shared.repository.model_json import from_json
@@ -21,8 +22,11 @@ from shared.steps.folder import FolderKind
 from shared.steps.item_actions import EnvironmentPublishKind, ValueSetKind
 from shared.steps.kind import WORKSPACE_ID
 from shared.steps.marker import check_description
+from shared.steps.orphans import Orphans, OrphansKind
 from shared.steps.repository_item import OUTPUT_OF, RepositoryItemKind, Unchanged
 
+MAX_KEPT_SECONDS = 90 * 86400.0
+"""How long orphans stay in quarantine at most: as long as the journal remembers their deployment by default."""
 _GIVEN_BY_PATH = ("items",)
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]")
 _ENDS: dict[str, str] = {Phase.DEFINITION: "/definition"}
@@ -66,6 +70,7 @@ class RepositoryKind:
                 "check",
             ),
         )
+        _check_orphans(spec)
         is_path = spec.path_field(
             "path",
             gives=_GIVEN_BY_PATH,
@@ -76,6 +81,10 @@ class RepositoryKind:
         if is_path:
             spec.not_packed("path")
             return
+        spec.texts(
+            "others",
+            words=Words("Items that are not deployed, but present; set by the command line.", ["Notebook/old"]),
+        )
         spec.raw("source", words=Words("The packed folder, for messages; set by the command line.", "workspace"))
         folders = spec.texts("folders", words=Words("The folders, parents first; set by the command line.", ["/Raw"]))
         rows = _each(
@@ -119,6 +128,36 @@ class RepositoryKind:
     def expand(self, step_id: str, spec: JsonObject) -> list[Expanded]:
         """Return the steps of the folders, parents first, and those of the items in the order of the list."""
         return list(_Expansion(step_id, spec).steps())
+
+
+def _check_orphans(spec: Fields) -> None:
+    """Check what is done with items that earlier deployments created and that the repository does not contain."""
+    mode = spec.choice(
+        "orphans",
+        tuple(Orphans),
+        words=Words(
+            "Items that earlier deployments of this step created and that are not in the repository any more: keep "
+            "them, rename them and switch their schedules off (quarantine), or delete them after that. Default: keep.",
+            "quarantine",
+        ),
+    )
+    if spec.data.get("keepOrphansFor") is not None and mode != Orphans.DELETE:
+        spec.problem("keepOrphansFor", "requires orphans: delete, because otherwise nothing is deleted")
+    spec.duration(
+        "keepOrphansFor",
+        default=0.0,
+        minimum=0.0,
+        maximum=MAX_KEPT_SECONDS,
+        words=Words("With `orphans: delete`: how long they stay in quarantine after the deployment.", "7d"),
+    )
+    spec.texts(
+        "allowDataLoss",
+        words=Words(
+            "Orphans that may be deleted although their data is lost, as name and type; others of such types stay in "
+            "quarantine.",
+            ["old.Lakehouse"],
+        ),
+    )
 
 
 def _each[T](spec: Fields, name: str, read: Callable[[Fields], T], rows: list[Any]) -> Iterator[tuple[Fields, T]]:
@@ -175,6 +214,8 @@ class _Expansion:
         self._step_id, self._spec = step_id, spec
         self._rows: dict[str, JsonObject] = {f"{row['type']}/{row['displayName']}": row for row in spec["items"]}
         self._taken: set[str] = set()
+        has_orphans = (spec.get("orphans") or Orphans.KEEP) != Orphans.KEEP
+        self._first: tuple[str, ...] = (self._suffix("/orphans"),) if has_orphans else ()
         folders: list[str] = spec.get("folders") or []
         self._folders = {folder: self._suffix(f"/folder{folder}") for folder in folders}
         self._ids = {
@@ -183,6 +224,8 @@ class _Expansion:
         }
 
     def steps(self) -> Iterator[Expanded]:
+        if orphans := self._orphans():
+            yield orphans
         for folder, suffix in self._folders.items():
             parent, _, name = folder.rpartition("/")
             spec: JsonObject = {"workspaceId": self._spec["workspaceId"], "displayName": name}
@@ -195,6 +238,29 @@ class _Expansion:
             yield self._step(step["item"], phase, step.get("needs") or [])
             if phase != Phase.SHELL:
                 yield from self._actions(step["item"], phase)
+
+    def _orphans(self) -> Expanded | None:
+        """Return the step that quarantines orphans. It comes first, so that their names are free."""
+        mode = self._spec.get("orphans") or Orphans.KEEP
+        if mode == Orphans.KEEP:
+            return None
+        present = {
+            f"{row['type']}/{row['displayName'].casefold()}": identity_of(
+                row.get("logicalId") or "", row["type"], row["displayName"]
+            )
+            for row in self._spec["items"]
+        }
+        spec: JsonObject = {
+            "workspaceId": self._spec["workspaceId"],
+            "repository": self._step_id,
+            "identities": [*present.values(), *(self._spec.get("others") or ())],
+            "present": present,
+            "mode": mode,
+            "keepOrphansFor": seconds_of(str(self._spec.get("keepOrphansFor") or 0)) or 0.0,
+            "allowDataLoss": self._spec.get("allowDataLoss") or [],
+            **({"types": self._spec["itemTypes"]} if self._spec.get("itemTypes") else {}),
+        }
+        return Expanded(self._first[0], OrphansKind.name, spec, (), OrphansKind.outputs)
 
     def _actions(self, key: str, phase: str) -> Iterator[Expanded]:
         """Yield what is done with an item when it has its definition."""
@@ -236,7 +302,7 @@ class _Expansion:
             spec |= {"itemId": self._output(shell), "shellIsNew": self._output(shell, "created")}
         else:
             spec["folderId"] = self._output(self._folders[folder]) if folder else ""
-            before += [self._folders[folder]] if folder else []
+            before += [*([self._folders[folder]] if folder else []), *self._first]
             if row.get("creationPayload") and not row.get("template"):
                 spec["creationPayload"] = row["creationPayload"]
         suffix = self._ids[key] + _ENDS.get(phase, "")

@@ -77,7 +77,8 @@ class RepositoryItemKind(ItemKind):
         if "template" in spec:
             refs = [each if "value" in each else self._looked_up(fabric, spec, each) for each in spec["refs"]]
             prepared |= {"refs": refs, "sent": content_hash([spec["template"], refs])}
-        known = recall(spec["workspaceId"], spec.get("logicalId") or "", f"{spec['type']}/{spec['displayName']}")
+        key = f"{spec['type']}/{spec['displayName']}"
+        known = recall.of_item(spec["workspaceId"], spec.get("logicalId") or "", key)
         if known is not None:
             prepared["known"] = known
         return prepared

@@ -1,7 +1,5 @@
 """Dry runs over HTTP: what a deployment of a manifest would change in the live workspace, found by reading only."""
 
-from functools import partial
-
 from shared.domain.errors import InvalidInputError
 from shared.domain.manifest import compile_manifest
 from shared.domain.names import normal_target
@@ -36,7 +34,7 @@ def plan_manifest(request: Request, backend: Backend) -> Reply:
         clock=services.clock,
         policy=policy,
         budget_seconds=BUDGET_SECONDS,
-        recall=partial(deployed.recalled, services.deployed),
+        recall=deployed.Recalled(services.deployed, normal_target(plan.target)),
         read=services.payloads.read,
     )
     return json_reply(found.to_json())

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,7 @@ from local.fabric_simulator.shortcuts import OneLakePaths
 from local.fabric_simulator.spark_pools import Spark
 from local.fabric_simulator.store import Workspace
 from local.fabric_simulator.tags import Applied, Tags, shown
+from shared.domain.ports import DeployedItem
 from shared.domain.rate import RatePolicy
 from shared.domain.states import DEPLOYMENT_ENDED
 from shared.steps import KINDS
@@ -71,12 +73,15 @@ class Scenario:
     is_bound: bool = False
     is_tagged: bool = False
     """True if the workspace is in the first domain and has the first tag."""
+    are_orphans: bool = False
+    """The items were created by an earlier deployment of the step, a repository that does not contain them now."""
 
 
 def _step(kind: str, **spec: Any) -> dict[str, Any]:
     return {"id": "it", "kind": kind, "with": spec}
 
 
+_EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
 _PLACE = {"displayName": "sales", "ifExists": "update"}
 _LAKE = {"workspaceId": WORKSPACE, "displayName": "lake"}
 _BOOK = {"workspaceId": WORKSPACE, "type": "Notebook", "displayName": "book"}
@@ -168,6 +173,14 @@ SIGN_IN = "00000000-0000-0000-0000-0000000000f2"
 _GIT = {"workspaceId": WORKSPACE, **BRANCH, "connectionId": SIGN_IN}
 _SETTINGS = {"job": {"sessionTimeoutInMinutes": 45}, "pool": {"defaultPool": {"name": "Own", "type": "Workspace"}}}
 _IN_WORKSPACE = {"workspaceId": WORKSPACE}
+_WITHOUT_ORPHANS = {
+    **repositories.step(WORKSPACE, [repositories.item(STORED, "Notebook", "load", "x = 1")], orphans="delete"),
+    "id": "it",
+}
+_ORPHANS = (
+    {"type": "Notebook", "displayName": "gone", "description": "old", "definition": _OLD},
+    {"type": "Lakehouse", "displayName": "gone", "description": "old"},
+)
 _THERE = {"type": "Lakehouse", "displayName": "lake", "description": "old"}
 SCENARIOS = (
     Scenario("workspace, created", _step("lakehouse", **_LAKE), has_workspace=False),
@@ -218,6 +231,7 @@ SCENARIOS = (
     Scenario("items of a repository, updated", _REPOSITORY, _DEPLOYED),
     Scenario("actions of a repository, after a create", _ACTIONS),
     Scenario("actions of a repository, after an update", _ACTIONS, _SPARK_THERE),
+    Scenario("orphans of a repository", _WITHOUT_ORPHANS, _ORPHANS, are_orphans=True),
     Scenario("role, given", _step("role_assignment", **_ROLE)),
     Scenario("role, changed", _step("role_assignment", **_ROLE), role="Member"),
 )
@@ -243,7 +257,11 @@ def run(scenario: Scenario, fails: bool, rule: dict[str, Any] | None = None) -> 
             roles.append({"id": PRINCIPAL, "type": "User", "role": scenario.role})
         place = {"displayName": "sales", "description": "old", "roleAssignments": roles}
         items = copy.deepcopy(list(scenario.items))
-        control.seed(world.model, {"workspaces": [{**place, "items": items, "capacityId": scenario.capacity}]})
+        row = {**place, "items": items, "capacityId": scenario.capacity}
+        made = control.seed(world.model, {"workspaces": [row]})["workspaces"][0]
+        if scenario.are_orphans:
+            found = zip(made["items"], items, strict=True)
+            world.deployed.put([_note(made["id"], item_id, item) for item_id, item in found])
     put_tenant(world, is_tagged=scenario.is_tagged)
     put_connections(world, is_bound=scenario.is_bound)
     if scenario.has_shortcut:
@@ -315,6 +333,13 @@ def settings_of(workspace: Workspace) -> list[Any]:
     link = workspace.part(GitLink).link
     links += [link.is_initialized] if link else []
     return [number, own, sorted(tagged), links, workspace.part(Spark).settings]
+
+
+def _note(workspace_id: str, item_id: str, row: dict[str, Any]) -> DeployedItem:
+    """Return the note of an earlier deployment that created the item."""
+    identity = f"{row['type']}/{row['displayName']}"
+    item = (workspace_id, identity, item_id, row["type"], row["displayName"])
+    return DeployedItem(*item, sent="", is_own=True, source="m/it", deployment_id="earlier", accepted_at=_EARLIER)
 
 
 def _outcome(world: World) -> Outcome:

@@ -45,8 +45,12 @@ class InSchedule:
             items.append(repositories.item(blobs, "Eventstream", "stream", "{}", ("Reflex/alarm",)))
             items.append(repositories.item(blobs, "Reflex", "alarm", "{}", ("Eventstream/stream",)))
             shells = ("Reflex/alarm",)
-        unchanged = chance.choice(["skip", "check", "redeploy"])
-        manifest["steps"].append({**repositories.step(WORKSPACE, items, shells, unchanged=unchanged), "needs": []})
+        more: dict[str, Any] = {"unchanged": chance.choice(["skip", "check", "redeploy"])}
+        if chance.random() < 0.5:  # an item that some of the deployments do not contain
+            items.append(repositories.item(blobs, "Notebook", "old", "z = 1", **folder))
+        if chance.random() < 0.6:
+            more["orphans"] = chance.choice(["quarantine", "delete"])
+        manifest["steps"].append({**repositories.step(WORKSPACE, items, shells, **more), "needs": []})
         if chance.random() < 0.4:
             spec = {"workspaceId": WORKSPACE, "type": "CrystalBall", "displayName": "orb"}
             manifest["steps"].append({"id": "orb", "kind": "item", "needs": ["content"], "with": spec})

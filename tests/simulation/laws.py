@@ -17,6 +17,7 @@ from shared.saga.audit import verify
 from shared.saga.notify.delivery import Unwritten, find
 from shared.steps.item import same_definition
 from shared.steps.marker import has_marker, without_marker
+from shared.steps.orphans import OrphansKind
 from tests.simulation.edges import IDENTITY
 from tests.simulation.other_actors import OtherActors
 from tests.simulation.world import World
@@ -127,7 +128,7 @@ def _may_be_foreign(item: Item, workspace: Workspace, other_actors: OtherActors)
 def _everything_applied_is_there(
     world: World, other_actors: OtherActors, ids: list[str], rows: dict[str, list[StepRecord]]
 ) -> Iterable[str]:
-    stored: dict[str, Any] = {}
+    stored: dict[str, Any] = dict.fromkeys(_orphans_to_delete(world, ids, rows))
     for workspace in world.model.store.workspaces.values():
         stored[workspace.id] = workspace
         stored |= workspace.items
@@ -142,6 +143,8 @@ def _everything_applied_is_there(
                 continue
             if row.state is not StepState.SUCCEEDED or row.resource is None:
                 yield f"{d} succeeded, and its step {row.step_id} is {row.state.value}"
+            elif row.kind == OrphansKind.name:
+                continue
             elif row.resource.type == "RoleAssignment":
                 roles = stored[row.resource.parent_id].roles if row.resource.parent_id in stored else {}
                 if row.resource.id not in roles:
@@ -150,6 +153,16 @@ def _everything_applied_is_there(
                 continue  # a setting, which tests/simulation/settings_in_schedule.py compares
             elif row.resource.id not in stored and row.resource.id not in other_actors.removed_ids:
                 yield f"{d} succeeded, and {row.resource.type} {row.resource.name} is not there"
+
+
+def _orphans_to_delete(world: World, ids: list[str], rows: dict[str, list[StepRecord]]) -> Iterable[str]:
+    """Yield the items that a deployment which succeeded may have deleted, because its repository does not have them."""
+    for d in ids:
+        if world.journal.header(d).record.deleted_since is None:
+            continue
+        for row in rows[d]:
+            if row.kind == OrphansKind.name:
+                yield from (each["id"] for each in world.services.payloads.load(row.spec)["candidates"])
 
 
 def _others_are_as_they_were(

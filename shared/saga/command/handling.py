@@ -165,6 +165,9 @@ def _release(attempt: Attempt) -> CommandResult:
 
 def _is_retired(attempt: Attempt) -> _Answer:
     record = attempt.record
+    if record.state is D.SUCCEEDED and record.deleted_since is not None:
+        since = f"{record.deleted_since:%Y-%m-%d %H:%M:%S} UTC"
+        return attempt.reject(f"what it had put into quarantine is deleted since {since}; redeploy an earlier release")
     if record.state is not D.SUCCEEDED and record.retire_requested_by:
         return attempt.no_op(f"{record.retire_requested_by} retired it already")
     return None

@@ -128,12 +128,16 @@ VERBS: Mapping[Verb, VerbSpec] = {
 def possible_verbs(record: DeploymentRecord) -> tuple[Verb, ...]:
     """Return the verbs about the whole deployment that its state allows, including those already requested.
 
-    A released deployment is rolled back in part, so it cannot be resumed.
+    A released deployment is rolled back in part, so it cannot be resumed. One whose orphans are deleted cannot be
+    retired.
     """
     return tuple(
         verb
         for verb, spec in VERBS.items()
-        if record.state in spec.states and not spec.is_for_step and not (record.is_released and verb is Verb.RESUME)
+        if record.state in spec.states
+        and not spec.is_for_step
+        and not (record.is_released and verb is Verb.RESUME)
+        and not (record.deleted_since is not None and verb is Verb.RETIRE)
     )
 
 

@@ -36,6 +36,7 @@ from shared.domain.references import open_fields, readable, substituted
 from shared.domain.remedies import recorded
 from shared.domain.states import IntentAction, OperationState
 from shared.domain.step_graph import GraphStep, StepGraph, levels
+from shared.saga import deployed
 from shared.saga.dry_run.read_only import ReadOnlyFabric
 from shared.steps import ELSEWHERE
 from shared.steps.kind import (
@@ -143,9 +144,8 @@ _ACTIONS: Mapping[tuple[str, ...], Action] = {("displayName",): Action.RENAME, (
 """The action if nothing but these fields would change."""
 
 
-def nothing_recalled(workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-    """Return None: without storage, nothing is known of earlier deployments."""
-    return None
+NOTHING_RECALLED = deployed.Recalled(None, "")
+"""Without storage, nothing is known of earlier deployments."""
 
 
 def nothing_stored(digest: str) -> bytes:
@@ -163,7 +163,7 @@ def dry_run(
     budget_seconds: float = BUDGET_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     parallel: int = PARALLEL,
-    recall: Recall = nothing_recalled,
+    recall: Recall = NOTHING_RECALLED,
     read: Callable[[str], bytes] = nothing_stored,
 ) -> DryRun:
     """Look all steps up and change nothing. `recall` and `read` are those of `StepKind.prepare` and `opened`.

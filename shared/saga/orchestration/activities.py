@@ -26,6 +26,7 @@ from shared.saga.orchestration.ends import (
     end_fields,
     final_state,
     is_owned_by_script,
+    with_deletion,
 )
 from shared.saga.orchestration.header import write
 from shared.saga.orchestration.progress import Progress, from_journal, in_flight
@@ -269,7 +270,8 @@ def finish(services: Services, locks: Locks, deployment_id: str) -> View:
         state, reason = end
         deployed.settle(services.deployed, record, rows, state)
         try:
-            write(services, header, reason, {"state": state, **end_fields(services, record, state)})
+            fields = with_deletion(services, record, rows, end_fields(services, record, state), state)
+            write(services, header, reason, {"state": state, **fields})
         except ConflictError:
             continue
         if state is not DeploymentState.STUCK:

@@ -8,6 +8,7 @@ from shared.domain.records import DeploymentChanges, DeploymentRecord, RecordedE
 from shared.domain.states import DeploymentState, IntentAction, Origin, StepState
 from shared.saga.scripts.script_journal import is_forward
 from shared.saga.step.delivery import Services
+from shared.steps.orphans import OrphansKind
 
 
 def is_owned_by_script(record: DeploymentRecord) -> bool:
@@ -28,6 +29,27 @@ def end_fields(services: Services, record: DeploymentRecord, state: DeploymentSt
         seconds = record.expires_after_seconds
     due = now + timedelta(seconds=seconds)
     return {"finished_at": now, "retry_began_at": None, "due_at": due, "orphan_checked_at": None}
+
+
+def with_deletion(
+    services: Services,
+    record: DeploymentRecord,
+    rows: Sequence[StepRecord],
+    fields: DeploymentChanges,
+    state: DeploymentState,
+) -> DeploymentChanges:
+    """Return the fields of an end with the time when the sweeper deletes what the deployment has put into quarantine.
+
+    A deployment that expires deletes nothing, because it will be rolled back.
+    """
+    if state is not DeploymentState.SUCCEEDED or record.expires_after_seconds:
+        return {**fields, "deletes_at": None}
+    steps = [row for row in rows if row.kind == OrphansKind.name and (row.outputs or {}).get("deletes")]
+    if not steps:
+        return fields
+    kept = max(services.payloads.load(row.spec)["keepOrphansFor"] for row in steps)
+    at = services.clock.now() + timedelta(seconds=kept)
+    return {**fields, "deletes_at": at, "due_at": min(fields.get("due_at") or at, at)}
 
 
 def changed_nothing(step: StepRecord) -> bool:

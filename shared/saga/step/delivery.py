@@ -119,12 +119,10 @@ class Delivery:
         """Return Fabric with the lists that were requested after a time, and no others."""
         return KnownFabric(self.services.fabric, shared_by(self.services.fabric, self.services.clock.now), later_than)
 
-    def recalled(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-        """Return what an earlier deployment noted about an item, from notes as old as the lists of this delivery."""
-        notes, now = self.services.deployed, self.services.clock.now
-        if notes is None or self._oldest is None:
-            return deployed.recalled(notes, workspace_id, logical_id, key)
-        return deployed.recalled_with_others(notes, workspace_id, logical_id, key, self._oldest, now)
+    @property
+    def recall(self) -> deployed.Recalled:
+        """Return the notes of earlier deployments, as old as the lists of this delivery."""
+        return deployed.Recalled(self.services.deployed, self.header.target, self._oldest, self.services.clock.now)
 
     def _oldest_list(self) -> datetime | None:
         """Return the time after which a list must have been requested for the first look of the step, or for what its

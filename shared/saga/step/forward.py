@@ -77,7 +77,7 @@ def _restart_timeout(d: Delivery) -> None:
 
 
 def _begin(d: Delivery) -> Attempt:
-    spec = d.kind.prepare(d.fabric, specs.resolved(d), d.recalled)
+    spec = d.kind.prepare(d.fabric, specs.resolved(d), d.recall)
     found = d.kind.find(d.fabric, spec)
     if found is not None:
         return _present(d, spec, found)
@@ -137,7 +137,9 @@ def _before_image(d: Delivery, spec: JsonObject, found: Snapshot) -> JsonObject 
     image = d.kind.capture(d.fabric, spec, found, captured)
     if isinstance(image, OperationStarted):
         started = operations.started(d, image, OperationPurpose.CAPTURE, "getDefinition")
-        return Reschedule(operations.first_delay(d, started.kind), changes={"operation": started, **giving_up.started(d)})
+        return Reschedule(
+            operations.first_delay(d, started.kind), changes={"operation": started, **giving_up.started(d)}
+        )
     return image
 
 

@@ -12,14 +12,14 @@ from datetime import timedelta
 
 from shared.domain.errors import FabricAmbiguousError, FabricError, FabricTransientError
 from shared.domain.json import JsonObject
-from shared.domain.polling import poll_delay_seconds
+from shared.domain.polling import first_poll_seconds, poll_delay_seconds
 from shared.domain.ports import OperationStarted
 from shared.domain.records import Intent, RecordedError, StepRecord
 from shared.domain.retry import TryAgain, decide_retry
 from shared.domain.states import OnFailure, StepState
-from shared.saga.step import operations
 from shared.saga.step.delivery import Delivery
 from shared.saga.step.outcome import Attempt, Reschedule, Settle
+from shared.steps import expected_seconds
 from shared.steps.companions import beside
 from shared.steps.kind import NotYetError, Snapshot
 from shared.steps.run_kind import RunKind

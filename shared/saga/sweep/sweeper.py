@@ -8,6 +8,7 @@ A run does this, in this order; an error of one deployment does not stop the oth
   workspace is deleted. A deployment whose script sends no heartbeat is rolled back.
 - It rolls back a held deployment whose `keepFor` is over, and a succeeded one whose `expiresAfter` is over or that a
   person retired while its target was not free.
+- It deletes what a succeeded deployment has put into quarantine, if its manifest says so and its time has come.
 - It checks a deployment that was rolled back, or released when a part of it was, for orphans of late calls: once; or at
   growing intervals during a day, if the answer to a create was lost and its resource has not shown.
 - It forgets a deployment past its retention, except for its audit.
@@ -21,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared import tracing
 from shared.domain.actors import SWEEPER
@@ -38,6 +40,7 @@ from shared.saga.scripts import lifecycle
 from shared.saga.step.delivery import Services
 from shared.saga.step.operations import MAX_OPERATION
 from shared.saga.sweep.orphans import about, awaits_orphan_check, delete_orphan, find_orphans, prove_companions
+from shared.saga.sweep.quarantine import delete_quarantined
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +134,8 @@ class _Run:
             return self.check_orphans
         if record.state is DeploymentState.SUCCEEDED and (record.expires_after_seconds or record.retire_requested_by):
             return self.expire
+        if record.state is DeploymentState.SUCCEEDED and record.deletes_at is not None:
+            return self.delete_quarantined
         return self.purge
 
     def restart(self, record: DeploymentRecord) -> None:
@@ -308,6 +313,24 @@ class _Run:
             after = header.record.replace(orphan_checked_at=now, due_at=due)
         reason = f"orphan check: {count} orphan(s) deleted" if count else ""
         services.journal.write_header(Change(header, after, SWEEPER, reason))
+
+    def delete_quarantined(self, record: DeploymentRecord) -> None:
+        """Delete what a succeeded deployment has put into quarantine, when its target is free."""
+        if self.dry_run:
+            self.report.orphans.append(record.deployment_id)
+            return
+        holder = self.acquire(record.target, record.deployment_id)
+        if holder != record.deployment_id:
+            return
+        try:
+            header = self.services.journal.header(record.deployment_id)
+            fresh = header.record
+            if fresh.state is DeploymentState.SUCCEEDED and fresh.deletes_at and not fresh.retire_requested_by:
+                hold = partial(self.prove_target, record.target, record.deployment_id)
+                self.report.orphans += delete_quarantined(self.services, header, hold)
+        finally:
+            if self.services.journal.header(holder).record.state in DEPLOYMENT_ENDED:
+                self.locks.release(record.target, holder)
 
     def purge(self, record: DeploymentRecord) -> None:
         """Forget a deployment past its retention; its audit stays."""

@@ -165,6 +165,20 @@ def test_bucket_is_empty_until_the_retry_after_and_its_share_adapts() -> None:
     assert record.share == 10
 
 
+def test_bucket_is_full_when_the_retry_after_is_over() -> None:
+    """A 429 shows when Fabric's window ends. Without one, a token returns a minute after its call."""
+    policy = RatePolicy(4)
+    record = full(policy)
+    for _ in range(2):
+        record, _ = take(record, Urgency.FIRST, 10.0, policy)
+        record = ended(record, Urgency.FIRST, 11.0)
+    record = throttled(record, 20.0, 12.0, policy)
+    assert record.share == 2
+    for _ in range(2):
+        record, answer = take(record, Urgency.FIRST, 32.0, policy)
+        assert isinstance(answer, Granted)
+
+
 def test_bucket_that_is_refused_again_as_soon_as_the_retry_after_is_over_keeps_its_share() -> None:
     """Retry-After is in whole seconds, so the calls that obey it may come a moment before Fabric's window ends."""
     policy = RatePolicy(100)

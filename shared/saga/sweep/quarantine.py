@@ -1,0 +1,83 @@
+"""Deletes what a deployment has put into quarantine, when it has succeeded and the time for it has come.
+
+A deletion cannot be compensated, so it is no step: nothing can fail after it any more. The header says first that it
+begins, and from then on the deployment cannot be rolled back. Before each deletion there is an entry in the audit.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.domain.actors import SWEEPER
+from shared.domain.errors import FabricNotFoundError
+from shared.domain.json import JsonObject
+from shared.domain.ports import Change, Versioned
+from shared.domain.records import AuditEntry, DeploymentRecord, Resource, StepRecord
+from shared.saga.step.delivery import Services
+from shared.steps import eventhouse
+from shared.steps.items import item_path
+from shared.steps.orphans import OrphansKind, deletable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Quarantined:
+    """An item in quarantine that may be deleted, and the step that put it there."""
+
+    step: StepRecord
+    resource: Resource
+    identity: str
+
+
+def delete_quarantined(services: Services, header: Versioned[DeploymentRecord], hold: Callable[[], None]) -> list[str]:
+    """Delete the items, and return their ids.
+
+    `hold` runs before each call and raises ConflictError if the target is no longer held. Safe to repeat. Raises
+    FabricError.
+    """
+    now, record = services.clock.now(), header.record
+    found = list(_quarantined(services, record.deployment_id))
+    if found and record.deleted_since is None:
+        reason = f"deletes {len(found)} item(s) in quarantine: the deployment cannot be rolled back any more"
+        header = services.journal.write_header(Change(header, record.replace(deleted_since=now), SWEEPER, reason))
+    for each in found:
+        _delete(services, header.record, each, hold)
+    record = header.record
+    due = (record.finished_at or now) + timedelta(seconds=services.policy.retention_seconds)
+    services.journal.write_header(Change(header, record.replace(deletes_at=None, due_at=due), SWEEPER, ""))
+    return [each.resource.id for each in found]
+
+
+def _quarantined(services: Services, deployment_id: str) -> Iterator[_Quarantined]:
+    """Yield what is in quarantine now. An eventhouse is left to a person: it may contain databases of others."""
+    for row in (each.record for each in services.journal.steps(deployment_id)):
+        if row.kind != OrphansKind.name:
+            continue
+        spec = services.payloads.load(row.spec)
+        try:
+            snapshot = OrphansKind().find(services.fabric, spec)
+        except FabricNotFoundError:
+            continue  # the workspace was deleted
+        present: dict[str, JsonObject] = {each["id"]: each for each in snapshot.image["items"]} if snapshot else {}
+        for each in deletable(spec, present):
+            shown = present[each["id"]]
+            if shown["type"] != eventhouse.TYPE:
+                resource = Resource(shown["type"], shown["id"], shown["displayName"], spec["workspaceId"])
+                yield _Quarantined(row, resource, each["identity"])
+
+
+def _delete(services: Services, header: DeploymentRecord, each: _Quarantined, hold: Callable[[], None]) -> None:
+    resource, state = each.resource, header.state.value
+    reason = f"quarantine is over: {resource.type} '{resource.name}' ({resource.id}) is deleted"
+    subject = f"orphan_{each.step.ordinal:05d}"
+    entry = AuditEntry(services.clock.now(), subject, state, state, SWEEPER, reason, each.step.sequence)
+    services.journal.note(header.deployment_id, entry)
+    hold()
+    with suppress(FabricNotFoundError):  # another sweep deleted it
+        services.fabric.send("DELETE", item_path(resource))
+    if services.deployed is not None:
+        services.deployed.remove(resource.parent_id or "", [each.identity])
+    log.warning("deployment %s: %s", header.deployment_id, reason)

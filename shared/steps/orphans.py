@@ -1,0 +1,213 @@
+"""Kind `orphans`: the items that earlier deployments of a repository created and that it does not contain any more.
+
+A manifest cannot name it; `repository` expands to it. The step puts them into quarantine: it switches their schedules
+off, renames them, and moves them out of their folders. All of that can be restored. It runs before the items of the
+repository, so that their names are free. Nothing is deleted before the deployment has succeeded (saga/sweep).
+
+Only notes prove that an item is an orphan: a deployment of this repository created it, under an identity that the
+repository does not have now. Each is looked up by its id.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from shared.domain.fields import Fields
+from shared.domain.json import JsonObject, as_list
+from shared.domain.ports import Fabric
+from shared.domain.records import Intent, Resource
+from shared.steps import items, schedules
+from shared.steps.kind import (
+    Call,
+    Details,
+    IfExists,
+    NotYetError,
+    Recall,
+    ResourceKind,
+    Snapshot,
+    VerificationError,
+    usable,
+)
+
+KEEPS_DATA = frozenset(
+    {
+        *("Lakehouse", "Warehouse", "SQLDatabase", "CosmosDBDatabase", "Eventhouse", "KQLDatabase"),
+        *("MirroredDatabase", "SemanticModel", "MLExperiment", "MLModel", "Ontology", "GraphModel"),
+    }
+)
+"""Types whose deletion loses data that no definition contains. Source: Microsoft's documentation of deletion."""
+_PREFIX = "quarantine"
+
+
+class Orphans(StrEnum):
+    """What is done with orphans."""
+
+    KEEP = "keep"
+    QUARANTINE = "quarantine"
+    DELETE = "delete"
+
+
+class OrphansKind(ResourceKind):
+    """Quarantine the orphans of a repository; compensation restores names, folders and schedules."""
+
+    name = "orphans"
+    about = "The items that a repository does not contain any more; a step of the kind repository expands to it."
+    if_exists = IfExists.UPDATE
+    keys = ("workspaceId",)
+    outputs = frozenset({"id", "workspaceId"})
+    tracks = ""
+    tracked_fields: Mapping[str, str] = {}
+
+    def check(self, spec: Fields) -> None:
+        """Check what `repository` did not check: the rest is made by it."""
+        spec.guid("workspaceId", required=True)
+        for name in ("repository", "identities", "present", "types", "mode", "keepOrphansFor", "allowDataLoss"):
+            spec.raw(name)
+
+    def prepare(self, fabric: Fabric, spec: JsonObject, recall: Recall) -> JsonObject:
+        """Return the spec with the candidates, as earlier deployments of the repository noted them."""
+        identities, types = set(spec["identities"]), set(as_list(spec.get("types")) or ())
+        notes = recall.of_step(spec["workspaceId"], spec["repository"])
+        here = {str(note["id"]).lower() for note in notes if note["identity"] in identities}
+        found = [
+            note
+            for note in notes
+            if note["isOwn"]
+            and note["identity"] not in identities
+            and str(note["id"]).lower() not in here
+            and (not types or note["type"] in types)
+        ]
+        kept = {key: spec[key] for key in spec if key not in ("identities", "present")}
+        taken = [key for key, identity in spec["present"].items() if not any(n["identity"] == identity for n in notes)]
+        return {**kept, "candidates": found, "byName": taken}
+
+    def find(self, fabric: Fabric, spec: JsonObject) -> Snapshot | None:
+        """Return the candidates that exist. One whose name an item of the repository has, which no deployment knew, is
+        left out: it will be updated as that item."""
+        path = items.items_path(spec)
+        wanted = {str(each["id"]).lower(): each["type"] for each in spec["candidates"]}
+        by_name = set(spec["byName"])
+        rows = [
+            {
+                "id": row["id"],
+                "type": row["type"],
+                "displayName": row["displayName"],
+                "folderId": row.get("folderId") or "",
+            }
+            for row in (usable(fabric.list(path), path) if wanted else ())
+            if row.get("type") == wanted.get(row["id"].lower(), "")
+            and f"{row['type']}/{row['displayName'].casefold()}" not in by_name
+        ]
+        resource = Resource("Orphans", f"{spec['workspaceId']}:{spec['repository']}", "orphans", spec["workspaceId"])
+        return Snapshot(resource, {"items": rows})
+
+    def changes(self, spec: JsonObject, found: Snapshot) -> list[str]:
+        return ["quarantine"] if any(not is_quarantined(row) for row in found.image["items"]) else []
+
+    def details(self, spec: JsonObject, found: Snapshot) -> Details:
+        """Return what becomes of each item."""
+        rows = [row for row in found.image["items"] if not is_quarantined(row)]
+        files = [f"{row['type']}/{row['displayName']} {_fate(spec, row)}" for row in rows]
+        return Details(tuple(files), (), "exact")
+
+    def capture(self, fabric: Fabric, spec: JsonObject, found: Snapshot, captured: JsonObject | None) -> JsonObject:
+        """Return the names and folders, with the schedules of the items that will be quarantined."""
+        place = spec["workspaceId"]
+        rows = [
+            {**row, "schedules": schedules.of_item(fabric, place, row["id"], row["type"])}
+            for row in found.image["items"]
+            if not is_quarantined(row)
+        ]
+        return {"items": rows}
+
+    def apply(self, spec: JsonObject, intent: Intent) -> list[Call]:
+        """Return for each item: its schedules off, its new name, and the move to the workspace's root."""
+        calls: list[Call] = []
+        for row in _rows(intent):
+            path = f"{items.items_path(spec)}/{row['id']}"
+            calls += schedules.switched(spec["workspaceId"], row["id"], row["type"], row["schedules"], is_on=False)
+            calls.append(Call("PATCH", path, "item", {"displayName": quarantine_name(row)}))
+            if row["folderId"]:
+                calls.append(Call("POST", f"{path}/move", "item", {}))
+        return calls
+
+    def created(self, spec: JsonObject, answer: JsonObject) -> Resource:
+        raise NotImplementedError("the step creates nothing")
+
+    def recognises(self, spec: JsonObject, intent: Intent, found: Snapshot, uncertain: bool) -> bool:
+        """Return False: the step creates nothing."""
+        return False
+
+    def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
+        """Check that each item has its new name; an item that somebody has deleted is no orphan any more."""
+        now = self._present(fabric, spec)
+        for row in _rows(intent):
+            shown = now.get(row["id"])
+            if shown is not None and not is_quarantined(shown):
+                if shown["displayName"] == row["displayName"]:
+                    raise NotYetError(f"{row['type']} '{row['displayName']}' does not show its new name yet", 1.0)
+                raise VerificationError(f"{row['type']} {row['id']}: Fabric shows another name than the quarantine's")
+        return {"id": resource.id, "workspaceId": spec["workspaceId"], "deletes": len(list(deletable(spec, now)))}
+
+    def _present(self, fabric: Fabric, spec: JsonObject) -> dict[str, JsonObject]:
+        found = self.find(fabric, spec)
+        return {row["id"]: row for row in found.image["items"]} if found is not None else {}
+
+    def locate(self, fabric: Fabric, spec: JsonObject, resource: Resource) -> Snapshot | None:
+        return self.find(fabric, spec)
+
+    def compensate(self, spec: JsonObject, intent: Intent, found: Snapshot) -> list[Call]:
+        """Return the calls that restore each item that is still there and still has the quarantine's name or its own:
+        folder, name, and schedules last."""
+        now = {row["id"]: row for row in found.image["items"]}
+        calls: list[Call] = []
+        for row in _rows(intent):
+            shown = now.get(row["id"])
+            if shown is None or shown["displayName"] not in (quarantine_name(row), row["displayName"]):
+                continue
+            path = f"{items.items_path(spec)}/{row['id']}"
+            if row["folderId"] and shown["folderId"] != row["folderId"]:
+                calls.append(Call("POST", f"{path}/move", "item", {"targetFolderId": row["folderId"]}))
+            if shown["displayName"] != row["displayName"]:
+                calls.append(Call("PATCH", path, "item", {"displayName": row["displayName"]}))
+            calls += schedules.switched(spec["workspaceId"], row["id"], row["type"], row["schedules"], is_on=True)
+        return calls
+
+
+def quarantine_name(row: JsonObject) -> str:
+    """Return the name of an item in quarantine: unique by its id, and in the characters of every type."""
+    begin = f"{_PREFIX}_{str(row['id'])[:8].lower()}_"
+    return begin + str(row["displayName"])[: items.NAME_LIMIT - len(begin)]
+
+
+def is_quarantined(row: JsonObject) -> bool:
+    """Return True if an item's name is that of the quarantine."""
+    return str(row["displayName"]).startswith(f"{_PREFIX}_{str(row['id'])[:8].lower()}_")
+
+
+def deletable(spec: JsonObject, present: Mapping[str, JsonObject]) -> Iterator[JsonObject]:
+    """Yield the candidates that may be deleted: they are in quarantine, and lose no data that nobody allowed to lose.
+
+    `spec` is the step's, prepared; `present` are the rows of `OrphansKind.find` by id."""
+    for each in spec["candidates"]:
+        row = present.get(each["id"])
+        if row is not None and is_quarantined(row) and _may_delete(spec, each["type"], each["name"]):
+            yield each
+
+
+def _may_delete(spec: JsonObject, item_type: str, name: str) -> bool:
+    is_allowed = f"{name}.{item_type}".casefold() in {each.casefold() for each in spec["allowDataLoss"]}
+    return spec["mode"] == Orphans.DELETE and (item_type not in KEEPS_DATA or is_allowed)
+
+
+def _fate(spec: JsonObject, row: JsonObject) -> str:
+    if spec["mode"] != Orphans.DELETE:
+        return "quarantined"
+    if not _may_delete(spec, row["type"], row["displayName"]):
+        name = f"{row['displayName']}.{row['type']}"
+        return f"quarantined and not deleted, because its data would be lost (allowDataLoss: [{name}] permits it)"
+    return "quarantined, and deleted after the deployment has succeeded"
+
+
+def _rows(intent: Intent) -> list[Any]:
+    return as_list((intent.before or {}).get("items")) or []

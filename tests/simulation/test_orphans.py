@@ -1,0 +1,185 @@
+"""Items that a repository does not contain any more: quarantined, restored by a rollback, deleted at the very end."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from local.fabric_simulator import control
+from local.fabric_simulator.schedules import Schedules
+from local.fabric_simulator.store import Item
+from shared.domain.states import DeploymentState
+from shared.saga.command.verbs import Verb
+from shared.steps.orphans import is_quarantined
+from tests.simulation import repositories
+from tests.simulation.edges import WORKSPACE, own_role
+from tests.simulation.test_repository import BALL, ids, manifest
+from tests.simulation.world import World
+
+DAILY = {
+    "type": "Daily",
+    "startDateTime": "2026-01-01T00:00:00",
+    "endDateTime": "2027-01-01T00:00:00",
+    "localTimeZoneId": "UTC",
+    "times": ["06:00"],
+}
+
+
+def content(world: World, *others: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a repository of one notebook and these items."""
+    return repositories.step(WORKSPACE, [repositories.item(world.blobs, "Notebook", "load", "x = 1"), *others], **more)
+
+
+def old(world: World, **more: Any) -> dict[str, Any]:
+    """Return an item that a later deployment does not contain."""
+    return repositories.item(world.blobs, "DataPipeline", "old", "{}", folder="/Raw", **more)
+
+
+def items(world: World) -> dict[str, Item]:
+    """Return the items by their ids."""
+    return {i.id: i for w in world.model.store.workspaces.values() for i in w.standing()}
+
+
+def deployed(world: World, *others: dict[str, Any]) -> str:
+    """Deploy the repository with an item whose schedule is on; return the item's id."""
+    world.submit(manifest(content(world, *(others or (old(world),)))))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    [item_id] = [i.id for i in items(world).values() if i.name == "old"]
+    [place] = world.model.store.workspaces
+    path = f"/v1/workspaces/{place}/items/{item_id}/jobs/Pipeline/schedules"
+    if items(world)[item_id].type == "DataPipeline":
+        world.fabric.send("POST", path.removeprefix("/v1"), {"enabled": True, "configuration": DAILY})
+    return item_id
+
+
+def state(item: Item) -> tuple[str, bool, list[bool]]:
+    """Return its name, if it is in a folder, and which of its schedules are on."""
+    schedules = [s.shown["enabled"] for s in item.part(Schedules).by_id.values()]
+    return item.name, item.folder_id is not None, schedules
+
+
+@pytest.mark.law(1)
+def test_orphan_is_quarantined_and_a_rollback_restores_it() -> None:
+    world = World(1)
+    item_id = deployed(world)
+    world.submit(manifest(content(world, orphans="quarantine"), BALL), "e")
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    assert state(items(world)[item_id]) == ("old", True, [True])
+    calls = [c for c in world.model.calls if c["path"].endswith(f"/items/{item_id}") and c["method"] == "PATCH"]
+    assert len(calls) == 2
+    world.submit(manifest(content(world, orphans="quarantine")), "f")
+    assert world.run("f") == [DeploymentState.SUCCEEDED]
+    name, is_in_folder, schedules = state(items(world)[item_id])
+    assert (name, is_in_folder, schedules) == (f"quarantine_{item_id[:8]}_old", False, [False])
+
+
+def test_orphan_that_comes_back_keeps_its_id() -> None:
+    """It is recognised by its logical id, and has its name and its folder again."""
+    world = World(1)
+    item_id = deployed(world)
+    for deployment_id, step in (
+        ("e", content(world, orphans="quarantine")),
+        ("f", content(world, orphans="quarantine")),
+        ("g", content(world, old(world), orphans="quarantine")),
+    ):
+        world.submit(manifest(step), deployment_id)
+        assert world.run(deployment_id) == [DeploymentState.SUCCEEDED]
+        assert is_quarantined({"id": item_id, "displayName": items(world)[item_id].name}) == (deployment_id != "g")
+    assert state(items(world)[item_id])[:2] == ("old", True)
+
+
+def test_orphan_gives_its_name_to_an_item_that_is_renamed() -> None:
+    """The quarantine comes first, so the name is free; the renamed item keeps its id."""
+    world = World(1)
+    first = repositories.item(world.blobs, "DataPipeline", "first", "{}")
+    deployed(world, old(world), first)
+    known = ids(world)
+    renamed = {**first, "displayName": "old"}
+    world.submit(manifest(content(world, renamed, orphans="quarantine")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    assert ids(world)["old"] == known["first"]
+    assert ids(world)[f"quarantine_{known['old'][:8]}_old"] == known["old"]
+
+
+def test_item_whose_logical_id_changed_is_no_orphan() -> None:
+    """It has the name of an item of the repository, so it is updated, and its data stays."""
+    world = World(1)
+    item_id = deployed(world)
+    again = {**old(world), "logicalId": repositories.logical_id("DataPipeline", "another")}
+    world.submit(manifest(content(world, again, orphans="delete")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    world.pass_hours(1)
+    assert state(items(world)[item_id])[:2] == ("old", True)
+
+
+def test_orphan_is_deleted_after_its_time_and_then_nobody_retires_the_deployment() -> None:
+    """Until then a person can; the audit names the item before it is deleted."""
+    world = World(1)
+    item_id = deployed(world)
+    world.submit(manifest(content(world, orphans="delete", keepOrphansFor="2h")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    world.pass_hours(1.5)
+    assert item_id in items(world)
+    world.pass_hours(1)
+    assert item_id not in items(world)
+    reasons = [e.reason for e in world.journal.audit("e")]
+    assert any(item_id in reason and "is deleted" in reason for reason in reasons)
+    answer = world.ask(Verb.RETIRE, "e")
+    assert (answer.accepted, world.state("e")) == (False, DeploymentState.SUCCEEDED)
+    assert "redeploy an earlier release" in answer.message
+    assert [n.name for n in world.deployed.of_workspace(next(iter(world.model.store.workspaces)))] == ["load"]
+
+
+def test_deployment_is_retired_before_its_orphans_are_deleted() -> None:
+    world = World(1)
+    item_id = deployed(world)
+    world.submit(manifest(content(world, orphans="delete", keepOrphansFor="2h")), "e")
+    world.run("e")
+    assert world.ask(Verb.RETIRE, "e").accepted
+    assert world.run("e") == [DeploymentState.COMPENSATED]
+    world.pass_hours(3)
+    assert state(items(world)[item_id]) == ("old", True, [True])
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_orphan_with_data_is_deleted_only_if_the_manifest_names_it(allowed: bool) -> None:
+    world = World(1)
+    item_id = deployed(world, repositories.item(world.blobs, "Lakehouse", "old"))
+    permits = {"allowDataLoss": ["old.Lakehouse"]} if allowed else {}
+    world.submit(manifest(content(world, orphans="delete", **permits)), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    world.pass_hours(1)
+    assert (item_id in items(world)) != allowed
+
+
+@pytest.mark.law(2)
+def test_item_of_others_is_never_an_orphan() -> None:
+    """Neither one that a deployment found and updated, nor one that no deployment knows."""
+    world = World(1)
+    rows = [{"type": "DataPipeline", "displayName": name, "description": "own"} for name in ("old", "stranger")]
+    workspace = {"displayName": "sales", "roleAssignments": [own_role()], "items": rows}
+    control.seed(world.model, {"workspaces": [workspace]})
+    deployed(world)
+    world.submit(manifest(content(world, orphans="delete")), "e")
+    assert world.run("e") == [DeploymentState.SUCCEEDED]
+    world.pass_hours(1)
+    assert sorted(i.name for i in items(world).values()) == ["load", "old", "stranger"]
+
+
+@pytest.mark.law(3)
+@pytest.mark.parametrize("seed", range(12))
+def test_orphans_under_crashes_end_as_without_them(seed: int) -> None:
+    world = World(seed, overtake_rate=0.03)
+    item_id = deployed(world)
+    world.crash_rate = 0.05
+    world.submit(manifest(content(world, orphans="delete"), *([BALL] if seed % 2 else [])), "e")
+    [end] = world.run("e")
+    world.crash_rate = 0.0
+    world.pass_hours(1)
+    if seed % 2:
+        assert end is DeploymentState.COMPENSATED
+        assert state(items(world)[item_id]) == ("old", True, [True])
+    else:
+        assert end is DeploymentState.SUCCEEDED
+        assert item_id not in items(world)
+    assert world.clock.now() - world.journal.header("e").record.accepted_at < timedelta(days=2)

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from shared.domain.errors import FabricError, InvalidInputError, NotFoundError
 from shared.domain.manifest import compile_manifest
@@ -103,7 +102,7 @@ class DriftWatch:
                 clock=self.services.clock,
                 policy=DRY_RUN_RETRY.once(),
                 budget_seconds=_PLAN_SECONDS,
-                recall=partial(deployed.recalled, self.services.deployed),
+                recall=deployed.Recalled(self.services.deployed, header.target),
                 read=self.services.payloads.read,
             )
         except (FabricError, InvalidInputError, NotFoundError, ValueError) as error:

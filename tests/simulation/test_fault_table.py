@@ -62,4 +62,5 @@ def test_fault_table_covers_every_call() -> None:
         *("GET workspaces/*/environments/*", "POST workspaces/*/environments/*/staging/publish"),
         *("GET workspaces/*/variableLibraries/*", "PATCH workspaces/*/variableLibraries/*"),
         *("GET operations/*", "GET operations/*/result"),
+        "GET workspaces/*/items/*/jobs/RunNotebook/schedules",
     }

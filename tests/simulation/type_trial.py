@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +283,7 @@ class Trial:
                 clock=world.clock,
                 sleep=world.clock.advance,
                 parallel=1,
-                recall=partial(deployed.recalled, world.deployed),
+                recall=deployed.Recalled(world.deployed, graph.target),
                 read=world.blobs.get,
             )
             found.append(run)

@@ -40,10 +40,10 @@ class IfExists(StrEnum):
 
 
 class Recall(Protocol):
-    """What earlier deployments noted about the items of repositories."""
+    """The notes of earlier deployments on the items of repositories."""
 
     def of_item(self, workspace_id: str, logical_id: str, key: str) -> JsonObject | None:
-        """Return the note of an item by its logical id or, without one, by `type/name`; None if there is none."""
+        """Return the note of an item by its logical id or, if it has none, by `type/name`; None if it is missing."""
         ...
 
     def of_step(self, workspace_id: str, step_id: str) -> list[JsonObject]:

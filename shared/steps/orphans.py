@@ -40,7 +40,7 @@ _PREFIX = "quarantine"
 
 
 class Orphans(StrEnum):
-    """What is done with orphans."""
+    """The treatment of orphans."""
 
     KEEP = "keep"
     QUARANTINE = "quarantine"
@@ -139,7 +139,7 @@ class OrphansKind(ResourceKind):
         return False
 
     def verify(self, fabric: Fabric, spec: JsonObject, resource: Resource, intent: Intent) -> JsonObject:
-        """Check that each item has its new name; an item that somebody has deleted is no orphan any more."""
+        """Check that each item has its new name; a deleted item needs no check."""
         now = self._present(fabric, spec)
         for row in _rows(intent):
             shown = now.get(row["id"])

@@ -1,6 +1,7 @@
 """Companions: items that Fabric adds to an item are deleted with it, and an item of another actor never is."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from shared.domain.policy import EnginePolicy
 from shared.domain.states import DeploymentState, IntentAction, StepState
 from shared.saga.audit import verify
 from shared.saga.command.verbs import Verb
+from shared.saga.step import operations
 from tests.simulation.companions import before_create
 from tests.simulation.edges import WORKSPACE, own_role
 from tests.simulation.laws import encoded
@@ -298,15 +300,19 @@ def definitions_are_unreadable(world: World, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", UNREADABLE)
-def test_companion_of_an_unreadable_maker_stays_and_nothing_waits_for_it_for_ever(how: str) -> None:
-    """The step succeeds. Its compensation ends too, at once or after a day, and the audit names what was kept."""
+def test_companion_of_an_unreadable_maker_stays_and_nothing_waits_for_it_for_ever(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step succeeds. Its compensation ends too, at once or after `MAX_OPERATION`, and the audit names what was
+    kept."""
+    monkeypatch.setattr(operations, "MAX_OPERATION", timedelta(hours=3))  # in place of a day of polls
     world = World()
     adopted(world)
     definitions_are_unreadable(world, how)
     world.submit(manifest(TWIN, fails=False))
     assert world.run() == [DeploymentState.SUCCEEDED]
     world.ask(Verb.RETIRE)
-    assert world.run(hours=30.0) == [DeploymentState.COMPENSATED]
+    assert world.run(hours=6.0) == [DeploymentState.COMPENSATED]
     assert world.names() == {"sales": ["plantdtdm"]}
     assert "kept, because nothing proves that Fabric added it for this deployment: Lakehouse" in reasons(world, 1)
 

@@ -5,7 +5,7 @@ import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import shtab
 
@@ -46,6 +46,7 @@ from shared.domain.manifest import compile_manifest
 from shared.domain.text import parse
 from shared.domain.trace import TRACEPARENT
 from shared.saga.submission.envelope import envelope
+from shared.saga.submission.promotion import FIELD
 from shared.steps import KINDS
 
 
@@ -59,6 +60,8 @@ def add_commands(add: Add) -> None:
     submit.add_argument("--id", help="the deployment's id: submitting the same id twice starts one deployment")
     text = "a CSV file: one deployment for each row, whose columns give values of inputs"
     complete(submit.add_argument("--matrix", metavar="FILE", help=text), shtab.FILE)
+    text = "the deployment of the stage before: refused unless it succeeded and has the same parts"
+    submit.add_argument("--promotes", metavar="ID", help=text)
     add_label(submit, "a label by which the deployment is found again; repeat it for several")
     add_url(submit)
     add_sending(submit)
@@ -95,6 +98,8 @@ def _submit(options: argparse.Namespace, output: Output) -> int:
     body: JsonObject = {"manifest_text": text}
     try:
         manifest, options.id = pack.body(parse(text), options.id)
+        if options.promotes is not None and isinstance(manifest, dict):
+            manifest = {**cast(JsonObject, manifest), FIELD: options.promotes}
     except InvalidInputError as error:
         # It is sent all the same: the app rejects it and records that, so that every id gets an answer.
         problems = error.problems

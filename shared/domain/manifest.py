@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.domain.deployment_ids import DEPLOYMENT_ID, ID_RULE
 from shared.domain.errors import InvalidInputError, Problem, Problems
 from shared.domain.fields import Fields, Reference, Words, suggestion
 from shared.domain.inputs import INPUTS, INPUTS_SCHEMA, rendered, summary
@@ -43,6 +44,7 @@ class Head:
     expires_after_seconds: float
     keep_for_seconds: float
     labels: JsonObject | None
+    promotes: str
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,16 @@ def read_head(top: Fields) -> Head:
         words=Words("With hold: after this time, a held deployment is rolled back. Default: never.", "1d"),
     )
     labels = read_labels(top)
+    promotes = top.text(
+        "promotes",
+        maximum=100,
+        pattern=DEPLOYMENT_ID,
+        hint=ID_RULE,
+        words=Words("The deployment of the stage before, whose parts this one must have.", "release-42-test"),
+    )
     top.raw("inputs", schema=INPUTS_SCHEMA, words=INPUTS)
     waiting, failing = Concurrency(concurrency or Concurrency.QUEUE), OnFailure(on_failure or OnFailure.ROLLBACK)
-    return Head(name, target or name, waiting, failing, requested_by, expires, keep_for, labels)
+    return Head(name, target or name, waiting, failing, requested_by, expires, keep_for, labels, promotes)
 
 
 def read_steps(top: Fields) -> list[Any]:

@@ -228,6 +228,7 @@ class DeploymentChanges(TypedDict, total=False):
     expires_after_seconds: float
     keep_for_seconds: float
     labels: JsonObject | None
+    promotes: str
     step_count: int
     sequence: int
     lock_fence: int
@@ -260,7 +261,8 @@ class DeploymentRecord:
     `origin` is where its steps come from: a `manifest`, or a `script` that creates them one by one.
     `lock_fence` is the fencing token of the lock on `target`. `expires_after_seconds` is how long the deployed
     resources live, and `keep_for_seconds` how long the deployment is held at most (0: without limit); `held_until` is
-    when that time is over. `labels` are names and values by which people find it; None without any.
+    when that time is over. `labels` are names and values by which people find it; None without any. `promotes` is the
+    deployment of the stage before, whose parts it has.
     `retry_began_at` is set while a stuck deployment is tried again. `release_write` is the number of the write by which
     a person gave up what could not be compensated (`release`); 0 if nobody did. `forgotten_at` is when
     its retention was over: what stays of the header then keeps the id taken.
@@ -286,6 +288,7 @@ class DeploymentRecord:
     expires_after_seconds: float = 0.0
     keep_for_seconds: float = 0.0
     labels: JsonObject | None = None
+    promotes: str = ""
     step_count: int = 0
     sequence: int = 0
     lock_fence: int = 0

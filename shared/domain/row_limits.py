@@ -65,6 +65,7 @@ HEADER_SHARES = {
     "resume_requested_by": PERSON_CHARACTERS + 2,
     "retire_requested_by": PERSON_CHARACTERS + 2,
     "labels": LABELS_CHARACTERS,
+    "promotes": 102,
     "error": ERROR_CHARACTERS,
     "problems": PROBLEMS_CHARACTERS + 110,
     "traceparent": 60,

@@ -44,6 +44,8 @@ class StepGraph:
     inputs: str = ""
     """The inputs and their values for people; those of secret inputs are hidden."""
     labels: JsonObject | None = None
+    promotes: str = ""
+    """The id of the deployment of the stage before; empty without one."""
 
 
 def check_graph(steps: Sequence[tuple[GraphStep, str]], problems: list[Problem]) -> None:

@@ -56,6 +56,14 @@ def _with_declared_query(route: Route) -> Route:
 
 _RETRY_AFTER = {"Retry-After": {"required": True, "schema": {"type": "integer"}}}
 _SUBMITTED = {"deployment": "get_deployment", "cancel": "cancel_deployment"}
+
+
+def _of_manifest(name: str, path: str, handler: Handler, summary: str, schema: str) -> Route:
+    """Return the row of a route that describes the manifest of a deployment."""
+    doc = OperationDoc("deployments", summary, {200: (schema, "As it was accepted.")}, (404,), (ID_IN_PATH,))
+    return Route(name, "GET", f"deployments/{{id}}/{path}", handler, ANY_ROLE, doc)
+
+
 _DEPLOYMENTS = (
     Route(
         "submit_deployment",
@@ -173,19 +181,9 @@ _DEPLOYMENTS = (
             etag="sometimes",  # until the deployment itself is forgotten
         ),
     ),
-    Route(
-        "get_graph",
-        "GET",
-        "deployments/{id}/graph",
-        deployments.get_graph,
-        ANY_ROLE,
-        OperationDoc(
-            "deployments",
-            "Return the step graph that the manifest was compiled to",
-            {200: ("Graph", "The step graph.")},
-            (404,),
-            (ID_IN_PATH,),
-        ),
+    _of_manifest("get_parts", "parts", deployments.get_parts, "List its parts by their hashes", "Parts"),
+    _of_manifest(
+        "get_graph", "graph", deployments.get_graph, "Return the step graph that the manifest was compiled to", "Graph"
     ),
     *(
         Route(

@@ -21,6 +21,8 @@ from shared.domain.states import DeploymentState
 from shared.domain.step_graph import levels
 from shared.saga.audit.replay import NOTES
 from shared.saga.command.verbs import allowed_verbs
+from shared.saga.submission.promotion import parts_of
+from shared.saga.submission.redeploy import stored_manifest
 from shared.web.backend import Backend, checked_id, unknown
 from shared.web.bodies import Query
 from shared.web.http import HttpError, Reply, Request, is_unchanged, json_reply, tagged, unchanged
@@ -171,6 +173,17 @@ def _audit(backend: Backend, deployment_id: str) -> bytes:
     rows = [(entry, names.get(entry.subject)) for entry in entries]
     items = [{**e.to_json(), **({"step_id": name} if name else {})} for e, name in rows]
     return json.dumps({"items": items}, ensure_ascii=True).encode()
+
+
+def get_parts(request: Request, backend: Backend) -> Reply:
+    """Return the digest of each part of the stored manifest. Raises HttpError 404."""
+    header = backend.header(request.route["id"])
+    blobs = backend.app().acceptance.blobs
+    try:
+        parts = parts_of(stored_manifest(header, blobs), blobs)
+    except NotFoundError as error:
+        raise HttpError(404, str(error)) from None
+    return json_reply({"items": [{"name": name, "digest": digest} for name, digest in sorted(parts.items())]})
 
 
 def get_graph(request: Request, backend: Backend) -> Reply:

@@ -208,6 +208,8 @@ def _deployments() -> JsonObject:
         "Deployments": items_of(
             "Header", next={"type": ["string", "null"], "description": "The cursor of the next page, or null."}
         ),
+        "Part": _object(["name", "digest"], name=_STRING, digest={"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+        "Parts": items_of("Part"),
         "Accepted": _object(
             ["deployment_id", "state", "target", "manifest_hash"],
             deployment_id=ID,

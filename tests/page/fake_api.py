@@ -36,6 +36,8 @@ class Deployment:
     steps: list[StepRecord] = field(default_factory=list[StepRecord])
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
     allowed: tuple[str, ...] = ()
+    parts: dict[str, str] = field(default_factory=dict[str, str])
+    """The digests of its parts, by name."""
 
 
 @dataclass
@@ -192,6 +194,9 @@ class _Handler(BaseHTTPRequestHandler):
                 found = world.deployments[deployment_id]
                 steps = [step_json(step) for step in found.steps]
                 return 200, {**found.header.to_json(), "steps": steps, "allowed": list(found.allowed)}
+            case ["deployments", deployment_id, "parts"] if deployment_id in world.deployments:
+                parts = world.deployments[deployment_id].parts
+                return 200, {"items": [{"name": name, "digest": digest} for name, digest in sorted(parts.items())]}
             case ["deployments", deployment_id, "audit"] if deployment_id in world.deployments:
                 return 200, {"items": [entry.to_json() for entry in world.deployments[deployment_id].audit]}
             case ["deployments", deployment_id, "audit"] if deployment_id in world.forgotten:

@@ -1,5 +1,6 @@
 """Deployments in the states in which the page is tested: running, rolled back, stuck, held, hostile."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -228,6 +229,7 @@ def world() -> World:
     """Return a world with one deployment of each kind, and a few more."""
     made = World()
     for scene in (running(), compensated(), stuck(), held(), hostile()):
+        scene.parts.update({"workspace": "a" * 64, "bronze": hashlib.sha256(scene.header.name.encode()).hexdigest()})
         made.add(scene)
     states = [D.SUCCEEDED, D.REJECTED, D.CANCELLED, D.COMPENSATING, D.ACCEPTED, D.FAILED]
     for number, state in enumerate(states, 5):

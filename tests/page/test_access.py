@@ -21,6 +21,7 @@ VIEWS = {
     "breakers": "#/breakers",
     "health": "#/health",
     "orphans": "#/orphans",
+    "compare": "#/compare/build-90000/build-89999",
 }
 READY = {
     view: ".item"

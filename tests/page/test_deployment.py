@@ -30,6 +30,28 @@ def spans(tab: Page, lane: int | str) -> list[str]:
     return [str(c) for c in classes]
 
 
+def test_deployment_and_the_one_that_it_promotes_are_shown_side_by_side(tab: Page, serve: Serving) -> None:
+    """Parts that differ come first. A part that only one of them has is named as such, and so is one that both have."""
+    world = World()
+    parts = {"workspace": "a" * 64, "content/Notebook/Load": "b" * 64, "content/Notebook/New": "c" * 64}
+    world.add(Deployment(header(1, D.SUCCEEDED, scenes.now(), deployment_id="r-test"), parts=parts))
+    top = header(0, D.SUCCEEDED, scenes.now(), deployment_id="r-prod", promotes="r-test")
+    world.add(Deployment(top, parts={"workspace": "a" * 64, "content/Notebook/Load": "d" * 64}))
+    serve(world, "#/deployments/r-prod")
+    tab.get_by_role("link", name="compare").click()
+    expect(tab.get_by_text("2 parts of 3 differ.")).to_be_visible()
+    rows = tab.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    assert rows.evaluate_all("all => all.map(r => [r.dataset.key, r.dataset.is])") == [
+        ["content/Notebook/Load", "differs"],
+        ["content/Notebook/New", "left"],
+        ["workspace", "same"],
+    ]
+    expect(rows.nth(1).locator("td")).to_have_text(["content/Notebook/New", "cccccccccccc only here", "\u2013"])
+    tab.get_by_role("link", name="r-test").click()
+    expect(tab.locator("h1")).to_contain_text("finance")
+
+
 def signed_in(deployment: Deployment, *roles: str) -> World:
     """Return a world of one deployment, whose viewer is signed in with these roles."""
     world = World(sign_in="/.auth/login/aad", roles=roles)

@@ -41,6 +41,7 @@ from shared.domain.text import parse, utf8
 from shared.domain.trace import TRACEPARENT, TRACEPARENT_HINT, root
 from shared.saga.payloads import Payloads
 from shared.saga.submission.encoding import decoded
+from shared.saga.submission.promotion import promotion_problems
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,10 @@ class Acceptance:
             return self.reject(submission, error.problems)
         if problems := self._unenforceable(submission, graph):
             return self.reject(submission, problems)
+        if graph.promotes and not self._is_known(submission):
+            problems = promotion_problems(submission.manifest, graph.promotes, self.journal, self.blobs)
+            if problems:
+                return self.reject(submission, problems)
         return self._record(submission, graph)
 
     def _unenforceable(self, submission: Submission, graph: StepGraph) -> Problems:
@@ -192,6 +197,7 @@ class Acceptance:
             expires_after_seconds=graph.expires_after_seconds,
             keep_for_seconds=graph.keep_for_seconds,
             labels=graph.labels,
+            promotes=graph.promotes,
             step_count=len(graph.steps),
             traceparent=_trace_of(submission) or root(submission.deployment_id, now).traceparent,
         )

@@ -2,6 +2,7 @@
 
 import { ApiError, get, key, setKey, SIGN_IN } from "./api.js";
 import { readCaller } from "./caller.js";
+import { CompareView } from "./compare.js";
 import { el, say, show } from "./dom.js";
 import { visible } from "./format.js";
 import { DeploymentView } from "./deployment.js";
@@ -29,8 +30,9 @@ let glancedAt = -Infinity;
 
 function viewOf(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split("?");
-  const [first = "", second] = path.split("/").filter(Boolean);
+  const [first = "", second, third] = path.split("/").filter(Boolean);
   if (first === "deployments" && second) return new DeploymentView(decode(second));
+  if (first === "compare" && second && third) return new CompareView(decode(second), decode(third));
   if (first === "breakers") return new BreakersView();
   if (first === "health") return new HealthView();
   if (first === "orphans") return new OrphansView();

@@ -7,7 +7,7 @@ import { Drawn, el, say, show } from "./dom.js";
 import { copy, fact } from "./facts.js";
 import { ago, count, duration, instant, moment, name, visible } from "./format.js";
 import { auditTable, journalTable, move } from "./records.js";
-import { labelLinks } from "./rows.js";
+import { addressOf, labelLinks } from "./rows.js";
 import { deploymentBadge, isOpen, meaningOf, meaningOfStep, stepBadge, waitsForPerson } from "./states.js";
 import { axis, bars, failedAtOf, legend, patterns, phasesOf, scaleOf, spansOf } from "./timeline.js";
 import { errorOf, troubles } from "./troubles.js";
@@ -145,6 +145,7 @@ export class DeploymentView {
     return [
       fact("Target", name(header.target)),
       fact("Requested by", name(header.requested_by)),
+      header.promotes ? fact("Promotes", el("a", { href: addressOf(header.promotes) }, name(header.promotes)), " ", el("a", { href: `#/compare/${encodeURIComponent(header.promotes)}/${encodeURIComponent(header.deployment_id)}` }, "compare")) : null,
       header.labels ? fact("Labels", labelLinks(header)) : null,
       fact("Accepted", moment(header.accepted_at, at), ", ", ago(header.accepted_at, at)),
       started !== null && started - accepted > 1000 ? fact("Waited for target", duration(started - accepted)) : null,

@@ -67,6 +67,7 @@ ALLOWED: Mapping[str, str] = {
     "get_deployment": "RDAO",
     "get_audit": "RDAO",
     "get_graph": "RDAO",
+    "get_parts": "RDAO",
     "cancel_deployment": "DO",
     "approve_deployment": "A",
     "refuse_deployment": "A",

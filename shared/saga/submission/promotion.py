@@ -1,0 +1,82 @@
+"""Promotion: a deployment that says `promotes: ID` deploys what that deployment deployed, to another stage.
+
+What counts are the parts, by their hashes: the steps as they are written, before inputs are replaced, and the files of
+each item before parameters are. So values differ between stages, and content does not.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from shared.domain.approval import APPROVAL
+from shared.domain.errors import ForgottenError, NotFoundError, Problem, Problems
+from shared.domain.json import JsonObject, as_list, as_object, content_hash
+from shared.domain.ports import Blobs, Journal
+from shared.domain.states import DeploymentState
+from shared.saga.submission.redeploy import stored_manifest
+
+FIELD = "promotes"
+_PATH = f"$.{FIELD}"
+_NAMED = 10
+_OF_THE_STAGE = frozenset({"template", "refs", "valueSet", "ready"})
+"""Fields of an item that packing derives from its files and the environment's parameters."""
+
+
+def parts_of(manifest: Any, blobs: Blobs) -> dict[str, str]:
+    """Return the digest of each part of a packed manifest, by name. Raises NotFoundError if a file is not stored.
+
+    A part is a step or, of a repository, an item. An approval deploys nothing, so it is none.
+    """
+    found: dict[str, str] = {}
+    for row in as_list((as_object(manifest) or {}).get("steps")) or ():
+        step = as_object(row) or {}
+        spec = as_object(step.get("with")) or {}
+        items = as_list(spec.get("items")) if step.get("kind") == "repository" else None
+        if step.get("kind") == APPROVAL:
+            continue
+        if items is None:
+            found[str(step.get("id"))] = content_hash({"kind": step.get("kind"), "with": spec})
+            continue
+        for each in items:
+            item = as_object(each) or {}
+            name = f"{step.get('id')}/{item.get('type')}/{item.get('displayName')}"
+            found[name] = content_hash(_item(item, blobs))
+    return found
+
+
+def _item(item: JsonObject, blobs: Blobs) -> JsonObject:
+    files: list[list[Any]] = []
+    if digest := item.get("template"):
+        template: Any = json.loads(blobs.get(digest))
+        rows = as_list(template) or as_list((as_object(template) or {}).get("parts")) or []
+        files = [[row["path"], row["sha256"]] for row in map(as_object, rows) if row is not None]
+    return {**{name: value for name, value in item.items() if name not in _OF_THE_STAGE}, "files": files}
+
+
+def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+    """Return what differs between the parts of a promotion and those of its source, for people."""
+    found = [f"{name} is not in the source" for name in here if name not in there]
+    found += [f"{name} is missing" for name in there if name not in here]
+    return sorted(found + [f"{name} differs" for name in here if name in there and here[name] != there[name]])
+
+
+def promotion_problems(manifest: Any, source_id: str, journal: Journal, blobs: Blobs) -> Problems:
+    """Return why a manifest does not promote that deployment. Raises StorageUnavailableError."""
+    try:
+        source = journal.header(source_id).record
+    except ForgottenError:
+        return Problems([Problem(_PATH, f"{source_id} is past its retention; deploy the stage before again")])
+    except NotFoundError:
+        return Problems([Problem(_PATH, f"there is no deployment '{source_id}'")])
+    if source.state is not DeploymentState.SUCCEEDED:
+        need = "only a deployment that succeeded, and was not rolled back since, can be promoted"
+        return Problems([Problem(_PATH, f"{source_id} is {source.state.value}: {need}")])
+    try:
+        found = differences(parts_of(manifest, blobs), parts_of(stored_manifest(source, blobs), blobs))
+    except NotFoundError as error:
+        return Problems([Problem(_PATH, f"it cannot be compared: {error}")])
+    if not found:
+        return Problems()
+    more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    text = f"is not what {source_id} deployed: {', '.join(found[:_NAMED])}{more}"
+    return Problems([Problem(_PATH, f"{text}; submit the same files, or promote another deployment")])

@@ -1,0 +1,121 @@
+"""Promotion: only what the stage before deployed, and only if that succeeded."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from shared.domain.json import canonical
+from shared.domain.ports import Change
+from shared.domain.states import DeploymentState as D
+from shared.saga.payloads import Payloads
+from shared.saga.submission.acceptance import Acceptance, Submission
+from shared.saga.submission.promotion import parts_of
+from shared.steps import KINDS
+from tests.fake_journal import MemoryJournal
+from tests.fakes import FakeClock, MemoryBlobs
+
+MANIFEST: dict[str, Any] = {
+    "name": "sales",
+    "target": "sales-${{ inputs.stage }}",
+    "inputs": {"stage": {"value": "test"}},
+    "steps": [
+        {"id": "workspace", "kind": "workspace", "with": {"displayName": "sales-${{ inputs.stage }}"}},
+        {"id": "go", "kind": "approval", "with": {"message": "Go?"}},
+        {
+            "id": "bronze",
+            "kind": "lakehouse",
+            "with": {"workspaceId": "${{ steps.workspace.outputs.id }}", "displayName": "bronze"},
+        },
+    ],
+}
+
+
+class App:
+    """An app that accepts, with a deployment `test` in the stage before."""
+
+    def __init__(self, state: D = D.SUCCEEDED) -> None:
+        self.clock, self.blobs = FakeClock(), MemoryBlobs()
+        self.journal = MemoryJournal(self.clock)
+        payloads = Payloads(self.blobs)
+        self.acceptance = Acceptance(self.journal, self.blobs, payloads, self.clock, KINDS)
+        self.submit("test", MANIFEST)
+        self.acceptance.keep(MANIFEST)
+        for step in (D.RUNNING, state):
+            self.move(step)
+
+    def move(self, state: D) -> None:
+        """Move the deployment of the stage before."""
+        before = self.journal.header("test")
+        if before.record.state is not state:
+            self.journal.write_header(Change(before, before.record.replace(state=state), "test", ""))
+
+    def submit(self, deployment_id: str, manifest: dict[str, Any]) -> Any:
+        """Submit a manifest, and return its header."""
+        return self.acceptance.submit(Submission(deployment_id, manifest)).header
+
+
+def promotion(**changes: Any) -> dict[str, Any]:
+    """Return the manifest for the next stage."""
+    return {**copy.deepcopy(MANIFEST), "inputs": {"stage": {"value": "prod"}}, "promotes": "test", **changes}
+
+
+def test_promotion_has_the_parts_of_its_source() -> None:
+    """Values, labels and approvals may differ between stages. Repeated, it is the same deployment."""
+    app = App()
+    manifest = promotion(labels={"stage": "prod"})
+    manifest["steps"][1]["with"]["message"] = "Figures checked?"
+    header = app.submit("prod", manifest)
+    assert (header.state, header.target, header.promotes) == (D.ACCEPTED, "sales-prod", "test")
+    app.move(D.COMPENSATING)
+    assert app.submit("prod", manifest).state is D.ACCEPTED, "what is accepted stays accepted"
+
+
+@pytest.mark.parametrize("state", [D.RUNNING, D.HELD, D.FAILED, D.COMPENSATING])
+def test_promotion_of_what_did_not_succeed_is_rejected(state: D) -> None:
+    header = App(state).submit("prod", promotion())
+    assert header.state is D.REJECTED
+    [problem] = header.problems
+    assert problem["path"] == "$.promotes"
+    assert f"test is {state.value}: only a deployment that succeeded" in problem["message"]
+
+
+def test_promotion_of_something_else_names_what_differs() -> None:
+    """A changed step, one that is new and one that is missing."""
+    manifest = promotion()
+    manifest["steps"][0]["with"]["description"] = "by hand"
+    manifest["steps"][2]["id"] = "silver"
+    header = App().submit("prod", manifest)
+    assert header.state is D.REJECTED
+    text = header.problems[0]["message"]
+    assert "bronze is missing, silver is not in the source, workspace differs; submit the same files" in text
+
+
+def test_promotion_of_nothing_is_rejected() -> None:
+    """An unknown deployment, and one whose manifest is no longer stored."""
+    app = App()
+    assert "there is no deployment 'nobody'" in app.submit("p1", promotion(promotes="nobody")).problems[0]["message"]
+    app.acceptance = Acceptance(app.journal, MemoryBlobs(), app.acceptance.payloads, app.clock, KINDS)
+    assert "is no longer stored" in app.submit("p2", promotion()).problems[0]["message"]
+
+
+def item(template: str, **changes: Any) -> dict[str, Any]:
+    """Return a manifest with one item of a repository."""
+    row = {"type": "Notebook", "displayName": "n", "folder": "/a", "template": template, **changes}
+    return {"name": "m", "steps": [{"id": "content", "kind": "repository", "with": {"items": [row]}}]}
+
+
+def test_parts_of_a_repository_are_its_files_before_their_parameters() -> None:
+    """Another environment replaces other texts in the same files, so the parts are the same; other files are not."""
+    blobs = MemoryBlobs()
+
+    def template(digest: str, value: str) -> str:
+        rows = [{"path": "a.py", "sha256": digest, "size": 1, "is_text": True, "replacements": [value]}]
+        return blobs.put(canonical({"format": None, "parts": rows}).encode())
+
+    test, prod = template("1" * 64, "test"), template("1" * 64, "prod")
+    assert test != prod
+    assert parts_of(item(test), blobs) == parts_of(item(prod, refs=[{"kind": "workspace"}]), blobs)
+    assert list(parts_of(item(test), blobs)) == ["content/Notebook/n"]
+    assert parts_of(item(test), blobs) != parts_of(item(template("2" * 64, "test")), blobs)
+    assert parts_of(item(test), blobs) != parts_of(item(test, folder="/b"), blobs)

@@ -71,8 +71,8 @@ HEADER_SHARES = {
     "traceparent": 60,
     "chain": 170,
 }
-_EITHER = ("labels", "problems")
-"""Only an invalid submission has problems, and only a valid one has labels, so they share the larger share."""
+_OF_A_VALID_ONE = ("labels", "promotes")
+"""Only an invalid submission has problems, and only a valid one has these, so they use the room of the problems."""
 
 
 def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
@@ -87,7 +87,7 @@ def fitted[T: (StepRecord, DeploymentRecord)](record: T) -> T:
         if value.__class__ in _NUMBERS and -_LONG < value < _LONG:
             continue
         size, share = len(encoded(value)), shares.get(name, _PLAIN)
-        if name == _EITHER[0] and isinstance(record, DeploymentRecord) and record.problems:
+        if name in _OF_A_VALID_ONE and isinstance(record, DeploymentRecord) and record.problems and value:
             share = 0
         if size > share:
             owner = f"step '{record.step_id}'" if isinstance(record, StepRecord) else "the deployment"
@@ -124,7 +124,7 @@ def largest(record: type[StepRecord] | type[DeploymentRecord]) -> int:
     shares = STEP_SHARES if record is StepRecord else HEADER_SHARES
     names = ["version", *record.__dataclass_fields__]
     if record is DeploymentRecord:
-        names.remove(min(_EITHER, key=HEADER_SHARES.__getitem__))
+        names = [name for name in names if name not in _OF_A_VALID_ONE]  # together less than the problems
     return 1 + sum(len(f'"{name}":,') + shares.get(name, _PLAIN) for name in names)
 
 

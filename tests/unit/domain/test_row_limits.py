@@ -184,6 +184,10 @@ def test_room_of_problems_is_shared_with_labels_that_an_invalid_manifest_has_not
     labels = {f"{i}".rjust(63, "n"): "v" * 100 for i in range(MAX_LABELS)}
     header = DeploymentRecord("d", "n", "t", DeploymentState.ACCEPTED, DIGEST, NOW, labels=labels)
     assert row_limits.fitted(header).labels == labels
+    own = {name: row_limits.HEADER_SHARES[name] + len(f'"{name}":,') for name in ("labels", "promotes")}
+    assert sum(own.values()) < row_limits.HEADER_SHARES["problems"]
+    with pytest.raises(LimitError, match="'promotes' of the deployment"):
+        row_limits.fitted(header.replace(labels=None, promotes="p", problems=({"path": "p", "message": "m"},)))
     with pytest.raises(LimitError, match="'labels' of the deployment"):
         row_limits.fitted(header.replace(problems=({"path": "p", "message": "m"},)))
 

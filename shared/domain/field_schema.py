@@ -71,6 +71,7 @@ class SchemaFields(Fields):
         hint: str = "",
         default: str = "",
         refers: bool = False,
+        unreplaced: str = "",
         words: Words | None = None,
     ) -> str:
         """Note a string within its limits; with `refers`, also one whose final text is not known yet."""

@@ -84,8 +84,10 @@ def prove_companions(
     """
     for versioned in _compensated(services, header):
         row = versioned.record
+        if row.intent is None or row.intent.beside is None or not concerns(row):
+            continue
         item_type = services.payloads.load(row.spec).get("type") or ""
-        if not concerns(row) or row.intent is None or companions.unread(item_type, row.intent) is None:
+        if companions.unread(item_type, row.intent) is None:
             continue
         found = _made(services, row, uncertain=False)
         if found is None:

@@ -168,9 +168,11 @@ class _Run:
 
     def free_of_orphans(self, record: DeploymentRecord) -> None:
         """Delete what creates of compensated steps left later, because the workspace that is kept for it may be of the
-        same deployment. Only steps whose resource has not been seen are looked for."""
+        same deployment. Only steps whose response was lost, or whose operation did not end, are looked for."""
+        if not any(_was_unsure(s.record) for s in self.services.journal.steps(record.deployment_id)):
+            return
         try:
-            self.delete_orphans(record, record.deployment_id, _may_still_come)
+            self.delete_orphans(record, record.deployment_id, _was_unsure)
         except SagaError as error:
             log.info("deployment %s: its orphans wait for the next sweep: %s", record.deployment_id, error)
 
@@ -271,8 +273,13 @@ class _Run:
         return holder if self.acquire(record.target, holder) == holder else None
 
     def acquire(self, target: str, deployment_id: str) -> str:
-        """Acquire a target or renew its lease, because reads of a slow Fabric may outlast it; return the holder."""
-        return self.locks.acquire(target, deployment_id, self.services.clock.now(), _ORPHAN_CHECK_SECONDS).holder
+        """Acquire a target or renew its lease, because reads of a slow Fabric may outlast it; return the holder.
+
+        The lease of a deployment that has not ended is never made shorter.
+        """
+        has_ended = self.services.journal.header(deployment_id).record.state in DEPLOYMENT_ENDED
+        seconds = _ORPHAN_CHECK_SECONDS if has_ended else self.services.policy.target_lease_seconds
+        return self.locks.acquire(target, deployment_id, self.services.clock.now(), seconds).holder
 
     def prove_target(self, target: str, deployment_id: str) -> None:
         """Raise ConflictError if another deployment holds the target by now."""
@@ -342,10 +349,14 @@ class _Run:
 
 def _may_still_come(step: StepRecord) -> bool:
     """Return True if a create was sent whose resource has not been seen, and the step counts as compensated."""
+    return step.resource is None and _was_unsure(step)
+
+
+def _was_unsure(step: StepRecord) -> bool:
+    """Return True if a create was sent whose effect was not known, and the step counts as compensated."""
     return (
         step.ambiguous
         and step.state is StepState.COMPENSATED
-        and step.resource is None
         and step.intent is not None
         and step.intent.action is IntentAction.CREATE
     )

@@ -333,6 +333,22 @@ def test_companion_of_a_maker_that_is_readable_again_is_deleted(how: str) -> Non
     assert world.names() == {"sales": []}
 
 
+def test_companion_whose_reading_failed_once_is_read_again_without_retries() -> None:
+    """With one attempt each, the failed operation is not polled again by the next try (seed 4012437)."""
+    world = World(policy=replace(EnginePolicy(), backward=EnginePolicy().backward.once()))
+    adopted(world)
+    definitions_are_unreadable(world, "refused")
+    world.submit(manifest(TWIN, fails=False))
+    assert world.run() == [DeploymentState.SUCCEEDED]
+    definitions_are_unreadable(world, "fails")
+    world.ask(Verb.RETIRE)
+    world.run(hours=0.2)
+    assert world.state() is DeploymentState.STUCK
+    world.model.faults.replace([])
+    assert world.run(hours=3.0) == [DeploymentState.COMPENSATED]
+    assert world.names() == {"sales": []}
+
+
 def test_companion_of_a_maker_created_by_a_late_call_is_deleted() -> None:
     """The sweeper reads the definition of the orphan first, which Fabric does as an operation, over two sweeps."""
     world = World(policy=replace(EnginePolicy(), forward=EnginePolicy().forward.once()))
